@@ -1,0 +1,112 @@
+# The project's verbs. `make` alone explains them. Environments are made when a verb first needs them, and again only when
+# what they are made from has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+# The Python that the environments are made with: the first of these that starts and is new enough.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+SOURCES := $(shell find src -name __pycache__ -prune -o -print)
+
+VERSION = $(shell sed -n 's/^version = "\([^"]*\)".*/\1/p' pyproject.toml)
+BUILDER ?= docker build
+IMAGE_PREFIX ?=
+IMAGE_TAG ?= $(VERSION)
+BUILD_IMAGE = $(BUILDER) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse --verify --quiet HEAD || echo unknown)
+
+.PHONY: help demo test check fix proto pins images test-cluster test-faults soak bench verify-real clean
+
+help: ## this list
+	@printf 'make VERB  [PYTHON=python3.11]\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: .venv/.installed ## warm a cache from a hub, serve it, and analyse a German interview over gRPC
+	$(if $(wildcard demo/__main__.py),,$(call absent,the demo))
+	@.venv/bin/python -m demo
+
+test: .venv/.installed .venv-floor/.installed ## unit and service tests; the client also as installed from the wheel, on the oldest packages
+	.venv/bin/python -m pytest
+	.venv-floor/bin/python -m pytest tests/client tests/base
+
+check: .venv/.installed .venv-proto/.installed ## format, lint, types, who imports whom, and the proto; changes nothing
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	scripts/check-proto
+
+fix: .venv/.installed ## what ruff can mend by itself
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+proto: .venv-proto/.installed ## write src/qda again from proto/, with the oldest tools that we support
+	scripts/generate-stubs src
+
+pins: ## resolve every dependency afresh and write constraints/pinned.txt
+	scripts/pin '$(PYTHON)'
+
+images: ## both container images; BUILDER="…" takes docker build's arguments, IMAGE_PREFIX and IMAGE_TAG make the names
+	$(if $(wildcard images/*/Dockerfile),,$(call absent,images/))
+	$(BUILD_IMAGE) --file images/worker/Dockerfile --tag $(IMAGE_PREFIX)qda-worker:$(IMAGE_TAG) .
+	$(BUILD_IMAGE) --file images/warmer/Dockerfile --tag $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG) .
+
+test-cluster: ## install the chart on the cluster of the current KUBECONFIG
+	$(call absent,the cluster tier)
+
+test-faults: ## the long fault campaign against warmer and cache
+	$(call absent,the fault campaign)
+
+soak: ## hours of load on one worker
+	$(call absent,the soak test)
+
+bench: ## what is fast, beside what a user would pick instead
+	$(call absent,benchmarks/)
+
+verify-real: ## compare the four real models, where the cache holds them, with their published values
+	$(call absent,the comparison with published values)
+
+clean: ## remove all that make made: environments, builds, caches, and the demo's models
+	rm -rf .venv .venv-floor .venv-proto build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A verb whose part is not built ends with one line and, as make's errors do, with status 2.
+absent = $(error make $@: $(1) does not exist yet)
+
+# --- environments ----------------------------------------------------------------------------------------------------
+
+.venv/.installed: pyproject.toml constraints/pinned.txt | .venv/bin/python
+	@echo 'Installing the development environment into .venv (some minutes the first time)'
+	@.venv/bin/python $(PIP_INSTALL) --constraint constraints/pinned.txt --editable '.[dev]'
+	@touch $@
+
+# The client's tests run against the wheel, not against src/: what a user installs is what is tested, and nothing but the
+# base dependencies, at their oldest, is there.
+.venv-floor/.installed: .venv-floor/.packages $(wildcard README.md) LICENSE $(SOURCES) | .venv/.installed
+	@rm -rf build/wheel
+	@.venv/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheel .
+	@.venv-floor/bin/python $(PIP_INSTALL) --constraint constraints/floor.txt --force-reinstall --no-deps build/wheel/*.whl
+	@.venv-floor/bin/python -m pip check
+	@touch $@
+
+.venv-floor/.packages: pyproject.toml constraints/floor.txt | .venv-floor/bin/python
+	@echo 'Installing the oldest supported packages into .venv-floor'
+	@.venv-floor/bin/python $(PIP_INSTALL) --requirement constraints/floor.txt
+	@touch $@
+
+.venv-proto/.installed: constraints/proto.txt | .venv-proto/bin/python
+	@echo 'Installing the stub generators into .venv-proto'
+	@.venv-proto/bin/python $(PIP_INSTALL) --requirement constraints/proto.txt
+	@touch $@
+
+.venv/bin/python .venv-floor/bin/python .venv-proto/bin/python:
+	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Install one, or name it: make PYTHON=/path/to/python3.11' >&2; exit 2; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, and $(PYTHON) is not. Name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@'$(PYTHON)' -m venv $(patsubst %/bin/python,%,$@)

@@ -1,0 +1,83 @@
+{{- /* What every pod that uses the cache shares: the catalog in its annotations, the claim, the environment, the node. */}}
+
+{{- define "qda-worker.catalogAnnotations" -}}
+{{- if .Values.catalog }}
+qda-worker/catalog: {{ .Values.catalog | quote }}
+{{- if .Values.catalogLock }}
+qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.catalogEnv" -}}
+{{- if .Values.catalog }}
+- name: QDA_CATALOG
+  value: /etc/qda-worker/catalog.yaml
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.catalogMount" -}}
+{{- if .Values.catalog }}
+- name: catalog
+  mountPath: /etc/qda-worker
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- /* By the downward API from the pod's own annotations: a pod keeps its catalog for life, whatever an upgrade does. */}}
+{{- define "qda-worker.catalogVolume" -}}
+{{- if .Values.catalog }}
+- name: catalog
+  downwardAPI:
+    items:
+      - path: catalog.yaml
+        fieldRef:
+          fieldPath: metadata.annotations['qda-worker/catalog']
+      {{- if .Values.catalogLock }}
+      - path: catalog.lock.json
+        fieldRef:
+          fieldPath: metadata.annotations['qda-worker/catalog-lock']
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.cacheVolume" -}}
+- name: cache
+  persistentVolumeClaim:
+    claimName: {{ include "qda-worker.claimName" . }}
+- name: tmp
+  emptyDir: {}
+{{- end }}
+
+{{- define "qda-worker.isSharedClaim" -}}
+{{- if has "ReadWriteMany" .Values.cache.accessModes }}true{{ end }}
+{{- end }}
+
+{{- /* A claim that one node alone can mount: its pods require one another's label, so that they meet on one node. The
+       first of them matches itself, which the scheduler accepts. */}}
+{{- define "qda-worker.affinity" -}}
+{{- $own := deepCopy (.component.affinity | default dict) }}
+{{- if not (include "qda-worker.isSharedClaim" .root) }}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (dict "qda-worker/claim" (include "qda-worker.claimLabel" .root))) }}
+{{- $pod := $own.podAffinity | default dict }}
+{{- $required := append ($pod.requiredDuringSchedulingIgnoredDuringExecution | default list) $term }}
+{{- $_ := set $pod "requiredDuringSchedulingIgnoredDuringExecution" $required }}
+{{- $_ := set $own "podAffinity" $pod }}
+{{- end }}
+{{- with $own }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.placement" -}}
+{{- with .component.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .component.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- include "qda-worker.affinity" . }}
+{{- end }}

@@ -1,0 +1,71 @@
+{{- define "qda-worker.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "qda-worker.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 63 | trimSuffix "-" }}
+{{- else if contains (include "qda-worker.name" .) .Release.Name }}
+{{- .Release.Name | trunc 63 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "qda-worker.name" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- /* A name with a suffix that is never cut off: services and config maps have 63 characters. */}}
+{{- define "qda-worker.suffixed" -}}
+{{- printf "%s-%s" (include "qda-worker.fullname" .root | trunc (int (sub 62 (len .suffix))) | trimSuffix "-") .suffix }}
+{{- end }}
+
+{{- define "qda-worker.chart" -}}
+{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "qda-worker.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "qda-worker.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "qda-worker.labels" -}}
+helm.sh/chart: {{ include "qda-worker.chart" .root }}
+{{ include "qda-worker.selectorLabels" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- end }}
+
+{{- /* Labels of pods: neither chart nor version, or every chart bump would roll the workers and run the warmer again. */}}
+{{- define "qda-worker.podLabels" -}}
+{{ include "qda-worker.selectorLabels" . }}
+app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
+qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
+{{- end }}
+
+{{- define "qda-worker.claimName" -}}
+{{- .Values.cache.existingClaim | default (include "qda-worker.suffixed" (dict "root" . "suffix" "cache")) }}
+{{- end }}
+
+{{- /* A claim's name may be longer than a label's value. */}}
+{{- define "qda-worker.claimLabel" -}}
+{{- $claim := include "qda-worker.claimName" . }}
+{{- if gt (len $claim) 63 }}{{ sha256sum $claim | trunc 32 }}{{ else }}{{ $claim }}{{ end }}
+{{- end }}
+
+{{- define "qda-worker.image" -}}
+{{- $registry := .root.Values.image.registry | trimSuffix "/" }}
+{{- $name := empty $registry | ternary .image.repository (printf "%s/%s" $registry .image.repository) }}
+{{- if .image.digest }}
+{{- printf "%s@%s" $name .image.digest }}
+{{- else }}
+{{- printf "%s:%s" $name (.image.tag | default .root.Values.image.tag | default .root.Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.workerServiceAccount" -}}
+{{- .Values.worker.serviceAccount.name | default (ternary (include "qda-worker.fullname" .) "default" .Values.worker.serviceAccount.create) }}
+{{- end }}
+
+{{- define "qda-worker.warmerServiceAccount" -}}
+{{- .Values.cacheWarmer.serviceAccount.name | default (ternary (include "qda-worker.suffixed" (dict "root" . "suffix" "warmer")) "default" .Values.cacheWarmer.serviceAccount.create) }}
+{{- end }}

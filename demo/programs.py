@@ -1,0 +1,111 @@
+"""Runs the project's programs as a user would: by their names, as processes of their own, with a clean environment."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+# What would send the programs elsewhere than the demo does; proxies too, for all is on this machine.
+_FOREIGN: Final = ("HF_", "HUGGING", "QDA_", "SENTENCE_TRANSFORMERS_", "TRANSFORMERS_")
+_PATIENCE: Final = 40.0  # seconds that a program may take to end after SIGTERM
+_TAIL: Final = 20  # lines of a log that a failure shows
+
+
+class DemoFailed(Exception):
+    """A step did not do its part; the message says which and what it said."""
+
+
+@contextmanager
+def section(title: str) -> Iterator[None]:
+    """A headline before a step, and the seconds it took behind it."""
+    print(f"\n{title}\n{'-' * len(title)}", flush=True)
+    began = time.perf_counter()
+    yield
+    print(f"({time.perf_counter() - began:.1f} s)", flush=True)
+
+
+def run_program(name: str, *arguments: str, show: bool = True) -> str:
+    """Run one of the project's commands and show its line, and by default its stdout, which is returned.
+
+    Raises DemoFailed.
+    """
+    print(f"$ {shlex.join([name, *arguments])}", flush=True)
+    done = subprocess.run(
+        [_installed(name), *arguments], env=environment(), stdout=subprocess.PIPE, text=True, check=False
+    )
+    if show or done.returncode:
+        print(done.stdout, end="", flush=True)
+    if done.returncode:
+        raise DemoFailed(
+            f"{name} {arguments[0]} ended with exit code {done.returncode}; its message is above"
+        )
+    return done.stdout
+
+
+@contextmanager
+def running(name: str, command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]]:
+    """A program for as long as the block lasts: stdout is a pipe, stderr goes into `log`, SIGTERM must end it with 0.
+
+    Raises DemoFailed.
+    """
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            command, env=environment(), stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+    try:
+        yield process
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    end(name, process, log)
+
+
+def end(name: str, process: subprocess.Popen[str], log: Path) -> None:
+    """SIGTERM, and wait. Raises DemoFailed unless the exit code is 0."""
+    process.terminate()
+    try:
+        process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise DemoFailed(f"{name} did not end within {_PATIENCE:.0f} s of SIGTERM: {tail(log)}") from None
+    if process.returncode:
+        raise DemoFailed(f"{name} ended with exit code {process.returncode}: {tail(log)}")
+
+
+def installed_command(name: str, *arguments: str) -> list[str]:
+    """The command line of one of the project's commands, which is printed."""
+    print(f"$ {shlex.join([name, *arguments])}", flush=True)
+    return [_installed(name), *arguments]
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log, with its path."""
+    lines = log.read_text("utf-8", "replace").splitlines()[-_TAIL:]
+    return "\n".join([f"the end of {log}:", *lines])
+
+
+def environment() -> dict[str, str]:
+    """This process's environment without what would send the programs elsewhere."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(_FOREIGN) and not name.upper().endswith("_PROXY")
+    }
+
+
+def _installed(name: str) -> str:
+    command = Path(sys.executable).with_name(name)
+    if not command.exists():
+        raise DemoFailed(
+            f"{name} is not installed beside {sys.executable}: run `make demo`, which installs it"
+        )
+    return str(command)

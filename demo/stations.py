@@ -1,0 +1,135 @@
+"""The stations of the path: hub, warmer, check, worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from qda_worker.client import Client
+
+from .programs import DemoFailed, installed_command, run_program, running, tail
+
+_READY_WITHIN: Final = 180.0  # seconds for the worker to load everything
+_WRITABLE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
+
+Options = Sequence[str]
+
+
+def empty(cache: Path) -> None:
+    """Start from nothing, also where an earlier demo was cut off and left the cache read-only."""
+    if cache.exists():
+        _set_writable(cache, True)
+        shutil.rmtree(cache)
+
+
+@contextmanager
+def hub(root: Path, log: Path) -> Iterator[str]:
+    """The hub double while the block lasts: its address. It speaks the hub's protocol to the unmodified hub client."""
+    command = [sys.executable, "-m", "tests.hub_double", "--root", str(root)]
+    listen = ["--listen", "127.0.0.1:0", "--second-listen", "127.0.0.1:0"]
+    with running("the hub", [*command, *listen], log) as process:
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        if len(words) < 2 or words[0] != "hub":
+            raise DemoFailed(f"the hub did not start: {tail(log)}")
+        print(
+            f"A hub for tests serves them at {words[1]} (big files from a second host, as the real one does)."
+        )
+        yield words[1]
+
+
+def warm(hub: str, options: Options) -> None:
+    """Plan, warm, and warm again: the second time there is nothing to do."""
+    sources = ("--hub", hub, "--wheel-base", f"{hub}/wheels")
+    run_program("cache-warmer", "plan", *options, *sources)
+    run_program("cache-warmer", "warm", *options, *sources)
+    began = time.perf_counter()
+    again = run_program("cache-warmer", "warm", *options, *sources, "--quiet", "--format", "json", show=False)
+    fetched = json.loads(again)["bytes_fetched"]
+    if fetched:
+        raise DemoFailed(f"the second warm fetched {fetched} bytes of a cache that was complete")
+    print(f"The second warm found it complete and fetched nothing ({time.perf_counter() - began:.2f} s).")
+
+
+def cache_check(options: Options) -> None:
+    """The fast check, then every hash."""
+    run_program("cache-check", *options)
+    deep = run_program("cache-check", *options, "--deep", show=False)
+    print(deep.rstrip().rpartition("\n")[2])
+
+
+@contextmanager
+def read_only(cache: Path) -> Iterator[int]:
+    """Nobody may write below `cache` while the block lasts; yields the number of its files. Raises DemoFailed.
+
+    File modes do not bind root, so what is there is also compared before and after.
+    """
+    _set_writable(cache, False)
+    before = _files(cache)
+    binds = (
+        "nobody can write there"
+        if not os.access(cache, os.W_OK)
+        else "modes do not bind root: compared afterwards"
+    )
+    print(f"Every file and folder of the cache is read-only now ({binds}).")
+    try:
+        yield len(before)
+        changed = before.items() ^ _files(cache).items()
+        if changed:
+            names = ", ".join(sorted({name for name, _ in changed})[:5])
+            raise DemoFailed(f"the worker changed its cache: {names}")
+    finally:
+        _set_writable(cache, True)
+
+
+@contextmanager
+def worker(options: Options, log: Path) -> Iterator[Client]:
+    """A worker on a free port while the block lasts, once it is SERVING: a client of it.
+
+    Raises DemoFailed, ClientError.
+    """
+    port_file = log.with_suffix(".port")
+    listen = ("--no-fetch", "--listen", "127.0.0.1:0", "--port-file", str(port_file), "--drain-delay", "0")
+    began = time.perf_counter()
+    with running("qda-worker", installed_command("qda-worker", "serve", *options, *listen), log) as process:
+        target = f"127.0.0.1:{_port(port_file, process, log)}"
+        print(f"It listens on {target} after {time.perf_counter() - began:.1f} s.", flush=True)
+        with Client(target) as client:
+            client.wait_ready(_READY_WITHIN)
+            print(f"Its health is SERVING after {time.perf_counter() - began:.1f} s.")
+            yield client
+
+
+def _port(file: Path, process: subprocess.Popen[str], log: Path) -> int:
+    deadline = time.monotonic() + _READY_WITHIN
+    while time.monotonic() < deadline:
+        with suppress(FileNotFoundError, ValueError):  # not written yet, or not to its end
+            return int(file.read_text())
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise DemoFailed(f"the worker did not listen: {tail(log)}")
+
+
+def _set_writable(cache: Path, writable: bool) -> None:
+    for folder, _, files in os.walk(cache):
+        for path in (Path(folder), *(Path(folder, name) for name in files)):
+            if not path.is_symlink():
+                mode = path.stat().st_mode
+                path.chmod(mode | stat.S_IWUSR if writable else mode & ~_WRITABLE)
+
+
+def _files(cache: Path) -> dict[str, tuple[int, int]]:
+    found = (path for path in cache.rglob("*") if not path.is_dir())
+    return {
+        path.relative_to(cache).as_posix(): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in found
+    }

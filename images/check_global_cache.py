@@ -1,0 +1,8 @@
+"""The same as `cache-check`, for those who are used to `docker exec qda_worker python check_global_cache.py`."""
+
+import sys
+
+from model_cache.check_cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,8 @@
+"""Runs ``python -m cache_warmer`` as the program ``cache-warmer``."""
+
+import sys
+
+from cache_warmer.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

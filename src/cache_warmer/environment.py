@@ -1,0 +1,73 @@
+"""The variables under which other programs find the cache, for a shell, a compose file or a dotenv file.
+
+A cache of our own is named whole, and offline: whoever reads it shall not write to it. On a host the
+libraries look there by themselves, so only what differs from their defaults is said, and the one line for
+spaCy, which looks nowhere by itself.
+"""
+
+import json
+import os
+import shlex
+from collections.abc import Mapping
+from enum import StrEnum
+
+from model_cache.places import HOST, Place, Places
+
+_BY_DEFAULT = "default"
+
+
+class EnvFormat(StrEnum):
+    """How the variables are written."""
+
+    SHELL = "shell"
+    COMPOSE = "compose"
+    DOTENV = "dotenv"
+    JSON = "json"
+
+
+def variables(places: Places) -> dict[str, str]:
+    """Return the variables and their values, in the order to show them."""
+    whole = places.label != HOST
+    named: dict[str, str] = {}
+    if whole or _differs(places.hub):
+        hub = str(places.hub.path)
+        named["HF_HUB_CACHE"] = hub
+        if whole:  # older clients read the other two; transformers 5 ignores the last
+            named |= {"HUGGINGFACE_HUB_CACHE": hub, "TRANSFORMERS_CACHE": hub}
+    if whole or _differs(places.torch):
+        named["TORCH_HOME"] = str(places.torch.path)
+    if whole:
+        named["HF_HUB_OFFLINE"] = "1"
+    named["PYTHONPATH"] = str(places.spacy.path)
+    return named
+
+
+def written(named: Mapping[str, str], form: EnvFormat) -> str:
+    """Return the variables as text, without a line break at the end."""
+    if form is EnvFormat.JSON:
+        return json.dumps(dict(named), indent=2, ensure_ascii=False)
+    if form is EnvFormat.COMPOSE:
+        # JSON strings are YAML strings; compose reads $ as its own variables
+        lines = [f"  {name}: {json.dumps(value.replace('$', '$$'))}" for name, value in named.items()]
+        return "\n".join(["environment:", *lines])
+    if form is EnvFormat.DOTENV:
+        return "\n".join(f"{name}={_dotenv(value)}" for name, value in named.items())
+    # a second cache under this name would be looked at first
+    return "\n".join(
+        [*(_export(name, value) for name, value in named.items()), "unset SENTENCE_TRANSFORMERS_HOME"]
+    )
+
+
+def _export(name: str, value: str) -> str:
+    if name == "PYTHONPATH":  # joined to what the user has
+        return f"export PYTHONPATH={shlex.quote(value)}${{PYTHONPATH:+{os.pathsep}$PYTHONPATH}}"
+    return f"export {name}={shlex.quote(value)}"
+
+
+def _dotenv(value: str) -> str:
+    plain = value.replace("/", "").replace("-", "").replace("_", "").replace(".", "").isalnum()
+    return value if plain else "'" + value.replace("'", "\\'") + "'"
+
+
+def _differs(place: Place) -> bool:
+    return place.chosen_by != _BY_DEFAULT

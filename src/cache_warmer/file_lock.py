@@ -1,0 +1,29 @@
+"""An exclusive lock on an open file, where the system has one (``flock``; it ends with its holder)."""
+
+from enum import Enum, auto
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # a module or nothing
+
+
+class LockResult(Enum):
+    """What came of an attempt to lock."""
+
+    TAKEN = auto()
+    HELD_BY_ANOTHER = auto()
+    NOT_POSSIBLE = auto()
+
+
+def try_lock(descriptor: int) -> LockResult:
+    """Lock without waiting; the lock lasts until the descriptor is closed."""
+    if fcntl is None:
+        return LockResult.NOT_POSSIBLE
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return LockResult.HELD_BY_ANOTHER
+    except OSError:  # no locks on this file system
+        return LockResult.NOT_POSSIBLE
+    return LockResult.TAKEN

@@ -1,0 +1,56 @@
+"""Both hashes of a file in one pass: sha256 for the manifest and big files, git's sha1 for small ones."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from cache_warmer.artifact import Expected
+
+CHUNK = 1 << 20
+"""Bytes read at once: large enough for full speed, small enough to stop soon and to stay in 150 MB."""
+
+
+class ContentHash:
+    """Grows with the content. Git's sha1 begins with the size, so that must be known before the first byte."""
+
+    def __init__(self, size: int | None) -> None:
+        self._sha256 = hashlib.sha256()
+        # git names blobs by sha1; it guards against damage here, not against an attacker
+        self._git = None if size is None else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
+
+    def update(self, chunk: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self._sha256.update(chunk)
+        if self._git is not None:
+            self._git.update(chunk)
+
+    def sha256(self) -> str:
+        """Return the sha256 so far, in lower-case hex."""
+        return self._sha256.hexdigest()
+
+    def git_sha1(self) -> str | None:
+        """Return git's sha1 so far, in lower-case hex; None if the size was not known."""
+        return self._git.hexdigest() if self._git is not None else None
+
+
+def hash_file(path: Path, size: int, progress: Callable[[int], None] = lambda _: None) -> tuple[str, str]:
+    """Return (sha256, git sha1) of a file of that size. Raises ``OSError``."""
+    content = ContentHash(size)
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            content.update(chunk)
+            progress(len(chunk))
+    git_sha1 = content.git_sha1()
+    assert git_sha1 is not None  # the size was given
+    return content.sha256(), git_sha1
+
+
+def difference(expected: Expected, size: int, sha256: str, git_sha1: str | None) -> str:
+    """Return how a content differs from what was expected, with both values; empty if it does not."""
+    if expected.bytes is not None and size != expected.bytes:
+        return f"{size} bytes instead of {expected.bytes}"
+    if expected.sha256 is not None and sha256 != expected.sha256:
+        return f"sha256 {sha256} instead of {expected.sha256}"
+    if expected.git_sha1 is not None and git_sha1 is not None and git_sha1 != expected.git_sha1:
+        return f"git sha1 {git_sha1} instead of {expected.git_sha1}"
+    return ""

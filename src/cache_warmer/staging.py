@@ -1,0 +1,56 @@
+"""The file that a body grows in: kept over runs, used by one live process at a time."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cache_warmer import durable
+from cache_warmer.file_lock import LockResult, try_lock
+
+_FLAGS = (
+    os.O_RDWR
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+
+
+@contextmanager
+def staging_file(path: Path) -> Iterator[int]:
+    """Open the file for reading and writing, with what an earlier run left in it. Raises ``OSError``."""
+    durable.make_folders(path.parent)
+    descriptor = _open_alone(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def is_still_there(descriptor: int, path: Path) -> bool:
+    """Return whether that name still stands for the open file, and not for another writer's."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def staged_bytes(path: Path) -> int:
+    """Return how many bytes an earlier run left."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _open_alone(path: Path) -> int:
+    if path.is_symlink():  # never write through a link that somebody left here
+        path.unlink()
+    descriptor = os.open(path, _FLAGS, 0o644)
+    if try_lock(descriptor) is LockResult.HELD_BY_ANOTHER:
+        # a frozen warmer whose lease is over: it keeps its file, and finds on waking that the name is gone
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        return os.open(path, _FLAGS | os.O_EXCL, 0o644)
+    return descriptor

@@ -1,0 +1,196 @@
+"""Fills the cache: look, take the lease, look again, judge the volume, fetch, verify, record, publish last.
+
+A crash at any instant leaves the former generation as it was: bodies grow under staging names, blobs and
+trees appear by rename, and the manifest only when every model is there.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from cache_warmer import volume
+from cache_warmer.artifact import Download, Staged
+from cache_warmer.hashing import hash_file
+from cache_warmer.lease import Lease
+from cache_warmer.preflight import Probe, preflight
+from cache_warmer.progress import Counter
+from cache_warmer.records import make_record, write_manifest, write_record, write_whole_bytes
+from cache_warmer.sources import Sources
+from cache_warmer.survey import Surveyed, incomplete, survey
+from cache_warmer.volume import FreeOf
+from cache_warmer.warm_report import Tally
+from cache_warmer.workers import Stop, run_all
+from model_cache.catalog import Catalog, Model
+from model_cache.check import check
+from model_cache.check_values import CheckReport
+from model_cache.digest import generation
+from model_cache.errors import ModelCacheError
+from model_cache.lock import Lock
+from model_cache.manifest import FileRecord, ModelRecord
+from model_cache.places import Places
+from model_cache.reasons import Reason
+
+_LOG = logging.getLogger(__name__)
+FILES_AT_ONCE = 4
+"""Enough to fill a line with small files; a hub limits requests a minute, not connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Warming:
+    """One run and the world it runs in.
+
+    Attributes:
+        catalog, lock: what is wanted.
+        keys: only these models; empty: all.
+        places, sources, lease: where to, where from, by which right.
+        stop: ends the run's threads.
+        tally: what was done so far, for the report of a run that fails.
+        counter, showing: the progress, and what shows it while bodies are fetched.
+        probe, free_here: of the preflight.
+    """
+
+    catalog: Catalog
+    lock: Lock | None
+    keys: tuple[str, ...]
+    places: Places
+    sources: Sources
+    lease: Lease
+    stop: Stop
+    tally: Tally
+    probe: Probe
+    free_here: FreeOf = volume.free_of
+    counter: Counter = field(default_factory=Counter)
+    showing: Callable[[Counter], AbstractContextManager[None]] | None = None
+
+    def run(self) -> None:
+        """Warm. Raises ``ModelCacheError``; a run that ends early leaves what it fetched."""
+        try:
+            self._run()
+        except OSError as error:
+            raise volume.of_os_error(error, self.places.own.path) from error
+
+    @property
+    def _models(self) -> tuple[Model, ...]:
+        return self.catalog.select(self.keys) if self.keys else self.catalog.models
+
+    def _run(self) -> None:
+        if self._is_complete():
+            self._finish(survey(self._models, frozenset(), self.places, self.sources, self.lock, None))
+            return
+        self._demand(preflight((), self.places, probe=self.probe, free_here=self.free_here).error)
+        with self.lease.held():
+            unwell = incomplete(self._check())
+            surveyed = survey(self._models, unwell, self.places, self.sources, self.lock, self._hash_file)
+            rooms = [one.room for one in surveyed]
+            self._demand(preflight(rooms, self.places, probe=None, free_here=self.free_here).error)
+            self._fetch(surveyed)
+            self._finish(surveyed)
+
+    def _check(self) -> CheckReport:
+        return check(self._models, self.places, whole_catalog=not self.keys)
+
+    def _is_complete(self) -> bool:
+        return self._check().reason is Reason.OK
+
+    def _demand(self, error: ModelCacheError | None) -> None:
+        if error is not None:
+            raise error
+
+    def _hash_file(self, path: Path, size: int) -> tuple[str, str]:
+        _LOG.info("verifying %s, which is there already", path)
+        return hash_file(path, size, lambda _: self.stop.check())
+
+    def _fetch(self, surveyed: Sequence[Surveyed]) -> None:
+        for one in surveyed:
+            sizes = {download.staging: download.expected.bytes or 0 for download in one.missing}
+            self.counter.expect(sum(sizes.values()), len(sizes))
+        if not any(one.missing for one in surveyed):
+            return self._record_all(surveyed)
+        if self.showing is None:
+            return self._record_all(surveyed)
+        with self.showing(self.counter):
+            return self._record_all(surveyed)
+
+    def _record_all(self, surveyed: Sequence[Surveyed]) -> None:
+        for one in surveyed:
+            self._complete(one)
+
+    def _complete(self, one: Surveyed) -> None:
+        """Fetch what is missing of a model, then write its record."""
+        if one.wanted is None or one.holding is None:
+            return
+        key = one.artifact.model.key
+        files = [record for _, records in one.holding.present for record in records]
+        files += self._fetch_model(one)
+        one.artifact.settle(one.wanted)
+        self.lease.check()
+        write_whole_bytes(one.artifact.model, one.whole_bytes, self.places)
+        write_record(make_record(one.artifact.model, files), self.places)
+        self.tally.verified(key, files, one.wanted.compared_with)
+        _LOG.info(
+            "%s: %d files verified, %d fetched, compared with the %s",
+            key,
+            len(files),
+            len(one.missing),
+            one.wanted.compared_with,
+        )
+
+    def _fetch_model(self, one: Surveyed) -> list[FileRecord]:
+        if not one.missing:
+            return []
+        transfer = self.sources.transfer(self.stop)
+        groups: dict[Path, list[Download]] = {}
+        for download in one.missing:
+            groups.setdefault(download.staging, []).append(download)
+        # the biggest first: it decides how long all of them take
+        ordered = sorted(groups.values(), key=lambda group: -(group[0].expected.bytes or 0))
+        received = partial(self.tally.received, one.artifact.model.key)
+
+        def fetch(group: list[Download]) -> tuple[FileRecord, ...]:
+            with self.counter.working_at(group[0].label):
+                try:
+                    staged: Staged = transfer.fetch(group[0], self.counter.add, received)
+                    return one.artifact.accept(tuple(group), staged)
+                except OSError as error:
+                    if error.filename is None:  # a write to an open file does not say which
+                        error.filename = str(group[0].staging)
+                    raise
+
+        tasks = [partial(fetch, group) for group in ordered]
+        return [record for records in run_all(tasks, FILES_AT_ONCE, self.stop) for record in records]
+
+    def _finish(self, surveyed: Sequence[Surveyed]) -> None:
+        """Publish the generation if all of it is there, then let the moving names stand for it."""
+        for one in surveyed:
+            if one.record is not None:
+                write_record(one.record, self.places)
+                self.tally.verified(one.artifact.model.key, one.record.files, None)
+        self._publish()
+        for one in surveyed:
+            one.artifact.point()
+
+    def _publish(self) -> None:
+        """Write the manifest, after one more look at everything it is about to promise."""
+        models = self.catalog.models
+        report = check(models, self.places, whole_catalog=False)
+        if report.reason is not Reason.OK:
+            if not self.keys:
+                problem = next(problem for model in report.models for problem in model.problems)
+                raise ModelCacheError(
+                    f"{problem.file}: {problem.detail}, though it was just verified",
+                    problem.remedy,
+                    reason=problem.reason,
+                )
+            _LOG.info("generation %s is not whole yet: no manifest written", generation(models)[:12])
+            return
+        self.lease.check()
+        records = survey(models, frozenset(), self.places, self.sources, self.lock, None)
+        write_manifest(models, [_record_of(one) for one in records], self.places)
+
+
+def _record_of(one: Surveyed) -> ModelRecord:
+    assert one.record is not None  # the check found each model's record and files
+    return one.record

@@ -1,0 +1,106 @@
+"""``cache-warmer warm``: builds the run from settings and world, and reports how it ended, however it ended."""
+
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Callable, MutableMapping
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import TextIO
+
+from cache_warmer import progress
+from cache_warmer.errors import Interrupted
+from cache_warmer.lease import FileLease
+from cache_warmer.preflight import write_probe
+from cache_warmer.settings import Settings
+from cache_warmer.warm import Warming
+from cache_warmer.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
+from cache_warmer.workers import Stop
+from model_cache.catalog import Catalog
+from model_cache.digest import generation
+from model_cache.errors import ModelCacheError
+from model_cache.options import LogLevel, OutputFormat
+from model_cache.program import Terminated
+from model_cache.reasons import EXIT_TERMINATED, Reason
+
+_LOG = logging.getLogger(__name__)
+
+
+def warm_command(settings: Settings, environ: MutableMapping[str, str], out: TextIO, err: TextIO) -> int:
+    """Warm, print the report, leave the termination message; return the exit code.
+
+    Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
+    """
+    run = _Run(settings, environ, err)
+    try:
+        error, code = run.warm(), Reason.OK.exit_code
+    except Exception:
+        bug = ModelCacheError(
+            "a bug, see the log", "report it with the trace in the log", reason=Reason.INTERNAL
+        )
+        write_termination_message(run.report(bug), settings.termination_log)
+        raise  # the program's edge prints it
+    except (KeyboardInterrupt, Terminated) as signalled:
+        error = Interrupted()
+        code = EXIT_TERMINATED if isinstance(signalled, Terminated) else error.reason.exit_code
+    else:
+        code = error.reason.exit_code if error is not None else code
+    report = run.report(error)
+    write_termination_message(report, settings.termination_log)
+    if settings.options.format is OutputFormat.JSON:
+        out.write(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n")
+    else:
+        out.writelines(f"{line}\n" for line in to_lines(report))
+    if error is not None:
+        err.write(f"cache-warmer: {error}\n")
+    return code
+
+
+class _Run:
+    """One run, from reading the catalog on."""
+
+    def __init__(self, settings: Settings, environ: MutableMapping[str, str], err: TextIO) -> None:
+        self._settings, self._environ, self._err = settings, environ, err
+        self._start = time.monotonic()
+        self._catalog: Catalog | None = None
+        self._tally = Tally(())
+
+    def warm(self) -> ModelCacheError | None:
+        """Warm; return the failure, if it is one that a user can mend."""
+        settings = self._settings
+        try:
+            self._catalog, lock = settings.catalog()
+            places = settings.places(self._environ)
+            keys = settings.options.models
+            self._tally = Tally(self._catalog.select(keys) if keys else self._catalog.models)
+            stop = Stop()
+            retry = dataclasses.replace(settings.retry, sleep=stop.sleep)
+            Warming(
+                catalog=self._catalog,
+                lock=lock,
+                keys=keys,
+                places=places,
+                sources=settings.sources(places, lock, self._environ, retry),
+                lease=FileLease(
+                    places.own.path / "lock", settings.wait, time.monotonic, stop.sleep, _LOG.info
+                ),
+                stop=stop,
+                tally=self._tally,
+                probe=write_probe,
+                showing=self._showing(),
+            ).run()
+        except ModelCacheError as error:
+            return error
+        return None
+
+    def report(self, error: ModelCacheError | None) -> WarmReport:
+        """Return what was done until now."""
+        reason = error.reason if error is not None else Reason.OK
+        name = generation(self._catalog.models) if self._catalog is not None else ""
+        return WarmReport(reason, name, time.monotonic() - self._start, self._tally.models(reason), error)
+
+    def _showing(self) -> Callable[[progress.Counter], AbstractContextManager[None]] | None:
+        if self._settings.options.log_level not in (LogLevel.DEBUG, LogLevel.INFO):
+            return None
+        return partial(progress.shown, out=self._err)

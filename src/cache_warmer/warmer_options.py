@@ -1,0 +1,58 @@
+"""Options of the warmer beside the shared ones, each with its environment variable."""
+
+from urllib.parse import urlsplit
+
+from cache_warmer.environment import EnvFormat
+from model_cache.options import Option, duration, words
+
+
+def _address(text: str) -> str:
+    parts = urlsplit(text)  # raises ValueError for brackets that do not close
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("an http or https address, as https://huggingface.co")
+    return text.rstrip("/")
+
+
+def _above_zero(text: str) -> float:
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("a duration above 0, as 5, 5s, 500ms, 30m or 1h")
+    return seconds
+
+
+HUB: Option[str | None] = Option(
+    "--hub",
+    "HF_ENDPOINT",
+    _address,
+    None,
+    "URL",
+    "the Hugging Face hub or a mirror of it",
+    "the hub client's own",
+)
+WHEEL_BASE: Option[str | None] = Option(
+    "--wheel-base",
+    "QDA_WHEEL_BASE",
+    _address,
+    None,
+    "URL",
+    "folder that holds the wheels of spaCy packages",
+    "the URLs in the catalog",
+)
+STALL_TIMEOUT = Option(
+    "--stall-timeout",
+    "QDA_STALL_TIMEOUT",
+    _above_zero,
+    60.0,
+    "TIME",
+    "give a connection up without a byte",
+    "60s",
+)
+WAIT = Option("--wait", "QDA_WAIT", duration, 1800.0, "TIME", "wait for another warmer", "30m")
+ENV_FORMAT = Option(
+    "--format",
+    "QDA_ENV_FORMAT",
+    words(EnvFormat),
+    EnvFormat.SHELL,
+    "shell|compose|dotenv|json",
+    "of the variables",
+)

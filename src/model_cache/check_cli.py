@@ -1,0 +1,116 @@
+"""``cache-check``: says whether the cache holds what the catalog wants. Reads only.
+
+It runs in probes and by ``kubectl exec``, so it must answer within a tenth of a second: nothing is imported
+here that a fast check does not use.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn, TextIO
+
+from model_cache.catalog_file import load_catalog
+from model_cache.check import check
+from model_cache.check_files import Remedies
+from model_cache.check_report import human_bytes, paths_table, to_json, to_table, verdict
+from model_cache.check_values import CheckReport, Progress, Tier
+from model_cache.digest import generation
+from model_cache.errors import UsageError
+from model_cache.options import (
+    LogLevel,
+    Options,
+    OutputFormat,
+    add_shared_options,
+    find_places,
+    read_shared_options,
+    warm_command,
+)
+from model_cache.parser import OptionParser
+from model_cache.program import run
+from model_cache.reasons import Reason
+
+PROGRAM = "cache-check"
+_EPILOG = """exit codes: 0 complete; 2 wrong options; 3 catalog invalid; 10 something is missing; 11 something
+is corrupt; 31 something cannot be read. Corrupt beats missing."""
+
+
+def main() -> NoReturn:
+    """Run ``cache-check`` with this process's arguments and exit."""
+    run(cache_check, name=PROGRAM)
+
+
+def cache_check(
+    argv: Sequence[str],
+    environ: Mapping[str, str] = os.environ,
+    stdout: TextIO | None = None,
+    stderr: TextIO | None = None,
+) -> int:
+    """Check the cache, print the report and return the exit code. Raises ``ModelCacheError``."""
+    arguments = _parser().parse_args(argv)
+    options = read_shared_options(arguments, environ)
+    if arguments.load:
+        raise UsageError("--load is not there yet", "use --deep, which compares every file's hash")
+    report = _report(options, environ, Tier.DEEP if arguments.deep else Tier.FAST, stderr or sys.stderr)
+    out = stdout or sys.stdout
+    if options.format is OutputFormat.JSON:
+        print(json.dumps(to_json(report), indent=2, ensure_ascii=False), file=out)
+    elif arguments.paths:
+        print(paths_table(report), file=out)
+        if report.reason is not Reason.OK:
+            print(f"{PROGRAM}: {verdict(report)}", file=stderr or sys.stderr)
+    else:
+        print(to_table(report), file=out)
+    return report.reason.exit_code
+
+
+def _report(options: Options, environ: Mapping[str, str], tier: Tier, stderr: TextIO) -> CheckReport:
+    catalog = load_catalog(options.catalog)
+    models = catalog.select(options.models) if options.models else catalog.models
+    show = tier is Tier.DEEP and options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
+    return check(
+        models,
+        find_places(options.cache, environ),
+        tier,
+        whole_catalog=not options.models,
+        generation=generation(catalog.models),
+        progress=_progress_to(stderr) if show else None,
+        remedies=Remedies(warm=warm_command(options)),
+    )
+
+
+def _progress_to(stderr: TextIO, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """Return a progress that rewrites one line on a terminal, and adds one every ten seconds elsewhere."""
+    terminal = stderr.isatty()
+    pause, start, end = (0.2, "\r", "\x1b[K") if terminal else (10.0, "", "\n")
+    last = clock()
+
+    def show(done: int, total: int) -> None:
+        nonlocal last
+        if clock() - last < pause and not (terminal and done >= total):
+            return
+        last = clock()
+        share = 100 * done // total if total else 100
+        line = f"{PROGRAM}: read {human_bytes(done)} of {human_bytes(total)} ({share} %)"
+        print(start + line, end="\n" if done >= total else end, file=stderr, flush=True)
+
+    return show
+
+
+def _parser() -> OptionParser:
+    parser = OptionParser(
+        prog=PROGRAM,
+        description="Compare the cache with what the catalog needs: names, links and sizes of all files.",
+        epilog=_EPILOG,
+    )
+    add_shared_options(parser)
+    parser.add_argument("--deep", action="store_true", help="also read every file and compare its sha256")
+    parser.add_argument("--load", action="store_true", help="load each model (not in this version)")
+    parser.add_argument("--paths", action="store_true", help="list each model's folder instead of the table")
+    parser.add_version()
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""Writes a check's report as JSON for programs and as a table for people."""
+
+from collections.abc import Sequence
+
+from model_cache.check_values import CheckReport, ModelReport, Problem
+from model_cache.reasons import Reason
+
+MAX_PROBLEMS = 20
+"""Problems that the table shows of one model; JSON has all of them."""
+
+
+def to_json(report: CheckReport) -> dict[str, object]:
+    """Return the document of ``cache-check --format json``; ``bytes`` and ``seconds`` are plain numbers."""
+    return {
+        "reason": str(report.reason),
+        "generation": report.generation,
+        "cache": report.cache,
+        "tier": str(report.tier),
+        "bytes": report.bytes,
+        "files": report.files,
+        "seconds": round(report.seconds, 6),
+        "models": [_model_to_json(model) for model in report.models],
+        "problems": [_problem_to_json(problem) for problem in report.problems],
+        "places": [
+            {"name": str(place.name), "path": str(place.path), "chosen_by": place.chosen_by}
+            for place in report.places.all()
+        ],
+    }
+
+
+def to_table(report: CheckReport) -> str:
+    """Return the table: models, then problems, then places, then the verdict with its remedy."""
+    head = ("MODEL", "TASK", "SOURCE", "REVISION", "FILES", "SIZE", "STATE")
+    rows = [head, *(_row(model) for model in report.models)]
+    blocks = [_aligned(rows, right={4, 5})]
+    problems = [line for lines in _problem_lines(report) for line in lines]
+    if problems:
+        blocks.append("\n".join(problems))
+    blocks.append(
+        _aligned(
+            [(str(place.name), str(place.path), f"({place.chosen_by})") for place in report.places.all()]
+        )
+    )
+    blocks.append(verdict(report))
+    return "\n\n".join(blocks)
+
+
+def paths_table(report: CheckReport) -> str:
+    """Return one line a model: its key and the folder from which a library loads it."""
+    return _aligned([(model.key, model.path) for model in report.models])
+
+
+def verdict(report: CheckReport) -> str:
+    """Return the last line: what holds for the whole cache, and the remedy if something is wrong."""
+    counted = (
+        f"{report.files} files, {human_bytes(report.bytes)}, {report.tier} check in {_took(report.seconds)}"
+    )
+    if report.reason is Reason.OK:
+        return f"OK: {', '.join(model.key for model in report.models)}: all there ({counted})"
+    problem = _first(report)
+    more = sum(len(model.problems) for model in report.models) + len(report.problems) - 1
+    rest = f" (and {more} more)" if more else ""
+    return f"{report.reason}: {problem.file}: {problem.detail}{rest} ({counted}). Remedy: {problem.remedy}"
+
+
+def human_bytes(count: int) -> str:
+    """Return a size for people, in units of 1000: ``999 B``, ``1.2 kB``, ``2.30 GB``."""
+    if count < 1000:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("kB", "MB", "GB", "TB", "PB"):
+        size /= 1000
+        if size < 999.95 or unit == "PB":
+            break
+    return f"{size:.1f} {unit}"
+
+
+def _first(report: CheckReport) -> Problem:
+    problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
+    return next(problem for problem in problems if problem.reason is report.reason)
+
+
+def _took(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _row(model: ModelReport) -> tuple[str, ...]:
+    revision = model.revision[:12] if len(model.revision) == 40 else model.revision
+    size = human_bytes(model.bytes)
+    return model.key, str(model.task), model.source, revision, str(model.files), size, str(model.reason)
+
+
+def _problem_lines(report: CheckReport) -> list[list[str]]:
+    groups = [("cache", report.problems), *((model.key, model.problems) for model in report.models)]
+    said = "" if report.reason is Reason.OK else _first(report).remedy
+    return [_group(owner, problems, said) for owner, problems in groups if problems]
+
+
+def _group(owner: str, problems: Sequence[Problem], said: str) -> list[str]:
+    """Return a line a problem; a remedy that the verdict says is not repeated."""
+    lines = []
+    for problem in problems[:MAX_PROBLEMS]:
+        remedy = "" if problem.remedy == said else f". Remedy: {problem.remedy}"
+        lines.append(f"{problem.reason}: {owner}: {problem.file}: {problem.detail}{remedy}")
+    if len(problems) > MAX_PROBLEMS:
+        lines.append(f"{owner}: {len(problems) - MAX_PROBLEMS} more problems (all with --format json)")
+    return lines
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: frozenset[int] | set[int] = frozenset()) -> str:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _model_to_json(model: ModelReport) -> dict[str, object]:
+    return {
+        "key": model.key,
+        "task": str(model.task),
+        "source": model.source,
+        "revision": model.revision,
+        "reason": str(model.reason),
+        "bytes": model.bytes,
+        "files": model.files,
+        "path": model.path,
+        "problems": [_problem_to_json(problem) for problem in model.problems],
+    }
+
+
+def _problem_to_json(problem: Problem) -> dict[str, str]:
+    return {
+        "file": problem.file,
+        "reason": str(problem.reason),
+        "detail": problem.detail,
+        "remedy": problem.remedy,
+    }

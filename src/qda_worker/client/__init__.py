@@ -1,0 +1,219 @@
+"""The client of `qda-worker`: sentiment, entities, embeddings and paraphrases of texts, typed, sync and async.
+
+>>> from qda_worker.client import Client
+>>> with Client("127.0.0.1:50051") as client:
+...     client.sentiment(["Ich war froh."])[0].label
+<SentimentLabel.POSITIVE: 'positive'>
+
+Needs grpcio and protobuf alone. The names below are loaded when they are first used, so that `qda-client --help`
+answers before gRPC is imported.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qda_worker.client.analysis import (
+        AnalysisProvenance,
+        AnalysisTask,
+        DocumentAnalysis,
+        EmbeddingTask,
+        EntityTask,
+        SentimentTask,
+    )
+    from qda_worker.client.async_client import AsyncClient
+    from qda_worker.client.channel import DEFAULT_TARGET, Settings, Tls
+    from qda_worker.client.choices import (
+        EmbeddingKind,
+        Health,
+        LabelScheme,
+        LimitUnit,
+        LongTextOutcome,
+        LongTexts,
+        ModelState,
+        Numbers,
+        Offsets,
+        Priority,
+        SentimentLabel,
+        Task,
+    )
+    from qda_worker.client.errors import (
+        CallCancelled,
+        ClientError,
+        DeadlineExceeded,
+        InvalidRequest,
+        InvalidSettings,
+        NotReachable,
+        NotReady,
+        NotServed,
+        Overloaded,
+        Refused,
+        ServerFailed,
+        Violation,
+    )
+    from qda_worker.client.jobs import Progress
+    from qda_worker.client.paraphrases import Paraphrase, Paraphrases, TextProblem
+    from qda_worker.client.results import (
+        Answer,
+        Embedding,
+        Entities,
+        Entity,
+        ItemError,
+        Matrix,
+        PairScore,
+        Probabilities,
+        Provenance,
+        Sentence,
+        Sentiment,
+        SparseVector,
+        Timings,
+        Usage,
+        Vector,
+    )
+    from qda_worker.client.sync_client import Client
+    from qda_worker.client.texts import Pair, Text
+    from qda_worker.client.worker_state import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
+
+_MODULES = {
+    "analysis": (
+        "AnalysisProvenance",
+        "AnalysisTask",
+        "DocumentAnalysis",
+        "EmbeddingTask",
+        "EntityTask",
+        "SentimentTask",
+    ),
+    "async_client": ("AsyncClient",),
+    "channel": ("DEFAULT_TARGET", "Settings", "Tls"),
+    "choices": (
+        "EmbeddingKind",
+        "Health",
+        "LabelScheme",
+        "LimitUnit",
+        "LongTextOutcome",
+        "LongTexts",
+        "ModelState",
+        "Numbers",
+        "Offsets",
+        "Priority",
+        "SentimentLabel",
+        "Task",
+    ),
+    "errors": (
+        "CallCancelled",
+        "ClientError",
+        "DeadlineExceeded",
+        "InvalidRequest",
+        "InvalidSettings",
+        "NotReachable",
+        "NotReady",
+        "NotServed",
+        "Overloaded",
+        "Refused",
+        "ServerFailed",
+        "Violation",
+    ),
+    "jobs": ("Progress",),
+    "paraphrases": ("Paraphrase", "Paraphrases", "TextProblem"),
+    "results": (
+        "Answer",
+        "Embedding",
+        "Entities",
+        "Entity",
+        "ItemError",
+        "Matrix",
+        "PairScore",
+        "Probabilities",
+        "Provenance",
+        "Sentence",
+        "Sentiment",
+        "SparseVector",
+        "Timings",
+        "Usage",
+        "Vector",
+    ),
+    "sync_client": ("Client",),
+    "texts": ("Pair", "Text"),
+    "worker_state": ("CacheProblem", "CacheStatus", "Limits", "Model", "ModelCache", "Models"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "DEFAULT_TARGET",
+    "AnalysisProvenance",
+    "AnalysisTask",
+    "Answer",
+    "AsyncClient",
+    "CacheProblem",
+    "CacheStatus",
+    "CallCancelled",
+    "Client",
+    "ClientError",
+    "DeadlineExceeded",
+    "DocumentAnalysis",
+    "Embedding",
+    "EmbeddingKind",
+    "EmbeddingTask",
+    "Entities",
+    "Entity",
+    "EntityTask",
+    "Health",
+    "InvalidRequest",
+    "InvalidSettings",
+    "ItemError",
+    "LabelScheme",
+    "LimitUnit",
+    "Limits",
+    "LongTextOutcome",
+    "LongTexts",
+    "Matrix",
+    "Model",
+    "ModelCache",
+    "ModelState",
+    "Models",
+    "NotReachable",
+    "NotReady",
+    "NotServed",
+    "Numbers",
+    "Offsets",
+    "Overloaded",
+    "Pair",
+    "PairScore",
+    "Paraphrase",
+    "Paraphrases",
+    "Priority",
+    "Probabilities",
+    "Progress",
+    "Provenance",
+    "Refused",
+    "Sentence",
+    "Sentiment",
+    "SentimentLabel",
+    "SentimentTask",
+    "ServerFailed",
+    "Settings",
+    "SparseVector",
+    "Task",
+    "Text",
+    "TextProblem",
+    "Timings",
+    "Tls",
+    "Usage",
+    "Vector",
+    "Violation",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Loads a public name from its module (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

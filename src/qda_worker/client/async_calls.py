@@ -1,0 +1,198 @@
+"""Carries requests to a worker and responses back, in an event loop; what they hold is made and read elsewhere."""
+
+# ruff: noqa: ASYNC109 - a deadline of gRPC's travels to the worker; `asyncio.timeout` around the call would not
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from itertools import islice
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from qda.v1 import analysis_pb2, paraphrase_pb2
+from qda_worker.client import jobs, retries
+from qda_worker.client.analysis import DocumentAnalysis
+from qda_worker.client.channel import Settings, channel_options, credentials
+from qda_worker.client.document_source import AsyncDocumentSource
+from qda_worker.client.document_stream import StreamAnswers, UnansweredDocuments
+from qda_worker.client.errors import CallCancelled
+from qda_worker.client.paraphrase_search import Collection
+from qda_worker.client.paraphrases import Paraphrases
+from qda_worker.client.refusals import client_error
+from qda_worker.client.results import Answer
+from qda_worker.client.texts import Text
+
+Q = TypeVar("Q", bound=Message)
+S = TypeVar("S")
+P = TypeVar("P", bound=jobs.Response)
+R = TypeVar("R")
+
+
+class AsyncCalls:
+    """One channel, and the ways in which calls go over it."""
+
+    def __init__(self, settings: Settings) -> None:
+        options = channel_options(settings)
+        if settings.tls is None:
+            self._channel = grpc.aio.insecure_channel(settings.uri, options)
+        else:
+            self._channel = grpc.aio.secure_channel(settings.uri, credentials(settings.tls), options)
+        self._settings = settings
+        self._metadata = settings.metadata()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Cancels what is under way and ends the connection."""
+        self._closed = True
+        await self._channel.close()
+
+    def channel(self) -> grpc.aio.Channel:
+        """The channel, while it is open."""
+        if self._closed:
+            raise CallCancelled("the client is closed")
+        return self._channel
+
+    async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, S], request: Q, timeout: float) -> S:
+        """One request and its response."""
+        deadline = time.monotonic() + timeout
+        tries = 0
+        while True:
+            tries += 1
+            call = method(request, timeout=deadline - time.monotonic(), metadata=self._metadata)
+            try:
+                return await call
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                pause = retries.retry_pause(failure, tries, deadline - time.monotonic())
+                if pause is None:
+                    raise failure from error
+                await asyncio.sleep(pause)
+            except asyncio.CancelledError as error:
+                self._tell_who_cancelled(error)
+                raise
+
+    async def run(
+        self,
+        method: grpc.aio.UnaryUnaryMultiCallable[Q, P],
+        job: jobs.Job[Q, P, R],
+        timeout: float | None,
+        progress: jobs.Progress | None,
+    ) -> Answer[R]:
+        """A job's requests, `in_flight` of them at once; the responses are taken in their order."""
+        seconds = self._settings.timeout if timeout is None else timeout
+        gathering = jobs.Gathering(job.read)
+        requests = iter(job.requests)
+        window: deque[tuple[asyncio.Task[P], int]] = deque()
+        try:
+            while True:
+                for request, items in islice(requests, self._settings.in_flight - len(window)):
+                    window.append((asyncio.create_task(self.ask(method, request, seconds)), items))
+                if not window:
+                    return gathering.answer()
+                flight, items = window[0]
+                gathering.add(await flight, items)
+                window.popleft()
+                if progress is not None:
+                    progress(len(gathering.results), job.items)
+        finally:
+            for flight, _ in window:
+                flight.cancel()
+            await asyncio.gather(*(flight for flight, _ in window), return_exceptions=True)
+
+    async def search(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[
+            paraphrase_pb2.FindParaphrasesRequest, paraphrase_pb2.FindParaphrasesResponse
+        ],
+        parts: Sequence[paraphrase_pb2.FindParaphrasesRequest],
+        timeout: float | None,
+    ) -> Paraphrases:
+        """One search, sent again as a whole within its deadline if the worker asks for that."""
+        deadline = time.monotonic() + (self._settings.stream_timeout if timeout is None else timeout)
+        tries = 0
+        while True:
+            tries += 1
+            collection = Collection()
+            call = method(iter(parts), timeout=deadline - time.monotonic(), metadata=self._metadata)
+            try:
+                async for response in call:
+                    collection.add(response)
+                return collection.paraphrases()
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                pause = retries.retry_pause(failure, tries, deadline - time.monotonic())
+                if pause is None:
+                    raise failure from error
+                await asyncio.sleep(pause)
+            except asyncio.CancelledError as error:
+                self._tell_who_cancelled(error)
+                raise
+            finally:
+                call.cancel()  # does nothing to a call that has ended
+
+    async def analyze(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[
+            analysis_pb2.AnalyzeDocumentsRequest, analysis_pb2.AnalyzeDocumentsResponse
+        ],
+        settings: analysis_pb2.AnalyzeDocumentsRequest,
+        documents: Iterable[str | Text] | AsyncIterable[str | Text],
+        timeout: float | None,
+    ) -> AsyncIterator[DocumentAnalysis]:
+        """The results of one stream after the other, until all documents have theirs."""
+        seconds = self._settings.stream_timeout if timeout is None else timeout
+        waiting = UnansweredDocuments()
+        source = AsyncDocumentSource(documents, waiting)
+        try:
+            async for result in self._streams(method, settings, source, waiting, seconds):
+                yield result
+        finally:
+            await source.close()
+        if source.failure is not None:
+            raise source.failure
+
+    async def _streams(
+        self,
+        method: grpc.aio.StreamStreamMultiCallable[
+            analysis_pb2.AnalyzeDocumentsRequest, analysis_pb2.AnalyzeDocumentsResponse
+        ],
+        settings: analysis_pb2.AnalyzeDocumentsRequest,
+        source: AsyncDocumentSource,
+        waiting: UnansweredDocuments,
+        seconds: float,
+    ) -> AsyncIterator[DocumentAnalysis]:
+        fruitless = 0
+        while True:
+            answers = StreamAnswers(waiting)
+            call = method(source.parts(settings), timeout=seconds, metadata=self._metadata)
+            try:
+                async for response in call:
+                    result = answers.read(response)
+                    if result is not None:
+                        yield result
+                answers.end()
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                fruitless = 0 if answers.results else fruitless + 1
+                pause = retries.resume_pause(failure, fruitless)
+                if pause is None:
+                    raise failure from error
+                await asyncio.sleep(pause)
+            except asyncio.CancelledError as error:
+                self._tell_who_cancelled(error)
+                raise
+            else:
+                return
+            finally:
+                call.cancel()
+
+    def _tell_who_cancelled(self, error: asyncio.CancelledError) -> None:
+        """gRPC cancels the calls of a channel that is closed; that is not the cancelling of the task that waits."""
+        if self._closed:
+            raise CallCancelled("the client was closed") from error

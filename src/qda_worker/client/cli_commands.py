@@ -1,0 +1,268 @@
+"""The commands of `qda-client`: each asks the worker, writes the result, and gives the exit code."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO, TextIO, TypeVar
+
+from model_cache.errors import UsageError
+from model_cache.options import duration
+from model_cache.reasons import Reason
+from qda_worker.client import cli_json, cli_tables
+from qda_worker.client.analysis import AnalysisTask, EmbeddingTask, EntityTask, SentimentTask
+from qda_worker.client.channel import Settings, Tls
+from qda_worker.client.choices import Health, LabelScheme, LongTexts, Offsets
+from qda_worker.client.cli_input import read_texts
+from qda_worker.client.cli_options import DEFAULT_THRESHOLD, Connection, Format, Input
+from qda_worker.client.errors import NotReady
+from qda_worker.client.results import Answer, Embedding, Entities, Sentiment
+from qda_worker.client.sync_client import Client
+from qda_worker.client.texts import Text
+
+SOME_FAILED = 1
+"""Exit code where some texts have an error and the others are answered."""
+
+R = TypeVar("R", Sentiment, Entities, Embedding)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The program's three streams; `progress` says whether stderr may be drawn on."""
+
+    stdin: BinaryIO
+    stdout: TextIO
+    stderr: TextIO
+    progress: bool
+
+    def write(self, text: str) -> None:
+        """One result, or several, to stdout."""
+        self.stdout.write(text + "\n")
+
+    def show_progress(self, done: int, total: int) -> None:
+        """Draws over the last state, and away at the end."""
+        if self.progress:
+            self.stderr.write("\r\x1b[K" if done == total else f"\r{done:,} of {total:,} texts")
+            self.stderr.flush()
+
+
+def run_command(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> int:
+    """Runs the command that was asked for. Raises UsageError and ClientError."""
+    with Client(_settings(connection)) as client:
+        return _COMMANDS[arguments.command](client, arguments, connection.format, terminal)
+
+
+def _settings(connection: Connection) -> Settings:
+    tls = Tls(connection.tls_ca, connection.tls_certificate, connection.tls_key, connection.tls_server_name)
+    return Settings(
+        target=connection.target,
+        tls=tls if connection.tls else None,
+        caller=connection.caller,
+        timeout=connection.timeout,
+    )
+
+
+def _sentiment(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    texts = _texts(arguments, terminal)
+    answer = client.sentiment(
+        texts,
+        model=arguments.model,
+        long_texts=LongTexts(arguments.long_texts),
+        sentences=arguments.sentences,
+        offsets=Offsets(arguments.encoding),
+        progress=terminal.show_progress,
+    )
+    return _write(answer, texts, form, terminal, cli_tables.SENTIMENT_HEAD, cli_tables.sentiment_rows)
+
+
+def _entities(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    texts = _texts(arguments, terminal)
+    answer = client.entities(
+        texts,
+        model=arguments.model,
+        long_texts=LongTexts(arguments.long_texts),
+        offsets=Offsets(arguments.encoding),
+        label_scheme=LabelScheme.COMMON if arguments.common_labels else LabelScheme.MODEL,
+        labels=arguments.label,
+        progress=terminal.show_progress,
+    )
+    return _write(answer, texts, form, terminal, cli_tables.ENTITY_HEAD, cli_tables.entity_rows)
+
+
+def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    texts = _texts(arguments, terminal)
+    answer = client.embed(
+        texts,
+        model=arguments.model,
+        long_texts=LongTexts(arguments.long_texts),
+        normalize=arguments.normalize,
+        dimensions=arguments.dimensions,
+        progress=terminal.show_progress,
+    )
+    return _write(answer, texts, form, terminal, cli_tables.EMBEDDING_HEAD, cli_tables.embedding_rows)
+
+
+def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    texts = _texts(arguments, terminal)
+    others = _texts(arguments, terminal, arguments.others) if arguments.others else None
+    threshold = arguments.threshold
+    if threshold is None and arguments.best is None:
+        threshold = DEFAULT_THRESHOLD
+    found = client.find_paraphrases(
+        texts,
+        others,
+        threshold=threshold,
+        best=arguments.best,
+        model=arguments.model,
+        long_texts=LongTexts(arguments.long_texts),
+    )
+    partners = texts if others is None else others
+    if form is Format.TABLE:
+        rows = list(cli_tables.paraphrase_rows(found, texts, partners))
+        terminal.write(cli_tables.aligned(cli_tables.PARAPHRASE_HEAD, rows))
+        terminal.write(f"\n{len(found.pairs):,} pairs. {cli_tables.made_by([found.provenance])}")
+        return SOME_FAILED if found.problems else 0
+    pairs = [
+        {"score": pair.score, "first": _named(texts, pair.first), "second": _named(partners, pair.second)}
+        for pair in found.pairs
+    ]
+    if form is Format.JSONL:
+        for line in [*pairs, *found.problems]:
+            terminal.write(cli_json.line(line))
+    else:
+        whole = {
+            "pairs": pairs,
+            "problems": found.problems,
+            "provenance": found.provenance,
+            "timings": found.timings,
+        }
+        terminal.write(cli_json.document(whole))
+    return SOME_FAILED if found.problems else 0
+
+
+def _analyze(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    """Writes each result as it arrives; JSON is one list, so that memory stays constant."""
+    results = client.analyze(
+        _read(arguments.file, arguments, terminal),
+        [_task(name) for name in arguments.task or ("sentiment", "entities")],
+        offsets=Offsets(arguments.encoding),
+        long_texts=LongTexts(arguments.long_texts),
+    )
+    failed = False
+    before = "["
+    for result in results:
+        failed |= not result.ok
+        if form is Format.TABLE:
+            terminal.write("  ".join(cell.ljust(10) for cell in cli_tables.analysis_row(result)).rstrip())
+        elif form is Format.JSONL:
+            terminal.write(cli_json.line(result))
+        else:
+            terminal.write(before + cli_json.line(result))
+            before = ","
+    if form is Format.JSON:
+        terminal.write("]" if before == "," else "[]")
+    return SOME_FAILED if failed else 0
+
+
+def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    found = client.models()
+    if form is Format.JSONL:
+        for model in found.models:
+            terminal.write(cli_json.line(model))
+    else:
+        terminal.write(cli_tables.models_table(found) if form is Format.TABLE else cli_json.document(found))
+    return 0
+
+
+def _cache(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    """Ends with the code that cache-check would end with."""
+    status = client.cache_status()
+    if form is Format.JSONL:
+        terminal.write(cli_json.line(status))
+    else:
+        terminal.write(cli_tables.cache_table(status) if form is Format.TABLE else cli_json.document(status))
+    return Reason(status.reason).exit_code if status.reason in set(Reason) else NotReady.exit_code
+
+
+def _health(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    if arguments.wait is not None:
+        client.wait_ready(_duration(arguments.wait), service=arguments.service)
+    found = client.health(arguments.service)
+    document = {"service": arguments.service, "health": found}
+    terminal.write(str(found) if form is Format.TABLE else cli_json.line(document))
+    return 0 if found is Health.SERVING else NotReady.exit_code
+
+
+_COMMANDS: dict[str, Callable[[Client, argparse.Namespace, Format, Terminal], int]] = {
+    "sentiment": _sentiment,
+    "entities": _entities,
+    "embed": _embed,
+    "paraphrases": _paraphrases,
+    "analyze": _analyze,
+    "models": _models,
+    "cache": _cache,
+    "health": _health,
+}
+
+
+def _write(
+    answer: Answer[R],
+    texts: Sequence[Text],
+    form: Format,
+    terminal: Terminal,
+    head: cli_tables.Row,
+    rows: Callable[[R, Text], Iterator[cli_tables.Row]],
+) -> int:
+    failed = sum(not result.ok for result in answer)
+    if form is Format.JSON:
+        terminal.write(
+            cli_json.document(
+                {"results": answer.results, "provenances": answer.provenances, "timings": answer.timings}
+            )
+        )
+    elif form is Format.JSONL:
+        for result in answer:
+            terminal.write(cli_json.line(result))
+    else:
+        table = [row for result, text in zip(answer, texts, strict=True) for row in rows(result, text)]
+        terminal.write(cli_tables.aligned(head, table))
+        counted = f"{len(answer):,} texts" + (f", {failed:,} with an error" if failed else "")
+        terminal.write(f"\n{counted}. {cli_tables.made_by(answer.provenances)}")
+    return SOME_FAILED if failed else 0
+
+
+def _read(file: str, arguments: argparse.Namespace, terminal: Terminal) -> Iterator[Text]:
+    return read_texts(file, terminal.stdin, kind=Input(arguments.input), whole=arguments.whole)
+
+
+def _texts(arguments: argparse.Namespace, terminal: Terminal, file: str | None = None) -> list[Text]:
+    texts = list(_read(file or arguments.file, arguments, terminal))
+    if not texts:
+        raise UsageError(
+            f"there is no text in {file or arguments.file}", "give a file with at least one line"
+        )
+    return texts
+
+
+def _task(asked: str) -> AnalysisTask:
+    name, _, model = asked.partition("=")
+    kinds: dict[str, AnalysisTask] = {
+        "sentiment": SentimentTask(model),
+        "entities": EntityTask(model),
+        "embedding": EmbeddingTask(model),
+    }
+    if name not in kinds:
+        raise UsageError(f'unknown task "{name}"', f"give one of: {', '.join(kinds)}")
+    return kinds[name]
+
+
+def _duration(text: str) -> float:
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise UsageError(f'--wait: found "{text}"', f"give {error}") from error
+
+
+def _named(texts: Sequence[Text], index: int) -> dict[str, object]:
+    return {"index": index, "id": texts[index].id, "text": texts[index].content}

@@ -1,0 +1,40 @@
+"""The standard health service (`grpc.health.v1`), called without the package `grpcio-health-checking`.
+
+The base install of this project does not bring that package. Its two messages have one field each, and the wrapper
+types that protobuf itself brings have the same bytes on the wire: `HealthCheckRequest{string service = 1}` is a
+`StringValue`, `HealthCheckResponse{ServingStatus status = 1}` an `Int32Value`.
+"""
+
+from __future__ import annotations
+
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
+
+from qda_worker.client.choices import Health
+from qda_worker.client.errors import ClientError
+
+METHOD = "/grpc.health.v1.Health/Check"
+"""Full name of the method."""
+
+# grpc/health/v1/health.proto, HealthCheckResponse.ServingStatus
+_STATUS = {0: Health.UNKNOWN, 1: Health.SERVING, 2: Health.NOT_SERVING, 3: Health.SERVICE_UNKNOWN}
+
+request_bytes = StringValue.SerializeToString
+"""Serializer of the request."""
+
+read_response = Int32Value.FromString
+"""Deserializer of the response."""
+
+
+def health_request(service: str) -> StringValue:
+    """Asks for a service's health; `""` is all that the worker serves."""
+    return StringValue(value=service)
+
+
+def health(response: Int32Value) -> Health:
+    """The answer in a word."""
+    return _STATUS.get(response.value, Health.UNKNOWN)
+
+
+def is_unknown_service(error: ClientError) -> bool:
+    """Whether a failed check only says that there is no service of that name."""
+    return error.reason == "NOT_FOUND"

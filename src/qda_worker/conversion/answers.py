@@ -1,0 +1,94 @@
+"""The models' answers as the proto's results, one for each text; a text without an answer has its status instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qda.v1 import embedding_pb2, entity_pb2, sentiment_pb2, text_pb2
+from qda_worker.conversion.labels import common_label
+from qda_worker.conversion.statuses import status_of
+from qda_worker.conversion.tensors import tensor
+from qda_worker.conversion.told import usage
+from qda_worker.models.base import ModelInfo
+from qda_worker.models.offsets import OffsetEncoding, convert_spans
+from qda_worker.models.similarity import normalised
+from qda_worker.scheduling.work import Failed, Outcome
+
+if TYPE_CHECKING:
+    from qda_worker.models.entity_windows import Entity
+    from qda_worker.models.sentiment import SentimentAnswer  # at run time it would bring torch
+
+_Result = TypeVar(
+    "_Result", sentiment_pb2.SentimentResult, entity_pb2.EntityResult, embedding_pb2.EmbedResult
+)
+
+_SENTIMENTS: Final = (
+    ("positive", sentiment_pb2.SENTIMENT_LABEL_POSITIVE),
+    ("negative", sentiment_pb2.SENTIMENT_LABEL_NEGATIVE),
+    ("neutral", sentiment_pb2.SENTIMENT_LABEL_NEUTRAL),
+)
+"""In the order in which equal probabilities are decided."""
+
+
+def results(
+    texts: Sequence[text_pb2.Text],
+    outcomes: Sequence[Outcome[Any]],
+    info: ModelInfo,
+    kind: type[_Result],
+    fill: Callable[[_Result, str, Any], None],
+) -> list[_Result]:
+    """One result a text, in their order. `fill` puts an answer into its result."""
+    made = []
+    for text, outcome in zip(texts, outcomes, strict=True):
+        result = kind(id=text.id)
+        if isinstance(outcome, Failed):
+            result.status.CopyFrom(status_of(outcome.error))
+        else:
+            result.usage.CopyFrom(usage(outcome.usage, info, text.content))
+            fill(result, text.content, outcome.result)
+        made.append(result)
+    return made
+
+
+def fill_sentiment(result: sentiment_pb2.SentimentResult, _text: str, answer: SentimentAnswer) -> None:
+    """The most probable label, of equal ones the first of positive, negative, neutral; and all probabilities."""
+    values = {str(name): float(value) for name, value in answer.probabilities.items()}
+    result.label = max(_SENTIMENTS, key=lambda pair: values.get(pair[0], 0.0))[1]
+    for name, _ in _SENTIMENTS:
+        setattr(result.probabilities, name, values.get(name, 0.0))
+
+
+def fill_entities(
+    encoding: OffsetEncoding, *, common: bool, wanted: Collection[str]
+) -> Callable[[entity_pb2.EntityResult, str, Sequence[Entity]], None]:
+    """Entities with spans in `encoding`, by their common labels if `common`; only those `wanted`, if any are named."""
+
+    def fill(result: entity_pb2.EntityResult, text: str, answer: Sequence[Entity]) -> None:
+        labelled = [(entity, common_label(entity.label) if common else entity.label) for entity in answer]
+        kept = [(entity, label) for entity, label in labelled if not wanted or label in wanted]
+        spans = convert_spans(text, [(entity.start, entity.end) for entity, _ in kept], encoding)
+        for (entity, label), (start, end) in zip(kept, spans, strict=True):
+            result.entities.add(
+                text=entity.text,
+                label=label,
+                model_label=entity.label,
+                span=text_pb2.Span(start=start, end=end),
+            )
+
+    return fill
+
+
+def fill_dense(
+    element_type: embedding_pb2.ElementType.ValueType, *, normalise: bool
+) -> Callable[[embedding_pb2.EmbedResult, str, NDArray[np.float32]], None]:
+    """The dense vector in the form that was asked for; `normalise` brings it to length 1."""
+
+    def fill(result: embedding_pb2.EmbedResult, _text: str, answer: NDArray[np.float32]) -> None:
+        vector = normalised(answer[np.newaxis])[0] if normalise else answer
+        result.dense.CopyFrom(tensor(vector, element_type))
+
+    return fill

@@ -1,0 +1,207 @@
+"""The models that this worker serves, and where each is on its way into service.
+
+One plain object, changed by the event loop only, so it needs no lock. Requests choose their model here; health, metrics
+and GetCacheStatus read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from model_cache.catalog import Catalog, Model, Task
+from model_cache.check_values import CheckReport, ModelReport
+from model_cache.digest import generation, model_digest
+from model_cache.errors import ModelCacheError
+from model_cache.reasons import Reason
+from model_cache.suggestion import nearest
+from qda_worker.engine import Engine
+from qda_worker.errors import ModelOfAnotherTask, ModelUnknown, NotReady, TaskNotServed
+from qda_worker.file_identity import Identities
+
+
+class State(Enum):
+    """Where a model is on its way into service."""
+
+    WAITING = "waiting"
+    LOADING = "loading"
+    SERVING = "serving"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why something does not serve, and what to do."""
+
+    reason: Reason
+    detail: str
+    remedy: str
+
+    @classmethod
+    def of(cls, error: ModelCacheError) -> Trouble:
+        """The trouble that an error tells of."""
+        return cls(error.reason, error.message, error.remedy)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}. Remedy: {self.remedy}"
+
+
+@dataclass(slots=True)
+class Member:
+    """One model that this worker serves.
+
+    trouble: why it is FAILED; else None.
+    engine: set while SERVING.
+    loaded_from: the identity of its files when it was loaded.
+    """
+
+    model: Model
+    digest: str
+    state: State = State.WAITING
+    trouble: Trouble | None = None
+    engine: Engine | None = None
+    loaded_from: Identities = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What answers one request, and what its provenance says beside the engine's own info."""
+
+    engine: Engine
+    digest: str
+    generation: str
+
+
+USES: Final[Mapping[Task, tuple[Task, ...]]] = {
+    Task.SENTIMENT: (Task.SENTIMENT,),
+    Task.ENTITIES: (Task.ENTITIES,),
+    Task.EMBEDDING: (Task.EMBEDDING, Task.PARAPHRASE),
+    Task.PARAPHRASE: (Task.PARAPHRASE, Task.EMBEDDING),
+}
+"""For each task the tasks of the models that can do it, the one whose default answers first."""
+
+
+class Fleet:
+    """The members, by key in the catalog's order, and what the last look at the cache found."""
+
+    def __init__(self, catalog: Catalog, served: Sequence[Model]) -> None:
+        self.catalog = catalog
+        self.members = {model.key: Member(model, model_digest(model)) for model in served}
+        self.generation = generation(catalog.models) if catalog.models else ""
+        self.report: CheckReport | None = None
+        self.checked_at: float | None = None
+        self.trouble: Trouble | None = None
+        self.fetch_trouble: Trouble | None = None
+        self.restart_needed = False
+
+    @classmethod
+    def without_catalog(cls, trouble: Trouble) -> Fleet:
+        """The fleet of a worker whose catalog is invalid: it serves nothing, and says why."""
+        fleet = cls(Catalog((), ""), ())
+        fleet.trouble = trouble
+        return fleet
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last look found the cache complete."""
+        return self.report is not None and self.report.reason is Reason.OK
+
+    @property
+    def loaded(self) -> bool:
+        """Whether every model has loaded and answered."""
+        return bool(self.members) and all(member.state is State.SERVING for member in self.members.values())
+
+    def of_task(self, task: Task) -> list[Member]:
+        """The members whose state decides whether `task` is served: those of the task itself, else its stand-ins."""
+        for kind in USES[task]:
+            found = [member for member in self.members.values() if member.model.task is kind]
+            if found:
+                return found
+        return []
+
+    def serves(self, task: Task) -> bool:
+        """Whether every model that answers for `task` serves."""
+        members = self.of_task(task)
+        return bool(members) and all(member.state is State.SERVING for member in members)
+
+    def choose(self, key: str, task: Task) -> Serving:
+        """Who answers a request for `task` that names the model `key`, or none.
+
+        Raises ModelUnknown, ModelOfAnotherTask, TaskNotServed or NotReady.
+        """
+        if not self.catalog.models:
+            raise NotReady(
+                f"no catalog is served: {self.trouble}" if self.trouble else "no catalog is served"
+            )
+        member = self._named(key, task) if key else self._default(task)
+        if member.state is not State.SERVING or member.engine is None:
+            raise NotReady(f'the model "{member.model.key}" is not ready: {self.why(member)}')
+        return Serving(member.engine, member.digest, self.generation)
+
+    def why(self, member: Member) -> str:
+        """Why a member does not serve, in a sentence without its remedy."""
+        if member.trouble is not None:
+            return f"{member.trouble.reason}: {member.trouble.detail}"
+        if member.state is State.LOADING:
+            return "it is being loaded"
+        trouble = self.cache_trouble()
+        return f"{trouble.reason}: {trouble.detail}" if trouble else "the cache is being checked"
+
+    def cache_trouble(self) -> Trouble | None:
+        """The gravest thing wrong with catalog or cache; None where nothing is, or nobody has looked yet."""
+        if self.trouble is not None:
+            return self.trouble
+        if self.report is None or self.report.reason is Reason.OK:
+            return None
+        if self.fetch_trouble is not None:
+            return self.fetch_trouble
+        problems = [
+            *self.report.problems,
+            *(problem for model in self.report.models for problem in model.problems),
+        ]
+        worst = next(problem for problem in problems if problem.reason is self.report.reason)
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        return Trouble(worst.reason, f"{worst.file}: {worst.detail}{more}", worst.remedy)
+
+    def report_of(self, key: str) -> ModelReport | None:
+        """What the last look found of one model."""
+        return next((each for each in self.report.models if each.key == key), None) if self.report else None
+
+    def _named(self, key: str, task: Task) -> Member:
+        model = next((model for model in self.catalog.models if model.key == key), None)
+        if model is None:
+            served = [member.model.key for member in self._able(task)]
+            guess = nearest(key, (model.key for model in self.catalog.models))
+            hint = f'; did you mean "{guess}"?' if guess else ""
+            raise ModelUnknown(
+                f'no model "{key[:100]}" in the catalog{hint}',
+                f"leave the model empty for the default, or name one of: {', '.join(served) or 'none'}",
+            )
+        if model.task not in USES[task]:
+            keys = ", ".join(each.model.key for each in self._able(task)) or "none is served here"
+            raise ModelOfAnotherTask(
+                f'"{key}" is a model for {model.task}, not for {task}', f"models that can do it: {keys}"
+            )
+        if key not in self.members:
+            raise TaskNotServed(
+                f'this worker does not serve "{key}"',
+                f"ask another worker, or start this one with --model {key}",
+            )
+        return self.members[key]
+
+    def _default(self, task: Task) -> Member:
+        default = self.catalog.default_for(task)
+        if default is not None and default.key in self.members:
+            return self.members[default.key]
+        others = ", ".join(member.model.key for member in self._able(task))
+        why = (
+            f'the default for {task}, "{default.key}", is not served here'
+            if default
+            else f"no default for {task}"
+        )
+        raise TaskNotServed(why, f"name one of the models that are: {others}" if others else None)
+
+    def _able(self, task: Task) -> list[Member]:
+        return [member for member in self.members.values() if member.model.task in USES[task]]

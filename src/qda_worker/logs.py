@@ -1,0 +1,67 @@
+"""One structured log on stderr: key=value for people at a terminal, one JSON object a line for everything else.
+
+The libraries' own records go the same way, from WARNING on. Texts never get in: nobody passes them, and errors of the
+libraries are logged as type and trace, because their messages may quote what they were given.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from typing import TextIO
+
+import structlog
+
+Log = structlog.typing.FilteringBoundLogger
+
+
+def open_log(level: int, stream: TextIO = sys.stderr) -> Log:
+    """Configure this process's log and give it. `level` is one of the logging module's numbers."""
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer()
+        if stream.isatty()
+        else structlog.processors.JSONRenderer(ensure_ascii=False)
+    )
+    _route_libraries(stream, level, shared, renderer)
+    log: Log = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+    return log
+
+
+def _route_libraries(
+    stream: TextIO, level: int, shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
+) -> None:
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _without_message_of_errors,
+                renderer,
+            ],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(level, logging.WARNING))
+
+
+def _without_message_of_errors(
+    _: object, __: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Replace a record's exception by its type and where it came from."""
+    found = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+        event["trace"] = "".join(traceback.format_tb(error.__traceback__))
+    return event

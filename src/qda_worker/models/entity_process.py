@@ -1,0 +1,212 @@
+"""spaCy in a process of its own: a program that the worker starts and speaks to over its standard streams.
+
+spaCy holds Python's global lock while it computes: in the worker's process every other call would wait (measured there:
+p99 of 84 ms). The program imports nothing of the worker's, and no torch unless the pipeline is built on it.
+
+Frames go both ways: four bytes of length, big-endian, then JSON in UTF-8. The first frame out is
+`{"ready": {"labels", "max_length", "spacy"}}` or `{"unusable": {"message", "remedy"}}`; then each frame in,
+`{"passages": [{"text", "own", "rest"}, ...]}`, is answered by
+`{"found": [{"entities": [[start, end, label], ...], "tokens", "rest_tokens"}, ...]}` or by `{"error": NAME}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import struct
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+_LENGTH = struct.Struct(">I")
+
+_PIECES = re.compile(r".{1,100000}(?:\s|$)|.{1,100000}", re.DOTALL)
+"""Pieces of a text that end between words: tokenised one by one they need little memory."""
+
+_DROPPABLE = frozenset({"tagger", "morphologizer", "lemmatizer", "trainable_lemmatizer", "attribute_ruler"})
+"""Factories whose results a statistical `ner` does not read. A parser, senter or sentencizer is none of them: ner
+begins no entity that would cross the sentence borders they set."""
+_UNDERSTOOD = _DROPPABLE | {"tok2vec", "parser", "senter", "sentencizer", "ner", "beam_ner"}
+_ATTRIBUTES_THAT_NER_READS = ("SENT_START", "IS_SENT_START", "ENT_")
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a loaded pipeline says of itself: its entity labels, its limit in characters, spaCy's version."""
+
+    labels: list[str]
+    max_length: int
+    spacy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What one request asks of one text or window.
+
+    text: to be searched. own: how many of its code points count here; the rest of it is the next window's.
+    rest: what was cut off behind it, whose tokens are counted and no more.
+    """
+
+    text: str
+    own: int
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The answer to one passage: (start, end, label) in code points of its text, and numbers of spaCy's tokens."""
+
+    entities: list[tuple[int, int, str]]
+    tokens: int
+    rest_tokens: int
+
+
+def write_frame(stream: IO[bytes], message: dict[str, Any]) -> None:
+    """One frame out. Raises BrokenPipeError when nobody reads any more."""
+    body = json.dumps(message, ensure_ascii=False).encode()
+    stream.write(_LENGTH.pack(len(body)) + body)
+    stream.flush()
+
+
+def read_frame(stream: IO[bytes]) -> dict[str, Any] | None:
+    """One frame in; None when the other side has gone, also in the middle of a frame."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    body = stream.read(length)
+    if len(body) < length:
+        return None
+    message: dict[str, Any] = json.loads(body)
+    return message
+
+
+def needless_components(config: dict[str, Any], attribute_ruler_is_harmless: bool) -> list[str]:
+    """Names of the components that can be left out with the same entities as the whole pipeline's.
+
+    config: the pipeline's config.cfg. Empty when the pipeline holds a component that is not understood, such as an
+    entity_ruler whose patterns may ask for tags.
+    """
+    components: dict[str, dict[str, Any]] = config.get("components", {})
+    disabled = set(config["nlp"].get("disabled", []))
+    factories = {
+        name: component.get("factory") for name, component in components.items() if name not in disabled
+    }
+    if not set(factories.values()) <= _UNDERSTOOD:
+        return []
+    if "attribute_ruler" in factories.values() and not attribute_ruler_is_harmless:
+        return []
+    return [name for name, factory in factories.items() if factory in _DROPPABLE]
+
+
+def main(argv: Sequence[str]) -> int:
+    """Loads the pipeline in the folder argv[0] and serves it until the standard input ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(
+            number, signal.SIG_IGN
+        )  # a drain needs answers; the end of the worker ends this process
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints goes to the log, not between the frames
+    folder = Path(argv[0])
+    try:
+        nlp = _load(folder)
+    except Exception as error:  # noqa: BLE001  # every way of failing is one answer, with the cause for the worker's log
+        write_frame(answers, {"unusable": _explain(error)})
+        return 1
+    write_frame(answers, {"ready": asdict(_ready(nlp))})
+    while (request := read_frame(sys.stdin.buffer)) is not None:
+        try:
+            passages = [Passage(**passage) for passage in request["passages"]]
+            answer: dict[str, Any] = {"found": [asdict(found) for found in _recognise(nlp, passages)]}
+        except Exception as error:  # noqa: BLE001  # one text's failure must not end the process; the kind alone, never the text
+            answer = {"error": type(error).__name__}
+        try:
+            write_frame(answers, answer)
+        except BrokenPipeError:
+            return 0
+    return 0
+
+
+def _load(folder: Path) -> Any:
+    if not (folder / "config.cfg").is_file():
+        raise FileNotFoundError(f"{folder / 'config.cfg'} is missing")
+    if "transformer" not in (folder / "config.cfg").read_text(encoding="utf-8"):
+        sys.modules["torch"] = None  # type: ignore[assignment]  # thinc imports torch where it can: 200 MB unused
+    from spacy import about
+    from spacy import load as load_pipeline
+    from spacy.util import is_compatible_version, load_config, load_meta
+
+    wanted = load_meta(folder / "meta.json").get("spacy_version", "")
+    if is_compatible_version(about.__version__, wanted) is False:
+        raise _VersionMismatch(
+            f"the package is made for spaCy {wanted}, and this is spaCy {about.__version__}"
+        )
+    exclude = needless_components(load_config(folder / "config.cfg"), _attribute_ruler_is_harmless(folder))
+    nlp = load_pipeline(folder, exclude=exclude)
+    if not _entity_pipes(nlp):
+        raise ValueError("the pipeline has no component that finds named entities")
+    return nlp
+
+
+class _VersionMismatch(ValueError):
+    pass
+
+
+def _explain(error: Exception) -> dict[str, str]:
+    text = str(error).partition("\n")[0] or type(error).__name__
+    if isinstance(error, _VersionMismatch):
+        return {"message": text, "remedy": "give the package's version for this spaCy in the catalog"}
+    if isinstance(error, ImportError):
+        return {"message": text, "remedy": "install the worker extra: pip install 'qda-worker[worker]'"}
+    return {
+        "message": f"{type(error).__name__}: {text}",
+        "remedy": "run cache-check --deep, then cache-warmer repair",
+    }
+
+
+def _attribute_ruler_is_harmless(folder: Path) -> bool:
+    """Whether no rule of the attribute ruler sets sentence borders or entities."""
+    import srsly  # type: ignore[import-untyped]  # it has no types
+
+    patterns = folder / "attribute_ruler" / "patterns"
+    if not patterns.is_file():
+        return True
+    names = {str(name) for rule in srsly.read_msgpack(patterns) for name in rule["attrs"]}
+    return not any(name.startswith(_ATTRIBUTES_THAT_NER_READS) for name in names)
+
+
+def _entity_pipes(nlp: Any) -> list[tuple[str, Any]]:
+    """The components that assign `doc.ents`."""
+    return [(name, pipe) for name, pipe in nlp.pipeline if "doc.ents" in nlp.get_pipe_meta(name).assigns]
+
+
+def _ready(nlp: Any) -> Ready:
+    from spacy import about
+
+    labels = {str(label) for _, pipe in _entity_pipes(nlp) for label in getattr(pipe, "labels", ())}
+    return Ready(sorted(labels), nlp.max_length, about.__version__)
+
+
+def _recognise(nlp: Any, passages: list[Passage]) -> list[Found]:
+    zone = nlp.memory_zone() if hasattr(nlp, "memory_zone") else nullcontext()
+    with zone:  # spaCy keeps every new word it meets for ever; the zone lets go of them after the batch
+        docs = nlp.pipe([passage.text for passage in passages], batch_size=len(passages))
+        return [_found(nlp, passage, doc) for passage, doc in zip(passages, docs, strict=True)]
+
+
+def _found(nlp: Any, passage: Passage, doc: Any) -> Found:
+    whole = passage.own >= len(passage.text)
+    return Found(
+        entities=[(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents],
+        tokens=len(doc) if whole else sum(token.idx < passage.own for token in doc),
+        rest_tokens=sum(len(nlp.tokenizer(piece)) for piece in _PIECES.findall(passage.rest)),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,70 @@
+"""`qda-worker serve`: reads the catalog, puts the parts together, runs them until a signal.
+
+What is heavy (torch, spaCy) is imported by the loading threads, after the server listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping, MutableMapping
+from typing import Final
+
+from model_cache.catalog import Catalog, Model
+from model_cache.catalog_file import load_catalog
+from model_cache.errors import CatalogInvalid
+from model_cache.options import LogLevel, find_places
+from qda_worker.fleet import Fleet, Trouble
+from qda_worker.logs import Log, open_log
+from qda_worker.settings import ServeSettings
+from qda_worker.worker import Worker
+
+OFFLINE: Final = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "TOKENIZERS_PARALLELISM": "false",  # texts are tokenised side by side already
+}
+"""For the libraries, before they are imported: they open no connection, whatever a model's files say."""
+
+_LEVELS: Final = {
+    LogLevel.DEBUG: logging.DEBUG,
+    LogLevel.INFO: logging.INFO,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.ERROR: logging.ERROR,
+}
+
+
+def serve(
+    settings: ServeSettings, environ: Mapping[str, str], own_environ: MutableMapping[str, str] = os.environ
+) -> int:
+    """Serve until a signal; the exit code. Raises ModelCacheError for what cannot be served.
+
+    environ: as this program was started, also for the warmer. own_environ: this process's, which goes offline.
+    """
+    started_with = dict(environ)
+    log = open_log(_LEVELS[settings.shared.log_level])
+    places = find_places(settings.shared.cache, environ)
+    fleet = _fleet(settings, log)
+    own_environ.update(OFFLINE)
+    return asyncio.run(Worker(settings, started_with, places, fleet, log).run())
+
+
+def _fleet(settings: ServeSettings, log: Log) -> Fleet:
+    """The models to serve. An invalid catalog is told by a server that serves nothing, so that exec goes on working;
+    on a host it ends the program. Raises ModelCacheError.
+    """
+    try:
+        catalog = load_catalog(settings.shared.catalog)
+    except CatalogInvalid as error:
+        if settings.on_host:
+            raise
+        log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # a user's mistake
+        return Fleet.without_catalog(Trouble.of(error))
+    return Fleet(catalog, _served(catalog, settings))
+
+
+def _served(catalog: Catalog, settings: ServeSettings) -> tuple[Model, ...]:
+    return catalog.select(settings.shared.models) if settings.shared.models else catalog.models

@@ -1,0 +1,71 @@
+"""The gRPC servers: one for everything, and one that tells probes about health and nothing else.
+
+Both listen before anything is loaded. Options are those of `grpc_types.h`; each has its reason here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from model_cache.errors import UsageError
+from qda_worker.addresses import Address
+from qda_worker.fleet import Fleet
+from qda_worker.health import HEALTH_SERVICE, Health
+from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
+from qda_worker.logs import Log
+from qda_worker.services import SERVICES, add_services
+from qda_worker.services.boundary import Boundary
+from qda_worker.services.reflection import add_reflection
+
+_SERVER_PING_SECONDS: Final = 60
+_PING_TIMEOUT_SECONDS: Final = 20
+
+
+def open_server(
+    fleet: Fleet, health: Health, address: Address, *, cache: str, max_connection_age: float, log: Log
+) -> tuple[grpc.aio.Server, Address]:
+    """The server of all services, bound but not started, and its address with the port it got. Raises UsageError."""
+    server = grpc.aio.server(interceptors=[Boundary(log)], options=_options(max_connection_age))
+    add_services(server, fleet, cache)
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    add_reflection(server, [*SERVICES, HEALTH_SERVICE])
+    return server, _bind(server, address, "--listen")
+
+
+def open_health_server(health: Health, address: Address) -> tuple[grpc.aio.Server, Address]:
+    """The probes' server, bound but not started, and its address. Raises UsageError."""
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    health_pb2_grpc.add_HealthServicer_to_server(health, server)
+    return server, _bind(server, address, "--health-listen")
+
+
+def _options(max_connection_age: float) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.so_reuseport", 0),  # a second worker on the same port is a mistake, not half of the traffic
+        ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+        ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
+        # Old connections are asked to go (gRPC adds 10 % of jitter), so that new pods get traffic; calls on them end
+        # in peace, for the age's own grace is infinite.
+        ("grpc.max_connection_age_ms", max(1, int(max_connection_age * 1000))),
+        # Clients may look for dead connections as often as ours does, also between calls.
+        ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # And the server finds clients that vanished without a word, whose calls would hold the queue.
+        ("grpc.keepalive_time_ms", _SERVER_PING_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
+    ]
+
+
+def _bind(server: grpc.aio.Server, address: Address, option: str) -> Address:
+    try:
+        port = server.add_insecure_port(str(address))
+    except RuntimeError as error:
+        raise UsageError(
+            f"{option} {address}: cannot listen there; is the port in use, and the address one of this machine's?",
+            "choose another port, or stop what listens there",
+        ) from error
+    return address.at(port)

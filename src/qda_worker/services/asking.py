@@ -1,0 +1,74 @@
+"""How every service asks a model: texts into its queue, outcomes out, the call's record kept.
+
+Nothing here computes: the queue tokenises and computes in threads of its own, and awaiting its future is all that the
+event loop does. A call that is cancelled takes its texts out of the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar, cast
+
+from qda.v1 import processing_pb2
+from qda_worker.call_record import current_call
+from qda_worker.conversion.told import timings
+from qda_worker.fleet import Serving
+from qda_worker.models.base import Options
+from qda_worker.scheduling.work import Answered, Lane, Outcome
+from qda_worker.services.boundary import Context
+
+_Made = TypeVar("_Made")
+
+SLICE: Final = 1024
+"""Texts of one stream in the queue at a time: twice what a batch is chosen from."""
+_RESULTS_ON_THE_LOOP: Final = 64
+_CHARACTERS_ON_THE_LOOP: Final = 20_000
+"""What is built at once on the event loop: about a millisecond's worth. More is built in a thread."""
+
+
+async def ask(
+    serving: Serving, texts: Sequence[str], options: Options, lane: Lane, context: Context
+) -> list[Outcome[Any]]:
+    """The outcome of each text, in their order. Raises Overloaded, Draining or ModelFailed for all of them."""
+    remaining = cast(
+        "float | None", context.time_remaining()
+    )  # None without a deadline, whatever its types say
+    deadline = None if remaining is None else time.monotonic() + remaining
+    record = current_call()
+    record.model = serving.engine.info.key
+    outcomes = await serving.engine.answer(texts, options, lane, deadline)
+    for outcome in outcomes:
+        record.items += 1
+        record.queue_seconds = max(record.queue_seconds, outcome.timings.queue)
+        record.tokenize_seconds += outcome.timings.tokenise
+        record.compute_seconds += outcome.timings.compute
+        if isinstance(outcome, Answered):
+            record.tokens += outcome.usage.used_token_count
+        else:
+            record.failed_items += 1
+    return outcomes
+
+
+async def ask_in_slices(
+    serving: Serving, texts: Sequence[str], options: Options, lane: Lane, context: Context
+) -> list[Outcome[Any]]:
+    """The same for any number of texts. A slice at a time bounds what waits in the queue: others are served in between,
+    and a cancelled call stops soon.
+    """
+    outcomes: list[Outcome[Any]] = []
+    for start in range(0, len(texts), SLICE):
+        outcomes.extend(await ask(serving, texts[start : start + SLICE], options, lane, context))
+    return outcomes
+
+
+async def built(texts: Sequence[str], build: Callable[[], _Made]) -> _Made:
+    """What `build` makes of the answers to `texts`; away from the event loop where that may take long."""
+    quick = len(texts) <= _RESULTS_ON_THE_LOOP and sum(map(len, texts)) <= _CHARACTERS_ON_THE_LOOP
+    return build() if quick else await asyncio.to_thread(build)
+
+
+def call_timings(outcomes: Sequence[Outcome[Any]], began: float) -> processing_pb2.Timings:
+    """Where the time of a call went that began at `began`, by the monotonic clock."""
+    return timings((outcome.timings for outcome in outcomes), time.monotonic() - began)

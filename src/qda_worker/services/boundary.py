@@ -1,0 +1,172 @@
+"""The one place through which every call of `qda.v1` comes in and goes out.
+
+In: a message that cannot be parsed is an answer with a reason, not gRPC's INTERNAL. Out: an error becomes a status with
+its details, and the call becomes one line in the log. So services just raise, and forget about both.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, NoReturn
+
+import grpc
+import structlog
+from google.protobuf import descriptor_pool
+from google.rpc import status_pb2
+
+from qda_worker.call_record import CallRecord, begin_call
+from qda_worker.conversion.statuses import INTERNAL, retry_delay, status_of
+from qda_worker.conversion.wire import guarded_parser
+from qda_worker.errors import WorkerError
+
+OUR_PACKAGE: Final = "/qda.v1."
+CALLER_HEADER: Final = "x-qda-caller"
+STATUS_TRAILER: Final = "grpc-status-details-bin"
+PUSHBACK_TRAILER: Final = "grpc-retry-pushback-ms"
+MAX_CALLER_LENGTH: Final = 100
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]]
+
+
+class Boundary(grpc.aio.ServerInterceptor):
+    """Wraps the handlers of our own services; health and reflection pass as they are."""
+
+    def __init__(
+        self, log: structlog.typing.FilteringBoundLogger, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._log = log
+        self._clock = clock
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """The handler of the method, inside the boundary; None for a method that there is not."""
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None or not method.startswith(OUR_PACKAGE):
+            return handler
+        if method not in self._wrapped:
+            self._wrapped[method] = self._wrap(method, handler)
+        return self._wrapped[method]
+
+    def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+        service, _, name = method.lstrip("/").rpartition("/")
+        descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+        parse = guarded_parser(_parser_of(handler), descriptor.input_type)
+        forms: dict[tuple[bool, bool], tuple[Any, Any]] = {
+            (False, False): (self._unary, grpc.unary_unary_rpc_method_handler),
+            (False, True): (self._stream, grpc.unary_stream_rpc_method_handler),
+            (True, True): (self._stream, grpc.stream_stream_rpc_method_handler),
+        }
+        run, make = forms[handler.request_streaming, handler.response_streaming]
+        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
+        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
+            run(method, behaviour),
+            request_deserializer=parse,
+            response_serializer=handler.response_serializer,
+        )
+        return wrapped
+
+    def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def answer(request: Any, context: Context) -> Any:
+            record, began = begin_call(method, caller_of(context)), self._clock()
+            try:
+                response = await behaviour(_parsed(request), context)
+            except BaseException as error:  # noqa: BLE001  # being cancelled ends a call too; _end always raises
+                await self._end(error, context, record, began)
+            self._line(record, began, grpc.StatusCode.OK.name)
+            return response
+
+        return answer
+
+    def _stream(
+        self, method: str, behaviour: Callable[..., AsyncIterator[Any]]
+    ) -> Callable[..., AsyncIterator[Any]]:
+        async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
+            record, began = begin_call(method, caller_of(context)), self._clock()
+            try:
+                incoming = _each_parsed(request) if isinstance(request, AsyncIterator) else _parsed(request)
+                async for response in behaviour(incoming, context):
+                    yield response
+            except BaseException as error:  # noqa: BLE001  # as above
+                await self._end(error, context, record, began)
+            self._line(record, began, grpc.StatusCode.OK.name)
+
+        return answer
+
+    async def _end(
+        self, error: BaseException, context: Context, record: CallRecord, began: float
+    ) -> NoReturn:
+        """End the call with the error's status. Raises always."""
+        if not isinstance(error, Exception):
+            # Cancelled: by the client, by its deadline or by the end of the grace.
+            self._line(record, began, grpc.StatusCode.CANCELLED.name)
+            raise error
+        status = status_of(error)
+        if not isinstance(error, WorkerError):
+            # The error's own message stays out of the log: it may hold a text.
+            self._log.error(
+                "call.bug",
+                method=record.method,
+                error=type(error).__name__,
+                trace="".join(traceback.format_tb(error.__traceback__)),
+            )
+        code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
+        reason = error.reason if isinstance(error, WorkerError) else INTERNAL
+        self._line(record, began, code.name, reason=reason)
+        await context.abort(code, status.message, trailers(status, retry_delay(error)))
+        raise AssertionError("abort always raises")
+
+    def _line(self, record: CallRecord, began: float, status: str, **more: str) -> None:
+        self._log.info(
+            "call.ended",
+            method=record.method,
+            status=status,
+            **more,
+            caller=record.caller,
+            model=record.model,
+            items=record.items,
+            failed_items=record.failed_items,
+            tokens=record.tokens,
+            seconds=round(self._clock() - began, 4),
+            queue_seconds=round(record.queue_seconds, 4),
+            tokenize_seconds=round(record.tokenize_seconds, 4),
+            compute_seconds=round(record.compute_seconds, 4),
+        )
+
+
+def _parser_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], Any]:
+    if handler.request_deserializer is None:
+        raise TypeError("a handler of qda.v1 without a parser: not made by the generated code")
+    return handler.request_deserializer
+
+
+def trailers(status: status_pb2.Status, delay_seconds: float | None) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailing metadata of a status, with the delay after which gRPC's own retries shall come."""
+    found: list[tuple[str, str | bytes]] = [(STATUS_TRAILER, status.SerializeToString())]
+    if delay_seconds is not None:
+        found.append((PUSHBACK_TRAILER, str(int(delay_seconds * 1000))))
+    return tuple(found)
+
+
+def caller_of(context: Context) -> str:
+    """The name that the caller gives itself, else its address."""
+    for key, value in context.invocation_metadata() or ():
+        if key == CALLER_HEADER and isinstance(value, str) and value:
+            return value[:MAX_CALLER_LENGTH]
+    return str(context.peer())
+
+
+def _parsed(request: Any) -> Any:
+    if isinstance(request, WorkerError):
+        raise request
+    return request
+
+
+async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _parsed(request)

@@ -1,0 +1,97 @@
+"""ParaphraseService: which texts mean the same."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+
+from model_cache.catalog import Task
+from qda.v1 import paraphrase_pb2 as pb
+from qda.v1 import paraphrase_pb2_grpc
+from qda_worker.conversion import asked
+from qda_worker.conversion.pairs import chunks, pair_results, problems, summary
+from qda_worker.conversion.paraphrases_asked import first_settings, gather
+from qda_worker.conversion.told import provenance
+from qda_worker.encoded_sets import DistinctTexts, EncodedSets
+from qda_worker.errors import ArgumentInvalid, Violation
+from qda_worker.fleet import Fleet
+from qda_worker.limits import MAX_TEXTS
+from qda_worker.models.base import Options
+from qda_worker.models.similarity import Pairs, find_pairs
+from qda_worker.scheduling.work import Lane
+from qda_worker.services.asking import ask, ask_in_slices, built, call_timings
+from qda_worker.services.boundary import Context
+
+
+class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
+    """Answers with the fleet's paraphrase and embedding models."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def ScorePairs(self, request: pb.ScorePairsRequest, context: Context) -> pb.ScorePairsResponse:
+        """The cosine of each pair; each distinct text is computed once."""
+        began = time.monotonic()
+        _check_pairs(request)
+        options = Options(asked.long_text(request.long_text_policy))
+        lane = asked.lane(request.priority, Lane.INTERACTIVE)
+        serving = self._fleet.choose(request.model, Task.PARAPHRASE)
+        numbers: dict[str, int] = {}
+        for pair in request.pairs:
+            for content in (pair.first.content, pair.second.content):
+                numbers.setdefault(content, len(numbers))
+        contents = list(numbers)
+        outcomes = await ask(serving, contents, options, lane, context)
+        answers = await built(
+            contents, lambda: pair_results(request.pairs, numbers, outcomes, serving.engine.info)
+        )
+        return pb.ScorePairsResponse(
+            results=answers, provenance=provenance(serving), timings=call_timings(outcomes, began)
+        )
+
+    async def FindParaphrases(
+        self, request_iterator: AsyncIterator[pb.FindParaphrasesRequest], context: Context
+    ) -> AsyncIterator[pb.FindParaphrasesResponse]:
+        """Like texts of one set or between two. What the caller does not read is not searched."""
+        began = time.monotonic()
+        search = await first_settings(request_iterator)
+        serving = self._fleet.choose(search.model, Task.PARAPHRASE)
+        yield pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=provenance(serving)))
+        first, second = await gather(request_iterator)
+        sets = await asyncio.to_thread(DistinctTexts.of, (first.texts, second.texts))
+        outcomes = await ask_in_slices(serving, sets.texts, Options(search.long_text), search.lane, context)
+        encoded = await asyncio.to_thread(EncodedSets, sets, outcomes)
+        for problem in problems((first, second), encoded):
+            yield pb.FindParaphrasesResponse(problem=problem)
+        found = await asyncio.to_thread(_search, encoded, bool(second.texts), search.threshold, search.best)
+        count = 0
+        while (pairs := await asyncio.to_thread(next, found, None)) is not None:
+            for chunk in chunks(pairs, encoded, two_sets=bool(second.texts)):
+                count += len(chunk.pairs)
+                yield pb.FindParaphrasesResponse(pairs=chunk)
+        total = summary((first, second), encoded, count, time.monotonic() - began)
+        yield pb.FindParaphrasesResponse(summary=total)
+
+
+def _search(
+    encoded: EncodedSets, two_sets: bool, threshold: float | None, best: int | None
+) -> Iterator[Pairs]:
+    left = encoded.vectors(0)
+    return find_pairs(left, encoded.vectors(1) if two_sets else None, threshold=threshold, best=best)
+
+
+def _check_pairs(request: pb.ScorePairsRequest) -> None:
+    """Raises ArgumentInvalid or TooManyTexts. An empty text passes: it is its own pair's error."""
+    asked.check_count(len(request.pairs), "pairs", MAX_TEXTS // 2)
+    asked.check_ids(request.pairs, "pairs")
+    missing = [
+        Violation(f"pairs[{index}].{side}", "is missing")
+        for index, pair in enumerate(request.pairs)
+        for side in ("first", "second")
+        if not pair.HasField(side)
+    ]
+    if missing:
+        raise ArgumentInvalid(
+            f"{missing[0].field} is missing", "send both texts of each pair", violations=missing
+        )

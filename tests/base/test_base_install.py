@@ -1,0 +1,81 @@
+"""What the base install gives: the wheel, alone with its base dependencies, at their floor.
+
+These tests run only in .venv-floor (`make test`), where no extra is installed and the project came as a wheel; in the
+development environment, which has all extras, most of them would prove nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import subprocess
+import sys
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+PROGRAMS = ["cache-check", "cache-warmer", "qda-client", "qda-worker"]
+HEAVY = ["huggingface_hub", "kubernetes", "numpy", "spacy", "structlog", "torch", "transformers"]
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run an installed program as a user would."""
+    path = Path(sys.executable).with_name(program)
+    return subprocess.run([path, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("package", HEAVY)
+def test_nothing_heavy_is_installed(package: str) -> None:
+    assert importlib.util.find_spec(package) is None
+
+
+def test_the_project_is_installed_from_its_wheel() -> None:
+    url = json.loads(distribution("qda-worker").read_text("direct_url.json") or "{}")["url"]
+    assert url.endswith(".whl")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_each_program_tells_what_it_can_do(program: str) -> None:
+    answer = run(program, "--help")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.startswith("usage: " + program)
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "extra"),
+    [("cache-warmer", ["warm"], "warmer"), ("qda-worker", ["serve", "--no-fetch"], "worker")],
+)
+def test_a_command_whose_extra_is_missing_names_it(
+    program: str, arguments: list[str], extra: str, tmp_path: Path
+) -> None:
+    answer = run(program, *arguments, "--cache", str(tmp_path / "cache"))
+    assert answer.returncode == 2, answer.stderr
+    assert f"qda-worker[{extra}]" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_the_default_catalog_and_its_lock_are_in_the_wheel(tmp_path: Path) -> None:
+    answer = run("cache-check", "--cache", str(tmp_path), "--format", "json")
+    assert answer.returncode == 10, answer.stderr
+    report = json.loads(answer.stdout)
+    assert report["reason"] == "CACHE_INCOMPLETE"
+    assert len(report["models"]) == 4
+
+
+@pytest.mark.parametrize("package", ["cache_warmer", "model_cache", "qda", "qda_worker"])
+def test_each_package_is_typed_in_the_wheel(package: str) -> None:
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    assert Path(spec.origin).with_name("py.typed").is_file()
+
+
+@pytest.mark.parametrize("module", ["analysis", "embedding", "entity", "model", "paraphrase", "sentiment"])
+def test_the_stubs_import_at_the_floor(module: str) -> None:
+    importlib.import_module(f"qda.v1.{module}_pb2_grpc")
+
+
+def test_the_client_imports_nothing_beyond_the_base_install() -> None:
+    importlib.import_module("qda_worker.client")

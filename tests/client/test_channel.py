@@ -1,0 +1,210 @@
+"""How workers are reached: targets, several of them, workers that come back, TLS, the caller's name."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from qda_worker.client import Client, InvalidSettings, NotReachable, Settings, Tls
+from qda_worker.client.channel import channel_options, target_uri
+from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
+from tests.client.conftest import Ask
+from tests.client.fake_worker import FakeWorker
+from tests.client.faults import refuse
+from tests.hub_double.certificate import Certificate, self_signed_certificate
+
+
+@pytest.mark.parametrize(
+    ("target", "uri"),
+    [
+        ("127.0.0.1:50051", "dns:///127.0.0.1:50051"),
+        ("localhost:50051", "dns:///localhost:50051"),
+        ("qda-worker-headless.qda.svc:50051", "dns:///qda-worker-headless.qda.svc:50051"),
+        ("[::1]:50051", "dns:///[::1]:50051"),
+        ("dns:///worker:50051", "dns:///worker:50051"),
+        ("unix:/run/qda.sock", "unix:/run/qda.sock"),
+        ("ipv4:10.0.0.1:5,10.0.0.2:5", "ipv4:10.0.0.1:5,10.0.0.2:5"),
+    ],
+)
+def test_plain_targets_are_looked_up_by_name_and_others_are_left_alone(target: str, uri: str) -> None:
+    assert target_uri(target) == uri
+    assert Settings(target).uri == uri
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"target": ""},
+        {"target": "localhost"},
+        {"caller": "Frau Müller"},
+        {"caller": "two words"},
+        {"timeout": 0},
+        {"stream_timeout": -1},
+        {"chunk_texts": 10_001},
+        {"chunk_texts": 0},
+        {"in_flight": 0},
+    ],
+)
+def test_settings_that_cannot_work_are_refused_when_they_are_made(wrong: dict[str, Any]) -> None:
+    with pytest.raises(InvalidSettings) as caught:
+        Settings(**wrong)
+    assert caught.value.remedy
+
+
+def test_the_limits_and_the_pings_are_those_of_the_worker() -> None:
+    options = dict(channel_options(Settings()))
+    assert options["grpc.max_send_message_length"] == MAX_REQUEST_BYTES
+    assert options["grpc.max_receive_message_length"] == MAX_RESPONSE_BYTES
+    assert int(options["grpc.keepalive_time_ms"]) > MIN_PING_SECONDS * 1000
+
+
+@pytest.fixture
+def second_worker() -> Iterator[FakeWorker]:
+    """Another worker."""
+    started = FakeWorker(name="second").start()
+    yield started
+    started.stop()
+
+
+def test_requests_go_to_all_workers_in_turn(worker: FakeWorker, second_worker: FakeWorker, ask: Ask) -> None:
+    settings = Settings(f"ipv4:{worker.target},{second_worker.target}", chunk_texts=1, in_flight=1)
+    ask(settings, "wait_ready", 30)
+    answer = ask(settings, "sentiment", ["gut"] * 40)
+    assert len(worker.calls) + len(second_worker.calls) == 40
+    assert len(worker.calls) >= 10
+    assert len(second_worker.calls) >= 10
+    assert {made.worker_version for made in answer.provenances} == {"fake", "second"}
+
+
+def test_a_list_is_answered_though_one_of_two_workers_drains(
+    worker: FakeWorker, second_worker: FakeWorker, ask: Ask
+) -> None:
+    worker.script = [refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")] * 1_000
+    settings = Settings(f"ipv4:{worker.target},{second_worker.target}", chunk_texts=1)
+    answer = ask(settings, "sentiment", ["gut"] * 8)
+    assert all(result.ok for result in answer)
+    assert [made.worker_version for made in answer.provenances] == ["second"]
+
+
+def test_watching_health_leaves_a_worker_alone_that_does_not_serve(
+    worker: FakeWorker, second_worker: FakeWorker, ask: Ask
+) -> None:
+    worker.health[""] = 2
+    settings = Settings(f"ipv4:{worker.target},{second_worker.target}", chunk_texts=1, watch_health=True)
+    ask(settings, "sentiment", ["gut"] * 8)
+    assert worker.calls == []
+
+
+def test_a_client_outlives_its_worker(client: Client, worker: FakeWorker) -> None:
+    assert client.sentiment(["gut"])[0].ok
+    worker.stop()
+    with pytest.raises(NotReachable):
+        client.sentiment(["gut"])
+    again = FakeWorker(name="again").start(address=worker.target)
+    try:
+        client.wait_ready(30)
+        assert client.sentiment(["gut"]).provenance.worker_version == "again"
+    finally:
+        again.stop()
+
+
+def test_the_callers_name_and_the_clients_own_travel_with_every_call(worker: FakeWorker, ask: Ask) -> None:
+    settings = Settings(worker.target, caller="interview-study")
+    ask(settings, "sentiment", ["gut"])
+    ask(settings, "find_paraphrases", ["gut"], best=1)
+    ask(settings, "models")
+    assert [call.metadata["x-qda-caller"] for call in worker.calls] == ["interview-study"] * 3
+    assert worker.calls[0].metadata["user-agent"].startswith("qda-client/")
+
+
+def test_without_a_name_none_is_sent(client: Client, worker: FakeWorker) -> None:
+    client.models()
+    assert "x-qda-caller" not in worker.calls[0].metadata
+
+
+def test_a_request_larger_than_grpcs_usual_retry_buffer_is_tried_again_too(
+    client: Client, worker: FakeWorker
+) -> None:
+    worker.script = [refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")]
+    assert client.sentiment(["gut" * 1_000_000])[0].ok
+    assert len(worker.calls) == 2
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate for localhost and 127.0.0.1."""
+    return self_signed_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def tls_worker(certificate: Certificate) -> Iterator[FakeWorker]:
+    """A worker that wants to know who calls (mutual TLS)."""
+    key, chain = certificate.key.read_bytes(), certificate.certificate.read_bytes()
+    started = FakeWorker().start(grpc.ssl_server_credentials([(key, chain)], chain, require_client_auth=True))
+    yield started
+    started.stop()
+
+
+def test_mutual_tls_from_files(tls_worker: FakeWorker, certificate: Certificate, ask: Ask) -> None:
+    tls = Tls(ca=certificate.certificate, certificate=certificate.certificate, key=certificate.key)
+    assert ask(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])[0].ok
+    named = Tls(
+        ca=certificate.certificate,
+        certificate=certificate.certificate,
+        key=certificate.key,
+        server_name="localhost",
+    )
+    assert ask(Settings(tls_worker.target, tls=named), "sentiment", ["gut"])[0].ok
+
+
+@pytest.mark.parametrize("tls", [None, Tls()])
+def test_a_worker_whose_certificate_is_not_trusted_is_not_reachable(
+    tls_worker: FakeWorker, ask: Ask, tls: Tls | None
+) -> None:
+    with pytest.raises(NotReachable):
+        ask(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])
+
+
+def test_files_of_tls_that_cannot_be_used_are_named(tmp_path: Path, certificate: Certificate) -> None:
+    text = tmp_path / "no.pem"
+    text.write_text("nothing")
+    for tls, words in [
+        (Tls(ca=tmp_path / "missing.pem"), "missing.pem cannot be read"),
+        (Tls(ca=text), "no.pem is not in PEM form"),
+        (Tls(certificate=certificate.certificate), "needs its key"),
+    ]:
+        with pytest.raises(InvalidSettings, match=words):
+            Client(Settings(tls=tls))
+
+
+def test_waiting_ends_as_soon_as_the_worker_serves(worker: FakeWorker, ask: Ask) -> None:
+    assert ask(Settings(worker.target), "wait_ready", 30) is None
+
+
+def test_waiting_in_vain_says_what_the_worker_lacks(worker: FakeWorker, ask: Ask) -> None:
+    from qda_worker.client import NotReady
+
+    worker.health[""] = 2
+    with pytest.raises(NotReady, match="CACHE_INCOMPLETE: 1 file is missing") as caught:
+        ask(Settings(worker.target), "wait_ready", 0.1)
+    assert caught.value.remedy == "run cache-warmer warm"
+
+
+def test_waiting_for_a_service_that_does_not_exist_ends_at_once(worker: FakeWorker, ask: Ask) -> None:
+    from qda_worker.client import NotReady
+
+    with pytest.raises(NotReady, match="no service 'typo'"):
+        ask(Settings(worker.target), "wait_ready", 3600, service="typo")
+
+
+def test_waiting_for_nobody_says_that_nobody_answers(ask: Ask) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(NotReachable, match=target):
+        ask(Settings(target), "wait_ready", 0.6)

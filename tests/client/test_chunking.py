@@ -1,0 +1,96 @@
+"""Long lists in requests: every text once, in order, each request within both limits."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qda.v1 import sentiment_pb2, text_pb2
+from qda_worker.client.choices import LongTexts, Offsets
+from qda_worker.client.chunking import field_overhead, spans
+from qda_worker.client.jobs import pair_job, sentiment_job
+from qda_worker.client.texts import Text
+from qda_worker.limits import MAX_REQUEST_BYTES
+
+
+@given(
+    sizes=st.lists(st.integers(0, 300), max_size=200),
+    max_items=st.integers(1, 20),
+    max_bytes=st.integers(1, 2_000),
+)
+def test_spans_cover_every_item_once_in_order_within_the_limits(
+    sizes: list[int], max_items: int, max_bytes: int
+) -> None:
+    found = list(spans(sizes, max_items, max_bytes))
+    covered = [index for span in found for index in range(span.start, span.stop)]
+    assert covered == list(range(len(sizes)))
+    for span in found:
+        cost = sum(size + field_overhead(size) for size in sizes[span])
+        assert 1 <= len(sizes[span]) <= max_items
+        assert cost <= max_bytes or len(sizes[span]) == 1
+
+
+@given(
+    sizes=st.lists(st.integers(0, 300), min_size=1, max_size=60),
+    max_items=st.integers(1, 20),
+    max_bytes=st.integers(400, 2_000),
+)
+def test_no_span_could_take_the_next_item_too(sizes: list[int], max_items: int, max_bytes: int) -> None:
+    """Requests are as full as the limits allow: none is sent for nothing."""
+    found = list(spans(sizes, max_items, max_bytes))
+    for span in found[:-1]:
+        grown = sizes[span.start : span.stop + 1]
+        assert len(grown) > max_items or sum(size + field_overhead(size) for size in grown) > max_bytes
+
+
+@given(st.lists(st.text(max_size=200), max_size=50), st.integers(0, 40_000))
+def test_the_overhead_is_what_protobuf_adds(contents: list[str], long: int) -> None:
+    texts = [text_pb2.Text(content=content) for content in [*contents, "x" * long]]
+    counted = sum(text.ByteSize() + field_overhead(text.ByteSize()) for text in texts)
+    assert sentiment_pb2.AnalyzeSentimentRequest(texts=texts).ByteSize() == counted
+
+
+def sentiment_requests(texts: list[Text], chunk_texts: int) -> list[sentiment_pb2.AnalyzeSentimentRequest]:
+    job = sentiment_job(
+        texts,
+        model="german-sentiment",
+        long_texts=LongTexts.CUT,
+        priority=None,
+        sentences=False,
+        offsets=Offsets.CODE_POINTS,
+        chunk_texts=chunk_texts,
+    )
+    requests = list(job.requests)
+    assert [items for _, items in requests] == [len(request.texts) for request, _ in requests]
+    return [request for request, _ in requests]
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=60), st.integers(1, 25)
+)
+def test_a_job_sends_every_text_exactly_once_in_order(contents: list[str], chunk_texts: int) -> None:
+    texts = [Text(content, id=str(index)) for index, content in enumerate(contents)]
+    requests = sentiment_requests(texts, chunk_texts)
+    sent = [Text(text.content, text.id) for request in requests for text in request.texts]
+    assert sent == texts
+    assert all(len(request.texts) <= chunk_texts for request in requests)
+    assert all(request.model == "german-sentiment" for request in requests)
+
+
+def test_large_texts_make_smaller_requests_that_fit_a_message() -> None:
+    texts = [Text("x" * (3 * 2**20), id=str(index)) for index in range(12)]
+    requests = sentiment_requests(texts, 10_000)
+    assert [len(request.texts) for request in requests] == [5, 5, 2]
+    assert all(request.ByteSize() <= MAX_REQUEST_BYTES for request in requests)
+
+
+def test_ten_thousand_and_one_texts_are_two_requests() -> None:
+    requests = sentiment_requests([Text("x")] * 10_001, 10_000)
+    assert [len(request.texts) for request in requests] == [10_000, 1]
+
+
+def test_a_pair_counts_as_two_texts() -> None:
+    job = pair_job(
+        [("a", "b")] * 10_001, model="", long_texts=LongTexts.CUT, priority=None, chunk_texts=10_000
+    )
+    assert [items for _, items in job.requests] == [5_000, 5_000, 1]

@@ -1,0 +1,208 @@
+"""`qda-client` as a user runs it: input, output, exit codes, mistakes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+import pytest
+
+import qda_worker
+from tests.client.fake_worker import FakeWorker
+from tests.client.faults import refuse
+
+SOURCES = str(Path(qda_worker.__file__).parents[1])
+
+
+def run(
+    arguments: Sequence[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the program in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "qda_worker.client.cli", *arguments],
+        input=stdin,
+        capture_output=True,
+        check=False,
+        timeout=60,
+        env={"PYTHONPATH": SOURCES, "PYTHONUTF8": "1", **(environment or {})},
+    )
+
+
+def ask(worker: FakeWorker, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return run([arguments[0], "--target", worker.target, *arguments[1:]], stdin=stdin)
+
+
+def test_a_line_is_a_text_and_its_number_is_its_id(worker: FakeWorker) -> None:
+    answer = ask(worker, "sentiment", stdin="Schön :)\r\n\n   \nNun ja.".encode())
+    assert answer.returncode == 0, answer.stderr
+    assert [text.content for text in worker.calls[0].request.texts] == ["Schön :)", "Nun ja."]
+    table = answer.stdout.decode().splitlines()
+    assert table[0].split() == ["ID", "SENTIMENT", "POSITIVE", "NEGATIVE", "NEUTRAL", "TEXT"]
+    assert table[1].split() == ["1", "positive", "0.750", "0.000", "0.250", "Schön", ":)"]
+    assert table[2].split()[0] == "4"
+    assert "german-sentiment (maker/model@c0ffee, fp32), worker fake" in table[-1]
+
+
+def test_a_file_as_a_whole_is_one_text(worker: FakeWorker, tmp_path: Path) -> None:
+    file = tmp_path / "interview.txt"
+    file.write_bytes("\ufeffEins\nZwei".encode())
+    assert ask(worker, "entities", str(file), "--whole").returncode == 0
+    [text] = worker.calls[0].request.texts
+    assert (text.content, text.id) == ("Eins\nZwei", "interview.txt")
+
+
+def test_json_lines_in_and_out(worker: FakeWorker) -> None:
+    lines = b'{"id": "a", "text": "Anna :)", "language": "de"}\n"nur Text"\n{"text": ""}\n'
+    answer = ask(worker, "sentiment", "--input", "jsonl", "--format", "jsonl", stdin=lines)
+    assert answer.returncode == 1, answer.stderr
+    first, second, third = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert (first["id"], first["label"], first["error"]) == ("a", "positive", None)
+    assert second["id"] == "2"
+    assert third["error"]["reason"] == "TEXT_EMPTY"
+    assert worker.calls[0].request.texts[0].language_code == "de"
+
+
+def test_some_failed_texts_are_exit_code_one_and_stand_in_the_table(worker: FakeWorker) -> None:
+    answer = ask(worker, "entities", "--input", "jsonl", stdin=b'"Anna"\n""\n')
+    assert answer.returncode == 1
+    assert "error TEXT_EMPTY: the text has no characters" in answer.stdout.decode()
+    assert "2 texts, 1 with an error" in answer.stdout.decode()
+
+
+def test_vectors_show_their_first_numbers_and_json_has_them_all(worker: FakeWorker) -> None:
+    assert "2           +4.0000 +2.0000 …" in ask(worker, "embed", stdin=b"aber").stdout.decode()
+    document = json.loads(ask(worker, "embed", "--format", "json", stdin=b"aber").stdout)
+    assert document["results"][0]["dense"] == [4.0, 2.0]
+    assert document["provenances"][0]["model"] == "multilingual-embedding"
+
+
+def test_what_was_cut_is_said(worker: FakeWorker) -> None:
+    answer = ask(worker, "sentiment", stdin=b"a b c d e f g h i j")
+    assert "(cut: 8 of 10 tokens)" in answer.stdout.decode()
+
+
+def test_paraphrases_are_shown_with_their_texts(worker: FakeWorker, tmp_path: Path) -> None:
+    answer = ask(worker, "paraphrases", "--format", "json", stdin=b"ab\nc\nde\n")
+    [pair] = json.loads(answer.stdout)["pairs"]
+    assert (pair["first"]["text"], pair["second"]["text"], pair["score"]) == ("ab", "de", 1.0)
+    assert worker.calls[0].request[0].settings.threshold == 0.75
+    others = tmp_path / "others.txt"
+    others.write_text("xy\n", encoding="utf-8")
+    table = ask(worker, "paraphrases", "-", str(others), "--best", "1", stdin=b"ab\n").stdout.decode()
+    assert table.splitlines()[1].split() == ["1.0000", "1", "1", "ab", "xy"]
+    assert not worker.calls[1].request[0].settings.HasField("threshold")
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+def test_analyze_streams_each_form(worker: FakeWorker, form: str) -> None:
+    answer = ask(worker, "analyze", "--format", form, "--task", "entities", stdin=b"Anna\nBen\n")
+    assert answer.returncode == 0, answer.stderr
+    text = answer.stdout.decode()
+    if form == "table":
+        assert [line.split()[2] for line in text.splitlines()] == ["Anna", "Ben"]
+    else:
+        results = json.loads(text) if form == "json" else [json.loads(line) for line in text.splitlines()]
+        assert [each["entities"]["entities"][0]["text"] for each in results] == ["Anna", "Ben"]
+
+
+def test_models_cache_and_health_are_told(worker: FakeWorker) -> None:
+    assert "german-sentiment*" in ask(worker, "models").stdout.decode()
+    assert ask(worker, "cache").returncode == 0
+    health = ask(worker, "health", "--wait", "5s", "--format", "json")
+    assert (health.returncode, json.loads(health.stdout)) == (0, {"service": "", "health": "SERVING"})
+
+
+def test_a_cache_that_is_incomplete_ends_as_cache_check_does(worker: FakeWorker) -> None:
+    worker.health[""] = 2
+    answer = ask(worker, "cache")
+    assert answer.returncode == 10
+    assert "german-ner: config.json: CACHE_INCOMPLETE: is not there" in answer.stdout.decode()
+    assert "and 1 problems more" in answer.stdout.decode()
+    assert ask(worker, "health").returncode == 61
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "exit_code"),
+    [
+        (grpc.StatusCode.INVALID_ARGUMENT, "MODEL_UNKNOWN", 2),
+        (grpc.StatusCode.INTERNAL, "MODEL_FAILED", 50),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", 62),
+        (grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_SERVED", 64),
+    ],
+)
+def test_each_refusal_has_its_exit_code(
+    worker: FakeWorker, code: grpc.StatusCode, reason: str, exit_code: int
+) -> None:
+    worker.script = [refuse(code, reason, "so it is")]
+    answer = ask(worker, "sentiment", "--format", "json", stdin=b"gut")
+    assert answer.returncode == exit_code
+    assert answer.stderr.decode() == f"qda-client: {reason}: so it is. Remedy: mend it\n"
+    assert json.loads(answer.stdout) == {"reason": reason, "message": "so it is", "remedy": "mend it"}
+
+
+def test_nobody_at_the_target_is_exit_code_60_in_one_line() -> None:
+    answer = run(["models"], environment={"QDA_TARGET": "127.0.0.1:1"})
+    assert answer.returncode == 60
+    assert answer.stderr.decode().startswith("qda-client: NOT_REACHABLE: no worker answers at 127.0.0.1:1")
+    assert answer.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "words"),
+    [
+        (["sentiment", "--modle", "x"], b"gut", "did you mean --model?"),
+        (["sentimnt"], b"", 'did you mean "sentiment"?'),
+        ([], b"", "required"),
+        (["sentiment"], "gut\nschön".encode("latin-1"), "stdin is not UTF-8: byte 7, line 2 is 0xf6"),
+        (["sentiment", "--whole"], b"gut\n\xff", "stdin is not UTF-8: byte 4 is 0xff"),
+        (["sentiment"], b"\n \n", "no text in -"),
+        (["sentiment", "/no/such/file"], b"", "/no/such/file cannot be read"),
+        (["sentiment", "--input", "jsonl"], b'{"id": 1}', "stdin, line 1"),
+        (["sentiment", "--input", "jsonl"], b"gut", "stdin, line 1: found no JSON"),
+        (["sentiment", "--timeout", "soon"], b"gut", "--timeout"),
+        (["sentiment", "--timeout", "0"], b"gut", "--timeout"),
+        (["sentiment", "--format", "xml"], b"gut", "--format"),
+        (["sentiment", "--target", "nowhere"], b"gut", "has no port"),
+        (["sentiment", "--tls-ca", "/no/such/file"], b"gut", "/no/such/file cannot be read"),
+        (["analyze", "--task", "moood"], b"gut", 'unknown task "moood"'),
+        (["paraphrases", "--best", "0"], b"gut", "best is 0"),
+        (["models", "--catalog", "x"], b"", "unknown option"),
+        (["models", "--cache", "x"], b"", "unknown option"),
+    ],
+)
+def test_a_mistake_is_one_line_with_a_remedy(arguments: list[str], stdin: bytes, words: str) -> None:
+    answer = run(arguments, stdin=stdin)
+    message = answer.stderr.decode()
+    assert answer.returncode == 2, message
+    assert words in message
+    assert "Remedy: " in message
+    assert message.count("\n") == 1
+    assert answer.stdout == b""
+
+
+def test_a_reader_that_goes_away_is_no_error(worker: FakeWorker) -> None:
+    program = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "qda_worker.client.cli",
+            "analyze",
+            "--target",
+            worker.target,
+            "--format",
+            "jsonl",
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={"PYTHONPATH": SOURCES, "PYTHONUTF8": "1"},
+    )
+    assert program.stdout is not None
+    program.stdout.close()
+    _, stderr = program.communicate(b"Anna :)\n" * 2_000, timeout=60)
+    assert stderr == b""
+    assert program.returncode == 141

@@ -1,0 +1,107 @@
+"""What every test has: an environment of its own, no way out of this machine, and, in CI, no silent skip."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+# Skips that CI accepts, by the beginning of the test's id, each with its reason. Empty: CI has all that the tests need.
+ALLOWED_SKIPS: dict[str, str] = {}
+
+# What decides where libraries look, whom they ask and what they send. A test that wants one of them sets it.
+FOREIGN_PREFIXES = (
+    "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "KUBE", "QDA_", "SENTENCE_TRANSFORMERS_", "SPACY_", "SSL_CERT_",
+    "TORCH_", "TRANSFORMERS_", "XDG_",
+)  # fmt: skip
+FOREIGN_SUFFIXES = ("_CA_BUNDLE", "_PROXY")
+
+_in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
+_home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Clean the environment before any test module is imported: libraries read theirs at import."""
+    for name in list(os.environ):
+        if name.upper().startswith(FOREIGN_PREFIXES) or name.upper().endswith(FOREIGN_SUFFIXES):
+            del os.environ[name]
+    home = tempfile.TemporaryDirectory(prefix="home-")
+    config.stash[_home] = home
+    os.environ["HOME"] = os.environ["USERPROFILE"] = home.name
+    sys.addaudithook(_stay_on_this_machine)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[_home].cleanup()
+
+
+@pytest.fixture(autouse=True)
+def own_environment(tmp_path: Path) -> Iterator[None]:
+    """Give each test an empty home, and take back what it does to the environment."""
+    before = dict(os.environ)
+    home = tmp_path / "home"
+    home.mkdir()
+    os.environ["HOME"] = os.environ["USERPROFILE"] = str(home)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+class LeftThisMachineError(RuntimeError):
+    """A test tried to reach another machine."""
+
+
+def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
+    """Refuse connections and look-ups that leave this machine.
+
+    It sees what goes through Python's sockets, thus httpx, requests and urllib; gRPC has sockets of its own.
+    """
+    if event in {"socket.connect", "socket.sendto"}:
+        address = arguments[1]
+        host = address[0] if isinstance(address, tuple) else None  # a Unix socket has no host
+    elif event == "socket.getaddrinfo":
+        host = arguments[0]
+    else:
+        return
+    if isinstance(host, bytes):
+        host = host.decode()
+    if (
+        not isinstance(host, str)
+        or not host
+        or host.startswith("127.")
+        or host in {"::1", "localhost", "0.0.0.0", "::"}
+    ):
+        return
+    if host.endswith(".invalid"):  # reserved never to resolve (RFC 6761): for tests of names that nobody has
+        return
+    raise LeftThisMachineError(f"tests reach nothing but this machine, and this one wanted {host}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return refuse_silent_skip(report) if _in_ci else report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    return refuse_silent_skip(report) if _in_ci else report
+
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+def refuse_silent_skip(report: Report) -> Report:
+    """Turn a skip into a failure, unless ALLOWED_SKIPS gives its reason: what does not run proves nothing."""
+    expected_failure = hasattr(report, "wasxfail")  # pytest reports these as skipped, too
+    if report.skipped and not expected_failure and not report.nodeid.startswith(tuple(ALLOWED_SKIPS)):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"CI skips nothing in silence, and this was skipped: {reason}"
+    return report

@@ -1,0 +1,114 @@
+"""The embedding model's vectors are those of sentence-transformers called directly on the same files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from model_cache.catalog import Serving, Task
+from qda_worker.errors import ModelUnusable, TextTooLong
+from qda_worker.models.base import LongText, Options
+from qda_worker.models.loading import load_model
+from tests.service.models.tiny import GERMAN, hub_model, write_bert_embedding, write_embedding, write_json
+
+LONG = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "as bge-m3: cls, normalised, pickle, 2_Normalize not there": {
+        "max_seq_length": 64,
+        "normalise": True,
+        "pooling": "cls",
+        "as_pickle": True,
+    },
+    "as the paraphrase model: mean, not normalised, shorter than its positions": {
+        "max_seq_length": 16,
+        "normalise": False,
+    },
+}
+
+
+def vector(model: Any, text: str, policy: LongText = LongText.CUT) -> Any:
+    prepared = model.prepare(text, Options(policy))
+    return model.finish(text, prepared, model.compute(prepared.units)).answer
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_vectors_equal_the_plain_library_whatever_shares_the_batch(tmp_path: Path, layout: str) -> None:
+    folder = write_embedding(tmp_path, **LAYOUTS[layout])
+    texts = [*GERMAN, LONG]
+    model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+    together = model.compute([model.prepare(text, Options()).units[0] for text in texts])
+    plain = SentenceTransformer(str(folder), device="cpu").encode(texts)
+    np.testing.assert_allclose(together, plain, atol=1e-5)
+    np.testing.assert_allclose([vector(model, text) for text in texts], plain, atol=1e-5)
+    assert together[0].dtype == np.float32
+    assert model.info.dimension == 32
+
+
+def test_models_with_token_types_answer_as_the_library(tmp_path: Path) -> None:
+    folder = write_bert_embedding(tmp_path)
+    model = load_model(hub_model(Task.PARAPHRASE), folder, device="cpu", threads=1)
+    plain = SentenceTransformer(str(folder), device="cpu").encode([*GERMAN, LONG])
+    np.testing.assert_allclose([vector(model, text) for text in [*GERMAN, LONG]], plain, atol=1e-5)
+
+
+def test_the_limit_is_the_models_own_max_seq_length(tmp_path: Path) -> None:
+    """It, not the tokenizer's 512 nor the network's 64 positions, is where the library cuts."""
+    folder = write_embedding(tmp_path, max_seq_length=16, normalise=False)
+    model = load_model(hub_model(Task.PARAPHRASE), folder, device="cpu", threads=1)
+    prepared = model.prepare(LONG, Options())
+    assert (model.info.max_length, prepared.used_length, prepared.cut) == (16, 16, True)
+    with pytest.raises(TextTooLong):
+        model.prepare(LONG, Options(LongText.ERROR))
+
+
+def test_the_catalog_may_lower_the_limit(tmp_path: Path) -> None:
+    folder = write_embedding(tmp_path, max_seq_length=16, normalise=False)
+    model = load_model(hub_model(Task.EMBEDDING, Serving(max_tokens=8)), folder, device="cpu", threads=1)
+    library = SentenceTransformer(str(folder), device="cpu")
+    library.max_seq_length = 8
+    np.testing.assert_allclose(vector(model, LONG), library.encode([LONG])[0], atol=1e-5)
+
+
+def test_positions_of_the_roberta_family_bound_a_missing_limit(tmp_path: Path) -> None:
+    """66 positions of which two are taken: 64 tokens. The library alone would run past the end of its table."""
+    folder = write_embedding(tmp_path, max_seq_length=500, normalise=True)
+    model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+    assert model.info.max_length == 64
+    assert np.isfinite(vector(model, LONG * 3)).all()
+
+
+@pytest.mark.parametrize("normalise", [True, False])
+def test_windows_are_averaged_by_length_and_normalised_as_the_model_does(
+    tmp_path: Path, normalise: bool
+) -> None:
+    folder = write_embedding(tmp_path, max_seq_length=16, normalise=normalise)
+    model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+    prepared = model.prepare(LONG, Options(LongText.WINDOW))
+    rows = np.stack(model.compute(prepared.units))
+    mean = np.average(rows, axis=0, weights=[window.length for window in prepared.windows])
+    expected = mean / np.linalg.norm(mean) if normalise else mean
+    np.testing.assert_allclose(vector(model, LONG, LongText.WINDOW), expected, atol=1e-5)
+    assert np.linalg.norm(vector(model, LONG, LongText.WINDOW)) == pytest.approx(1.0) or not normalise
+    assert len(prepared.windows) > 2
+
+
+def test_a_default_prompt_of_the_files_is_applied_as_encode_does(tmp_path: Path) -> None:
+    folder = write_embedding(tmp_path, max_seq_length=64, normalise=True)
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {"prompts": {"topic": "das Haus "}, "default_prompt_name": "topic"},
+    )
+    model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+    plain = SentenceTransformer(str(folder), device="cpu").encode(["gut"])[0]
+    np.testing.assert_allclose(vector(model, "gut"), plain, atol=1e-5)
+
+
+def test_without_modules_json_nothing_is_guessed(tmp_path: Path) -> None:
+    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
+    (folder / "modules.json").unlink()
+    with pytest.raises(ModelUnusable, match=r"model tiny: modules\.json is missing"):
+        load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)

@@ -1,0 +1,247 @@
+"""Entities equal plain spaCy's on the same package, offsets included, from a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.training import Example
+
+from model_cache.catalog import Serving
+from qda_worker.errors import ModelDied, ModelFailed, ModelUnusable, TextEmpty, TextTooLong
+from qda_worker.models.base import Finished, LengthUnit, LongText, Options, Unit
+from qda_worker.models.entities import EntityModel
+from qda_worker.models.entity_process import Passage
+from qda_worker.models.entity_windows import Entity
+from qda_worker.models.loading import load_model
+from tests.service.models.tiny import spacy_model
+
+SENTENCES = (
+    "Frau Müller wohnt in Köln .",
+    "Anna und Otto arbeiten bei Siemens in Berlin .",
+    "Das ist gut .",
+    "Köln",
+)
+NAMES = {"Müller": "PER", "Anna": "PER", "Otto": "PER", "Köln": "LOC", "Berlin": "LOC", "Siemens": "ORG"}
+TEXTS = (*SENTENCES, "😀 Frau Mu\u0308ller\r\naus Köln – und  Otto\x00!", "   ", "x" * 300)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained pipeline laid out as de_core_news_lg: a shared tok2vec, a tagger and a parser before its ner."""
+    nlp = spacy.blank("de")
+    nlp.add_pipe("tok2vec", config={"model": {"width": 32}})
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "width": 32, "upstream": "*"}
+    nlp.add_pipe("tagger", config={"model": {"tok2vec": listener}})
+    nlp.add_pipe("parser", config={"model": {"tok2vec": listener}, "min_action_freq": 1})
+    nlp.add_pipe("ner", config={"model": {"tok2vec": listener}})
+    rules: Any = nlp.add_pipe("attribute_ruler", before="ner")
+    examples = [_example(nlp, sentence) for sentence in SENTENCES]
+    optimizer = nlp.initialize(lambda: examples)
+    for _ in range(25):
+        nlp.update(examples, sgd=optimizer)
+    rules.add([[{"TAG": "NE"}]], {"POS": "PROPN"})  # initialising forgets rules
+    folder = tmp_path_factory.mktemp("spacy") / "de_tiny-1.0.0"
+    nlp.to_disk(folder)
+    return folder
+
+
+def _example(nlp: Language, sentence: str) -> Example:
+    doc = nlp.make_doc(sentence)
+    words = [token.text for token in doc]
+    annotations = {
+        "words": words,
+        "tags": ["NE" if word in NAMES else "XY" for word in words],
+        "heads": [0] * len(words),
+        "deps": ["ROOT", *["dep"] * (len(words) - 1)],
+        "entities": [f"U-{NAMES[word]}" if word in NAMES else "O" for word in words],
+    }
+    return Example.from_dict(doc, annotations)
+
+
+@contextmanager
+def loaded(folder: Path, serving: Serving | None = None) -> Iterator[EntityModel]:
+    model = load_model(spacy_model(serving), folder, device="cpu", threads=1)
+    assert isinstance(model, EntityModel)
+    try:
+        yield model
+    finally:
+        model.close()
+
+
+@pytest.fixture(scope="module")
+def shared(package: Path) -> Iterator[EntityModel]:
+    """One process for all tests that leave it as it was: each takes seconds to start."""
+    with loaded(package) as model:
+        yield model
+
+
+def answer(model: Any, text: str, policy: LongText = LongText.CUT) -> Finished[tuple[Entity, ...]]:
+    prepared = model.prepare(text, Options(policy))
+    finished: Finished[tuple[Entity, ...]] = model.finish(text, prepared, model.compute(prepared.units))
+    return finished
+
+
+def plain(folder: Path, text: str) -> list[tuple[str, str, int, int]]:
+    doc = spacy.load(folder)(text)
+    return [(entity.text, entity.label_, entity.start_char, entity.end_char) for entity in doc.ents]
+
+
+def as_tuples(entities: tuple[Entity, ...]) -> list[tuple[str, str, int, int]]:
+    return [(entity.text, entity.label, entity.start, entity.end) for entity in entities]
+
+
+def test_entities_and_offsets_equal_plain_spacy(package: Path, shared: EntityModel) -> None:
+    found = {text: as_tuples(answer(shared, text).answer) for text in TEXTS}
+    assert found == {text: plain(package, text) for text in TEXTS}
+    assert found["Köln"] == [("Köln", "LOC", 0, 4)]
+
+
+def test_a_batch_gives_each_text_what_it_gets_alone(shared: EntityModel) -> None:
+    together = shared.compute([shared.prepare(text, Options()).units[0] for text in TEXTS])
+    alone = [shared.compute(shared.prepare(text, Options()).units)[0] for text in TEXTS]
+    assert together == alone
+
+
+def test_token_counts_are_spacys(package: Path, shared: EntityModel) -> None:
+    text = SENTENCES[1]
+    usage = answer(shared, text).usage
+    assert usage.token_count == usage.used_token_count == len(spacy.load(package).make_doc(text))
+    assert not usage.cut
+
+
+def test_the_info_tells_labels_and_the_limit_in_characters(shared: EntityModel) -> None:
+    assert shared.info.labels == ("LOC", "ORG", "PER")
+    assert (shared.info.max_length, shared.info.length_unit) == (1_000_000, LengthUnit.CHARACTERS)
+
+
+def test_a_text_over_the_limit_is_refused_cut_or_windowed(package: Path) -> None:
+    text = " ".join(SENTENCES * 10)
+    with loaded(package, Serving(max_tokens=200)) as model:
+        with pytest.raises(TextTooLong, match="characters and the model reads 200"):
+            model.prepare(text, Options(LongText.ERROR))
+        cut, windowed = answer(model, text), answer(model, text, LongText.WINDOW)
+    whole = plain(package, text)
+    doc = spacy.load(package).make_doc(text)
+    assert cut.usage.cut
+    assert cut.usage.token_count == windowed.usage.token_count == windowed.usage.used_token_count == len(doc)
+    assert as_tuples(cut.answer) == [entity for entity in whole if entity[3] <= 200][: len(cut.answer)]
+    assert windowed.usage.window_count > 1
+    assert as_tuples(windowed.answer) == whole
+
+
+def test_an_empty_text_is_refused_and_whitespace_is_a_text(shared: EntityModel) -> None:
+    with pytest.raises(TextEmpty):
+        shared.prepare("", Options())
+    assert answer(shared, " \n\t ").answer == ()
+
+
+def test_a_text_that_makes_spacy_raise_fails_alone_and_the_process_lives(shared: EntityModel) -> None:
+    too_long = Unit(Passage("x" * 1_000_001, 1_000_001), 1_000_001)
+    with pytest.raises(ModelFailed, match="spaCy raised ValueError"):
+        shared.compute([too_long])
+    assert as_tuples(answer(shared, "Köln").answer) == [("Köln", "LOC", 0, 4)]
+    assert shared.failure is None
+
+
+def test_a_killed_process_is_noticed_and_told(package: Path) -> None:
+    told: list[str] = []
+    noticed = threading.Event()
+    with loaded(package) as model:
+        unit = model.prepare("Köln", Options()).units[0]
+        model.watch(told.append)
+        model.watch(lambda _: noticed.set())
+        os.kill(model._process.pid, signal.SIGKILL)
+        assert noticed.wait(30)
+        with pytest.raises(ModelDied, match="ended by signal 9"):
+            model.compute([unit])
+        assert model.failure is not None
+        model.watch(told.append)
+        model.close()  # closing twice is no failure
+    assert told == [model.failure] * 2
+
+
+def test_the_signals_of_a_drain_do_not_end_the_process(shared: EntityModel) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(shared._process.pid, number)
+    assert as_tuples(answer(shared, "Köln").answer) == [("Köln", "LOC", 0, 4)]
+
+
+def test_the_process_ends_with_its_parent_however_that_ends(package: Path) -> None:
+    """The parent is killed without a chance to say anything."""
+    program = (
+        "import sys, time; from pathlib import Path; from qda_worker.models.entity_child import EntityProcess\n"
+        f"print(EntityProcess(Path({str(package)!r}), 1).pid, flush=True); time.sleep(600)"
+    )
+    path = os.pathsep.join(sys.path)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}
+    ) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+    ended = threading.Event()
+    for _ in range(600):
+        if not Path(f"/proc/{child}/cmdline").exists() or not Path(f"/proc/{child}/cmdline").read_bytes():
+            break
+        ended.wait(0.05)
+    else:
+        pytest.fail("the spaCy process outlived its parent")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_process_loads_no_torch(shared: EntityModel) -> None:
+    assert "libtorch" not in Path(f"/proc/{shared._process.pid}/maps").read_text()
+
+
+def damaged(package: Path, folder: Path, name: str, content: bytes) -> Path:
+    """A copy of the package with one file replaced."""
+    for file in package.rglob("*"):
+        if file.is_file():
+            target = folder / file.relative_to(package)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content if file.relative_to(package).as_posix() == name else file.read_bytes())
+    return folder
+
+
+def test_a_package_of_another_spacy_is_refused(package: Path, tmp_path: Path) -> None:
+    meta = (package / "meta.json").read_bytes()
+    version = spacy.util.load_meta(package / "meta.json")["spacy_version"].encode()
+    folder = damaged(package, tmp_path / "old", "meta.json", meta.replace(version, b">=3.2.0,<3.3.0"))
+    with pytest.raises(ModelUnusable, match=r"tiny-ner: the package is made for spaCy >=3.2.0,<3.3.0"):
+        load_model(spacy_model(), folder, device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("name", ["ner/model", "config.cfg"])
+def test_a_damaged_file_is_one_clear_line(package: Path, tmp_path: Path, name: str) -> None:
+    folder = damaged(package, tmp_path / "damaged", name, b"\x00\x01")
+    with pytest.raises(ModelUnusable, match="model tiny-ner: ") as refused:
+        load_model(spacy_model(), folder, device="cpu", threads=1)
+    assert "\n" not in str(refused.value)
+    assert "cache-check" in refused.value.remedy
+
+
+def test_a_pipeline_without_entities_is_refused(tmp_path: Path) -> None:
+    spacy.blank("de").to_disk(tmp_path / "blank")
+    with pytest.raises(ModelUnusable, match="no component that finds named entities"):
+        load_model(spacy_model(), tmp_path / "blank", device="cpu", threads=1)
+
+
+def test_a_pipeline_of_rules_alone_works(tmp_path: Path) -> None:
+    nlp = spacy.blank("de")
+    ruler: Any = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "ORT", "pattern": "Köln"}])
+    nlp.to_disk(tmp_path / "rules")
+    with loaded(tmp_path / "rules") as model:
+        assert as_tuples(answer(model, "in Köln").answer) == [("Köln", "ORT", 3, 7)]
+        assert model.info.labels == ("ORT",)

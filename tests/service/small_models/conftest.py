@@ -1,0 +1,32 @@
+"""The small models, made once for all tests and kept between runs."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.small_models import SmallModels, small_models
+from tests.small_models.recipes import SEED
+from tests.small_models.statements import Corpus, load_corpus
+
+
+@pytest.fixture(scope="session")
+def models() -> SmallModels:
+    return small_models()
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Corpus:
+    return load_corpus(SEED)
+
+
+@pytest.fixture(scope="session")
+def installed(models: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that the entities model's wheel was unzipped into."""
+    folder = tmp_path_factory.mktemp("site")
+    (wheel,) = (models.hub / "wheels").glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder

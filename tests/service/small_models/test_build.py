@@ -1,0 +1,50 @@
+"""Small models are made once and kept, and appear complete or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.small_models import SmallModels, small_models
+from tests.small_models.build import DEFAULT_OUT, Say
+from tests.small_models.small_models import SCORES
+
+
+class Maker:
+    """Stands for the training: writes what is read afterwards, unless told to break off in the midst."""
+
+    def __init__(self, *, breaks: bool = False) -> None:
+        self.breaks = breaks
+        self.folders: list[Path] = []
+
+    def __call__(self, folder: Path, say: Say) -> None:
+        self.folders.append(folder)
+        folder.mkdir()
+        (folder / "half.bin").touch()
+        if self.breaks:
+            raise KeyboardInterrupt
+        (folder / SCORES).write_text(json.dumps({"seconds": 1.0, "models": {}}))
+
+
+def test_what_was_made_is_found_without_making_it_again(models: SmallModels) -> None:
+    again = Maker()
+    assert small_models(DEFAULT_OUT, make=again) == models
+    assert again.folders == []
+
+
+def test_an_interrupted_run_leaves_no_models_and_the_next_one_makes_them(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        small_models(out, make=Maker(breaks=True))
+    assert [path.name for path in out.iterdir() if not path.name.startswith(".")] == []
+    made = small_models(out, make=Maker())
+    assert sorted(path.name for path in out.iterdir()) == [".lock", made.folder.name]
+
+
+def test_the_folder_appears_only_when_all_is_in_it(tmp_path: Path) -> None:
+    maker = Maker()
+    made = small_models(tmp_path / "out", make=maker)
+    assert maker.folders != [made.folder]
+    assert {path.name for path in made.folder.iterdir()} == {"half.bin", SCORES}

@@ -1,0 +1,69 @@
+"""How well the small models do on what they were not trained on, computed by the plain libraries from their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.small_models import SmallModels
+from tests.small_models.statements import Corpus
+
+from .plain_libraries import (
+    entities,
+    f1,
+    pipeline_folder,
+    sentence_transformer,
+    sentiment_labels,
+    unit_vectors,
+)
+
+ENOUGH = 0.8
+
+
+def test_sentiment_of_held_out_statements_is_right(models: SmallModels, corpus: Corpus) -> None:
+    statements = [statement for group in corpus.held_out for statement in group]
+    labels = sentiment_labels(models, [statement.text for statement in statements])
+    right = sum(label == each.polarity for label, each in zip(labels, statements, strict=True))
+    accuracy = right / len(statements)
+    assert accuracy >= ENOUGH
+    assert accuracy == pytest.approx(models.scores["german-sentiment"]["accuracy"], abs=0.002)
+
+
+@pytest.mark.parametrize("name", ["multilingual-embedding", "multilingual-paraphrase"])
+def test_the_paraphrase_of_a_held_out_statement_is_the_nearest(
+    models: SmallModels, corpus: Corpus, name: str
+) -> None:
+    pairs = [(group[0].text, group[1].text) for group in corpus.held_out if len(group) > 1]
+    model = sentence_transformer(models, name)
+    queries, candidates = (unit_vectors(model, side) for side in zip(*pairs, strict=True))
+    nearest = (queries @ candidates.T).argmax(dim=1).tolist()
+    recall = sum(place == number for number, place in enumerate(nearest)) / len(pairs)
+    assert recall >= ENOUGH
+    assert recall == pytest.approx(models.scores[name]["recall_at_1"], abs=0.01)
+
+
+def test_entities_of_held_out_statements_are_found(
+    models: SmallModels, corpus: Corpus, installed: Path
+) -> None:
+    statements = [statement for group in corpus.held_out for statement in group]
+    found = entities(pipeline_folder(installed), [statement.text for statement in statements])
+    score = f1(found, [set(statement.entities) for statement in statements])
+    assert score >= ENOUGH
+    assert score == pytest.approx(models.scores["german-ner"]["f1"], abs=0.002)
+
+
+def test_names_that_no_training_statement_holds_are_mostly_found(
+    models: SmallModels, corpus: Corpus, installed: Path
+) -> None:
+    """Else the model would only know its lists by heart."""
+    statements = [statement for group in corpus.unseen for statement in group]
+    found = entities(pipeline_folder(installed), [statement.text for statement in statements])
+    assert f1(found, [set(statement.entities) for statement in statements]) >= 0.6
+
+
+def test_multi_vectors_find_the_paraphrase_and_sparse_weights_mostly(models: SmallModels) -> None:
+    """Sparse weights see equal pieces alone, and paraphrases share few."""
+    scores = models.scores["multilingual-embedding"]
+    assert scores["recall_at_1_colbert"] >= ENOUGH
+    assert scores["recall_at_1_sparse"] >= 0.5

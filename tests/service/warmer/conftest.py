@@ -1,0 +1,21 @@
+"""One world a test: a running hub double, a catalog, and a cache that does not exist yet."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from .worlds import World, build_world
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    folder, hub = tmp_path / "world", tmp_path / "hub"
+    folder.mkdir()
+    hub.mkdir()
+    built = build_world(folder, hub)
+    with built.hub:
+        yield built
+    # the hub library keeps the session that the warmer gave it; the next test brings its own
+    huggingface_hub.close_session()

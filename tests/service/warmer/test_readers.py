@@ -1,0 +1,132 @@
+"""What the warmer wrote, read by the unmodified libraries: offline, from folders that nobody may write."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.hub_double import HubDouble, Repository
+
+from .worlds import World, catalog_of, write_wheel
+
+MAKE = """
+import sys
+from pathlib import Path
+import spacy, torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Pooling, Transformer
+from transformers import BertConfig, BertForSequenceClassification, BertModel, BertTokenizerFast
+root = Path(sys.argv[1])
+torch.manual_seed(0)
+words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "ein", "gutes", "buch"]
+shape = dict(vocab_size=len(words), hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
+(root / "words.txt").write_text("\\n".join(words))
+tokenizer = BertTokenizerFast(str(root / "words.txt"))
+BertForSequenceClassification(BertConfig(**shape)).save_pretrained(root / "classifier")
+tokenizer.save_pretrained(root / "classifier")
+BertModel(BertConfig(**shape)).save_pretrained(root / "bare")
+tokenizer.save_pretrained(root / "bare")
+body = Transformer(str(root / "bare"))
+SentenceTransformer(modules=[body, Pooling(8)]).save_pretrained(str(root / "sentences"))
+pipeline = spacy.blank("de")
+pipeline.meta["name"] = "tiny"
+pipeline.add_pipe("ner").add_label("ORT")
+pipeline.initialize()
+pipeline.to_disk(root / "pipeline")
+"""
+
+READ = """
+import json, os, sys
+from huggingface_hub import snapshot_download
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+import spacy
+commit = sys.argv[1]
+for revision in ("main", commit):
+    path = snapshot_download("org/classifier", revision=revision)
+    assert os.path.basename(path) == commit, path
+    model = AutoModelForSequenceClassification.from_pretrained("org/classifier", revision=revision)
+    tokenizer = AutoTokenizer.from_pretrained("org/classifier", revision=revision)
+vectors = SentenceTransformer("org/sentences").encode(["ein gutes buch"])
+older = SentenceTransformer("org/sentences", cache_folder=os.environ["TORCH_HOME"] + "/sentence_transformers")
+by_name = spacy.load("de_tiny")
+print(json.dumps({
+    "tokens": tokenizer("ein gutes buch")["input_ids"], "dimension": vectors.shape[1],
+    "pipes": by_name.pipe_names, "same": bool((vectors == older.encode(["ein gutes buch"])).all()),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    run(MAKE, {}, str(folder))
+    return folder
+
+
+def run(program: str, environ: dict[str, str], *arguments: str) -> str:
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, *arguments],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def files_below(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_hub_client_transformers_sentence_transformers_and_spacy_read_it_offline(
+    made: Path, tmp_path: Path
+) -> None:
+    decoy = tmp_path / "onnx.bin"
+    decoy.write_bytes(b"never fetched")
+    repositories = [
+        Repository("org/classifier", {**files_below(made / "classifier"), "onnx/model.onnx": decoy}),
+        Repository("org/sentences", {**files_below(made / "sentences"), "onnx/model.onnx": decoy}),
+    ]
+    package = made / "pipeline"
+    files = {
+        f"de_tiny/de_tiny-1.0.0/{name}": path.read_bytes() for name, path in files_below(package).items()
+    }
+    init = "from pathlib import Path\nfrom spacy.util import load_model_from_init_py\n\n\n"
+    init += "def load(**overrides):\n    return load_model_from_init_py(__file__, **overrides)\n"
+    meta = (package / "meta.json").read_bytes()
+    inner = {**files, "de_tiny/__init__.py": init.encode(), "de_tiny/meta.json": meta}
+    inner["de_tiny/de_tiny-1.0.0/meta.json"] = json.dumps({**json.loads(meta), "version": "1.0.0"}).encode()
+    inner["de_tiny/meta.json"] = inner["de_tiny/de_tiny-1.0.0/meta.json"]
+    wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", inner)
+    world = World(tmp_path, HubDouble(repositories, [wheel]), repositories, wheel, wheel)
+    world.catalog.write_text(yaml.safe_dump(catalog(repositories, wheel)), "utf-8")
+    with world.hub:
+        assert world.warm().reason == "OK"
+    cache = world.cache
+    reading = {
+        "HF_HUB_CACHE": str(cache / "huggingface/hub"),
+        "TORCH_HOME": str(cache / "torch"),
+        "PYTHONPATH": str(cache / "spacy"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+    before = sorted(str(path) for path in cache.rglob("*"))
+
+    said = json.loads(run(READ, reading, repositories[0].commit))
+
+    assert said == {"tokens": [2, 5, 6, 7, 3], "dimension": 8, "pipes": ["ner"], "same": True}
+    assert sorted(str(path) for path in cache.rglob("*")) == before, "readers write nothing"
+
+
+def catalog(repositories: list[Repository], wheel: Path) -> dict[str, Any]:
+    document = catalog_of(repositories, wheel)
+    for model, repository in zip(document["models"], repositories, strict=False):
+        model["huggingface"]["files"] = [name for name in repository.files if not name.startswith("onnx/")]
+    return document

@@ -1,0 +1,133 @@
+"""What a run that ended early leaves to the next one."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.hub_double import Fault, FaultKind
+
+from .worlds import BIG, World
+
+WEIGHTS = "model.safetensors"
+
+
+def start(world: World, *more: str) -> subprocess.Popen[str]:
+    """Start ``warm`` as a program of its own."""
+    command = [sys.executable, "-m", "cache_warmer", *world.arguments("warm", *more)]
+    source = str(Path(__file__).parents[3] / "src")
+    environ = {**os.environ, "PYTHONPATH": source}
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_until_staged(world: World, count: int, child: subprocess.Popen[str]) -> None:
+    for _ in range(2000):
+        if any(path.stat().st_size >= count for path in world.cache.rglob("*.incomplete")):
+            return
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.01)
+    pytest.fail("the big file did not grow")
+
+
+def stalled(world: World, after: int) -> subprocess.Popen[str]:
+    """Start a run, and return it when so many bytes of the big file are staged and no more come."""
+    world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=after, times=1))
+    child = start(world)
+    wait_until_staged(world, after, child)
+    return child
+
+
+def test_after_kill_9_the_next_run_asks_for_the_rest_alone(world: World) -> None:
+    child = stalled(world, BIG * 9 // 10)
+    child.kill()
+    child.communicate()
+    world.hub.faults.clear()
+    world.hub.log.clear()
+
+    assert world.plan().document["models"][0]["bytes_to_fetch"] <= BIG // 5
+    outcome = world.warm()
+
+    assert outcome.reason == "OK"
+    assert world.hub.log.bytes_sent(f"*{WEIGHTS}") <= BIG * 15 // 100
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_silent_transfer_soon_and_keeps_its_bytes(
+    world: World, number: signal.Signals, code: int
+) -> None:
+    child = stalled(world, 2_000_000)
+
+    child.send_signal(number)
+    out, err = child.communicate(timeout=30)  # far below the stall time of 60 s
+
+    assert child.returncode == code
+    assert '"reason": "INTERRUPTED"' in out
+    assert "cache-warmer: INTERRUPTED: " in err
+    assert "Traceback" not in err
+    world.hub.faults.clear()
+    world.hub.log.clear()
+    assert world.warm().reason == "OK"
+    assert world.hub.log.bytes_sent(f"*{WEIGHTS}") <= BIG - 2_000_000 + 200  # a redirect has words, too
+
+
+def staged_prefix(world: World, content: bytes) -> Path:
+    """Leave these bytes as if an earlier run had fetched them."""
+    sha256 = world.repositories[0].files[WEIGHTS].sha256
+    path = world.cache / f"huggingface/hub/models--org--first/blobs/{sha256}.incomplete"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
+
+
+def big_file(world: World) -> bytes:
+    return world.repositories[0].files[WEIGHTS].source.read_bytes()
+
+
+def test_a_range_that_is_ignored_starts_over(world: World) -> None:
+    staged_prefix(world, big_file(world)[:1_000_000])
+    world.hub.faults.add(Fault(FaultKind.IGNORE_RANGE, WEIGHTS, host="storage", times=1))
+
+    outcome = world.warm("one")
+
+    assert outcome.reason == "OK"
+    assert outcome.document["bytes_fetched"] >= BIG
+    assert not world.hub.faults.waiting()
+
+
+def test_a_wrong_prefix_is_found_and_fetched_from_zero(world: World) -> None:
+    staged_prefix(world, bytes(1_000_000))
+
+    assert world.warm("one").reason == "OK"
+
+    ranges = [request.range for request in world.hub.log.requests(f"*{WEIGHTS}", host="storage")]
+    assert ranges == ["bytes=1000000-", None]
+
+
+def test_a_whole_staged_file_needs_no_body(world: World) -> None:
+    staged_prefix(world, big_file(world))
+
+    assert world.warm("one").reason == "OK"
+
+    assert not world.hub.log.requests(f"*{WEIGHTS}")
+
+
+def test_a_staging_file_that_is_too_long_starts_over(world: World) -> None:
+    staged_prefix(world, big_file(world) + b"more")
+
+    assert world.warm("one").reason == "OK"
+
+
+def test_a_staging_file_that_is_a_link_is_not_written_through(world: World, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_bytes(b"precious")
+    path = staged_prefix(world, b"")
+    path.unlink()
+    path.symlink_to(outside)
+
+    assert world.warm("one").reason == "OK"
+
+    assert outside.read_bytes() == b"precious"

@@ -1,0 +1,117 @@
+"""Who may write: two warmers at once, a holder that does not let go, a volume that does not let us."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from cache_warmer.lease import FileLease
+from tests.hub_double import Fault, FaultKind
+
+from .test_resume import stalled, start
+from .worlds import World
+
+
+def test_two_warmers_at_once_fetch_once(world: World) -> None:
+    world.hub.faults.add(Fault(FaultKind.SLOW, "model.safetensors", bytes_per_second=6_000_000))
+    runs = [start(world, "--wait", "60s") for _ in range(2)]
+
+    ended = [(run.communicate(timeout=60), run.returncode) for run in runs]
+
+    assert [code for _, code in ended] == [0, 0], ended
+    for repository in world.repositories:
+        for path in ("config.json", "model.safetensors", "pytorch_model.bin"):
+            assert len(world.hub.log.requests(f"/{repository.id}/resolve/*/{path}", method="GET")) <= 1
+
+
+def test_a_held_lease_says_who_holds_it(world: World) -> None:
+    holder = stalled(world, 2_000_000)
+    try:
+        outcome = world.warm(wait=0.3)
+    finally:
+        holder.kill()
+        holder.communicate()
+
+    assert (outcome.reason, outcome.code) == ("LEASE_HELD", 40)
+    assert f"process {holder.pid} on " in outcome.err
+
+
+def test_a_frozen_holder_that_wakes_does_no_harm(world: World) -> None:
+    """Its lease is over by force (the lock file is gone); it keeps its own inode and finds its name taken."""
+    holder = stalled(world, 2_000_000)
+    (world.cache / ".model-cache/lock").unlink()
+    world.hub.faults.clear()
+
+    outcome = world.warm()
+    holder.terminate()
+    holder.communicate()
+
+    assert outcome.reason == "OK"
+    assert world.plan("--no-probe").document["bytes_to_fetch"] == 0
+    assert world.warm().document["bytes_fetched"] == 0
+
+
+def test_the_lease_passes_on_when_its_holder_ends(tmp_path: Path) -> None:
+    told: list[str] = []
+    entered = threading.Event()
+    first = FileLease(tmp_path / "lock", 0.0, lambda: 0.0, lambda _: None, told.append)
+
+    def second() -> None:
+        lease = FileLease(tmp_path / "lock", 1e9, lambda: 0.0, lambda _: release.set(), told.append)
+        with lease.held():
+            entered.set()
+
+    release = threading.Event()
+    thread = threading.Thread(target=second)
+    with first.held():
+        thread.start()
+        assert release.wait(10), "the second one waits"
+        assert not entered.is_set()
+    thread.join(10)
+    assert entered.is_set()
+    assert len(told) == 1
+
+
+def test_a_file_instead_of_a_folder_is_one_clear_message(world: World) -> None:
+    world.cache.write_text("not a folder")
+
+    outcome = world.warm()
+
+    assert (outcome.reason, outcome.code) == ("VOLUME_UNSUITABLE", 32)
+    assert str(world.cache) in outcome.err
+    assert world.cache.read_text() == "not a folder"
+    assert world.hub.log.requests() == ()
+
+
+def test_a_cache_below_a_folder_that_is_not_there_is_one_clear_message(world: World) -> None:
+    outcome = world.warm(cache=str(world.folder / "typo" / "cache"))
+
+    assert (outcome.reason, outcome.code) == ("VOLUME_UNSUITABLE", 32)
+    assert not (world.folder / "typo").exists()
+
+
+AS_NOBODY = """
+import encodings.utf_8_sig, os, sys
+from cache_warmer.cli import main  # before: another user may not be able to read this installation
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.argv[0] = "cache-warmer"
+main()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
+def test_a_volume_of_another_user_says_owner_mode_and_remedy(world: World) -> None:
+    world.cache.mkdir(mode=0o755)
+    for folder in [world.folder, *world.folder.parents][:-2]:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    program = [sys.executable, "-c", AS_NOBODY, *world.arguments("warm")]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
+
+    ended = subprocess.run(program, env=environ, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 31, ended
+    for said in (str(world.cache), "0:0", "0755", "uid 65534", "fsGroup"):
+        assert said in ended.stderr

@@ -1,0 +1,57 @@
+"""Calls to a worker, and what their refusals say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from qda.v1 import text_pb2
+
+PATIENCE = 60.0
+"""Seconds: many times what any of these calls takes."""
+
+
+def texts(*contents: str) -> list[text_pb2.Text]:
+    """Texts with ids t0, t1, …"""
+    return [text_pb2.Text(content=content, id=f"t{number}") for number, content in enumerate(contents)]
+
+
+def error_info(status: status_pb2.Status) -> Any:
+    """The ErrorInfo of a status."""
+    return detail(status, error_details_pb2.ErrorInfo())
+
+
+def detail(status: status_pb2.Status, kind: Any) -> Any:
+    """The detail of that kind; fails where there is none."""
+    for box in status.details:
+        if box.Unpack(kind):
+            return kind
+    raise AssertionError(f"no {kind.DESCRIPTOR.full_name} in {status}")
+
+
+def refusal(call: Any, request: Any, **options: Any) -> status_pb2.Status:
+    """The status of a call that is refused; its message must end with a remedy."""
+    with pytest.raises(grpc.RpcError) as caught:
+        _all_of(call(request, timeout=PATIENCE, **options))
+    error: Any = caught.value
+    status: status_pb2.Status | None = rpc_status.from_call(error)
+    assert status is not None, error
+    assert error_info(status).domain == "qda-worker"
+    assert ". Remedy: " in status.message
+    return status
+
+
+def _all_of(answer: Any) -> list[Any]:
+    """A stream fails when it is read."""
+    return list(answer) if isinstance(answer, Iterable) else [answer]
+
+
+def reason(status: status_pb2.Status) -> tuple[str, str]:
+    """The code's name and the reason."""
+    code = next(code.name for code in grpc.StatusCode if code.value[0] == status.code)
+    return code, error_info(status).reason

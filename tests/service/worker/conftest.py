@@ -1,0 +1,33 @@
+"""One cache for all of these tests, and one worker that is ready, for those that only ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+
+from tests.service.worker.process import ServeProcess, serving
+from tests.service.worker.world import World, make_world
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A complete cache. Nobody changes it: tests that break one copy it."""
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """A ready worker of that cache."""
+    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
+    with serving(tmp_path_factory.mktemp("worker"), *arguments) as process:
+        process.wait_until_ready()
+        yield process
+
+
+@pytest.fixture
+def channel(worker: ServeProcess) -> Iterator[grpc.Channel]:
+    """A channel to the ready worker."""
+    with worker.channel() as opened:
+        yield opened

@@ -1,0 +1,127 @@
+"""`qda-worker serve` as a child process, as operators run it: options in, log lines and gRPC out."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+PATIENCE = 120.0
+"""Seconds until a test gives up waiting: many times what anything here takes, even on a busy machine."""
+
+
+class ServeProcess:
+    """A running worker. `lines` is its log so far, parsed."""
+
+    def __init__(self, arguments: list[str], environ: dict[str, str], port_file: Path) -> None:
+        self._port_file = port_file
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "qda_worker", "serve", "--port-file", str(port_file), *arguments],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.raw: list[str] = []
+        self.lines: list[dict[str, Any]] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.raw.append(line)
+            if line.startswith("{"):
+                self.lines.append(json.loads(line))
+
+    @property
+    def log(self) -> str:
+        """Everything that was logged."""
+        return "".join(self.raw)
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """The log lines of one event."""
+        return [line for line in self.lines if line.get("event") == name]
+
+    def wait_for(self, what: str, condition: Callable[[], bool]) -> None:
+        """Wait until the condition holds; fails with the log when the process ends or patience does."""
+        until = time.monotonic() + PATIENCE
+        while not condition():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError(f"no {what}; exit {self.process.poll()}; log:\n{self.log}")
+            time.sleep(0.02)
+
+    def wait_for_event(self, name: str) -> dict[str, Any]:
+        """The first log line of an event."""
+        self.wait_for(name, lambda: bool(self.events(name)))
+        return self.events(name)[0]
+
+    @property
+    def address(self) -> str:
+        """Where it serves gRPC, once it listens."""
+        self.wait_for("port", self._port_file.exists)
+        return f"127.0.0.1:{self._port_file.read_text().strip()}"
+
+    @contextmanager
+    def channel(self) -> Iterator[grpc.Channel]:
+        """A channel to it, with room for large answers."""
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        with grpc.insecure_channel(self.address, options=options) as channel:
+            yield channel
+
+    def wait_until_ready(self) -> None:
+        """Wait for `server.ready` in the log."""
+        self.wait_for_event("server.ready")
+
+    def health(self, service: str = "", address: str | None = None) -> str:
+        """What the health service says of a service."""
+        with grpc.insecure_channel(address or self.address) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
+        return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, unless it has ended; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait()
+
+    def close(self) -> None:
+        """Let go of its log."""
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+    def wait(self) -> int:
+        """Its exit code, when it ends by itself."""
+        code = self.process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        return code
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **environ: str) -> Iterator[ServeProcess]:
+    """A worker that listens on free ports; ended in any case. `folder` is for its port file."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("QDA_")}
+    port_file = folder / f"port-{time.monotonic_ns()}"
+    worker = ServeProcess(
+        ["--listen", "127.0.0.1:0", "--drain-delay", "0", *arguments], {**inherited, **environ}, port_file
+    )
+    try:
+        yield worker
+    finally:
+        if worker.process.poll() is None:
+            worker.process.kill()
+        worker.wait()
+        worker.close()

@@ -1,0 +1,267 @@
+"""Bad input is refused with a reason and a remedy, spoils nothing else, and never kills the server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
+from qda.v1 import (
+    analysis_pb2,
+    analysis_pb2_grpc,
+    embedding_pb2,
+    embedding_pb2_grpc,
+    entity_pb2,
+    entity_pb2_grpc,
+    paraphrase_pb2,
+    paraphrase_pb2_grpc,
+    sentiment_pb2,
+    sentiment_pb2_grpc,
+    text_pb2,
+)
+from tests.service.worker.calls import PATIENCE, detail, error_info, reason, refusal, texts
+from tests.service.worker.process import ServeProcess
+
+UNKNOWN: Any = 99
+"""An enum number that the proto does not have; the stubs' types would refuse it."""
+POINTS = text_pb2.OFFSET_ENCODING_CODE_POINTS
+
+
+def sentiment(**fields: Any) -> sentiment_pb2.AnalyzeSentimentRequest:
+    return sentiment_pb2.AnalyzeSentimentRequest(**fields)
+
+
+def entities(**fields: Any) -> entity_pb2.RecognizeEntitiesRequest:
+    return entity_pb2.RecognizeEntitiesRequest(
+        **{"texts": texts("Köln"), "offset_encoding": POINTS, **fields}
+    )
+
+
+def embed(**options: Any) -> embedding_pb2.EmbedRequest:
+    return embedding_pb2.EmbedRequest(texts=texts("Köln"), options=embedding_pb2.EmbeddingOptions(**options))
+
+
+def pairs(*sides: tuple[text_pb2.Text | None, text_pb2.Text | None]) -> paraphrase_pb2.ScorePairsRequest:
+    made = [paraphrase_pb2.TextPair(first=first, second=second) for first, second in sides]
+    return paraphrase_pb2.ScorePairsRequest(pairs=made)
+
+
+WHOLE_CALL = {
+    "no texts": (sentiment(), "ARGUMENT_INVALID", "send at least one"),
+    "10,001 texts": (
+        sentiment(texts=[text_pb2.Text(content="x")] * 10_001),
+        "TOO_MANY_TEXTS",
+        "several requests",
+    ),
+    "an id too long": (
+        sentiment(texts=[text_pb2.Text(content="x", id="ä" * 129)]),
+        "ARGUMENT_INVALID",
+        "shorter ids",
+    ),
+    "an unknown model": (
+        sentiment(texts=texts("x"), model="tiny-sentimnt"),
+        "MODEL_UNKNOWN",
+        'did you mean "tiny-sentiment"?',
+    ),
+    "a model of another task": (
+        sentiment(texts=texts("x"), model="tiny-ner"),
+        "MODEL_WRONG_TASK",
+        "tiny-sentiment",
+    ),
+    "an unknown policy": (
+        sentiment(texts=texts("x"), long_text_policy=UNKNOWN),
+        "ARGUMENT_INVALID",
+        "no value 99",
+    ),
+    "an unknown priority": (sentiment(texts=texts("x"), priority=UNKNOWN), "ARGUMENT_INVALID", "no value 99"),
+    "sentences without an encoding": (
+        sentiment(texts=texts("x"), include_sentences=True),
+        "ENCODING_MISSING",
+        "OFFSET_ENCODING_CODE_POINTS",
+    ),
+    "no encoding": (entities(offset_encoding=0), "ENCODING_MISSING", "OFFSET_ENCODING_CODE_POINTS"),
+    "an unknown encoding": (entities(offset_encoding=UNKNOWN), "ARGUMENT_INVALID", "no value 99"),
+    "an unknown label": (entities(labels=["PERS"]), "ARGUMENT_INVALID", "LOC, ORG, PER"),
+    "a kind that is none": (embed(kinds=[0]), "ARGUMENT_INVALID", "EMBEDDING_KIND_DENSE"),
+    "shortened vectors": (embed(dimension_count=16), "ARGUMENT_INVALID", "leave it 0"),
+    "an unknown element type": (embed(element_type=UNKNOWN), "ARGUMENT_INVALID", "no value 99"),
+    "no pairs": (pairs(), "ARGUMENT_INVALID", "send at least one"),
+    "a side missing": (pairs((text_pb2.Text(content="x"), None)), "ARGUMENT_INVALID", "pairs[0].second"),
+    "5,001 pairs": (
+        pairs(*[(text_pb2.Text(content="x"), text_pb2.Text(content="y"))] * 5001),
+        "TOO_MANY_TEXTS",
+        "at most 5000",
+    ),
+}
+
+
+def method_for(channel: grpc.Channel, request: Any) -> Callable[..., Any]:
+    methods: dict[type, Callable[..., Any]] = {
+        sentiment_pb2.AnalyzeSentimentRequest: sentiment_pb2_grpc.SentimentServiceStub(
+            channel
+        ).AnalyzeSentiment,
+        entity_pb2.RecognizeEntitiesRequest: entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities,
+        embedding_pb2.EmbedRequest: embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed,
+        paraphrase_pb2.ScorePairsRequest: paraphrase_pb2_grpc.ParaphraseServiceStub(channel).ScorePairs,
+    }
+    return methods[type(request)]
+
+
+@pytest.mark.parametrize("case", WHOLE_CALL)
+def test_a_request_that_cannot_be_answered_says_why_and_what_to_do(channel: grpc.Channel, case: str) -> None:
+    request, expected, hint = WHOLE_CALL[case]
+    status = refusal(method_for(channel, request), request)
+    assert reason(status) == ("INVALID_ARGUMENT", expected)
+    assert hint in status.message
+
+
+def test_every_field_at_fault_is_named_but_no_more_than_twenty(channel: grpc.Channel) -> None:
+    request = sentiment(texts=[text_pb2.Text(content="x", id="i" * 300)] * 50)
+    status = refusal(method_for(channel, request), request)
+    violations = detail(status, error_details_pb2.BadRequest()).field_violations
+    assert [violation.field for violation in violations] == [f"texts[{number}].id" for number in range(20)]
+    assert error_info(status).metadata["violation_count"] == "50"
+
+
+def test_an_empty_text_is_its_own_error_alone(channel: grpc.Channel) -> None:
+    request = sentiment(texts=texts("das ist gut", "", " ", "😀"))
+    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    assert [result.HasField("status") for result in results] == [False, True, False, False]
+    assert reason(results[1].status) == ("INVALID_ARGUMENT", "TEXT_EMPTY")
+    assert results[1].id == "t1"
+    assert results[1].label == sentiment_pb2.SENTIMENT_LABEL_UNSPECIFIED
+
+
+def test_an_empty_side_is_its_own_pairs_error_alone(channel: grpc.Channel) -> None:
+    full, empty = text_pb2.Text(content="x"), text_pb2.Text(content="")
+    request = pairs((full, full), (full, empty))
+    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    assert results[0].score == pytest.approx(1.0)
+    assert reason(results[1].status) == ("INVALID_ARGUMENT", "TEXT_EMPTY")
+    assert "second" in results[1].status.message
+
+
+def test_a_text_too_long_is_refused_if_that_was_asked_for(channel: grpc.Channel) -> None:
+    request = sentiment(texts=texts("gut " * 100, "gut"), long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR)
+    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    assert reason(results[0].status) == ("INVALID_ARGUMENT", "TEXT_TOO_LONG")
+    assert not results[1].HasField("status")
+
+
+def test_a_text_of_two_megabytes_is_answered_and_its_cut_told(channel: grpc.Channel) -> None:
+    long = "das ist gut und Köln ist schön " * 65_000
+    request = embedding_pb2.EmbedRequest(texts=texts(long, "kurz"))
+    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    usage = results[0].usage
+    assert usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
+    assert (usage.character_count, usage.used_token_count) == (len(long), 64)
+    named = entities(texts=texts(long))
+    cut = method_for(channel, named)(named, timeout=PATIENCE).results[0]
+    assert cut.usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
+    assert len(cut.entities) > 30_000
+
+
+def test_nul_is_a_character_like_any_other(channel: grpc.Channel) -> None:
+    request = entities(texts=texts("\x00 Köln\x00 in Berlin \x00"))
+    found = method_for(channel, request)(request, timeout=PATIENCE).results[0]
+    assert found.usage.character_count == 19
+    assert [(entity.text, entity.span.start) for entity in found.entities] == [("Berlin", 11)]
+
+
+def test_what_this_release_does_not_serve_says_so(channel: grpc.Channel) -> None:
+    sparse = embed(kinds=[embedding_pb2.EMBEDDING_KIND_SPARSE])
+    sentences = sentiment(texts=texts("x"), include_sentences=True, offset_encoding=POINTS)
+    for request in (sparse, sentences):
+        status = refusal(method_for(channel, request), request)
+        assert reason(status) == ("UNIMPLEMENTED", "NOT_SERVED_YET")
+
+
+def raw_call(channel: grpc.Channel, method: str) -> Any:
+    """A unary call whose request is any bytes."""
+    return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
+
+
+ANALYZE = "/qda.v1.SentimentService/AnalyzeSentiment"
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_the_place(channel: grpc.Channel) -> None:
+    data = sentiment(texts=texts("gut", "schlecht")).SerializeToString().replace(b"schlecht", b"schl\xe4cht")
+    status = refusal(raw_call(channel, ANALYZE), data)
+    assert reason(status) == ("INVALID_ARGUMENT", "TEXT_NOT_UTF8")
+    violations = detail(status, error_details_pb2.BadRequest()).field_violations
+    assert [violation.field for violation in violations] == ["texts[1].content"]
+
+
+def test_bytes_that_are_not_utf8_in_a_stream_are_refused_alike(channel: grpc.Channel) -> None:
+    wanted = paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
+    part = paraphrase_pb2.TextChunk(texts=texts("schlecht"))
+    settings = paraphrase_pb2.FindParaphrasesRequest(settings=wanted).SerializeToString()
+    chunk = paraphrase_pb2.FindParaphrasesRequest(texts=part).SerializeToString()
+    call = channel.stream_stream(
+        "/qda.v1.ParaphraseService/FindParaphrases", request_serializer=bytes, response_deserializer=bytes
+    )
+    status = refusal(call, iter([settings, chunk.replace(b"schlecht", b"schl\xe4cht")]))
+    assert reason(status) == ("INVALID_ARGUMENT", "TEXT_NOT_UTF8")
+
+
+def test_random_bytes_never_kill_the_server(worker: ServeProcess, channel: grpc.Channel) -> None:
+    random_bytes = random.Random(7)
+    for _ in range(300):
+        data = random_bytes.randbytes(random_bytes.randrange(1, 60))
+        with pytest.raises(grpc.RpcError) as caught:
+            raw_call(channel, ANALYZE)(data, timeout=PATIENCE)
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert worker.health() == "SERVING"
+
+
+def test_a_message_over_the_limit_is_refused_before_it_is_read(channel: grpc.Channel) -> None:
+    request = sentiment(texts=[text_pb2.Text(content="x" * (17 * 2**20))])
+    with pytest.raises(grpc.RpcError) as caught:
+        method_for(channel, request)(request, timeout=PATIENCE)
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_the_whole_request_limit_can_be_used(channel: grpc.Channel) -> None:
+    request = embedding_pb2.EmbedRequest(texts=[text_pb2.Text(content=f"Text {n}") for n in range(10_000)])
+    response = method_for(channel, request)(request, timeout=PATIENCE)
+    assert len(response.results) == 10_000
+    assert not any(result.HasField("status") for result in response.results)
+
+
+def test_a_call_past_its_deadline_leaves_the_queue(worker: ServeProcess, channel: grpc.Channel) -> None:
+    request = embedding_pb2.EmbedRequest(
+        texts=[text_pb2.Text(content=f"Text {n} " * 20) for n in range(10_000)]
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        method_for(channel, request)(request, timeout=0.2)
+    error: Any = caught.value
+    assert error.code() in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    quick = sentiment(texts=texts("gut"))
+    assert method_for(channel, quick)(quick, timeout=PATIENCE).results
+    assert worker.health() == "SERVING"
+
+
+def test_no_text_gets_into_the_log(worker: ServeProcess, channel: grpc.Channel) -> None:
+    secret = "Geheimnisvoll"
+    request = sentiment(texts=[text_pb2.Text(content=secret, id="ein-Fall")])
+    call = method_for(channel, request)
+    call(request, timeout=PATIENCE, metadata=(("x-qda-caller", "unit-of-tests"),))
+    refusal(call, sentiment(texts=texts(secret), model="nobody"))
+    worker.wait_for(
+        "line", lambda: any(line["caller"] == "unit-of-tests" for line in worker.events("call.ended"))
+    )
+    line = next(line for line in worker.events("call.ended") if line["caller"] == "unit-of-tests")
+    assert (line["method"], line["status"], line["items"]) == (ANALYZE, "OK", 1)
+    assert secret not in worker.log
+
+
+def test_analysis_of_documents_is_refused_until_it_is_served(channel: grpc.Channel) -> None:
+    stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
+    status = refusal(stub.AnalyzeDocuments, iter([analysis_pb2.AnalyzeDocumentsRequest()]))
+    assert reason(status) == ("UNIMPLEMENTED", "NOT_SERVED_YET")

@@ -1,0 +1,96 @@
+"""`--fetch` fills the cache by the real warmer from a hub over HTTP, and its failure is told or ends the program."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from qda.v1 import model_pb2, model_pb2_grpc
+from tests.hub_double import HubDouble, Repository
+from tests.service.worker.calls import PATIENCE
+from tests.service.worker.process import serving
+from tests.service.worker.world import World
+
+
+@pytest.fixture
+def hub(world: World) -> Iterator[tuple[HubDouble, Repository]]:
+    """A hub that has the sentiment model."""
+    folder = world.path("tiny-sentiment")
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    repository = Repository("qda-test/sentiment", files)
+    with HubDouble([repository], []) as double:
+        yield double, repository
+
+
+def write_catalog(file: Path, repository: Repository, name: str = "qda-test/sentiment") -> None:
+    source = {"repository": name, "revision": repository.commit, "files": ["*"]}
+    model = {"key": "fetched", "task": "sentiment", "huggingface": source}
+    file.write_text(yaml.safe_dump({"apiVersion": "qda/v1", "kind": "Catalog", "models": [model]}))
+
+
+def test_an_empty_cache_is_filled_and_served(hub: tuple[HubDouble, Repository], tmp_path: Path) -> None:
+    double, repository = hub
+    write_catalog(tmp_path / "catalog.yaml", repository)
+    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
+    with serving(tmp_path, *arguments, "--hub", double.url) as worker:
+        worker.wait_until_ready()
+        assert len(worker.events("cache.fetching")) == 1
+    with serving(tmp_path, *arguments, "--hub", double.url) as again:
+        again.wait_for_event("server.listening")
+        again.wait_for("loading", lambda: bool(again.events("model.loaded")))
+        assert not again.events("cache.fetching")
+
+
+def test_a_hub_without_the_model_leaves_the_worker_up_with_the_reason(
+    hub: tuple[HubDouble, Repository], tmp_path: Path
+) -> None:
+    double, repository = hub
+    write_catalog(tmp_path / "catalog.yaml", repository, "qda-test/nobody")
+    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
+    with serving(tmp_path, *arguments, "--hub", double.url) as worker:
+        assert worker.wait_for_event("cache.not_fetched")["reason"] == "HUB_NOT_FOUND"
+        assert [worker.health(name) for name in ("liveness", "")] == ["SERVING", "NOT_SERVING"]
+        with worker.channel() as channel:
+            stub = model_pb2_grpc.ModelServiceStub(channel)
+            told = stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
+        assert told.reason == "HUB_NOT_FOUND"
+
+
+def test_on_a_host_the_warmers_failure_is_the_programs(
+    hub: tuple[HubDouble, Repository], tmp_path: Path
+) -> None:
+    double, repository = hub
+    write_catalog(tmp_path / "catalog.yaml", repository, "qda-test/nobody")
+    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--fetch", "--hub", double.url]
+    with serving(tmp_path, *arguments, HOME=str(tmp_path / "home")) as worker:
+        assert worker.wait() == 21
+        assert "HUB_NOT_FOUND" in worker.log
+        assert "Traceback" not in worker.log
+
+
+def test_stopping_while_fetching_stops_the_warmer_too(
+    hub: tuple[HubDouble, Repository], tmp_path: Path
+) -> None:
+    _, repository = hub
+    write_catalog(tmp_path / "catalog.yaml", repository)
+    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
+    with serving(tmp_path, *arguments, "--hub", "http://127.0.0.1:9") as worker:  # nobody listens: it retries
+        worker.wait_for_event("cache.fetching")
+        worker.wait_for("warmer", lambda: bool(children(worker.process.pid)))
+        (warmer,) = children(worker.process.pid)
+        assert worker.stop() == 0
+        with pytest.raises(ProcessLookupError):
+            os.kill(warmer, 0)
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process, on Linux."""
+    if sys.platform != "linux":
+        pytest.skip("needs /proc")
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]

@@ -1,0 +1,268 @@
+"""Alive at once, ready when the cache is complete and every model has answered, and honest about what is in the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from qda.v1 import model_pb2, model_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
+from qda_worker.services import EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT
+from tests.service.worker.calls import PATIENCE, reason, refusal, texts
+from tests.service.worker.process import ServeProcess, serving
+from tests.service.worker.world import World
+
+OF_MODELS = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
+
+
+@pytest.fixture
+def own(world: World, tmp_path: Path) -> World:
+    """A copy of the cache that a test may break."""
+    copy = World(tmp_path / "world")
+    shutil.copytree(world.folder, copy.folder)
+    return copy
+
+
+def options(world: World, *more: str) -> list[str]:
+    return ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch", *more]
+
+
+def status_of(worker: ServeProcess) -> model_pb2.GetCacheStatusResponse:
+    with worker.channel() as channel:
+        stub = model_pb2_grpc.ModelServiceStub(channel)
+        return stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
+
+
+def ask_sentiment(worker: ServeProcess) -> Any:
+    with worker.channel() as channel:
+        stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        return refusal(stub.AnalyzeSentiment, sentiment_pb2.AnalyzeSentimentRequest(texts=texts("gut")))
+
+
+@pytest.fixture
+def weights(own: World) -> Path:
+    return own.path("tiny-sentiment") / "model.safetensors"
+
+
+def test_a_worker_waits_for_its_cache_and_serves_when_it_is_published(own: World, tmp_path: Path) -> None:
+    own.unpublish()
+    with serving(tmp_path, *options(own)) as worker:
+        waiting = worker.wait_for_event("cache.waiting")
+        assert waiting["reason"] == "CACHE_INCOMPLETE"
+        assert "cache-warmer warm" in waiting["remedy"]
+        assert worker.health("liveness") == "SERVING"
+        assert {worker.health(name) for name in ("", *OF_MODELS)} == {"NOT_SERVING"}
+        assert worker.health(MODELS) == "SERVING"
+        status = ask_sentiment(worker)
+        assert reason(status) == ("UNAVAILABLE", "NOT_READY")
+        assert "CACHE_INCOMPLETE" in status.message
+        own.publish()
+        worker.wait_until_ready()
+        assert {worker.health(name) for name in ("", *OF_MODELS)} == {"SERVING"}
+        assert status_of(worker).reason == "OK"
+
+
+def test_with_the_manifest_there_and_one_file_gone_a_worker_is_not_ready_and_names_the_file(
+    own: World, weights: Path, tmp_path: Path
+) -> None:
+    weights.unlink()
+    with serving(tmp_path, *options(own)) as worker:
+        assert str(weights) in worker.wait_for_event("cache.waiting")["detail"]
+        assert worker.health() == "NOT_SERVING"
+        told = status_of(worker)
+        assert (told.reason, told.generation) == (
+            "CACHE_INCOMPLETE",
+            worker.events("server.listening")[0]["generation"],
+        )
+        assert str(weights) in told.detail
+        assert "cache-warmer warm" in told.remedy
+        model = told.models[0]
+        assert (model.key, model.reason, model.problem_count) == ("tiny-sentiment", "CACHE_INCOMPLETE", 1)
+        assert model.problems[0].file == str(weights)
+        assert model.state == model_pb2.MODEL_STATE_WAITING_FOR_CACHE
+
+
+def test_a_model_that_does_not_load_leaves_the_others_serving_and_says_why(
+    own: World, tmp_path: Path
+) -> None:
+    config = own.path("tiny-sentiment") / "config.json"
+    config.write_text("{}" + " " * (config.stat().st_size - 2))
+    own.publish()
+    with serving(tmp_path, *options(own)) as worker:
+        failed = worker.wait_for_event("model.unusable")
+        assert (failed["model"], failed["reason"]) == ("tiny-sentiment", "MODEL_UNUSABLE")
+        worker.wait_for("others", lambda: len(worker.events("model.loaded")) == 3)
+        assert [worker.health(name) for name in ("", SENTIMENT)] == ["NOT_SERVING"] * 2
+        assert [worker.health(name) for name in ("liveness", ENTITIES, EMBEDDING)] == ["SERVING"] * 3
+        told = status_of(worker)
+        assert told.reason == "MODEL_UNUSABLE"
+        assert told.models[0].state == model_pb2.MODEL_STATE_FAILED
+        status = ask_sentiment(worker)
+        assert reason(status) == ("UNAVAILABLE", "NOT_READY")
+        assert "MODEL_UNUSABLE" in status.message
+
+
+def test_an_invalid_catalog_leaves_the_server_up_with_the_reason(own: World, tmp_path: Path) -> None:
+    own.catalog_file.write_text(own.catalog_file.read_text().replace("task: sentiment", "task: sentimnt"))
+    with serving(tmp_path, *options(own)) as worker:
+        assert 'did you mean "sentiment"' in worker.wait_for_event("catalog.invalid")["detail"]
+        assert [worker.health(name) for name in ("liveness", "")] == ["SERVING", "NOT_SERVING"]
+        assert status_of(worker).reason == "CATALOG_INVALID"
+        assert reason(ask_sentiment(worker)) == ("UNAVAILABLE", "NOT_READY")
+        assert worker.stop() == 0
+
+
+def test_a_worker_of_one_model_is_ready_with_that_one_and_refuses_other_tasks(
+    own: World, tmp_path: Path
+) -> None:
+    shutil.rmtree(own.path("tiny-embedding"))
+    own.unpublish()
+    with serving(tmp_path, *options(own, "--model", "tiny-ner")) as worker:
+        worker.wait_until_ready()
+        assert [worker.health(name) for name in ("", ENTITIES)] == ["SERVING"] * 2
+        assert worker.health(SENTIMENT) == "NOT_SERVING"
+        status = ask_sentiment(worker)
+        assert reason(status) == ("FAILED_PRECONDITION", "TASK_NOT_SERVED")
+
+
+def test_a_cache_damaged_while_serving_is_told_and_readiness_follows_only_if_asked(
+    own: World, tmp_path: Path
+) -> None:
+    more = ("--model", "tiny-ner", "--readiness", "complete")
+    with serving(tmp_path, *options(own, *more), QDA_CHECK_INTERVAL="0.2") as worker:
+        worker.wait_until_ready()
+        (own.path("tiny-ner") / "meta.json").unlink()
+        worker.wait_for_event("cache.damaged")
+        worker.wait_for_event("server.not_ready")
+        assert worker.health() == "NOT_SERVING"
+        assert worker.health(ENTITIES) == "SERVING"
+        assert status_of(worker).reason == "CACHE_INCOMPLETE"
+
+
+def test_a_replaced_file_asks_for_a_restart(own: World, tmp_path: Path) -> None:
+    more = ("--model", "tiny-ner")
+    file = own.path("tiny-ner") / "meta.json"
+    with serving(tmp_path, *options(own, *more), QDA_CHECK_INTERVAL="0.2") as worker:
+        worker.wait_until_ready()
+        assert not status_of(worker).restart_needed
+        copy = tmp_path / "copy"
+        shutil.copy(file, copy)
+        copy.replace(file)
+        worker.wait_for("restart needed", lambda: status_of(worker).restart_needed)
+        assert worker.health() == "SERVING"
+
+
+def test_a_model_whose_process_dies_stops_serving_and_comes_back(own: World, tmp_path: Path) -> None:
+    with serving(tmp_path, *options(own, "--model", "tiny-ner")) as worker:
+        worker.wait_until_ready()
+        os.kill(child_of(worker.process.pid), signal.SIGKILL)
+        worker.wait_for_event("model.died")
+        worker.wait_for_event("server.not_ready")
+        worker.wait_for("new model", lambda: len(worker.events("server.ready")) == 2)
+        assert worker.health(ENTITIES) == "SERVING"
+
+
+def child_of(pid: int) -> int:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text().split()
+    ]
+    assert found, children
+    return found[0]
+
+
+@pytest.fixture
+def host(own: World, tmp_path: Path) -> dict[str, str]:
+    """An environment in which `--cache host` is the test's own cache."""
+    places = own.places
+    home = tmp_path / "host"
+    (home / ".local/share").mkdir(parents=True)
+    (home / ".cache/huggingface").mkdir(parents=True)
+    (home / ".cache/huggingface/hub").symlink_to(places.hub.path)
+    (home / ".local/share/spacy").symlink_to(places.spacy.path)
+    (home / ".cache/qda-worker").symlink_to(places.own.path)
+    return {"HOME": str(home)}
+
+
+def test_on_a_host_a_worker_serves_from_the_global_caches(
+    own: World, host: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["--catalog", str(own.catalog_file), "--no-fetch", "--model", "tiny-ner"]
+    with serving(tmp_path, *arguments, **host) as worker:
+        worker.wait_until_ready()
+        assert status_of(worker).cache == "host"
+
+
+def test_on_a_host_what_cannot_be_served_ends_the_program(
+    own: World, weights: Path, host: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = ["--catalog", str(own.catalog_file), "--no-fetch", "--model", "tiny-sentiment"]
+    weights.write_bytes(b"short")
+    with serving(tmp_path, *arguments, **host) as worker:
+        assert worker.wait() == 11
+        assert "CACHE_CORRUPT" in worker.log
+    weights.unlink()
+    with serving(tmp_path, *arguments, **host) as worker:
+        assert worker.wait() == 10
+        assert "Remedy: " in worker.log
+    own.catalog_file.write_text("models: 3")
+    with serving(tmp_path, *arguments, **host) as worker:
+        assert worker.wait() == 3
+        assert "CATALOG_INVALID" in worker.log
+
+
+def test_on_a_host_a_model_that_does_not_load_ends_the_program(
+    own: World, host: dict[str, str], tmp_path: Path
+) -> None:
+    config = own.path("tiny-ner") / "config.cfg"
+    config.write_text("#" * config.stat().st_size)
+    own.publish()
+    arguments = ["--catalog", str(own.catalog_file), "--no-fetch", "--model", "tiny-ner"]
+    with serving(tmp_path, *arguments, **host) as worker:
+        assert worker.wait() == 12
+        assert "MODEL_UNUSABLE" in worker.log
+
+
+def test_a_port_in_use_is_a_usage_error(world: World, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        for option in ("--listen", "--health-listen", "--metrics-listen"):
+            with serving(tmp_path, *options(world), option, f"127.0.0.1:{port}") as worker:
+                assert worker.wait() == 2
+                assert f"USAGE: {option} 127.0.0.1:{port}" in worker.log
+                assert "Traceback" not in worker.log
+
+
+def test_nothing_is_written_below_the_cache(own: World, tmp_path: Path) -> None:
+    def seen() -> dict[str, int]:
+        return {str(path): path.lstat().st_mtime_ns for path in own.cache.rglob("*")}
+
+    before = seen()
+    with serving(tmp_path, *options(own)) as worker:
+        worker.wait_until_ready()
+        assert worker.stop() == 0
+    assert seen() == before
+
+
+def test_the_health_port_tells_health_and_nothing_else(world: World, tmp_path: Path) -> None:
+    more = ("--model", "tiny-ner", "--health-listen", "127.0.0.1:0")
+    with serving(tmp_path, *options(world, *more)) as worker:
+        worker.wait_until_ready()
+        address = worker.wait_for_event("health.listening")["address"]
+        assert [worker.health(name, address) for name in ("", "liveness", ENTITIES)] == ["SERVING"] * 3
+        with grpc.insecure_channel(address) as channel:
+            stub = model_pb2_grpc.ModelServiceStub(channel)
+            with pytest.raises(grpc.RpcError) as caught:
+                stub.ListModels(model_pb2.ListModelsRequest(), timeout=PATIENCE)
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.UNIMPLEMENTED

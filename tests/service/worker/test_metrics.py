@@ -1,0 +1,62 @@
+"""The cache's status for Prometheus."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.request
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.service.worker.process import ServeProcess, serving
+from tests.service.worker.world import World
+
+
+def scrape(worker: ServeProcess) -> dict[tuple[str, ...], float]:
+    """Samples by name and label values."""
+    port = worker.wait_for_event("metrics.listening")["port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        families = text_string_to_metric_families(answer.read().decode())
+        return {
+            (sample.name, *sample.labels.values()): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+def options(world: World) -> list[str]:
+    return [
+        *(
+            "--catalog",
+            str(world.catalog_file),
+            "--cache",
+            str(world.cache),
+            "--no-fetch",
+            "--model",
+            "tiny-ner",
+        ),
+        *("--metrics-listen", "127.0.0.1:0"),
+    ]
+
+
+def test_a_complete_cache_and_a_loaded_model_are_told(world: World, tmp_path: Path) -> None:
+    with serving(tmp_path, *options(world)) as worker:
+        worker.wait_until_ready()
+        samples = scrape(worker)
+    assert samples["qda_cache_complete",] == 1
+    assert samples["qda_model_loaded", "tiny-ner"] == 1
+    assert not [name for name, *_ in samples if name == "qda_cache_problems"]
+    assert [name for name, *_ in samples if name == "qda_worker_build_info"]
+
+
+def test_what_is_missing_is_counted_by_model_and_reason(world: World, tmp_path: Path) -> None:
+    own = World(tmp_path / "world")
+    shutil.copytree(world.folder, own.folder)
+    (own.path("tiny-ner") / "config.cfg").unlink()
+    (own.path("tiny-ner") / "meta.json").unlink()
+    with serving(tmp_path, *options(own)) as worker:
+        worker.wait_for_event("cache.waiting")
+        samples = scrape(worker)
+    assert samples["qda_cache_complete",] == 0
+    assert samples["qda_cache_problems", "tiny-ner", "CACHE_INCOMPLETE"] == 2
+    assert samples["qda_model_loaded", "tiny-ner"] == 0

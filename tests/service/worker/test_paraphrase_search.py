@@ -1,0 +1,133 @@
+"""FindParaphrases equals a search by hand over the plain library's vectors, in the order that the proto states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from qda.v1 import paraphrase_pb2 as pb
+from qda.v1 import paraphrase_pb2_grpc
+from tests.service.worker.calls import PATIENCE, reason, refusal, texts
+from tests.service.worker.world import World
+
+FIRST = ("das ist gut", "das ist sehr gut", "die Stadt", "Haus in Köln", "das ist gut", "nicht schlecht")
+SECOND = ("die Stadt war schlecht", "das ist gut", "Haus")
+
+
+def requests(
+    settings: pb.FindParaphrasesSettings, first: Sequence[str], second: Sequence[str] = (), chunk: int = 2
+) -> Iterator[pb.FindParaphrasesRequest]:
+    yield pb.FindParaphrasesRequest(settings=settings)
+    for which, contents in ((pb.TEXT_SET_FIRST, first), (pb.TEXT_SET_SECOND, second)):
+        made = texts(*contents)
+        for start in range(0, len(made), chunk):
+            part = pb.TextChunk(texts=made[start : start + chunk], set=which)
+            yield pb.FindParaphrasesRequest(texts=part)
+
+
+def find(
+    channel: grpc.Channel, stream: Iterator[pb.FindParaphrasesRequest]
+) -> list[pb.FindParaphrasesResponse]:
+    stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
+    return list(stub.FindParaphrases(stream, timeout=PATIENCE))
+
+
+def pairs_of(parts: list[pb.FindParaphrasesResponse]) -> list[tuple[int, int, float]]:
+    chunks = [part.pairs.pairs for part in parts if part.HasField("pairs")]
+    return [(pair.first_index, pair.second_index, pair.score) for chunk in chunks for pair in chunk]
+
+
+def cosines(world: World, left: Sequence[str], right: Sequence[str]) -> Any:
+    model = SentenceTransformer(str(world.path("tiny-paraphrase")), device="cpu")
+    unit = [model.encode(list(side), batch_size=1, normalize_embeddings=True) for side in (left, right)]
+    return unit[0] @ unit[1].T
+
+
+def by_hand(scores: Any, *, same: bool, threshold: float, best: int | None) -> list[tuple[int, int, float]]:
+    found = []
+    for first in range(len(scores)):
+        others = range(first + 1 if same and best is None else 0, scores.shape[1])
+        row = [
+            (first, other, float(scores[first, other])) for other in others if not (same and other == first)
+        ]
+        row = sorted(
+            (pair for pair in row if pair[2] >= threshold), key=lambda pair: (-round(pair[2], 5), pair[1])
+        )
+        found.extend(row[:best])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("second", "threshold", "best"),
+    [((), 0.5, None), ((), -1.0, None), ((), None, 2), ((), 0.6, 1), (SECOND, 0.4, None), (SECOND, None, 1)],
+)
+def test_pairs_equal_a_search_by_hand(
+    world: World, channel: grpc.Channel, second: Sequence[str], threshold: float | None, best: int | None
+) -> None:
+    settings = pb.FindParaphrasesSettings(threshold=threshold, best_count=best)
+    found = pairs_of(find(channel, requests(settings, FIRST, second)))
+    scores = cosines(world, FIRST, second or FIRST)
+    expected = by_hand(scores, same=not second, threshold=-1.0 if threshold is None else threshold, best=best)
+    assert [pair[:2] for pair in found] == [pair[:2] for pair in expected]
+    assert [pair[2] for pair in found] == pytest.approx([pair[2] for pair in expected], abs=1e-5)
+
+
+def test_the_stream_begins_with_provenance_and_ends_with_a_summary(channel: grpc.Channel) -> None:
+    settings = pb.FindParaphrasesSettings(threshold=0.99)
+    parts = find(channel, requests(settings, [*FIRST, "gut " * 100, ""], SECOND))
+    assert parts[0].header.provenance.model == "tiny-paraphrase"
+    assert [part.WhichOneof("part") for part in parts[1:-1]] == ["problem", "pairs"]
+    problem = parts[1].problem
+    assert (problem.set, problem.index, problem.id) == (pb.TEXT_SET_FIRST, 7, "t7")
+    summary = parts[-1].summary
+    assert (summary.first_text_count, summary.second_text_count) == (8, 3)
+    assert summary.encoded_text_count == 8  # 11 texts, one of them twice, one three times in all, one empty
+    assert summary.cut_text_count == 1
+    assert summary.pair_count == len(pairs_of(parts)) == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        pb.FindParaphrasesSettings(),
+        pb.FindParaphrasesSettings(threshold=1.5),
+        pb.FindParaphrasesSettings(threshold=float("nan")),
+        pb.FindParaphrasesSettings(best_count=0),
+        pb.FindParaphrasesSettings(threshold=0.5, long_text_policy=9),  # type: ignore[arg-type]  # no such value
+    ],
+    ids=["neither", "above one", "nan", "best of none", "unknown policy"],
+)
+def test_settings_out_of_range_are_refused(
+    channel: grpc.Channel, settings: pb.FindParaphrasesSettings
+) -> None:
+    stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
+    status = refusal(stub.FindParaphrases, requests(settings, FIRST))
+    assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+
+
+@pytest.mark.parametrize("order", ["texts first", "settings twice", "no texts", "nothing", "empty part"])
+def test_a_stream_in_another_order_is_refused(channel: grpc.Channel, order: str) -> None:
+    good, *rest = requests(pb.FindParaphrasesSettings(threshold=0.5), FIRST)
+    streams = {
+        "texts first": rest,
+        "settings twice": [good, good, *rest],
+        "no texts": [good],
+        "nothing": [],
+        "empty part": [good, pb.FindParaphrasesRequest()],
+    }
+    stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
+    status = refusal(stub.FindParaphrases, iter(streams[order]))
+    assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+
+
+def test_equal_texts_have_equal_scores_and_the_earlier_partner_first(channel: grpc.Channel) -> None:
+    contents = ["die Stadt", *["das ist gut"] * 5, "Haus"]
+    found = pairs_of(find(channel, requests(pb.FindParaphrasesSettings(best_count=3), contents)))
+    partners = {first: [second for one, second, _ in found if one == first] for first in (1, 5)}
+    assert partners == {1: [2, 3, 4], 5: [1, 2, 3]}
+    assert np.allclose([score for first, _, score in found if first == 1], 1.0)

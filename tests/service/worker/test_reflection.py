@@ -1,0 +1,80 @@
+"""Reflection under both names: clients without our proto find services, messages and the details of errors."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from grpc_reflection.v1alpha import reflection_pb2
+
+from qda_worker.services import SERVICES
+from tests.service.worker.calls import PATIENCE
+from tests.service.worker.process import ServeProcess
+
+VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
+ERROR_DETAILS = ("google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo")
+
+
+def reflect(channel: grpc.Channel, package: str, **request: Any) -> Any:
+    call = channel.stream_stream(
+        f"/{package}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    return next(iter(call(iter([reflection_pb2.ServerReflectionRequest(**request)]), timeout=PATIENCE)))
+
+
+@pytest.mark.parametrize("package", VERSIONS)
+def test_services_are_listed(channel: grpc.Channel, package: str) -> None:
+    answer = reflect(channel, package, list_services="")
+    names = {service.name for service in answer.list_services_response.service}
+    reflections = {f"{version}.ServerReflection" for version in VERSIONS}
+    assert names == {*SERVICES, "grpc.health.v1.Health", *reflections}
+
+
+@pytest.mark.parametrize("package", VERSIONS)
+def test_every_service_and_the_details_of_errors_are_described(channel: grpc.Channel, package: str) -> None:
+    described = (
+        *SERVICES,
+        *ERROR_DETAILS,
+        "grpc.health.v1.Health",
+        *(f"{v}.ServerReflection" for v in VERSIONS),
+    )
+    for symbol in described:
+        answer = reflect(channel, package, file_containing_symbol=symbol)
+        assert answer.HasField("file_descriptor_response"), symbol
+
+
+@pytest.fixture
+def grpcurl() -> str:
+    program = shutil.which("grpcurl")
+    if program is None:
+        pytest.skip("grpcurl is not in PATH")
+    return program
+
+
+def run(arguments: list[str], stdin: str = "") -> Iterator[str]:
+    done = subprocess.run(
+        arguments, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    return iter((done.stdout, done.stderr))
+
+
+def test_grpcurl_lists_describes_and_calls(worker: ServeProcess, grpcurl: str) -> None:
+    plain = [grpcurl, "-plaintext"]
+    listed, _ = run([*plain, worker.address, "list"])
+    assert set(SERVICES) <= set(listed.split())
+    described, _ = run([*plain, worker.address, "describe"])
+    assert "service ServerReflection" in described
+    body = '{"texts": [{"content": "das ist gut"}, {"content": ""}]}'
+    method = "qda.v1.SentimentService/AnalyzeSentiment"
+    answer, problem = run([*plain, "-d", body, worker.address, method])
+    assert not problem
+    assert "SENTIMENT_LABEL_" in answer
+    assert "type.googleapis.com/google.rpc.ErrorInfo" in answer
+    _, refused = run([*plain, "-d", '{"texts": []}', worker.address, method])
+    assert "ARGUMENT_INVALID" in refused

@@ -1,0 +1,31 @@
+"""The vocabulary of the sentiment model: WordPiece's, found by counting.
+
+The trainer of `tokenizers` breaks ties by the order of a hash map: equal texts would give other bytes each time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+_LETTERS: Final = "abcdefghijklmnopqrstuvwxyzäöüß"
+_COMMON: Final = 3  # times a word must occur to be one piece
+_SHARED: Final = 5  # different words that must share a beginning or a rest to make it a piece
+_SHORTEST, _LONGEST = 2, 8  # letters of such a piece
+
+
+def word_pieces(texts: Iterable[str]) -> list[str]:
+    """The lines of vocab.txt for texts of lower-case words: every letter, common words, what words have in common."""
+    counts = Counter(word for text in texts for word in text.split())
+    shared: Counter[str] = Counter()
+    for word in counts:
+        for cut in range(1, len(word)):
+            shared[word[:cut]] += _SHORTEST <= cut <= _LONGEST
+            shared[f"##{word[cut:]}"] += _SHORTEST <= len(word) - cut <= _LONGEST
+    pieces = {word for word, count in counts.items() if count >= _COMMON}
+    pieces |= {piece for piece, words in shared.items() if words >= _SHARED}
+    letters = [*_LETTERS, *(f"##{letter}" for letter in _LETTERS)]
+    return [*SPECIAL, *letters, *sorted(pieces.difference(letters))]

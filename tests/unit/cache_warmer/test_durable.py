@@ -1,0 +1,94 @@
+"""Writes by rename, and the modes of what is written."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cache_warmer import durable
+from cache_warmer.artifact import Expected
+from cache_warmer.hashing import difference, hash_file
+
+
+@pytest.fixture(autouse=True)
+def strict_umask() -> Iterator[None]:
+    former = os.umask(0o077)
+    yield
+    os.umask(former)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_others_may_read_what_is_written_whatever_the_umask(tmp_path: Path) -> None:
+    durable.write_file(tmp_path / "a/b/file", b"content")
+
+    assert (mode(tmp_path / "a"), mode(tmp_path / "a/b"), mode(tmp_path / "a/b/file")) == (
+        0o755,
+        0o755,
+        0o644,
+    )
+    assert (tmp_path / "a/b/file").read_bytes() == b"content"
+
+
+def test_a_volume_shared_by_its_group_stays_so(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+
+    durable.write_file(shared / "a/b/file", b"")
+
+    assert (mode(shared / "a"), mode(shared / "a/b"), mode(shared / "a/b/file")) == (0o2775, 0o2775, 0o664)
+
+
+def test_a_folder_that_is_there_keeps_its_modes(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir(mode=0o700)
+
+    durable.make_folders(tmp_path / "private/new")
+
+    assert mode(tmp_path / "private") == 0o700
+
+
+def test_a_write_replaces_by_a_new_inode_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "folder/file"
+    durable.write_file(path, b"old")
+    with path.open("rb") as reader:
+        durable.write_file(path, b"new")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "a/folder").mkdir(parents=True)
+
+    with pytest.raises(OSError, match="folder"):
+        durable.write_file(tmp_path / "a/folder", b"new")
+
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["folder"]
+
+
+def test_hashes_are_those_of_sha256sum_and_git(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"hello\n")
+
+    sha256, git_sha1 = hash_file(tmp_path / "file", 6)
+
+    assert sha256 == "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+    assert git_sha1 == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        (Expected(6, "a", "b", "hub"), ""),
+        (Expected(None, None, None, "hub"), ""),
+        (Expected(7, "a", "b", "hub"), "6 bytes instead of 7"),
+        (Expected(6, "x", "b", "hub"), "sha256 a instead of x"),
+        (Expected(6, None, "x", "hub"), "git sha1 b instead of x"),
+    ],
+)
+def test_a_difference_says_both_values(expected: Expected, said: str) -> None:
+    assert difference(expected, 6, "a", "b") == said

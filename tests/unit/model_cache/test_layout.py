@@ -1,0 +1,38 @@
+"""The libraries' own layouts."""
+
+from pathlib import Path, PurePosixPath
+
+from model_cache import layout
+from model_cache.catalog import HuggingFaceSource, Model, SpacySource, Task
+from model_cache.places import PlaceName, resolve_places
+
+HUB = HuggingFaceSource("BAAI/bge-m3", "5" * 40, ("config.json",))
+PACKAGE = SpacySource("de_core_news_lg", "3.8.0", "https://x/w.whl", "36fda650" + "0" * 56)
+PLACES = resolve_places("/cache", {}, Path("/home"))
+
+
+def test_a_repository_lies_where_the_hub_client_puts_it() -> None:
+    assert layout.repository_folder("BAAI/bge-m3") == PurePosixPath("models--BAAI--bge-m3")
+    assert layout.repository_folder("bert-base-cased") == PurePosixPath("models--bert-base-cased")
+    assert layout.snapshot_folder(HUB) == PurePosixPath(f"models--BAAI--bge-m3/snapshots/{'5' * 40}")
+
+
+def test_two_builds_of_one_package_version_lie_side_by_side() -> None:
+    other = SpacySource("de_core_news_lg", "3.8.0", "https://x/w.whl", "f" * 64)
+    assert layout.spacy_tree(PACKAGE) == PurePosixPath(".packages/de_core_news_lg-3.8.0-36fda650")
+    assert layout.spacy_tree(other) != layout.spacy_tree(PACKAGE)
+
+
+def test_a_model_is_loaded_from_the_folder_that_its_library_takes() -> None:
+    entities, embedding = Model("a", Task.ENTITIES, PACKAGE), Model("b", Task.EMBEDDING, HUB)
+    inner = ".packages/de_core_news_lg-3.8.0-36fda650/de_core_news_lg/de_core_news_lg-3.8.0"
+    assert layout.model_folder(entities) == (PlaceName.SPACY, PurePosixPath(inner))
+    assert layout.model_path(PLACES, entities) == Path("/cache/spacy") / inner
+    assert layout.model_path(PLACES, embedding) == Path(
+        f"/cache/huggingface/hub/models--BAAI--bge-m3/snapshots/{'5' * 40}"
+    )
+
+
+def test_our_own_files_lie_in_our_own_place() -> None:
+    assert layout.manifest_path(PLACES, "abc") == Path("/cache/.model-cache/manifests/abc.json")
+    assert layout.model_record_path(PLACES, "abc") == Path("/cache/.model-cache/models/abc.json")

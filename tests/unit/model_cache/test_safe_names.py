@@ -1,0 +1,55 @@
+"""File names from outside: those that could leave their folder are refused."""
+
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_cache.safe_names import why_unsafe
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("", "is empty"),
+        ("..", "leads out"),
+        ("a/../b", "leads out"),
+        ("a/..", "leads out"),
+        ("/a", "is absolute"),
+        ("//a", "is absolute"),
+        ("C:/a", "is absolute"),
+        ("c:a", "is absolute"),
+        ("a\\b", "backslash"),
+        ("..\\a", "backslash"),
+        ("a\x00b", "NUL"),
+        ("a\nb", "control character"),
+        ("a\x1b[0mb", "control character"),
+        ("a//b", "empty part"),
+        ("a/", "empty part"),
+        ("./a", "empty part"),
+        (".", "empty part"),
+        ("ä" * 128, "a part of 256 bytes"),
+        ("/".join(["a" * 200] * 6), "1205 bytes"),
+        ("\ud800", "not valid Unicode"),
+    ],
+)
+def test_a_dangerous_name_is_refused_with_its_reason(name: str, why: str) -> None:
+    assert why in why_unsafe(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["config.json", "1_Pooling/config.json", "ä/ü.txt", "a\u0308.txt", "..a", "a..b", "*.json", "x" * 255],
+)
+def test_an_ordinary_name_may_be_used(name: str) -> None:
+    assert why_unsafe(name) == ""
+
+
+@given(st.text(max_size=30) | st.lists(st.sampled_from(["..", ".", "", "a", "C:", "/"])).map("/".join))
+def test_whatever_may_be_used_stays_below_its_folder(name: str) -> None:
+    if not why_unsafe(name):
+        path = PurePosixPath("/root/folder") / name
+        assert path.parts[:3] == ("/", "root", "folder")
+        assert len(path.parts) > 3
+        assert ".." not in path.parts

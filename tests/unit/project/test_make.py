@@ -1,0 +1,73 @@
+"""The verbs of the contract, asked of make itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+ABSENT = ["bench", "images", "soak", "test-cluster", "test-faults", "verify-real"]
+VERBS = ["help", "demo", "test", "check", "proto", "clean", *ABSENT]
+
+
+def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """A folder with the Makefile and what its environments are made from, and nothing else of the project."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "constraints", tmp_path / "constraints")
+    (tmp_path / "src").mkdir()
+    return tmp_path
+
+
+def test_make_alone_explains_every_verb_of_the_contract() -> None:
+    shown = make()
+    assert shown.returncode == 0
+    explained = {
+        line.split()[0]
+        for line in shown.stdout.splitlines()
+        if line.startswith("  ") and len(line.split()) > 1
+    }
+    assert set(VERBS) <= explained
+
+
+@pytest.mark.parametrize("verb", ABSENT)
+def test_a_verb_whose_part_is_absent_says_so_in_one_line_and_ends_with_2(bare: Path, verb: str) -> None:
+    answer = make(verb, folder=bare)
+    assert answer.returncode == 2
+    assert len(answer.stderr.splitlines()) == 1
+    assert f"make {verb}: " in answer.stderr
+    assert "does not exist yet" in answer.stderr
+
+
+def test_an_old_python_is_refused_by_name(bare: Path) -> None:
+    old = bare / "python3.9"
+    old.write_text("#!/bin/sh\nexit 1\n")  # it fails the question for its version, as an old one does
+    old.chmod(0o755)
+    answer = make("demo", f"PYTHON={old}", folder=bare)
+    assert answer.returncode == 2
+    assert f"Python 3.11 or newer is needed, and {old} is not" in answer.stderr
+    assert not (bare / ".venv").exists()
+
+
+def test_without_any_python_make_says_how_to_name_one(bare: Path) -> None:
+    answer = make("demo", "PYTHON=", folder=bare)
+    assert answer.returncode == 2
+    assert "make PYTHON=" in answer.stderr

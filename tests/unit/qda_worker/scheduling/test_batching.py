@@ -1,0 +1,70 @@
+"""What the batching promises, for any lengths and any budget."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qda_worker.models.base import BatchBudget
+from qda_worker.scheduling.batching import batch_cost, cut_batch
+
+LENGTHS = st.lists(st.integers(1, 600), max_size=60)
+BUDGETS = st.builds(BatchBudget, length=st.integers(1, 2000), units=st.integers(1, 32), padded=st.booleans())
+
+
+@given(LENGTHS, BUDGETS)
+def test_a_batch_keeps_to_its_budget_unless_it_is_a_single_unit(
+    lengths: list[int], budget: BatchBudget
+) -> None:
+    batch = [lengths[position] for position in cut_batch(lengths, budget)]
+    assert len(batch) <= budget.units
+    assert len(batch) <= 1 or batch_cost(batch, budget) <= budget.length
+
+
+@given(LENGTHS.filter(bool), BUDGETS)
+def test_the_unit_that_must_not_wait_is_in_the_batch(lengths: list[int], budget: BatchBudget) -> None:
+    assert 0 in cut_batch(lengths, budget)
+
+
+@given(LENGTHS, BUDGETS)
+def test_cutting_until_nothing_waits_computes_every_unit_once(
+    lengths: list[int], budget: BatchBudget
+) -> None:
+    waiting, done = list(range(len(lengths))), []
+    while waiting:
+        batch = [waiting[position] for position in cut_batch([lengths[unit] for unit in waiting], budget)]
+        done += batch
+        waiting = [unit for unit in waiting if unit not in batch]
+    assert sorted(done) == list(range(len(lengths)))
+
+
+@given(LENGTHS, BUDGETS)
+def test_a_batch_has_no_gap_in_the_order_of_length(lengths: list[int], budget: BatchBudget) -> None:
+    """No unit is left out whose length lies between two that were taken: that one would have padded less."""
+    taken = cut_batch(lengths, budget)
+    batch = [lengths[position] for position in taken]
+    left = [length for position, length in enumerate(lengths) if position not in taken]
+    assert batch == sorted(batch)
+    assert not [length for length in left if batch and batch[0] < length < batch[-1]]
+
+
+@given(LENGTHS, BUDGETS)
+def test_a_batch_is_as_full_as_the_next_shorter_unit_allows(lengths: list[int], budget: BatchBudget) -> None:
+    taken = cut_batch(lengths, budget)
+    batch = [lengths[position] for position in taken]
+    shorter = [
+        length
+        for number, length in enumerate(lengths)
+        if number not in taken and batch and length <= batch[0]
+    ]
+    if shorter and len(batch) < budget.units:
+        assert batch_cost([max(shorter), *batch], budget) > budget.length
+
+
+def test_lengths_alike_go_together() -> None:
+    """The long unit came second and would have padded four short ones to its length."""
+    assert cut_batch([10, 400, 12, 9, 11], BatchBudget(1024, 64)) == [3, 0, 4, 2]
+
+
+def test_nothing_waits() -> None:
+    assert cut_batch([], BatchBudget(1024, 64)) == []

@@ -1,0 +1,68 @@
+"""The number of threads follows the quota and the affinity, not the cores of the node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from qda_worker.cpu import cgroup_quota, usable_cpus
+
+
+def files(root: Path, contents: dict[str, str]) -> Path:
+    for name, content in contents.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return root
+
+
+V2_POD = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}
+V2_NESTED = {
+    "proc/self/cgroup": "0::/kubepods/pod1/worker\n",
+    "sys/fs/cgroup/kubepods/cpu.max": "max 100000\n",
+    "sys/fs/cgroup/kubepods/pod1/cpu.max": "150000 100000\n",
+    "sys/fs/cgroup/kubepods/pod1/worker/cpu.max": "400000 100000\n",
+}
+V1 = {
+    "proc/self/cgroup": "5:memory:/a\n4:cpu,cpuacct:/a\n",
+    "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "300000\n",
+    "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000\n",
+}
+V1_HOST_PATH = {
+    "proc/self/cgroup": "4:cpuacct,cpu:/docker/0123\n",
+    "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n",
+    "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+}
+V1_UNLIMITED = {
+    "proc/self/cgroup": "4:cpu:/\n",
+    "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+    "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("contents", "quota", "cpus"),
+    [
+        pytest.param(V2_POD, 2.5, 2, id="v2: rounded down"),
+        pytest.param(V2_NESTED, 1.5, 1, id="v2: the least of all groups above"),
+        pytest.param(V1, 3.0, 3, id="v1"),
+        pytest.param(V1_HOST_PATH, 0.5, 1, id="v1 in a container: the path is the host's; never below one"),
+        pytest.param(V1_UNLIMITED, None, 16, id="v1 without a quota"),
+        pytest.param({}, None, 16, id="no control groups"),
+    ],
+)
+def test_quota_of_the_control_group(
+    tmp_path: Path, contents: dict[str, str], quota: float | None, cpus: int
+) -> None:
+    root = files(tmp_path, contents)
+    assert cgroup_quota(root) == quota
+    assert usable_cpus(root=root, affinity=16) == cpus
+
+
+def test_affinity_below_the_quota_decides(tmp_path: Path) -> None:
+    assert usable_cpus(root=files(tmp_path, V1), affinity=2) == 2
+
+
+def test_this_machine_has_at_least_one() -> None:
+    assert usable_cpus() >= 1
