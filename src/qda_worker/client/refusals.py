@@ -25,6 +25,10 @@ _KINDS = {
     grpc.StatusCode.CANCELLED: errors.CallCancelled,
 }
 
+_SEND_FAILED = "Internal error from Core"
+"""What grpc.aio makes of a message that could not be sent because the stream had just ended (`aio/call.pyx.pxi`); it
+then puts this in place of the worker's own status."""
+
 
 def client_error(error: grpc.RpcError, target: str) -> errors.ClientError:
     """What a failed call means; `error` is the sync or the async client's, `target` what was called."""
@@ -66,6 +70,10 @@ def _meaning(code: grpc.StatusCode, details: ErrorDetails, target: str) -> error
         case grpc.StatusCode.UNAVAILABLE if not details.reason:
             what = _short(details.message)
             return errors.NotReachable(f"no worker answers at {target}: {what}", target=target)
+        case grpc.StatusCode.INTERNAL if details.message.startswith(_SEND_FAILED):
+            return errors.NotReachable(
+                f"the worker at {target} went away while it was sent to", target=target
+            )
         case grpc.StatusCode.INVALID_ARGUMENT:
             return errors.InvalidRequest(
                 details.message, reason=details.reason, remedy=details.remedy, violations=details.violations

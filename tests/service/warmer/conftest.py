@@ -5,6 +5,7 @@ from pathlib import Path
 
 import huggingface_hub
 import pytest
+from huggingface_hub.utils._http import default_client_factory  # the library offers no way back
 
 from .worlds import World, build_world
 
@@ -17,5 +18,5 @@ def world(tmp_path: Path) -> Iterator[World]:
     built = build_world(folder, hub)
     with built.hub:
         yield built
-    # the hub library keeps the session that the warmer gave it; the next test brings its own
-    huggingface_hub.close_session()
+    # the hub library keeps the session that the warmer gave it, for whoever asks next in this process
+    huggingface_hub.set_client_factory(default_client_factory)
