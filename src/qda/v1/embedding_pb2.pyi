@@ -99,8 +99,8 @@ class EmbeddingOptions(google.protobuf.message.Message):
     element_type: global___ElementType.ValueType
     """The form of the numbers. Unspecified: FLOAT32."""
     normalize: builtins.bool
-    """Whether dense vectors are brought to length 1. Unset: as the model's own
-    files say (bge-m3 normalises, the paraphrase model does not).
+    """Whether dense vectors are brought to length 1. Unset and false: as the
+    model's own files say (bge-m3 normalises, the paraphrase model does not).
     """
     dimension_count: builtins.int
     """The number of leading dimensions of the dense vector to keep, for models
