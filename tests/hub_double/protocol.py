@@ -20,7 +20,7 @@ from .repository import Repository, RepositoryFile
 # A repository's id is `name` or `organisation/name`; a revision is one quoted segment, slashes included.
 _ID: Final = r"(?P<id>[^/]+(?:/[^/]+)??)"
 _API: Final = re.compile(
-    rf"/api/models/{_ID}(?:/(?P<verb>revision|tree|paths-info)/(?P<rev>[^/]+)(?:/(?P<path>.+))?)?"
+    rf"/api/models/{_ID}(?:/(?P<verb>revision|tree|paths-info)/(?P<rev>[^/]+)(?:/(?P<path>.*))?)?"
 )
 _RESOLVE: Final = re.compile(rf"/{_ID}/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
 _STORED: Final = re.compile(r"/lfs/(?P<sha256>[0-9a-f]{64})/.+")
@@ -73,7 +73,8 @@ class Hub:
     def _api(self, request: Request, match: re.Match[str]) -> Answer:
         repository = self._revision(request, match)
         if match["verb"] == "tree":
-            return self._tree(request, repository, unquote(match["path"] or ""))
+            folder = unquote(match["path"] or "").rstrip("/")  # mirrors such as olah ask for `tree/COMMIT/`
+            return self._tree(request, repository, folder)
         if match["verb"] == "paths-info":
             return _paths_info(request, repository)
         return json_answer(model_info(repository, with_blobs=_is_true(request.parameters.get("blobs"))))

@@ -107,6 +107,14 @@ def test_a_tree_without_recursion_is_one_folder(hub: HubDouble, repository: Repo
         list(api.list_repo_tree(repository.id, "nowhere"))
 
 
+def test_a_tree_is_the_same_with_a_slash_at_its_end_as_mirrors_ask_for_it(
+    hub: HubDouble, repository: Repository
+) -> None:
+    for folder in ("", "/1_Pooling"):
+        address = f"{hub.url}/api/models/{repository.id}/tree/main{folder}"
+        assert httpx2.get(f"{address}/").json() == httpx2.get(address).json() != []
+
+
 def test_paths_info_is_of_those_that_exist(hub: HubDouble, repository: Repository) -> None:
     found = HfApi(endpoint=hub.url).get_paths_info(repository.id, ["model.safetensors", "onnx", "none.txt"])
     weights, folder = found

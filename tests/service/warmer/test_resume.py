@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,11 @@ def start(world: World, *more: str) -> subprocess.Popen[str]:
 
 
 def wait_until_staged(world: World, count: int, child: subprocess.Popen[str]) -> None:
-    for _ in range(2000):
-        if any(path.stat().st_size >= count for path in world.cache.rglob("*.incomplete")):
-            return
+    for _ in range(6000):
+        for path in world.cache.rglob("*.incomplete"):
+            with suppress(FileNotFoundError):  # a small file that got its name meanwhile
+                if path.stat().st_size >= count:
+                    return
         assert child.poll() is None, child.communicate()
         time.sleep(0.01)
     pytest.fail("the big file did not grow")

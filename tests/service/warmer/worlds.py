@@ -156,7 +156,8 @@ def write_wheel(
         f"{inner}/config.cfg": b"[nlp]\n",
         f"{inner}/meta.json": json.dumps({"name": package, "version": version}).encode(),
         f"{inner}/vocab/vectors": _noise(30_000, 4),
-        f"{package}-{version}.dist-info/METADATA": f"Name: {package}\nVersion: {version}\n".encode(),
+        f"{package}-{version}.dist-info/METADATA": _metadata(package, version),
+        f"{package}-{version}.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
         **(files or {}),
     }
     record = f"{package}-{version}.dist-info/RECORD"
@@ -167,6 +168,10 @@ def write_wheel(
         for name, content in {**listed, **changes.get("extra", {}), record: str(text).encode()}.items():
             archive.writestr(name, content)
     return wheel
+
+
+def _metadata(package: str, version: str) -> bytes:
+    return f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n".encode()
 
 
 def _urlsafe(content: bytes) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import urllib.request
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def test_a_skip_fails_in_ci_and_says_why(run_in_ci: pytest.Pytester, skipping: s
     result = run_in_ci.runpytest_subprocess(*LEAN)
     assert result.ret != 0
     result.stdout.fnmatch_lines("*CI skips nothing in silence, and this was skipped: *no scales*")
+
+
+def test_programs_can_be_interrupted_also_where_the_shell_ignores_it_as_in_the_background(
+    run_in_ci: pytest.Pytester,
+) -> None:
+    run_in_ci.makepyfile("""
+        import signal, subprocess, sys
+        def test_it():
+            asked = [sys.executable, "-c", "import signal; print(signal.getsignal(signal.SIGINT) is signal.SIG_IGN)"]
+            assert subprocess.check_output(asked, text=True) == "False\\n"
+    """)
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); "
+        "os.execv(sys.executable, sys.argv[1:])"
+    )
+    done = run_in_ci.run(sys.executable, "-c", ignoring, sys.executable, "-m", "pytest", *LEAN)
+    assert done.ret == 0
 
 
 def test_an_expected_failure_is_no_skip(run_in_ci: pytest.Pytester) -> None:
