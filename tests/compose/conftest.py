@@ -1,0 +1,116 @@
+"""Images that make has built, a hub for containers, and a user's home with empty caches."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.compose.engine import Engine, Project, engine_of
+from tests.hub_double import HubDouble, repositories_below
+from tests.small_models import SmallModels, small_models
+
+UID = GID = 12345  # nobody's on this machine and in the images: as yours is nobody's in the images
+HOST_FOLDERS = (".cache/huggingface", ".cache/torch", ".cache/qda-worker", ".local/share/spacy")
+
+
+Figure = Callable[[str, float], None]
+"""Notes what was measured, for the end of pytest's output."""
+
+_figures = pytest.StashKey[dict[str, float]]()
+
+
+@pytest.fixture(scope="session")
+def figure(pytestconfig: pytest.Config) -> Figure:
+    return pytestconfig.stash.setdefault(_figures, {}).__setitem__
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for name, value in sorted(config.stash.get(_figures, {}).items()):
+        terminalreporter.write_line(f"measured: {value:g} {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """A hub double, and where containers find it."""
+
+    double: HubDouble
+    url: str
+
+    def variables(self) -> dict[str, str]:
+        return {"HF_ENDPOINT": self.url, "QDA_WHEEL_BASE": f"{self.url}/wheels"}
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """The engine, or one line about what is missing."""
+    try:
+        return engine_of(os.environ)
+    except KeyError as missing:
+        pytest.fail(f"{missing} is not set: run `make test-compose`, after `make images`")
+
+
+@pytest.fixture(scope="session")
+def models() -> SmallModels:
+    return small_models()
+
+
+@pytest.fixture(scope="session")
+def hub(models: SmallModels, engine: Engine) -> Iterator[Hub]:
+    wheels = sorted(models.hub.glob("wheels/*.whl"))
+    repositories = list(repositories_below(models.hub))
+    with HubDouble(repositories, wheels, listen="0.0.0.0:0", storage_listen="0.0.0.0:0") as double:
+        yield Hub(double, f"http://{engine.hub_host}:{double.url.rpartition(':')[2].rstrip('/')}")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh home: the four folders that the documentation has one make, empty, and of a user that is not root."""
+    home = tmp_path_factory.mktemp("home")
+    for name in HOST_FOLDERS:
+        (home / name).mkdir(parents=True)
+    for path in (home, *home.rglob("*")):
+        path.chmod(0o755)
+        os.chown(path, UID, GID)
+    for parent in home.parents:  # pytest keeps its folders to itself; a container's user has to pass
+        if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o011)
+    return home
+
+
+@pytest.fixture(scope="module")
+def catalog_folder(models: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the catalog and its lock, and nothing else of the models."""
+    folder = tmp_path_factory.mktemp("catalogs")
+    for file in (models.catalog, models.catalog.with_name("catalog.lock.json")):
+        (folder / file.name).write_bytes(file.read_bytes())
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def variables(engine: Engine, hub: Hub, home: Path, catalog_folder: Path) -> dict[str, str]:
+    """What the user has set before `compose up`."""
+    return {
+        "HOME": str(home),
+        "QDA_UID": str(UID),
+        "QDA_GID": str(GID),
+        "QDA_WORKER_IMAGE": engine.worker_image,
+        "QDA_WARMER_IMAGE": engine.warmer_image,
+        "QDA_CATALOG_FOLDER": str(catalog_folder),
+        "EXAMPLE_MODEL": "qda-demo/german-sentiment-bert",
+        "EXAMPLE_PACKAGE": "de_demo_news_sm",
+        **hub.variables(),
+    }
+
+
+@pytest.fixture(scope="module")
+def project(engine: Engine, variables: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Project]:
+    """The module's compose project (`FILES`), taken down at the end with its volumes."""
+    project = Project(engine, request.module.FILES, variables)
+    project.down("--volumes")  # what an interrupted run left
+    yield project
+    project.down("--volumes")

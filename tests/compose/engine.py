@@ -1,0 +1,89 @@
+"""A container engine and its compose, as programs: Docker's or Podman's, named by the environment that make sets."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+PATIENCE: Final = 150.0
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the tests run containers with.
+
+    Attributes:
+        engine, compose, builder: command lines, such as `podman`, `docker compose` and `docker build`.
+        worker_image, warmer_image: names of images that are there.
+        hub_host: the name or address by which a container reaches this machine.
+    """
+
+    engine: Sequence[str]
+    compose: Sequence[str]
+    builder: Sequence[str]
+    worker_image: str
+    warmer_image: str
+    hub_host: str
+
+    def run(self, image: str, *command: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+        """A container for the time of a command; the first word of the command is the program."""
+        entry = ("--entrypoint", command[0])
+        return call([*self.engine, "run", "--rm", *entry, *options, image, *command[1:]])
+
+    def exec(self, container: str, *command: str) -> subprocess.CompletedProcess[str]:
+        return call([*self.engine, "exec", container, *command])
+
+
+def engine_of(environ: Mapping[str, str]) -> Engine:
+    """The engine that make named. Raises KeyError where a test was started without make."""
+    return Engine(
+        engine=shlex.split(environ["ENGINE"]),
+        compose=shlex.split(environ["COMPOSE"]),
+        builder=shlex.split(environ["BUILDER"]),
+        worker_image=environ["WORKER_IMAGE"],
+        warmer_image=environ["WARMER_IMAGE"],
+        hub_host=environ["HUB_HOST"],
+    )
+
+
+@dataclass(slots=True)
+class Project:
+    """A compose project: files, the variables of whoever starts it, and what it is called."""
+
+    engine: Engine
+    files: Sequence[str]
+    variables: Mapping[str, str]
+    name: str = "qda-test"
+    started: bool = field(default=False, init=False)
+
+    def compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        files = [word for file in self.files for word in ("-f", str(ROOT / file))]
+        return call([*self.engine.compose, "-p", self.name, *files, *arguments], self.variables)
+
+    def up(self) -> None:
+        """Start all of it in the background, as the documentation says."""
+        self.started = True
+        done = self.compose("up", "--detach")
+        assert done.returncode == 0, f"up ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+
+    def down(self, *options: str) -> None:
+        """Take all of it away again."""
+        done = self.compose("down", *options)
+        assert done.returncode == 0, done.stderr
+        self.started = False
+
+
+def call(
+    command: Sequence[str], variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run to the end, and keep what it says."""
+    environ = {**os.environ, **(variables or {})}
+    return subprocess.run(
+        command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )

@@ -1,0 +1,118 @@
+"""What is in the two images, and under which conditions they run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+
+import pytest
+
+from tests.compose.conftest import Figure
+from tests.compose.engine import ROOT, Engine, call
+
+BASE = "python:3.11-slim-bookworm"
+WARMER_ABOVE_BASE = 150_000_000  # bytes
+CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none")
+ANY_UID = ("--user", "1234567:0")
+BOTH = pytest.mark.parametrize("kind", ["warmer", "worker"])
+
+
+def image(engine: Engine, kind: str) -> str:
+    return engine.warmer_image if kind == "warmer" else engine.worker_image
+
+
+def inspect(engine: Engine, name: str, template: str) -> str:
+    done = call([*engine.engine, "image", "inspect", name, "--format", template])
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def python(
+    engine: Engine, kind: str, program: str, options: Sequence[str] = CONFINED
+) -> subprocess.CompletedProcess[str]:
+    return engine.run(image(engine, kind), "python", "-c", program, options=options)
+
+
+@BOTH
+def test_it_is_not_root_and_says_what_it_is(engine: Engine, kind: str) -> None:
+    assert inspect(engine, image(engine, kind), "{{.Config.User}}") == "65532:65532"
+    labels = json.loads(inspect(engine, image(engine, kind), "{{json .Config.Labels}}"))
+    said = {name.rpartition(".")[2]: text for name, text in labels.items() if "opencontainers" in name}
+    assert said["title"] == ("qda-cache-warmer" if kind == "warmer" else "qda-worker")
+    assert all(said[name] for name in ("description", "licenses", "version", "revision", "created"))
+
+
+def test_the_warmer_is_small(engine: Engine, figure: Figure) -> None:
+    above = int(inspect(engine, engine.warmer_image, "{{.Size}}")) - int(inspect(engine, BASE, "{{.Size}}"))
+    figure("MB of the warmer above its base", round(above / 1e6))
+    figure("MB of the worker", round(int(inspect(engine, engine.worker_image, "{{.Size}}")) / 1e6))
+    assert above <= WARMER_ABOVE_BASE
+
+
+@BOTH
+def test_no_compiler_and_no_cache_of_pip_is_left(engine: Engine, kind: str) -> None:
+    program = (
+        "import pathlib, shutil\n"
+        "assert not [name for name in ('cc', 'gcc', 'g++', 'c++', 'clang', 'ld', 'make') if shutil.which(name)]\n"
+        "left = [p for name in ('/root/.cache', '/build', '/own', '/stdlib') for p in pathlib.Path(name).rglob('*')]\n"
+        "assert not left, left\n"
+    )
+    done = python(engine, kind, program, ("--user", "0", "--network", "none"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_warmer_has_no_torch(engine: Engine) -> None:
+    program = (
+        "import importlib.util as u; print([n for n in ('torch', 'transformers', 'spacy') if u.find_spec(n)])"
+    )
+    assert python(engine, "warmer", program).stdout.strip() == "[]"
+
+
+def test_the_worker_has_torch_for_cpus_alone(engine: Engine) -> None:
+    program = (
+        "import importlib.metadata as m, torch\n"
+        "print(torch.version.cuda, [d.name for d in m.distributions() if d.name.startswith(('nvidia', 'triton'))])"
+    )
+    assert python(engine, "worker", program).stdout.strip() == "None []"
+
+
+@BOTH
+@pytest.mark.parametrize("options", [(), ANY_UID], ids=["own uid", "any uid"])
+def test_its_commands_start_on_a_read_only_root(engine: Engine, kind: str, options: Sequence[str]) -> None:
+    for command in ("cache-warmer", "cache-check", "qda-client", "qda-worker"):
+        done = engine.run(image(engine, kind), command, "--version", options=[*CONFINED, *options])
+        assert (done.returncode, done.stdout) == (0, f"{command} {version()}\n"), done.stderr
+
+
+@BOTH
+def test_the_check_in_the_working_directory_is_cache_check(engine: Engine, kind: str) -> None:
+    done = engine.run(
+        image(engine, kind),
+        "python",
+        "check_global_cache.py",
+        "--format",
+        "json",
+        options=[*CONFINED, *ANY_UID],
+    )
+    assert done.returncode == 10, done.stderr
+    assert json.loads(done.stdout)["reason"] == "CACHE_INCOMPLETE"
+
+
+@BOTH
+def test_no_module_that_a_check_needs_is_compiled_at_its_start(engine: Engine, kind: str) -> None:
+    """Bytecode that is there, also of the standard library: nothing could keep it where the root is read-only."""
+    program = (
+        "import argparse, json, os, sys, model_cache.check_cli\n"
+        "specs = {name: getattr(module, '__spec__', None) for name, module in sys.modules.items()}\n"
+        "cached = {name: spec.cached for name, spec in specs.items() if spec and spec.cached}\n"
+        "assert 'argparse' in cached and 'yaml' in cached\n"
+        "print(sorted(name for name, path in cached.items() if not os.path.exists(path)))"
+    )
+    done = python(engine, kind, program)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def version() -> str:
+    lines = (ROOT / "pyproject.toml").read_text("utf-8").splitlines()
+    return next(line.split('"')[1] for line in lines if line.startswith("version = "))

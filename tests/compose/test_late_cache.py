@@ -1,0 +1,40 @@
+"""A worker that came before its models: it says so, and serves once they are there, without being started again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qda_worker.client import Client, NotReady
+from tests.compose.engine import Engine, Project, call
+from tests.compose.test_host_caches import READY_SECONDS, TARGET
+
+FILES = ("compose.yaml", "compose.catalog.yaml")
+NOT_READY_SECONDS = 10.0
+
+
+def test_a_worker_on_empty_caches_says_what_is_missing_and_serves_once_it_is_there(
+    project: Project, engine: Engine, home: Path
+) -> None:
+    started = project.compose("up", "--detach", "--no-deps", "qda-worker")
+    assert started.returncode == 0, started.stderr
+    with Client(TARGET) as client:
+        with pytest.raises(NotReady):
+            client.wait_ready(NOT_READY_SECONDS)
+        said = engine.exec("qda_worker", "python", "check_global_cache.py", "--format", "json")
+        assert (said.returncode, json.loads(said.stdout)["reason"]) == (10, "CACHE_INCOMPLETE")
+        before = started_at(engine)
+        warmed = project.compose("run", "--rm", "cache-warmer")
+        assert warmed.returncode == 0, warmed.stdout + warmed.stderr
+        client.wait_ready(READY_SECONDS)
+    assert started_at(engine) == before
+
+
+def started_at(engine: Engine) -> str:
+    done = call(
+        [*engine.engine, "inspect", "qda_worker", "--format", "{{.State.StartedAt}} {{.RestartCount}}"]
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
