@@ -1,0 +1,130 @@
+"""Tells how a warm goes as Events on the warmer's Job and on the Deployment that waits for it.
+
+Helm says of a failed Job only that the time is over. ``kubectl describe`` and ``kubectl get events`` show these
+lines within seconds. They are a service, never a condition: what goes wrong here is logged, and the warm goes on.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol
+
+from cache_warmer.kubernetes_settings import OwnJob
+from cache_warmer.warm_report import WarmReport
+from model_cache.check_report import human_bytes
+from model_cache.reasons import Reason
+
+_LOG = logging.getLogger(__name__)
+COMPONENT = "cache-warmer"
+STARTED = "WARMING"
+"""The one reason that is not a ``Reason``: a warm that goes on has none yet."""
+MESSAGE_BYTES = 1024
+"""What the API server takes as an Event's message."""
+
+
+class Cluster(Protocol):
+    """What is asked of the API server. Both methods raise whatever the way to it raises."""
+
+    def uid(self, kind: str, namespace: str, name: str) -> str:
+        """Return the uid of a ``Job`` or a ``Deployment``."""
+
+    def create_event(self, namespace: str, event: dict[str, Any]) -> None:
+        """Create an Event of core/v1."""
+
+
+class Announcer:
+    """Writes an Event on the Job and one on the Deployment.
+
+    Args:
+        own: the two objects; None, outside a cluster: nothing is written.
+        connect: makes the way to the API server, when it is first needed.
+        now: the time, with a zone.
+    """
+
+    def __init__(
+        self, own: OwnJob | None, connect: Callable[[], Cluster], now: Callable[[], datetime]
+    ) -> None:
+        self._own, self._connect, self._now = own, connect, now
+        self._cluster: Cluster | None = None
+
+    def started(self) -> None:
+        """Tell that the warm began."""
+        self._tell("Normal", STARTED, "the warmer started: it compares the cache with the catalog")
+
+    def ended(self, report: WarmReport) -> None:
+        """Tell how the warm ended: for a failure its reason, what happened and what to do, in one line."""
+        self._tell("Normal" if report.error is None else "Warning", str(report.reason), outcome(report))
+
+    def _tell(self, kind: str, reason: str, message: str) -> None:
+        if self._own is None:
+            return
+        try:
+            cluster = self._cluster = self._cluster or self._connect()
+            for involved in _involved(self._own):
+                self._write(cluster, involved, kind, reason, message)
+        except Exception as error:  # noqa: BLE001  # whatever it is: a warm never fails for want of an Event
+            _LOG.warning("no Event could be written (%s): %s", reason, _first_line(error))
+
+    def _write(
+        self, cluster: Cluster, involved: dict[str, str], kind: str, reason: str, message: str
+    ) -> None:
+        namespace = involved["namespace"]
+        uid = cluster.uid(involved["kind"], namespace, involved["name"])  # `kubectl describe` looks for it
+        time = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{involved['name'][:200]}.", "namespace": namespace},
+            "involvedObject": {**involved, "uid": uid},
+            "type": kind,
+            "reason": reason,
+            "message": one_line(message),
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": "",
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+            "count": 1,
+        }
+        cluster.create_event(namespace, event)
+
+
+def outcome(report: WarmReport) -> str:
+    """Return the end of a run as a sentence; the reason stands beside it in the Event."""
+    if report.error is None:
+        return (
+            f"the cache is complete: generation {report.generation[:12]}, {len(report.models)} models, "
+            f"{human_bytes(report.bytes_fetched)} fetched in {report.seconds:.0f} s"
+        )
+    retried = " Kubernetes tries again by itself." if report.error.reason in _RETRIED else ""
+    return f"{report.error.message}. Remedy: {report.error.remedy}.{retried}"
+
+
+_RETRIED = frozenset(reason for reason in Reason if reason.retryable)
+
+
+def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
+    """Return the text without line breaks and of at most ``limit`` bytes of UTF-8.
+
+    What is too long loses its middle: what happened stands first, what to do about it last.
+    """
+    line = " ".join(text.split())
+    encoded = line.encode()
+    if len(encoded) <= limit:
+        return line
+    half = (limit - len(" … ".encode())) // 2
+    first, last = encoded[:half].decode(errors="ignore"), encoded[-half:].decode(errors="ignore")
+    return f"{first} … {last}"
+
+
+def _involved(own: OwnJob) -> list[dict[str, str]]:
+    objects = [{"apiVersion": "batch/v1", "kind": "Job", "namespace": own.namespace, "name": own.job}]
+    if own.deployment:
+        deployment = {"apiVersion": "apps/v1", "kind": "Deployment"}
+        objects.append({**deployment, "namespace": own.namespace, "name": own.deployment})
+    return objects
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

@@ -1,0 +1,50 @@
+"""What the chart tells the warmer about the Job that it runs in; nothing of it is set outside a cluster."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cache_warmer.errors import HubUnauthorized
+
+NAMESPACE = "QDA_KUBERNETES_NAMESPACE"
+JOB = "QDA_KUBERNETES_JOB"
+DEPLOYMENT = "QDA_KUBERNETES_DEPLOYMENT"
+TOKEN_SECRET = "QDA_TOKEN_SECRET"  # noqa: S105  # a variable's name
+"""``NAME/KEY`` of the Secret that ``HF_TOKEN`` was to come from."""
+TOKEN = "HF_TOKEN"  # noqa: S105  # the same
+
+
+@dataclass(frozen=True, slots=True)
+class OwnJob:
+    """The Job that this process runs in, and the Deployment that waits for its cache (empty: none)."""
+
+    namespace: str
+    job: str
+    deployment: str = ""
+
+
+def own_job(environ: Mapping[str, str]) -> OwnJob | None:
+    """Return the Job that this process runs in, or None outside of one."""
+    namespace, job = environ.get(NAMESPACE, ""), environ.get(JOB, "")
+    if not namespace or not job:
+        return None
+    return OwnJob(namespace, job, environ.get(DEPLOYMENT, ""))
+
+
+def demand_token(environ: Mapping[str, str]) -> None:
+    """Raise ``HubUnauthorized`` if a Secret was to give a token and gave none.
+
+    The pod template calls the Secret optional: Kubernetes would otherwise never start the container, and say why
+    only in the events of a pod that nobody looks at.
+    """
+    secret = environ.get(TOKEN_SECRET, "")
+    if not secret or environ.get(TOKEN, "").strip():
+        return
+    name, _, key = secret.partition("/")
+    namespace = environ.get(NAMESPACE, "")
+    place = f"-n {namespace} " if namespace else ""
+    where = f" in namespace {namespace}" if namespace else ""
+    raise HubUnauthorized(
+        f"hub.tokenSecret names the Secret {name!r}, but{where} it, or its key {key!r}, is missing or empty",
+        f"make it with `kubectl {place}create secret generic {name} --from-literal={key}=TOKEN` (or name another "
+        "key with hub.tokenSecretKey), then raise cacheWarmer.rerun; without hub.tokenSecret no token is used",
+    )

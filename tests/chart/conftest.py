@@ -1,0 +1,84 @@
+"""The chart as `helm template` renders it; the tier is skipped, with one line, where helm is not installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+ROOT: Final = Path(__file__).parents[2]
+CHART: Final = ROOT / "charts" / "qda-worker"
+Object = dict[str, Any]
+
+
+class Refused(Exception):
+    """Helm did not render the chart; the message is what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The objects of a release."""
+
+    objects: tuple[Object, ...]
+
+    def one(self, kind: str, suffix: str = "") -> Object:
+        """The one object of a kind whose name ends so."""
+        found = [one for one in self.all(kind) if one["metadata"]["name"].endswith(suffix)]
+        assert len(found) == 1, [one["metadata"]["name"] for one in self.all(kind)]
+        return found[0]
+
+    def all(self, kind: str) -> list[Object]:
+        return [one for one in self.objects if one["kind"] == kind]
+
+    @property
+    def worker(self) -> Object:
+        """The worker's pod template."""
+        return self._template("Deployment")
+
+    @property
+    def warmer(self) -> Object:
+        """The warmer's pod template."""
+        return self._template("Job")
+
+    def _template(self, kind: str) -> Object:
+        template = self.one(kind)["spec"]["template"]
+        assert isinstance(template, dict)
+        return template
+
+
+Render = Callable[..., Rendered]
+
+
+@pytest.fixture(scope="session")
+def render() -> Render:
+    """Renders the chart with values (nested, as in values.yaml). Raises ``Refused``."""
+    helm = shutil.which("helm")
+    if helm is None:
+        pytest.skip("the chart tier needs helm")
+    return lambda values=None, *options: _rendered(helm, values or {}, options)
+
+
+def _rendered(helm: str, values: Object, options: Sequence[str]) -> Rendered:
+    command = [helm, "template", "rel", str(CHART), "--namespace", "texts", "--values", "-", *options]
+    done = subprocess.run(command, input=yaml.safe_dump(values), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(done.stderr)
+    return Rendered(tuple(one for one in yaml.safe_load_all(done.stdout) if one))
+
+
+def container(template: Object) -> Object:
+    """The one container of a pod template."""
+    (only,) = template["spec"]["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def environment(template: Object) -> dict[str, Any]:
+    """The container's environment; variables that come from elsewhere keep their `valueFrom`."""
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container(template)["env"]}

@@ -1,0 +1,101 @@
+"""What is wrong is refused with a sentence that says what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import CHART, Object, Refused, Render
+
+CATALOG = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"worker": {"replicas": 2}}, "or cache.sameNode=true to keep all workers on the claim's node"),
+        ({"cache": {"accessModes": ["ReadWriteOncePod"]}}, "use ReadWriteOnce or ReadWriteMany"),
+        ({"cache": {"accessModes": ["ReadOnlyMany"]}}, "or set cacheWarmer.enabled=false"),
+        ({"catalogLock": "{}"}, "catalogLock is set, but catalog is not"),
+        ({"catalog": "a: [b"}, "catalog is not YAML"),
+        ({"catalog": "just words"}, "check it with `cache-warmer plan --catalog FILE --no-probe`"),
+        ({"catalog": "apiVersion: qda/v2\nkind: Catalog\nmodels: []\n"}, "it needs apiVersion: qda/v1"),
+        ({"catalog": CATALOG + "#" * 250_000}, "they travel in annotations of the pods, which hold 245760"),
+        ({"worker": {"models": ["german-nre"]}}, "it has german-sentiment, german-ner"),
+        (
+            {"catalog": CATALOG, "worker": {"models": ["two"]}},
+            'names "two", which is not in the catalog: it has one',
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_are_refused(render: Render, values: Object, sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        render(values)
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"cache": {"sameNode": True}, "worker": {"replicas": 2}},
+        {"cache": {"accessModes": ["ReadWriteMany"]}, "worker": {"replicas": 2}},
+        {"cache": {"accessModes": ["ReadOnlyMany"]}, "cacheWarmer": {"enabled": False}},
+        {"catalog": CATALOG, "worker": {"models": ["one"]}},
+        {"catalog": CATALOG + "#" * 200_000},
+    ],
+)
+def test_values_that_fit_are_taken(render: Render, values: Object) -> None:
+    assert render(values).one("Deployment")
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"wroker": {}}, "wroker"),
+        ({"worker": {"replica": 1}}, "replica"),
+        ({"cache": {"accessMode": ["ReadWriteMany"]}}, "accessMode"),
+        ({"cacheWarmer": {"image": {"tags": "x"}}}, "tags"),
+        ({"worker": {"serviceAccount": {"craete": True}}}, "craete"),
+        ({"worker": {"replicas": "2"}}, "replicas"),
+        ({"cache": {"size": "16 GB"}}, "size"),
+        ({"cache": {"accessModes": ["RWX"]}}, "accessModes"),
+        ({"hub": {"endpoint": "hub.example.org"}}, "endpoint"),
+        ({"cacheWarmer": {"wait": "soon"}}, "wait"),
+        ({"worker": {"image": {"digest": "abc"}}}, "digest"),
+        ({"worker": {"readiness": "always"}}, "readiness"),
+    ],
+)
+def test_a_typo_or_a_wrong_kind_of_value_is_refused_by_name(
+    render: Render, values: Object, named: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        render(values)
+    assert named in str(refused.value)
+
+
+def test_the_schema_is_closed_wherever_it_is_ours() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    assert schema["$schema"].startswith("http://json-schema.org/draft-07/"), "Helm 3 has no later one"
+    for path, part in _objects(schema):
+        assert part.get("additionalProperties") is False, path
+
+
+def _objects(part: Any, path: str = "values") -> Iterator[tuple[str, Object]]:
+    if "properties" in part:
+        yield path, part
+        for name, child in part["properties"].items():
+            yield from _objects(child, f"{path}.{name}")
+
+
+def test_schema_and_values_have_the_same_names() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    for path, part in _objects(schema):
+        found = values
+        for name in path.split(".")[1:]:
+            found = found[name]
+        assert set(part["properties"]) - {"global"} == set(found), path

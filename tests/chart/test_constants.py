@@ -1,0 +1,126 @@
+"""What the chart repeats of the code is what the code says."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tomllib
+
+import pytest
+import yaml
+
+from cache_warmer import kubernetes_settings
+from cache_warmer.cli import cache_warmer
+from cache_warmer.warmer_options import HUB, STALL_TIMEOUT, WHEEL_BASE
+from model_cache.catalog_file import load_catalog
+from model_cache.options import CACHE, CATALOG
+from model_cache.reasons import Reason
+from qda_worker import settings as worker_settings
+from qda_worker.cli import qda_worker
+from qda_worker.health import LIVENESS
+
+from .conftest import CHART, ROOT, Render, container, environment
+
+SCRATCH = {"HF_HOME", "HF_XET_CACHE"}
+
+
+def test_the_job_fails_at_once_for_each_reason_that_retrying_cannot_mend(render: Render) -> None:
+    rules = render().one("Job")["spec"]["podFailurePolicy"]["rules"]
+    (failing,) = [rule for rule in rules if rule["action"] == "FailJob"]
+
+    assert failing["onExitCodes"]["containerName"] == container(render().warmer)["name"]
+    assert failing["onExitCodes"]["values"] == sorted(
+        reason.exit_code for reason in Reason if reason is not Reason.OK and not reason.retryable
+    )
+
+
+def test_chart_and_package_have_one_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert chart["version"] == chart["appVersion"] == project["version"]
+
+
+def test_the_keys_that_worker_models_is_compared_with_are_those_of_the_catalog_inside() -> None:
+    line = re.search(r"\$known := list (.*) }}", (CHART / "templates/_validate.tpl").read_text("utf-8"))
+    assert line is not None
+    assert re.findall(r'"([^"]+)"', line[1]) == [model.key for model in load_catalog(None).models]
+
+
+def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> None:
+    template = render({"worker": {"models": ["german-ner"]}, "catalog": CATALOG_TEXT}).worker
+    known = {
+        option.variable
+        for option in vars(worker_settings).values()
+        if hasattr(option, "variable") and hasattr(option, "flag")
+    }
+    known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL"}
+    ours = {name for name in environment(template) if name.startswith("QDA_")}
+    assert ours
+    assert ours <= known
+
+
+def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> None:
+    hub = {"endpoint": "http://h", "wheelBase": "http://w", "tokenSecret": "s", "proxy": "http://p"}
+    names = environment(render({"hub": hub, "catalog": CATALOG_TEXT}).warmer).keys()
+    known = {HUB.variable, WHEEL_BASE.variable, STALL_TIMEOUT.variable, CACHE.variable, CATALOG.variable}
+    own = kubernetes_settings
+    known |= {own.NAMESPACE, own.JOB, own.DEPLOYMENT, own.TOKEN_SECRET, own.TOKEN, "QDA_LOG_LEVEL"}
+    assert known <= names
+    assert {name for name in names if name.startswith("QDA_")} <= known
+
+
+def test_the_programs_take_the_arguments_that_the_chart_gives() -> None:
+    """By their own parsers: an option that is not there would be refused before --help is reached."""
+    for program, template_path in (
+        (cache_warmer, "cache-warmer/_job-spec.tpl"),
+        (qda_worker, "worker/deployment.yaml"),
+    ):
+        text = (CHART / "templates" / template_path).read_text("utf-8")
+        arguments = re.search(r"args: \[(.*)\]", text)
+        assert arguments is not None
+        given = [re.sub(r"{{.*}}", "30m", word).strip() for word in arguments[1].split(", ")]
+        with pytest.raises(SystemExit) as end:
+            program([*given, "--help"])
+        assert end.value.code in (0, None)
+
+
+def test_the_worker_listens_where_ports_and_probes_look(render: Render) -> None:
+    worker = container(render().worker)
+    ports = {port["name"]: port["containerPort"] for port in worker["ports"]}
+    listening = environment(render().worker)
+
+    assert ports == {"grpc": 50051, "health": 50052, "metrics": 9464}
+    for name, variable in (
+        ("grpc", "QDA_LISTEN"),
+        ("health", "QDA_HEALTH_LISTEN"),
+        ("metrics", "QDA_METRICS_LISTEN"),
+    ):
+        assert listening[variable] == f"[::]:{ports[name]}"
+    for probe, service in (("startupProbe", LIVENESS), ("livenessProbe", LIVENESS), ("readinessProbe", "")):
+        assert worker[probe]["grpc"] == {"port": ports["health"], "service": service}
+    assert worker["livenessProbe"]["timeoutSeconds"] == 5
+
+
+def test_the_environment_for_other_projects_is_what_cache_warmer_env_prints(render: Render) -> None:
+    out = io.StringIO()
+    assert cache_warmer(["env", "--cache", "/cache", "--format", "json"], {}, out) == 0
+    data = render().one("ConfigMap", "cache-env")["data"]
+
+    assert {name: value for name, value in data.items() if name not in SCRATCH} == json.loads(out.getvalue())
+    assert all(data[name].startswith("/tmp/") for name in SCRATCH), "never on the claim, which is read-only"
+
+
+def test_the_grace_period_covers_drain_and_shutdown(render: Render) -> None:
+    template = render({"worker": {"drainDelaySeconds": 7, "shutdownGraceSeconds": 40}}).worker
+    assert template["spec"]["terminationGracePeriodSeconds"] == 57
+    assert environment(template)["QDA_DRAIN_DELAY"] == "7s"
+    assert environment(template)["QDA_SHUTDOWN_GRACE"] == "40s"
+
+
+def test_a_rollout_has_more_time_than_the_warmer() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    assert values["worker"]["progressDeadlineSeconds"] > values["cacheWarmer"]["activeDeadlineSeconds"]
+
+
+CATALOG_TEXT = (ROOT / "src/model_cache/data/default.yaml").read_text("utf-8")

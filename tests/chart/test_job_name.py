@@ -1,0 +1,59 @@
+"""A Job's template cannot be changed: another spec is another name, and the same spec is the same name."""
+
+from __future__ import annotations
+
+import pytest
+
+from .conftest import Object, Render
+
+
+def _name(render: Render, values: Object | None = None, *options: str) -> str:
+    name = render(values, *options).one("Job")["metadata"]["name"]
+    assert isinstance(name, str)
+    return name
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"cacheWarmer": {"rerun": 1}},
+        {"image": {"tag": "v2"}},
+        {"hub": {"endpoint": "https://hub"}},
+        {"hub": {"caBundle": "PEM"}},
+        {"cacheWarmer": {"backoffLimit": 1}},
+        {"catalog": "apiVersion: qda/v1\nkind: Catalog\nmodels: []\n"},
+    ],
+)
+def test_another_spec_is_another_job(render: Render, values: Object) -> None:
+    assert _name(render, values) != _name(render)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"worker": {"replicas": 0, "logLevel": "debug", "models": ["german-ner"]}},
+        {"cache": {"size": "99Gi", "keep": False}},
+        {"cacheWarmer": {"jobAnnotations": {"a": "b"}}},
+    ],
+)
+def test_what_is_not_in_the_spec_makes_no_other_job(render: Render, values: Object) -> None:
+    assert _name(render, values) == _name(render)
+
+
+def test_an_upgrade_is_no_reason_to_warm_again(render: Render) -> None:
+    assert _name(render, {}, "--is-upgrade") == _name(render)
+
+
+def test_names_stay_within_what_kubernetes_takes(render: Render) -> None:
+    rendered = render({"fullnameOverride": "a" * 63})
+    for one in rendered.objects:
+        assert len(one["metadata"]["name"]) <= 63
+    assert rendered.one("Job")["metadata"]["name"].endswith(
+        _name(render, {"fullnameOverride": "a" * 63})[-8:]
+    )
+
+
+def test_no_label_of_a_pod_changes_with_the_chart(render: Render) -> None:
+    rendered = render()
+    for template in (rendered.worker, rendered.warmer):
+        assert {"helm.sh/chart", "app.kubernetes.io/version"}.isdisjoint(template["metadata"]["labels"])

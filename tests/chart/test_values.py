@@ -1,0 +1,229 @@
+"""Each value of values.yaml does what its comment says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import CHART, Object, Render, Rendered, container, environment
+
+TERM = {
+    "labelSelector": {"matchLabels": {"qda-worker/claim": "rel-qda-worker-cache"}},
+    "topologyKey": "kubernetes.io/hostname",
+}
+
+# For each value, another one than its default, and a text that the rendered objects then hold and otherwise do not.
+EFFECTS: dict[str, tuple[Any, str]] = {
+    "nameOverride": ("texts", "rel-texts"),
+    "fullnameOverride": ("whole", "name: whole"),
+    "image.registry": ("registry.example.org/team", "image: registry.example.org/team/qda-worker:0"),
+    "image.tag": ("v9", "qda-cache-warmer:v9"),
+    "image.pullPolicy": ("Always", "imagePullPolicy: Always"),
+    "image.pullSecrets": ([{"name": "pull-it"}], "name: pull-it"),
+    "cache.existingClaim": ("theirs", "claimName: theirs"),
+    "cache.size": ("77Gi", "storage: 77Gi"),
+    "cache.storageClassName": ("fast", "storageClassName: fast"),
+    "cache.accessModes": (["ReadWriteMany"], "- ReadWriteMany"),
+    "cache.annotations": ({"a/claim": "1"}, "a/claim"),
+    "hub.endpoint": ("https://hub.example.org", "https://hub.example.org"),
+    "hub.wheelBase": ("https://wheels.example.org", "https://wheels.example.org"),
+    "hub.tokenSecret": ("hub-token", "value: hub-token/token"),
+    "hub.caBundle": ("PEM", "ca.crt: PEM"),
+    "hub.proxy": ("http://proxy:1", "http://proxy:1"),
+    "podSecurityContext.runAsUser": (4711, "runAsUser: 4711"),
+    "podSecurityContext.runAsGroup": (4712, "runAsGroup: 4712"),
+    "podSecurityContext.fsGroup": (4713, "fsGroup: 4713"),
+    "podSecurityContext.fsGroupChangePolicy": ("Always", "fsGroupChangePolicy: Always"),
+    "cacheWarmer.rerun": (3, "qda-worker/rerun: '3'"),
+    "cacheWarmer.image.repository": ("other-warmer", "image: other-warmer:"),
+    "cacheWarmer.image.tag": ("w1", "qda-cache-warmer:w1"),
+    "cacheWarmer.image.digest": ("sha256:" + "a" * 64, "qda-cache-warmer@sha256:aaaa"),
+    "cacheWarmer.backoffLimit": (17, "backoffLimit: 17"),
+    "cacheWarmer.activeDeadlineSeconds": (171, "activeDeadlineSeconds: 171"),
+    "cacheWarmer.ttlSecondsAfterFinished": (172, "ttlSecondsAfterFinished: 172"),
+    "cacheWarmer.wait": ("17m", "- 17m"),
+    "cacheWarmer.stallTimeout": ("17s", "value: 17s"),
+    "cacheWarmer.logLevel": ("debug", "value: debug"),
+    "cacheWarmer.resources.requests.cpu": ("1717m", "cpu: 1717m"),
+    "cacheWarmer.resources.requests.memory": ("171Mi", "memory: 171Mi"),
+    "cacheWarmer.resources.limits.memory": ("1717Mi", "memory: 1717Mi"),
+    "cacheWarmer.jobAnnotations": ({"a/job": "1"}, "a/job"),
+    "cacheWarmer.podAnnotations": ({"a/warmer": "1"}, "a/warmer"),
+    "cacheWarmer.nodeSelector": ({"w-disk": "ssd"}, "w-disk: ssd"),
+    "cacheWarmer.tolerations": ([{"key": "w-taint"}], "key: w-taint"),
+    "cacheWarmer.affinity": ({"nodeAffinity": {"w": 1}}, "nodeAffinity:"),
+    "cacheWarmer.extraEnv": ([{"name": "W_EXTRA", "value": "1"}], "name: W_EXTRA"),
+    "cacheWarmer.extraVolumes": ([{"name": "w-extra"}], "name: w-extra"),
+    "cacheWarmer.extraVolumeMounts": ([{"mountPath": "/w-extra"}], "mountPath: /w-extra"),
+    "cacheWarmer.serviceAccount.name": ("w-account", "serviceAccountName: w-account"),
+    "cacheWarmer.serviceAccount.annotations": ({"a/w-account": "1"}, "a/w-account"),
+    "worker.replicas": (0, "replicas: 0"),
+    "worker.models": (["german-ner"], "value: german-ner"),
+    "worker.image.repository": ("other-worker", "image: other-worker:"),
+    "worker.image.tag": ("s1", "qda-worker:s1"),
+    "worker.image.digest": ("sha256:" + "b" * 64, "qda-worker@sha256:bbbb"),
+    "worker.readiness": ("complete", "value: complete"),
+    "worker.drainDelaySeconds": (17, "value: 17s"),
+    "worker.shutdownGraceSeconds": (18, "value: 18s"),
+    "worker.maxConnectionAge": ("17m", "value: 17m"),
+    "worker.logLevel": ("debug", "value: debug"),
+    "worker.resources.requests.cpu": ("1718m", "cpu: 1718m"),
+    "worker.resources.requests.memory": ("171Mi", "memory: 171Mi"),
+    "worker.resources.limits.memory": ("1718Mi", "memory: 1718Mi"),
+    "worker.progressDeadlineSeconds": (171, "progressDeadlineSeconds: 171"),
+    "worker.strategy.type": ("Other", "type: Other"),
+    "worker.strategy.rollingUpdate.maxSurge": (17, "maxSurge: 17"),
+    "worker.strategy.rollingUpdate.maxUnavailable": (18, "maxUnavailable: 18"),
+    "worker.podAnnotations": ({"a/worker": "1"}, "a/worker"),
+    "worker.nodeSelector": ({"s-disk": "ssd"}, "s-disk: ssd"),
+    "worker.tolerations": ([{"key": "s-taint"}], "key: s-taint"),
+    "worker.affinity": ({"nodeAffinity": {"s": 1}}, "nodeAffinity:"),
+    "worker.topologySpreadConstraints": ([{"maxSkew": 17}], "maxSkew: 17"),
+    "worker.extraEnv": ([{"name": "S_EXTRA", "value": "1"}], "name: S_EXTRA"),
+    "worker.extraVolumes": ([{"name": "s-extra"}], "name: s-extra"),
+    "worker.extraVolumeMounts": ([{"mountPath": "/s-extra"}], "mountPath: /s-extra"),
+    "worker.serviceAccount.name": ("s-account", "serviceAccountName: s-account"),
+    "worker.serviceAccount.annotations": ({"a/s-account": "1"}, "a/s-account"),
+    "worker.service.type": ("NodePort", "type: NodePort"),
+    "worker.service.annotations": ({"a/service": "1"}, "a/service"),
+}
+
+# Values that a test of their own proves, by its name.
+OWN_TEST = {
+    "catalog": "test_the_catalog_travels_in_the_annotations_of_both_pods",
+    "catalogLock": "test_the_catalog_travels_in_the_annotations_of_both_pods",
+    "cache.keep": "test_the_claim_is_kept_unless_told_otherwise",
+    "cache.sameNode": "tests/chart/test_bad_input.py",
+    "cache.validateStorageClass": "tests/cluster/test_bad_input.py: it asks the cluster",
+    "hub.tokenSecretKey": "test_key_and_exceptions_of_token_and_proxy",
+    "hub.noProxy": "test_key_and_exceptions_of_token_and_proxy",
+    "cacheWarmer.enabled": "test_without_the_warmer_nothing_of_it_is_left",
+    "cacheWarmer.serviceAccount.create": "test_accounts_may_be_those_that_are_there",
+    "worker.serviceAccount.create": "test_accounts_may_be_those_that_are_there",
+    **dict.fromkeys(
+        (
+            "podSecurityContext.runAsNonRoot",
+            "podSecurityContext.seccompProfile.type",
+            "containerSecurityContext.allowPrivilegeEscalation",
+            "containerSecurityContext.readOnlyRootFilesystem",
+            "containerSecurityContext.capabilities.drop",
+        ),
+        "tests/chart/test_security.py",
+    ),
+}
+
+
+def _paths(values: Object, above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _paths(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def nested(path: str, value: Any) -> Object:
+    """The values that set one path."""
+    for name in reversed(path.split(".")):
+        value = {name: value}
+    assert isinstance(value, dict)
+    return value
+
+
+def _text(rendered: Rendered) -> str:
+    return yaml.safe_dump_all(rendered.objects, width=10_000)
+
+
+def test_every_value_has_a_test() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    assert set(_paths(values)) == set(EFFECTS) | set(OWN_TEST)
+
+
+@pytest.mark.parametrize("path", sorted(EFFECTS))
+def test_a_value_has_its_effect(render: Render, path: str) -> None:
+    value, expected = EFFECTS[path]
+    assert expected not in _text(render())
+    assert expected in _text(render(nested(path, value)))
+
+
+def test_the_catalog_travels_in_the_annotations_of_both_pods(render: Render) -> None:
+    catalog = 'apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: "ä:\\t"  # a comment\n'
+    lock = json.dumps({"kind": "CatalogLock"})
+    rendered = render({"catalog": catalog, "catalogLock": lock})
+
+    for template in (rendered.worker, rendered.warmer):
+        annotations = template["metadata"]["annotations"]
+        assert annotations["qda-worker/catalog"] == catalog
+        assert annotations["qda-worker/catalog-lock"] == lock
+        (volume,) = [one for one in template["spec"]["volumes"] if one["name"] == "catalog"]
+        assert [one["path"] for one in volume["downwardAPI"]["items"]] == [
+            "catalog.yaml",
+            "catalog.lock.json",
+        ]
+        (mount,) = [one for one in container(template)["volumeMounts"] if one["name"] == "catalog"]
+        assert environment(template)["QDA_CATALOG"] == f"{mount['mountPath']}/catalog.yaml"
+    assert "QDA_CATALOG" not in environment(render().worker)
+
+
+@pytest.mark.parametrize(("keep", "policy"), [(True, "keep"), (False, None)])
+def test_the_claim_is_kept_unless_told_otherwise(render: Render, keep: bool, policy: str | None) -> None:
+    claim = render({"cache": {"keep": keep}}).one("PersistentVolumeClaim")
+    assert claim["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == policy
+
+
+def test_a_claim_that_exists_is_used_and_none_is_made(render: Render) -> None:
+    rendered = render({"cache": {"existingClaim": "theirs"}})
+    assert rendered.all("PersistentVolumeClaim") == []
+    for template in (rendered.worker, rendered.warmer):
+        assert template["metadata"]["labels"]["qda-worker/claim"] == "theirs"
+
+
+def test_the_storage_class_is_the_clusters_unless_named_or_none(render: Render) -> None:
+    assert "storageClassName" not in render().one("PersistentVolumeClaim")["spec"]
+    by_hand = render({"cache": {"storageClassName": "-"}}).one("PersistentVolumeClaim")
+    assert by_hand["spec"]["storageClassName"] == ""
+
+
+def test_a_claim_of_one_node_brings_its_pods_together_and_a_shared_one_does_not(render: Render) -> None:
+    own = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "mine"}]}}
+    rendered = render({"worker": {"affinity": own}})
+    required = "requiredDuringSchedulingIgnoredDuringExecution"
+
+    assert rendered.warmer["spec"]["affinity"] == {"podAffinity": {required: [TERM]}}
+    assert rendered.worker["spec"]["affinity"]["podAffinity"][required] == [{"topologyKey": "mine"}, TERM]
+    for template in (rendered.worker, rendered.warmer):
+        assert template["metadata"]["labels"]["qda-worker/claim"] == "rel-qda-worker-cache"
+    shared = render({"cache": {"accessModes": ["ReadWriteMany"]}})
+    assert "affinity" not in shared.worker["spec"]
+    assert "affinity" not in shared.warmer["spec"]
+
+
+def test_key_and_exceptions_of_token_and_proxy(render: Render) -> None:
+    hub = {"tokenSecret": "s", "tokenSecretKey": "k", "proxy": "http://p", "noProxy": "h.example.org"}
+    variables = environment(render({"hub": hub}).warmer)
+    assert variables["HF_TOKEN"]["secretKeyRef"] == {"name": "s", "key": "k", "optional": True}
+    assert variables["QDA_TOKEN_SECRET"] == "s/k"
+    assert variables["NO_PROXY"] == "h.example.org"
+
+
+def test_token_certificates_mirror_and_proxy_are_the_warmers_alone(render: Render) -> None:
+    hub = {"endpoint": "https://hub", "tokenSecret": "s", "caBundle": "PEM", "proxy": "http://p"}
+    assert render({"hub": hub}).worker == render().worker
+
+
+def test_without_the_warmer_nothing_of_it_is_left(render: Render) -> None:
+    rendered = render({"cacheWarmer": {"enabled": False}})
+    kinds = {one["kind"] for one in rendered.objects}
+    assert kinds.isdisjoint({"Job", "Role", "RoleBinding"})
+    assert [one["metadata"]["name"] for one in rendered.all("ServiceAccount")] == ["rel-qda-worker"]
+
+
+def test_accounts_may_be_those_that_are_there(render: Render) -> None:
+    there = {"serviceAccount": {"create": False, "name": "theirs"}}
+    rendered = render({"worker": there, "cacheWarmer": there})
+    assert rendered.all("ServiceAccount") == []
+    assert rendered.worker["spec"]["serviceAccountName"] == "theirs"
+    assert rendered.one("RoleBinding")["subjects"][0]["name"] == "theirs"

@@ -1,0 +1,149 @@
+"""A namespace that enforces the `restricted` standard, a hub in it, and a release that tests share.
+
+Needs a cluster (KUBECONFIG or --kubeconfig), helm and kubectl, and both images where the cluster finds them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.small_models import small_models
+
+from . import demo_hub
+from .kubectl import Kubectl
+from .release import FIRST, WAIT, Release, state
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The variables are read here because tests run in an environment that has been emptied."""
+    group = parser.getgroup("cluster", "the cluster tier")
+    for option, variable, default, said in (
+        ("--kubeconfig", "KUBECONFIG", "", "the cluster to test on"),
+        ("--image-registry", "QDA_TEST_IMAGE_REGISTRY", "localhost", "registry of both images"),
+        ("--image-tag", "QDA_TEST_IMAGE_TAG", "dev", "tag of both images"),
+        (
+            "--small-class",
+            "QDA_TEST_SMALL_CLASS",
+            "",
+            "storage class whose next volume is smaller than 10 MB",
+        ),
+        ("--root-owned-class", "QDA_TEST_ROOT_OWNED_CLASS", "", "storage class that ignores fsGroup"),
+    ):
+        group.addoption(
+            option, default=os.environ.get(variable, default), help=f"{said} (variable: {variable})"
+        )
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    return str(config.getoption(name, default="") or "")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip all of the tier, with one line, where there is no cluster."""
+    lacking = [program for program in ("kubectl", "helm") if shutil.which(program) is None]
+    if not _option(config, "--kubeconfig"):
+        lacking.append("KUBECONFIG")
+    if lacking:
+        skip = pytest.mark.skip(reason=f"the cluster tier needs {', '.join(lacking)}")
+        for item in items:
+            if item.path.is_relative_to(demo_hub.ROOT / "tests" / "cluster"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def images(pytestconfig: pytest.Config) -> tuple[str, ...]:
+    registry, tag = _option(pytestconfig, "--image-registry"), _option(pytestconfig, "--image-tag")
+    return (f"--set=image.registry={registry}", f"--set=image.tag={tag}")
+
+
+@pytest.fixture(scope="session")
+def worker_image(pytestconfig: pytest.Config) -> str:
+    registry, tag = _option(pytestconfig, "--image-registry"), _option(pytestconfig, "--image-tag")
+    return f"{registry}/qda-worker:{tag}"
+
+
+@pytest.fixture(scope="session")
+def kubectl(pytestconfig: pytest.Config, worker_image: str) -> Iterator[Kubectl]:
+    """A namespace of this run, with the hub in it; gone afterwards."""
+    name = f"qda-test-{time.time_ns() // 1_000_000 % 10**9}"
+    kubectl = Kubectl(name, _option(pytestconfig, "--kubeconfig"))
+    levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}})
+    try:
+        models = small_models()
+        demo_hub.write_catalogs(models)
+        demo_hub.start(kubectl, worker_image, models)
+        yield kubectl
+    finally:
+        kubectl.says("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def around_the_warm() -> dict[str, dict[str, object]]:
+    """What was seen of the shared release's worker before and after its cache was filled."""
+    return {}
+
+
+@pytest.fixture(scope="session")
+def shared(
+    kubectl: Kubectl, images: tuple[str, ...], around_the_warm: dict[str, dict[str, object]]
+) -> Iterator[Release]:
+    """A release with all four models, whose worker was started before the warmer. Whoever harms it mends it."""
+    release = Release("shared-qda-worker", kubectl, images)
+    release("install", *FIRST, "--set=cacheWarmer.enabled=false")
+    around_the_warm["before"] = _seen(release)
+    release("upgrade", *FIRST, *WAIT)
+    around_the_warm["after"] = _seen(release)
+    yield release
+    release.remove()
+
+
+def _seen(release: Release) -> dict[str, object]:
+    name = release.running_worker()
+    pod = release.worker()
+    check = release.check(name).code
+    return {
+        "uid": pod["metadata"]["uid"],
+        "ready": state(pod)["ready"],
+        "restarts": state(pod)["restartCount"],
+        "check": check,
+    }
+
+
+@pytest.fixture
+def new_release(kubectl: Kubectl, images: tuple[str, ...]) -> Iterator[Callable[..., Release]]:
+    """Makes releases that are removed after the test, claims and all."""
+    made: list[Release] = []
+
+    def make(name: str, helm: str = "helm") -> Release:
+        made.append(Release(f"{name}-qda-worker", kubectl, images, helm))
+        return made[-1]
+
+    yield make
+    for release in made:
+        release.remove()
+
+
+@pytest.fixture
+def hub_requests(kubectl: Kubectl) -> Callable[[], int]:
+    """How many requests the hub has had."""
+    script = (
+        "import json, urllib.request as u; log = json.load(u.urlopen('http://127.0.0.1:8001/__log__')); "
+        "print(sum(not one['path'].startswith('/__') for one in log))"
+    )
+    return lambda: int(kubectl("exec", demo_hub.NAME, "--", "python", "-c", script))
+
+
+@pytest.fixture
+def storage_class(pytestconfig: pytest.Config) -> Callable[[str], str]:
+    """A storage class that the cluster has for a fault, by its option; the test is skipped without it."""
+
+    def find(option: str) -> str:
+        return _option(pytestconfig, option) or pytest.skip(f"no storage class was named with {option}")
+
+    return find

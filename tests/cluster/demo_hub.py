@@ -1,0 +1,156 @@
+"""A hub in a pod, with the small models: what lets the chart be tried on a cluster without a way out.
+
+`python -m tests.cluster.demo_hub --image REGISTRY/qda-worker:TAG` starts it in the current namespace and writes the
+catalogs that it serves to build/demo-cluster. It runs in the worker's image, which the cluster has to be able to pull
+anyway; its files are sent to it by `kubectl exec`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import shutil
+import sys
+import tarfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from tests.small_models import SmallModels, small_models
+
+from .kubectl import CommandFailed, Kubectl, run
+
+ROOT: Final = Path(__file__).parents[2]
+CATALOGS: Final = ROOT / "build" / "demo-cluster"
+NAME: Final = "demo-hub"
+URL: Final = f"http://{NAME}:8001"
+SECOND_REVISION: Final = "2" * 40
+_REVISED: Final = "qda-demo/german-sentiment-bert"
+
+_FILL: Final = """
+import sys, tarfile
+tarfile.open(fileobj=sys.stdin.buffer, mode="r|").extractall("/srv")
+open("/srv/filled", "w").close()
+"""
+_SERVE: Final = """
+import os, time
+while not os.path.exists("/srv/filled"):
+    time.sleep(0.2)
+os.chdir("/srv")
+listen = ["--listen", "0.0.0.0:8001", "--second-listen", "0.0.0.0:8002"]
+os.execvp("python", ["python", "-m", "hub_double", "--root", "/srv/hub", *listen])
+"""
+RESTRICTED: Final = {
+    "runAsNonRoot": True,
+    "runAsUser": 65532,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+RESTRICTED_CONTAINER: Final = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+def start(kubectl: Kubectl, image: str, models: SmallModels) -> None:
+    """Start the hub, or leave one that runs as it is. Raises ``CommandFailed``."""
+    if kubectl.says("get", "pod", NAME).code == 0:
+        kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=90s")
+        return
+    kubectl.apply(_pod(image), _service())
+    kubectl("wait", "--for=jsonpath={.status.phase}=Running", f"pod/{NAME}", "--timeout=120s")
+    kubectl("exec", "--stdin", NAME, "--", "python", "-c", _FILL, stdin=_files(models))
+    kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
+
+
+def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
+    """Write `catalog.yaml` with its lock, and `second.yaml`, whose sentiment model has a newer revision and no lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(models.catalog, folder / "catalog.yaml")
+    shutil.copy(models.catalog.with_name("catalog.lock.json"), folder / "catalog.lock.json")
+    second = yaml.safe_load(models.catalog.read_text("utf-8"))
+    for model in second["models"]:
+        if model.get("huggingface", {}).get("repository") == _REVISED:
+            model["huggingface"]["revision"] = SECOND_REVISION
+    (folder / "second.yaml").write_text(yaml.safe_dump(second, sort_keys=False), "utf-8")
+
+
+def _files(models: SmallModels) -> bytes:
+    """The hub's program and its models as a tar file, with a second revision of one of them."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as tar:
+        tar.add(ROOT / "tests" / "hub_double", "hub_double", filter=_without_caches)
+        tar.add(models.hub, "hub")
+        revised = f"hub/models/{_REVISED}-2"
+        tar.add(models.hub / "models" / _REVISED, revised, filter=_without_description)
+        description = {"id": _REVISED, "commit": SECOND_REVISION, "branches": []}
+        text = json.dumps(description).encode()
+        information = tarfile.TarInfo(f"{revised}/repository.json")
+        information.size = len(text)
+        tar.addfile(information, io.BytesIO(text))
+    return content.getvalue()
+
+
+def _without_caches(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if "__pycache__" in member.name else member
+
+
+def _without_description(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if member.name.endswith("repository.json") else member
+
+
+def _pod(image: str) -> dict[str, Any]:
+    container = {
+        "name": "hub",
+        "image": image,
+        "command": ["python", "-c", _SERVE],
+        "readinessProbe": {"tcpSocket": {"port": 8001}, "periodSeconds": 1},
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": RESTRICTED_CONTAINER,
+        "volumeMounts": [{"name": "srv", "mountPath": "/srv"}, {"name": "tmp", "mountPath": "/tmp"}],
+    }
+    spec = {
+        "restartPolicy": "Always",
+        "terminationGracePeriodSeconds": 1,
+        "automountServiceAccountToken": False,
+        "securityContext": RESTRICTED,
+        "containers": [container],
+        "volumes": [{"name": "srv", "emptyDir": {}}, {"name": "tmp", "emptyDir": {}}],
+    }
+    metadata = {"name": NAME, "labels": {"app.kubernetes.io/name": NAME}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def _service() -> dict[str, Any]:
+    ports = [{"name": "hub", "port": 8001}, {"name": "storage", "port": 8002}]
+    spec = {"selector": {"app.kubernetes.io/name": NAME}, "ports": ports}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": NAME}, "spec": spec}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Start the hub in the current namespace and write the catalogs; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.cluster.demo_hub", description=__doc__)
+    parser.add_argument(
+        "--image", required=True, help="the worker's image, by the name that the cluster pulls it"
+    )
+    parser.add_argument("--namespace", help="(default: the current context's)")
+    options = parser.parse_args(arguments)
+    current = run(["kubectl", "config", "view", "--minify", "--output=jsonpath={..namespace}"]).out
+    models = small_models()
+    write_catalogs(models)
+    try:
+        start(Kubectl(options.namespace or current or "default"), options.image, models)
+    except CommandFailed as error:
+        print(f"The hub did not start: {error}", file=sys.stderr)
+        return 1
+    print(
+        f"A hub for tests serves four small models at {URL}; their catalog is in {CATALOGS.relative_to(ROOT)}."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,109 @@
+"""What an operator gets wrong is said with a remedy: before anything changes where that is possible, else by Events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .demo_hub import CATALOGS
+from .kubectl import Kubectl, eventually
+from .release import FIRST, Release, state
+
+NO_WORKERS = "--set=worker.replicas=0"
+NewRelease = Callable[..., Release]
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("cache.storageClassName=no-such-class", "no such storage class"),
+        ("cache.existingClaim=no-such-claim", "no such claim"),
+        ("cache.accessMode=ReadWriteMany", "accessMode"),
+        ("worker.replicas=3", "cache.sameNode=true"),
+    ],
+)
+def test_helm_refuses_it_before_anything_is_made(
+    new_release: NewRelease, kubectl: Kubectl, setting: str, said: str
+) -> None:
+    release = new_release("refused")
+    ended = release.says("install", *FIRST, f"--set={setting}")
+
+    assert ended.code != 0
+    assert said in ended.err
+    assert kubectl.items("pvc", f"app.kubernetes.io/instance={release.name}") == []
+
+
+def test_a_secret_that_is_missing_is_named_with_the_command_that_makes_it(new_release: NewRelease) -> None:
+    release = new_release("token")
+    release("install", *FIRST, NO_WORKERS, "--set=hub.tokenSecret=not-there")
+
+    for kind in ("Job", "Deployment"):
+        assert "create secret generic not-there" in release.event(kind, "HUB_UNAUTHORIZED", 30)
+    assert release.last_words()["reason"] == "HUB_UNAUTHORIZED"
+    _fails_at_once(release)
+
+
+def test_a_hub_that_is_none_is_told_and_retried(new_release: NewRelease) -> None:
+    release = new_release("wrong")
+    release("install", *FIRST, NO_WORKERS, "--set=hub.endpoint=http://demo-hub:9")
+
+    message = release.event("Job", "HUB_UNREACHABLE", 60)
+    assert "demo-hub:9" in message
+    assert "tries again" in message
+
+
+def test_a_catalog_with_a_branch_is_refused_by_the_job_and_leaves_the_worker_up(
+    new_release: NewRelease, tmp_path: Path
+) -> None:
+    catalog = tmp_path / "catalog.yaml"
+    catalog.write_text((CATALOGS / "second.yaml").read_text("utf-8").replace("2" * 40, "main"), "utf-8")
+    release = new_release("branch")
+    release("install", f"--set-file=catalog={catalog}")
+
+    for kind in ("Job", "Deployment"):
+        assert "revision" in release.event(kind, "CATALOG_INVALID", 30)
+    _fails_at_once(release)
+    name = release.running_worker()
+    assert release.check(name).code == 3
+    assert (state(release.worker())["ready"], state(release.worker())["restartCount"]) == (False, 0)
+
+
+def test_a_claim_that_is_too_small_is_told_in_bytes(
+    new_release: NewRelease, storage_class: Callable[[str], str]
+) -> None:
+    release = new_release("small")
+    release("install", *FIRST, NO_WORKERS, f"--set=cache.storageClassName={storage_class('--small-class')}")
+
+    assert "MB" in release.event("Job", "NO_SPACE", 60)
+    _fails_at_once(release)
+
+
+def test_a_volume_that_only_root_may_write_is_told_with_remedies(
+    new_release: NewRelease, storage_class: Callable[[str], str]
+) -> None:
+    release = new_release("rooted")
+    kind = storage_class("--root-owned-class")
+    release(
+        "install",
+        *FIRST,
+        NO_WORKERS,
+        f"--set=cache.storageClassName={kind}",
+        "--set=cache.accessModes={ReadWriteMany}",
+    )
+
+    assert "fsGroup" in release.event("Job", "NO_PERMISSION", 60)
+    _fails_at_once(release)
+
+
+def _fails_at_once(release: Release) -> None:
+    """The Job is failed by its policy after one pod."""
+
+    def look() -> list[str]:
+        found = release.kubectl.items("jobs", f"app.kubernetes.io/instance={release.name}")
+        conditions = [one for job in found for one in job["status"].get("conditions", [])]
+        return [one["reason"] for one in conditions if one["type"] == "Failed"]
+
+    assert eventually("a Job that failed", look, 30) == ["PodFailurePolicy"]
+    assert len(release.pods("warmer")) == 1

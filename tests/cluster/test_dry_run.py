@@ -1,0 +1,25 @@
+"""The API server takes what the chart renders, for each file of values in its ci folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .kubectl import Kubectl, run
+from .release import CHART
+
+
+@pytest.mark.parametrize("values", sorted((CHART / "ci").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("helm", ["helm", "helm4"])
+def test_the_api_server_takes_every_object_in_a_restricted_namespace(
+    kubectl: Kubectl, values: Path, helm: str
+) -> None:
+    rendered = run(
+        [helm, "template", "dry", str(CHART), "--namespace", kubectl.namespace, "--values", str(values)]
+    )
+    assert rendered.code == 0, rendered.err
+    taken = kubectl.says("apply", "--server-side", "--dry-run=server", "--filename=-", stdin=rendered.out)
+
+    assert taken.code == 0, taken.err
+    assert "PodSecurity" not in taken.err, "a pod that the restricted standard would refuse"
