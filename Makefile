@@ -17,11 +17,20 @@ SOURCES := $(shell find src -name __pycache__ -prune -o -print)
 
 VERSION = $(shell sed -n 's/^version = "\([^"]*\)".*/\1/p' pyproject.toml)
 BUILDER ?= docker build
+BUILD_ARGS ?=
 IMAGE_PREFIX ?=
 IMAGE_TAG ?= $(VERSION)
-BUILD_IMAGE = $(BUILDER) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse --verify --quiet HEAD || echo unknown)
+BUILD_IMAGE = $(BUILDER) --build-arg VERSION=$(VERSION) \
+	--build-arg REVISION=$(shell git rev-parse --verify --quiet HEAD || echo unknown) \
+	--build-arg CREATED=$(shell git log -1 --format=%cI 2>/dev/null) $(BUILD_ARGS)
+WORKER_IMAGE = $(IMAGE_PREFIX)qda-worker:$(IMAGE_TAG)
+WARMER_IMAGE = $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG)
 
-.PHONY: help demo test check fix proto pins images test-cluster test-faults soak bench verify-real clean
+ENGINE ?= podman
+COMPOSE ?= podman-compose
+HUB_HOST ?= host.containers.internal
+
+.PHONY: help demo test check fix proto pins images test-compose test-cluster test-faults soak bench verify-real clean
 
 help: ## this list
 	@printf 'make VERB  [PYTHON=python3.11]\n\n'
@@ -52,13 +61,20 @@ proto: .venv-proto/.installed ## write src/qda again from proto/, with the oldes
 pins: ## resolve every dependency afresh and write constraints/pinned.txt
 	scripts/pin '$(PYTHON)'
 
-images: ## both container images; BUILDER="…" takes docker build's arguments, IMAGE_PREFIX and IMAGE_TAG make the names
+images: ## both container images; BUILDER takes docker build's arguments, BUILD_ARGS adds some, IMAGE_PREFIX and IMAGE_TAG name them
 	$(if $(wildcard images/*/Dockerfile),,$(call absent,images/))
-	$(BUILD_IMAGE) --file images/worker/Dockerfile --tag $(IMAGE_PREFIX)qda-worker:$(IMAGE_TAG) .
-	$(BUILD_IMAGE) --file images/warmer/Dockerfile --tag $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG) .
+	$(BUILD_IMAGE) --file images/warmer/Dockerfile --tag $(WARMER_IMAGE) .
+	$(BUILD_IMAGE) --file images/worker/Dockerfile --tag $(WORKER_IMAGE) .
 
-test-cluster: ## install the chart on the cluster of the current KUBECONFIG
-	$(call absent,the cluster tier)
+test-compose: .venv/.installed ## the images, and the compose files with them; COMPOSE, ENGINE, BUILDER and the images' names as made
+	$(if $(wildcard tests/compose),,$(call absent,tests/compose))
+	COMPOSE='$(COMPOSE)' ENGINE='$(ENGINE)' BUILDER='$(BUILDER)' HUB_HOST='$(HUB_HOST)' \
+		WORKER_IMAGE='$(WORKER_IMAGE)' WARMER_IMAGE='$(WARMER_IMAGE)' .venv/bin/python -m pytest tests/compose
+
+test-cluster: .venv/.installed ## lint and render the chart, then install it on the cluster of the current KUBECONFIG; see docs/kubernetes.md
+	helm lint --strict charts/qda-worker
+	.venv/bin/python -m pytest tests/chart
+	.venv/bin/python -m pytest tests/cluster
 
 test-faults: ## the long fault campaign against warmer and cache
 	$(call absent,the fault campaign)
@@ -84,6 +100,7 @@ absent = $(error make $@: $(1) does not exist yet)
 .venv/.installed: pyproject.toml constraints/pinned.txt | .venv/bin/python
 	@echo 'Installing the development environment into .venv (some minutes the first time)'
 	@.venv/bin/python $(PIP_INSTALL) --constraint constraints/pinned.txt --editable '.[dev]'
+	@.venv/bin/python -m compileall -q src # pip compiles what it installs, and an editable install is not compiled
 	@touch $@
 
 # The client's tests run against the wheel, not against src/: what a user installs is what is tested, and nothing but the

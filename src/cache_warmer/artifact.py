@@ -126,6 +126,10 @@ class Artifact(Protocol):
         """Return what these downloads will take."""
         ...
 
+    def writes_to(self, missing: tuple[Download, ...]) -> frozenset[Path]:
+        """Return the folders that these downloads will be written to; they need not exist."""
+        ...
+
     def accept(self, same: tuple[Download, ...], staged: Staged) -> tuple[FileRecord, ...]:
         """Move a verified body to its final names, or unpack it; return the records of what it became.
 

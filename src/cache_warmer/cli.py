@@ -9,7 +9,7 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from typing import NoReturn, TextIO
 
-from cache_warmer.environment import variables, written
+from cache_warmer.environment import EnvFormat, shell_lines, variables, written
 from cache_warmer.plan_command import plan_command
 from cache_warmer.settings import Settings
 from cache_warmer.warm_command import warm_command
@@ -48,7 +48,8 @@ def cache_warmer(
     out, err = stdout or sys.stdout, stderr or sys.stderr
     if arguments.command == "env":
         places = find_places(CACHE.value(arguments, environ), environ)
-        print(written(variables(places), ENV_FORMAT.value(arguments, environ)), file=out)
+        named, form = variables(places), ENV_FORMAT.value(arguments, environ)
+        print(shell_lines(named, places) if form is EnvFormat.SHELL else written(named, form), file=out)
         return 0
     settings = Settings(
         options=read_shared_options(arguments, environ),

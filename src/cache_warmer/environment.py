@@ -3,6 +3,9 @@
 A cache of our own is named whole, and offline: whoever reads it shall not write to it. On a host the
 libraries look there by themselves, so only what differs from their defaults is said, and the one line for
 spaCy, which looks nowhere by itself.
+
+That line, for a shell on a host, puts a ``.pth`` file into the environment of the Python that runs it: a variable would
+have to be set in each shell and service anew, and each other Python that they start would inherit it.
 """
 
 import json
@@ -10,10 +13,13 @@ import os
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 
 from model_cache.places import HOST, Place, Places
 
 _BY_DEFAULT = "default"
+PTH_FILE = "qda-spacy-models.pth"
+"""In an environment's site-packages; delete it to undo."""
 
 
 class EnvFormat(StrEnum):
@@ -40,6 +46,32 @@ def variables(places: Places) -> dict[str, str]:
         named["HF_HUB_OFFLINE"] = "1"
     named["PYTHONPATH"] = str(places.spacy.path)
     return named
+
+
+def pth_command(spacy: Path) -> str:
+    """Return the shell command that lets one Python import the packages of that folder from now on.
+
+    In a virtual environment it writes into that alone, elsewhere into the user's own packages: never into a system's.
+    The file holds the folder's path, which Python puts at the end of its own (so nothing of the project is hidden).
+    """
+    # JSON strings are Python strings, and their quotes agree with the shell's
+    where = json.dumps(str(spacy), ensure_ascii=False)
+    program = (
+        "import os, site, sys; "
+        "folder = site.getsitepackages()[0] if sys.prefix != sys.base_prefix else site.getusersitepackages(); "
+        "os.makedirs(folder, exist_ok=True); "
+        f'open(os.path.join(folder, "{PTH_FILE}"), "w").write({where} + chr(10))'
+    )
+    return f"python -c {shlex.quote(program)}"
+
+
+def shell_lines(named: Mapping[str, str], places: Places) -> str:
+    """Return what a shell evaluates, or a person copies: the variables, and on a host the line for spaCy."""
+    if places.label != HOST:
+        return written(named, EnvFormat.SHELL)
+    exported = {name: value for name, value in named.items() if name != "PYTHONPATH"}
+    comment = "# spaCy looks among installed packages only; once for each environment that has spaCy, with its Python:"
+    return "\n".join([written(exported, EnvFormat.SHELL), comment, pth_command(places.spacy.path)])
 
 
 def written(named: Mapping[str, str], form: EnvFormat) -> str:

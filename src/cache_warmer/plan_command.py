@@ -12,6 +12,7 @@ from cache_warmer.survey import incomplete, survey
 from model_cache.check import check
 from model_cache.digest import generation
 from model_cache.options import OutputFormat
+from model_cache.places import HOST
 
 
 def plan_command(settings: Settings, environ: MutableMapping[str, str], out: TextIO, _err: TextIO) -> int:
@@ -28,7 +29,7 @@ def plan_command(settings: Settings, environ: MutableMapping[str, str], out: Tex
             [one.room for one in surveyed], places, probe=write_probe if settings.probe else None
         )
     except OSError as error:
-        raise volume.of_os_error(error, places.own.path) from error
+        raise volume.of_os_error(error, places.own.path, on_host=places.label == HOST) from error
     plan = make_plan(generation(catalog.models), surveyed, verdict)
     if settings.options.format is OutputFormat.JSON:
         out.write(json.dumps(to_json(plan), indent=2, ensure_ascii=False) + "\n")

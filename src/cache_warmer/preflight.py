@@ -15,7 +15,7 @@ from cache_warmer.artifact import Room
 from cache_warmer.errors import VolumeError, VolumeUnsuitable
 from cache_warmer.volume import Free, FreeOf, free_of, nearest_folder, no_space, of_os_error, with_margin
 from model_cache.check_report import human_bytes
-from model_cache.places import Places
+from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
 Probe = Callable[[Path], None]
@@ -47,18 +47,22 @@ class Verdict:
 def preflight(
     rooms: Sequence[Room], places: Places, *, probe: Probe | None, free_here: FreeOf = free_of
 ) -> Verdict:
-    """Return the verdict. ``probe`` None: judge space alone."""
+    """Return the verdict. ``probe`` None: judge space alone.
+
+    A cache of our own is probed in all its places. On a host our own records are, and the places that something is to
+    be fetched into: a hub's cache that others keep and we only read is as good as one of ours.
+    """
     try:
         _demand_folders(places)
         if probe is not None:
-            for place in places.all():
-                _probe(place.path, probe)
+            for place in _written_to(rooms, places):
+                _probe(place.path, probe, on_host=places.label == HOST)
     except VolumeError as error:
         return _failed(error, rooms, None)
     try:
         shares = _by_file_system(rooms, places, free_here)
     except OSError as error:
-        return _failed(of_os_error(error, places.own.path), rooms, None)
+        return _failed(of_os_error(error, places.own.path, on_host=places.label == HOST), rooms, None)
     for share in shares:
         problem = share.problem()
         if problem:
@@ -144,12 +148,19 @@ def _demand_folders(places: Places) -> None:
             )
 
 
-def _probe(path: Path, probe: Probe) -> None:
+def _written_to(rooms: Sequence[Room], places: Places) -> tuple[Place, ...]:
+    if places.label != HOST:
+        return places.all()
+    wanted = {PlaceName.OWN, *(room.place for room in rooms if room.bytes or room.inodes)}
+    return tuple(place for place in places.all() if place.name in wanted)
+
+
+def _probe(path: Path, probe: Probe, *, on_host: bool) -> None:
     try:
         probe(nearest_folder(path))
     except OSError as error:
         error.filename = str(nearest_folder(path))
-        raise of_os_error(error, path) from error
+        raise of_os_error(error, path, on_host=on_host) from error
 
 
 def _failed(error: VolumeError, rooms: Sequence[Room], share: _Share | None) -> Verdict:

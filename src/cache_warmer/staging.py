@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cache_warmer import durable
 from cache_warmer.file_lock import LockResult, try_lock
+from model_cache.places import HOST, Places
 
 _FLAGS = (
     os.O_RDWR
@@ -15,6 +16,22 @@ _FLAGS = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+
+
+def staging_name(name: str, places: Places) -> str:
+    """Return the name under which a body of that final name grows.
+
+    On a host other projects and other users fetch into the same folder: each user of ours has names of its own, and
+    the hub client's are left alone.
+    """
+    if places.label != HOST:
+        return f"{name}.incomplete"
+    return f"{name}.qda-{os.getuid() if hasattr(os, 'getuid') else 'user'}.incomplete"
+
+
+def final_name(staging: str) -> str:
+    """Return the name, which has no dot, that a staging name stands for."""
+    return staging.partition(".")[0]
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 
 from cache_warmer.artifact import Download
+from cache_warmer.staging import final_name
 
 _FORMAT_VERSION = 1
 
@@ -19,7 +20,7 @@ def tree_list(downloads: Sequence[Download]) -> bytes:
 
 
 def _entry(download: Download) -> dict[str, int | str | None]:
-    etag, size = download.staging.name.removesuffix(".incomplete"), download.expected.bytes
+    etag, size = final_name(download.staging.name), download.expected.bytes
     if len(etag) == 64:  # a big file's blob is named by its sha256, a small one's by git's sha1
         return {"size": size, "blob_id": download.git_blob, "lfs_sha256": etag, "lfs_size": size}
     return {"size": size, "blob_id": download.git_blob}

@@ -2,17 +2,19 @@
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
+from model_cache.access_advice import advice, described, in_the_way, this_user
 
 MARGIN_BYTES = 4 << 20
 """Kept free beside what is fetched, with 2 % of it: records, folders, and a file system's own growth."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+_NOT_OURS = frozenset({errno.EACCES, errno.EPERM})
+_DENIED = _NOT_OURS | {errno.EROFS, errno.EIO}
 _MAKE_ROOM = "free some space, enlarge the volume (cache.size in a cluster), or choose another with --cache"
 
 
@@ -66,28 +68,60 @@ def no_space(message: str) -> NoSpace:
     return NoSpace(message, _MAKE_ROOM)
 
 
-def of_os_error(error: OSError, place: Path) -> VolumeError:
+def of_os_error(error: OSError, place: Path, *, on_host: bool = False) -> VolumeError:
     """Return what a failed system call below a place says about it."""
     where = error.filename if isinstance(error.filename, str) else str(place)
     said = error.strerror or str(error)
     if error.errno in _FULL:
         return no_space(f"{where}: {said} (bytes or inodes of the volume that holds {place} ran out)")
     if error.errno in _DENIED:
+        if on_host and error.errno in _NOT_OURS:
+            return not_permitted(Path(where))
         return NoPermission(f"{where} cannot be written: {said}", write_remedy(place, error))
     return VolumeUnsuitable(f"{where}: {said}", f"let {place} be a folder on a volume with POSIX semantics")
 
 
+def is_denied(error: OSError) -> bool:
+    """Return whether the system refused a write: by permission, or because all of it is read-only."""
+    return error.errno in _NOT_OURS or error.errno == errno.EROFS
+
+
+def not_writable(folders: Iterable[Path]) -> list[Path]:
+    """Return what this user cannot write to of the folders, or of the nearest parents of those that do not exist."""
+    there = {nearest_folder(folder) for folder in folders}
+    return sorted(path for path in there if path.is_dir() and not os.access(path, os.W_OK | os.X_OK))
+
+
+def not_permitted(*paths: Path) -> NoPermission:
+    """Return the error about paths of a host that this user may not write (or, of a file, not read)."""
+    blocked = [_blocked(path) for path in paths]
+    parts = [f"{path} cannot be {verb} ({described(path)})" for path, verb in blocked]
+    me = this_user()
+    remedies = [advice(path, me, write=verb == "written") for path, verb in blocked]
+    uid = me.uid if me is not None else "this user"
+    return NoPermission(f"uid {uid} may not: {'; '.join(parts)}", "; ".join(remedies))
+
+
+def _blocked(path: Path) -> tuple[Path, str]:
+    """Return what is in the way of a path, and what cannot be done with it."""
+    barrier = in_the_way(path)
+    if barrier != path:
+        return barrier, "read"
+    if path.is_file():
+        return (path, "read") if not os.access(path, os.R_OK) else (path.parent, "written")
+    return nearest_folder(path), "written"
+
+
 def write_remedy(place: Path, error: OSError) -> str:
-    """Return what helps a user who may not write there."""
+    """Return what helps a user who may not write to a volume."""
     if error.errno == errno.EROFS:
         return "mount the volume read-write for the warmer; only the workers mount it read-only"
     if error.errno == errno.EIO:
         return "look at the disk below the volume (input/output error), then run `cache-warmer warm` again"
     there = nearest_folder(place)
-    uid = os.geteuid() if hasattr(os, "geteuid") else "this user"
-    state = there.stat()
+    me = this_user()
     return (
-        f"{there} belongs to {state.st_uid}:{state.st_gid} with mode {state.st_mode & 0o7777:04o}, the warmer runs "
-        f"as uid {uid}: chown it, run as its owner, or in a cluster set fsGroup (some RWX storage classes ignore "
-        "it: then chown the volume's root once)"
+        f"{there} belongs to {described(there)}, the warmer runs as uid {me.uid if me else 'this user'}: chown it, "
+        "run as its owner, or in a cluster set fsGroup (some RWX storage classes ignore it: then chown the volume's "
+        "root once)"
     )

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from cache_warmer import volume
-from cache_warmer.artifact import Download, Staged
+from cache_warmer.artifact import Artifact, Download, Staged
 from cache_warmer.hashing import hash_file
 from cache_warmer.lease import Lease
 from cache_warmer.preflight import Probe, preflight
@@ -30,7 +30,7 @@ from model_cache.digest import generation
 from model_cache.errors import ModelCacheError
 from model_cache.lock import Lock
 from model_cache.manifest import FileRecord, ModelRecord
-from model_cache.places import Places
+from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
@@ -70,7 +70,11 @@ class Warming:
         try:
             self._run()
         except OSError as error:
-            raise volume.of_os_error(error, self.places.own.path) from error
+            raise volume.of_os_error(error, self.places.own.path, on_host=self._on_host) from error
+
+    @property
+    def _on_host(self) -> bool:
+        return self.places.label == HOST
 
     @property
     def _models(self) -> tuple[Model, ...]:
@@ -85,7 +89,9 @@ class Warming:
             unwell = incomplete(self._check())
             surveyed = survey(self._models, unwell, self.places, self.sources, self.lock, self._hash_file)
             rooms = [one.room for one in surveyed]
-            self._demand(preflight(rooms, self.places, probe=None, free_here=self.free_here).error)
+            self._demand_access(surveyed)
+            probe = self.probe if self._on_host else None  # the other's places were probed before
+            self._demand(preflight(rooms, self.places, probe=probe, free_here=self.free_here).error)
             self._fetch(surveyed)
             self._finish(surveyed)
 
@@ -98,6 +104,12 @@ class Warming:
     def _demand(self, error: ModelCacheError | None) -> None:
         if error is not None:
             raise error
+
+    def _demand_access(self, surveyed: Sequence[Surveyed]) -> None:
+        """On a host, say of all folders at once which of them this user may not write to."""
+        wanted = {folder for one in surveyed for folder in one.artifact.writes_to(one.missing)}
+        if self._on_host and (blocked := volume.not_writable(wanted)):
+            raise volume.not_permitted(*blocked)
 
     def _hash_file(self, path: Path, size: int) -> tuple[str, str]:
         _LOG.info("verifying %s, which is there already", path)
@@ -170,7 +182,17 @@ class Warming:
                 self.tally.verified(one.artifact.model.key, one.record.files, None)
         self._publish()
         for one in surveyed:
-            one.artifact.point()
+            self._point(one.artifact)
+
+    def _point(self, artifact: Artifact) -> None:
+        try:
+            artifact.point()
+        except OSError as error:
+            if not self._on_host or not volume.is_denied(error):
+                raise
+            # a cache that others keep and we read: its files serve, its names are its keepers' business
+            refused = volume.of_os_error(error, self.places.own.path, on_host=True)
+            _LOG.warning("%s: names for other projects are left as they are: %s", artifact.model.key, refused)
 
     def _publish(self) -> None:
         """Write the manifest, after one more look at everything it is about to promise."""

@@ -6,11 +6,14 @@ import logging
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from functools import partial
 from typing import TextIO
 
-from cache_warmer import progress
+from cache_warmer import kubernetes_api, progress
 from cache_warmer.errors import Interrupted
+from cache_warmer.kubernetes_events import Announcer
+from cache_warmer.kubernetes_settings import demand_token, own_job
 from cache_warmer.lease import FileLease
 from cache_warmer.preflight import write_probe
 from cache_warmer.settings import Settings
@@ -27,19 +30,28 @@ from model_cache.reasons import EXIT_TERMINATED, Reason
 _LOG = logging.getLogger(__name__)
 
 
-def warm_command(settings: Settings, environ: MutableMapping[str, str], out: TextIO, err: TextIO) -> int:
-    """Warm, print the report, leave the termination message; return the exit code.
+def warm_command(
+    settings: Settings,
+    environ: MutableMapping[str, str],
+    out: TextIO,
+    err: TextIO,
+    announcer: Announcer | None = None,
+) -> int:
+    """Warm, print the report, leave the termination message, tell the cluster; return the exit code.
 
     Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
     """
+    announcer = announcer or Announcer(own_job(environ), kubernetes_api.connect, lambda: datetime.now(UTC))
     run = _Run(settings, environ, err)
     try:
+        announcer.started()
         error, code = run.warm(), Reason.OK.exit_code
     except Exception:
         bug = ModelCacheError(
             "a bug, see the log", "report it with the trace in the log", reason=Reason.INTERNAL
         )
         write_termination_message(run.report(bug), settings.termination_log)
+        announcer.ended(run.report(bug))
         raise  # the program's edge prints it
     except (KeyboardInterrupt, Terminated) as signalled:
         error = Interrupted()
@@ -48,6 +60,7 @@ def warm_command(settings: Settings, environ: MutableMapping[str, str], out: Tex
         code = error.reason.exit_code if error is not None else code
     report = run.report(error)
     write_termination_message(report, settings.termination_log)
+    announcer.ended(report)
     if settings.options.format is OutputFormat.JSON:
         out.write(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n")
     else:
@@ -74,6 +87,7 @@ class _Run:
             places = settings.places(self._environ)
             keys = settings.options.models
             self._tally = Tally(self._catalog.select(keys) if keys else self._catalog.models)
+            demand_token(self._environ)
             stop = Stop()
             retry = dataclasses.replace(settings.retry, sleep=stop.sleep)
             Warming(

@@ -13,7 +13,7 @@ _REPOSITORY_ALLOWED = (
     "ORG/NAME or NAME, each of letters, digits, - _ . (at most 96, no -- or .., "
     "- or . neither first nor last)"
 )
-_COMMIT_ALLOWED = "a commit, 40 lower-case hex digits (`cache-warmer lock` turns a branch or tag into one)"
+_COMMIT_ALLOWED = "a commit, 40 lower-case hex digits (a hub lists them as the history of the model's files)"
 _FILES_ALLOWED = "a list of file names or patterns, as [config.json, model.safetensors]"
 _SHA256_ALLOWED = "the wheel's sha256, 64 lower-case hex digits"
 _PACKAGE_ALLOWED = "a package's import name of letters, digits and _, as de_core_news_lg"

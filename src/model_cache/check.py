@@ -6,13 +6,13 @@ models still say which of them are whole. Nothing that is wrong with the cache r
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from model_cache.catalog import Model
 from model_cache.check_files import Found, Remedies, look_at, problem_of
-from model_cache.check_values import CheckReport, ModelReport, Problem, Progress, Tier, worst
+from model_cache.check_values import CheckReport, Content, ModelReport, Problem, Progress, Tier, worst
 from model_cache.digest import generation as generation_of
 from model_cache.digest import model_digest
 from model_cache.errors import ManifestInvalid
@@ -24,7 +24,7 @@ from model_cache.manifest import (
     parse_manifest,
     parse_model_record,
 )
-from model_cache.places import Places
+from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
 
 __all__ = ["CheckReport", "ModelReport", "Problem", "Remedies", "Tier", "check"]
@@ -79,7 +79,15 @@ def check(
         models=reports,
         problems=tuple(problems),
         places=places,
+        contents=_contents(sizes),
     )
+
+
+def _contents(sizes: Mapping[tuple[PlaceName, str], int]) -> dict[PlaceName, Content]:
+    found = {name: Content() for name in PlaceName}
+    for (name, _), size in sizes.items():
+        found[name] = Content(found[name].bytes + size, found[name].files + 1)
+    return found
 
 
 class _ModelLook(NamedTuple):

@@ -14,6 +14,7 @@ from typing import NoReturn, TextIO
 from model_cache.catalog_file import load_catalog
 from model_cache.check import check
 from model_cache.check_files import Remedies
+from model_cache.check_notes import notes
 from model_cache.check_report import human_bytes, paths_table, to_json, to_table, verdict
 from model_cache.check_values import CheckReport, Progress, Tier
 from model_cache.digest import generation
@@ -69,15 +70,17 @@ def _report(options: Options, environ: Mapping[str, str], tier: Tier, stderr: Te
     catalog = load_catalog(options.catalog)
     models = catalog.select(options.models) if options.models else catalog.models
     show = tier is Tier.DEEP and options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
-    return check(
+    places = find_places(options.cache, environ)
+    report = check(
         models,
-        find_places(options.cache, environ),
+        places,
         tier,
         whole_catalog=not options.models,
         generation=generation(catalog.models),
         progress=_progress_to(stderr) if show else None,
-        remedies=Remedies(warm=warm_command(options)),
+        remedies=Remedies(warm=warm_command(options, environ)),
     )
+    return report._replace(notes=notes(models, places, environ))
 
 
 def _progress_to(stderr: TextIO, clock: Callable[[], float] = time.monotonic) -> Progress:

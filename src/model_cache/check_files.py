@@ -33,7 +33,11 @@ class Remedies(NamedTuple):
 
     def permit(self, path: str) -> str:
         """Return what to do about something that cannot be read."""
-        return f"let this user (uid {_uid()}) read {path}, or mend the disk below it"
+        from pathlib import Path  # here, with what follows: this is said of few caches
+
+        from model_cache.access_advice import advice, in_the_way, this_user
+
+        return f"let this user (uid {_uid()}) read it: {advice(in_the_way(Path(path)), this_user(), write=False)}"
 
 
 class Found(NamedTuple):

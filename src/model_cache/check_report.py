@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from model_cache.check_values import CheckReport, ModelReport, Problem
+from model_cache.check_values import CheckReport, Content, ModelReport, Problem
+from model_cache.places import Place
 from model_cache.reasons import Reason
 
 MAX_PROBLEMS = 20
@@ -21,26 +22,22 @@ def to_json(report: CheckReport) -> dict[str, object]:
         "seconds": round(report.seconds, 6),
         "models": [_model_to_json(model) for model in report.models],
         "problems": [_problem_to_json(problem) for problem in report.problems],
-        "places": [
-            {"name": str(place.name), "path": str(place.path), "chosen_by": place.chosen_by}
-            for place in report.places.all()
-        ],
+        "places": [_place_to_json(place, report) for place in report.places.all()],
+        "notes": list(report.notes),
     }
 
 
 def to_table(report: CheckReport) -> str:
-    """Return the table: models, then problems, then places, then the verdict with its remedy."""
+    """Return the table: models, problems, notes, places, then the verdict with its remedy."""
     head = ("MODEL", "TASK", "SOURCE", "REVISION", "FILES", "SIZE", "STATE")
     rows = [head, *(_row(model) for model in report.models)]
     blocks = [_aligned(rows, right={4, 5})]
     problems = [line for lines in _problem_lines(report) for line in lines]
     if problems:
         blocks.append("\n".join(problems))
-    blocks.append(
-        _aligned(
-            [(str(place.name), str(place.path), f"({place.chosen_by})") for place in report.places.all()]
-        )
-    )
+    if report.notes:
+        blocks.append("\n".join(f"note: {note}" for note in report.notes))
+    blocks.append(_aligned(_place_rows(report), right={3, 4}))
     blocks.append(verdict(report))
     return "\n\n".join(blocks)
 
@@ -88,6 +85,31 @@ def _row(model: ModelReport) -> tuple[str, ...]:
     revision = model.revision[:12] if len(model.revision) == 40 else model.revision
     size = human_bytes(model.bytes)
     return model.key, str(model.task), model.source, revision, str(model.files), size, str(model.reason)
+
+
+def _place_rows(report: CheckReport) -> list[tuple[str, ...]]:
+    """Each place with what it holds of this catalog, and all of them together."""
+    rows = [("PLACE", "PATH", "CHOSEN BY", "FILES", "SIZE")]
+    for place in report.places.all():
+        found = _content(place, report)
+        size = human_bytes(found.bytes)
+        rows.append((str(place.name), str(place.path), place.chosen_by, str(found.files), size))
+    return [*rows, ("in all", "", "", str(report.files), human_bytes(report.bytes))]
+
+
+def _content(place: Place, report: CheckReport) -> Content:
+    return report.contents.get(place.name, Content())
+
+
+def _place_to_json(place: Place, report: CheckReport) -> dict[str, object]:
+    found = _content(place, report)
+    return {
+        "name": str(place.name),
+        "path": str(place.path),
+        "chosen_by": place.chosen_by,
+        "bytes": found.bytes,
+        "files": found.files,
+    }
 
 
 def _problem_lines(report: CheckReport) -> list[list[str]]:

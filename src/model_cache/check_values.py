@@ -1,11 +1,12 @@
 """What a check says: plain values that the table, the JSON, the worker and the warmer read alike."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import NamedTuple
 
 from model_cache.catalog import Task
-from model_cache.places import Places
+from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
 
 Progress = Callable[[int, int], None]
@@ -52,6 +53,13 @@ class ModelReport(NamedTuple):
     problems: tuple[Problem, ...]
 
 
+class Content(NamedTuple):
+    """What was found right in one place: the catalog's files there, and their bytes."""
+
+    bytes: int = 0
+    files: int = 0
+
+
 class CheckReport(NamedTuple):
     """What a check found.
 
@@ -65,6 +73,8 @@ class CheckReport(NamedTuple):
         models: in catalog order.
         problems: those that belong to no model, as a missing manifest.
         places: where the cache's parts are and why.
+        contents: what was found right in each place; together they are ``bytes`` and ``files``.
+        notes: what is no fault and yet surprises, a sentence each.
     """
 
     reason: Reason
@@ -77,6 +87,8 @@ class CheckReport(NamedTuple):
     models: tuple[ModelReport, ...]
     problems: tuple[Problem, ...]
     places: Places
+    contents: Mapping[PlaceName, Content] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
 
 _WORST_FIRST = (

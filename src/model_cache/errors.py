@@ -28,9 +28,14 @@ class ModelCacheError(Exception):
 
     def __str__(self) -> str:
         """``REASON: message. Remedy: remedy`` (a message of several lines ends with a line break)."""
-        end = "\n" if "\n" in self.message else " "
-        stop = "" if self.message.endswith((".", "!", "?")) else "."
-        return f"{self.reason}: {self.message}{stop}{end}Remedy: {self.remedy}"
+        return f"{self.reason}: {with_remedy(self.message, self.remedy)}"
+
+
+def with_remedy(message: str, remedy: str) -> str:
+    """Return ``message. Remedy: remedy``; no second full stop where the message ends a sentence itself."""
+    end = "\n" if "\n" in message else " "
+    stop = "" if message.endswith((".", "!", "?")) else "."
+    return f"{message}{stop}{end}Remedy: {remedy}"
 
 
 class UsageError(ModelCacheError):
@@ -78,7 +83,13 @@ class CatalogInvalid(ModelCacheError):
             message = lines[0]
         else:
             message = "\n  ".join([f"{len(lines)} mistakes in the catalog:", *lines])
-        super().__init__(message, "correct the catalog at the lines named, then run the same command again")
+        # a mistake without a line is one of the file as a whole: it cannot be read
+        mend = (
+            "correct the catalog at the lines named"
+            if self.problems[0].line
+            else "name a catalog that is there"
+        )
+        super().__init__(message, f"{mend}, then run the same command again")
 
 
 class LockInvalid(ModelCacheError):

@@ -200,15 +200,31 @@ def find_places(cache: str, environ: Mapping[str, str]) -> Places:
     return resolve_places(cache, environ, Path(home))
 
 
-def warm_command(options: Options) -> str:
-    """Return the command that fills this cache with these models, for remedies."""
+_TRUE = frozenset({"1", "ON", "YES", "TRUE"})  # as huggingface_hub.constants reads them
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the variables that tell the hub client to make no request."""
+    return tuple(name for name in _OFFLINE if environ.get(name, "").upper() in _TRUE)
+
+
+def warm_command(options: Options, environ: Mapping[str, str], *more: str) -> str:
+    """Return the command that fills this cache with these models, for remedies.
+
+    Where the environment says offline, the command leaves that out, because the warmer would refuse. ``more``
+    are further arguments.
+    """
     import shlex  # here: an unneeded import delays each start
 
-    command = ["cache-warmer", "warm"]
+    unset = (
+        [part for name in offline_variables(environ) for part in ("-u", name)] if os.name == "posix" else []
+    )
+    command = [*(["env", *unset] if unset else []), "cache-warmer", "warm"]
     if options.catalog is not None:
         command += ["--catalog", str(options.catalog)]
     if options.cache != HOST:
         command += ["--cache", options.cache]
     for key in options.models:
         command += ["--model", key]
-    return shlex.join(command)
+    return shlex.join([*command, *more])

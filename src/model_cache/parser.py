@@ -41,20 +41,23 @@ class OptionParser(argparse.ArgumentParser):
         """Return the arguments. Raises ``UsageError`` that names the first unknown one."""
         arguments, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            self._refuse(unknown[0])
+            self._refuse(unknown[0], getattr(arguments, "command", None))
         return arguments
 
     def error(self, message: str) -> NoReturn:
         """Raise ``UsageError`` (called by argparse for all that it finds wrong)."""
         raise UsageError(message, f"see `{self.prog} --help`")
 
-    def _refuse(self, unknown: str) -> NoReturn:
-        option = unknown.partition("=")[0]
+    def _refuse(self, unknown: str, command: str | None) -> NoReturn:
+        option, remedy = (
+            unknown.partition("=")[0],
+            f"see `{' '.join(filter(None, (self.prog, command)))} --help`",
+        )
         if not option.startswith("-"):
-            raise UsageError(f'unexpected argument "{unknown[:200]}"', f"see `{self.prog} --help`")
+            raise UsageError(f'unexpected argument "{unknown[:200]}"', remedy)
         guess = nearest(option, self.all_options())
         hint = f"; did you mean {guess}?" if guess else ""
-        raise UsageError(f'unknown option "{option[:200]}"{hint}', f"see `{self.prog} --help`")
+        raise UsageError(f'unknown option "{option[:200]}"{hint}', remedy)
 
     def all_options(self) -> Iterable[str]:
         """Return every option of this parser and of its commands."""

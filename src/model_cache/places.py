@@ -1,11 +1,13 @@
 """Where the models are: the global caches of this user, or one folder that holds them all.
 
 On a host each library looks in a place of its own, and other projects look there too, so the places are
-found by the libraries' own rules (huggingface_hub ``constants.py``, ``torch.hub``). An empty variable
-counts as unset. The result says where each choice came from, because "why there?" is the first question
-when a model is not found. Nothing is read here: environment and home come in as arguments.
+found by the libraries' own rules (huggingface_hub ``constants.py``, ``torch.hub``). In one thing we differ: an
+empty variable counts as unset, where the libraries would take the working folder of whoever asks. The result
+says where each choice came from, because "why there?" is the first question when a model is not found. The
+environment and the home come in as arguments.
 """
 
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -92,9 +94,18 @@ def _host_places(env: "_Environment", platform: str) -> Places:
         ),
         spacy=_spacy_place(env, platform),
         torch=env.first(
-            PlaceName.TORCH, ("TORCH_HOME", ""), ("XDG_CACHE_HOME", "torch"), default=".cache/torch"
+            PlaceName.TORCH,
+            ("TORCH_HOME", ""),
+            ("XDG_CACHE_HOME", "torch"),
+            default=".cache/torch",
+            with_variables=False,  # torch expands ~ alone
         ),
-        own=env.first(PlaceName.OWN, ("XDG_CACHE_HOME", "qda-worker"), default=".cache/qda-worker"),
+        own=env.first(
+            PlaceName.OWN,
+            ("QDA_RECORDS", ""),
+            ("XDG_CACHE_HOME", "qda-worker"),
+            default=".cache/qda-worker",
+        ),
         label=HOST,
     )
 
@@ -112,20 +123,27 @@ class _Environment(NamedTuple):
     variables: Mapping[str, str]
     home: Path
 
-    def first(self, name: PlaceName, *candidates: tuple[str, str], default: str) -> Place:
+    def first(
+        self, name: PlaceName, *candidates: tuple[str, str], default: str, with_variables: bool = True
+    ) -> Place:
         """Return the place of the first variable that is set; ``default`` is relative to the home."""
         for variable, below in candidates:
             value = self.variables.get(variable)
             if value:
-                return Place(name, self.path(value) / below, variable)
+                return Place(name, self.path(value, with_variables=with_variables) / below, variable)
         return Place(name, self.home / default, _BY_DEFAULT)
 
-    def path(self, value: str) -> Path:
+    def path(self, value: str, *, with_variables: bool = True) -> Path:
         """Expand ``~`` and ``$NAME`` as the libraries do; a relative path counts from the working folder."""
         if value == "~" or value.startswith(("~/", "~\\")):
             value = str(self.home) + value[1:]
-        expanded = re.sub(r"\$(\w+)|\$\{(\w+)\}", self._variable, value)
-        return Path(expanded).absolute()
+        elif value.startswith("~"):
+            value = os.path.expanduser(
+                value
+            )  # another user's home: the system knows it, the environment does not
+        if with_variables:
+            value = re.sub(r"\$(\w+)|\$\{(\w+)\}", self._variable, value)
+        return Path(value).absolute()
 
     def _variable(self, match: re.Match[str]) -> str:
         return self.variables.get(match[1] or match[2], match[0])

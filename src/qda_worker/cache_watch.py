@@ -82,7 +82,7 @@ class CacheWatch:
         await self.look()
         self._say()
         if self._strict and not self._fleet.complete and not self._fleet.loaded:
-            raise self._unusable(self._fleet.cache_trouble())
+            raise self._unusable(self._fleet.cache_trouble(), self._missing())
         if self._fleet.complete:
             await self._load()
 
@@ -183,9 +183,15 @@ class CacheWatch:
             self._log.warning(event, reason=str(trouble.reason), detail=trouble.detail, remedy=trouble.remedy)
             self._said = (trouble, now)
 
-    def _unusable(self, trouble: Trouble | None) -> CacheUnusable:
+    def _missing(self) -> str:
+        """Which models are not whole, for a person who reads one line."""
+        report = self._fleet.report
+        keys = [model.key for model in report.models if model.reason is not Reason.OK] if report else []
+        return f"not there as a whole: {', '.join(keys)}: " if keys else ""
+
+    def _unusable(self, trouble: Trouble | None, first: str = "") -> CacheUnusable:
         found = trouble or Trouble(Reason.INTERNAL, "the cache cannot be used", "report this")
-        return CacheUnusable(found.detail, found.remedy, reason=found.reason)
+        return CacheUnusable(first + found.detail, found.remedy, reason=found.reason)
 
 
 def _from_any_thread(

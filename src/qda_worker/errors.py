@@ -35,7 +35,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from model_cache.errors import ModelCacheError
+from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
 
 
@@ -66,7 +66,7 @@ class WorkerError(Exception):
         self.violations = tuple(violations)
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.message}. Remedy: {self.remedy}"
+        return f"{self.reason}: {with_remedy(self.message, self.remedy)}"
 
 
 class InvalidRequest(WorkerError):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 
+from model_cache import options
 from model_cache.errors import ModelCacheError
 from model_cache.options import LogLevel
 from model_cache.reasons import Reason
@@ -31,16 +33,34 @@ def warm_command(settings: ServeSettings) -> list[str]:
         command += ["--catalog", str(shared.catalog)]
     for key in shared.models:
         command += ["--model", key]
-    for flag, value in (
-        ("--hub", settings.hub), ("--wheel-base", settings.wheel_base), ("--stall-timeout", settings.stall_timeout)
-    ):  # fmt: skip
-        if value is not None:
-            command += [flag, value]
+    command += _sources(settings)
     if shared.log_level is LogLevel.WARNING:
         command.append("--quiet")
     elif shared.log_level is LogLevel.DEBUG:
         command.append("--verbose")
     return command
+
+
+def command_by_hand(settings: ServeSettings, environ: Mapping[str, str]) -> str:
+    """The command that a person types to fetch what is missing, for remedies; its variables are this program's."""
+    given = replace(
+        settings,
+        hub=_unless_said(settings.hub, "HF_ENDPOINT", environ),
+        wheel_base=_unless_said(settings.wheel_base, "QDA_WHEEL_BASE", environ),
+        stall_timeout=_unless_said(settings.stall_timeout, "QDA_STALL_TIMEOUT", environ),
+    )
+    return options.warm_command(settings.shared, environ, *_sources(given))
+
+
+def _unless_said(value: str | None, variable: str, environ: Mapping[str, str]) -> str | None:
+    return None if environ.get(variable) == value else value
+
+
+def _sources(settings: ServeSettings) -> list[str]:
+    named = (
+        ("--hub", settings.hub), ("--wheel-base", settings.wheel_base), ("--stall-timeout", settings.stall_timeout)
+    )  # fmt: skip
+    return [part for flag, value in named if value is not None for part in (flag, value)]
 
 
 async def fetch(settings: ServeSettings, environ: Mapping[str, str]) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 from model_cache.catalog import Catalog, Model, Task
 from model_cache.check_values import CheckReport, ModelReport
 from model_cache.digest import generation, model_digest
-from model_cache.errors import ModelCacheError
+from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
 from model_cache.suggestion import nearest
 from qda_worker.engine import Engine
@@ -45,7 +45,7 @@ class Trouble:
         return cls(error.reason, error.message, error.remedy)
 
     def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}. Remedy: {self.remedy}"
+        return f"{self.reason}: {with_remedy(self.detail, self.remedy)}"
 
 
 @dataclass(slots=True)

@@ -9,7 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from model_cache.options import Option, Options, add_shared_options, duration, read_shared_options, words
+from model_cache.options import (
+    Option,
+    Options,
+    add_shared_options,
+    duration,
+    offline_variables,
+    read_shared_options,
+    words,
+)
 from model_cache.parser import OptionParser
 from model_cache.places import HOST
 from qda_worker.addresses import Address, parse_address, parse_tcp_address
@@ -236,10 +244,4 @@ def read_serve_settings(
 def _fetches(given: bool | None, cache: str, environ: Mapping[str, str], in_container: bool) -> bool:
     if given is not None:
         return given
-    offline = environ.get("HF_HUB_OFFLINE", "").upper() in (
-        "1",
-        "ON",
-        "YES",
-        "TRUE",
-    )  # as the hub client reads it
-    return cache == HOST and not in_container and not offline
+    return cache == HOST and not in_container and not offline_variables(environ)

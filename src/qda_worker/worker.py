@@ -16,13 +16,12 @@ from model_cache.check_files import Remedies
 from model_cache.check_values import CheckReport
 from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
-from model_cache.options import warm_command
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from qda_worker.cache_watch import CLOSE_SECONDS, CacheWatch, Outside
 from qda_worker.cpu import usable_cpus
 from qda_worker.engine import Engine, start_engine
-from qda_worker.fetching import FetchFailed, fetch
+from qda_worker.fetching import FetchFailed, command_by_hand, fetch
 from qda_worker.fleet import Fleet, Trouble
 from qda_worker.health import Health
 from qda_worker.lifecycle import StopSignals, drain, tell_port
@@ -162,7 +161,7 @@ class Worker:
             self._places,
             whole_catalog=not shared.models,
             generation=fleet.generation,
-            remedies=Remedies(warm=warm_command(shared)),
+            remedies=Remedies(warm=command_by_hand(self._settings, self._started_with)),
         )
 
     def _load(self, model: Model, on_failure: Callable[[str], None]) -> Engine:

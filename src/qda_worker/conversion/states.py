@@ -6,6 +6,7 @@ from google.protobuf import timestamp_pb2
 
 from model_cache.catalog import Task
 from model_cache.check_values import ModelReport, Problem
+from model_cache.errors import with_remedy
 from model_cache.reasons import Reason
 from qda.v1 import embedding_pb2
 from qda.v1 import model_pb2 as pb
@@ -52,7 +53,7 @@ def model_info(fleet: Fleet, member: Member) -> pb.ModelInfo:
     trouble = trouble_of(fleet, member)
     if trouble is not None:
         message.reason = trouble.reason
-        message.detail = f"{trouble.detail}. Remedy: {trouble.remedy}"
+        message.detail = with_remedy(trouble.detail, trouble.remedy)
     return message
 
 

@@ -153,6 +153,7 @@ def write_wheel(
     inner = f"{package}/{package}-{version}"
     listed = {
         f"{package}/__init__.py": b"raise SystemExit('imported')\n",
+        f"{package}/meta.json": json.dumps({"name": package, "version": version}).encode(),
         f"{inner}/config.cfg": b"[nlp]\n",
         f"{inner}/meta.json": json.dumps({"name": package, "version": version}).encode(),
         f"{inner}/vocab/vectors": _noise(30_000, 4),

@@ -1,5 +1,6 @@
 """Shared options: flag before variable before default, and one clear error for what cannot be read."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,9 @@ def test_unknown_commands_and_their_options_are_guessed_too() -> None:
     commands.add_parser("warm").add_argument("--stall-timeout")
     with pytest.raises(UsageError, match='unknown command "wram"; did you mean "warm"'):
         parser.parse_args(["wram"])
-    with pytest.raises(UsageError, match="did you mean --stall-timeout"):
+    with pytest.raises(UsageError, match="did you mean --stall-timeout") as caught:
         parser.parse_args(["warm", "--stal-timeout", "5"])
+    assert caught.value.remedy == "see `prog warm --help`"  # the program's own help does not list it
 
 
 @pytest.mark.parametrize(
@@ -124,8 +126,16 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 
 def test_the_command_in_a_remedy_repeats_what_was_given() -> None:
     options = read("--catalog", "my models.yaml", "--cache", "/c", "--model", "a")
-    assert warm_command(options) == "cache-warmer warm --catalog 'my models.yaml' --cache /c --model a"
-    assert warm_command(read()) == "cache-warmer warm"
+    assert warm_command(options, {}) == "cache-warmer warm --catalog 'my models.yaml' --cache /c --model a"
+    assert warm_command(read(), {}) == "cache-warmer warm"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="env is a program of POSIX systems")
+def test_the_command_to_fetch_leaves_out_what_forbids_it() -> None:
+    environ = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "yes"}
+    expected = "env -u HF_HUB_OFFLINE -u TRANSFORMERS_OFFLINE cache-warmer warm --hub http://mirror"
+    assert warm_command(read(), environ, "--hub", "http://mirror") == expected
+    assert warm_command(read(), {"HF_HUB_OFFLINE": "0"}) == "cache-warmer warm"
 
 
 def test_the_home_of_the_environment_is_used() -> None:

@@ -69,6 +69,18 @@ def test_torch_and_our_own_place_follow_their_variables() -> None:
     assert resolve_places("host", {"XDG_CACHE_HOME": "/x"}, HOME).torch.path == Path("/x/torch")
 
 
+def test_our_records_may_be_put_anywhere_alone() -> None:
+    places = resolve_places("host", {"QDA_RECORDS": "~/r", "XDG_CACHE_HOME": "/x"}, HOME)
+    assert (places.own.path, places.own.chosen_by) == (HOME / "r", "QDA_RECORDS")
+    assert places.hub.chosen_by == "XDG_CACHE_HOME"
+
+
+def test_torch_expands_a_tilde_and_no_variable() -> None:
+    environ = {"TORCH_HOME": "~/$DATA", "DATA": "d", "SPACY_DATA": "~/$DATA"}
+    places = resolve_places("host", environ, HOME)
+    assert (places.torch.path, places.spacy.path) == (HOME / "$DATA", HOME / "d")
+
+
 def test_a_folder_holds_all_places_whatever_the_environment_says() -> None:
     places = resolve_places("/cache", {"HF_HOME": "/hf", "SPACY_DATA": "/s", "TORCH_HOME": "/t"}, HOME)
     assert [(place.name, str(place.path)) for place in places.all()] == [

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ABSENT = ["bench", "images", "soak", "test-cluster", "test-faults", "verify-real"]
-VERBS = ["help", "demo", "test", "check", "proto", "clean", *ABSENT]
+ABSENT = ["bench", "images", "soak", "test-faults", "verify-real"]
+VERBS = ["help", "demo", "test", "test-compose", "test-cluster", "check", "proto", "clean", *ABSENT]
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:

@@ -23,6 +23,11 @@ def detail(status: Any, kind: Any) -> Any:
     return next((kind for box in status.details if box.Unpack(kind)), None)
 
 
+def test_a_message_that_ends_a_sentence_gets_no_second_full_stop() -> None:
+    asked = ArgumentInvalid('no model "moot"; did you mean "mood"?', "name one that is there")
+    assert status_of(asked).message.endswith('did you mean "mood"? Remedy: name one that is there')
+
+
 @pytest.mark.parametrize("kind", leaves(WorkerError))
 def test_every_error_has_a_code_of_grpc_a_reason_and_a_remedy(kind: type[WorkerError]) -> None:
     status = status_of(kind("it is so"))

@@ -1,0 +1,25 @@
+"""A user's home on a host, empty at first, and a hub to fetch from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+from huggingface_hub.utils._http import default_client_factory  # the library offers no way back
+
+from tests.service.host.homes import Home
+from tests.service.warmer.worlds import build_world
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    folder, hub = tmp_path / "world", tmp_path / "hub"
+    folder.mkdir()
+    hub.mkdir()
+    world = build_world(folder, hub)
+    path = tmp_path / "home"  # made by tests/conftest.py
+    world.environ |= {"HOME": str(path)}
+    with world.hub:
+        yield Home(path, world)
+    # the hub library keeps the session that the warmer gave it, for whoever asks next in this process
+    huggingface_hub.set_client_factory(default_client_factory)

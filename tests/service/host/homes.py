@@ -1,0 +1,111 @@
+"""A home with global caches, what the plain libraries do in it, and an exact listing of it."""
+
+import hashlib
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from model_cache.catalog_file import load_catalog
+from model_cache.check_cli import cache_check
+from model_cache.layout import model_path
+from model_cache.places import Places, resolve_places
+from tests.service.warmer.worlds import Outcome, World
+
+
+class Entry(NamedTuple):
+    """All that a neighbour could notice of a path: mode, time of change, and a link's target or a file's sha256."""
+
+    mode: str
+    mtime_ns: int | None
+    content: str
+
+
+def listing(folder: Path) -> dict[str, Entry]:
+    """Return every path below a folder. Folders carry no time: adding a name of ours beside theirs changes it."""
+    return {path.relative_to(folder).as_posix(): _entry(path) for path in sorted(folder.rglob("*"))}
+
+
+def _entry(path: Path) -> Entry:
+    state = path.lstat()
+    mode = stat.filemode(state.st_mode)
+    if path.is_symlink():
+        return Entry(mode, state.st_mtime_ns, os.readlink(path))
+    if path.is_dir():
+        return Entry(mode, None, "folder")
+    return Entry(mode, state.st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def plain(program: str, environ: dict[str, str], folder: Path, *arguments: str, python: str = "") -> str:
+    """Run a script as another project does: no PYTHONPATH, elsewhere, and nothing of ours imported at its end."""
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ours = "{name.partition('.')[0] for name in sys.modules} & {'model_cache', 'cache_warmer', 'qda_worker', 'qda'}"
+    ended = subprocess.run(
+        [
+            python or sys.executable,
+            "-W",
+            "ignore",
+            "-c",
+            f"import sys\n{program}\nassert not {ours}",
+            *arguments,
+        ],
+        cwd=folder,
+        env={**inherited, "PYTHONDONTWRITEBYTECODE": "1", **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home folder, and the world whose models go there."""
+
+    path: Path
+    world: World
+
+    @property
+    def hub_cache(self) -> Path:
+        return self.path / ".cache/huggingface/hub"
+
+    @property
+    def spacy(self) -> Path:
+        return self.path / ".local/share/spacy"
+
+    @property
+    def places(self) -> Places:
+        return resolve_places("host", self.world.environ, self.path)
+
+    @property
+    def catalog_options(self) -> list[str]:
+        return ["--catalog", str(self.world.catalog)]
+
+    def warm(self, *keys: str, **changes: Any) -> Outcome:
+        return self.world.warm(*keys, cache="host", **changes)
+
+    def folder_of(self, key: str) -> Path:
+        """Where a library loads a model from."""
+        return model_path(self.places, load_catalog(self.world.catalog).model(key))
+
+    def check(self, *argv: str) -> tuple[int, dict[str, Any]]:
+        """``cache-check --format json``: exit code and document."""
+        out = io.StringIO()
+        options = [*self.catalog_options, "--cache", "host", "--format", "json", *argv]
+        code = cache_check(options, self.world.environ, out, io.StringIO())
+        return code, json.loads(out.getvalue())
+
+    def plain(self, program: str, *arguments: str, python: str = "", **environ: str) -> str:
+        """Run another project's script in this home, with the hub double as its hub."""
+        at_home = {
+            "HOME": str(self.path),
+            "HF_ENDPOINT": self.world.endpoint,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+        }
+        return plain(program, {**at_home, **environ}, self.world.folder, *arguments, python=python)

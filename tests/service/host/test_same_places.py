@@ -1,0 +1,73 @@
+"""Where we look is where the installed libraries look: asked of the libraries themselves."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_cache.places import resolve_places
+from tests.service.host.homes import plain
+
+ASK = """
+import json
+from huggingface_hub import constants
+print(json.dumps({"hub": constants.HF_HUB_CACHE, "token": constants.HF_TOKEN_PATH}))
+"""
+ASK_TORCH = """
+import json, os, torch.hub
+print(json.dumps({"home": torch.hub._get_torch_home(), "dir": torch.hub.get_dir()}))
+"""
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"XDG_CACHE_HOME": "/xdg"},
+        {"XDG_CACHE_HOME": "~/xdg"},
+        {"HF_HOME": "/hf", "XDG_CACHE_HOME": "/xdg"},
+        {"HF_HOME": "$DATA/hf", "DATA": "/data"},
+        {"HF_HOME": "${DATA}/hf", "DATA": "/data"},
+        {"HF_HOME": "/a/$NOBODY_SET_THIS"},
+        {"HF_HOME": "~root/hf"},
+        {"HF_HOME": "relative/hf"},
+        {"HUGGINGFACE_HUB_CACHE": "/old", "HF_HOME": "/hf"},
+        {"HUGGINGFACE_HUB_CACHE": "~/old"},
+        {"HF_HUB_CACHE": "/new", "HUGGINGFACE_HUB_CACHE": "/old", "HF_HOME": "/hf"},
+        {"HF_HUB_CACHE": "~/new"},
+        {"HF_HUB_CACHE": "$DATA/new", "DATA": "/data"},
+        {"TRANSFORMERS_CACHE": "/ignored"},
+        {"SENTENCE_TRANSFORMERS_HOME": "/ignored"},
+    ],
+    ids=str,
+)
+def test_the_hub_client_looks_where_we_do(environ: dict[str, str], tmp_path: Path) -> None:
+    home = tmp_path / "somebody"
+    said = json.loads(plain(ASK, {**environ, "HOME": str(home)}, tmp_path))
+    ours = resolve_places("host", environ, home).hub.path
+    # a relative path counts from the working folder, which is not the same here and there
+    assert tmp_path / said["hub"] == (tmp_path / ours.relative_to(Path.cwd()) if _relative(environ) else ours)
+
+
+def _relative(environ: dict[str, str]) -> bool:
+    return any(value.startswith("relative") for value in environ.values())
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"XDG_CACHE_HOME": "/xdg"},
+        {"XDG_CACHE_HOME": "~/xdg"},
+        {"TORCH_HOME": "/torch", "XDG_CACHE_HOME": "/xdg"},
+        {"TORCH_HOME": "~/torch"},
+        {"TORCH_HOME": "/$DATA/torch", "DATA": "data"},
+    ],
+    ids=str,
+)
+def test_torch_looks_where_we_do(environ: dict[str, str], tmp_path: Path) -> None:
+    home = tmp_path / "somebody"
+    said = json.loads(plain(ASK_TORCH, {**environ, "HOME": str(home)}, tmp_path))
+    ours = resolve_places("host", environ, home).torch.path
+    assert Path(said["home"]) == ours
+    assert Path(said["dir"]) == ours / "hub"

@@ -1,0 +1,74 @@
+"""Runs the warmer and the check as another user of this machine, which only root can do."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+# All imports first: another user may not be able to read this installation.
+_PROGRAM = """
+import encodings.cp437, encodings.idna, encodings.utf_8_sig, os, stringprep, sys, zipfile
+sys.dont_write_bytecode = True
+import pwd, logging, concurrent.futures.thread, difflib, shlex, huggingface_hub.utils
+from model_cache.catalog_file import load_catalog
+from model_cache.lock import load_lock
+load_catalog(None), load_lock(None)
+from huggingface_hub import HfApi, RepoFile, hf_hub_url
+from huggingface_hub.utils import build_hf_headers
+import cache_warmer.body_size, cache_warmer.http_client, cache_warmer.hub_errors, cache_warmer.transfer
+import model_cache.access_advice, model_cache.check_hashes
+from cache_warmer.cli import cache_warmer
+from model_cache.check_cli import cache_check
+from model_cache.program import run
+HfApi(endpoint="http://127.0.0.1:9")
+build_hf_headers(library_name="none")
+uid, gid, groups, umask, program, *arguments = sys.argv[1:]
+os.umask(int(umask, 8))
+os.setgroups([int(group) for group in groups.split(",") if group]); os.setgid(int(gid)); os.setuid(int(uid))
+sys.argv[1:] = arguments
+run({"cache-warmer": cache_warmer, "cache-check": cache_check}[program], name=program)
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of this machine, by numbers. ``home`` is theirs."""
+
+    uid: int
+    home: Path
+    groups: tuple[int, ...] = ()
+    umask: str = "022"
+
+    def start(
+        self, program: str, arguments: Sequence[str], environ: Mapping[str, str]
+    ) -> subprocess.Popen[str]:
+        """Start a program of ours as this user."""
+        groups = ",".join(str(group) for group in self.groups)
+        command = [sys.executable, "-c", _PROGRAM, str(self.uid), str(self.uid), groups, self.umask, program]
+        path = str(Path(__file__).parents[3] / "src")
+        switches = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": path}
+        return subprocess.Popen(
+            [*command, *arguments],
+            env={**os.environ, **switches, **environ, "HOME": str(self.home)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, program: str, arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str, str]:
+        """Run it to its end: exit code, stdout, stderr."""
+        process = self.start(program, arguments, environ)
+        out, err = process.communicate(timeout=120)
+        return process.returncode, out, err
+
+
+def new_user(uid: int, folder: Path, *groups: int, umask: str = "022") -> User:
+    """A user with an empty home that nobody else may enter, below a folder that everybody may."""
+    home = folder / f"home-{uid}"
+    home.mkdir(mode=0o700)
+    os.chown(home, uid, uid)
+    for parent in [folder, *folder.parents][:-2]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    return User(uid, home, groups, umask)

@@ -1,0 +1,122 @@
+"""`serve` with this user's global caches: fetches what is missing for everybody, once, or says how to."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.hub_double import Fault, FaultKind, HubDouble, Repository
+from tests.service.worker.process import ServeProcess, serving
+from tests.service.worker.test_fetch import write_catalog
+from tests.service.worker.world import World
+
+
+@pytest.fixture
+def hub(world: World) -> Iterator[HubDouble]:
+    with HubDouble([repository_of(world)], []) as double:
+        yield double
+
+
+def repository_of(world: World) -> Repository:
+    folder = world.path("tiny-sentiment")
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return Repository("qda-test/sentiment", files)
+
+
+@pytest.fixture
+def catalog(world: World, tmp_path: Path) -> Path:
+    write_catalog(tmp_path / "my catalog.yaml", repository_of(world))
+    return tmp_path / "my catalog.yaml"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"  # made by tests/conftest.py, empty
+
+
+def bodies(hub: HubDouble) -> list[str]:
+    """The path of each file whose body was sent, as often as it was."""
+    sent = [one.path for one in hub.log.requests("*", method="GET") if one.status == 200 and one.bytes_sent]
+    return sorted(path for path in sent if "/resolve/" in path or path.startswith("/lfs/"))
+
+
+def remedy_of(worker: ServeProcess) -> list[str]:
+    """The command that the last line of a program names, as a shell reads it."""
+    command = worker.log.strip().splitlines()[-1].split("Remedy: run `")[1].partition("`")[0]
+    return shlex.split(command)
+
+
+def test_an_empty_home_is_filled_with_progress_and_serves_again_without_a_request(
+    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+) -> None:
+    options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
+    with serving(tmp_path, *options, HOME=str(home)) as worker:
+        worker.wait_until_ready()
+        assert "verified" in worker.log, "the warmer's words reach the user"
+        assert worker.log.index("cache.fetching") < worker.log.index("server.ready")
+    assert list(home.glob(".cache/huggingface/hub/models--qda-test--sentiment/snapshots/*/config.json"))
+    hub.log.clear()
+    with serving(tmp_path, *options, HOME=str(home)) as again:
+        again.wait_until_ready()
+    assert hub.log.requests() == ()
+
+
+def test_two_workers_that_start_at_once_fetch_each_file_once(
+    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+) -> None:
+    hub.faults.add(Fault(FaultKind.SLOW, "model.safetensors", bytes_per_second=100_000))
+    options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
+    with (
+        serving(tmp_path, *options, HOME=str(home)) as one,
+        serving(tmp_path, *options, HOME=str(home)) as two,
+    ):
+        one.wait_until_ready()
+        two.wait_until_ready()
+        assert one.events("cache.fetching")
+        assert two.events("cache.fetching")
+    assert bodies(hub)
+    assert len(bodies(hub)) == len(set(bodies(hub)))
+
+
+def test_without_fetching_it_ends_and_says_what_is_missing_and_the_command(
+    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+) -> None:
+    options = ["--catalog", str(catalog), "--no-fetch", "--hub", hub.url, "--model", "fetched"]
+    with serving(tmp_path, *options, HOME=str(home)) as worker:
+        assert worker.wait() == 10
+        assert "CACHE_INCOMPLETE: not there as a whole: fetched: " in worker.log
+        assert "models--qda-test--sentiment" in worker.log
+        assert remedy_of(worker) == [
+            "cache-warmer", "warm", "--catalog", str(catalog), "--model", "fetched", "--hub", hub.url,
+        ]  # fmt: skip
+    assert hub.log.requests() == ()
+    assert list(home.iterdir()) == [], "nothing was written"
+
+
+def test_offline_nothing_is_fetched_and_the_command_goes_online(
+    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+) -> None:
+    environ = {"HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": hub.url}
+    with serving(tmp_path, "--catalog", str(catalog), **environ) as worker:
+        assert worker.wait() == 10
+        assert not worker.events("cache.fetching")
+        assert remedy_of(worker) == [
+            "env", "-u", "HF_HUB_OFFLINE", "cache-warmer", "warm", "--catalog", str(catalog),
+        ]  # fmt: skip
+    assert hub.log.requests() == ()
+
+
+def test_a_removed_model_comes_back_at_the_next_start(
+    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+) -> None:
+    options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
+    with serving(tmp_path, *options, HOME=str(home)) as worker:
+        worker.wait_until_ready()
+    shutil.rmtree(home / ".cache/huggingface/hub/models--qda-test--sentiment")
+    with serving(tmp_path, *options, HOME=str(home)) as again:
+        again.wait_until_ready()
+        assert again.events("cache.fetching")
