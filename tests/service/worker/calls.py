@@ -42,7 +42,7 @@ def refusal(call: Any, request: Any, **options: Any) -> status_pb2.Status:
     status: status_pb2.Status | None = rpc_status.from_call(error)
     assert status is not None, error
     assert error_info(status).domain == "qda-worker"
-    assert ". Remedy: " in status.message
+    assert " Remedy: " in status.message
     return status
 
 
