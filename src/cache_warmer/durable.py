@@ -10,17 +10,27 @@ import os
 import shutil
 import stat
 import tempfile
+import threading
 from pathlib import Path
 
 _FILE, _FOLDER = 0o644, 0o755
 _GROUP_WRITE = 0o020
 
 
+# Nobody may look at a folder of ours between its making and its modes: what is made below it takes them over.
+_making = threading.Lock()
+
+
 def make_folders(path: Path) -> None:
     """Create a folder and its missing parents. Raises ``OSError``."""
+    with _making:
+        _make_folders(path)
+
+
+def _make_folders(path: Path) -> None:
     if path.is_dir():
         return
-    make_folders(path.parent)
+    _make_folders(path.parent)
     try:
         path.mkdir()
     except FileExistsError:

@@ -3,6 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,18 @@ def test_a_volume_shared_by_its_group_stays_so(tmp_path: Path) -> None:
     durable.write_file(shared / "a/b/file", b"")
 
     assert (mode(shared / "a"), mode(shared / "a/b"), mode(shared / "a/b/file")) == (0o2775, 0o2775, 0o664)
+
+
+def test_a_shared_volume_stays_so_when_many_threads_make_the_same_folders(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    paths = [shared / f"{trunk}/b/c/{leaf}" for trunk in range(100) for leaf in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(durable.make_folders, paths))
+
+    assert {mode(folder) for folder in shared.rglob("*")} == {0o2775}
 
 
 def test_a_folder_that_is_there_keeps_its_modes(tmp_path: Path) -> None:
