@@ -11,6 +11,7 @@ import shutil
 import stat
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 _FILE, _FOLDER = 0o644, 0o755
@@ -31,15 +32,25 @@ def _make_folders(path: Path) -> None:
     if path.is_dir():
         return
     _make_folders(path.parent)
+    _await_modes(path.parent)
     try:
         path.mkdir()
     except FileExistsError:
         if not path.is_dir():
             raise
+        _await_modes(path)
         return
     own = path.stat().st_mode & stat.S_ISGID
     with contextlib.suppress(PermissionError):  # another writer made it first: its modes are its own
         path.chmod(_FOLDER | own | _shared_group(path.parent))
+
+
+def _await_modes(path: Path) -> None:
+    """Wait a moment for another program that has just made this folder and is about to open it to the group."""
+    for _ in range(20):
+        if os.access(path, os.W_OK):
+            return
+        time.sleep(0.005)
 
 
 def readable_by_all(descriptor: int, folder: Path) -> None:
