@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 from cache_warmer.errors import HubError
 from cache_warmer.retry import Retry
 from model_cache.errors import UsageError
+from model_cache.options import offline_variables
 
 if TYPE_CHECKING:
     import httpx2
     from huggingface_hub import HfApi
-
-_TRUE = frozenset({"1", "ON", "YES", "TRUE"})  # as huggingface_hub.constants reads them
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +75,11 @@ def connect(
     Raises:
         UsageError: ``HF_HUB_OFFLINE`` is set, or the extra ``warmer`` is not installed.
     """
-    for variable in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
-        if environ.get(variable, "").upper() in _TRUE:
-            raise UsageError(
-                f"there are models to fetch, but {variable} is set",
-                f"unset {variable} for the warmer; it belongs to programs that only read the cache",
-            )
+    for variable in offline_variables(environ):
+        raise UsageError(
+            f"there are models to fetch, but {variable} is set",
+            f"unset {variable} for the warmer; it belongs to programs that only read the cache",
+        )
     for switch in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_SHARED_BLOBS", "HF_HUB_DISABLE_TELEMETRY"):
         environ[switch] = "1"
     if endpoint is not None:

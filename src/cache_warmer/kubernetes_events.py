@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from cache_warmer.kubernetes_settings import OwnJob
 from cache_warmer.warm_report import WarmReport
 from model_cache.check_report import human_bytes
+from model_cache.errors import with_remedy
 from model_cache.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def outcome(report: WarmReport) -> str:
             f"{human_bytes(report.bytes_fetched)} fetched in {report.seconds:.0f} s"
         )
     retried = " Kubernetes tries again by itself." if report.error.reason in _RETRIED else ""
-    return f"{report.error.message}. Remedy: {report.error.remedy}.{retried}"
+    return f"{with_remedy(report.error.message, report.error.remedy)}.{retried}"
 
 
 _RETRIED = frozenset(reason for reason in Reason if reason.retryable)
