@@ -21,7 +21,7 @@ from model_cache.reasons import Reason
 from qda_worker.engine import Engine
 from qda_worker.file_identity import identities, replaced
 from qda_worker.fleet import Fleet, Member, State, Trouble
-from qda_worker.logs import Log
+from qda_worker.observability.logs import Log
 
 WAITING_SECONDS: Final = 2.0
 """Between two looks at a cache that is not complete: a look costs milliseconds, and somebody waits."""

@@ -18,7 +18,7 @@ import grpc
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from qda_worker.addresses import Address
 from qda_worker.health import Health
-from qda_worker.logs import Log
+from qda_worker.observability.logs import Log
 
 EXIT_CODES: Final = {signal.SIGTERM: EXIT_TERMINATED, signal.SIGINT: Reason.INTERRUPTED.exit_code}
 

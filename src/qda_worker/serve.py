@@ -16,7 +16,7 @@ from model_cache.catalog_file import load_catalog
 from model_cache.errors import CatalogInvalid
 from model_cache.options import LogLevel, find_places
 from qda_worker.fleet import Fleet, Trouble
-from qda_worker.logs import Log, open_log
+from qda_worker.observability.logs import Log, open_log
 from qda_worker.settings import ServeSettings
 from qda_worker.worker import Worker
 

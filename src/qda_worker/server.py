@@ -15,7 +15,7 @@ from qda_worker.addresses import Address
 from qda_worker.fleet import Fleet
 from qda_worker.health import HEALTH_SERVICE, Health
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
-from qda_worker.logs import Log
+from qda_worker.observability.logs import Log
 from qda_worker.services import SERVICES, add_services
 from qda_worker.services.boundary import Boundary
 from qda_worker.services.reflection import add_reflection

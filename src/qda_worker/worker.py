@@ -25,8 +25,8 @@ from qda_worker.fetching import FetchFailed, command_by_hand, fetch
 from qda_worker.fleet import Fleet, Trouble
 from qda_worker.health import Health
 from qda_worker.lifecycle import StopSignals, drain, tell_port
-from qda_worker.logs import Log
-from qda_worker.metrics import MetricsServer, serve_metrics
+from qda_worker.observability.logs import Log
+from qda_worker.observability.metrics import MetricsServer, serve_metrics
 from qda_worker.server import open_health_server, open_server
 from qda_worker.services import SERVICES, serving
 from qda_worker.settings import Readiness, ServeSettings

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from qda.v1 import processing_pb2
-from qda_worker.call_record import current_call
 from qda_worker.conversion.told import timings
 from qda_worker.fleet import Serving
 from qda_worker.models.base import Options
+from qda_worker.observability.call_record import current_call
 from qda_worker.scheduling.work import Answered, Lane, Outcome
 from qda_worker.services.boundary import Context
 

@@ -16,10 +16,10 @@ import structlog
 from google.protobuf import descriptor_pool
 from google.rpc import status_pb2
 
-from qda_worker.call_record import CallRecord, begin_call
 from qda_worker.conversion.statuses import INTERNAL, retry_delay, status_of
 from qda_worker.conversion.wire import guarded_parser
 from qda_worker.errors import WorkerError
+from qda_worker.observability.call_record import CallRecord, begin_call
 
 OUR_PACKAGE: Final = "/qda.v1."
 CALLER_HEADER: Final = "x-qda-caller"

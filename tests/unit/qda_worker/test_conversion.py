@@ -19,8 +19,8 @@ from qda_worker.conversion.vectors_asked import check_response_size
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.errors import ArgumentInvalid, TextEmpty
 from qda_worker.limits import MAX_RESPONSE_BYTES
-from qda_worker.logs import open_log
 from qda_worker.models.base import Usage
+from qda_worker.observability.logs import open_log
 from qda_worker.scheduling.work import Answered, Failed, Timings
 
 TEXT = "Frau Müller sagte"
