@@ -11,6 +11,7 @@ from typing import Any
 from model_cache.catalog import Model
 from qda_worker.models.base import ModelInfo, Options, TextModel
 from qda_worker.scheduling.model_queue import ModelQueue
+from qda_worker.scheduling.observing import SILENT, Observer
 from qda_worker.scheduling.work import Lane, Outcome
 
 
@@ -39,15 +40,23 @@ class Engine:
 
 
 def start_engine(
-    model: Model, path: Path, pool: Executor, *, device: str, threads: int, on_failure: Callable[[str], None]
+    model: Model,
+    path: Path,
+    pool: Executor,
+    *,
+    device: str,
+    threads: int,
+    on_failure: Callable[[str], None],
+    observer: Observer = SILENT,
 ) -> Engine:
     """Load a model and have it answer once; blocks for seconds. Raises ModelCacheError.
 
     pool: where texts are tokenised. on_failure: called once, from another thread, when the model has died.
+    observer: hears of what the queue does.
     """
     from qda_worker.models.loading import (
         load_model,
     )  # here: what it imports is heavy, and the server listens already
 
     loaded = load_model(model, path, device=device, threads=threads)
-    return Engine(loaded, ModelQueue(loaded, pool, on_failure=on_failure))
+    return Engine(loaded, ModelQueue(loaded, pool, on_failure=on_failure, observer=observer))

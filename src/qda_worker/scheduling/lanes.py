@@ -7,7 +7,7 @@ from typing import Generic
 
 from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.batching import cut_batch
-from qda_worker.scheduling.work import Entry, Job, Lane, Result
+from qda_worker.scheduling.work import Entry, Item, Job, Lane, Result
 
 AGEING_SECONDS = 2.0
 """Bulk work goes before interactive work that came this much later: so it is never kept waiting for ever."""
@@ -26,9 +26,12 @@ class Lanes(Generic[Payload, Output, Result]):
     def __len__(self) -> int:
         return sum(len(lane) for lane in self._lanes.values())
 
-    def add(self, entry: Entry[Payload, Output, Result]) -> None:
-        """Puts a unit at the end of its job's lane."""
-        self._lanes[entry.item.job.lane].append(entry)
+    def add(self, item: Item[Payload, Output, Result]) -> None:
+        """Puts a text's units at the end of its job's lane."""
+        job = item.job
+        self._lanes[job.lane].extend(
+            Entry(item, place, job.arrived) for place in range(len(item.prepared.units))
+        )
 
     def clear(self) -> None:
         """Forgets all that waits."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given, settings
@@ -23,56 +22,11 @@ from qda_worker.errors import (
 )
 from qda_worker.models.base import LongText, Options, Unit
 from qda_worker.scheduling.model_queue import ModelQueue
-from qda_worker.scheduling.work import Answered, Failed, Lane, Outcome
+from qda_worker.scheduling.work import Failed, Lane, Outcome
+from tests.unit.qda_worker.scheduling.bench import WAIT, Bench, Queue, results
 from tests.unit.qda_worker.scheduling.echo_model import EchoModel
 
-WAIT = 30
 WINDOWED = Options(LongText.WINDOW)
-Queue = ModelQueue[str, str, str]
-
-
-@dataclass
-class Bench:
-    """A queue on an echo, with a clock that the test turns."""
-
-    pool: Executor
-    model: EchoModel = field(default_factory=EchoModel)
-    now: float = 100.0
-    failures: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.queue: Queue = ModelQueue(
-            self.model, self.pool, capacity=200, clock=lambda: self.now, on_failure=self.failures.append
-        )
-
-    def busy(self) -> None:
-        """Occupies the compute thread with a text of its own until the gate opens."""
-        self.model.gate.clear()
-        self.queue.submit(["busy"])
-        assert self.model.entered.acquire(timeout=WAIT)
-
-    def settled(self) -> None:
-        """Waits until the pool has prepared all it was given."""
-        assert self.pool.submit(lambda: None).result(WAIT) is None
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[Executor]:
-    with ThreadPoolExecutor(1) as threads:
-        yield threads
-
-
-@pytest.fixture
-def bench(pool: Executor) -> Iterator[Bench]:
-    bench = Bench(pool)
-    yield bench
-    bench.model.gate.set()
-    assert bench.queue.close(drain=False, timeout=WAIT)
-
-
-def results(outcomes: list[Outcome[str]]) -> list[str]:
-    """The answers, or the reasons why there are none."""
-    return [each.result if isinstance(each, Answered) else each.error.reason for each in outcomes]
 
 
 @settings(max_examples=30)

@@ -1,0 +1,116 @@
+"""From waiting units to outcomes: the model's own thread, which cuts a batch from what is there as soon as it is free.
+
+There is no wait timer: a batch that waits for company is late whenever no company comes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Generic
+
+from qda_worker.errors import DeadlineTooShort, ModelDied
+from qda_worker.models.base import Output, Payload, TextModel
+from qda_worker.scheduling.batching import batch_cost
+from qda_worker.scheduling.failures import told, trace
+from qda_worker.scheduling.ledger import Ledger
+from qda_worker.scheduling.observing import Observer
+from qda_worker.scheduling.work import Answered, Entry, Failed, Item, Outcome, Result
+
+
+class Computing(Generic[Payload, Output, Result]):
+    """The compute thread of one model; runs from the start. on_death: called with the reason if the model dies."""
+
+    def __init__(
+        self,
+        model: TextModel[Payload, Output, Result],
+        ledger: Ledger[Payload, Output, Result],
+        clock: Callable[[], float],
+        observer: Observer,
+        on_death: Callable[[str], None],
+    ) -> None:
+        self._model = model
+        self._ledger = ledger
+        self._clock = clock
+        self._observer = observer
+        self._on_death = on_death
+        self._thread = threading.Thread(target=self._run, name=f"compute-{model.info.key}", daemon=True)
+        self._thread.start()
+
+    def join(self, timeout: float | None) -> bool:
+        """Waits for the thread's end, at most `timeout` seconds; whether it has ended."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._next_batch()) is not None:
+                self._compute(batch)
+        except BaseException as error:  # noqa: BLE001  # whatever ends this thread ends the model's service
+            trace(error)
+            self._on_death(f"its compute thread ended by {type(error).__name__}")
+
+    def _next_batch(self) -> list[Entry[Payload, Output, Result]] | None:
+        """What to compute next, when there is something; None at the end."""
+        ledger = self._ledger
+        while True:
+            with ledger.changed:
+                batch, expired = ledger.lanes.take(self._clock(), self._model.budget)
+                if not batch and not expired:
+                    if ledger.finished:
+                        return None
+                    ledger.changed.wait()
+            for job in expired:
+                ledger.refuse(job, DeadlineTooShort("the deadline passed while the texts waited"))
+            if batch:
+                return batch
+
+    def _compute(self, batch: Sequence[Entry[Payload, Output, Result]]) -> None:
+        began = self._clock()
+        try:
+            outputs = self._model.compute([entry.unit for entry in batch])
+            pairs = list(zip(batch, outputs, strict=True))
+        except ModelDied as error:
+            self._on_death(error.message)
+            return
+        except Exception as error:  # noqa: BLE001  # a batch's failure is no other text's
+            self._compute_apart(batch, error)
+            return
+        seconds = self._clock() - began
+        total = self._observe(batch, seconds)
+        for entry, output in pairs:
+            item = entry.item
+            if not item.outputs:
+                item.timings.queue = max(0.0, began - item.job.arrived - item.timings.tokenise)
+                self._observer.on_queue_seconds(item.timings.queue)
+            item.timings.compute += seconds * entry.unit.length / total if total else 0.0
+            item.outputs[entry.place] = output
+            if item.complete:
+                self._finish(item)
+
+    def _observe(self, batch: Sequence[Entry[Payload, Output, Result]], seconds: float) -> int:
+        """Tells of a batch; the sum of its lengths."""
+        lengths = [entry.unit.length for entry in batch]
+        total = sum(lengths)
+        self._observer.on_batch(len(batch), total, batch_cost(lengths, self._model.budget), seconds)
+        return total
+
+    def _compute_apart(self, batch: Sequence[Entry[Payload, Output, Result]], error: Exception) -> None:
+        """Computes each unit of a failed batch by itself, so that only the bad one fails."""
+        if len(batch) > 1:
+            for entry in batch:
+                if not entry.item.over:
+                    self._compute([entry])
+            return
+        item = batch[0].item
+        self._ledger.settle(item.job, item.number, Failed(told(error, self._model.info.key), item.timings))
+
+    def _finish(self, item: Item[Payload, Output, Result]) -> None:
+        outputs = [item.outputs[place] for place in range(len(item.prepared.units))]
+        outcome: Outcome[Result]
+        try:
+            finished = self._model.finish(item.text, item.prepared, outputs)
+            outcome = Answered(finished.answer, finished.usage, item.timings)
+        except Exception as error:  # noqa: BLE001  # one text's failure is that text's outcome
+            outcome = Failed(told(error, self._model.info.key), item.timings)
+        self._ledger.settle(item.job, item.number, outcome)

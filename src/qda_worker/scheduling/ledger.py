@@ -1,0 +1,112 @@
+"""The jobs of one queue and their outcomes: who waits, and how each of them ends, exactly once.
+
+All of the queue's shared state is here, under one lock. Nothing here blocks, tokenises or computes.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Generic
+
+from qda_worker.errors import ModelDied, WorkerError
+from qda_worker.models.base import Output, Payload
+from qda_worker.scheduling.lanes import Lanes
+from qda_worker.scheduling.observing import Observer
+from qda_worker.scheduling.work import Failed, Item, Job, Outcome, Result, Timings
+
+
+class Ledger(Generic[Payload, Output, Result]):
+    """Books what came in and what came out. `changed` is the lock, and tells the compute thread of every change."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.changed = threading.Condition()
+        self.lanes: Lanes[Payload, Output, Result] = Lanes()
+        self.waiting = 0
+        self.failure: str | None = None
+        self.closing = False
+        self._observer = observer
+        self._jobs: set[Job[Result]] = set()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will ever have to be computed any more. The caller holds the lock."""
+        return self.failure is not None or (self.closing and not self.waiting)
+
+    def open(self, job: Job[Result]) -> None:
+        """Takes a job in. The caller holds the lock, and has it admitted."""
+        self.waiting += job.open
+        self._jobs.add(job)
+
+    def watch(self, job: Job[Result]) -> None:
+        """Has the job leave when its future is done, also by being cancelled."""
+        job.future.add_done_callback(lambda _: self._forget(job))
+
+    def add_units(self, item: Item[Payload, Output, Result]) -> None:
+        """A tokenised text's units wait from now on."""
+        with self.changed:
+            self.lanes.add(item)
+            self.changed.notify_all()
+
+    def settle(self, job: Job[Result], number: int, outcome: Outcome[Result]) -> None:
+        """Books the outcome of one text, unless it has one; the last completes its job."""
+        with self.changed:
+            if job.over or job.outcomes[number] is not None:
+                return
+            job.outcomes[number] = outcome
+            job.open -= 1
+            self.waiting -= 1
+            last = job.open == 0
+        if last:
+            self.complete(job)
+
+    def complete(self, job: Job[Result]) -> None:
+        """Gives a job whose texts all have their outcomes to who waits for it."""
+        if job.future.set_running_or_notify_cancel():
+            job.future.set_result([outcome for outcome in job.outcomes if outcome is not None])
+
+    def refuse(self, job: Job[Result], error: WorkerError) -> None:
+        """Ends a whole job without an answer."""
+        with self.changed:
+            if job.over:
+                return
+            left = self._release(job)
+        if job.future.set_running_or_notify_cancel():
+            self._observer.on_refused(error.reason, left)
+            job.future.set_exception(error)
+        else:
+            self._observer.on_cancelled(left)
+
+    def close(self) -> tuple[Job[Result], ...]:
+        """Nothing more is taken in; the jobs that wait."""
+        with self.changed:
+            self.closing = True
+            self.changed.notify_all()
+            return tuple(self._jobs)
+
+    def fail(self, reason: str) -> bool:
+        """The model is dead: every text that waits has that as its outcome. False if that was known."""
+        with self.changed:
+            if self.failure is not None:
+                return False
+            self.failure = reason
+            jobs = tuple(self._jobs)
+            self.lanes.clear()
+            self.changed.notify_all()
+        for job in jobs:
+            for number in range(len(job.texts)):
+                self.settle(job, number, Failed(ModelDied(reason), Timings()))
+        return True
+
+    def _forget(self, job: Job[Result]) -> None:
+        with self.changed:
+            left = self._release(job)
+            self._jobs.discard(job)
+            self.changed.notify_all()
+        if left and job.future.cancelled():
+            self._observer.on_cancelled(left)
+
+    def _release(self, job: Job[Result]) -> int:
+        """The job's texts wait no longer; how many that were."""
+        left, job.open = job.open, 0
+        self.waiting -= left
+        return left

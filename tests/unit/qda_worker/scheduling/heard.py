@@ -1,0 +1,27 @@
+"""An observer that remembers what it heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Heard:
+    """What a queue told."""
+
+    batches: list[tuple[int, int, int, float]] = field(default_factory=list)
+    queue_seconds: list[float] = field(default_factory=list)
+    refused: list[tuple[str, int]] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+
+    def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+        self.batches.append((units, tokens, padded_tokens, seconds))
+
+    def on_queue_seconds(self, seconds: float) -> None:
+        self.queue_seconds.append(seconds)
+
+    def on_refused(self, reason: str, texts: int) -> None:
+        self.refused.append((reason, texts))
+
+    def on_cancelled(self, texts: int) -> None:
+        self.cancelled.append(texts)
