@@ -9,13 +9,13 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from typing import NoReturn, TextIO
 
-from cache_warmer.environment import EnvFormat, shell_lines, variables, written
-from cache_warmer.plan_command import plan_command
-from cache_warmer.settings import Settings
-from cache_warmer.warm_command import warm_command
-from cache_warmer.warmer_options import ENV_FORMAT, HUB, STALL_TIMEOUT, WAIT, WHEEL_BASE
+from cache_warmer.commands.command import SOURCES, Command, Invocation
+from cache_warmer.commands.env import EnvFormat, shell_lines, variables, written
+from cache_warmer.commands.plan import plan_command
+from cache_warmer.commands.warm import warm_command
+from cache_warmer.warmer_options import ENV_FORMAT, WAIT
 from model_cache.errors import UsageError
-from model_cache.options import CACHE, add_shared_options, find_places, read_shared_options
+from model_cache.options import CACHE, find_places
 from model_cache.parser import OptionParser
 from model_cache.program import run, set_up_logging
 
@@ -25,6 +25,45 @@ _CHATTY = ("httpx2", "httpcore2", "httpx", "httpcore", "huggingface_hub", "filel
 _EPILOG = """exit codes: 0 done; 2 wrong options; 3 catalog invalid; 20 to 26 the hub (unauthorized, not found,
 unreachable, untrusted, busy, stalled, wrong content); 30 no space; 31 not writable; 32 volume unsuitable; 40
 another warmer; 130, 143 interrupted: the next run goes on. Tokens come from HF_TOKEN or the hub client's file."""
+
+
+def _plan(called: Invocation) -> int:
+    return plan_command(called.settings(), called.environ, called.out, called.err)
+
+
+def _plan_switches(parser: OptionParser) -> None:
+    parser.add_argument("--no-probe", action="store_true", help="judge space alone: make no probe folder")
+
+
+def _warm(called: Invocation) -> int:
+    return warm_command(called.settings(), called.environ, called.out, called.err)
+
+
+def _env(called: Invocation) -> int:
+    places = find_places(called.value(CACHE), called.environ)
+    named, form = variables(places), called.value(ENV_FORMAT)
+    print(shell_lines(named, places) if form is EnvFormat.SHELL else written(named, form), file=called.out)
+    return 0
+
+
+COMMANDS = (
+    Command(
+        "plan",
+        "say what warm would do, and whether the volume is fit for it",
+        _plan,
+        SOURCES,
+        add=_plan_switches,
+    ),
+    Command("warm", "fetch what is missing, verify it, publish", _warm, (*SOURCES, WAIT)),
+    Command(
+        "env",
+        "print the variables under which other programs find the cache",
+        _env,
+        (CACHE, ENV_FORMAT),
+        shared=False,
+    ),
+)
+"""In the order of ``--help``: a model's life in the cache."""
 
 
 def main() -> NoReturn:
@@ -39,29 +78,17 @@ def cache_warmer(
     stderr: TextIO | None = None,
 ) -> int:
     """Run one command and return its exit code. Raises ``ModelCacheError``."""
+    names = [command.name for command in COMMANDS]
     if argv and argv[0] in _LATER:
-        raise UsageError(f"`{PROGRAM} {argv[0]}` is not there yet", "use plan, warm or env")
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+        raise UsageError(f"`{PROGRAM} {argv[0]}` is not there yet", f"use {', '.join(names)}")
+    arguments = _parser().parse_args(argv)
     if arguments.command is None:
-        raise UsageError("no command given", f"give plan, warm or env; see `{PROGRAM} --help`")
-    out, err = stdout or sys.stdout, stderr or sys.stderr
-    if arguments.command == "env":
-        places = find_places(CACHE.value(arguments, environ), environ)
-        named, form = variables(places), ENV_FORMAT.value(arguments, environ)
-        print(shell_lines(named, places) if form is EnvFormat.SHELL else written(named, form), file=out)
-        return 0
-    settings = Settings(
-        options=read_shared_options(arguments, environ),
-        endpoint=HUB.value(arguments, environ),
-        wheel_base=WHEEL_BASE.value(arguments, environ),
-        stall_timeout=STALL_TIMEOUT.value(arguments, environ),
-        wait=WAIT.value(arguments, environ) if arguments.command == "warm" else 0.0,
-        probe=not getattr(arguments, "no_probe", False),
-    )
-    _set_up_logging(settings.options.log_level)
-    command = plan_command if arguments.command == "plan" else warm_command
-    return command(settings, environ, out, err)
+        raise UsageError("no command given", f"give {', '.join(names)}; see `{PROGRAM} --help`")
+    command = next(one for one in COMMANDS if one.name == arguments.command)
+    called = Invocation(arguments, environ, stdout or sys.stdout, stderr or sys.stderr)
+    if command.shared:
+        _set_up_logging(called.settings().options.log_level)
+    return command.run(called)
 
 
 def _set_up_logging(level: str) -> None:
@@ -76,17 +103,8 @@ def _parser() -> OptionParser:
     )
     parser.add_version()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=OptionParser)
-    plan = commands.add_parser("plan", help="say what warm would do, and whether the volume is fit for it")
-    plan.add_argument("--no-probe", action="store_true", help="judge space alone: make no probe folder")
-    warm = commands.add_parser("warm", help="fetch what is missing, verify it, publish")
-    WAIT.add_to(warm)
-    for command in (plan, warm):
-        add_shared_options(command)
-        for option in (HUB, WHEEL_BASE, STALL_TIMEOUT):
-            option.add_to(command)
-    env = commands.add_parser("env", help="print the variables under which other programs find the cache")
-    CACHE.add_to(env)
-    ENV_FORMAT.add_to(env)
+    for command in COMMANDS:
+        command.add_to(commands.add_parser(command.name, help=command.help))
     for name in _LATER:
         commands.add_parser(name, help="not there yet")
     return parser

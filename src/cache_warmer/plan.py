@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from cache_warmer.preflight import Verdict
+from cache_warmer.disk.preflight import Verdict
 from cache_warmer.survey import Surveyed
 from model_cache.catalog import Model, SpacySource
 from model_cache.check_report import human_bytes

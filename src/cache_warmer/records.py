@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cache_warmer import durable
+from cache_warmer.disk import durable
 from model_cache.catalog import Model
 from model_cache.digest import generation, model_digest
 from model_cache.errors import ManifestInvalid

@@ -4,8 +4,8 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cache_warmer.retry import Retry
-from cache_warmer.sources import Sources, SourceSettings
+from cache_warmer.artifacts.sources import Sources, SourceSettings
+from cache_warmer.hub.retry import Retry
 from model_cache.catalog import Catalog
 from model_cache.catalog_file import load_catalog
 from model_cache.lock import Lock, load_lock

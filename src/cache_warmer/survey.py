@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cache_warmer.artifact import Artifact, Download, HashFile, Holding, Room, Wanted
+from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, Room, Wanted
+from cache_warmer.artifacts.sources import Sources
 from cache_warmer.records import read_record, read_whole_bytes
-from cache_warmer.sources import Sources
-from cache_warmer.staging import staged_bytes
+from cache_warmer.transfer.staging import staged_bytes
 from model_cache.catalog import Model
 from model_cache.check_values import CheckReport
 from model_cache.lock import Lock

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from cache_warmer import volume
-from cache_warmer.artifact import Artifact, Download, Staged
-from cache_warmer.hashing import hash_file
-from cache_warmer.lease import Lease
-from cache_warmer.preflight import Probe, preflight
-from cache_warmer.progress import Counter
+from cache_warmer.artifacts.artifact import Artifact, Download, Staged
+from cache_warmer.artifacts.sources import Sources
+from cache_warmer.disk import volume
+from cache_warmer.disk.preflight import Probe, preflight
+from cache_warmer.disk.volume import FreeOf
+from cache_warmer.lease.lease import Lease
 from cache_warmer.records import make_record, write_manifest, write_record, write_whole_bytes
-from cache_warmer.sources import Sources
+from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.warm_report import Tally
 from cache_warmer.survey import Surveyed, incomplete, survey
-from cache_warmer.volume import FreeOf
-from cache_warmer.warm_report import Tally
-from cache_warmer.workers import Stop, run_all
+from cache_warmer.transfer.hashing import hash_file
+from cache_warmer.transfer.workers import Stop, run_all
 from model_cache.catalog import Catalog, Model
 from model_cache.check import check
 from model_cache.check_values import CheckReport

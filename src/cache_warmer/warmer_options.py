@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from cache_warmer.environment import EnvFormat
+from cache_warmer.commands.env import EnvFormat
 from model_cache.options import Option, duration, words
 
 

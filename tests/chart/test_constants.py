@@ -10,8 +10,8 @@ import tomllib
 import pytest
 import yaml
 
-from cache_warmer import kubernetes_settings
 from cache_warmer.cli import cache_warmer
+from cache_warmer.cluster import settings as warmer_settings
 from cache_warmer.warmer_options import HUB, STALL_TIMEOUT, WHEEL_BASE
 from model_cache.catalog_file import load_catalog
 from model_cache.options import CACHE, CATALOG
@@ -64,7 +64,7 @@ def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> Non
     hub = {"endpoint": "http://h", "wheelBase": "http://w", "tokenSecret": "s", "proxy": "http://p"}
     names = environment(render({"hub": hub, "catalog": CATALOG_TEXT}).warmer).keys()
     known = {HUB.variable, WHEEL_BASE.variable, STALL_TIMEOUT.variable, CACHE.variable, CATALOG.variable}
-    own = kubernetes_settings
+    own = warmer_settings
     known |= {own.NAMESPACE, own.JOB, own.DEPLOYMENT, own.TOKEN_SECRET, own.TOKEN, "QDA_LOG_LEVEL"}
     assert known <= names
     assert {name for name in names if name.startswith("QDA_")} <= known

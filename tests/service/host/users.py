@@ -17,7 +17,7 @@ from model_cache.lock import load_lock
 load_catalog(None), load_lock(None)
 from huggingface_hub import HfApi, RepoFile, hf_hub_url
 from huggingface_hub.utils import build_hf_headers
-import cache_warmer.body_size, cache_warmer.http_client, cache_warmer.hub_errors, cache_warmer.transfer
+import cache_warmer.hub.body_size, cache_warmer.hub.http_client, cache_warmer.hub.refusals, cache_warmer.transfer.body
 import model_cache.access_advice, model_cache.check_hashes
 from cache_warmer.cli import cache_warmer
 from model_cache.check_cli import cache_check

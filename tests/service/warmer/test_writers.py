@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer.lease import FileLease
+from cache_warmer.lease.lease import FileLease
 from tests.hub_double import Fault, FaultKind
 
 from .test_resume import stalled, start

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from cache_warmer import warm_command
 from cache_warmer.cli import cache_warmer
-from cache_warmer.retry import Retry
+from cache_warmer.commands.warm import warm_command
+from cache_warmer.hub.retry import Retry
 from cache_warmer.settings import Settings
 from model_cache.options import LogLevel, Options, OutputFormat
 from tests.hub_double import HubDouble, Repository
@@ -76,7 +76,7 @@ class World:
         }
         settings = Settings(**{**usual, **changes})
         out, err = io.StringIO(), io.StringIO()
-        code = warm_command.warm_command(settings, self.environ, out, err)
+        code = warm_command(settings, self.environ, out, err)
         return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
     def arguments(self, command: str, *more: str) -> list[str]:

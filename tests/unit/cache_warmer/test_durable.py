@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer import durable
-from cache_warmer.artifact import Expected
-from cache_warmer.hashing import difference, hash_file
+from cache_warmer.artifacts.artifact import Expected
+from cache_warmer.disk import durable
+from cache_warmer.transfer.hashing import difference, hash_file
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from cache_warmer.cli import cache_warmer
+from cache_warmer.cluster.api import connect
+from cache_warmer.cluster.events import MESSAGE_BYTES, Announcer, Cluster, one_line
+from cache_warmer.cluster.settings import OwnJob, demand_token, own_job
+from cache_warmer.commands.warm import warm_command
 from cache_warmer.errors import HubBusy, HubUnauthorized, NoSpace
-from cache_warmer.kubernetes_api import connect
-from cache_warmer.kubernetes_events import MESSAGE_BYTES, Announcer, Cluster, one_line
-from cache_warmer.kubernetes_settings import OwnJob, demand_token, own_job
+from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
-from cache_warmer.warm_command import warm_command
-from cache_warmer.warm_report import WarmedModel, WarmReport
 from model_cache.errors import ModelCacheError
 from model_cache.options import LogLevel, Options, OutputFormat
 from model_cache.reasons import Reason

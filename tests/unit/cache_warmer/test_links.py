@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer import links
-from cache_warmer.package_links import point_package
-from cache_warmer.references import point_reference
+from cache_warmer.artifacts.package_links import point_package
+from cache_warmer.artifacts.references import point_reference
+from cache_warmer.disk import links
 from model_cache.places import resolve_places
 
 OLD, NEW, FOREIGN = "a" * 40, "b" * 40, "c" * 40

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer.artifact import Room
-from cache_warmer.preflight import preflight, write_probe
-from cache_warmer.volume import MARGIN_BYTES, Free, FreeOf, of_os_error, with_margin
+from cache_warmer.artifacts.artifact import Room
+from cache_warmer.disk.preflight import preflight, write_probe
+from cache_warmer.disk.volume import MARGIN_BYTES, Free, FreeOf, of_os_error, with_margin
 from model_cache.places import PlaceName, Places, resolve_places
 from model_cache.reasons import Reason
 

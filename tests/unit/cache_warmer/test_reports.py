@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from cache_warmer.addresses import beside, shown
-from cache_warmer.environment import EnvFormat, variables, written
+from cache_warmer.commands.env import EnvFormat, variables, written
 from cache_warmer.errors import HubBusy
-from cache_warmer.progress import Counter, Moment, bar, duration, line
-from cache_warmer.warm_report import WarmedModel, WarmReport, termination_message, to_json
+from cache_warmer.hub.addresses import beside, shown
+from cache_warmer.reports.progress import Counter, Moment, bar, duration, line
+from cache_warmer.reports.warm_report import WarmedModel, WarmReport, termination_message, to_json
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from cache_warmer.artifacts.wheel import read_content, unpack
 from cache_warmer.errors import ContentMismatch
-from cache_warmer.wheel import read_content, unpack
 from tests.service.warmer.worlds import write_wheel
 
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Collection
 from pathlib import Path
 
-from cache_warmer import durable, links
+from cache_warmer.disk import durable, links
 from model_cache.catalog import Model, Task
 from model_cache.places import HOST, Places
 

@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cache_warmer.artifact import Artifact
-from cache_warmer.hub import Connection, RemoteFile, connect
-from cache_warmer.retry import Retry
-from cache_warmer.snapshot import Snapshot
-from cache_warmer.spacy_package import SpacyPackage
-from cache_warmer.workers import Stop
+from cache_warmer.artifacts.artifact import Artifact
+from cache_warmer.artifacts.snapshot import Snapshot
+from cache_warmer.artifacts.spacy_package import SpacyPackage
+from cache_warmer.hub.connection import Connection, RemoteFile, connect
+from cache_warmer.hub.retry import Retry
+from cache_warmer.transfer.workers import Stop
 from model_cache.catalog import HuggingFaceSource, Model
 from model_cache.lock import Lock
 from model_cache.places import HOST, Places
 
 if TYPE_CHECKING:
-    from cache_warmer.transfer import Transfer
+    from cache_warmer.transfer.body import Transfer
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +82,14 @@ class Sources:
     def size_of(self, url: str, label: str) -> int | None:
         """Return the size of a body; None if the server does not say. Raises ``HubError``, ``UsageError``."""
         http = self._connect().http
-        from cache_warmer.body_size import body_size
+        from cache_warmer.hub.body_size import body_size
 
         return body_size(http, url, label)
 
     def transfer(self, stop: Stop) -> "Transfer":
         """Return what fetches bodies. Raises ``UsageError``."""
         http = self._connect().http
-        from cache_warmer.transfer import Transfer
+        from cache_warmer.transfer.body import Transfer
 
         return Transfer(http, self._settings.retry, stop.check)
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cache_warmer import durable
-from cache_warmer.artifact import HashFile
+from cache_warmer.artifacts.artifact import HashFile
+from cache_warmer.disk import durable
 from model_cache.catalog import SpacySource
 from model_cache.safe_names import why_unsafe
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from cache_warmer.artifact import Expected
+from cache_warmer.artifacts.artifact import Expected
 from cache_warmer.errors import ContentMismatch, HubNotFound
-from cache_warmer.hub import RemoteFile
+from cache_warmer.hub.connection import RemoteFile
 from model_cache.lock import LockedFile
 from model_cache.safe_names import why_unsafe
 

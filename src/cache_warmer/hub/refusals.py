@@ -5,7 +5,6 @@ import ssl
 import httpx2
 from huggingface_hub import errors as client
 
-from cache_warmer.addresses import shown
 from cache_warmer.errors import (
     HubBusy,
     HubError,
@@ -15,6 +14,7 @@ from cache_warmer.errors import (
     HubUnreachable,
     HubUntrusted,
 )
+from cache_warmer.hub.addresses import shown
 
 _BUSY = frozenset({408, 425, 429})
 _ACCESS = (

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from cache_warmer import durable, links
-from cache_warmer.artifact import Download, Expected, HashFile, Holding, Room, Staged, Wanted
+from cache_warmer.artifacts.artifact import Download, Expected, HashFile, Holding, Room, Staged, Wanted
+from cache_warmer.artifacts.references import point_reference, point_torch_folder
+from cache_warmer.artifacts.selection import expected, select
+from cache_warmer.artifacts.tree_list import tree_list
+from cache_warmer.disk import durable, links
 from cache_warmer.errors import VolumeUnsuitable
-from cache_warmer.hashing import difference
-from cache_warmer.hub import Hub, RemoteFile
-from cache_warmer.references import point_reference, point_torch_folder
-from cache_warmer.selection import expected, select
-from cache_warmer.staging import final_name, staged_bytes, staging_name
-from cache_warmer.tree_list import tree_list
+from cache_warmer.hub.connection import Hub, RemoteFile
+from cache_warmer.transfer.hashing import difference
+from cache_warmer.transfer.staging import final_name, staged_bytes, staging_name
 from model_cache.catalog import HuggingFaceSource, Model
 from model_cache.layout import repository_folder, snapshot_folder
 from model_cache.lock import LockedFile, LockedModel

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cache_warmer import durable
-from cache_warmer.file_lock import LockResult, try_lock
+from cache_warmer.disk import durable
+from cache_warmer.disk.file_lock import LockResult, try_lock
 from model_cache.places import HOST, Places
 
 _FLAGS = (

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from cache_warmer import durable
+from cache_warmer.disk import durable
 from cache_warmer.errors import ContentMismatch
-from cache_warmer.hashing import CHUNK
+from cache_warmer.transfer.hashing import CHUNK
 from model_cache.safe_names import why_unsafe
 
 MAX_FILES = 20_000

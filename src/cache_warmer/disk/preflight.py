@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_warmer.artifact import Room
+from cache_warmer.artifacts.artifact import Room
+from cache_warmer.disk.volume import Free, FreeOf, free_of, nearest_folder, no_space, of_os_error, with_margin
 from cache_warmer.errors import VolumeError, VolumeUnsuitable
-from cache_warmer.volume import Free, FreeOf, free_of, nearest_folder, no_space, of_os_error, with_margin
 from model_cache.check_report import human_bytes
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason

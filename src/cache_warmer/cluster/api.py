@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from cache_warmer.kubernetes_events import Cluster
+from cache_warmer.cluster.events import Cluster
 
 _SECONDS = (2.0, 3.0)
 """To connect, and to answer: an API server that is away must not hold up a warm."""

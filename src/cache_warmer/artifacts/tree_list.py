@@ -7,8 +7,8 @@ fails. Read and written by ``huggingface_hub._tree_cache`` since 1.22.
 import json
 from collections.abc import Sequence
 
-from cache_warmer.artifact import Download
-from cache_warmer.staging import final_name
+from cache_warmer.artifacts.artifact import Download
+from cache_warmer.transfer.staging import final_name
 
 _FORMAT_VERSION = 1
 

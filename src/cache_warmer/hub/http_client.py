@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx2
 
-from cache_warmer import hub_errors
-from cache_warmer.retry import Retry, retry_after
+from cache_warmer.hub import refusals
+from cache_warmer.hub.retry import Retry, retry_after
 
 _CONNECT_SECONDS = 15.0
 
@@ -45,18 +45,18 @@ class PatientClient(httpx2.Client):
                 response = super().send(request, **options)
             except httpx2.RequestError as error:
                 failures += 1
-                if failures >= self._retry.attempts or not hub_errors.can_retry(error):
+                if failures >= self._retry.attempts or not refusals.can_retry(error):
                     raise _ours(error, label) from error
             else:
-                if not hub_errors.is_busy(response.status_code):
+                if not refusals.is_busy(response.status_code):
                     return response
                 failures += 1
                 response.close()
                 if failures >= self._retry.attempts:
-                    raise hub_errors.of_status(response, label)
+                    raise refusals.of_status(response, label)
                 asked = retry_after(response.headers.get("Retry-After"), self._retry.now())
                 if asked is not None and asked > self._retry.patience:
-                    raise hub_errors.waits_too_long(label, asked)
+                    raise refusals.waits_too_long(label, asked)
             self._retry.sleep(max(self._retry.delay(failures), asked or 0.0))
 
     def _keep_token_home(self, request: httpx2.Request) -> None:
@@ -71,4 +71,4 @@ def _at_home(url: httpx2.URL, home: httpx2.URL) -> bool:
 
 
 def _ours(error: httpx2.RequestError, label: str) -> Exception:
-    return hub_errors.of_exception(error, label) or error
+    return refusals.of_exception(error, label) or error

@@ -7,7 +7,7 @@ import re
 
 import httpx2
 
-from cache_warmer import hub_errors
+from cache_warmer.hub import refusals
 
 
 def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
@@ -17,14 +17,14 @@ def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
         request = http.build_request("GET", url, headers=headers, extensions={"label": label})
         response = http.send(request, stream=True)
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
-        raise hub_errors.of_exception(error, label) or error from error
+        raise refusals.of_exception(error, label) or error from error
     response.close()
     if response.status_code == 206:
         match = re.fullmatch(r"bytes 0-0/(\d{1,18})", response.headers.get("Content-Range", ""))
         return int(match[1]) if match else None
     if response.status_code not in (200, 416):
-        raise hub_errors.of_status(response, label)
+        raise refusals.of_status(response, label)
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise hub_errors.page(label, url)
+        raise refusals.page(label, url)
     length = response.headers.get("Content-Length", "")
     return int(length) if response.status_code == 200 and length.isdecimal() else None

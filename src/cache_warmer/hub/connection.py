@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cache_warmer.errors import HubError
-from cache_warmer.retry import Retry
+from cache_warmer.hub.retry import Retry
 from model_cache.errors import UsageError
 from model_cache.options import offline_variables
 
@@ -90,7 +90,7 @@ def connect(
         raise UsageError(
             f"the hub client is not installed ({error.name})", "install it: pip install 'qda-worker[warmer]'"
         ) from error
-    from cache_warmer.http_client import PatientClient
+    from cache_warmer.hub.http_client import PatientClient
 
     api = huggingface_hub.HfApi(endpoint=endpoint, library_name="qda-cache-warmer")
     huggingface_hub.set_client_factory(lambda: PatientClient(api.endpoint, retry, stall))
@@ -102,7 +102,7 @@ class _ClientHub:
     api: "HfApi"
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
-        from cache_warmer import hub_errors
+        from cache_warmer.hub import refusals
 
         label = f"{repository} at {revision[:12]}"
         try:
@@ -111,7 +111,7 @@ class _ClientHub:
             error.message = f"{label}: {error.message}"
             raise
         except Exception as error:
-            ours = hub_errors.of_exception(error, label)
+            ours = refusals.of_exception(error, label)
             if ours is None:
                 raise
             raise ours from error

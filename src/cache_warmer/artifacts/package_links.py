@@ -9,7 +9,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from cache_warmer import durable, links
+from cache_warmer.disk import durable, links
 
 _LOG = logging.getLogger(__name__)
 PACKAGES = ".packages"

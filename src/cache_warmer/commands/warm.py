@@ -10,16 +10,17 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TextIO
 
-from cache_warmer import kubernetes_api, progress
+from cache_warmer.cluster import api
+from cache_warmer.cluster.events import Announcer
+from cache_warmer.cluster.settings import demand_token, own_job
+from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import Interrupted
-from cache_warmer.kubernetes_events import Announcer
-from cache_warmer.kubernetes_settings import demand_token, own_job
-from cache_warmer.lease import FileLease
-from cache_warmer.preflight import write_probe
+from cache_warmer.lease.lease import FileLease
+from cache_warmer.reports import progress
+from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
 from cache_warmer.settings import Settings
+from cache_warmer.transfer.workers import Stop
 from cache_warmer.warm import Warming
-from cache_warmer.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
-from cache_warmer.workers import Stop
 from model_cache.catalog import Catalog
 from model_cache.digest import generation
 from model_cache.errors import ModelCacheError
@@ -41,7 +42,7 @@ def warm_command(
 
     Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
     """
-    announcer = announcer or Announcer(own_job(environ), kubernetes_api.connect, lambda: datetime.now(UTC))
+    announcer = announcer or Announcer(own_job(environ), api.connect, lambda: datetime.now(UTC))
     run = _Run(settings, environ, err)
     try:
         announcer.started()

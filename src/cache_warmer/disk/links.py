@@ -5,7 +5,7 @@ import errno
 import os
 from pathlib import Path
 
-from cache_warmer import durable
+from cache_warmer.disk import durable
 
 _NOT_ABOUT_LINKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOENT})
 

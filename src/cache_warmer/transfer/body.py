@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 import httpx2
 
-from cache_warmer import durable, hub_errors
-from cache_warmer.addresses import shown
-from cache_warmer.artifact import Download, Expected, Progress, Staged
+from cache_warmer.artifacts.artifact import Download, Expected, Progress, Staged
+from cache_warmer.disk import durable
 from cache_warmer.errors import ContentMismatch, LeaseLost
-from cache_warmer.hashing import CHUNK, ContentHash, difference
-from cache_warmer.retry import Retry
-from cache_warmer.staging import is_still_there, staging_file
+from cache_warmer.hub import refusals
+from cache_warmer.hub.addresses import shown
+from cache_warmer.hub.retry import Retry
+from cache_warmer.transfer.hashing import CHUNK, ContentHash, difference
+from cache_warmer.transfer.staging import is_still_there, staging_file
 
 _PROGRESS = 1 << 20
 """Bytes that must arrive for a broken body to count as progress, which resets the count of failures."""
@@ -78,10 +79,10 @@ class Transfer:
             if ended:
                 continue
             failures = 1 if body.size - before >= _PROGRESS else failures + 1
-            if failures >= self.retry.attempts or (broken and not hub_errors.can_retry(broken)):
+            if failures >= self.retry.attempts or (broken and not refusals.can_retry(broken)):
                 if broken is None:
                     break
-                raise hub_errors.of_exception(broken, body.download.label) or broken from broken
+                raise refusals.of_exception(broken, body.download.label) or broken from broken
             self.retry.sleep(self.retry.delay(failures))
         return body.difference()
 
@@ -100,9 +101,9 @@ class Transfer:
                 body.restart()
                 return False
             if response.status_code not in (200, 206):
-                raise hub_errors.of_status(response, download.label)
+                raise refusals.of_status(response, download.label)
             if _is_page(response, download.expected):
-                raise hub_errors.page(download.label, str(response.url))
+                raise refusals.page(download.label, str(response.url))
             if body.size and not _continues(response, body.size):
                 body.restart()  # the range was ignored: what comes is the whole
             for chunk in response.iter_raw():  # as it arrives: a stall must not lose what was collected

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from cache_warmer.artifact import Expected
+from cache_warmer.artifacts.artifact import Expected
 
 CHUNK = 1 << 20
 """Bytes read at once: large enough for full speed, small enough to stop soon and to stay in 150 MB."""

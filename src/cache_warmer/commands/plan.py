@@ -4,9 +4,9 @@ import json
 from collections.abc import MutableMapping
 from typing import TextIO
 
-from cache_warmer import volume
+from cache_warmer.disk import volume
+from cache_warmer.disk.preflight import preflight, write_probe
 from cache_warmer.plan import make_plan, to_json, to_table
-from cache_warmer.preflight import preflight, write_probe
 from cache_warmer.settings import Settings
 from cache_warmer.survey import incomplete, survey
 from model_cache.check import check

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from cache_warmer import durable
+from cache_warmer.disk import durable
+from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.errors import LeaseHeld
-from cache_warmer.file_lock import LockResult, try_lock
 
 _POLL_SECONDS = 0.25
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
-from cache_warmer.kubernetes_settings import OwnJob
-from cache_warmer.warm_report import WarmReport
+from cache_warmer.cluster.settings import OwnJob
+from cache_warmer.reports.warm_report import WarmReport
 from model_cache.check_report import human_bytes
 from model_cache.errors import with_remedy
 from model_cache.reasons import Reason

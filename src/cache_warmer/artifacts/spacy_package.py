@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from cache_warmer import durable
-from cache_warmer.addresses import beside
-from cache_warmer.artifact import Download, Expected, HashFile, Holding, Room, Staged, Wanted
+from cache_warmer.artifacts.artifact import Download, Expected, HashFile, Holding, Room, Staged, Wanted
+from cache_warmer.artifacts.installed_package import find_installed, metadata_files, note_wheel, take_over
+from cache_warmer.artifacts.package_links import point_package
+from cache_warmer.artifacts.wheel import WheelContent, read_content, unpack
+from cache_warmer.disk import durable
+from cache_warmer.disk.volume import demand_space, nearest_folder
 from cache_warmer.errors import ContentMismatch
-from cache_warmer.installed_package import find_installed, metadata_files, note_wheel, take_over
-from cache_warmer.package_links import point_package
-from cache_warmer.staging import staged_bytes, staging_name
-from cache_warmer.volume import demand_space, nearest_folder
-from cache_warmer.wheel import WheelContent, read_content, unpack
+from cache_warmer.hub.addresses import beside
+from cache_warmer.transfer.staging import staged_bytes, staging_name
 from model_cache.catalog import Model, SpacySource
 from model_cache.check_files import Remedies, look_at
 from model_cache.layout import spacy_tree

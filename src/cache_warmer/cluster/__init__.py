@@ -1,0 +1,1 @@
+"""What the warmer says to Kubernetes, and hears from it."""

@@ -1,0 +1,1 @@
+"""What the warmer asks of a file system: room, rights, durable writes, links, locks."""

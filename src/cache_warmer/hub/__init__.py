@@ -1,0 +1,1 @@
+"""The hub and what serves like it: lists, addresses, the HTTP session, and what its refusals mean."""
