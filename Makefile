@@ -76,8 +76,8 @@ test-cluster: .venv/.installed ## lint and render the chart, then install it on 
 	.venv/bin/python -m pytest tests/chart
 	.venv/bin/python -m pytest tests/cluster
 
-test-faults: ## the long fault campaign against warmer and cache
-	$(call absent,the fault campaign)
+test-faults: .venv/.installed ## the long fault campaign against the warmer: kills, full disks, odd contents; as root on Linux, else it leaves out what it must mount
+	.venv/bin/python -m pytest tests/faults
 
 soak: ## hours of load on one worker
 	$(call absent,the soak test)

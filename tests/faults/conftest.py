@@ -1,0 +1,26 @@
+"""A world of its own for each fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .volumes import why_not
+from .world import World, build
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    built = build(tmp_path / "world", tmp_path / "cache")
+    with built.hub:
+        yield built
+        built.close()
+
+
+@pytest.fixture
+def mounts() -> None:
+    """For tests that mount volumes."""
+    if reason := why_not():
+        pytest.skip(reason)

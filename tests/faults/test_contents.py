@@ -1,0 +1,107 @@
+"""What a hub may hold: names that are no names, weights that are programs, two hundred models."""
+
+from __future__ import annotations
+
+import pickle
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from tests.hub_double import HubDouble, Repository
+
+from .independent_check import whole_generations
+from .world import World, entry, files_of, noise
+
+UNSAFE = {
+    "parent": "../../outside.txt",
+    "parent in the middle": "a/../../../outside.txt",
+    "absolute": "/tmp/outside.txt",  # never written: that is what is tested
+    "nul": "a\0b.txt",
+    "three hundred characters": "x" * 300 + ".txt",
+    "backslash": "..\\outside.txt",
+    "empty part": "a//b.txt",
+    "only dots": "..",
+}
+
+
+@pytest.mark.parametrize("name", UNSAFE.values(), ids=UNSAFE)
+def test_a_hubs_file_name_that_is_not_safe_is_refused_and_nothing_is_written_outside(
+    world: World, tmp_path: Path, name: str
+) -> None:
+    repository = Repository("org/odd", files_of({"config.json": b"{}", name: b"outside"}, tmp_path / "odd"))
+    with HubDouble([repository]) as hub:
+        world.hub = hub
+        before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
+        catalog = world.catalog("odd", [entry("odd", "sentiment", repository, ["*"])])
+
+        refused = world.run(catalog)
+
+        assert (refused.reason, refused.code) == ("CONTENT_MISMATCH", 26), refused.err
+        assert not list(world.cache.rglob("outside*"))
+        assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} - before == {catalog}
+        assert whole_generations(world.cache) == frozenset()
+
+
+def test_a_name_in_nfd_is_kept_as_it_is(world: World, tmp_path: Path) -> None:
+    name = unicodedata.normalize("NFD", "wörter/größe.txt")
+    repository = Repository("org/nfd", files_of({"config.json": b"{}", name: b"ein"}, tmp_path / "nfd"))
+    with HubDouble([repository]) as hub:
+        world.hub = hub
+        catalog = world.catalog("nfd", [entry("nfd", "sentiment", repository, ["*"])])
+
+        assert world.run(catalog).reason == "OK"
+
+        assert world.is_whole(catalog)
+        found = {str(path.relative_to(world.cache)) for path in world.cache.rglob("*.txt")}
+        assert any(path.endswith(name) for path in found), found
+
+
+class Trap:
+    """An object whose unpickling would make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def test_a_pickle_that_would_run_something_is_stored_and_never_opened(world: World, tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    content = pickle.dumps(Trap(sprung))
+    repository = Repository("org/trap", files_of({"pytorch_model.bin": content}, tmp_path / "trap"))
+    with HubDouble([repository]) as hub:
+        world.hub = hub
+        catalog = world.catalog("trap", [entry("trap", "sentiment", repository)])
+
+        assert world.run(catalog).reason == "OK"
+        assert world.is_whole(catalog)
+
+    assert not sprung.exists()
+
+
+def test_a_catalog_of_two_hundred_models_is_one_run(world: World, tmp_path: Path) -> None:
+    repositories = [
+        Repository(
+            f"org/model-{number}",
+            files_of(
+                {"config.json": b'{"n": %d}' % number, "model.safetensors": noise(50_000, number)},
+                tmp_path / f"model-{number}",
+            ),
+        )
+        for number in range(200)
+    ]
+    with HubDouble(repositories) as hub:
+        world.hub = hub
+        tasks = ("sentiment", "embedding", "paraphrase")
+        models = [entry(f"m{n}", tasks[n % 3], one) for n, one in enumerate(repositories)]
+        catalog = world.catalog("many", models)
+
+        assert world.run(catalog).reason == "OK"
+
+        assert world.is_whole(catalog)
+        hub.log.clear()
+        again = world.run(catalog)
+        assert again.document["bytes_fetched"] == 0
+        assert hub.log.requests() == ()

@@ -1,0 +1,100 @@
+"""kill -9 at any instant: one of two generations stays whole, and the next run goes on."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+from tests.hub_double import Fault, FaultKind
+
+from .independent_check import staged_bytes, whole_generations
+from .world import BIG, WEIGHTS, World, ended, wait_until
+
+KILLS = int(os.environ.get("FAULTS_KILLS", "50"))
+SEED = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
+
+
+def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_run_goes_on(
+    world: World, record_property: Callable[[str, object], None]
+) -> None:
+    """Each run is killed at another instant; what the runs fetch in all stays near what there is to fetch."""
+    random_instant = random.Random(SEED)
+    former, wanted = world.former(), world.wanted()
+    assert world.run(former).reason == "OK"
+    before = whole_generations(world.cache)
+    world.hub.log.clear()
+    world.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=6_000_000))
+    finished = 0
+    for number in range(KILLS):
+        child = world.start(wanted, "--quiet")
+        time.sleep(random_instant.uniform(0.2, 3.0))
+        finished += child.poll() == 0
+        child.kill()
+        child.communicate()
+        whole = whole_generations(world.cache)
+        assert before <= whole, f"kill {number} of seed {SEED}"
+        assert world.is_whole(former), f"kill {number} of seed {SEED}"
+        if len(whole) > len(before):  # the wanted generation is there: begin anew with the big file
+            assert world.is_whole(wanted)
+            _forget(world)
+
+    world.hub.faults.clear()
+    last = world.run(wanted)
+
+    assert last.reason == "OK"
+    assert world.is_whole(former)
+    assert world.is_whole(wanted)
+    assert staged_bytes(world.cache) == 0
+    sent = world.hub.log.bytes_sent(f"*{WEIGHTS}")
+    record_property(
+        "figures", f"seed {SEED}: {KILLS} kills, {finished} runs ended before theirs, {sent} bytes sent"
+    )
+
+
+def test_after_kill_9_at_nine_tenths_the_next_run_fetches_a_sixth_at_most(world: World) -> None:
+    """The big file is there up to nine tenths, in however many parts; a new process fetches the rest."""
+    wanted = world.wanted()
+    world.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=4_000_000))
+    child = world.start(wanted)
+    wait_until(lambda: world.hub.log.bytes_sent(f"*{WEIGHTS}") >= BIG * 9 // 10, child)
+    child.kill()
+    child.communicate()
+    world.hub.faults.clear()
+    sent_before = world.hub.log.bytes_sent(f"*{WEIGHTS}")
+    world.hub.log.clear()
+
+    assert world.run(wanted).reason == "OK"
+
+    fetched = world.hub.log.bytes_sent(f"*{WEIGHTS}")
+    assert fetched <= BIG * 15 // 100, (sent_before, fetched)
+
+
+def test_a_killed_holder_keeps_nobody_waiting(world: World) -> None:
+    wanted = world.wanted()
+    world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=1_000_000))
+    holder = world.start(wanted)
+    wait_until(lambda: world.hub.log.bytes_sent(f"*{WEIGHTS}") >= 1_000_000, holder)
+    waiting = world.start(wanted, "--wait", "60s")
+    time.sleep(1.0)
+    assert waiting.poll() is None
+    world.hub.faults.clear()
+    holder.kill()
+    holder.communicate()
+
+    assert ended(waiting).reason == "OK"
+    assert world.is_whole(wanted)
+
+
+def _forget(world: World) -> None:
+    """Take the wanted generation and its big file away, as `collect` would."""
+    newest = max(
+        (world.cache / ".model-cache/manifests").glob("*.json"), key=lambda path: path.stat().st_mtime_ns
+    )
+    newest.unlink()
+    for folder in ("blobs", "snapshots"):
+        for path in sorted(
+            (world.cache / "huggingface/hub/models--org--first" / folder).rglob("*"), reverse=True
+        ):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
