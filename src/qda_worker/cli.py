@@ -19,14 +19,16 @@ from qda_worker.settings import add_serve_options, read_serve_settings
 
 PROGRAM: Final = "qda-worker"
 WORKER_EXTRA: Final = (
-    "grpc_health", "grpc_reflection", "numpy", "prometheus_client", "safetensors", "sentence_transformers", "spacy",
-    "structlog", "torch", "transformers",
+    "cryptography", "grpc_health", "grpc_reflection", "numpy", "prometheus_client", "safetensors",
+    "sentence_transformers", "spacy", "structlog", "torch", "transformers",
 )  # fmt: skip
 _CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 def main() -> NoReturn:
     """Run `qda-worker` with this process's arguments and exit."""
+    # gRPC's own lines about connections that failed are not structured, and whoever knocks could fill the log.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     run(qda_worker, name=PROGRAM)
 
 

@@ -19,20 +19,33 @@ from qda_worker.observability.logs import Log
 from qda_worker.services import SERVICES, add_services
 from qda_worker.services.boundary import Boundary
 from qda_worker.services.reflection import add_reflection
+from qda_worker.settings import ServeSettings
 
 _SERVER_PING_SECONDS: Final = 60
 _PING_TIMEOUT_SECONDS: Final = 20
 
 
 def open_server(
-    fleet: Fleet, health: Health, address: Address, *, cache: str, max_connection_age: float, log: Log
+    fleet: Fleet,
+    health: Health,
+    settings: ServeSettings,
+    credentials: grpc.ServerCredentials | None,
+    log: Log,
 ) -> tuple[grpc.aio.Server, Address]:
-    """The server of all services, bound but not started, and its address with the port it got. Raises UsageError."""
-    server = grpc.aio.server(interceptors=[Boundary(log)], options=_options(max_connection_age))
-    add_services(server, fleet, cache)
+    """The server of all services, bound but not started, and its address with the port it got. Raises UsageError.
+
+    credentials: of TLS; None: plain text.
+    """
+    server = grpc.aio.server(
+        interceptors=[Boundary(log)],
+        options=_options(settings.max_connection_age),
+        maximum_concurrent_rpcs=settings.max_calls,
+    )
+    add_services(server, fleet, settings.shared.cache)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    add_reflection(server, [*SERVICES, HEALTH_SERVICE])
-    return server, _bind(server, address, "--listen")
+    if settings.reflection:
+        add_reflection(server, [*SERVICES, HEALTH_SERVICE])
+    return server, _bind(server, settings.listen, "--listen", credentials)
 
 
 def open_health_server(health: Health, address: Address) -> tuple[grpc.aio.Server, Address]:
@@ -60,9 +73,17 @@ def _options(max_connection_age: float) -> list[tuple[str, Any]]:
     ]
 
 
-def _bind(server: grpc.aio.Server, address: Address, option: str) -> Address:
+def _bind(
+    server: grpc.aio.Server,
+    address: Address,
+    option: str,
+    credentials: grpc.ServerCredentials | None = None,
+) -> Address:
     try:
-        port = server.add_insecure_port(str(address))
+        if credentials is None:
+            port = server.add_insecure_port(str(address))
+        else:
+            port = server.add_secure_port(str(address), credentials)
     except RuntimeError as error:
         raise UsageError(
             f"{option} {address}: cannot listen there; is the port in use, and the address one of this machine's?",

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
+from model_cache.errors import UsageError
 from model_cache.options import (
     Option,
     Options,
@@ -21,6 +22,7 @@ from model_cache.options import (
 from model_cache.parser import OptionParser
 from model_cache.places import HOST
 from qda_worker.addresses import Address, parse_address, parse_tcp_address
+from qda_worker.tls.options import TLS_OPTIONS, TlsFiles, read_tls_files
 
 
 class Readiness(StrEnum):
@@ -49,6 +51,9 @@ class ServeSettings:
         listen: the gRPC port.
         health_listen: health alone, in plain text, for probes; None: off.
         metrics_listen: Prometheus metrics over HTTP; None: off.
+        tls: certificate, key and CA of the gRPC port; None: plain text.
+        reflection: whether clients may ask for the services and messages.
+        max_calls: calls under way at once, over all connections; what comes beyond is refused.
         port_file: where to write the gRPC port once it is open, for `--listen HOST:0`; None: nowhere.
         readiness: what readiness follows.
         drain_delay: seconds of serving as usual after SIGTERM, while endpoints are updated.
@@ -64,6 +69,9 @@ class ServeSettings:
     listen: Address
     health_listen: Address | None
     metrics_listen: Address | None
+    tls: TlsFiles | None
+    reflection: bool
+    max_calls: int
     port_file: Path | None
     readiness: Readiness
     drain_delay: float
@@ -90,6 +98,19 @@ def _path(text: str) -> Path | None:
     return Path(text)
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text) > 0):
+        raise ValueError("a whole number from 1 on")
+    return int(text)
+
+
+def _yes_no(text: str) -> bool:
+    words_for = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in words_for:
+        raise ValueError("true or false")
+    return words_for[text.lower()]
+
+
 def _interval(text: str) -> float:
     seconds = duration(text)
     if seconds <= 0:
@@ -105,6 +126,7 @@ def _metrics(text: str) -> Address | None:
     return parse_tcp_address(text)
 
 
+REFLECTION: Final = "QDA_REFLECTION"
 LISTEN: Final = Option(
     "--listen",
     "QDA_LISTEN",
@@ -118,6 +140,14 @@ HEALTH_LISTEN: Final = Option(
 )
 METRICS_LISTEN: Final = Option(
     "--metrics-listen", "QDA_METRICS_LISTEN", _metrics, None, "ADDRESS", "Prometheus metrics over HTTP", "off"
+)
+MAX_CALLS: Final = Option(
+    "--max-calls",
+    "QDA_MAX_CALLS",
+    _count,
+    1000,
+    "N",
+    "calls under way at once, over all connections; more are refused",
 )
 PORT_FILE: Final = Option(
     "--port-file", "QDA_PORT_FILE", _path, None, "FILE", "write the gRPC port here once it is open", "none"
@@ -189,6 +219,8 @@ _OWN: Final = (
     LISTEN,
     HEALTH_LISTEN,
     METRICS_LISTEN,
+    *TLS_OPTIONS,
+    MAX_CALLS,
     PORT_FILE,
     READINESS,
     DRAIN_DELAY,
@@ -207,6 +239,12 @@ def add_serve_options(parser: OptionParser) -> None:
     add_shared_options(parser)
     for option in _OWN:
         option.add_to(parser)
+    parser.add_argument(
+        "--reflection",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help=f"answer clients that ask which services and messages there are (default: yes; variable: {REFLECTION})",
+    )
     fetch = parser.add_mutually_exclusive_group()
     fetch.add_argument(
         "--fetch",
@@ -227,6 +265,9 @@ def read_serve_settings(
         listen=LISTEN.value(arguments, environ),
         health_listen=HEALTH_LISTEN.value(arguments, environ),
         metrics_listen=METRICS_LISTEN.value(arguments, environ),
+        tls=read_tls_files(arguments, environ),
+        reflection=_reflection(arguments.reflection, environ),
+        max_calls=MAX_CALLS.value(arguments, environ),
         port_file=PORT_FILE.value(arguments, environ),
         readiness=READINESS.value(arguments, environ),
         drain_delay=DRAIN_DELAY.value(arguments, environ),
@@ -245,3 +286,13 @@ def _fetches(given: bool | None, cache: str, environ: Mapping[str, str], in_cont
     if given is not None:
         return given
     return cache == HOST and not in_container and not offline_variables(environ)
+
+
+def _reflection(given: bool | None, environ: Mapping[str, str]) -> bool:
+    if given is not None:
+        return given
+    text = environ.get(REFLECTION, "")
+    try:
+        return _yes_no(text) if text else True
+    except ValueError as error:
+        raise UsageError(f'{REFLECTION}: found "{text[:200]}"', f"give {error}") from error

@@ -30,6 +30,7 @@ from qda_worker.observability.metrics import MetricsServer, serve_metrics
 from qda_worker.server import open_health_server, open_server
 from qda_worker.services import SERVICES, serving
 from qda_worker.settings import Readiness, ServeSettings
+from qda_worker.tls.rotation import RotatingIdentity
 from qda_worker.version import worker_version
 
 
@@ -47,6 +48,7 @@ class Worker:
         self._places = places
         self._fleet = fleet
         self._log = log
+        self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
         self._health = Health(SERVICES)
         self._cpus = usable_cpus()
         self._tokenizers = ThreadPoolExecutor(self._cpus, thread_name_prefix="tokenize")
@@ -61,12 +63,13 @@ class Worker:
         servers = await self._open_servers()
         watch = asyncio.create_task(self._watch())
         asked = asyncio.create_task(stop.asked.wait())
+        renewals = asyncio.create_task(self._identity.watch()) if self._identity else None
         await asyncio.wait([watch, asked], return_when=asyncio.FIRST_COMPLETED)
         failure = watch.exception() if watch.done() else None
         # A worker that was never ready is in no endpoints: nobody has to be told, and nothing to be waited for.
         delay = settings.drain_delay if self._was_ever_ready and not failure else 0.0
         await drain(self._health, servers, delay=delay, grace=settings.shutdown_grace, log=self._log)
-        for task in (watch, asked):
+        for task in filter(None, (watch, asked, renewals)):
             task.cancel()
             with suppress(asyncio.CancelledError, ModelCacheError):
                 await task
@@ -88,14 +91,8 @@ class Worker:
     async def _open_servers(self) -> list[grpc.aio.Server]:
         """Bind all ports, then listen on them. Raises UsageError."""
         settings = self._settings
-        server, address = open_server(
-            self._fleet,
-            self._health,
-            settings.listen,
-            cache=settings.shared.cache,
-            max_connection_age=settings.max_connection_age,
-            log=self._log,
-        )
+        credentials = self._identity.credentials() if self._identity else None
+        server, address = open_server(self._fleet, self._health, settings, credentials, self._log)
         servers = [server]
         if settings.health_listen is not None:
             health_server, health_address = open_health_server(self._health, settings.health_listen)
@@ -108,6 +105,7 @@ class Worker:
             "server.listening",
             address=str(address),
             port=address.port,
+            tls=self._tls_word,
             version=worker_version(),
             models=list(self._fleet.members),
             generation=self._fleet.generation,
@@ -115,6 +113,12 @@ class Worker:
         )
         tell_port(settings.port_file, address)
         return servers
+
+    @property
+    def _tls_word(self) -> str:
+        if self._identity is None:
+            return "off"
+        return "mutual" if self._identity.current.client_ca else "on"
 
     async def _watch(self) -> None:
         """Fill the cache if told to, then watch it for ever. Raises ModelCacheError only on a host."""

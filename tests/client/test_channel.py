@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 import pytest
 
-from qda_worker.client import Client, InvalidSettings, NotReachable, Settings, Tls
+from qda_worker.client import Client, InvalidSettings, NotReachable, Settings, Tls, TlsFailed
 from qda_worker.client.channel import channel_options, target_uri
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
 from tests.client.conftest import Ask
@@ -166,8 +166,29 @@ def test_mutual_tls_from_files(tls_worker: FakeWorker, certificate: Certificate,
 def test_a_worker_whose_certificate_is_not_trusted_is_not_reachable(
     tls_worker: FakeWorker, ask: Ask, tls: Tls | None
 ) -> None:
-    with pytest.raises(NotReachable):
+    with pytest.raises(NotReachable if tls is None else TlsFailed, match="--tls-ca"):
         ask(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])
+
+
+def test_a_target_that_speaks_no_tls_is_named_as_such(worker: FakeWorker, ask: Ask) -> None:
+    with pytest.raises(TlsFailed, match="does not speak TLS"):
+        ask(Settings(worker.target, tls=Tls()), "sentiment", ["gut"])
+
+
+def test_a_certificate_for_another_name_is_told_with_the_option_that_helps(
+    tls_worker: FakeWorker, certificate: Certificate, ask: Ask
+) -> None:
+    tls = Tls(certificate.certificate, certificate.certificate, certificate.key, server_name="other.invalid")
+    with pytest.raises(TlsFailed, match="--tls-server-name"):
+        ask(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])
+
+
+def test_a_key_of_another_certificate_is_refused_before_anything_is_sent(
+    certificate: Certificate, tmp_path: Path
+) -> None:
+    other = self_signed_certificate(tmp_path)
+    with pytest.raises(InvalidSettings, match="do not belong together"):
+        Client(Settings(tls=Tls(certificate=certificate.certificate, key=other.key)))
 
 
 def test_files_of_tls_that_cannot_be_used_are_named(tmp_path: Path, certificate: Certificate) -> None:

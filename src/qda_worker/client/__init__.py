@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         Overloaded,
         Refused,
         ServerFailed,
+        TlsFailed,
         Violation,
     )
     from qda_worker.client.jobs import Progress
@@ -113,6 +114,7 @@ _MODULES = {
         "Overloaded",
         "Refused",
         "ServerFailed",
+        "TlsFailed",
         "Violation",
     ),
     "jobs": ("Progress",),
@@ -200,6 +202,7 @@ __all__ = [
     "TextProblem",
     "Timings",
     "Tls",
+    "TlsFailed",
     "Usage",
     "Vector",
     "Violation",

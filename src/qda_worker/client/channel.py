@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -157,15 +158,34 @@ def credentials(tls: Tls) -> grpc.ChannelCredentials:
     """The credentials of an encrypted connection.
 
     Raises:
-        InvalidSettings: a file cannot be read, or a certificate comes without its key.
+        InvalidSettings: a file cannot be read, or certificate and key do not belong together.
     """
     if (tls.certificate is None) != (tls.key is None):
         raise InvalidSettings(
             "a client certificate needs its key, and a key its certificate", remedy="name both files, or none"
         )
-    return grpc.ssl_channel_credentials(
-        root_certificates=_pem(tls.ca), private_key=_pem(tls.key), certificate_chain=_pem(tls.certificate)
-    )
+    ca, certificate, key = _pem(tls.ca), _pem(tls.certificate), _pem(tls.key)
+    if tls.certificate is not None and tls.key is not None:
+        _check_pair(tls.certificate, tls.key)
+    return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
+
+
+def _check_pair(certificate: Path, key: Path) -> None:
+    """gRPC itself would only fail to connect."""
+
+    def no_passphrase() -> str:
+        raise InvalidSettings(
+            f"the key {key} is protected by a passphrase",
+            remedy="remove it with: openssl pkey -in KEY -out NEW_KEY",
+        )
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, no_passphrase)
+    except (ssl.SSLError, OSError) as error:
+        raise InvalidSettings(
+            f"the certificate {certificate} and the key {key} do not belong together, or are damaged",
+            remedy="name the two files that were issued together",
+        ) from error
 
 
 def _pem(path: Path | None) -> bytes | None:

@@ -19,6 +19,7 @@ from qda_worker.client.errors import ClientError
 
 def main() -> NoReturn:
     """Run `qda-client` with this process's arguments and exit."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # each failure is told once, by this program
     run(qda_client, name=PROGRAM)
 
 

@@ -21,7 +21,7 @@ DEFAULT_THRESHOLD = 0.75
 _EPILOG = """exit codes: 0 all answered; 1 some texts have an error, the others are answered; 2 wrong options,
 unreadable input or a request that the worker refuses; 50 the worker failed; 60 nobody answers at the target; 61 the
 worker is not ready; 62 it is overloaded; 63 the time was up; 64 it does not serve that; 65 it does not let this
-caller in. `cache` ends with the codes of cache-check (10 incomplete, 11 corrupt ...)."""
+caller in; 67 TLS failed. `cache` ends with the codes of cache-check (10 incomplete, 11 corrupt ...)."""
 
 
 class Format(StrEnum):

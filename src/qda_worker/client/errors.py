@@ -5,6 +5,7 @@
     ├── InvalidRequest         2     the worker's own, ARGUMENT_INVALID, MODEL_UNKNOWN, TEXT_NOT_UTF8 … (`violations`)
     ├── ServerFailed           50    INTERNAL            the worker failed, or answered what no worker may answer
     ├── NotReachable           60    NOT_REACHABLE       nobody answers at the target, or the connection broke
+    │   └── TlsFailed          67    TLS_FAILED          somebody answers, but no encrypted connection comes about
     ├── NotReady               61    NOT_READY, DRAINING the worker is there and cannot answer yet, or no longer
     ├── Overloaded             62    QUEUE_FULL, DEADLINE_TOO_SHORT … (`retry_after`)
     ├── DeadlineExceeded       63    DEADLINE_EXCEEDED   no answer within the time that was given
@@ -91,6 +92,14 @@ class NotReachable(ClientError):
     def __init__(self, message: str, *, target: str, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)
         self.target = target
+
+
+class TlsFailed(NotReachable):
+    """Somebody answers at `target`, but client and worker do not agree on TLS: whom to trust, or whether to encrypt."""
+
+    usual_reason = "TLS_FAILED"
+    usual_remedy = "compare the client's files of TLS with the worker's"
+    exit_code = 67
 
 
 class NotReady(ClientError):

@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 
 from qda_worker.client import errors
 from qda_worker.client.error_details import ErrorDetails, read_details
+from qda_worker.client.unreachable import not_reachable
 
 _KINDS = {
     grpc.StatusCode.UNAVAILABLE: errors.NotReady,
@@ -68,8 +69,7 @@ def _pushback(error: grpc.RpcError) -> float | None:
 def _meaning(code: grpc.StatusCode, details: ErrorDetails, target: str) -> errors.ClientError:
     match code:
         case grpc.StatusCode.UNAVAILABLE if not details.reason:
-            what = _short(details.message)
-            return errors.NotReachable(f"no worker answers at {target}: {what}", target=target)
+            return not_reachable(_short(details.message), target)
         case grpc.StatusCode.INTERNAL if details.message.startswith(_SEND_FAILED):
             return errors.NotReachable(
                 f"the worker at {target} went away while it was sent to", target=target
@@ -102,5 +102,5 @@ def _short(message: str) -> str:
     """gRPC's account of a failed connection without its repetitions: `Connection refused`, `Socket closed`."""
     if not message:
         return "the connection ended"
-    last = message.rsplit("Last error: ", 1)[-1]
+    last = re.split(r"[Ll]ast error: ", message)[-1]
     return re.sub(r"\s+", " ", last).strip()

@@ -8,7 +8,14 @@ given up.
 
 from __future__ import annotations
 
-from qda_worker.client.errors import ClientError, DeadlineExceeded, NotReachable, NotReady, Overloaded
+from qda_worker.client.errors import (
+    ClientError,
+    DeadlineExceeded,
+    NotReachable,
+    NotReady,
+    Overloaded,
+    TlsFailed,
+)
 
 MAX_OVERLOADED_TRIES = 30
 """Tries of one request at a worker that answers RESOURCE_EXHAUSTED; the deadline usually ends them earlier."""
@@ -47,7 +54,7 @@ def resume_pause(failure: ClientError, tries: int) -> float | None:
         failure: how the stream ended.
         tries: streams in a row, this one included, that brought no result; 0 if this one did.
     """
-    if tries >= MAX_STREAM_TRIES:
+    if tries >= MAX_STREAM_TRIES or isinstance(failure, TlsFailed):
         return None
     if isinstance(failure, Overloaded) and failure.retry_after is not None:
         return failure.retry_after

@@ -1,0 +1,163 @@
+"""TLS on the gRPC port: real certificates, good, foreign, expired and renewed, against a real worker."""
+
+from __future__ import annotations
+
+import datetime as dt
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qda_worker.client import Client, NotReachable, Settings, Tls, TlsFailed
+from tests.authority import Authority, KeyPair
+from tests.service.worker.process import PATIENCE, ServeProcess, serving
+from tests.service.worker.world import World
+
+DAY = dt.timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def foreigner(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("foreigner"), "foreigner")
+
+
+def options(world: World, pair: KeyPair, *more: str) -> list[str]:
+    return [
+        *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
+        *("--model", "tiny-ner", "--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), *more),
+    ]
+
+
+@pytest.fixture(scope="module")
+def mutual_worker(
+    world: World, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ServeProcess]:
+    """A ready worker that wants certificates of its clients; its probes' port is plain."""
+    arguments = options(world, authority.issue("mutual-server"), "--tls-client-ca", str(authority.file))
+    arguments += ["--health-listen", "127.0.0.1:0"]
+    with serving(tmp_path_factory.mktemp("mutual"), *arguments) as process:
+        process.wait_until_ready()
+        yield process
+
+
+def entities(worker: ServeProcess, tls: Tls | None) -> str:
+    with Client(Settings(worker.address, tls=tls, timeout=PATIENCE)) as client:
+        return client.entities(["Merkel war in Köln."])[0].entities[0].text
+
+
+def test_a_client_with_a_certificate_of_the_right_authority_is_let_in(
+    mutual_worker: ServeProcess, authority: Authority
+) -> None:
+    own = authority.issue("client")
+    assert entities(mutual_worker, Tls(authority.file, own.certificate, own.key)) == "Merkel"
+    assert mutual_worker.events("server.listening")[0]["tls"] == "mutual"
+
+
+def test_the_port_of_probes_stays_plain(mutual_worker: ServeProcess) -> None:
+    port = mutual_worker.wait_for_event("health.listening")["port"]
+    assert mutual_worker.health(address=f"127.0.0.1:{port}") == "SERVING"
+
+
+def test_who_shows_no_certificate_a_foreign_or_an_expired_one_is_told_what_the_worker_may_want(
+    mutual_worker: ServeProcess, authority: Authority, foreigner: Authority
+) -> None:
+    foreign = foreigner.issue("foreign-client")
+    expired = authority.issue("expired-client", since=-3 * DAY, until=-DAY)
+    for tls in (
+        None,
+        Tls(authority.file),
+        Tls(authority.file, foreign.certificate, foreign.key),
+        Tls(authority.file, expired.certificate, expired.key),
+    ):
+        with pytest.raises(NotReachable, match="--tls-cert FILE --tls-key FILE"):
+            entities(mutual_worker, tls)
+
+
+def test_a_client_that_does_not_trust_the_authority_says_so(
+    mutual_worker: ServeProcess, foreigner: Authority
+) -> None:
+    with pytest.raises(TlsFailed, match="not signed by an authority that this client trusts"):
+        entities(mutual_worker, Tls(foreigner.file))
+
+
+def test_the_program_tells_a_failure_of_tls_in_one_line(
+    mutual_worker: ServeProcess, foreigner: Authority
+) -> None:
+    command = [sys.executable, "-m", "qda_worker.client.cli", "models", "--target", mutual_worker.address]
+    done = subprocess.run(
+        [*command, "--tls-ca", str(foreigner.file)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 67
+    assert done.stderr.startswith("qda-client: TLS_FAILED: ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_renewed_certificate_is_used_without_a_restart(
+    world: World, authority: Authority, foreigner: Authority, tmp_path: Path
+) -> None:
+    """As Kubernetes renews a mounted Secret: the files are links, and the folder behind them is swapped."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    mount(secret, foreigner.issue("old"), "old")
+    pair = KeyPair(secret / "tls.crt", secret / "tls.key")
+    with serving(tmp_path, *options(world, pair)) as worker:
+        worker.wait_until_ready()
+        assert entities(worker, Tls(foreigner.file)) == "Merkel"
+        with Client(Settings(worker.address, tls=Tls(foreigner.file))) as open_before:
+            assert open_before.entities(["Köln"])[0].ok
+            mount(secret, authority.issue("new"), "new")
+            assert entities(worker, Tls(authority.file)) == "Merkel"
+            assert open_before.entities(["Köln"])[0].ok, "who is connected stays connected"
+        with pytest.raises(TlsFailed):
+            entities(worker, Tls(foreigner.file))
+        assert [line["subject"] for line in worker.events("tls.loaded")] == ["CN=old", "CN=new"]
+        # Half of a renewal: a key that is not the certificate's. What was good stays in use, and the log says why.
+        (secret / "tls.key").unlink()
+        (secret / "tls.key").write_bytes(foreigner.issue("half").key.read_bytes())
+        assert entities(worker, Tls(authority.file)) == "Merkel"
+        assert "is not that of the certificate" in worker.wait_for_event("tls.not_reloaded")["detail"]
+
+
+def mount(secret: Path, pair: KeyPair, version: str) -> None:
+    """Put a pair where a pod finds it, by swapping one link."""
+    folder = secret / f"..{version}"
+    folder.mkdir()
+    (folder / "tls.crt").write_bytes(pair.certificate.read_bytes())
+    (folder / "tls.key").write_bytes(pair.key.read_bytes())
+    (secret / "..data_tmp").symlink_to(folder.name)
+    (secret / "..data_tmp").rename(secret / "..data")
+    for name in ("tls.crt", "tls.key"):
+        if not (secret / name).is_symlink():
+            (secret / name).symlink_to(Path("..data") / name)
+
+
+def test_an_expired_certificate_is_told_by_worker_and_client(
+    world: World, authority: Authority, tmp_path: Path
+) -> None:
+    with serving(tmp_path, *options(world, authority.issue("aged", since=-3 * DAY, until=-DAY))) as worker:
+        worker.wait_until_ready()
+        assert "expired at" in worker.wait_for_event("tls.certificate_time")["detail"]
+        with pytest.raises(TlsFailed, match="certificate has expired"):
+            entities(worker, Tls(authority.file))
+
+
+def test_files_that_cannot_be_used_end_the_program(
+    world: World, authority: Authority, foreigner: Authority, tmp_path: Path
+) -> None:
+    mixed = KeyPair(authority.issue("mixed").certificate, foreigner.issue("mixed").key)
+    with serving(tmp_path, *options(world, mixed)) as worker:
+        assert worker.wait() == 2
+    assert "USAGE: " in worker.log
+    assert "is not that of the certificate" in worker.log
+    assert " Remedy: " in worker.log
