@@ -1,6 +1,6 @@
 """Looks at every model once: what is there, what is offered, what is to be fetched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, Room, Wanted
@@ -49,14 +49,22 @@ class Surveyed:
         return sum(max(0, size - staged_bytes(staging)) for staging, size in by_staging.items())
 
 
-def incomplete(report: CheckReport) -> frozenset[str]:
-    """Return the keys of the models that the check did not find whole."""
-    return frozenset(model.key for model in report.models if model.reason is not Reason.OK)
+Unwell = Mapping[str, frozenset[str]]
+"""The models that a check did not find whole, by key: the full paths of the files that it found wrong or missing."""
+
+
+def incomplete(*reports: CheckReport) -> Unwell:
+    """Return the models that one of these checks did not find whole."""
+    unwell: dict[str, frozenset[str]] = {}
+    for model in (model for report in reports for model in report.models if model.reason is not Reason.OK):
+        wrong = frozenset(problem.file for problem in model.problems)
+        unwell[model.key] = unwell.get(model.key, frozenset()) | wrong
+    return unwell
 
 
 def survey(
     models: Sequence[Model],
-    unwell: frozenset[str],
+    unwell: Unwell,
     places: Places,
     sources: Sources,
     lock: Lock | None,
@@ -64,19 +72,23 @@ def survey(
 ) -> tuple[Surveyed, ...]:
     """Ask the sources about the models that are not whole, and only about these. Raises ``HubError``."""
     return tuple(
-        _survey(sources.artifact(model), model.key in unwell, places, lock, hash_file) for model in models
+        _survey(sources.artifact(model), unwell.get(model.key), places, lock, hash_file) for model in models
     )
 
 
 def _survey(
-    artifact: Artifact, unwell: bool, places: Places, lock: Lock | None, hash_file: HashFile | None
+    artifact: Artifact,
+    wrong: frozenset[str] | None,
+    places: Places,
+    lock: Lock | None,
+    hash_file: HashFile | None,
 ) -> Surveyed:
     model = artifact.model
     record = read_record(model, places)
-    if record is not None and not unwell:
+    if record is not None and wrong is None:
         return Surveyed(artifact, record, None, None, _whole_bytes(model, places, lock))
     wanted = artifact.resolve()
-    holding = artifact.look(wanted, record, hash_file)
+    holding = artifact.look(wanted, record, hash_file, wrong or frozenset())
     return Surveyed(artifact, None, wanted, holding, wanted.whole_repository_bytes)
 
 

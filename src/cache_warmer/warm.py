@@ -82,7 +82,7 @@ class Warming:
 
     def _run(self) -> None:
         if self._is_complete():
-            self._finish(survey(self._models, frozenset(), self.places, self.sources, self.lock, None))
+            self._finish(survey(self._models, {}, self.places, self.sources, self.lock, None))
             return
         self._demand(preflight((), self.places, probe=self.probe, free_here=self.free_here).error)
         with self.lease.held():
@@ -209,7 +209,7 @@ class Warming:
             _LOG.info("generation %s is not whole yet: no manifest written", generation(models)[:12])
             return
         self.lease.check()
-        records = survey(models, frozenset(), self.places, self.sources, self.lock, None)
+        records = survey(models, {}, self.places, self.sources, self.lock, None)
         write_manifest(models, [_record_of(one) for one in records], self.places)
 
 

@@ -6,6 +6,7 @@ Paths are relative POSIX paths; ``places`` says where a place is on this machine
 from pathlib import Path, PurePosixPath
 
 from model_cache.catalog import HuggingFaceSource, Model, SpacySource
+from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName, Places
 
 
@@ -43,6 +44,11 @@ def model_path(places: Places, model: Model) -> Path:
     """Return the folder of ``model_folder`` on this machine."""
     name, folder = model_folder(model)
     return places.of(name).path / folder
+
+
+def record_path(places: Places, file: FileRecord) -> str:
+    """Return the full path of a recorded file, as reports name it."""
+    return f"{places.of(file.place).path}/{file.path}"
 
 
 def manifest_path(places: Places, generation: str) -> Path:

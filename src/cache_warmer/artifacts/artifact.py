@@ -114,11 +114,18 @@ class Artifact(Protocol):
         """Ask the source what there is to fetch. Raises ``HubError``."""
         ...
 
-    def look(self, wanted: Wanted, record: ModelRecord | None, hash_file: HashFile | None) -> Holding:
+    def look(
+        self,
+        wanted: Wanted,
+        record: ModelRecord | None,
+        hash_file: HashFile | None,
+        wrong: frozenset[str] = frozenset(),
+    ) -> Holding:
         """Return what is there already.
 
-        A file of the record counts by its size. One that no record knows is read once by ``hash_file``;
-        with None (a plan) its size alone counts.
+        A file of the record counts by its size, unless it is ``wrong``: among the paths (as ``record_path`` makes
+        them) that a check found damaged. One that no record knows, and a wrong one, is read by ``hash_file``; with None
+        (a plan) the size alone counts.
         """
         ...
 

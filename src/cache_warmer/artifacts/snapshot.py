@@ -6,6 +6,7 @@ models--ORG--NAME/refs/main                       the commit, without a line bre
 models--ORG--NAME/trees/<commit>.json             the files of the commit (of ours alone)
 """
 
+import errno
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from cache_warmer.hub.connection import Hub, RemoteFile
 from cache_warmer.transfer.hashing import difference
 from cache_warmer.transfer.staging import final_name, staged_bytes, staging_name
 from model_cache.catalog import HuggingFaceSource, Model
-from model_cache.layout import repository_folder, snapshot_folder
+from model_cache.layout import record_path, repository_folder, snapshot_folder
 from model_cache.lock import LockedFile, LockedModel
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
@@ -56,9 +57,16 @@ class Snapshot:
         said_by = {download.expected.said_by for download in downloads}
         return Wanted(downloads, sum(file.bytes for file in listed), "lock" if said_by == {"lock"} else "hub")
 
-    def look(self, wanted: Wanted, record: ModelRecord | None, hash_file: HashFile | None) -> Holding:
+    def look(
+        self,
+        wanted: Wanted,
+        record: ModelRecord | None,
+        hash_file: HashFile | None,
+        wrong: frozenset[str] = frozenset(),
+    ) -> Holding:
         """Return what is there; a blob that another commit brought is linked, not fetched again."""
-        recorded = {file.path: file for file in record.files} if record is not None else {}
+        known = record.files if record is not None else ()
+        recorded = {file.path: file for file in known if record_path(self.places, file) not in wrong}
         present: list[tuple[Download, tuple[FileRecord, ...]]] = []
         missing: list[Download] = []
         for download in wanted.downloads:
@@ -127,7 +135,10 @@ class Snapshot:
                 return recorded
             if hash_file is None:
                 return self._record(name, size, download.expected.sha256 or "")
-            sha256, git_sha1 = hash_file(path, size)
+            hashes = _read(path, size, hash_file)
+            if hashes is None:
+                continue
+            sha256, git_sha1 = hashes
             if difference(download.expected, size, sha256, git_sha1):
                 continue
             if path == blob:
@@ -164,6 +175,16 @@ class Snapshot:
 
     def _path(self, name: str) -> str:
         return str(snapshot_folder(self.source) / name)
+
+
+def _read(path: Path, size: int, hash_file: HashFile) -> tuple[str, str] | None:
+    """Return both hashes; None where the disk has lost the file's bytes: a new file will get others."""
+    try:
+        return hash_file(path, size)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return None
 
 
 def _blob_of(download: Download) -> Path:

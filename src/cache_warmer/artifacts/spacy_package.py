@@ -8,6 +8,7 @@
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +22,11 @@ from cache_warmer.disk import durable
 from cache_warmer.disk.volume import demand_space, nearest_folder
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.hub.addresses import beside
+from cache_warmer.transfer import hashing
 from cache_warmer.transfer.staging import staged_bytes, staging_name
 from model_cache.catalog import Model, SpacySource
 from model_cache.check_files import Remedies, look_at
-from model_cache.layout import spacy_tree
+from model_cache.layout import record_path, spacy_tree
 from model_cache.lock import LockedModel
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
@@ -91,16 +93,23 @@ class SpacyPackage:
         staging = self._staging / staging_name(f"{name}.{self.source.sha256[:8]}", self.places)
         return Wanted((Download(name, url, {}, facts, staging, label),), size, "catalog")
 
-    def look(self, wanted: Wanted, record: ModelRecord | None, hash_file: HashFile | None) -> Holding:
+    def look(
+        self,
+        wanted: Wanted,
+        record: ModelRecord | None,
+        hash_file: HashFile | None,
+        wrong: frozenset[str] = frozenset(),
+    ) -> Holding:
         """Return what is there: what our record lists, or files beside which the wheel's hash is noted.
 
         Without either an unpacked tree proves nothing: its wheel is gone.
         """
         (download,) = wanted.downloads
-        if record is not None and record.files:
-            found, problems = look_at(record.files, self.places, Remedies())
-            if not problems and len(found) == len(record.files):
-                return Holding(((download, record.files),), ())
+        recorded = record.files if record is not None else ()
+        if recorded and wrong.isdisjoint(record_path(self.places, file) for file in recorded):
+            found, problems = look_at(recorded, self.places, Remedies())
+            if not problems and len(found) == len(recorded):
+                return Holding(((download, recorded),), ())
         if hash_file is not None and (proven := self._in_place(hash_file) or self._take_over(hash_file)):
             return Holding(((download, proven),), ())
         return Holding((), (download,))
@@ -158,7 +167,7 @@ class SpacyPackage:
             written = write(fresh)
             if self._on_host:
                 written |= note_wheel(self.source, fresh, _dist_info(written))
-            self._publish(fresh, sorted(written))
+            self._publish(fresh, written)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         return self._records(written)
@@ -191,15 +200,20 @@ class SpacyPackage:
         folder = f"{self.source.package}/{self.source.package}-{self.source.version}"
         return {f"{folder}/{name}" for name in _MODEL_FILES} <= set(paths)
 
-    def _publish(self, fresh: Path, paths: list[str]) -> None:
-        """Rename the tree into place; into a damaged one file by file, so that no reader loses a whole one."""
-        if not self._tree.is_dir():
-            if self._tree.is_symlink() or self._tree.exists():
+    def _publish(self, fresh: Path, written: Mapping[str, tuple[int, str]]) -> None:
+        """Rename the tree into place; into a damaged one only the files that are not right, each by rename.
+
+        So readers of the damaged tree keep what they have mapped, and its right files stay the files they were.
+        """
+        if self._tree.is_symlink() or not self._tree.is_dir():
+            if os.path.lexists(self._tree):
                 self._tree.unlink()
             os.replace(fresh, self._tree)
         else:
-            for path in paths:
+            for path, (size, sha256) in sorted(written.items()):
                 target = self._tree / path
+                if _is_content(target, size, sha256):
+                    continue
                 if not target.parent.resolve().is_relative_to(self._tree.resolve()):
                     raise ContentMismatch(
                         f"{target.parent} leads out of {self._tree}", f"delete {self._tree}"
@@ -208,6 +222,15 @@ class SpacyPackage:
                 os.replace(fresh / path, target)
                 durable.sync_folder(target.parent)
         durable.sync_folder(self._tree.parent)
+
+
+def _is_content(path: Path, size: int, sha256: str) -> bool:
+    """Whether a regular file, and no link to one, is there with that content."""
+    try:
+        state = path.lstat()
+        return stat.S_ISREG(state.st_mode) and state.st_size == size and hashing.hash_file(path, size)[0] == sha256
+    except OSError:
+        return False
 
 
 def _dist_info(paths: Iterable[str]) -> str:
