@@ -7,15 +7,14 @@ here that a fast check does not use.
 import json
 import os
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn, TextIO
 
 from model_cache.catalog_file import load_catalog
 from model_cache.check import check
 from model_cache.check_files import Remedies
 from model_cache.check_notes import notes
-from model_cache.check_report import human_bytes, paths_table, to_json, to_table, verdict
+from model_cache.check_report import paths_table, to_json, to_table, verdict
 from model_cache.check_values import CheckReport, Progress, Tier
 from model_cache.digest import generation
 from model_cache.errors import UsageError
@@ -77,28 +76,16 @@ def _report(options: Options, environ: Mapping[str, str], tier: Tier, stderr: Te
         tier,
         whole_catalog=not options.models,
         generation=generation(catalog.models),
-        progress=_progress_to(stderr) if show else None,
+        progress=_progress(stderr) if show else None,
         remedies=Remedies(warm=warm_command(options, environ)),
     )
     return report._replace(notes=notes(models, places, environ))
 
 
-def _progress_to(stderr: TextIO, clock: Callable[[], float] = time.monotonic) -> Progress:
-    """Return a progress that rewrites one line on a terminal, and adds one every ten seconds elsewhere."""
-    terminal = stderr.isatty()
-    pause, start, end = (0.2, "\r", "\x1b[K") if terminal else (10.0, "", "\n")
-    last = clock()
+def _progress(stderr: TextIO) -> Progress:
+    from model_cache.check_progress import progress_to  # here: the fast tier shows none
 
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        if clock() - last < pause and not (terminal and done >= total):
-            return
-        last = clock()
-        share = 100 * done // total if total else 100
-        line = f"{PROGRAM}: read {human_bytes(done)} of {human_bytes(total)} ({share} %)"
-        print(start + line, end="\n" if done >= total else end, file=stderr, flush=True)
-
-    return show
+    return progress_to(stderr, PROGRAM)
 
 
 def _parser() -> OptionParser:

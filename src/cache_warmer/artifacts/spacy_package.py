@@ -228,7 +228,11 @@ def _is_content(path: Path, size: int, sha256: str) -> bool:
     """Whether a regular file, and no link to one, is there with that content."""
     try:
         state = path.lstat()
-        return stat.S_ISREG(state.st_mode) and state.st_size == size and hashing.hash_file(path, size)[0] == sha256
+        return (
+            stat.S_ISREG(state.st_mode)
+            and state.st_size == size
+            and hashing.hash_file(path, size)[0] == sha256
+        )
     except OSError:
         return False
 
