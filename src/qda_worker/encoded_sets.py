@@ -41,7 +41,7 @@ class EncodedSets:
         self._answered = np.fromiter(
             (isinstance(each, Answered) for each in outcomes), np.bool_, len(outcomes)
         )
-        rows = [each.result for each in outcomes if isinstance(each, Answered)]
+        rows = [each.result.dense for each in outcomes if isinstance(each, Answered)]
         self._vectors = np.stack(rows) if rows else np.empty((0, 1), np.float32)
         self._row = np.cumsum(self._answered) - 1
 

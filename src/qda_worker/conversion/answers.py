@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from qda.v1 import embedding_pb2, entity_pb2, sentiment_pb2, text_pb2
 from qda_worker.conversion.labels import common_label
 from qda_worker.conversion.statuses import status_of
-from qda_worker.conversion.tensors import tensor
 from qda_worker.conversion.told import usage
+from qda_worker.errors import WorkerError
 from qda_worker.models.base import ModelInfo
 from qda_worker.models.offsets import OffsetEncoding, convert_spans
-from qda_worker.models.similarity import normalised
 from qda_worker.scheduling.work import Failed, Outcome
 
 if TYPE_CHECKING:
@@ -41,7 +37,7 @@ def results(
     kind: type[_Result],
     fill: Callable[[_Result, str, Any], None],
 ) -> list[_Result]:
-    """One result a text, in their order. `fill` puts an answer into its result."""
+    """One result a text, in their order. `fill` puts an answer into its result; what it raises is its status."""
     made = []
     for text, outcome in zip(texts, outcomes, strict=True):
         result = kind(id=text.id)
@@ -49,7 +45,10 @@ def results(
             result.status.CopyFrom(status_of(outcome.error))
         else:
             result.usage.CopyFrom(usage(outcome.usage, info, text.content))
-            fill(result, text.content, outcome.result)
+            try:
+                fill(result, text.content, outcome.result)
+            except WorkerError as error:
+                result = kind(id=text.id, usage=result.usage, status=status_of(error))
         made.append(result)
     return made
 
@@ -78,17 +77,5 @@ def fill_entities(
                 model_label=entity.label,
                 span=text_pb2.Span(start=start, end=end),
             )
-
-    return fill
-
-
-def fill_dense(
-    element_type: embedding_pb2.ElementType.ValueType, *, normalise: bool
-) -> Callable[[embedding_pb2.EmbedResult, str, NDArray[np.float32]], None]:
-    """The dense vector in the form that was asked for; `normalise` brings it to length 1."""
-
-    def fill(result: embedding_pb2.EmbedResult, _text: str, answer: NDArray[np.float32]) -> None:
-        vector = normalised(answer[np.newaxis])[0] if normalise else answer
-        result.dense.CopyFrom(tensor(vector, element_type))
 
     return fill

@@ -43,8 +43,8 @@ def pair_results(
         elif isinstance(second, Failed):
             result.status.CopyFrom(_status(second, "second"))
         else:
-            left.append(first.result)
-            right.append(second.result)
+            left.append(first.result.dense)
+            right.append(second.result.dense)
             scored.append(result)
         results.append(result)
     if scored:

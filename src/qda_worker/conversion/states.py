@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from google.protobuf import timestamp_pb2
 
-from model_cache.catalog import Task
 from model_cache.check_values import ModelReport, Problem
 from model_cache.errors import with_remedy
 from model_cache.reasons import Reason
-from qda.v1 import embedding_pb2
 from qda.v1 import model_pb2 as pb
 from qda_worker import limits
 from qda_worker.conversion.told import LENGTH_UNITS, STATES, TASKS
+from qda_worker.conversion.vectors_asked import KINDS
 from qda_worker.fleet import Fleet, Member, State, Trouble
 from qda_worker.scheduling.model_queue import CAPACITY
-
-_VECTOR_TASKS = (Task.EMBEDDING, Task.PARAPHRASE)
 
 
 def service_limits() -> pb.ServiceLimits:
@@ -40,7 +37,6 @@ def model_info(fleet: Fleet, member: Member) -> pb.ModelInfo:
         revision=model.revision,
         precision=model.serving.precision,
         licence=model.licence or "",
-        embedding_kinds=[embedding_pb2.EMBEDDING_KIND_DENSE] if model.task in _VECTOR_TASKS else [],
         state=STATES[member.state],
         model_digest=member.digest,
     )
@@ -50,6 +46,8 @@ def model_info(fleet: Fleet, member: Member) -> pb.ModelInfo:
         message.limit_unit = LENGTH_UNITS[info.length_unit]
         message.dimension_count = info.dimension or 0
         message.labels.extend(info.labels)
+        message.embedding_kinds.extend(KINDS[kind] for kind in info.vector_kinds)
+        message.shortened_dimension_counts.extend(info.shortened_dimensions)
     trouble = trouble_of(fleet, member)
     if trouble is not None:
         message.reason = trouble.reason

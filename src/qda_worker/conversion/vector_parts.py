@@ -3,27 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from qda.v1 import embedding_pb2 as pb
+from qda.v1 import text_pb2
+from qda_worker.conversion.statuses import status_of
+from qda_worker.conversion.tensors import ELEMENT_BYTES, tensor
+from qda_worker.conversion.told import usage
+from qda_worker.conversion.vector_results import sparse_vector
+from qda_worker.conversion.vectors_asked import VectorsAsked
+from qda_worker.errors import WorkerError
+from qda_worker.models.base import ModelInfo
+from qda_worker.scheduling.work import Failed, Outcome
+
+MAX_PART_BYTES: Final = 2**20
+"""The contract's; a text's sparse vector alone may pass it, with some fifty thousand distinct tokens."""
+_ROWS_BYTES: Final = MAX_PART_BYTES - 1024
+"""Numbers in a part, at most; the rest is for what stands around them."""
+_LIST_BYTES: Final = 2**18
+"""The same for lists of numbers: Python builds one by one, and the event loop waits."""
 
 
-def parts_of(index: int, result: pb.EmbedResult) -> Iterator[pb.EmbedStreamResponse]:
-    """The rows of the text at `index` of the request, then the item that ends it. A dense vector is one row, of a few
-    KiB: far below the 1 MiB that a part may have.
-    """
-    if result.HasField("dense"):
-        rows = pb.Tensor(
-            shape=[1, *result.dense.shape],
-            element_type=result.dense.element_type,
-            data=result.dense.data,
-            values=result.dense.values,
-        )
-        yield pb.EmbedStreamResponse(
-            rows=pb.EmbedStreamRows(item_index=index, kind=pb.EMBEDDING_KIND_DENSE, row_offset=0, rows=rows)
-        )
-    item = pb.EmbedStreamItem(item_index=index, id=result.id)
-    if result.HasField("status"):
-        item.status.CopyFrom(result.status)
-    if result.HasField("usage"):
-        item.usage.CopyFrom(result.usage)
+def parts_of(
+    index: int, text: text_pb2.Text, outcome: Outcome[Any], info: ModelInfo, asked: VectorsAsked
+) -> Iterator[pb.EmbedStreamResponse]:
+    """The rows of the text at `index` of the request, dense before multi-vectors, then the item that ends it."""
+    item = pb.EmbedStreamItem(item_index=index, id=text.id)
+    if isinstance(outcome, Failed):
+        item.status.CopyFrom(status_of(outcome.error))
+    else:
+        item.usage.CopyFrom(usage(outcome.usage, info, text.content))
+        vectors = outcome.result
+        try:
+            if vectors.dense is not None:
+                yield from _rows(index, pb.EMBEDDING_KIND_DENSE, vectors.dense[np.newaxis], asked)
+            if vectors.multi is not None:
+                yield from _rows(index, pb.EMBEDDING_KIND_MULTI_VECTOR, vectors.multi, asked)
+                item.multi_vector_row_count = len(vectors.multi)
+            if vectors.sparse is not None:
+                item.sparse.CopyFrom(sparse_vector(vectors.sparse))
+        except WorkerError as error:
+            item.status.CopyFrom(status_of(error))
     yield pb.EmbedStreamResponse(item=item)
+
+
+def _rows(
+    index: int, kind: pb.EmbeddingKind.ValueType, rows: NDArray[np.float32], asked: VectorsAsked
+) -> Iterator[pb.EmbedStreamResponse]:
+    """Raises ArgumentInvalid as `tensor` does: before the first part, since only dense rows can be out of range."""
+    is_list = asked.element_type == pb.ELEMENT_TYPE_FLOAT_LIST
+    room = _LIST_BYTES if is_list else _ROWS_BYTES
+    step = max(1, room // (rows.shape[1] * ELEMENT_BYTES[asked.element_type]))
+    for start in range(0, len(rows), step):
+        part = tensor(rows[start : start + step], asked.element_type)
+        yield pb.EmbedStreamResponse(
+            rows=pb.EmbedStreamRows(item_index=index, kind=kind, row_offset=start, rows=part)
+        )

@@ -35,6 +35,14 @@ class LengthUnit(Enum):
     CHARACTERS = "characters"
 
 
+class VectorKind(Enum):
+    """A form of vector that a model gives."""
+
+    DENSE = "dense"
+    SPARSE = "sparse"
+    MULTI_VECTOR = "multi-vector"
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a caller may choose for a text. The defaults do what the plain libraries do."""
@@ -49,6 +57,10 @@ class ModelInfo:
     max_length: the longest text it reads at once, in `length_unit`, special tokens included.
     dimension: length of its vectors; None where it makes none.
     labels: the labels it can give, sorted; empty where it gives none.
+    vector_kinds: the kinds of vectors that it gives; empty where it gives none.
+    multi_dimension: length of its multi-vectors' rows; None where it gives none.
+    shortened_dimensions: lengths to which its dense vectors may be cut, falling; mostly none.
+    longest_token: bytes of the longest token of its vocabulary in UTF-8; 0 where tokens are not told.
     """
 
     key: str
@@ -61,6 +73,10 @@ class ModelInfo:
     length_unit: LengthUnit = LengthUnit.TOKENS
     dimension: int | None = None
     labels: tuple[str, ...] = ()
+    vector_kinds: tuple[VectorKind, ...] = ()
+    multi_dimension: int | None = None
+    shortened_dimensions: tuple[int, ...] = ()
+    longest_token: int = 0
 
 
 def describe(
@@ -70,6 +86,10 @@ def describe(
     length_unit: LengthUnit = LengthUnit.TOKENS,
     dimension: int | None = None,
     labels: Sequence[str] = (),
+    vector_kinds: Sequence[VectorKind] = (),
+    multi_dimension: int | None = None,
+    shortened_dimensions: Sequence[int] = (),
+    longest_token: int = 0,
 ) -> ModelInfo:
     """The info of a catalog's model, completed by what only the loaded model knows."""
     return ModelInfo(
@@ -83,6 +103,10 @@ def describe(
         length_unit=length_unit,
         dimension=dimension,
         labels=tuple(sorted(labels)),
+        vector_kinds=tuple(vector_kinds),
+        multi_dimension=multi_dimension,
+        shortened_dimensions=tuple(sorted(shortened_dimensions, reverse=True)),
+        longest_token=longest_token,
     )
 
 

@@ -1,11 +1,13 @@
-"""Dense vectors by any sentence-transformers model, for the embedding and the paraphrase tasks.
+"""Vectors by any sentence-transformers model, for the embedding and the paraphrase tasks.
 
 Pooling, projection and normalising are the library's modules with the model's own files; nothing of it is retyped.
+Models with bge-m3's heads beside them give sparse weights and multi-vectors too, from the same pass.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from model_cache.catalog import Model
-from qda_worker.errors import ModelUnusable
+from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models.base import (
     BatchBudget,
     Finished,
@@ -24,30 +26,61 @@ from qda_worker.models.base import (
     Options,
     Prepared,
     Unit,
+    VectorKind,
     describe,
     require_characters,
     usage_in_tokens,
 )
+from qda_worker.models.encoder_weights import require_all_weights
 from qda_worker.models.similarity import normalised
 from qda_worker.models.tokens import Ids, Tokens, pad, position_limit, token_limit
+from qda_worker.models.vector_heads import Heads, load_heads, multi_vectors, sparse_weights
+from qda_worker.models.vectors import (
+    MAX_MULTI_VECTOR_TOKENS,
+    SparseWeights,
+    TextVectors,
+    VectorOptions,
+    greatest_weights,
+    joined_rows,
+)
 from qda_worker.models.windows import weighted_mean
 
 
-class EmbeddingModel(InProcess):
-    """Vectors of texts, float32 [dimension], exactly as long as the model's own modules leave them.
+@dataclass(frozen=True, slots=True, eq=False)
+class VectorInput:
+    """One window: its token ids, and which vectors are wanted of its text."""
 
-    A text of several windows has the mean of their vectors, weighted by each window's content tokens, and then
-    normalised if and only if the model ends by normalising. `_forward` holds the token embeddings of the same pass:
-    the place where further heads (sparse, multi-vector) read from.
+    ids: Ids
+    options: VectorOptions
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowVectors:
+    """What one pass gives for one window; what was not asked for is None.
+
+    dense: float32 [dimension]. weights: float32 [tokens]. rows: float32 [tokens - 1, dimension].
+    """
+
+    dense: NDArray[np.float32]
+    weights: NDArray[np.float32] | None = None
+    rows: NDArray[np.float32] | None = None
+
+
+class EmbeddingModel(InProcess):
+    """Vectors of texts in float32, exactly as long as the model's own modules leave them.
+
+    A text of several windows has the mean of their dense vectors, weighted by each window's content tokens, and then
+    normalised if and only if the model ends by normalising; the greatest sparse weights; and each token's vector once.
     """
 
     def __init__(
-        self, info: ModelInfo, budget: BatchBudget, network: SentenceTransformer, tokens: Tokens
+        self, info: ModelInfo, budget: BatchBudget, network: SentenceTransformer, tokens: Tokens, heads: Heads
     ) -> None:
         self._info, self._budget = info, budget
-        self._network, self._tokens = network, tokens
+        self._network, self._tokens, self._heads = network, tokens, heads
         self._prompt = _default_prompt(network)
         self._normalises = type(network[-1]).__name__ == "Normalize"
+        self._weightless = _weightless_ids(network.tokenizer)
 
     @property
     def info(self) -> ModelInfo:
@@ -59,31 +92,90 @@ class EmbeddingModel(InProcess):
         """How large a batch suits it on its device."""
         return self._budget
 
-    def prepare(self, text: str, options: Options) -> Prepared[Ids]:
-        """Tokenises and cuts, the model's default prompt before the text where its files name one."""
-        require_characters(text)
-        return self._tokens.prepare(self._prompt + text, options.long_text)
+    def prepare(self, text: str, options: Options) -> Prepared[VectorInput]:
+        """Tokenises and cuts, the model's default prompt before the text where its files name one.
 
-    def compute(self, units: Sequence[Unit[Ids]]) -> list[NDArray[np.float32]]:
-        """The vector of each unit, float32 [dimension]."""
+        Raises TextTooLong also for multi-vectors of more tokens than can be held at once.
+        """
+        require_characters(text)
+        wanted = options if isinstance(options, VectorOptions) else VectorOptions(long_text=options.long_text)
+        prepared = self._tokens.prepare(self._prompt + text, options.long_text)
+        if VectorKind.MULTI_VECTOR in wanted.kinds and prepared.used_length > MAX_MULTI_VECTOR_TOKENS:
+            raise TextTooLong(
+                f"the text has {prepared.used_length} tokens, and multi-vectors are given for at most "
+                f"{MAX_MULTI_VECTOR_TOKENS}",
+                "split the text, or ask for the long-text policy CUT",
+            )
+        return Prepared(
+            units=tuple(Unit(VectorInput(unit.payload, wanted), unit.length) for unit in prepared.units),
+            windows=prepared.windows,
+            length=prepared.length,
+            used_length=prepared.used_length,
+        )
+
+    def compute(self, units: Sequence[Unit[VectorInput]]) -> list[WindowVectors]:
+        """What was asked for of each unit; each head sees the tokens of those units alone that ask for it."""
         with torch.inference_mode():
-            vectors = self._forward(units)["sentence_embedding"]
-            return list(vectors.float().cpu().numpy())
+            ids, mask = pad([unit.payload.ids for unit in units], self._tokens.pad_id, self._network.device)
+            features: dict[str, Any] = self._network({"input_ids": ids, "attention_mask": mask})
+            dense = features["sentence_embedding"].float().cpu().numpy()
+            states = features["token_embeddings"]
+            weights = self._of_tokens(VectorKind.SPARSE, units, states)
+            rows = self._of_tokens(VectorKind.MULTI_VECTOR, units, states)
+        return [
+            WindowVectors(dense[number], weights.get(number), rows.get(number))
+            for number in range(len(units))
+        ]
 
     def finish(
-        self, text: str, prepared: Prepared[Ids], outputs: Sequence[NDArray[np.float32]]
-    ) -> Finished[NDArray[np.float32]]:
-        """The vector of one text, float32 [dimension]."""
-        vector = weighted_mean(outputs, [window.length for window in prepared.windows])
-        if prepared.windowed and self._normalises:
-            vector = normalised(vector[np.newaxis])[0]
-        return Finished(vector, usage_in_tokens(prepared))
+        self, text: str, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors]
+    ) -> Finished[TextVectors]:
+        """The vectors of one text. Raises ModelFailed where the model gave numbers that are none."""
+        wanted = prepared.units[0].payload.options
+        vectors = TextVectors(
+            dense=self._dense(prepared, outputs, wanted) if VectorKind.DENSE in wanted.kinds else None,
+            sparse=self._sparse(prepared, outputs) if VectorKind.SPARSE in wanted.kinds else None,
+            multi=self._multi(prepared, outputs) if VectorKind.MULTI_VECTOR in wanted.kinds else None,
+        )
+        return Finished(vectors, usage_in_tokens(prepared))
 
-    def _forward(self, units: Sequence[Unit[Ids]]) -> dict[str, Any]:
-        """The library's features after all modules: `sentence_embedding`, `token_embeddings`, `attention_mask`."""
-        ids, mask = pad(units, self._tokens.pad_id, self._network.device)
-        features: dict[str, Any] = self._network({"input_ids": ids, "attention_mask": mask})
-        return features
+    def _of_tokens(
+        self, kind: VectorKind, units: Sequence[Unit[VectorInput]], states: torch.Tensor
+    ) -> dict[int, NDArray[np.float32]]:
+        """What a head makes of the tokens of each unit that asks for its kind, by the unit's number."""
+        head = self._heads.of(kind)
+        asking = [number for number, unit in enumerate(units) if kind in unit.payload.options.kinds]
+        if not asking or head is None:
+            return {}
+        first = 1 if kind is VectorKind.MULTI_VECTOR else 0
+        hidden = [states[number, first : units[number].length] for number in asking]
+        make = multi_vectors if kind is VectorKind.MULTI_VECTOR else sparse_weights
+        made = make(head, torch.cat(hidden).float()).cpu()
+        each = np.split(made.numpy(), np.cumsum([len(one) for one in hidden])[:-1])
+        return dict(zip(asking, each, strict=True))
+
+    def _dense(
+        self, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors], wanted: VectorOptions
+    ) -> NDArray[np.float32]:
+        lengths = [window.length for window in prepared.windows]
+        vector = weighted_mean([output.dense for output in outputs], lengths)
+        shortened = vector[: wanted.dimension]
+        changed = prepared.windowed or len(shortened) < len(vector)
+        if wanted.normalise or (changed and self._normalises):
+            shortened = normalised(shortened[np.newaxis])[0]
+        return _finite(shortened)
+
+    def _sparse(self, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors]) -> SparseWeights:
+        ids = np.concatenate([unit.payload.ids for unit in prepared.units])
+        weights = np.concatenate([output.weights for output in outputs if output.weights is not None])
+        ids, weights = greatest_weights(ids, _finite(weights), self._weightless)
+        return SparseWeights(ids, weights, self._tokens.spelled(ids.tolist()))
+
+    def _multi(
+        self, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors]
+    ) -> NDArray[np.float32]:
+        rows = [output.rows for output in outputs if output.rows is not None]
+        return _finite(joined_rows(rows, prepared.windows, self._tokens.special_before))
 
 
 def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -> EmbeddingModel:
@@ -105,11 +197,37 @@ def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -
         model_kwargs={"dtype": torch.float32, "weights_only": True},
     )
     network.eval()
-    limit = token_limit(
-        network.max_seq_length, position_limit(network[0].auto_model), model.serving.max_tokens
+    encoder: Any = network[0].auto_model
+    require_all_weights(encoder, path)
+    limit = token_limit(network.max_seq_length, position_limit(encoder), model.serving.max_tokens)
+    tokens = Tokens(network.tokenizer, limit)
+    heads = load_heads(path, encoder.config.hidden_size, network.device)
+    if heads.multi is not None and tokens.special_before < 1:
+        raise ModelUnusable(
+            "its tokenizer puts no special token before a text, and multi-vectors leave the first token out",
+            "take colbert_linear.pt out of `files` in the catalog, or use another model",
+        )
+    info = describe(
+        model,
+        max_length=limit,
+        dimension=network.get_embedding_dimension(),
+        vector_kinds=heads.kinds,
+        multi_dimension=None if heads.multi is None else heads.multi.out_features,
+        longest_token=tokens.longest_token,
     )
-    info = describe(model, max_length=limit, dimension=network.get_embedding_dimension())
-    return EmbeddingModel(info, budget, network, Tokens(network.tokenizer, limit))
+    return EmbeddingModel(info, budget, network, tokens, heads)
+
+
+def _weightless_ids(tokenizer: Any) -> frozenset[int]:
+    """The special tokens that get no sparse weight: those that bge-m3's authors leave out."""
+    named = (getattr(tokenizer, f"{name}_token_id", None) for name in ("cls", "eos", "pad", "unk"))
+    return frozenset(number for number in named if number is not None)
+
+
+def _finite(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+    if not np.isfinite(numbers).all():
+        raise ModelFailed("the model's numbers for this text are not finite")
+    return numbers
 
 
 def _default_prompt(network: SentenceTransformer) -> str:

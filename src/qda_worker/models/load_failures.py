@@ -35,12 +35,9 @@ def explain(error: Exception, folder: Path) -> Cause:
     states = {name: _state(file) for name, file in _files(folder).items()}
     refused = [name for name, state in states.items() if state is _State.REFUSED]
     if refused and _is_about_pickles(error):
-        return Cause(
-            f"{refused[0]} holds Python objects other than tensors, which could run code, and was refused",
-            "use a model with safetensors, or one whose weights hold tensors alone",
-        )
+        return _refused(refused[0])
     if damaged := [name for name, state in states.items() if state is _State.DAMAGED]:
-        return Cause(f"{damaged[0]} cannot be read: it is cut short or not what its name says", _CHECK)
+        return _damaged(damaged[0])
     if not (folder / "config.json").is_file():
         return Cause("a file is missing: config.json", "run cache-check; does the catalog list the file?")
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
@@ -60,6 +57,26 @@ def explain(error: Exception, folder: Path) -> Cause:
             f"its architecture is not one that this worker loads: {line}", "does the task fit the model?"
         )
     return Cause(f"{type(error).__name__}: {line}" if line else type(error).__name__, _CHECK)
+
+
+def explain_file(error: Exception, file: Path, name: str) -> Cause:
+    """The same for an exception over one file of tensors that is known; `name` is what the cause calls it."""
+    if isinstance(error, MemoryError):
+        return Cause("there is not memory enough to load it", "give the worker more memory, or fewer models")
+    if isinstance(error, PermissionError):
+        return Cause(f"{name} cannot be read: {error.strerror}", "let the worker's user read the cache")
+    return _refused(name) if _state(file) is _State.REFUSED else _damaged(name)
+
+
+def _refused(name: str) -> Cause:
+    return Cause(
+        f"{name} holds Python objects other than tensors, which could run code, and was refused",
+        "use a model with safetensors, or one whose weights hold tensors alone",
+    )
+
+
+def _damaged(name: str) -> Cause:
+    return Cause(f"{name} cannot be read: it is cut short or not what its name says", _CHECK)
 
 
 def _is_about_pickles(error: BaseException | None) -> bool:
@@ -98,7 +115,8 @@ def _begins_as_pickle(file: Path) -> bool:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    """The files that a loader may have read, by their names inside the folder."""
+    """The files that a loader may have read, by their names inside the folder; weights that it does read first."""
     suffixes = (".json", ".safetensors", ".bin", ".pt")
-    files = sorted(file for file in folder.rglob("*") if file.suffix in suffixes and file.is_file())
+    files = [file for file in folder.rglob("*") if file.suffix in suffixes and file.is_file()]
+    files.sort(key=lambda file: (not file.name.startswith(("model", "pytorch_model")), file))
     return {file.relative_to(folder).as_posix(): file for file in files}

@@ -100,7 +100,7 @@ class SentimentModel(InProcess):
     def compute(self, units: Sequence[Unit[Ids]]) -> list[NDArray[np.float32]]:
         """The probabilities of the model's own labels, float32 [labels], in the order of its logits."""
         with torch.inference_mode():
-            ids, mask = pad(units, self._tokens.pad_id, self._network.device)
+            ids, mask = pad([unit.payload for unit in units], self._tokens.pad_id, self._network.device)
             logits = self._network(input_ids=ids, attention_mask=mask).logits
             return list(torch.softmax(logits, dim=-1).cpu().numpy())
 

@@ -8,7 +8,7 @@ true length, and the cut is made on the ids, with the special tokens where the t
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -33,7 +33,8 @@ _NO_LIMIT = 10**9
 class Tokens:
     """A transformers tokenizer of one-text inputs, with the limit of the model that reads them.
 
-    max_length: the most tokens the model reads, special tokens included.
+    max_length: the most tokens the model reads, special tokens included. longest_token: bytes of the longest token of
+    the vocabulary, in UTF-8.
     """
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
@@ -45,6 +46,8 @@ class Tokens:
                 "run cache-check; does the catalog list the tokenizer's files?",
             )
         self._encode = _encoder(tokenizer)
+        self._spell: Callable[[list[int]], list[str]] = tokenizer.convert_ids_to_tokens
+        self.longest_token = max(len(token.encode(errors="replace")) for token in tokenizer.get_vocab())
         self._from_the_end = tokenizer.truncation_side == "left"
         self._prefix, self._suffix = self._special_tokens()
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
@@ -55,6 +58,15 @@ class Tokens:
                 f"a limit of {max_length} tokens leaves no room between the tokenizer's special tokens",
                 "raise serving.max_tokens in the catalog",
             )
+
+    @property
+    def special_before(self) -> int:
+        """How many special tokens stand before a text."""
+        return len(self._prefix)
+
+    def spelled(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Tokens as the vocabulary writes them."""
+        return tuple(self._spell(list(ids)))
 
     def prepare(self, text: str, policy: LongText) -> Prepared[Ids]:
         """The ids of each window of `text`. Raises TextTooLong under the policy ERROR."""
@@ -145,14 +157,14 @@ def token_limit(*limits: int | None) -> int:
     return min(known)
 
 
-def pad(units: Sequence[Unit[Ids]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """One batch: ids and attention mask, both int64 [units, longest], padded on the right."""
+def pad(rows: Sequence[Ids], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """One batch: ids and attention mask, both int64 [rows, longest], padded on the right."""
     import torch
 
-    longest = max(unit.length for unit in units)
-    ids = np.full((len(units), longest), pad_id, dtype=np.int64)
-    mask = np.zeros((len(units), longest), dtype=np.int64)
-    for row, unit in enumerate(units):
-        ids[row, : unit.length] = unit.payload
-        mask[row, : unit.length] = 1
+    longest = max(len(row) for row in rows)
+    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), longest), dtype=np.int64)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = row
+        mask[number, : len(row)] = 1
     return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from model_cache.catalog import Serving, Task
@@ -32,7 +34,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 def vector(model: Any, text: str, policy: LongText = LongText.CUT) -> Any:
     prepared = model.prepare(text, Options(policy))
-    return model.finish(text, prepared, model.compute(prepared.units)).answer
+    return model.finish(text, prepared, model.compute(prepared.units)).answer.dense
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -40,7 +42,8 @@ def test_vectors_equal_the_plain_library_whatever_shares_the_batch(tmp_path: Pat
     folder = write_embedding(tmp_path, **LAYOUTS[layout])
     texts = [*GERMAN, LONG]
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
-    together = model.compute([model.prepare(text, Options()).units[0] for text in texts])
+    outputs = model.compute([model.prepare(text, Options()).units[0] for text in texts])
+    together = [output.dense for output in outputs]
     plain = SentenceTransformer(str(folder), device="cpu").encode(texts)
     np.testing.assert_allclose(together, plain, atol=1e-5)
     np.testing.assert_allclose([vector(model, text) for text in texts], plain, atol=1e-5)
@@ -88,7 +91,7 @@ def test_windows_are_averaged_by_length_and_normalised_as_the_model_does(
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=normalise)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     prepared = model.prepare(LONG, Options(LongText.WINDOW))
-    rows = np.stack(model.compute(prepared.units))
+    rows = np.stack([output.dense for output in model.compute(prepared.units)])
     mean = np.average(rows, axis=0, weights=[window.length for window in prepared.windows])
     expected = mean / np.linalg.norm(mean) if normalise else mean
     np.testing.assert_allclose(vector(model, LONG, LongText.WINDOW), expected, atol=1e-5)
@@ -112,3 +115,40 @@ def test_without_modules_json_nothing_is_guessed(tmp_path: Path) -> None:
     (folder / "modules.json").unlink()
     with pytest.raises(ModelUnusable, match=r"model tiny: modules\.json is missing"):
         load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+
+
+@pytest.mark.parametrize("as_pickle", [False, True])
+def test_weights_that_lack_tensors_of_the_encoder_are_refused_by_their_names(
+    tmp_path: Path, as_pickle: bool
+) -> None:
+    """transformers would fill them with random numbers, and answer."""
+    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, as_pickle=as_pickle)
+    lost = "encoder.layer.1.attention.self.query"
+    if as_pickle:
+        file = folder / "pytorch_model.bin"
+        state = torch.load(file, weights_only=True)
+        torch.save({name: each for name, each in state.items() if not name.startswith(lost)}, file)
+    else:
+        state = load_file(folder / "model.safetensors")
+        kept = {name: each for name, each in state.items() if not name.startswith(lost)}
+        save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnusable, match=rf"lack 2 tensors of the encoder.*{lost}\.bias"):
+        load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+
+
+def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
+    save_file({"other.weight": torch.ones(3)}, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelUnusable, match="tensors of the encoder"):
+        load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+
+
+def test_a_pooler_that_nobody_uses_may_be_missing(tmp_path: Path) -> None:
+    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
+    state = load_file(folder / "model.safetensors")
+    kept = {name: each for name, each in state.items() if not name.startswith("pooler.")}
+    assert len(kept) < len(state)
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
+    plain = SentenceTransformer(str(folder), device="cpu").encode(["gut"])[0]
+    np.testing.assert_allclose(vector(model, "gut"), plain, atol=1e-5)

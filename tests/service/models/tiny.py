@@ -110,9 +110,15 @@ def xlmr_tokenizer(folder: Path, limit: int) -> int:
 
 
 def write_embedding(
-    folder: Path, *, max_seq_length: int, normalise: bool, pooling: str = "mean", as_pickle: bool = False
+    folder: Path,
+    *,
+    max_seq_length: int,
+    normalise: bool,
+    pooling: str = "mean",
+    as_pickle: bool = False,
+    heads: bool = False,
 ) -> Path:
-    """Writes a sentence-transformers model on XLM-R, as bge-m3 (`normalise`, cls, pickle) or mpnet are laid out."""
+    """Writes a sentence-transformers model on XLM-R, as bge-m3 (all options) or mpnet (none of them) are laid out."""
     torch.manual_seed(2)
     config = XLMRobertaConfig(
         vocab_size=xlmr_tokenizer(folder, 512),
@@ -140,9 +146,18 @@ def write_embedding(
         folder / "sentence_bert_config.json", {"max_seq_length": max_seq_length, "do_lower_case": False}
     )
     (folder / "1_Pooling").mkdir()
+    if heads:
+        write_heads(folder, 32)
     flags = {"pooling_mode_cls_token": pooling == "cls", "pooling_mode_mean_tokens": pooling == "mean"}
     write_json(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": 32, **flags})
     return folder
+
+
+def write_heads(folder: Path, width: int) -> None:
+    """Writes bge-m3's two linear layers in half precision, as they are published."""
+    for name, out in (("sparse", 1), ("colbert", width)):
+        layer = torch.nn.Linear(width, out).half()
+        torch.save(dict(layer.state_dict()), folder / f"{name}_linear.pt")
 
 
 def write_bert_embedding(folder: Path) -> Path:

@@ -120,7 +120,7 @@ def _write_hub_model(key: str, path: Path) -> None:
     if key == "tiny-sentiment":
         write_classifier(path, ["positive", "negative", "neutral"], limit=64, positions=64)
     elif key == "tiny-embedding":
-        write_embedding(path, max_seq_length=64, normalise=True, pooling="cls", as_pickle=True)
+        write_embedding(path, max_seq_length=64, normalise=True, pooling="cls", as_pickle=True, heads=True)
     else:
         write_embedding(path, max_seq_length=32, normalise=False)
 

@@ -15,11 +15,10 @@ from qda.v1 import embedding_pb2
 from qda_worker.conversion.labels import check_labels, common_label
 from qda_worker.conversion.statuses import duration
 from qda_worker.conversion.tensors import tensor
-from qda_worker.conversion.vectors_asked import check_response_size
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.errors import ArgumentInvalid, TextEmpty
-from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import Usage
+from qda_worker.models.vectors import TextVectors
 from qda_worker.observability.logs import open_log
 from qda_worker.scheduling.work import Answered, Failed, Timings
 
@@ -53,28 +52,11 @@ def test_numbers_survive_the_wire(values: list[float]) -> None:
     np.testing.assert_allclose(half, row, rtol=1e-3, atol=1e-7)
 
 
-def test_half_precision_never_becomes_infinite() -> None:
-    message = tensor(np.array([1e30, -1e30], np.float32), FLOAT16)
-    assert np.frombuffer(message.data, "<f2").tolist() == [65504.0, -65504.0]
-
-
-def test_a_response_that_would_not_fit_is_refused_before_it_is_computed() -> None:
-    check_response_size(10_000, 0, 1024, FLOAT32)
-    too_many = MAX_RESPONSE_BYTES // (4 * 4096) + 1
-    with pytest.raises(ArgumentInvalid, match="at most"):
-        check_response_size(too_many, 0, 4096, FLOAT32)
-    check_response_size(too_many, 0, 4096, FLOAT16)
-
-
-def test_the_estimate_of_a_result_is_never_too_small() -> None:
-    usage = {"outcome": 2, "token_count": 2**31 - 1, "used_token_count": 8192, "limit_count": 8192}
-    more = {"limit_unit": 1, "window_count": 1, "character_count": 2**24}
-    result = embedding_pb2.EmbedResult(
-        usage={**usage, **more},  # type: ignore[arg-type]  # a dict is taken for a message
-        dense=tensor(np.zeros(1024, np.float32), FLOAT32),
-    )
-    size = embedding_pb2.EmbedResponse(results=[result]).ByteSize()
-    assert size <= 1024 * 4 + 80
+@pytest.mark.parametrize("number", [1e30, -65_520.0])
+def test_a_number_beyond_half_precision_is_told_and_never_becomes_infinite(number: float) -> None:
+    with pytest.raises(ArgumentInvalid, match="65,504") as refused:
+        tensor(np.array([1.0, number], np.float32), FLOAT16)
+    assert "FLOAT32" in refused.value.remedy
 
 
 @given(st.floats(0, 1e6))
@@ -92,7 +74,7 @@ def test_sets_see_the_vectors_of_their_own_texts(first: list[str], second: list[
     assert sets.texts == list(dict.fromkeys([*first, *second]))
     usage = Usage(1, 1, False, 1)
     outcomes = [
-        Answered(np.array([ord(text), 1.0], np.float32), usage, Timings())
+        Answered(TextVectors(np.array([ord(text), 1.0], np.float32)), usage, Timings())
         if text
         else Failed(TextEmpty("empty"), Timings())
         for text in sets.texts
