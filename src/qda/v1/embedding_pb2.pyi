@@ -62,7 +62,8 @@ class _ElementTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """IEEE 754 single precision, little-endian, in Tensor.data."""
     ELEMENT_TYPE_FLOAT16: _ElementType.ValueType  # 2
     """IEEE 754 half precision, little-endian, in Tensor.data: half the bytes,
-    three significant digits.
+    three significant digits. A text whose vector has a number beyond 65,504
+    gets the status ARGUMENT_INVALID instead.
     """
     ELEMENT_TYPE_FLOAT_LIST: _ElementType.ValueType  # 3
     """Single precision in Tensor.values, for clients that cannot read bytes.
@@ -78,7 +79,8 @@ ELEMENT_TYPE_FLOAT32: ElementType.ValueType  # 1
 """IEEE 754 single precision, little-endian, in Tensor.data."""
 ELEMENT_TYPE_FLOAT16: ElementType.ValueType  # 2
 """IEEE 754 half precision, little-endian, in Tensor.data: half the bytes,
-three significant digits.
+three significant digits. A text whose vector has a number beyond 65,504
+gets the status ARGUMENT_INVALID instead.
 """
 ELEMENT_TYPE_FLOAT_LIST: ElementType.ValueType  # 3
 """Single precision in Tensor.values, for clients that cannot read bytes.
@@ -111,7 +113,8 @@ class EmbeddingOptions(google.protobuf.message.Message):
     @property
     def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___EmbeddingKind.ValueType]:
         """The kinds of vectors, all from one computation. Empty: DENSE alone. A kind
-        that the model does not have is refused with ARGUMENT_INVALID.
+        that the model does not have (ModelInfo.embedding_kinds) is refused with
+        ARGUMENT_INVALID.
         """
 
     def __init__(
@@ -147,7 +150,8 @@ class EmbedRequest(google.protobuf.message.Message):
     """What to do with texts that are too long. Unspecified: CUT. WINDOW gives the
     mean of the windows' dense vectors, weighted by tokens and normalised as the
     model does it; sparse vectors take the maximum; multi-vectors follow on one
-    another, a token that lies in two windows once.
+    another, a token that lies in two windows once: as that window gives it whose
+    border is farther away.
     """
     priority: qda.v1.processing_pb2.Priority.ValueType
     """The lane. Unspecified: INTERACTIVE."""
@@ -240,8 +244,10 @@ class EmbedResult(google.protobuf.message.Message):
 
     @property
     def multi_vector(self) -> global___Tensor:
-        """Shape [tokens, dimensions], without the first special token. Present if
-        MULTI_VECTOR was asked for. Always of length 1 each.
+        """Shape [tokens, dimensions]: a row for each used token, special tokens
+        included, but for the first one. Present if MULTI_VECTOR was asked for.
+        Always of length 1 each. A text of more than 32,768 used tokens gets
+        TEXT_TOO_LONG instead.
         """
 
     def __init__(
@@ -296,8 +302,9 @@ global___Tensor = Tensor
 @typing.final
 class SparseVector(google.protobuf.message.Message):
     """SparseVector holds the weights of a text's tokens, by falling weight, then by
-    rising token id. Special tokens and weights of 0 are left out; a token that
-    occurs several times has its greatest weight.
+    rising token id. Special tokens, the one for unknown words among them, and
+    weights of 0 are left out; a token that occurs several times has its greatest
+    weight.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

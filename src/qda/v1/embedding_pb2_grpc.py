@@ -72,7 +72,8 @@ class EmbeddingServiceServicer(object):
         """EmbedStream gives the same vectors in chunks of at most 1 MiB, for what does
         not fit a message: the multi-vectors of 8,192 tokens are 16.8 MB in float16.
         First one EmbedStreamHeader; then for each text, in their order, its rows
-        and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer.
+        and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer. What the
+        caller does not read is not computed, but for the next few texts.
 
         Errors are those of Embed.
         """

@@ -45,7 +45,8 @@ class EmbeddingServiceStub:
     """EmbedStream gives the same vectors in chunks of at most 1 MiB, for what does
     not fit a message: the multi-vectors of 8,192 tokens are 16.8 MB in float16.
     First one EmbedStreamHeader; then for each text, in their order, its rows
-    and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer.
+    and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer. What the
+    caller does not read is not computed, but for the next few texts.
 
     Errors are those of Embed.
     """
@@ -77,7 +78,8 @@ class EmbeddingServiceAsyncStub:
     """EmbedStream gives the same vectors in chunks of at most 1 MiB, for what does
     not fit a message: the multi-vectors of 8,192 tokens are 16.8 MB in float16.
     First one EmbedStreamHeader; then for each text, in their order, its rows
-    and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer.
+    and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer. What the
+    caller does not read is not computed, but for the next few texts.
 
     Errors are those of Embed.
     """
@@ -113,7 +115,8 @@ class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
         """EmbedStream gives the same vectors in chunks of at most 1 MiB, for what does
         not fit a message: the multi-vectors of 8,192 tokens are 16.8 MB in float16.
         First one EmbedStreamHeader; then for each text, in their order, its rows
-        and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer.
+        and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer. What the
+        caller does not read is not computed, but for the next few texts.
 
         Errors are those of Embed.
         """

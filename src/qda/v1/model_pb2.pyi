@@ -190,7 +190,9 @@ class ModelInfo(google.protobuf.message.Message):
     """SHA-256 (hexadecimal) of what decides its bytes; see Provenance."""
     @property
     def embedding_kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[qda.v1.embedding_pb2.EmbeddingKind.ValueType]:
-        """The kinds of vectors that it gives; empty for models without."""
+        """The kinds of vectors that it gives; empty for models without, or not yet
+        loaded: its files decide.
+        """
 
     @property
     def shortened_dimension_counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:

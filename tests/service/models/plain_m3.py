@@ -44,7 +44,8 @@ class PlainM3:
 
     def _linear(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         head = self._heads[name]
-        return hidden @ head["weight"].float().T + head["bias"].float()
+        made: torch.Tensor = hidden @ head["weight"].float().T + head["bias"].float()
+        return made
 
     def _sparse(self, ids: list[int], weights: list[float]) -> dict[str, float]:
         tokenizer = self._tokenizer

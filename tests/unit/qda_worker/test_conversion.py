@@ -5,20 +5,26 @@ from __future__ import annotations
 import io
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda.v1 import embedding_pb2
+from model_cache.catalog import Precision, Task
+from qda.v1 import embedding_pb2, text_pb2
 from qda_worker.conversion.labels import check_labels, common_label
 from qda_worker.conversion.statuses import duration
 from qda_worker.conversion.tensors import tensor
+from qda_worker.conversion.vector_results import fill_vectors
+from qda_worker.conversion.vector_sizes import require_fitting, result_bytes
+from qda_worker.conversion.vectors_asked import KINDS as NUMBERS
+from qda_worker.conversion.vectors_asked import require_able, vectors_asked
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.errors import ArgumentInvalid, TextEmpty
-from qda_worker.models.base import Usage
-from qda_worker.models.vectors import TextVectors
+from qda_worker.models.base import LongText, ModelInfo, Usage, VectorKind
+from qda_worker.models.vectors import SparseWeights, TextVectors
 from qda_worker.observability.logs import open_log
 from qda_worker.scheduling.work import Answered, Failed, Timings
 
@@ -57,6 +63,82 @@ def test_a_number_beyond_half_precision_is_told_and_never_becomes_infinite(numbe
     with pytest.raises(ArgumentInvalid, match="65,504") as refused:
         tensor(np.array([1.0, number], np.float32), FLOAT16)
     assert "FLOAT32" in refused.value.remedy
+
+
+KINDS = [embedding_pb2.EMBEDDING_KIND_DENSE, embedding_pb2.EMBEDDING_KIND_SPARSE]
+INFO = ModelInfo(
+    "m", Task.EMBEDDING, "s", "r", Precision.FP32, None, 8192,
+    dimension=1024, vector_kinds=tuple(VectorKind), multi_dimension=1024, longest_token=48,
+)  # fmt: skip
+
+
+@given(
+    st.integers(1, 300), st.sampled_from([FLOAT32, FLOAT16]), st.sets(st.sampled_from(VectorKind), min_size=1)
+)
+def test_the_size_of_a_result_is_never_estimated_too_small(
+    tokens: int, element: embedding_pb2.ElementType.ValueType, kinds: set[VectorKind]
+) -> None:
+    options = embedding_pb2.EmbeddingOptions(kinds=[NUMBERS[kind] for kind in kinds], element_type=element)
+    asked = vectors_asked(options, LongText.CUT)
+    most = 2**31 - 1
+    result = embedding_pb2.EmbedResult(
+        usage=text_pb2.TextUsage(
+            outcome=text_pb2.LONG_TEXT_OUTCOME_WINDOWED, token_count=most, used_token_count=most, limit_count=most,
+            limit_unit=text_pb2.LENGTH_UNIT_TOKENS, window_count=most, character_count=most,
+        )
+    )  # fmt: skip
+    sparse = SparseWeights(
+        np.full(tokens, 250_000, np.int32), np.ones(tokens, np.float32), ("x" * 48,) * tokens
+    )
+    vectors = TextVectors(
+        np.ones(1024, np.float32) if VectorKind.DENSE in kinds else None,
+        sparse if VectorKind.SPARSE in kinds else None,
+        np.ones((tokens, 1024), np.float32) if VectorKind.MULTI_VECTOR in kinds else None,
+    )
+    fill_vectors(asked)(result, "", vectors)
+    estimated = result_bytes(tokens, asked, INFO)
+    assert embedding_pb2.EmbedResponse(results=[result]).ByteSize() <= estimated
+    assert estimated - result.ByteSize() < 120 + 8 * tokens
+
+
+def test_the_largest_dense_answer_fits_a_message() -> None:
+    asked = vectors_asked(embedding_pb2.EmbeddingOptions(), LongText.CUT)
+    size = 10_000 * result_bytes(0, asked, INFO)
+    require_fitting(size, 10_000)
+    with pytest.raises(ArgumentInvalid, match="at most"):
+        require_fitting(2 * size, 20_000)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (
+            embedding_pb2.EmbeddingOptions(kinds=[embedding_pb2.EMBEDDING_KIND_UNSPECIFIED]),
+            "options.kinds[0]",
+        ),
+        (embedding_pb2.EmbeddingOptions(kinds=[*KINDS, 9]), "options.kinds[2]"),  # type: ignore[list-item]  # no such kind
+        (embedding_pb2.EmbeddingOptions(dimension_count=-1), "options.dimension_count"),
+    ],
+)
+def test_what_no_model_gives_is_refused_by_its_field(
+    options: embedding_pb2.EmbeddingOptions, field: str
+) -> None:
+    with pytest.raises(ArgumentInvalid) as refused:
+        vectors_asked(options, LongText.CUT)
+    assert [violation.field for violation in refused.value.violations] == [field]
+
+
+@pytest.mark.parametrize("count", [0, 256, 1024])
+def test_dimensions_that_the_model_gives_are_allowed(count: int) -> None:
+    info = replace(INFO, shortened_dimensions=(512, 256))
+    require_able(vectors_asked(embedding_pb2.EmbeddingOptions(dimension_count=count), LongText.CUT), info)
+
+
+@pytest.mark.parametrize("count", [1, 255, 2048])
+def test_other_dimensions_are_refused_with_those_that_there_are(count: int) -> None:
+    info = replace(INFO, shortened_dimensions=(512, 256))
+    with pytest.raises(ArgumentInvalid, match=r"1024, or shortened: 512, 256"):
+        require_able(vectors_asked(embedding_pb2.EmbeddingOptions(dimension_count=count), LongText.CUT), info)
 
 
 @given(st.floats(0, 1e6))

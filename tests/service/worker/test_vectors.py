@@ -1,0 +1,218 @@
+"""All kinds of vectors over gRPC: the plain formulas' numbers, streamed in parts, and refused where they cannot fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from qda.v1 import embedding_pb2 as pb
+from qda.v1 import embedding_pb2_grpc, model_pb2, model_pb2_grpc, text_pb2
+from qda_worker.limits import MAX_RESPONSE_BYTES
+from tests.service.models.plain_m3 import PlainM3
+from tests.service.worker.calls import PATIENCE, error_info, reason, refusal, texts
+from tests.service.worker.process import ServeProcess
+from tests.service.worker.world import World
+
+STATEMENTS = (
+    "Das war sehr gut, und die Stadt ist schön!",
+    "nicht schlecht",
+    "😀🎉",
+    " ",
+    "NUL\x00 mitten im Wort",
+    "das ist gut " * 40,  # longer than the model reads
+)
+ALL = [pb.EMBEDDING_KIND_DENSE, pb.EMBEDDING_KIND_SPARSE, pb.EMBEDDING_KIND_MULTI_VECTOR]
+MULTI = [pb.EMBEDDING_KIND_MULTI_VECTOR]
+WINDOW = text_pb2.LONG_TEXT_POLICY_WINDOW
+TOLERANCE = 1e-5  # float32: a batch's padding changes the last bits
+
+
+def stub(channel: grpc.Channel) -> embedding_pb2_grpc.EmbeddingServiceStub:
+    return embedding_pb2_grpc.EmbeddingServiceStub(channel)
+
+
+def embed(channel: grpc.Channel, *contents: str, **options: Any) -> pb.EmbedResponse:
+    wanted = pb.EmbeddingOptions(**options)
+    return stub(channel).Embed(pb.EmbedRequest(texts=texts(*contents), options=wanted), timeout=PATIENCE)
+
+
+def streamed(channel: grpc.Channel, request: pb.EmbedStreamRequest) -> list[pb.EmbedStreamResponse]:
+    return list(stub(channel).EmbedStream(request, timeout=PATIENCE))
+
+
+def stream(channel: grpc.Channel, *contents: str, **options: Any) -> list[pb.EmbedStreamResponse]:
+    wanted = pb.EmbeddingOptions(**options)
+    return streamed(channel, pb.EmbedStreamRequest(texts=texts(*contents), options=wanted))
+
+
+def array(tensor: pb.Tensor) -> NDArray[np.float32]:
+    if tensor.element_type == pb.ELEMENT_TYPE_FLOAT_LIST:
+        flat = np.array(tensor.values, np.float32)
+    else:
+        kind = "<f2" if tensor.element_type == pb.ELEMENT_TYPE_FLOAT16 else "<f4"
+        flat = np.frombuffer(tensor.data, kind).astype(np.float32)
+    return flat.reshape(list(tensor.shape))
+
+
+def weights(sparse: pb.SparseVector) -> dict[str, float]:
+    return dict(zip(sparse.tokens, sparse.weights, strict=True))
+
+
+def test_all_kinds_equal_the_published_formulas(world: World, channel: grpc.Channel) -> None:
+    plain = PlainM3(world.path("tiny-embedding"), 64)
+    response = embed(channel, *STATEMENTS, kinds=ALL)
+    for statement, result in zip(STATEMENTS, response.results, strict=True):
+        expected = plain(statement)
+        np.testing.assert_allclose(array(result.dense), expected.dense, atol=TOLERANCE)
+        np.testing.assert_allclose(array(result.multi_vector), expected.multi, atol=TOLERANCE)
+        assert weights(result.sparse) == pytest.approx(expected.sparse, abs=TOLERANCE)
+
+
+def test_only_what_was_asked_for_is_sent(channel: grpc.Channel) -> None:
+    [result] = embed(channel, "gut", kinds=[pb.EMBEDDING_KIND_SPARSE]).results
+    assert result.HasField("sparse")
+    assert not result.HasField("dense")
+    assert not result.HasField("multi_vector")
+
+
+@pytest.mark.parametrize(
+    "element", [pb.ELEMENT_TYPE_FLOAT32, pb.ELEMENT_TYPE_FLOAT16, pb.ELEMENT_TYPE_FLOAT_LIST]
+)
+@pytest.mark.parametrize("policy", [text_pb2.LONG_TEXT_POLICY_CUT, WINDOW])
+def test_the_stream_brings_the_same_vectors_part_by_part(
+    channel: grpc.Channel, element: pb.ElementType.ValueType, policy: text_pb2.LongTextPolicy.ValueType
+) -> None:
+    contents = texts(*STATEMENTS, "", "das ist gut " * 2000)
+    options = pb.EmbeddingOptions(kinds=ALL, element_type=element)
+    request: dict[str, Any] = {"texts": contents, "options": options, "long_text_policy": policy}
+    whole = stub(channel).Embed(pb.EmbedRequest(**request), timeout=PATIENCE)
+    parts = streamed(channel, pb.EmbedStreamRequest(**request))
+    assert parts[0].header.provenance == whole.provenance
+    assert parts[-1].HasField("trailer")
+    assert max(part.ByteSize() for part in parts) <= 2**20
+    found: dict[tuple[int, int], list[NDArray[np.float32]]] = {}
+    ended: list[pb.EmbedStreamItem] = []
+    for part in parts[1:-1]:
+        if part.HasField("item"):
+            assert part.item.item_index == len(ended)
+            ended.append(part.item)
+            continue
+        rows = part.rows
+        assert rows.item_index == len(ended)  # each text's rows come before its item
+        before = found.setdefault((rows.item_index, rows.kind), [])
+        assert rows.row_offset == sum(map(len, before))
+        before.append(array(rows.rows))
+    assert len(ended) == len(whole.results)
+    for index, (result, item) in enumerate(zip(whole.results, ended, strict=True)):
+        assert (item.id, item.usage) == (result.id, result.usage)
+        assert item.HasField("status") == result.HasField("status") == (index == len(STATEMENTS))
+        if result.HasField("status"):
+            assert error_info(item.status).reason == "TEXT_EMPTY"
+            continue
+        dense = np.concatenate(found[index, pb.EMBEDDING_KIND_DENSE])
+        multi = np.concatenate(found[index, pb.EMBEDDING_KIND_MULTI_VECTOR])
+        loose = 2e-3 if element == pb.ELEMENT_TYPE_FLOAT16 else TOLERANCE
+        np.testing.assert_allclose(dense[0], array(result.dense), atol=loose)
+        np.testing.assert_allclose(multi, array(result.multi_vector), atol=loose)
+        assert len(multi) == item.multi_vector_row_count == result.usage.used_token_count - 1
+        assert weights(item.sparse) == pytest.approx(weights(result.sparse), abs=TOLERANCE)
+
+
+def test_rows_are_cut_at_one_mebibyte(channel: grpc.Channel) -> None:
+    request = pb.EmbedStreamRequest(
+        texts=texts("das ist gut " * 4000),
+        options=pb.EmbeddingOptions(kinds=MULTI),
+        long_text_policy=WINDOW,
+    )
+    parts = streamed(channel, request)
+    sizes = [part.ByteSize() for part in parts if part.HasField("rows")]
+    assert len(sizes) == 2  # 12,001 rows of 128 bytes
+    assert sizes[0] > 0.99 * 2**20
+
+
+@pytest.mark.parametrize("kinds", [[pb.EMBEDDING_KIND_SPARSE], MULTI, ALL])
+def test_a_kind_that_a_model_has_not_is_refused(channel: grpc.Channel, kinds: list[Any]) -> None:
+    for make, call in (
+        (pb.EmbedRequest, stub(channel).Embed),
+        (pb.EmbedStreamRequest, stub(channel).EmbedStream),
+    ):
+        options = pb.EmbeddingOptions(kinds=kinds)
+        status = refusal(call, make(texts=texts("gut"), model="tiny-paraphrase", options=options))
+        assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+        assert "EMBEDDING_KIND_DENSE" in error_info(status).metadata["remedy"]
+
+
+def test_list_models_tells_the_kinds_of_each_model(channel: grpc.Channel) -> None:
+    listed = model_pb2_grpc.ModelServiceStub(channel).ListModels(
+        model_pb2.ListModelsRequest(), timeout=PATIENCE
+    )
+    kinds = {model.key: list(model.embedding_kinds) for model in listed.models}
+    assert kinds["tiny-embedding"] == ALL
+    assert kinds["tiny-paraphrase"] == [pb.EMBEDDING_KIND_DENSE]
+    assert kinds["tiny-sentiment"] == kinds["tiny-ner"] == []
+
+
+def test_what_would_not_fit_a_message_is_refused_before_it_is_computed(
+    worker: ServeProcess, channel: grpc.Channel
+) -> None:
+    """Counted by the tokens that there are: 10,000 short texts fit, long ones do not, and fit in half precision."""
+    many = ["gut"] * 10_000
+    assert len(embed(channel, *many, kinds=MULTI).results) == 10_000
+    row = 63 * 32 * 4
+    long = ["das ist gut " * 40] * (MAX_RESPONSE_BYTES // row + 1)
+    request = pb.EmbedRequest(texts=texts(*long), options=pb.EmbeddingOptions(kinds=MULTI))
+    status = refusal(stub(channel).Embed, request, metadata=(("x-qda-caller", "too-much"),))
+    assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+    assert "EmbedStream" in error_info(status).metadata["remedy"]
+    worker.wait_for("line", lambda: any(e["caller"] == "too-much" for e in worker.events("call.ended")))
+    [line] = [event for event in worker.events("call.ended") if event["caller"] == "too-much"]
+    assert line["tokens"] == line["items"] == 0
+    half = embed(channel, *long, kinds=MULTI, element_type=pb.ELEMENT_TYPE_FLOAT16)
+    assert len(half.results) == len(long)
+
+
+def test_a_client_that_does_not_read_stops_the_computing(worker: ServeProcess) -> None:
+    count = 4000
+    request = pb.EmbedStreamRequest(
+        texts=texts(*["das ist gut " * 40] * count), options=pb.EmbeddingOptions(kinds=MULTI)
+    )
+    with worker.channel() as channel:
+        call = stub(channel).EmbedStream(request, timeout=PATIENCE, metadata=(("x-qda-caller", "slow"),))
+        assert next(call).HasField("header")
+        for _ in range(3):
+            next(call)
+        others = embed(channel, "gut", kinds=MULTI)  # meanwhile others are served
+        assert others.results[0].HasField("multi_vector")
+        call.cancel()
+    worker.wait_for("line", lambda: any(e["caller"] == "slow" for e in worker.events("call.ended")))
+    [line] = [event for event in worker.events("call.ended") if event["caller"] == "slow"]
+    assert line["status"] == "CANCELLED"
+    assert 0 < line["items"] < count / 2
+
+
+def test_a_number_beyond_half_precision_spoils_only_its_text() -> None:
+    """Real models give none; so the fake outcome of one."""
+    from qda_worker.conversion.answers import results
+    from qda_worker.conversion.vector_parts import parts_of
+    from qda_worker.conversion.vector_results import fill_vectors
+    from qda_worker.conversion.vectors_asked import vectors_asked
+    from qda_worker.models.base import LongText, ModelInfo, Usage
+    from qda_worker.models.vectors import TextVectors
+    from qda_worker.scheduling.work import Answered, Timings
+
+    asked = vectors_asked(pb.EmbeddingOptions(element_type=pb.ELEMENT_TYPE_FLOAT16), LongText.CUT)
+    outcomes = [
+        Answered(TextVectors(np.full(4, number, np.float32)), Usage(3, 3, False, 1), Timings())
+        for number in (1e6, 1.0)
+    ]
+    info: Any = ModelInfo("m", "embedding", "s", "r", "fp32", None, 64)  # type: ignore[arg-type]  # words will do
+    made = results(texts("a", "b"), outcomes, info, pb.EmbedResult, fill_vectors(asked))
+    assert [result.HasField("status") for result in made] == [True, False]
+    assert "ELEMENT_TYPE_FLOAT32" in error_info(made[0].status).metadata["remedy"]
+    assert not made[0].HasField("dense")
+    [part] = parts_of(0, texts("a")[0], outcomes[0], info, asked)
+    assert part.item.HasField("status")
