@@ -13,7 +13,7 @@ from cache_warmer.commands.command import SOURCES, Command, Invocation
 from cache_warmer.commands.env import EnvFormat, shell_lines, variables, written
 from cache_warmer.commands.plan import plan_command
 from cache_warmer.commands.warm import warm_command
-from cache_warmer.warmer_options import ENV_FORMAT, WAIT
+from cache_warmer.warmer_options import ENV_FORMAT, REFERENCE, WAIT
 from model_cache.errors import UsageError
 from model_cache.options import CACHE, find_places
 from model_cache.parser import OptionParser
@@ -54,7 +54,7 @@ COMMANDS = (
         SOURCES,
         add=_plan_switches,
     ),
-    Command("warm", "fetch what is missing, verify it, publish", _warm, (*SOURCES, WAIT)),
+    Command("warm", "fetch what is missing, verify it, publish", _warm, (*SOURCES, WAIT, REFERENCE)),
     Command(
         "env",
         "print the variables under which other programs find the cache",

@@ -21,6 +21,7 @@ class Settings:
         options: those that all programs share.
         endpoint, wheel_base, stall_timeout: see ``SourceSettings``.
         wait: seconds to wait for another writer.
+        reference: the name of who uses what is warmed; None: by the catalog's path.
         probe: whether ``plan`` makes and removes a probe folder.
         retry: limits of the retries.
         termination_log: where the last words go, if that file is there.
@@ -31,6 +32,7 @@ class Settings:
     wheel_base: str | None = None
     stall_timeout: float = 60.0
     wait: float = 1800.0
+    reference: str | None = None
     probe: bool = True
     retry: Retry = field(default_factory=Retry)
     termination_log: Path = Path("/dev/termination-log")

@@ -18,6 +18,7 @@ from cache_warmer.disk.preflight import Probe, preflight
 from cache_warmer.disk.volume import FreeOf
 from cache_warmer.lease.lease import Lease
 from cache_warmer.records import make_record, write_manifest, write_record, write_whole_bytes
+from cache_warmer.referring import Referring
 from cache_warmer.reports.progress import Counter
 from cache_warmer.reports.warm_report import Tally
 from cache_warmer.survey import Surveyed, incomplete, survey
@@ -46,6 +47,7 @@ class Warming:
         catalog, lock: what is wanted.
         keys: only these models; empty: all.
         places, sources, lease: where to, where from, by which right.
+        referring: who uses what is warmed.
         stop: ends the run's threads.
         tally: what was done so far, for the report of a run that fails.
         counter, showing: the progress, and what shows it while bodies are fetched.
@@ -58,6 +60,7 @@ class Warming:
     places: Places
     sources: Sources
     lease: Lease
+    referring: Referring
     stop: Stop
     tally: Tally
     probe: Probe
@@ -81,7 +84,8 @@ class Warming:
         return self.catalog.select(self.keys) if self.keys else self.catalog.models
 
     def _run(self) -> None:
-        if self._is_complete():
+        name = generation(self.catalog.models)
+        if self._is_complete() and self.referring.is_recorded(name, self._models):
             self._finish(survey(self._models, {}, self.places, self.sources, self.lock, None))
             return
         self._demand(preflight((), self.places, probe=self.probe, free_here=self.free_here).error)
@@ -94,6 +98,7 @@ class Warming:
             self._demand(preflight(rooms, self.places, probe=probe, free_here=self.free_here).error)
             self._fetch(surveyed)
             self._finish(surveyed)
+            self.referring.record(name, self._models)
 
     def _check(self) -> CheckReport:
         return check(self._models, self.places, whole_catalog=not self.keys)

@@ -20,6 +20,12 @@ def _above_zero(text: str) -> float:
     return seconds
 
 
+def _name(text: str) -> str:
+    if not text.isprintable() or len(text) > 400:
+        raise ValueError("a name of at most 400 printable characters")
+    return text
+
+
 HUB: Option[str | None] = Option(
     "--hub",
     "HF_ENDPOINT",
@@ -48,6 +54,15 @@ STALL_TIMEOUT = Option(
     "60s",
 )
 WAIT = Option("--wait", "QDA_WAIT", duration, 1800.0, "TIME", "wait for another warmer", "30m")
+REFERENCE: Option[str | None] = Option(
+    "--reference",
+    "QDA_REFERENCE",
+    _name,
+    None,
+    "NAME",
+    "who uses what is warmed, for collect",
+    "the catalog's path; in a cluster NAMESPACE/RELEASE",
+)
 ENV_FORMAT = Option(
     "--format",
     "QDA_ENV_FORMAT",

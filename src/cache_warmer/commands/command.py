@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 from cache_warmer.settings import Settings
-from cache_warmer.warmer_options import HUB, STALL_TIMEOUT, WAIT, WHEEL_BASE
+from cache_warmer.warmer_options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
 from model_cache.options import Option, add_shared_options, read_shared_options
 from model_cache.parser import OptionParser
 
@@ -36,6 +36,7 @@ class Invocation:
             wheel_base=self._or(WHEEL_BASE, standard.wheel_base),
             stall_timeout=self._or(STALL_TIMEOUT, standard.stall_timeout),
             wait=self._or(WAIT, standard.wait),
+            reference=self._or(REFERENCE, standard.reference),
             probe=not getattr(self.arguments, "no_probe", False),
         )
 

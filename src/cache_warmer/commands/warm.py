@@ -16,6 +16,7 @@ from cache_warmer.cluster.settings import demand_token, own_job
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import Interrupted
 from cache_warmer.lease.lease import FileLease
+from cache_warmer.referring import referring
 from cache_warmer.reports import progress
 from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
 from cache_warmer.settings import Settings
@@ -99,6 +100,13 @@ class _Run:
                 sources=settings.sources(places, lock, self._environ, retry),
                 lease=FileLease(
                     places.own.path / "lock", settings.wait, time.monotonic, stop.sleep, _LOG.info
+                ),
+                referring=referring(
+                    settings.reference,
+                    settings.options.catalog,
+                    places,
+                    self._environ,
+                    lambda: datetime.now(UTC),
                 ),
                 stop=stop,
                 tally=self._tally,

@@ -1,0 +1,94 @@
+"""References say who needs which generation, and one that cannot be read is never taken for none."""
+
+from pathlib import Path
+
+import pytest
+
+from model_cache.errors import ManifestInvalid
+from model_cache.places import Places, resolve_places
+from model_cache.references import (
+    Reference,
+    dump_reference,
+    parse_reference,
+    read_references,
+    reference_path,
+    references_folder,
+)
+
+RELEASE = Reference(
+    "texts/worker", "a" * 64, {"one": "b" * 64}, "texts", "worker-qda-worker", "2026-01-02T03:04:05Z"
+)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return resolve_places(str(tmp_path / "cache"), {}, tmp_path)
+
+
+def test_a_reference_is_read_as_it_was_written() -> None:
+    assert parse_reference(dump_reference(RELEASE)) == RELEASE
+
+
+def test_a_release_has_a_file_of_its_plain_name(places: Places) -> None:
+    assert reference_path(places, "texts/worker").name == "texts_worker.json"
+
+
+def test_any_other_name_has_a_safe_file_of_its_own(places: Places) -> None:
+    names = [
+        "default",
+        "/srv/a/b.yaml",
+        "/srv/a_b.yaml",
+        "../../x",
+        "ä b",
+        "x" * 400,
+        "Texts/Worker",
+        "a_b/c",
+    ]
+    files = {reference_path(places, name) for name in names}
+
+    assert len(files) == len(names)
+    assert {file.parent for file in files} == {references_folder(places)}
+    assert all(file.name.isascii() and len(file.name) < 120 for file in files)
+    assert all(not file.name.startswith(".") for file in files)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        dump_reference(RELEASE)[:-20],
+        dump_reference(RELEASE).replace(b"a" * 64, b"short"),
+        dump_reference(RELEASE).replace(b"b" * 64, b"short"),
+        dump_reference(RELEASE._replace(name="")),
+        dump_reference(RELEASE).replace(b"CacheReference", b"CacheManifest"),
+        dump_reference(RELEASE).replace(b'"texts/worker"', b"7"),
+    ],
+)
+def test_a_reference_that_is_cut_or_changed_is_told_not_ignored(places: Places, content: bytes) -> None:
+    with pytest.raises(ManifestInvalid):
+        parse_reference(content)
+
+    path = reference_path(places, "texts/worker")
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    found, bad = read_references(places)
+
+    assert found == {}
+    assert list(bad) == [path]
+
+
+def test_all_references_of_a_cache_are_found(places: Places) -> None:
+    assert read_references(places) == ({}, {})
+    other = RELEASE._replace(name="/srv/my.yaml", namespace="", deployment="")
+    for one in (RELEASE, other):
+        path = reference_path(places, one.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(dump_reference(one))
+    (references_folder(places) / ".texts_worker.json.tmp").write_bytes(b"half")
+
+    found, bad = read_references(places)
+
+    assert {one.name for one in found.values()} == {"texts/worker", "/srv/my.yaml"}
+    assert bad == {}
