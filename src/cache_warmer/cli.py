@@ -11,6 +11,7 @@ from typing import NoReturn, TextIO
 
 from cache_warmer.commands.command import SOURCES, Command, Invocation
 from cache_warmer.commands.env import EnvFormat, shell_lines, variables, written
+from cache_warmer.commands.lock import add_lock_switches, lock_command
 from cache_warmer.commands.plan import plan_command
 from cache_warmer.commands.warm import warm_command
 from cache_warmer.warmer_options import ENV_FORMAT, REFERENCE, WAIT
@@ -20,11 +21,12 @@ from model_cache.parser import OptionParser
 from model_cache.program import run, set_up_logging
 
 PROGRAM = "cache-warmer"
-_LATER = ("lock", "repair", "collect", "export", "import", "adopt", "publish")
+_LATER = ("repair", "collect", "export", "import", "adopt", "publish")
 _CHATTY = ("httpx2", "httpcore2", "httpx", "httpcore", "huggingface_hub", "filelock", "urllib3")
-_EPILOG = """exit codes: 0 done; 2 wrong options; 3 catalog invalid; 20 to 26 the hub (unauthorized, not found,
-unreachable, untrusted, busy, stalled, wrong content); 30 no space; 31 not writable; 32 volume unsuitable; 40
-another warmer; 130, 143 interrupted: the next run goes on. Tokens come from HF_TOKEN or the hub client's file."""
+_EPILOG = """exit codes: 0 done; 2 wrong options; 3 catalog invalid; 13 upstream moved (lock --check); 20 to 26 the
+hub (unauthorized, not found, unreachable, untrusted, busy, stalled, wrong content); 30 no space; 31 not writable; 32
+volume unsuitable; 40 another warmer; 130, 143 interrupted: the next run goes on. Tokens come from HF_TOKEN or the hub
+client's file."""
 
 
 def _plan(called: Invocation) -> int:
@@ -55,6 +57,13 @@ COMMANDS = (
         add=_plan_switches,
     ),
     Command("warm", "fetch what is missing, verify it, publish", _warm, (*SOURCES, WAIT, REFERENCE)),
+    Command(
+        "lock",
+        "pin branches and tags to commits, and write sizes and hashes beside the catalog",
+        lock_command,
+        SOURCES,
+        add=add_lock_switches,
+    ),
     Command(
         "env",
         "print the variables under which other programs find the cache",

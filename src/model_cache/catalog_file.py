@@ -24,13 +24,18 @@ _MODEL_FIELDS = ("key", "task", "huggingface", "spacy", "serving", "licence")
 
 def load_catalog(path: Path | None) -> Catalog:
     """Read a catalog file; None: the one inside the package. Raises ``CatalogInvalid``."""
-    file, origin = (path, str(path)) if path is not None else (BUILT_IN_CATALOG, BUILT_IN_ORIGIN)
+    return parse_catalog(read_catalog_text(path), _origin(path))
+
+
+def read_catalog_text(path: Path | None) -> str:
+    """Return the text of a catalog file; None: of the one inside the package. Raises ``CatalogInvalid``."""
+    file, origin = path or BUILT_IN_CATALOG, _origin(path)
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise _cannot_read(origin, 0, f"more than {MAX_BYTES} bytes", "the YAML file of a catalog")
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise _cannot_read(
@@ -40,7 +45,10 @@ def load_catalog(path: Path | None) -> Catalog:
         found = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         allowed = "a file that this user can read (--catalog FILE; without it the built-in catalog is used)"
         raise _cannot_read(origin, 0, found, allowed) from error
-    return parse_catalog(text, origin)
+
+
+def _origin(path: Path | None) -> str:
+    return str(path) if path is not None else BUILT_IN_ORIGIN
 
 
 def parse_catalog(text: str, origin: str) -> Catalog:

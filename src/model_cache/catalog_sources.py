@@ -13,9 +13,11 @@ _REPOSITORY_ALLOWED = (
     "ORG/NAME or NAME, each of letters, digits, - _ . (at most 96, no -- or .., "
     "- or . neither first nor last)"
 )
-_COMMIT_ALLOWED = "a commit, 40 lower-case hex digits (a hub lists them as the history of the model's files)"
+_COMMIT_ALLOWED = "a commit, 40 lower-case hex digits (`cache-warmer lock` turns a branch or tag into one)"
 _FILES_ALLOWED = "a list of file names or patterns, as [config.json, model.safetensors]"
-_SHA256_ALLOWED = "the wheel's sha256, 64 lower-case hex digits"
+_SHA256_ALLOWED = (
+    "the wheel's sha256, 64 lower-case hex digits (`cache-warmer lock` fills in one that is missing)"
+)
 _PACKAGE_ALLOWED = "a package's import name of letters, digits and _, as de_core_news_lg"
 _VERSION_ALLOWED = "the version in the wheel's name, as 3.8.0"
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")

@@ -31,20 +31,20 @@ def to_table(report: CheckReport) -> str:
     """Return the table: models, problems, notes, places, then the verdict with its remedy."""
     head = ("MODEL", "TASK", "SOURCE", "REVISION", "FILES", "SIZE", "STATE")
     rows = [head, *(_row(model) for model in report.models)]
-    blocks = [_aligned(rows, right={4, 5})]
+    blocks = [aligned(rows, right={4, 5})]
     problems = [line for lines in _problem_lines(report) for line in lines]
     if problems:
         blocks.append("\n".join(problems))
     if report.notes:
         blocks.append("\n".join(f"note: {note}" for note in report.notes))
-    blocks.append(_aligned(_place_rows(report), right={3, 4}))
+    blocks.append(aligned(_place_rows(report), right={3, 4}))
     blocks.append(verdict(report))
     return "\n\n".join(blocks)
 
 
 def paths_table(report: CheckReport) -> str:
     """Return one line a model: its key and the folder from which a library loads it."""
-    return _aligned([(model.key, model.path) for model in report.models])
+    return aligned([(model.key, model.path) for model in report.models])
 
 
 def verdict(report: CheckReport) -> str:
@@ -129,7 +129,8 @@ def _group(owner: str, problems: Sequence[Problem], said: str) -> list[str]:
     return lines
 
 
-def _aligned(rows: Sequence[Sequence[str]], right: frozenset[int] | set[int] = frozenset()) -> str:
+def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] | set[int] = frozenset()) -> str:
+    """Return rows as columns; those of ``right`` are aligned to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

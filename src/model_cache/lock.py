@@ -37,6 +37,7 @@ class LockedModel:
         files: by path in the repository; for spaCy one file, the wheel.
         whole_repository_bytes: of all files of the repository, fetched or not; None if not known.
         whole_repository_bytes_about: the same from rounded figures; None if not known.
+        resolved_from: the branch or tag that named this commit when the lock was written; None if a commit was given.
     """
 
     source: str
@@ -44,6 +45,7 @@ class LockedModel:
     files: Mapping[str, LockedFile]
     whole_repository_bytes: int | None = None
     whole_repository_bytes_about: int | None = None
+    resolved_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class _Reader:
             whole_repository_bytes_about=self.size(
                 model.get("whole_repository_bytes_about"), f"{key}.whole_repository_bytes_about"
             ),
+            resolved_from=self.optional_text(model.get("resolved_from"), f"{key}.resolved_from"),
         )
 
     def file(self, path: str, value: object, key: str) -> LockedFile:
@@ -129,6 +132,9 @@ class _Reader:
         if not isinstance(value, str):
             raise self.wrong(key, json.dumps(value)[:80], "text")
         return value
+
+    def optional_text(self, value: object, key: str) -> str | None:
+        return None if value is None else self.text(value, key)
 
     def size(self, value: object, key: str) -> int | None:
         if value is None or (type(value) is int and value >= 0):

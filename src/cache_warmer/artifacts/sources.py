@@ -71,6 +71,10 @@ class Sources:
             return ()
         return (self._places.spacy.path, *(Path(folder) for folder in sys.path if folder))
 
+    def commit_of(self, repository: str, reference: str) -> str:
+        """Return the commit that a branch, tag or commit names now. Raises ``HubError``, ``UsageError``."""
+        return self._connect().hub.commit_of(repository, reference)
+
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
         """Return all files of a commit. Raises ``HubError``, ``UsageError``."""
         return self._connect().hub.list_files(repository, revision)
@@ -85,6 +89,13 @@ class Sources:
         from cache_warmer.hub.body_size import body_size
 
         return body_size(http, url, label)
+
+    def sha256_of(self, url: str, label: str) -> str:
+        """Read a body only to return its sha256. Raises ``HubError``, ``UsageError``."""
+        http = self._connect().http
+        from cache_warmer.hub.body_hash import body_sha256
+
+        return body_sha256(http, url, label)
 
     def transfer(self, stop: Stop) -> "Transfer":
         """Return what fetches bodies. Raises ``UsageError``."""

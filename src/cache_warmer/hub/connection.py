@@ -3,11 +3,12 @@
 ``connect`` is the only door to the hub library, which is slow to import and reads its variables then.
 """
 
-from collections.abc import Mapping, MutableMapping
+import re
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cache_warmer.errors import HubError
+from cache_warmer.errors import HubError, HubUnreachable
 from cache_warmer.hub.retry import Retry
 from model_cache.errors import UsageError
 from model_cache.options import offline_variables
@@ -15,6 +16,8 @@ from model_cache.options import offline_variables
 if TYPE_CHECKING:
     import httpx2
     from huggingface_hub import HfApi
+
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class RemoteFile:
 
 class Hub(Protocol):
     """What a Hugging Face artifact needs of a hub."""
+
+    def commit_of(self, repository: str, reference: str) -> str:
+        """Return the commit that a branch, tag or commit names now. Raises ``HubError``."""
+        ...
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
         """Return all files of a commit. Raises ``HubError``."""
@@ -101,20 +108,20 @@ def connect(
 class _ClientHub:
     api: "HfApi"
 
-    def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
-        from cache_warmer.hub import refusals
+    def commit_of(self, repository: str, reference: str) -> str:
+        commit = _asked(
+            f"{repository} at {reference[:80]}",
+            lambda: self.api.model_info(repository, revision=reference).sha,
+        )
+        if commit is None or not re.fullmatch("[0-9a-f]{40}", commit):
+            raise HubUnreachable(
+                f"{repository} at {reference[:80]}: the hub names no commit",
+                "check the address (--hub, HF_ENDPOINT): a mirror may not know this question",
+            )
+        return commit
 
-        label = f"{repository} at {revision[:12]}"
-        try:
-            return self._listed(repository, revision)
-        except HubError as error:
-            error.message = f"{label}: {error.message}"
-            raise
-        except Exception as error:
-            ours = refusals.of_exception(error, label)
-            if ours is None:
-                raise
-            raise ours from error
+    def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
+        return _asked(f"{repository} at {revision[:12]}", lambda: self._listed(repository, revision))
 
     def address(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
         from huggingface_hub import hf_hub_url
@@ -134,3 +141,19 @@ class _ClientHub:
             for entry in entries
             if isinstance(entry, RepoFile)
         )
+
+
+def _asked(label: str, ask: Callable[[], _Answer]) -> _Answer:
+    """Return the hub client's answer, with whatever it raises as an error of ours."""
+    from cache_warmer.hub import refusals
+
+    try:
+        return ask()
+    except HubError as error:
+        error.message = f"{label}: {error.message}"
+        raise
+    except Exception as error:
+        ours = refusals.of_exception(error, label)
+        if ours is None:
+            raise
+        raise ours from error

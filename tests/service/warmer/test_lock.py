@@ -1,0 +1,234 @@
+"""``cache-warmer lock`` against a hub: what it writes, what it leaves alone, and what moved upstream."""
+
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cache_warmer.cli import cache_warmer
+from model_cache.catalog_file import load_catalog
+from model_cache.errors import CatalogInvalid, ModelCacheError, UsageError
+from model_cache.lock import load_lock
+from tests.hub_double import Fault, FaultKind, Repository
+
+from .worlds import World, written
+
+
+def lock(world: World, *more: str, catalog: Path | None = None) -> tuple[int, dict[str, Any]]:
+    out = io.StringIO()
+    arguments = world.arguments("lock", *more)
+    if catalog is not None:
+        arguments[arguments.index("--catalog") + 1] = str(catalog)
+    code = cache_warmer(arguments, world.environ, out, io.StringIO())
+    return code, json.loads(out.getvalue())
+
+
+@pytest.fixture
+def branches(world: World) -> World:
+    """A catalog as a person writes it: branches, comments, no hash of the wheel."""
+    first, second = world.repositories
+    world.catalog.write_text(
+        f"""\
+# Unser Katalog (für alle)
+apiVersion: qda/v1
+kind: Catalog
+models:
+  - key: one   # Stimmung
+    task: sentiment
+    huggingface:
+      repository: {first.id}
+      revision: main    # bewegt sich
+      files: [config.json, "sub/*", model.safetensors]
+  - key: three
+    task: entities
+    spacy: {{package: de_tiny, version: 1.0.0, url: "https://wheels.invalid/{world.wheel.name}"}}
+  - key: two
+    task: embedding
+    huggingface:
+      revision: '{second.commit}'
+      repository: {second.id}
+      files:
+        - config.json
+        - pytorch_model.bin  # die Gewichte
+""",
+        "utf-8",
+    )
+    return world
+
+
+def moved(world: World, content: bytes = b"{}") -> Repository:
+    """A newer commit of the first repository, to which main moves."""
+    first = world.repositories[0]
+    files = {name: file.source for name, file in first.files.items()}
+    newer = Repository(first.id, {**files, **written(world.folder / "newer", {"config.json": content})})
+    world.hub.add(newer)
+    return newer
+
+
+def test_branches_and_missing_hashes_are_pinned_and_nothing_else_of_the_text_changes(branches: World) -> None:
+    before = branches.catalog.read_text("utf-8")
+    branches.catalog.chmod(0o640)
+    with pytest.raises(CatalogInvalid, match="cache-warmer lock"):
+        load_catalog(branches.catalog)
+
+    code, document = lock(branches)
+
+    first = branches.repositories[0]
+    after = branches.catalog.read_text("utf-8")
+    assert (code, document["reason"]) == (0, "OK")
+    sha256 = load_catalog(branches.catalog).model("three").source.sha256  # type: ignore[union-attr]  # a wheel
+    assert after.replace(first.commit, "main", 1).replace(f", sha256: {sha256}", "") == before
+    assert branches.catalog.stat().st_mode & 0o777 == 0o640
+    locked = load_lock(branches.catalog)
+    assert locked is not None
+    weights = locked.models["one"].files["model.safetensors"]
+    assert (weights.bytes, weights.sha256) == (
+        first.files["model.safetensors"].size,
+        first.files["model.safetensors"].sha256,
+    )
+    assert locked.models["one"].files["config.json"].git_sha1 == first.files["config.json"].git_sha1
+    assert set(locked.models["one"].files) == {"config.json", "sub/deep/vocab.txt", "model.safetensors"}
+    assert locked.models["one"].resolved_from == "main"
+    assert locked.models["two"].resolved_from is None
+    assert locked.models["three"].files[branches.wheel.name].bytes == branches.wheel.stat().st_size
+
+
+def test_what_is_locked_can_be_warmed_and_is_compared_with_the_lock(branches: World) -> None:
+    lock(branches)
+
+    outcome = branches.warm()
+
+    assert outcome.reason == "OK"
+    assert {model["key"]: model["compared_with"] for model in outcome.document["models"]}["one"] == "lock"
+
+
+def test_a_second_lock_changes_no_byte_and_writes_no_file(branches: World) -> None:
+    lock(branches)
+    files = sorted(branches.folder.glob("catalog*"))
+    before = {path: (path.read_bytes(), path.stat().st_ino) for path in files}
+
+    _, document = lock(branches)
+
+    assert (document["catalog_changed"], document["lock_changed"]) == (False, False)
+    assert {path: (path.read_bytes(), path.stat().st_ino) for path in files} == before
+
+
+def test_a_pinned_catalog_stays_where_it_is_until_update(branches: World) -> None:
+    lock(branches)
+    pinned = branches.catalog.read_bytes()
+    newer = moved(branches)
+
+    lock(branches)
+    assert branches.catalog.read_bytes() == pinned
+    _, document = lock(branches, "--update", "--model", "one")
+
+    assert load_catalog(branches.catalog).model("one").revision == newer.commit
+    assert [model["moved"] for model in document["models"]] == [True]
+
+
+def test_one_model_can_be_pinned_while_the_others_wait(branches: World) -> None:
+    text = branches.catalog.read_text("utf-8")
+    branches.catalog.write_text(text.replace(branches.repositories[1].commit, "v2"), "utf-8")
+
+    code, document = lock(branches, "--model", "one")
+
+    assert code == 0
+    assert [model["key"] for model in document["models"]] == ["one"]
+    assert "revision: 'v2'" in branches.catalog.read_text("utf-8")
+
+
+def test_check_says_nothing_moved(branches: World) -> None:
+    lock(branches)
+    before = sorted((path, path.stat().st_mtime_ns) for path in branches.folder.glob("*"))
+
+    code, document = lock(branches, "--check")
+
+    assert (code, document["reason"]) == (0, "OK")
+    assert sorted((path, path.stat().st_mtime_ns) for path in branches.folder.glob("*")) == before
+
+
+def test_check_tells_what_moved_upstream_and_in_which_files(branches: World) -> None:
+    lock(branches)
+    newer = moved(branches)
+
+    code, document = lock(branches, "--check")
+
+    assert (code, document["reason"]) == (13, "CATALOG_DRIFTED")
+    one = next(model for model in document["models"] if model["key"] == "one")
+    assert (one["pinned"], one["now"]) == (branches.repositories[0].commit, newer.commit)
+    assert one["files_changed"] == [{"path": "config.json", "change": "changed"}]
+    assert {model["reason"] for model in document["models"] if model["key"] != "one"} == {"OK"}
+
+
+def test_check_of_a_pin_without_a_lock_compares_with_the_default_branch(world: World) -> None:
+    moved(world)
+
+    code, document = lock(world, "--check", "--model", "one")
+
+    assert code == 13
+    assert document["models"][0]["reference"] == "main"
+    assert document["models"][0]["locked"] is False
+
+
+def test_check_goes_on_past_a_model_whose_source_does_not_answer(branches: World) -> None:
+    lock(branches)
+    moved(branches)
+    branches.hub.faults.add(Fault(FaultKind.STATUS, "/wheels/*", status=404))
+
+    code, document = lock(branches, "--check")
+
+    reasons = {model["key"]: model["reason"] for model in document["models"]}
+    assert reasons == {"one": "CATALOG_DRIFTED", "three": "HUB_NOT_FOUND", "two": "OK"}
+    assert code == 21
+
+
+def test_a_branch_that_is_not_there_changes_nothing(branches: World) -> None:
+    text = branches.catalog.read_text("utf-8").replace("revision: main", "revision: mian")
+    branches.catalog.write_text(text, "utf-8")
+
+    with pytest.raises(ModelCacheError) as caught:
+        lock(branches)
+
+    assert caught.value.reason.exit_code == 21
+    assert "mian" in str(caught.value)
+    assert branches.catalog.read_text("utf-8") == text
+    assert [path.name for path in branches.folder.iterdir()] == ["catalog.yaml"]
+
+
+def test_the_catalog_in_the_package_is_copied_not_written(branches: World, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--output"):
+        cache_warmer(["lock"], {"HF_ENDPOINT": branches.endpoint}, io.StringIO(), io.StringIO())
+    copy = tmp_path / "copy.yaml"
+    before = branches.catalog.read_bytes()
+
+    lock(branches, "--output", str(copy))
+
+    assert branches.catalog.read_bytes() == before
+    assert load_catalog(copy).model("one").revision == branches.repositories[0].commit
+    assert (tmp_path / "copy.lock.json").is_file()
+
+
+def test_a_link_to_a_catalog_stays_a_link(branches: World, tmp_path: Path) -> None:
+    link = tmp_path / "link.yaml"
+    link.symlink_to(branches.catalog)
+
+    lock(branches, catalog=link)
+
+    assert link.is_symlink()
+    assert load_catalog(branches.catalog).models
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and not Path("/proc/self/mountinfo").exists(), reason="needs a mount table"
+)
+def test_a_catalog_that_cannot_be_written_says_so_and_how_to_go_on(branches: World) -> None:
+    frozen = Path("/proc/self/catalog.yaml")  # nobody, not even root, makes a file there
+
+    with pytest.raises(ModelCacheError) as caught:
+        lock(branches, "--output", str(frozen))
+
+    assert caught.value.reason.exit_code == 31
+    assert "--output FILE" in caught.value.remedy
