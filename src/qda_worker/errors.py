@@ -33,10 +33,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
+
+RETRY_SECONDS: Final = 1.0
+"""How long a refused client should wait where nobody knows better: about one micro-batch of long texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +171,20 @@ class Draining(Unavailable):
 
 
 class Overloaded(WorkerError):
-    """More work than can be done in time."""
+    """More work than can be done in time. `retry_after`: seconds after which the same request may succeed."""
 
     status = "RESOURCE_EXHAUSTED"
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str | None = None,
+        *,
+        violations: Sequence[Violation] = (),
+        retry_after: float = RETRY_SECONDS,
+    ) -> None:
+        super().__init__(message, remedy, violations=violations)
+        self.retry_after = retry_after
 
 
 class QueueFull(Overloaded):

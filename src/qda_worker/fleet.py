@@ -6,6 +6,7 @@ and GetCacheStatus read it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -95,6 +96,8 @@ class Fleet:
         self.trouble: Trouble | None = None
         self.fetch_trouble: Trouble | None = None
         self.restart_needed = False
+        self.ending = asyncio.Event()
+        """Set when this worker stops taking work in: long streams end then."""
 
     @classmethod
     def without_catalog(cls, trouble: Trouble) -> Fleet:

@@ -47,13 +47,20 @@ class StopSignals:
 
 
 async def drain(
-    health: Health, servers: list[grpc.aio.Server], *, delay: float, grace: float, log: Log
+    health: Health,
+    servers: list[grpc.aio.Server],
+    ending: asyncio.Event,
+    *,
+    delay: float,
+    grace: float,
+    log: Log,
 ) -> None:
-    """End serving in order. `delay` and `grace` in seconds."""
+    """End serving in order. `delay` and `grace` in seconds; `ending` is set when nothing more is taken in."""
     await health.drain()
     if delay:
         await asyncio.sleep(delay)
     log.info("server.stopping", grace_seconds=grace)
+    ending.set()
     await asyncio.gather(*(server.stop(grace) for server in servers))
     log.info("server.stopped")
 

@@ -68,7 +68,14 @@ class Worker:
         failure = watch.exception() if watch.done() else None
         # A worker that was never ready is in no endpoints: nobody has to be told, and nothing to be waited for.
         delay = settings.drain_delay if self._was_ever_ready and not failure else 0.0
-        await drain(self._health, servers, delay=delay, grace=settings.shutdown_grace, log=self._log)
+        await drain(
+            self._health,
+            servers,
+            self._fleet.ending,
+            delay=delay,
+            grace=settings.shutdown_grace,
+            log=self._log,
+        )
         for task in filter(None, (watch, asked, renewals)):
             task.cancel()
             with suppress(asyncio.CancelledError, ModelCacheError):

@@ -20,9 +20,6 @@ DOMAIN: Final = "qda-worker"
 INTERNAL: Final = "INTERNAL"
 """The reason of an error that is the worker's own: a bug. The same word as exit code 50's."""
 
-RETRY_SECONDS: Final = 1.0
-"""How long a refused client should wait where nobody knows better: about one micro-batch of long texts."""
-
 
 def status_of(error: BaseException) -> status_pb2.Status:
     """The status that tells a client about `error`. What is not a WorkerError is a bug, told without its message:
@@ -60,7 +57,7 @@ def retry_delay(error: BaseException) -> float | None:
     (NOT_READY) says nothing about when.
     """
     if isinstance(error, Overloaded):
-        return RETRY_SECONDS
+        return error.retry_after
     return 0.0 if isinstance(error, Draining) else None
 
 

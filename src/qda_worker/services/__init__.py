@@ -54,14 +54,14 @@ def add_services(server: grpc.aio.Server, fleet: Fleet, cache: str) -> None:
     entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(fleet), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(fleet), server)
     paraphrase_pb2_grpc.add_ParaphraseServiceServicer_to_server(ParaphraseService(fleet), server)
-    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(), server)
+    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(fleet), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(fleet, cache), server)
 
 
 def serving(fleet: Fleet, *, ready: bool) -> dict[str, bool]:
     """Whether each service serves, by its full name: its own models decide. `ready` is the whole worker.
 
-    ModelService needs no model. AnalysisService is not served in this release, and says so.
+    ModelService needs no model. AnalysisService needs all of them.
     """
     by_task = {name: fleet.serves(task) for name, task in TASK_OF.items()}
-    return {"": ready, **by_task, MODELS: True, ANALYSIS: False}
+    return {"": ready, **by_task, MODELS: True, ANALYSIS: fleet.loaded}

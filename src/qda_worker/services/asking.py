@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from qda.v1 import processing_pb2
 from qda_worker.conversion.told import timings
 from qda_worker.fleet import Serving
 from qda_worker.models.base import Options
-from qda_worker.observability.call_record import current_call
-from qda_worker.scheduling.work import Answered, Lane, Outcome
+from qda_worker.observability.call_record import CallRecord, current_call
+from qda_worker.scheduling.work import Answered, Failed, Lane, Outcome
 from qda_worker.services.boundary import Context
 
 _Made = TypeVar("_Made")
@@ -32,23 +32,31 @@ async def ask(
     serving: Serving, texts: Sequence[str], options: Options, lane: Lane, context: Context
 ) -> list[Outcome[Any]]:
     """The outcome of each text, in their order. Raises Overloaded, Draining or ModelFailed for all of them."""
+    record = current_call()
+    record.model = serving.engine.info.key
+    outcomes = await serving.engine.answer(texts, options, lane, deadline_of(context))
+    record.items += len(outcomes)
+    record.failed_items += sum(isinstance(outcome, Failed) for outcome in outcomes)
+    note(record, outcomes)
+    return outcomes
+
+
+def deadline_of(context: Context) -> float | None:
+    """When the caller stops waiting, by the monotonic clock; None if never."""
     remaining = cast(
         "float | None", context.time_remaining()
     )  # None without a deadline, whatever its types say
-    deadline = None if remaining is None else time.monotonic() + remaining
-    record = current_call()
-    record.model = serving.engine.info.key
-    outcomes = await serving.engine.answer(texts, options, lane, deadline)
+    return None if remaining is None else time.monotonic() + remaining
+
+
+def note(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> None:
+    """Adds tokens and times of what was asked to a call's record."""
     for outcome in outcomes:
-        record.items += 1
         record.queue_seconds = max(record.queue_seconds, outcome.timings.queue)
         record.tokenize_seconds += outcome.timings.tokenise
         record.compute_seconds += outcome.timings.compute
         if isinstance(outcome, Answered):
             record.tokens += outcome.usage.used_token_count
-        else:
-            record.failed_items += 1
-    return outcomes
 
 
 async def ask_in_slices(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -84,14 +85,16 @@ class Boundary(grpc.aio.ServerInterceptor):
         return answer
 
     def _stream(
-        self, method: str, behaviour: Callable[..., AsyncIterator[Any]]
+        self, method: str, behaviour: Callable[..., AsyncGenerator[Any, None]]
     ) -> Callable[..., AsyncIterator[Any]]:
         async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
             record, began = begin_call(method, caller_of(context)), self._clock()
             try:
-                incoming = _each_parsed(request) if isinstance(request, AsyncIterator) else _parsed(request)
-                async for response in behaviour(incoming, context):
-                    yield response
+                incoming = Parsed(request) if isinstance(request, AsyncIterator) else _parsed(request)
+                # Closed at once when the call is cut off: what it has in a queue leaves it then.
+                async with aclosing(behaviour(incoming, context)) as responses:
+                    async for response in responses:
+                        yield response
             except BaseException as error:  # noqa: BLE001  # as above
                 await self._end(error, context, record, began)
             self._line(record, began, grpc.StatusCode.OK.name)
@@ -167,6 +170,14 @@ def _parsed(request: Any) -> Any:
     return request
 
 
-async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield _parsed(request)
+class Parsed:
+    """A stream of requests. One that could not be parsed is raised as its WorkerError; the next may be asked for."""
+
+    def __init__(self, requests: AsyncIterator[Any]) -> None:
+        self._requests = requests
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        return _parsed(await anext(self._requests))

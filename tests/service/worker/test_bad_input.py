@@ -11,8 +11,6 @@ import pytest
 from google.rpc import error_details_pb2
 
 from qda.v1 import (
-    analysis_pb2,
-    analysis_pb2_grpc,
     embedding_pb2,
     embedding_pb2_grpc,
     entity_pb2,
@@ -257,9 +255,3 @@ def test_no_text_gets_into_the_log(worker: ServeProcess, channel: grpc.Channel) 
     line = next(line for line in worker.events("call.ended") if line["caller"] == "unit-of-tests")
     assert (line["method"], line["status"], line["items"]) == (ANALYZE, "OK", 1)
     assert secret not in worker.log
-
-
-def test_analysis_of_documents_is_refused_until_it_is_served(channel: grpc.Channel) -> None:
-    stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
-    status = refusal(stub.AnalyzeDocuments, iter([analysis_pb2.AnalyzeDocumentsRequest()]))
-    assert reason(status) == ("UNIMPLEMENTED", "NOT_SERVED_YET")

@@ -111,4 +111,4 @@ def test_each_services_health_follows_its_own_models() -> None:
 def test_a_worker_of_paraphrases_alone_serves_vectors_and_no_sentiment() -> None:
     some = fleet("pairs")
     shown = serving(some, ready=some.loaded)
-    assert {name for name, serves in shown.items() if serves} == {"", EMBEDDING, PARAPHRASE, MODELS}
+    assert {name for name, serves in shown.items() if serves} == {"", ANALYSIS, EMBEDDING, PARAPHRASE, MODELS}

@@ -1,0 +1,61 @@
+"""Streams of documents to a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import grpc
+
+from qda.v1 import analysis_pb2 as pb
+from qda.v1 import analysis_pb2_grpc, text_pb2
+from tests.service.worker.calls import PATIENCE
+
+CODE_POINTS = text_pb2.OFFSET_ENCODING_CODE_POINTS
+
+
+def settings(*, sentiment: bool = False, entities: bool = False, **more: Any) -> pb.AnalyzeDocumentsSettings:
+    """Settings that ask for the default models of these tasks."""
+    return pb.AnalyzeDocumentsSettings(
+        sentiment=pb.SentimentTask() if sentiment else None,
+        entities=pb.EntityTask() if entities else None,
+        offset_encoding=CODE_POINTS if entities else text_pb2.OFFSET_ENCODING_UNSPECIFIED,
+        **more,
+    )
+
+
+def parts(
+    first: pb.AnalyzeDocumentsSettings, documents: Iterable[text_pb2.Text]
+) -> Iterator[pb.AnalyzeDocumentsRequest]:
+    """The settings, then the documents."""
+    yield pb.AnalyzeDocumentsRequest(settings=first)
+    for document in documents:
+        yield pb.AnalyzeDocumentsRequest(document=document)
+
+
+def open_stream(channel: grpc.Channel, requests: Iterable[Any], **options: Any) -> Any:
+    """The call, as gRPC's own iterator of responses."""
+    stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
+    return stub.AnalyzeDocuments(iter(requests), **{"timeout": PATIENCE, **options})
+
+
+def analysed(
+    channel: grpc.Channel, first: pb.AnalyzeDocumentsSettings, documents: Iterable[text_pb2.Text]
+) -> tuple[pb.AnalyzeDocumentsHeader, list[pb.DocumentResult]]:
+    """The header and the results; fails where they are not in order."""
+    header, *results = open_stream(channel, parts(first, documents))
+    assert header.WhichOneof("part") == "header"
+    assert {part.WhichOneof("part") for part in results} <= {"result"}
+    assert [part.result.index for part in results] == list(range(len(results)))
+    return header.header, [part.result for part in results]
+
+
+def broken_off(call: Any) -> tuple[list[pb.DocumentResult], grpc.RpcError]:
+    """The results of a stream that ends with an error, and the error."""
+    results = []
+    try:
+        for part in call:
+            results += [part.result] if part.HasField("result") else []
+    except grpc.RpcError as error:
+        return results, error
+    raise AssertionError(f"the stream ended well, after {len(results)} results")
