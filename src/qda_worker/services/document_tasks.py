@@ -16,9 +16,10 @@ from qda.v1 import analysis_pb2 as pb
 from qda.v1 import embedding_pb2, entity_pb2, sentiment_pb2, text_pb2
 from qda_worker.conversion import asked
 from qda_worker.conversion.analysis_asked import AnalysisAsked, refuse_multi_vectors, within
-from qda_worker.conversion.answers import fill_dense, fill_entities, fill_sentiment, results
+from qda_worker.conversion.answers import fill_entities, fill_sentiment, results
 from qda_worker.conversion.labels import check_labels
-from qda_worker.conversion.vectors_asked import vectors_asked
+from qda_worker.conversion.vector_results import fill_vectors
+from qda_worker.conversion.vectors_asked import require_able, vectors_asked
 from qda_worker.errors import EncodingMissing, ModelDied, NotServedYet, QueueFull
 from qda_worker.fleet import Fleet, Serving
 from qda_worker.models.base import ModelInfo, Options
@@ -111,18 +112,21 @@ def _entities(wanted: pb.EntityTask, common: AnalysisAsked, fleet: Fleet) -> Doc
 
 
 def _vectors(wanted: pb.EmbeddingTask, common: AnalysisAsked, fleet: Fleet) -> Callable[[], DocumentTask]:
-    def put_into(info: ModelInfo) -> Put:
-        vectors = vectors_asked(wanted.options)
-        fill = fill_dense(vectors.element_type, normalise=vectors.normalise)
-
-        def put(result: pb.DocumentResult, text: text_pb2.Text, outcome: Outcome[Any]) -> None:
-            result.embeddings.append(results([text], [outcome], info, embedding_pb2.EmbedResult, fill)[0])
-
-        return put
-
     def make() -> DocumentTask:
         refuse_multi_vectors(wanted.options)
-        return _task(lambda: fleet.choose(wanted.model, Task.EMBEDDING), Options(common.long_text), put_into)
+        vectors = vectors_asked(wanted.options, common.long_text)
+        fill = fill_vectors(vectors)
+
+        def put_into(info: ModelInfo) -> Put:
+            require_able(vectors, info)
+
+            def put(result: pb.DocumentResult, text: text_pb2.Text, outcome: Outcome[Any]) -> None:
+                made = results([text], [outcome], info, embedding_pb2.EmbedResult, fill)
+                result.embeddings.append(made[0])
+
+            return put
+
+        return _task(lambda: fleet.choose(wanted.model, Task.EMBEDDING), vectors.options, put_into)
 
     return make
 

@@ -259,10 +259,10 @@ def test_a_part_out_of_place_ends_the_stream_after_the_results_before_it(
     requests = [*parts(settings(sentiment=True), DOCUMENTS[:3]), wrong]
     results, error = broken_off(open_stream(channel, requests))
     assert [result.index for result in results] == [0, 1, 2]
-    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT  # type: ignore[attr-defined]  # grpc.Call's
+    assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_message_over_the_limit_ends_the_stream(channel: grpc.Channel) -> None:
     large = text_pb2.Text(content="x" * (16 * 2**20))
     _, error = broken_off(open_stream(channel, parts(settings(sentiment=True), [large])))
-    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED  # type: ignore[attr-defined]  # grpc.Call's
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
