@@ -15,13 +15,14 @@ from cache_warmer.commands.lock import add_lock_switches, lock_command
 from cache_warmer.commands.plan import plan_command
 from cache_warmer.commands.warm import warm_command
 from cache_warmer.warmer_options import ENV_FORMAT, REFERENCE, WAIT
+from model_cache.check_values import Tier
 from model_cache.errors import UsageError
 from model_cache.options import CACHE, find_places
 from model_cache.parser import OptionParser
 from model_cache.program import run, set_up_logging
 
 PROGRAM = "cache-warmer"
-_LATER = ("repair", "collect", "export", "import", "adopt", "publish")
+_LATER = ("collect", "export", "import", "adopt", "publish")
 _CHATTY = ("httpx2", "httpcore2", "httpx", "httpcore", "huggingface_hub", "filelock", "urllib3")
 _EPILOG = """exit codes: 0 done; 2 wrong options; 3 catalog invalid; 13 upstream moved (lock --check); 20 to 26 the
 hub (unauthorized, not found, unreachable, untrusted, busy, stalled, wrong content); 30 no space; 31 not writable; 32
@@ -41,6 +42,10 @@ def _warm(called: Invocation) -> int:
     return warm_command(called.settings(), called.environ, called.out, called.err)
 
 
+def _repair(called: Invocation) -> int:
+    return warm_command(called.settings(), called.environ, called.out, called.err, tier=Tier.DEEP)
+
+
 def _env(called: Invocation) -> int:
     places = find_places(called.value(CACHE), called.environ)
     named, form = variables(places), called.value(ENV_FORMAT)
@@ -57,6 +62,7 @@ COMMANDS = (
         add=_plan_switches,
     ),
     Command("warm", "fetch what is missing, verify it, publish", _warm, (*SOURCES, WAIT, REFERENCE)),
+    Command("repair", "read every file, and fetch those that are bad", _repair, (*SOURCES, WAIT, REFERENCE)),
     Command(
         "lock",
         "pin branches and tags to commits, and write sizes and hashes beside the catalog",

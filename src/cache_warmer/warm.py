@@ -26,7 +26,7 @@ from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.workers import Stop, run_all
 from model_cache.catalog import Catalog, Model
 from model_cache.check import check
-from model_cache.check_values import CheckReport
+from model_cache.check_values import CheckReport, Progress, Tier, problems_of
 from model_cache.digest import generation
 from model_cache.errors import ModelCacheError
 from model_cache.lock import Lock
@@ -52,6 +52,8 @@ class Warming:
         tally: what was done so far, for the report of a run that fails.
         counter, showing: the progress, and what shows it while bodies are fetched.
         probe, free_here: of the preflight.
+        tier: how closely to look for what is to be fetched: ``FAST`` warms, ``DEEP`` repairs.
+        reading: told how far a deep look is.
     """
 
     catalog: Catalog
@@ -67,6 +69,8 @@ class Warming:
     free_here: FreeOf = volume.free_of
     counter: Counter = field(default_factory=Counter)
     showing: Callable[[Counter], AbstractContextManager[None]] | None = None
+    tier: Tier = Tier.FAST
+    reading: Progress | None = None
 
     def run(self) -> None:
         """Warm. Raises ``ModelCacheError``; a run that ends early leaves what it fetched."""
@@ -85,12 +89,15 @@ class Warming:
 
     def _run(self) -> None:
         name = generation(self.catalog.models)
-        if self._is_complete() and self.referring.is_recorded(name, self._models):
+        found = self._check(self.tier)
+        if found.reason is Reason.OK and self.referring.is_recorded(name, self._models):
             self._finish(survey(self._models, {}, self.places, self.sources, self.lock, None))
+            self.tally.mended = () if self._repairs else None
             return
         self._demand(preflight((), self.places, probe=self.probe, free_here=self.free_here).error)
         with self.lease.held():
-            unwell = incomplete(self._check())
+            # Others may have written while we waited. What was hashed stays suspect: it is hashed anew in its turn.
+            unwell = incomplete(found, self._check()) if self._repairs else incomplete(self._check())
             surveyed = survey(self._models, unwell, self.places, self.sources, self.lock, self._hash_file)
             rooms = [one.room for one in surveyed]
             self._demand_access(surveyed)
@@ -99,12 +106,21 @@ class Warming:
             self._fetch(surveyed)
             self._finish(surveyed)
             self.referring.record(name, self._models)
+            if self._repairs:
+                self._demand_whole([model for model in self._models if model.key in unwell])
+                self.tally.mended = problems_of(found)
 
-    def _check(self) -> CheckReport:
-        return check(self._models, self.places, whole_catalog=not self.keys)
+    @property
+    def _repairs(self) -> bool:
+        return self.tier is Tier.DEEP
 
-    def _is_complete(self) -> bool:
-        return self._check().reason is Reason.OK
+    def _check(self, tier: Tier = Tier.FAST) -> CheckReport:
+        return check(self._models, self.places, tier, whole_catalog=not self.keys, progress=self.reading)
+
+    def _demand_whole(self, models: Sequence[Model]) -> None:
+        """Read once more what was damaged: a disk that damaged it may have done so again."""
+        report = check(models, self.places, Tier.DEEP, whole_catalog=False, progress=self.reading)
+        self._demand(_failure(report, "just repaired"))
 
     def _demand(self, error: ModelCacheError | None) -> None:
         if error is not None:
@@ -205,17 +221,21 @@ class Warming:
         report = check(models, self.places, whole_catalog=False)
         if report.reason is not Reason.OK:
             if not self.keys:
-                problem = next(problem for model in report.models for problem in model.problems)
-                raise ModelCacheError(
-                    f"{problem.file}: {problem.detail}, though it was just verified",
-                    problem.remedy,
-                    reason=problem.reason,
-                )
+                self._demand(_failure(report, "just verified"))
             _LOG.info("generation %s is not whole yet: no manifest written", generation(models)[:12])
             return
         self.lease.check()
         records = survey(models, {}, self.places, self.sources, self.lock, None)
         write_manifest(models, [_record_of(one) for one in records], self.places)
+
+
+def _failure(report: CheckReport, done: str) -> ModelCacheError | None:
+    """What is wrong in spite of what was done; None: nothing."""
+    problem = next(iter(problems_of(report)), None)
+    if problem is None:
+        return None
+    message = f"{problem.file}: {problem.detail}, though it was {done}"
+    return ModelCacheError(message, problem.remedy, reason=problem.reason)
 
 
 def _record_of(one: Surveyed) -> ModelRecord:

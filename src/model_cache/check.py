@@ -189,7 +189,7 @@ class _Look(NamedTuple):
         return Problem(str(path), Reason.CACHE_INCOMPLETE, detail, self.remedies.fetch())
 
     def _not_trusted(self, path: Path, detail: str) -> Problem:
-        return Problem(str(path), Reason.CACHE_CORRUPT, detail, self.remedies.replace(str(path)))
+        return Problem(str(path), Reason.CACHE_CORRUPT, detail, self.remedies.mend())
 
 
 def _root(places: Places) -> Path | None:

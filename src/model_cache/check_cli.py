@@ -77,7 +77,7 @@ def _report(options: Options, environ: Mapping[str, str], tier: Tier, stderr: Te
         whole_catalog=not options.models,
         generation=generation(catalog.models),
         progress=_progress(stderr) if show else None,
-        remedies=Remedies(warm=warm_command(options, environ)),
+        remedies=Remedies(warm_command(options, environ), warm_command(options, environ, verb="repair")),
     )
     return report._replace(notes=notes(models, places, environ))
 

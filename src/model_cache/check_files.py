@@ -22,14 +22,15 @@ class Remedies(NamedTuple):
     """The commands to name, with the catalog and cache that the user gave."""
 
     warm: str = "cache-warmer warm"
+    repair: str = "cache-warmer repair"
 
     def fetch(self) -> str:
         """Return what to do about something that is not there."""
         return f"run `{self.warm}`"
 
-    def replace(self, path: str) -> str:
+    def mend(self) -> str:
         """Return what to do about something that is there and wrong."""
-        return f"delete {path}, then run `{self.warm}`"
+        return f"run `{self.repair}`"
 
     def permit(self, path: str) -> str:
         """Return what to do about something that cannot be read."""
@@ -102,7 +103,7 @@ def _problem(path: str, wrong: _Wrong, remedies: Remedies) -> Problem:
     remedy = {
         Reason.CACHE_INCOMPLETE: remedies.fetch(),
         Reason.NO_PERMISSION: remedies.permit(wrong.path),
-    }.get(wrong.reason, remedies.replace(wrong.path))
+    }.get(wrong.reason, remedies.mend())
     return Problem(path, wrong.reason, wrong.detail, remedy)
 
 

@@ -80,7 +80,7 @@ def _hash_one(
             detail = f"has the sha256 {sha256} where {file.record.sha256} should be"
         else:
             continue
-        problems[file] = Problem(file.path, Reason.CACHE_CORRUPT, detail, remedies.replace(path))
+        problems[file] = Problem(file.path, Reason.CACHE_CORRUPT, detail, remedies.mend())
     return problems
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from model_cache.check_values import CheckReport, Content, ModelReport, Problem
+from model_cache.check_values import CheckReport, Content, ModelReport, Problem, problems_of
 from model_cache.places import Place
 from model_cache.reasons import Reason
 
@@ -55,7 +55,7 @@ def verdict(report: CheckReport) -> str:
     if report.reason is Reason.OK:
         return f"OK: {', '.join(model.key for model in report.models)}: all there ({counted})"
     problem = _first(report)
-    more = sum(len(model.problems) for model in report.models) + len(report.problems) - 1
+    more = len(problems_of(report)) - 1
     rest = f" (and {more} more)" if more else ""
     return f"{report.reason}: {problem.file}: {problem.detail}{rest} ({counted}). Remedy: {problem.remedy}"
 
@@ -73,8 +73,7 @@ def human_bytes(count: int) -> str:
 
 
 def _first(report: CheckReport) -> Problem:
-    problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
-    return next(problem for problem in problems if problem.reason is report.reason)
+    return next(problem for problem in problems_of(report) if problem.reason is report.reason)
 
 
 def _took(seconds: float) -> str:

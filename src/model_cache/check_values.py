@@ -91,6 +91,11 @@ class CheckReport(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def problems_of(report: CheckReport) -> tuple[Problem, ...]:
+    """Return all problems: those of no model, then each model's."""
+    return (*report.problems, *(problem for model in report.models for problem in model.problems))
+
+
 _WORST_FIRST = (
     Reason.CACHE_CORRUPT,
     Reason.NO_PERMISSION,  # before incomplete: fetching again does not mend it

@@ -18,7 +18,7 @@ from model_cache.safe_names import why_unsafe
 API_VERSION = "qda/v1"
 _Record = TypeVar("_Record")
 _HEX64 = re.compile(r"[0-9a-f]{64}")
-_REMEDY = "delete that file, then run `cache-warmer warm`, which writes it anew"
+_REMEDY = "run `cache-warmer repair`, which writes it anew"
 
 
 class FileRecord(NamedTuple):

@@ -209,18 +209,18 @@ def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in _OFFLINE if environ.get(name, "").upper() in _TRUE)
 
 
-def warm_command(options: Options, environ: Mapping[str, str], *more: str) -> str:
+def warm_command(options: Options, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:
     """Return the command that fills this cache with these models, for remedies.
 
     Where the environment says offline, the command leaves that out, because the warmer would refuse. ``more``
-    are further arguments.
+    are further arguments; ``verb`` is another command with the same options.
     """
     import shlex  # here: an unneeded import delays each start
 
     unset = (
         [part for name in offline_variables(environ) for part in ("-u", name)] if os.name == "posix" else []
     )
-    command = [*(["env", *unset] if unset else []), "cache-warmer", "warm"]
+    command = [*(["env", *unset] if unset else []), "cache-warmer", verb]
     if options.catalog is not None:
         command += ["--catalog", str(options.catalog)]
     if options.cache != HOST:

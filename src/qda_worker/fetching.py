@@ -41,15 +41,15 @@ def warm_command(settings: ServeSettings) -> list[str]:
     return command
 
 
-def command_by_hand(settings: ServeSettings, environ: Mapping[str, str]) -> str:
-    """The command that a person types to fetch what is missing, for remedies; its variables are this program's."""
+def command_by_hand(settings: ServeSettings, environ: Mapping[str, str], verb: str = "warm") -> str:
+    """The command that a person types to fetch what is missing, or to repair, for remedies."""
     given = replace(
         settings,
         hub=_unless_said(settings.hub, "HF_ENDPOINT", environ),
         wheel_base=_unless_said(settings.wheel_base, "QDA_WHEEL_BASE", environ),
         stall_timeout=_unless_said(settings.stall_timeout, "QDA_STALL_TIMEOUT", environ),
     )
-    return options.warm_command(settings.shared, environ, *_sources(given))
+    return options.warm_command(settings.shared, environ, *_sources(given), verb=verb)
 
 
 def _unless_said(value: str | None, variable: str, environ: Mapping[str, str]) -> str | None:

@@ -172,7 +172,10 @@ class Worker:
             self._places,
             whole_catalog=not shared.models,
             generation=fleet.generation,
-            remedies=Remedies(warm=command_by_hand(self._settings, self._started_with)),
+            remedies=Remedies(
+                command_by_hand(self._settings, self._started_with),
+                command_by_hand(self._settings, self._started_with, "repair"),
+            ),
         )
 
     def _load(self, model: Model, on_failure: Callable[[str], None]) -> Engine:

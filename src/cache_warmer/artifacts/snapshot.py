@@ -17,6 +17,7 @@ from cache_warmer.artifacts.references import point_reference, point_torch_folde
 from cache_warmer.artifacts.selection import expected, select
 from cache_warmer.artifacts.tree_list import tree_list
 from cache_warmer.disk import durable, links
+from cache_warmer.disk.obstacles import clear_way
 from cache_warmer.errors import VolumeUnsuitable
 from cache_warmer.hub.connection import Hub, RemoteFile
 from cache_warmer.transfer.hashing import difference
@@ -91,6 +92,7 @@ class Snapshot:
     def accept(self, same: tuple[Download, ...], staged: Staged) -> tuple[FileRecord, ...]:
         """Give the body its blob name and link it under each of its names."""
         blob = _blob_of(same[0])
+        clear_way(blob, self._folder)
         os.replace(staged.path, blob)
         durable.sync_folder(blob.parent)
         linked = [self._link(download.name, blob) for download in same]
@@ -159,6 +161,7 @@ class Snapshot:
     def _link(self, name: str, blob: Path) -> bool:
         """Link a name to its blob, or copy the blob where there are no links. Returns whether it is a link."""
         path = self._snapshot / name
+        clear_way(path, self._folder)
         durable.make_folders(path.parent)
         if not path.parent.resolve().is_relative_to(self.places.hub.path.resolve()):
             raise VolumeUnsuitable(

@@ -19,6 +19,7 @@ from cache_warmer.artifacts.installed_package import find_installed, metadata_fi
 from cache_warmer.artifacts.package_links import point_package
 from cache_warmer.artifacts.wheel import WheelContent, read_content, unpack
 from cache_warmer.disk import durable
+from cache_warmer.disk.obstacles import clear_way
 from cache_warmer.disk.volume import demand_space, nearest_folder
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.hub.addresses import beside
@@ -212,6 +213,7 @@ class SpacyPackage:
         else:
             for path, (size, sha256) in sorted(written.items()):
                 target = self._tree / path
+                clear_way(target, self._tree)
                 if _is_content(target, size, sha256):
                     continue
                 if not target.parent.resolve().is_relative_to(self._tree.resolve()):

@@ -23,6 +23,8 @@ from cache_warmer.settings import Settings
 from cache_warmer.transfer.workers import Stop
 from cache_warmer.warm import Warming
 from model_cache.catalog import Catalog
+from model_cache.check_progress import progress_to
+from model_cache.check_values import Progress, Tier
 from model_cache.digest import generation
 from model_cache.errors import ModelCacheError
 from model_cache.options import LogLevel, OutputFormat
@@ -38,13 +40,15 @@ def warm_command(
     out: TextIO,
     err: TextIO,
     announcer: Announcer | None = None,
+    tier: Tier = Tier.FAST,
 ) -> int:
     """Warm, print the report, leave the termination message, tell the cluster; return the exit code.
 
+    With ``tier`` ``DEEP`` every file is read first, and what is wrong is fetched anew: ``cache-warmer repair``.
     Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
     """
     announcer = announcer or Announcer(own_job(environ), api.connect, lambda: datetime.now(UTC))
-    run = _Run(settings, environ, err)
+    run = _Run(settings, environ, err, tier)
     try:
         announcer.started()
         error, code = run.warm(), Reason.OK.exit_code
@@ -75,8 +79,10 @@ def warm_command(
 class _Run:
     """One run, from reading the catalog on."""
 
-    def __init__(self, settings: Settings, environ: MutableMapping[str, str], err: TextIO) -> None:
-        self._settings, self._environ, self._err = settings, environ, err
+    def __init__(
+        self, settings: Settings, environ: MutableMapping[str, str], err: TextIO, tier: Tier
+    ) -> None:
+        self._settings, self._environ, self._err, self._tier = settings, environ, err, tier
         self._start = time.monotonic()
         self._catalog: Catalog | None = None
         self._tally = Tally(())
@@ -112,6 +118,8 @@ class _Run:
                 tally=self._tally,
                 probe=write_probe,
                 showing=self._showing(),
+                tier=self._tier,
+                reading=self._reading(),
             ).run()
         except ModelCacheError as error:
             return error
@@ -121,9 +129,23 @@ class _Run:
         """Return what was done until now."""
         reason = error.reason if error is not None else Reason.OK
         name = generation(self._catalog.models) if self._catalog is not None else ""
-        return WarmReport(reason, name, time.monotonic() - self._start, self._tally.models(reason), error)
+        return WarmReport(
+            reason,
+            name,
+            time.monotonic() - self._start,
+            self._tally.models(reason),
+            error,
+            self._tally.mended,
+        )
+
+    @property
+    def _shows(self) -> bool:
+        return self._settings.options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
+
+    def _reading(self) -> Progress | None:
+        return progress_to(self._err, "cache-warmer") if self._shows else None
 
     def _showing(self) -> Callable[[progress.Counter], AbstractContextManager[None]] | None:
-        if self._settings.options.log_level not in (LogLevel.DEBUG, LogLevel.INFO):
+        if not self._shows:
             return None
         return partial(progress.shown, out=self._err)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from model_cache.catalog import Model
 from model_cache.check_report import human_bytes
+from model_cache.check_values import Problem
 from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord
 from model_cache.reasons import Reason
@@ -34,7 +35,12 @@ class WarmedModel:
 
 
 class Tally:
-    """Counts what a run does, from its threads, so that a run that fails can still say it."""
+    """Counts what a run does, from its threads, so that a run that fails can still say it.
+
+    ``mended``: what a repair found wrong and has made right; None until then, and for a run that only warms.
+    """
+
+    mended: tuple[Problem, ...] | None = None
 
     def __init__(self, models: Sequence[Model]) -> None:
         self._lock = threading.Lock()
@@ -68,13 +74,17 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class WarmReport:
-    """The end of a run. ``generation`` is empty if there was no valid catalog; ``error`` None: all is well."""
+    """The end of a run. ``generation`` is empty if there was no valid catalog; ``error`` None: all is well.
+
+    ``mended``: what a repair found wrong and made right; None: it was no repair, or did not come so far.
+    """
 
     reason: Reason
     generation: str
     seconds: float
     models: tuple[WarmedModel, ...]
     error: ModelCacheError | None = None
+    mended: tuple[Problem, ...] | None = None
 
     @property
     def bytes_fetched(self) -> int:
@@ -91,6 +101,8 @@ def to_json(report: WarmReport) -> dict[str, object]:
         "seconds": round(report.seconds, 3),
         "models": [_model_to_json(model) for model in report.models],
     }
+    if report.mended is not None:
+        document["mended"] = [_mended_to_json(problem) for problem in report.mended]
     if report.error is not None:
         document |= {"message": report.error.message, "remedy": report.error.remedy}
     return document
@@ -100,6 +112,7 @@ def termination_message(report: WarmReport, limit: int = TERMINATION_BYTES) -> b
     """Return the document as JSON of less than ``limit`` bytes."""
     document = to_json(report)
     unwell = [model for model in report.models if model.reason is not Reason.OK]
+    document.pop("mended", None)  # a repair's own report names these files
     attempts: list[dict[str, object]] = [
         document,
         {**document, "models": [_model_to_json(model) for model in unwell], "models_left_out": True},
@@ -116,6 +129,7 @@ def termination_message(report: WarmReport, limit: int = TERMINATION_BYTES) -> b
 def to_lines(report: WarmReport) -> list[str]:
     """Return what ``warm`` prints for people: a line a model, then the outcome."""
     lines = [_model_line(model) for model in report.models]
+    lines += [f"mended: {problem.file}: it {problem.detail}" for problem in report.mended or ()]
     if report.reason is Reason.OK:
         total = sum(model.bytes for model in report.models)
         fetched = (
@@ -144,6 +158,10 @@ def _model_line(model: WarmedModel) -> str:
     how = f"{human_bytes(model.bytes_fetched)} fetched" if model.bytes_fetched else "there already"
     compared = f", compared with the {model.compared_with}" if model.compared_with else ""
     return f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, {how}{compared}"
+
+
+def _mended_to_json(problem: Problem) -> dict[str, object]:
+    return {"file": problem.file, "reason": str(problem.reason), "detail": problem.detail}
 
 
 def _model_to_json(model: WarmedModel) -> dict[str, object]:

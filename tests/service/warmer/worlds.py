@@ -16,6 +16,7 @@ from cache_warmer.cli import cache_warmer
 from cache_warmer.commands.warm import warm_command
 from cache_warmer.hub.retry import Retry
 from cache_warmer.settings import Settings
+from model_cache.check_values import Tier
 from model_cache.options import LogLevel, Options, OutputFormat
 from tests.hub_double import HubDouble, Repository
 
@@ -61,7 +62,12 @@ class World:
         return self.hub.url
 
     def warm(
-        self, *keys: str, cache: str | None = None, endpoint: str | None = None, **changes: Any
+        self,
+        *keys: str,
+        cache: str | None = None,
+        endpoint: str | None = None,
+        tier: Tier = Tier.FAST,
+        **changes: Any,
     ) -> Outcome:
         """Run ``warm`` in this process with quick retries."""
         options = Options(self.catalog, cache or str(self.cache), keys, OutputFormat.JSON, LogLevel.WARNING)
@@ -76,8 +82,12 @@ class World:
         }
         settings = Settings(**{**usual, **changes})
         out, err = io.StringIO(), io.StringIO()
-        code = warm_command(settings, self.environ, out, err)
+        code = warm_command(settings, self.environ, out, err, tier=tier)
         return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+
+    def repair(self, *keys: str, **changes: Any) -> Outcome:
+        """Run ``repair`` in this process with quick retries."""
+        return self.warm(*keys, tier=Tier.DEEP, **changes)
 
     def arguments(self, command: str, *more: str) -> list[str]:
         """The command line of a run as a program."""

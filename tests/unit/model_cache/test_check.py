@@ -171,13 +171,13 @@ def test_each_damage_to_one_file_has_its_reason_and_a_remedy(
     damage(tree)
 
     for tier in (Tier.FAST, Tier.DEEP):
-        report = check(MODELS, tree.places, tier, remedies=Remedies("cache-warmer warm --cache /x"))
+        report = check(MODELS, tree.places, tier, remedies=Remedies("warm it", "repair it"))
         problem = only_problem(report)
         assert report.reason is reason
         assert problem.reason is reason
         assert problem.file.endswith(file)
         assert detail in problem.detail
-        assert "cache-warmer warm --cache /x" in problem.remedy
+        assert ("repair it" if reason is Reason.CACHE_CORRUPT else "warm it") in problem.remedy
         assert report.files == 5
 
 
@@ -197,12 +197,6 @@ def test_damage_to_a_folder_names_each_of_its_files(
     assert report.reason is reason
     assert [len(model.problems) for model in report.models] == [3, 0]
     assert report.models[1].reason is Reason.OK
-
-
-def test_the_remedy_of_a_cut_blob_names_the_blob_since_its_link_is_well(tree: CacheTree) -> None:
-    blob = tree.blob("config.json")
-    blob.write_bytes(b"")
-    assert str(blob) in only_problem(check(MODELS, tree.places)).remedy
 
 
 def test_corrupt_beats_incomplete_whatever_comes_first(tree: CacheTree) -> None:
@@ -313,7 +307,7 @@ def test_a_manifest_that_cannot_be_trusted_is_corrupt_and_named(
 
     assert report.reason is Reason.CACHE_CORRUPT
     assert [problem.file for problem in report.problems] == [str(tree.manifest)]
-    assert str(tree.manifest) in report.problems[0].remedy
+    assert report.problems[0].remedy == "run `cache-warmer repair`"
 
 
 def test_a_record_of_another_model_is_corrupt(tree: CacheTree) -> None:

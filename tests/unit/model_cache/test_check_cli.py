@@ -94,7 +94,7 @@ def test_the_table_names_the_file_the_places_and_the_remedy(tree: CacheTree) -> 
     assert f"CACHE_CORRUPT: names: {tree.spacy_file('meta.json')}: has 6 bytes where 2 should be" in out
     assert f"spacy        {tree.root}/spacy" in out
     assert verdict.startswith(f"CACHE_CORRUPT: {tree.spacy_file('meta.json')}: ")
-    assert "Remedy: delete " in verdict
+    assert "Remedy: run `cache-warmer repair --catalog " in verdict
 
 
 def test_paths_are_one_line_a_model(tree: CacheTree) -> None:
