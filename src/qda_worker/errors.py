@@ -17,7 +17,6 @@
     ├── Overloaded                   RESOURCE_EXHAUSTED
     │   ├── QueueFull                QUEUE_FULL
     │   └── DeadlineTooShort         DEADLINE_TOO_SHORT
-    ├── NotServedYet                 UNIMPLEMENTED  NOT_SERVED_YET
     └── ModelFailed                  INTERNAL  MODEL_FAILED
         └── ModelDied                for good: its thread or process ended
 
@@ -140,14 +139,6 @@ class TaskNotServed(WorkerError):
     reason = "TASK_NOT_SERVED"
     status = "FAILED_PRECONDITION"
     usual_remedy = "add a model of this task to the catalog, or ask another worker"
-
-
-class NotServedYet(WorkerError):
-    """The contract has it and this release does not serve it."""
-
-    reason = "NOT_SERVED_YET"
-    status = "UNIMPLEMENTED"
-    usual_remedy = "use a newer release of the worker"
 
 
 class Unavailable(WorkerError):

@@ -8,6 +8,9 @@ from typing import Final
 MAX_TEXTS: Final = 10_000
 """Texts in a unary request, or in a chunk of a stream."""
 
+MAX_SENTENCES: Final = 100_000
+"""Sentences of all texts of a request that asks for them: their results are 6 MB, and a CPU has half an hour's work."""
+
 MAX_REQUEST_BYTES: Final = 16 * 2**20
 """Bytes of one message from a client; gRPC itself refuses longer ones with RESOURCE_EXHAUSTED."""
 

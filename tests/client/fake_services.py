@@ -89,7 +89,10 @@ def sentiment_of(text: text_pb2.Text, sentences: bool = False) -> sentiment_pb2.
         positive=0.75 if happy else 0.25, neutral=0.25 if happy else 0.75
     )
     sentence = sentiment_pb2.SentenceSentiment(
-        span=text_pb2.Span(start=0, end=len(text.content)), label=label, probabilities=scores
+        span=text_pb2.Span(start=0, end=len(text.content)),
+        label=label,
+        probabilities=scores,
+        usage=usage(text),
     )
     return sentiment_pb2.SentimentResult(
         id=text.id,

@@ -47,6 +47,23 @@ def test_a_line_is_a_text_and_its_number_is_its_id(worker: FakeWorker) -> None:
     assert "german-sentiment (maker/model@c0ffee, fp32), worker fake" in table[-1]
 
 
+@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+def test_sentences_are_shown_with_their_place_and_words(worker: FakeWorker, form: str) -> None:
+    answer = ask(worker, "sentiment", "--sentences", "--format", form, stdin=b"a b c d e f g h i :)")
+    assert answer.returncode == 0, answer.stderr
+    request = worker.calls[0].request
+    assert (request.include_sentences, request.offset_encoding) == (True, 3)
+    if form == "table":
+        row = answer.stdout.decode().splitlines()[2]
+        assert row.split()[:2] == ["1[0:20]", "positive"]
+        assert row.endswith("a b c d e f g h i :) (cut: 8 of 10 tokens)")
+        return
+    found = json.loads(answer.stdout)
+    [sentence] = (found["results"][0] if form == "json" else found)["sentences"]
+    assert (sentence["start"], sentence["end"], sentence["label"]) == (0, 20, "positive")
+    assert sentence["usage"]["used_tokens"] == 8
+
+
 def test_a_file_as_a_whole_is_one_text(worker: FakeWorker, tmp_path: Path) -> None:
     file = tmp_path / "interview.txt"
     file.write_bytes("\ufeffEins\nZwei".encode())

@@ -104,7 +104,9 @@ class SentimentTask(google.protobuf.message.Message):
     model: builtins.str
     """Key of a sentiment model. Empty: the catalog's default."""
     include_sentences: builtins.bool
-    """Whether each sentence is answered too."""
+    """Whether each sentence is answered too. A document of more than 100,000
+    sentences has TOO_MANY_TEXTS in its sentiment's status instead.
+    """
     def __init__(
         self,
         *,

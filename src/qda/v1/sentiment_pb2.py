@@ -27,15 +27,15 @@ from qda.v1 import processing_pb2 as qda_dot_v1_dot_processing__pb2
 from qda.v1 import text_pb2 as qda_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16qda/v1/sentiment.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x17qda/v1/processing.proto\x1a\x11qda/v1/text.proto\"\xe7\x01\n\x17\x41nalyzeSentimentRequest\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\x12\x19\n\x11include_sentences\x18\x05 \x01(\x08\x12/\n\x0foffset_encoding\x18\x06 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\"\xbf\x01\n\x18\x41nalyzeSentimentResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.qda.v1.SentimentResult\x12&\n\nprovenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12 \n\x07timings\x18\x03 \x01(\x0b\x32\x0f.qda.v1.Timings\x12/\n\x0foffset_encoding\x18\x04 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\"M\n\x16SentimentProbabilities\x12\x10\n\x08positive\x18\x01 \x01(\x02\x12\x10\n\x08negative\x18\x02 \x01(\x02\x12\x0f\n\x07neutral\x18\x03 \x01(\x02\"\xef\x01\n\x0fSentimentResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12%\n\x05label\x18\x03 \x01(\x0e\x32\x16.qda.v1.SentimentLabel\x12\x35\n\rprobabilities\x18\x04 \x01(\x0b\x32\x1e.qda.v1.SentimentProbabilities\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12,\n\tsentences\x18\x06 \x03(\x0b\x32\x19.qda.v1.SentenceSentiment\"\x8d\x01\n\x11SentenceSentiment\x12\x1a\n\x04span\x18\x01 \x01(\x0b\x32\x0c.qda.v1.Span\x12%\n\x05label\x18\x02 \x01(\x0e\x32\x16.qda.v1.SentimentLabel\x12\x35\n\rprobabilities\x18\x03 \x01(\x0b\x32\x1e.qda.v1.SentimentProbabilities*\x8a\x01\n\x0eSentimentLabel\x12\x1f\n\x1bSENTIMENT_LABEL_UNSPECIFIED\x10\x00\x12\x1c\n\x18SENTIMENT_LABEL_POSITIVE\x10\x01\x12\x1c\n\x18SENTIMENT_LABEL_NEGATIVE\x10\x02\x12\x1b\n\x17SENTIMENT_LABEL_NEUTRAL\x10\x03\x32i\n\x10SentimentService\x12U\n\x10\x41nalyzeSentiment\x12\x1f.qda.v1.AnalyzeSentimentRequest\x1a .qda.v1.AnalyzeSentimentResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16qda/v1/sentiment.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x17qda/v1/processing.proto\x1a\x11qda/v1/text.proto\"\xe7\x01\n\x17\x41nalyzeSentimentRequest\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\x12\x19\n\x11include_sentences\x18\x05 \x01(\x08\x12/\n\x0foffset_encoding\x18\x06 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\"\xbf\x01\n\x18\x41nalyzeSentimentResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.qda.v1.SentimentResult\x12&\n\nprovenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12 \n\x07timings\x18\x03 \x01(\x0b\x32\x0f.qda.v1.Timings\x12/\n\x0foffset_encoding\x18\x04 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\"M\n\x16SentimentProbabilities\x12\x10\n\x08positive\x18\x01 \x01(\x02\x12\x10\n\x08negative\x18\x02 \x01(\x02\x12\x0f\n\x07neutral\x18\x03 \x01(\x02\"\xef\x01\n\x0fSentimentResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12%\n\x05label\x18\x03 \x01(\x0e\x32\x16.qda.v1.SentimentLabel\x12\x35\n\rprobabilities\x18\x04 \x01(\x0b\x32\x1e.qda.v1.SentimentProbabilities\x12 \n\x05usage\x18\x05 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12,\n\tsentences\x18\x06 \x03(\x0b\x32\x19.qda.v1.SentenceSentiment\"\xaf\x01\n\x11SentenceSentiment\x12\x1a\n\x04span\x18\x01 \x01(\x0b\x32\x0c.qda.v1.Span\x12%\n\x05label\x18\x02 \x01(\x0e\x32\x16.qda.v1.SentimentLabel\x12\x35\n\rprobabilities\x18\x03 \x01(\x0b\x32\x1e.qda.v1.SentimentProbabilities\x12 \n\x05usage\x18\x04 \x01(\x0b\x32\x11.qda.v1.TextUsage*\x8a\x01\n\x0eSentimentLabel\x12\x1f\n\x1bSENTIMENT_LABEL_UNSPECIFIED\x10\x00\x12\x1c\n\x18SENTIMENT_LABEL_POSITIVE\x10\x01\x12\x1c\n\x18SENTIMENT_LABEL_NEGATIVE\x10\x02\x12\x1b\n\x17SENTIMENT_LABEL_NEUTRAL\x10\x03\x32i\n\x10SentimentService\x12U\n\x10\x41nalyzeSentiment\x12\x1f.qda.v1.AnalyzeSentimentRequest\x1a .qda.v1.AnalyzeSentimentResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qda.v1.sentiment_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SENTIMENTLABEL']._serialized_start=997
-  _globals['_SENTIMENTLABEL']._serialized_end=1135
+  _globals['_SENTIMENTLABEL']._serialized_start=1031
+  _globals['_SENTIMENTLABEL']._serialized_end=1169
   _globals['_ANALYZESENTIMENTREQUEST']._serialized_start=104
   _globals['_ANALYZESENTIMENTREQUEST']._serialized_end=335
   _globals['_ANALYZESENTIMENTRESPONSE']._serialized_start=338
@@ -45,7 +45,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENTIMENTRESULT']._serialized_start=611
   _globals['_SENTIMENTRESULT']._serialized_end=850
   _globals['_SENTENCESENTIMENT']._serialized_start=853
-  _globals['_SENTENCESENTIMENT']._serialized_end=994
-  _globals['_SENTIMENTSERVICE']._serialized_start=1137
-  _globals['_SENTIMENTSERVICE']._serialized_end=1242
+  _globals['_SENTENCESENTIMENT']._serialized_end=1028
+  _globals['_SENTIMENTSERVICE']._serialized_start=1171
+  _globals['_SENTIMENTSERVICE']._serialized_end=1276
 # @@protoc_insertion_point(module_scope)

@@ -69,7 +69,9 @@ class AnalyzeSentimentRequest(google.protobuf.message.Message):
     priority: qda.v1.processing_pb2.Priority.ValueType
     """The lane. Unspecified: INTERACTIVE."""
     include_sentences: builtins.bool
-    """Whether each sentence is answered too, with its place in the text."""
+    """Whether each sentence is answered too, with its place in the text. The texts
+    of a request may have at most 100,000 sentences (TOO_MANY_TEXTS).
+    """
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
     """The unit of the sentences' spans. Required with include_sentences, not
     looked at without.
@@ -193,7 +195,10 @@ class SentimentResult(google.protobuf.message.Message):
 
     @property
     def sentences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SentenceSentiment]:
-        """The sentences in their order, where they were asked for."""
+        """The sentences in their order, where they were asked for: all of the text's,
+        also where the text itself was cut. Each is answered as if it were a text of
+        its own. A text of blanks alone has none.
+        """
 
     def __init__(
         self,
@@ -219,15 +224,24 @@ class SentenceSentiment(google.protobuf.message.Message):
     SPAN_FIELD_NUMBER: builtins.int
     LABEL_FIELD_NUMBER: builtins.int
     PROBABILITIES_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
     label: global___SentimentLabel.ValueType
     """The most probable label."""
     @property
     def span(self) -> qda.v1.text_pb2.Span:
-        """Where the sentence stands in the text, in the request's encoding."""
+        """Where the sentence stands in the text, in the request's encoding, without
+        the blanks around it. Between sentences there is nothing but blanks.
+        """
 
     @property
     def probabilities(self) -> global___SentimentProbabilities:
         """All three probabilities."""
+
+    @property
+    def usage(self) -> qda.v1.text_pb2.TextUsage:
+        """How much of the sentence was used: long_text_policy holds for each sentence,
+        too.
+        """
 
     def __init__(
         self,
@@ -235,8 +249,9 @@ class SentenceSentiment(google.protobuf.message.Message):
         span: qda.v1.text_pb2.Span | None = ...,
         label: global___SentimentLabel.ValueType = ...,
         probabilities: global___SentimentProbabilities | None = ...,
+        usage: qda.v1.text_pb2.TextUsage | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["probabilities", b"probabilities", "span", b"span"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["label", b"label", "probabilities", b"probabilities", "span", b"span"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["probabilities", b"probabilities", "span", b"span", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["label", b"label", "probabilities", b"probabilities", "span", b"span", "usage", b"usage"]) -> None: ...
 
 global___SentenceSentiment = SentenceSentiment

@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from qda_worker.client.analysis import DocumentAnalysis
-from qda_worker.client.choices import LongTextOutcome
+from qda_worker.client.choices import LongTextOutcome, Offsets
 from qda_worker.client.paraphrases import Paraphrases
-from qda_worker.client.results import Embedding, Entities, ItemError, Provenance, Sentiment, Usage
+from qda_worker.client.results import Embedding, Entities, ItemError, Provenance, Sentence, Sentiment, Usage
 from qda_worker.client.texts import Text
 from qda_worker.client.worker_state import CacheStatus, Models
 
@@ -54,7 +54,7 @@ def sentiment_rows(result: Sentiment, text: Text) -> Iterator[Row]:
             f"{text.id}[{sentence.start}:{sentence.end}]",
             str(sentence.label),
             *(f"{score:.3f}" for score in (scores.positive, scores.negative, scores.neutral)),
-            "",
+            shortened(_part(text.content, sentence, result.offsets)) + _cut(sentence.usage),
         )
 
 
@@ -159,6 +159,16 @@ def shortened(text: str, width: int = 60) -> str:
     """The beginning of a text on one line, without characters that would move the cursor."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(text[: 4 * width].split()))
     return line if len(line) <= width and len(text) <= 4 * width else line[: width - 1].rstrip() + "…"
+
+
+def _part(text: str, sentence: Sentence, offsets: Offsets | None) -> str:
+    """The sentence's words, in whichever unit its place is counted."""
+    if offsets is Offsets.UTF8_BYTES:
+        return text.encode()[sentence.start : sentence.end].decode(errors="replace")
+    if offsets is Offsets.UTF16_UNITS:
+        units = text.encode("utf-16-le")[2 * sentence.start : 2 * sentence.end]
+        return units.decode("utf-16-le", errors="replace")
+    return text[sentence.start : sentence.end]
 
 
 def _entities_in_short(entities: Entities) -> str:

@@ -86,6 +86,7 @@ def sentiment(message: sentiment_pb2.SentimentResult, offsets: Offsets | None) -
                 end=sentence.span.end,
                 label=_label(sentence.label),
                 probabilities=_probabilities(sentence.probabilities),
+                usage=usage(sentence.usage) if sentence.HasField("usage") else None,
             )
             for sentence in message.sentences
         ),

@@ -129,12 +129,16 @@ class Probabilities:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """The sentiment of one sentence, which stands at `start` to `end` of its text."""
+    """The sentiment of one sentence, which stands at `start` to `end` of its text, and how much of it was used.
+
+    `usage` is None only from a worker that does not tell it.
+    """
 
     start: int
     end: int
     label: SentimentLabel
     probabilities: Probabilities
+    usage: Usage | None = None
 
 
 @dataclass(frozen=True, slots=True)

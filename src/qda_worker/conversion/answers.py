@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from qda.v1 import embedding_pb2, entity_pb2, sentiment_pb2, text_pb2
@@ -16,7 +16,7 @@ from qda_worker.scheduling.work import Failed, Outcome
 
 if TYPE_CHECKING:
     from qda_worker.models.entity_windows import Entity
-    from qda_worker.models.sentiment import SentimentAnswer  # at run time it would bring torch
+    from qda_worker.models.sentiment import Sentiment, SentimentAnswer  # at run time it would bring torch
 
 _Result = TypeVar(
     "_Result", sentiment_pb2.SentimentResult, entity_pb2.EntityResult, embedding_pb2.EmbedResult
@@ -53,9 +53,32 @@ def results(
     return made
 
 
-def fill_sentiment(result: sentiment_pb2.SentimentResult, _text: str, answer: SentimentAnswer) -> None:
+def fill_sentiment(
+    info: ModelInfo, encoding: OffsetEncoding | None
+) -> Callable[[sentiment_pb2.SentimentResult, str, SentimentAnswer], None]:
+    """Label and probabilities of the text and of its sentences, whose spans are in `encoding`; None without them."""
+
+    def fill(result: sentiment_pb2.SentimentResult, text: str, answer: SentimentAnswer) -> None:
+        _fill_label(result, answer.probabilities)
+        if encoding is None:
+            return
+        places = [(sentence.span.start, sentence.span.end) for sentence in answer.sentences]
+        spans = convert_spans(text, places, encoding)
+        for sentence, (first, last), (start, end) in zip(answer.sentences, places, spans, strict=True):
+            added = result.sentences.add(
+                span=text_pb2.Span(start=start, end=end), usage=usage(sentence.usage, info, text[first:last])
+            )
+            _fill_label(added, sentence.probabilities)
+
+    return fill
+
+
+def _fill_label(
+    result: sentiment_pb2.SentimentResult | sentiment_pb2.SentenceSentiment,
+    probabilities: Mapping[Sentiment, float],
+) -> None:
     """The most probable label, of equal ones the first of positive, negative, neutral; and all probabilities."""
-    values = {str(name): float(value) for name, value in answer.probabilities.items()}
+    values = {str(name): float(value) for name, value in probabilities.items()}
     result.label = max(_SENTIMENTS, key=lambda pair: values.get(pair[0], 0.0))[1]
     for name, _ in _SENTIMENTS:
         setattr(result.probabilities, name, values.get(name, 0.0))

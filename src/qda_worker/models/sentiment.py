@@ -19,15 +19,19 @@ from qda_worker.models.base import (
     BatchBudget,
     Finished,
     InProcess,
+    LongText,
     ModelInfo,
     Options,
     Prepared,
+    Span,
     Unit,
+    Usage,
     describe,
     require_characters,
     usage_in_tokens,
 )
 from qda_worker.models.cleaning import clean_german_sentiment
+from qda_worker.models.sentence_units import PreparedWithSentences, SentenceOptions, with_sentences
 from qda_worker.models.tokens import Ids, Tokens, pad, position_limit, token_limit
 from qda_worker.models.windows import weighted_mean
 
@@ -59,6 +63,17 @@ class SentimentAnswer:
 
     sentiment: Sentiment
     probabilities: Mapping[Sentiment, float]
+    sentences: tuple[SentenceAnswer, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceAnswer:
+    """The same for one sentence; `span` is its place in the text as sent, in code points, `usage` its own."""
+
+    span: Span
+    sentiment: Sentiment
+    probabilities: Mapping[Sentiment, float]
+    usage: Usage
 
 
 class SentimentModel(InProcess):
@@ -93,9 +108,18 @@ class SentimentModel(InProcess):
         return self._budget
 
     def prepare(self, text: str, options: Options) -> Prepared[Ids]:
-        """Cleans, tokenises and cuts. Counts are those of the cleaned text, which is what the model reads."""
+        """Cleans, tokenises and cuts, with its sentences under SentenceOptions.
+
+        Counts are those of the cleaned text, which is what the model reads.
+        """
         require_characters(text)
-        return self._tokens.prepare(self._clean(text), options.long_text)
+        whole = self._prepare(text, options.long_text)
+        if not isinstance(options, SentenceOptions):
+            return whole
+        return with_sentences(text, whole, lambda sentence: self._prepare(sentence, options.long_text))
+
+    def _prepare(self, text: str, policy: LongText) -> Prepared[Ids]:
+        return self._tokens.prepare(self._clean(text), policy)
 
     def compute(self, units: Sequence[Unit[Ids]]) -> list[NDArray[np.float32]]:
         """The probabilities of the model's own labels, float32 [labels], in the order of its logits."""
@@ -108,12 +132,27 @@ class SentimentModel(InProcess):
         self, text: str, prepared: Prepared[Ids], outputs: Sequence[NDArray[np.float32]]
     ) -> Finished[SentimentAnswer]:
         """The answer for one text. Of equal probabilities the first of positive, negative, neutral wins."""
+        sentiment, probabilities = self._joined(prepared, outputs[: len(prepared.windows)])
+        sentences = prepared.sentences if isinstance(prepared, PreparedWithSentences) else ()
+        answers = tuple(
+            SentenceAnswer(
+                sentence.span,
+                *self._joined(sentence.prepared, sentence.outputs(outputs)),
+                usage_in_tokens(sentence.prepared),
+            )
+            for sentence in sentences
+        )
+        return Finished(SentimentAnswer(sentiment, probabilities, answers), usage_in_tokens(prepared))
+
+    def _joined(
+        self, prepared: Prepared[Ids], outputs: Sequence[NDArray[np.float32]]
+    ) -> tuple[Sentiment, Mapping[Sentiment, float]]:
+        """What the windows of one text say together."""
         mean = weighted_mean(outputs, [window.length for window in prepared.windows])
         probabilities = dict.fromkeys(Sentiment, 0.0)
         for sentiment, probability in zip(self._sentiments, mean.tolist(), strict=True):
             probabilities[sentiment] += probability
-        best = max(Sentiment, key=probabilities.__getitem__)
-        return Finished(SentimentAnswer(best, probabilities), usage_in_tokens(prepared))
+        return max(Sentiment, key=probabilities.__getitem__), probabilities
 
 
 def load_sentiment(model: Model, path: Path, device: str, budget: BatchBudget) -> SentimentModel:

@@ -20,9 +20,10 @@ from qda_worker.conversion.answers import fill_entities, fill_sentiment, results
 from qda_worker.conversion.labels import check_labels
 from qda_worker.conversion.vector_results import fill_vectors
 from qda_worker.conversion.vectors_asked import require_able, vectors_asked
-from qda_worker.errors import EncodingMissing, ModelDied, NotServedYet, QueueFull
+from qda_worker.errors import EncodingMissing, ModelDied, QueueFull
 from qda_worker.fleet import Fleet, Serving
 from qda_worker.models.base import ModelInfo, Options
+from qda_worker.models.sentence_units import SentenceOptions
 from qda_worker.scheduling.work import Failed, Lane, Outcome, Timings
 
 Put = Callable[[pb.DocumentResult, text_pb2.Text, Outcome[Any]], None]
@@ -63,7 +64,7 @@ def document_tasks(
 ) -> list[DocumentTask]:
     """The tasks that the settings ask for: sentiment, entities, then vectors in their order.
 
-    Raises InvalidRequest, TaskNotServed, NotServedYet or NotReady.
+    Raises InvalidRequest, TaskNotServed or NotReady.
     """
     tasks = []
     if settings.HasField("sentiment"):
@@ -77,20 +78,19 @@ def document_tasks(
 
 
 def _sentiment(wanted: pb.SentimentTask, common: AnalysisAsked, fleet: Fleet) -> DocumentTask:
-    if wanted.include_sentences:
-        raise NotServedYet(
-            "this release answers whole texts, not each of their sentences",
-            "send each sentence as a document of its own, or leave include_sentences out",
-        )
+    encoding = common.encoding if wanted.include_sentences else None
+    options = (SentenceOptions if wanted.include_sentences else Options)(common.long_text)
 
     def put_into(info: ModelInfo) -> Put:
+        fill = fill_sentiment(info, encoding)
+
         def put(result: pb.DocumentResult, text: text_pb2.Text, outcome: Outcome[Any]) -> None:
-            made = results([text], [outcome], info, sentiment_pb2.SentimentResult, fill_sentiment)
+            made = results([text], [outcome], info, sentiment_pb2.SentimentResult, fill)
             result.sentiment.CopyFrom(made[0])
 
         return put
 
-    return _task(lambda: fleet.choose(wanted.model, Task.SENTIMENT), Options(common.long_text), put_into)
+    return _task(lambda: fleet.choose(wanted.model, Task.SENTIMENT), options, put_into)
 
 
 def _entities(wanted: pb.EntityTask, common: AnalysisAsked, fleet: Fleet) -> DocumentTask:

@@ -170,12 +170,6 @@ def test_nul_is_a_character_like_any_other(channel: grpc.Channel) -> None:
     assert [(entity.text, entity.span.start) for entity in found.entities] == [("Berlin", 11)]
 
 
-def test_what_this_release_does_not_serve_says_so(channel: grpc.Channel) -> None:
-    request = sentiment(texts=texts("x"), include_sentences=True, offset_encoding=POINTS)
-    status = refusal(method_for(channel, request), request)
-    assert reason(status) == ("UNIMPLEMENTED", "NOT_SERVED_YET")
-
-
 def raw_call(channel: grpc.Channel, method: str) -> Any:
     """A unary call whose request is any bytes."""
     return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
