@@ -6,6 +6,7 @@ its details, and the call becomes one line in the log. So services just raise, a
 
 from __future__ import annotations
 
+import asyncio
 import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -86,15 +87,15 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     def _stream(
         self, method: str, behaviour: Callable[..., AsyncGenerator[Any, None]]
-    ) -> Callable[..., AsyncIterator[Any]]:
-        async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
+    ) -> Callable[..., Awaitable[None]]:
+        async def answer(request: Any, context: Context) -> None:
             record, began = begin_call(method, caller_of(context)), self._clock()
             try:
                 incoming = Parsed(request) if isinstance(request, AsyncIterator) else _parsed(request)
                 # Closed at once when the call is cut off: what it has in a queue leaves it then.
                 async with aclosing(behaviour(incoming, context)) as responses:
                     async for response in responses:
-                        yield response
+                        await _write(context, response)
             except BaseException as error:  # noqa: BLE001  # as above
                 await self._end(error, context, record, began)
             self._line(record, began, grpc.StatusCode.OK.name)
@@ -168,6 +169,14 @@ def _parsed(request: Any) -> Any:
     if isinstance(request, WorkerError):
         raise request
     return request
+
+
+async def _write(context: Context, response: Any) -> None:
+    """Sends one response, when flow control lets it go. A caller that has gone is a call that was cancelled."""
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error
 
 
 class Parsed:

@@ -1,0 +1,312 @@
+"""Streams of documents that are slow, cut off or outlive their worker: nothing is computed for nobody, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from qda.v1 import analysis_pb2 as pb
+from qda.v1 import analysis_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc, text_pb2
+from qda_worker.client import AsyncClient, Client, SentimentTask, Settings, Text
+from qda_worker.services.document_flow import MOST
+from tests.service.worker.calls import PATIENCE
+from tests.service.worker.documents import parts, settings
+from tests.service.worker.echoing import EchoServer, echo_server
+from tests.service.worker.process import ServeProcess, serving
+from tests.service.worker.world import World
+
+
+@pytest.fixture
+async def echo() -> AsyncIterator[EchoServer]:
+    async with echo_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def stub(echo: EchoServer) -> AsyncIterator[Any]:
+    async with grpc.aio.insecure_channel(echo.target) as channel:
+        yield analysis_pb2_grpc.AnalysisServiceStub(channel)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def at_rest(count: Callable[[], int]) -> int:
+    """The count, once it stands still."""
+    before = -1
+    while (now := count()) != before:
+        before = now
+        await asyncio.sleep(0.3)
+    return now
+
+
+def endless(content: str, taken: list[int]) -> Iterator[pb.AnalyzeDocumentsRequest]:
+    def documents() -> Iterator[text_pb2.Text]:
+        number = 0
+        while True:
+            taken.append(number)
+            yield text_pb2.Text(content=content, id=str(number))
+            number += 1
+
+    return parts(settings(sentiment=True), documents())
+
+
+async def then_silence(count: int) -> AsyncIterator[pb.AnalyzeDocumentsRequest]:
+    """So many documents, and no end: grpc.aio hides the status of a call that ends while it sends."""
+    for part in parts(settings(sentiment=True), [text_pb2.Text(content="gut")] * count):
+        yield part
+    await asyncio.Event().wait()
+
+
+async def broken_off(call: Any) -> tuple[list[pb.DocumentResult], grpc.StatusCode, str]:
+    """The results of a stream that ends with an error, its code and its message."""
+    results: list[pb.DocumentResult] = []
+    try:
+        async for part in call:
+            results += [part.result] if part.HasField("result") else []
+    except grpc.RpcError:
+        return results, await call.code(), await call.details()
+    raise AssertionError("the stream ended well")
+
+
+async def test_a_client_that_does_not_read_stops_the_computing(
+    echo: EchoServer, stub: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """gRPC's own buffers take some MiB of results, of 0.4 KiB each; then nothing more is read or computed."""
+    taken: list[int] = []
+
+    def documents() -> Iterator[text_pb2.Text]:
+        while True:
+            taken.append(1)
+            yield text_pb2.Text(content="gut", id="i" * 256)
+
+    call = stub.AnalyzeDocuments(parts(settings(sentiment=True), documents()))
+    assert (await call.read()).HasField("header")
+    computed = await at_rest(lambda: echo.model.computed)
+    assert MOST <= computed < 40_000
+    assert computed <= len(taken) < 2 * 40_000
+    for _ in range(2 * computed):
+        assert (await call.read()).HasField("result")
+    assert echo.model.computed > computed
+    await at_rest(lambda: echo.model.computed)
+    call.cancel()
+    await until(lambda: bool(echo.lines))
+    assert echo.lines[0]["status"] == "CANCELLED"
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_documents_under_way_are_bounded_by_count(echo: EchoServer, stub: Any) -> None:
+    echo.model.gate.clear()
+    call = stub.AnalyzeDocuments(endless("gut", []))
+    assert (await call.read()).HasField("header")
+    assert await at_rest(lambda: echo.queue.waiting) == MOST
+    call.cancel()
+
+
+async def test_documents_under_way_are_bounded_by_bytes(echo: EchoServer, stub: Any) -> None:
+    echo.model.gate.clear()
+    call = stub.AnalyzeDocuments(endless("x" * 2**20, []))
+    assert (await call.read()).HasField("header")
+    assert await at_rest(lambda: echo.queue.waiting) == 15
+    call.cancel()
+
+
+async def test_a_cancelled_stream_leaves_the_queue_at_once_and_is_counted_once(
+    echo: EchoServer, stub: Any
+) -> None:
+    echo.model.gate.clear()
+    call = stub.AnalyzeDocuments(endless("gut", []))
+    assert (await call.read()).HasField("header")
+    await until(lambda: echo.queue.waiting == MOST)
+    begun = echo.model.computed
+    call.cancel()
+    await until(lambda: echo.queue.waiting == 0)
+    echo.model.gate.set()
+    await until(lambda: bool(echo.lines))
+    assert await at_rest(lambda: echo.model.computed) == begun
+    assert sum(echo.heard.cancelled) == MOST
+    (line,) = echo.lines
+    assert (line["status"], line["items"]) == ("CANCELLED", MOST)
+
+
+async def test_a_stream_past_its_deadline_leaves_the_queue(echo: EchoServer, stub: Any) -> None:
+    echo.model.gate.clear()
+    _, code, _ = await broken_off(stub.AnalyzeDocuments(then_silence(MOST), timeout=0.5))
+    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    begun = echo.model.computed
+    await until(lambda: echo.queue.waiting == 0)
+    echo.model.gate.set()
+    assert await at_rest(lambda: echo.model.computed) == begun
+
+
+async def test_a_stream_waits_at_a_full_queue_instead_of_failing() -> None:
+    async with echo_server(capacity=40) as echo, grpc.aio.insecure_channel(echo.target) as channel:
+        stub: Any = analysis_pb2_grpc.AnalysisServiceStub(channel)
+        documents = [text_pb2.Text(content="gut", id=str(number)) for number in range(300)]
+        call = stub.AnalyzeDocuments(parts(settings(sentiment=True), documents))
+        ids = [part.result.id async for part in call if part.HasField("result")]
+    assert ids == [str(number) for number in range(300)]
+
+
+async def test_interactive_calls_pass_a_stream_of_bulk(echo: EchoServer, stub: Any) -> None:
+    echo.model.gate.clear()
+    call = stub.AnalyzeDocuments(endless("gut", []))
+    await until(lambda: echo.queue.waiting == MOST)
+    async with grpc.aio.insecure_channel(echo.target) as channel:
+        moods: Any = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        request = sentiment_pb2.AnalyzeSentimentRequest(texts=[text_pb2.Text(content="eilig")])
+        answer = moods.AnalyzeSentiment(request, timeout=PATIENCE)
+        await until(lambda: echo.queue.waiting == MOST + 1)
+        echo.model.gate.set()
+        await answer
+    assert "eilig" in echo.model.batches[1]
+    call.cancel()
+
+
+async def test_a_model_that_dies_in_the_middle_fails_what_it_had_and_ends_the_stream(
+    echo: EchoServer, stub: Any
+) -> None:
+    """What it had may have killed it; the rest is for another worker: UNAVAILABLE, so that clients go on there."""
+    echo.model.gate.clear()
+    call = stub.AnalyzeDocuments(then_silence(MOST + 10))
+    await until(lambda: echo.queue.waiting == MOST)
+    member = echo.fleet.members["echo"]
+    member.state = type(member.state).FAILED
+    echo.model.watchers[0]("its process ended")
+    results, code, _ = await broken_off(call)
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert len(results) == MOST
+    assert all(result.sentiment.HasField("status") for result in results)
+
+
+async def test_an_ending_worker_answers_what_it_accepted(echo: EchoServer, stub: Any) -> None:
+    echo.model.gate.clear()
+    call = stub.AnalyzeDocuments(then_silence(MOST))
+    await until(lambda: echo.queue.waiting == MOST)
+    echo.fleet.ending.set()
+    stopping = asyncio.create_task(echo.server.stop(PATIENCE))
+    echo.model.gate.set()
+    results, code, message = await broken_off(call)
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert "DRAINING" in message
+    assert [result.index for result in results] == list(range(MOST))
+    await stopping
+    assert echo.model.computed == MOST
+
+
+async def test_a_stream_that_has_not_begun_does_not_hold_up_the_end(echo: EchoServer, stub: Any) -> None:
+    async def silence() -> AsyncIterator[Any]:
+        await asyncio.Event().wait()
+        yield None
+
+    call = stub.AnalyzeDocuments(silence())
+    await asyncio.sleep(0.1)
+    echo.fleet.ending.set()
+    await echo.server.stop(PATIENCE)
+    assert await call.code() is grpc.StatusCode.UNAVAILABLE
+
+
+# Over workers that end.
+
+
+def options(world: World) -> list[str]:
+    return [
+        *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
+        *("--model", "tiny-sentiment"),
+    ]
+
+
+@pytest.fixture
+def pair(world: World, tmp_path: Path) -> Iterator[tuple[ServeProcess, ServeProcess]]:
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(serving(tmp_path, *options(world))) for _ in range(2))
+        first.wait_until_ready()
+        second.wait_until_ready()
+        yield first, second
+
+
+def one_that_serves(pair: tuple[ServeProcess, ServeProcess]) -> ServeProcess:
+    """The one whose CPU time the stream uses."""
+
+    def used(worker: ServeProcess) -> int:
+        fields = Path(f"/proc/{worker.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
+    before = [used(worker) for worker in pair]
+    threading.Event().wait(0.5)
+    growth = [used(worker) - start for worker, start in zip(pair, before, strict=True)]
+    return pair[growth.index(max(growth))]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_client_goes_on_at_the_next_worker_and_loses_and_repeats_nothing(
+    pair: tuple[ServeProcess, ServeProcess], number: signal.Signals
+) -> None:
+    target = "ipv4:" + ",".join(worker.address for worker in pair)
+    documents = (Text(f"Satz {number} ist gut.", id=str(number)) for number in range(6_000))
+    seen: list[tuple[int, str]] = []
+    ended = pair[0]
+    with Client(Settings(target)) as client:
+        for result in client.analyze(documents, [SentimentTask()]):
+            assert result.ok
+            seen.append((result.index, result.id))
+            if len(seen) == 1_000:
+                ended = one_that_serves(pair)
+                ended.process.send_signal(number)
+    assert seen == [(index, str(index)) for index in range(6_000)]
+    assert ended.wait() == (0 if number is signal.SIGTERM else -number)
+    if number is signal.SIGTERM:
+        (line,) = ended.events("call.ended")
+        assert (line["status"], line["reason"]) == ("UNAVAILABLE", "DRAINING")
+        assert line["items"] >= 1_000
+
+
+async def test_the_async_client_goes_on_as_well(pair: tuple[ServeProcess, ServeProcess]) -> None:
+    target = "ipv4:" + ",".join(worker.address for worker in pair)
+    seen = []
+    async with AsyncClient(Settings(target)) as client:
+        async for result in client.analyze((f"Satz {n}" for n in range(3_000)), [SentimentTask()]):
+            seen.append(result.index)
+            if len(seen) == 500:
+                (await asyncio.to_thread(one_that_serves, pair)).process.send_signal(signal.SIGTERM)
+    assert seen == list(range(3_000))
+
+
+CLIENT = """
+import sys
+from qda_worker.client import Client, SentimentTask, Settings
+with Client(Settings(sys.argv[1], caller="doomed")) as client:
+    for result in client.analyze(("Satz " + "x" * 200 for _ in range(10**9)), [SentimentTask()]):
+        if result.index == 50:
+            print("going", flush=True)
+"""
+
+
+def test_a_client_that_is_killed_is_forgotten(worker: ServeProcess) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", CLIENT, worker.address], stdout=subprocess.PIPE, env={**os.environ}
+    ) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"going\n"
+        client.kill()
+    worker.wait_for(
+        "end of the call", lambda: any(line["caller"] == "doomed" for line in worker.events("call.ended"))
+    )
+    line = next(line for line in worker.events("call.ended") if line["caller"] == "doomed")
+    assert line["status"] == "CANCELLED"
