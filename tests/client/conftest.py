@@ -12,6 +12,7 @@ from qda_worker.client import AsyncClient, Client, Settings
 from tests.client.fake_worker import FakeWorker
 
 Ask = Callable[..., Any]
+ITERATORS = ("analyze", "embed_stream")
 
 
 @pytest.fixture
@@ -36,13 +37,13 @@ def ask(request: pytest.FixtureRequest) -> Ask:
     def ask_sync(settings: Settings, method: str, *arguments: Any, **options: Any) -> Any:
         with Client(settings) as client:
             answer = getattr(client, method)(*arguments, **options)
-            return list(answer) if method == "analyze" else answer
+            return list(answer) if method in ITERATORS else answer
 
     def ask_async(settings: Settings, method: str, *arguments: Any, **options: Any) -> Any:
         async def run() -> Any:
             async with AsyncClient(settings) as client:
-                if method == "analyze":
-                    return [result async for result in client.analyze(*arguments, **options)]
+                if method in ITERATORS:
+                    return [result async for result in getattr(client, method)(*arguments, **options)]
                 return await getattr(client, method)(*arguments, **options)
 
         return asyncio.run(run())

@@ -128,6 +128,49 @@ def embedding_of(text: text_pb2.Text, options: embedding_pb2.EmbeddingOptions) -
     return embedding_pb2.EmbedResult(id=text.id, usage=usage(text), dense=dense)
 
 
+def stream_parts_of(
+    index: int, text: text_pb2.Text, options: embedding_pb2.EmbeddingOptions
+) -> Iterator[embedding_pb2.EmbedStreamResponse]:
+    """Multi-vectors are the code and the place of each character, in parts of two."""
+    item = embedding_pb2.EmbedStreamItem(item_index=index, id=text.id)
+    problem = status(text)
+    if problem is not None:
+        item.status.CopyFrom(problem)
+        yield embedding_pb2.EmbedStreamResponse(item=item)
+        return
+    item.usage.CopyFrom(usage(text))
+    kinds = options.kinds or [embedding_pb2.EMBEDDING_KIND_DENSE]
+
+    def rows_of(
+        kind: embedding_pb2.EmbeddingKind.ValueType, rows: list[list[float]]
+    ) -> Iterator[embedding_pb2.EmbedStreamResponse]:
+        for start in range(0, len(rows), 2):
+            numbers = [number for row in rows[start : start + 2] for number in row]
+            rows_sent = embedding_pb2.Tensor(
+                shape=[len(numbers) // 2, 2],
+                element_type=embedding_pb2.ELEMENT_TYPE_FLOAT32,
+                data=struct.pack(f"<{len(numbers)}f", *numbers),
+            )
+            yield embedding_pb2.EmbedStreamResponse(
+                rows=embedding_pb2.EmbedStreamRows(
+                    item_index=index, kind=kind, row_offset=start, rows=rows_sent
+                )
+            )
+
+    if embedding_pb2.EMBEDDING_KIND_DENSE in kinds:
+        vowels = sum(char in "aeiou" for char in text.content)
+        yield from rows_of(embedding_pb2.EMBEDDING_KIND_DENSE, [[float(len(text.content)), float(vowels)]])
+    if embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR in kinds:
+        multi = [[float(ord(char)), float(place)] for place, char in enumerate(text.content)]
+        yield from rows_of(embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR, multi)
+        item.multi_vector_row_count = len(multi)
+    if embedding_pb2.EMBEDDING_KIND_SPARSE in kinds:
+        item.sparse.token_ids.extend([7, 3])
+        item.sparse.weights.extend([0.5, 0.25])
+        item.sparse.tokens.extend(["▁gut", "▁und"])
+    yield embedding_pb2.EmbedStreamResponse(item=item)
+
+
 class Sentiments(sentiment_pb2_grpc.SentimentServiceServicer):
     def __init__(self, worker: FakeWorker) -> None:
         self._worker = worker
@@ -177,7 +220,18 @@ class Embeddings(embedding_pb2_grpc.EmbeddingServiceServicer):
     def EmbedStream(
         self, request: embedding_pb2.EmbedStreamRequest, context: grpc.ServicerContext
     ) -> Iterator[embedding_pb2.EmbedStreamResponse]:
-        raise NotImplementedError
+        self._worker.meet(request, context)
+        breaks_after = self._worker.stream_breaks.pop(0) if self._worker.stream_breaks else None
+        header = embedding_pb2.EmbedStreamHeader(
+            provenance=provenance(self._worker, "multilingual-embedding")
+        )
+        yield embedding_pb2.EmbedStreamResponse(header=header)
+        for index, text in enumerate(request.texts):
+            for part in stream_parts_of(index, text, request.options):
+                if index == breaks_after and part.HasField("item"):  # its rows were sent already
+                    refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")(context)
+                yield part
+        yield embedding_pb2.EmbedStreamResponse(trailer=embedding_pb2.EmbedStreamTrailer(timings=TIMINGS))
 
 
 class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):

@@ -7,31 +7,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from qda.v1 import analysis_pb2, paraphrase_pb2
+from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
 from qda_worker.client import jobs, retries
 from qda_worker.client.analysis import DocumentAnalysis
 from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_source import AsyncDocumentSource
 from qda_worker.client.document_stream import StreamAnswers, UnansweredDocuments
-from qda_worker.client.errors import CallCancelled
+from qda_worker.client.errors import CallCancelled, ClientError
 from qda_worker.client.paraphrase_search import Collection
 from qda_worker.client.paraphrases import Paraphrases
 from qda_worker.client.refusals import client_error
-from qda_worker.client.results import Answer
+from qda_worker.client.results import Answer, Embedding
 from qda_worker.client.texts import Text
+from qda_worker.client.vector_stream import VectorStreams
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
 P = TypeVar("P", bound=jobs.Response)
 R = TypeVar("R")
+
+StreamMethod: TypeAlias = (
+    "grpc.aio.UnaryStreamMultiCallable[embedding_pb2.EmbedStreamRequest, embedding_pb2.EmbedStreamResponse]"
+)
 
 
 class AsyncCalls:
@@ -100,10 +105,60 @@ class AsyncCalls:
                 window.popleft()
                 if progress is not None:
                     progress(len(gathering.results), job.items)
+        except ClientError as error:
+            error.partial = gathering.answer() if gathering.results else None
+            raise
         finally:
             for flight, _ in window:
                 flight.cancel()
             await asyncio.gather(*(flight for flight, _ in window), return_exceptions=True)
+
+    async def vectors(
+        self, method: StreamMethod, streams: VectorStreams, timeout: float | None
+    ) -> AsyncIterator[Embedding]:
+        """The results of one stream after the other, until all texts have theirs."""
+        seconds = self._settings.stream_timeout if timeout is None else timeout
+        fruitless = 0
+        while (request := streams.request()) is not None:
+            call = method(request, timeout=seconds, metadata=self._metadata)
+            try:
+                async for response in call:
+                    result = streams.read(response)
+                    if result is not None:
+                        yield result
+                streams.end()
+                fruitless = 0
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                fruitless = 0 if streams.fruitful else fruitless + 1
+                pause = retries.resume_pause(failure, fruitless)
+                if pause is None:
+                    raise failure from error
+                await asyncio.sleep(pause)
+            except asyncio.CancelledError as error:
+                self._tell_who_cancelled(error)
+                raise
+            finally:
+                call.cancel()
+
+    async def all_vectors(
+        self,
+        method: StreamMethod,
+        streams: VectorStreams,
+        timeout: float | None,
+        progress: Callable[[int], None] | None,
+    ) -> Answer[Embedding]:
+        """The same as one answer; `progress` is told how many texts are done."""
+        results: list[Embedding] = []
+        try:
+            async for result in self.vectors(method, streams, timeout):
+                results.append(result)
+                if progress is not None:
+                    progress(len(results))
+        except ClientError as error:
+            error.partial = streams.answer(results) if results else None
+            raise
+        return streams.answer(results)
 
     async def search(
         self,

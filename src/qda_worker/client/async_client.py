@@ -20,7 +20,7 @@ from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
 from qda_worker.client import health as health_check
 from qda_worker.client import jobs, readiness, state_reading
 from qda_worker.client.analysis import AnalysisTask, DocumentAnalysis
-from qda_worker.client.async_calls import AsyncCalls
+from qda_worker.client.async_calls import AsyncCalls, StreamMethod
 from qda_worker.client.channel import DEFAULT_TARGET, Settings
 from qda_worker.client.choices import (
     EmbeddingKind,
@@ -33,11 +33,12 @@ from qda_worker.client.choices import (
 )
 from qda_worker.client.document_stream import analysis_settings
 from qda_worker.client.errors import ClientError
-from qda_worker.client.jobs import Progress
+from qda_worker.client.jobs import Progress, of_total
 from qda_worker.client.paraphrase_search import search_parts
 from qda_worker.client.paraphrases import Paraphrases
 from qda_worker.client.results import Answer, Embedding, Entities, PairScore, Sentiment
-from qda_worker.client.texts import Pair, Text
+from qda_worker.client.texts import Pair, Text, iter_text_messages, text_messages
+from qda_worker.client.vector_stream import vector_streams
 from qda_worker.client.worker_state import CacheStatus, Models
 
 if TYPE_CHECKING:  # the async stubs are the same classes, known by these names to type checkers alone
@@ -151,10 +152,26 @@ class AsyncClient:
         normalize: bool | None = None,
         dimensions: int = 0,
         numbers: Numbers = Numbers.FLOAT32,
+        stream: bool | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Answer[Embedding]:
         """See `Client.embed`."""
+        if EmbeddingKind.MULTI_VECTOR in kinds if stream is None else stream:
+            messages = text_messages(texts)
+            streams = vector_streams(
+                messages,
+                model=model,
+                long_texts=long_texts,
+                priority=priority,
+                kinds=kinds,
+                normalize=normalize,
+                dimensions=dimensions,
+                numbers=numbers,
+            )
+            return await self._calls.all_vectors(
+                self._embed_stream(), streams, timeout, of_total(progress, len(messages))
+            )
         job = jobs.embed_job(
             texts,
             model=model,
@@ -172,6 +189,32 @@ class AsyncClient:
             timeout,
             progress,
         )
+
+    def embed_stream(
+        self,
+        texts: Iterable[str | Text],
+        *,
+        model: str = "",
+        long_texts: LongTexts = LongTexts.CUT,
+        priority: Priority | None = None,
+        kinds: Sequence[EmbeddingKind] = (EmbeddingKind.DENSE,),
+        normalize: bool | None = None,
+        dimensions: int = 0,
+        numbers: Numbers = Numbers.FLOAT32,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Embedding]:
+        """See `Client.embed_stream`."""
+        streams = vector_streams(
+            iter_text_messages(texts, "texts"),
+            model=model,
+            long_texts=long_texts,
+            priority=priority,
+            kinds=kinds,
+            normalize=normalize,
+            dimensions=dimensions,
+            numbers=numbers,
+        )
+        return self._calls.vectors(self._embed_stream(), streams, timeout)
 
     async def score_pairs(
         self,
@@ -281,6 +324,10 @@ class AsyncClient:
         if isinstance(found, ClientError):
             raise found
         raise readiness.not_ready(found, await self._cache_status_if_told(), service, timeout)
+
+    def _embed_stream(self) -> StreamMethod:
+        stub = cast("EmbeddingServiceAsyncStub", EmbeddingServiceStub(self._calls.channel()))
+        return stub.EmbedStream
 
     async def _health_or_error(self, service: str) -> Health | ClientError:
         try:

@@ -6,13 +6,13 @@ their own exit codes (`qda_worker.client.errors`).
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from model_cache.program import run
+from qda_worker.client.cli_json import error_fields, line
 from qda_worker.client.cli_options import PROGRAM, Format, parser, read_connection
 from qda_worker.client.errors import ClientError
 
@@ -41,8 +41,7 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
 def _failed(error: ClientError, form: Format) -> int:
     print(f"{PROGRAM}: {error}", file=sys.stderr)
     if form is not Format.TABLE:
-        document = {"reason": error.reason, "message": error.message, "remedy": error.remedy}
-        print(json.dumps(document, ensure_ascii=False))
+        print(line(error_fields(error)))
     return error.exit_code
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, TextIO, TypeVar
+from typing import BinaryIO, Generic, TextIO, TypeVar
 
 from model_cache.errors import UsageError
 from model_cache.options import duration
@@ -13,10 +13,10 @@ from model_cache.reasons import Reason
 from qda_worker.client import cli_json, cli_tables
 from qda_worker.client.analysis import AnalysisTask, EmbeddingTask, EntityTask, SentimentTask
 from qda_worker.client.channel import Settings, Tls
-from qda_worker.client.choices import Health, LabelScheme, LongTexts, Offsets
+from qda_worker.client.choices import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets
 from qda_worker.client.cli_input import read_texts
-from qda_worker.client.cli_options import DEFAULT_THRESHOLD, Connection, Format, Input
-from qda_worker.client.errors import NotReady
+from qda_worker.client.cli_options import DEFAULT_THRESHOLD, PROGRAM, Connection, Format, Input
+from qda_worker.client.errors import ClientError, NotReady
 from qda_worker.client.results import Answer, Embedding, Entities, Sentiment
 from qda_worker.client.sync_client import Client
 from qda_worker.client.texts import Text
@@ -65,42 +65,75 @@ def _settings(connection: Connection) -> Settings:
 
 def _sentiment(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
     texts = _texts(arguments, terminal)
-    answer = client.sentiment(
-        texts,
-        model=arguments.model,
-        long_texts=LongTexts(arguments.long_texts),
-        sentences=arguments.sentences,
-        offsets=Offsets(arguments.encoding),
-        progress=terminal.show_progress,
+    answer = _asked(
+        lambda: client.sentiment(
+            texts,
+            model=arguments.model,
+            long_texts=LongTexts(arguments.long_texts),
+            sentences=arguments.sentences,
+            offsets=Offsets(arguments.encoding),
+            progress=terminal.show_progress,
+        )
     )
     return _write(answer, texts, form, terminal, cli_tables.SENTIMENT_HEAD, cli_tables.sentiment_rows)
 
 
 def _entities(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
     texts = _texts(arguments, terminal)
-    answer = client.entities(
-        texts,
-        model=arguments.model,
-        long_texts=LongTexts(arguments.long_texts),
-        offsets=Offsets(arguments.encoding),
-        label_scheme=LabelScheme.COMMON if arguments.common_labels else LabelScheme.MODEL,
-        labels=arguments.label,
-        progress=terminal.show_progress,
+    answer = _asked(
+        lambda: client.entities(
+            texts,
+            model=arguments.model,
+            long_texts=LongTexts(arguments.long_texts),
+            offsets=Offsets(arguments.encoding),
+            label_scheme=LabelScheme.COMMON if arguments.common_labels else LabelScheme.MODEL,
+            labels=arguments.label,
+            progress=terminal.show_progress,
+        )
     )
     return _write(answer, texts, form, terminal, cli_tables.ENTITY_HEAD, cli_tables.entity_rows)
 
 
 def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
+    kinds = [EmbeddingKind(kind) for kind in arguments.kind or (EmbeddingKind.DENSE,)]
+    stream = arguments.stream or EmbeddingKind.MULTI_VECTOR in kinds
+    if stream and form is Format.JSONL:
+        return _embed_as_it_arrives(client, arguments, kinds, terminal)
     texts = _texts(arguments, terminal)
-    answer = client.embed(
-        texts,
-        model=arguments.model,
-        long_texts=LongTexts(arguments.long_texts),
-        normalize=arguments.normalize,
-        dimensions=arguments.dimensions,
-        progress=terminal.show_progress,
+    answer = _asked(
+        lambda: client.embed(
+            texts,
+            model=arguments.model,
+            long_texts=LongTexts(arguments.long_texts),
+            kinds=kinds,
+            normalize=arguments.normalize,
+            dimensions=arguments.dimensions,
+            numbers=Numbers(arguments.numbers),
+            stream=stream,
+            progress=terminal.show_progress,
+        )
     )
     return _write(answer, texts, form, terminal, cli_tables.EMBEDDING_HEAD, cli_tables.embedding_rows)
+
+
+def _embed_as_it_arrives(
+    client: Client, arguments: argparse.Namespace, kinds: Sequence[EmbeddingKind], terminal: Terminal
+) -> int:
+    """One line after the other, so that memory stays constant."""
+    results = client.embed_stream(
+        _read(arguments.file, arguments, terminal),
+        model=arguments.model,
+        long_texts=LongTexts(arguments.long_texts),
+        kinds=kinds,
+        normalize=arguments.normalize,
+        dimensions=arguments.dimensions,
+        numbers=Numbers(arguments.numbers),
+    )
+    failed = False
+    for result in results:
+        failed |= not result.ok
+        terminal.write(cli_json.line(result))
+    return SOME_FAILED if failed else 0
 
 
 def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
@@ -206,29 +239,54 @@ _COMMANDS: dict[str, Callable[[Client, argparse.Namespace, Format, Terminal], in
 }
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome(Generic[R]):
+    """An answer; of a list that failed in the midst the results before that, with the failure."""
+
+    answer: Answer[R]
+    failure: ClientError | None = None
+
+
+def _asked(ask: Callable[[], Answer[R]]) -> _Outcome[R]:
+    """What is asked for, as far as it came. Raises ClientError where nothing came."""
+    try:
+        return _Outcome(ask())
+    except ClientError as error:
+        if error.partial is None:
+            raise
+        return _Outcome(error.partial, error)
+
+
 def _write(
-    answer: Answer[R],
+    outcome: _Outcome[R],
     texts: Sequence[Text],
     form: Format,
     terminal: Terminal,
     head: cli_tables.Row,
     rows: Callable[[R, Text], Iterator[cli_tables.Row]],
 ) -> int:
+    """Writes what there is. Raises the failure that ended it early, unless the one JSON document holds it too."""
+    answer, failure = outcome.answer, outcome.failure
     failed = sum(not result.ok for result in answer)
     if form is Format.JSON:
-        terminal.write(
-            cli_json.document(
-                {"results": answer.results, "provenances": answer.provenances, "timings": answer.timings}
-            )
-        )
+        told = {"results": answer.results, "provenances": answer.provenances, "timings": answer.timings}
+        if failure is not None:
+            told["error"] = cli_json.error_fields(failure)
+        terminal.write(cli_json.document(told))
+        if failure is not None:
+            terminal.stderr.write(f"{PROGRAM}: {failure}\n")
+            return failure.exit_code
     elif form is Format.JSONL:
         for result in answer:
             terminal.write(cli_json.line(result))
     else:
-        table = [row for result, text in zip(answer, texts, strict=True) for row in rows(result, text)]
+        table = [row for result, text in zip(answer, texts, strict=False) for row in rows(result, text)]
         terminal.write(cli_tables.aligned(head, table))
-        counted = f"{len(answer):,} texts" + (f", {failed:,} with an error" if failed else "")
+        of_all = f" of {len(texts):,}" if failure else ""
+        counted = f"{len(answer):,}{of_all} texts" + (f", {failed:,} with an error" if failed else "")
         terminal.write(f"\n{counted}. {cli_tables.made_by(answer.provenances)}")
+    if failure is not None:
+        raise failure
     return SOME_FAILED if failed else 0
 
 

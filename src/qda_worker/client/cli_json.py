@@ -8,6 +8,8 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from qda_worker.client.errors import ClientError
+
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 
@@ -29,6 +31,11 @@ def plain(value: object) -> Json:
     if isinstance(value, Iterable):
         return [plain(each) for each in value]
     raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def error_fields(error: ClientError) -> dict[str, str]:
+    """What went wrong, as JSON tells it everywhere."""
+    return {"reason": error.reason, "message": error.message, "remedy": error.remedy}
 
 
 def document(value: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from model_cache.errors import UsageError
 from model_cache.options import Option, duration, words
 from model_cache.parser import OptionParser
-from qda_worker.client.choices import LongTexts, Offsets
+from qda_worker.client.choices import EmbeddingKind, LongTexts, Numbers, Offsets
 
 PROGRAM = "qda-client"
 DEFAULT_THRESHOLD = 0.75
@@ -149,6 +149,25 @@ def parser() -> OptionParser:
     )
     embed.add_argument(
         "--dimensions", type=int, default=0, metavar="N", help="leading dimensions to keep (all)"
+    )
+    embed.add_argument(
+        "--kind",
+        action="append",
+        choices=list(EmbeddingKind),
+        metavar="|".join(EmbeddingKind),
+        help="which vectors; may be repeated (default: dense; `qda-client models` tells what a model gives)",
+    )
+    embed.add_argument(
+        "--numbers",
+        choices=list(Numbers),
+        default=Numbers.FLOAT32,
+        metavar="|".join(Numbers),
+        help="how numbers travel: float16 halves the bytes and keeps three significant digits (default: float32)",
+    )
+    embed.add_argument(
+        "--stream",
+        action="store_true",
+        help="vectors in parts, an input of any length, each jsonl line as it arrives; always so for multi-vector",
     )
     paraphrases = command("paraphrases", "texts of like meaning, within one input or between two")
     _add_input(paraphrases)

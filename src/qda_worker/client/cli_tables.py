@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from qda_worker.client.analysis import DocumentAnalysis
 from qda_worker.client.choices import LongTextOutcome, Offsets
 from qda_worker.client.paraphrases import Paraphrases
-from qda_worker.client.results import Embedding, Entities, ItemError, Provenance, Sentence, Sentiment, Usage
+from qda_worker.client.results import (
+    Embedding,
+    Entities,
+    ItemError,
+    Provenance,
+    Sentence,
+    Sentiment,
+    Usage,
+    Vector,
+)
 from qda_worker.client.texts import Text
 from qda_worker.client.worker_state import CacheStatus, Models
 
@@ -69,12 +78,24 @@ def entity_rows(result: Entities, text: Text) -> Iterator[Row]:
 
 
 def embedding_rows(result: Embedding, text: Text) -> Iterator[Row]:
-    """One row with the vector's length and its first numbers."""
-    if result.dense is None:
+    """A row for each kind of vector: how large it is, and its first numbers or weightiest tokens."""
+    cut = _cut(result.usage)
+    if result.error is not None:
         yield (text.id, "-", _failed(result.error))
-        return
-    first = " ".join(f"{number:+.4f}" for number in result.dense[:4])
-    yield (text.id, str(len(result.dense)), f"{first} …{_cut(result.usage)}")
+    if result.dense is not None:
+        yield (text.id, str(len(result.dense)), f"{_first(result.dense)} …{cut}")
+    if result.sparse is not None:
+        pairs = zip(result.sparse.tokens[:6], result.sparse.weights[:6], strict=True)
+        weights = " ".join(f"{shortened(token, 20)}={weight:.3f}" for token, weight in pairs)
+        yield (
+            text.id,
+            f"{len(result.sparse.tokens)} tokens",
+            f"{weights}{_more(result.sparse.tokens, 6)}{cut}",
+        )
+    if result.multi_vector is not None:
+        rows = result.multi_vector
+        size = f"{len(rows)}x{len(rows[0]) if len(rows) else 0}"
+        yield (text.id, size, f"{_first(rows[0]) if len(rows) else ''} …{cut}")
 
 
 def paraphrase_rows(found: Paraphrases, texts: Sequence[Text], others: Sequence[Text]) -> Iterator[Row]:
@@ -110,13 +131,13 @@ def models_table(found: Models) -> str:
             str(model.task),
             str(model.state),
             f"{model.limit:,} {model.limit_unit}" if model.limit else "-",
-            str(model.dimensions or "-"),
+            f"{model.dimensions:,} {', '.join(model.embedding_kinds)}" if model.dimensions else "-",
             model.licence or "-",
             f"{model.source}@{model.revision[:12]}",
         )
         for model in found.models
     ]
-    lines = [aligned(("MODEL", "TASK", "STATE", "READS", "DIMENSIONS", "LICENCE", "SOURCE"), rows)]
+    lines = [aligned(("MODEL", "TASK", "STATE", "READS", "VECTORS", "LICENCE", "SOURCE"), rows)]
     lines += [f"{model.key}: {model.reason}: {model.detail}" for model in found.models if model.reason]
     limits = found.limits
     lines.append(
@@ -179,6 +200,14 @@ def _entities_in_short(entities: Entities) -> str:
 
 def _failed(error: ItemError | None) -> str:
     return f"error {shortened(str(error), 200)}" if error else "-"
+
+
+def _first(vector: Vector) -> str:
+    return " ".join(f"{number:+.4f}" for number in vector[:4])
+
+
+def _more(shown: Sequence[str], count: int) -> str:
+    return " …" if len(shown) > count else ""
 
 
 def _cut(usage: Usage | None) -> str:

@@ -21,7 +21,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from qda_worker.client.results import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,11 @@ class Violation:
 
 
 class ClientError(Exception):
-    """A call that gave no answer: its reason (one word), the message, and what to do about it."""
+    """A call that gave no answer: its reason (one word), the message, and what to do about it.
+
+    `partial`: of a list that travelled in several requests, the results before the one that failed; None if there are
+    none. To go on: `texts[len(error.partial):]`.
+    """
 
     usual_reason: ClassVar[str] = "INTERNAL"
     usual_remedy: ClassVar[str] = ""
@@ -41,6 +48,7 @@ class ClientError(Exception):
 
     def __init__(self, message: str, *, reason: str = "", remedy: str = "") -> None:
         super().__init__(message)
+        self.partial: Answer[Any] | None = None
         self.message = message
         self.reason = reason or self.usual_reason
         self.remedy = remedy or self.usual_remedy

@@ -33,6 +33,12 @@ class Response(Protocol):
 Progress: TypeAlias = Callable[[int, int], None]
 """Called with the texts that are done and the texts of the whole list, each time a request is answered."""
 
+
+def of_total(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+    """The same, called with the texts that are done alone."""
+    return None if progress is None else lambda done: progress(done, total)
+
+
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S", bound=Response)
 R = TypeVar("R")
@@ -70,13 +76,7 @@ class Gathering(Generic[S, R]):
         made_by = reading.provenance(response.provenance)
         if made_by not in self.provenances:
             self.provenances.append(made_by)
-        spent = reading.timings(response.timings)
-        self.timings = Timings(
-            queue=max(self.timings.queue, spent.queue),
-            tokenize=self.timings.tokenize + spent.tokenize,
-            compute=self.timings.compute + spent.compute,
-            total=self.timings.total + spent.total,
-        )
+        self.timings = self.timings.joined(reading.timings(response.timings))
 
     def answer(self) -> Answer[R]:
         """All results, in the order of the texts."""

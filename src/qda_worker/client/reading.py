@@ -122,16 +122,29 @@ def embedding(message: embedding_pb2.EmbedResult) -> results.Embedding:
     """The vectors of one text."""
     if message.HasField("status"):
         return results.Embedding(message.id, item_error(message.status), _usage_of_failed(message))
-    sparse = message.sparse
     return results.Embedding(
         id=message.id,
         error=None,
         usage=usage(message.usage),
         dense=vectors.vector(message.dense) if message.HasField("dense") else None,
-        sparse=results.SparseVector(tuple(sparse.token_ids), tuple(sparse.weights), tuple(sparse.tokens))
-        if message.HasField("sparse")
-        else None,
+        sparse=_sparse(message.sparse) if message.HasField("sparse") else None,
         multi_vector=vectors.matrix(message.multi_vector) if message.HasField("multi_vector") else None,
+    )
+
+
+def streamed_embedding(
+    message: embedding_pb2.EmbedStreamItem, dense: results.Vector | None, multi: results.Matrix | None
+) -> results.Embedding:
+    """The vectors of one text whose rows came before its end."""
+    if message.HasField("status"):
+        return results.Embedding(message.id, item_error(message.status), _usage_of_failed(message))
+    return results.Embedding(
+        id=message.id,
+        error=None,
+        usage=usage(message.usage),
+        dense=dense,
+        sparse=_sparse(message.sparse) if message.HasField("sparse") else None,
+        multi_vector=multi,
     )
 
 
@@ -189,8 +202,15 @@ def offsets_of(encoding: text_pb2.OffsetEncoding.ValueType) -> Offsets | None:
     return wire_words.word(wire_words.OFFSETS, encoding)
 
 
+def _sparse(message: embedding_pb2.SparseVector) -> results.SparseVector:
+    return results.SparseVector(tuple(message.token_ids), tuple(message.weights), tuple(message.tokens))
+
+
 def _usage_of_failed(
-    message: sentiment_pb2.SentimentResult | entity_pb2.EntityResult | embedding_pb2.EmbedResult,
+    message: sentiment_pb2.SentimentResult
+    | entity_pb2.EntityResult
+    | embedding_pb2.EmbedResult
+    | embedding_pb2.EmbedStreamItem,
 ) -> results.Usage | None:
     """A text that is too long has no answer, but tells how long it is."""
     return usage(message.usage) if message.HasField("usage") else None

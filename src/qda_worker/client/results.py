@@ -83,6 +83,15 @@ class Timings:
     compute: float = 0.0
     total: float = 0.0
 
+    def joined(self, other: Timings) -> Timings:
+        """Those of two requests together."""
+        return Timings(
+            queue=max(self.queue, other.queue),
+            tokenize=self.tokenize + other.tokenize,
+            compute=self.compute + other.compute,
+            total=self.total + other.total,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answer(Sequence[R], Generic[R]):

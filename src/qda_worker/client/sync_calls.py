@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
-from qda.v1 import analysis_pb2, paraphrase_pb2
+from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
 from qda_worker.client import jobs, retries
 from qda_worker.client.analysis import DocumentAnalysis
 from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_source import DocumentSource
 from qda_worker.client.document_stream import StreamAnswers, UnansweredDocuments
-from qda_worker.client.errors import CallCancelled
+from qda_worker.client.errors import CallCancelled, ClientError
 from qda_worker.client.paraphrase_search import Collection
 from qda_worker.client.paraphrases import Paraphrases
 from qda_worker.client.refusals import client_error
-from qda_worker.client.results import Answer
+from qda_worker.client.results import Answer, Embedding
 from qda_worker.client.texts import Text
+from qda_worker.client.vector_stream import VectorStreams
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
 P = TypeVar("P", bound=jobs.Response)
 R = TypeVar("R")
+
+StreamMethod: TypeAlias = (
+    "grpc.UnaryStreamMultiCallable[embedding_pb2.EmbedStreamRequest, embedding_pb2.EmbedStreamResponse]"
+)
 
 
 class Calls:
@@ -81,9 +86,56 @@ class Calls:
                 window.popleft()
                 if progress is not None:
                     progress(len(gathering.results), job.items)
+        except ClientError as error:
+            error.partial = gathering.answer() if gathering.results else None
+            raise
         finally:
             for flight, _ in window:
                 flight.cancel()
+
+    def vectors(
+        self, method: StreamMethod, streams: VectorStreams, timeout: float | None
+    ) -> Iterator[Embedding]:
+        """The results of one stream after the other, until all texts have theirs."""
+        seconds = self._settings.stream_timeout if timeout is None else timeout
+        fruitless = 0
+        while (request := streams.request()) is not None:
+            call = method(request, timeout=seconds, metadata=self._metadata)
+            try:
+                for response in call:
+                    result = streams.read(response)
+                    if result is not None:
+                        yield result
+                streams.end()
+                fruitless = 0
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                fruitless = 0 if streams.fruitful else fruitless + 1
+                pause = retries.resume_pause(failure, fruitless)
+                if pause is None:
+                    raise failure from error
+                time.sleep(pause)
+            finally:
+                call.cancel()
+
+    def all_vectors(
+        self,
+        method: StreamMethod,
+        streams: VectorStreams,
+        timeout: float | None,
+        progress: Callable[[int], None] | None,
+    ) -> Answer[Embedding]:
+        """The same as one answer; `progress` is told how many texts are done."""
+        results: list[Embedding] = []
+        try:
+            for result in self.vectors(method, streams, timeout):
+                results.append(result)
+                if progress is not None:
+                    progress(len(results))
+        except ClientError as error:
+            error.partial = streams.answer(results) if results else None
+            raise
+        return streams.answer(results)
 
     def search(
         self,

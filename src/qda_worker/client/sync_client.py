@@ -29,12 +29,13 @@ from qda_worker.client.choices import (
 )
 from qda_worker.client.document_stream import analysis_settings
 from qda_worker.client.errors import ClientError
-from qda_worker.client.jobs import Progress
+from qda_worker.client.jobs import Progress, of_total
 from qda_worker.client.paraphrase_search import search_parts
 from qda_worker.client.paraphrases import Paraphrases
 from qda_worker.client.results import Answer, Embedding, Entities, PairScore, Sentiment
-from qda_worker.client.sync_calls import Calls
-from qda_worker.client.texts import Pair, Text
+from qda_worker.client.sync_calls import Calls, StreamMethod
+from qda_worker.client.texts import Pair, Text, iter_text_messages, text_messages
+from qda_worker.client.vector_stream import vector_streams
 from qda_worker.client.worker_state import CacheStatus, Models
 
 
@@ -161,6 +162,7 @@ class Client:
         normalize: bool | None = None,
         dimensions: int = 0,
         numbers: Numbers = Numbers.FLOAT32,
+        stream: bool | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Answer[Embedding]:
@@ -170,14 +172,31 @@ class Client:
 
         Args:
             model: key of an embedding or paraphrase model; empty: the catalog's default for embeddings.
-            kinds: which vectors.
+            kinds: which vectors; sparse weights and multi-vectors where the model gives them (`models()`).
             normalize: whether dense vectors are brought to length 1; None: as the model's own files say.
             dimensions: leading dimensions to keep, for models that allow it; 0: all.
             numbers: how vectors travel; FLOAT16 halves the bytes and keeps three significant digits.
+            stream: whether vectors travel in parts of at most 1 MiB, which what is long needs; None: where
+                multi-vectors are asked for. Then `timeout` is that of a stream, and bulk the usual priority.
 
         Raises:
             ClientError: see `errors`.
         """
+        if EmbeddingKind.MULTI_VECTOR in kinds if stream is None else stream:
+            messages = text_messages(texts)
+            streams = vector_streams(
+                messages,
+                model=model,
+                long_texts=long_texts,
+                priority=priority,
+                kinds=kinds,
+                normalize=normalize,
+                dimensions=dimensions,
+                numbers=numbers,
+            )
+            return self._calls.all_vectors(
+                self._embed_stream(), streams, timeout, of_total(progress, len(messages))
+            )
         job = jobs.embed_job(
             texts,
             model=model,
@@ -190,6 +209,39 @@ class Client:
             chunk_texts=self.settings.chunk_texts,
         )
         return self._calls.run(EmbeddingServiceStub(self._calls.channel()).Embed, job, timeout, progress)
+
+    def embed_stream(
+        self,
+        texts: Iterable[str | Text],
+        *,
+        model: str = "",
+        long_texts: LongTexts = LongTexts.CUT,
+        priority: Priority | None = None,
+        kinds: Sequence[EmbeddingKind] = (EmbeddingKind.DENSE,),
+        normalize: bool | None = None,
+        dimensions: int = 0,
+        numbers: Numbers = Numbers.FLOAT32,
+        timeout: float | None = None,
+    ) -> Iterator[Embedding]:
+        """The vectors of each text as they arrive, of as many texts as there are, in constant memory.
+
+        `texts` is read as results are taken. When a worker goes away in the midst, the next one goes on with the
+        first text that has no result yet. Arguments as those of `embed`.
+
+        Raises:
+            ClientError: see `errors`; InvalidRequest for a text that cannot be sent comes when its turn does.
+        """
+        streams = vector_streams(
+            iter_text_messages(texts, "texts"),
+            model=model,
+            long_texts=long_texts,
+            priority=priority,
+            kinds=kinds,
+            normalize=normalize,
+            dimensions=dimensions,
+            numbers=numbers,
+        )
+        return self._calls.vectors(self._embed_stream(), streams, timeout)
 
     def score_pairs(
         self,
@@ -331,6 +383,9 @@ class Client:
         if isinstance(found, ClientError):
             raise found
         raise readiness.not_ready(found, self._cache_status_if_told(), service, timeout)
+
+    def _embed_stream(self) -> StreamMethod:
+        return EmbeddingServiceStub(self._calls.channel()).EmbedStream
 
     def _health_or_error(self, service: str) -> Health | ClientError:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 from functools import cache
 from math import prod
 from types import ModuleType
@@ -42,6 +43,17 @@ def matrix(tensor: embedding_pb2.Tensor) -> Matrix:
         return tuple(flat[row * columns : (row + 1) * columns] for row in range(rows))
     shaped: Matrix = _with_numpy(numpy, tensor).reshape(rows, columns)
     return shaped
+
+
+def joined(parts: Sequence[Matrix]) -> Matrix:
+    """The rows of successive parts of one matrix, at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    numpy = _numpy()
+    if numpy is None:
+        return tuple(row for part in parts for row in part)
+    whole: Matrix = numpy.concatenate(parts)
+    return whole
 
 
 @cache
