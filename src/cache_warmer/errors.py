@@ -16,6 +16,7 @@
     - LeaseError               the right to write
         - LeaseHeld            LEASE_HELD          another writer, for longer than we were told to wait
         - LeaseLost            LEASE_LOST          another writer took over meanwhile
+        - LeaseForbidden       NO_PERMISSION       the pod's account may not use the Lease
     - Interrupted              INTERRUPTED         SIGINT or SIGTERM; what was fetched stays
 """
 
@@ -105,6 +106,12 @@ class LeaseLost(LeaseError):
     """Another writer took over while we worked."""
 
     reason = Reason.LEASE_LOST
+
+
+class LeaseForbidden(LeaseError):
+    """The account of this pod may not use the Lease that guards its claim."""
+
+    reason = Reason.NO_PERMISSION
 
 
 class Interrupted(ModelCacheError):

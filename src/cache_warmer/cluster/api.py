@@ -8,8 +8,8 @@ _SECONDS = (2.0, 3.0)
 """To connect, and to answer: an API server that is away must not hold up a warm."""
 
 
-def connect() -> Cluster:
-    """Return the API server of the cluster that this pod runs in, by the pod's own service account.
+def pod_client() -> Any:  # the client's own class has no types
+    """Return the API client of the cluster that this pod runs in, by the pod's own service account.
 
     Raises ``kubernetes.config.ConfigException`` outside a cluster, or where the pod has no token.
     """
@@ -19,7 +19,12 @@ def connect() -> Cluster:
     config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     configuration.proxy = None  # the proxy of this environment leads to the hub
     configuration.retries = False
-    return _ApiServer(client.ApiClient(configuration))
+    return client.ApiClient(configuration)
+
+
+def connect() -> Cluster:
+    """Return the API server, for Events. Raises as ``pod_client``."""
+    return _ApiServer(pod_client())
 
 
 class _ApiServer:

@@ -8,6 +8,8 @@ from cache_warmer.errors import HubUnauthorized
 NAMESPACE = "QDA_KUBERNETES_NAMESPACE"
 JOB = "QDA_KUBERNETES_JOB"
 DEPLOYMENT = "QDA_KUBERNETES_DEPLOYMENT"
+LEASE = "QDA_KUBERNETES_LEASE"
+"""Name of the Lease that guards the claim, in the pod's namespace, where the claim is, too."""
 TOKEN_SECRET = "QDA_TOKEN_SECRET"  # noqa: S105  # a variable's name
 """``NAME/KEY`` of the Secret that ``HF_TOKEN`` was to come from."""
 TOKEN = "HF_TOKEN"  # noqa: S105  # the same

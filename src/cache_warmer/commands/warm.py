@@ -15,7 +15,7 @@ from cache_warmer.cluster.events import Announcer
 from cache_warmer.cluster.settings import demand_token, own_job
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import Interrupted
-from cache_warmer.lease.lease import FileLease
+from cache_warmer.lease.claim_lease import lease_for
 from cache_warmer.referring import referring
 from cache_warmer.reports import progress
 from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
@@ -104,9 +104,7 @@ class _Run:
                 keys=keys,
                 places=places,
                 sources=settings.sources(places, lock, self._environ, retry),
-                lease=FileLease(
-                    places.own.path / "lock", settings.wait, time.monotonic, stop.sleep, _LOG.info
-                ),
+                lease=lease_for(places, settings.wait, self._environ, stop, _LOG.info),
                 referring=referring(
                     settings.reference,
                     settings.options.catalog,

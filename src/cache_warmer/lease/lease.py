@@ -43,6 +43,8 @@ class FileLease:
         clock: seconds, for the patience.
         sleep: waits; raises if the run shall stop.
         tell: called once with a sentence about the holder, when there is something to wait for.
+        fence: uid of the Lease of a cluster that is held already; empty: none. Whoever has the file under the same
+            one has lost it, frozen perhaps, and is not waited for.
     """
 
     path: Path
@@ -50,6 +52,7 @@ class FileLease:
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     tell: Callable[[str], None]
+    fence: str = ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -58,11 +61,11 @@ class FileLease:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self.path, flags, 0o644)
         try:
-            self._wait(descriptor)
-            with contextlib.suppress(OSError):  # a full disk must not keep the lock from us
-                durable.readable_by_all(descriptor, self.path.parent)
-                os.ftruncate(descriptor, 0)
-                os.pwrite(descriptor, _holder(), 0)
+            if self._wait(descriptor):
+                with contextlib.suppress(OSError):  # a full disk must not keep the lock from us
+                    durable.readable_by_all(descriptor, self.path.parent)
+                    os.ftruncate(descriptor, 0)
+                    os.pwrite(descriptor, self._holder(), 0)
             yield
         finally:
             os.close(descriptor)
@@ -70,10 +73,13 @@ class FileLease:
     def check(self) -> None:
         """A lock of the system is ours until we close it."""
 
-    def _wait(self, descriptor: int) -> None:
+    def _wait(self, descriptor: int) -> bool:
+        """Wait for the lock; return whether we have it, or go on beside one that lost its right to us."""
         start, told = self.clock(), False
         while try_lock(descriptor) is LockResult.HELD_BY_ANOTHER:
-            holder = _said(descriptor)
+            holder, fence = _said(descriptor)
+            if self.fence and fence == self.fence:
+                return False
             if self.clock() - start >= self.patience:
                 raise LeaseHeld(
                     f"another warmer writes to this cache: {holder}",
@@ -83,15 +89,24 @@ class FileLease:
                 self.tell(f"waiting for another warmer: {holder}")
                 told = True
             self.sleep(_POLL_SECONDS)
+        return True
+
+    def _holder(self) -> bytes:
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "lease": self.fence}
+        return json.dumps(holder).encode() + b"\n"
 
 
-def _holder() -> bytes:
-    return json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode() + b"\n"
-
-
-def _said(descriptor: int) -> str:
+def _said(descriptor: int) -> tuple[str, str]:
+    """Return who holds the lock, for people, and the Lease that it says it holds."""
     try:
         holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
-    except (ValueError, KeyError, TypeError, OSError):  # it has just taken the lock and not yet written
-        return "a process that has not given its name"
+        who = f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
+        return who, str(holder.get("lease", ""))
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OSError,
+    ):  # it has just taken the lock and not yet written
+        return "a process that has not given its name", ""
