@@ -12,7 +12,7 @@ import yaml
 
 from cache_warmer.cli import cache_warmer
 from cache_warmer.cluster import settings as warmer_settings
-from cache_warmer.warmer_options import HUB, STALL_TIMEOUT, WHEEL_BASE
+from cache_warmer.warmer_options import HUB, REFERENCE, STALL_TIMEOUT, WHEEL_BASE
 from model_cache.catalog_file import load_catalog
 from model_cache.options import CACHE, CATALOG
 from model_cache.reasons import Reason
@@ -66,6 +66,7 @@ def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> Non
     known = {HUB.variable, WHEEL_BASE.variable, STALL_TIMEOUT.variable, CACHE.variable, CATALOG.variable}
     own = warmer_settings
     known |= {own.NAMESPACE, own.JOB, own.DEPLOYMENT, own.TOKEN_SECRET, own.TOKEN, "QDA_LOG_LEVEL"}
+    known |= {own.LEASE, REFERENCE.variable}
     assert known <= names
     assert {name for name in names if name.startswith("QDA_")} <= known
 
@@ -73,7 +74,7 @@ def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> Non
 def test_the_programs_take_the_arguments_that_the_chart_gives() -> None:
     """By their own parsers: an option that is not there would be refused before --help is reached."""
     for program, template_path in (
-        (cache_warmer, "cache-warmer/_job-spec.tpl"),
+        (cache_warmer, "cache-warmer/_pod-spec.tpl"),
         (qda_worker, "worker/deployment.yaml"),
     ):
         text = (CHART / "templates" / template_path).read_text("utf-8")

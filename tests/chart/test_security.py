@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from .conftest import CHART, Render, container
+from .conftest import CHART, Render, Rendered, container
 
 
 def test_every_pod_meets_the_restricted_standard(render: Render) -> None:
     rendered = render()
-    for template in (rendered.worker, rendered.warmer):
+    shell = render({"cacheWarmer": {"shell": True}}).one("Deployment", "-shell")["spec"]["template"]
+    for template in (rendered.worker, rendered.warmer, shell):
         pod, own = template["spec"]["securityContext"], container(template)["securityContext"]
         assert pod["runAsNonRoot"] is True
         assert pod["runAsUser"] == pod["runAsGroup"] == pod["fsGroup"] == 65532
@@ -34,17 +35,31 @@ def test_the_worker_mounts_the_cache_read_only_and_the_warmer_does_not(render: R
         assert "readOnly" not in volume["persistentVolumeClaim"], "it would bind the claim's other users, too"
 
 
-def test_only_the_warmer_has_a_token_and_with_it_may_write_events_and_read_two_objects(
-    render: Render,
-) -> None:
+def test_only_the_warmer_has_a_token_and_with_it_may_do_what_it_says_it_does(render: Render) -> None:
     rendered = render()
     assert rendered.worker["spec"]["automountServiceAccountToken"] is False
     assert all(one["automountServiceAccountToken"] is False for one in rendered.all("ServiceAccount"))
-    rules = rendered.one("Role")["rules"]
-    assert {(tuple(rule["resources"]), tuple(rule["verbs"])) for rule in rules} == {
-        (("events",), ("create",)),
-        (("jobs",), ("get",)),
-        (("deployments",), ("get",)),
+    assert _rights(rendered) == {
+        ("events", "create", ""),
+        ("leases", "create", ""),
+        ("leases", "get", "rel-qda-worker-cache-writer"),
+        ("leases", "update", "rel-qda-worker-cache-writer"),
+        ("jobs", "get", rendered.one("Job")["metadata"]["name"]),
+        ("deployments", "get", rendered.one("Deployment")["metadata"]["name"]),
     }
-    named = [name for rule in rules for name in rule.get("resourceNames", [])]
-    assert named == [rendered.one("Job")["metadata"]["name"], rendered.one("Deployment")["metadata"]["name"]]
+
+
+def test_the_shell_may_also_see_which_deployments_of_its_namespace_live(render: Render) -> None:
+    more = _rights(render({"cacheWarmer": {"shell": True}})) - _rights(render())
+    assert more == {("deployments", "get", "")}
+
+
+def _rights(rendered: Rendered) -> set[tuple[str, str, str]]:
+    """Each right as resource, verb and name; without a name: any."""
+    return {
+        (resource, verb, name)
+        for rule in rendered.one("Role")["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for name in rule.get("resourceNames", [""])
+    }

@@ -39,6 +39,7 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "podSecurityContext.fsGroup": (4713, "fsGroup: 4713"),
     "podSecurityContext.fsGroupChangePolicy": ("Always", "fsGroupChangePolicy: Always"),
     "cacheWarmer.rerun": (3, "qda-worker/rerun: '3'"),
+    "cacheWarmer.shell": (True, "qda-worker/role: shell"),
     "cacheWarmer.image.repository": ("other-warmer", "image: other-warmer:"),
     "cacheWarmer.image.tag": ("w1", "qda-cache-warmer:w1"),
     "cacheWarmer.image.digest": ("sha256:" + "a" * 64, "qda-cache-warmer@sha256:aaaa"),

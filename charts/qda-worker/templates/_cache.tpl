@@ -49,6 +49,17 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
   emptyDir: {}
 {{- end }}
 
+{{- /* One for each claim: releases that share a claim exclude each other. A Lease's name has 253 characters. */}}
+{{- define "qda-worker.leaseName" -}}
+{{- $claim := include "qda-worker.claimName" . }}
+{{- if gt (len $claim) 246 }}{{ $claim = printf "%s-%s" ($claim | trunc 230 | trimSuffix "-" | trimSuffix ".") (sha256sum $claim | trunc 8) }}{{ end }}
+{{- printf "%s-writer" $claim }}
+{{- end }}
+
+{{- define "qda-worker.hasWarmer" -}}
+{{- if or .Values.cacheWarmer.enabled .Values.cacheWarmer.shell }}true{{ end }}
+{{- end }}
+
 {{- define "qda-worker.isSharedClaim" -}}
 {{- if has "ReadWriteMany" .Values.cache.accessModes }}true{{ end }}
 {{- end }}

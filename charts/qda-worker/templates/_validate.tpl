@@ -7,8 +7,8 @@
 {{- if has "ReadWriteOncePod" $modes }}
 {{- fail "cache.accessModes has ReadWriteOncePod, but the warmer and the workers mount the claim at the same time: use ReadWriteOnce or ReadWriteMany." }}
 {{- end }}
-{{- if and .Values.cacheWarmer.enabled (not (or (has "ReadWriteMany" $modes) (has "ReadWriteOnce" $modes))) }}
-{{- fail (printf "cache.accessModes is [%s], but the warmer must write to the claim: add ReadWriteOnce or ReadWriteMany, or set cacheWarmer.enabled=false." (join ", " $modes)) }}
+{{- if and (include "qda-worker.hasWarmer" .) (not (or (has "ReadWriteMany" $modes) (has "ReadWriteOnce" $modes))) }}
+{{- fail (printf "cache.accessModes is [%s], but the warmer must write to the claim: add ReadWriteOnce or ReadWriteMany, or set cacheWarmer.enabled=false and cacheWarmer.shell=false." (join ", " $modes)) }}
 {{- end }}
 {{- if and .Values.catalogLock (not .Values.catalog) }}
 {{- fail "catalogLock is set, but catalog is not: give both files with --set-file catalog=… --set-file catalogLock=…, or neither." }}

@@ -1,0 +1,130 @@
+{{- /* The pod of the warmer: the Job's, which warms and ends, and with `shell` one that sleeps, for `kubectl exec`. */}}
+{{- define "qda-worker.warmerPodSpec" -}}
+{{- $root := .root }}
+{{- $shell := .shell }}
+{{- $warmer := $root.Values.cacheWarmer }}
+restartPolicy: {{ ternary "Always" "Never" $shell }}
+{{- if $shell }}
+terminationGracePeriodSeconds: 5
+{{- end }}
+serviceAccountName: {{ include "qda-worker.warmerServiceAccount" $root }}
+automountServiceAccountToken: true
+enableServiceLinks: false
+{{- with $root.Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $root.Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- include "qda-worker.placement" (dict "root" $root "component" $warmer) | nindent 0 }}
+containers:
+  - name: warmer
+    image: {{ include "qda-worker.image" (dict "root" $root "image" $warmer.image) }}
+    imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+    {{- if $shell }}
+    {{- /* A shell as the first process hears SIGTERM only where it says so. */}}
+    command: [sh, -c, "trap 'exit 0' TERM; sleep infinity & wait"]
+    {{- else }}
+    args: [warm, --wait, {{ $warmer.wait | quote }}]
+    {{- end }}
+    env:
+      - name: QDA_CACHE
+        value: /cache
+      {{- include "qda-worker.catalogEnv" $root | nindent 6 }}
+      - name: QDA_LOG_LEVEL
+        value: {{ $warmer.logLevel }}
+      - name: QDA_STALL_TIMEOUT
+        value: {{ $warmer.stallTimeout | quote }}
+      - name: QDA_KUBERNETES_DEPLOYMENT
+        value: {{ include "qda-worker.fullname" $root }}
+      - name: QDA_KUBERNETES_NAMESPACE
+        valueFrom:
+          fieldRef:
+            fieldPath: metadata.namespace
+      {{- if not $shell }}
+      - name: QDA_KUBERNETES_JOB
+        valueFrom:
+          fieldRef:
+            fieldPath: metadata.labels['batch.kubernetes.io/job-name']
+      {{- end }}
+      - name: QDA_KUBERNETES_LEASE
+        value: {{ include "qda-worker.leaseName" $root }}
+      - name: QDA_REFERENCE
+        value: {{ printf "%s/%s" $root.Release.Namespace $root.Release.Name }}
+      - name: HOME
+        value: /tmp
+      - name: HF_HOME
+        value: /tmp/huggingface
+      - name: HF_XET_CACHE
+        value: /tmp/huggingface/xet
+      {{- with $root.Values.hub.endpoint }}
+      - name: HF_ENDPOINT
+        value: {{ . | quote }}
+      {{- end }}
+      {{- with $root.Values.hub.wheelBase }}
+      - name: QDA_WHEEL_BASE
+        value: {{ . | quote }}
+      {{- end }}
+      {{- with $root.Values.hub.tokenSecret }}
+      {{- /* Optional for Kubernetes, so that the warmer can say that it is missing; without it the pod would hang. */}}
+      - name: HF_TOKEN
+        valueFrom:
+          secretKeyRef:
+            name: {{ . }}
+            key: {{ $root.Values.hub.tokenSecretKey }}
+            optional: true
+      - name: QDA_TOKEN_SECRET
+        value: {{ printf "%s/%s" . $root.Values.hub.tokenSecretKey | quote }}
+      {{- end }}
+      {{- with $root.Values.hub.proxy }}
+      - name: HTTPS_PROXY
+        value: {{ . | quote }}
+      - name: HTTP_PROXY
+        value: {{ . | quote }}
+      - name: NO_PROXY
+        value: {{ $root.Values.hub.noProxy | default "localhost,127.0.0.1,.svc,.cluster.local,$(KUBERNETES_SERVICE_HOST)" | quote }}
+      {{- end }}
+      {{- if $root.Values.hub.caBundle }}
+      - name: SSL_CERT_FILE
+        value: /etc/qda-worker-ca/ca.crt
+      {{- end }}
+      {{- with $warmer.extraEnv }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+    terminationMessagePolicy: FallbackToLogsOnError
+    {{- with $root.Values.containerSecurityContext }}
+    securityContext:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with $warmer.resources }}
+    resources:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    volumeMounts:
+      - name: cache
+        mountPath: /cache
+      - name: tmp
+        mountPath: /tmp
+      {{- include "qda-worker.catalogMount" $root | nindent 6 }}
+      {{- if $root.Values.hub.caBundle }}
+      - name: ca
+        mountPath: /etc/qda-worker-ca
+        readOnly: true
+      {{- end }}
+      {{- with $warmer.extraVolumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
+volumes:
+  {{- include "qda-worker.cacheVolume" $root | nindent 2 }}
+  {{- include "qda-worker.catalogVolume" $root | nindent 2 }}
+  {{- if $root.Values.hub.caBundle }}
+  - name: ca
+    configMap:
+      name: {{ include "qda-worker.suffixed" (dict "root" $root "suffix" (printf "ca-%s" (sha256sum $root.Values.hub.caBundle | trunc 8))) }}
+  {{- end }}
+  {{- with $warmer.extraVolumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end }}
