@@ -11,6 +11,8 @@ from typing import NoReturn, TextIO
 
 from cache_warmer.commands.command import SOURCES, Command, Invocation
 from cache_warmer.commands.env import EnvFormat, shell_lines, variables, written
+from cache_warmer.commands.export import add_export_switches, export_command
+from cache_warmer.commands.import_ import add_import_arguments, import_command
 from cache_warmer.commands.lock import add_lock_switches, lock_command
 from cache_warmer.commands.plan import plan_command
 from cache_warmer.commands.warm import warm_command
@@ -22,7 +24,7 @@ from model_cache.parser import OptionParser
 from model_cache.program import run, set_up_logging
 
 PROGRAM = "cache-warmer"
-_LATER = ("collect", "export", "import", "adopt", "publish")
+_LATER = ("collect", "adopt", "publish")
 _CHATTY = ("httpx2", "httpcore2", "httpx", "httpcore", "huggingface_hub", "filelock", "urllib3")
 _EPILOG = """exit codes: 0 done; 2 wrong options; 3 catalog invalid; 13 upstream moved (lock --check); 20 to 26 the
 hub (unauthorized, not found, unreachable, untrusted, busy, stalled, wrong content); 30 no space; 31 not writable; 32
@@ -69,6 +71,19 @@ COMMANDS = (
         lock_command,
         SOURCES,
         add=add_lock_switches,
+    ),
+    Command(
+        "export",
+        "write the catalog's generation as a tar stream, for a cache that reaches no hub",
+        export_command,
+        add=add_export_switches,
+    ),
+    Command(
+        "import",
+        "read an exported generation into the cache, verify it, publish",
+        import_command,
+        (WAIT, REFERENCE),
+        add=add_import_arguments,
     ),
     Command(
         "env",

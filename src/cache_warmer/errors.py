@@ -9,6 +9,7 @@
         - HubBusy              HUB_BUSY            429 or 5xx after all retries
         - HubStalled           HUB_STALLED         no byte for the stall time, after all retries
         - ContentMismatch      CONTENT_MISMATCH    size, hash or name is not what was promised
+    - ArchiveInvalid           CONTENT_MISMATCH    an archive is not what it says, cut short or unsafe
     - VolumeError              the place that the cache lies in
         - NoSpace              NO_SPACE            bytes or inodes
         - NoPermission         NO_PERMISSION       not writable, read-only, input/output error
@@ -66,6 +67,12 @@ class HubStalled(HubError):
 
 class ContentMismatch(HubError):
     """What arrived, or what the hub promises, is not what the catalog, the lock or the hub says."""
+
+    reason = Reason.CONTENT_MISMATCH
+
+
+class ArchiveInvalid(ModelCacheError):
+    """An archive is not what it says, was cut short, or would write where it must not."""
 
     reason = Reason.CONTENT_MISMATCH
 

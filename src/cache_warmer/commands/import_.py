@@ -1,0 +1,146 @@
+"""``cache-warmer import``: reads an exported generation into the cache, from a file or from stdin."""
+
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+from cache_warmer.archive.importing import Imported, Importing
+from cache_warmer.archive.tar import TarReader
+from cache_warmer.commands.command import Invocation
+from cache_warmer.disk.preflight import write_probe
+from cache_warmer.errors import NoPermission
+from cache_warmer.lease.lease import FileLease
+from cache_warmer.referring import referring
+from cache_warmer.reports import progress
+from cache_warmer.settings import Settings
+from cache_warmer.transfer.workers import Stop
+from model_cache.catalog import Model
+from model_cache.check_report import human_bytes
+from model_cache.digest import generation
+from model_cache.errors import ModelCacheError, UsageError
+from model_cache.options import LogLevel, OutputFormat
+from model_cache.parser import OptionParser
+from model_cache.places import Places
+from model_cache.reasons import Reason
+
+_LOG = logging.getLogger(__name__)
+STDIN = "-"
+
+
+def add_import_arguments(parser: OptionParser) -> None:
+    """Let a parser accept the archive."""
+    parser.add_argument("archive", metavar="FILE", nargs="?", help="the archive; - is stdin")
+
+
+def import_command(called: Invocation) -> int:
+    """Import, and return the exit code. Raises ``ModelCacheError``."""
+    start = time.monotonic()
+    settings = called.settings()
+    if settings.options.models:
+        raise UsageError(
+            "an archive is imported whole, so --model has no effect", "leave --model (QDA_MODELS) out"
+        )
+    places = settings.places(called.environ)
+    with _opened(called.arguments.archive) as stream:
+        try:
+            imported = _importing(called, settings, places, stream).run()
+        except ModelCacheError as error:
+            error.message = f"{called.arguments.archive}: {error.message}"
+            raise
+    _report(called, imported, _configured(settings), time.monotonic() - start)
+    return Reason.OK.exit_code
+
+
+def _importing(called: Invocation, settings: Settings, places: Places, stream: BinaryIO) -> Importing:
+    stop = Stop()
+    shows = settings.options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
+    return Importing(
+        reader=TarReader(stream),
+        places=places,
+        lease=FileLease(places.own.path / "lock", settings.wait, time.monotonic, stop.sleep, _LOG.info),
+        artifact=settings.sources(places, None, called.environ, settings.retry).artifact,
+        refer=_refer(settings, places, called),
+        probe=write_probe,
+        showing=partial(progress.shown, out=called.err) if shows else None,
+    )
+
+
+def _refer(
+    settings: Settings, places: Places, called: Invocation
+) -> Callable[[str, Sequence[Model]], None] | None:
+    if settings.reference is None:
+        return None
+    return referring(
+        settings.reference, settings.options.catalog, places, called.environ, lambda: datetime.now(UTC)
+    ).record
+
+
+@contextmanager
+def _opened(archive: str | None) -> Iterator[BinaryIO]:
+    if not archive or "\x00" in archive:
+        raise UsageError("no archive given", "give its FILE, or - for stdin")
+    if archive == STDIN:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("an archive is not typed", "give its FILE, or redirect stdin")
+        yield sys.stdin.buffer
+        return
+    path = Path(archive)
+    if not path.exists():
+        raise UsageError(f"there is no file {archive}", "give the file that `cache-warmer export -o` wrote")
+    try:
+        stream = path.open("rb")  # closed below; only opening it is to be told apart
+    except OSError as error:
+        remedy = "give a file that this user can read"
+        raise NoPermission(f"{archive} cannot be read: {error.strerror}", remedy) from error
+    with stream:
+        yield stream
+
+
+def _configured(settings: Settings) -> str:
+    """Return the generation of the catalog that this cache is used with; empty if that cannot be read."""
+    try:
+        return generation(settings.catalog()[0].models)
+    except ModelCacheError as error:
+        _LOG.warning("the catalog cannot be compared with what was imported: %s", error.message)
+        return ""
+
+
+def _report(called: Invocation, imported: Imported, configured: str, seconds: float) -> None:
+    contents = imported.contents
+    name = contents.manifest.generation
+    if called.settings().options.format is OutputFormat.JSON:
+        document = {
+            "reason": str(Reason.OK),
+            "generation": name,
+            "catalog_generation": configured or None,
+            "bytes": contents.bytes,
+            "files": imported.report.files,
+            "bytes_written": imported.bytes_written,
+            "files_written": imported.files_written,
+            "seconds": round(seconds, 3),
+            "models": [
+                {"key": model.key, "source": model.source, "revision": model.revision, "files": model.files,
+                 "bytes": model.bytes}
+                for model in imported.report.models
+            ],
+        }  # fmt: skip
+        called.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    else:
+        for model in imported.report.models:
+            called.out.write(f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, verified\n")
+        called.out.write(
+            f"OK: generation {name[:12]}: {len(contents.models)} models, {human_bytes(contents.bytes)}, "
+            f"{human_bytes(imported.bytes_written)} written, {seconds:.1f} s\n"
+        )
+    if configured and configured != name:
+        called.err.write(
+            f"cache-warmer: note: this is not the generation of the catalog given here ({configured[:12]}): workers "
+            "with that one need their own; give --catalog with the catalog that was exported to compare\n"
+        )

@@ -1,0 +1,58 @@
+"""Exports and imports as a user runs them, and archives that somebody changed."""
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cache_warmer.cli import cache_warmer
+
+from .worlds import Outcome, World
+
+Members = list[tuple[tarfile.TarInfo, bytes]]
+
+
+def cache_of(world: World, name: str) -> Path:
+    """Another cache beside the world's own."""
+    return world.folder / name
+
+
+def export(world: World, target: Path, *more: str, cache: Path | None = None) -> dict[str, Any]:
+    out = io.StringIO()
+    arguments = ["export", "-o", str(target), "--catalog", str(world.catalog), "--format", "json", "--quiet"]
+    code = cache_warmer(
+        [*arguments, "--cache", str(cache or world.cache), *more], world.environ, out, io.StringIO()
+    )
+    assert code == 0
+    return dict(json.loads(out.getvalue()))
+
+
+def import_(world: World, archive: Path, cache: str | Path, *more: str) -> Outcome:
+    out, err = io.StringIO(), io.StringIO()
+    arguments = ["import", str(archive), "--catalog", str(world.catalog), "--format", "json", "--quiet"]
+    code = cache_warmer([*arguments, "--cache", str(cache), *more], world.environ, out, err)
+    return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+
+
+def changed(archive: Path, change: Callable[[Members], Sequence[tuple[tarfile.TarInfo, bytes]]]) -> Path:
+    """A copy of the archive with other members, written by the standard library."""
+    with tarfile.open(archive) as old:
+        members = [(one, old.extractfile(one).read()) for one in old.getmembers()]  # type: ignore[union-attr]  # files
+    copy = archive.with_name("changed.tar")
+    with tarfile.open(copy, "w", format=tarfile.PAX_FORMAT) as new:
+        for info, body in change(members):
+            if info.type == tarfile.REGTYPE:
+                info.size = len(body)
+            new.addfile(info, io.BytesIO(body))
+    return copy
+
+
+def everything_below(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """Names, inodes and contents."""
+    return {
+        str(path.relative_to(folder)): (path.lstat().st_ino, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
