@@ -122,7 +122,7 @@ class Exporting:
 
     def _wrong(self, file: FileRecord, detail: str) -> ModelCacheError:
         path = f"{self.places.of(file.place).path}/{file.path}"
-        return _not_right(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.replace(path)))
+        return _not_right(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.mend()))
 
     def _blob(self, file: FileRecord) -> str:
         """Return the name of a hub file's blob: from its link, else (where there are no links) from its content."""

@@ -14,6 +14,7 @@ from cache_warmer.archive.contents import REMEDY, Contents
 from cache_warmer.artifacts.artifact import Download, Expected
 from cache_warmer.artifacts.tree_list import tree_list
 from cache_warmer.disk import durable, links
+from cache_warmer.disk.obstacles import clear_way
 from cache_warmer.errors import ArchiveInvalid, VolumeUnsuitable
 from cache_warmer.transfer.hashing import ContentHash, hash_file
 from cache_warmer.transfer.staging import staging_name
@@ -126,24 +127,24 @@ class Placing:
 
     def _link(self, target: Path, blob: Path) -> bool:
         """Link a name to its blob, or copy the blob where there are no links. Returns whether it is a link."""
-        self._make_folders(target.parent, self._places.hub.path)
+        self._make_room(target, self._places.hub.path)
         if links.place_link(target, blob):
             return True
         durable.copy_file(blob, target)
         return False
 
     def _into_tree(self, staged: Path, target: Path) -> None:
-        self._make_folders(target.parent, self._places.spacy.path)
-        if target.is_dir() and not target.is_symlink():
-            raise VolumeUnsuitable(f"{target} is a folder where a file should be", f"move {target} away")
+        self._make_room(target, self._places.spacy.path)
         os.replace(staged, target)
         durable.sync_folder(target.parent)
 
-    def _make_folders(self, folder: Path, place: Path) -> None:
-        durable.make_folders(folder)
-        if not folder.resolve().is_relative_to(place.resolve()):
+    def _make_room(self, target: Path, place: Path) -> None:
+        clear_way(target, place)
+        durable.make_folders(target.parent)
+        real = target.parent.resolve()
+        if not real.is_relative_to(place.resolve()):
             raise VolumeUnsuitable(
-                f"{folder} leads out of the cache, to {folder.resolve()}", "move that folder into the cache"
+                f"{target.parent} leads out of the cache, to {real}", "move that folder into the cache"
             )
 
     def _demand(self, content: ContentHash, file: FileRecord) -> None:

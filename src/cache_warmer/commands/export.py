@@ -67,7 +67,7 @@ def _export(called: Invocation, output: str) -> int:
         catalog.select(options.models) if options.models else catalog.models,
         not options.models,
         places,
-        Remedies(warm=warm_command(options, called.environ)),
+        Remedies(warm_command(options, called.environ), warm_command(options, called.environ, verb="repair")),
         counter,
     )
     with contextlib.ExitStack() as open_things:
