@@ -28,10 +28,10 @@ class Engine:
         return self.model.info
 
     async def answer(
-        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None
+        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, caller: str
     ) -> list[Outcome[Any]]:
         """One outcome a text; see `ModelQueue.submit`. Cancelling the task drops what is not computed."""
-        return await self.queue.answer(texts, options, lane=lane, deadline=deadline)
+        return await self.queue.answer(texts, options, lane=lane, deadline=deadline, caller=caller)
 
     def close(self, timeout: float) -> None:
         """Refuse what waits, wait at most `timeout` seconds for the batch that runs, and let go of the model."""

@@ -15,6 +15,7 @@ from qda_worker.scheduling.batching import batch_cost
 from qda_worker.scheduling.failures import told, trace
 from qda_worker.scheduling.ledger import Ledger
 from qda_worker.scheduling.observing import Observer
+from qda_worker.scheduling.pace import Pace
 from qda_worker.scheduling.work import Answered, Entry, Failed, Item, Outcome, Result
 
 
@@ -26,12 +27,14 @@ class Computing(Generic[Payload, Output, Result]):
         model: TextModel[Payload, Output, Result],
         ledger: Ledger[Payload, Output, Result],
         clock: Callable[[], float],
+        pace: Pace,
         observer: Observer,
         on_death: Callable[[str], None],
     ) -> None:
         self._model = model
         self._ledger = ledger
         self._clock = clock
+        self._pace = pace
         self._observer = observer
         self._on_death = on_death
         self._thread = threading.Thread(target=self._run, name=f"compute-{model.info.key}", daemon=True)
@@ -89,10 +92,12 @@ class Computing(Generic[Payload, Output, Result]):
                 self._finish(item)
 
     def _observe(self, batch: Sequence[Entry[Payload, Output, Result]], seconds: float) -> int:
-        """Tells of a batch; the sum of its lengths."""
-        lengths = [entry.unit.length for entry in batch]
-        total = sum(lengths)
-        self._observer.on_batch(len(batch), total, batch_cost(lengths, self._model.budget), seconds)
+        """Tells of a batch, and measures the pace by it; the sum of its lengths."""
+        lengths, budget = [entry.unit.length for entry in batch], self._model.budget
+        total, padded = sum(lengths), batch_cost(lengths, budget)
+        if len(batch) * 2 >= budget.units or padded * 2 >= budget.length:
+            self._pace.measure([entry.cost for entry in batch], seconds)
+        self._observer.on_batch(len(batch), total, padded, seconds)
         return total
 
     def _compute_apart(self, batch: Sequence[Entry[Payload, Output, Result]], error: Exception) -> None:

@@ -1,45 +1,96 @@
-"""Whether a call's texts are taken in: all of them or none, decided at once."""
+"""Whether a call's texts are taken in: all of them or none, decided at once and with advice on when to come again.
+
+What is refused for its deadline could not have been done by then: see `pace`. Without a measurement nothing is.
+"""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 from qda_worker.errors import DeadlineTooShort, Draining, ModelDied, QueueFull, WorkerError
 from qda_worker.scheduling.ledger import Ledger
 from qda_worker.scheduling.observing import Observer
+from qda_worker.scheduling.pace import Pace
 from qda_worker.scheduling.work import Job, Result
+
+ONE_CALLERS_SHARE: Final = 0.8
+"""So much of the queue one caller may fill: the rest is kept for the others."""
+_DOUBT: Final = 2.0
+"""Work is refused only if it would be late even so many times as fast as measured."""
+_SHORTEST, _LONGEST = 0.1, 60.0
+"""Seconds that a refused caller is told to wait, before they are scattered."""
+_SCATTER: Final = 0.25
+"""Up to so much is added at random, so that those who were refused together do not come back together."""
 
 
 class Intake(Generic[Result]):
-    """The door of one queue. capacity: texts that may wait."""
+    """The door of one queue. capacity: texts that may wait. chance: a random number from 0 to 1."""
 
     def __init__(
-        self, ledger: Ledger[Any, Any, Result], capacity: int, clock: Callable[[], float], observer: Observer
+        self,
+        ledger: Ledger[Any, Any, Result],
+        pace: Pace,
+        capacity: int,
+        clock: Callable[[], float],
+        observer: Observer,
+        chance: Callable[[], float] = random.random,
     ) -> None:
         self._ledger = ledger
+        self._pace = pace
         self._capacity = capacity
         self._clock = clock
         self._observer = observer
+        self._chance = chance
 
     def admit(self, job: Job[Result]) -> None:
         """Opens the job in the ledger. Raises QueueFull, DeadlineTooShort, Draining or ModelDied."""
+        seconds = self._pace.seconds(job.costs)
+        job.seconds_each = seconds / job.open if job.open else 0.0
         with self._ledger.changed:
-            refusal = self._refusal(job)
+            refusal = self._refusal(job, seconds)
             if refusal is None:
                 self._ledger.open(job)
         if refusal is not None:
             self._observer.on_refused(refusal.reason, job.open)
             raise refusal
 
-    def _refusal(self, job: Job[Result]) -> WorkerError | None:
-        ledger = self._ledger
+    def _refusal(self, job: Job[Result], seconds: float) -> WorkerError | None:
+        ledger, now = self._ledger, self._clock()
         if ledger.failure is not None:
             return ModelDied(ledger.failure)
         if ledger.closing:
             return Draining("this worker is ending")
-        if job.expired(self._clock()):
+        if job.expired(now):
             return DeadlineTooShort("the deadline has passed already")
-        if ledger.waiting + job.open > self._capacity:
-            return QueueFull(f"{ledger.waiting} texts wait, {job.open} more would exceed {self._capacity}")
-        return None
+        return self._no_room(job) or self._no_time(job, seconds, now)
+
+    def _no_room(self, job: Job[Result]) -> QueueFull | None:
+        ledger = self._ledger
+        waiting, limit = ledger.waiting, self._capacity
+        over = waiting + job.open - limit
+        told = f"{waiting} texts wait, {job.open} more would exceed {limit}"
+        own, share = ledger.backlog.texts_of(job.caller), int(self._capacity * ONE_CALLERS_SHARE)
+        if over <= 0 and own and own + job.open > share:
+            over = own + job.open - share
+            told = f"{own} texts of this caller wait, {job.open} more would exceed its {share}"
+        if over <= 0:
+            return None
+        until_room = ledger.backlog.seconds * min(over, waiting) / waiting if waiting else 0.0
+        return QueueFull(told, retry_after=self._advice(until_room))
+
+    def _no_time(self, job: Job[Result], seconds: float, now: float) -> DeadlineTooShort | None:
+        if job.deadline is None:
+            return None
+        left = job.deadline - now
+        expected = self._ledger.backlog.seconds_until_done(job, seconds)
+        if expected <= left * _DOUBT:
+            return None
+        return DeadlineTooShort(
+            f"{job.open} texts would be answered in about {expected:.1f} s, and the deadline is in {left:.1f} s",
+            retry_after=self._advice(max(seconds, expected - left)),
+        )
+
+    def _advice(self, seconds: float) -> float:
+        return min(max(seconds, _SHORTEST), _LONGEST) * (1 + _SCATTER * self._chance())

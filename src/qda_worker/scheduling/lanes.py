@@ -1,80 +1,93 @@
-"""The units that wait for one model, in two lanes: what somebody waits for, then work in bulk, until that has aged."""
+"""The units that wait for one model, in two lanes: what somebody waits for goes first, and work in bulk has its share.
+
+Bulk work that would wait for interactive work gets a batch after 2 seconds, and from then on a tenth of the time: so it
+is never kept waiting for ever, and never keeps anybody waiting for more than the batch that runs.
+"""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Generic
+from typing import Final, Generic
 
 from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.batching import cut_batch
+from qda_worker.scheduling.fair_lane import FairLane
 from qda_worker.scheduling.work import Entry, Item, Job, Lane, Result
 
-AGEING_SECONDS = 2.0
-"""Bulk work goes before interactive work that came this much later: so it is never kept waiting for ever."""
-_SIGHT = 512
-"""How many of the oldest units a batch is chosen from: enough for like lengths, and sorted in well under 1 ms."""
+AGEING_SECONDS: Final = 2.0
+"""So long bulk work waits for interactive work before its first batch."""
+_OTHER_SHARES: Final = 9
+"""After a batch of bulk work, interactive work has so many times its duration."""
+_SIGHT: Final = 512
+"""How many of the units that are due a batch is chosen from: enough for like lengths, and sorted in well under 1 ms."""
 
 
 class Lanes(Generic[Payload, Output, Result]):
-    """Waiting units, oldest first in each lane. Holds no lock: its owner does."""
+    """Waiting units. Holds no lock: its owner does."""
 
-    __slots__ = ("_lanes",)
+    __slots__ = ("_bulk", "_bulk_pause", "_bulk_until", "_interactive", "_took")
 
     def __init__(self) -> None:
-        self._lanes: dict[Lane, deque[Entry[Payload, Output, Result]]] = {lane: deque() for lane in Lane}
+        self._interactive: FairLane[Payload, Output, Result] = FairLane()
+        self._bulk: FairLane[Payload, Output, Result] = FairLane()
+        self._took: tuple[FairLane[Payload, Output, Result] | None, float] = (None, 0.0)
+        self._bulk_until = 0.0  # when the last batch of bulk work ended
+        self._bulk_pause = AGEING_SECONDS
 
     def __len__(self) -> int:
-        return sum(len(lane) for lane in self._lanes.values())
+        return len(self._interactive) + len(self._bulk)
 
     def add(self, item: Item[Payload, Output, Result]) -> None:
-        """Puts a text's units at the end of its job's lane."""
+        """Puts a text's units into its job's lane."""
         job = item.job
-        self._lanes[job.lane].extend(
-            Entry(item, place, job.arrived) for place in range(len(item.prepared.units))
-        )
+        lane = self._bulk if job.lane is Lane.BULK else self._interactive
+        for place in range(len(item.prepared.units)):
+            lane.add(Entry(item, place, job.arrived))
 
     def clear(self) -> None:
         """Forgets all that waits."""
-        for lane in self._lanes.values():
-            lane.clear()
+        self._interactive.clear()
+        self._bulk.clear()
 
     def take(
         self, now: float, budget: BatchBudget
     ) -> tuple[list[Entry[Payload, Output, Result]], set[Job[Result]]]:
         """Removes and returns the next batch, of one lane, and the jobs whose deadline was found to have passed.
 
-        Units of cancelled, settled and expired jobs that stand in the way leave the lane without being computed.
+        Called when the batch before has been computed. Units of cancelled, settled and expired jobs that stand in the
+        way leave the lane without being computed.
         """
+        self._note_end(now)
         expired: set[Job[Result]] = set()
-        for lane in self._lanes.values():
-            self._drop_dead(lane, now, expired)
-        lane = self._next_lane()
-        seen = [lane.popleft() for _ in range(min(_SIGHT, len(lane)))]
-        alive = [entry for entry in seen if not self._dead(entry, now, expired)]
-        chosen = cut_batch([entry.unit.length for entry in alive], budget)
-        batch = [alive[position] for position in chosen]
-        taken = set(chosen)
-        lane.extendleft(alive[position] for position in reversed(range(len(alive))) if position not in taken)
-        return batch, expired
 
-    def _next_lane(self) -> deque[Entry[Payload, Output, Result]]:
-        interactive, bulk = self._lanes[Lane.INTERACTIVE], self._lanes[Lane.BULK]
-        if interactive and bulk:
-            return bulk if bulk[0].since + AGEING_SECONDS < interactive[0].since else interactive
-        return interactive or bulk
-
-    def _drop_dead(
-        self, lane: deque[Entry[Payload, Output, Result]], now: float, expired: set[Job[Result]]
-    ) -> None:
-        while lane and self._dead(lane[0], now, expired):
-            lane.popleft()
-
-    @staticmethod
-    def _dead(entry: Entry[Payload, Output, Result], now: float, expired: set[Job[Result]]) -> bool:
-        job = entry.item.job
-        if entry.item.over:
+        def dead(entry: Entry[Payload, Output, Result]) -> bool:
+            job = entry.item.job
+            if not entry.item.over and not job.expired(now):
+                return False
+            if not entry.item.over:
+                expired.add(job)
             return True
-        if job.expired(now):
-            expired.add(job)
-            return True
-        return False
+
+        for lane in (self._interactive, self._bulk):
+            lane.drop(dead)
+        lane = self._next_lane(now)
+        seen = lane.take(_SIGHT, dead)
+        chosen = cut_batch([entry.unit.length for entry in seen], budget)
+        lane.give_back(seen, set(chosen))
+        if chosen:
+            self._took = (lane, now)
+        return [seen[position] for position in chosen], expired
+
+    def _note_end(self, now: float) -> None:
+        lane, began = self._took
+        self._took = (None, now)
+        if lane is self._bulk:
+            self._bulk_until, self._bulk_pause = now, (now - began) * _OTHER_SHARES
+
+    def _next_lane(self, now: float) -> FairLane[Payload, Output, Result]:
+        if not self._bulk:
+            self._bulk_pause = AGEING_SECONDS
+            return self._interactive
+        if not self._interactive:
+            return self._bulk
+        since = max(self._bulk.oldest, self._bulk_until)
+        return self._bulk if now >= since + self._bulk_pause else self._interactive

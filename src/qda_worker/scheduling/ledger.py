@@ -10,6 +10,7 @@ from typing import Generic
 
 from qda_worker.errors import ModelDied, WorkerError
 from qda_worker.models.base import Output, Payload
+from qda_worker.scheduling.backlog import Backlog
 from qda_worker.scheduling.lanes import Lanes
 from qda_worker.scheduling.observing import Observer
 from qda_worker.scheduling.work import Failed, Item, Job, Outcome, Result, Timings
@@ -24,6 +25,7 @@ class Ledger(Generic[Payload, Output, Result]):
         self.waiting = 0
         self.failure: str | None = None
         self.closing = False
+        self.backlog = Backlog()
         self._observer = observer
         self._jobs: set[Job[Result]] = set()
 
@@ -35,6 +37,7 @@ class Ledger(Generic[Payload, Output, Result]):
     def open(self, job: Job[Result]) -> None:
         """Takes a job in. The caller holds the lock, and has it admitted."""
         self.waiting += job.open
+        self.backlog.add(job, job.open)
         self._jobs.add(job)
 
     def watch(self, job: Job[Result]) -> None:
@@ -55,6 +58,7 @@ class Ledger(Generic[Payload, Output, Result]):
             job.outcomes[number] = outcome
             job.open -= 1
             self.waiting -= 1
+            self.backlog.add(job, -1)
             last = job.open == 0
         if last:
             self.complete(job)
@@ -109,4 +113,5 @@ class Ledger(Generic[Payload, Output, Result]):
         """The job's texts wait no longer; how many that were."""
         left, job.open = job.open, 0
         self.waiting -= left
+        self.backlog.add(job, -left)
         return left

@@ -19,6 +19,7 @@ from qda_worker.scheduling.computing import Computing
 from qda_worker.scheduling.intake import Intake
 from qda_worker.scheduling.ledger import Ledger
 from qda_worker.scheduling.observing import SILENT, Observer
+from qda_worker.scheduling.pace import Pace, text_cost
 from qda_worker.scheduling.tokenising import Tokenising
 from qda_worker.scheduling.work import Job, Lane, Outcome, Result
 
@@ -50,9 +51,10 @@ class ModelQueue(Generic[Payload, Output, Result]):
         self._clock = clock
         self._on_failure = on_failure
         self._ledger: Ledger[Payload, Output, Result] = Ledger(observer)
-        self._intake = Intake(self._ledger, capacity, clock, observer)
+        pace = Pace()
+        self._intake = Intake(self._ledger, pace, capacity, clock, observer)
         self._tokenising = Tokenising(model, pool, self._ledger, clock)
-        self._computing = Computing(model, self._ledger, clock, observer, self._fail)
+        self._computing = Computing(model, self._ledger, clock, pace, observer, self._fail)
         model.watch(self._fail)
 
     @property
@@ -82,14 +84,17 @@ class ModelQueue(Generic[Payload, Output, Result]):
         *,
         lane: Lane = Lane.INTERACTIVE,
         deadline: float | None = None,
+        caller: str = "",
     ) -> Future[list[Outcome[Result]]]:
         """Takes in all texts of a call, or none. Returns at once; cancelling the future drops what is not computed.
 
         deadline: by the queue's clock; what is not computed by then never is, and the future raises DeadlineTooShort.
         The future's list has one outcome a text, in their order; it raises Draining if the queue is closed meanwhile.
-        Raises QueueFull, DeadlineTooShort, Draining or ModelDied.
+        caller: between callers, the model's time is shared. Raises QueueFull, DeadlineTooShort, Draining or ModelDied.
         """
-        job: Job[Result] = Job(texts, options or Options(), lane, deadline, self._clock())
+        chosen, info = options or Options(), self._model.info
+        costs = [text_cost(text, chosen, info) for text in texts]
+        job: Job[Result] = Job(texts, chosen, lane, deadline, self._clock(), caller=caller, costs=costs)
         self._intake.admit(job)
         self._ledger.watch(job)
         if job.texts:
@@ -105,9 +110,12 @@ class ModelQueue(Generic[Payload, Output, Result]):
         *,
         lane: Lane = Lane.INTERACTIVE,
         deadline: float | None = None,
+        caller: str = "",
     ) -> list[Outcome[Result]]:
         """`submit` for asyncio: cancelling the task drops what is not computed."""
-        return await asyncio.wrap_future(self.submit(texts, options, lane=lane, deadline=deadline))
+        return await asyncio.wrap_future(
+            self.submit(texts, options, lane=lane, deadline=deadline, caller=caller)
+        )
 
     def close(self, *, drain: bool, timeout: float | None = None) -> bool:
         """Takes in nothing more, finishes what waits (`drain`) or refuses it with Draining, and ends the thread.

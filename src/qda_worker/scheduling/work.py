@@ -62,19 +62,43 @@ Outcome: TypeAlias = Answered[Result] | Failed
 class Job(Generic[Result]):
     """One call's texts, and how many of them are still without an outcome.
 
-    deadline: by the queue's clock, in seconds; None waits for ever.
+    deadline: by the queue's clock, in seconds; None waits for ever. caller: between whom the model's time is shared.
+    costs: of each text (`pace`). seconds_each: what a text is expected to keep the model busy, on the average.
     """
 
-    __slots__ = ("arrived", "deadline", "future", "lane", "open", "options", "outcomes", "texts")
+    __slots__ = (
+        "arrived",
+        "caller",
+        "costs",
+        "deadline",
+        "future",
+        "lane",
+        "open",
+        "options",
+        "outcomes",
+        "seconds_each",
+        "texts",
+    )
 
     def __init__(
-        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, arrived: float
+        self,
+        texts: Sequence[str],
+        options: Options,
+        lane: Lane,
+        deadline: float | None,
+        arrived: float,
+        *,
+        caller: str = "",
+        costs: Sequence[int] = (),
     ) -> None:
         self.texts = tuple(texts)
         self.options = options
         self.lane = lane
         self.deadline = deadline
         self.arrived = arrived
+        self.caller = caller
+        self.costs = tuple(costs)
+        self.seconds_each = 0.0
         self.future: Future[list[Outcome[Result]]] = Future()
         self.outcomes: list[Outcome[Result] | None] = [None] * len(self.texts)
         self.open = len(self.texts)
@@ -122,6 +146,12 @@ class Entry(Generic[Payload, Output, Result]):
     item: Item[Payload, Output, Result]
     place: int
     since: float
+
+    @property
+    def cost(self) -> float:
+        """Its share of its text's cost."""
+        costs = self.item.job.costs
+        return costs[self.item.number] / len(self.item.prepared.units) if costs else 0.0
 
     @property
     def unit(self) -> Unit[Payload]:

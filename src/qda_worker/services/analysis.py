@@ -25,7 +25,7 @@ from qda_worker.errors import Draining, TextNotUtf8
 from qda_worker.fleet import Fleet
 from qda_worker.observability.call_record import CallRecord, current_call
 from qda_worker.scheduling.work import Failed, Lane, Outcome
-from qda_worker.services.asking import built, deadline_of, note
+from qda_worker.services.asking import built, note, sharer_of
 from qda_worker.services.boundary import Context
 from qda_worker.services.document_flow import Flow
 from qda_worker.services.document_tasks import DocumentTask, document_tasks
@@ -53,7 +53,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         record = current_call()
         record.model = ",".join(dict.fromkeys(task.serving.engine.info.key for task in tasks))
         yield pb.AnalyzeDocumentsResponse(header=header(settings, [task.serving for task in tasks]))
-        analysis = _Analysis(tasks, common.lane, deadline_of(context), record)
+        analysis = _Analysis(tasks, common.lane, sharer_of(record.caller), record)
         flow = Flow(_Documents(request_iterator), analysis.result, _size, self._fleet.ending)
         async with aclosing(flow.results()) as results:
             async for result in results:
@@ -62,11 +62,11 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
 
 @dataclass(frozen=True, slots=True)
 class _Analysis:
-    """How one document of a stream becomes its result. deadline: of the whole stream."""
+    """How one document of a stream becomes its result."""
 
     tasks: Sequence[DocumentTask]
     lane: Lane
-    deadline: float | None
+    caller: str
     record: CallRecord
 
     async def result(self, arrived: Arrived) -> pb.DocumentResult:
@@ -88,8 +88,8 @@ class _Analysis:
 
     async def _ask(self, content: str) -> list[Outcome[Any]]:
         if len(self.tasks) == 1:
-            return [await self.tasks[0].ask(content, self.lane, self.deadline)]
-        asked = [asyncio.ensure_future(task.ask(content, self.lane, self.deadline)) for task in self.tasks]
+            return [await self.tasks[0].ask(content, self.lane, self.caller)]
+        asked = [asyncio.ensure_future(task.ask(content, self.lane, self.caller)) for task in self.tasks]
         try:
             return await asyncio.gather(*asked)
         finally:

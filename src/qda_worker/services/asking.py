@@ -34,11 +34,19 @@ async def ask(
     """The outcome of each text, in their order. Raises Overloaded, Draining or ModelFailed for all of them."""
     record = current_call()
     record.model = serving.engine.info.key
-    outcomes = await serving.engine.answer(texts, options, lane, deadline_of(context))
+    outcomes = await serving.engine.answer(
+        texts, options, lane, deadline_of(context), sharer_of(record.caller)
+    )
     record.items += len(outcomes)
     record.failed_items += sum(isinstance(outcome, Failed) for outcome in outcomes)
     note(record, outcomes)
     return outcomes
+
+
+def sharer_of(caller: str) -> str:
+    """Between whom a model's time is shared: callers by their names, others by their hosts, whatever the port."""
+    host, _, _ = caller.rpartition(":")
+    return host if caller.startswith(("ipv4:", "ipv6:")) else caller
 
 
 def deadline_of(context: Context) -> float | None:

@@ -42,15 +42,16 @@ class DocumentTask:
     options: Options
     put: Put
 
-    async def ask(self, content: str, lane: Lane, deadline: float | None) -> Outcome[Any]:
+    async def ask(self, content: str, lane: Lane, caller: str) -> Outcome[Any]:
         """The model's outcome for one document. A full queue is waited for: that is what flow control is.
 
-        Raises NotReady where the model has died and is not back yet, Draining, and DeadlineTooShort.
+        No deadline: when the stream's own passes, its documents leave the queue by being cancelled.
+        Raises NotReady where the model has died and is not back yet, and Draining.
         """
         while True:
             serving = self.serving if self.serving.engine.queue.healthy else self.choose()
             try:
-                (outcome,) = await serving.engine.answer([content], self.options, lane, deadline)
+                (outcome,) = await serving.engine.answer([content], self.options, lane, None, caller)
             except QueueFull as refusal:
                 await asyncio.sleep(refusal.retry_after)
             except ModelDied as death:

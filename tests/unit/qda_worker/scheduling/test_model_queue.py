@@ -128,7 +128,7 @@ def test_a_full_queue_refuses_a_whole_call_at_once_and_takes_others_later(bench:
     waiting = bench.queue.submit(["waits"] * 150)
     with pytest.raises(QueueFull, match="151 texts wait, 50 more would exceed 200"):
         bench.queue.submit(["refused"] * 50)
-    fits = bench.queue.submit(["fits"] * 49)
+    fits = bench.queue.submit(["fits"] * 49, caller="another")
     bench.model.gate.set()
     assert results(waiting.result(WAIT) + fits.result(WAIT)) == ["WAITS"] * 150 + ["FITS"] * 49
     assert results(bench.queue.submit(["now it fits"] * 50).result(WAIT)) == ["NOW IT FITS"] * 50
@@ -159,11 +159,11 @@ def test_bulk_work_that_has_aged_goes_first(bench: Bench) -> None:
 def test_a_large_call_does_not_keep_a_small_one_from_being_tokenised(bench: Bench) -> None:
     """Calls take turns in the pool: the small one is computed while the large one is still being prepared."""
     bench.busy()
-    large = bench.queue.submit(["l" * 40] * 180, lane=Lane.BULK)
+    large = bench.queue.submit(["l" * 40] * 150, lane=Lane.BULK)
     small = bench.queue.submit(["small"])
     bench.model.gate.set()
     assert results(small.result(WAIT)) == ["SMALL"]
-    assert len(large.result(WAIT)) == 180
+    assert len(large.result(WAIT)) == 150
 
 
 def test_the_death_of_the_model_is_told_to_all_who_wait(bench: Bench) -> None:

@@ -1,0 +1,129 @@
+"""Who goes first: interactive before bulk, which keeps its share; and all callers of a lane alike."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qda_worker.models.base import BatchBudget, Options, Prepared, Span, Unit
+from qda_worker.scheduling.lanes import Lanes
+from qda_worker.scheduling.work import Item, Job, Lane, Timings
+
+BUDGET = BatchBudget(length=40, units=4)
+Waiting = Lanes[str, str, str]
+
+
+def add(
+    lanes: Waiting,
+    caller: str,
+    count: int,
+    *,
+    lane: Lane = Lane.INTERACTIVE,
+    length: int = 10,
+    now: float = 0.0,
+) -> Job[str]:
+    """So many texts of one caller wait from now on."""
+    job: Job[str] = Job(
+        [f"{caller}{number}" for number in range(count)], Options(), lane, None, now, caller=caller
+    )
+    for number, text in enumerate(job.texts):
+        prepared = Prepared((Unit(text, length),), (Span(0, length),), length, length)
+        lanes.add(Item(job, number, prepared, Timings()))
+    return job
+
+
+def take(lanes: Waiting, now: float = 0.0) -> list[str]:
+    """The texts of the next batch."""
+    batch, _ = lanes.take(now, BUDGET)
+    return [entry.unit.payload for entry in batch]
+
+
+def test_ten_texts_pass_ten_thousand() -> None:
+    lanes = Waiting()
+    add(lanes, "greedy", 10_000)
+    assert take(lanes) == [f"greedy{number}" for number in range(4)]
+    add(lanes, "modest", 10)
+    texts = [text for _ in range(6) for text in take(lanes)]
+    assert [text for text in texts if text.startswith("modest")] == [
+        f"modest{number}" for number in range(10)
+    ]
+
+
+def test_callers_with_short_texts_have_more_of_them_computed() -> None:
+    """The model's time is shared, not the number of texts."""
+    lanes = Waiting()
+    add(lanes, "short", 400, length=10)
+    add(lanes, "long", 400, length=40)
+    counts = Counter(text.rstrip("0123456789") for _ in range(100) for text in take(lanes))
+    assert 3 <= counts["short"] / counts["long"] <= 5
+
+
+def test_a_caller_that_was_away_has_no_claim_on_the_past() -> None:
+    lanes = Waiting()
+    add(lanes, "steady", 1_000)
+    for _ in range(100):
+        take(lanes)
+    add(lanes, "new", 100)
+    counts = Counter(text.rstrip("0123456789") for _ in range(20) for text in take(lanes))
+    assert abs(counts["steady"] - counts["new"]) <= 8
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(1, 9), st.sampled_from(Lane), st.integers(1, 60)),
+        max_size=12,
+    )
+)
+def test_every_unit_is_taken_once_and_a_callers_like_ones_in_their_order(
+    calls: list[tuple[str, int, Lane, int]],
+) -> None:
+    lanes = Waiting()
+    for number, (caller, count, lane, length) in enumerate(calls):
+        add(lanes, caller, count, lane=lane, length=length, now=float(number))
+    total, taken = len(lanes), 0
+    while batch := take(lanes, 1000.0):
+        taken += len(batch)
+    assert taken == total == sum(count for _, count, _, _ in calls)
+    assert len(lanes) == 0
+
+
+def test_bulk_work_that_waited_gets_one_batch_and_then_a_tenth_of_the_time() -> None:
+    lanes, now = Waiting(), 0.0
+    add(lanes, "bulk", 4_000, lane=Lane.BULK)
+    add(lanes, "person", 4_000)
+    seconds = Counter[str]()
+    for _ in range(500):
+        batch = take(lanes, now)
+        seconds[batch[0].rstrip("0123456789")] += 1
+        now += 0.1
+    assert 0.07 <= seconds["bulk"] / 500 <= 0.13
+
+
+def test_an_interactive_text_waits_for_one_batch_however_old_the_bulk_work_is() -> None:
+    lanes = Waiting()
+    add(lanes, "bulk", 1_000, lane=Lane.BULK, now=0.0)
+    for second in range(100):
+        take(lanes, float(second))
+    add(lanes, "person", 2, now=100.0)
+    assert take(lanes, 100.0) == ["person0", "person1"]
+
+
+def test_bulk_work_has_all_the_time_that_nobody_else_wants() -> None:
+    lanes = Waiting()
+    add(lanes, "bulk", 8, lane=Lane.BULK)
+    assert len(take(lanes)) == len(take(lanes)) == 4
+
+
+def test_cancelled_and_expired_work_is_not_taken() -> None:
+    lanes = Waiting()
+    gone = add(lanes, "gone", 3)
+    late = add(lanes, "late", 3)
+    late.deadline = 5.0
+    add(lanes, "kept", 2)
+    gone.future.cancel()
+    batch, expired = lanes.take(6.0, BUDGET)
+    assert [entry.unit.payload for entry in batch] == ["kept0", "kept1"]
+    assert expired == {late}
+    assert len(lanes) == 0

@@ -1,0 +1,137 @@
+"""Who is turned away at the door, when to come again, and that nobody is turned away who would have been served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Executor
+
+import pytest
+
+from qda_worker.errors import DeadlineTooShort, QueueFull
+from qda_worker.models.base import Unit
+from qda_worker.scheduling.work import Lane
+from tests.unit.qda_worker.scheduling.bench import WAIT, Bench, results
+from tests.unit.qda_worker.scheduling.echo_model import EchoModel
+
+TEN = "x" * 10
+"""Eight of these make a batch."""
+
+
+class TimedModel(EchoModel):
+    """Takes a second of the test's clock for each batch."""
+
+    bench: Bench
+
+    def compute(self, units: Sequence[Unit[str]]) -> list[str]:
+        found = super().compute(units)
+        self.bench.now += 1.0
+        return found
+
+
+@pytest.fixture
+def timed(pool: Executor) -> Bench:
+    model = TimedModel()
+    model.bench = Bench(pool, model)
+    return model.bench
+
+
+@pytest.fixture
+def measured(timed: Bench) -> Bench:
+    """A queue that knows its pace: 8 texts a second. Its compute thread is held up, and one text waits in it."""
+    timed.busy()
+    first = timed.queue.submit([TEN] * 80)
+    timed.settled()
+    timed.model.gate.set()
+    first.result(WAIT)
+    timed.model.gate.clear()
+    timed.queue.submit(["busy"], caller="somebody")
+    assert timed.model.entered.acquire(timeout=WAIT)
+    while timed.model.entered.acquire(blocking=False):
+        pass
+    return timed
+
+
+@pytest.fixture(autouse=True)
+def closed(timed: Bench) -> object:
+    yield
+    timed.model.gate.set()
+    assert timed.queue.close(drain=False, timeout=WAIT)
+
+
+def test_what_cannot_be_done_in_time_is_refused_at_once(measured: Bench) -> None:
+    """160 texts would take 20 s. They are refused only if twice the pace would not do either."""
+    with pytest.raises(
+        DeadlineTooShort, match=r"answered in about 20\.\d s, and the deadline is in 5\.0 s"
+    ) as caught:
+        measured.queue.submit([TEN] * 160, deadline=measured.now + 5)
+    assert 20 <= caught.value.retry_after <= 20.2 * 1.25
+    assert measured.heard.refused == [("DEADLINE_TOO_SHORT", 160)]
+
+
+def test_what_might_be_done_in_time_is_taken_in(measured: Bench) -> None:
+    measured.queue.submit([TEN] * 150, deadline=measured.now + 11)  # is not refused
+
+
+def test_what_waits_before_it_counts(measured: Bench) -> None:
+    measured.queue.submit([TEN] * 80)
+    measured.queue.submit([TEN] * 8, deadline=measured.now + 6)  # is not refused
+    with pytest.raises(DeadlineTooShort):
+        measured.queue.submit([TEN] * 8, deadline=measured.now + 4)
+
+
+def test_what_others_have_waiting_counts_only_as_much_as_ones_own(measured: Bench) -> None:
+    """Callers share the time: 16 texts of one beside 120 of another are done after 32."""
+    measured.queue.submit([TEN] * 120, caller="greedy")
+    measured.queue.submit([TEN] * 16, caller="modest", deadline=measured.now + 2.1)  # is not refused
+    with pytest.raises(DeadlineTooShort):
+        measured.queue.submit([TEN] * 16, caller="another", deadline=measured.now + 1.5)
+
+
+def test_bulk_work_does_not_count_for_interactive_work(measured: Bench) -> None:
+    measured.queue.submit([TEN] * 120, lane=Lane.BULK)
+    measured.queue.submit([TEN] * 8, deadline=measured.now + 0.6)  # is not refused
+
+
+def test_without_a_measurement_nothing_is_refused_for_its_deadline(timed: Bench) -> None:
+    timed.busy()
+    timed.queue.submit([TEN] * 99, caller="somebody")
+    future = timed.queue.submit([TEN] * 99, deadline=timed.now + 0.001)
+    timed.model.gate.set()
+    with pytest.raises(DeadlineTooShort, match=r"texts (waited|were tokenised)"):
+        future.result(WAIT)
+
+
+def test_texts_computed_alone_are_no_measure(timed: Bench) -> None:
+    """One text a second says nothing of how many go into a batch."""
+    for _ in range(5):
+        timed.queue.submit([TEN]).result(WAIT)
+    assert timed.queue.submit([TEN] * 160, deadline=timed.now + 21).result(WAIT)
+
+
+def test_a_full_queue_says_when_there_will_be_room(measured: Bench) -> None:
+    """Of 160 texts 80 must go first: that is half of 20 s."""
+    measured.queue.submit([TEN] * 159, caller="greedy")
+    with pytest.raises(QueueFull) as caught:
+        measured.queue.submit([TEN] * 120, caller="late")
+    assert 9.5 <= caught.value.retry_after <= 10.5 * 1.25
+
+
+def test_the_advice_is_bounded_and_scattered(timed: Bench) -> None:
+    timed.busy()
+    timed.queue.submit([TEN] * 159, caller="greedy")
+    told = set()
+    for _ in range(20):
+        with pytest.raises(QueueFull) as caught:
+            timed.queue.submit([TEN] * 120, caller="late")
+        told.add(caught.value.retry_after)
+    assert len(told) > 1
+    assert all(0.1 <= seconds <= 0.125 for seconds in told)
+
+
+def test_one_caller_cannot_fill_the_queue(measured: Bench) -> None:
+    measured.queue.submit([TEN] * 150, caller="greedy")
+    with pytest.raises(QueueFull, match="150 texts of this caller wait, 20 more would exceed its 160"):
+        measured.queue.submit([TEN] * 20, caller="greedy")
+    waiting = measured.queue.submit([TEN] * 20, caller="modest")
+    measured.model.gate.set()
+    assert len(results(waiting.result(WAIT))) == 20
