@@ -105,11 +105,10 @@ class CacheWatch:
                 if member.loaded_from
             }
         )
-        fleet.restart_needed = any(
-            replaced(fleet.members[key].loaded_from, now)
-            for key, now in present.items()
-            if fleet.members[key].state is State.SERVING
-        )
+        for key, member in fleet.members.items():
+            member.replaced = member.state is State.SERVING and replaced(
+                member.loaded_from, present.get(key, {})
+            )
         for key, now in present.items():
             member = fleet.members[key]
             if member.state is State.FAILED and now != member.loaded_from:
@@ -165,7 +164,8 @@ class CacheWatch:
             )
         else:
             member.state = State.SERVING
-            self._log.info("model.loaded", model=key, seconds=round(outside.clock() - began, 2))
+            member.load_seconds = outside.clock() - began
+            self._log.info("model.loaded", model=key, seconds=round(member.load_seconds, 2))
         await outside.changed()
         if self._strict and member.state is State.FAILED:
             raise self._unusable(member.trouble)

@@ -16,6 +16,7 @@
     │   └── Draining                 DRAINING
     ├── Overloaded                   RESOURCE_EXHAUSTED
     │   ├── QueueFull                QUEUE_FULL
+    │   ├── TooManyCalls             TOO_MANY_CALLS
     │   └── DeadlineTooShort         DEADLINE_TOO_SHORT
     └── ModelFailed                  INTERNAL  MODEL_FAILED
         └── ModelDied                for good: its thread or process ended
@@ -183,6 +184,13 @@ class QueueFull(Overloaded):
 
     reason = "QUEUE_FULL"
     usual_remedy = "try again later with backoff, or send fewer texts at a time"
+
+
+class TooManyCalls(Overloaded):
+    """As many calls are under way as this worker takes."""
+
+    reason = "TOO_MANY_CALLS"
+    usual_remedy = "try again with backoff, send more texts in fewer calls, or raise the worker's --max-calls"
 
 
 class DeadlineTooShort(Overloaded):

@@ -55,7 +55,8 @@ class Member:
 
     trouble: why it is FAILED; else None.
     engine: set while SERVING.
-    loaded_from: the identity of its files when it was loaded.
+    loaded_from: the identity of its files when it was loaded. replaced: whether these have changed since.
+    load_seconds: how long the last load took; None before.
     """
 
     model: Model
@@ -64,6 +65,8 @@ class Member:
     trouble: Trouble | None = None
     engine: Engine | None = None
     loaded_from: Identities = field(default_factory=dict)
+    replaced: bool = False
+    load_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,6 @@ class Fleet:
         self.checked_at: float | None = None
         self.trouble: Trouble | None = None
         self.fetch_trouble: Trouble | None = None
-        self.restart_needed = False
         self.ending = asyncio.Event()
         """Set when this worker stops taking work in: long streams end then."""
 
@@ -110,6 +112,11 @@ class Fleet:
     def complete(self) -> bool:
         """Whether the last look found the cache complete."""
         return self.report is not None and self.report.reason is Reason.OK
+
+    @property
+    def restart_needed(self) -> bool:
+        """Whether a file in use was replaced since it was loaded."""
+        return any(member.replaced for member in self.members.values())
 
     @property
     def loaded(self) -> bool:

@@ -31,6 +31,11 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
         self._server_status = dict.fromkeys((READINESS, *services), _NOT_SERVING) | {LIVENESS: _SERVING}
         self._draining = False
 
+    @property
+    def draining(self) -> bool:
+        """Whether this worker is on its way to its end."""
+        return self._draining
+
     async def List(
         self, request: health_pb2.HealthListRequest, context: grpc.aio.ServicerContext[Any, Any]
     ) -> health_pb2.HealthListResponse:

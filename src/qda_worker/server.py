@@ -5,6 +5,7 @@ Both listen before anything is loaded. Options are those of `grpc_types.h`; each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import grpc
@@ -12,9 +13,12 @@ from grpc_health.v1 import health_pb2_grpc
 
 from model_cache.errors import UsageError
 from qda_worker.addresses import Address
+from qda_worker.calls.limit import CallLimit
+from qda_worker.calls.observation import Observation
 from qda_worker.fleet import Fleet
 from qda_worker.health import HEALTH_SERVICE, Health
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
+from qda_worker.observability.call_record import CallListener
 from qda_worker.observability.logs import Log
 from qda_worker.services import SERVICES, add_services
 from qda_worker.services.boundary import Boundary
@@ -29,17 +33,23 @@ def open_server(
     fleet: Fleet,
     health: Health,
     settings: ServeSettings,
+    *,
     credentials: grpc.ServerCredentials | None,
+    listeners: Sequence[CallListener],
     log: Log,
 ) -> tuple[grpc.aio.Server, Address]:
     """The server of all services, bound but not started, and its address with the port it got. Raises UsageError.
 
-    credentials: of TLS; None: plain text.
+    credentials: of TLS; None: plain text. listeners: who hears of each call.
     """
     server = grpc.aio.server(
-        interceptors=[Boundary(log)],
+        # From the outside in: who looks on, who makes statuses of errors, who refuses.
+        interceptors=[
+            Observation(listeners, ending=lambda: health.draining),
+            Boundary(log),
+            CallLimit(settings.max_calls),
+        ],
         options=_options(settings.max_connection_age),
-        maximum_concurrent_rpcs=settings.max_calls,
     )
     add_services(server, fleet, settings.shared.cache)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)

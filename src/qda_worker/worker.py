@@ -25,8 +25,10 @@ from qda_worker.fetching import FetchFailed, command_by_hand, fetch
 from qda_worker.fleet import Fleet, Trouble
 from qda_worker.health import Health
 from qda_worker.lifecycle import StopSignals, drain, tell_port
+from qda_worker.observability.call_log import CallLog
 from qda_worker.observability.logs import Log
-from qda_worker.observability.metrics import MetricsServer, serve_metrics
+from qda_worker.observability.metrics import Metrics
+from qda_worker.observability.metrics_server import MetricsServer, serve_metrics
 from qda_worker.server import open_health_server, open_server
 from qda_worker.services import SERVICES, serving
 from qda_worker.settings import Readiness, ServeSettings
@@ -48,6 +50,7 @@ class Worker:
         self._places = places
         self._fleet = fleet
         self._log = log
+        self._metrics = Metrics(fleet)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
         self._health = Health(SERVICES)
         self._cpus = usable_cpus()
@@ -90,7 +93,9 @@ class Worker:
     def _open_metrics(self) -> MetricsServer | None:
         if self._settings.metrics_listen is None:
             return None
-        server = serve_metrics(self._fleet, self._settings.metrics_listen)
+        if self._identity is not None:
+            self._metrics.add_certificate(self._identity.expires)
+        server = serve_metrics(self._metrics.registry, self._settings.metrics_listen)
         address = self._settings.metrics_listen.at(server.port)
         self._log.info("metrics.listening", address=str(address), port=server.port)
         return server
@@ -99,7 +104,14 @@ class Worker:
         """Bind all ports, then listen on them. Raises UsageError."""
         settings = self._settings
         credentials = self._identity.credentials() if self._identity else None
-        server, address = open_server(self._fleet, self._health, settings, credentials, self._log)
+        server, address = open_server(
+            self._fleet,
+            self._health,
+            settings,
+            credentials=credentials,
+            listeners=[self._metrics.calls, CallLog(self._log)],
+            log=self._log,
+        )
         servers = [server]
         if settings.health_listen is not None:
             health_server, health_address = open_health_server(self._health, settings.health_listen)
@@ -182,6 +194,7 @@ class Worker:
         return start_engine(
             model, model_path(self._places, model), self._tokenizers,
             device=self._settings.device, threads=self._cpus, on_failure=on_failure,
+            observer=self._metrics.queues.of(model.key),
         )  # fmt: skip
 
     async def _show(self) -> None:

@@ -1,35 +1,69 @@
-"""What one call did, gathered while it runs, for its one line in the log.
+"""What one call did, gathered while it runs, for its line in the log, its metrics and its trace.
 
-Counts and times only: no text, and nothing made from one, ever gets here.
+Counts, times and names only: no text, and nothing made from one, ever gets here.
 """
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Final, Protocol
+
+CANCELLED_BY_CALLER: Final = "CANCELLED_BY_CALLER"
+CANCELLED_BY_WORKER: Final = "CANCELLED_BY_WORKER"
+DEADLINE_PASSED: Final = "DEADLINE_PASSED"
+REQUEST_INCOMPLETE: Final = "REQUEST_INCOMPLETE"
+"""The request never arrived whole: its sender has gone, or it is over the limit of one message."""
 
 
 @dataclass(slots=True)
 class CallRecord:
-    """A call's line. Times in seconds; they come from the response's own timings."""
+    """One call. Times in seconds; those of queue, tokenising and computing come from the answers' own timings.
+
+    method: `package.Service/Method`. began: by the server's monotonic clock, as is `deadline`. caller: the name it
+    gives itself, else its address; empty until its request is there. peer_name: of its certificate (mutual TLS).
+    status: name of the status code; empty while it runs. reason: of a call that was refused, failed or cancelled.
+    metadata: what came with the call, never logged. received_bytes, sent_bytes: of its messages.
+    """
 
     method: str
-    caller: str
+    began: float = 0.0
+    metadata: tuple[tuple[str, str | bytes], ...] = ()
+    caller: str = ""
+    peer_name: str = ""
+    deadline: float | None = None
+    status: str = ""
+    reason: str = ""
+    trace_id: str = ""
     model: str = ""
     items: int = 0
     failed_items: int = 0
+    cut_items: int = 0
     tokens: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    seconds: float = 0.0
     queue_seconds: float = 0.0
     tokenize_seconds: float = 0.0
     compute_seconds: float = 0.0
 
 
+class CallListener(Protocol):
+    """Hears of each call twice, on the event loop. Must be quick, and must not raise."""
+
+    def on_start(self, record: CallRecord) -> None:
+        """A call has come in; method and metadata are known."""
+
+    def on_end(self, record: CallRecord) -> None:
+        """It has ended; everything is known."""
+
+
 _CURRENT: ContextVar[CallRecord] = ContextVar("qda_worker.call")
 
 
-def begin_call(method: str, caller: str) -> CallRecord:
+def begin_call(method: str, began: float = 0.0) -> CallRecord:
     """Start the record of the call that runs in this task."""
-    record = CallRecord(method, caller)
+    record = CallRecord(method, began)
     _CURRENT.set(record)
     return record
 

@@ -60,6 +60,10 @@ class Ledger(Generic[Payload, Output, Result]):
             self.waiting -= 1
             self.backlog.add(job, -1)
             last = job.open == 0
+        if isinstance(outcome, Failed):
+            self._observer.on_outcome(outcome.error.reason, cut=False)
+        else:
+            self._observer.on_outcome("OK", cut=outcome.usage.cut)
         if last:
             self.complete(job)
 

@@ -18,6 +18,9 @@ class Observer(Protocol):
     def on_queue_seconds(self, seconds: float) -> None:
         """A text's first unit is about to be computed, so long after its arrival; without its tokenising."""
 
+    def on_outcome(self, reason: str, *, cut: bool) -> None:
+        """A text has its outcome: `OK`, or the reason of its error. cut: its answer rests on a part of it only."""
+
     def on_refused(self, reason: str, texts: int) -> None:
         """A call of so many texts was turned away, or those of it that were left: QUEUE_FULL, DEADLINE_TOO_SHORT …"""
 
@@ -34,6 +37,9 @@ class Silent:
         """Nothing."""
 
     def on_queue_seconds(self, seconds: float) -> None:
+        """Nothing."""
+
+    def on_outcome(self, reason: str, *, cut: bool) -> None:
         """Nothing."""
 
     def on_refused(self, reason: str, texts: int) -> None:

@@ -65,6 +65,7 @@ def note(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> None:
         record.compute_seconds += outcome.timings.compute
         if isinstance(outcome, Answered):
             record.tokens += outcome.usage.used_token_count
+            record.cut_items += outcome.usage.cut
 
 
 async def ask_in_slices(

@@ -1,13 +1,12 @@
 """The one place through which every call of `qda.v1` comes in and goes out.
 
 In: a message that cannot be parsed is an answer with a reason, not gRPC's INTERNAL. Out: an error becomes a status with
-its details, and the call becomes one line in the log. So services just raise, and forget about both.
+its details. So services just raise, and forget about both.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
@@ -18,29 +17,23 @@ import structlog
 from google.protobuf import descriptor_pool
 from google.rpc import status_pb2
 
+from qda_worker.calls.methods import Continuation, is_ours
 from qda_worker.conversion.statuses import INTERNAL, retry_delay, status_of
 from qda_worker.conversion.wire import guarded_parser
 from qda_worker.errors import WorkerError
-from qda_worker.observability.call_record import CallRecord, begin_call
+from qda_worker.observability.call_record import current_call
 
-OUR_PACKAGE: Final = "/qda.v1."
-CALLER_HEADER: Final = "x-qda-caller"
 STATUS_TRAILER: Final = "grpc-status-details-bin"
 PUSHBACK_TRAILER: Final = "grpc-retry-pushback-ms"
-MAX_CALLER_LENGTH: Final = 100
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]]
 
 
 class Boundary(grpc.aio.ServerInterceptor):
     """Wraps the handlers of our own services; health and reflection pass as they are."""
 
-    def __init__(
-        self, log: structlog.typing.FilteringBoundLogger, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
         self._log = log
-        self._clock = clock
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
@@ -49,7 +42,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         """The handler of the method, inside the boundary; None for a method that there is not."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(OUR_PACKAGE):
+        if handler is None or not is_ours(method):
             return handler
         if method not in self._wrapped:
             self._wrapped[method] = self._wrap(method, handler)
@@ -75,13 +68,10 @@ class Boundary(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: Context) -> Any:
-            record, began = begin_call(method, caller_of(context)), self._clock()
             try:
-                response = await behaviour(_parsed(request), context)
-            except BaseException as error:  # noqa: BLE001  # being cancelled ends a call too; _end always raises
-                await self._end(error, context, record, began)
-            self._line(record, began, grpc.StatusCode.OK.name)
-            return response
+                return await behaviour(_parsed(request), context)
+            except Exception as error:  # noqa: BLE001  # every error is answered by its status
+                await self._end(error, context, method)
 
         return answer
 
@@ -89,58 +79,32 @@ class Boundary(grpc.aio.ServerInterceptor):
         self, method: str, behaviour: Callable[..., AsyncGenerator[Any, None]]
     ) -> Callable[..., Awaitable[None]]:
         async def answer(request: Any, context: Context) -> None:
-            record, began = begin_call(method, caller_of(context)), self._clock()
             try:
                 incoming = Parsed(request) if isinstance(request, AsyncIterator) else _parsed(request)
                 # Closed at once when the call is cut off: what it has in a queue leaves it then.
                 async with aclosing(behaviour(incoming, context)) as responses:
                     async for response in responses:
                         await _write(context, response)
-            except BaseException as error:  # noqa: BLE001  # as above
-                await self._end(error, context, record, began)
-            self._line(record, began, grpc.StatusCode.OK.name)
+            except Exception as error:  # noqa: BLE001  # as above
+                await self._end(error, context, method)
 
         return answer
 
-    async def _end(
-        self, error: BaseException, context: Context, record: CallRecord, began: float
-    ) -> NoReturn:
+    async def _end(self, error: Exception, context: Context, method: str) -> NoReturn:
         """End the call with the error's status. Raises always."""
-        if not isinstance(error, Exception):
-            # Cancelled: by the client, by its deadline or by the end of the grace.
-            self._line(record, began, grpc.StatusCode.CANCELLED.name)
-            raise error
         status = status_of(error)
         if not isinstance(error, WorkerError):
             # The error's own message stays out of the log: it may hold a text.
             self._log.error(
                 "call.bug",
-                method=record.method,
+                method=method.lstrip("/"),
                 error=type(error).__name__,
                 trace="".join(traceback.format_tb(error.__traceback__)),
             )
         code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
-        reason = error.reason if isinstance(error, WorkerError) else INTERNAL
-        self._line(record, began, code.name, reason=reason)
+        current_call().reason = error.reason if isinstance(error, WorkerError) else INTERNAL
         await context.abort(code, status.message, trailers(status, retry_delay(error)))
         raise AssertionError("abort always raises")
-
-    def _line(self, record: CallRecord, began: float, status: str, **more: str) -> None:
-        self._log.info(
-            "call.ended",
-            method=record.method,
-            status=status,
-            **more,
-            caller=record.caller,
-            model=record.model,
-            items=record.items,
-            failed_items=record.failed_items,
-            tokens=record.tokens,
-            seconds=round(self._clock() - began, 4),
-            queue_seconds=round(record.queue_seconds, 4),
-            tokenize_seconds=round(record.tokenize_seconds, 4),
-            compute_seconds=round(record.compute_seconds, 4),
-        )
 
 
 def _parser_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], Any]:
@@ -155,14 +119,6 @@ def trailers(status: status_pb2.Status, delay_seconds: float | None) -> tuple[tu
     if delay_seconds is not None:
         found.append((PUSHBACK_TRAILER, str(int(delay_seconds * 1000))))
     return tuple(found)
-
-
-def caller_of(context: Context) -> str:
-    """The name that the caller gives itself, else its address."""
-    for key, value in context.invocation_metadata() or ():
-        if key == CALLER_HEADER and isinstance(value, str) and value:
-            return value[:MAX_CALLER_LENGTH]
-    return str(context.peer())
 
 
 def _parsed(request: Any) -> Any:

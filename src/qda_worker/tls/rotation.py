@@ -48,6 +48,10 @@ class RotatingIdentity:
         """What the next connection gets, unless the files change before."""
         return self._current
 
+    def expires(self) -> float:
+        """When that one expires, in seconds since 1970."""
+        return self._current.expires.timestamp()
+
     def refresh(self) -> Identity | None:
         """Look at the files: the new identity if they hold one, None if nothing changed or what they hold is bad."""
         with self._lock:

@@ -13,9 +13,11 @@ import grpc
 import structlog
 
 from model_cache.catalog import Catalog, HuggingFaceSource, Model, Task
+from qda_worker.calls.observation import Observation
 from qda_worker.engine import Engine
 from qda_worker.fleet import Fleet, State
 from qda_worker.models.base import Finished, Prepared, usage_in_tokens
+from qda_worker.observability.call_log import CallLog
 from qda_worker.scheduling.model_queue import CAPACITY, ModelQueue
 from qda_worker.services import add_services
 from qda_worker.services.boundary import Boundary
@@ -72,7 +74,9 @@ async def echo_server(capacity: int = CAPACITY) -> AsyncIterator[EchoServer]:
         queue: ModelQueue[Any, Any, Any] = ModelQueue(model, pool, capacity=capacity, observer=heard)
         member = fleet.members["echo"]
         member.engine, member.state = Engine(model, queue), State.SERVING
-        server = grpc.aio.server(interceptors=[Boundary(log)], options=[("grpc.so_reuseport", 0)])
+        server = grpc.aio.server(
+            interceptors=[Observation([CallLog(log)]), Boundary(log)], options=[("grpc.so_reuseport", 0)]
+        )
         add_services(server, fleet, "host")
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

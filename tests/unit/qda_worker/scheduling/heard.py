@@ -11,6 +11,7 @@ class Heard:
 
     batches: list[tuple[int, int, int, float]] = field(default_factory=list)
     queue_seconds: list[float] = field(default_factory=list)
+    outcomes: list[tuple[str, bool]] = field(default_factory=list)
     refused: list[tuple[str, int]] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
 
@@ -19,6 +20,9 @@ class Heard:
 
     def on_queue_seconds(self, seconds: float) -> None:
         self.queue_seconds.append(seconds)
+
+    def on_outcome(self, reason: str, *, cut: bool) -> None:
+        self.outcomes.append((reason, cut))
 
     def on_refused(self, reason: str, texts: int) -> None:
         self.refused.append((reason, texts))

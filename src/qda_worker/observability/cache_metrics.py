@@ -1,0 +1,75 @@
+"""The state of cache and models for Prometheus, read from the fleet at each scrape: nothing is kept up to date twice.
+
+Read by the HTTP server's threads: plain attributes that the event loop replaces whole.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from qda_worker.fleet import Fleet, State
+from qda_worker.version import worker_version
+
+
+class CacheMetrics(Collector):
+    """What the last look at the cache found, and which models serve."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges of this moment."""
+        fleet = self._fleet
+        yield InfoMetricFamily(
+            "qda_worker_build",
+            "The worker's version.",
+            {"version": worker_version(), "generation": fleet.generation},
+        )
+        complete = GaugeMetricFamily(
+            "qda_cache_complete", "1 if the last check found the cache complete, else 0."
+        )
+        complete.add_metric([], float(fleet.complete))
+        yield complete
+        checked = GaugeMetricFamily(
+            "qda_cache_last_check_timestamp_seconds", "When the cache was last checked."
+        )
+        if fleet.checked_at is not None:
+            checked.add_metric([], fleet.checked_at)
+        yield checked
+        yield self._problems()
+        restart = _by_model(
+            "qda_cache_restart_needed", "1 if a file of the model was replaced since it was loaded."
+        )
+        loaded = _by_model("qda_model_loaded", "1 if the model has loaded and answers, else 0.")
+        seconds = _by_model("qda_model_load_seconds", "How long the model's last load took.")
+        waiting = _by_model("qda_queue_texts", "Texts that were taken in and have no outcome yet.")
+        for key, member in fleet.members.items():
+            restart.add_metric([key], float(member.replaced))
+            loaded.add_metric([key], float(member.state is State.SERVING))
+            if member.load_seconds is not None:
+                seconds.add_metric([key], member.load_seconds)
+            engine = member.engine
+            waiting.add_metric([key], float(engine.queue.waiting if engine is not None else 0))
+        yield from (restart, loaded, seconds, waiting)
+
+    def _problems(self) -> GaugeMetricFamily:
+        problems = GaugeMetricFamily(
+            "qda_cache_problems",
+            "Problems that the last check found; model is empty for the whole cache's.",
+            labels=["model", "reason"],
+        )
+        if self._fleet.report is not None:
+            counts = Counter(("", str(problem.reason)) for problem in self._fleet.report.problems)
+            for model in self._fleet.report.models:
+                counts.update((model.key, str(problem.reason)) for problem in model.problems)
+            for labels, count in sorted(counts.items()):
+                problems.add_metric(list(labels), float(count))
+        return problems
+
+
+def _by_model(name: str, help: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, help, labels=["model"])

@@ -1,0 +1,230 @@
+"""Each call and each text is counted once, however it ends."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+
+from qda.v1 import (
+    embedding_pb2,
+    embedding_pb2_grpc,
+    entity_pb2,
+    entity_pb2_grpc,
+    paraphrase_pb2,
+    paraphrase_pb2_grpc,
+    text_pb2,
+)
+from tests.service.worker.calls import PATIENCE, texts
+from tests.service.worker.process import ServeProcess, serving
+from tests.service.worker.test_metrics import scrape
+from tests.service.worker.world import World
+
+ENTITIES = "qda.v1.EntityService/RecognizeEntities"
+EMBED = "qda.v1.EmbeddingService/EmbedStream"
+FIND = "qda.v1.ParaphraseService/FindParaphrases"
+CODE_POINT = text_pb2.OFFSET_ENCODING_CODE_POINTS
+
+
+@pytest.fixture(scope="module")
+def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """A ready worker with metrics."""
+    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
+    folder = tmp_path_factory.mktemp("metrics")
+    with serving(folder, *arguments, "--metrics-listen", "127.0.0.1:0") as process:
+        process.wait_until_ready()
+        yield process
+
+
+@pytest.fixture
+def channel(worker: ServeProcess) -> Iterator[grpc.Channel]:
+    with worker.channel() as opened:
+        yield opened
+
+
+class Change:
+    """What a call changed in the metrics; `wait` until a sample has changed by so much."""
+
+    def __init__(self, worker: ServeProcess) -> None:
+        self._worker = worker
+        self._before = scrape(worker)
+
+    def now(self) -> dict[tuple[str, ...], float]:
+        """What has changed, without times, sizes of the process and the like."""
+        after = scrape(self._worker)
+        return {
+            key: after[key] - self._before.get(key, 0)
+            for key in after
+            if after[key] != self._before.get(key, 0)
+            and key[0].startswith(("grpc_", "qda_"))
+            and not key[0].endswith(("_bucket", "_sum", "_created", "_timestamp_seconds"))
+        }
+
+    def wait(self, *key: str) -> dict[tuple[str, ...], float]:
+        """The changes, once this one is there: a call's end is counted just after its caller hears of it."""
+        self._worker.wait_for(str(key), lambda: key in self.now())
+        return self.now()
+
+
+def counted(method: str, status: str) -> dict[tuple[str, ...], float]:
+    """What each call changes."""
+    names: tuple[str, ...] = ("duration_seconds", "sent_total_compressed_message_size_bytes")
+    names += ("rcvd_total_compressed_message_size_bytes",)
+    return {("grpc_server_call_started_total", method): 1} | {
+        (f"grpc_server_call_{name}_count", method, status): 1 for name in names
+    }
+
+
+def ended(change: Change, method: str, status: str) -> dict[tuple[str, ...], float]:
+    return change.wait("grpc_server_call_duration_seconds_count", method, status)
+
+
+def test_an_answered_call_and_its_texts_are_counted_once(worker: ServeProcess, channel: grpc.Channel) -> None:
+    change = Change(worker)
+    request = entity_pb2.RecognizeEntitiesRequest(
+        texts=texts("Merkel war da", "", "Köln"), offset_encoding=CODE_POINT
+    )
+    entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
+    found = ended(change, ENTITIES, "OK")
+    batches = found.pop(("qda_batch_items_count", "tiny-ner"))
+    assert batches in {1, 2}
+    assert found == counted(ENTITIES, "OK") | {
+        ("qda_texts_total", "tiny-ner", "OK"): 2,
+        ("qda_texts_total", "tiny-ner", "TEXT_EMPTY"): 1,
+        ("qda_queue_seconds_count", "tiny-ner"): 2,
+        ("qda_compute_seconds_count", "tiny-ner"): batches,
+        ("qda_batch_tokens_count", "tiny-ner"): batches,
+        ("qda_batch_padding_ratio_count", "tiny-ner"): batches,
+    }
+    line = worker.events("call.ended")[-1]
+    assert (line["method"], line["status"], line["items"], line["failed_items"]) == (ENTITIES, "OK", 3, 1)
+    assert line["received_bytes"] == request.ByteSize()
+    assert line["sent_bytes"] > 0
+
+
+def test_a_refused_call_is_counted_with_its_reason(worker: ServeProcess, channel: grpc.Channel) -> None:
+    change = Change(worker)
+    request = entity_pb2.RecognizeEntitiesRequest(texts=texts("Merkel"))
+    with pytest.raises(grpc.RpcError):
+        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
+    reason = ("qda_calls_without_answer_total", ENTITIES, "INVALID_ARGUMENT", "ENCODING_MISSING")
+    found = ended(change, ENTITIES, "INVALID_ARGUMENT")
+    assert found == counted(ENTITIES, "INVALID_ARGUMENT") | {reason: 1}
+
+
+def test_texts_of_which_only_the_beginning_was_read_are_counted(
+    worker: ServeProcess, channel: grpc.Channel
+) -> None:
+    change = Change(worker)
+    request = embedding_pb2.EmbedStreamRequest(texts=texts("gut " * 500, "gut"))
+    stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    parts = list(stub.EmbedStream(request, timeout=PATIENCE))
+    found = ended(change, EMBED, "OK")
+    assert found["qda_texts_truncated_total", "tiny-embedding"] == 1
+    assert found["qda_texts_total", "tiny-embedding", "OK"] == 2
+    assert counted(EMBED, "OK").items() <= found.items()
+    line = worker.events("call.ended")[-1]
+    assert line["sent_bytes"] == sum(part.ByteSize() for part in parts)
+    assert line["cut_items"] == 1
+
+
+def test_a_stream_that_its_caller_cancels_is_counted_as_cancelled(
+    worker: ServeProcess, channel: grpc.Channel
+) -> None:
+    change = Change(worker)
+
+    def requests() -> Iterator[Any]:
+        yield paraphrase_pb2.FindParaphrasesRequest(
+            settings=paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
+        )
+        worker.wait_for("the end of the test", call.done)
+
+    call: Any = paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases(requests())
+    next(call)
+    assert change.now()["qda_calls_under_way", FIND] == 1
+    call.cancel()
+    found = ended(change, FIND, "CANCELLED")
+    reason = ("qda_calls_without_answer_total", FIND, "CANCELLED", "CANCELLED_BY_CALLER")
+    assert found == counted(FIND, "CANCELLED") | {reason: 1}
+
+
+def test_a_stream_whose_time_is_up_is_counted_as_such(worker: ServeProcess, channel: grpc.Channel) -> None:
+    change = Change(worker)
+
+    def requests() -> Iterator[Any]:
+        yield paraphrase_pb2.FindParaphrasesRequest(
+            settings=paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
+        )
+        worker.wait_for("the end of the call", call.done)
+
+    call: Any = paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases(requests(), timeout=0.5)
+    with pytest.raises(grpc.RpcError):
+        list(call)
+    found = ended(change, FIND, "DEADLINE_EXCEEDED")
+    reason = ("qda_calls_without_answer_total", FIND, "DEADLINE_EXCEEDED", "DEADLINE_PASSED")
+    assert found == counted(FIND, "DEADLINE_EXCEEDED") | {reason: 1}
+
+
+def test_methods_that_callers_make_up_share_one_name(worker: ServeProcess, channel: grpc.Channel) -> None:
+    change = Change(worker)
+    for number in range(3):
+        call: Any = channel.unary_unary(f"/made.up.Service/Number{number}")
+        with pytest.raises(grpc.RpcError):
+            call(b"", timeout=PATIENCE)
+    worker.wait_for("three calls", lambda: change.now()["grpc_server_call_started_total", "other"] == 3)
+    assert not [key for key in scrape(worker) if any("made.up" in label for label in key)]
+
+
+def test_a_message_over_the_limit_is_counted_as_incomplete(
+    worker: ServeProcess, channel: grpc.Channel
+) -> None:
+    change = Change(worker)
+    request = entity_pb2.RecognizeEntitiesRequest(texts=texts("x" * 17 * 2**20), offset_encoding=CODE_POINT)
+    with pytest.raises(grpc.RpcError) as caught:
+        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    found = ended(change, ENTITIES, "CANCELLED")
+    assert found["qda_calls_without_answer_total", ENTITIES, "CANCELLED", "REQUEST_INCOMPLETE"] == 1
+    assert found["grpc_server_call_started_total", ENTITIES] == 1
+
+
+def test_a_scrape_of_nonsense_hurts_nobody(worker: ServeProcess) -> None:
+    port = worker.wait_for_event("metrics.listening")["port"]
+    with socket.create_connection(("127.0.0.1", port)) as nonsense:
+        nonsense.sendall(b"\x00\xff" * 100 + b"\r\n\r\n")
+    assert scrape(worker)["qda_cache_complete",] == 1
+    assert scrape(worker)["qda_model_load_seconds", "tiny-ner"] > 0
+    assert scrape(worker)["qda_cache_restart_needed", "tiny-ner"] == 0
+
+
+def test_beyond_the_limit_of_calls_one_is_refused_with_a_wait(world: World, tmp_path: Any) -> None:
+    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
+    arguments += ["--model", "tiny-paraphrase", "--max-calls", "1", "--metrics-listen", "127.0.0.1:0"]
+    with serving(tmp_path, *arguments) as worker, worker.channel() as channel:
+        worker.wait_until_ready()
+
+        def requests() -> Iterator[Any]:
+            yield paraphrase_pb2.FindParaphrasesRequest(
+                settings=paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
+            )
+            worker.wait_for("the end of the test", call.done)
+
+        stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
+        call: Any = stub.FindParaphrases(requests())
+        next(call)
+        embed = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed
+        request = embedding_pb2.EmbedRequest(texts=texts("gut"), model="tiny-paraphrase")
+        with pytest.raises(grpc.RpcError) as caught:
+            embed(request, timeout=PATIENCE)
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "TOO_MANY_CALLS" in error.details()
+        assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+        assert worker.health() == "SERVING", "health is never refused"
+        call.cancel()
+        worker.wait_for("the first call's end", lambda: len(worker.events("call.ended")) == 2)
+        assert embed(request, timeout=PATIENCE).results
