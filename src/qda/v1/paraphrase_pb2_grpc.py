@@ -27,7 +27,8 @@ if _version_not_supported:
 
 class ParaphraseServiceStub(object):
     """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' vectors, from -1 to 1, computed in single precision.
+    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
+    a vector of zeros.
     """
 
     def __init__(self, channel):
@@ -50,7 +51,8 @@ class ParaphraseServiceStub(object):
 
 class ParaphraseServiceServicer(object):
     """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' vectors, from -1 to 1, computed in single precision.
+    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
+    a vector of zeros.
     """
 
     def ScorePairs(self, request, context):
@@ -76,7 +78,9 @@ class ParaphraseServiceServicer(object):
         summary. Nothing is computed twice: equal texts are encoded once.
 
         Order of the pairs: by the first text's position, then by falling score,
-        then by the second text's position. So it is always the same.
+        then by the second text's position. So it is always the same: scores are
+        rounded to six decimals, and texts that are equal have exactly equal scores
+        with any other.
 
         Errors of the whole call: those of ScorePairs; ARGUMENT_INVALID for texts
         before the settings, settings sent twice, or neither threshold nor
@@ -109,7 +113,8 @@ def add_ParaphraseServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ParaphraseService(object):
     """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' vectors, from -1 to 1, computed in single precision.
+    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
+    a vector of zeros.
     """
 
     @staticmethod

@@ -19,7 +19,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
 
 class ParaphraseServiceStub:
     """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' vectors, from -1 to 1, computed in single precision.
+    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
+    a vector of zeros.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -49,7 +50,9 @@ class ParaphraseServiceStub:
     summary. Nothing is computed twice: equal texts are encoded once.
 
     Order of the pairs: by the first text's position, then by falling score,
-    then by the second text's position. So it is always the same.
+    then by the second text's position. So it is always the same: scores are
+    rounded to six decimals, and texts that are equal have exactly equal scores
+    with any other.
 
     Errors of the whole call: those of ScorePairs; ARGUMENT_INVALID for texts
     before the settings, settings sent twice, or neither threshold nor
@@ -58,7 +61,8 @@ class ParaphraseServiceStub:
 
 class ParaphraseServiceAsyncStub:
     """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' vectors, from -1 to 1, computed in single precision.
+    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
+    a vector of zeros.
     """
 
     ScorePairs: grpc.aio.UnaryUnaryMultiCallable[
@@ -87,7 +91,9 @@ class ParaphraseServiceAsyncStub:
     summary. Nothing is computed twice: equal texts are encoded once.
 
     Order of the pairs: by the first text's position, then by falling score,
-    then by the second text's position. So it is always the same.
+    then by the second text's position. So it is always the same: scores are
+    rounded to six decimals, and texts that are equal have exactly equal scores
+    with any other.
 
     Errors of the whole call: those of ScorePairs; ARGUMENT_INVALID for texts
     before the settings, settings sent twice, or neither threshold nor
@@ -96,7 +102,8 @@ class ParaphraseServiceAsyncStub:
 
 class ParaphraseServiceServicer(metaclass=abc.ABCMeta):
     """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' vectors, from -1 to 1, computed in single precision.
+    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
+    a vector of zeros.
     """
 
     @abc.abstractmethod
@@ -129,7 +136,9 @@ class ParaphraseServiceServicer(metaclass=abc.ABCMeta):
         summary. Nothing is computed twice: equal texts are encoded once.
 
         Order of the pairs: by the first text's position, then by falling score,
-        then by the second text's position. So it is always the same.
+        then by the second text's position. So it is always the same: scores are
+        rounded to six decimals, and texts that are equal have exactly equal scores
+        with any other.
 
         Errors of the whole call: those of ScorePairs; ARGUMENT_INVALID for texts
         before the settings, settings sent twice, or neither threshold nor

@@ -14,7 +14,8 @@ from qda_worker.conversion.statuses import status_of
 from qda_worker.conversion.told import timings, usage
 from qda_worker.encoded_sets import EncodedSets
 from qda_worker.models.base import ModelInfo
-from qda_worker.models.similarity import Pairs, pair_scores
+from qda_worker.models.pair_search import Pairs
+from qda_worker.models.similarity import pair_scores
 from qda_worker.scheduling.work import Answered, Failed, Outcome
 
 CHUNK_PAIRS: Final = 32_768
@@ -84,15 +85,14 @@ def summary(
     sets: tuple[TextSet, TextSet], encoded: EncodedSets, pair_count: int, total_seconds: float
 ) -> pb.FindParaphrasesSummary:
     """What was looked at and found."""
-    read = [outcome.usage for outcome in encoded.of_all_texts() if isinstance(outcome, Answered)]
     return pb.FindParaphrasesSummary(
         first_text_count=len(sets[0].texts),
         second_text_count=len(sets[1].texts),
         encoded_text_count=encoded.encoded,
-        cut_text_count=sum(each.cut for each in read),
-        windowed_text_count=sum(each.window_count > 1 for each in read),
+        cut_text_count=encoded.cut,
+        windowed_text_count=encoded.windowed,
         pair_count=pair_count,
-        timings=timings((outcome.timings for outcome in encoded.outcomes), total_seconds),
+        timings=timings([encoded.timings], total_seconds),
     )
 
 

@@ -22,7 +22,8 @@ from qda_worker.services.boundary import Context
 _Made = TypeVar("_Made")
 
 SLICE: Final = 1024
-"""Texts of one stream in the queue at a time: twice what a batch is chosen from."""
+"""Texts of a search in the queue at a time, twice what a batch is chosen from: others are served in between, and a
+cancelled call stops soon."""
 _RESULTS_ON_THE_LOOP: Final = 64
 _CHARACTERS_ON_THE_LOOP: Final = 20_000
 """What is built at once on the event loop: about a millisecond's worth. More is built in a thread."""
@@ -66,18 +67,6 @@ def note(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> None:
         if isinstance(outcome, Answered):
             record.tokens += outcome.usage.used_token_count
             record.cut_items += outcome.usage.cut
-
-
-async def ask_in_slices(
-    serving: Serving, texts: Sequence[str], options: Options, lane: Lane, context: Context
-) -> list[Outcome[Any]]:
-    """The same for any number of texts. A slice at a time bounds what waits in the queue: others are served in between,
-    and a cancelled call stops soon.
-    """
-    outcomes: list[Outcome[Any]] = []
-    for start in range(0, len(texts), SLICE):
-        outcomes.extend(await ask(serving, texts[start : start + SLICE], options, lane, context))
-    return outcomes
 
 
 async def built(texts: Sequence[str], build: Callable[[], _Made]) -> _Made:

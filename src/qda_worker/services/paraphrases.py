@@ -18,9 +18,9 @@ from qda_worker.errors import ArgumentInvalid, Violation
 from qda_worker.fleet import Fleet
 from qda_worker.limits import MAX_TEXTS
 from qda_worker.models.base import Options
-from qda_worker.models.similarity import Pairs, find_pairs
+from qda_worker.models.pair_search import Pairs, find_pairs
 from qda_worker.scheduling.work import Lane
-from qda_worker.services.asking import ask, ask_in_slices, built, call_timings
+from qda_worker.services.asking import SLICE, ask, built, call_timings
 from qda_worker.services.boundary import Context
 
 
@@ -60,8 +60,12 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         yield pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=provenance(serving)))
         first, second = await gather(request_iterator)
         sets = await asyncio.to_thread(DistinctTexts.of, (first.texts, second.texts))
-        outcomes = await ask_in_slices(serving, sets.texts, Options(search.long_text), search.lane, context)
-        encoded = await asyncio.to_thread(EncodedSets, sets, outcomes)
+        encoded = EncodedSets(sets)
+        options = Options(search.long_text)
+        for start in range(0, len(sets.texts), SLICE):
+            part = sets.texts[start : start + SLICE]
+            outcomes = await ask(serving, part, options, search.lane, context)
+            await asyncio.to_thread(encoded.add, outcomes)
         for problem in problems((first, second), encoded):
             yield pb.FindParaphrasesResponse(problem=problem)
         found = await asyncio.to_thread(_search, encoded, bool(second.texts), search.threshold, search.best)
@@ -77,8 +81,8 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
 def _search(
     encoded: EncodedSets, two_sets: bool, threshold: float | None, best: int | None
 ) -> Iterator[Pairs]:
-    left = encoded.vectors(0)
-    return find_pairs(left, encoded.vectors(1) if two_sets else None, threshold=threshold, best=best)
+    right = encoded.rows(1) if two_sets else None
+    return find_pairs(encoded.rows(0), right, threshold=threshold, best=best)
 
 
 def _check_pairs(request: pb.ScorePairsRequest) -> None:

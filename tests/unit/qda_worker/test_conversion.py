@@ -154,18 +154,28 @@ words = st.sampled_from(["", "a", "b", "c", "d"])
 def test_sets_see_the_vectors_of_their_own_texts(first: list[str], second: list[str]) -> None:
     sets = DistinctTexts.of((first, second))
     assert sets.texts == list(dict.fromkeys([*first, *second]))
-    usage = Usage(1, 1, False, 1)
     outcomes = [
-        Answered(TextVectors(np.array([ord(text), 1.0], np.float32)), usage, Timings())
+        Answered(
+            TextVectors(np.array([ord(text), 1.0], np.float32)),
+            Usage(1, 1, text == "a", 1 + (text == "b")),
+            Timings(compute=1.0),
+        )
         if text
         else Failed(TextEmpty("empty"), Timings())
         for text in sets.texts
     ]
-    encoded = EncodedSets(sets, outcomes)
+    encoded = EncodedSets(sets)
+    for start in range(0, len(outcomes), 3):
+        encoded.add(outcomes[start : start + 3])
+    assert encoded.encoded == sum(map(bool, sets.texts))
+    assert encoded.timings.compute == encoded.encoded
+    assert (encoded.cut, encoded.windowed) == ([*first, *second].count("a"), [*first, *second].count("b"))
     for which, contents in enumerate((first, second)):
         there = [position for position, text in enumerate(contents) if text]
         assert encoded.positions(which).tolist() == there
-        assert [row[0] for row in encoded.vectors(which)] == [ord(contents[position]) for position in there]
+        rows = encoded.rows(which)
+        angles = [row[0] / row[1] for row in rows.rows(0, len(rows))]
+        assert angles == pytest.approx([ord(contents[position]) for position in there], rel=1e-5)
         assert [position for position, _ in encoded.failures(which)] == [
             position for position, text in enumerate(contents) if not text
         ]

@@ -1,19 +1,16 @@
-"""Close pairs are those of the plain matrix of cosines, in the promised order, whatever the size of the blocks."""
+"""Scores are cosines, whatever the vectors, and equal texts are known."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qda_worker.models.similarity import CELLS, Matrix, distinct, find_pairs, normalised, pair_scores
+from qda_worker.models.similarity import Matrix, distinct, normalised, pair_scores
 
-# Few different values: many equal vectors and ties, which is where orders go wrong.
 VALUES = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
 VECTORS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
-Triple = tuple[int, int, float]
 
 
 def cosines(left: Matrix, right: Matrix) -> Matrix:
@@ -22,66 +19,6 @@ def cosines(left: Matrix, right: Matrix) -> Matrix:
     exact = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
     rounded: Matrix = np.round(exact, 6).astype(np.float32)
     return rounded
-
-
-def expected(left: Matrix, right: Matrix | None, threshold: float | None, best: int | None) -> list[Triple]:
-    scores = cosines(left, left if right is None else right)
-    found: list[Triple] = []
-    for first in range(len(scores)):
-        start = first + 1 if right is None and best is None else 0
-        row = [(first, second, float(scores[first, second])) for second in range(start, scores.shape[1])]
-        row = [pair for pair in row if right is not None or pair[1] != first]
-        row = [pair for pair in row if threshold is None or pair[2] >= threshold]
-        found += sorted(row, key=lambda pair: (-pair[2], pair[1]))[:best]
-    return found
-
-
-def found_pairs(
-    left: Matrix, right: Matrix | None, threshold: float | None, best: int | None, cells: int = CELLS
-) -> list[Triple]:
-    return [
-        (int(first), int(second), float(score))
-        for pairs in find_pairs(left, right, threshold=threshold, best=best, cells=cells)
-        for first, second, score in zip(pairs.first, pairs.second, pairs.scores, strict=True)
-    ]
-
-
-@pytest.mark.parametrize("cells", [1, 7, 2**22])
-@given(
-    left=VECTORS,
-    right=st.none() | VECTORS,
-    threshold=st.none() | st.sampled_from([-1.0, 0.0, 0.5, 0.9, 1.0]),
-    best=st.none() | st.integers(1, 4),
-)
-def test_pairs_equal_brute_force(
-    cells: int, left: Matrix, right: Matrix | None, threshold: float | None, best: int | None
-) -> None:
-    if threshold is None and best is None:
-        return
-    found = found_pairs(left, right, threshold, best, cells)
-    wanted = expected(left, right, threshold, best)
-    assert [pair[:2] for pair in found] == [pair[:2] for pair in wanted]
-    assert [pair[2] for pair in found] == pytest.approx([pair[2] for pair in wanted], abs=2e-6)
-
-
-def test_equal_texts_tie_and_the_earlier_comes_first() -> None:
-    """Of 5,000 equal vectors a matrix product gives scores that differ in the last bit."""
-    row = np.random.default_rng(7).normal(size=(1, 96)).astype(np.float32)
-    found = found_pairs(row, np.repeat(row, 5000, axis=0), None, 3)
-    assert found == [(0, 0, 1.0), (0, 1, 1.0), (0, 2, 1.0)]
-
-
-def test_memory_is_one_block_of_rows_at_a_time() -> None:
-    vectors = np.random.default_rng(1).normal(size=(100, 8)).astype(np.float32)
-    blocks = list(find_pairs(vectors, None, threshold=-1.0, best=None, cells=1000))
-    assert len(blocks) == 10
-    assert sum(len(block.scores) for block in blocks) == 100 * 99 / 2
-
-
-@pytest.mark.parametrize(("threshold", "best"), [(None, None), (0.5, 0), (None, -1)])
-def test_a_search_without_an_end_is_refused_at_the_call(threshold: float | None, best: int | None) -> None:
-    with pytest.raises(ValueError, match=r"all pairs|cannot find"):
-        find_pairs(np.ones((2, 2), np.float32), None, threshold=threshold, best=best)
 
 
 @given(VECTORS)

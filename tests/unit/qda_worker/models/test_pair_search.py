@@ -1,0 +1,130 @@
+"""Close pairs are those of the plain matrix of cosines, in the promised order, whatever the size of the blocks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from qda_worker.models.pair_search import CELLS, MOST_PAIRS, TextRows, find_pairs
+from qda_worker.models.similarity import Matrix, normalised
+
+# Few different values: many equal vectors and ties, which is where orders go wrong.
+VALUES = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
+VECTORS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
+NUMBERS = st.lists(st.integers(0, 11), min_size=1, max_size=20)
+THRESHOLDS = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 0.9, 1.0])
+Triple = tuple[int, int, float]
+
+
+def cosines(left: Matrix, right: Matrix) -> Matrix:
+    lengths = np.linalg.norm(left, axis=1)[:, None] * np.linalg.norm(right, axis=1)[None, :]
+    dots = left.astype(np.float64) @ right.astype(np.float64).T
+    exact = np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0)
+    rounded: Matrix = np.round(exact, 6).astype(np.float32)
+    return rounded
+
+
+def expected(left: Matrix, right: Matrix | None, threshold: float | None, best: int | None) -> list[Triple]:
+    scores = cosines(left, left if right is None else right)
+    found: list[Triple] = []
+    for first in range(len(scores)):
+        start = first + 1 if right is None and best is None else 0
+        row = [(first, second, float(scores[first, second])) for second in range(start, scores.shape[1])]
+        row = [pair for pair in row if right is not None or pair[1] != first]
+        row = [pair for pair in row if threshold is None or pair[2] >= threshold]
+        found += sorted(row, key=lambda pair: (-pair[2], pair[1]))[:best]
+    return found
+
+
+def found_pairs(
+    left: TextRows,
+    right: TextRows | None,
+    threshold: float | None,
+    best: int | None,
+    cells: int = CELLS,
+    most: int = MOST_PAIRS,
+) -> list[Triple]:
+    return [
+        (int(first), int(second), float(score))
+        for pairs in find_pairs(left, right, threshold=threshold, best=best, cells=cells, most=most)
+        for first, second, score in zip(pairs.first, pairs.second, pairs.scores, strict=True)
+    ]
+
+
+def same(found: list[Triple], wanted: list[Triple]) -> None:
+    assert [pair[:2] for pair in found] == [pair[:2] for pair in wanted]
+    assert [pair[2] for pair in found] == pytest.approx([pair[2] for pair in wanted], abs=2e-6)
+
+
+@pytest.mark.parametrize(("cells", "most"), [(1, 1), (7, 3), (CELLS, MOST_PAIRS)])
+@given(left=VECTORS, right=st.none() | VECTORS, threshold=THRESHOLDS, best=st.none() | st.integers(1, 4))
+def test_pairs_equal_brute_force(
+    cells: int, most: int, left: Matrix, right: Matrix | None, threshold: float | None, best: int | None
+) -> None:
+    if threshold is None and best is None:
+        return
+    others = None if right is None else TextRows.of(right)
+    found = found_pairs(TextRows.of(left), others, threshold, best, cells, most)
+    same(found, expected(left, right, threshold, best))
+
+
+@pytest.mark.parametrize(("cells", "most"), [(5, 2), (CELLS, MOST_PAIRS)])
+@given(
+    vectors=VECTORS,
+    first=NUMBERS,
+    second=st.none() | NUMBERS,
+    threshold=THRESHOLDS,
+    best=st.none() | st.integers(1, 4),
+)
+def test_texts_that_occur_several_times_are_as_many_partners(
+    cells: int,
+    most: int,
+    vectors: Matrix,
+    first: list[int],
+    second: list[int] | None,
+    threshold: float | None,
+    best: int | None,
+) -> None:
+    if threshold is None and best is None:
+        return
+    unit = normalised(vectors)
+    left = TextRows(unit, np.array(first) % len(unit))
+    right = None if second is None else TextRows(unit, np.array(second) % len(unit))
+    found = found_pairs(left, right, threshold, best, cells, most)
+    others = None if right is None else unit[right.numbers]
+    same(found, expected(unit[left.numbers], others, threshold, best))
+
+
+def test_equal_texts_tie_exactly_and_the_earlier_comes_first() -> None:
+    """Rows of their own would not: a matrix product gives the last bits differently from place to place."""
+    draw = np.random.default_rng(7)
+    unit = normalised(draw.normal(size=(3, 96)).astype(np.float32))
+    texts = TextRows(unit, np.concatenate([[0, 1], np.full(5000, 2)]))
+    found = found_pairs(texts, None, None, 3, cells=1000)
+    assert found[0][:2] in ((0, 1), (0, 2))
+    assert [pair[:2] for pair in found if pair[0] == 4000] == [(4000, 2), (4000, 3), (4000, 4)]
+    scores = {pair[2] for pair in found_pairs(texts, None, -1.0, None, cells=1000) if pair[:1] == (1,)}
+    assert len(scores) == 1
+
+
+def test_memory_is_bounded_by_tiles_and_by_pairs() -> None:
+    vectors = TextRows.of(np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32))
+    blocks = list(find_pairs(vectors, None, threshold=-1.0, best=None, most=1000))
+    assert sum(len(block.scores) for block in blocks) == 300 * 299 / 2
+    assert max(len(block.scores) for block in blocks) <= 1000
+    assert len(blocks) < 200
+
+
+@pytest.mark.parametrize(("threshold", "best"), [(None, None), (0.5, 0), (None, -1)])
+def test_a_search_without_an_end_is_refused_at_the_call(threshold: float | None, best: int | None) -> None:
+    with pytest.raises(ValueError, match=r"all pairs|cannot find"):
+        find_pairs(TextRows.of(np.ones((2, 2), np.float32)), None, threshold=threshold, best=best)
+
+
+def test_an_empty_set_has_no_pairs() -> None:
+    nothing = TextRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
+    some = TextRows.of(np.ones((2, 1), np.float32))
+    assert found_pairs(nothing, None, 0.5, None) == found_pairs(some, nothing, None, 3) == []
