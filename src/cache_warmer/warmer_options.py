@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from cache_warmer.commands.env import EnvFormat
-from model_cache.options import Option, duration, words
+from model_cache.options import Option, above_zero, duration, words
 
 
 def _address(text: str) -> str:
@@ -11,13 +11,6 @@ def _address(text: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("an http or https address, as https://huggingface.co")
     return text.rstrip("/")
-
-
-def _above_zero(text: str) -> float:
-    seconds = duration(text)
-    if seconds <= 0:
-        raise ValueError("a duration above 0, as 5, 5s, 500ms, 30m or 1h")
-    return seconds
 
 
 def _name(text: str) -> str:
@@ -47,7 +40,7 @@ WHEEL_BASE: Option[str | None] = Option(
 STALL_TIMEOUT = Option(
     "--stall-timeout",
     "QDA_STALL_TIMEOUT",
-    _above_zero,
+    above_zero,
     60.0,
     "TIME",
     "give a connection up without a byte",

@@ -8,8 +8,9 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn, TextIO
+from typing import NamedTuple, NoReturn, TextIO
 
+from model_cache.catalog import Model
 from model_cache.catalog_file import load_catalog
 from model_cache.check import check
 from model_cache.check_files import Remedies
@@ -17,11 +18,12 @@ from model_cache.check_notes import notes
 from model_cache.check_report import paths_table, to_json, to_table, verdict
 from model_cache.check_values import CheckReport, Progress, Tier
 from model_cache.digest import generation
-from model_cache.errors import UsageError
 from model_cache.options import (
     LogLevel,
+    Option,
     Options,
     OutputFormat,
+    above_zero,
     add_shared_options,
     find_places,
     read_shared_options,
@@ -32,8 +34,11 @@ from model_cache.program import run
 from model_cache.reasons import Reason
 
 PROGRAM = "cache-check"
+LOAD_TIMEOUT = Option(
+    "--load-timeout", "QDA_LOAD_TIMEOUT", above_zero, 600.0, "TIME", "for each model of --load", "10m"
+)
 _EPILOG = """exit codes: 0 complete; 2 wrong options; 3 catalog invalid; 10 something is missing; 11 something
-is corrupt; 31 something cannot be read. Corrupt beats missing."""
+is corrupt; 12 a model does not load or answers otherwise; 31 something cannot be read. Corrupt beats missing."""
 
 
 def main() -> NoReturn:
@@ -50,9 +55,17 @@ def cache_check(
     """Check the cache, print the report and return the exit code. Raises ``ModelCacheError``."""
     arguments = _parser().parse_args(argv)
     options = read_shared_options(arguments, environ)
-    if arguments.load:
-        raise UsageError("--load is not there yet", "use --deep, which compares every file's hash")
-    report = _report(options, environ, Tier.DEEP if arguments.deep else Tier.FAST, stderr or sys.stderr)
+    wanted = _wanted(options)
+    report = _report(
+        options, wanted, environ, Tier.DEEP if arguments.deep else Tier.FAST, stderr or sys.stderr
+    )
+    if arguments.load or arguments.record is not None:
+        from model_cache.check_cli_load import report_by_loading  # here: other tiers must not pay for it
+
+        timeout = LOAD_TIMEOUT.value(arguments, environ)
+        report = report_by_loading(
+            report, wanted.models, options, environ, timeout, arguments.record, stderr or sys.stderr
+        )
     out = stdout or sys.stdout
     if options.format is OutputFormat.JSON:
         print(json.dumps(to_json(report), indent=2, ensure_ascii=False), file=out)
@@ -65,9 +78,21 @@ def cache_check(
     return report.reason.exit_code
 
 
-def _report(options: Options, environ: Mapping[str, str], tier: Tier, stderr: TextIO) -> CheckReport:
+class _Wanted(NamedTuple):
+    models: tuple[Model, ...]
+    generation: str
+
+
+def _wanted(options: Options) -> _Wanted:
     catalog = load_catalog(options.catalog)
     models = catalog.select(options.models) if options.models else catalog.models
+    return _Wanted(models, generation(catalog.models))
+
+
+def _report(
+    options: Options, wanted: _Wanted, environ: Mapping[str, str], tier: Tier, stderr: TextIO
+) -> CheckReport:
+    models = wanted.models
     show = tier is Tier.DEEP and options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
     places = find_places(options.cache, environ)
     report = check(
@@ -75,7 +100,7 @@ def _report(options: Options, environ: Mapping[str, str], tier: Tier, stderr: Te
         places,
         tier,
         whole_catalog=not options.models,
-        generation=generation(catalog.models),
+        generation=wanted.generation,
         progress=_progress(stderr) if show else None,
         remedies=Remedies(warm_command(options, environ), warm_command(options, environ, verb="repair")),
     )
@@ -96,7 +121,15 @@ def _parser() -> OptionParser:
     )
     add_shared_options(parser)
     parser.add_argument("--deep", action="store_true", help="also read every file and compare its sha256")
-    parser.add_argument("--load", action="store_true", help="load each model (not in this version)")
+    parser.add_argument(
+        "--load",
+        action="store_true",
+        help="also load each model and compare its answers with those in the lock",
+    )
+    parser.add_argument(
+        "--record", metavar="FILE", help="load each model and write its answers into this lock instead"
+    )
+    LOAD_TIMEOUT.add_to(parser)
     parser.add_argument("--paths", action="store_true", help="list each model's folder instead of the table")
     parser.add_version()
     return parser

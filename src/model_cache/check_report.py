@@ -35,6 +35,10 @@ def to_table(report: CheckReport) -> str:
     problems = [line for lines in _problem_lines(report) for line in lines]
     if problems:
         blocks.append("\n".join(problems))
+    if any(model.loaded for model in report.models):
+        from model_cache.check_load_report import loaded_lines  # here: other tiers must not pay for it
+
+        blocks.append("\n".join(line for model in report.models for line in loaded_lines(model)))
     if report.notes:
         blocks.append("\n".join(f"note: {note}" for note in report.notes))
     blocks.append(aligned(_place_rows(report), right={3, 4}))
@@ -141,7 +145,7 @@ def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] | set[int] = fr
 
 
 def _model_to_json(model: ModelReport) -> dict[str, object]:
-    return {
+    document: dict[str, object] = {
         "key": model.key,
         "task": str(model.task),
         "source": model.source,
@@ -152,6 +156,11 @@ def _model_to_json(model: ModelReport) -> dict[str, object]:
         "path": model.path,
         "problems": [_problem_to_json(problem) for problem in model.problems],
     }
+    if model.loaded is not None:
+        from model_cache.check_load_report import loaded_to_json  # here: other tiers must not pay for it
+
+        document["loaded"] = loaded_to_json(model.loaded)
+    return document
 
 
 def _problem_to_json(problem: Problem) -> dict[str, str]:

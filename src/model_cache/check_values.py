@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from model_cache.catalog import Task
 from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
+
+if TYPE_CHECKING:
+    from model_cache.answers import Answer
 
 Progress = Callable[[int, int], None]
 """Called during a deep check with the bytes read so far and the bytes in all, one call at a time."""
@@ -30,6 +33,21 @@ class Problem(NamedTuple):
     remedy: str
 
 
+class Compared(NamedTuple):
+    """One answer of a loaded model: what it should be, what it was, and how they differ (empty: they agree)."""
+
+    answer: "Answer"
+    said: object
+    difference: str
+
+
+class Loaded(NamedTuple):
+    """What became of loading a model: how long loading and answering took, and what was compared, if anything."""
+
+    seconds: float
+    compared: tuple[Compared, ...]
+
+
 class ModelReport(NamedTuple):
     """What was found of one model.
 
@@ -40,6 +58,7 @@ class ModelReport(NamedTuple):
         files: how many files were found right.
         path: the folder from which a library loads it.
         problems: in the order of the files.
+        loaded: of the tier ``LOAD``; None: it was not loaded, or could not be.
     """
 
     key: str
@@ -51,6 +70,7 @@ class ModelReport(NamedTuple):
     files: int
     path: str
     problems: tuple[Problem, ...]
+    loaded: Loaded | None = None
 
 
 class Content(NamedTuple):

@@ -1,4 +1,4 @@
-"""The lock beside a catalog: size and hash of every file, compared with what arrives.
+"""The lock beside a catalog: size and hash of every file, compared with what arrives; and what its models answer.
 
 ``<catalog stem>.lock.json`` lies beside ``<catalog>.yaml``. Each fact may be absent (null): a published
 size that was rounded is not a size.
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_cache.answers import Answer, parse_answer
 from model_cache.catalog_file import BUILT_IN_CATALOG
 from model_cache.errors import CacheUnreadable, LockInvalid
 from model_cache.safe_names import why_unsafe
@@ -37,6 +38,7 @@ class LockedModel:
         files: by path in the repository; for spaCy one file, the wheel.
         whole_repository_bytes: of all files of the repository, fetched or not; None if not known.
         whole_repository_bytes_about: the same from rounded figures; None if not known.
+        answers: what the model is known to answer (``cache-check --load``).
         resolved_from: the branch or tag that named this commit when the lock was written; None if a commit was given.
     """
 
@@ -46,6 +48,7 @@ class LockedModel:
     whole_repository_bytes: int | None = None
     whole_repository_bytes_about: int | None = None
     resolved_from: str | None = None
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,19 @@ class _Reader:
                 model.get("whole_repository_bytes_about"), f"{key}.whole_repository_bytes_about"
             ),
             resolved_from=self.optional_text(model.get("resolved_from"), f"{key}.resolved_from"),
+            answers=self.answers(model.get("answers", []), f"{key}.answers"),
         )
+
+    def answers(self, value: object, key: str) -> tuple[Answer, ...]:
+        if not isinstance(value, list):
+            raise self.wrong(key, json.dumps(value)[:80], "a list")
+        answers = []
+        for index, one in enumerate(value):
+            try:
+                answers.append(parse_answer(one))
+            except ValueError as error:
+                raise LockInvalid(f"{self.origin}: {key}[{index}]: {error}", _REMEDY) from error
+        return tuple(answers)
 
     def file(self, path: str, value: object, key: str) -> LockedFile:
         unsafe = why_unsafe(path)

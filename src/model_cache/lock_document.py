@@ -1,4 +1,4 @@
-"""Writes a lock: JSON with a line a file, in the order of the catalog, so that a change reads well in version control.
+"""Writes a lock: JSON in the order of the catalog, a line a file and an answer, so that changes read well in git.
 
 What others keep in a model's entry (such as the answers that ``cache-check --load`` compares) stays as long as
 the entry is of the same revision.
@@ -45,9 +45,11 @@ def dump_lock(document: Mapping[str, object]) -> bytes:
     lines: list[str] = []
 
     def with_marks(value: object, path: tuple[str, ...]) -> object:
+        if isinstance(value, list) and len(path) == 3 and path[2] == "answers":
+            return [with_marks(one, (*path, "")) for one in value]
         if not isinstance(value, dict):
             return value
-        if len(path) == 4 and path[0] == "models" and path[2] == "files":
+        if len(path) == 4 and path[0] == "models" and path[2] in ("files", "answers"):
             lines.append(json.dumps(value, ensure_ascii=False))
             return f"\0{len(lines) - 1}\0"
         return {name: with_marks(inner, (*path, name)) for name, inner in value.items()}

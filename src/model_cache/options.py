@@ -106,6 +106,14 @@ def duration(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
+def above_zero(text: str) -> float:
+    """Return the seconds of a duration that must not be 0. Raises ``ValueError``."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("a duration above 0, as 5, 5s, 500ms, 30m or 1h")
+    return seconds
+
+
 def _folder(text: str) -> str:
     if not text or "\x00" in text:
         raise ValueError("a folder, or host for the global caches of this user")

@@ -17,17 +17,9 @@ from model_cache.errors import CatalogInvalid
 from model_cache.options import LogLevel, find_places
 from qda_worker.fleet import Fleet, Trouble
 from qda_worker.observability.logs import Log, open_log
+from qda_worker.offline import OFFLINE
 from qda_worker.settings import ServeSettings
 from qda_worker.worker import Worker
-
-OFFLINE: Final = {
-    "HF_HUB_OFFLINE": "1",
-    "TRANSFORMERS_OFFLINE": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "DO_NOT_TRACK": "1",
-    "TOKENIZERS_PARALLELISM": "false",  # texts are tokenised side by side already
-}
-"""For the libraries, before they are imported: they open no connection, whatever a model's files say."""
 
 _LEVELS: Final = {
     LogLevel.DEBUG: logging.DEBUG,

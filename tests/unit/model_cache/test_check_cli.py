@@ -126,11 +126,6 @@ def test_an_unknown_model_is_a_usage_error(tree: CacheTree) -> None:
         cache_check_in(tree, "--model", "mod")
 
 
-def test_load_says_that_it_is_not_there_yet(tree: CacheTree) -> None:
-    with pytest.raises(UsageError, match="--load is not there yet"):
-        cache_check_in(tree, "--load")
-
-
 def test_a_bad_catalog_is_told_before_the_cache_is_looked_at(tree: CacheTree) -> None:
     (tree.root.parent / "c.yaml").write_text(CATALOG.replace("b" * 64, "main"))
     with pytest.raises(CatalogInvalid):

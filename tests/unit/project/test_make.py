@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ABSENT = ["bench", "images", "soak", "verify-real"]
+ABSENT = ["bench", "images", "soak"]
 VERBS = ["help", "demo", "test", "test-compose", "test-cluster", "check", "proto", "clean", *ABSENT]
 
 

@@ -1,0 +1,66 @@
+"""``cache-check --load`` and ``--record`` with real models, each loaded in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.service.worker.world import World
+
+KEYS = ("--model", "tiny-embedding", "--model", "tiny-ner")
+
+
+def cache_check(world: World, *more: str) -> tuple[int, dict[str, Any]]:
+    command = [
+        sys.executable, "-m", "model_cache.check_cli", "--catalog", str(world.catalog_file), "--cache",
+        str(world.cache), "--format", "json", *more,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_recorded_answers_are_compared_and_a_model_that_answers_otherwise_is_unusable(
+    world: World, tmp_path: Path
+) -> None:
+    """One test, because each loading costs seconds. The paraphrase model is of the embedding's kind."""
+    mine = World(tmp_path / "copy")
+    shutil.copytree(world.folder, mine.folder, symlinks=True)
+    lock = mine.folder / "catalog.lock.json"
+    before = {path: path.stat() for path in mine.cache.rglob("*")}
+
+    code, document = cache_check(mine, *KEYS, "--record", str(lock))
+    assert (code, document["tier"]) == (0, "load")
+    assert document["notes"] == [f"9 answers were recorded in {lock}"]
+
+    recorded = json.loads(lock.read_text("utf-8"))
+    kinds = [answer["kind"] for answer in recorded["models"]["tiny-embedding"]["answers"]]
+    assert kinds == ["dimension", "vector", "similarity", "similarity", "sparse", "max_similarity"]
+    recorded["models"]["tiny-ner"]["answers"][1]["value"] = [[0, 3, "PER"]]
+    lock.write_text(json.dumps(recorded), "utf-8")
+
+    code, document = cache_check(mine, *KEYS, "--load")
+    assert (code, document["reason"]) == (12, "MODEL_UNUSABLE")
+    entities, embedding = sorted(document["models"], key=lambda model: model["task"], reverse=True)
+    assert [one["difference"] for one in embedding["loaded"]["compared"]] == [None] * 6
+    (problem,) = entities["problems"]
+    assert 'instead of [[0, 3, "PER"]]' in problem["detail"]
+    assert {path: path.stat() for path in mine.cache.rglob("*")}.keys() == before.keys(), "nothing is written"
+
+
+def test_weights_that_load_but_are_none_are_unusable(world: World, tmp_path: Path) -> None:
+    mine = World(tmp_path / "copy")
+    shutil.copytree(world.folder, mine.folder, symlinks=True)
+    meta = mine.path("tiny-ner") / "meta.json"
+    meta.write_text("{")
+    mine.publish()
+
+    code, document = cache_check(mine, "--model", "tiny-ner", "--load")
+
+    assert (code, document["reason"]) == (12, "MODEL_UNUSABLE")
+    assert document["models"][0]["problems"][0]["detail"].startswith("model tiny-ner: ")
+    assert "loaded" not in document["models"][0]
