@@ -22,22 +22,32 @@ from model_cache.places import Places
 
 def read_record(model: Model, places: Places) -> ModelRecord | None:
     """Return what was verified of a model before, from its own record or any manifest; None if unknown."""
-    digest = model_digest(model)
-    try:
-        record = parse_model_record(model_record_path(places, digest).read_bytes())
-        if record.digest == digest:
-            return record
-    except (OSError, ManifestInvalid):
-        pass
-    for path in sorted(manifest_path(places, "").parent.glob("*.json")):
+    return read_records((model,), places).get(model.key)
+
+
+def read_records(models: Sequence[Model], places: Places) -> dict[str, ModelRecord]:
+    """Return what was verified of these models before, by key; each manifest is read at most once."""
+    digests = {model.key: model_digest(model) for model in models}
+    found = {key: record for key, digest in digests.items() if (record := _own_record(digest, places))}
+    unknown = {digest: key for key, digest in digests.items() if key not in found}
+    manifests = sorted(manifest_path(places, "").parent.glob("*.json")) if unknown else []
+    for path in manifests:
         try:
-            models = parse_manifest(path.read_bytes()).models
+            records = parse_manifest(path.read_bytes()).models
         except (OSError, ManifestInvalid):
             continue
-        for record in models:
-            if record.digest == digest:
-                return record
-    return None
+        for record in records:
+            if (key := unknown.pop(record.digest, None)) is not None:
+                found[key] = record
+    return found
+
+
+def _own_record(digest: str, places: Places) -> ModelRecord | None:
+    try:
+        record = parse_model_record(model_record_path(places, digest).read_bytes())
+    except (OSError, ManifestInvalid):
+        return None
+    return record if record.digest == digest else None
 
 
 def make_record(model: Model, files: Sequence[FileRecord]) -> ModelRecord:

@@ -1,11 +1,13 @@
 """Looks at every model once: what is there, what is offered, what is to be fetched."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, Room, Wanted
 from cache_warmer.artifacts.sources import Sources
-from cache_warmer.records import read_record, read_whole_bytes
+from cache_warmer.records import read_records, read_whole_bytes
+from cache_warmer.transfer.pool import Stop, run_all
 from cache_warmer.transfer.staging import staged_bytes
 from model_cache.catalog import Model
 from model_cache.check_values import CheckReport
@@ -13,6 +15,9 @@ from model_cache.lock import Lock
 from model_cache.manifest import ModelRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
+
+QUESTIONS_AT_ONCE = 8
+"""A catalog of hundreds of models shall not wait for as many answers in a row; a hub bears so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class Surveyed:
         record: its verified files, if the check found all of them right.
         wanted, holding: what its source offers and what of it is there; None if it is complete.
         whole_bytes: of its whole repository; None: not known.
+        elsewhere: staging files of its bodies that a model before it fetches: one body serves both.
     """
 
     artifact: Artifact
@@ -31,22 +37,29 @@ class Surveyed:
     wanted: Wanted | None
     holding: Holding | None
     whole_bytes: int | None
+    elsewhere: frozenset[Path] = frozenset()
 
     @property
     def missing(self) -> tuple[Download, ...]:
-        """The bodies to fetch."""
+        """What is not there; several of it may be names of one body."""
         return self.holding.missing if self.holding is not None else ()
 
     @property
+    def bodies(self) -> dict[Path, int]:
+        """The bodies to fetch for it: staging file to size, 0 if that is not known."""
+        missing = {one.staging: one.expected.bytes or 0 for one in self.missing}
+        return {staging: size for staging, size in missing.items() if staging not in self.elsewhere}
+
+    @property
     def room(self) -> Room:
-        """What they take."""
-        return self.artifact.room(self.missing)
+        """What they take, and the names of all that is missing."""
+        room = self.artifact.room(tuple(one for one in self.missing if one.staging not in self.elsewhere))
+        return replace(room, inodes=self.artifact.room(self.missing).inodes)
 
     @property
     def bytes_to_fetch(self) -> int:
         """Of the bodies to fetch, without what an earlier run staged; a body of unknown size counts nothing."""
-        by_staging = {one.staging: one.expected.bytes or 0 for one in self.missing}
-        return sum(max(0, size - staged_bytes(staging)) for staging, size in by_staging.items())
+        return sum(size - staged_bytes(staging, size) for staging, size in self.bodies.items() if size)
 
 
 Unwell = Mapping[str, frozenset[str]]
@@ -71,25 +84,24 @@ def survey(
     hash_file: HashFile | None,
 ) -> tuple[Surveyed, ...]:
     """Ask the sources about the models that are not whole, and only about these. Raises ``HubError``."""
-    return tuple(
-        _survey(sources.artifact(model), unwell.get(model.key), places, lock, hash_file) for model in models
-    )
-
-
-def _survey(
-    artifact: Artifact,
-    wrong: frozenset[str] | None,
-    places: Places,
-    lock: Lock | None,
-    hash_file: HashFile | None,
-) -> Surveyed:
-    model = artifact.model
-    record = read_record(model, places)
-    if record is not None and wrong is None:
-        return Surveyed(artifact, record, None, None, _whole_bytes(model, places, lock))
-    wanted = artifact.resolve()
-    holding = artifact.look(wanted, record, hash_file, wrong or frozenset())
-    return Surveyed(artifact, None, wanted, holding, wanted.whole_repository_bytes)
+    artifacts = [sources.artifact(model) for model in models]
+    records = read_records(models, places)
+    asked = [one for one in artifacts if one.model.key not in records or one.model.key in unwell]
+    offered = run_all([one.resolve for one in asked], QUESTIONS_AT_ONCE, Stop())
+    wanted = {one.model.key: offer for one, offer in zip(asked, offered, strict=True)}
+    elsewhere: frozenset[Path] = frozenset()
+    surveyed = []
+    for artifact in artifacts:
+        model = artifact.model
+        record, offer = records.get(model.key), wanted.get(model.key)
+        if offer is None:
+            surveyed.append(Surveyed(artifact, record, None, None, _whole_bytes(model, places, lock)))
+            continue
+        holding = artifact.look(offer, record, hash_file, unwell.get(model.key, frozenset()))
+        one = Surveyed(artifact, None, offer, holding, offer.whole_repository_bytes, elsewhere)
+        elsewhere |= one.bodies.keys()
+        surveyed.append(one)
+    return tuple(surveyed)
 
 
 def _whole_bytes(model: Model, places: Places, lock: Lock | None) -> int | None:

@@ -6,16 +6,16 @@ trees appear by rename, and the manifest only when every model is there.
 
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
-from cache_warmer.artifacts.artifact import Artifact, Download, Staged
+from cache_warmer.artifacts.artifact import Artifact
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.disk import volume
 from cache_warmer.disk.preflight import Probe, preflight
 from cache_warmer.disk.volume import FreeOf
+from cache_warmer.fetching import fetch
 from cache_warmer.lease.lease import Lease
 from cache_warmer.records import make_record, write_manifest, write_record, write_whole_bytes
 from cache_warmer.referring import Referring
@@ -23,7 +23,7 @@ from cache_warmer.reports.progress import Counter
 from cache_warmer.reports.warm_report import Tally
 from cache_warmer.survey import Surveyed, incomplete, survey
 from cache_warmer.transfer.hashing import hash_file
-from cache_warmer.transfer.workers import Stop, run_all
+from cache_warmer.transfer.pool import Stop
 from model_cache.catalog import Catalog, Model
 from model_cache.check import check
 from model_cache.check_values import CheckReport, Progress, Tier, problems_of
@@ -35,8 +35,6 @@ from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
-FILES_AT_ONCE = 4
-"""Enough to fill a line with small files; a hub limits requests a minute, not connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,7 @@ class Warming:
             self.tally.mended = () if self._repairs else None
             return
         self._demand(preflight((), self.places, probe=self.probe, free_here=self.free_here).error)
+        self.sources.open(model for model in self._models if model.key in incomplete(found))
         with self.lease.held():
             # Others may have written while we waited. What was hashed stays suspect: it is hashed anew in its turn.
             unwell = incomplete(found, self._check()) if self._repairs else incomplete(self._check())
@@ -137,27 +136,23 @@ class Warming:
         return hash_file(path, size, lambda _: self.stop.check())
 
     def _fetch(self, surveyed: Sequence[Surveyed]) -> None:
+        """Complete the models, each as soon as its last body is there."""
         for one in surveyed:
-            sizes = {download.staging: download.expected.bytes or 0 for download in one.missing}
-            self.counter.expect(sum(sizes.values()), len(sizes))
-        if not any(one.missing for one in surveyed):
-            return self._record_all(surveyed)
-        if self.showing is None:
-            return self._record_all(surveyed)
-        with self.showing(self.counter):
-            return self._record_all(surveyed)
+            self.counter.expect(sum(one.bodies.values()), len(one.bodies))
+            if not one.missing:
+                self._complete(one, ())
+        if any(one.missing for one in surveyed):
+            shown = self.showing(self.counter) if self.showing is not None else nullcontext()
+            with shown, closing(fetch(surveyed, self.sources, self.stop, self.counter, self.tally)) as models:
+                for one, fetched in models:
+                    self._complete(one, fetched)
 
-    def _record_all(self, surveyed: Sequence[Surveyed]) -> None:
-        for one in surveyed:
-            self._complete(one)
-
-    def _complete(self, one: Surveyed) -> None:
-        """Fetch what is missing of a model, then write its record."""
+    def _complete(self, one: Surveyed, fetched: Sequence[FileRecord]) -> None:
+        """Write the record of a model of which everything is there."""
         if one.wanted is None or one.holding is None:
             return
         key = one.artifact.model.key
-        files = [record for _, records in one.holding.present for record in records]
-        files += self._fetch_model(one)
+        files = [record for _, records in one.holding.present for record in records] + list(fetched)
         one.artifact.settle(one.wanted)
         self.lease.check()
         write_whole_bytes(one.artifact.model, one.whole_bytes, self.places)
@@ -170,30 +165,6 @@ class Warming:
             len(one.missing),
             one.wanted.compared_with,
         )
-
-    def _fetch_model(self, one: Surveyed) -> list[FileRecord]:
-        if not one.missing:
-            return []
-        transfer = self.sources.transfer(self.stop)
-        groups: dict[Path, list[Download]] = {}
-        for download in one.missing:
-            groups.setdefault(download.staging, []).append(download)
-        # the biggest first: it decides how long all of them take
-        ordered = sorted(groups.values(), key=lambda group: -(group[0].expected.bytes or 0))
-        received = partial(self.tally.received, one.artifact.model.key)
-
-        def fetch(group: list[Download]) -> tuple[FileRecord, ...]:
-            with self.counter.working_at(group[0].label):
-                try:
-                    staged: Staged = transfer.fetch(group[0], self.counter.add, received)
-                    return one.artifact.accept(tuple(group), staged)
-                except OSError as error:
-                    if error.filename is None:  # a write to an open file does not say which
-                        error.filename = str(group[0].staging)
-                    raise
-
-        tasks = [partial(fetch, group) for group in ordered]
-        return [record for records in run_all(tasks, FILES_AT_ONCE, self.stop) for record in records]
 
     def _finish(self, surveyed: Sequence[Surveyed]) -> None:
         """Publish the generation if all of it is there, then let the moving names stand for it."""

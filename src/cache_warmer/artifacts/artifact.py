@@ -137,10 +137,13 @@ class Artifact(Protocol):
         """Return the folders that these downloads will be written to; they need not exist."""
         ...
 
-    def accept(self, same: tuple[Download, ...], staged: Staged) -> tuple[FileRecord, ...]:
+    def accept(
+        self, same: tuple[Download, ...], staged: Staged, *, shared: bool = False
+    ) -> tuple[FileRecord, ...]:
         """Move a verified body to its final names, or unpack it; return the records of what it became.
 
-        ``same`` are the downloads that share this staging file: one content under several names.
+        ``same`` are the downloads that share this staging file: one content under several names. With ``shared``
+        another artifact accepts the same body after this one, so it must stay within its reach.
         """
         ...
 

@@ -80,7 +80,10 @@ class Snapshot:
 
     def room(self, missing: tuple[Download, ...]) -> Room:
         """Bytes that are not staged yet; a blob and a link a file, and its folders."""
-        rest = sum(max(0, (one.expected.bytes or 0) - staged_bytes(one.staging)) for one in missing)
+        sizes = {
+            one.staging: one.expected.bytes or 0 for one in missing
+        }  # one content may have several names
+        rest = sum(size - staged_bytes(staging, size) for staging, size in sizes.items())
         folders = {parent for one in missing for parent in PurePosixPath(one.name).parents}
         return Room(PlaceName.HUB, rest, 2 * len(missing) + len(folders) + 4 if missing else 0)
 
@@ -89,14 +92,17 @@ class Snapshot:
         links = {(self._snapshot / one.name).parent for one in missing}
         return frozenset(links | {one.staging.parent for one in missing})
 
-    def accept(self, same: tuple[Download, ...], staged: Staged) -> tuple[FileRecord, ...]:
-        """Give the body its blob name and link it under each of its names."""
+    def accept(
+        self, same: tuple[Download, ...], staged: Staged, *, shared: bool = False
+    ) -> tuple[FileRecord, ...]:
+        """Give the body its blob name, unless another commit's snapshot has done so, and link it under its names."""
         blob = _blob_of(same[0])
-        clear_way(blob, self._folder)
-        os.replace(staged.path, blob)
-        durable.sync_folder(blob.parent)
+        if staged.path.exists() or not blob.exists():
+            clear_way(blob, self._folder)
+            os.replace(staged.path, blob)
+            durable.sync_folder(blob.parent)
         linked = [self._link(download.name, blob) for download in same]
-        if not all(linked):
+        if not all(linked) and not shared:
             blob.unlink()  # without links each name has its own copy, as the hub client does it
         return tuple(self._record(download.name, staged.bytes, staged.sha256) for download in same)
 

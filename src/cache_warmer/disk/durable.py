@@ -7,50 +7,59 @@ for the group, because that is what its administrator set up.
 
 import contextlib
 import os
+import secrets
 import shutil
 import stat
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 _FILE, _FOLDER = 0o644, 0o755
 _GROUP_WRITE = 0o020
 
 
-# Nobody may look at a folder of ours between its making and its modes: what is made below it takes them over.
-_making = threading.Lock()
-
-
 def make_folders(path: Path) -> None:
-    """Create a folder and its missing parents. Raises ``OSError``."""
-    with _making:
-        _make_folders(path)
+    """Create a folder and its missing parents. Raises ``OSError``.
 
-
-def _make_folders(path: Path) -> None:
+    On a volume that a group shares a folder appears with its modes: whoever sees it may write below it at once, and
+    what is made there takes them over. Elsewhere its owner alone writes, whom no mode of ours keeps out.
+    """
     if path.is_dir():
         return
-    _make_folders(path.parent)
-    _await_modes(path.parent)
+    make_folders(path.parent)
+    if _shared_group(path.parent):
+        _make_shared(path)
+        return
     try:
         path.mkdir()
     except FileExistsError:
         if not path.is_dir():
             raise
-        _await_modes(path)
         return
-    own = path.stat().st_mode & stat.S_ISGID
-    with contextlib.suppress(PermissionError):  # another writer made it first: its modes are its own
-        path.chmod(_FOLDER | own | _shared_group(path.parent))
+    with contextlib.suppress(PermissionError):  # another writer replaced it: its modes are its own
+        path.chmod(_FOLDER | path.stat().st_mode & stat.S_ISGID)
 
 
-def _await_modes(path: Path) -> None:
-    """Wait a moment for another program that has just made this folder and is about to open it to the group."""
-    for _ in range(20):
-        if os.access(path, os.W_OK):
+def _make_shared(path: Path) -> None:
+    """Make a folder under another name, open it to the group, and rename it; another's that is there first stays."""
+    made = temporary_name(path)
+    made.mkdir()
+    try:
+        made.chmod(_FOLDER | _GROUP_WRITE | made.stat().st_mode & stat.S_ISGID)
+        if not path.is_dir():
+            # onto another's, made in this moment, that is empty: as good as that; onto one with files: refused
+            made.rename(path)
             return
-        time.sleep(0.005)
+    except OSError:
+        made.rmdir()
+        if not path.is_dir():
+            raise
+        return
+    made.rmdir()
+
+
+def temporary_name(path: Path) -> Path:
+    """Return a name beside that one which nobody else uses: two pods on one volume may have the same process id."""
+    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
 
 
 def readable_by_all(descriptor: int, folder: Path) -> None:
@@ -80,9 +89,9 @@ def write_file(path: Path, content: bytes) -> None:
 def copy_file(source: Path, path: Path) -> None:
     """Copy a file by rename, synced: the stand-in for a link. Raises ``OSError``."""
     make_folders(path.parent)
-    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
+    temporary = temporary_name(path)
     try:
-        with source.open("rb") as old, temporary.open("wb") as new:
+        with source.open("rb") as old, temporary.open("xb") as new:
             shutil.copyfileobj(old, new, 1 << 20)
             readable_by_all(new.fileno(), path.parent)
             new.flush()

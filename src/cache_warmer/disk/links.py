@@ -31,9 +31,7 @@ def place_link(link: Path, target: Path) -> bool:
     if points_at(link, target):
         return True
     durable.make_folders(link.parent)
-    temporary = link.with_name(f".{link.name[:40]}.{os.getpid()}.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
+    temporary = durable.temporary_name(link)
     try:
         os.symlink(relative_target(link, target), temporary)
     except NotImplementedError:

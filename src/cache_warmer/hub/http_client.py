@@ -13,6 +13,8 @@ from cache_warmer.hub import refusals
 from cache_warmer.hub.retry import Retry, retry_after
 
 _CONNECT_SECONDS = 15.0
+ONE_TRY = "one_try"
+"""Extension of a request: whether a failure is raised at once, because the caller has another address to try."""
 
 
 class PatientClient(httpx2.Client):
@@ -38,6 +40,7 @@ class PatientClient(httpx2.Client):
         """Send, and send again. Raises ``HubBusy``, ``HubUnreachable``, ``HubUntrusted``, ``HubStalled``."""
         request.extensions["timeout"] = self._limits_in_time  # the hub library asks for none at all
         label = request.extensions.get("label") or "the hub"  # the library's own requests
+        attempts = 1 if request.extensions.get(ONE_TRY) else self._retry.attempts
         failures = 0
         while True:
             asked: float | None = None
@@ -45,16 +48,16 @@ class PatientClient(httpx2.Client):
                 response = super().send(request, **options)
             except httpx2.RequestError as error:
                 failures += 1
-                if failures >= self._retry.attempts or not refusals.can_retry(error):
+                if failures >= attempts or not refusals.can_retry(error):
                     raise _ours(error, label) from error
             else:
                 if not refusals.is_busy(response.status_code):
                     return response
                 failures += 1
                 response.close()
-                if failures >= self._retry.attempts:
-                    raise refusals.of_status(response, label)
                 asked = retry_after(response.headers.get("Retry-After"), self._retry.now())
+                if failures >= attempts:
+                    raise refusals.busy(response, label, asked)
                 if asked is not None and asked > self._retry.patience:
                     raise refusals.waits_too_long(label, asked)
             self._retry.sleep(max(self._retry.delay(failures), asked or 0.0))

@@ -49,6 +49,14 @@ def of_status(response: httpx2.Response, label: str) -> HubError:
     return HubUnreachable(f"{said}, which no hub answers", _REACH)
 
 
+def busy(response: httpx2.Response, label: str, retry_after: float | None) -> HubError:
+    """Return the error for an answer that says to come back, and after how many seconds if it says so."""
+    error = of_status(response, label)
+    if isinstance(error, HubBusy):
+        error.retry_after = retry_after
+    return error
+
+
 def of_exception(error: Exception, label: str) -> HubError | None:
     """Return the error of ours for one of the hub client or HTTP library; None if it is none of theirs."""
     if isinstance(error, client.HfHubHTTPError):

@@ -21,7 +21,7 @@ from cache_warmer.errors import LeaseForbidden
 from cache_warmer.lease.cluster_lease import Around, ClusterLease, Pace, seconds_since_boot
 from cache_warmer.lease.lease import FileLease, Lease
 from cache_warmer.lease.lease_api import LeaseApi
-from cache_warmer.transfer.workers import Stop
+from cache_warmer.transfer.pool import Stop
 from model_cache.places import HOST, Places
 
 

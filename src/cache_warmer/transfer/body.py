@@ -1,194 +1,197 @@
-"""Fetches one body into a staging file: resumable by a later process, verified, never under its final name.
+"""Fetches one body into a staging file: in ranges side by side if it is big, resumable by a later process, verified.
 
-The bytes go straight to disk, so that a killed run loses nothing; the hash grows beside them. A resumed
-prefix is read once more, because only what was hashed in this run is trusted. What counts is the expected
-hash, not an ETag or an address: those of a redirect target change between runs.
+Ranges are handed out from the front, a few at a time, so that the part without holes grows with the transfer and its
+hash with it. What counts in the end is the expected hash, not an ETag or an address: those of a redirect's target
+change between runs. A body that is wrong is fetched once more, whole and in one stream, because what damages ranges
+may leave that alone; its bytes never get a name, and are no beginning to go on from.
 """
 
-import os
+from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import httpx2
 
-from cache_warmer.artifacts.artifact import Download, Expected, Progress, Staged
-from cache_warmer.disk import durable
-from cache_warmer.errors import ContentMismatch, LeaseLost
-from cache_warmer.hub import refusals
+from cache_warmer.artifacts.artifact import Download, Progress, Staged
+from cache_warmer.errors import ContentMismatch, Interrupted, LeaseLost
 from cache_warmer.hub.addresses import shown
 from cache_warmer.hub.retry import Retry
-from cache_warmer.transfer.hashing import CHUNK, ContentHash, difference
+from cache_warmer.transfer.growing_file import GrowingFile
+from cache_warmer.transfer.hashing import difference
+from cache_warmer.transfer.pool import Made
+from cache_warmer.transfer.requests import Piece, Requests, WrongSize
 from cache_warmer.transfer.staging import is_still_there, staging_file
 
-_PROGRESS = 1 << 20
-"""Bytes that must arrive for a broken body to count as progress, which resets the count of failures."""
+_Result = TypeVar("_Result")
+RANGES_AT_ONCE = 4
+"""Of one body: what one connection's share of a line is small against, and no hub minds."""
+SPLIT_ABOVE = 32 << 20
+"""Bytes from which on a body comes in ranges."""
+_SMALLEST_RANGE, _LARGEST_RANGE = 16 << 20, 64 << 20
+"""Limits of a range: large against a request's cost, small against what waits to be hashed."""
+_RANGES = 32
+"""As many ranges a body has, within these limits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """Fetches bodies with one client; each ``fetch`` may run in a thread of its own."""
+    """Makes bodies that are fetched with one client.
+
+    Attributes:
+        http, retry: the client, and the limits of what is tried again.
+        keep_going: called at every chunk; raises when the run shall stop.
+    """
 
     http: httpx2.Client
     retry: Retry
     keep_going: Callable[[], None]
-    """Called at every chunk; raises when the run shall stop."""
 
-    def fetch(self, download: Download, progress: Progress, received: Progress) -> Staged:
-        """Return the verified body.
+    def body(
+        self,
+        download: Download,
+        progress: Progress,
+        received: Progress,
+        working: Callable[[], AbstractContextManager[None]],
+        accept: Callable[[Staged], _Result],
+    ) -> "Body[_Result]":
+        """Return the job of fetching a body.
 
         Args:
             download: what to fetch.
             progress: told of bytes done, those of an earlier run included; negative when they are dropped.
             received: told of bytes that came over the network.
-
-        Raises:
-            HubError: it cannot be had, or arrived wrong twice (``ContentMismatch`` with both hashes).
-            LeaseLost: another writer took the staging file over.
-            OSError: the disk.
+            working: spans the work; an error leaves it if the work is given up.
+            accept: called once with the verified body, in a thread of the pool.
         """
-        with staging_file(download.staging) as descriptor:
-            body = _Body(download, descriptor, (progress, received), self.keep_going)
-            body.read_prefix()
-            wrong = self._complete(body)
-            if wrong:
-                body.restart()
-                wrong = self._complete(body)
-            if wrong:
-                os.ftruncate(descriptor, 0)  # bad bytes are no prefix to resume from
-                raise _mismatch(download, wrong)
-            durable.readable_by_all(descriptor, download.staging.parent)
-            os.fsync(descriptor)
-            if not is_still_there(descriptor, download.staging):
-                raise LeaseLost(
-                    f"{download.label}: another writer replaced {download.staging}",
-                    "run one warmer at a time; run the same command again to see what is left to do",
-                )
-            return Staged(download.staging, body.size, body.sha256())
-
-    def _complete(self, body: "_Body") -> str:
-        """Fetch what is missing; return how the body differs from what was expected, or an empty string."""
-        failures = 0
-        while not body.is_whole():
-            before, broken = body.size, None
-            try:
-                ended = self._request(body)
-            except httpx2.RequestError as error:
-                ended, broken = False, error
-            if ended and (body.size == before or body.download.expected.bytes is None):
-                break  # nothing more to be had
-            if ended:
-                continue
-            failures = 1 if body.size - before >= _PROGRESS else failures + 1
-            if failures >= self.retry.attempts or (broken and not refusals.can_retry(broken)):
-                if broken is None:
-                    break
-                raise refusals.of_exception(broken, body.download.label) or broken from broken
-            self.retry.sleep(self.retry.delay(failures))
-        return body.difference()
-
-    def _request(self, body: "_Body") -> bool:
-        """Ask once for the rest and write it. Returns whether the body ended as the server meant it to."""
-        download = body.download
-        headers = {**download.headers, "Accept-Encoding": "identity"}
-        if body.size:
-            headers["Range"] = f"bytes={body.size}-"
-        request = self.http.build_request(
-            "GET", download.url, headers=headers, extensions={"label": download.label}
-        )
-        response = self.http.send(request, stream=True)
-        try:
-            if response.status_code == 416:
-                body.restart()
-                return False
-            if response.status_code not in (200, 206):
-                raise refusals.of_status(response, download.label)
-            if _is_page(response, download.expected):
-                raise refusals.page(download.label, str(response.url))
-            if body.size and not _continues(response, body.size):
-                body.restart()  # the range was ignored: what comes is the whole
-            for chunk in response.iter_raw():  # as it arrives: a stall must not lose what was collected
-                body.write(chunk)
-                if body.is_too_long():
-                    break
-            return True
-        finally:
-            response.close()
+        requests = Requests(self.http, self.retry, download, received)
+        return Body(download, requests, progress, working, self.keep_going, accept)
 
 
-class _Body:
-    """A staging file as it grows, and the hash of what is in it."""
+class Body(Generic[_Result]):
+    """One body as a job of the pool.
+
+    The steps raise ``HubError`` if it cannot be had or arrived wrong twice (``ContentMismatch`` with both hashes),
+    ``LeaseLost`` if another writer took the staging file over, ``OSError`` for the disk.
+    """
 
     def __init__(
         self,
         download: Download,
-        descriptor: int,
-        told: tuple[Progress, Progress],
+        requests: Requests,
+        progress: Progress,
+        working: Callable[[], AbstractContextManager[None]],
         keep_going: Callable[[], None],
+        accept: Callable[[Staged], _Result],
     ) -> None:
-        self.download, self.size = download, 0
-        self._progress, self._received = told
-        self._descriptor, self._keep_going = descriptor, keep_going
-        self._hash = ContentHash(download.expected.bytes)
+        self._download, self._requests = download, requests
+        self._progress, self._working = progress, working
+        self._keep_going, self._accept = keep_going, accept
+        self._open = ExitStack()
+        self._file: GrowingFile | None = None
+        self._descriptor = -1
+        self._begun = self._concluding = self._again = self._made = False
+        self._pieces: deque[Piece] = deque()
+        self._wrong = ""
 
-    def read_prefix(self) -> None:
-        """Hash what an earlier run left."""
-        staged = os.fstat(self._descriptor).st_size
-        expected = self.download.expected.bytes
-        if expected is not None and staged > expected:
-            os.ftruncate(self._descriptor, 0)
-        while chunk := os.read(self._descriptor, CHUNK):
-            self._take(chunk)
+    def next_step(self, running: int) -> Callable[[], Made[_Result] | None] | None:
+        """Return the next range, or what comes before and after them."""
+        if not self._begun:
+            self._begun = True
+            return self._named(self._begin)
+        file = self._file
+        if file is None or self._concluding:
+            return None
+        while self._pieces and self._pieces[0].epoch != file.epoch:
+            self._pieces.popleft()  # of an attempt that is over
+        if self._pieces and running < RANGES_AT_ONCE:
+            piece = self._pieces.popleft()
+            return self._named(lambda: self._fetch(piece))
+        if not self._pieces and not running:
+            self._concluding = True
+            return self._named(self._conclude)
+        return None
 
-    def write(self, chunk: bytes) -> None:
-        """Append to file and hash."""
-        view = memoryview(chunk)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
-        self._received(len(chunk))
-        self._take(chunk)
+    def close(self) -> None:
+        """Let go of the file, which stays for the next run. Idempotent."""
+        if self._file is not None and not self._file.close():
+            return
+        if self._made:
+            self._open.close()
+        else:  # whoever counts the work sees that it was given up
+            self._open.__exit__(Interrupted, Interrupted(), None)
 
-    def restart(self) -> None:
-        """Forget everything: the next request asks for the whole."""
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self._progress(-self.size)
-        self.size, self._hash = 0, ContentHash(self.download.expected.bytes)
+    def _named(self, step: Callable[[], Made[_Result] | None]) -> Callable[[], Made[_Result] | None]:
+        """Let an error of the disk say which file it is about: a write to an open file does not."""
 
-    def is_whole(self) -> bool:
-        """Return whether as many bytes are there as must be (or more)."""
-        expected = self.download.expected.bytes
-        return expected is not None and self.size >= expected
+        def run() -> Made[_Result] | None:
+            try:
+                return step()
+            except OSError as error:
+                if error.filename is None:
+                    error.filename = str(self._download.staging)
+                raise
 
-    def is_too_long(self) -> bool:
-        """Return whether more bytes are there than must be."""
-        expected = self.download.expected.bytes
-        return expected is not None and self.size > expected
+        return run
 
-    def sha256(self) -> str:
-        """Return the sha256 of what is there."""
-        return self._hash.sha256()
+    def _begin(self) -> None:
+        download = self._download
+        self._open.enter_context(self._working())
+        self._descriptor = self._open.enter_context(staging_file(download.staging))
+        size = download.expected.bytes
+        big = size is not None and size > SPLIT_ABOVE
+        file = GrowingFile(
+            self._descriptor, download.staging, download.expected, self._progress, self._keep_going, big=big
+        )
+        self._pieces = deque(_pieces(file, size))
+        self._file = file
 
-    def difference(self) -> str:
-        """Return how it differs from what was expected; empty if it does not."""
-        return difference(self.download.expected, self.size, self._hash.sha256(), self._hash.git_sha1())
+    def _fetch(self, piece: Piece) -> None:
+        file = self._file
+        assert file is not None  # pieces are of an open file
+        try:
+            self._requests.fetch(piece, file)
+        except WrongSize as error:
+            self._wrong = self._wrong or str(error)
+            file.restart(file.epoch)
 
-    def _take(self, chunk: bytes) -> None:
-        self._keep_going()
-        self._hash.update(chunk)
-        self.size += len(chunk)
-        self._progress(len(chunk))
+    def _conclude(self) -> Made[_Result] | None:
+        file, download = self._file, self._download
+        assert file is not None  # only an open one is concluded
+        sha256, git_sha1 = file.hashes()
+        wrong = self._wrong or difference(download.expected, file.prefix, sha256, git_sha1)
+        if wrong:
+            file.restart(file.epoch)
+            if self._again:
+                raise _mismatch(download, wrong)
+            self._again, self._wrong = True, ""
+            self._requests.refuse_ranges()
+            self._pieces.append(Piece(file.epoch, 0, download.expected.bytes))
+            self._concluding = False
+            return None
+        size = file.prefix
+        if not is_still_there(self._descriptor, download.staging):
+            raise LeaseLost(
+                f"{download.label}: another writer replaced {download.staging}",
+                "run one warmer at a time; run the same command again to see what is left to do",
+            )
+        file.complete()
+        accepted = self._accept(Staged(download.staging, size, sha256))
+        self._made = True
+        self.close()
+        return Made(accepted)
 
 
-def _continues(response: httpx2.Response, size: int) -> bool:
-    header = response.headers.get("Content-Range", "")
-    return response.status_code == 206 and header.startswith(f"bytes {size}-")
-
-
-def _is_page(response: httpx2.Response, expected: Expected) -> bool:
-    """A proxy's or portal's page: HTML of another length than the file."""
-    html = response.headers.get("Content-Type", "").lower().startswith("text/html")
-    length = response.headers.get("Content-Length")
-    return html and response.status_code == 200 and length != str(expected.bytes)
+def _pieces(file: GrowingFile, size: int | None) -> list[Piece]:
+    if size is None:
+        return [Piece(file.epoch, file.prefix, None)]
+    length = min(_LARGEST_RANGE, max(_SMALLEST_RANGE, size // _RANGES)) if size > SPLIT_ABOVE else size
+    return [
+        Piece(file.epoch, at, min(at + length, end))
+        for start, end in file.holes(size)
+        for at in range(start, end, length)
+    ]
 
 
 def _mismatch(download: Download, wrong: str) -> ContentMismatch:

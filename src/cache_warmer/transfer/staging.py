@@ -1,5 +1,6 @@
 """The file that a body grows in: kept over runs, used by one live process at a time."""
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,8 @@ from pathlib import Path
 
 from cache_warmer.disk import durable
 from cache_warmer.disk.file_lock import LockResult, try_lock
+from cache_warmer.transfer.extents import Extents
+from cache_warmer.transfer.journal import boot_id, journal_path, noted_extents
 from model_cache.places import HOST, Places
 
 _FLAGS = (
@@ -39,6 +42,8 @@ def staging_file(path: Path) -> Iterator[int]:
     """Open the file for reading and writing, with what an earlier run left in it. Raises ``OSError``."""
     durable.make_folders(path.parent)
     descriptor = _open_alone(path)
+    with contextlib.suppress(PermissionError):  # an earlier run's, of another user of the volume
+        durable.readable_by_all(descriptor, path.parent)
     try:
         yield descriptor
     finally:
@@ -53,12 +58,21 @@ def is_still_there(descriptor: int, path: Path) -> bool:
         return False
 
 
-def staged_bytes(path: Path) -> int:
-    """Return how many bytes an earlier run left."""
+def staged_extents(path: Path, size: int | None) -> Extents:
+    """Return what an earlier run left of a body: what its note says, or all of a file without one."""
     try:
-        return path.lstat().st_size
+        there = path.lstat().st_size
     except OSError:
-        return 0
+        return Extents()
+    noted = noted_extents(path, size, boot_id()) if size is not None else None
+    extents = Extents(noted if noted is not None else [(0, there)])
+    # a note of another file, or a file longer than the body: neither is a beginning of it
+    return extents if extents.end <= min(there, size if size is not None else there) else Extents()
+
+
+def staged_bytes(path: Path, size: int | None) -> int:
+    """Return how many bytes of a body of that size an earlier run left."""
+    return staged_extents(path, size).total
 
 
 def _open_alone(path: Path) -> int:
@@ -68,6 +82,8 @@ def _open_alone(path: Path) -> int:
     if try_lock(descriptor) is LockResult.HELD_BY_ANOTHER:
         # a frozen warmer whose lease is over: it keeps its file, and finds on waking that the name is gone
         os.close(descriptor)
+        journal_path(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
-        return os.open(path, _FLAGS | os.O_EXCL, 0o644)
+        descriptor = os.open(path, _FLAGS | os.O_EXCL, 0o644)
+        try_lock(descriptor)
     return descriptor

@@ -103,14 +103,17 @@ class World:
         return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
 
-def build_world(folder: Path, hub_folder: Path) -> World:
-    """Files of two repositories and a wheel in ``hub_folder``, and a catalog of them in ``folder``."""
+def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
+    """Files of two repositories and a wheel in ``hub_folder``, and a catalog of them in ``folder``.
+
+    ``big`` is the size in bytes of the big file.
+    """
     small = {
         "config.json": b'{"a": 1}',
         "sub/deep/vocab.txt": b"ein\nzwei\n",
         "README.md": b"# not fetched\n",
     }
-    first = {**small, "model.safetensors": _noise(BIG, 1), "onnx/model.onnx": _noise(5000, 2)}
+    first = {**small, "model.safetensors": _noise(big, 1), "onnx/model.onnx": _noise(5000, 2)}
     second = {"config.json": b'{"b": 2}', "copy.json": b'{"b": 2}', "pytorch_model.bin": _noise(70_000, 3)}
     repositories = [
         Repository("org/first", written(hub_folder / "first", first)),

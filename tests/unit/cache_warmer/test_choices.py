@@ -12,7 +12,7 @@ from cache_warmer.artifacts.selection import expected, select
 from cache_warmer.errors import ContentMismatch, HubNotFound, Interrupted
 from cache_warmer.hub.connection import RemoteFile
 from cache_warmer.hub.retry import Retry, retry_after
-from cache_warmer.transfer.workers import Stop, run_all
+from cache_warmer.transfer.pool import Stop, run_all
 from model_cache.lock import LockedFile
 
 SMALL = RemoteFile("config.json", 10, "1" * 40, None)

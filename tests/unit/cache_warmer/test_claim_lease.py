@@ -8,7 +8,7 @@ from cache_warmer.errors import LeaseForbidden, LeaseHeld
 from cache_warmer.lease.claim_lease import ClaimLease, lease_for
 from cache_warmer.lease.lease import FileLease
 from cache_warmer.lease.lease_api import LeaseApi
-from cache_warmer.transfer.workers import Stop
+from cache_warmer.transfer.pool import Stop
 from model_cache.places import resolve_places
 
 from .fake_leases import NO_THREAD, Clock, FakeLeases

@@ -1,0 +1,169 @@
+"""A file that is big enough to come in ranges: side by side, resumed with its holes, from servers good and bad."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cache_warmer.transfer.body import RANGES_AT_ONCE, SPLIT_ABOVE
+from cache_warmer.transfer.journal import journal_path
+from cache_warmer.transfer.staging import staged_extents
+from tests.hub_double import Fault, FaultKind
+
+from .test_resume import start
+from .worlds import World, build_world
+
+BIG = SPLIT_ABOVE + 16_000_000
+"""Three ranges."""
+WEIGHTS = "model.safetensors"
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    for name in ("world", "hub"):
+        (tmp_path / name).mkdir()
+    built = build_world(tmp_path / "world", tmp_path / "hub", BIG)
+    with built.hub:
+        yield built
+
+
+def staging(world: World) -> Path:
+    sha256 = world.repositories[0].files[WEIGHTS].sha256
+    return world.cache / f"huggingface/hub/models--org--first/blobs/{sha256}.incomplete"
+
+
+def ranges(world: World) -> list[str | None]:
+    return [request.range for request in world.hub.log.requests(f"*{WEIGHTS}", host="storage")]
+
+
+def bytes_sent(world: World) -> int:
+    return world.hub.log.bytes_sent(f"*{WEIGHTS}")
+
+
+def killed_at(world: World, share: float) -> None:
+    """Start a run, and kill it when so much of the big file is noted."""
+    world.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=20_000_000, host="storage"))
+    child = start(world)
+    while staged_extents(staging(world), BIG).total < BIG * share:
+        assert child.poll() is None, child.communicate()
+    child.kill()
+    child.communicate()
+    world.hub.faults.clear()
+    world.hub.log.clear()
+
+
+def test_a_big_file_comes_in_ranges_that_cover_it_once(world: World) -> None:
+    outcome = world.warm("one")
+
+    assert outcome.reason == "OK"
+    assert outcome.document["bytes_fetched"] == world.plan().document["models"][0]["bytes_present"]
+    asked = [tuple(map(int, re.findall(r"\d+", one or ""))) for one in ranges(world)]
+    assert 1 < len(asked) <= RANGES_AT_ONCE
+    assert sum((one[1] + 1 if len(one) == 2 else BIG) - one[0] for one in asked) == BIG
+    assert not list(world.cache.rglob("*.incomplete"))
+
+
+def test_after_kill_9_at_90_percent_the_next_run_fetches_the_rest_alone(world: World) -> None:
+    killed_at(world, 0.9)
+
+    planned = world.plan().document["models"][0]["bytes_to_fetch"]
+    outcome = world.warm("one")
+
+    assert outcome.reason == "OK"
+    assert planned <= BIG * 15 // 100 + 1000
+    assert bytes_sent(world) <= BIG * 15 // 100
+
+
+def test_a_killed_run_loses_little_of_each_range(world: World) -> None:
+    killed_at(world, 0.3)
+    there = staged_extents(staging(world), BIG)
+    assert len(there.pairs()) > 1, "there are holes"
+
+    assert world.warm("one").reason == "OK"
+
+    assert bytes_sent(world) <= BIG - there.total + 10_000
+
+
+def test_on_another_machine_only_what_was_synced_is_believed(world: World) -> None:
+    killed_at(world, 0.3)
+    note = journal_path(staging(world))
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().encode()
+    content = note.read_bytes()
+    assert boot in content
+    note.write_bytes(content.replace(boot, b"another".ljust(len(boot), b"-")))
+
+    assert staged_extents(staging(world), BIG).total == 0, "nothing was synced so early, and the note is torn"
+    assert world.warm("one").reason == "OK"
+
+
+def test_a_hole_that_the_note_denies_is_found_by_the_hash(world: World) -> None:
+    killed_at(world, 0.5)
+    with staging(world).open("r+b") as file:
+        file.write(bytes(100_000))
+
+    assert world.warm("one").reason == "OK"
+
+
+def test_a_note_without_its_file_is_worth_nothing(world: World) -> None:
+    killed_at(world, 0.5)
+    staging(world).unlink()
+
+    assert world.warm("one").reason == "OK"
+
+    assert bytes_sent(world) >= BIG
+
+
+@pytest.mark.parametrize("times", [1, 2, None])
+def test_a_server_without_ranges_is_read_in_one_stream(world: World, times: int | None) -> None:
+    world.hub.faults.add(Fault(FaultKind.IGNORE_RANGE, WEIGHTS, host="storage", times=times))
+
+    assert world.warm("one").reason == "OK"
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(FaultKind.RESET, WEIGHTS, after=5_000_000, times=3),
+        Fault(FaultKind.CUT, WEIGHTS, after=100_000, times=3),
+        Fault(FaultKind.SHORT, WEIGHTS, count=5000, times=2),
+        Fault(FaultKind.LONG, WEIGHTS, count=5000, times=2),
+        Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=40_000_000, times=1, host="storage"),
+        Fault(FaultKind.STATUS, WEIGHTS, status=416, times=3, host="storage"),
+        Fault(FaultKind.STATUS, WEIGHTS, status=503, times=2, host="storage"),
+        Fault(FaultKind.STATUS, WEIGHTS, status=429, retry_after=1, times=2, host="storage"),
+        Fault(FaultKind.HEADERS, WEIGHTS, headers={"Content-Range": "bytes 7-9/10"}, times=2, host="storage"),
+        Fault(FaultKind.HEADERS, WEIGHTS, headers={"Content-Range": None}, times=2, host="storage"),
+        Fault(FaultKind.HEADERS, WEIGHTS, headers={"Content-Length": None}, times=3, host="storage"),
+        Fault(FaultKind.STALL, WEIGHTS, after=3_000_000, times=2, host="storage"),
+    ],
+    ids=lambda fault: f"{fault.kind}-{fault.status}-{len(fault.headers)}-{fault.count}",
+)
+def test_a_fault_of_some_ranges_is_got_over(world: World, fault: Fault) -> None:
+    world.hub.faults.add(fault)
+
+    assert world.warm("one", stall_timeout=0.5).reason == "OK"
+
+    assert not world.hub.faults.waiting(), "the fault did happen"
+
+
+def test_bytes_that_are_wrong_each_time_are_a_mismatch_with_both_hashes(world: World) -> None:
+    world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=40_000_000, host="storage"))
+
+    outcome = world.warm("one")
+
+    assert outcome.reason == "CONTENT_MISMATCH"
+    assert world.repositories[0].files[WEIGHTS].sha256 in outcome.err
+    assert len(re.findall(r"\b[0-9a-f]{64}\b", outcome.err)) >= 2
+    assert staged_extents(staging(world), BIG).total == 0
+
+
+def test_what_is_staged_can_be_continued_by_another_user_of_the_volume(world: World) -> None:
+    former = os.umask(0o077)
+    try:
+        killed_at(world, 0.3)
+    finally:
+        os.umask(former)
+
+    assert staging(world).stat().st_mode & 0o777 == 0o644
