@@ -1,7 +1,7 @@
-"""Prints what the project and one of its extras require, a line each, so that an image's layer of dependencies depends
+"""Prints what the project and some of its extras require, a line each, so that an image's layer of dependencies depends
 on pyproject.toml alone and outlives changes of the source.
 
-Usage: python requirements.py EXTRA
+Usage: python requirements.py EXTRA...
 """
 
 import sys
@@ -9,14 +9,13 @@ import tomllib
 from pathlib import Path
 
 
-def main(extra: str) -> int:
-    """Print the requirements of the base install and of an extra."""
+def main(extras: list[str]) -> int:
+    """Print the requirements of the base install and of these extras."""
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    sys.stdout.writelines(
-        f"{line}\n" for line in [*project["dependencies"], *project["optional-dependencies"][extra]]
-    )
+    wanted = [line for extra in extras for line in project["optional-dependencies"][extra]]
+    sys.stdout.writelines(f"{line}\n" for line in [*project["dependencies"], *wanted])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

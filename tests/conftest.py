@@ -17,7 +17,7 @@ ALLOWED_SKIPS: dict[str, str] = {}
 
 # What decides where libraries look, whom they ask and what they send. A test that wants one of them sets it.
 FOREIGN_PREFIXES = (
-    "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "KUBE", "QDA_", "SENTENCE_TRANSFORMERS_", "SPACY_", "SSL_CERT_",
+    "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "KUBE", "OTEL_", "QDA_", "SENTENCE_TRANSFORMERS_", "SPACY_", "SSL_CERT_",
     "TORCH_", "TRANSFORMERS_", "XDG_",
 )  # fmt: skip
 FOREIGN_SUFFIXES = ("_CA_BUNDLE", "_PROXY")

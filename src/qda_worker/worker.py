@@ -7,6 +7,7 @@ import gc
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Final
 
 import grpc
 
@@ -29,11 +30,15 @@ from qda_worker.observability.call_log import CallLog
 from qda_worker.observability.logs import Log
 from qda_worker.observability.metrics import Metrics
 from qda_worker.observability.metrics_server import MetricsServer, serve_metrics
+from qda_worker.observability.tracing import open_tracing
 from qda_worker.server import open_health_server, open_server
 from qda_worker.services import SERVICES, serving
 from qda_worker.settings import Readiness, ServeSettings
 from qda_worker.tls.rotation import RotatingIdentity
 from qda_worker.version import worker_version
+
+TRACES_END_SECONDS: Final = 3.0
+"""How long the last traces may take to leave."""
 
 
 class Worker:
@@ -51,6 +56,7 @@ class Worker:
         self._fleet = fleet
         self._log = log
         self._metrics = Metrics(fleet)
+        self._tracing = open_tracing(started_with)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
         self._health = Health(SERVICES)
         self._cpus = usable_cpus()
@@ -85,6 +91,8 @@ class Worker:
                 await task
         if metrics is not None:
             metrics.close()
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close, TRACES_END_SECONDS)
         await self._let_go()
         if failure is not None:
             raise failure
@@ -109,7 +117,8 @@ class Worker:
             self._health,
             settings,
             credentials=credentials,
-            listeners=[self._metrics.calls, CallLog(self._log)],
+            # Traces first: they give the log its trace's id.
+            listeners=[*filter(None, [self._tracing]), self._metrics.calls, CallLog(self._log)],
             log=self._log,
         )
         servers = [server]

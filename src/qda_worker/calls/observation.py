@@ -7,6 +7,7 @@ of methods that do not exist, and of requests that never arrive whole.
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,7 @@ class Observation(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         record = begin_call(method.lstrip("/"), self._clock())
         record.metadata = tuple(handler_call_details.invocation_metadata or ())
+        record.trace_id = _trace_id(record)
         handler = await continuation(handler_call_details)
         if handler is None:
             record.method, record.status = OTHER, grpc.StatusCode.UNIMPLEMENTED.name
@@ -117,6 +119,15 @@ def _caller(record: CallRecord, context: Context) -> str:
         if key == CALLER_HEADER and isinstance(value, str) and value:
             return value[:MAX_CALLER_LENGTH]
     return str(context.peer())
+
+
+def _trace_id(record: CallRecord) -> str:
+    """Of the trace that the caller says it belongs to (W3C trace context); empty if it says none."""
+    for key, value in record.metadata:
+        if key == "traceparent" and isinstance(value, str):
+            found = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", value)
+            return found[1] if found else ""
+    return ""
 
 
 def _peer_name(context: Context) -> str:

@@ -6,7 +6,7 @@ Counts, times and names only: no text, and nothing made from one, ever gets here
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 CANCELLED_BY_CALLER: Final = "CANCELLED_BY_CALLER"
@@ -14,6 +14,34 @@ CANCELLED_BY_WORKER: Final = "CANCELLED_BY_WORKER"
 DEADLINE_PASSED: Final = "DEADLINE_PASSED"
 REQUEST_INCOMPLETE: Final = "REQUEST_INCOMPLETE"
 """The request never arrived whole: its sender has gone, or it is over the limit of one message."""
+
+
+MAX_STEPS: Final = 100
+"""Steps that a call's trace tells of: a stream of a million documents asks a million times."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One time that a call asked a model: where its slowest text's time went, in seconds.
+
+    ended: when the answers were there, by the clock of `CallRecord.began`. items: texts that were asked together.
+    """
+
+    ended: float
+    items: int
+    tokenize: float
+    queue: float
+    compute: float
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """By name, one after the other."""
+        return (("tokenize", self.tokenize), ("queue", self.queue), ("compute", self.compute))
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.tokenize + self.queue + self.compute
 
 
 @dataclass(slots=True)
@@ -24,6 +52,7 @@ class CallRecord:
     gives itself, else its address; empty until its request is there. peer_name: of its certificate (mutual TLS).
     status: name of the status code; empty while it runs. reason: of a call that was refused, failed or cancelled.
     metadata: what came with the call, never logged. received_bytes, sent_bytes: of its messages.
+    trace_id: of the trace that it belongs to, if any. span: what `tracing` keeps of it.
     """
 
     method: str
@@ -46,6 +75,13 @@ class CallRecord:
     queue_seconds: float = 0.0
     tokenize_seconds: float = 0.0
     compute_seconds: float = 0.0
+    steps: list[Step] = field(default_factory=list)
+    span: object = None
+
+    def add_step(self, step: Step) -> None:
+        """Note what a trace may tell."""
+        if len(self.steps) < MAX_STEPS:
+            self.steps.append(step)
 
 
 class CallListener(Protocol):

@@ -15,8 +15,8 @@ from qda.v1 import processing_pb2
 from qda_worker.conversion.told import timings
 from qda_worker.fleet import Serving
 from qda_worker.models.base import Options
-from qda_worker.observability.call_record import CallRecord, current_call
-from qda_worker.scheduling.work import Answered, Failed, Lane, Outcome
+from qda_worker.observability.call_record import CallRecord, Step, current_call
+from qda_worker.scheduling.work import Answered, Failed, Lane, Outcome, Timings
 from qda_worker.services.boundary import Context
 
 _Made = TypeVar("_Made")
@@ -60,13 +60,21 @@ def deadline_of(context: Context) -> float | None:
 
 def note(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> None:
     """Adds tokens and times of what was asked to a call's record."""
+    slowest, items = Timings(), 0
     for outcome in outcomes:
+        items += 1
+        slowest = max(slowest, outcome.timings, key=_total)
         record.queue_seconds = max(record.queue_seconds, outcome.timings.queue)
         record.tokenize_seconds += outcome.timings.tokenise
         record.compute_seconds += outcome.timings.compute
         if isinstance(outcome, Answered):
             record.tokens += outcome.usage.used_token_count
             record.cut_items += outcome.usage.cut
+    record.add_step(Step(time.monotonic(), items, slowest.tokenise, slowest.queue, slowest.compute))
+
+
+def _total(spent: Timings) -> float:
+    return spent.tokenise + spent.queue + spent.compute
 
 
 async def built(texts: Sequence[str], build: Callable[[], _Made]) -> _Made:
