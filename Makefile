@@ -79,8 +79,8 @@ test-cluster: .venv/.installed ## lint and render the chart, then install it on 
 test-faults: .venv/.installed ## the long fault campaign against the warmer: kills, full disks, odd contents; as root on Linux, else it leaves out what it must mount
 	.venv/bin/python -m pytest tests/faults
 
-soak: ## hours of load on one worker
-	$(call absent,the soak test)
+soak: .venv/.installed ## a million documents through one worker: their order, and its memory (half an hour)
+	.venv/bin/python -m benchmarks.documents_soak --documents 1000000
 
 bench: ## what is fast, beside what a user would pick instead
 	$(call absent,benchmarks/)
