@@ -1,8 +1,8 @@
 """A stream of a million documents through one worker: does its memory stay where it was, and is nothing lost?
 
 Tiny models, so that what is measured is the worker and not a model: the worker as `qda-worker serve` runs it, the
-client as projects use it. Every result is compared with its document by position and id; every tenth part of the way, the
-resident memory of worker, spaCy process and client is printed.
+client as projects use it. Every result is compared with its document by position and id; every tenth part of the way,
+the resident memory of worker, spaCy process and client is printed.
 
     .venv/bin/python -m benchmarks.documents_soak                          # 200,000 documents, some minutes
     .venv/bin/python -m benchmarks.documents_soak --documents 1000000      # the million
@@ -103,7 +103,7 @@ def main() -> int:
             bad += not (result.ok and result.index == expected and result.id == str(expected))
             expected += 1
             if expected % max(1, count // PARTS) == 0:
-                memory.append(resident([*(pids + [0, 0])[:2], os.getpid()]))
+                memory.append(resident([*[*pids, 0, 0][:2], os.getpid()]))
                 rate = expected / (time.monotonic() - began)
                 worker, spacy, own = memory[-1]
                 print(f"{expected:>10,} {rate:>9,.0f} {worker:>8} {spacy:>8} {own:>8}", flush=True)
