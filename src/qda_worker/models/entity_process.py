@@ -1,19 +1,18 @@
 """spaCy in a process of its own: a program that the worker starts and speaks to over its standard streams.
 
 spaCy holds Python's global lock while it computes: in the worker's process every other call would wait (measured there:
-p99 of 84 ms). The program imports nothing of the worker's, and no torch unless the pipeline is built on it.
+p99 of 84 ms). The program imports nothing else of the worker's, and no torch unless the pipeline is built on it.
 
 Frames go both ways: four bytes of length, big-endian, then JSON in UTF-8. The first frame out is
-`{"ready": {"labels", "max_length", "spacy"}}` or `{"unusable": {"message", "remedy"}}`; then each frame in,
-`{"passages": [{"text", "own", "rest"}, ...]}`, is answered by
-`{"found": [{"entities": [[start, end, label], ...], "tokens", "rest_tokens"}, ...]}` or by `{"error": NAME}`.
+`{"ready": {"labels", "max_length", "spacy", "local"}}` or `{"unusable": {"message", "remedy"}}`; then each frame in,
+`{"passages": [{"text", "start", "end", "counted_only"}, ...]}`, is answered by
+`{"found": [{"entities": [[start, end, label], ...], "tokens"}, ...]}` or by `{"error": NAME}`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import struct
 import sys
@@ -23,47 +22,57 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-_LENGTH = struct.Struct(">I")
+from qda_worker.models.affix_search import bound_affix_searches
 
-_PIECES = re.compile(r".{1,100000}(?:\s|$)|.{1,100000}", re.DOTALL)
-"""Pieces of a text that end between words: tokenised one by one they need little memory."""
+_LENGTH = struct.Struct(">I")
 
 _DROPPABLE = frozenset({"tagger", "morphologizer", "lemmatizer", "trainable_lemmatizer", "attribute_ruler"})
 """Factories whose results a statistical `ner` does not read. A parser, senter or sentencizer is none of them: ner
 begins no entity that would cross the sentence borders they set."""
 _UNDERSTOOD = _DROPPABLE | {"tok2vec", "parser", "senter", "sentencizer", "ner", "beam_ner"}
+_LOCAL = _UNDERSTOOD | {"entity_ruler", "span_ruler"}
+"""Factories whose results at a place depend on the words around it, so that a long text may be read in parts."""
+_FAR_SIGHTED = ("transformer", "BiLSTM")
+"""Parts of networks' names in config.cfg that see farther."""
 _ATTRIBUTES_THAT_NER_READS = ("SENT_START", "IS_SENT_START", "ENT_")
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """What a loaded pipeline says of itself: its entity labels, its limit in characters, spaCy's version."""
+    """What a loaded pipeline says of itself: its entity labels, its limit in characters, spaCy's version.
+
+    local: whether what it finds at a place depends on the words around it alone.
+    """
 
     labels: list[str]
     max_length: int
     spacy: str
+    local: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """What one request asks of one text or window.
+    """What one request asks of one text or a part of it.
 
-    text: to be searched. own: how many of its code points count here; the rest of it is the next window's.
-    rest: what was cut off behind it, whose tokens are counted and no more.
+    text: to be read. start, end: what counts of it, in its code points; the rest is there for context.
+    counted_only: only its tokens are wanted.
     """
 
     text: str
-    own: int
-    rest: str = ""
+    start: int
+    end: int
+    counted_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The answer to one passage: (start, end, label) in code points of its text, and numbers of spaCy's tokens."""
+    """The answer to one passage: what begins in the part that counts.
+
+    entities: (start, end, label) in code points of the passage's text. tokens: how many, as spaCy counts.
+    """
 
     entities: list[tuple[int, int, str]]
     tokens: int
-    rest_tokens: int
 
 
 def write_frame(stream: IO[bytes], message: dict[str, Any]) -> None:
@@ -148,6 +157,7 @@ def _load(folder: Path) -> Any:
         )
     exclude = needless_components(load_config(folder / "config.cfg"), _attribute_ruler_is_harmless(folder))
     nlp = load_pipeline(folder, exclude=exclude)
+    bound_affix_searches(nlp.tokenizer)
     if not _entity_pipes(nlp):
         raise ValueError("the pipeline has no component that finds named entities")
     return nlp
@@ -189,22 +199,33 @@ def _ready(nlp: Any) -> Ready:
     from spacy import about
 
     labels = {str(label) for _, pipe in _entity_pipes(nlp) for label in getattr(pipe, "labels", ())}
-    return Ready(sorted(labels), nlp.max_length, about.__version__)
+    factories = {nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
+    written = nlp.config.to_str()
+    local = factories <= _LOCAL and not any(name in written for name in _FAR_SIGHTED)
+    return Ready(sorted(labels), nlp.max_length, about.__version__, local)
 
 
 def _recognise(nlp: Any, passages: list[Passage]) -> list[Found]:
     zone = nlp.memory_zone() if hasattr(nlp, "memory_zone") else nullcontext()
     with zone:  # spaCy keeps every new word it meets for ever; the zone lets go of them after the batch
-        docs = nlp.pipe([passage.text for passage in passages], batch_size=len(passages))
-        return [_found(nlp, passage, doc) for passage, doc in zip(passages, docs, strict=True)]
+        searched = [passage.text for passage in passages if not passage.counted_only]
+        docs = nlp.pipe(searched, batch_size=len(passages))
+        return [
+            _found(passage, nlp.tokenizer(passage.text) if passage.counted_only else next(docs))
+            for passage in passages
+        ]
 
 
-def _found(nlp: Any, passage: Passage, doc: Any) -> Found:
-    whole = passage.own >= len(passage.text)
+def _found(passage: Passage, doc: Any) -> Found:
     return Found(
-        entities=[(entity.start_char, entity.end_char, entity.label_) for entity in doc.ents],
-        tokens=len(doc) if whole else sum(token.idx < passage.own for token in doc),
-        rest_tokens=sum(len(nlp.tokenizer(piece)) for piece in _PIECES.findall(passage.rest)),
+        entities=[
+            (entity.start_char, entity.end_char, entity.label_)
+            for entity in doc.ents
+            if passage.start <= entity.start_char < passage.end
+        ],
+        tokens=len(doc)
+        if passage.end - passage.start >= len(passage.text)
+        else sum(passage.start <= token.idx < passage.end for token in doc),
     )
 
 

@@ -1,7 +1,8 @@
 """Long texts for spaCy: where to part them, and how to join what was found on both sides of a border.
 
-Windows end after a paragraph, a line, a sentence or a word, in this order of preference, and overlap, so that an
-entity that crosses a border is seen whole by one of the two.
+A text is parted into cores, which cover it without a gap and end after a paragraph, a line, a sentence or a word, in
+this order of preference. Each core is read together with some of the text before and after it: what a pipeline finds at
+a place depends on a few words around it, so an entity that begins in a core is found there as in the whole text.
 """
 
 from __future__ import annotations
@@ -12,7 +13,17 @@ from dataclasses import dataclass, replace
 
 from qda_worker.models.base import Span
 
-_BORDERS = (re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"[.!?…]['\"»“”’)]*\s"), re.compile(r"\s"))
+CONTEXT = 500
+"""Code points read before and after each core: some five sentences, where the pipelines' own reach is a few words."""
+
+_BORDERS = (
+    re.compile(r"\n\s*\n"),
+    re.compile(r"\n"),
+    re.compile(r"[.!?…]['\"»“”’)]*\s"),
+    re.compile(r"(?<=\S)\s(?=\S)"),
+    re.compile(r"\s"),
+)
+_BLANK = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,14 @@ class Entity:
     label: str
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is read at once: `reach`, of which the entities that begin in `core` count."""
+
+    core: Span
+    reach: Span
 
 
 def border_before(text: str, lowest: int, highest: int) -> int:
@@ -39,53 +58,55 @@ def cut_length(text: str, room: int) -> int:
     return len(text) if len(text) <= room else border_before(text, room - room // 8, room)
 
 
-def text_windows(text: str, room: int) -> tuple[Span, ...]:
-    """Overlapping spans of at most `room` code points that cover `text`.
+def text_windows(text: str, end: int, room: int) -> tuple[Window, ...]:
+    """Windows of at most `room` code points whose cores cover `text[:end]`.
 
-    Each but the last ends at a border in its last eighth, and the next begins at a border in the eighth before that
-    end. Raises ValueError for a `room` below 8.
+    Only a text of up to `room` is one window. Raises ValueError for a `room` below 8.
     """
     if room < 8:
         raise ValueError(f"windows of {room} code points are too small to overlap")
-    eighth = room // 8
-    spans = []
+    if end <= room:
+        return (Window(Span(0, end), Span(0, end)),)
+    context = min(CONTEXT, room // 8)
+    length = room - 2 * context
+    windows = []
     start = 0
-    while len(text) - start > room:
-        end = border_before(text, start + room - eighth, start + room)
-        spans.append(Span(start, end))
-        start = border_before(text, end - eighth, max(end - eighth // 2, end - eighth + 1))
-    spans.append(Span(start, len(text)))
-    return tuple(spans)
+    while start < end:
+        last = end - start <= length + context
+        stop = end if last else border_before(text, start + length - length // 8, start + length)
+        begin = border_before(text, start - context, start - (context + 1) // 2) if start else 0
+        behind = end if last else border_before(text, stop + context // 2, min(end, stop + context))
+        windows.append(Window(Span(start, stop), Span(begin, behind)))
+        start = stop
+    return tuple(windows)
 
 
-def join_windows(text: str, windows: Sequence[Span], found: Sequence[Sequence[Entity]]) -> tuple[Entity, ...]:
+def join_windows(
+    text: str, windows: Sequence[Window], found: Sequence[Sequence[Entity]]
+) -> tuple[Entity, ...]:
     """The entities of the whole text from those of each window, in the order of the text, none overlapping.
 
-    found: for each window its entities, with offsets inside that window. Of two that overlap and have one label the
-    union remains (a border cut one of them short); of two labels the one remains that lies farther from the border
-    of the window that gave it.
+    found: for each window the entities that begin in its core, with offsets inside its reach. One that ends with its
+    window in the middle of a word goes on to the word's end. Of two that overlap and have one label the union remains;
+    of two labels the one that begins earlier, which its window has seen whole.
     """
-    joined: list[tuple[Entity, int]] = []
+    end = windows[-1].core.end
+    joined: list[Entity] = []
     for window, entities in zip(windows, found, strict=True):
         for entity in entities:
-            moved = replace(entity, start=entity.start + window.start, end=entity.end + window.start)
-            room = min(moved.start - window.start, window.end - moved.end)
-            _add(joined, moved, room)
-    return tuple(replace(entity, text=text[entity.start : entity.end]) for entity, _ in joined)
+            start, stop = entity.start + window.reach.start, entity.end + window.reach.start
+            if stop == window.reach.end:
+                stop = _word_end(text, stop, end)
+            if joined and joined[-1].end > start:
+                if joined[-1].label == entity.label:
+                    joined[-1] = replace(joined[-1], end=max(joined[-1].end, stop))
+                continue
+            joined.append(replace(entity, start=start, end=stop))
+    return tuple(replace(entity, text=text[entity.start : entity.end]) for entity in joined)
 
 
-def _add(joined: list[tuple[Entity, int]], new: Entity, room: int) -> None:
-    """Adds `new` to entities in order; `room` is its distance to the nearer border of its window."""
-    place = len(joined)
-    while place > 0 and joined[place - 1][0].end > new.start:
-        place -= 1
-    rest = joined[place:]
-    overlapping = [(old, old_room) for old, old_room in rest if old.start < new.end]
-    after = rest[len(overlapping) :]
-    if any(old.label != new.label and old_room >= room for old, old_room in overlapping):
-        return
-    same = [old for old, _ in overlapping if old.label == new.label]
-    start = min([new.start, *(old.start for old in same)])
-    end = max([new.end, *(old.end for old in same)])
-    widest = max([room, *(old_room for old, old_room in overlapping if old.label == new.label)])
-    joined[place:] = [(replace(new, start=start, end=end), widest), *after]
+def _word_end(text: str, at: int, end: int) -> int:
+    if at >= end or text[at - 1].isspace():
+        return at
+    blank = _BLANK.search(text, at, end)
+    return blank.start() if blank else end

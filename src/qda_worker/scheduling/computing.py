@@ -58,7 +58,7 @@ class Computing(Generic[Payload, Output, Result]):
         ledger = self._ledger
         while True:
             with ledger.changed:
-                batch, expired = ledger.lanes.take(self._clock(), self._model.budget)
+                batch, expired = ledger.lanes.take(self._clock())
                 if not batch and not expired:
                     if ledger.finished:
                         return None

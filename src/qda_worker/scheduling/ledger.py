@@ -9,7 +9,7 @@ import threading
 from typing import Generic
 
 from qda_worker.errors import ModelDied, WorkerError
-from qda_worker.models.base import Output, Payload
+from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.backlog import Backlog
 from qda_worker.scheduling.lanes import Lanes
 from qda_worker.scheduling.observing import Observer
@@ -19,9 +19,9 @@ from qda_worker.scheduling.work import Failed, Item, Job, Outcome, Result, Timin
 class Ledger(Generic[Payload, Output, Result]):
     """Books what came in and what came out. `changed` is the lock, and tells the compute thread of every change."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, budget: BatchBudget) -> None:
         self.changed = threading.Condition()
-        self.lanes: Lanes[Payload, Output, Result] = Lanes()
+        self.lanes: Lanes[Payload, Output, Result] = Lanes(budget)
         self.waiting = 0
         self.failure: str | None = None
         self.closing = False

@@ -115,13 +115,18 @@ class Job(Generic[Result]):
 
 @dataclass(slots=True)
 class Item(Generic[Payload, Output, Result]):
-    """One text of a job on its way: its units and the outputs that are there."""
+    """One text of a job on its way: its units and the outputs that are there.
+
+    queued: how many of its units have come into a lane so far. in_lane: how many of those still wait there.
+    """
 
     job: Job[Result]
     number: int
     prepared: Prepared[Payload]
     timings: Timings
     outputs: dict[int, Output] = field(default_factory=dict)
+    queued: int = 0
+    in_lane: int = 0
 
     @property
     def text(self) -> str:

@@ -20,7 +20,7 @@ from spacy.training import Example
 from model_cache.catalog import Serving
 from qda_worker.errors import ModelDied, ModelFailed, ModelUnusable, TextEmpty, TextTooLong
 from qda_worker.models.base import Finished, LengthUnit, LongText, Options, Unit
-from qda_worker.models.entities import EntityModel
+from qda_worker.models.entities import PART_LENGTH, EntityModel
 from qda_worker.models.entity_process import Passage
 from qda_worker.models.entity_windows import Entity
 from qda_worker.models.loading import load_model
@@ -140,6 +140,43 @@ def test_a_text_over_the_limit_is_refused_cut_or_windowed(package: Path) -> None
     assert as_tuples(windowed.answer) == whole
 
 
+def test_a_long_text_is_read_in_parts_with_the_entities_of_the_whole(
+    package: Path, shared: EntityModel
+) -> None:
+    text = "".join(f"{sentence}{end}" for sentence in TEXTS * 70 for end in (" ", "\n\n", "  "))[:60_000]
+    prepared = shared.prepare(text, Options())
+    assert len(prepared.units) >= 6
+    assert max(unit.length for unit in prepared.units) <= PART_LENGTH
+    finished = shared.finish(text, prepared, [shared.compute([unit])[0] for unit in prepared.units])
+    assert as_tuples(finished.answer) == plain(package, text)
+    tokens = len(spacy.load(package).make_doc(text))
+    assert (finished.usage.token_count, finished.usage.used_token_count) == (tokens, tokens)
+    assert (finished.usage.window_count, finished.usage.cut) == (1, False)
+
+
+def test_what_was_cut_off_is_counted_in_parts(package: Path) -> None:
+    text = "Anna und Otto wohnen in Köln.\n" * 10_000
+    with loaded(package, Serving(max_tokens=1_000)) as model:
+        prepared = model.prepare(text, Options())
+        finished = model.finish(text, prepared, [model.compute([unit])[0] for unit in prepared.units])
+    assert [unit.payload.counted_only for unit in prepared.units] == [False, True, True, True]
+    assert finished.usage.cut
+    assert finished.usage.token_count == len(spacy.load(package).make_doc(text))
+    assert finished.usage.used_token_count == len(spacy.load(package).make_doc(text[: prepared.used_length]))
+    assert as_tuples(finished.answer) == plain(package, text[: prepared.used_length])
+
+
+@pytest.mark.parametrize("word", ["x" * 50_000, "(" * 2_000, "😀" * 2_000, "a." * 25_000])
+def test_a_word_without_end_is_read_like_any_other(package: Path, shared: EntityModel, word: str) -> None:
+    text = f"Otto sah {word} in Köln . Anna auch ."
+    found = answer(shared, text)
+    assert as_tuples(found.answer)[-2:] == [
+        ("Köln", "LOC", len(text) - 18, len(text) - 14),
+        ("Anna", "PER", len(text) - 11, len(text) - 7),
+    ]
+    assert found.usage.token_count == len(spacy.load(package).make_doc(text))
+
+
 def test_an_empty_text_is_refused_and_whitespace_is_a_text(shared: EntityModel) -> None:
     with pytest.raises(TextEmpty):
         shared.prepare("", Options())
@@ -147,7 +184,7 @@ def test_an_empty_text_is_refused_and_whitespace_is_a_text(shared: EntityModel) 
 
 
 def test_a_text_that_makes_spacy_raise_fails_alone_and_the_process_lives(shared: EntityModel) -> None:
-    too_long = Unit(Passage("x" * 1_000_001, 1_000_001), 1_000_001)
+    too_long = Unit(Passage("x" * 1_000_001, 0, 1_000_001), 1_000_001)
     with pytest.raises(ModelFailed, match="spaCy raised ValueError"):
         shared.compute([too_long])
     assert as_tuples(answer(shared, "Köln").answer) == [("Köln", "LOC", 0, 4)]

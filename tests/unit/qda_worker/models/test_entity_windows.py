@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qda_worker.models.base import Span
-from qda_worker.models.entity_windows import Entity, border_before, cut_length, join_windows, text_windows
+from qda_worker.models.entity_windows import (
+    Entity,
+    Window,
+    border_before,
+    cut_length,
+    join_windows,
+    text_windows,
+)
 
 WORDS = st.sampled_from(
     ["Köln", "in", "der", "Stadt.", "Ja!", "\n", "\n\n", "😀", "Otto", "«Nein.»", "x" * 30]
@@ -20,20 +27,37 @@ ROOMS = st.integers(8, 200)
 
 
 @given(LONG_TEXTS, ROOMS)
-def test_windows_cover_the_text_in_order_and_fit(text: str, room: int) -> None:
-    windows = text_windows(text, room)
-    assert (windows[0].start, windows[-1].end) == (0, len(text))
-    assert all(window.length <= room for window in windows)
-    for before, after in pairwise(windows):
-        assert before.start < after.start <= before.end < after.end
+def test_cores_cover_the_text_and_windows_fit(text: str, room: int) -> None:
+    windows = text_windows(text, len(text), room)
+    assert (windows[0].core.start, windows[-1].core.end) == (0, len(text))
+    assert all(before.core.end == after.core.start for before, after in pairwise(windows))
+    for window in windows:
+        assert window.reach.length <= room
+        assert (
+            0 <= window.reach.start <= window.core.start <= window.core.end <= window.reach.end <= len(text)
+        )
+    assert all(before.reach.end > before.core.end > after.reach.start for before, after in pairwise(windows))
+    assert (len(windows) == 1) == (len(text) <= room)
+
+
+@given(LONG_TEXTS, ROOMS, st.integers(0, 50))
+def test_windows_of_a_cut_text_do_not_look_behind_the_cut(text: str, room: int, cut: int) -> None:
+    windows = text_windows(text, max(0, len(text) - cut), room)
+    assert max(window.reach.end for window in windows) == max(0, len(text) - cut)
 
 
 @given(LONG_TEXTS, st.integers(80, 200))
 def test_entities_found_in_windows_are_those_of_the_whole_text(text: str, room: int) -> None:
     """With a finder that sees a word as an entity only if it sees the word whole."""
-    windows = text_windows(text, room)
-    found = [find(text[window.start : window.end]) for window in windows]
-    assert list(join_windows(text, windows, found)) == find(text)
+    windows = text_windows(text, len(text), room)
+    assert list(join_windows(text, windows, [found_in(text, window) for window in windows])) == find(text)
+
+
+def found_in(text: str, window: Window) -> list[Entity]:
+    """What begins in the core, as the entity process tells it: with offsets in the reach."""
+    core, begin = window.core, window.reach.start
+    found = find(text[begin : window.reach.end])
+    return [entity for entity in found if core.start <= entity.start + begin < core.end]
 
 
 def find(text: str) -> list[Entity]:
@@ -62,23 +86,39 @@ def test_a_cut_ends_between_words_and_leaves_short_texts_alone() -> None:
     assert cut_length("wort " * 30, 44) == 40
 
 
-def test_an_entity_that_a_border_cuts_is_joined_to_its_whole() -> None:
+def window(core: tuple[int, int], reach: tuple[int, int]) -> Window:
+    return Window(Span(*core), Span(*reach))
+
+
+def test_an_entity_may_cross_the_border_that_it_begins_before() -> None:
     text = "in Frankfurt am Main heute"
-    windows = (Span(0, 12), Span(3, 26))
-    cut, whole = Entity("Frankfurt", "LOC", 3, 12), Entity("Frankfurt am Main", "LOC", 0, 17)
-    assert join_windows(text, windows, ([cut], [whole])) == (Entity("Frankfurt am Main", "LOC", 3, 20),)
+    windows = (window((0, 12), (0, 22)), window((12, 26), (3, 26)))
+    whole = Entity("Frankfurt am Main", "LOC", 3, 20)
+    assert join_windows(text, windows, ([whole], [])) == (whole,)
 
 
-def test_of_two_labels_the_one_farther_from_a_border_stays() -> None:
+def test_a_word_that_a_window_cuts_is_an_entity_as_a_whole() -> None:
+    text = f"in {'x' * 30} Köln"
+    windows = (window((0, 15), (0, 20)), window((15, 38), (10, 38)))
+    cut, town = Entity("x" * 17, "MISC", 3, 20), Entity("Köln", "LOC", 24, 28)
+    assert join_windows(text, windows, ([cut], [town])) == (
+        Entity("x" * 30, "MISC", 3, 33),
+        Entity("Köln", "LOC", 34, 38),
+    )
+
+
+def test_of_two_that_overlap_one_label_is_joined_and_of_two_labels_the_earlier_stays() -> None:
     text = "x" * 100
-    windows = (Span(0, 60), Span(40, 100))
-    near_border, far = Entity("", "ORG", 50, 58), Entity("", "PER", 10, 18)
-    assert join_windows(text, windows, ([near_border], [far])) == (Entity("x" * 8, "PER", 50, 58),)
-    assert join_windows(text, windows, ([Entity("", "ORG", 42, 48)], [Entity("", "PER", 2, 8)])) == (
-        Entity("x" * 6, "ORG", 42, 48),
+    windows = (window((0, 50), (0, 60)), window((50, 100), (40, 100)))
+    early = Entity("", "PER", 45, 55)
+    assert join_windows(text, windows, ([early], [Entity("", "PER", 12, 20)])) == (
+        Entity("x" * 15, "PER", 45, 60),
+    )
+    assert join_windows(text, windows, ([early], [Entity("", "ORG", 12, 20)])) == (
+        Entity("x" * 10, "PER", 45, 55),
     )
 
 
 def test_windows_too_small_to_overlap_are_an_error() -> None:
     with pytest.raises(ValueError, match="too small"):
-        text_windows("some text", 7)
+        text_windows("some text", 9, 7)

@@ -36,12 +36,12 @@ def add(
 
 def take(lanes: Waiting, now: float = 0.0) -> list[str]:
     """The texts of the next batch."""
-    batch, _ = lanes.take(now, BUDGET)
+    batch, _ = lanes.take(now)
     return [entry.unit.payload for entry in batch]
 
 
 def test_ten_texts_pass_ten_thousand() -> None:
-    lanes = Waiting()
+    lanes = Waiting(BUDGET)
     add(lanes, "greedy", 10_000)
     assert take(lanes) == [f"greedy{number}" for number in range(4)]
     add(lanes, "modest", 10)
@@ -53,7 +53,7 @@ def test_ten_texts_pass_ten_thousand() -> None:
 
 def test_callers_with_short_texts_have_more_of_them_computed() -> None:
     """The model's time is shared, not the number of texts."""
-    lanes = Waiting()
+    lanes = Waiting(BUDGET)
     add(lanes, "short", 400, length=10)
     add(lanes, "long", 400, length=40)
     counts = Counter(text.rstrip("0123456789") for _ in range(100) for text in take(lanes))
@@ -61,7 +61,7 @@ def test_callers_with_short_texts_have_more_of_them_computed() -> None:
 
 
 def test_a_caller_that_was_away_has_no_claim_on_the_past() -> None:
-    lanes = Waiting()
+    lanes = Waiting(BUDGET)
     add(lanes, "steady", 1_000)
     for _ in range(100):
         take(lanes)
@@ -79,7 +79,7 @@ def test_a_caller_that_was_away_has_no_claim_on_the_past() -> None:
 def test_every_unit_is_taken_once_and_a_callers_like_ones_in_their_order(
     calls: list[tuple[str, int, Lane, int]],
 ) -> None:
-    lanes = Waiting()
+    lanes = Waiting(BUDGET)
     for number, (caller, count, lane, length) in enumerate(calls):
         add(lanes, caller, count, lane=lane, length=length, now=float(number))
     total, taken = len(lanes), 0
@@ -90,7 +90,7 @@ def test_every_unit_is_taken_once_and_a_callers_like_ones_in_their_order(
 
 
 def test_bulk_work_that_waited_gets_one_batch_and_then_a_tenth_of_the_time() -> None:
-    lanes, now = Waiting(), 0.0
+    lanes, now = Waiting(BUDGET), 0.0
     add(lanes, "bulk", 4_000, lane=Lane.BULK)
     add(lanes, "person", 4_000)
     seconds = Counter[str]()
@@ -102,7 +102,7 @@ def test_bulk_work_that_waited_gets_one_batch_and_then_a_tenth_of_the_time() -> 
 
 
 def test_an_interactive_text_waits_for_one_batch_however_old_the_bulk_work_is() -> None:
-    lanes = Waiting()
+    lanes = Waiting(BUDGET)
     add(lanes, "bulk", 1_000, lane=Lane.BULK, now=0.0)
     for second in range(100):
         take(lanes, float(second))
@@ -111,19 +111,19 @@ def test_an_interactive_text_waits_for_one_batch_however_old_the_bulk_work_is() 
 
 
 def test_bulk_work_has_all_the_time_that_nobody_else_wants() -> None:
-    lanes = Waiting()
+    lanes = Waiting(BUDGET)
     add(lanes, "bulk", 8, lane=Lane.BULK)
     assert len(take(lanes)) == len(take(lanes)) == 4
 
 
 def test_cancelled_and_expired_work_is_not_taken() -> None:
-    lanes = Waiting()
+    lanes = Waiting(BUDGET)
     gone = add(lanes, "gone", 3)
     late = add(lanes, "late", 3)
     late.deadline = 5.0
     add(lanes, "kept", 2)
     gone.future.cancel()
-    batch, expired = lanes.take(6.0, BUDGET)
+    batch, expired = lanes.take(6.0)
     assert [entry.unit.payload for entry in batch] == ["kept0", "kept1"]
     assert expired == {late}
     assert len(lanes) == 0

@@ -49,6 +49,20 @@ def test_calls_of_many_threads_share_batches_and_keep_their_answers(bench: Bench
     assert bench.model.batches[1:] == [[f"text {number}" for number in range(4) for _ in range(2)]]
 
 
+def test_short_texts_pass_between_the_windows_of_a_long_one(bench: Bench) -> None:
+    bench.busy()
+    long = bench.queue.submit(["ab " * 1000], WINDOWED)
+    bench.settled()
+    short = bench.queue.submit(["short"])
+    bench.settled()
+    bench.model.gate.set()
+    assert results(short.result(WAIT)) == ["SHORT"]
+    assert results(long.result(WAIT)) == ["AB " * 1000]
+    at = next(number for number, batch in enumerate(bench.model.batches) if "short" in batch)
+    assert 1 <= at <= 5  # after the batch under way at most four of the long text's, which has 22
+    assert len(bench.model.batches) > 20
+
+
 def test_one_bad_text_is_one_items_error_alone(bench: Bench) -> None:
     """The batch raises; each text is computed again by itself, and only the bad one has no answer."""
     bench.busy()
