@@ -9,6 +9,7 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from typing import NoReturn, TextIO
 
+from cache_warmer.commands.collect import add_collect_switches, collect_command
 from cache_warmer.commands.command import SOURCES, Command, Invocation
 from cache_warmer.commands.env import EnvFormat, shell_lines, variables, written
 from cache_warmer.commands.export import add_export_switches, export_command
@@ -16,7 +17,7 @@ from cache_warmer.commands.import_ import add_import_arguments, import_command
 from cache_warmer.commands.lock import add_lock_switches, lock_command
 from cache_warmer.commands.plan import plan_command
 from cache_warmer.commands.warm import warm_command
-from cache_warmer.warmer_options import ENV_FORMAT, REFERENCE, WAIT
+from cache_warmer.warmer_options import ENV_FORMAT, KEEP, REFERENCE, WAIT
 from model_cache.check_values import Tier
 from model_cache.errors import UsageError
 from model_cache.options import CACHE, find_places
@@ -24,7 +25,7 @@ from model_cache.parser import OptionParser
 from model_cache.program import run, set_up_logging
 
 PROGRAM = "cache-warmer"
-_LATER = ("collect", "adopt", "publish")
+_LATER = ("adopt", "publish")
 _CHATTY = ("httpx2", "httpcore2", "httpx", "httpcore", "huggingface_hub", "filelock", "urllib3")
 _EPILOG = """exit codes: 0 done; 2 wrong options; 3 catalog invalid; 13 upstream moved (lock --check); 20 to 26 the
 hub (unauthorized, not found, unreachable, untrusted, busy, stalled, wrong content); 30 no space; 31 not writable; 32
@@ -84,6 +85,13 @@ COMMANDS = (
         import_command,
         (WAIT, REFERENCE),
         add=add_import_arguments,
+    ),
+    Command(
+        "collect",
+        "say what no release needs any more; delete it with --apply",
+        collect_command,
+        (WAIT, KEEP),
+        add=add_collect_switches,
     ),
     Command(
         "env",

@@ -19,6 +19,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 6:
+        raise ValueError("a whole number from 0 to 999999")
+    return int(text)
+
+
 HUB: Option[str | None] = Option(
     "--hub",
     "HF_ENDPOINT",
@@ -55,6 +61,14 @@ REFERENCE: Option[str | None] = Option(
     "NAME",
     "who uses what is warmed, for collect",
     "the catalog's path; in a cluster NAMESPACE/RELEASE",
+)
+KEEP = Option(
+    "--keep",
+    "QDA_KEEP",
+    _count,
+    1,
+    "N",
+    "how many other generations stay, newest first, so that a rollback finds them",
 )
 ENV_FORMAT = Option(
     "--format",

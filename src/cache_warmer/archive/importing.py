@@ -134,6 +134,7 @@ class Importing:
     def _files(self, files: Sequence[FileRecord], placing: Placing) -> None:
         for file in files:
             name = member_name(file)
+            self.lease.check()
             self._demand(self.reader.next(), name, file.bytes)
             with self.counter.working_at(file.path):
                 placing.place(file, self._counted())

@@ -16,7 +16,7 @@ from cache_warmer.archive.tar import TarReader
 from cache_warmer.commands.command import Invocation
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import NoPermission
-from cache_warmer.lease.lease import FileLease
+from cache_warmer.lease.claim_lease import lease_for
 from cache_warmer.referring import referring
 from cache_warmer.reports import progress
 from cache_warmer.settings import Settings
@@ -64,7 +64,7 @@ def _importing(called: Invocation, settings: Settings, places: Places, stream: B
     return Importing(
         reader=TarReader(stream),
         places=places,
-        lease=FileLease(places.own.path / "lock", settings.wait, time.monotonic, stop.sleep, _LOG.info),
+        lease=lease_for(places, settings.wait, called.environ, stop, _LOG.info),
         artifact=settings.sources(places, None, called.environ, settings.retry).artifact,
         refer=_refer(settings, places, called),
         probe=write_probe,

@@ -10,7 +10,7 @@ import pytest
 from cache_warmer.cli import cache_warmer
 from model_cache.errors import ModelCacheError, UsageError
 
-LATER = ["collect", "adopt", "publish"]
+LATER = ["adopt", "publish"]
 
 
 @pytest.mark.parametrize("command", LATER)

@@ -1,0 +1,100 @@
+"""Writes what a collection found or did, as a table for people and as JSON for programs."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cache_warmer.collecting.collection import Collection
+from cache_warmer.collecting.findings import Going, Kind
+from model_cache.check_report import aligned, human_bytes
+from model_cache.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class CollectReport:
+    """A collection, whether it was applied, and the names of the references that were dropped."""
+
+    collection: Collection
+    applied: bool
+    forgotten: tuple[str, ...]
+
+
+def to_json(report: CollectReport) -> dict[str, object]:
+    """Return the document of ``collect --format json``."""
+    collection = report.collection
+    kept, promises = collection.kept, collection.promises
+    return {
+        "reason": str(Reason.OK),
+        "applied": report.applied,
+        "bytes": collection.bytes,
+        "generations": [
+            {
+                "generation": one.generation,
+                "kept": one.generation in kept.why,
+                "why": list(kept.why.get(one.generation, ())),
+            }
+            for one in sorted(promises.manifests, key=lambda one: -one.written)
+        ],
+        "references": [
+            {
+                "name": reference.name,
+                "generation": reference.generation,
+                "live": path not in kept.references,
+            }
+            for path, reference in promises.references.items()
+        ],
+        "forgotten": list(report.forgotten),
+        "going": [
+            {"kind": str(one.kind), "path": str(one.path), "bytes": one.bytes, "why": one.why}
+            for one in collection.going
+        ],
+        "held": [{"path": str(one.path), "why": one.why} for one in collection.held],
+    }
+
+
+def to_table(report: CollectReport, command: str) -> str:
+    """Return the generations, what would be freed, what stays for others, and the verdict."""
+    collection = report.collection
+    blocks = []
+    if collection.promises.manifests:
+        blocks.append(aligned(_generations(collection)))
+    if collection.going:
+        blocks.append(aligned(_going(collection), right={1, 2}))
+        blocks.append("\n".join(f"{one.kind}: {one.path}: {one.why}" for one in _shown(collection)))
+    if collection.held:
+        blocks.append("\n".join(f"stays: {one.path}: {one.why}" for one in collection.held))
+    blocks.append(_verdict(report, command))
+    return "\n\n".join(blocks)
+
+
+def _generations(collection: Collection) -> list[tuple[str, ...]]:
+    why: Mapping[str, tuple[str, ...]] = collection.kept.why
+    rows: list[tuple[str, ...]] = [("GENERATION", "MODELS", "NEEDED BY")]
+    for one in sorted(collection.promises.manifests, key=lambda one: -one.written):
+        needed = ", ".join(why.get(one.generation, ("nobody",)))
+        rows.append((one.generation[:12], str(len(one.digests)), needed))
+    return rows
+
+
+def _going(collection: Collection) -> list[tuple[str, ...]]:
+    counts = Counter(one.kind for one in collection.going)
+    rows: list[tuple[str, ...]] = [("WHAT", "COUNT", "FREES")]
+    for kind in Kind:
+        if counts[kind]:
+            size = sum(one.bytes for one in collection.going if one.kind is kind)
+            rows.append((str(kind), str(counts[kind]), human_bytes(size)))
+    return [*rows, ("in all", str(len(collection.going)), human_bytes(collection.bytes))]
+
+
+def _shown(collection: Collection) -> list[Going]:
+    return [one for one in collection.going if one.kind is not Kind.FILE or one.bytes]
+
+
+def _verdict(report: CollectReport, command: str) -> str:
+    collection = report.collection
+    forgotten = f"; dropped: {', '.join(report.forgotten)}" if report.forgotten else ""
+    if not collection.going and not collection.kept.going and not collection.kept.references:
+        return f"OK: nothing to collect{forgotten}"
+    if report.applied:
+        return f"OK: {human_bytes(collection.bytes)} freed{forgotten}"
+    return f"OK: {human_bytes(collection.bytes)} could be freed{forgotten}. Nothing was deleted: `{command}` does it"

@@ -1,0 +1,126 @@
+"""``cache-warmer collect``: says what nobody needs any more, and deletes it when told."""
+
+import json
+import logging
+import os
+import time
+from pathlib import Path
+
+from cache_warmer.cluster import api
+from cache_warmer.collecting.collect_report import CollectReport, to_json, to_table
+from cache_warmer.collecting.collection import Collecting, Collection
+from cache_warmer.collecting.keeping import Needs
+from cache_warmer.collecting.liveness import Exists, dead_releases
+from cache_warmer.commands.command import Invocation
+from cache_warmer.disk import volume
+from cache_warmer.lease.claim_lease import lease_for
+from cache_warmer.settings import Settings
+from cache_warmer.transfer.workers import Stop
+from cache_warmer.warmer_options import KEEP
+from model_cache.digest import generation, model_digest
+from model_cache.errors import UsageError
+from model_cache.options import OutputFormat, warm_command
+from model_cache.parser import OptionParser
+from model_cache.places import HOST, Places
+from model_cache.reasons import Reason
+from model_cache.references import read_references
+
+_LOG = logging.getLogger(__name__)
+
+
+def add_collect_switches(parser: OptionParser) -> None:
+    """Let a parser accept --apply and --forget."""
+    parser.add_argument("--apply", action="store_true", help="delete it (default: only say what would go)")
+    parser.add_argument(
+        "--forget", metavar="NAME", action="append", default=[], help="drop this reference; may be repeated"
+    )
+
+
+def collect_command(called: Invocation, exists: Exists | None = None) -> int:
+    """Collect, or say what could be, and return the exit code. Raises ``ModelCacheError``."""
+    settings = called.settings()
+    if settings.options.models:
+        raise UsageError("what nobody needs is collected for all models", "leave --model (QDA_MODELS) out")
+    catalog, _ = settings.catalog()
+    places = settings.places(called.environ)
+    try:
+        report = _Run(called, settings, places, exists or _deployment_exists).run(
+            Needs(
+                generation(catalog.models),
+                frozenset(model_digest(model) for model in catalog.models),
+                called.value(KEEP),
+            ),
+        )
+    except OSError as error:
+        raise volume.of_os_error(error, places.own.path, on_host=places.label == HOST) from error
+    if settings.options.format is OutputFormat.JSON:
+        called.out.write(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n")
+    else:
+        command = warm_command(settings.options, {}, "--apply", verb="collect")
+        called.out.write(to_table(report, command) + "\n")
+    return Reason.OK.exit_code
+
+
+class _Run:
+    def __init__(self, called: Invocation, settings: Settings, places: Places, exists: Exists) -> None:
+        self._called, self._settings, self._places, self._exists = called, settings, places, exists
+        stop = Stop()
+        self._lease = lease_for(places, settings.wait, called.environ, stop, _LOG.info)
+
+    def run(self, needs: Needs) -> CollectReport:
+        """Look; under the lease if anything is written."""
+        apply, names = bool(self._called.arguments.apply), list(self._called.arguments.forget)
+        if not apply and not names:
+            return CollectReport(self._look(needs), applied=False, forgotten=())
+        _demand_names(names, self._places)
+        with self._lease.held():
+            self._forget(names)
+            collection = self._look(needs)
+            if apply:
+                self._collecting().apply(collection)
+            return CollectReport(collection, applied=apply, forgotten=tuple(names))
+
+    def _look(self, needs: Needs) -> Collection:
+        references, _ = read_references(self._places)
+        dead = dead_releases(references, self._exists, _LOG.warning)
+        return self._collecting().look(Needs(needs.generation, needs.digests, needs.keep, dead=dead))
+
+    def _collecting(self) -> Collecting:
+        uid = os.geteuid() if hasattr(os, "geteuid") else None
+        models = self._settings.catalog()[0].models
+        return Collecting(models, self._places, time.time(), uid, self._lease.check)
+
+    def _forget(self, names: list[str]) -> None:
+        for path in _files_of(names, self._places):
+            path.unlink(missing_ok=True)
+
+
+def _demand_names(names: list[str], places: Places) -> None:
+    """Raise ``UsageError`` for a name that nobody has."""
+    references, bad = read_references(places)
+    known = {reference.name for reference in references.values()} | {
+        path.stem for path in (*references, *bad)
+    }
+    for name in names:
+        if name not in known:
+            there = ", ".join(sorted(reference.name for reference in references.values())) or "none"
+            raise UsageError(f'--forget: nobody is called "{name[:200]}"', f"give one of: {there}")
+
+
+def _files_of(names: list[str], places: Places) -> list[Path]:
+    references, bad = read_references(places)
+    found = [path for path, reference in references.items() if reference.name in names or path.stem in names]
+    return [*found, *(path for path in bad if path.stem in names)]
+
+
+def _deployment_exists(namespace: str, name: str) -> bool:
+    """Ask the API server of the cluster that this pod runs in."""
+    cluster = api.connect()
+    from kubernetes.client import ApiException
+
+    try:
+        return bool(cluster.uid("Deployment", namespace, name))
+    except ApiException as error:
+        if error.status == 404:
+            return False
+        raise

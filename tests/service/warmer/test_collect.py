@@ -1,0 +1,180 @@
+"""``cache-warmer collect`` on caches that were really warmed: what it says, what it deletes, whom it asks."""
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cache_warmer.cli import cache_warmer
+from cache_warmer.commands.collect import collect_command
+from cache_warmer.commands.command import Invocation
+from model_cache.catalog_file import load_catalog
+from model_cache.check import check
+from model_cache.check_values import Tier
+from model_cache.errors import UsageError
+from model_cache.places import resolve_places
+from model_cache.reasons import Reason
+from tests.hub_double import Repository
+
+from .archives import everything_below
+from .worlds import World, catalog_of, written
+
+
+def collect(world: World, *more: str) -> dict[str, Any]:
+    out = io.StringIO()
+    arguments = [
+        "collect",
+        "--catalog",
+        str(world.catalog),
+        "--cache",
+        str(world.cache),
+        "--format",
+        "json",
+        "--quiet",
+    ]
+    assert cache_warmer([*arguments, *more], world.environ, out, io.StringIO()) == 0
+    return dict(json.loads(out.getvalue()))
+
+
+@pytest.fixture
+def upgraded(world: World) -> World:
+    """Two generations of one catalog: another commit of the second repository, another version of the package."""
+    world.warm()
+    second = world.repositories[1]
+    files = {"config.json": b'{"b": 3}', "copy.json": b"{}"}
+    weights = second.files["pytorch_model.bin"].source
+    newer = Repository(second.id, {**written(world.folder / "newer", files), "pytorch_model.bin": weights})
+    world.hub.add(newer)
+    catalog = catalog_of([world.repositories[0], newer], world.newer_wheel, "1.1.0")
+    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    assert world.warm().reason == "OK"
+    return world
+
+
+def is_whole(world: World) -> bool:
+    places = resolve_places(str(world.cache), {}, Path("/nowhere"))
+    return check(load_catalog(world.catalog).models, places, Tier.DEEP).reason is Reason.OK
+
+
+def test_nothing_is_deleted_without_apply(upgraded: World) -> None:
+    before = everything_below(upgraded.cache)
+
+    said = collect(upgraded, "--keep", "0")
+
+    assert said["applied"] is False
+    assert said["bytes"] > 0
+    assert everything_below(upgraded.cache) == before
+
+
+def test_the_last_generation_stays_for_a_rollback(upgraded: World) -> None:
+    said = collect(upgraded, "--apply")
+
+    assert [(one["kept"], one["why"]) for one in said["generations"]] == [
+        (True, ["the present catalog", str(upgraded.catalog)]),
+        (True, ["one of the last"]),
+    ]
+    assert said["going"] == []
+
+
+def test_what_nobody_needs_goes_and_what_both_need_stays(upgraded: World) -> None:
+    weights = next(upgraded.cache.glob("huggingface/hub/*second/snapshots/*/pytorch_model.bin")).resolve()
+    inode = weights.stat().st_ino
+
+    said = collect(upgraded, "--keep", "0", "--apply")
+
+    assert said["applied"] is True
+    assert is_whole(upgraded)
+    assert weights.stat().st_ino == inode, "the blob that both generations share"
+    assert len(list(upgraded.cache.glob("huggingface/hub/*second/snapshots/*"))) == 1
+    assert [path.name[:13] for path in upgraded.cache.glob("spacy/.packages/de*")] == ["de_tiny-1.1.0"]
+    assert len(list((upgraded.cache / ".model-cache/manifests").iterdir())) == 1
+    assert collect(upgraded, "--keep", "0")["going"] == []
+    upgraded.hub.log.clear()
+    assert upgraded.warm().document["bytes_fetched"] == 0
+    assert upgraded.hub.log.requests() == ()
+
+
+def test_another_catalogs_generation_stays_until_it_is_forgotten(upgraded: World) -> None:
+    other = upgraded.folder / "other.yaml"
+    other.write_text(yaml.safe_dump(catalog_of(upgraded.repositories, upgraded.wheel)), "utf-8")
+    mine = upgraded.catalog.read_text("utf-8")
+    upgraded.catalog.rename(upgraded.folder / "mine.yaml")
+    other.rename(upgraded.catalog)
+    assert upgraded.warm(reference="team").reason == "OK"
+    upgraded.catalog.write_text(mine, "utf-8")
+    assert upgraded.warm().reason == "OK"
+
+    assert collect(upgraded, "--keep", "0", "--apply")["going"] == []
+    with pytest.raises(UsageError, match="team"):
+        collect(upgraded, "--forget", "taem")
+    said = collect(upgraded, "--keep", "0", "--forget", "team")
+    assert (said["forgotten"], said["applied"]) == (["team"], False)
+    assert said["bytes"] > 0
+    assert collect(upgraded, "--keep", "0", "--apply")["applied"] is True
+    assert is_whole(upgraded)
+
+
+@pytest.mark.parametrize(
+    ("answer", "stays"),
+    [(lambda _: True, True), (lambda _: False, False), (lambda _: 1 / 0, True)],
+    ids=["is there", "is gone", "cannot be asked"],
+)
+def test_a_release_lives_as_long_as_its_deployment(
+    upgraded: World, answer: Callable[[str], bool], stays: bool
+) -> None:
+    reference = next((upgraded.cache / ".model-cache/references").glob("*.json"))
+    document = json.loads(reference.read_bytes())
+    former = json.loads(collect_generations(upgraded)[1])
+    reference.with_name("ns_old.json").write_text(
+        json.dumps({**document, **former, "name": "ns/old", "namespace": "ns", "deployment": "old"})
+    )
+
+    said = collect_with(upgraded, lambda namespace, name: answer(f"{namespace}/{name}"))
+
+    assert [one["live"] for one in said["references"] if one["name"] == "ns/old"] == [stays]
+    assert (said["going"] == []) is stays
+    assert is_whole(upgraded)
+    assert reference.with_name("ns_old.json").exists() is stays
+
+
+def collect_generations(world: World) -> list[str]:
+    """For each generation, newest first: what a reference says of it."""
+    found = []
+    for path in sorted(
+        (world.cache / ".model-cache/manifests").iterdir(), key=lambda path: -path.stat().st_mtime
+    ):
+        manifest = json.loads(path.read_bytes())
+        models = {model["key"]: model["digest"] for model in manifest["models"]}
+        found.append(json.dumps({"generation": manifest["generation"], "models": models}))
+    return found
+
+
+def collect_with(world: World, exists: Callable[[str, str], bool]) -> dict[str, Any]:
+    from cache_warmer.cli import _parser
+
+    arguments = ["collect", "--catalog", str(world.catalog), "--cache", str(world.cache), "--format", "json"]
+    parsed = _parser().parse_args([*arguments, "--keep", "0", "--apply"])
+    out = io.StringIO()
+    assert collect_command(Invocation(parsed, world.environ, out, io.StringIO()), exists) == 0
+    return dict(json.loads(out.getvalue()))
+
+
+def test_the_table_says_who_needs_what_and_how_to_go_on(upgraded: World) -> None:
+    out = io.StringIO()
+    arguments = ["collect", "--catalog", str(upgraded.catalog), "--cache", str(upgraded.cache), "--keep", "0"]
+
+    cache_warmer(arguments, upgraded.environ, out, io.StringIO())
+
+    said = out.getvalue()
+    assert "the present catalog" in said
+    assert "nobody" in said
+    assert "could be freed. Nothing was deleted: `cache-warmer collect --catalog" in said
+
+
+def test_a_cache_that_is_not_there_has_nothing_to_collect(world: World) -> None:
+    assert collect(world)["going"] == []
+    assert not world.cache.exists()
