@@ -15,7 +15,7 @@ from cache_warmer.commands.command import Invocation
 from cache_warmer.disk import volume
 from cache_warmer.lease.claim_lease import lease_for
 from cache_warmer.settings import Settings
-from cache_warmer.transfer.workers import Stop
+from cache_warmer.transfer.pool import Stop
 from cache_warmer.warmer_options import KEEP
 from model_cache.digest import generation, model_digest
 from model_cache.errors import UsageError
