@@ -5,8 +5,8 @@ trees appear by rename, and the manifest only when every model is there.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from cache_warmer.lease.lease import Lease
 from cache_warmer.records import make_record, write_manifest, write_record, write_whole_bytes
 from cache_warmer.referring import Referring
 from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import Tally
 from cache_warmer.survey import Surveyed, incomplete, survey
 from cache_warmer.transfer.hashing import hash_file
@@ -33,6 +34,7 @@ from model_cache.lock import Lock
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
+from model_cache.warm_status import Phase
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class Warming:
         keys: only these models; empty: all.
         places, sources, lease: where to, where from, by which right.
         referring: who uses what is warmed.
+        status: tells others how far the run is.
         stop: ends the run's threads.
         tally: what was done so far, for the report of a run that fails.
         counter, showing: the progress, and what shows it while bodies are fetched.
@@ -61,6 +64,7 @@ class Warming:
     sources: Sources
     lease: Lease
     referring: Referring
+    status: StatusFile
     stop: Stop
     tally: Tally
     probe: Probe
@@ -72,8 +76,14 @@ class Warming:
 
     def run(self) -> None:
         """Warm. Raises ``ModelCacheError``; a run that ends early leaves what it fetched."""
-        try:
+        with self._told():
             self._run()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Let a failed system call say what it means for the volume."""
+        try:
+            yield
         except OSError as error:
             raise volume.of_os_error(error, self.places.own.path, on_host=self._on_host) from error
 
@@ -94,7 +104,7 @@ class Warming:
             return
         self._demand(preflight((), self.places, probe=self.probe, free_here=self.free_here).error)
         self.sources.open(model for model in self._models if model.key in incomplete(found))
-        with self.lease.held():
+        with self.lease.held(), self.status.kept(), self._told():
             # Others may have written while we waited. What was hashed stays suspect: it is hashed anew in its turn.
             unwell = incomplete(found, self._check()) if self._repairs else incomplete(self._check())
             surveyed = survey(self._models, unwell, self.places, self.sources, self.lock, self._hash_file)
@@ -103,6 +113,7 @@ class Warming:
             probe = self.probe if self._on_host else None  # the other's places were probed before
             self._demand(preflight(rooms, self.places, probe=probe, free_here=self.free_here).error)
             self._fetch(surveyed)
+            self.status.enter(Phase.PUBLISHING)
             self._finish(surveyed)
             self.referring.record(name, self._models)
             if self._repairs:
@@ -142,6 +153,7 @@ class Warming:
             if not one.missing:
                 self._complete(one, ())
         if any(one.missing for one in surveyed):
+            self.status.enter(Phase.FETCHING)
             shown = self.showing(self.counter) if self.showing is not None else nullcontext()
             with shown, closing(fetch(surveyed, self.sources, self.stop, self.counter, self.tally)) as models:
                 for one, fetched in models:

@@ -30,6 +30,7 @@ from model_cache.options import (
     warm_command,
 )
 from model_cache.parser import OptionParser
+from model_cache.places import Places
 from model_cache.program import run
 from model_cache.reasons import Reason
 
@@ -104,7 +105,20 @@ def _report(
         progress=_progress(stderr) if show else None,
         remedies=Remedies(warm_command(options, environ), warm_command(options, environ, verb="repair")),
     )
-    return report._replace(notes=notes(models, places, environ))
+    said = notes(models, places, environ)
+    if report.reason is not Reason.OK:
+        said += _about_a_warm(places)
+    return report._replace(notes=said)
+
+
+def _about_a_warm(places: Places) -> tuple[str, ...]:
+    """Return what a warm that goes on says: for whoever waits that is more than what is missing."""
+    from datetime import UTC, datetime  # here: a complete cache must not pay for it
+
+    from model_cache.warm_status import warm_note
+
+    note = warm_note(places, datetime.now(UTC))
+    return (note,) if note else ()
 
 
 def _progress(stderr: TextIO) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -31,6 +32,7 @@ from qda_worker.observability.logs import Log
 from qda_worker.observability.metrics import Metrics
 from qda_worker.observability.metrics_server import MetricsServer, serve_metrics
 from qda_worker.observability.tracing import open_tracing
+from qda_worker.observability.warm_metrics import WarmMetrics
 from qda_worker.server import open_health_server, open_server
 from qda_worker.services import SERVICES, serving
 from qda_worker.settings import Readiness, ServeSettings
@@ -103,6 +105,7 @@ class Worker:
             return None
         if self._identity is not None:
             self._metrics.add_certificate(self._identity.expires)
+        self._metrics.registry.register(WarmMetrics(self._places, time.time))
         server = serve_metrics(self._metrics.registry, self._settings.metrics_listen)
         address = self._settings.metrics_listen.at(server.port)
         self._log.info("metrics.listening", address=str(address), port=server.port)

@@ -1,5 +1,7 @@
 """What the chart tells the warmer about the Job that it runs in; nothing of it is set outside a cluster."""
 
+import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -30,6 +32,12 @@ def own_job(environ: Mapping[str, str]) -> OwnJob | None:
     if not namespace or not job:
         return None
     return OwnJob(namespace, job, environ.get(DEPLOYMENT, ""))
+
+
+def holder_name(environ: Mapping[str, str]) -> str:
+    """Return what this process is called where people look: ``pod NAME``, or ``process 7 on HOST``."""
+    host = socket.gethostname()
+    return f"pod {host}" if environ.get(NAMESPACE) else f"process {os.getpid()} on {host}"
 
 
 def demand_token(environ: Mapping[str, str]) -> None:

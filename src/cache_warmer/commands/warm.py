@@ -12,12 +12,13 @@ from typing import TextIO
 
 from cache_warmer.cluster import api
 from cache_warmer.cluster.events import Announcer
-from cache_warmer.cluster.settings import demand_token, own_job
+from cache_warmer.cluster.settings import demand_token, holder_name, own_job
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import Interrupted
 from cache_warmer.lease.claim_lease import lease_for
 from cache_warmer.referring import referring
 from cache_warmer.reports import progress
+from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
@@ -30,6 +31,7 @@ from model_cache.errors import ModelCacheError
 from model_cache.options import LogLevel, OutputFormat
 from model_cache.program import Terminated
 from model_cache.reasons import EXIT_TERMINATED, Reason
+from model_cache.warm_status import status_path
 
 _LOG = logging.getLogger(__name__)
 
@@ -98,6 +100,7 @@ class _Run:
             demand_token(self._environ)
             stop = Stop()
             retry = dataclasses.replace(settings.retry, sleep=stop.sleep)
+            counter = progress.Counter()
             Warming(
                 catalog=self._catalog,
                 lock=lock,
@@ -112,6 +115,14 @@ class _Run:
                     self._environ,
                     lambda: datetime.now(UTC),
                 ),
+                status=StatusFile(
+                    status_path(places),
+                    generation(self._catalog.models),
+                    holder_name(self._environ),
+                    counter,
+                    lambda: datetime.now(UTC),
+                ),
+                counter=counter,
                 stop=stop,
                 tally=self._tally,
                 probe=write_probe,

@@ -53,7 +53,7 @@ def inodes(world: World) -> dict[str, int]:
     return {
         str(path.relative_to(world.cache)): path.lstat().st_ino
         for path in world.cache.rglob("*")
-        if path.is_file() and path.name != "lock"
+        if path.is_file() and path.name not in {"lock", "status.json"}
     }
 
 
