@@ -4,22 +4,20 @@ A volume may be several mounts, so room is added up by file system. The verdict 
 and the remedy; ``plan`` prints it, ``warm`` stops at it.
 """
 
-import contextlib
-import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache_warmer.artifacts.artifact import Room
+from cache_warmer.disk.probe import Findings, Probe, write_probe
 from cache_warmer.disk.volume import Free, FreeOf, free_of, nearest_folder, no_space, of_os_error, with_margin
 from cache_warmer.errors import VolumeError, VolumeUnsuitable
 from model_cache.check_report import human_bytes
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
-Probe = Callable[[Path], None]
-"""Tries to write in a folder, leaving nothing behind. Raises ``OSError``."""
+__all__ = ["Findings", "Probe", "Verdict", "preflight", "write_probe"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +50,16 @@ def preflight(
     A cache of our own is probed in all its places. On a host our own records are, and the places that something is to
     be fetched into: a hub's cache that others keep and we only read is as good as one of ours.
     """
+    found: dict[PlaceName, Findings] = {}
     try:
         _demand_folders(places)
         if probe is not None:
             for place in _written_to(rooms, places):
-                _probe(place.path, probe, on_host=places.label == HOST)
+                found[place.name] = _probe(place.path, probe, on_host=places.label == HOST)
     except VolumeError as error:
         return _failed(error, rooms, None)
     try:
-        shares = _by_file_system(rooms, places, free_here)
+        shares = _by_file_system([_with_copies(room, found) for room in rooms], places, free_here)
     except OSError as error:
         return _failed(of_os_error(error, places.own.path, on_host=places.label == HOST), rooms, None)
     for share in shares:
@@ -70,21 +69,8 @@ def preflight(
     largest = max(shares, key=lambda share: share.needed)
     detail = (
         f"OK: {human_bytes(largest.needed)} needed, {human_bytes(largest.free.bytes)} free at {largest.path}"
-    )
+    ) + _remarks(found, places)
     return Verdict(Reason.OK, largest.needed, largest.free.bytes, largest.free.inodes, detail)
-
-
-def write_probe(folder: Path) -> None:
-    """Make a folder with a file in it, and remove both."""
-    trial = folder / f".qda-probe-{os.getpid()}"
-    trial.mkdir()
-    try:
-        file = trial / "file"
-        file.write_bytes(b"probe")
-        file.unlink()
-    finally:
-        with contextlib.suppress(OSError):
-            trial.rmdir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +141,25 @@ def _written_to(rooms: Sequence[Room], places: Places) -> tuple[Place, ...]:
     return tuple(place for place in places.all() if place.name in wanted)
 
 
-def _probe(path: Path, probe: Probe, *, on_host: bool) -> None:
+def _with_copies(room: Room, found: Mapping[PlaceName, Findings]) -> Room:
+    """Return the room that is taken where copies stand in for links: that of the blob, and that of the copy."""
+    if room.place not in found or found[room.place].links:
+        return room
+    return Room(room.place, 2 * room.bytes, room.inodes)
+
+
+def _remarks(found: Mapping[PlaceName, Findings], places: Places) -> str:
+    """Return what the volumes cannot do, a remark once: places mostly lie on one volume."""
+    said: dict[str, Path] = {}
+    for name, findings in found.items():
+        for remark in findings.remarks():
+            said.setdefault(remark, nearest_folder(places.of(name).path))
+    return "".join(f"; {path} has {remark}" for remark, path in said.items())
+
+
+def _probe(path: Path, probe: Probe, *, on_host: bool) -> Findings:
     try:
-        probe(nearest_folder(path))
+        return probe(nearest_folder(path))
     except OSError as error:
         error.filename = str(nearest_folder(path))
         raise of_os_error(error, path, on_host=on_host) from error

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache_warmer.disk.mounts import volume_of
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
-from model_cache.access_advice import advice, described, in_the_way, this_user
+from model_cache.access_advice import Identity, advice, described, in_the_way, this_user
 
 MARGIN_BYTES = 4 << 20
 """Kept free beside what is fetched, with 2 % of it: records, folders, and a file system's own growth."""
@@ -77,7 +78,9 @@ def of_os_error(error: OSError, place: Path, *, on_host: bool = False) -> Volume
     if error.errno in _DENIED:
         if on_host and error.errno in _NOT_OURS:
             return not_permitted(Path(where))
-        return NoPermission(f"{where} cannot be written: {said}", write_remedy(place, error))
+        return NoPermission(
+            f"{where} cannot be written: {said}{_on_volume(place)}", write_remedy(place, error)
+        )
     return VolumeUnsuitable(f"{where}: {said}", f"let {place} be a folder on a volume with POSIX semantics")
 
 
@@ -120,8 +123,24 @@ def write_remedy(place: Path, error: OSError) -> str:
         return "look at the disk below the volume (input/output error), then run `cache-warmer warm` again"
     there = nearest_folder(place)
     me = this_user()
+    if me is not None and me.uid == 0:
+        return (
+            "even root may not (NFS with root_squash, or a container without capabilities): run as the owner of "
+            f"{there}, which is {described(there)}"
+        )
+    who = f"uid {me.uid}, groups {', '.join(map(str, sorted(me.groups)))}" if me is not None else "this user"
     return (
-        f"{there} belongs to {described(there)}, the warmer runs as uid {me.uid if me else 'this user'}: chown it, "
-        "run as its owner, or in a cluster set fsGroup (some RWX storage classes ignore it: then chown the volume's "
-        "root once)"
+        f"{there} belongs to {described(there)}, the warmer runs as {who}. In a cluster that means that this "
+        "storage class ignores fsGroup; three ways to mend it: where the volume is served run "
+        f"`chgrp {_group(me)} DIR && chmod 2775 DIR`; or run as the volume's owner (podSecurityContext.runAsUser, "
+        ".runAsGroup, .fsGroup); or take a storage class whose driver applies fsGroup"
     )
+
+
+def _group(me: Identity | None) -> str:
+    return str(me.gid) if me is not None else "GID"
+
+
+def _on_volume(place: Path) -> str:
+    volume = volume_of(nearest_folder(place))
+    return f" (volume {volume})" if volume else ""

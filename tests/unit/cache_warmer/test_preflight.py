@@ -1,12 +1,13 @@
 """The preflight's verdicts, on volumes that exist on paper only."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from cache_warmer.artifacts.artifact import Room
-from cache_warmer.disk.preflight import preflight, write_probe
+from cache_warmer.disk.preflight import Findings, preflight, write_probe
 from cache_warmer.disk.volume import MARGIN_BYTES, Free, FreeOf, of_os_error, with_margin
 from model_cache.places import PlaceName, Places, resolve_places
 from model_cache.reasons import Reason
@@ -84,7 +85,7 @@ def test_the_verdict_names_the_volume_that_is_short_and_a_remedy(places: Places)
 @pytest.mark.parametrize(
     ("number", "reason", "word"),
     [
-        (errno.EACCES, Reason.NO_PERMISSION, "fsGroup"),
+        (errno.EACCES, Reason.NO_PERMISSION, "fsGroup" if os.geteuid() else "root_squash"),
         (errno.EROFS, Reason.NO_PERMISSION, "read-write"),
         (errno.EIO, Reason.NO_PERMISSION, "disk"),
         (errno.ENOSPC, Reason.NO_SPACE, "free some space"),
@@ -95,7 +96,7 @@ def test_the_verdict_names_the_volume_that_is_short_and_a_remedy(places: Places)
 def test_a_probe_that_fails_is_a_verdict_with_its_remedy(
     places: Places, number: int, reason: Reason, word: str
 ) -> None:
-    def probe(_: Path) -> None:
+    def probe(_: Path) -> Findings:
         raise OSError(number, "no")
 
     verdict = preflight([], places, probe=probe, free_here=volume(GB))

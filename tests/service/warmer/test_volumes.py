@@ -1,0 +1,89 @@
+"""Volumes that can less than a local disk, mounted for the test: what works on them works, what does not is told."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cache_warmer.disk.probe import PREFIX
+from model_cache.catalog_file import load_catalog
+from model_cache.check import check
+from model_cache.check_values import Tier
+from model_cache.places import resolve_places
+from model_cache.reasons import Reason
+
+from .worlds import World
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/dev/loop-control").exists(),
+    reason="mounting volumes needs root and loop devices",
+)
+
+
+def _do(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@contextmanager
+def exfat(folder: Path) -> Iterator[Path]:
+    """A volume without symbolic links, and without names that differ in case alone."""
+    if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
+        pytest.skip("exfat-fuse and exfatprogs are not installed")
+    image = folder.with_suffix(".image")
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    _do("mkfs.exfat", str(image))
+    folder.mkdir()
+    device = _do("losetup", "--find", "--show", str(image))
+    try:
+        _do("mount.exfat-fuse", device, str(folder))
+        try:
+            yield folder
+        finally:
+            _do("umount", str(folder))
+    finally:
+        _do("losetup", "--detach", device)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[Path]:
+    folder.mkdir()
+    _do("mount", "-t", "tmpfs", "-o", "ro,size=1m", "none", str(folder))
+    try:
+        yield folder
+    finally:
+        _do("umount", "--lazy", str(folder))
+
+
+def is_whole(world: World, cache: Path) -> bool:
+    places = resolve_places(str(cache), {}, world.folder)
+    return check(load_catalog(world.catalog).models, places, Tier.DEEP).reason is Reason.OK
+
+
+def test_a_volume_without_links_holds_a_cache_of_copies(world: World, tmp_path: Path) -> None:
+    with exfat(tmp_path / "volume") as volume:
+        cache = volume / "cache"
+        plan = world.plan("--cache", str(cache))
+        outcome = world.warm(cache=str(cache))
+
+        assert "no symbolic links" in plan.document["preflight"]["detail"]
+        assert plan.document["preflight"]["bytes_needed"] > 2 * plan.document["bytes_to_fetch"]
+        assert (outcome.code, outcome.reason) == (0, "OK")
+        assert is_whole(world, cache)
+        assert not [path for path in cache.rglob("*") if path.is_symlink()]
+        assert world.warm(cache=str(cache)).document["bytes_fetched"] == 0
+        assert not list(volume.rglob(f"{PREFIX}*"))
+
+
+def test_a_volume_that_is_mounted_read_only_is_named_with_its_remedy(world: World, tmp_path: Path) -> None:
+    with read_only(tmp_path / "volume") as volume:
+        outcome = world.warm(cache=str(volume))
+
+        assert (outcome.reason, outcome.code) == ("NO_PERMISSION", 31)
+        assert f"volume {volume}, tmpfs" in outcome.err
+        assert "mount the volume read-write" in outcome.err
+        assert world.hub.log.requests() == ()
