@@ -22,6 +22,7 @@ from qda_worker.observability.call_record import CallListener
 from qda_worker.observability.logs import Log
 from qda_worker.services import SERVICES, add_services
 from qda_worker.services.boundary import Boundary
+from qda_worker.services.foreign_calls import ForeignCalls
 from qda_worker.services.reflection import add_reflection
 from qda_worker.settings import ServeSettings
 
@@ -48,6 +49,7 @@ def open_server(
             Observation(listeners, ending=lambda: health.draining),
             Boundary(log),
             CallLimit(settings.max_calls),
+            ForeignCalls(),
         ],
         options=_options(settings.max_connection_age),
     )
@@ -60,7 +62,7 @@ def open_server(
 
 def open_health_server(health: Health, address: Address) -> tuple[grpc.aio.Server, Address]:
     """The probes' server, bound but not started, and its address. Raises UsageError."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(interceptors=[ForeignCalls()], options=[("grpc.so_reuseport", 0)])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return server, _bind(server, address, "--health-listen")
 

@@ -67,14 +67,14 @@ def _bad_strings(data: bytes, descriptor: Descriptor, prefix: str, depth: int) -
             continue
         index = seen.get(number, 0)
         seen[number] = index + 1
-        path = f"{prefix}{field.name}[{index}]" if _is_repeated(field) else prefix + field.name
+        path = f"{prefix}{field.name}[{index}]" if is_repeated(field) else prefix + field.name
         if field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(payload):
             yield path
         elif field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
             yield from _bad_strings(payload, field.message_type, path + ".", depth + 1)
 
 
-def _is_repeated(field: FieldDescriptor) -> bool:
+def is_repeated(field: FieldDescriptor) -> bool:
     """protobuf before 6.31 has only `label`, which protobuf 7 has dropped."""
     if hasattr(field, "is_repeated"):
         return bool(field.is_repeated)
