@@ -18,6 +18,7 @@ from model_cache.catalog import Model
 from model_cache.check_values import CheckReport
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
+from qda_worker.daemon_threads import LOADING, in_daemon_thread
 from qda_worker.engine import Engine
 from qda_worker.file_identity import identities, replaced
 from qda_worker.fleet import Fleet, Member, State, Trouble
@@ -146,12 +147,16 @@ class CacheWatch:
         outside, key, began = self._outside, member.model.key, self._outside.clock()
         former, member.engine = member.engine, None
         loop = asyncio.get_running_loop()
+        self._log.info("model.loading", model=key)
         member.loaded_from = await asyncio.to_thread(identities, outside.paths[key])
         try:
             if former is not None:
                 await asyncio.to_thread(former.close, CLOSE_SECONDS)
-            member.engine = await asyncio.to_thread(
-                outside.load, member.model, lambda why: _from_any_thread(loop, self._died, member, why)
+            member.engine = await in_daemon_thread(
+                LOADING + key,
+                lambda: outside.load(
+                    member.model, lambda why: _from_any_thread(loop, self._died, member, why)
+                ),
             )
         except ModelCacheError as error:
             member.state, member.trouble = State.FAILED, Trouble.of(error)

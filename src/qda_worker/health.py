@@ -6,6 +6,7 @@ follows that service's own models. One servicer answers on the main port and on 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
         super().__init__()
         self._server_status = dict.fromkeys((READINESS, *services), _NOT_SERVING) | {LIVENESS: _SERVING}
         self._draining = False
+        self._ended = asyncio.Event()
 
     @property
     def draining(self) -> bool:
@@ -47,6 +49,26 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
             }
         )
 
+    async def Watch(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """The status of a name, and each change of it, until the worker ends: the library's own would go on for ever,
+        and hold up the end of every worker that somebody watches.
+        """
+        watching = asyncio.ensure_future(super().Watch(request, context))
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait((watching, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            if not watching.done():
+                watching.cancel()
+        if self._ended.is_set():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this worker is ending")
+        await watching
+
     async def show(self, serving: Mapping[str, bool]) -> None:
         """Set each name's status, unless the worker drains. Tells watchers what changed."""
         if self._draining:
@@ -60,3 +82,7 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
         for name in self._server_status:
             if name != LIVENESS:
                 await self.set(name, _NOT_SERVING)
+
+    def end(self) -> None:
+        """Let nobody watch any more."""
+        self._ended.set()

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,9 +19,12 @@ import grpc
 
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from qda_worker.addresses import Address
+from qda_worker.daemon_threads import LOADING
 from qda_worker.health import Health
 from qda_worker.observability.logs import Log
+from qda_worker.scheduling.computing import COMPUTING
 
+_UNHEEDED: Final = (LOADING, COMPUTING)
 EXIT_CODES: Final = {signal.SIGTERM: EXIT_TERMINATED, signal.SIGINT: Reason.INTERRUPTED.exit_code}
 
 
@@ -61,8 +66,29 @@ async def drain(
         await asyncio.sleep(delay)
     log.info("server.stopping", grace_seconds=grace)
     ending.set()
+    health.end()
     await asyncio.gather(*(server.stop(grace) for server in servers))
     log.info("server.stopped")
+
+
+def leave(code: int, end_now: Callable[[int], None] = os._exit) -> int:
+    """The exit code, for a process whose work is done.
+
+    Where a thread still loads or computes, for nobody, the process ends here: an interpreter that ends under native
+    code crashes.
+    """
+    if any(thread.name.startswith(_UNHEEDED) for thread in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        end_now(code)
+    return code
+
+
+def wait_for_loading() -> None:
+    """Let models that are being loaded come to their end, before an interpreter that has failed ends in order."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(LOADING):
+            thread.join()
 
 
 def tell_port(file: Path | None, address: Address) -> None:

@@ -13,9 +13,10 @@ from typing import Final
 
 from model_cache.catalog import Catalog, Model
 from model_cache.catalog_file import load_catalog
-from model_cache.errors import CatalogInvalid
+from model_cache.errors import CatalogInvalid, ModelCacheError
 from model_cache.options import LogLevel, find_places
 from qda_worker.fleet import Fleet, Trouble
+from qda_worker.lifecycle import leave, wait_for_loading
 from qda_worker.observability.logs import Log, open_log
 from qda_worker.offline import OFFLINE
 from qda_worker.settings import ServeSettings
@@ -41,7 +42,12 @@ def serve(
     places = find_places(settings.shared.cache, environ)
     fleet = _fleet(settings, log)
     own_environ.update(OFFLINE)
-    return asyncio.run(Worker(settings, started_with, places, fleet, log).run())
+    try:
+        code = asyncio.run(Worker(settings, started_with, places, fleet, log).run())
+    except ModelCacheError:
+        wait_for_loading()
+        raise
+    return leave(code)
 
 
 def _fleet(settings: ServeSettings, log: Log) -> Fleet:

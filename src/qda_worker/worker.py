@@ -20,7 +20,7 @@ from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
-from qda_worker.cache_watch import CLOSE_SECONDS, CacheWatch, Outside
+from qda_worker.cache_watch import CacheWatch, Outside
 from qda_worker.cpu import usable_cpus
 from qda_worker.engine import Engine, start_engine
 from qda_worker.fetching import FetchFailed, command_by_hand, fetch
@@ -41,6 +41,10 @@ from qda_worker.version import worker_version
 
 TRACES_END_SECONDS: Final = 3.0
 """How long the last traces may take to leave."""
+
+
+END_SECONDS: Final = 1.0
+"""How long a batch that nobody waits for any more may hold up the end."""
 
 
 class Worker:
@@ -224,5 +228,5 @@ class Worker:
 
     async def _let_go(self) -> None:
         engines = [member.engine for member in self._fleet.members.values() if member.engine is not None]
-        await asyncio.gather(*(asyncio.to_thread(engine.close, CLOSE_SECONDS) for engine in engines))
+        await asyncio.gather(*(asyncio.to_thread(engine.close, END_SECONDS) for engine in engines))
         self._tokenizers.shutdown(wait=False, cancel_futures=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Generic
+from typing import Final, Generic
 
 from qda_worker.errors import DeadlineTooShort, ModelDied
 from qda_worker.models.base import Output, Payload, TextModel
@@ -17,6 +17,9 @@ from qda_worker.scheduling.ledger import Ledger
 from qda_worker.scheduling.observing import Observer
 from qda_worker.scheduling.pace import Pace
 from qda_worker.scheduling.work import Answered, Entry, Failed, Item, Outcome, Result
+
+COMPUTING: Final = "compute-"
+"""How the names of compute threads begin."""
 
 
 class Computing(Generic[Payload, Output, Result]):
@@ -37,7 +40,7 @@ class Computing(Generic[Payload, Output, Result]):
         self._pace = pace
         self._observer = observer
         self._on_death = on_death
-        self._thread = threading.Thread(target=self._run, name=f"compute-{model.info.key}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=COMPUTING + model.info.key, daemon=True)
         self._thread.start()
 
     def join(self, timeout: float | None) -> bool:
