@@ -81,6 +81,7 @@ class Serving:
         cleaning: applied to each text first.
         labels: the model's own label names to ``positive``, ``negative`` or ``neutral``; empty: as they are.
         max_tokens: upper limit of a text's length (characters for spaCy); None: the model's own.
+        shortened_dimensions: lengths to which its vectors may be cut, because it was trained for that (Matryoshka).
         precision: what the model computes in.
         default: whether it answers requests for its task that name no model.
     """
@@ -90,6 +91,7 @@ class Serving:
     max_tokens: int | None = None
     precision: Precision = Precision.FP32
     default: bool = False
+    shortened_dimensions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from model_cache.catalog_nodes import Fields, Items, Node, Scalar
 from model_cache.errors import CatalogProblem
 from model_cache.suggestion import nearest
 
+_POSITIVE = "a whole number from 1 to 9999999999, without quotes"
+
 _Word = TypeVar("_Word", bound=StrEnum)
 
 
@@ -94,12 +96,21 @@ class Section(NamedTuple):
         if not self.has(name):
             return None
         node = self.node(name, "")
-        is_number = isinstance(node, Scalar) and node.kind == "number"
-        # ten digits: long enough for any limit, short enough for int() on text from outside
-        if is_number and isinstance(node, Scalar) and re.fullmatch("[1-9][0-9]{0,9}", node.text):
-            return int(node.text)
-        self.wrong(name, node, "a whole number from 1 to 9999999999, without quotes")
-        return None
+        number = _positive(node)
+        if number is None:
+            self.wrong(name, node, _POSITIVE)
+        return number
+
+    def positives(self, name: str) -> tuple[int, ...]:
+        """Return a field that is a list of whole numbers above zero; empty if it is not there."""
+        if not self.has(name):
+            return ()
+        allowed = f"a list, each {_POSITIVE}"
+        numbers = [(_positive(node), node) for node in self.items(name, allowed)]
+        for number, node in numbers:
+            if number is None:
+                self.wrong(name, node, allowed)
+        return tuple(number for number, _ in numbers if number is not None)
 
     def flag(self, name: str) -> bool:
         """Return a field that is true or false; false if it is not there."""
@@ -129,3 +140,10 @@ class Section(NamedTuple):
             return Section(node, self.path(name), self.mistakes)
         self.wrong(name, node, allowed)
         return None
+
+
+def _positive(node: Node | None) -> int | None:
+    # ten digits: long enough for any limit, short enough for int() on text from outside
+    if isinstance(node, Scalar) and node.kind == "number" and re.fullmatch("[1-9][0-9]{0,9}", node.text):
+        return int(node.text)
+    return None

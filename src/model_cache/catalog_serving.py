@@ -6,7 +6,7 @@ from model_cache.catalog_nodes import Scalar
 from model_cache.suggestion import nearest
 
 LABELS = ("positive", "negative", "neutral")
-_SERVING_FIELDS = ("cleaning", "labels", "max_tokens", "precision", "default")
+_SERVING_FIELDS = ("cleaning", "labels", "max_tokens", "shortened_dimensions", "precision", "default")
 
 
 def read_serving(section: Section, task: Task | None) -> Serving:
@@ -21,12 +21,15 @@ def read_serving(section: Section, task: Task | None) -> Serving:
         max_tokens=below.positive("max_tokens"),
         precision=below.word("precision", Precision, Precision.FP32),
         default=below.flag("default"),
+        shortened_dimensions=below.positives("shortened_dimensions"),
     )
     if task not in (Task.SENTIMENT, None):
         if below.has("labels"):
             below.wrong("labels", f"labels for the task {task}", "labels for sentiment only")
         if serving.cleaning is not Cleaning.NONE:
             below.wrong("cleaning", f"a cleaning for the task {task}", "none, or a cleaning for sentiment")
+    if serving.shortened_dimensions and task not in (Task.EMBEDDING, Task.PARAPHRASE, None):
+        below.wrong("shortened_dimensions", f"shortened vectors for the task {task}", "them for vectors only")
     if task is Task.ENTITIES and serving.precision is not Precision.FP32:
         below.wrong("precision", f"{serving.precision} for a spaCy package", "fp32")
     return serving

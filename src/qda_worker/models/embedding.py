@@ -207,10 +207,18 @@ def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -
             "its tokenizer puts no special token before a text, and multi-vectors leave the first token out",
             "take colbert_linear.pt out of `files` in the catalog, or use another model",
         )
+    dimension = network.get_embedding_dimension()
+    shortened = model.serving.shortened_dimensions
+    if dimension is not None and any(wished >= dimension for wished in shortened):
+        raise ModelUnusable(
+            f"serving.shortened_dimensions names {max(shortened)}, and its vectors have {dimension} numbers",
+            "correct serving.shortened_dimensions in the catalog",
+        )
     info = describe(
         model,
         max_length=limit,
-        dimension=network.get_embedding_dimension(),
+        dimension=dimension,
+        shortened_dimensions=shortened,
         vector_kinds=heads.kinds,
         multi_dimension=None if heads.multi is None else heads.multi.out_features,
         longest_token=tokens.longest_token,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_cache.catalog import Task
+from model_cache.catalog import Serving, Task
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models import vectors
 from qda_worker.models.base import LongText, Options, VectorKind
@@ -146,6 +146,16 @@ def test_a_shortened_vector_is_normalised_anew_where_the_model_normalises(model:
     prepared = model.prepare("das Haus", VectorOptions(dimension=8))
     short = model.finish("das Haus", prepared, model.compute(prepared.units)).answer.dense
     np.testing.assert_allclose(short, whole[:8] / np.linalg.norm(whole[:8]), atol=TOLERANCE)
+
+
+def test_the_catalog_says_to_which_lengths_vectors_may_be_cut(folder: Path) -> None:
+    """The files of a model do not: nothing in them tells how it was trained."""
+    allowed = hub_model(Task.EMBEDDING, Serving(shortened_dimensions=(8, 16)))
+    assert load_model(allowed, folder, device="cpu", threads=1).info.shortened_dimensions == (16, 8)
+    with pytest.raises(ModelUnusable, match="shortened_dimensions names 32, and its vectors have 32"):
+        load_model(
+            hub_model(Task.EMBEDDING, Serving(shortened_dimensions=(8, 32))), folder, device="cpu", threads=1
+        )
 
 
 def test_numbers_that_are_none_are_the_models_failure(tmp_path: Path) -> None:

@@ -156,6 +156,24 @@ def test_list_models_tells_the_kinds_of_each_model(channel: grpc.Channel) -> Non
     assert kinds["tiny-sentiment"] == kinds["tiny-ner"] == []
 
 
+@pytest.mark.parametrize("unit", [False, True])
+def test_shortened_vectors_are_the_beginning_normalised_anew_where_asked(
+    channel: grpc.Channel, unit: bool
+) -> None:
+    def dense(count: int) -> NDArray[np.float32]:
+        options = pb.EmbeddingOptions(dimension_count=count, normalize=unit)
+        request = pb.EmbedRequest(texts=texts("das Haus"), model="tiny-paraphrase", options=options)
+        return array(stub(channel).Embed(request, timeout=PATIENCE).results[0].dense)
+
+    beginning = dense(0)[:8]
+    expected = beginning / np.linalg.norm(beginning) if unit else beginning
+    np.testing.assert_allclose(dense(8), expected, atol=TOLERANCE)
+    listed = model_pb2_grpc.ModelServiceStub(channel).ListModels(model_pb2.ListModelsRequest())
+    allowed = {model.key: list(model.shortened_dimension_counts) for model in listed.models}
+    assert allowed["tiny-paraphrase"] == [8]
+    assert allowed["tiny-embedding"] == []
+
+
 def test_what_would_not_fit_a_message_is_refused_before_it_is_computed(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:

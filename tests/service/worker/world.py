@@ -47,6 +47,7 @@ models:
       repository: qda-test/paraphrase
       revision: 4444444444444444444444444444444444444444
       files: ["*"]
+    serving: {shortened_dimensions: [8]}
 """
 
 NAMES = {"Merkel": "PER", "Müller": "PER", "Berlin": "LOC", "Köln": "LOC", "Siemens": "ORG"}

@@ -34,6 +34,12 @@ def test_a_full_entry_is_read_as_written() -> None:
     assert model.serving == Serving(Cleaning.GERMAN_SENTIMENT, labels, 512, Precision.BF16, True)
 
 
+def test_lengths_of_shortened_vectors_are_read() -> None:
+    text = with_serving("{shortened_dimensions: [512, 64]}", PARAPHRASE)
+    (model,) = parse_catalog(text, "c.yaml").models
+    assert model.serving.shortened_dimensions == (512, 64)
+
+
 def test_a_commit_of_digits_alone_needs_no_quotes() -> None:
     (model,) = parse_catalog(catalog(SENTIMENT.replace(COMMIT, "1" * 40)), "c.yaml").models
     assert model.revision == "1" * 40
@@ -52,6 +58,9 @@ def in_sentiment(old: str, new: str) -> str:
 def in_entities(old: str, new: str) -> str:
     assert old in ENTITIES
     return catalog(ENTITIES.replace(old, new))
+
+
+PARAPHRASE = SENTIMENT.replace("task: sentiment", "task: paraphrase")
 
 
 def with_serving(serving: str, model: str = SENTIMENT) -> str:
@@ -137,6 +146,10 @@ SERVING = "models[0].serving"
         (with_serving('{max_tokens: "512"}'), 10, f"{SERVING}.max_tokens", ['"512"', "without quotes"]),
         (with_serving("{max_tokens: 1.5}"), 10, f"{SERVING}.max_tokens", ["the number 1.5"]),
         (with_serving(f"{{max_tokens: {'9' * 5000}}}"), 10, f"{SERVING}.max_tokens", ["9999999999"]),
+        (with_serving("{shortened_dimensions: [64]}"), 10, f"{SERVING}.shortened_dimensions", ["vectors only"]),
+        (with_serving("{shortened_dimensions: 64}", PARAPHRASE), 10, f"{SERVING}.shortened_dimensions", ["a list"]),
+        (with_serving("{shortened_dimensions: []}", PARAPHRASE), 10, f"{SERVING}.shortened_dimensions", ["empty"]),
+        (with_serving("{shortened_dimensions: [64, 0]}", PARAPHRASE), 10, f"{SERVING}.shortened_dimensions", ["0"]),
         (with_serving('{default: "true"}'), 10, f"{SERVING}.default", ["true or false"]),
         (with_serving("{max_token: 5}"), 10, f"{SERVING}.max_token", ['did you mean "max_tokens"']),
         (with_serving("fast"), 10, SERVING, ['"fast"', "a mapping of cleaning"]),
