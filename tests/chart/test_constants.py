@@ -19,6 +19,7 @@ from model_cache.reasons import Reason
 from qda_worker import settings as worker_settings
 from qda_worker.cli import qda_worker
 from qda_worker.health import LIVENESS
+from qda_worker.tls.options import TLS_OPTIONS
 
 from .conftest import CHART, ROOT, Render, container, environment
 
@@ -48,13 +49,15 @@ def test_the_keys_that_worker_models_is_compared_with_are_those_of_the_catalog_i
 
 
 def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> None:
-    template = render({"worker": {"models": ["german-ner"]}, "catalog": CATALOG_TEXT}).worker
+    tls = {"secretName": "s", "clientCaSecretName": "c"}
+    template = render({"worker": {"models": ["german-ner"], "tls": tls}, "catalog": CATALOG_TEXT}).worker
     known = {
         option.variable
         for option in vars(worker_settings).values()
         if hasattr(option, "variable") and hasattr(option, "flag")
     }
-    known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL"}
+    known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL", worker_settings.REFLECTION}
+    known |= {option.variable for option in TLS_OPTIONS}
     ours = {name for name in environment(template) if name.startswith("QDA_")}
     assert ours
     assert ours <= known

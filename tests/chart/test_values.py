@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import CHART, Object, Render, Rendered, container, environment
+from .conftest import CHART, Object, Refused, Render, Rendered, container, environment
 
 TERM = {
     "labelSelector": {"matchLabels": {"qda-worker/claim": "rel-qda-worker-cache"}},
@@ -71,6 +71,10 @@ EFFECTS: dict[str, tuple[Any, str]] = {
     "worker.drainDelaySeconds": (17, "value: 17s"),
     "worker.shutdownGraceSeconds": (18, "value: 18s"),
     "worker.maxConnectionAge": ("17m", "value: 17m"),
+    "worker.maxCalls": (17, "value: '17'"),
+    "worker.reflection": (False, "value: 'false'"),
+    "worker.tls.secretName": ("worker-tls", "name: worker-tls"),
+    "worker.tracing.endpoint": ("http://collector:4318", "value: http://collector:4318"),
     "worker.logLevel": ("debug", "value: debug"),
     "worker.resources.requests.cpu": ("1718m", "cpu: 1718m"),
     "worker.resources.requests.memory": ("171Mi", "memory: 171Mi"),
@@ -104,6 +108,12 @@ OWN_TEST = {
     "hub.noProxy": "test_key_and_exceptions_of_token_and_proxy",
     "cacheWarmer.enabled": "test_without_the_warmer_nothing_of_it_is_left",
     "cacheWarmer.serviceAccount.create": "test_accounts_may_be_those_that_are_there",
+    "worker.tls.clientCaSecretName": "test_the_secret_of_the_clients_ca_may_be_another",
+    "worker.tracing.protocol": "test_the_protocol_of_traces_goes_with_their_endpoint",
+    **dict.fromkeys(
+        ("worker.podMonitor.enabled", "worker.podMonitor.interval", "worker.podMonitor.labels"),
+        "test_a_pod_monitor_scrapes_the_workers",
+    ),
     "worker.serviceAccount.create": "test_accounts_may_be_those_that_are_there",
     **dict.fromkeys(
         (
@@ -228,3 +238,48 @@ def test_accounts_may_be_those_that_are_there(render: Render) -> None:
     assert rendered.all("ServiceAccount") == []
     assert rendered.worker["spec"]["serviceAccountName"] == "theirs"
     assert rendered.one("RoleBinding")["subjects"][0]["name"] == "theirs"
+
+
+def test_the_secret_of_the_clients_ca_may_be_another(render: Render) -> None:
+    rendered = render({"worker": {"tls": {"secretName": "own", "clientCaSecretName": "theirs"}}})
+    (volume,) = [one for one in rendered.worker["spec"]["volumes"] if one["name"] == "tls"]
+    sources = {one["secret"]["name"]: one["secret"]["items"] for one in volume["projected"]["sources"]}
+    assert {name: [item["path"] for item in items] for name, items in sources.items()} == {
+        "own": ["tls.crt", "tls.key"],
+        "theirs": ["ca.crt"],
+    }
+    variables = environment(rendered.worker)
+    (mount,) = [one for one in container(rendered.worker)["volumeMounts"] if one["name"] == "tls"]
+    files = [variables[name] for name in ("QDA_TLS_CERT", "QDA_TLS_KEY", "QDA_TLS_CLIENT_CA")]
+    assert files == [f"{mount['mountPath']}/{name}" for name in ("tls.crt", "tls.key", "ca.crt")]
+    assert "subPath" not in mount, "it would never be renewed"
+    for service in rendered.all("Service"):
+        assert service["spec"]["ports"][0]["appProtocol"] == "https"
+    with pytest.raises(Refused, match=r"worker\.tls\.secretName is not"):
+        render({"worker": {"tls": {"clientCaSecretName": "theirs"}}})
+
+
+def test_the_protocol_of_traces_goes_with_their_endpoint(render: Render) -> None:
+    variables = environment(
+        render({"worker": {"tracing": {"endpoint": "http://c:4317", "protocol": "grpc"}}}).worker
+    )
+    assert variables["OTEL_EXPORTER_OTLP_PROTOCOL"] == "grpc"
+    assert variables["OTEL_SERVICE_NAME"] == "rel-qda-worker"
+    assert not [name for name in environment(render().worker) if name.startswith("OTEL_")]
+
+
+def test_a_pod_monitor_scrapes_the_workers(render: Render) -> None:
+    values = {
+        "worker": {"podMonitor": {"enabled": True, "interval": "17s", "labels": {"release": "prometheus"}}}
+    }
+    rendered = render(values, "--api-versions", "monitoring.coreos.com/v1")
+    monitor = rendered.one("PodMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    labels = rendered.worker["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": "metrics", "interval": "17s"}
+    assert endpoint["port"] in [port["name"] for port in container(rendered.worker)["ports"]]
+    assert render().all("PodMonitor") == []
+    with pytest.raises(Refused, match="install the Prometheus Operator"):
+        render(values)

@@ -10,6 +10,12 @@
 {{- if and (include "qda-worker.hasWarmer" .) (not (or (has "ReadWriteMany" $modes) (has "ReadWriteOnce" $modes))) }}
 {{- fail (printf "cache.accessModes is [%s], but the warmer must write to the claim: add ReadWriteOnce or ReadWriteMany, or set cacheWarmer.enabled=false and cacheWarmer.shell=false." (join ", " $modes)) }}
 {{- end }}
+{{- if and .Values.worker.tls.clientCaSecretName (not .Values.worker.tls.secretName) }}
+{{- fail "worker.tls.clientCaSecretName is set, but worker.tls.secretName is not: clients can only show certificates over TLS, so name the Secret with tls.crt and tls.key too." }}
+{{- end }}
+{{- if and .Values.worker.podMonitor.enabled (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}
+{{- fail "worker.podMonitor.enabled is true, but the cluster has no monitoring.coreos.com/v1: install the Prometheus Operator, or leave it off; with `helm template` add --api-versions monitoring.coreos.com/v1." }}
+{{- end }}
 {{- if and .Values.catalogLock (not .Values.catalog) }}
 {{- fail "catalogLock is set, but catalog is not: give both files with --set-file catalog=… --set-file catalogLock=…, or neither." }}
 {{- end }}
