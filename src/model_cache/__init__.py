@@ -4,5 +4,5 @@ The ground floor of the project. It imports the standard library and PyYAML only
 ``cache-check`` answers within a tenth of a second in a pod that has nothing else installed.
 
 For the same reason its values are named tuples where every check meets them (a dataclass costs each start
-half a millisecond, and a manifest may hold 20,000 files), and frozen dataclasses in the catalog and the lock.
+half a millisecond, its module twenty, and a manifest may hold 20,000 files), and frozen dataclasses elsewhere.
 """

@@ -4,8 +4,9 @@ Plain frozen values. ``catalog_file`` reads them from YAML, ``digest`` names the
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from model_cache.errors import UsageError
@@ -36,8 +37,7 @@ class Cleaning(StrEnum):
     GERMAN_SENTIMENT = "german-sentiment"
 
 
-@dataclass(frozen=True, slots=True)
-class HuggingFaceSource:
+class HuggingFaceSource(NamedTuple):
     """Files of one commit of a repository on a Hugging Face hub.
 
     Attributes:
@@ -51,8 +51,7 @@ class HuggingFaceSource:
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SpacySource:
+class SpacySource(NamedTuple):
     """A spaCy package, as the wheel that was released.
 
     Attributes:
@@ -73,8 +72,7 @@ class SpacySource:
         return unquote(urlsplit(self.url).path.rpartition("/")[2])
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(NamedTuple):
     """How the worker uses a model. Nothing here decides which bytes are fetched.
 
     Attributes:
@@ -87,15 +85,18 @@ class Serving:
     """
 
     cleaning: Cleaning = Cleaning.NONE
-    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    labels: Mapping[str, str] = MappingProxyType({})
     max_tokens: int | None = None
     precision: Precision = Precision.FP32
     default: bool = False
     shortened_dimensions: tuple[int, ...] = ()
 
+    def __hash__(self) -> int:
+        """Mappings have none; the rest is enough."""
+        return hash((self.cleaning, self.max_tokens, self.precision, self.default))
 
-@dataclass(frozen=True, slots=True)
-class Model:
+
+class Model(NamedTuple):
     """One entry of a catalog. ``licence`` is an SPDX expression or None."""
 
     key: str
@@ -115,8 +116,7 @@ class Model:
         return self.source.repository if isinstance(self.source, HuggingFaceSource) else self.source.package
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
+class Catalog(NamedTuple):
     """The models of a release in the order they were written; ``origin`` names the file to its users."""
 
     models: tuple[Model, ...]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from model_cache.catalog import Catalog, HuggingFaceSource, Model, SpacySource, Task
 from model_cache.catalog_fields import Mistakes, Section
-from model_cache.catalog_nodes import Fields, Node, Reading, Unreadable
+from model_cache.catalog_nodes import Fields, Node, Unreadable
 from model_cache.catalog_serving import read_serving
 from model_cache.catalog_sources import read_huggingface, read_spacy
+from model_cache.compiled_catalog import kept_nodes
 from model_cache.errors import CatalogInvalid, CatalogProblem
 from model_cache.suggestion import nearest
 
@@ -24,7 +25,10 @@ _MODEL_FIELDS = ("key", "task", "huggingface", "spacy", "serving", "licence")
 
 def load_catalog(path: Path | None) -> Catalog:
     """Read a catalog file; None: the one inside the package. Raises ``CatalogInvalid``."""
-    return parse_catalog(read_catalog_text(path), _origin(path))
+    text, origin = read_catalog_text(path), _origin(path)
+    if path is None and (kept := kept_nodes(text)) is not None:
+        return _catalog(kept, origin, Mistakes(origin))
+    return parse_catalog(text, origin)
 
 
 def read_catalog_text(path: Path | None) -> str:
@@ -53,6 +57,8 @@ def _origin(path: Path | None) -> str:
 
 def parse_catalog(text: str, origin: str) -> Catalog:
     """Read a catalog's text; ``origin`` names it in messages. Raises ``CatalogInvalid`` with all mistakes."""
+    from model_cache.catalog_yaml import Reading  # here: the built-in catalog does without it, and it is slow
+
     mistakes = Mistakes(origin)
 
     def duplicate(line: int, key: str, first: int) -> None:
@@ -63,6 +69,10 @@ def parse_catalog(text: str, origin: str) -> Catalog:
     except Unreadable as error:
         mistakes.add(error.line, "", error.found, error.allowed)
         raise CatalogInvalid(mistakes.found) from error
+    return _catalog(node, origin, mistakes)
+
+
+def _catalog(node: Node | None, origin: str, mistakes: Mistakes) -> Catalog:
     models = _document(node, mistakes)
     if mistakes.found:
         raise CatalogInvalid(sorted(mistakes.found, key=lambda problem: problem.line))

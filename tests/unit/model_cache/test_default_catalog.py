@@ -1,9 +1,13 @@
 """The catalog and the lock inside the package: pinned, consistent, and only what is loaded."""
 
+from pathlib import Path
+
 import pytest
 
 from model_cache.catalog import HuggingFaceSource, Model, SpacySource, Task
-from model_cache.catalog_file import load_catalog
+from model_cache.catalog_file import BUILT_IN_ORIGIN, load_catalog, parse_catalog, read_catalog_text
+from model_cache.catalog_yaml import Reading
+from model_cache.compiled_catalog import kept_nodes
 from model_cache.lock import Lock, load_lock
 
 MODELS = load_catalog(None).models
@@ -57,3 +61,19 @@ def test_no_model_brings_its_weights_twice(model: Model) -> None:
         assert not [
             file for file in model.source.files if "*" in file or file.startswith(("onnx", "openvino"))
         ]
+
+
+def test_its_kept_nodes_are_of_its_text_and_say_the_same() -> None:
+    """If this fails: run ``python -m model_cache.compiled_catalog`` and commit ``default.nodes.json``."""
+    text = read_catalog_text(None)
+    assert kept_nodes(text) == Reading(text, lambda *_: None).document()
+    assert load_catalog(None) == parse_catalog(text, BUILT_IN_ORIGIN)
+
+
+def test_nodes_that_were_kept_of_another_text_or_are_damaged_are_not_used(tmp_path: Path) -> None:
+    text = read_catalog_text(None)
+    assert kept_nodes(text + " ") is None
+    assert kept_nodes(text, tmp_path / "none") is None
+    for content in (b"", b"[]", b'{"sha256": 1}', b"\xff"):
+        (tmp_path / "kept").write_bytes(content)
+        assert kept_nodes(text, tmp_path / "kept") is None

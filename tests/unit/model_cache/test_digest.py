@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from dataclasses import replace
 from random import Random
 
 from hypothesis import given
@@ -59,9 +58,9 @@ def test_how_a_model_is_served_does_not_count(
     model: Model, task: Task, cleaning: Cleaning, precision: Precision, default: bool
 ) -> None:
     serving = Serving(cleaning, {"a": "positive"}, 7, precision, default)
-    other = replace(model, task=task, serving=serving, licence="MIT")
+    other = model._replace(task=task, serving=serving, licence="MIT")
     if isinstance(other.source, SpacySource):
-        other = replace(other, source=replace(other.source, url="https://mirror/y.whl"))
+        other = other._replace(source=other.source._replace(url="https://mirror/y.whl"))
     assert model_digest(other) == model_digest(model)
 
 
@@ -96,7 +95,7 @@ def _with_files_shuffled(model: Model, random: Random) -> Model:
         return model
     files = [*model.source.files, model.source.files[0]]
     random.shuffle(files)
-    return replace(model, source=replace(model.source, files=tuple(files)))
+    return model._replace(source=model.source._replace(files=tuple(files)))
 
 
 def _deciding(models: list[Model]) -> set[tuple[object, ...]]:
