@@ -108,7 +108,12 @@ def _report(
     said = notes(models, places, environ)
     if report.reason is not Reason.OK:
         said += _about_a_warm(places)
-    return report._replace(notes=said)
+    report = report._replace(notes=said)
+    if tier is Tier.DEEP:
+        from model_cache.check_unlisted import unlisted  # here: the fast tier must not pay for it
+
+        report = report._replace(unlisted=unlisted(places))
+    return report
 
 
 def _about_a_warm(places: Places) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ MAX_PROBLEMS = 20
 
 def to_json(report: CheckReport) -> dict[str, object]:
     """Return the document of ``cache-check --format json``; ``bytes`` and ``seconds`` are plain numbers."""
-    return {
+    document: dict[str, object] = {
         "reason": str(report.reason),
         "generation": report.generation,
         "cache": report.cache,
@@ -25,6 +25,9 @@ def to_json(report: CheckReport) -> dict[str, object]:
         "places": [_place_to_json(place, report) for place in report.places.all()],
         "notes": list(report.notes),
     }
+    if report.unlisted is not None:
+        document["unlisted"] = list(report.unlisted)
+    return document
 
 
 def to_table(report: CheckReport) -> str:
@@ -39,6 +42,8 @@ def to_table(report: CheckReport) -> str:
         from model_cache.check_load_report import loaded_lines  # here: other tiers must not pay for it
 
         blocks.append("\n".join(line for model in report.models for line in loaded_lines(model)))
+    if report.unlisted:
+        blocks.append("\n".join(_unlisted_lines(report.unlisted)))
     if report.notes:
         blocks.append("\n".join(f"note: {note}" for note in report.notes))
     blocks.append(aligned(_place_rows(report), right={3, 4}))
@@ -129,6 +134,13 @@ def _group(owner: str, problems: Sequence[Problem], said: str) -> list[str]:
         lines.append(f"{problem.reason}: {owner}: {problem.file}: {problem.detail}{remedy}")
     if len(problems) > MAX_PROBLEMS:
         lines.append(f"{owner}: {len(problems) - MAX_PROBLEMS} more problems (all with --format json)")
+    return lines
+
+
+def _unlisted_lines(paths: Sequence[str]) -> list[str]:
+    lines = [f"unlisted: {path}" for path in paths[:MAX_PROBLEMS]]
+    if len(paths) > MAX_PROBLEMS:
+        lines.append(f"unlisted: {len(paths) - MAX_PROBLEMS} more paths (all with --format json)")
     return lines
 
 

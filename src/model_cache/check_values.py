@@ -95,6 +95,7 @@ class CheckReport(NamedTuple):
         places: where the cache's parts are and why.
         contents: what was found right in each place; together they are ``bytes`` and ``files``.
         notes: what is no fault and yet surprises, a sentence each.
+        unlisted: paths that no manifest lists, of the tier ``DEEP``; None: nobody looked.
     """
 
     reason: Reason
@@ -109,6 +110,7 @@ class CheckReport(NamedTuple):
     places: Places
     contents: Mapping[PlaceName, Content] = MappingProxyType({})
     notes: tuple[str, ...] = ()
+    unlisted: tuple[str, ...] | None = None
 
 
 def problems_of(report: CheckReport) -> tuple[Problem, ...]:
