@@ -4,7 +4,10 @@ Helm says of a failed Job only that the time is over. ``kubectl describe`` and `
 lines within seconds. They are a service, never a condition: what goes wrong here is logged, and the warm goes on.
 """
 
+import contextlib
 import logging
+import queue
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
@@ -17,8 +20,10 @@ from model_cache.reasons import Reason
 
 _LOG = logging.getLogger(__name__)
 COMPONENT = "cache-warmer"
-STARTED = "WARMING"
-"""The one reason that is not a ``Reason``: a warm that goes on has none yet."""
+STARTED, VERIFIED = "WARMING", "WARMED"
+"""The two reasons that are no ``Reason``: a warm that goes on has none yet."""
+_LAST_SECONDS = 10.0
+"""How long the last Event about models may take: the end is told anyway."""
 MESSAGE_BYTES = 1024
 """What the API server takes as an Event's message."""
 
@@ -34,34 +39,69 @@ class Cluster(Protocol):
 
 
 class Announcer:
-    """Writes an Event on the Job and one on the Deployment.
+    """Writes Events on the Job; of the start and the end also on the Deployment.
 
     Args:
         own: the two objects; None, outside a cluster: nothing is written.
         connect: makes the way to the API server, when it is first needed.
         now: the time, with a zone.
+        pause: seconds between two Events about models: those that are verified meanwhile share one.
     """
 
     def __init__(
-        self, own: OwnJob | None, connect: Callable[[], Cluster], now: Callable[[], datetime]
+        self,
+        own: OwnJob | None,
+        connect: Callable[[], Cluster],
+        now: Callable[[], datetime],
+        pause: float = 5.0,
     ) -> None:
-        self._own, self._connect, self._now = own, connect, now
+        self._own, self._connect, self._now, self._pause = own, connect, now, pause
         self._cluster: Cluster | None = None
+        self._verified: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def started(self) -> None:
         """Tell that the warm began."""
         self._tell("Normal", STARTED, "the warmer started: it compares the cache with the catalog")
 
+    def verified(self, key: str, count: int, files: int) -> None:
+        """Tell that a model is there, of so many bytes; told from a thread, so that nobody waits for it."""
+        if self._own is None:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._tell_models, daemon=True, name="events")
+            self._thread.start()
+        self._verified.put(f"{key} ({human_bytes(count)}, {files} files)")
+
     def ended(self, report: WarmReport) -> None:
         """Tell how the warm ended: for a failure its reason, what happened and what to do, in one line."""
+        if self._thread is not None:
+            self._over.set()
+            self._verified.put(None)
+            self._thread.join(_LAST_SECONDS)
         self._tell("Normal" if report.error is None else "Warning", str(report.reason), outcome(report))
 
-    def _tell(self, kind: str, reason: str, message: str) -> None:
+    def _tell_models(self) -> None:
+        last = False
+        while not last:
+            found = [self._verified.get()]
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    found.append(self._verified.get_nowait())
+            models = [one for one in found if one is not None]
+            last = len(models) < len(found)
+            if models:
+                self._tell("Normal", VERIFIED, f"verified: {', '.join(models)}", of_job_alone=True)
+            if not last:
+                self._over.wait(self._pause)
+
+    def _tell(self, kind: str, reason: str, message: str, *, of_job_alone: bool = False) -> None:
         if self._own is None:
             return
         try:
             cluster = self._cluster = self._cluster or self._connect()
-            for involved in _involved(self._own):
+            for involved in _involved(self._own)[: 1 if of_job_alone else None]:
                 self._write(cluster, involved, kind, reason, message)
         except Exception as error:  # noqa: BLE001  # whatever it is: a warm never fails for want of an Event
             _LOG.warning("no Event could be written (%s): %s", reason, _first_line(error))

@@ -50,7 +50,7 @@ def warm_command(
     Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
     """
     announcer = announcer or Announcer(own_job(environ), api.connect, lambda: datetime.now(UTC))
-    run = _Run(settings, environ, err, tier)
+    run = _Run(settings, environ, err, tier, announcer.verified)
     try:
         announcer.started()
         error, code = run.warm(), Reason.OK.exit_code
@@ -82,9 +82,15 @@ class _Run:
     """One run, from reading the catalog on."""
 
     def __init__(
-        self, settings: Settings, environ: MutableMapping[str, str], err: TextIO, tier: Tier
+        self,
+        settings: Settings,
+        environ: MutableMapping[str, str],
+        err: TextIO,
+        tier: Tier,
+        told: Callable[[str, int, int], None],
     ) -> None:
         self._settings, self._environ, self._err, self._tier = settings, environ, err, tier
+        self._told = told
         self._start = time.monotonic()
         self._catalog: Catalog | None = None
         self._tally = Tally(())
@@ -96,7 +102,7 @@ class _Run:
             self._catalog, lock = settings.catalog()
             places = settings.places(self._environ)
             keys = settings.options.models
-            self._tally = Tally(self._catalog.select(keys) if keys else self._catalog.models)
+            self._tally = Tally(self._catalog.select(keys) if keys else self._catalog.models, self._told)
             demand_token(self._environ)
             stop = Stop()
             retry = dataclasses.replace(settings.retry, sleep=stop.sleep)

@@ -6,7 +6,7 @@ cut document is no JSON, so models that are well are left out first, and then wo
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,12 +38,15 @@ class Tally:
     """Counts what a run does, from its threads, so that a run that fails can still say it.
 
     ``mended``: what a repair found wrong and has made right; None until then, and for a run that only warms.
+    ``told`` hears of each model that was fetched or taken over, once: its key, bytes and files.
     """
 
     mended: tuple[Problem, ...] | None = None
 
-    def __init__(self, models: Sequence[Model]) -> None:
-        self._lock = threading.Lock()
+    def __init__(
+        self, models: Sequence[Model], told: Callable[[str, int, int], None] = lambda *_: None
+    ) -> None:
+        self._lock, self._told = threading.Lock(), told
         self._keys = [model.key for model in models]
         self._received = dict.fromkeys(self._keys, 0)
         self._verified: dict[str, tuple[int, int, str]] = {}
@@ -55,9 +58,12 @@ class Tally:
 
     def verified(self, key: str, files: Sequence[FileRecord], compared_with: str | None) -> None:
         """Note that a model is whole."""
+        count = sum(file.bytes for file in files)
         with self._lock:
             before = self._verified.get(key, (0, 0, ""))[2]
-            self._verified[key] = (sum(f.bytes for f in files), len(files), compared_with or before)
+            self._verified[key] = (count, len(files), compared_with or before)
+        if compared_with and not before:
+            self._told(key, count, len(files))
 
     def models(self, reason: Reason) -> tuple[WarmedModel, ...]:
         """Return all models; those that are not whole bear the run's reason."""

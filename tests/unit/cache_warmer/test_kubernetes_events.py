@@ -115,9 +115,25 @@ def test_a_message_that_is_too_long_keeps_what_happened_and_what_to_do() -> None
     assert one_line("a \n\n b") == "a b"
 
 
+def test_models_are_told_on_the_job_and_those_of_a_moment_share_an_event() -> None:
+    cluster = FakeCluster()
+    telling = Announcer(OWN, _giving(cluster), lambda: datetime(2026, 1, 2, tzinfo=UTC), pause=3600.0)
+    for number in range(200):
+        telling.verified(f"model-{number}", 1_000_000, 3)
+    telling.ended(report())
+
+    told = [event for event in cluster.events if event["reason"] == "WARMED"]
+    assert 1 <= len(told) <= 2, "one at once, and one for all that came within the pause"
+    assert {event["involvedObject"]["kind"] for event in told} == {"Job"}
+    assert "model-0 (1.0 MB, 3 files)" in told[0]["message"]
+    assert "model-199 (1.0 MB, 3 files)" in told[-1]["message"]
+    assert [event["reason"] for event in cluster.events[-2:]] == ["OK", "OK"], "the end comes last"
+
+
 def test_outside_a_cluster_nobody_is_asked() -> None:
     cluster = FakeCluster()
     announcer(cluster, own=None).started()
+    announcer(cluster, own=None).verified("one", 1, 1)
     announcer(cluster, own=None).ended(report())
 
     assert cluster.calls == 0
