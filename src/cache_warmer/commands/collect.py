@@ -1,5 +1,6 @@
 """``cache-warmer collect``: says what nobody needs any more, and deletes it when told."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -8,9 +9,11 @@ from pathlib import Path
 
 from cache_warmer.cluster import api
 from cache_warmer.collecting.collect_report import CollectReport, to_json, to_table
-from cache_warmer.collecting.collection import Collecting, Collection
+from cache_warmer.collecting.collection import Collection
+from cache_warmer.collecting.deleting import Deleting
 from cache_warmer.collecting.keeping import Needs
 from cache_warmer.collecting.liveness import Exists, dead_releases
+from cache_warmer.collecting.looking import Looking
 from cache_warmer.commands.command import Invocation
 from cache_warmer.disk import volume
 from cache_warmer.lease.claim_lease import lease_for
@@ -77,18 +80,15 @@ class _Run:
             self._forget(names)
             collection = self._look(needs)
             if apply:
-                self._collecting().apply(collection)
+                Deleting(self._places, self._lease.check).apply(collection)
             return CollectReport(collection, applied=apply, forgotten=tuple(names))
 
     def _look(self, needs: Needs) -> Collection:
         references, _ = read_references(self._places)
         dead = dead_releases(references, self._exists, _LOG.warning)
-        return self._collecting().look(Needs(needs.generation, needs.digests, needs.keep, dead=dead))
-
-    def _collecting(self) -> Collecting:
         uid = os.geteuid() if hasattr(os, "geteuid") else None
-        models = self._settings.catalog()[0].models
-        return Collecting(models, self._places, time.time(), uid, self._lease.check)
+        looking = Looking(self._settings.catalog()[0].models, self._places, time.time(), uid)
+        return looking.look(dataclasses.replace(needs, dead=dead))
 
     def _forget(self, names: list[str]) -> None:
         for path in _files_of(names, self._places):

@@ -2,13 +2,15 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cache_warmer.artifacts.package_links import point_package
-from cache_warmer.collecting.collection import Collecting, Collection
+from cache_warmer.collecting.collection import Collection
+from cache_warmer.collecting.deleting import Deleting
 from cache_warmer.collecting.keeping import Needs
+from cache_warmer.collecting.looking import Looking
 from model_cache.catalog import HuggingFaceSource, Model, SpacySource, Task
 from model_cache.digest import generation, model_digest
 from model_cache.layout import (
@@ -36,12 +38,20 @@ def package(key: str, name: str, version: str) -> Model:
 
 
 @dataclass(frozen=True)
+class Collecting:
+    """Both halves of a collection."""
+
+    look: Callable[[Needs], Collection]
+    apply: Callable[[Collection], None]
+
+
+@dataclass(frozen=True)
 class Shelf:
     """A cache below one folder."""
 
     places: Places
 
-    def collecting(self, models: Sequence[Model], now: float = NOW, steps: int | None = None) -> Collecting:
+    def collecting(self, models: Sequence[Model], steps: int | None = None) -> "Collecting":
         """What collects; it dies after so many deletions."""
         left = [steps]
 
@@ -51,7 +61,8 @@ class Shelf:
                 if left[0] < 0:
                     raise KeyboardInterrupt
 
-        return Collecting(models, self.places, now, os.geteuid(), keep_going)
+        looking = Looking(models, self.places, NOW, os.geteuid())
+        return Collecting(looking.look, Deleting(self.places, keep_going).apply)
 
     def look(self, models: Sequence[Model], keep: int = 0) -> Collection:
         return self.collecting(models).look(needs(models, keep))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer.collecting.collection import Collecting, Collection
+from cache_warmer.collecting.collection import Collection
 from model_cache.catalog import Model
 from model_cache.errors import ManifestInvalid
 from model_cache.places import resolve_places
@@ -222,7 +222,7 @@ def test_a_promise_that_cannot_be_read_stops_everything(there: Shelf, folder: st
 
 
 def test_a_frozen_holder_whose_lease_is_lost_deletes_nothing_more(there: Shelf) -> None:
-    collecting: Collecting = there.collecting(NEWER, steps=0)
+    collecting = there.collecting(NEWER, steps=0)
 
     with pytest.raises(KeyboardInterrupt):
         collecting.apply(collecting.look(needs(NEWER)))
