@@ -16,10 +16,12 @@ import os
 import signal
 import struct
 import sys
+import threading
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from queue import SimpleQueue
 from typing import IO, Any
 
 from qda_worker.models.affix_search import bound_affix_searches
@@ -121,6 +123,8 @@ def main(argv: Sequence[str]) -> int:
         )  # a drain needs answers; the end of the worker ends this process
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints goes to the log, not between the frames
+    requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
+    threading.Thread(target=_receive, args=(requests,), daemon=True).start()
     folder = Path(argv[0])
     try:
         nlp = _load(folder)
@@ -128,7 +132,8 @@ def main(argv: Sequence[str]) -> int:
         write_frame(answers, {"unusable": _explain(error)})
         return 1
     write_frame(answers, {"ready": asdict(_ready(nlp))})
-    while (request := read_frame(sys.stdin.buffer)) is not None:
+    while True:
+        request = requests.get()
         try:
             passages = [Passage(**passage) for passage in request["passages"]]
             answer: dict[str, Any] = {"found": [asdict(found) for found in _recognise(nlp, passages)]}
@@ -138,7 +143,16 @@ def main(argv: Sequence[str]) -> int:
             write_frame(answers, answer)
         except BrokenPipeError:
             return 0
-    return 0
+
+
+def _receive(requests: SimpleQueue[dict[str, Any]]) -> None:
+    """Passes the frames on. Their end is the end of the worker, however it ended: then nobody wants what is being
+    loaded or computed, and this process ends in the midst of it.
+    """
+    with os.fdopen(os.dup(0), "rb") as incoming:
+        while (request := read_frame(incoming)) is not None:
+            requests.put(request)
+    os._exit(0)
 
 
 def _load(folder: Path) -> Any:
@@ -230,4 +244,6 @@ def _found(passage: Passage, doc: Any) -> Found:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)  # not by way of the interpreter's end: a thread may be reading
