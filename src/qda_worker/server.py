@@ -28,6 +28,7 @@ from qda_worker.settings import ServeSettings
 
 _SERVER_PING_SECONDS: Final = 60
 _PING_TIMEOUT_SECONDS: Final = 20
+_HANDSHAKE_SECONDS: Final = 20
 
 
 def open_server(
@@ -51,7 +52,7 @@ def open_server(
             CallLimit(settings.max_calls),
             ForeignCalls(),
         ],
-        options=_options(settings.max_connection_age),
+        options=_options(settings),
     )
     add_services(server, fleet, settings.shared.cache)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
@@ -67,18 +68,23 @@ def open_health_server(health: Health, address: Address) -> tuple[grpc.aio.Serve
     return server, _bind(server, address, "--health-listen")
 
 
-def _options(max_connection_age: float) -> list[tuple[str, Any]]:
+def _options(settings: ServeSettings) -> list[tuple[str, Any]]:
     return [
         ("grpc.so_reuseport", 0),  # a second worker on the same port is a mistake, not half of the traffic
         ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
         ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
         # Old connections are asked to go (gRPC adds 10 % of jitter), so that new pods get traffic; calls on them end
         # in peace, for the age's own grace is infinite.
-        ("grpc.max_connection_age_ms", max(1, int(max_connection_age * 1000))),
+        ("grpc.max_connection_age_ms", max(1, int(settings.max_connection_age * 1000))),
         # Clients may look for dead connections as often as ours does, also between calls.
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
+        # Whoever connects and says nothing is cut off; gRPC would wait two minutes.
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_SECONDS * 1000),
+        # One connection cannot open streams without end. Far above the limit of calls, for what is beyond this one is
+        # UNAVAILABLE without a reason while the connection is new, and waits in the client afterwards.
+        ("grpc.max_concurrent_streams", 2 * settings.max_calls + 1000),
         # And the server finds clients that vanished without a word, whose calls would hold the queue.
         ("grpc.keepalive_time_ms", _SERVER_PING_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),

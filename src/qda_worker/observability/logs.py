@@ -53,6 +53,7 @@ def _route_libraries(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
+    logging.getLogger("qda_worker").setLevel(level)  # our own modules know what they may say at any level
 
 
 def _without_message_of_errors(
