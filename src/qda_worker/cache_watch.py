@@ -30,6 +30,8 @@ CLOSE_SECONDS: Final = 10.0
 """How long a model's compute thread may take to end its batch."""
 SAY_SECONDS: Final = 30.0
 """Between two log lines about the same trouble."""
+_FILES_SAID: Final = 5
+"""Files that such a line names; it tells how many there are."""
 
 
 class CacheUnusable(ModelCacheError):
@@ -68,6 +70,7 @@ class CacheWatch:
         self._interval = interval
         self._death = asyncio.Event()
         self._said: tuple[Trouble | None, float] = (None, 0.0)
+        self._failed_since = outside.clock()
 
     async def run(self) -> None:
         """Watch for ever. Raises CacheUnusable if strict."""
@@ -160,13 +163,7 @@ class CacheWatch:
             )
         except ModelCacheError as error:
             member.state, member.trouble = State.FAILED, Trouble.of(error)
-            self._log.error(
-                "model.unusable",
-                model=key,
-                reason=str(error.reason),
-                detail=error.message,
-                remedy=error.remedy,
-            )
+            self._log_unusable(key, member.trouble)
         else:
             member.state = State.SERVING
             member.load_seconds = outside.clock() - began
@@ -183,16 +180,57 @@ class CacheWatch:
             if before is not None:
                 self._log.info("cache.complete", generation=self._fleet.generation)
             self._said = (None, now)
+            self._say_unusable(now)
         elif trouble != before or now - when >= SAY_SECONDS:
             event = "cache.damaged" if self._fleet.loaded else "cache.waiting"
-            self._log.warning(event, reason=str(trouble.reason), detail=trouble.detail, remedy=trouble.remedy)
+            self._log.warning(
+                event,
+                reason=str(trouble.reason),
+                detail=trouble.detail,
+                remedy=trouble.remedy,
+                models=self._broken(),
+                files=self._files()[:_FILES_SAID],
+                problems=len(self._files()),
+            )
             self._said = (trouble, now)
+
+    def _say_unusable(self, now: float) -> None:
+        """With a cache that is whole: say again which models do not load, and why."""
+        failed = [member for member in self._fleet.members.values() if member.state is State.FAILED]
+        if not failed:
+            self._failed_since = now
+        elif now - self._failed_since >= SAY_SECONDS:
+            self._failed_since = now
+            for member in failed:
+                if member.trouble is not None:
+                    self._log_unusable(member.model.key, member.trouble)
+
+    def _log_unusable(self, key: str, trouble: Trouble) -> None:
+        self._log.error(
+            "model.unusable",
+            model=key,
+            reason=str(trouble.reason),
+            detail=trouble.detail,
+            remedy=trouble.remedy,
+        )
 
     def _missing(self) -> str:
         """Which models are not whole, for a person who reads one line."""
-        report = self._fleet.report
-        keys = [model.key for model in report.models if model.reason is not Reason.OK] if report else []
+        keys = self._broken()
         return f"not there as a whole: {', '.join(keys)}: " if keys else ""
+
+    def _broken(self) -> list[str]:
+        """The keys of the models that are not whole."""
+        report = self._fleet.report
+        return [model.key for model in report.models if model.reason is not Reason.OK] if report else []
+
+    def _files(self) -> list[str]:
+        """What is missing or bad, as the last look found it."""
+        report = self._fleet.report
+        if report is None:
+            return []
+        found = [*report.problems, *(problem for model in report.models for problem in model.problems)]
+        return [problem.file for problem in found]
 
     def _unusable(self, trouble: Trouble | None, first: str = "") -> CacheUnusable:
         found = trouble or Trouble(Reason.INTERNAL, "the cache cannot be used", "report this")

@@ -114,6 +114,19 @@ async def test_nothing_is_loaded_before_the_cache_is_complete(world: World) -> N
     assert world.changes > 2
 
 
+async def test_a_model_that_does_not_load_is_said_at_once_and_then_every_half_minute(world: World) -> None:
+    watch = world.watch()
+    world.unloadable = {"two"}
+    for world.now in (0.0, 2.0, 28.0, 31.0, 40.0, 61.5):
+        await watch.step()
+    said = [line for line in world.said if line["event"] == "model.unusable"]
+    assert [line["model"] for line in said] == ["two"] * 3
+    assert {(line["reason"], line["detail"], line["remedy"]) for line in said} == {
+        ("MODEL_UNUSABLE", "the file is cut", "repair it")
+    }
+    assert sorted(world.loads) == ["one", "two"]  # the same files are not tried again
+
+
 async def test_what_is_missing_is_said_at_once_and_then_every_half_minute(world: World) -> None:
     watch = world.watch()
     world.missing = {"two"}
@@ -122,8 +135,10 @@ async def test_what_is_missing_is_said_at_once_and_then_every_half_minute(world:
     assert world.events() == ["cache.waiting"] * 3
     assert world.said[0]["detail"] == "/cache/two/weights: is missing"
     assert world.said[0]["remedy"] == "run `cache-warmer warm`"
+    assert (world.said[0]["models"], world.said[0]["files"]) == (["two"], ["/cache/two/weights"])
     world.missing = {"one", "two"}
     await watch.step()
+    assert world.said[-1]["models"] == ["one", "two"]
     assert world.events() == ["cache.waiting"] * 4  # other news are said at once
     assert "1 more" in world.said[-1]["detail"]
 
