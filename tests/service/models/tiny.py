@@ -117,16 +117,17 @@ def write_embedding(
     pooling: str = "mean",
     as_pickle: bool = False,
     heads: bool = False,
+    positions: int = 66,
 ) -> Path:
     """Writes a sentence-transformers model on XLM-R, as bge-m3 (all options) or mpnet (none of them) are laid out."""
     torch.manual_seed(2)
     config = XLMRobertaConfig(
-        vocab_size=xlmr_tokenizer(folder, 512),
+        vocab_size=xlmr_tokenizer(folder, max(512, max_seq_length)),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=66,
+        max_position_embeddings=positions,
         initializer_range=0.5,
     )
     network = XLMRobertaModel(config)

@@ -37,7 +37,7 @@ def detail(status: status_pb2.Status, kind: Any) -> Any:
 def refusal(call: Any, request: Any, **options: Any) -> status_pb2.Status:
     """The status of a call that is refused; its message must end with a remedy."""
     with pytest.raises(grpc.RpcError) as caught:
-        _all_of(call(request, timeout=PATIENCE, **options))
+        all_of(call(request, timeout=PATIENCE, **options))
     error: Any = caught.value
     status: status_pb2.Status | None = rpc_status.from_call(error)
     assert status is not None, error
@@ -46,7 +46,7 @@ def refusal(call: Any, request: Any, **options: Any) -> status_pb2.Status:
     return status
 
 
-def _all_of(answer: Any) -> list[Any]:
+def all_of(answer: Any) -> list[Any]:
     """A stream fails when it is read."""
     return list(answer) if isinstance(answer, Iterable) else [answer]
 
