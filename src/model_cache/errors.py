@@ -63,6 +63,12 @@ class CatalogProblem(NamedTuple):
     allowed: str
     suggestion: str = ""
 
+    @property
+    def is_not_pinned(self) -> bool:
+        """Whether it is a branch, a tag or a missing hash, which ``cache-warmer lock`` turns into a pin."""
+        lacks_hash = self.key.endswith(".sha256") and self.found in ("no such key", "nothing")
+        return lacks_hash or self.found.endswith("(a branch or tag)")
+
     def __str__(self) -> str:
         """One line: ``FILE:LINE: KEY: found …; allowed: …. Did you mean "…"?``."""
         place = f"{self.file}:{self.line}" if self.line else self.file
@@ -89,6 +95,10 @@ class CatalogInvalid(ModelCacheError):
             if self.problems[0].line
             else "name a catalog that is there"
         )
+        if all(problem.is_not_pinned for problem in self.problems):
+            import shlex  # here: an unneeded import delays each start
+
+            mend = f"run `cache-warmer lock --catalog {shlex.quote(self.problems[0].file)}`, which pins it"
         super().__init__(message, f"{mend}, then run the same command again")
 
 

@@ -93,7 +93,8 @@ class Exporting:
     def _write_file(self, file: FileRecord, blob: str, write: Callable[[bytes], object]) -> None:
         """Write one file. Its last chunk is held back until its hash is known to be right."""
         write(tar.header(member_name(file), file.bytes))
-        content, held, size = ContentHash(file.bytes), b"", 0
+        content = ContentHash(file.bytes if len(blob) == 40 else None)
+        held, size = b"", 0
         with self._open(file) as stream:
             while chunk := _read(stream, file.path):
                 size += len(chunk)

@@ -16,7 +16,7 @@ from cache_warmer.artifacts.tree_list import tree_list
 from cache_warmer.disk import durable, links
 from cache_warmer.disk.obstacles import clear_way
 from cache_warmer.errors import ArchiveInvalid, VolumeUnsuitable
-from cache_warmer.transfer.hashing import ContentHash, hash_file
+from cache_warmer.transfer.hashing import ContentHash
 from cache_warmer.transfer.staging import staging_name
 from model_cache.catalog import HuggingFaceSource
 from model_cache.layout import repository_folder, snapshot_folder
@@ -37,7 +37,8 @@ class Placing:
         """Take a file's content. Raises ``ArchiveInvalid``, ``VolumeUnsuitable``, ``OSError``."""
         target = self._places.of(file.place).path / file.path
         blob = self._blob(file)
-        content = ContentHash(file.bytes)
+        is_small = len(self._contents.blobs.get(file.path, "")) == 40  # named by git's sha1
+        content = ContentHash(file.bytes if is_small else None)
         there = self._is_right(target, file)
         if there or (blob is not None and self._is_right(blob, file)):
             for chunk in chunks:
@@ -97,7 +98,8 @@ class Placing:
             real = target.resolve(strict=True)
             if not real.is_relative_to(root) or not real.is_file() or real.stat().st_size != file.bytes:
                 return False
-            return hash_file(real, file.bytes)[0] == file.sha256
+            with real.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
         except (OSError, RuntimeError):  # RuntimeError: links in a circle
             return False
 

@@ -71,8 +71,9 @@ def moved(world: World, content: bytes = b"{}") -> Repository:
 def test_branches_and_missing_hashes_are_pinned_and_nothing_else_of_the_text_changes(branches: World) -> None:
     before = branches.catalog.read_text("utf-8")
     branches.catalog.chmod(0o640)
-    with pytest.raises(CatalogInvalid, match="cache-warmer lock"):
+    with pytest.raises(CatalogInvalid) as caught:
         load_catalog(branches.catalog)
+    assert f"cache-warmer lock --catalog {branches.catalog}" in caught.value.remedy
 
     code, document = lock(branches)
 
@@ -94,6 +95,16 @@ def test_branches_and_missing_hashes_are_pinned_and_nothing_else_of_the_text_cha
     assert locked.models["one"].resolved_from == "main"
     assert locked.models["two"].resolved_from is None
     assert locked.models["three"].files[branches.wheel.name].bytes == branches.wheel.stat().st_size
+
+
+def test_a_pin_that_is_mistyped_is_not_sent_to_lock(branches: World) -> None:
+    text = branches.catalog.read_text("utf-8").replace("revision: main", f"revision: {'A' * 40}")
+    branches.catalog.write_text(text, "utf-8")
+
+    with pytest.raises(CatalogInvalid) as caught:
+        load_catalog(branches.catalog)
+
+    assert caught.value.remedy.startswith("correct the catalog")
 
 
 def test_what_is_locked_can_be_warmed_and_is_compared_with_the_lock(branches: World) -> None:
