@@ -6,12 +6,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import grpc
 import pytest
 
 import qda_worker
+from qda_worker.client.cli_commands import Terminal
 from tests.client.fake_worker import FakeWorker
 from tests.client.faults import refuse
 
@@ -223,3 +225,15 @@ def test_a_reader_that_goes_away_is_no_error(worker: FakeWorker) -> None:
     _, stderr = program.communicate(b"Anna :)\n" * 2_000, timeout=60)
     assert stderr == b""
     assert program.returncode == 141
+
+
+def test_the_progress_of_a_stream_is_shown_where_its_results_are_not() -> None:
+    shown = StringIO()
+    terminal = Terminal(BytesIO(), StringIO(), shown, progress=True)
+    for done in range(1, 250):
+        terminal.show_count(done)
+    terminal.show_count(0, ended=True)
+    assert shown.getvalue() == "\r100 texts\r200 texts\r\x1b[K"
+    quiet = StringIO()
+    Terminal(BytesIO(), StringIO(), quiet, progress=False).show_count(100)
+    assert quiet.getvalue() == ""

@@ -26,6 +26,9 @@ SOME_FAILED = 1
 
 R = TypeVar("R", Sentiment, Entities, Embedding)
 
+_SHOWN_EACH = 100
+"""Results of a stream between two states of its progress."""
+
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
@@ -44,6 +47,12 @@ class Terminal:
         """Draws over the last state, and away at the end."""
         if self.progress:
             self.stderr.write("\r\x1b[K" if done == total else f"\r{done:,} of {total:,} texts")
+            self.stderr.flush()
+
+    def show_count(self, done: int, *, ended: bool = False) -> None:
+        """The same for a stream, whose length nobody knows; not where its results are on the screen themselves."""
+        if self.progress and not self.stdout.isatty() and (ended or done % _SHOWN_EACH == 0):
+            self.stderr.write("\r\x1b[K" if ended else f"\r{done:,} texts")
             self.stderr.flush()
 
 
@@ -184,8 +193,9 @@ def _analyze(client: Client, arguments: argparse.Namespace, form: Format, termin
     )
     failed = False
     before = "["
-    for result in results:
+    for done, result in enumerate(results, 1):
         failed |= not result.ok
+        terminal.show_count(done)
         if form is Format.TABLE:
             terminal.write("  ".join(cell.ljust(10) for cell in cli_tables.analysis_row(result)).rstrip())
         elif form is Format.JSONL:
@@ -195,6 +205,7 @@ def _analyze(client: Client, arguments: argparse.Namespace, form: Format, termin
             before = ","
     if form is Format.JSON:
         terminal.write("]" if before == "," else "[]")
+    terminal.show_count(0, ended=True)
     return SOME_FAILED if failed else 0
 
 
