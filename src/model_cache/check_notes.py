@@ -29,11 +29,17 @@ def _note(model: Model, places: Places) -> str:
 def _reference(source: HuggingFaceSource, places: Places) -> str:
     path = places.hub.path / repository_folder(source.repository) / "refs" / "main"
     try:
-        named = path.read_text("utf-8", "replace").strip()[:40]
+        content = path.read_text("utf-8", "replace")
     except OSError:
         return ""
-    if named == source.revision:
+    named = content.strip()[:40]
+    if content == source.revision:
         return ""
+    if named == source.revision:
+        return (
+            f'{path} has more than the commit in it, such as a line break: offline calls of "{source.repository}" '
+            "without a revision fail. `cache-warmer repair` puts it right if it is ours"
+        )
     whose = " It is not ours, so it is never moved." if places.label == HOST else ""
     return (
         f'{path} names {named}: calls of "{source.repository}" without a revision load that commit, not the catalog\'s.'

@@ -32,6 +32,15 @@ def test_a_reference_to_the_catalogs_commit_is_as_expected(places: Places) -> No
     assert notes(MODELS, places, {}) == ()
 
 
+def test_a_reference_with_a_line_break_is_told_because_the_hub_client_stumbles_over_it(
+    places: Places,
+) -> None:
+    reference(places).write_text(SENTIMENT.revision + "\n")
+    (note,) = notes(MODELS, places, {})
+    assert f"{reference(places)} has more than the commit in it" in note
+    assert "cache-warmer repair" in note
+
+
 def test_a_reference_to_another_commit_is_named_with_the_revision_to_give(places: Places) -> None:
     reference(places).write_text("f" * 40)
     (note,) = notes(MODELS, places, {})

@@ -1,0 +1,122 @@
+"""How long and how large ``cache-check`` is: for the default catalog, and as files grow to 20,000.
+
+    python -m benchmarks.check [--runs N]
+
+Beside it stand the bare interpreter, which no Python program can undercut, and ``find -type f -size``, what a user
+would type to look at the same files. Times are processor time (user and system) of the whole process, because a
+machine's other work changes that less; memory is the greatest resident size. Medians.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from benchmarks.used import used_by
+from model_cache.catalog import HuggingFaceSource, Model
+from model_cache.catalog_file import load_catalog
+from model_cache.digest import generation, model_digest
+from model_cache.layout import manifest_path, model_folder, model_record_path, repository_folder
+from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
+from model_cache.places import Places, resolve_places
+
+GROWTH = (1_250, 2_500, 5_000, 10_000, 20_000)
+_FILES_OF_ONE = 12  # as many as the largest model of the default catalog has
+
+
+def main() -> None:
+    """Measure, and print a table and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=15)
+    runs = parser.parse_args().runs
+    check = [str(Path(sys.executable).with_name("cache-check"))]
+    figures: dict[str, tuple[float, float]] = {
+        "bare interpreter": measured([sys.executable, "-c", "pass"], runs)
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        made = make_cache(root / "default", load_catalog(None).models, _FILES_OF_ONE)
+        figures["default catalog"] = measured([*check, "--cache", str(made)], runs)
+        figures["find, the same files"] = measured(find(made), runs)
+        for count in GROWTH:
+            catalog = write_catalog(root / f"{count}.yaml")
+            made = make_cache(root / str(count), load_catalog(catalog).models, count)
+            arguments = ["--cache", str(made), "--catalog", str(catalog)]
+            figures[f"{count} files"] = measured([*check, *arguments], max(3, runs // 3))
+            figures[f"find, {count} files"] = measured(find(made), max(3, runs // 3))
+    print(f"{'what':24}  {'ms':>8}  {'MB':>6}")
+    for what, (seconds, size) in figures.items():
+        print(f"{what:24}  {seconds * 1000:8.1f}  {size / 1e6:6.1f}")
+    print(json.dumps({what: {"ms": s * 1000, "bytes": size} for what, (s, size) in figures.items()}))
+
+
+def measured(command: Sequence[str], runs: int) -> tuple[float, float]:
+    """Return the medians of processor seconds and of greatest resident bytes of a program that must succeed."""
+    outcomes = [used_by(command) for _ in range(runs)]
+    return statistics.median(one.seconds for one in outcomes), statistics.median(
+        one.resident for one in outcomes
+    )
+
+
+def find(root: Path) -> list[str]:
+    """Return what a user would type to look at the size of each file."""
+    return ["find", "-L", str(root), "-type", "f", "-size", "+0", "-size", "-9999999k"]
+
+
+def write_catalog(path: Path) -> Path:
+    """Write a catalog of one model."""
+    path.write_text(
+        "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: many\n    task: sentiment\n    huggingface:\n"
+        f"      repository: org/many\n      revision: {'a' * 40}\n      files: ['*']\n"
+    )
+    return path
+
+
+def make_cache(root: Path, models: Sequence[Model], files: int) -> Path:
+    """Write a whole cache of small files: ``files`` a model, hub files as links to blobs. Returns its root."""
+    places = resolve_places(str(root), {}, root)
+    records = [_make_model(model, places, files) for model in models]
+    name = generation(models)
+    _write(manifest_path(places, name), dump_manifest(Manifest(name, tuple(records))))
+    return root
+
+
+def _make_model(model: Model, places: Places, files: int) -> ModelRecord:
+    place, folder = model_folder(model)
+    root = places.of(place).path
+    put: Callable[[Path, bytes], None] = _write
+    if isinstance(model.source, HuggingFaceSource):
+        blobs = root / repository_folder(model.source.repository) / "blobs"
+        blobs.mkdir(parents=True)
+        put = _linked_to(blobs)
+    found = []
+    for number in range(files):
+        path, content = f"{folder}/part-{number // 500:03}/{number:05}.bin", b"%d" % (10**9 + number)
+        put(root / path, content)
+        found.append(FileRecord(place, path, len(content), "0" * 64))
+    record = ModelRecord(model_digest(model), model.key, model.source_name, model.revision, tuple(found))
+    _write(model_record_path(places, record.digest), dump_model_record(record))
+    return record
+
+
+def _linked_to(blobs: Path) -> Callable[[Path, bytes], None]:
+    def put(path: Path, content: bytes) -> None:
+        blob = blobs / path.name
+        blob.write_bytes(content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(os.path.relpath(blob, path.parent))
+
+    return put
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""How fast ``cache-check --deep`` reads, beside ``sha256sum`` of the same files on all cores.
+
+    python -m benchmarks.check_deep [--megabytes N] [--rounds N]
+
+Both read the same files, which lie in the page cache, so that the disk does not decide; in turns, so that a busy
+machine slows both. Wall time, medians of the rounds; and the greatest resident size of the check.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.check import write_catalog
+from benchmarks.used import used_by
+from model_cache.catalog_file import load_catalog
+from model_cache.digest import generation, model_digest
+from model_cache.layout import manifest_path, snapshot_folder
+from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest
+from model_cache.places import PlaceName, resolve_places
+
+SHARES = (0.5, 0.25, 0.1, 0.1, *[0.05 / 50] * 50)
+"""A cache as they are: a few large files, many small ones."""
+
+
+def main() -> None:
+    """Measure, and print a table and one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--megabytes", type=int, default=1500)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        catalog, files = make_cache(root, given.megabytes * 10**6)
+        check = [
+            sys.executable, "-m", "model_cache.check_cli", "--deep", "--quiet",
+            "--catalog", str(catalog), "--cache", str(root / "cache"),
+        ]  # fmt: skip
+        cores = len(os.sched_getaffinity(0))
+        # one file a call, the largest first: the best that xargs can do with files that differ this much
+        plain = ["xargs", "-0", "-n", "1", "-P", str(cores), "sha256sum"]
+        names = b"\0".join(os.fsencode(path) for path in files)
+        times: dict[str, list[float]] = {"check": [], "sha256sum": []}
+        sizes: list[int] = []
+        for _ in range(given.rounds):
+            times["sha256sum"].append(_timed(plain, names)[0])
+            seconds, resident = _timed(check, b"")
+            times["check"].append(seconds)
+            sizes.append(resident)
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratio = medians["check"] / medians["sha256sum"]
+    print(f"{given.megabytes} MB in {len(SHARES)} files, {cores} cores")
+    for name, seconds in medians.items():
+        print(f"{name:12}  {seconds:6.2f} s  {given.megabytes / seconds:8.0f} MB/s")
+    print(f"ratio         {ratio:6.2f}\nmemory        {max(sizes) / 1e6:6.1f} MB")
+    print(json.dumps({**medians, "ratio": ratio, "bytes_resident": max(sizes)}))
+
+
+def make_cache(root: Path, size: int) -> tuple[Path, list[str]]:
+    """Write a whole cache of that size; return its catalog and its files, the largest first."""
+    catalog = write_catalog(root / "catalog.yaml")
+    (model,) = load_catalog(catalog).models
+    places = resolve_places(str(root / "cache"), {}, root)
+    folder = snapshot_folder(model.source)  # type: ignore[arg-type]  # the catalog was just written
+    records, paths = [], []
+    for number, share in enumerate(SHARES):
+        path = places.hub.path / folder / f"{number}.bin"
+        digest, written = _write_noise(path, int(size * share))
+        records.append(FileRecord(PlaceName.HUB, f"{folder}/{path.name}", written, digest))
+        paths.append(str(path))
+    record = ModelRecord(model_digest(model), model.key, model.source_name, model.revision, tuple(records))
+    manifest = manifest_path(places, generation([model]))
+    manifest.parent.mkdir(parents=True)
+    manifest.write_bytes(dump_manifest(Manifest(generation([model]), (record,))))
+    return catalog, paths
+
+
+def _write_noise(path: Path, size: int) -> tuple[str, int]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    digest, left, block = hashlib.sha256(), size, os.urandom(1 << 20)
+    with path.open("wb") as file:
+        while left > 0:
+            part = block[: min(left, len(block))]
+            file.write(part)
+            digest.update(part)
+            left -= len(part)
+    return digest.hexdigest(), size
+
+
+def _timed(command: Sequence[str], stdin: bytes) -> tuple[float, int]:
+    """Return wall seconds and greatest resident bytes of a program that must succeed."""
+    began = time.perf_counter()
+    used = used_by(command, stdin)
+    return time.perf_counter() - began, used.resident
+
+
+if __name__ == "__main__":
+    main()
