@@ -26,6 +26,8 @@ BUILD_IMAGE = $(BUILDER) --build-arg VERSION=$(VERSION) \
 WORKER_IMAGE = $(IMAGE_PREFIX)qda-worker:$(IMAGE_TAG)
 WARMER_IMAGE = $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG)
 
+BENCHES ?= warm paraphrase_search
+
 ENGINE ?= podman
 COMPOSE ?= podman-compose
 HUB_HOST ?= host.containers.internal
@@ -82,8 +84,9 @@ test-faults: .venv/.installed ## the long fault campaign against the warmer: kil
 soak: .venv/.installed ## a million documents through one worker: their order, and its memory (half an hour)
 	.venv/bin/python -m benchmarks.documents_soak --documents 1000000
 
-bench: ## what is fast, beside what a user would pick instead
-	$(call absent,benchmarks/)
+bench: .venv/.installed ## what is fast, beside what a user would pick instead; BENCHES names some, see benchmarks/README.md
+	$(if $(wildcard benchmarks/*.py),,$(call absent,benchmarks/))
+	@for name in $(BENCHES); do echo "== $$name"; .venv/bin/python -m "benchmarks.$$name"; done
 
 verify-real: .venv/.installed ## compare the four real models, where the cache (QDA_CACHE) holds them, with their published values
 	.venv/bin/cache-check --load

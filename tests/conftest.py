@@ -56,6 +56,19 @@ def own_environment(tmp_path: Path) -> Iterator[None]:
     os.environ.update(before)
 
 
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that everybody may enter, for tests that act as another user of this machine.
+
+    Pytest keeps its own below one that it closes to other users whenever a session starts, also to those of a session
+    that runs beside it; opening that from a test holds no longer.
+    """
+    with tempfile.TemporaryDirectory(prefix="public-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path.resolve()
+
+
 class LeftThisMachineError(RuntimeError):
     """A test tried to reach another machine."""
 

@@ -63,6 +63,7 @@ def fetch(
         transfer.body(
             group[0].downloads[0],
             counter.add,
+            counter.resume,
             partial(tally.received, group[0].one.artifact.model.key),
             partial(counter.working_at, group[0].downloads[0].label),
             partial(_accept, group),

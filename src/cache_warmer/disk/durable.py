@@ -18,7 +18,7 @@ _GROUP_WRITE = 0o020
 
 
 def make_folders(path: Path) -> None:
-    """Create a folder and its missing parents. Raises ``OSError``.
+    """Create a folder and its missing parents, their names on disk. Raises ``OSError``.
 
     On a volume that a group shares a folder appears with its modes: whoever sees it may write below it at once, and
     what is made there takes them over. Elsewhere its owner alone writes, whom no mode of ours keeps out.
@@ -28,7 +28,12 @@ def make_folders(path: Path) -> None:
     make_folders(path.parent)
     if _shared_group(path.parent):
         _make_shared(path)
-        return
+    else:
+        _make_own(path)
+    sync_folder(path.parent)
+
+
+def _make_own(path: Path) -> None:
     try:
         path.mkdir()
     except FileExistsError:

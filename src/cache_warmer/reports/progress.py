@@ -90,6 +90,12 @@ class Counter:
         with self._lock:
             self._done += count
 
+    def resume(self, count: int) -> None:
+        """Count bytes that an earlier run fetched: done, and no part of the speed."""
+        with self._lock:
+            self._done += count
+            self._past = deque((when, done + count) for when, done in self._past)
+
     @contextmanager
     def working_at(self, name: str) -> Iterator[None]:
         """Show a name while the block runs; count the file at its end."""

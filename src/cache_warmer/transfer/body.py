@@ -52,6 +52,7 @@ class Transfer:
         self,
         download: Download,
         progress: Progress,
+        resumed: Progress,
         received: Progress,
         working: Callable[[], AbstractContextManager[None]],
         accept: Callable[[Staged], _Result],
@@ -60,13 +61,14 @@ class Transfer:
 
         Args:
             download: what to fetch.
-            progress: told of bytes done, those of an earlier run included; negative when they are dropped.
+            progress: told of bytes done; negative when they are dropped.
+            resumed: told of bytes that an earlier run left.
             received: told of bytes that came over the network.
             working: spans the work; an error leaves it if the work is given up.
             accept: called once with the verified body, in a thread of the pool.
         """
         requests = Requests(self.http, self.retry, download, received)
-        return Body(download, requests, progress, working, self.keep_going, accept)
+        return Body(download, requests, progress, resumed, working, self.keep_going, accept)
 
 
 class Body(Generic[_Result]):
@@ -81,12 +83,13 @@ class Body(Generic[_Result]):
         download: Download,
         requests: Requests,
         progress: Progress,
+        resumed: Progress,
         working: Callable[[], AbstractContextManager[None]],
         keep_going: Callable[[], None],
         accept: Callable[[Staged], _Result],
     ) -> None:
         self._download, self._requests = download, requests
-        self._progress, self._working = progress, working
+        self._progress, self._resumed, self._working = progress, resumed, working
         self._keep_going, self._accept = keep_going, accept
         self._open = ExitStack()
         self._file: GrowingFile | None = None
@@ -144,6 +147,7 @@ class Body(Generic[_Result]):
         file = GrowingFile(
             self._descriptor, download.staging, download.expected, self._progress, self._keep_going, big=big
         )
+        self._resumed(file.received)
         self._pieces = deque(_pieces(file, size))
         self._file = file
 

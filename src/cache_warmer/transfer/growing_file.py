@@ -8,7 +8,7 @@ what was written to disk and notes it, so that little is left to sync at the end
 import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cache_warmer.artifacts.artifact import Expected, Progress
@@ -43,6 +43,7 @@ class GrowingFile:
         *,
         big: bool,
     ) -> None:
+        """Take what an earlier run left, which ``progress`` is not told of; ``received`` says how much it is."""
         self.epoch = 0
         self._descriptor, self._path, self._size = descriptor, path, expected.bytes
         self._progress, self._keep_going = progress, keep_going
@@ -57,7 +58,6 @@ class GrowingFile:
         self._helpers: list[threading.Thread] = []
         if not self._extents.total:
             os.ftruncate(descriptor, 0)
-        progress(self._extents.total)
         if big and expected.bytes is not None:
             self._begin_journal(expected.bytes)
             for work in (self._follow, self._sync):
@@ -81,16 +81,14 @@ class GrowingFile:
         with self._lock:
             return tuple(self._extents.holes(size))
 
-    def write(self, epoch: int, at: int, chunk: bytes) -> bool:
+    def write(self, epoch: int, at: int, chunks: Sequence[bytes]) -> bool:
         """Write at a place. Returns False, and writes nothing, if the epoch is over. Raises ``OSError``."""
         self._keep_going()
         with self._lock:
             if epoch != self.epoch:
                 return False
-            view, end = memoryview(chunk), at
-            while view:
-                count = os.pwrite(self._descriptor, view, end)
-                view, end = view[count:], end + count
+            end = at + sum(map(len, chunks))
+            _write_at(self._descriptor, chunks, at)
             before = self._extents.total
             self._extents.add(at, end)
             grown = self._extents.total - before
@@ -229,6 +227,15 @@ class _Hash:
 
     def value(self) -> tuple[str, str | None]:
         return self._content.sha256(), self._content.git_sha1()
+
+
+def _write_at(descriptor: int, chunks: Sequence[bytes], at: int) -> None:
+    """Write the chunks one after the other, without joining them first where the system can do so."""
+    done = os.pwritev(descriptor, chunks, at) if hasattr(os, "pwritev") else 0
+    if done < sum(map(len, chunks)):
+        whole = memoryview(b"".join(chunks))
+        while done < len(whole):
+            done += os.pwrite(descriptor, whole[done:], at + done)
 
 
 def _data_sync(descriptor: int) -> None:

@@ -109,7 +109,8 @@ def _dump(number: int, boot: str, size: int, extents: Sequence[Extent]) -> bytes
         line = b"%08x %s\n" % (zlib.crc32(text), text)
         if len(line) <= _SLOT:
             return line.ljust(_SLOT)
-        kept.pop()  # so many holes do not arise; what is not noted is fetched again
+        # so many holes do not arise; what is not noted is fetched again
+        kept = kept[: len(kept) * _SLOT // (len(line) + 1)]
 
 
 def _parse(slot: bytes, size: int) -> _Slot | None:

@@ -4,6 +4,7 @@ A hub redirects to where the bytes are, often to an address that is signed for a
 as anything goes wrong there, the hub is asked anew.
 """
 
+import math
 from dataclasses import dataclass
 
 import httpx2
@@ -18,6 +19,8 @@ from cache_warmer.transfer.growing_file import GrowingFile
 
 _PROGRESS = 1 << 20
 """Bytes beyond the furthest so far that count as progress, which resets the count of failures."""
+_WRITE_BYTES = 1 << 19
+"""Collected before they are written: each write takes the file's lock."""
 _OF_USE = frozenset({200, 206, 416})
 
 
@@ -165,16 +168,30 @@ class _Fetch:
             self._epoch, self._at, self._end = epoch, 0, self._size
 
     def _read(self, response: httpx2.Response) -> bool:
-        for chunk in response.iter_raw():  # as it arrives: a stall must not lose what was collected
-            self._requests.received(len(chunk))
-            room = len(chunk) if self._end is None else self._end - self._at
-            if len(chunk) > room and self._end == self._size:
-                raise WrongSize(f"more than {self._size} bytes")
-            if not self._file.write(self._epoch, self._at, chunk[:room]):
-                self._over = True
-                break
-            self._at += min(room, len(chunk))
-            self._furthest = max(self._furthest, self._at)
-            if self._at == self._end != self._size:
-                break  # a server may send more than the range: what follows is another piece's
+        """Write the body to its place, some chunks at a time. Returns True: it ended."""
+        chunks: list[bytes] = []
+        collected = 0
+        try:
+            for chunk in response.iter_raw():
+                self._requests.received(len(chunk))
+                room = math.inf if self._end is None else self._end - self._at - collected
+                if len(chunk) > room and self._end == self._size:
+                    raise WrongSize(f"more than {self._size} bytes")
+                chunks.append(chunk if len(chunk) <= room else chunk[: int(room)])
+                collected += len(chunks[-1])
+                if collected >= _WRITE_BYTES or self._at + collected == self._end:
+                    self._write(chunks, collected)
+                    chunks, collected = [], 0
+                if self._over or self._at == self._end != self._size:
+                    break  # a server may send more than the range: what follows is another piece's
+        finally:
+            self._write(chunks, collected)  # what breaks or falls silent loses nothing
         return True
+
+    def _write(self, chunks: list[bytes], count: int) -> None:
+        if not count or self._over:
+            return
+        self._over = not self._file.write(self._epoch, self._at, chunks)
+        if not self._over:
+            self._at += count
+            self._furthest = max(self._furthest, self._at)

@@ -12,6 +12,12 @@ from tests.service.warmer.worlds import build_world
 
 
 @pytest.fixture
+def tmp_path(public_folder: Path) -> Path:
+    """Some of these tests act as another user."""
+    return public_folder
+
+
+@pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
     folder, hub = tmp_path / "world", tmp_path / "hub"
     folder.mkdir()

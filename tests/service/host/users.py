@@ -69,6 +69,4 @@ def new_user(uid: int, folder: Path, *groups: int, umask: str = "022") -> User:
     home = folder / f"home-{uid}"
     home.mkdir(mode=0o700)
     os.chown(home, uid, uid)
-    for parent in [folder, *folder.parents][:-2]:
-        parent.chmod(parent.stat().st_mode | 0o055)
     return User(uid, home, groups, umask)

@@ -11,6 +11,12 @@ from .worlds import World, build_world
 
 
 @pytest.fixture
+def tmp_path(public_folder: Path) -> Path:
+    """Some of these tests act as another user."""
+    return public_folder
+
+
+@pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     folder, hub = tmp_path / "world", tmp_path / "hub"
     folder.mkdir()

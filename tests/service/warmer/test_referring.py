@@ -84,8 +84,6 @@ def test_a_warm_that_fails_leaves_the_former_reference(world: World) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
 def test_a_complete_cache_that_may_only_be_read_is_still_complete(world: World) -> None:
     world.warm(reference="first")
-    for folder in [world.folder, *world.folder.parents][:-2]:
-        folder.chmod(folder.stat().st_mode | 0o055)
     program = [sys.executable, "-c", AS_NOBODY, *world.arguments("warm", "--reference", "second")]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
 

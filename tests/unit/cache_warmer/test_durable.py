@@ -105,3 +105,36 @@ def test_hashes_are_those_of_sha256sum_and_git(tmp_path: Path) -> None:
 )
 def test_a_difference_says_both_values(expected: Expected, said: str) -> None:
     assert difference(expected, 6, "a", "b") == said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become two users")
+def test_two_users_of_a_group_who_make_the_same_folders_at_once_can_both_write_there(
+    public_folder: Path,
+) -> None:
+    shared = public_folder / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, 40_100)
+    shared.chmod(0o2775)
+
+    def work(uid: int) -> None:
+        os.setgroups([])
+        os.setgid(40_100)
+        os.setuid(uid)
+        for number in range(60):
+            durable.write_file(shared / f"{number}/deep/er/of-{uid}", b"content")
+
+    children = []
+    for uid in (40_001, 40_002):
+        child = os.fork()
+        if child == 0:
+            try:
+                work(uid)
+            except BaseException:  # noqa: BLE001  # a child of a test must not go on as a test
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert len(list(shared.rglob("of-*"))) == 120
+    assert not list(shared.rglob(".*.tmp"))
+    assert {mode(folder) for folder in shared.rglob("*") if folder.is_dir()} == {0o2775}

@@ -64,6 +64,19 @@ def test_files_that_are_worked_at_are_named_and_counted_when_done() -> None:
     assert counter.moment().files_done == 2
 
 
+def test_bytes_of_an_earlier_run_are_done_and_no_part_of_the_speed() -> None:
+    now = [0.0]
+    counter = Counter(lambda: now[0])
+    counter.expect(1000, 1)
+    counter.moment()
+
+    counter.resume(600)
+    now[0] = 2.0
+    counter.add(100)
+
+    assert (counter.moment().done, counter.moment().speed) == (700, 50.0)
+
+
 def report(models: int, words: str) -> WarmReport:
     states = tuple(
         WarmedModel(f"model-{number}", Reason.OK if number % 2 else Reason.HUB_BUSY)

@@ -10,8 +10,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ABSENT = ["bench", "images"]
-VERBS = ["help", "demo", "test", "test-compose", "test-cluster", "check", "proto", "clean", "soak", *ABSENT]
+ABSENT = ["images"]
+VERBS = [
+    "help",
+    "demo",
+    "test",
+    "test-compose",
+    "test-cluster",
+    "check",
+    "bench",
+    "proto",
+    "clean",
+    "soak",
+    *ABSENT,
+]
 
 
 def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:

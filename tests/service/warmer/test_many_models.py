@@ -1,0 +1,43 @@
+"""A catalog of hundreds of models: a bounded number of files, connections and questions."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from tests.hub_double import Repository
+
+from .worlds import World, written
+
+MODELS = 200
+
+
+def test_two_hundred_models_are_warmed_with_few_open_files_and_one_question_each(world: World) -> None:
+    models = []
+    for number in range(MODELS):
+        files = {"model.safetensors": b"%d" % number * 100}
+        repository = Repository(f"many/model-{number}", written(world.folder / f"many/{number}", files))
+        world.hub.add(repository)
+        source = {"repository": repository.id, "revision": repository.commit, "files": list(files)}
+        models.append({"key": f"model-{number}", "task": "embedding", "huggingface": source})
+    catalog = {"apiVersion": "qda/v1", "kind": "Catalog", "models": models}
+    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    command = [sys.executable, "-m", "cache_warmer", *world.arguments("warm", "--quiet")]
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
+
+    def few_files() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+    ended = subprocess.run(
+        command, env=environ, capture_output=True, text=True, check=False, preexec_fn=few_files
+    )
+
+    assert ended.returncode == 0, ended.stderr
+    assert len(world.hub.log.requests("/api/models/*")) == MODELS
+    assert len(world.hub.log.requests("*/resolve/*")) == MODELS
+    world.hub.log.clear()
+    assert world.warm().document["bytes_fetched"] == 0
+    assert world.hub.log.requests() == ()

@@ -1,0 +1,31 @@
+"""Without the hub client the warmer says so, and has not touched the volume."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .worlds import World
+
+WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from cache_warmer.cli import main; main()"
+
+
+def test_warm_without_its_extra_is_refused_before_anything_is_written(world: World) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
+    command = [sys.executable, "-c", WITHOUT, *world.arguments("warm")]
+
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 2, ended.stderr
+    assert "pip install 'qda-worker[warmer]'" in ended.stderr
+    assert not world.cache.exists()
+
+
+def test_a_complete_cache_needs_no_extra(world: World) -> None:
+    assert world.warm().reason == "OK"
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
+    command = [sys.executable, "-c", WITHOUT, *world.arguments("warm")]
+
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+
+    assert ended.returncode == 0, ended.stderr
