@@ -1,8 +1,8 @@
 """Writes what a collection found or did, as a table for people and as JSON for programs."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from cache_warmer.collecting.collection import Collection
 from cache_warmer.collecting.findings import Going, Kind
@@ -60,7 +60,6 @@ def to_table(report: CollectReport, command: str) -> str:
         blocks.append(aligned(_generations(collection)))
     if collection.going:
         blocks.append(aligned(_going(collection), right={1, 2}))
-        blocks.append("\n".join(f"{one.kind}: {one.path}: {one.why}" for one in _shown(collection)))
     if collection.held:
         blocks.append("\n".join(f"stays: {one.path}: {one.why}" for one in collection.held))
     blocks.append(_verdict(report, command))
@@ -77,17 +76,21 @@ def _generations(collection: Collection) -> list[tuple[str, ...]]:
 
 
 def _going(collection: Collection) -> list[tuple[str, ...]]:
-    counts = Counter(one.kind for one in collection.going)
-    rows: list[tuple[str, ...]] = [("WHAT", "COUNT", "FREES")]
-    for kind in Kind:
-        if counts[kind]:
-            size = sum(one.bytes for one in collection.going if one.kind is kind)
-            rows.append((str(kind), str(counts[kind]), human_bytes(size)))
-    return [*rows, ("in all", str(len(collection.going)), human_bytes(collection.bytes))]
+    """A line for what goes of a repository, and one for each thing elsewhere; JSON has each file."""
+    groups: dict[Path, list[Going]] = {}
+    for one in collection.going:
+        groups.setdefault(_group(one), []).append(one)
+    rows: list[tuple[str, ...]] = [("GOES", "COUNT", "FREES", "WHY")]
+    for path, things in groups.items():
+        why = ", ".join(dict.fromkeys(one.why for one in things))
+        rows.append((str(path), str(len(things)), human_bytes(sum(one.bytes for one in things)), why))
+    return [*rows, ("in all", str(len(collection.going)), human_bytes(collection.bytes), "")]
 
 
-def _shown(collection: Collection) -> list[Going]:
-    return [one for one in collection.going if one.kind is not Kind.FILE or one.bytes]
+def _group(one: Going) -> Path:
+    if one.kind not in (Kind.BLOB, Kind.FILE, Kind.LIST):
+        return one.path
+    return next((folder for folder in one.path.parents if folder.name.startswith("models--")), one.path)
 
 
 def _verdict(report: CollectReport, command: str) -> str:

@@ -59,7 +59,9 @@ def collect_command(called: Invocation, exists: Exists | None = None) -> int:
     if settings.options.format is OutputFormat.JSON:
         called.out.write(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n")
     else:
-        command = warm_command(settings.options, {}, "--apply", verb="collect")
+        keep = called.value(KEEP)
+        more = ("--keep", str(keep)) if keep != KEEP.default else ()
+        command = warm_command(settings.options, {}, *more, "--apply", verb="collect")
         called.out.write(to_table(report, command) + "\n")
     return Reason.OK.exit_code
 
