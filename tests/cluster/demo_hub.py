@@ -22,6 +22,7 @@ import yaml
 from tests.small_models import SmallModels, small_models
 
 from .kubectl import CommandFailed, Kubectl, run
+from .newer_wheel import newer, with_newer
 
 ROOT: Final = Path(__file__).parents[2]
 CATALOGS: Final = ROOT / "build" / "demo-cluster"
@@ -67,7 +68,9 @@ def start(kubectl: Kubectl, image: str, models: SmallModels) -> None:
 
 
 def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
-    """Write `catalog.yaml` with its lock, and `second.yaml`, whose sentiment model has a newer revision and no lock."""
+    """Write `catalog.yaml` with its lock, and `second.yaml`, whose sentiment model has a newer revision, and
+    `third.yaml`, whose spaCy package has a newer version; neither has a lock.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(models.catalog, folder / "catalog.yaml")
     shutil.copy(models.catalog.with_name("catalog.lock.json"), folder / "catalog.lock.json")
@@ -76,6 +79,8 @@ def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
         if model.get("huggingface", {}).get("repository") == _REVISED:
             model["huggingface"]["revision"] = SECOND_REVISION
     (folder / "second.yaml").write_text(yaml.safe_dump(second, sort_keys=False), "utf-8")
+    third = with_newer(yaml.safe_load(models.catalog.read_text("utf-8")), *newer(_wheel(models)))
+    (folder / "third.yaml").write_text(yaml.safe_dump(third, sort_keys=False), "utf-8")
 
 
 def _files(models: SmallModels) -> bytes:
@@ -88,10 +93,17 @@ def _files(models: SmallModels) -> bytes:
         tar.add(models.hub / "models" / _REVISED, revised, filter=_without_description)
         description = {"id": _REVISED, "commit": SECOND_REVISION, "branches": []}
         text = json.dumps(description).encode()
-        information = tarfile.TarInfo(f"{revised}/repository.json")
-        information.size = len(text)
-        tar.addfile(information, io.BytesIO(text))
+        name, wheel = newer(_wheel(models))
+        for path, made in ((f"{revised}/repository.json", text), (f"hub/wheels/{name}", wheel)):
+            information = tarfile.TarInfo(path)
+            information.size = len(made)
+            tar.addfile(information, io.BytesIO(made))
     return content.getvalue()
+
+
+def _wheel(models: SmallModels) -> Path:
+    (wheel,) = (models.hub / "wheels").glob("*.whl")
+    return wheel
 
 
 def _without_caches(member: tarfile.TarInfo) -> tarfile.TarInfo | None:

@@ -17,6 +17,7 @@ FIRST = (
     f"--set-file=catalogLock={CATALOGS / 'catalog.lock.json'}",
 )
 SECOND = (f"--set-file=catalog={CATALOGS / 'second.yaml'}",)
+THIRD = (f"--set-file=catalog={CATALOGS / 'third.yaml'}",)
 WAIT = ("--wait", "--timeout=150s")
 
 
