@@ -14,7 +14,7 @@ from cache_warmer.hub import refusals
 from cache_warmer.hub.retry import Retry, retry_after
 
 _CONNECT_SECONDS = 15.0
-_READ_BYTES = 1 << 18
+READ_BYTES = 1 << 18
 """Taken from a socket at once. The library's own 64 KiB cost half as much work again for each byte of a body."""
 ONE_TRY = "one_try"
 """Extension of a request: whether a failure is raised at once, because the caller has another address to try."""
@@ -32,7 +32,7 @@ class PatientClient(httpx2.Client):
         self._retry = retry
         timeout = httpx2.Timeout(stall_timeout, connect=min(_CONNECT_SECONDS, stall_timeout))
         self._limits_in_time = timeout.as_dict()
-        httpcore2.HTTP11Connection.READ_NUM_BYTES = _READ_BYTES  # the one place where it can be said
+        httpcore2.HTTP11Connection.READ_NUM_BYTES = READ_BYTES  # the one place where it can be said
         super().__init__(
             event_hooks={"request": [self._keep_token_home]},
             follow_redirects=True,

@@ -12,7 +12,7 @@ import httpx2
 from cache_warmer.artifacts.artifact import Download, Progress
 from cache_warmer.errors import HubBusy, HubError
 from cache_warmer.hub import refusals
-from cache_warmer.hub.http_client import ONE_TRY
+from cache_warmer.hub.http_client import ONE_TRY, READ_BYTES
 from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.answers import Use, judge, range_header
 from cache_warmer.transfer.growing_file import GrowingFile
@@ -20,7 +20,7 @@ from cache_warmer.transfer.growing_file import GrowingFile
 _PROGRESS = 1 << 20
 """Bytes beyond the furthest so far that count as progress, which resets the count of failures."""
 _WRITE_BYTES = 1 << 19
-"""Collected before they are written: each write takes the file's lock."""
+"""Collected at most before they are written, while the socket has more: each write takes the file's lock."""
 _OF_USE = frozenset({200, 206, 416})
 
 
@@ -179,7 +179,8 @@ class _Fetch:
                     raise WrongSize(f"more than {self._size} bytes")
                 chunks.append(chunk if len(chunk) <= room else chunk[: int(room)])
                 collected += len(chunks[-1])
-                if collected >= _WRITE_BYTES or self._at + collected == self._end:
+                drained = len(chunk) < READ_BYTES  # the next byte may take its time, or never come
+                if drained or collected >= _WRITE_BYTES or self._at + collected == self._end:
                     self._write(chunks, collected)
                     chunks, collected = [], 0
                 if self._over or self._at == self._end != self._size:
