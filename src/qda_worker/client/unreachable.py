@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from qda_worker.client import errors
 
+_OTHER_NAME = (
+    "the worker's certificate is made out to another name than the target's",
+    "call the worker by the name in its certificate, or tell that name (`--tls-server-name`, `server_name`)",
+)
 _TLS = (
     (
         "certificate has expired",
@@ -23,11 +27,8 @@ _TLS = (
         "the worker's certificate is not signed by an authority that this client trusts",
         "name the file of the authority that signed it: `--tls-ca FILE`, or `Tls(ca=…)`",
     ),
-    (
-        "Hostname Verification Check failed",
-        "the worker's certificate is made out to another name than the target's",
-        "call the worker by the name in its certificate, or tell that name (`--tls-server-name`, `server_name`)",
-    ),
+    ("Hostname Verification Check failed", *_OTHER_NAME),
+    ("is not in peer certificate", *_OTHER_NAME),  # gRPC 1.71
     (
         "WRONG_VERSION_NUMBER",
         "the target does not speak TLS",
