@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import logging
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +22,6 @@ from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.errors import ArgumentInvalid, TextEmpty
 from qda_worker.models.base import LongText, ModelInfo, Usage, VectorKind
 from qda_worker.models.vectors import SparseWeights, TextVectors
-from qda_worker.observability.logs import open_log
 from qda_worker.scheduling.work import Answered, Failed, Timings
 
 TEXT = "Frau Müller sagte"
@@ -179,25 +175,3 @@ def test_sets_see_the_vectors_of_their_own_texts(first: list[str], second: list[
         assert [position for position, _ in encoded.failures(which)] == [
             position for position, text in enumerate(contents) if not text
         ]
-
-
-def test_the_log_tells_an_errors_type_and_place_and_never_its_message() -> None:
-    stream = io.StringIO()
-    root = logging.getLogger()
-    before, level = root.handlers, root.level
-    try:
-        log = open_log(logging.INFO, stream)
-        log.info("call.ended", items=3)
-        try:
-            raise ValueError(TEXT)
-        except ValueError:
-            logging.getLogger("library").exception("it failed")
-        logging.getLogger("library").info("chatter")
-    finally:
-        root.handlers, root.level = before, level
-    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [line["event"] for line in lines] == ["call.ended", "it failed"]
-    assert lines[0]["items"] == 3
-    assert (lines[1]["error"], lines[1]["logger"]) == ("ValueError", "library")
-    assert "test_the_log_tells" in lines[1]["trace"]
-    assert TEXT not in stream.getvalue()

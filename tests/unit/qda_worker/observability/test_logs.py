@@ -67,3 +67,9 @@ def test_an_error_that_a_library_logs_is_its_type_and_trace(stream: io.StringIO)
     assert (line["event"], line["error"], line["logger"]) == ("it failed", "ValueError", "some.library")
     assert "test_logs.py" in line["trace"]
     assert MARK not in stream.getvalue()
+
+
+def test_a_library_that_chats_is_not_heard(stream: io.StringIO) -> None:
+    logging.getLogger("some.library").info("chatter")
+    logging.getLogger("qda_worker.some.module").debug("said")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["said"]
