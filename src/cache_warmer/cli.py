@@ -18,11 +18,11 @@ from cache_warmer.commands.lock import add_lock_switches, lock_command
 from cache_warmer.commands.plan import plan_command
 from cache_warmer.commands.warm import warm_command
 from cache_warmer.warmer_options import ENV_FORMAT, KEEP, REFERENCE, WAIT
-from model_cache.check_values import Tier
+from model_cache.checking.values import Tier
 from model_cache.errors import UsageError
-from model_cache.options import CACHE, find_places
-from model_cache.parser import OptionParser
-from model_cache.program import run, set_up_logging
+from model_cache.programs.options import CACHE, find_places
+from model_cache.programs.parser import OptionParser
+from model_cache.programs.program import run, set_up_logging
 
 PROGRAM = "cache-warmer"
 _LATER = ("adopt", "publish")

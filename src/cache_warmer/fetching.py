@@ -16,7 +16,7 @@ from cache_warmer.reports.progress import Counter
 from cache_warmer.reports.warm_report import Tally
 from cache_warmer.survey import Surveyed
 from cache_warmer.transfer.pool import Stop, run_jobs
-from model_cache.catalog import HuggingFaceSource, SpacySource
+from model_cache.catalogs.catalog import HuggingFaceSource, SpacySource
 from model_cache.manifest import FileRecord
 
 CONNECTIONS = 8

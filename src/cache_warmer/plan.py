@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 from cache_warmer.disk.preflight import Verdict
 from cache_warmer.survey import Surveyed
-from model_cache.catalog import Model, SpacySource
-from model_cache.check_report import human_bytes
+from model_cache.catalogs.catalog import Model, SpacySource
+from model_cache.checking.report import human_bytes
 from model_cache.layout import model_folder, spacy_tree
 
 

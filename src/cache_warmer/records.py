@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cache_warmer.disk import durable
-from model_cache.catalog import Model
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.digest import generation, model_digest
 from model_cache.errors import ManifestInvalid
 from model_cache.layout import manifest_path, model_record_path
 from model_cache.manifest import (

@@ -13,8 +13,8 @@ from pathlib import Path
 from cache_warmer.cluster.settings import DEPLOYMENT, NAMESPACE
 from cache_warmer.disk import durable
 from cache_warmer.disk.volume import nearest_folder
-from model_cache.catalog import Model
-from model_cache.digest import model_digest
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.digest import model_digest
 from model_cache.errors import ManifestInvalid
 from model_cache.places import Places
 from model_cache.references import Reference, dump_reference, parse_reference, reference_path

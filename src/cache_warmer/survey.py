@@ -9,9 +9,9 @@ from cache_warmer.artifacts.sources import Sources
 from cache_warmer.records import read_records, read_whole_bytes
 from cache_warmer.transfer.pool import Stop, run_all
 from cache_warmer.transfer.staging import staged_bytes
-from model_cache.catalog import Model
-from model_cache.check_values import CheckReport
-from model_cache.lock import Lock
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.lock import Lock
+from model_cache.checking.values import CheckReport
 from model_cache.manifest import ModelRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason

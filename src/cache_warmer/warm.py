@@ -25,12 +25,12 @@ from cache_warmer.reports.warm_report import Tally
 from cache_warmer.survey import Surveyed, incomplete, survey
 from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.pool import Stop
-from model_cache.catalog import Catalog, Model
-from model_cache.check import check
-from model_cache.check_values import CheckReport, Progress, Tier, problems_of
-from model_cache.digest import generation
+from model_cache.catalogs.catalog import Catalog, Model
+from model_cache.catalogs.digest import generation
+from model_cache.catalogs.lock import Lock
+from model_cache.checking.check import check
+from model_cache.checking.values import CheckReport, Progress, Tier, problems_of
 from model_cache.errors import ModelCacheError
-from model_cache.lock import Lock
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, Places
 from model_cache.reasons import Reason

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 from cache_warmer.commands.env import EnvFormat
-from model_cache.options import Option, above_zero, duration, words
+from model_cache.programs.options import Option, above_zero, duration, words
 
 
 def _address(text: str) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from model_cache.catalog import Model
-from model_cache.check_values import CheckReport
+from model_cache.catalogs.catalog import Model
+from model_cache.checking.values import CheckReport
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.daemon_threads import LOADING, in_daemon_thread

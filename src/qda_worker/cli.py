@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from model_cache.errors import UsageError
-from model_cache.options import add_shared_options
-from model_cache.parser import OptionParser
-from model_cache.program import run
+from model_cache.programs.options import add_shared_options
+from model_cache.programs.parser import OptionParser
+from model_cache.programs.program import run
 from qda_worker.settings import add_serve_options, read_serve_settings
 
 PROGRAM: Final = "qda-worker"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_cache.catalog import Model
+from model_cache.catalogs.catalog import Model
 from qda_worker.models.base import ModelInfo, Options, TextModel
 from qda_worker.scheduling.model_queue import ModelQueue
 from qda_worker.scheduling.observing import SILENT, Observer

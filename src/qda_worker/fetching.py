@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
-from model_cache import options
 from model_cache.errors import ModelCacheError
-from model_cache.options import LogLevel
+from model_cache.programs import options
+from model_cache.programs.options import LogLevel
 from model_cache.reasons import Reason
 from qda_worker.settings import ServeSettings
 

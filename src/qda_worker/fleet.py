@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-from model_cache.catalog import Catalog, Model, Task
-from model_cache.check_values import CheckReport, ModelReport
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.catalog import Catalog, Model, Task
+from model_cache.catalogs.digest import generation, model_digest
+from model_cache.checking.values import CheckReport, ModelReport
 from model_cache.errors import ModelCacheError, with_remedy
+from model_cache.programs.suggestion import nearest
 from model_cache.reasons import Reason
-from model_cache.suggestion import nearest
 from qda_worker.engine import Engine
 from qda_worker.errors import ModelOfAnotherTask, ModelUnknown, NotReady, TaskNotServed
 from qda_worker.file_identity import Identities

@@ -14,11 +14,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
-from model_cache.catalog_file import load_catalog
+from model_cache.catalogs.catalog_file import load_catalog
 from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
-from model_cache.options import CACHE, CATALOG, find_places
-from model_cache.parser import OptionParser
+from model_cache.programs.options import CACHE, CATALOG, find_places
+from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
 from qda_worker.cli import require_worker_extra
 from qda_worker.cpu import usable_cpus

@@ -1,4 +1,4 @@
-"""Asks a loaded model the questions by which it is known again (model_cache.answers).
+"""Asks a loaded model the questions by which it is known again (model_cache.catalogs.answers).
 
 Nothing here compares: whoever asked has the answers of another day, or takes these for the first.
 """
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from model_cache.answers import VECTOR_BEGINNING, Kind, Question
-from model_cache.catalog import Task
+from model_cache.catalogs.answers import VECTOR_BEGINNING, Kind, Question
+from model_cache.catalogs.catalog import Task
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import ModelInfo, Options, TextModel, VectorKind
 

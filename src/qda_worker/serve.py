@@ -11,10 +11,10 @@ import os
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
-from model_cache.catalog import Catalog, Model
-from model_cache.catalog_file import load_catalog
+from model_cache.catalogs.catalog import Catalog, Model
+from model_cache.catalogs.catalog_file import load_catalog
 from model_cache.errors import CatalogInvalid, ModelCacheError
-from model_cache.options import LogLevel, find_places
+from model_cache.programs.options import LogLevel, find_places
 from qda_worker.fleet import Fleet, Trouble
 from qda_worker.lifecycle import leave, wait_for_loading
 from qda_worker.observability.logs import Log, open_log

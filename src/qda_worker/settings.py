@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from model_cache.errors import UsageError
-from model_cache.options import (
+from model_cache.places import HOST
+from model_cache.programs.options import (
     Option,
     Options,
     add_shared_options,
@@ -19,8 +20,7 @@ from model_cache.options import (
     read_shared_options,
     words,
 )
-from model_cache.parser import OptionParser
-from model_cache.places import HOST
+from model_cache.programs.parser import OptionParser
 from qda_worker.addresses import Address, parse_address, parse_tcp_address
 from qda_worker.tls.options import TLS_OPTIONS, TlsFiles, read_tls_files
 

@@ -12,10 +12,10 @@ from typing import Final
 
 import grpc
 
-from model_cache.catalog import Model
-from model_cache.check import check
-from model_cache.check_files import Remedies
-from model_cache.check_values import CheckReport
+from model_cache.catalogs.catalog import Model
+from model_cache.checking.check import check
+from model_cache.checking.files import Remedies
+from model_cache.checking.values import CheckReport
 from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
 from model_cache.places import Places

@@ -13,8 +13,8 @@ import yaml
 from cache_warmer.cli import cache_warmer
 from cache_warmer.cluster import settings as warmer_settings
 from cache_warmer.warmer_options import HUB, REFERENCE, STALL_TIMEOUT, WHEEL_BASE
-from model_cache.catalog_file import load_catalog
-from model_cache.options import CACHE, CATALOG
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.programs.options import CACHE, CATALOG
 from model_cache.reasons import Reason
 from qda_worker import settings as worker_settings
 from qda_worker.cli import qda_worker

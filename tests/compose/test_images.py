@@ -103,7 +103,7 @@ def test_the_check_in_the_working_directory_is_cache_check(engine: Engine, kind:
 def test_no_module_that_a_check_needs_is_compiled_at_its_start(engine: Engine, kind: str) -> None:
     """Bytecode that is there, also of the standard library: nothing could keep it where the root is read-only."""
     program = (
-        "import argparse, json, os, sys, model_cache.check_cli\n"
+        "import argparse, json, os, sys, model_cache.checking.cli\n"
         "specs = {name: getattr(module, '__spec__', None) for name, module in sys.modules.items()}\n"
         "cached = {name: spec.cached for name, spec in specs.items() if spec and spec.cached}\n"
         "assert 'argparse' in cached and 'yaml' in cached\n"

@@ -106,7 +106,7 @@ class World:
 
     def is_whole(self, catalog: Path) -> bool:
         """What ``cache-check --deep`` says of a catalog."""
-        command = [sys.executable, "-m", "model_cache.check_cli", "--deep", "--format", "json"]
+        command = [sys.executable, "-m", "model_cache.checking.cli", "--deep", "--format", "json"]
         command += ["--catalog", str(catalog), "--cache", str(self.cache)]
         environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
         checked = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)

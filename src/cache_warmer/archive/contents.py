@@ -15,9 +15,9 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
 from cache_warmer.errors import ArchiveInvalid
-from model_cache.catalog import HuggingFaceSource, Model
-from model_cache.catalog_file import parse_catalog
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.catalog import HuggingFaceSource, Model
+from model_cache.catalogs.catalog_file import parse_catalog
+from model_cache.catalogs.digest import generation, model_digest
 from model_cache.errors import CatalogInvalid, ManifestInvalid
 from model_cache.layout import snapshot_folder, spacy_tree
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, parse_manifest

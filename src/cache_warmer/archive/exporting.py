@@ -21,11 +21,11 @@ from cache_warmer.errors import NoPermission
 from cache_warmer.records import read_record
 from cache_warmer.reports.progress import Counter
 from cache_warmer.transfer.hashing import ContentHash, hash_file
-from model_cache.catalog import Model
-from model_cache.check import check
-from model_cache.check_files import Remedies, look_at
-from model_cache.check_values import Problem
-from model_cache.digest import generation
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.digest import generation
+from model_cache.checking.check import check
+from model_cache.checking.files import Remedies, look_at
+from model_cache.checking.values import Problem
 from model_cache.errors import ModelCacheError
 from model_cache.layout import manifest_path
 from model_cache.manifest import FileRecord, ModelRecord, parse_manifest

@@ -28,9 +28,9 @@ from cache_warmer.errors import ArchiveInvalid
 from cache_warmer.lease.lease import Lease
 from cache_warmer.records import write_manifest, write_record
 from cache_warmer.reports.progress import Counter
-from model_cache.catalog import Model
-from model_cache.check import check
-from model_cache.check_values import CheckReport, Tier
+from model_cache.catalogs.catalog import Model
+from model_cache.checking.check import check
+from model_cache.checking.values import CheckReport, Tier
 from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, PlaceName, Places

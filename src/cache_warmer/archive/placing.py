@@ -18,7 +18,7 @@ from cache_warmer.disk.obstacles import clear_way
 from cache_warmer.errors import ArchiveInvalid, VolumeUnsuitable
 from cache_warmer.transfer.hashing import ContentHash
 from cache_warmer.transfer.staging import staging_name
-from model_cache.catalog import HuggingFaceSource
+from model_cache.catalogs.catalog import HuggingFaceSource
 from model_cache.layout import repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName, Places

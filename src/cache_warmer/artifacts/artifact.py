@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from model_cache.catalog import Model
+from model_cache.catalogs.catalog import Model
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import PlaceName
 

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from cache_warmer.artifacts.artifact import HashFile
 from cache_warmer.disk import durable
-from model_cache.catalog import SpacySource
+from model_cache.catalogs.catalog import SpacySource
 from model_cache.safe_names import why_unsafe
 
 _LOG = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from cache_warmer.disk import durable, links
-from model_cache.catalog import Model, Task
+from model_cache.catalogs.catalog import Model, Task
 from model_cache.places import HOST, Places
 
 _SENTENCE_TRANSFORMERS = frozenset({Task.EMBEDDING, Task.PARAPHRASE})

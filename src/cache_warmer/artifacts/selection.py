@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from cache_warmer.artifacts.artifact import Expected
 from cache_warmer.errors import ContentMismatch, HubNotFound
 from cache_warmer.hub.connection import RemoteFile
-from model_cache.lock import LockedFile
+from model_cache.catalogs.lock import LockedFile
 from model_cache.safe_names import why_unsafe
 
 

@@ -22,9 +22,9 @@ from cache_warmer.errors import VolumeUnsuitable
 from cache_warmer.hub.connection import Hub, RemoteFile
 from cache_warmer.transfer.hashing import difference
 from cache_warmer.transfer.staging import final_name, staged_bytes, staging_name
-from model_cache.catalog import HuggingFaceSource, Model
+from model_cache.catalogs.catalog import HuggingFaceSource, Model
+from model_cache.catalogs.lock import LockedFile, LockedModel
 from model_cache.layout import record_path, repository_folder, snapshot_folder
-from model_cache.lock import LockedFile, LockedModel
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
 

@@ -13,8 +13,8 @@ from cache_warmer.artifacts.spacy_package import SpacyPackage
 from cache_warmer.hub.connection import Connection, RemoteFile, connect
 from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.pool import Stop
-from model_cache.catalog import HuggingFaceSource, Model
-from model_cache.lock import Lock
+from model_cache.catalogs.catalog import HuggingFaceSource, Model
+from model_cache.catalogs.lock import Lock
 from model_cache.places import HOST, Places
 
 if TYPE_CHECKING:

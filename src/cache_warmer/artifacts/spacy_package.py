@@ -26,10 +26,10 @@ from cache_warmer.errors import ContentMismatch
 from cache_warmer.hub.addresses import beside
 from cache_warmer.transfer import hashing
 from cache_warmer.transfer.staging import staged_bytes, staging_name
-from model_cache.catalog import Model, SpacySource
-from model_cache.check_files import Remedies, look_at
+from model_cache.catalogs.catalog import Model, SpacySource
+from model_cache.catalogs.lock import LockedModel
+from model_cache.checking.files import Remedies, look_at
 from model_cache.layout import record_path, spacy_tree
-from model_cache.lock import LockedModel
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
 

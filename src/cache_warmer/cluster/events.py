@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from cache_warmer.cluster.settings import OwnJob
 from cache_warmer.reports.warm_report import WarmReport
-from model_cache.check_report import human_bytes
+from model_cache.checking.report import human_bytes
 from model_cache.errors import with_remedy
 from model_cache.reasons import Reason
 

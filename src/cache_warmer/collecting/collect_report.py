@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cache_warmer.collecting.collection import Collection
 from cache_warmer.collecting.findings import Going, Kind
-from model_cache.check_report import aligned, human_bytes
+from model_cache.checking.report import aligned, human_bytes
 from model_cache.reasons import Reason
 
 

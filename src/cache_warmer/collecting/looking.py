@@ -14,8 +14,8 @@ from cache_warmer.collecting.leftovers import OLD_SECONDS, leftovers
 from cache_warmer.collecting.packages import TreeWishes, judge_packages, look_at_packages
 from cache_warmer.collecting.promises import FileKey, Promises, read_promises
 from cache_warmer.collecting.repository import Wishes, judge, look_at_repository
-from model_cache.catalog import HuggingFaceSource, Model
-from model_cache.check import check
+from model_cache.catalogs.catalog import HuggingFaceSource, Model
+from model_cache.checking.check import check
 from model_cache.layout import repository_folder, spacy_tree
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason

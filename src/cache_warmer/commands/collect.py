@@ -20,11 +20,11 @@ from cache_warmer.lease.claim_lease import lease_for
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from cache_warmer.warmer_options import KEEP
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.digest import generation, model_digest
 from model_cache.errors import UsageError
-from model_cache.options import OutputFormat, warm_command
-from model_cache.parser import OptionParser
 from model_cache.places import HOST, Places
+from model_cache.programs.options import OutputFormat, warm_command
+from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
 from model_cache.references import read_references
 

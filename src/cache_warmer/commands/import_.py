@@ -21,13 +21,13 @@ from cache_warmer.referring import referring
 from cache_warmer.reports import progress
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
-from model_cache.catalog import Model
-from model_cache.check_report import human_bytes
-from model_cache.digest import generation
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.digest import generation
+from model_cache.checking.report import human_bytes
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.options import LogLevel, OutputFormat
-from model_cache.parser import OptionParser
 from model_cache.places import Places
+from model_cache.programs.options import LogLevel, OutputFormat
+from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
 
 _LOG = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from cache_warmer.locking.facts import Facts
 from cache_warmer.locking.lock_report import LockReport, drift_json, drift_table, lock_json, lock_table
 from cache_warmer.locking.pinning import Pinned, Pinning
 from cache_warmer.locking.replaced_file import replace_file
-from model_cache.catalog_file import BUILT_IN_CATALOG, BUILT_IN_ORIGIN, read_catalog_text
+from model_cache.catalogs.catalog_file import BUILT_IN_CATALOG, BUILT_IN_ORIGIN, read_catalog_text
+from model_cache.catalogs.lock import load_lock, lock_path
+from model_cache.catalogs.lock_document import dump_lock, lock_document
 from model_cache.errors import UsageError
-from model_cache.lock import load_lock, lock_path
-from model_cache.lock_document import dump_lock, lock_document
-from model_cache.options import OutputFormat
-from model_cache.parser import OptionParser
+from model_cache.programs.options import OutputFormat
+from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
 
 _BOM = "\ufeff"

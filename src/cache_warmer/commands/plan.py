@@ -9,10 +9,10 @@ from cache_warmer.disk.preflight import preflight, write_probe
 from cache_warmer.plan import make_plan, to_json, to_table
 from cache_warmer.settings import Settings
 from cache_warmer.survey import incomplete, survey
-from model_cache.check import check
-from model_cache.digest import generation
-from model_cache.options import OutputFormat
+from model_cache.catalogs.digest import generation
+from model_cache.checking.check import check
 from model_cache.places import HOST
+from model_cache.programs.options import OutputFormat
 
 
 def plan_command(settings: Settings, environ: MutableMapping[str, str], out: TextIO, _err: TextIO) -> int:

@@ -23,13 +23,13 @@ from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_line
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from cache_warmer.warm import Warming
-from model_cache.catalog import Catalog
-from model_cache.check_progress import progress_to
-from model_cache.check_values import Progress, Tier
-from model_cache.digest import generation
+from model_cache.catalogs.catalog import Catalog
+from model_cache.catalogs.digest import generation
+from model_cache.checking.progress import progress_to
+from model_cache.checking.values import Progress, Tier
 from model_cache.errors import ModelCacheError
-from model_cache.options import LogLevel, OutputFormat
-from model_cache.program import Terminated
+from model_cache.programs.options import LogLevel, OutputFormat
+from model_cache.programs.program import Terminated
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from model_cache.warm_status import status_path
 

@@ -13,7 +13,7 @@ from cache_warmer.artifacts.artifact import Room
 from cache_warmer.disk.probe import Findings, Probe, write_probe
 from cache_warmer.disk.volume import Free, FreeOf, free_of, nearest_folder, no_space, of_os_error, with_margin
 from cache_warmer.errors import VolumeError, VolumeUnsuitable
-from model_cache.check_report import human_bytes
+from model_cache.checking.report import human_bytes
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 

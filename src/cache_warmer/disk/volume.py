@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cache_warmer.disk.mounts import volume_of
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
-from model_cache.access_advice import Identity, advice, described, in_the_way, this_user
+from model_cache.checking.access_advice import Identity, advice, described, in_the_way, this_user
 
 MARGIN_BYTES = 4 << 20
 """Kept free beside what is fetched, with 2 % of it: records, folders, and a file system's own growth."""

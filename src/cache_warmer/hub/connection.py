@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from cache_warmer.errors import HubError, HubUnreachable
 from cache_warmer.hub.retry import Retry
 from model_cache.errors import UsageError
-from model_cache.options import offline_variables
+from model_cache.programs.options import offline_variables
 
 if TYPE_CHECKING:
     import httpx2

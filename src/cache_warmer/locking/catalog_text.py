@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from model_cache.catalog import Catalog
-from model_cache.catalog_file import parse_catalog
+from model_cache.catalogs.catalog import Catalog
+from model_cache.catalogs.catalog_file import parse_catalog
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _REFERENCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")

@@ -8,8 +8,8 @@ from cache_warmer.artifacts.selection import expected, select
 from cache_warmer.errors import ContentMismatch, HubError
 from cache_warmer.hub.connection import RemoteFile
 from cache_warmer.locking.facts import Facts
-from model_cache.catalog import HuggingFaceSource, Model, SpacySource
-from model_cache.lock import Lock, LockedModel
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource
+from model_cache.catalogs.lock import Lock, LockedModel
 from model_cache.reasons import Reason
 
 DEFAULT_BRANCH = "main"

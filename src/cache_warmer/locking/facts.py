@@ -7,8 +7,8 @@ from typing import Protocol
 from cache_warmer.artifacts.selection import select
 from cache_warmer.hub.addresses import beside
 from cache_warmer.hub.connection import RemoteFile
-from model_cache.catalog import HuggingFaceSource, Model, SpacySource
-from model_cache.lock import LockedFile, LockedModel
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource
+from model_cache.catalogs.lock import LockedFile, LockedModel
 
 
 class Upstream(Protocol):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from cache_warmer.locking.drift import Drift, overall
 from cache_warmer.locking.pinning import Pinned
-from model_cache.check_report import aligned, human_bytes
-from model_cache.lock import LockedModel
+from model_cache.catalogs.lock import LockedModel
+from model_cache.checking.report import aligned, human_bytes
 from model_cache.reasons import Reason
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from cache_warmer.locking.catalog_text import Pins, Spot, edited, find_pins, with_stand_ins
 from cache_warmer.locking.drift import DEFAULT_BRANCH
 from cache_warmer.locking.facts import Facts
-from model_cache.catalog import Catalog, HuggingFaceSource, Model, SpacySource
-from model_cache.catalog_file import parse_catalog
-from model_cache.lock import Lock, LockedModel
+from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, SpacySource
+from model_cache.catalogs.catalog_file import parse_catalog
+from model_cache.catalogs.lock import Lock, LockedModel
 
 HashBody = Callable[[str, str], str]
 """Reads a body: (URL, label) to its sha256. Raises ``HubError``."""

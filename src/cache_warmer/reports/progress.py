@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from model_cache.check_report import human_bytes
+from model_cache.checking.report import human_bytes
 
 _SPEED_WINDOW_SECONDS = 15.0
 """Long enough to smooth bursts, short enough to follow a network that gets slower."""

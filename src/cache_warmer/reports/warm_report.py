@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_cache.catalog import Model
-from model_cache.check_report import human_bytes
-from model_cache.check_values import Problem
+from model_cache.catalogs.catalog import Model
+from model_cache.checking.report import human_bytes
+from model_cache.checking.values import Problem
 from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord
 from model_cache.reasons import Reason

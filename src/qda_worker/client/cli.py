@@ -1,7 +1,7 @@
 """`qda-client`: asks a worker about the texts of a file, from a shell.
 
-The program's edge is that of all programs here (`model_cache.program`); the client's own errors join it below, with
-their own exit codes (`qda_worker.client.errors`).
+The program's edge is that of all programs here (`model_cache.programs.program`); the client's own errors join it
+below, with their own exit codes (`qda_worker.client.errors`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from model_cache.program import run
+from model_cache.programs.program import run
 from qda_worker.client.cli_json import error_fields, line
 from qda_worker.client.cli_options import PROGRAM, Format, parser, read_connection
 from qda_worker.client.errors import ClientError

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Generic, TextIO, TypeVar
 
 from model_cache.errors import UsageError
-from model_cache.options import duration
+from model_cache.programs.options import duration
 from model_cache.reasons import Reason
 from qda_worker.client import cli_json, cli_tables
 from qda_worker.client.analysis import AnalysisTask, EmbeddingTask, EntityTask, SentimentTask

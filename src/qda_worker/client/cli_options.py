@@ -11,8 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from model_cache.errors import UsageError
-from model_cache.options import Option, duration, words
-from model_cache.parser import OptionParser
+from model_cache.programs.options import Option, duration, words
+from model_cache.programs.parser import OptionParser
 from qda_worker.client.choices import EmbeddingKind, LongTexts, Numbers, Offsets
 
 PROGRAM = "qda-client"

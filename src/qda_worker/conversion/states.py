@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from google.protobuf import timestamp_pb2
 
-from model_cache.check_values import ModelReport, Problem
+from model_cache.checking.values import ModelReport, Problem
 from model_cache.errors import with_remedy
 from model_cache.reasons import Reason
 from qda.v1 import model_pb2 as pb

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from qda.v1 import model_pb2, processing_pb2, text_pb2
 from qda_worker.conversion.statuses import duration
 from qda_worker.fleet import Serving, State

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from model_cache.catalog import Model
+from model_cache.catalogs.catalog import Model
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models.base import (
     BatchBudget,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from model_cache.catalog import Model
+from model_cache.catalogs.catalog import Model
 from qda_worker.errors import TextTooLong
 from qda_worker.models.base import (
     BatchBudget,

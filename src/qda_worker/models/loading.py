@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from model_cache.catalog import Model, Precision, Task
+from model_cache.catalogs.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
 from qda_worker.errors import ModelUnusable, WorkerError
 from qda_worker.models.base import BatchBudget, Options, TextModel

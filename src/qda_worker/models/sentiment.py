@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from model_cache.catalog import Cleaning, Model
+from model_cache.catalogs.catalog import Cleaning, Model
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import (
     BatchBudget,

@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from qda.v1 import (
     analysis_pb2,
     analysis_pb2_grpc,

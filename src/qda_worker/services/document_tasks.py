@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from qda.v1 import analysis_pb2 as pb
 from qda.v1 import embedding_pb2, entity_pb2, sentiment_pb2, text_pb2
 from qda_worker.conversion import asked

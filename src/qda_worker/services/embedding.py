@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from qda.v1 import embedding_pb2 as pb
 from qda.v1 import embedding_pb2_grpc, text_pb2
 from qda_worker.conversion import asked

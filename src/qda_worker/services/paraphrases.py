@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from qda.v1 import paraphrase_pb2 as pb
 from qda.v1 import paraphrase_pb2_grpc
 from qda_worker.conversion import asked

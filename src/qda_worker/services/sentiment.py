@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from qda.v1 import sentiment_pb2 as pb
 from qda.v1 import sentiment_pb2_grpc
 from qda_worker.conversion import asked

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from model_cache.errors import UsageError
-from model_cache.options import Option
+from model_cache.programs.options import Option
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from model_cache.catalog import Serving, Task
+from model_cache.catalogs.catalog import Serving, Task
 from qda_worker.errors import ModelUnusable, TextTooLong
 from qda_worker.models.base import LongText, Options
 from qda_worker.models.loading import load_model

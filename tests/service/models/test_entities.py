@@ -18,7 +18,7 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import fix_random_seed
 
-from model_cache.catalog import Serving
+from model_cache.catalogs.catalog import Serving
 from qda_worker.errors import ModelDied, ModelFailed, ModelUnusable, TextEmpty, TextTooLong
 from qda_worker.models.base import Finished, LengthUnit, LongText, Options, Unit
 from qda_worker.models.entities import PART_LENGTH, EntityModel

@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import AutoModel, BertModel
 
-from model_cache.catalog import Precision, Serving, Task
+from model_cache.catalogs.catalog import Precision, Serving, Task
 from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import Options

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_cache.catalog import Cleaning, Serving, Task
+from model_cache.catalogs.catalog import Cleaning, Serving, Task
 from qda_worker.errors import TextTooLong, TooManyTexts
 from qda_worker.models.base import Finished, LongText
 from qda_worker.models.cleaning import clean_german_sentiment

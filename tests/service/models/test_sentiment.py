@@ -11,7 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from model_cache.catalog import Cleaning, Serving, Task
+from model_cache.catalogs.catalog import Cleaning, Serving, Task
 from qda_worker.errors import ModelUnusable, TextEmpty, TextTooLong
 from qda_worker.models.base import Finished, LongText, Options
 from qda_worker.models.cleaning import clean_german_sentiment

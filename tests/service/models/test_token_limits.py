@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from qda_worker.errors import TextTooLong
 from qda_worker.models.base import LongText, Options
 from qda_worker.models.loading import load_model

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_cache.catalog import Serving, Task
+from model_cache.catalogs.catalog import Serving, Task
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models import vectors
 from qda_worker.models.base import LongText, Options, VectorKind

@@ -18,7 +18,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from model_cache.catalog import HuggingFaceSource, Model, Serving, SpacySource, Task
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, Serving, SpacySource, Task
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ0123456789.,!?'-"

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from model_cache.catalog import HuggingFaceSource, SpacySource
-from model_cache.catalog_file import load_catalog
-from model_cache.lock import load_lock
+from model_cache.catalogs.catalog import HuggingFaceSource, SpacySource
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.catalogs.lock import load_lock
 from tests.hub_double.repository import repository_from_folder
 from tests.small_models import SmallModels
 from tests.small_models.embedding import WIDTH

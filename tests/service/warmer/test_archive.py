@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from cache_warmer.cli import cache_warmer
-from model_cache.catalog_file import load_catalog
-from model_cache.check import check
-from model_cache.check_values import Tier
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.checking.check import check
+from model_cache.checking.values import Tier
 from model_cache.errors import ModelCacheError
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason

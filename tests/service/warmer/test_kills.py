@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from model_cache.catalog import Model
-from model_cache.catalog_file import load_catalog
-from model_cache.check import check
-from model_cache.check_values import Tier
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.checking.check import check
+from model_cache.checking.values import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from tests.hub_double import Fault, FaultKind, Repository

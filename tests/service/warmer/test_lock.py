@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from cache_warmer.cli import cache_warmer
-from model_cache.catalog_file import load_catalog
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.catalogs.lock import load_lock
 from model_cache.errors import CatalogInvalid, ModelCacheError, UsageError
-from model_cache.lock import load_lock
 from tests.hub_double import Fault, FaultKind, Repository
 
 from .worlds import World, written

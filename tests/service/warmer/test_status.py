@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from model_cache.check_cli import cache_check
+from model_cache.checking.cli import cache_check
 from tests.hub_double import Fault, FaultKind
 
 from .test_resume import stalled

@@ -16,8 +16,8 @@ from cache_warmer.cli import cache_warmer
 from cache_warmer.commands.warm import warm_command
 from cache_warmer.hub.retry import Retry
 from cache_warmer.settings import Settings
-from model_cache.check_values import Tier
-from model_cache.options import LogLevel, Options, OutputFormat
+from model_cache.checking.values import Tier
+from model_cache.programs.options import LogLevel, Options, OutputFormat
 from tests.hub_double import HubDouble, Repository
 
 QUICK = Retry(attempts=3, first=0.01, longest=0.02, patience=2.0)

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import structlog
 
-from model_cache.catalog import Catalog, HuggingFaceSource, Model, Task
+from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, Task
 from qda_worker.calls.observation import Observation
 from qda_worker.engine import Engine
 from qda_worker.fleet import Fleet, State

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import spacy
 
-from model_cache.catalog import Catalog, HuggingFaceSource, Model
-from model_cache.catalog_file import load_catalog
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.catalogs.digest import generation, model_digest
 from model_cache.layout import manifest_path, model_folder, model_path, model_record_path
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
 from model_cache.places import Places, resolve_places

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cache_warmer.locking.catalog_text import edited, find_pins, with_stand_ins
-from model_cache.catalog import HuggingFaceSource, SpacySource
-from model_cache.catalog_file import parse_catalog
+from model_cache.catalogs.catalog import HuggingFaceSource, SpacySource
+from model_cache.catalogs.catalog_file import parse_catalog
 from model_cache.errors import CatalogInvalid
 from tests.unit.model_cache.catalog_texts import COMMIT, ENTITIES, SENTIMENT, SHA256, catalog
 

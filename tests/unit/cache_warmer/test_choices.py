@@ -13,7 +13,7 @@ from cache_warmer.errors import ContentMismatch, HubNotFound, Interrupted
 from cache_warmer.hub.connection import RemoteFile
 from cache_warmer.hub.retry import Retry, retry_after
 from cache_warmer.transfer.pool import Stop, run_all
-from model_cache.lock import LockedFile
+from model_cache.catalogs.lock import LockedFile
 
 SMALL = RemoteFile("config.json", 10, "1" * 40, None)
 BIG = RemoteFile("model.bin", 1000, "2" * 40, "3" * 64)

@@ -19,7 +19,7 @@ from cache_warmer.errors import HubBusy, HubUnauthorized, NoSpace
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
 from model_cache.errors import ModelCacheError
-from model_cache.options import LogLevel, Options, OutputFormat
+from model_cache.programs.options import LogLevel, Options, OutputFormat
 from model_cache.reasons import Reason
 
 OWN = OwnJob("texts", "demo-warm-1", "demo")

@@ -6,9 +6,9 @@ not change the sum. What a repository weighs whole is in the lock.
 
 from cache_warmer.artifacts.selection import select
 from cache_warmer.hub.connection import RemoteFile
-from model_cache.catalog import HuggingFaceSource
-from model_cache.catalog_file import load_catalog
-from model_cache.lock import load_lock
+from model_cache.catalogs.catalog import HuggingFaceSource
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.catalogs.lock import load_lock
 
 MB = 1_000_000
 PROMISED_SHARE = 0.25

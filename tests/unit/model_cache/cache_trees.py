@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_cache.catalog import HuggingFaceSource, Model, SpacySource, Task
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource, Task
+from model_cache.catalogs.digest import generation, model_digest
 from model_cache.layout import (
     manifest_path,
     model_record_path,

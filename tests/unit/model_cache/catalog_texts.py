@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from model_cache.catalog import HuggingFaceSource, Model, Serving, SpacySource, Task
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, Serving, SpacySource, Task
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHA256 = "ab" * 32

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.access_advice import Identity, advice, described, in_the_way
+from model_cache.checking.access_advice import Identity, advice, described, in_the_way
 
 NOBODYS = 54_321
 

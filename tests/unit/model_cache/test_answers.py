@@ -5,10 +5,18 @@ from typing import Any
 
 import pytest
 
-from model_cache.answers import TOLERANCE, Kind, Question, answer_to_json, difference, parse_answer, recorded
+from model_cache.catalogs.answers import (
+    TOLERANCE,
+    Kind,
+    Question,
+    answer_to_json,
+    difference,
+    parse_answer,
+    recorded,
+)
+from model_cache.catalogs.lock import load_lock, parse_lock
+from model_cache.catalogs.lock_document import dump_lock
 from model_cache.errors import LockInvalid
-from model_cache.lock import load_lock, parse_lock
-from model_cache.lock_document import dump_lock
 
 SAMPLES: list[tuple[Question, Any, Any]] = [
     (Question(Kind.LABEL, "a"), "positive", "negative"),

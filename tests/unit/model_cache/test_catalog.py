@@ -2,8 +2,8 @@
 
 import pytest
 
-from model_cache.catalog import Catalog, Serving, SpacySource, Task
-from model_cache.catalog_file import load_catalog, parse_catalog
+from model_cache.catalogs.catalog import Catalog, Serving, SpacySource, Task
+from model_cache.catalogs.catalog_file import load_catalog, parse_catalog
 from model_cache.errors import UsageError
 from tests.unit.model_cache.catalog_texts import ENTITIES, SENTIMENT, catalog
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.catalog import Cleaning, HuggingFaceSource, Precision, Serving
-from model_cache.catalog_file import MAX_BYTES, load_catalog, parse_catalog
+from model_cache.catalogs.catalog import Cleaning, HuggingFaceSource, Precision, Serving
+from model_cache.catalogs.catalog_file import MAX_BYTES, load_catalog, parse_catalog
 from model_cache.errors import CatalogInvalid, CatalogProblem
 from model_cache.reasons import Reason
 from tests.unit.model_cache.catalog_texts import COMMIT, ENTITIES, SENTIMENT, SHA256, catalog

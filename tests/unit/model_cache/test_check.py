@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.check import check
-from model_cache.check_files import Remedies, look_at
-from model_cache.check_values import CheckReport, Problem, Tier
-from model_cache.digest import generation
+from model_cache.catalogs.digest import generation
+from model_cache.checking.check import check
+from model_cache.checking.files import Remedies, look_at
+from model_cache.checking.values import CheckReport, Problem, Tier
 from model_cache.manifest import FileRecord, dump_manifest, parse_manifest
 from model_cache.places import PlaceName, resolve_places
 from model_cache.reasons import Reason

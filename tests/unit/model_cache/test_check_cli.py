@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from model_cache.catalog_file import load_catalog
-from model_cache.check_cli import cache_check
-from model_cache.digest import generation
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.catalogs.digest import generation
+from model_cache.checking.cli import cache_check
 from model_cache.errors import CatalogInvalid, UsageError
 from tests.unit.model_cache.cache_trees import MODELS, CacheTree, build_cache
 
@@ -152,7 +152,7 @@ def test_deep_reports_progress_to_stderr_of_a_terminal_unless_quiet(tree: CacheT
     [(["--cache", "/nowhere"], 10), (["--fromat"], 2), (["--catalog", "/nowhere.yaml"], 3), (["--help"], 0)],
 )
 def test_as_a_program_it_ends_with_the_contracts_exit_codes(argv: list[str], code: int) -> None:
-    command = [sys.executable, "-m", "model_cache.check_cli", *argv]
+    command = [sys.executable, "-m", "model_cache.checking.cli", *argv]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
@@ -160,7 +160,7 @@ def test_as_a_program_it_ends_with_the_contracts_exit_codes(argv: list[str], cod
 
 def test_it_imports_nothing_heavy() -> None:
     """The start-up time rests on this: no pools, loops, logs or metadata."""
-    code = "import sys, model_cache.check_cli as c; c.load_catalog(None); print(*sys.modules)"
+    code = "import sys, model_cache.checking.cli as c; c.load_catalog(None); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     heavy = {

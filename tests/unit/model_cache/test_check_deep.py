@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.check import check
-from model_cache.check_files import Found, Remedies
-from model_cache.check_hashes import BUFFER_BYTES, hash_all
-from model_cache.check_values import Tier
+from model_cache.checking.check import check
+from model_cache.checking.files import Found, Remedies
+from model_cache.checking.hashes import BUFFER_BYTES, hash_all
+from model_cache.checking.values import Tier
 from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName
 from model_cache.reasons import Reason

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from model_cache.check_files import Remedies, problem_of
+from model_cache.checking.files import Remedies, problem_of
 from model_cache.reasons import Reason
 
 

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.answers import Answer, Kind, Question
-from model_cache.catalog import Model
-from model_cache.check import check
-from model_cache.check_load import Loads, Probed, check_by_loading
-from model_cache.check_load_report import loaded_lines
-from model_cache.check_report import to_json, to_table
-from model_cache.check_values import Tier
+from model_cache.catalogs.answers import Answer, Kind, Question
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.lock import Lock, LockedModel, load_lock
+from model_cache.checking.check import check
+from model_cache.checking.load import Loads, Probed, check_by_loading
+from model_cache.checking.load_report import loaded_lines
+from model_cache.checking.record_answers import record_answers
+from model_cache.checking.report import to_json, to_table
+from model_cache.checking.values import Tier
 from model_cache.errors import LockInvalid, ModelCacheError, UsageError
-from model_cache.lock import Lock, LockedModel, load_lock
 from model_cache.reasons import Reason
-from model_cache.record_answers import record_answers
 from tests.unit.model_cache.cache_trees import ENTITIES, MODELS, SENTIMENT, CacheTree, build_cache
 
 GLAD = Question(Kind.LABEL, "Das ist schön.")

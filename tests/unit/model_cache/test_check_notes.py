@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.catalog import Model, Task
-from model_cache.check_notes import notes
+from model_cache.catalogs.catalog import Model, Task
+from model_cache.checking.notes import notes
 from model_cache.layout import repository_folder
 from model_cache.places import Places, resolve_places
 from tests.unit.model_cache.cache_trees import MODELS, SENTIMENT, build_cache

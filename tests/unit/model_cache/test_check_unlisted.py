@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.check_unlisted import unlisted
+from model_cache.checking.unlisted import unlisted
 from model_cache.places import Places
 from tests.unit.model_cache.cache_trees import CacheTree, build_cache
 from tests.unit.model_cache.test_check_cli import CATALOG, cache_check_in

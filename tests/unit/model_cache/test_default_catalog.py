@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.catalog import HuggingFaceSource, Model, SpacySource, Task
-from model_cache.catalog_file import BUILT_IN_ORIGIN, load_catalog, parse_catalog, read_catalog_text
-from model_cache.catalog_yaml import Reading
-from model_cache.compiled_catalog import kept_nodes
-from model_cache.lock import Lock, load_lock
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource, Task
+from model_cache.catalogs.catalog_file import BUILT_IN_ORIGIN, load_catalog, parse_catalog, read_catalog_text
+from model_cache.catalogs.compiled import kept_nodes
+from model_cache.catalogs.lock import Lock, load_lock
+from model_cache.catalogs.yaml_text import Reading
 
 MODELS = load_catalog(None).models
 
@@ -64,7 +64,7 @@ def test_no_model_brings_its_weights_twice(model: Model) -> None:
 
 
 def test_its_kept_nodes_are_of_its_text_and_say_the_same() -> None:
-    """If this fails: run ``python -m model_cache.compiled_catalog`` and commit ``default.nodes.json``."""
+    """If this fails: run ``python -m model_cache.catalogs.compiled`` and commit ``default.nodes.json``."""
     text = read_catalog_text(None)
     assert kept_nodes(text) == Reading(text, lambda *_: None).document()
     assert load_catalog(None) == parse_catalog(text, BUILT_IN_ORIGIN)

@@ -7,7 +7,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_cache.catalog import (
+from model_cache.catalogs.catalog import (
     Cleaning,
     HuggingFaceSource,
     Model,
@@ -16,8 +16,8 @@ from model_cache.catalog import (
     SpacySource,
     Task,
 )
-from model_cache.catalog_file import load_catalog, parse_catalog
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.catalog_file import load_catalog, parse_catalog
+from model_cache.catalogs.digest import generation, model_digest
 from tests.unit.model_cache.catalog_texts import (
     CATALOGS,
     COMMIT,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.answers import Kind, Question
-from model_cache.check_load import Probed
+from model_cache.catalogs.answers import Kind, Question
+from model_cache.checking.load import Probed
+from model_cache.checking.load_child import probe_in_child
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.load_child import probe_in_child
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from tests.unit.model_cache.cache_trees import SENTIMENT

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from model_cache.catalogs.lock import LockedFile, load_lock, parse_lock
 from model_cache.errors import CacheUnreadable, LockInvalid
-from model_cache.lock import LockedFile, load_lock, parse_lock
 from model_cache.reasons import Reason
 
 

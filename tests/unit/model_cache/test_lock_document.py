@@ -5,8 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_cache.lock import LockedFile, LockedModel, parse_lock
-from model_cache.lock_document import dump_lock, lock_document
+from model_cache.catalogs.lock import LockedFile, LockedModel, parse_lock
+from model_cache.catalogs.lock_document import dump_lock, lock_document
 
 _NAME = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\:."), min_size=1, max_size=20

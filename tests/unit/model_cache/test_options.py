@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from model_cache.errors import UsageError
-from model_cache.options import (
+from model_cache.programs.options import (
     LogLevel,
     Options,
     OutputFormat,
@@ -16,7 +16,7 @@ from model_cache.options import (
     read_shared_options,
     warm_command,
 )
-from model_cache.parser import OptionParser
+from model_cache.programs.parser import OptionParser
 
 
 def parser() -> OptionParser:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.program import exit_code, wants_json
+from model_cache.programs.program import exit_code, wants_json
 from model_cache.reasons import Reason
 
 
@@ -90,7 +90,10 @@ def test_ctrl_c_is_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def program(body: str) -> list[str]:
-    script = f"import sys, time\nfrom model_cache.program import run\ndef main(argv):\n    {body}\nrun(main, name='p')"
+    script = (
+        "import sys, time\nfrom model_cache.programs.program import run\n"
+        f"def main(argv):\n    {body}\nrun(main, name='p')"
+    )
     return [sys.executable, "-c", script]
 
 

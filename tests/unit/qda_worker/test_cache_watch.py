@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import structlog
 
-from model_cache.catalog import Catalog, HuggingFaceSource, Model, Task
-from model_cache.check_values import CheckReport, ModelReport, Problem, Tier
+from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, Task
+from model_cache.checking.values import CheckReport, ModelReport, Problem, Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from qda_worker.cache_watch import CacheUnusable, CacheWatch, Outside

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_cache.catalog import Precision, Task
+from model_cache.catalogs.catalog import Precision, Task
 from qda.v1 import embedding_pb2, text_pb2
 from qda_worker.conversion.labels import check_labels, common_label
 from qda_worker.conversion.statuses import duration

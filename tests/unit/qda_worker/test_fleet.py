@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model_cache.catalog import Catalog, HuggingFaceSource, Model, Serving, Task
+from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, Serving, Task
 from model_cache.reasons import Reason
 from qda_worker.engine import Engine
 from qda_worker.errors import ModelOfAnotherTask, ModelUnknown, NotReady, TaskNotServed

@@ -11,8 +11,8 @@ from cache_warmer.collecting.collection import Collection
 from cache_warmer.collecting.deleting import Deleting
 from cache_warmer.collecting.keeping import Needs
 from cache_warmer.collecting.looking import Looking
-from model_cache.catalog import HuggingFaceSource, Model, SpacySource, Task
-from model_cache.digest import generation, model_digest
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource, Task
+from model_cache.catalogs.digest import generation, model_digest
 from model_cache.layout import (
     manifest_path,
     model_record_path,

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cache_warmer.collecting.collection import Collection
-from model_cache.catalog import Model
+from model_cache.catalogs.catalog import Model
 from model_cache.errors import ManifestInvalid
 from model_cache.places import resolve_places
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model_cache.catalog import HuggingFaceSource, Model
-from model_cache.check import check
-from model_cache.check_values import Tier
+from model_cache.catalogs.catalog import HuggingFaceSource, Model
+from model_cache.checking.check import check
+from model_cache.checking.values import Tier
 from model_cache.reasons import Reason
 
 from .shelves import OLD, Shelf, everything, hub_model, needs, package, shelf

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from model_cache.catalog import HuggingFaceSource, Model, Task
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, Task
 from qda_worker.errors import ModelDied
 from qda_worker.models.base import (
     BatchBudget,

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from model_cache.errors import UsageError
-from model_cache.parser import OptionParser
+from model_cache.programs.parser import OptionParser
 from qda_worker.settings import ServeSettings, add_serve_options, read_serve_settings
 from qda_worker.tls.files import read_identity
 from qda_worker.tls.options import TlsFiles

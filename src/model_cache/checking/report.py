@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from model_cache.check_values import CheckReport, Content, ModelReport, Problem, problems_of
+from model_cache.checking.values import CheckReport, Content, ModelReport, Problem, problems_of
 from model_cache.places import Place
 from model_cache.reasons import Reason
 
@@ -39,7 +39,7 @@ def to_table(report: CheckReport) -> str:
     if problems:
         blocks.append("\n".join(problems))
     if any(model.loaded for model in report.models):
-        from model_cache.check_load_report import loaded_lines  # here: other tiers must not pay for it
+        from model_cache.checking.load_report import loaded_lines  # here: other tiers must not pay for it
 
         blocks.append("\n".join(line for model in report.models for line in loaded_lines(model)))
     if report.unlisted:
@@ -169,7 +169,7 @@ def _model_to_json(model: ModelReport) -> dict[str, object]:
         "problems": [_problem_to_json(problem) for problem in model.problems],
     }
     if model.loaded is not None:
-        from model_cache.check_load_report import loaded_to_json  # here: other tiers must not pay for it
+        from model_cache.checking.load_report import loaded_to_json  # here: other tiers must not pay for it
 
         document["loaded"] = loaded_to_json(model.loaded)
     return document

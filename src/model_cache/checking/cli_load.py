@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from model_cache.answers import Question
-from model_cache.catalog import Model
-from model_cache.check_load import Probed, check_by_loading
-from model_cache.check_values import CheckReport
-from model_cache.load_child import probe_in_child
-from model_cache.lock import load_lock
-from model_cache.options import LogLevel, Options
+from model_cache.catalogs.answers import Question
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.lock import load_lock
+from model_cache.checking.load import Probed, check_by_loading
+from model_cache.checking.load_child import probe_in_child
+from model_cache.checking.record_answers import record_answers
+from model_cache.checking.values import CheckReport
+from model_cache.programs.options import LogLevel, Options
 from model_cache.reasons import Reason
-from model_cache.record_answers import record_answers
 
 
 def report_by_loading(

@@ -1,9 +1,9 @@
 """Reads how a model is served, and refuses what would have no effect on it."""
 
-from model_cache.catalog import Cleaning, Precision, Serving, Task
-from model_cache.catalog_fields import Section
-from model_cache.catalog_nodes import Scalar
-from model_cache.suggestion import nearest
+from model_cache.catalogs.catalog import Cleaning, Precision, Serving, Task
+from model_cache.catalogs.fields import Section
+from model_cache.catalogs.nodes import Scalar
+from model_cache.programs.suggestion import nearest
 
 LABELS = ("positive", "negative", "neutral")
 _SERVING_FIELDS = ("cleaning", "labels", "max_tokens", "shortened_dimensions", "precision", "default")

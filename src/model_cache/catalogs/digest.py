@@ -16,7 +16,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 
-from model_cache.catalog import HuggingFaceSource, Model
+from model_cache.catalogs.catalog import HuggingFaceSource, Model
 
 
 def generation(models: Iterable[Model]) -> str:

@@ -5,12 +5,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from model_cache.catalog import Task
+from model_cache.catalogs.catalog import Task
 from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
 
 if TYPE_CHECKING:
-    from model_cache.answers import Answer
+    from model_cache.catalogs.answers import Answer
 
 Progress = Callable[[int, int], None]
 """Called during a deep check with the bytes read so far and the bytes in all, one call at a time."""

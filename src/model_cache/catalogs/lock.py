@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_cache.answers import Answer, parse_answer
-from model_cache.catalog_file import BUILT_IN_CATALOG
+from model_cache.catalogs.answers import Answer, parse_answer
+from model_cache.catalogs.catalog_file import BUILT_IN_CATALOG
 from model_cache.errors import CacheUnreadable, LockInvalid
 from model_cache.safe_names import why_unsafe
 

@@ -6,11 +6,11 @@ Loading itself happens elsewhere (``load_child``): this module decides what to a
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from model_cache.answers import Answer, Question, difference, recorded
-from model_cache.catalog import Model
-from model_cache.check_values import CheckReport, Compared, Loaded, ModelReport, Problem, Tier, worst
+from model_cache.catalogs.answers import Answer, Question, difference, recorded
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.lock import Lock
+from model_cache.checking.values import CheckReport, Compared, Loaded, ModelReport, Problem, Tier, worst
 from model_cache.errors import ModelCacheError
-from model_cache.lock import Lock
 from model_cache.reasons import Reason
 
 _OTHER_ANSWER = (

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from model_cache.check_values import Problem
+from model_cache.checking.values import Problem
 from model_cache.manifest import FileRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -36,7 +36,7 @@ class Remedies(NamedTuple):
         """Return what to do about something that cannot be read."""
         from pathlib import Path  # here, with what follows: this is said of few caches
 
-        from model_cache.access_advice import advice, in_the_way, this_user
+        from model_cache.checking.access_advice import advice, in_the_way, this_user
 
         return f"let this user (uid {_uid()}) read it: {advice(in_the_way(Path(path)), this_user(), write=False)}"
 

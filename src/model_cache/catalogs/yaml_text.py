@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from model_cache.catalog_nodes import Fields, Items, Node, Scalar, Unreadable
+from model_cache.catalogs.nodes import Fields, Items, Node, Scalar, Unreadable
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MAX_DEPTH = 16

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 
 from model_cache.errors import UsageError
-from model_cache.parser import OptionParser
 from model_cache.places import HOST, Places, resolve_places
-from model_cache.suggestion import nearest
+from model_cache.programs.parser import OptionParser
+from model_cache.programs.suggestion import nearest
 
 _Value = TypeVar("_Value")
 _Word = TypeVar("_Word", bound=StrEnum)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from model_cache.errors import UsageError
-from model_cache.suggestion import nearest
+from model_cache.programs.suggestion import nearest
 
 
 class Task(StrEnum):

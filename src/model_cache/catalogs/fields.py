@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
-from model_cache.catalog_nodes import Fields, Items, Node, Scalar
+from model_cache.catalogs.nodes import Fields, Items, Node, Scalar
 from model_cache.errors import CatalogProblem
-from model_cache.suggestion import nearest
+from model_cache.programs.suggestion import nearest
 
 _POSITIVE = "a whole number from 1 to 9999999999, without quotes"
 

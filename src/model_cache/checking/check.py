@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from model_cache.catalog import Model
-from model_cache.check_files import Found, Remedies, look_at, problem_of
-from model_cache.check_values import CheckReport, Content, ModelReport, Problem, Progress, Tier, worst
-from model_cache.digest import generation as generation_of
-from model_cache.digest import model_digest
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.digest import generation as generation_of
+from model_cache.catalogs.digest import model_digest
+from model_cache.checking.files import Found, Remedies, look_at, problem_of
+from model_cache.checking.values import CheckReport, Content, ModelReport, Problem, Progress, Tier, worst
 from model_cache.errors import ManifestInvalid
 from model_cache.layout import manifest_path, model_path, model_record_path
 from model_cache.manifest import (
@@ -62,7 +62,7 @@ def check(
     listed, problems = look.manifest(models, generation) if whole_catalog else ({}, [])
     looks = [look.model(model, listed.get(model.key)) for model in models]
     if tier is Tier.DEEP:
-        from model_cache.check_hashes import hash_all  # here: the fast tier must not pay for it
+        from model_cache.checking.hashes import hash_all  # here: the fast tier must not pay for it
 
         bad = hash_all([file for one in looks for file in one.found], look.remedies, progress)
         looks = [one.without(bad) for one in looks]

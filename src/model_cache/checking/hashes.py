@@ -10,8 +10,8 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 
-from model_cache.check_files import Found, Remedies, problem_of
-from model_cache.check_values import Problem, Progress
+from model_cache.checking.files import Found, Remedies, problem_of
+from model_cache.checking.values import Problem, Progress
 from model_cache.reasons import Reason
 
 BUFFER_BYTES = 2**20

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from model_cache.answers import Kind, Question
-from model_cache.catalog import Model
-from model_cache.check_load import Probe, Probed
+from model_cache.catalogs.answers import Kind, Question
+from model_cache.catalogs.catalog import Model
+from model_cache.checking.load import Probe, Probed
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.places import Places
 from model_cache.reasons import Reason

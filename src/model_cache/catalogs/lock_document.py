@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from model_cache.lock import API_VERSION, LockedFile, LockedModel
+from model_cache.catalogs.lock import API_VERSION, LockedFile, LockedModel
 
 _OWN = (
     "source",

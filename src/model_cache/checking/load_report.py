@@ -2,8 +2,8 @@
 
 import json
 
-from model_cache.answers import answer_to_json
-from model_cache.check_values import Compared, Loaded, ModelReport
+from model_cache.catalogs.answers import answer_to_json
+from model_cache.checking.values import Compared, Loaded, ModelReport
 
 
 def loaded_to_json(loaded: Loaded) -> dict[str, object]:

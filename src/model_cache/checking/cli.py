@@ -10,15 +10,16 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, NoReturn, TextIO
 
-from model_cache.catalog import Model
-from model_cache.catalog_file import load_catalog
-from model_cache.check import check
-from model_cache.check_files import Remedies
-from model_cache.check_notes import notes
-from model_cache.check_report import paths_table, to_json, to_table, verdict
-from model_cache.check_values import CheckReport, Progress, Tier
-from model_cache.digest import generation
-from model_cache.options import (
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.catalog_file import load_catalog
+from model_cache.catalogs.digest import generation
+from model_cache.checking.check import check
+from model_cache.checking.files import Remedies
+from model_cache.checking.notes import notes
+from model_cache.checking.report import paths_table, to_json, to_table, verdict
+from model_cache.checking.values import CheckReport, Progress, Tier
+from model_cache.places import Places
+from model_cache.programs.options import (
     LogLevel,
     Option,
     Options,
@@ -29,9 +30,8 @@ from model_cache.options import (
     read_shared_options,
     warm_command,
 )
-from model_cache.parser import OptionParser
-from model_cache.places import Places
-from model_cache.program import run
+from model_cache.programs.parser import OptionParser
+from model_cache.programs.program import run
 from model_cache.reasons import Reason
 
 PROGRAM = "cache-check"
@@ -61,7 +61,7 @@ def cache_check(
         options, wanted, environ, Tier.DEEP if arguments.deep else Tier.FAST, stderr or sys.stderr
     )
     if arguments.load or arguments.record is not None:
-        from model_cache.check_cli_load import report_by_loading  # here: other tiers must not pay for it
+        from model_cache.checking.cli_load import report_by_loading  # here: other tiers must not pay for it
 
         timeout = LOAD_TIMEOUT.value(arguments, environ)
         report = report_by_loading(
@@ -110,7 +110,7 @@ def _report(
         said += _about_a_warm(places)
     report = report._replace(notes=said)
     if tier is Tier.DEEP:
-        from model_cache.check_unlisted import unlisted  # here: the fast tier must not pay for it
+        from model_cache.checking.unlisted import unlisted  # here: the fast tier must not pay for it
 
         report = report._replace(unlisted=unlisted(places))
     return report
@@ -127,7 +127,7 @@ def _about_a_warm(places: Places) -> tuple[str, ...]:
 
 
 def _progress(stderr: TextIO) -> Progress:
-    from model_cache.check_progress import progress_to  # here: the fast tier shows none
+    from model_cache.checking.progress import progress_to  # here: the fast tier shows none
 
     return progress_to(stderr, PROGRAM)
 

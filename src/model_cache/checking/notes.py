@@ -7,7 +7,7 @@ spaCy package of the same name beside ours: both stay as they are, and the check
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from model_cache.catalog import HuggingFaceSource, Model, SpacySource, Task
+from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource, Task
 from model_cache.layout import model_path, repository_folder, spacy_tree
 from model_cache.places import HOST, Places
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from model_cache.answers import Answer, answer_to_json
-from model_cache.catalog import Model
+from model_cache.catalogs.answers import Answer, answer_to_json
+from model_cache.catalogs.catalog import Model
+from model_cache.catalogs.lock import LockedModel, parse_lock
+from model_cache.catalogs.lock_document import dump_lock, lock_document
 from model_cache.errors import CacheUnreadable, LockInvalid
-from model_cache.lock import LockedModel, parse_lock
-from model_cache.lock_document import dump_lock, lock_document
 
 
 def record_answers(path: Path, models: Sequence[Model], answers: Mapping[str, Sequence[Answer]]) -> None:

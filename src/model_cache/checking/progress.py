@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from model_cache.check_report import human_bytes
-from model_cache.check_values import Progress
+from model_cache.checking.report import human_bytes
+from model_cache.checking.values import Progress
 
 
 def progress_to(stderr: TextIO, program: str, clock: Callable[[], float] = time.monotonic) -> Progress:

@@ -1,6 +1,6 @@
 """The built-in catalog's nodes, read once and kept as JSON beside it: PyYAML takes a fifth of a check's time to import.
 
-``python -m model_cache.compiled_catalog`` writes it anew after a change of ``default.yaml``; a test says when that was
+``python -m model_cache.catalogs.compiled`` writes it anew after a change of ``default.yaml``; a test says when that was
 forgotten. Until then nothing is wrong: what is not of the same text is not used.
 """
 
@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from model_cache.catalog_nodes import Fields, Items, Node, Scalar
+from model_cache.catalogs.nodes import Fields, Items, Node, Scalar
 
-_KEPT = Path(__file__).parent / "data" / "default.nodes.json"
+_KEPT = Path(__file__).parents[1] / "data" / "default.nodes.json"
 
 
 def kept_nodes(text: str, kept: Path = _KEPT) -> Node | None:
@@ -53,8 +53,8 @@ def _node(plain: Any) -> Node:  # JSON has no types
 
 def main() -> None:
     """Keep the nodes of the built-in catalog as it is now."""
-    from model_cache.catalog_file import read_catalog_text
-    from model_cache.catalog_yaml import Reading
+    from model_cache.catalogs.catalog_file import read_catalog_text
+    from model_cache.catalogs.yaml_text import Reading
 
     text = read_catalog_text(None)
     node = Reading(text, lambda *_: None).document()

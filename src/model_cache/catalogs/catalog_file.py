@@ -3,17 +3,17 @@
 import re
 from pathlib import Path
 
-from model_cache.catalog import Catalog, HuggingFaceSource, Model, SpacySource, Task
-from model_cache.catalog_fields import Mistakes, Section
-from model_cache.catalog_nodes import Fields, Node, Unreadable
-from model_cache.catalog_serving import read_serving
-from model_cache.catalog_sources import read_huggingface, read_spacy
-from model_cache.compiled_catalog import kept_nodes
+from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, SpacySource, Task
+from model_cache.catalogs.compiled import kept_nodes
+from model_cache.catalogs.fields import Mistakes, Section
+from model_cache.catalogs.nodes import Fields, Node, Unreadable
+from model_cache.catalogs.serving import read_serving
+from model_cache.catalogs.sources import read_huggingface, read_spacy
 from model_cache.errors import CatalogInvalid, CatalogProblem
-from model_cache.suggestion import nearest
+from model_cache.programs.suggestion import nearest
 
 API_VERSION = "qda/v1"
-BUILT_IN_CATALOG = Path(__file__).parent / "data" / "default.yaml"
+BUILT_IN_CATALOG = Path(__file__).parents[1] / "data" / "default.yaml"
 BUILT_IN_ORIGIN = "built-in catalog"
 MAX_BYTES = 16 * 2**20
 """No catalog is larger; a device or a model's weights given by mistake would be."""
@@ -57,7 +57,9 @@ def _origin(path: Path | None) -> str:
 
 def parse_catalog(text: str, origin: str) -> Catalog:
     """Read a catalog's text; ``origin`` names it in messages. Raises ``CatalogInvalid`` with all mistakes."""
-    from model_cache.catalog_yaml import Reading  # here: the built-in catalog does without it, and it is slow
+    from model_cache.catalogs.yaml_text import (
+        Reading,  # here: the built-in catalog does without it, and it is slow
+    )
 
     mistakes = Mistakes(origin)
 

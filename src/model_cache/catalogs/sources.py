@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
-from model_cache.catalog import HuggingFaceSource, SpacySource
-from model_cache.catalog_fields import Section
-from model_cache.catalog_nodes import Node, Scalar
+from model_cache.catalogs.catalog import HuggingFaceSource, SpacySource
+from model_cache.catalogs.fields import Section
+from model_cache.catalogs.nodes import Node, Scalar
 from model_cache.safe_names import why_unsafe
 
 _REPOSITORY_ALLOWED = (

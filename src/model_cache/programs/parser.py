@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from model_cache.errors import UsageError
-from model_cache.suggestion import nearest
+from model_cache.programs.suggestion import nearest
 
 DISTRIBUTION = "qda-worker"
 

@@ -1,0 +1,1 @@
+"""What is wanted: the catalog, its lock, and the digests that name it."""

@@ -1,0 +1,1 @@
+"""What is there: the three tiers of ``cache-check``, its report and its command line."""
