@@ -1,4 +1,4 @@
-"""What a run leaves that died: staging files, probes, temporary names. Old ones, in folders that are ours."""
+"""What a run leaves that failed: staging files, wrong bodies, probes, temporary names. Old ones, in folders of ours."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cache_warmer.collecting.findings import Going, Kind
 from cache_warmer.collecting.repository import freed
+from cache_warmer.transfer.quarantine import is_quarantined
 from model_cache.places import HOST, Places
 
 OLD_SECONDS = 3600.0
@@ -31,10 +32,11 @@ def leftovers(
     packages = places.spacy.path / ".packages"
     kept = tuple(needed)
     found = [
-        Going(Kind.STAGING, path, _size(path), "left by a transfer that ended")
+        Going(Kind.STAGING, path, _size(path), _why(path))
         for folder in (*repositories, packages)
         for path in _ending(folder, (_INCOMPLETE,))
-        if not any(path.is_relative_to(one) for one in kept) and _is_staging_of_ours(path, on_host, uid)
+        if (is_quarantined(path) or not any(path.is_relative_to(one) for one in kept))
+        and _is_staging_of_ours(path, on_host, uid)
     ]
     found += [
         Going(Kind.LEFTOVER, path, _size(path), "left by a write that ended")
@@ -49,6 +51,10 @@ def leftovers(
         if path.name.startswith(_PROBE)
     ]
     return tuple(one for one in found if one.path.name.endswith(COLLECTED) or _written(one.path) < before)
+
+
+def _why(path: Path) -> str:
+    return "wrong content that a source sent" if is_quarantined(path) else "left by a transfer that ended"
 
 
 def _is_staging_of_ours(path: Path, on_host: bool, uid: int | None) -> bool:

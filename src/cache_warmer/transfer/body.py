@@ -3,13 +3,14 @@
 Ranges are handed out from the front, a few at a time, so that the part without holes grows with the transfer and its
 hash with it. What counts in the end is the expected hash, not an ETag or an address: those of a redirect's target
 change between runs. A body that is wrong is fetched once more, whole and in one stream, because what damages ranges
-may leave that alone; its bytes never get a name, and are no beginning to go on from.
+may leave that alone; its bytes are no beginning to go on from, and what is wrong twice is put aside.
 """
 
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 import httpx2
@@ -21,6 +22,7 @@ from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.growing_file import GrowingFile
 from cache_warmer.transfer.hashing import difference
 from cache_warmer.transfer.pool import Made
+from cache_warmer.transfer.quarantine import quarantine
 from cache_warmer.transfer.requests import Piece, Requests, WrongSize
 from cache_warmer.transfer.staging import is_still_there, staging_file
 
@@ -166,9 +168,9 @@ class Body(Generic[_Result]):
         sha256, git_sha1 = file.hashes()
         wrong = self._wrong or difference(download.expected, file.prefix, sha256, git_sha1)
         if wrong:
-            file.restart(file.epoch)
             if self._again:
-                raise _mismatch(download, wrong)
+                raise _mismatch(download, wrong, self._put_aside(file, sha256))
+            file.restart(file.epoch)
             self._again, self._wrong = True, ""
             self._requests.refuse_ranges()
             self._pieces.append(Piece(file.epoch, 0, download.expected.bytes))
@@ -186,6 +188,14 @@ class Body(Generic[_Result]):
         self.close()
         return Made(accepted)
 
+    def _put_aside(self, file: GrowingFile, sha256: str) -> Path | None:
+        kept = quarantine(self._descriptor, self._download.staging, sha256)
+        if kept is None:
+            file.restart(file.epoch)
+        else:
+            file.complete()  # a note of its ranges would be of a file that has gone
+        return kept
+
 
 def _pieces(file: GrowingFile, size: int | None) -> list[Piece]:
     if size is None:
@@ -198,8 +208,9 @@ def _pieces(file: GrowingFile, size: int | None) -> list[Piece]:
     ]
 
 
-def _mismatch(download: Download, wrong: str) -> ContentMismatch:
+def _mismatch(download: Download, wrong: str, kept: Path | None) -> ContentMismatch:
+    where = f"; it is kept as {kept}" if kept is not None else ""
     return ContentMismatch(
-        f"{download.label}: {shown(download.url)} sent {wrong} (as the {download.expected.said_by} says), twice",
+        f"{download.label}: {shown(download.url)} sent {wrong} (as the {download.expected.said_by} says), twice{where}",
         "compare the pin in the catalog and its lock with the source; a mirror or proxy may hold a damaged copy",
     )

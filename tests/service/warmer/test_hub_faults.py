@@ -80,7 +80,7 @@ def test_a_passing_fault_is_got_over(world: World, fault: Fault) -> None:
     assert not world.hub.faults.waiting(), "the fault did happen"
 
 
-def test_a_mismatch_names_both_hashes_and_leaves_no_bad_bytes(world: World) -> None:
+def test_a_mismatch_names_both_hashes_and_leaves_no_bad_bytes_to_go_on_from(world: World) -> None:
     world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=2_000_000))
 
     outcome = world.warm()

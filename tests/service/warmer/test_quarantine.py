@@ -1,0 +1,85 @@
+"""What a hub sent instead of what it promised is kept for whoever asks, once, and is in nobody's way."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from cache_warmer.disk.volume import Free
+from cache_warmer.transfer.quarantine import quarantine
+from tests.hub_double import Fault, FaultKind
+
+from .test_collect import collect
+from .worlds import World
+
+WEIGHTS, SMALL = "model.safetensors", "vocab.txt"
+
+
+def kept(world: World) -> list[Path]:
+    return sorted(world.cache.rglob("*.wrong-*"))
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SMALL, "*.whl"])
+def test_a_body_that_was_wrong_twice_is_kept_and_named_with_both_hashes(world: World, name: str) -> None:
+    world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, name, after=3))
+
+    for _ in range(2):  # the second run replaces what the first one kept
+        outcome = world.warm()
+
+        assert outcome.reason == "CONTENT_MISMATCH"
+        (wrong,) = kept(world)
+        assert f"kept as {wrong}" in outcome.err
+        assert sha256(wrong) in wrong.name
+        assert wrong.stat().st_mode & 0o777 == 0o644
+        assert not list(world.cache.rglob("*.ranges.incomplete"))
+
+    world.hub.faults.clear()
+    assert world.warm().reason == "OK"
+    assert len(kept(world)) == 1
+
+
+def test_collect_removes_it_also_while_the_model_is_not_complete(world: World) -> None:
+    assert world.warm().reason == "OK"
+    target = next(world.cache.rglob(WEIGHTS)).resolve()
+    target.unlink()
+    world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=3))
+    assert world.warm().reason == "CONTENT_MISMATCH"
+    (wrong,) = kept(world)
+    os.utime(wrong, (0, 0))
+
+    said = collect(world, "--apply")
+
+    (going,) = (one for one in said["going"] if one["path"] == str(wrong))
+    assert going["why"] == "wrong content that a source sent"
+    assert not wrong.exists()
+
+
+@pytest.mark.parametrize(("free", "stays"), [(10_000_000, True), (100_000, False)])
+def test_it_is_kept_only_while_the_right_one_has_room_beside_it(
+    tmp_path: Path, free: int, *, stays: bool
+) -> None:
+    staging = tmp_path / "abc.incomplete"
+    staging.write_bytes(bytes(200_000))
+
+    with staging.open("rb") as file:
+        found = quarantine(file.fileno(), staging, "f" * 64, lambda _: Free(1, free, None))
+
+    assert found == (tmp_path / f"abc.wrong-{'f' * 64}.incomplete" if stays else None)
+    assert staging.exists() is not stays
+
+
+def test_a_file_that_another_writer_put_there_is_not_taken(tmp_path: Path) -> None:
+    staging = tmp_path / "abc.incomplete"
+    staging.write_bytes(b"mine")
+    with staging.open("rb") as mine:
+        staging.unlink()
+        staging.write_bytes(b"another's")
+
+        assert quarantine(mine.fileno(), staging, "f" * 64) is None
+
+    assert staging.read_bytes() == b"another's"
