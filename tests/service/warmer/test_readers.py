@@ -1,9 +1,11 @@
-"""What the warmer wrote, read by the unmodified libraries: offline, from folders that nobody may write."""
+"""What the warmer wrote, read by the unmodified libraries: offline, from a read-only mount, as another user."""
 
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,25 +43,35 @@ pipeline.to_disk(root / "pipeline")
 """
 
 READ = """
-import json, os, sys
+import json, os, stat, sys
 from huggingface_hub import snapshot_download
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 import spacy
-commit = sys.argv[1]
-for revision in ("main", commit):
-    path = snapshot_download("org/classifier", revision=revision)
-    assert os.path.basename(path) == commit, path
-    model = AutoModelForSequenceClassification.from_pretrained("org/classifier", revision=revision)
-    tokenizer = AutoTokenizer.from_pretrained("org/classifier", revision=revision)
-vectors = SentenceTransformer("org/sentences").encode(["ein gutes buch"])
-older = SentenceTransformer("org/sentences", cache_folder=os.environ["TORCH_HOME"] + "/sentence_transformers")
-by_name = spacy.load("de_tiny")
-print(json.dumps({
-    "tokens": tokenizer("ein gutes buch")["input_ids"], "dimension": vectors.shape[1],
-    "pipes": by_name.pipe_names, "same": bool((vectors == older.encode(["ein gutes buch"])).all()),
-}))
+commit, reader = sys.argv[1], int(sys.argv[2])
+def read():
+    for revision in ("main", commit):
+        for alone in (False, True):
+            path = snapshot_download("org/classifier", revision=revision, local_files_only=alone)
+            assert os.path.basename(path) == commit, path
+        model = AutoModelForSequenceClassification.from_pretrained("org/classifier", revision=revision)
+        tokenizer = AutoTokenizer.from_pretrained("org/classifier", revision=revision)
+    vectors = SentenceTransformer("org/sentences").encode(["ein gutes buch"])
+    older = SentenceTransformer("org/sentences", cache_folder=os.environ["TORCH_HOME"] + "/sentence_transformers")
+    return {
+        "tokens": tokenizer("ein gutes buch")["input_ids"], "dimension": vectors.shape[1],
+        "pipes": spacy.load("de_tiny").pipe_names,
+        "same": bool((vectors == older.encode(["ein gutes buch"])).all()),
+    }
+first = read()  # imports what is imported late: another user may not be able to read this installation
+if reader:
+    os.setgroups([]); os.setgid(reader); os.setuid(reader)
+    assert os.statvfs(os.environ["HF_HUB_CACHE"]).f_flag & os.ST_RDONLY
+    assert read() == first
+print(json.dumps(first | {"uid": os.getuid()}))
 """
+IS_ROOT = os.geteuid() == 0
+READER = 40_003
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +97,21 @@ def files_below(folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
 
 
+@contextmanager
+def seen_by_readers(cache: Path, folder: Path) -> Iterator[Path]:
+    """The cache as a pod mounts it: another path, read-only. Only root can mount; others read it where it is."""
+    if not IS_ROOT:
+        yield cache
+        return
+    folder.mkdir()
+    for how in (["--bind", str(cache)], ["-o", "remount,bind,ro"]):
+        subprocess.run(["mount", *how, str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
 def test_hub_client_transformers_sentence_transformers_and_spacy_read_it_offline(
     made: Path, tmp_path: Path
 ) -> None:
@@ -107,22 +134,45 @@ def test_hub_client_transformers_sentence_transformers_and_spacy_read_it_offline
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", inner)
     world = World(tmp_path, HubDouble(repositories, [wheel]), repositories, wheel, wheel)
     world.catalog.write_text(yaml.safe_dump(catalog(repositories, wheel)), "utf-8")
-    with world.hub:
-        assert world.warm().reason == "OK"
-    cache = world.cache
-    reading = {
-        "HF_HUB_CACHE": str(cache / "huggingface/hub"),
-        "TORCH_HOME": str(cache / "torch"),
-        "PYTHONPATH": str(cache / "spacy"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    before = sorted(str(path) for path in cache.rglob("*"))
+    before = os.umask(0o077)
+    try:
+        with world.hub:
+            assert world.warm().reason == "OK"
+    finally:
+        os.umask(before)
+    with seen_by_readers(world.cache, tmp_path / "mounted") as cache:
+        reading = {
+            "HF_HUB_CACHE": str(cache / "huggingface/hub"),
+            "HF_HOME": str(tmp_path / "nobody's"),
+            "TORCH_HOME": str(cache / "torch"),
+            "PYTHONPATH": str(cache / "spacy"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HF_HUB_OFFLINE": "1",
+        }
+        before_reading = sorted(str(path) for path in cache.rglob("*"))
+        reader = READER if IS_ROOT else 0
 
-    said = json.loads(run(READ, reading, repositories[0].commit))
+        said = json.loads(run(READ, reading, repositories[0].commit, str(reader)))
 
-    assert said == {"tokens": [2, 5, 6, 7, 3], "dimension": 8, "pipes": ["ner"], "same": True}
-    assert sorted(str(path) for path in cache.rglob("*")) == before, "readers write nothing"
+        assert sorted(str(path) for path in cache.rglob("*")) == before_reading, "readers write nothing"
+    assert said == {
+        "tokens": [2, 5, 6, 7, 3], "dimension": 8, "pipes": ["ner"], "same": True, "uid": reader or os.getuid(),
+    }  # fmt: skip
+
+
+def test_links_references_and_lists_hold_in_any_mount(world: World) -> None:
+    assert world.warm().reason == "OK"
+
+    links = [path for path in world.cache.rglob("*") if path.is_symlink()]
+    assert links
+    for link in links:
+        assert not os.path.isabs(os.readlink(link)), link
+        assert link.resolve(strict=True).is_relative_to(world.cache), link
+    for repository in world.repositories:
+        folder = world.cache / "huggingface/hub" / f"models--{repository.id.replace('/', '--')}"
+        assert (folder / "refs/main").read_bytes() == repository.commit.encode()
+        listed = json.loads((folder / f"trees/{repository.commit}.json").read_bytes())["files"]
+        assert set(listed) == set(files_below(folder / "snapshots" / repository.commit))
 
 
 def catalog(repositories: list[Repository], wheel: Path) -> dict[str, Any]:
