@@ -23,7 +23,10 @@ SYNC_BYTES = 32 << 20
 """As many are brought to disk at a time: enough for a disk's full speed, little for the end to wait for."""
 _GRACE_SECONDS = 2.0
 _HASH_BYTES = 4 * CHUNK
-"""The hash wakes for as many."""
+"""The hash wakes for as many, and reads as many at once."""
+_HASH_LAG = 64 << 20
+"""Connections wait for a hash that is so far behind: where processors are what is short they would take them all, and
+the hash would do its work when they are done, on one core."""
 
 
 class GrowingFile:
@@ -48,7 +51,7 @@ class GrowingFile:
         self._descriptor, self._path, self._size = descriptor, path, expected.bytes
         self._progress, self._keep_going = progress, keep_going
         self._lock = threading.Lock()
-        self._hashing, self._syncing = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._hashing, self._syncing, self._hashed = (threading.Condition(self._lock) for _ in range(3))
         self._extents = staged_extents(path, expected.bytes)
         self._closed = False
         self._hash = _Hash(descriptor, expected)
@@ -81,10 +84,11 @@ class GrowingFile:
         with self._lock:
             return tuple(self._extents.holes(size))
 
-    def write(self, epoch: int, at: int, chunks: Sequence[bytes]) -> bool:
+    def write(self, epoch: int, at: int, chunks: Sequence[bytes | memoryview]) -> bool:
         """Write at a place. Returns False, and writes nothing, if the epoch is over. Raises ``OSError``."""
         self._keep_going()
         with self._lock:
+            self._wait_for_hash()
             if epoch != self.epoch:
                 return False
             end = at + sum(map(len, chunks))
@@ -128,7 +132,7 @@ class GrowingFile:
                 if self._failure is not None:
                     raise self._failure
                 self._hashing.notify_all()
-                self._hashing.wait(0.2)
+                self._hashed.wait(0.2)
                 self._keep_going()
             hashed, end = self._hash, self._extents.prefix
         hashed.read_on(end, self._keep_going)  # of a small file that is all
@@ -149,8 +153,8 @@ class GrowingFile:
         with self._lock:
             self.epoch += 0 if self._closed else 1
             first, self._closed = not self._closed, True
-            self._hashing.notify_all()
-            self._syncing.notify_all()
+            for condition in (self._hashing, self._syncing, self._hashed):
+                condition.notify_all()
         for helper in self._helpers:
             helper.join(_GRACE_SECONDS)
         if any(helper.is_alive() for helper in self._helpers):
@@ -181,6 +185,13 @@ class GrowingFile:
         if self._unsynced >= SYNC_BYTES:
             self._syncing.notify()
 
+    def _wait_for_hash(self) -> None:
+        while self._helpers and self._extents.prefix - self._hash.at > _HASH_LAG:
+            if self._closed or self._failure is not None:
+                return  # told by ``hashes``
+            self._hashed.wait(1.0)
+            self._keep_going()
+
     def _follow(self) -> None:
         while True:
             with self._lock:
@@ -189,6 +200,8 @@ class GrowingFile:
                     return
                 hashed, end = self._hash, self._extents.prefix
             hashed.read_on(min(end, hashed.at + _HASH_BYTES), self._keep_going)
+            with self._lock:
+                self._hashed.notify_all()
 
     def _sync(self) -> None:
         while True:
@@ -208,6 +221,7 @@ class _Hash:
 
     def __init__(self, descriptor: int, expected: Expected) -> None:
         self.at = 0
+        self._buffer = bytearray()
         self._descriptor, self._expected = descriptor, expected
         # git's hash costs as much again, so a big file, of which sha256 is known, goes without
         git = expected.git_sha1 is not None or expected.sha256 is None
@@ -219,17 +233,25 @@ class _Hash:
     def read_on(self, end: int, keep_going: Callable[[], None]) -> None:
         while self.at < end:
             keep_going()
-            chunk = os.pread(self._descriptor, min(CHUNK, end - self.at), self.at)
+            chunk = self._read(min(_HASH_BYTES, end - self.at))
             if not chunk:
                 return  # the file was made empty meanwhile: this attempt is over
             self._content.update(chunk)
             self.at += len(chunk)
 
+    def _read(self, count: int) -> bytes | memoryview:
+        if not hasattr(os, "preadv"):  # macOS before 11, Windows
+            return os.pread(self._descriptor, count, self.at)
+        if len(self._buffer) < count:  # one buffer, since new memory costs about as much as the copy into it
+            self._buffer = bytearray(count)
+        into = memoryview(self._buffer)[:count]
+        return into[: os.preadv(self._descriptor, [into], self.at)]
+
     def value(self) -> tuple[str, str | None]:
         return self._content.sha256(), self._content.git_sha1()
 
 
-def _write_at(descriptor: int, chunks: Sequence[bytes], at: int) -> None:
+def _write_at(descriptor: int, chunks: Sequence[bytes | memoryview], at: int) -> None:
     """Write the chunks one after the other, without joining them first where the system can do so."""
     done = os.pwritev(descriptor, chunks, at) if hasattr(os, "pwritev") else 0
     if done < sum(map(len, chunks)):

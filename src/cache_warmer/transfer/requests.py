@@ -4,7 +4,7 @@ A hub redirects to where the bytes are, often to an address that is signed for a
 as anything goes wrong there, the hub is asked anew.
 """
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx2
@@ -12,15 +12,14 @@ import httpx2
 from cache_warmer.artifacts.artifact import Download, Progress
 from cache_warmer.errors import HubBusy, HubError
 from cache_warmer.hub import refusals
-from cache_warmer.hub.http_client import ONE_TRY, READ_BYTES
+from cache_warmer.hub.http_client import ONE_TRY
 from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.answers import Use, judge, range_header
 from cache_warmer.transfer.growing_file import GrowingFile
+from cache_warmer.transfer.reading import batches
 
 _PROGRESS = 1 << 20
 """Bytes beyond the furthest so far that count as progress, which resets the count of failures."""
-_WRITE_BYTES = 1 << 19
-"""Collected at most before they are written, while the socket has more: each write takes the file's lock."""
 _OF_USE = frozenset({200, 206, 416})
 
 
@@ -168,28 +167,21 @@ class _Fetch:
             self._epoch, self._at, self._end = epoch, 0, self._size
 
     def _read(self, response: httpx2.Response) -> bool:
-        """Write the body to its place, some chunks at a time. Returns True: it ended."""
-        chunks: list[bytes] = []
-        collected = 0
-        try:
-            for chunk in response.iter_raw():
-                self._requests.received(len(chunk))
-                room = math.inf if self._end is None else self._end - self._at - collected
-                if len(chunk) > room and self._end == self._size:
-                    raise WrongSize(f"more than {self._size} bytes")
-                chunks.append(chunk if len(chunk) <= room else chunk[: int(room)])
-                collected += len(chunks[-1])
-                drained = len(chunk) < READ_BYTES  # the next byte may take its time, or never come
-                if drained or collected >= _WRITE_BYTES or self._at + collected == self._end:
-                    self._write(chunks, collected)
-                    chunks, collected = [], 0
-                if self._over or self._at == self._end != self._size:
-                    break  # a server may send more than the range: what follows is another piece's
-        finally:
-            self._write(chunks, collected)  # what breaks or falls silent loses nothing
+        """Write the body to its place as it comes in. Returns True: it ended."""
+        for batch in batches(response):
+            chunks, collected = list(batch), sum(map(len, batch))
+            self._requests.received(collected)
+            room = collected if self._end is None else self._end - self._at
+            if collected > room and self._end == self._size:
+                raise WrongSize(f"more than {self._size} bytes")
+            if collected > room:
+                chunks = [memoryview(b"".join(chunks))[:room]]
+            self._write(chunks, min(collected, room))
+            if self._over or self._at == self._end != self._size:
+                break  # a server may send more than the range: what follows is another piece's
         return True
 
-    def _write(self, chunks: list[bytes], count: int) -> None:
+    def _write(self, chunks: Sequence[bytes | memoryview], count: int) -> None:
         if not count or self._over:
             return
         self._over = not self._file.write(self._epoch, self._at, chunks)
