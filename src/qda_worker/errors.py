@@ -149,10 +149,25 @@ class Unavailable(WorkerError):
 
 
 class NotReady(Unavailable):
-    """The cache is not complete yet, or the model is still loading."""
+    """The cache is not complete yet, or the model is still loading.
+
+    `lasting`: waiting alone does not help: a model that does not load, a catalog that is invalid. gRPC's own retries
+    are told so.
+    """
 
     reason = "NOT_READY"
     usual_remedy = "try again when the health service says SERVING; GetCacheStatus says what is missing"
+
+    def __init__(
+        self,
+        message: str,
+        remedy: str | None = None,
+        *,
+        violations: Sequence[Violation] = (),
+        lasting: bool = False,
+    ) -> None:
+        super().__init__(message, remedy, violations=violations)
+        self.lasting = lasting
 
 
 class Draining(Unavailable):

@@ -143,11 +143,16 @@ class Fleet:
         """
         if not self.catalog.models:
             raise NotReady(
-                f"no catalog is served: {self.trouble}" if self.trouble else "no catalog is served"
+                f"no catalog is served: {self.trouble}" if self.trouble else "no catalog is served",
+                lasting=True,
             )
         member = self._named(key, task) if key else self._default(task)
         if member.state is not State.SERVING or member.engine is None:
-            raise NotReady(f'the model "{member.model.key}" is not ready: {self.why(member)}')
+            raise NotReady(
+                f'the model "{member.model.key}" is not ready: {self.why(member)}',
+                lasting=member.state is State.FAILED
+                and bool(member.loaded_from),  # else it is loaded anew soon
+            )
         return Serving(member.engine, member.digest, self.generation)
 
     def why(self, member: Member) -> str:

@@ -276,12 +276,17 @@ class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):
                     set=paraphrase_pb2.TEXT_SET_FIRST, index=index, id=text.id, status=problem
                 )
                 yield paraphrase_pb2.FindParaphrasesResponse(problem=told)
+        breaks_after = self._worker.stream_breaks.pop(0) if self._worker.stream_breaks else None
+        sent = 0
         by_length: dict[int, list[int]] = {}
         for second, other in enumerate(sets[2] or sets[1]):
             by_length.setdefault(len(other.content), []).append(second)
         for first, one in enumerate(sets[1]):
             for second in by_length.get(len(one.content), []):
                 if one.content and (sets[2] or second > first):
+                    if sent == breaks_after:
+                        refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")(context)
+                    sent += 1
                     pair = paraphrase_pb2.ParaphrasePair(first_index=first, second_index=second, score=1.0)
                     yield paraphrase_pb2.FindParaphrasesResponse(
                         pairs=paraphrase_pb2.ParaphraseChunk(pairs=[pair])

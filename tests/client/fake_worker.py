@@ -38,7 +38,7 @@ class FakeWorker:
     script: list[Fault] = field(default_factory=list)
     calls: list[Seen] = field(default_factory=list)
     stream_breaks: list[int] = field(default_factory=list)
-    """For each stream of documents: after how many results it breaks with UNAVAILABLE."""
+    """For each stream: after how many results it breaks with UNAVAILABLE."""
     target: str = ""
     _server: grpc.Server | None = None
 

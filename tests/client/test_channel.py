@@ -104,7 +104,7 @@ def test_a_client_outlives_its_worker(client: Client, worker: FakeWorker) -> Non
     assert client.sentiment(["gut"])[0].ok
     worker.stop()
     with pytest.raises(NotReachable):
-        client.sentiment(["gut"])
+        client.sentiment(["gut"], timeout=1)
     again = FakeWorker(name="again").start(address=worker.target)
     try:
         client.wait_ready(30)

@@ -99,13 +99,13 @@ def test_a_stream_goes_on_at_the_next_worker_where_the_last_one_left_it(worker: 
     assert len(worker.calls) == 4
 
 
-def test_a_stream_that_breaks_again_and_again_without_a_result_is_given_up(
+def test_a_stream_that_breaks_again_and_again_without_a_result_is_given_up_in_time(
     worker: FakeWorker, ask: Ask
 ) -> None:
-    worker.stream_breaks = [0] * 20
+    worker.stream_breaks = [0] * 200
     with pytest.raises(NotReady, match="DRAINING"):
-        ask(Settings(worker.target), "analyze", ["gut"], [SentimentTask()])
-    assert len(worker.calls) == 5
+        ask(Settings(worker.target, timeout=1), "analyze", ["gut"], [SentimentTask()])
+    assert 1 < len(worker.calls) < 10
 
 
 def test_an_error_of_the_callers_own_iterator_comes_after_the_results_before_it(client: Client) -> None:

@@ -105,9 +105,9 @@ def test_a_stream_goes_on_at_the_next_worker_and_takes_no_half_text_with_it(
 
 
 def test_what_came_before_a_stream_finally_broke_is_not_lost(worker: FakeWorker, ask: Ask) -> None:
-    worker.stream_breaks = [7, *[0] * 20]
+    worker.stream_breaks = [7, *[0] * 200]
     with pytest.raises(NotReady) as caught:
-        ask(Settings(worker.target), "embed", TEXTS, kinds=MULTI)
+        ask(Settings(worker.target, timeout=1), "embed", TEXTS, kinds=MULTI)
     partial = caught.value.partial
     assert partial is not None
     assert [rows(result) for result in partial] == [characters(text) for text in TEXTS[:7]]

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
@@ -16,7 +15,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
-from qda_worker.client import jobs, retries
+from qda_worker.client import jobs
 from qda_worker.client.analysis import DocumentAnalysis
 from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_source import AsyncDocumentSource
@@ -28,6 +27,7 @@ from qda_worker.client.refusals import client_error
 from qda_worker.client.results import Answer, Embedding
 from qda_worker.client.texts import Text
 from qda_worker.client.vector_stream import VectorStreams
+from qda_worker.client.waiting import Contact, Resuming, Tries
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
@@ -50,6 +50,7 @@ class AsyncCalls:
             self._channel = grpc.aio.secure_channel(settings.uri, credentials(settings.tls), options)
         self._settings = settings
         self._metadata = settings.metadata()
+        self._contact = Contact(settings.target)
         self._closed = False
 
     async def close(self) -> None:
@@ -64,23 +65,27 @@ class AsyncCalls:
         return self._channel
 
     async def ask(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, S], request: Q, timeout: float) -> S:
-        """One request and its response."""
-        deadline = time.monotonic() + timeout
-        tries = 0
+        """One request and its response. Who is asked about itself is not waited for."""
+        return await self._send(method, request, Tries(self._contact, timeout, patience=0.0))
+
+    async def _send(self, method: grpc.aio.UnaryUnaryMultiCallable[Q, S], request: Q, tries: Tries) -> S:
+        """One request, sent again within its deadline while that can help."""
         while True:
-            tries += 1
-            call = method(request, timeout=deadline - time.monotonic(), metadata=self._metadata)
+            call = method(request, timeout=tries.begin(), metadata=self._metadata)
             try:
-                return await call
+                response = await call
             except grpc.RpcError as error:
                 failure = client_error(error, self._settings.target)
-                pause = retries.retry_pause(failure, tries, deadline - time.monotonic())
+                pause = tries.pause(failure)
                 if pause is None:
-                    raise failure from error
-                await asyncio.sleep(pause)
+                    raise tries.outcome(failure) from error
+                await self._wait(pause)
             except asyncio.CancelledError as error:
                 self._tell_who_cancelled(error)
                 raise
+            else:
+                tries.succeeded()
+                return response
 
     async def run(
         self,
@@ -97,7 +102,8 @@ class AsyncCalls:
         try:
             while True:
                 for request, items in islice(requests, self._settings.in_flight - len(window)):
-                    window.append((asyncio.create_task(self.ask(method, request, seconds)), items))
+                    sending = self._send(method, request, Tries(self._contact, seconds))
+                    window.append((asyncio.create_task(sending), items))
                 if not window:
                     return gathering.answer()
                 flight, items = window[0]
@@ -118,23 +124,22 @@ class AsyncCalls:
     ) -> AsyncIterator[Embedding]:
         """The results of one stream after the other, until all texts have theirs."""
         seconds = self._settings.stream_timeout if timeout is None else timeout
-        fruitless = 0
+        resuming = Resuming(self._contact, min(seconds, self._settings.timeout))
         while (request := streams.request()) is not None:
             call = method(request, timeout=seconds, metadata=self._metadata)
             try:
                 async for response in call:
+                    self._contact.answered()
                     result = streams.read(response)
                     if result is not None:
                         yield result
                 streams.end()
-                fruitless = 0
             except grpc.RpcError as error:
                 failure = client_error(error, self._settings.target)
-                fruitless = 0 if streams.fruitful else fruitless + 1
-                pause = retries.resume_pause(failure, fruitless)
+                pause = resuming.pause(failure, fruitful=streams.fruitful)
                 if pause is None:
                     raise failure from error
-                await asyncio.sleep(pause)
+                await self._wait(pause)
             except asyncio.CancelledError as error:
                 self._tell_who_cancelled(error)
                 raise
@@ -168,23 +173,23 @@ class AsyncCalls:
         parts: Sequence[paraphrase_pb2.FindParaphrasesRequest],
         timeout: float | None,
     ) -> Paraphrases:
-        """One search, sent again as a whole within its deadline if the worker asks for that."""
-        deadline = time.monotonic() + (self._settings.stream_timeout if timeout is None else timeout)
-        tries = 0
+        """One search. What breaks, also in the midst of its pairs, begins anew; pairs of two tries are never mixed."""
+        seconds = self._settings.stream_timeout if timeout is None else timeout
+        tries = Tries(self._contact, seconds, min(seconds, self._settings.timeout))
         while True:
-            tries += 1
             collection = Collection()
-            call = method(iter(parts), timeout=deadline - time.monotonic(), metadata=self._metadata)
+            call = method(iter(parts), timeout=tries.begin(), metadata=self._metadata)
             try:
                 async for response in call:
+                    self._contact.answered()
                     collection.add(response)
                 return collection.paraphrases()
             except grpc.RpcError as error:
                 failure = client_error(error, self._settings.target)
-                pause = retries.retry_pause(failure, tries, deadline - time.monotonic())
+                pause = tries.pause(failure, answering=collection.begun)
                 if pause is None:
-                    raise failure from error
-                await asyncio.sleep(pause)
+                    raise tries.outcome(failure) from error
+                await self._wait(pause)
             except asyncio.CancelledError as error:
                 self._tell_who_cancelled(error)
                 raise
@@ -222,23 +227,23 @@ class AsyncCalls:
         waiting: UnansweredDocuments,
         seconds: float,
     ) -> AsyncIterator[DocumentAnalysis]:
-        fruitless = 0
+        resuming = Resuming(self._contact, min(seconds, self._settings.timeout))
         while True:
             answers = StreamAnswers(waiting)
             call = method(source.parts(settings), timeout=seconds, metadata=self._metadata)
             try:
                 async for response in call:
+                    self._contact.answered()
                     result = answers.read(response)
                     if result is not None:
                         yield result
                 answers.end()
             except grpc.RpcError as error:
                 failure = client_error(error, self._settings.target)
-                fruitless = 0 if answers.results else fruitless + 1
-                pause = retries.resume_pause(failure, fruitless)
+                pause = resuming.pause(failure, fruitful=answers.results > 0)
                 if pause is None:
                     raise failure from error
-                await asyncio.sleep(pause)
+                await self._wait(pause)
             except asyncio.CancelledError as error:
                 self._tell_who_cancelled(error)
                 raise
@@ -246,6 +251,12 @@ class AsyncCalls:
                 return
             finally:
                 call.cancel()
+
+    async def _wait(self, seconds: float) -> None:
+        """Waits between two tries. Raises CallCancelled if the client was closed meanwhile."""
+        await asyncio.sleep(seconds)
+        if self._closed:
+            raise CallCancelled("the client was closed")
 
     def _tell_who_cancelled(self, error: asyncio.CancelledError) -> None:
         """gRPC cancels the calls of a channel that is closed; that is not the cancelling of the task that waits."""

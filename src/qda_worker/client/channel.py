@@ -141,8 +141,8 @@ def service_config(*, watch_health: bool) -> dict[str, object]:
                 "waitForReady": False,
                 "retryPolicy": {
                     "maxAttempts": 4,
-                    "initialBackoff": "0.2s",
-                    "maxBackoff": "2s",
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "0.5s",
                     "backoffMultiplier": 2,
                     "retryableStatusCodes": ["UNAVAILABLE"],
                 },

@@ -15,6 +15,7 @@ from qda_worker.client.analysis import AnalysisTask, EmbeddingTask, EntityTask, 
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.choices import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets
 from qda_worker.client.cli_input import read_texts
+from qda_worker.client.cli_notes import waiting_told
 from qda_worker.client.cli_options import DEFAULT_THRESHOLD, PROGRAM, Connection, Format, Input
 from qda_worker.client.errors import ClientError, NotReady
 from qda_worker.client.results import Answer, Embedding, Entities, Sentiment
@@ -58,7 +59,7 @@ class Terminal:
 
 def run_command(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> int:
     """Runs the command that was asked for. Raises UsageError and ClientError."""
-    with Client(_settings(connection)) as client:
+    with waiting_told(terminal.stderr, arguments.quiet), Client(_settings(connection)) as client:
         return _COMMANDS[arguments.command](client, arguments, connection.format, terminal)
 
 

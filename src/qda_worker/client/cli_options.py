@@ -51,7 +51,13 @@ def _path(text: str) -> Path | None:
 
 TARGET = Option("--target", "QDA_TARGET", _text, "127.0.0.1:50051", "HOST:PORT", "the worker")
 TIMEOUT = Option(
-    "--timeout", "QDA_TIMEOUT", duration, 120.0, "TIME", "for each request; a long input is several", "120s"
+    "--timeout",
+    "QDA_TIMEOUT",
+    duration,
+    120.0,
+    "TIME",
+    "for each request, a long input is several; and for the worker to be ready",
+    "120s",
 )
 CALLER = Option("--caller", "QDA_CALLER", _text, "", "NAME", "who calls, for the worker's log", "its address")
 FORMAT = Option("--format", "QDA_FORMAT", words(Format), Format.TABLE, "table|json|jsonl", "of the result")
@@ -208,7 +214,7 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
     for option in CONNECTION:
         option.add_to(parser)
     parser.add_argument("--tls", action="store_true", help="TLS with the authorities that gRPC knows")
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no notes on stderr")
 
 
 def _add_input(parser: argparse.ArgumentParser, *, model: bool = True) -> None:

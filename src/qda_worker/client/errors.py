@@ -94,7 +94,10 @@ class NotReachable(ClientError):
     """Nobody answers at `target`, or the connection broke and trying again did not help."""
 
     usual_reason = "NOT_REACHABLE"
-    usual_remedy = "start the worker (`qda-worker serve`), or name its address as HOST:PORT"
+    usual_remedy = (
+        "start the worker (`qda-worker serve`), wait for it (`qda-client health --wait 5m`, `wait_ready`), or name its "
+        "address as HOST:PORT"
+    )
     exit_code = 60
 
     def __init__(self, message: str, *, target: str, remedy: str = "") -> None:
@@ -111,11 +114,28 @@ class TlsFailed(NotReachable):
 
 
 class NotReady(ClientError):
-    """The worker is there and says that it cannot answer yet, or that it is about to end."""
+    """The worker is there and says that it cannot answer yet, or that it is about to end.
+
+    `lasting`: it says that waiting alone does not help: a model that does not load, a catalog that is invalid.
+    `retry_after` is the wait in seconds that it asks for; None if it does not say.
+    """
 
     usual_reason = "NOT_READY"
     usual_remedy = "wait until the worker is ready (`wait_ready`); `qda-client cache` says what is missing"
     exit_code = 61
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        remedy: str = "",
+        retry_after: float | None = None,
+        lasting: bool = False,
+    ) -> None:
+        super().__init__(message, reason=reason, remedy=remedy)
+        self.retry_after = retry_after
+        self.lasting = lasting
 
 
 class Overloaded(ClientError):

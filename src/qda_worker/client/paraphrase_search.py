@@ -65,6 +65,11 @@ class Collection:
         self._pairs: list[Paraphrase] = []
         self._summary: paraphrase_pb2.FindParaphrasesSummary | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether any part of an answer has arrived."""
+        return self._provenance is not None
+
     def add(self, response: paraphrase_pb2.FindParaphrasesResponse) -> None:
         """Takes in one part."""
         match response.WhichOneof("part"):

@@ -16,7 +16,7 @@ from qda_worker.client import errors
 from qda_worker.client.error_details import ErrorDetails, read_details
 from qda_worker.client.unreachable import not_reachable
 
-_KINDS = {
+_KINDS: dict[grpc.StatusCode, type[errors.ClientError]] = {
     grpc.StatusCode.UNAVAILABLE: errors.NotReady,
     grpc.StatusCode.UNIMPLEMENTED: errors.NotServed,
     grpc.StatusCode.FAILED_PRECONDITION: errors.NotServed,
@@ -38,7 +38,11 @@ def client_error(error: grpc.RpcError, target: str) -> errors.ClientError:
     pushback = _pushback(error)
     if pushback is not None:
         details = replace(details, retry_after=pushback if pushback >= 0 else None)
-    return _meaning(code, details, target)
+    failure = _meaning(code, details, target)
+    if isinstance(failure, errors.NotReady):
+        failure.retry_after = details.retry_after
+        failure.lasting = pushback is not None and pushback < 0
+    return failure
 
 
 def _status(error: grpc.RpcError) -> status_pb2.Status:

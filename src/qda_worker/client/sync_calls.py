@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from threading import Event
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
 from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
-from qda_worker.client import jobs, retries
+from qda_worker.client import jobs
 from qda_worker.client.analysis import DocumentAnalysis
 from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_source import DocumentSource
@@ -24,6 +24,7 @@ from qda_worker.client.refusals import client_error
 from qda_worker.client.results import Answer, Embedding
 from qda_worker.client.texts import Text
 from qda_worker.client.vector_stream import VectorStreams
+from qda_worker.client.waiting import Contact, Resuming, Tries
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
@@ -45,23 +46,33 @@ class Calls:
         else:
             self._channel = grpc.secure_channel(settings.uri, credentials(settings.tls), options)
         self._settings = settings
-        self._metadata = settings.metadata()
-        self._closed = False
+        self.metadata = settings.metadata()
+        self._contact = Contact(settings.target)
+        self._closed = Event()
 
     def close(self) -> None:
         """Cancels what is under way and ends the connection."""
-        self._closed = True
+        self._closed.set()
         self._channel.close()
 
     def channel(self) -> grpc.Channel:
         """The channel, while it is open."""
-        if self._closed:
+        if self._closed.is_set():
             raise CallCancelled("the client is closed")
         return self._channel
 
+    def wait(self, seconds: float) -> None:
+        """Waits between two tries. Raises CallCancelled as soon as the client is closed."""
+        if self._closed.wait(seconds):
+            raise CallCancelled("the client was closed")
+
     def ask(self, method: grpc.UnaryUnaryMultiCallable[Q, S], request: Q, timeout: float) -> S:
-        """One request and its response."""
-        return _Flight(method, request, timeout, self._settings).result()
+        """One request and its response. Who is asked about itself is not waited for."""
+        return _Flight(self, method, request, Tries(self._contact, timeout, patience=0.0)).result()
+
+    def received(self, error: grpc.RpcError) -> ClientError:
+        """What a failed call means."""
+        return client_error(error, self._settings.target)
 
     def run(
         self,
@@ -78,7 +89,8 @@ class Calls:
         try:
             while True:
                 for request, items in islice(requests, self._settings.in_flight - len(window)):
-                    window.append((_Flight(method, request, seconds, self._settings), items))
+                    tries = Tries(self._contact, seconds)
+                    window.append((_Flight(self, method, request, tries), items))
                 if not window:
                     return gathering.answer()
                 flight, items = window[0]
@@ -98,23 +110,22 @@ class Calls:
     ) -> Iterator[Embedding]:
         """The results of one stream after the other, until all texts have theirs."""
         seconds = self._settings.stream_timeout if timeout is None else timeout
-        fruitless = 0
+        resuming = Resuming(self._contact, min(seconds, self._settings.timeout))
         while (request := streams.request()) is not None:
-            call = method(request, timeout=seconds, metadata=self._metadata)
+            call = method(request, timeout=seconds, metadata=self.metadata)
             try:
                 for response in call:
+                    self._contact.answered()
                     result = streams.read(response)
                     if result is not None:
                         yield result
                 streams.end()
-                fruitless = 0
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
-                fruitless = 0 if streams.fruitful else fruitless + 1
-                pause = retries.resume_pause(failure, fruitless)
+                failure = self.received(error)
+                pause = resuming.pause(failure, fruitful=streams.fruitful)
                 if pause is None:
                     raise failure from error
-                time.sleep(pause)
+                self.wait(pause)
             finally:
                 call.cancel()
 
@@ -145,23 +156,23 @@ class Calls:
         parts: Sequence[paraphrase_pb2.FindParaphrasesRequest],
         timeout: float | None,
     ) -> Paraphrases:
-        """One search, sent again as a whole within its deadline if the worker asks for that."""
-        deadline = time.monotonic() + (self._settings.stream_timeout if timeout is None else timeout)
-        tries = 0
+        """One search. What breaks, also in the midst of its pairs, begins anew; pairs of two tries are never mixed."""
+        seconds = self._settings.stream_timeout if timeout is None else timeout
+        tries = Tries(self._contact, seconds, min(seconds, self._settings.timeout))
         while True:
-            tries += 1
             collection = Collection()
-            call = method(iter(parts), timeout=deadline - time.monotonic(), metadata=self._metadata)
+            call = method(iter(parts), timeout=tries.begin(), metadata=self.metadata)
             try:
                 for response in call:
+                    self._contact.answered()
                     collection.add(response)
                 return collection.paraphrases()
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
-                pause = retries.retry_pause(failure, tries, deadline - time.monotonic())
+                failure = self.received(error)
+                pause = tries.pause(failure, answering=collection.begun)
                 if pause is None:
-                    raise failure from error
-                time.sleep(pause)
+                    raise tries.outcome(failure) from error
+                self.wait(pause)
             finally:
                 call.cancel()  # does nothing to a call that has ended
 
@@ -178,24 +189,24 @@ class Calls:
         seconds = self._settings.stream_timeout if timeout is None else timeout
         waiting = UnansweredDocuments()
         source = DocumentSource(documents, waiting)
-        fruitless = 0
+        resuming = Resuming(self._contact, min(seconds, self._settings.timeout))
         while True:
             answers = StreamAnswers(waiting)
-            call = method(source.parts(settings), timeout=seconds, metadata=self._metadata)
+            call = method(source.parts(settings), timeout=seconds, metadata=self.metadata)
             try:
                 for response in call:
+                    self._contact.answered()
                     result = answers.read(response)
                     if result is not None:
                         yield result
                 answers.end()
                 break
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
-                fruitless = 0 if answers.results else fruitless + 1
-                pause = retries.resume_pause(failure, fruitless)
+                failure = self.received(error)
+                pause = resuming.pause(failure, fruitful=answers.results > 0)
                 if pause is None:
                     raise failure from error
-                time.sleep(pause)
+                self.wait(pause)
             finally:
                 call.cancel()
         if source.failure is not None:
@@ -203,16 +214,15 @@ class Calls:
 
 
 class _Flight(Generic[Q, S]):
-    """One request on its way, sent again within its deadline if the worker asks for that."""
+    """One request on its way, sent again within its deadline while that can help."""
 
     def __init__(
-        self, method: grpc.UnaryUnaryMultiCallable[Q, S], request: Q, timeout: float, settings: Settings
+        self, calls: Calls, method: grpc.UnaryUnaryMultiCallable[Q, S], request: Q, tries: Tries
     ) -> None:
+        self._calls = calls
         self._method = method
         self._request = request
-        self._settings = settings
-        self._deadline = time.monotonic() + timeout
-        self._tries = 0
+        self._tries = tries
         self._call = self._send()
 
     def result(self) -> S:
@@ -223,13 +233,14 @@ class _Flight(Generic[Q, S]):
             except grpc.FutureCancelledError as error:
                 raise CallCancelled("the call was cancelled") from error
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
-                pause = retries.retry_pause(failure, self._tries, self._deadline - time.monotonic())
+                failure = self._calls.received(error)
+                pause = self._tries.pause(failure)
                 if pause is None:
-                    raise failure from error
-                time.sleep(pause)
+                    raise self._tries.outcome(failure) from error
+                self._calls.wait(pause)
                 self._call = self._send()
             else:
+                self._tries.succeeded()
                 return response
 
     def cancel(self) -> None:
@@ -237,6 +248,5 @@ class _Flight(Generic[Q, S]):
         self._call.cancel()
 
     def _send(self) -> Any:  # a grpc.CallFuture[S], a class that grpc itself does not name at run time
-        self._tries += 1
-        remaining = self._deadline - time.monotonic()
-        return self._method.future(self._request, timeout=remaining, metadata=self._settings.metadata())
+        metadata = self._calls.metadata
+        return self._method.future(self._request, timeout=self._tries.begin(), metadata=metadata)

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 from qda.v1.analysis_pb2_grpc import AnalysisServiceStub
 from qda.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from qda.v1.entity_pb2_grpc import EntityServiceStub
-from qda.v1.model_pb2 import GetCacheStatusRequest, ListModelsRequest
-from qda.v1.model_pb2_grpc import ModelServiceStub
 from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceStub
 from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
-from qda_worker.client import health as health_check
-from qda_worker.client import jobs, readiness, state_reading
+from qda_worker.client import jobs
 from qda_worker.client.analysis import AnalysisTask, DocumentAnalysis
-from qda_worker.client.channel import DEFAULT_TARGET, Settings
 from qda_worker.client.choices import (
     EmbeddingKind,
-    Health,
     LabelScheme,
     LongTexts,
     Numbers,
@@ -28,18 +20,17 @@ from qda_worker.client.choices import (
     Priority,
 )
 from qda_worker.client.document_stream import analysis_settings
-from qda_worker.client.errors import ClientError
 from qda_worker.client.jobs import Progress, of_total
 from qda_worker.client.paraphrase_search import search_parts
 from qda_worker.client.paraphrases import Paraphrases
 from qda_worker.client.results import Answer, Embedding, Entities, PairScore, Sentiment
-from qda_worker.client.sync_calls import Calls, StreamMethod
+from qda_worker.client.sync_calls import StreamMethod
+from qda_worker.client.sync_connection import SyncConnection
 from qda_worker.client.texts import Pair, Text, iter_text_messages, text_messages
 from qda_worker.client.vector_stream import vector_streams
-from qda_worker.client.worker_state import CacheStatus, Models
 
 
-class Client:
+class Client(SyncConnection):
     """Calls a worker. Safe to share between threads; close it at the end, or use it in a `with` block.
 
     >>> with Client("127.0.0.1:50051") as client:
@@ -52,27 +43,6 @@ class Client:
     its order. One bad text has an `error` in its result; what concerns the whole call is raised (`errors`). Every call
     has a deadline: `timeout`, in seconds for each request, is that of the settings unless it is given.
     """
-
-    def __init__(self, target: str | Settings = DEFAULT_TARGET) -> None:
-        """Connects when the first call is made. `target` is `HOST:PORT`, or all the settings.
-
-        Raises:
-            InvalidSettings: a setting or a file of TLS that cannot be used.
-        """
-        self.settings = target if isinstance(target, Settings) else Settings(target)
-        self._calls = Calls(self.settings)
-
-    def close(self) -> None:
-        """Ends the connection; calls that are under way in other threads fail with CallCancelled."""
-        self._calls.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def sentiment(
         self,
@@ -339,62 +309,5 @@ class Client:
         method = AnalysisServiceStub(self._calls.channel()).AnalyzeDocuments
         return self._calls.analyze(method, settings, documents, timeout)
 
-    def models(self, *, timeout: float = readiness.PROBE_TIMEOUT) -> Models:
-        """The models that the worker serves, and what a request may hold. Answered also while it is not ready."""
-        stub = ModelServiceStub(self._calls.channel())
-        return state_reading.models(self._calls.ask(stub.ListModels, ListModelsRequest(), timeout))
-
-    def cache_status(self, *, timeout: float = readiness.PROBE_TIMEOUT) -> CacheStatus:
-        """What the worker's last check of its cache found. Answered also while it is not ready."""
-        stub = ModelServiceStub(self._calls.channel())
-        return state_reading.cache_status(
-            self._calls.ask(stub.GetCacheStatus, GetCacheStatusRequest(), timeout)
-        )
-
-    def health(self, service: str = "", *, timeout: float = readiness.PROBE_TIMEOUT) -> Health:
-        """The health of a service by its full name, `qda.v1.EntityService`; `""` is all that the worker serves."""
-        check = self._calls.channel().unary_unary(
-            health_check.METHOD,
-            request_serializer=health_check.request_bytes,
-            response_deserializer=health_check.read_response,
-        )
-        try:
-            return health_check.health(self._calls.ask(check, health_check.health_request(service), timeout))
-        except ClientError as error:
-            if health_check.is_unknown_service(error):
-                return Health.SERVICE_UNKNOWN
-            raise
-
-    def wait_ready(self, timeout: float, *, service: str = "") -> None:
-        """Returns as soon as the worker serves.
-
-        Raises:
-            NotReady: it did not within `timeout` seconds; with the reason that the worker gives.
-            NotReachable: nobody answered at the end of that time.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            found = self._health_or_error(service)
-            if found is Health.SERVING:
-                return
-            if not readiness.worth_waiting(found, deadline - time.monotonic()):
-                break
-            time.sleep(readiness.PAUSE)
-        if isinstance(found, ClientError):
-            raise found
-        raise readiness.not_ready(found, self._cache_status_if_told(), service, timeout)
-
     def _embed_stream(self) -> StreamMethod:
         return EmbeddingServiceStub(self._calls.channel()).EmbedStream
-
-    def _health_or_error(self, service: str) -> Health | ClientError:
-        try:
-            return self.health(service)
-        except ClientError as error:
-            return error
-
-    def _cache_status_if_told(self) -> CacheStatus | None:
-        try:
-            return self.cache_status()
-        except ClientError:  # the worker may have gone meanwhile; that it is not ready is known already
-            return None

@@ -13,7 +13,7 @@ from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from qda_worker.errors import Draining, Overloaded, WorkerError
+from qda_worker.errors import Draining, NotReady, Overloaded, WorkerError
 from qda_worker.limits import MAX_VIOLATIONS
 
 DOMAIN: Final = "qda-worker"
@@ -59,6 +59,14 @@ def retry_delay(error: BaseException) -> float | None:
     if isinstance(error, Overloaded):
         return error.retry_after
     return 0.0 if isinstance(error, Draining) else None
+
+
+def pushback(error: BaseException) -> int | None:
+    """For gRPC's own retries, which read no details: the same in milliseconds; -1: do not try again (proposal A6)."""
+    if isinstance(error, NotReady) and error.lasting:
+        return -1
+    delay = retry_delay(error)
+    return None if delay is None else int(delay * 1000)
 
 
 def duration(seconds: float) -> duration_pb2.Duration:

@@ -18,7 +18,7 @@ from google.protobuf import descriptor_pool
 from google.rpc import status_pb2
 
 from qda_worker.calls.methods import Continuation, is_ours
-from qda_worker.conversion.statuses import INTERNAL, retry_delay, status_of
+from qda_worker.conversion.statuses import INTERNAL, pushback, status_of
 from qda_worker.conversion.wire import guarded_parser
 from qda_worker.errors import WorkerError
 from qda_worker.observability.call_record import current_call
@@ -103,7 +103,7 @@ class Boundary(grpc.aio.ServerInterceptor):
             )
         code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
         current_call().reason = error.reason if isinstance(error, WorkerError) else INTERNAL
-        await context.abort(code, status.message, trailers(status, retry_delay(error)))
+        await context.abort(code, status.message, trailers(status, pushback(error)))
         raise AssertionError("abort always raises")
 
 
@@ -113,11 +113,13 @@ def _parser_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], An
     return handler.request_deserializer
 
 
-def trailers(status: status_pb2.Status, delay_seconds: float | None) -> tuple[tuple[str, str | bytes], ...]:
-    """The trailing metadata of a status, with the delay after which gRPC's own retries shall come."""
+def trailers(
+    status: status_pb2.Status, pushback_milliseconds: int | None
+) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailing metadata of a status, with what gRPC's own retries shall do."""
     found: list[tuple[str, str | bytes]] = [(STATUS_TRAILER, status.SerializeToString())]
-    if delay_seconds is not None:
-        found.append((PUSHBACK_TRAILER, str(int(delay_seconds * 1000))))
+    if pushback_milliseconds is not None:
+        found.append((PUSHBACK_TRAILER, str(pushback_milliseconds)))
     return tuple(found)
 
 

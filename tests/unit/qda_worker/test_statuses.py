@@ -9,8 +9,8 @@ import pytest
 from google.rpc import error_details_pb2
 
 from qda_worker import errors
-from qda_worker.conversion.statuses import retry_delay, status_of
-from qda_worker.errors import ArgumentInvalid, Draining, QueueFull, Violation, WorkerError
+from qda_worker.conversion.statuses import pushback, retry_delay, status_of
+from qda_worker.errors import ArgumentInvalid, Draining, NotReady, QueueFull, Violation, WorkerError
 from qda_worker.services.boundary import trailers
 
 
@@ -67,7 +67,15 @@ def test_a_status_fits_into_trailers_however_many_violations_there_are() -> None
 
 
 def test_refusals_for_lack_of_room_tell_grpcs_own_retries_when_to_come_back() -> None:
-    found = dict(trailers(status_of(QueueFull("full")), retry_delay(QueueFull("full"))))
+    found = dict(trailers(status_of(QueueFull("full")), pushback(QueueFull("full"))))
     assert found["grpc-retry-pushback-ms"] == "1000"
     assert "grpc-retry-pushback-ms" not in dict(trailers(status_of(ArgumentInvalid("bad")), None))
     assert set(found) == {"grpc-retry-pushback-ms", "grpc-status-details-bin"}
+
+
+def test_a_worker_that_waiting_does_not_help_forbids_retries_and_one_that_loads_says_nothing_of_them() -> (
+    None
+):
+    assert pushback(NotReady("the model does not load", lasting=True)) == -1
+    assert pushback(NotReady("the model is being loaded")) is None
+    assert pushback(Draining("ending")) == 0
