@@ -350,6 +350,7 @@ class ModelCacheStatus(google.protobuf.message.Message):
     STATE_FIELD_NUMBER: builtins.int
     PROBLEMS_FIELD_NUMBER: builtins.int
     PROBLEM_COUNT_FIELD_NUMBER: builtins.int
+    RESTART_NEEDED_FIELD_NUMBER: builtins.int
     key: builtins.str
     """The model's key."""
     reason: builtins.str
@@ -364,6 +365,8 @@ class ModelCacheStatus(google.protobuf.message.Message):
     """Where it is on its way into service."""
     problem_count: builtins.int
     """How many problems there are in all."""
+    restart_needed: builtins.bool
+    """Whether one of its files was replaced since this worker loaded it."""
     @property
     def problems(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CacheProblem]:
         """What is wrong with its files; at most 20."""
@@ -379,8 +382,9 @@ class ModelCacheStatus(google.protobuf.message.Message):
         state: global___ModelState.ValueType = ...,
         problems: collections.abc.Iterable[global___CacheProblem] | None = ...,
         problem_count: builtins.int = ...,
+        restart_needed: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["file_count", b"file_count", "key", b"key", "path", b"path", "problem_count", b"problem_count", "problems", b"problems", "reason", b"reason", "state", b"state", "total_bytes", b"total_bytes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["file_count", b"file_count", "key", b"key", "path", b"path", "problem_count", b"problem_count", "problems", b"problems", "reason", b"reason", "restart_needed", b"restart_needed", "state", b"state", "total_bytes", b"total_bytes"]) -> None: ...
 
 global___ModelCacheStatus = ModelCacheStatus
 

@@ -161,8 +161,10 @@ def cache_table(status: CacheStatus) -> str:
     checked = f", checked {status.checked_at:%Y-%m-%d %H:%M:%S} UTC" if status.checked_at else ""
     verdict = f"{status.reason}: {status.detail}" if status.detail else status.reason
     remedy = f"\nRemedy: {status.remedy}" if status.remedy else ""
+    replaced = ", ".join(model.key for model in status.models if model.restart_needed)
+    of = f" of {replaced}" if replaced else ""
     restart = (
-        "\nFiles were replaced since: a restart serves the present ones" if status.restart_needed else ""
+        f"\nFiles{of} were replaced since: a restart serves the present ones" if status.restart_needed else ""
     )
     lines.append(f"\n{verdict} (cache {status.cache}{checked}){remedy}{restart}")
     return "\n".join(lines)

@@ -78,6 +78,7 @@ def _model_cache(message: model_pb2.ModelCacheStatus) -> ModelCache:
             CacheProblem(each.file, each.reason, each.detail, each.remedy) for each in message.problems
         ),
         problem_count=message.problem_count,
+        restart_needed=message.restart_needed,
     )
 
 

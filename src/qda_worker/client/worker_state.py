@@ -75,7 +75,10 @@ class CacheProblem:
 
 @dataclass(frozen=True, slots=True)
 class ModelCache:
-    """The state of one model's files; `problems` holds 20 at most, `problem_count` counts them all."""
+    """The state of one model's files; `problems` holds 20 at most, `problem_count` counts them all.
+
+    `restart_needed`: a file of it was replaced since the worker loaded it.
+    """
 
     key: str
     reason: str
@@ -85,6 +88,7 @@ class ModelCache:
     state: ModelState
     problems: tuple[CacheProblem, ...]
     problem_count: int
+    restart_needed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

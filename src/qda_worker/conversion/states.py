@@ -95,7 +95,9 @@ def cache_status(fleet: Fleet, cache: str) -> pb.GetCacheStatusResponse:
 
 
 def _model_status(member: Member, report: ModelReport | None) -> pb.ModelCacheStatus:
-    message = pb.ModelCacheStatus(key=member.model.key, state=STATES[member.state])
+    message = pb.ModelCacheStatus(
+        key=member.model.key, state=STATES[member.state], restart_needed=member.replaced
+    )
     if report is not None:
         message.reason, message.path = report.reason, report.path
         message.total_bytes, message.file_count = report.bytes, report.files
