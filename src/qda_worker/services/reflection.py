@@ -2,15 +2,18 @@
 
 grpcio-reflection has v1alpha only. The two versions differ in nothing but the package's name, so the same handlers
 answer under both, and v1's own descriptor is made from v1alpha's, so that clients can describe that service too.
+
+Clients may ask for a method by its name (ghz does), and the pool of descriptors does not look methods up when it is
+asked for the file of a symbol, so they are looked up here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf import descriptor, descriptor_pb2, descriptor_pool
 from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -26,8 +29,9 @@ ERROR_DETAILS: Final = error_details_pb2.DESCRIPTOR.name
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
     """Serve reflection about `services` (full names) and about itself."""
-    _describe_v1(descriptor_pool.Default())
-    servicer = reflection.aio.ReflectionServicer([*services, *REFLECTION_SERVICES])
+    pool = descriptor_pool.Default()
+    _describe_v1(pool)
+    servicer = reflection.aio.ReflectionServicer([*services, *REFLECTION_SERVICES], pool=_Symbols(pool))
     for name in REFLECTION_SERVICES:
         handler = grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
@@ -37,6 +41,27 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
         server.add_generic_rpc_handlers(
             [grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})]
         )
+
+
+class _Symbols:
+    """A pool of descriptors that also finds the file of a method and of a oneof."""
+
+    def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
+        self._pool = pool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+    def FindFileContainingSymbol(self, symbol: str) -> descriptor.FileDescriptor:
+        """The file that declares the symbol. Raises KeyError where none does."""
+        try:
+            return self._pool.FindFileContainingSymbol(symbol)
+        except KeyError:
+            pass
+        try:
+            return self._pool.FindMethodByName(symbol).containing_service.file
+        except KeyError:
+            return self._pool.FindOneofByName(symbol).containing_type.file
 
 
 def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:

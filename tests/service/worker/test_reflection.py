@@ -49,6 +49,22 @@ def test_every_service_and_the_details_of_errors_are_described(channel: grpc.Cha
         assert answer.HasField("file_descriptor_response"), symbol
 
 
+@pytest.mark.parametrize("package", VERSIONS)
+def test_a_method_is_found_by_its_name_as_other_clients_ask_for_it(
+    channel: grpc.Channel, package: str
+) -> None:
+    methods = (
+        "qda.v1.SentimentService.AnalyzeSentiment",
+        "grpc.health.v1.Health.Check",
+        f"{package}.ServerReflection.ServerReflectionInfo",
+    )
+    for symbol in (*methods, "qda.v1.AnalyzeDocumentsRequest.part"):
+        answer = reflect(channel, package, file_containing_symbol=symbol)
+        assert answer.HasField("file_descriptor_response"), symbol
+    unknown = reflect(channel, package, file_containing_symbol="qda.v1.SentimentService.Nothing")
+    assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
 @pytest.fixture
 def grpcurl() -> str:
     program = shutil.which("grpcurl")
