@@ -11,7 +11,7 @@ from tests.hub_double import Fault, FaultKind
 
 from .independent_check import whole_generations
 from .volumes import break_file_system, ext4, fill, tmpfs, use_up_inodes
-from .world import BIG, WEIGHTS, World, ended, wait_until
+from .world import BIG, WEIGHTS, World, ended, frozen, wait_until
 
 pytestmark = pytest.mark.usefixtures("mounts")
 
@@ -31,7 +31,8 @@ def test_a_disk_that_fills_up_at_a_file_is_no_space_and_the_next_run_goes_on(
         world.hub.log.clear()
         child = world.start(wanted)
         wait_until(lambda: bool(world.hub.log.requests(f"*{file}", method="GET")), child)
-        ballast = fill(mounted)
+        with frozen(child):
+            ballast = fill(mounted)
 
         full = ended(child)
 
@@ -75,7 +76,8 @@ def test_inodes_that_run_out_in_the_middle_are_no_space_and_the_next_run_goes_on
         world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=1_000_000, seconds=2.0))
         child = world.start(wanted)
         wait_until(lambda: world.hub.log.bytes_sent(f"*{WEIGHTS}") >= 1_000_000, child)
-        ballast = use_up_inodes(mounted, leaving=0)
+        with frozen(child):
+            ballast = use_up_inodes(mounted, leaving=0)
 
         full = ended(child)
 

@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -164,6 +165,14 @@ def ended(child: subprocess.Popen[str], *, seconds: float = 120.0) -> Ended:
         raise AssertionError(f"the warmer did not end: {out}\n{err}") from None
     assert "Traceback" not in err, err
     return Ended(child.returncode, out, err)
+
+
+@contextmanager
+def frozen(child: subprocess.Popen[str]) -> Iterator[None]:
+    """Nothing goes on in the child while something is done to its volume, however long that takes."""
+    child.send_signal(signal.SIGSTOP)
+    yield
+    child.send_signal(signal.SIGCONT)
 
 
 def wait_until(true: Callable[[], bool], child: subprocess.Popen[str]) -> None:
