@@ -1,4 +1,4 @@
-"""How far a warm is: a small file beside the manifests that its warmer replaces every second.
+"""How far a warm or an import is: a small file beside the manifests that its warmer replaces every second.
 
 Workers export it as metrics, and ``cache-check`` says it where the cache is not complete yet. It promises nothing: what
 is there is decided by the check alone.
@@ -18,10 +18,11 @@ SILENT_SECONDS = 30.0
 
 
 class Phase(StrEnum):
-    """What a warm is at."""
+    """What a warm is at, or an import."""
 
     CHECKING = "checking"
     FETCHING = "fetching"
+    IMPORTING = "importing"
     PUBLISHING = "publishing"
     ENDED = "ended"
 

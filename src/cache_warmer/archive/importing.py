@@ -5,7 +5,7 @@ the manifest must be that of its own catalog. Whatever instant it ends at, the c
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -28,6 +28,7 @@ from cache_warmer.errors import ArchiveInvalid
 from cache_warmer.lease.lease import Lease
 from cache_warmer.records import write_manifest, write_record
 from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.status_file import StatusFile
 from model_cache.catalogs.catalog import Model
 from model_cache.checking.check import check
 from model_cache.checking.values import CheckReport, Tier
@@ -36,6 +37,7 @@ from model_cache.manifest import FileRecord
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
 from model_cache.safe_names import why_unsafe
+from model_cache.warm_status import Phase
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,8 @@ class Importing:
         artifact: a model as stored; asked to point its names, never to fetch.
         refer: notes who uses the generation, if somebody was named.
         probe, free_here: of the preflight.
+        status: makes the file that tells others how far the import of a generation is; it shows ``counter``.
+        known: told what the archive says that it holds, before anything is written.
         counter, showing: the progress, and what shows it.
     """
 
@@ -67,14 +71,22 @@ class Importing:
     artifact: Callable[[Model], Artifact]
     refer: Callable[[str, Sequence[Model]], None] | None
     probe: Probe
+    status: Callable[[str], StatusFile]
+    known: Callable[[Contents], None] = lambda _: None
     free_here: FreeOf = volume.free_of
     counter: Counter = field(default_factory=Counter)
     showing: Callable[[Counter], AbstractContextManager[None]] | None = None
 
     def run(self) -> Imported:
         """Import. Raises ``ModelCacheError``."""
-        try:
+        with self._told():
             return self._run()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Let a failed system call say what it means for the volume."""
+        try:
+            yield
         except OSError as error:
             raise volume.of_os_error(error, self.places.own.path, on_host=self._on_host) from error
 
@@ -84,9 +96,12 @@ class Importing:
 
     def _run(self) -> Imported:
         contents = self._contents()
+        self.known(contents)
         self._preflight(contents)
-        with self.lease.held():
+        status = self.status(contents.manifest.generation)
+        with self.lease.held(), status.kept(), self._told():
             self._preflight(contents)
+            status.enter(Phase.IMPORTING)
             placing = Placing(self.places, contents)
             files = list(contents.files())
             self.counter.expect(contents.bytes, len(files))
@@ -96,6 +111,7 @@ class Importing:
                 with self.showing(self.counter):
                     self._files(files, placing)
             self._demand_end()
+            status.enter(Phase.PUBLISHING)
             report = self._publish(contents, placing)
         return Imported(contents, placing.bytes_written, placing.files_written, report)
 

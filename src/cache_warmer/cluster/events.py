@@ -1,4 +1,4 @@
-"""Tells how a warm goes as Events on the warmer's Job and on the Deployment that waits for it.
+"""Tells how a warm goes as Events on the warmer's Job and the Deployment that waits for it; in the shell on that alone.
 
 Helm says of a failed Job only that the time is over. ``kubectl describe`` and ``kubectl get events`` show these
 lines within seconds. They are a service, never a condition: what goes wrong here is logged, and the warm goes on.
@@ -12,16 +12,19 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Protocol
 
-from cache_warmer.cluster.settings import OwnJob
+from cache_warmer.cluster.settings import OwnObjects
 from cache_warmer.reports.warm_report import WarmReport
 from model_cache.checking.report import human_bytes
-from model_cache.errors import with_remedy
-from model_cache.reasons import Reason
+from model_cache.errors import ModelCacheError, with_remedy
 
 _LOG = logging.getLogger(__name__)
 COMPONENT = "cache-warmer"
-STARTED, VERIFIED = "WARMING", "WARMED"
-"""The two reasons that are no ``Reason``: a warm that goes on has none yet."""
+WARMING, VERIFIED, IMPORTING, COLLECTED = "WARMING", "WARMED", "IMPORTING", "COLLECTED"
+"""Reasons that are no ``Reason``: what goes on has none yet."""
+_STARTS = {
+    WARMING: "the warmer started: it compares the cache with the catalog",
+    IMPORTING: "an import started: it reads a generation from an archive",
+}
 _LAST_SECONDS = 10.0
 """How long the last Event about models may take: the end is told anyway."""
 MESSAGE_BYTES = 1024
@@ -42,7 +45,7 @@ class Announcer:
     """Writes Events on the Job; of the start and the end also on the Deployment.
 
     Args:
-        own: the two objects; None, outside a cluster: nothing is written.
+        own: the objects; None, outside a cluster: nothing is written.
         connect: makes the way to the API server, when it is first needed.
         now: the time, with a zone.
         pause: seconds between two Events about models: those that are verified meanwhile share one.
@@ -50,7 +53,7 @@ class Announcer:
 
     def __init__(
         self,
-        own: OwnJob | None,
+        own: OwnObjects | None,
         connect: Callable[[], Cluster],
         now: Callable[[], datetime],
         pause: float = 5.0,
@@ -61,9 +64,9 @@ class Announcer:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def started(self) -> None:
-        """Tell that the warm began."""
-        self._tell("Normal", STARTED, "the warmer started: it compares the cache with the catalog")
+    def started(self, reason: str = WARMING) -> None:
+        """Tell that a warm, or an import, began."""
+        self._tell("Normal", reason, _STARTS[reason])
 
     def verified(self, key: str, count: int, files: int) -> None:
         """Tell that a model is there, of so many bytes; told from a thread, so that nobody waits for it."""
@@ -74,13 +77,28 @@ class Announcer:
             self._thread.start()
         self._verified.put(f"{key} ({human_bytes(count)}, {files} files)")
 
+    def collected(self, freed: int, things: int) -> None:
+        """Tell what a collection deleted."""
+        self._tell(
+            "Normal", COLLECTED, f"{human_bytes(freed)} freed: {things} things that nobody needs any more"
+        )
+
+    def failed(self, error: ModelCacheError) -> None:
+        """Tell a failure: its reason, what happened and what to do, in one line."""
+        retried = self._own is not None and self._own.job and error.reason.retryable
+        again = " Kubernetes tries again by itself." if retried else ""
+        self._tell("Warning", str(error.reason), f"{with_remedy(error.message, error.remedy)}.{again}")
+
     def ended(self, report: WarmReport) -> None:
-        """Tell how the warm ended: for a failure its reason, what happened and what to do, in one line."""
+        """Tell how a warm or an import ended."""
         if self._thread is not None:
             self._over.set()
             self._verified.put(None)
             self._thread.join(_LAST_SECONDS)
-        self._tell("Normal" if report.error is None else "Warning", str(report.reason), outcome(report))
+        if report.error is None:
+            self._tell("Normal", str(report.reason), outcome(report))
+        else:
+            self.failed(report.error)
 
     def _tell_models(self) -> None:
         last = False
@@ -131,17 +149,12 @@ class Announcer:
 
 
 def outcome(report: WarmReport) -> str:
-    """Return the end of a run as a sentence; the reason stands beside it in the Event."""
-    if report.error is None:
-        return (
-            f"the cache is complete: generation {report.generation[:12]}, {len(report.models)} models, "
-            f"{human_bytes(report.bytes_fetched)} fetched in {report.seconds:.0f} s"
-        )
-    retried = " Kubernetes tries again by itself." if report.error.reason in _RETRIED else ""
-    return f"{with_remedy(report.error.message, report.error.remedy)}.{retried}"
-
-
-_RETRIED = frozenset(reason for reason in Reason if reason.retryable)
+    """Return the end of a run that was well as a sentence."""
+    count, how = (report.bytes_fetched, "fetched") if report.written is None else (report.written, "imported")
+    return (
+        f"the cache is complete: generation {report.generation[:12]}, {len(report.models)} models, "
+        f"{human_bytes(count)} {how} in {report.seconds:.0f} s"
+    )
 
 
 def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
@@ -158,12 +171,13 @@ def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
     return f"{first} … {last}"
 
 
-def _involved(own: OwnJob) -> list[dict[str, str]]:
-    objects = [{"apiVersion": "batch/v1", "kind": "Job", "namespace": own.namespace, "name": own.job}]
-    if own.deployment:
-        deployment = {"apiVersion": "apps/v1", "kind": "Deployment"}
-        objects.append({**deployment, "namespace": own.namespace, "name": own.deployment})
-    return objects
+def _involved(own: OwnObjects) -> list[dict[str, str]]:
+    named = [("batch/v1", "Job", own.job), ("apps/v1", "Deployment", own.deployment)]
+    return [
+        {"apiVersion": version, "kind": kind, "namespace": own.namespace, "name": name}
+        for version, kind, name in named
+        if name
+    ]
 
 
 def _first_line(error: Exception) -> str:

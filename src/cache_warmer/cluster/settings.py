@@ -1,4 +1,4 @@
-"""What the chart tells the warmer about the Job that it runs in; nothing of it is set outside a cluster."""
+"""What the chart tells the warmer of the Job or the shell that it runs in; nothing of it is set outside a cluster."""
 
 import os
 import socket
@@ -18,20 +18,18 @@ TOKEN = "HF_TOKEN"  # noqa: S105  # the same
 
 
 @dataclass(frozen=True, slots=True)
-class OwnJob:
-    """The Job that this process runs in, and the Deployment that waits for its cache (empty: none)."""
+class OwnObjects:
+    """The Job that this process runs in (empty: the shell), and the Deployment that waits for its cache, if any."""
 
     namespace: str
     job: str
     deployment: str = ""
 
 
-def own_job(environ: Mapping[str, str]) -> OwnJob | None:
-    """Return the Job that this process runs in, or None outside of one."""
-    namespace, job = environ.get(NAMESPACE, ""), environ.get(JOB, "")
-    if not namespace or not job:
-        return None
-    return OwnJob(namespace, job, environ.get(DEPLOYMENT, ""))
+def own_objects(environ: Mapping[str, str]) -> OwnObjects | None:
+    """Return what this process tells its progress to, or None outside a cluster."""
+    found = OwnObjects(environ.get(NAMESPACE, ""), environ.get(JOB, ""), environ.get(DEPLOYMENT, ""))
+    return found if found.namespace and (found.job or found.deployment) else None
 
 
 def holder_name(environ: Mapping[str, str]) -> str:

@@ -5,9 +5,12 @@ import json
 import logging
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cache_warmer.cluster import api
+from cache_warmer.cluster.events import Announcer
+from cache_warmer.cluster.settings import own_objects
 from cache_warmer.collecting.collect_report import CollectReport, to_json, to_table
 from cache_warmer.collecting.collection import Collection
 from cache_warmer.collecting.deleting import Deleting
@@ -21,7 +24,7 @@ from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from cache_warmer.warmer_options import KEEP
 from model_cache.catalogs.digest import generation, model_digest
-from model_cache.errors import UsageError
+from model_cache.errors import ModelCacheError, UsageError
 from model_cache.places import HOST, Places
 from model_cache.programs.options import OutputFormat, warm_command
 from model_cache.programs.parser import OptionParser
@@ -39,23 +42,25 @@ def add_collect_switches(parser: OptionParser) -> None:
     )
 
 
-def collect_command(called: Invocation, exists: Exists | None = None) -> int:
-    """Collect, or say what could be, and return the exit code. Raises ``ModelCacheError``."""
+def collect_command(
+    called: Invocation, exists: Exists | None = None, announcer: Announcer | None = None
+) -> int:
+    """Collect, or say what could be, and return the exit code. What is deleted is told to the cluster.
+
+    Raises ``ModelCacheError``.
+    """
     settings = called.settings()
     if settings.options.models:
         raise UsageError("what nobody needs is collected for all models", "leave --model (QDA_MODELS) out")
-    catalog, _ = settings.catalog()
-    places = settings.places(called.environ)
+    announcer = announcer or Announcer(own_objects(called.environ), api.connect, lambda: datetime.now(UTC))
     try:
-        report = _Run(called, settings, places, exists or _deployment_exists).run(
-            Needs(
-                generation(catalog.models),
-                frozenset(model_digest(model) for model in catalog.models),
-                called.value(KEEP),
-            ),
-        )
-    except OSError as error:
-        raise volume.of_os_error(error, places.own.path, on_host=places.label == HOST) from error
+        report = _collected(called, settings, exists or _deployment_exists)
+    except ModelCacheError as error:
+        if called.arguments.apply:
+            announcer.failed(error)
+        raise
+    if report.applied and report.collection.going:
+        announcer.collected(report.collection.bytes, len(report.collection.going))
     if settings.options.format is OutputFormat.JSON:
         called.out.write(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n")
     else:
@@ -64,6 +69,21 @@ def collect_command(called: Invocation, exists: Exists | None = None) -> int:
         command = warm_command(settings.options, {}, *more, "--apply", verb="collect")
         called.out.write(to_table(report, command) + "\n")
     return Reason.OK.exit_code
+
+
+def _collected(called: Invocation, settings: Settings, exists: Exists) -> CollectReport:
+    catalog, _ = settings.catalog()
+    places = settings.places(called.environ)
+    try:
+        return _Run(called, settings, places, exists).run(
+            Needs(
+                generation(catalog.models),
+                frozenset(model_digest(model) for model in catalog.models),
+                called.value(KEEP),
+            ),
+        )
+    except OSError as error:
+        raise volume.of_os_error(error, places.own.path, on_host=places.label == HOST) from error
 
 
 class _Run:

@@ -11,14 +11,21 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from cache_warmer.archive.contents import Contents
 from cache_warmer.archive.importing import Imported, Importing
 from cache_warmer.archive.tar import TarReader
+from cache_warmer.cluster import api
+from cache_warmer.cluster.events import IMPORTING, Announcer
+from cache_warmer.cluster.settings import holder_name, own_objects
 from cache_warmer.commands.command import Invocation
+from cache_warmer.commands.telling import told
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import NoPermission
 from cache_warmer.lease.claim_lease import lease_for
 from cache_warmer.referring import referring
 from cache_warmer.reports import progress
+from cache_warmer.reports.status_file import StatusFile
+from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalogs.catalog import Model
@@ -29,6 +36,7 @@ from model_cache.places import Places
 from model_cache.programs.options import LogLevel, OutputFormat
 from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
+from model_cache.warm_status import status_path
 
 _LOG = logging.getLogger(__name__)
 STDIN = "-"
@@ -39,37 +47,84 @@ def add_import_arguments(parser: OptionParser) -> None:
     parser.add_argument("archive", metavar="FILE", nargs="?", help="the archive; - is stdin")
 
 
-def import_command(called: Invocation) -> int:
-    """Import, and return the exit code. Raises ``ModelCacheError``."""
-    start = time.monotonic()
+def import_command(
+    called: Invocation, announcer: Announcer | None = None, last_words: Path | None = None
+) -> int:
+    """Import, tell the cluster, and return the exit code. Raises ``ModelCacheError``."""
     settings = called.settings()
     if settings.options.models:
         raise UsageError(
             "an archive is imported whole, so --model has no effect", "leave --model (QDA_MODELS) out"
         )
-    places = settings.places(called.environ)
+    announcer = announcer or Announcer(own_objects(called.environ), api.connect, lambda: datetime.now(UTC))
     with _opened(called.arguments.archive) as stream:
-        try:
-            imported = _importing(called, settings, places, stream).run()
-        except ModelCacheError as error:
-            error.message = f"{called.arguments.archive}: {error.message}"
-            raise
-    _report(called, imported, _configured(settings), time.monotonic() - start)
+        run = _Run(called, settings, stream)
+        with told(announcer, last_words or settings.termination_log, run.report, IMPORTING):
+            imported = run.read()
+    _report(called, imported, _configured(settings), run.seconds)
     return Reason.OK.exit_code
 
 
-def _importing(called: Invocation, settings: Settings, places: Places, stream: BinaryIO) -> Importing:
-    stop = Stop()
-    shows = settings.options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
-    return Importing(
-        reader=TarReader(stream),
-        places=places,
-        lease=lease_for(places, settings.wait, called.environ, stop, _LOG.info),
-        artifact=settings.sources(places, None, called.environ, settings.retry).artifact,
-        refer=_refer(settings, places, called),
-        probe=write_probe,
-        showing=partial(progress.shown, out=called.err) if shows else None,
-    )
+class _Run:
+    """One import, from the first byte of the archive on."""
+
+    def __init__(self, called: Invocation, settings: Settings, stream: BinaryIO) -> None:
+        self._called, self._settings, self._stream = called, settings, stream
+        self._start = time.monotonic()
+        self._contents: Contents | None = None
+        self._written = 0
+
+    @property
+    def seconds(self) -> float:
+        """Since its start."""
+        return time.monotonic() - self._start
+
+    def read(self) -> Imported:
+        """Import. Raises ``ModelCacheError``, whose message begins with the archive's name."""
+        try:
+            imported = self._importing().run()
+        except ModelCacheError as error:
+            error.message = f"{self._called.arguments.archive}: {error.message}"
+            raise
+        self._written = imported.bytes_written
+        return imported
+
+    def report(self, error: ModelCacheError | None) -> WarmReport:
+        """Return what was done until now."""
+        reason = error.reason if error is not None else Reason.OK
+        manifest = self._contents.manifest if self._contents is not None else None
+        models = tuple(
+            WarmedModel(one.key, reason, 0, sum(file.bytes for file in one.files), len(one.files), "archive")
+            for one in (manifest.models if manifest is not None else ())
+        )
+        name = manifest.generation if manifest is not None else ""
+        return WarmReport(reason, name, self.seconds, models, error, written=self._written)
+
+    def _know(self, contents: Contents) -> None:
+        self._contents = contents
+
+    def _importing(self) -> Importing:
+        called, settings = self._called, self._settings
+        places = settings.places(called.environ)
+        stop, counter = Stop(), progress.Counter()
+        shows = settings.options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
+
+        def status(name: str) -> StatusFile:
+            who = holder_name(called.environ)
+            return StatusFile(status_path(places), name, who, counter, lambda: datetime.now(UTC))
+
+        return Importing(
+            reader=TarReader(self._stream),
+            places=places,
+            lease=lease_for(places, settings.wait, called.environ, stop, _LOG.info),
+            artifact=settings.sources(places, None, called.environ, settings.retry).artifact,
+            refer=_refer(settings, places, called),
+            probe=write_probe,
+            status=status,
+            known=self._know,
+            counter=counter,
+            showing=partial(progress.shown, out=called.err) if shows else None,
+        )
 
 
 def _refer(

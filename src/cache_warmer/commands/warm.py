@@ -12,14 +12,15 @@ from typing import TextIO
 
 from cache_warmer.cluster import api
 from cache_warmer.cluster.events import Announcer
-from cache_warmer.cluster.settings import demand_token, holder_name, own_job
+from cache_warmer.cluster.settings import demand_token, holder_name, own_objects
+from cache_warmer.commands.telling import told
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import Interrupted
 from cache_warmer.lease.claim_lease import lease_for
 from cache_warmer.referring import referring
 from cache_warmer.reports import progress
 from cache_warmer.reports.status_file import StatusFile
-from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines, write_termination_message
+from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from cache_warmer.warm import Warming
@@ -49,26 +50,19 @@ def warm_command(
     With ``tier`` ``DEEP`` every file is read first, and what is wrong is fetched anew: ``cache-warmer repair``.
     Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
     """
-    announcer = announcer or Announcer(own_job(environ), api.connect, lambda: datetime.now(UTC))
+    announcer = announcer or Announcer(own_objects(environ), api.connect, lambda: datetime.now(UTC))
     run = _Run(settings, environ, err, tier, announcer.verified)
+    error: ModelCacheError | None = None
+    code = Reason.OK.exit_code
     try:
-        announcer.started()
-        error, code = run.warm(), Reason.OK.exit_code
-    except Exception:
-        bug = ModelCacheError(
-            "a bug, see the log", "report it with the trace in the log", reason=Reason.INTERNAL
-        )
-        write_termination_message(run.report(bug), settings.termination_log)
-        announcer.ended(run.report(bug))
-        raise  # the program's edge prints it
+        with told(announcer, settings.termination_log, run.report):
+            run.warm()
+    except ModelCacheError as failure:
+        error, code = failure, failure.reason.exit_code
     except (KeyboardInterrupt, Terminated) as signalled:
         error = Interrupted()
         code = EXIT_TERMINATED if isinstance(signalled, Terminated) else error.reason.exit_code
-    else:
-        code = error.reason.exit_code if error is not None else code
     report = run.report(error)
-    write_termination_message(report, settings.termination_log)
-    announcer.ended(report)
     if settings.options.format is OutputFormat.JSON:
         out.write(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n")
     else:
@@ -91,63 +85,60 @@ class _Run:
     ) -> None:
         self._settings, self._environ, self._err, self._tier = settings, environ, err, tier
         self._told = told
-        self._start = time.monotonic()
+        self._start, self._seconds = time.monotonic(), 0.0
         self._catalog: Catalog | None = None
         self._tally = Tally(())
 
-    def warm(self) -> ModelCacheError | None:
-        """Warm; return the failure, if it is one that a user can mend."""
+    def warm(self) -> None:
+        """Warm. Raises ``ModelCacheError``."""
         settings = self._settings
-        try:
-            self._catalog, lock = settings.catalog()
-            places = settings.places(self._environ)
-            keys = settings.options.models
-            self._tally = Tally(self._catalog.select(keys) if keys else self._catalog.models, self._told)
-            demand_token(self._environ)
-            stop = Stop()
-            retry = dataclasses.replace(settings.retry, sleep=stop.sleep)
-            counter = progress.Counter()
-            Warming(
-                catalog=self._catalog,
-                lock=lock,
-                keys=keys,
-                places=places,
-                sources=settings.sources(places, lock, self._environ, retry),
-                lease=lease_for(places, settings.wait, self._environ, stop, _LOG.info),
-                referring=referring(
-                    settings.reference,
-                    settings.options.catalog,
-                    places,
-                    self._environ,
-                    lambda: datetime.now(UTC),
-                ),
-                status=StatusFile(
-                    status_path(places),
-                    generation(self._catalog.models),
-                    holder_name(self._environ),
-                    counter,
-                    lambda: datetime.now(UTC),
-                ),
-                counter=counter,
-                stop=stop,
-                tally=self._tally,
-                probe=write_probe,
-                showing=self._showing(),
-                tier=self._tier,
-                reading=self._reading(),
-            ).run()
-        except ModelCacheError as error:
-            return error
-        return None
+        self._catalog, lock = settings.catalog()
+        places = settings.places(self._environ)
+        keys = settings.options.models
+        self._tally = Tally(self._catalog.select(keys) if keys else self._catalog.models, self._told)
+        demand_token(self._environ)
+        stop = Stop()
+        retry = dataclasses.replace(settings.retry, sleep=stop.sleep)
+        counter = progress.Counter()
+        Warming(
+            catalog=self._catalog,
+            lock=lock,
+            keys=keys,
+            places=places,
+            sources=settings.sources(places, lock, self._environ, retry),
+            lease=lease_for(places, settings.wait, self._environ, stop, _LOG.info),
+            referring=referring(
+                settings.reference,
+                settings.options.catalog,
+                places,
+                self._environ,
+                lambda: datetime.now(UTC),
+            ),
+            status=StatusFile(
+                status_path(places),
+                generation(self._catalog.models),
+                holder_name(self._environ),
+                counter,
+                lambda: datetime.now(UTC),
+            ),
+            counter=counter,
+            stop=stop,
+            tally=self._tally,
+            probe=write_probe,
+            showing=self._showing(),
+            tier=self._tier,
+            reading=self._reading(),
+        ).run()
 
     def report(self, error: ModelCacheError | None) -> WarmReport:
-        """Return what was done until now."""
+        """Return what was done until now; of all reports of a run the first says when it ended."""
+        self._seconds = self._seconds or time.monotonic() - self._start
         reason = error.reason if error is not None else Reason.OK
         name = generation(self._catalog.models) if self._catalog is not None else ""
         return WarmReport(
             reason,
             name,
-            time.monotonic() - self._start,
+            self._seconds,
             self._tally.models(reason),
             error,
             self._tally.mended,

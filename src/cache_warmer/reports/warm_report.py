@@ -1,4 +1,4 @@
-"""What a run of ``warm`` did, as the document that ends it and as lines for people.
+"""What a run of ``warm`` or ``import`` did, as the document that ends it and as lines for people.
 
 The same document is the termination message of the Job's container, which Kubernetes cuts at 4096 bytes: a
 cut document is no JSON, so models that are well are left out first, and then words.
@@ -83,6 +83,7 @@ class WarmReport:
     """The end of a run. ``generation`` is empty if there was no valid catalog; ``error`` None: all is well.
 
     ``mended``: what a repair found wrong and made right; None: it was no repair, or did not come so far.
+    ``written``: bytes that an import wrote; None: it was none.
     """
 
     reason: Reason
@@ -91,6 +92,7 @@ class WarmReport:
     models: tuple[WarmedModel, ...]
     error: ModelCacheError | None = None
     mended: tuple[Problem, ...] | None = None
+    written: int | None = None
 
     @property
     def bytes_fetched(self) -> int:
@@ -107,6 +109,8 @@ def to_json(report: WarmReport) -> dict[str, object]:
         "seconds": round(report.seconds, 3),
         "models": [_model_to_json(model) for model in report.models],
     }
+    if report.written is not None:
+        document["bytes_written"] = report.written
     if report.mended is not None:
         document["mended"] = [_mended_to_json(problem) for problem in report.mended]
     if report.error is not None:

@@ -186,6 +186,7 @@ def test_one_model_alone_can_be_carried(world: World, tmp_path: Path) -> None:
 def test_what_is_right_already_is_not_written_again_and_what_is_wrong_is(world: World, archive: Path) -> None:
     other = cache_of(world, "other")
     import_(world, archive, other)
+    (other / ".model-cache/status.json").unlink()  # each run writes it
     before = everything_below(other)
     wrong = next(other.glob("huggingface/hub/*/snapshots/*/model.safetensors")).resolve()
     size, inode = wrong.stat().st_size, wrong.stat().st_ino
@@ -195,6 +196,7 @@ def test_what_is_right_already_is_not_written_again_and_what_is_wrong_is(world: 
     outcome = import_(world, archive, other)
 
     assert (outcome.reason, outcome.document["files_written"]) == ("OK", 2)
+    (other / ".model-cache/status.json").unlink()
     after = everything_below(other)
     assert {name: body for name, (_, body) in after.items()} == {
         name: body for name, (_, body) in before.items()

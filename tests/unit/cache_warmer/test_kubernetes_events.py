@@ -12,8 +12,8 @@ import pytest
 
 from cache_warmer.cli import cache_warmer
 from cache_warmer.cluster.api import connect
-from cache_warmer.cluster.events import MESSAGE_BYTES, Announcer, Cluster, one_line
-from cache_warmer.cluster.settings import OwnJob, demand_token, own_job
+from cache_warmer.cluster.events import IMPORTING, MESSAGE_BYTES, Announcer, Cluster, one_line
+from cache_warmer.cluster.settings import OwnObjects, demand_token, own_objects
 from cache_warmer.commands.warm import warm_command
 from cache_warmer.errors import HubBusy, HubUnauthorized, NoSpace
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
@@ -22,7 +22,7 @@ from model_cache.errors import ModelCacheError
 from model_cache.programs.options import LogLevel, Options, OutputFormat
 from model_cache.reasons import Reason
 
-OWN = OwnJob("texts", "demo-warm-1", "demo")
+OWN = OwnObjects("texts", "demo-warm-1", "demo")
 
 
 class FakeCluster:
@@ -43,7 +43,7 @@ class FakeCluster:
         self.events.append(event)
 
 
-def announcer(cluster: FakeCluster, own: OwnJob | None = OWN) -> Announcer:
+def announcer(cluster: FakeCluster, own: OwnObjects | None = OWN) -> Announcer:
     return Announcer(own, _giving(cluster), lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
 
@@ -130,6 +130,21 @@ def test_models_are_told_on_the_job_and_those_of_a_moment_share_an_event() -> No
     assert [event["reason"] for event in cluster.events[-2:]] == ["OK", "OK"], "the end comes last"
 
 
+def test_the_shell_has_no_job_so_the_deployment_alone_is_told_and_nothing_is_tried_again_by_itself() -> None:
+    cluster = FakeCluster()
+    environ = {"QDA_KUBERNETES_NAMESPACE": "texts", "QDA_KUBERNETES_DEPLOYMENT": "demo"}
+    telling = announcer(cluster, own_objects(environ))
+    telling.started(IMPORTING)
+    telling.collected(2_000_000, 3)
+    telling.ended(report(HubBusy("429", "wait")))
+
+    assert {event["involvedObject"]["kind"] for event in cluster.events} == {"Deployment"}
+    told = [(event["type"], event["reason"]) for event in cluster.events]
+    assert told == [("Normal", "IMPORTING"), ("Normal", "COLLECTED"), ("Warning", "HUB_BUSY")]
+    assert "2.0 MB freed" in cluster.events[1]["message"]
+    assert cluster.events[2]["message"] == "429. Remedy: wait."
+
+
 def test_outside_a_cluster_nobody_is_asked() -> None:
     cluster = FakeCluster()
     announcer(cluster, own=None).started()
@@ -137,8 +152,8 @@ def test_outside_a_cluster_nobody_is_asked() -> None:
     announcer(cluster, own=None).ended(report())
 
     assert cluster.calls == 0
-    assert own_job({}) is None
-    assert own_job({"QDA_KUBERNETES_NAMESPACE": "texts"}) is None
+    assert own_objects({}) is None
+    assert own_objects({"QDA_KUBERNETES_NAMESPACE": "texts"}) is None
 
 
 def test_an_api_server_that_is_away_is_logged_once_a_moment_and_harms_nothing(
