@@ -20,6 +20,10 @@ MAX_RESPONSE_BYTES: Final = 64 * 2**20
 MAX_SET_TEXTS: Final = 100_000
 """Texts in each set of FindParaphrases: 100,000 vectors of 1,024 float32 are 0.4 GB."""
 
+MAX_SEARCH_BYTES: Final = 256 * 2**20
+"""Bytes of all texts of a FindParaphrases, both sets together: they are held until the last is encoded. On the average
+2,600 a text where there are 100,000, ten times what the default paraphrase model reads of one."""
+
 MAX_ID_BYTES: Final = 256
 """Bytes of an id in UTF-8."""
 

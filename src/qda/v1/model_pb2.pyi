@@ -238,6 +238,8 @@ class ServiceLimits(google.protobuf.message.Message):
     MAX_RESPONSE_BYTES_FIELD_NUMBER: builtins.int
     MAX_SET_TEXT_COUNT_FIELD_NUMBER: builtins.int
     MAX_QUEUED_TEXT_COUNT_FIELD_NUMBER: builtins.int
+    MAX_QUEUED_BYTES_FIELD_NUMBER: builtins.int
+    MAX_SEARCH_BYTES_FIELD_NUMBER: builtins.int
     max_text_count: builtins.int
     """Texts in a unary request."""
     max_request_bytes: builtins.int
@@ -248,6 +250,14 @@ class ServiceLimits(google.protobuf.message.Message):
     """Texts in each set of FindParaphrases."""
     max_queued_text_count: builtins.int
     """Texts that may wait in one model's queue; more get QUEUE_FULL."""
+    max_queued_bytes: builtins.int
+    """Bytes of memory that these texts may take; more get QUEUE_FULL. A call that
+    finds an empty queue is let in whatever its size.
+    """
+    max_search_bytes: builtins.int
+    """Bytes of all texts of a FindParaphrases, both sets together; more get
+    TOO_MANY_TEXTS.
+    """
     def __init__(
         self,
         *,
@@ -256,8 +266,10 @@ class ServiceLimits(google.protobuf.message.Message):
         max_response_bytes: builtins.int = ...,
         max_set_text_count: builtins.int = ...,
         max_queued_text_count: builtins.int = ...,
+        max_queued_bytes: builtins.int = ...,
+        max_search_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["max_queued_text_count", b"max_queued_text_count", "max_request_bytes", b"max_request_bytes", "max_response_bytes", b"max_response_bytes", "max_set_text_count", b"max_set_text_count", "max_text_count", b"max_text_count"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["max_queued_bytes", b"max_queued_bytes", "max_queued_text_count", b"max_queued_text_count", "max_request_bytes", b"max_request_bytes", "max_response_bytes", b"max_response_bytes", "max_search_bytes", b"max_search_bytes", "max_set_text_count", b"max_set_text_count", "max_text_count", b"max_text_count"]) -> None: ...
 
 global___ServiceLimits = ServiceLimits
 

@@ -284,7 +284,8 @@ class TextChunk(google.protobuf.message.Message):
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
         """The texts: at most 10,000, and 16 MiB for the whole message. A set holds at
-        most 100,000 texts (ServiceLimits.max_set_text_count).
+        most 100,000 texts (ServiceLimits.max_set_text_count), both sets 256 MiB
+        (ServiceLimits.max_search_bytes).
         """
 
     def __init__(

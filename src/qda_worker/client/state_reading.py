@@ -21,6 +21,8 @@ def models(message: model_pb2.ListModelsResponse) -> Models:
             response_bytes=limits.max_response_bytes,
             set_texts=limits.max_set_text_count,
             queued_texts=limits.max_queued_text_count,
+            queued_bytes=limits.max_queued_bytes,
+            search_bytes=limits.max_search_bytes,
         ),
         worker_version=message.worker_version,
         generation=message.generation,

@@ -44,13 +44,15 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request to this worker may hold."""
+    """What a request to this worker may hold. 0: a worker too old to say."""
 
     texts: int
     request_bytes: int
     response_bytes: int
     set_texts: int
     queued_texts: int
+    queued_bytes: int = 0
+    search_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

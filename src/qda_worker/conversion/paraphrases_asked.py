@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from qda.v1 import paraphrase_pb2 as pb
 from qda_worker.conversion import asked
 from qda_worker.errors import ArgumentInvalid, TooManyTexts, Violation
-from qda_worker.limits import MAX_SET_TEXTS
+from qda_worker.limits import MAX_SEARCH_BYTES, MAX_SET_TEXTS
 from qda_worker.models.base import LongText
 from qda_worker.scheduling.work import Lane
 
@@ -69,12 +69,15 @@ async def first_settings(requests: AsyncIterator[pb.FindParaphrasesRequest]) -> 
     raise ArgumentInvalid("the stream is empty", "send settings, then texts")
 
 
-async def gather(requests: AsyncIterator[pb.FindParaphrasesRequest]) -> tuple[TextSet, TextSet]:
+async def gather(
+    requests: AsyncIterator[pb.FindParaphrasesRequest], most_bytes: int = MAX_SEARCH_BYTES
+) -> tuple[TextSet, TextSet]:
     """All texts of the stream after its settings: the first set and the second.
 
     Raises ArgumentInvalid or TooManyTexts.
     """
     first, second = TextSet(), TextSet()
+    size = 0
     sets = {pb.TEXT_SET_UNSPECIFIED: first, pb.TEXT_SET_FIRST: first, pb.TEXT_SET_SECOND: second}
     async for request in requests:
         if request.WhichOneof("part") != "texts":
@@ -85,6 +88,12 @@ async def gather(requests: AsyncIterator[pb.FindParaphrasesRequest]) -> tuple[Te
         if chunk.set not in sets:
             raise ArgumentInvalid(
                 f"texts.set has no value {chunk.set}", "use TEXT_SET_FIRST or TEXT_SET_SECOND"
+            )
+        size += chunk.ByteSize()
+        if size > most_bytes:
+            raise TooManyTexts(
+                f"the sets hold more than {most_bytes} bytes of text",
+                "compare smaller sets, or send of each text only what the model reads (ListModels: max_length)",
             )
         _add(sets[chunk.set], chunk)
     asked.check_count(len(first.texts), "texts", MAX_SET_TEXTS)

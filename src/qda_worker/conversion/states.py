@@ -12,7 +12,7 @@ from qda_worker import limits
 from qda_worker.conversion.told import LENGTH_UNITS, STATES, TASKS
 from qda_worker.conversion.vectors_asked import KINDS
 from qda_worker.fleet import Fleet, Member, State, Trouble
-from qda_worker.scheduling.model_queue import CAPACITY
+from qda_worker.scheduling.model_queue import CAPACITY, CAPACITY_BYTES
 
 
 def service_limits() -> pb.ServiceLimits:
@@ -23,6 +23,8 @@ def service_limits() -> pb.ServiceLimits:
         max_response_bytes=limits.MAX_RESPONSE_BYTES,
         max_set_text_count=limits.MAX_SET_TEXTS,
         max_queued_text_count=CAPACITY,
+        max_queued_bytes=CAPACITY_BYTES,
+        max_search_bytes=limits.MAX_SEARCH_BYTES,
     )
 
 

@@ -8,11 +8,12 @@ from qda_worker.scheduling.work import Job, Lane
 
 
 class Backlog:
-    """Texts and expected seconds by lane and caller. Holds no lock: its owner does."""
+    """Texts and expected seconds by lane and caller, bytes by caller. Holds no lock: its owner does."""
 
     def __init__(self) -> None:
         self._texts: dict[tuple[Lane, str], int] = {}
         self._seconds: dict[tuple[Lane, str], float] = {}
+        self._bytes: dict[str, int] = {}
 
     @property
     def seconds(self) -> float:
@@ -29,6 +30,18 @@ class Backlog:
         else:
             self._texts.pop(key, None)
             self._seconds.pop(key, None)
+
+    def hold(self, caller: str, size: int) -> None:
+        """So many bytes of a caller's texts are held from now on; fewer, if negative."""
+        held = self._bytes.get(caller, 0) + size
+        if held > 0:
+            self._bytes[caller] = held
+        else:
+            self._bytes.pop(caller, None)
+
+    def bytes_of(self, caller: str) -> int:
+        """How many bytes of a caller's texts are held, in both lanes."""
+        return self._bytes.get(caller, 0)
 
     def texts_of(self, caller: str) -> int:
         """How many texts of a caller wait, in both lanes."""

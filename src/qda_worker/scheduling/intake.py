@@ -26,13 +26,16 @@ _SCATTER: Final = 0.25
 
 
 class Intake(Generic[Result]):
-    """The door of one queue. capacity: texts that may wait. chance: a random number from 0 to 1."""
+    """The door of one queue. capacity, capacity_bytes: texts that may wait, and bytes of memory that they may take; a
+    call that finds the queue empty is always let in. chance: a random number from 0 to 1.
+    """
 
     def __init__(
         self,
         ledger: Ledger[Any, Any, Result],
         pace: Pace,
         capacity: int,
+        capacity_bytes: int,
         clock: Callable[[], float],
         observer: Observer,
         chance: Callable[[], float] = random.random,
@@ -40,6 +43,7 @@ class Intake(Generic[Result]):
         self._ledger = ledger
         self._pace = pace
         self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
         self._clock = clock
         self._observer = observer
         self._chance = chance
@@ -67,18 +71,15 @@ class Intake(Generic[Result]):
         return self._no_room(job) or self._no_time(job, seconds, now)
 
     def _no_room(self, job: Job[Result]) -> QueueFull | None:
-        ledger = self._ledger
-        waiting, limit = ledger.waiting, self._capacity
-        over = waiting + job.open - limit
-        told = f"{waiting} texts wait, {job.open} more would exceed {limit}"
-        own, share = ledger.backlog.texts_of(job.caller), int(self._capacity * ONE_CALLERS_SHARE)
-        if over <= 0 and own and own + job.open > share:
-            over = own + job.open - share
-            told = f"{own} texts of this caller wait, {job.open} more would exceed its {share}"
-        if over <= 0:
+        ledger, caller = self._ledger, job.caller
+        own = ledger.backlog.texts_of(caller), ledger.backlog.bytes_of(caller)
+        found = _excess("texts", job.open, ledger.waiting, own[0], self._capacity) or _excess(
+            "bytes of text", job.bytes, ledger.waiting_bytes, own[1], self._capacity_bytes
+        )
+        if found is None:
             return None
-        until_room = ledger.backlog.seconds * min(over, waiting) / waiting if waiting else 0.0
-        return QueueFull(told, retry_after=self._advice(until_room))
+        told, share_to_go = found
+        return QueueFull(told, retry_after=self._advice(ledger.backlog.seconds * share_to_go))
 
     def _no_time(self, job: Job[Result], seconds: float, now: float) -> DeadlineTooShort | None:
         if job.deadline is None:
@@ -94,3 +95,19 @@ class Intake(Generic[Result]):
 
     def _advice(self, seconds: float) -> float:
         return min(max(seconds, _SHORTEST), _LONGEST) * (1 + _SCATTER * self._chance())
+
+
+def _excess(what: str, more: int, waiting: int, own: int, limit: int) -> tuple[str, float] | None:
+    """Why there is no room for `more`, and how much of what waits must go first, from 0 to 1; None if there is room.
+
+    own: what waits of the same caller.
+    """
+    share = int(limit * ONE_CALLERS_SHARE)
+    if waiting and waiting + more > limit:
+        over, told = waiting + more - limit, f"{waiting} {what} wait, {more} more would exceed {limit}"
+    elif own and own + more > share:
+        over = own + more - share
+        told = f"{own} {what} of this caller wait, {more} more would exceed its {share}"
+    else:
+        return None
+    return told, min(over, waiting) / waiting

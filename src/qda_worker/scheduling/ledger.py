@@ -23,6 +23,7 @@ class Ledger(Generic[Payload, Output, Result]):
         self.changed = threading.Condition()
         self.lanes: Lanes[Payload, Output, Result] = Lanes(budget)
         self.waiting = 0
+        self.waiting_bytes = 0
         self.failure: str | None = None
         self.closing = False
         self.backlog = Backlog()
@@ -37,7 +38,9 @@ class Ledger(Generic[Payload, Output, Result]):
     def open(self, job: Job[Result]) -> None:
         """Takes a job in. The caller holds the lock, and has it admitted."""
         self.waiting += job.open
+        self.waiting_bytes += job.bytes
         self.backlog.add(job, job.open)
+        self.backlog.hold(job.caller, job.bytes)
         self._jobs.add(job)
 
     def watch(self, job: Job[Result]) -> None:
@@ -117,5 +120,8 @@ class Ledger(Generic[Payload, Output, Result]):
         """The job's texts wait no longer; how many that were."""
         left, job.open = job.open, 0
         self.waiting -= left
+        self.waiting_bytes -= job.bytes
         self.backlog.add(job, -left)
+        self.backlog.hold(job.caller, -job.bytes)
+        job.bytes = 0
         return left

@@ -28,6 +28,11 @@ _LOG = logging.getLogger(__name__)
 CAPACITY: Final = 50_000
 """Texts that may wait for one model: five of the largest unary calls. Their ids take about the room of the texts."""
 
+CAPACITY_BYTES: Final = 256 * 2**20
+"""Bytes of memory that these texts may take: sixteen of the largest messages in Latin letters, four where each has an
+emoji (Python then holds four bytes a character). For four models that is a GiB, beside five GiB of models; by number
+of texts alone, 50,000 of 1 MB would be 50 GB."""
+
 
 class ModelQueue(Generic[Payload, Output, Result]):
     """Answers texts with one model. Every method may be called from any thread, also from an event loop.
@@ -43,6 +48,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         pool: Executor,
         *,
         capacity: int = CAPACITY,
+        capacity_bytes: int = CAPACITY_BYTES,
         clock: Callable[[], float] = time.monotonic,
         on_failure: Callable[[str], None] | None = None,
         observer: Observer = SILENT,
@@ -52,7 +58,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         self._on_failure = on_failure
         self._ledger: Ledger[Payload, Output, Result] = Ledger(observer, model.budget)
         pace = Pace()
-        self._intake = Intake(self._ledger, pace, capacity, clock, observer)
+        self._intake = Intake(self._ledger, pace, capacity, capacity_bytes, clock, observer)
         self._tokenising = Tokenising(model, pool, self._ledger, clock)
         self._computing = Computing(model, self._ledger, clock, pace, observer, self._fail)
         model.watch(self._fail)

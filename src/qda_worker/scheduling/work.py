@@ -6,6 +6,7 @@ the job's future: cancelling it drops whatever has not been computed yet.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -62,12 +63,15 @@ Outcome: TypeAlias = Answered[Result] | Failed
 class Job(Generic[Result]):
     """One call's texts, and how many of them are still without an outcome.
 
+    bytes: of memory that the texts take. They are held until the whole job is over.
+
     deadline: by the queue's clock, in seconds; None waits for ever. caller: between whom the model's time is shared.
     costs: of each text (`pace`). seconds_each: what a text is expected to keep the model busy, on the average.
     """
 
     __slots__ = (
         "arrived",
+        "bytes",
         "caller",
         "costs",
         "deadline",
@@ -92,6 +96,7 @@ class Job(Generic[Result]):
         costs: Sequence[int] = (),
     ) -> None:
         self.texts = tuple(texts)
+        self.bytes = sum(map(sys.getsizeof, self.texts))
         self.options = options
         self.lane = lane
         self.deadline = deadline

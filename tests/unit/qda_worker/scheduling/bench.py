@@ -29,6 +29,7 @@ class Bench:
             self.model,
             self.pool,
             capacity=200,
+            capacity_bytes=100_000,
             clock=lambda: self.now,
             on_failure=self.failures.append,
             observer=self.heard,

@@ -135,3 +135,59 @@ def test_one_caller_cannot_fill_the_queue(measured: Bench) -> None:
     waiting = measured.queue.submit([TEN] * 20, caller="modest")
     measured.model.gate.set()
     assert len(results(waiting.result(WAIT))) == 20
+
+
+LONG = "x" * 30_000
+"""Three of these fit beside a short text: 100,000 bytes may wait."""
+
+
+def test_texts_that_would_take_more_memory_than_may_wait_are_refused_with_a_wait(bench: Bench) -> None:
+    bench.busy()
+    bench.queue.submit([LONG] * 2, caller="a")
+    with pytest.raises(
+        QueueFull, match=r"60\d+ bytes of text wait, 60\d+ more would exceed 100000"
+    ) as caught:
+        bench.queue.submit([LONG] * 2, caller="b")
+    assert caught.value.retry_after > 0
+    assert bench.heard.refused == [("QUEUE_FULL", 2)]
+    bench.queue.submit([LONG], caller="b")  # is not refused
+
+
+def test_characters_that_take_more_memory_count_for_more(bench: Bench) -> None:
+    bench.busy()
+    with pytest.raises(QueueFull, match="bytes of text"):
+        bench.queue.submit([LONG + "🙂"], caller="b")
+
+
+def test_one_caller_cannot_fill_the_queue_with_bytes_either(bench: Bench) -> None:
+    bench.busy()
+    bench.queue.submit([LONG] * 2, caller="greedy")
+    with pytest.raises(
+        QueueFull, match="bytes of text of this caller wait, 30049 more would exceed its 80000"
+    ):
+        bench.queue.submit([LONG], caller="greedy")
+    bench.queue.submit([LONG], caller="modest")  # is not refused
+
+
+def test_a_call_that_finds_an_empty_queue_is_let_in_whatever_its_size(bench: Bench) -> None:
+    assert bench.queue.submit([LONG] * 9).result(WAIT)
+
+
+def test_room_is_made_when_a_job_is_answered_cancelled_or_late(bench: Bench) -> None:
+    for round_ in range(3):
+        bench.busy()
+        waiting = bench.queue.submit([LONG] * 3, caller="a", deadline=bench.now + 5)
+        if round_ == 0:
+            bench.model.gate.set()
+            waiting.result(WAIT)
+        elif round_ == 1:
+            assert waiting.cancel()
+        else:
+            bench.now += 6
+            bench.model.gate.set()
+            with pytest.raises(DeadlineTooShort):
+                waiting.result(WAIT)
+        bench.queue.submit([LONG] * 3, caller="b")  # is not refused
+        bench.model.gate.set()
+        while bench.queue.waiting:
+            bench.settled()
