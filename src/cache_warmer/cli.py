@@ -17,6 +17,7 @@ from cache_warmer.commands.import_ import add_import_arguments, import_command
 from cache_warmer.commands.lock import add_lock_switches, lock_command
 from cache_warmer.commands.plan import plan_command
 from cache_warmer.commands.warm import warm_command
+from cache_warmer.starter import end_with_starter
 from cache_warmer.warmer_options import ENV_FORMAT, KEEP, REFERENCE, WAIT
 from model_cache.checking.values import Tier
 from model_cache.errors import UsageError
@@ -41,7 +42,17 @@ def _plan_switches(parser: OptionParser) -> None:
     parser.add_argument("--no-probe", action="store_true", help="judge space alone: make no probe folder")
 
 
+def _warm_switches(parser: OptionParser) -> None:
+    parser.add_argument(
+        "--end-with-stdin",
+        action="store_true",
+        help="stop when standard input ends: for a program that starts this one and may be killed",
+    )
+
+
 def _warm(called: Invocation) -> int:
+    if called.arguments.end_with_stdin:
+        end_with_starter(sys.stdin.fileno())
     return warm_command(called.settings(), called.environ, called.out, called.err)
 
 
@@ -64,7 +75,13 @@ COMMANDS = (
         SOURCES,
         add=_plan_switches,
     ),
-    Command("warm", "fetch what is missing, verify it, publish", _warm, (*SOURCES, WAIT, REFERENCE)),
+    Command(
+        "warm",
+        "fetch what is missing, verify it, publish",
+        _warm,
+        (*SOURCES, WAIT, REFERENCE),
+        add=_warm_switches,
+    ),
     Command("repair", "read every file, and fetch those that are bad", _repair, (*SOURCES, WAIT, REFERENCE)),
     Command(
         "lock",

@@ -28,7 +28,7 @@ class FetchFailed(ModelCacheError):
 def warm_command(settings: ServeSettings) -> list[str]:
     """The command line of the warmer, with the options that both programs share."""
     shared = settings.shared
-    command = [sys.executable, "-m", "cache_warmer", "warm", "--cache", shared.cache]
+    command = [sys.executable, "-m", "cache_warmer", "warm", "--end-with-stdin", "--cache", shared.cache]
     if shared.catalog is not None:
         command += ["--catalog", str(shared.catalog)]
     for key in shared.models:
@@ -66,10 +66,11 @@ def _sources(settings: ServeSettings) -> list[str]:
 async def fetch(settings: ServeSettings, environ: Mapping[str, str]) -> None:
     """Run the warmer to its end; what it writes goes to this program's stderr. Raises FetchFailed.
 
-    Cancelled, it tells the warmer to stop and waits for it: its state is kept for the next run.
+    Cancelled, it tells the warmer to stop and waits for it: its state is kept for the next run. If this process is
+    killed, the pipe to the warmer's standard input closes, and that ends it too.
     """
     process = await asyncio.create_subprocess_exec(
-        *warm_command(settings), env=dict(environ), stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr
+        *warm_command(settings), env=dict(environ), stdin=asyncio.subprocess.PIPE, stdout=sys.stderr
     )
     try:
         code = await process.wait()

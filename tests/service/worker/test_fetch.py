@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,34 @@ def test_stopping_while_fetching_stops_the_warmer_too(
         assert worker.stop() == 0
         with pytest.raises(ProcessLookupError):
             os.kill(warmer, 0)
+
+
+def test_a_worker_that_is_killed_while_fetching_takes_its_warmer_with_it(
+    hub: tuple[HubDouble, Repository], tmp_path: Path
+) -> None:
+    _, repository = hub
+    write_catalog(tmp_path / "catalog.yaml", repository)
+    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
+    with serving(tmp_path, *arguments, "--hub", "http://127.0.0.1:9") as worker:  # nobody listens: it retries
+        worker.wait_for_event("cache.fetching")
+        worker.wait_for("warmer", lambda: bool(children(worker.process.pid)))
+        (warmer,) = children(worker.process.pid)
+        worker.process.kill()
+        until_gone(warmer)
+
+
+def until_gone(pid: int) -> None:
+    """Wait until there is no such process, or only its remains."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return
+        if state == "Z":
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"process {pid} lives on")
 
 
 def children(pid: int) -> list[int]:
