@@ -17,6 +17,7 @@ from cache_warmer.archive.contents import (
     manifest_name,
     member_name,
 )
+from cache_warmer.artifacts.tree_list import BlobNames
 from cache_warmer.errors import NoPermission
 from cache_warmer.records import read_record
 from cache_warmer.reports.progress import Counter
@@ -60,9 +61,9 @@ class Exporting:
         problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
         if report.reason is not Reason.OK:
             raise _not_right(next(problem for problem in problems if problem.reason is report.reason))
-        records = self._records()
+        records, listed = self._records(), BlobNames(self.places.hub.path)
         blobs = {
-            file.path: self._blob(file)
+            file.path: self._blob(file, listed)
             for record in records
             for file in record.files
             if file.place is PlaceName.HUB
@@ -125,15 +126,16 @@ class Exporting:
         path = f"{self.places.of(file.place).path}/{file.path}"
         return _not_right(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.mend()))
 
-    def _blob(self, file: FileRecord) -> str:
-        """Return the name of a hub file's blob: from its link, else (where there are no links) from its content."""
+    def _blob(self, file: FileRecord, listed: BlobNames) -> str:
+        """Return the name of a hub file's blob: from its link, else (where there are none) as listed, else by size."""
         path = self.places.hub.path / file.path
         try:
             name = Path(os.readlink(path)).name
         except OSError:
             name = ""
-        if _ETAG.fullmatch(name) and (len(name) == 40 or name == file.sha256):
-            return name
+        for said in (name, listed.of(file.path)):
+            if _ETAG.fullmatch(said) and (len(said) == 40 or said == file.sha256):
+                return said
         if file.bytes > _SMALL_BYTES:
             return file.sha256
         return hash_file(path, file.bytes)[1]

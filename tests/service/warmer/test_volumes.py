@@ -16,6 +16,7 @@ from model_cache.checking.values import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 
+from .archives import export, import_
 from .worlds import World
 
 pytestmark = pytest.mark.skipif(
@@ -77,6 +78,25 @@ def test_a_volume_without_links_holds_a_cache_of_copies(world: World, tmp_path: 
         assert not [path for path in cache.rglob("*") if path.is_symlink()]
         assert world.warm(cache=str(cache)).document["bytes_fetched"] == 0
         assert not list(volume.rglob(f"{PREFIX}*"))
+
+
+def test_an_import_fills_a_volume_without_links_with_copies(world: World, tmp_path: Path) -> None:
+    archive = tmp_path / "generation.tar"
+    assert world.warm().reason == "OK"
+    export(world, archive)
+    with exfat(tmp_path / "volume") as volume:
+        cache = volume / "cache"
+
+        assert import_(world, archive, cache).reason == "OK"
+
+        assert is_whole(world, cache)
+        assert not [path for path in cache.rglob("*") if path.is_symlink()]
+        assert not list(cache.rglob("*.incomplete"))
+        again = import_(world, archive, cache)
+        assert (again.reason, again.document["bytes_written"]) == ("OK", 0)
+        assert world.warm(cache=str(cache)).document["bytes_fetched"] == 0
+        export(world, tmp_path / "again.tar", cache=cache)
+        assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
 
 
 def test_a_volume_that_is_mounted_read_only_is_named_with_its_remedy(world: World, tmp_path: Path) -> None:

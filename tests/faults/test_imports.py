@@ -1,0 +1,113 @@
+"""An import that is killed, finds the disk full, or comes to a volume that can less: the cache keeps what it had."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from .independent_check import whole_generations
+from .volumes import fill, tmpfs
+from .world import SOURCE, World, ended, wait_until
+
+KILLS = int(os.environ.get("FAULTS_KILLS", "50")) // 2
+SEED = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
+
+
+@pytest.fixture
+def archive(world: World, tmp_path: Path) -> Path:
+    """The archive of the wanted generation."""
+    wanted, path = world.wanted(), tmp_path / "generation.tar"
+    assert world.run(wanted).reason == "OK"
+    program = [sys.executable, "-m", "cache_warmer", "export", "-o", str(path), "--catalog", str(wanted)]
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    subprocess.run(
+        [*program, "--cache", str(world.cache), "--quiet"], env=environ, check=True, capture_output=True
+    )
+    return path
+
+
+def importing(world: World, archive: Path, cache: Path) -> subprocess.Popen[str]:
+    """Start an import; its archive comes through a pipe that the test can leave open."""
+    command = [sys.executable, "-m", "cache_warmer", "import", str(archive), "--catalog", str(world.wanted())]
+    child = subprocess.Popen(
+        [*command, "--cache", str(cache), "--format", "json", "--quiet"],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    world.children.append(child)
+    return child
+
+
+def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_import_ends_it(
+    world: World, archive: Path, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Each is killed at another instant; between them a former generation, warmed into that cache, stays whole."""
+    random_instant = random.Random(SEED)
+    world.cache = cache = tmp_path / "other"
+    former = world.former()
+    assert world.run(former).reason == "OK"
+    before = whole_generations(cache)
+    finished = 0
+    for number in range(KILLS):
+        child = importing(world, archive, cache)
+        time.sleep(random_instant.uniform(0.05, 0.6))
+        child.kill()
+        child.communicate()
+        now = whole_generations(cache)
+        assert before <= now, f"kill {number} of seed {SEED}"
+        assert world.is_whole(former), f"kill {number} of seed {SEED}"
+        finished += now > before
+    assert ended(importing(world, archive, cache)).reason == "OK"
+    assert world.is_whole(world.wanted())
+    record_property("kills", KILLS)
+    record_property("seed", SEED)
+    record_property("finished before a kill", finished)
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_disk_that_is_too_small_is_said_before_the_first_file(
+    world: World, archive: Path, tmp_path: Path
+) -> None:
+    with tmpfs(tmp_path / "volume", megabytes=10) as mounted:
+        small = ended(importing(world, archive, mounted / "cache"))
+
+        assert (small.reason, small.code) == ("NO_SPACE", 30), small.err
+        assert "are needed" in small.err
+        assert not list(mounted.rglob("blobs"))
+
+
+@pytest.mark.usefixtures("mounts")
+def test_a_disk_that_fills_up_in_the_middle_is_no_space_and_the_next_import_ends_it(
+    world: World, archive: Path, tmp_path: Path
+) -> None:
+    """The archive comes slowly, through a named pipe, and meanwhile something else takes the room."""
+    with tmpfs(tmp_path / "volume", megabytes=100) as mounted:
+        cache, pipe = mounted / "cache", tmp_path / "pipe"
+        os.mkfifo(pipe)
+        child = importing(world, pipe, cache)
+        content = archive.read_bytes()
+        with pipe.open("wb", buffering=0) as stream:
+            stream.write(content[: len(content) // 2])
+            wait_until(lambda: bool(list(cache.rglob("*.import.incomplete"))), child)
+            ballast = fill(mounted)
+            with suppress(BrokenPipeError):
+                stream.write(content[len(content) // 2 :])
+
+        full = ended(child)
+
+        assert (full.reason, full.code) == ("NO_SPACE", 30), full.err
+        assert str(mounted) in full.err
+        assert whole_generations(cache) == frozenset()
+        ballast.unlink()
+        assert ended(importing(world, archive, cache)).reason == "OK"
+        world.cache = cache
+        assert world.is_whole(world.wanted())
+        assert not list(cache.rglob("*.incomplete"))
