@@ -9,7 +9,7 @@ border: no text makes them slower than 0.2 MB/s.
 A sentence ends after `.`, `!`, `?` or `…` with the quotation marks and brackets that close behind it; also inside
 quotations. It does not end after abbreviations, initials and ordinals, nor where "sagte sie" follows a quotation.
 An empty line ends a sentence, and so does a single line break, as in Unicode's rules (UAX #29), unless the line ends in
-a comma, a hyphen or a word such as "und", or the next goes on in lower case.
+a comma, a hyphen or a word such as "und", the next goes on in lower case, or the lines around show that it is a wrap.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from qda_worker.models.base import Span
+from qda_worker.models.line_wraps import LINE_END, is_wrap
 from qda_worker.models.sentence_words import (
     AFTER_ORDINALS,
     BEFORE_NUMBERS,
@@ -35,7 +36,6 @@ _CLOSERS: Final = "\"'“”‘’»«›‹)\\]}*"
 _CANDIDATE: Final = re.compile(
     rf"(?P<point>[.!?…]++)[{_CLOSERS}]*+|(?P<lines>[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]++\s*+)"
 )
-_LINE_END: Final = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 _WORD_AHEAD: Final = re.compile(r"[^\w\s]{0,4}(\w{1,40})")
 _LAST_WORD: Final = re.compile(r"\w+\Z")
 _ADDRESS: Final = re.compile(r"[@/\\]|www\.|\S\.\S")
@@ -45,6 +45,8 @@ _BACK: Final = 60
 """Code points before a border that are looked at: more than two long words."""
 _BEFORE_NUMBERS: Final = tuple(BEFORE_NUMBERS)
 _SPACE_BEHIND: Final = re.compile(r"\s*+")
+_SHORT_FORM: Final = re.compile(r"[^\W\d_]{1,3}\.\s")
+"""Of letters and a point: "z. B." more often than a bullet, where lines are wrapped."""
 _BULLET: Final = re.compile(r"[-–—•*·>]\s|\w{1,3}[.):]\s|[^\W\d_]{1,20}:\s")
 
 
@@ -70,7 +72,7 @@ def _add(spans: list[Span], text: str, start: int, end: int) -> None:
         return
     start += len(part) - len(part.lstrip())
     end = start + len(kept)
-    if spans and not any(map(str.isalnum, kept)) and not _LINE_END.search(text, spans[-1].end, start):
+    if spans and not any(map(str.isalnum, kept)) and not LINE_END.search(text, spans[-1].end, start):
         start = spans.pop().start
     spans.append(Span(start, end))
 
@@ -90,15 +92,20 @@ def _borders(text: str) -> Iterator[int]:
 
 
 def _line_ends_sentence(text: str, start: int, at: int, behind: int) -> bool:
-    if len(_LINE_END.findall(text, at, min(behind, at + _BACK))) > 1 or behind >= len(text):
+    if len(LINE_END.findall(text, at, min(behind, at + _BACK))) > 1 or behind >= len(text):
         return True
     before = text[max(start, at - _BACK) : at].rstrip()
+    if not before:
+        return True  # a point has ended it
     if before.endswith((",", "-", "\u00ad", "/", "(")) and not _BULLET.match(text, behind):
         return False
     if before.rpartition(" ")[2].lower() in GOING_ON:
         return False
+    if _BULLET.match(text, behind) and not _SHORT_FORM.match(text, behind):
+        return True
     ahead = _WORD_AHEAD.match(text, behind)
-    return not ahead or not ahead[1][0].islower() or _BULLET.match(text, behind) is not None
+    goes_on = ahead is not None and ahead[1][0].islower() and not _BULLET.match(text, behind)
+    return not goes_on and not is_wrap(text, at, behind)
 
 
 def _point_ends_sentence(text: str, start: int, point: str, at: int, behind: int) -> bool:
