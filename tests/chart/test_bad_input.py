@@ -46,6 +46,7 @@ def test_values_that_contradict_each_other_are_refused(render: Render, values: O
         {"cache": {"accessModes": ["ReadOnlyMany"]}, "cacheWarmer": {"enabled": False}},
         {"catalog": CATALOG, "worker": {"models": ["one"]}},
         {"catalog": CATALOG + "#" * 200_000},
+        {"cacheWarmer": {"wait": 5, "stallTimeout": 90}, "worker": {"maxConnectionAge": 900}},  # by --set
     ],
 )
 def test_values_that_fit_are_taken(render: Render, values: Object) -> None:

@@ -41,6 +41,8 @@ def test_install_upgrade_rollback_uninstall_and_install_again(
     assert "4 models" in release.event("Job", "OK")
     assert "4 models" in release.event("Deployment", "OK")
 
+    assert "the cache is complete, and every model serves" in release("test", "--logs", "--timeout=90s")
+
     before = _seen(release)
     release("upgrade", *FIRST, *WAIT)
     assert _seen(release) == before, "an upgrade that changes nothing changed something"

@@ -129,6 +129,7 @@ def test_a_deleted_blob_keeps_the_next_worker_unready_until_the_warmer_ran_again
 
     assert check.code == 10
     assert "model.safetensors" in check.out + check.err
+    assert f"helm upgrade {shared.name} CHART" in check.out, "what its reader can do; here nothing can write"
     assert not shared.is_ready()
 
     shared("upgrade", *FIRST, "--set=cacheWarmer.rerun=1", *WAIT)

@@ -24,6 +24,17 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- end }}
 {{- end }}
 
+{{- /* What remedies in a worker, which cannot write, tell its reader to run. They depend on nothing but names, so that no
+       value of the warmer restarts the workers. */}}
+{{- define "qda-worker.remediesEnv" -}}
+{{- $upgrade := printf "helm upgrade %s CHART --namespace %s --reuse-values" .Release.Name .Release.Namespace }}
+{{- $shell := include "qda-worker.suffixed" (dict "root" . "suffix" "shell") }}
+- name: QDA_WARM_COMMAND
+  value: {{ printf "%s --set cacheWarmer.enabled=true,cacheWarmer.rerun=NEW_NUMBER" $upgrade | quote }}
+- name: QDA_REPAIR_COMMAND
+  value: {{ printf "%s --set cacheWarmer.shell=true --wait && kubectl --namespace %s exec deploy/%s -- cache-warmer repair" $upgrade .Release.Namespace $shell | quote }}
+{{- end }}
+
 {{- /* By the downward API from the pod's own annotations: a pod keeps its catalog for life, whatever an upgrade does. */}}
 {{- define "qda-worker.catalogVolume" -}}
 {{- if .Values.catalog }}

@@ -69,3 +69,14 @@ qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
 {{- define "qda-worker.warmerServiceAccount" -}}
 {{- .Values.cacheWarmer.serviceAccount.name | default (ternary (include "qda-worker.suffixed" (dict "root" . "suffix" "warmer")) "default" .Values.cacheWarmer.serviceAccount.create) }}
 {{- end }}
+
+{{- /* How somebody outside calls these workers: over TLS, with a certificate, with the proto where nobody may ask for it. */}}
+{{- define "qda-worker.grpcurlOptions" -}}
+{{- if .Values.worker.tls.secretName -}}
+-cacert ca.crt -authority NAME_IN_THE_CERTIFICATE
+{{- if .Values.worker.tls.clientCaSecretName }} -cert client.crt -key client.key{{ end }}
+{{- else -}}
+-plaintext
+{{- end }}
+{{- if not .Values.worker.reflection }} -import-path proto -import-path third_party/proto -proto qda/v1/sentiment.proto{{ end }}
+{{- end }}

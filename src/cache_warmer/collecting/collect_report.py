@@ -60,6 +60,12 @@ def to_table(report: CollectReport, command: str) -> str:
         blocks.append(aligned(_generations(collection)))
     if collection.going:
         blocks.append(aligned(_going(collection), right={1, 2}))
+    if dead := _dead_references(collection):
+        gone = (
+            f"goes: the word that {name} left of what it needs, because its Deployment is gone"
+            for name in dead
+        )
+        blocks.append("\n".join(gone))
     if collection.held:
         blocks.append("\n".join(f"stays: {one.path}: {one.why}" for one in collection.held))
     blocks.append(_verdict(report, command))
@@ -73,6 +79,11 @@ def _generations(collection: Collection) -> list[tuple[str, ...]]:
         needed = ", ".join(why.get(one.generation, ("nobody",)))
         rows.append((one.generation[:12], str(len(one.digests)), needed))
     return rows
+
+
+def _dead_references(collection: Collection) -> list[str]:
+    references, dead = collection.promises.references, collection.kept.references
+    return [reference.name for path, reference in references.items() if path in dead]
 
 
 def _going(collection: Collection) -> list[tuple[str, ...]]:

@@ -217,12 +217,19 @@ def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in _OFFLINE if environ.get(name, "").upper() in _TRUE)
 
 
+COMMAND_ELSEWHERE = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
+"""Variables with the command that remedies name where it is not this program's own."""
+
+
 def warm_command(options: Options, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:
     """Return the command that fills this cache with these models, for remedies.
 
     Where the environment says offline, the command leaves that out, because the warmer would refuse. ``more``
-    are further arguments; ``verb`` is another command with the same options.
+    are further arguments; ``verb`` is another command with the same options. Where this program cannot write to
+    its cache, as in a worker's container, ``QDA_WARM_COMMAND`` and ``QDA_REPAIR_COMMAND`` say who can.
     """
+    if elsewhere := environ.get(COMMAND_ELSEWHERE.get(verb, "")):
+        return elsewhere
     import shlex  # here: an unneeded import delays each start
 
     unset = (

@@ -134,7 +134,12 @@ def test_a_release_lives_as_long_as_its_deployment(
         json.dumps({**document, **former, "name": "ns/old", "namespace": "ns", "deployment": "old"})
     )
 
-    said = collect_with(upgraded, lambda namespace, name: answer(f"{namespace}/{name}"))
+    def exists(namespace: str, name: str) -> bool:
+        return answer(f"{namespace}/{name}")
+
+    told = collect_with(upgraded, exists, "table")
+    assert ("goes: the word that ns/old left" in told) is not stays
+    said = json.loads(collect_with(upgraded, exists, "json", "--apply"))
 
     assert [one["live"] for one in said["references"] if one["name"] == "ns/old"] == [stays]
     assert (said["going"] == []) is stays
@@ -154,14 +159,14 @@ def collect_generations(world: World) -> list[str]:
     return found
 
 
-def collect_with(world: World, exists: Callable[[str, str], bool]) -> dict[str, Any]:
+def collect_with(world: World, exists: Callable[[str, str], bool], form: str, *more: str) -> str:
     from cache_warmer.cli import _parser
 
-    arguments = ["collect", "--catalog", str(world.catalog), "--cache", str(world.cache), "--format", "json"]
-    parsed = _parser().parse_args([*arguments, "--keep", "0", "--apply"])
+    arguments = ["collect", "--catalog", str(world.catalog), "--cache", str(world.cache), "--format", form]
+    parsed = _parser().parse_args([*arguments, "--keep", "0", *more])
     out = io.StringIO()
     assert collect_command(Invocation(parsed, world.environ, out, io.StringIO()), exists) == 0
-    return dict(json.loads(out.getvalue()))
+    return out.getvalue()
 
 
 def test_the_table_says_who_needs_what_and_how_to_go_on(upgraded: World) -> None:

@@ -138,6 +138,14 @@ def test_the_command_to_fetch_leaves_out_what_forbids_it() -> None:
     assert warm_command(read(), {"HF_HUB_OFFLINE": "0"}) == "cache-warmer warm"
 
 
+def test_the_command_in_a_remedy_is_that_of_who_may_write() -> None:
+    environ = {"QDA_WARM_COMMAND": "helm upgrade it", "HF_HUB_OFFLINE": "1"}
+    assert warm_command(read("--cache", "/c"), environ) == "helm upgrade it"
+    assert warm_command(read(), {**environ, "QDA_WARM_COMMAND": ""}).endswith("cache-warmer warm")
+    assert warm_command(read(), environ, verb="repair").endswith("cache-warmer repair")
+    assert warm_command(read(), {"QDA_REPAIR_COMMAND": "mend it"}, verb="repair") == "mend it"
+
+
 def test_the_home_of_the_environment_is_used() -> None:
     places = find_places("host", {"HOME": "/h", "USERPROFILE": "/h"})
     assert places.torch.path == Path("/h/.cache/torch")

@@ -1,0 +1,72 @@
+"""`helm test` asks the service what a client would ask it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+from qda_worker.client.cli import qda_client
+
+from .conftest import Object, Render, Rendered
+
+TLS = {"worker": {"tls": {"secretName": "worker-tls"}}}
+
+
+def _test(rendered: Rendered) -> Object:
+    pod = rendered.one("Pod", "-test")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    return pod
+
+
+def _container(pod: Object) -> dict[str, Any]:
+    (only,) = pod["spec"]["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+def test_it_calls_the_service_by_a_name_that_its_certificate_has(render: Render) -> None:
+    pod = _test(render(TLS))
+    environment = {one["name"]: one["value"] for one in _container(pod)["env"]}
+    assert environment["QDA_TARGET"] == "rel-qda-worker.texts.svc:50051"
+    assert environment["QDA_TLS_CA"] == "/tls/ca.crt"
+    (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == "tls"]
+    assert volume["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "never the key"
+
+
+def test_without_tls_it_calls_in_plain_text(render: Render) -> None:
+    pod = _test(render())
+    assert "QDA_TLS_CA" not in {one["name"] for one in _container(pod)["env"]}
+    assert [one["name"] for one in pod["spec"]["volumes"]] == ["tmp"]
+
+
+def test_where_clients_must_show_a_certificate_there_is_none(render: Render) -> None:
+    mutual = {"worker": {"tls": {"secretName": "worker-tls", "clientCaSecretName": "clients"}}}
+    assert render(mutual).all("Pod") == []
+
+
+def test_it_is_no_worker_and_meets_the_restricted_standard(render: Render) -> None:
+    rendered = render()
+    pod = _test(rendered)
+    for service in rendered.all("Service"):
+        labels = pod["metadata"]["labels"]
+        assert any(labels[name] != value for name, value in service["spec"]["selector"].items())
+    assert pod["spec"]["securityContext"] == rendered.worker["spec"]["securityContext"]
+    (worker,) = rendered.worker["spec"]["containers"]
+    assert _container(pod)["securityContext"] == worker["securityContext"]
+    assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_client_has_the_commands_that_it_runs(render: Render) -> None:
+    shell, flag, script = _container(_test(render()))["command"]
+    assert (shell, flag) == ("sh", "-c")
+    for command in script.split(" && "):
+        program, *arguments = shlex.split(command)
+        assert program == "qda-client"
+        assert _help(arguments) == 0, command
+
+
+def _help(arguments: list[str]) -> object:
+    try:
+        return qda_client([*arguments, "--help"])
+    except SystemExit as end:
+        return end.code or 0
