@@ -1,13 +1,17 @@
 """Picks the files of a commit that the catalog names, and joins what catalog, lock and hub say of each."""
 
+import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
 
 from cache_warmer.artifacts.artifact import Expected
 from cache_warmer.errors import ContentMismatch, HubNotFound
 from cache_warmer.hub.connection import RemoteFile
 from model_cache.catalogs.lock import LockedFile
 from model_cache.safe_names import why_unsafe
+
+_GIT_SHA1, _SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
 
 
 def select(files: Sequence[RemoteFile], patterns: Sequence[str], label: str) -> tuple[RemoteFile, ...]:
@@ -17,7 +21,7 @@ def select(files: Sequence[RemoteFile], patterns: Sequence[str], label: str) -> 
 
     Raises:
         HubNotFound: a name or pattern picks nothing.
-        ContentMismatch: the hub lists a name that must not be used as a path.
+        ContentMismatch: the hub lists a name, or a hash, that must not be used in a path.
     """
     chosen: dict[str, RemoteFile] = {}
     for pattern in patterns:
@@ -29,14 +33,28 @@ def select(files: Sequence[RemoteFile], patterns: Sequence[str], label: str) -> 
                 "compare the file names in the catalog with the hub's",
             )
         chosen.update((file.path, file) for file in picked)
+    folders = {str(folder) for path in chosen for folder in PurePosixPath(path).parents}
     for file in chosen.values():
         unsafe = why_unsafe(file.path)
+        if not unsafe and file.path in folders:
+            unsafe = "is a folder of other files, too"
         if unsafe:
             raise ContentMismatch(
                 f"{label}: the hub lists the file name {file.path!r}, which {unsafe}",
                 "do not use this repository, or name its files one by one in the catalog",
             )
+        _demand_hash(file, label)
     return tuple(chosen[path] for path in sorted(chosen))
+
+
+def _demand_hash(file: RemoteFile, label: str) -> None:
+    """Refuse what is no hash: it becomes the name of a file in the cache."""
+    for said, form in ((file.blob_id, _GIT_SHA1), (file.lfs_sha256 or "0" * 64, _SHA256)):
+        if not form.fullmatch(str(said)):  # the hub's client does not judge its type
+            raise ContentMismatch(
+                f"{label}: the hub gives {str(said)[:100]!r} as a hash of {file.path}, which is none",
+                "do not use this hub or mirror (--hub, HF_ENDPOINT)",
+            )
 
 
 def expected(file: RemoteFile, locked: Mapping[str, LockedFile], label: str) -> Expected:

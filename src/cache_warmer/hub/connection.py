@@ -15,7 +15,7 @@ from model_cache.programs.options import offline_variables
 
 if TYPE_CHECKING:
     import httpx2
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, RepoFile
 
 _Answer = TypeVar("_Answer")
 
@@ -134,13 +134,15 @@ class _ClientHub:
         from huggingface_hub import RepoFile
 
         entries = self.api.list_repo_tree(repository, revision=revision, recursive=True)
-        return tuple(
-            RemoteFile(
-                entry.path, entry.size, entry.blob_id, entry.lfs.sha256 if entry.lfs is not None else None
-            )
-            for entry in entries
-            if isinstance(entry, RepoFile)
-        )
+        return tuple(_remote_file(entry) for entry in entries if isinstance(entry, RepoFile))
+
+
+def _remote_file(entry: "RepoFile") -> RemoteFile:
+    """Return an entry of a listing, which the client does not judge. Raises ``ValueError``."""
+    size: object = entry.size
+    if not isinstance(size, int) or size < 0:
+        raise ValueError("a size that is none")
+    return RemoteFile(entry.path, size, entry.blob_id, entry.lfs.sha256 if entry.lfs is not None else None)
 
 
 def _asked(label: str, ask: Callable[[], _Answer]) -> _Answer:

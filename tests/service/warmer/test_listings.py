@@ -1,0 +1,97 @@
+"""What a hub says of its files becomes names and sizes in the cache, so it is judged before it is used."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hub_double import Fault, FaultKind
+
+from .archives import everything_below
+from .worlds import World
+
+Row = dict[str, Any]
+
+
+def rows(world: World) -> list[Row]:
+    """The listing of the first repository, as its hub would give it."""
+    return [
+        {
+            "type": "file",
+            "path": path,
+            "size": file.size,
+            "oid": file.git_sha1,
+            **(
+                {"lfs": {"oid": file.sha256, "size": file.size, "pointerSize": len(file.pointer)}}
+                if file.is_lfs
+                else {}
+            ),
+        }
+        for path, file in world.repositories[0].files.items()
+    ]
+
+
+def of(listed: list[Row], path: str) -> Row:
+    return next(row for row in listed if row["path"] == path)
+
+
+def sha256_is_a_path(listed: list[Row]) -> None:
+    of(listed, "model.safetensors")["lfs"]["oid"] = "../../../../../outside"
+
+
+def git_hash_is_absolute(listed: list[Row]) -> None:
+    of(listed, "config.json")["oid"] = "/tmp/outside"  # never written: that is what is tested
+
+
+def git_hash_is_short(listed: list[Row]) -> None:
+    of(listed, "config.json")["oid"] = "abc"
+
+
+def a_file_is_a_folder_too(listed: list[Row]) -> None:
+    listed.append({**of(listed, "config.json"), "path": "sub/deep"})
+
+
+def size_is_a_word(listed: list[Row]) -> None:
+    of(listed, "config.json")["size"] = "many"
+
+
+def size_is_negative(listed: list[Row]) -> None:
+    of(listed, "config.json")["size"] = -5
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "said"),
+    [
+        (sha256_is_a_path, "CONTENT_MISMATCH", "'../../../../../outside' as a hash of model.safetensors"),
+        (git_hash_is_absolute, "CONTENT_MISMATCH", "'/tmp/outside' as a hash of config.json"),
+        (git_hash_is_short, "CONTENT_MISMATCH", "'abc' as a hash"),
+        (a_file_is_a_folder_too, "CONTENT_MISMATCH", "'sub/deep', which is a folder of other files"),
+        (size_is_a_word, "HUB_UNREACHABLE", "not a hub's"),
+        (size_is_negative, "HUB_UNREACHABLE", "not a hub's"),
+    ],
+)
+def test_a_listing_that_cannot_be_trusted_is_refused_before_a_byte_is_fetched(
+    world: World, tmp_path: Path, change: Callable[[list[Row]], None], reason: str, said: str
+) -> None:
+    listed = rows(world)
+    change(listed)
+    fault = Fault(FaultKind.PAGE, "*/first/tree/*", body=json.dumps(listed), content_type="application/json")
+    world.hub.faults.add(fault)
+    before = {name for name in everything_below(tmp_path) if "/cache/" not in name}
+
+    outcome = world.warm("one")
+
+    assert outcome.reason == reason
+    assert said in outcome.err
+    assert world.hub.log.bytes_sent("*/resolve/*") == 0
+    assert {name for name in everything_below(tmp_path) if "/cache/" not in name} - before == set()
+    assert not list(tmp_path.rglob("*outside*"))
+
+
+def test_the_listing_that_these_tests_change_is_a_good_one(world: World) -> None:
+    body = json.dumps(rows(world))
+    world.hub.faults.add(Fault(FaultKind.PAGE, "*/first/tree/*", body=body, content_type="application/json"))
+
+    assert world.warm("one").reason == "OK"
