@@ -21,7 +21,7 @@ def body_sha256(http: httpx2.Client, url: str, label: str) -> str:
                 raise refusals.of_status(response, label)
             if response.headers.get("Content-Type", "").lower().startswith("text/html"):
                 raise refusals.page(label, url)
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_bytes(CHUNK):  # decompressed, should a server compress unasked
                 digest.update(chunk)
         finally:
             response.close()

@@ -8,6 +8,7 @@ import re
 import httpx2
 
 from cache_warmer.hub import refusals
+from cache_warmer.transfer.answers import is_compressed
 
 
 def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
@@ -19,6 +20,8 @@ def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
         raise refusals.of_exception(error, label) or error from error
     response.close()
+    if response.status_code in (200, 206) and is_compressed(response.headers, None, None):
+        return None
     if response.status_code == 206:
         match = re.fullmatch(r"bytes 0-0/(\d{1,18})", response.headers.get("Content-Range", ""))
         return int(match[1]) if match else None

@@ -23,10 +23,17 @@ class Use(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """The use, and the size of the whole that the answer names, if it names one that is not the promised one."""
+    """What an answer is good for.
+
+    Attributes:
+        use: of its body.
+        other_size: of the whole, as the answer names it, if it names one that is not the promised one.
+        compressed: the body is to be decompressed; only of a ``WHOLE``.
+    """
 
     use: Use
     other_size: int | None = None
+    compressed: bool = False
 
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)")
@@ -49,7 +56,7 @@ def judge(status: int, headers: Mapping[str, str], start: int, size: int | None,
         ranged: whether the request named a range.
     """
     if status == 206:
-        return _partial(headers.get("Content-Range", ""), start, size)
+        return _partial(headers, start, size)
     if status == 200:
         return _whole(headers, size)
     if status == 416 and ranged:
@@ -57,13 +64,24 @@ def judge(status: int, headers: Mapping[str, str], start: int, size: int | None,
     return Judged(Use.REFUSED)
 
 
-def _partial(said: str, start: int, size: int | None) -> Judged:
-    match = _RANGE.fullmatch(said.strip())
+def is_compressed(headers: Mapping[str, str], length: int | None, size: int | None) -> bool:
+    """Return whether a body of that length is a compressed form of what must have that size.
+
+    None is asked for, and some servers send one all the same. One of the right length is the file itself, which
+    was compressed when it was stored.
+    """
+    coding = headers.get("Content-Encoding", "").strip().lower()
+    return coding not in ("", "identity") and (length is None or length != size)
+
+
+def _partial(headers: Mapping[str, str], start: int, size: int | None) -> Judged:
+    match = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
     if match is None or int(match[1]) != start:
         return Judged(Use.NO_RANGES)
-    if size is not None and match[3] != "*" and int(match[3]) != size:
-        return Judged(Use.RANGE, int(match[3]))
-    return Judged(Use.RANGE)
+    total = None if match[3] == "*" else int(match[3])
+    if is_compressed(headers, total, size):
+        return Judged(Use.NO_RANGES)  # the bytes are counted in the compressed form
+    return Judged(Use.RANGE, total if size is not None and total not in (None, size) else None)
 
 
 def _whole(headers: Mapping[str, str], size: int | None) -> Judged:
@@ -71,6 +89,8 @@ def _whole(headers: Mapping[str, str], size: int | None) -> Judged:
     length = int(said) if said.isdecimal() and len(said) <= 18 else None
     if headers.get("Content-Type", "").lower().startswith("text/html") and (length is None or length != size):
         return Judged(Use.PAGE)
+    if is_compressed(headers, length, size):
+        return Judged(Use.WHOLE, compressed=True)
     # a shorter one may be a part, which goes on when it is asked for the rest
     longer = size is not None and length is not None and length > size
     return Judged(Use.WHOLE, length if longer else None)

@@ -23,12 +23,17 @@ _DIRECT_BYTES = 8 << 20
 """From so many on a body is worth a connection."""
 
 
-def batches(response: httpx2.Response) -> Iterator[Sequence[bytes | memoryview]]:
+def batches(response: httpx2.Response, *, compressed: bool = False) -> Iterator[Sequence[bytes | memoryview]]:
     """Yield the body as it comes in: what can be written at once, and at the latest when the socket is drained.
+
+    One that is ``compressed``, as its headers say how, is decompressed.
 
     A batch is good until the next one is asked for. What came before a failure is yielded before that is raised.
     Raises ``httpx2.RequestError``.
     """
+    if compressed:
+        yield from _by_the_library(response.iter_bytes())
+        return
     plain = _plain_socket(response)
     length = _length(response)
     if plain is None or length is None or length < _DIRECT_BYTES:

@@ -154,7 +154,7 @@ class _Fetch:
                 return False
             if judged.use is Use.WHOLE and (self._at or self._end != self._size):
                 self._become_whole()
-            return self._over or self._read(response)
+            return self._over or self._read(response, judged.compressed)
         finally:
             response.close()
 
@@ -166,9 +166,9 @@ class _Fetch:
         else:
             self._epoch, self._at, self._end = epoch, 0, self._size
 
-    def _read(self, response: httpx2.Response) -> bool:
+    def _read(self, response: httpx2.Response, compressed: bool) -> bool:
         """Write the body to its place as it comes in. Returns True: it ended."""
-        for batch in batches(response):
+        for batch in batches(response, compressed=compressed):
             chunks, collected = list(batch), sum(map(len, batch))
             self._requests.received(collected)
             room = collected if self._end is None else self._end - self._at
