@@ -15,7 +15,8 @@ from qda_worker.conversion.tensors import ELEMENT_BYTES, tensor
 from qda_worker.conversion.told import usage
 from qda_worker.conversion.vector_results import sparse_vector
 from qda_worker.conversion.vectors_asked import VectorsAsked
-from qda_worker.errors import WorkerError
+from qda_worker.errors import TextTooLong, WorkerError
+from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import ModelInfo
 from qda_worker.scheduling.work import Failed, Outcome
 
@@ -23,14 +24,24 @@ MAX_PART_BYTES: Final = 2**20
 """The contract's; a text's sparse vector alone may pass it, with some fifty thousand distinct tokens."""
 _ROWS_BYTES: Final = MAX_PART_BYTES - 1024
 """Numbers in a part, at most; the rest is for what stands around them."""
+_ITEM_BYTES: Final = 1024
+"""An item beside its sparse vector: id, usage, field numbers."""
 _LIST_BYTES: Final = 2**18
 """The same for lists of numbers: Python builds one by one, and the event loop waits."""
 
 
 def parts_of(
-    index: int, text: text_pb2.Text, outcome: Outcome[Any], info: ModelInfo, asked: VectorsAsked
+    index: int,
+    text: text_pb2.Text,
+    outcome: Outcome[Any],
+    info: ModelInfo,
+    asked: VectorsAsked,
+    most_bytes: int = MAX_RESPONSE_BYTES,
 ) -> Iterator[pb.EmbedStreamResponse]:
-    """The rows of the text at `index` of the request, dense before multi-vectors, then the item that ends it."""
+    """The rows of the text at `index` of the request, dense before multi-vectors, then the item that ends it.
+
+    most_bytes: of a message; a sparse vector beyond it, which travels in one piece, is that text's error.
+    """
     item = pb.EmbedStreamItem(item_index=index, id=text.id)
     if isinstance(outcome, Failed):
         item.status.CopyFrom(status_of(outcome.error))
@@ -44,10 +55,21 @@ def parts_of(
                 yield from _rows(index, pb.EMBEDDING_KIND_MULTI_VECTOR, vectors.multi, asked)
                 item.multi_vector_row_count = len(vectors.multi)
             if vectors.sparse is not None:
-                item.sparse.CopyFrom(sparse_vector(vectors.sparse))
+                item.sparse.CopyFrom(_fitting(sparse_vector(vectors.sparse), most_bytes))
         except WorkerError as error:
             item.status.CopyFrom(status_of(error))
     yield pb.EmbedStreamResponse(item=item)
+
+
+def _fitting(vector: pb.SparseVector, most_bytes: int) -> pb.SparseVector:
+    """Raises TextTooLong for a vector that no message could hold."""
+    size = vector.ByteSize() + _ITEM_BYTES
+    if size > most_bytes:
+        raise TextTooLong(
+            f"its sparse vector takes {size} bytes, and a message at most {most_bytes}",
+            "split the text, or ask for the long-text policy CUT",
+        )
+    return vector
 
 
 def _rows(

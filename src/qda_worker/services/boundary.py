@@ -1,7 +1,8 @@
 """The one place through which every call of `qda.v1` comes in and goes out.
 
 In: a message that cannot be parsed is an answer with a reason, not gRPC's INTERNAL. Out: an error becomes a status with
-its details. So services just raise, and forget about both.
+its details, and a response that would pass the limit of a message is refused with a reason, where gRPC would break the
+call. So services just raise, and forget about all three.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from google.rpc import status_pb2
 from qda_worker.calls.methods import Continuation, is_ours
 from qda_worker.conversion.statuses import INTERNAL, pushback, status_of
 from qda_worker.conversion.wire import guarded_parser
-from qda_worker.errors import WorkerError
+from qda_worker.errors import ArgumentInvalid, WorkerError
+from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.observability.call_record import current_call
 
 STATUS_TRAILER: Final = "grpc-status-details-bin"
@@ -30,11 +32,18 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class Boundary(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of our own services; health and reflection pass as they are."""
+    """Wraps the handlers of our own services; health and reflection pass as they are.
 
-    def __init__(self, log: structlog.typing.FilteringBoundLogger) -> None:
+    most_bytes: of a response message.
+    """
+
+    def __init__(
+        self, log: structlog.typing.FilteringBoundLogger, most_bytes: int = MAX_RESPONSE_BYTES
+    ) -> None:
         self._log = log
+        self._most_bytes = most_bytes
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        self._serialise: dict[str, Callable[[Any], bytes]] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -52,6 +61,7 @@ class Boundary(grpc.aio.ServerInterceptor):
         service, _, name = method.lstrip("/").rpartition("/")
         descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
         parse = guarded_parser(_parser_of(handler), descriptor.input_type)
+        self._serialise[method] = _serializer_of(handler)
         forms: dict[tuple[bool, bool], tuple[Any, Any]] = {
             (False, False): (self._unary, grpc.unary_unary_rpc_method_handler),
             (False, True): (self._stream, grpc.unary_stream_rpc_method_handler),
@@ -62,14 +72,14 @@ class Boundary(grpc.aio.ServerInterceptor):
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
             run(method, behaviour),
             request_deserializer=parse,
-            response_serializer=handler.response_serializer,
+            response_serializer=None,  # done below, so that what is too large is known in time
         )
         return wrapped
 
     def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: Context) -> Any:
             try:
-                return await behaviour(_parsed(request), context)
+                return self._serialised(method, await behaviour(_parsed(request), context))
             except Exception as error:  # noqa: BLE001  # every error is answered by its status
                 await self._end(error, context, method)
 
@@ -84,11 +94,21 @@ class Boundary(grpc.aio.ServerInterceptor):
                 # Closed at once when the call is cut off: what it has in a queue leaves it then.
                 async with aclosing(behaviour(incoming, context)) as responses:
                     async for response in responses:
-                        await _write(context, response)
+                        await _write(context, self._serialised(method, response))
             except Exception as error:  # noqa: BLE001  # as above
                 await self._end(error, context, method)
 
         return answer
+
+    def _serialised(self, method: str, response: Any) -> bytes:
+        """The response as it travels. Raises ArgumentInvalid where no message may be so large."""
+        message = self._serialise[method](response)
+        if len(message) > self._most_bytes:
+            raise ArgumentInvalid(
+                f"the response has {len(message)} bytes, and at most {self._most_bytes} may be sent at once",
+                "send fewer or shorter texts at a time",
+            )
+        return message
 
     async def _end(self, error: Exception, context: Context, method: str) -> NoReturn:
         """End the call with the error's status. Raises always."""
@@ -113,6 +133,12 @@ def _parser_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], An
     return handler.request_deserializer
 
 
+def _serializer_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[Any], bytes]:
+    if handler.response_serializer is None:
+        raise TypeError("a handler of qda.v1 without a serializer: not made by the generated code")
+    return handler.response_serializer
+
+
 def trailers(
     status: status_pb2.Status, pushback_milliseconds: int | None
 ) -> tuple[tuple[str, str | bytes], ...]:
@@ -129,7 +155,7 @@ def _parsed(request: Any) -> Any:
     return request
 
 
-async def _write(context: Context, response: Any) -> None:
+async def _write(context: Context, response: bytes) -> None:
     """Sends one response, when flow control lets it go. A caller that has gone is a call that was cancelled."""
     try:
         await context.write(response)

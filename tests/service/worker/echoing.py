@@ -16,6 +16,7 @@ from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, Task
 from qda_worker.calls.observation import Observation
 from qda_worker.engine import Engine
 from qda_worker.fleet import Fleet, State
+from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import Finished, Prepared, usage_in_tokens
 from qda_worker.observability.call_log import CallLog
 from qda_worker.scheduling.model_queue import CAPACITY, ModelQueue
@@ -60,7 +61,9 @@ class EchoServer:
 
 
 @asynccontextmanager
-async def echo_server(capacity: int = CAPACITY) -> AsyncIterator[EchoServer]:
+async def echo_server(
+    capacity: int = CAPACITY, most_bytes: int = MAX_RESPONSE_BYTES
+) -> AsyncIterator[EchoServer]:
     """Serves until the end of the block."""
     model, heard, lines = EchoSentiment(), Heard(), list[dict[str, Any]]()
 
@@ -75,7 +78,8 @@ async def echo_server(capacity: int = CAPACITY) -> AsyncIterator[EchoServer]:
         member = fleet.members["echo"]
         member.engine, member.state = Engine(model, queue), State.SERVING
         server = grpc.aio.server(
-            interceptors=[Observation([CallLog(log)]), Boundary(log)], options=[("grpc.so_reuseport", 0)]
+            interceptors=[Observation([CallLog(log)]), Boundary(log, most_bytes)],
+            options=[("grpc.so_reuseport", 0)],
         )
         add_services(server, fleet, "host")
         port = server.add_insecure_port("127.0.0.1:0")

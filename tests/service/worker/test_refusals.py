@@ -143,3 +143,20 @@ async def test_a_call_past_its_deadline_leaves_the_queue_before_it_is_computed(
     echo.model.gate.set()
     await first
     assert echo.model.computed == 2
+
+
+async def test_a_response_that_no_message_may_hold_is_refused_with_a_reason() -> None:
+    """gRPC itself would break the call without one."""
+    async with (
+        echo_server(most_bytes=4_000) as echo,
+        grpc.aio.insecure_channel(echo.target) as channel,
+    ):
+        stub: Any = sentiment_pb2_grpc.SentimentServiceStub(channel)
+        assert len((await stub.AnalyzeSentiment(request(10), timeout=PATIENCE)).results) == 10
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.AnalyzeSentiment(request(500), timeout=PATIENCE)
+        status = rpc_status.from_call(caught.value)
+        assert status is not None
+        assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
+        assert "bytes, and at most 4000 may be sent at once. Remedy: send fewer" in status.message
+        assert echo.lines[-1]["reason"] == "ARGUMENT_INVALID"
