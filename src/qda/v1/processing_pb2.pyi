@@ -85,7 +85,11 @@ global___Timings = Timings
 
 @typing.final
 class Provenance(google.protobuf.message.Message):
-    """Provenance names what made a result, precisely enough to make it again."""
+    """Provenance names what made a result, precisely enough to make it again: with
+    equal provenance, a text gets the same answer, to within 0.00001 in fp32 on
+    CPUs (probabilities, scores, coordinates of vectors of length 1), whatever
+    shares its batch, after a restart and on another node.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -18,15 +18,13 @@ import grpc
 from qda_worker.calls.handlers import Codec, Context, Handler, wrapped
 from qda_worker.calls.methods import OTHER, Continuation
 from qda_worker.observability.call_record import (
-    CANCELLED_BY_CALLER,
-    CANCELLED_BY_WORKER,
-    DEADLINE_PASSED,
     REQUEST_INCOMPLETE,
     CallListener,
     CallRecord,
     begin_call,
     current_call,
 )
+from qda_worker.scheduling.observing import CANCELLED_BY_CALLER, CANCELLED_BY_WORKER, DEADLINE_PASSED
 
 CALLER_HEADER = "x-qda-caller"
 MAX_CALLER_LENGTH = 100

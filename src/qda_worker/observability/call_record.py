@@ -9,9 +9,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-CANCELLED_BY_CALLER: Final = "CANCELLED_BY_CALLER"
-CANCELLED_BY_WORKER: Final = "CANCELLED_BY_WORKER"
-DEADLINE_PASSED: Final = "DEADLINE_PASSED"
 REQUEST_INCOMPLETE: Final = "REQUEST_INCOMPLETE"
 """The request never arrived whole: its sender has gone, or it is over the limit of one message."""
 

@@ -55,8 +55,8 @@ class QueueMetrics:
         )
         self._cancelled = Counter(
             "qda_texts_cancelled",
-            "Texts whose caller had gone before.",
-            ["model"],
+            "Texts for which nobody waited any more.",
+            ["model", "reason"],
             registry=registry,
         )
 
@@ -71,7 +71,7 @@ class QueueMetrics:
                 "padding": self._padding.labels(model),
             },
             cut=self._cut.labels(model),
-            cancelled=self._cancelled.labels(model),
+            cancelled=self._cancelled,
             texts=self._texts,
             refused=self._refused,
             model=model,
@@ -118,6 +118,6 @@ class _ModelMetrics:
         """A call was turned away."""
         self._refused.labels(self._model, reason).inc(texts)
 
-    def on_cancelled(self, texts: int) -> None:
-        """A caller has gone."""
-        self._cancelled.inc(texts)
+    def on_cancelled(self, reason: str, texts: int) -> None:
+        """Nobody waits any more."""
+        self._cancelled.labels(self._model, reason).inc(texts)

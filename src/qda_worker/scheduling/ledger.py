@@ -6,20 +6,26 @@ All of the queue's shared state is here, under one lock. Nothing here blocks, to
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic
 
 from qda_worker.errors import ModelDied, WorkerError
 from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.backlog import Backlog
 from qda_worker.scheduling.lanes import Lanes
-from qda_worker.scheduling.observing import Observer
+from qda_worker.scheduling.observing import (
+    CANCELLED_BY_CALLER,
+    CANCELLED_BY_WORKER,
+    DEADLINE_PASSED,
+    Observer,
+)
 from qda_worker.scheduling.work import Failed, Item, Job, Outcome, Result, Timings
 
 
 class Ledger(Generic[Payload, Output, Result]):
     """Books what came in and what came out. `changed` is the lock, and tells the compute thread of every change."""
 
-    def __init__(self, observer: Observer, budget: BatchBudget) -> None:
+    def __init__(self, observer: Observer, budget: BatchBudget, clock: Callable[[], float]) -> None:
         self.changed = threading.Condition()
         self.lanes: Lanes[Payload, Output, Result] = Lanes(budget)
         self.waiting = 0
@@ -28,6 +34,7 @@ class Ledger(Generic[Payload, Output, Result]):
         self.closing = False
         self.backlog = Backlog()
         self._observer = observer
+        self._clock = clock
         self._jobs: set[Job[Result]] = set()
 
     @property
@@ -85,7 +92,7 @@ class Ledger(Generic[Payload, Output, Result]):
             self._observer.on_refused(error.reason, left)
             job.future.set_exception(error)
         else:
-            self._observer.on_cancelled(left)
+            self._observer.on_cancelled(self._why_cancelled(job), left)
 
     def close(self) -> tuple[Job[Result], ...]:
         """Nothing more is taken in; the jobs that wait."""
@@ -114,7 +121,12 @@ class Ledger(Generic[Payload, Output, Result]):
             self._jobs.discard(job)
             self.changed.notify_all()
         if left and job.future.cancelled():
-            self._observer.on_cancelled(left)
+            self._observer.on_cancelled(self._why_cancelled(job), left)
+
+    def _why_cancelled(self, job: Job[Result]) -> str:
+        if job.expired(self._clock()):
+            return DEADLINE_PASSED
+        return CANCELLED_BY_WORKER if self.closing else CANCELLED_BY_CALLER
 
     def _release(self, job: Job[Result]) -> int:
         """The job's texts wait no longer; how many that were."""

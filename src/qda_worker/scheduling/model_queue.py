@@ -56,7 +56,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         self._model = model
         self._clock = clock
         self._on_failure = on_failure
-        self._ledger: Ledger[Payload, Output, Result] = Ledger(observer, model.budget)
+        self._ledger: Ledger[Payload, Output, Result] = Ledger(observer, model.budget, clock)
         pace = Pace()
         self._intake = Intake(self._ledger, pace, capacity, capacity_bytes, clock, observer)
         self._tokenising = Tokenising(model, pool, self._ledger, clock)

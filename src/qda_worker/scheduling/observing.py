@@ -24,8 +24,8 @@ class Observer(Protocol):
     def on_refused(self, reason: str, texts: int) -> None:
         """A call of so many texts was turned away, or those of it that were left: QUEUE_FULL, DEADLINE_TOO_SHORT …"""
 
-    def on_cancelled(self, texts: int) -> None:
-        """A caller has gone; so many of its texts had no outcome yet and get none."""
+    def on_cancelled(self, reason: str, texts: int) -> None:
+        """Nobody waits for these texts any more, which had no outcome yet and get none: CANCELLED_BY_CALLER …"""
 
 
 class Silent:
@@ -45,8 +45,13 @@ class Silent:
     def on_refused(self, reason: str, texts: int) -> None:
         """Nothing."""
 
-    def on_cancelled(self, texts: int) -> None:
+    def on_cancelled(self, reason: str, texts: int) -> None:
         """Nothing."""
 
+
+CANCELLED_BY_CALLER: Final = "CANCELLED_BY_CALLER"
+CANCELLED_BY_WORKER: Final = "CANCELLED_BY_WORKER"
+DEADLINE_PASSED: Final = "DEADLINE_PASSED"
+"""Why nobody waits any more; the same words for calls."""
 
 SILENT: Final = Silent()

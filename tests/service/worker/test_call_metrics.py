@@ -19,9 +19,8 @@ from qda.v1 import (
     text_pb2,
 )
 from tests.service.worker.calls import PATIENCE, texts
-from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.test_metrics import scrape
-from tests.service.worker.world import World
+from tests.service.worker.process import ServeProcess
+from tests.service.worker.test_metrics import rest, scrape
 
 ENTITIES = "qda.v1.EntityService/RecognizeEntities"
 EMBED = "qda.v1.EmbeddingService/EmbedStream"
@@ -29,26 +28,11 @@ FIND = "qda.v1.ParaphraseService/FindParaphrases"
 CODE_POINT = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
 
-@pytest.fixture(scope="module")
-def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    """A ready worker with metrics."""
-    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
-    folder = tmp_path_factory.mktemp("metrics")
-    with serving(folder, *arguments, "--metrics-listen", "127.0.0.1:0") as process:
-        process.wait_until_ready()
-        yield process
-
-
-@pytest.fixture
-def channel(worker: ServeProcess) -> Iterator[grpc.Channel]:
-    with worker.channel() as opened:
-        yield opened
-
-
 class Change:
     """What a call changed in the metrics; `wait` until a sample has changed by so much."""
 
     def __init__(self, worker: ServeProcess) -> None:
+        rest(worker)
         self._worker = worker
         self._before = scrape(worker)
 
@@ -201,30 +185,46 @@ def test_a_scrape_of_nonsense_hurts_nobody(worker: ServeProcess) -> None:
     assert scrape(worker)["qda_cache_restart_needed", "tiny-ner"] == 0
 
 
-def test_beyond_the_limit_of_calls_one_is_refused_with_a_wait(world: World, tmp_path: Any) -> None:
-    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
-    arguments += ["--model", "tiny-paraphrase", "--max-calls", "1", "--metrics-listen", "127.0.0.1:0"]
-    with serving(tmp_path, *arguments) as worker, worker.channel() as channel:
-        worker.wait_until_ready()
+LONG = ["Merkel fuhr nach Köln. " * 130] * 4_800  # 14 MB; four make a batch
 
-        def requests() -> Iterator[Any]:
-            yield paraphrase_pb2.FindParaphrasesRequest(
-                settings=paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
-            )
-            worker.wait_for("the end of the test", call.done)
 
-        stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
-        call: Any = stub.FindParaphrases(requests())
-        next(call)
-        embed = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed
-        request = embedding_pb2.EmbedRequest(texts=texts("gut"), model="tiny-paraphrase")
-        with pytest.raises(grpc.RpcError) as caught:
-            embed(request, timeout=PATIENCE)
-        error: Any = caught.value
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "TOO_MANY_CALLS" in error.details()
-        assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
-        assert worker.health() == "SERVING", "health is never refused"
-        call.cancel()
-        worker.wait_for("the first call's end", lambda: len(worker.events("call.ended")) == 2)
-        assert embed(request, timeout=PATIENCE).results
+def recognise(channel: grpc.Channel, contents: list[str], timeout: float = PATIENCE) -> Any:
+    request = entity_pb2.RecognizeEntitiesRequest(texts=texts(*contents), offset_encoding=CODE_POINT)
+    return entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities.future(request, timeout=timeout)
+
+
+def of_texts(change: Change) -> dict[tuple[str, ...], float]:
+    """What became of the texts."""
+    return {key: value for key, value in change.now().items() if key[0].startswith("qda_texts")}
+
+
+def test_texts_whose_caller_goes_are_counted_once_answered_or_cancelled(
+    worker: ServeProcess, channel: grpc.Channel
+) -> None:
+    change = Change(worker)
+    call = recognise(channel, LONG)
+    worker.wait_for("the first", lambda: ("qda_texts_total", "tiny-ner", "OK") in change.now())
+    call.cancel()
+    rest(worker)
+    found = of_texts(change)
+    assert found.pop(("qda_texts_truncated_total", "tiny-ner"), 0) == 0
+    assert set(found) == {
+        ("qda_texts_total", "tiny-ner", "OK"),
+        ("qda_texts_cancelled_total", "tiny-ner", "CANCELLED_BY_CALLER"),
+    }
+    assert sum(found.values()) == len(LONG)
+
+
+def test_texts_that_cannot_be_done_in_time_are_counted_as_refused(
+    worker: ServeProcess, channel: grpc.Channel
+) -> None:
+    """At once, by the pace that was measured; a deadline that passes before they arrive is tried again, doubled."""
+    recognise(channel, LONG[:80]).result()
+    seconds = 1
+    change, call = Change(worker), recognise(channel, LONG, seconds)
+    while call.code() is grpc.StatusCode.DEADLINE_EXCEEDED and seconds < 16:
+        seconds *= 2
+        change, call = Change(worker), recognise(channel, LONG, seconds)
+    assert "DEADLINE_TOO_SHORT" in call.details()
+    rest(worker)
+    assert of_texts(change) == {("qda_texts_refused_total", "tiny-ner", "DEADLINE_TOO_SHORT"): len(LONG)}

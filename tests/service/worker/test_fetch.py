@@ -34,16 +34,15 @@ def write_catalog(file: Path, repository: Repository, name: str = "qda-test/sent
     file.write_text(yaml.safe_dump({"apiVersion": "qda/v1", "kind": "Catalog", "models": [model]}))
 
 
-def test_an_empty_cache_is_filled_and_served(hub: tuple[HubDouble, Repository], tmp_path: Path) -> None:
+def test_an_empty_cache_is_filled_and_loaded_from(hub: tuple[HubDouble, Repository], tmp_path: Path) -> None:
     double, repository = hub
     write_catalog(tmp_path / "catalog.yaml", repository)
     arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
     with serving(tmp_path, *arguments, "--hub", double.url) as worker:
-        worker.wait_until_ready()
+        worker.wait_for_event("model.loading")
         assert len(worker.events("cache.fetching")) == 1
     with serving(tmp_path, *arguments, "--hub", double.url) as again:
-        again.wait_for_event("server.listening")
-        again.wait_for("loading", lambda: bool(again.events("model.loaded")))
+        again.wait_for_event("model.loading")
         assert not again.events("cache.fetching")
 
 

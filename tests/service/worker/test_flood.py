@@ -6,14 +6,16 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from pathlib import Path
+from threading import Event
+from typing import Any
 
 import grpc
 import pytest
 
-from qda.v1 import entity_pb2, entity_pb2_grpc, text_pb2
+from qda.v1 import analysis_pb2, analysis_pb2_grpc, entity_pb2, entity_pb2_grpc, text_pb2
 from qda_worker.client import Client, Settings
 from tests.service.worker.calls import PATIENCE, texts
+from tests.service.worker.documents import parts, settings
 from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.world import World
 
@@ -21,6 +23,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 HALF_A_CALL = struct.pack(">I", 1000)[1:] + b"\x01\x04\x00\x00\x00\x01"  # the head of HEADERS, and no body
 FLOOD = 600
+LIMIT = 20
 KINDS = (
     b"",  # silent
     PREFACE[:7],  # half a greeting
@@ -30,11 +33,17 @@ KINDS = (
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 )
 
+REQUEST = entity_pb2.RecognizeEntitiesRequest(
+    texts=texts("Merkel"), offset_encoding=text_pb2.OFFSET_ENCODING_UTF8_BYTES
+)
+
 
 @pytest.fixture(scope="module")
 def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """It lets in so few calls at once that they can be counted."""
     arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
-    with serving(tmp_path_factory.mktemp("flood"), *arguments, "--model", "tiny-ner") as process:
+    arguments += ["--model", "tiny-ner", "--max-calls", str(LIMIT)]
+    with serving(tmp_path_factory.mktemp("flood"), *arguments) as process:
         process.wait_until_ready()
         yield process
 
@@ -51,15 +60,12 @@ def test_hundreds_of_idle_and_half_open_connections_keep_nobody_from_being_answe
     host, _, port = worker.address.rpartition(":")
     with ExitStack() as flood, worker.channel() as before:
         stub = entity_pb2_grpc.EntityServiceStub(before)
-        request = entity_pb2.RecognizeEntitiesRequest(
-            texts=texts("Merkel"), offset_encoding=text_pb2.OFFSET_ENCODING_UTF8_BYTES
-        )
-        assert stub.RecognizeEntities(request, timeout=PATIENCE).results
+        assert stub.RecognizeEntities(REQUEST, timeout=PATIENCE).results
         for number in range(FLOOD):
             connection = flood.enter_context(socket.create_connection((host, int(port)), PATIENCE))
             with suppress(OSError):  # nonsense may be cut off at once
                 connection.sendall(KINDS[number % len(KINDS)])
-        assert stub.RecognizeEntities(request, timeout=PATIENCE).results, "who was there before"
+        assert stub.RecognizeEntities(REQUEST, timeout=PATIENCE).results, "who was there before"
         assert answered(worker), "who comes now"
         assert worker.health() == "SERVING"
     assert answered(worker)
@@ -67,17 +73,11 @@ def test_hundreds_of_idle_and_half_open_connections_keep_nobody_from_being_answe
 
 
 def test_more_calls_at_once_than_are_let_in_are_answered_or_refused_with_a_reason(
-    world: World, tmp_path: Path
+    worker: ServeProcess,
 ) -> None:
-    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
-    arguments += ["--model", "tiny-ner", "--max-calls", "20"]
-    with serving(tmp_path, *arguments) as worker, worker.channel() as channel:
-        worker.wait_until_ready()
-        request = entity_pb2.RecognizeEntitiesRequest(
-            texts=texts("Merkel"), offset_encoding=text_pb2.OFFSET_ENCODING_UTF8_BYTES
-        )
+    with worker.channel() as channel:
         stub = entity_pb2_grpc.EntityServiceStub(channel)
-        calls = [stub.RecognizeEntities.future(request, timeout=PATIENCE) for _ in range(400)]
+        calls = [stub.RecognizeEntities.future(REQUEST, timeout=PATIENCE) for _ in range(400)]
         codes = {call.code() for call in calls}
         assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert grpc.StatusCode.OK in codes
@@ -85,3 +85,32 @@ def test_more_calls_at_once_than_are_let_in_are_answered_or_refused_with_a_reaso
             if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 assert "TOO_MANY_CALLS" in call.details()
         assert answered(worker), "afterwards all is as before"
+
+
+def test_one_call_beyond_the_limit_is_refused_with_a_wait_until_one_has_ended(worker: ServeProcess) -> None:
+    def documents() -> Iterator[analysis_pb2.AnalyzeDocumentsRequest]:
+        yield from parts(settings(entities=True), [])
+        over.wait(PATIENCE)
+
+    over = Event()
+    with worker.channel() as channel:
+        analyse = analysis_pb2_grpc.AnalysisServiceStub(channel).AnalyzeDocuments
+        ask = entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities
+        streams: list[Any] = [analyse(documents()) for _ in range(LIMIT)]
+        try:
+            assert all(next(stream).HasField("header") for stream in streams)
+            with pytest.raises(grpc.RpcError) as caught:
+                ask(REQUEST, timeout=PATIENCE)
+            error: Any = caught.value
+            assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "TOO_MANY_CALLS" in error.details()
+            assert dict(error.trailing_metadata())["grpc-retry-pushback-ms"] == "1000"
+            assert worker.health() == "SERVING", "health is never refused"
+            ended = len(worker.events("call.ended"))
+            streams[0].cancel()
+            worker.wait_for("the first stream's end", lambda: len(worker.events("call.ended")) > ended)
+            assert ask(REQUEST, timeout=PATIENCE).results
+        finally:
+            over.set()
+            for stream in streams:
+                stream.cancel()

@@ -61,7 +61,7 @@ def test_an_empty_home_is_filled_with_progress_and_serves_again_without_a_reques
     assert list(home.glob(".cache/huggingface/hub/models--qda-test--sentiment/snapshots/*/config.json"))
     hub.log.clear()
     with serving(tmp_path, *options, HOME=str(home)) as again:
-        again.wait_until_ready()
+        again.wait_for_event("model.loading")  # which it has done above, from the same files
     assert hub.log.requests() == ()
 
 
@@ -74,8 +74,8 @@ def test_two_workers_that_start_at_once_fetch_each_file_once(
         serving(tmp_path, *options, HOME=str(home)) as one,
         serving(tmp_path, *options, HOME=str(home)) as two,
     ):
-        one.wait_until_ready()
-        two.wait_until_ready()
+        one.wait_for_event("model.loading")
+        two.wait_for_event("model.loading")
         assert one.events("cache.fetching")
         assert two.events("cache.fetching")
     assert bodies(hub)
@@ -115,7 +115,7 @@ def test_a_removed_model_comes_back_at_the_next_start(
 ) -> None:
     options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
     with serving(tmp_path, *options, HOME=str(home)) as worker:
-        worker.wait_until_ready()
+        worker.wait_for_event("model.loading")
     shutil.rmtree(home / ".cache/huggingface/hub/models--qda-test--sentiment")
     with serving(tmp_path, *options, HOME=str(home)) as again:
         again.wait_until_ready()

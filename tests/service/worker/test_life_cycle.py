@@ -50,7 +50,12 @@ def weights(own: World) -> Path:
     return own.path("tiny-sentiment") / "model.safetensors"
 
 
-def test_a_worker_waits_for_its_cache_and_serves_when_it_is_published(own: World, tmp_path: Path) -> None:
+def test_a_worker_waits_for_its_cache_serves_when_it_is_published_and_writes_nothing_below_it(
+    own: World, tmp_path: Path
+) -> None:
+    def seen() -> dict[str, int]:
+        return {str(path): path.lstat().st_mtime_ns for path in own.cache.rglob("*")}
+
     own.unpublish()
     with serving(tmp_path, *options(own)) as worker:
         waiting = worker.wait_for_event("cache.waiting")
@@ -63,9 +68,12 @@ def test_a_worker_waits_for_its_cache_and_serves_when_it_is_published(own: World
         assert reason(status) == ("UNAVAILABLE", "NOT_READY")
         assert "CACHE_INCOMPLETE" in status.message
         own.publish()
+        before = seen()
         worker.wait_until_ready()
         assert {worker.health(name) for name in ("", *OF_MODELS)} == {"SERVING"}
         assert status_of(worker).reason == "OK"
+        assert worker.stop() == 0
+    assert seen() == before
 
 
 def test_with_the_manifest_there_and_one_file_gone_a_worker_is_not_ready_and_names_the_file(
@@ -94,12 +102,13 @@ def test_a_model_that_does_not_load_leaves_the_others_serving_and_says_why(
     config = own.path("tiny-sentiment") / "config.json"
     config.write_text("{}" + " " * (config.stat().st_size - 2))
     own.publish()
-    with serving(tmp_path, *options(own)) as worker:
+    more = ("--model", "tiny-sentiment", "--model", "tiny-ner")
+    with serving(tmp_path, *options(own, *more)) as worker:
         failed = worker.wait_for_event("model.unusable")
         assert (failed["model"], failed["reason"]) == ("tiny-sentiment", "MODEL_UNUSABLE")
-        worker.wait_for("others", lambda: len(worker.events("model.loaded")) == 3)
+        worker.wait_for("the other", lambda: len(worker.events("model.loaded")) == 1)
         assert [worker.health(name) for name in ("", SENTIMENT)] == ["NOT_SERVING"] * 2
-        assert [worker.health(name) for name in ("liveness", ENTITIES, EMBEDDING)] == ["SERVING"] * 3
+        assert [worker.health(name) for name in ("liveness", ENTITIES)] == ["SERVING"] * 2
         told = status_of(worker)
         assert told.reason == "MODEL_UNUSABLE"
         assert told.models[0].state == model_pb2.MODEL_STATE_FAILED
@@ -241,17 +250,6 @@ def test_a_port_in_use_is_a_usage_error(world: World, tmp_path: Path) -> None:
                 assert worker.wait() == 2
                 assert f"USAGE: {option} 127.0.0.1:{port}" in worker.log
                 assert "Traceback" not in worker.log
-
-
-def test_nothing_is_written_below_the_cache(own: World, tmp_path: Path) -> None:
-    def seen() -> dict[str, int]:
-        return {str(path): path.lstat().st_mtime_ns for path in own.cache.rglob("*")}
-
-    before = seen()
-    with serving(tmp_path, *options(own)) as worker:
-        worker.wait_until_ready()
-        assert worker.stop() == 0
-    assert seen() == before
 
 
 def test_the_health_port_tells_health_and_nothing_else(world: World, tmp_path: Path) -> None:

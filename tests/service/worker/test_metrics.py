@@ -12,6 +12,16 @@ from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.world import World
 
 
+def rest(worker: ServeProcess) -> None:
+    """Wait until no call is under way and no text waits: those of other tests have been counted by then."""
+
+    def idle() -> bool:
+        names = ("qda_calls_under_way", "qda_queue_texts")
+        return not any(value for key, value in scrape(worker).items() if key[0] in names)
+
+    worker.wait_for("rest", idle)
+
+
 def scrape(worker: ServeProcess) -> dict[tuple[str, ...], float]:
     """Samples by name and label values."""
     port = worker.wait_for_event("metrics.listening")["port"]

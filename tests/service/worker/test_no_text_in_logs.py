@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,8 @@ from qda.v1 import (
     text_pb2,
 )
 from tests.service.worker.calls import PATIENCE
-from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
+from tests.service.worker.process import ServeProcess
+from tests.service.worker.test_metrics import rest
 
 MARK = "Zyankalirose"
 CALLERS_ID = "fall-7"
@@ -132,21 +132,13 @@ CALLS: list[Call] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    """A ready worker that logs all that it can."""
-    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch", "--verbose"]
-    with serving(tmp_path_factory.mktemp("verbose"), *arguments, TRANSFORMERS_VERBOSITY="debug") as process:
-        process.wait_until_ready()
-        yield process
-
-
 def ended(worker: ServeProcess, number: int) -> bool:
     """Whether so many calls have ended."""
     return len(worker.events("call.ended")) >= number
 
 
 def test_whatever_becomes_of_a_call_its_text_is_not_logged(worker: ServeProcess) -> None:
+    rest(worker)
     before = len(worker.events("call.ended"))
     with worker.channel() as channel:
         for number, call in enumerate(CALLS, before + 1):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +16,8 @@ from sentence_transformers import SentenceTransformer
 from qda.v1 import paraphrase_pb2 as pb
 from qda.v1 import paraphrase_pb2_grpc
 from tests.service.worker.calls import PATIENCE, reason, refusal, texts
+from tests.service.worker.process import ServeProcess
+from tests.service.worker.test_metrics import rest
 from tests.service.worker.world import World
 
 FIRST = ("das ist gut", "das ist sehr gut", "die Stadt", "Haus in Köln", "das ist gut", "nicht schlecht")
@@ -131,3 +136,40 @@ def test_equal_texts_have_equal_scores_and_the_earlier_partner_first(channel: gr
     partners = {first: [second for one, second, _ in found if one == first] for first in (1, 5)}
     assert partners == {1: [2, 3, 4], 5: [1, 2, 3]}
     assert np.allclose([score for first, _, score in found if first == 1], 1.0)
+
+
+def used(worker: ServeProcess) -> tuple[int, int]:
+    """Clock ticks and bytes of memory that the worker has used and holds."""
+    process = Path(f"/proc/{worker.process.pid}")
+    fields = (process / "stat").read_text().rsplit(") ", 1)[1].split()
+    return int(fields[11]) + int(fields[12]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def at_rest(worker: ServeProcess) -> int:
+    """The memory that it holds once it does nothing any more."""
+    before = -10
+    while (now := used(worker))[0] > before + 2:
+        before = now[0]
+        time.sleep(0.4)
+    return now[1]
+
+
+def test_a_client_that_does_not_read_stops_the_search(worker: ServeProcess) -> None:
+    """12 million pairs, some 150 MB of messages. Few are searched, and fewer are held, until somebody reads."""
+    statements = [f"{word} ist {mood}" for word in ("Haus", "Stadt", "das") for mood in ("gut", "schlecht")]
+    settings = pb.FindParaphrasesSettings(threshold=-1)
+    rest(worker)
+    before = at_rest(worker)
+    with worker.channel() as channel:
+        stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
+        stream = requests(settings, statements * 830, chunk=5_000)
+        call = stub.FindParaphrases(stream, timeout=PATIENCE, metadata=(("x-qda-caller", "unread"),))
+        assert next(call).HasField("header")
+        assert len(next(call).pairs.pairs) > 1_000
+        held = at_rest(worker) - before
+        call.cancel()
+    worker.wait_for("line", lambda: any(e["caller"] == "unread" for e in worker.events("call.ended")))
+    [line] = [event for event in worker.events("call.ended") if event["caller"] == "unread"]
+    assert line["status"] == "CANCELLED"
+    assert 0 < line["sent_bytes"] < 20 * 2**20
+    assert held < 150 * 2**20

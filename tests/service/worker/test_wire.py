@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
 from typing import Any, Final
 
 import grpc
@@ -18,8 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from qda.v1 import analysis_pb2, embedding_pb2, entity_pb2, model_pb2, paraphrase_pb2, sentiment_pb2
 from qda_worker.conversion.wire import is_repeated
 from tests.service.worker.calls import PATIENCE
-from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
+from tests.service.worker.process import ServeProcess
 
 PROTOS = (sentiment_pb2, entity_pb2, embedding_pb2, paraphrase_pb2, analysis_pb2, model_pb2)
 OURS: Final = {
@@ -79,23 +77,10 @@ def send(channel: grpc.Channel, method: str, kind: MethodDescriptor, data: list[
 BUGS = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
-@pytest.fixture(scope="module")
-def fuzzed(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    """A worker of its own, whose log tells afterwards whether anything went wrong inside."""
-    options = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
-    health = ["--health-listen", "127.0.0.1:0"]
-    with serving(tmp_path_factory.mktemp("fuzzed"), *options, *health) as process:
-        process.wait_until_ready()
-        yield process
-        assert process.health() == "SERVING"
-        assert process.events("call.bug") == []
-        assert "Traceback" not in process.log
-
-
 @pytest.mark.parametrize("method", OURS)
-def test_random_bytes_are_invalid_arguments(fuzzed: ServeProcess, method: str) -> None:
+def test_random_bytes_are_invalid_arguments(worker: ServeProcess, method: str) -> None:
     draw = random.Random(method)
-    with fuzzed.channel() as channel:
+    with worker.channel() as channel:
         for _ in range(25):
             data = [draw.randbytes(draw.randrange(1, 60)) for _ in range(draw.randrange(1, 4))]
             code = send(channel, method, OURS[method], data)
@@ -104,9 +89,9 @@ def test_random_bytes_are_invalid_arguments(fuzzed: ServeProcess, method: str) -
 
 
 @pytest.mark.parametrize("method", OURS)
-def test_random_messages_are_answered_or_refused_with_a_reason(fuzzed: ServeProcess, method: str) -> None:
+def test_random_messages_are_answered_or_refused_with_a_reason(worker: ServeProcess, method: str) -> None:
     draw = random.Random(method)
-    with fuzzed.channel() as channel:
+    with worker.channel() as channel:
         for _ in range(25):
             parts = [random_message(draw, OURS[method].input_type, 0) for _ in range(draw.randrange(1, 4))]
             code = send(channel, method, OURS[method], [part.SerializeToString() for part in parts])
@@ -148,16 +133,16 @@ def random_value(draw: random.Random, field: FieldDescriptor) -> object:
 
 
 @pytest.mark.parametrize("method", FOREIGN)
-def test_health_and_reflection_refuse_what_is_no_message(fuzzed: ServeProcess, method: str) -> None:
-    with fuzzed.channel() as channel:
+def test_health_and_reflection_refuse_what_is_no_message(worker: ServeProcess, method: str) -> None:
+    with worker.channel() as channel:
         for data in (BROKEN, b"\xff", b"\x0a\x7f"):
             code = send(channel, method, FOREIGN[method], [data])
             unread = method.endswith("/List") and data == BROKEN  # its request has no fields
             assert code is (grpc.StatusCode.OK if unread else grpc.StatusCode.INVALID_ARGUMENT), data
 
 
-def test_health_answers_as_ever_to_a_name_that_it_knows(fuzzed: ServeProcess) -> None:
-    assert fuzzed.health("qda.v1.SentimentService") == "SERVING"
-    with fuzzed.channel() as channel:
+def test_health_answers_as_ever_to_a_name_that_it_knows(worker: ServeProcess) -> None:
+    assert worker.health("qda.v1.SentimentService") == "SERVING"
+    with worker.channel() as channel:
         watch = FOREIGN["/grpc.health.v1.Health/Watch"]
         assert send(channel, "/grpc.health.v1.Health/Watch", watch, [b""]) is grpc.StatusCode.OK

@@ -13,7 +13,7 @@ class Heard:
     queue_seconds: list[float] = field(default_factory=list)
     outcomes: list[tuple[str, bool]] = field(default_factory=list)
     refused: list[tuple[str, int]] = field(default_factory=list)
-    cancelled: list[int] = field(default_factory=list)
+    cancelled: list[tuple[str, int]] = field(default_factory=list)
 
     def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
         self.batches.append((units, tokens, padded_tokens, seconds))
@@ -27,5 +27,5 @@ class Heard:
     def on_refused(self, reason: str, texts: int) -> None:
         self.refused.append((reason, texts))
 
-    def on_cancelled(self, texts: int) -> None:
-        self.cancelled.append(texts)
+    def on_cancelled(self, reason: str, texts: int) -> None:
+        self.cancelled.append((reason, texts))

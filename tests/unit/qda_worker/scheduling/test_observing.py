@@ -24,7 +24,7 @@ def test_a_cancelled_call_is_told_with_the_texts_that_were_left(bench: Bench) ->
     future = bench.queue.submit(["gone"] * 3)
     bench.settled()
     assert future.cancel()
-    assert bench.heard.cancelled == [3]
+    assert bench.heard.cancelled == [("CANCELLED_BY_CALLER", 3)]
     assert bench.heard.refused == []
 
 
