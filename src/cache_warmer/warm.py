@@ -186,10 +186,12 @@ class Warming:
                 self.tally.verified(one.artifact.model.key, one.record.files, None)
         self._publish()
         for one in surveyed:
-            self._point(one.artifact)
+            self._point(one.artifact, one.record)
 
-    def _point(self, artifact: Artifact) -> None:
+    def _point(self, artifact: Artifact, record: ModelRecord | None) -> None:
         try:
+            if record is not None:  # else it was just settled
+                artifact.relist(record.files)
             artifact.point()
         except OSError as error:
             if not self._on_host or not volume.is_denied(error):

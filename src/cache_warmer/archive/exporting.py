@@ -1,10 +1,7 @@
 """Writes one generation as a tar stream, hashing what it writes: a wrong cache gives no right archive."""
 
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from cache_warmer.archive import tar
@@ -17,11 +14,11 @@ from cache_warmer.archive.contents import (
     manifest_name,
     member_name,
 )
-from cache_warmer.artifacts.tree_list import BlobNames
+from cache_warmer.artifacts.blob_names import BlobNames
 from cache_warmer.errors import NoPermission
 from cache_warmer.records import read_record
 from cache_warmer.reports.progress import Counter
-from cache_warmer.transfer.hashing import ContentHash, hash_file
+from cache_warmer.transfer.hashing import ContentHash
 from model_cache.catalogs.catalog import Model
 from model_cache.catalogs.digest import generation
 from model_cache.checking.check import check
@@ -32,10 +29,6 @@ from model_cache.layout import manifest_path
 from model_cache.manifest import FileRecord, ModelRecord, parse_manifest
 from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
-
-_ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_SMALL_BYTES = 10_000_000
-"""The hub keeps larger files under LFS, where a file is named by its sha256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +54,9 @@ class Exporting:
         problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
         if report.reason is not Reason.OK:
             raise _not_right(next(problem for problem in problems if problem.reason is report.reason))
-        records, listed = self._records(), BlobNames(self.places.hub.path)
+        records, names = self._records(), BlobNames(self.places.hub.path)
         blobs = {
-            file.path: self._blob(file, listed)
+            file.path: names.of(file)
             for record in records
             for file in record.files
             if file.place is PlaceName.HUB
@@ -125,20 +118,6 @@ class Exporting:
     def _wrong(self, file: FileRecord, detail: str) -> ModelCacheError:
         path = f"{self.places.of(file.place).path}/{file.path}"
         return _not_right(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.mend()))
-
-    def _blob(self, file: FileRecord, listed: BlobNames) -> str:
-        """Return the name of a hub file's blob: from its link, else (where there are none) as listed, else by size."""
-        path = self.places.hub.path / file.path
-        try:
-            name = Path(os.readlink(path)).name
-        except OSError:
-            name = ""
-        for said in (name, listed.of(file.path)):
-            if _ETAG.fullmatch(said) and (len(said) == 40 or said == file.sha256):
-                return said
-        if file.bytes > _SMALL_BYTES:
-            return file.sha256
-        return hash_file(path, file.bytes)[1]
 
 
 def _read(stream: BinaryIO, path: str) -> bytes:

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cache_warmer.archive.contents import REMEDY, Contents
-from cache_warmer.artifacts.artifact import Download, Expected
-from cache_warmer.artifacts.tree_list import tree_list
+from cache_warmer.artifacts.tree_list import recorded_list
 from cache_warmer.disk import durable, links
 from cache_warmer.disk.obstacles import clear_way
 from cache_warmer.errors import ArchiveInvalid, VolumeUnsuitable
@@ -63,21 +62,17 @@ class Placing:
                 continue
             folder = self._places.hub.path / repository_folder(model.source.repository)
             path = folder / "trees" / f"{model.source.revision}.json"
-            content = tree_list(self._downloads(model.source))
+            content = recorded_list(self._listed(model.source))
             if not path.is_file() or path.read_bytes() != content:
                 durable.write_file(path, content)
 
-    def _downloads(self, source: HuggingFaceSource) -> list[Download]:
+    def _listed(self, source: HuggingFaceSource) -> list[tuple[str, FileRecord, str]]:
         prefix = f"{snapshot_folder(source)}/"
-        found = []
-        for file in self._contents.files():
-            if file.place is PlaceName.HUB and file.path.startswith(prefix):
-                etag = self._contents.blobs[file.path]
-                git_blob = etag if len(etag) == 40 else _pointer(file)
-                expected = Expected(file.bytes, file.sha256, None, "archive")
-                name = file.path.removeprefix(prefix)
-                found.append(Download(name, "", {}, expected, Path(etag), name, git_blob))
-        return found
+        return [
+            (file.path.removeprefix(prefix), file, self._contents.blobs[file.path])
+            for file in self._contents.files()
+            if file.place is PlaceName.HUB and file.path.startswith(prefix)
+        ]
 
     def _blob(self, file: FileRecord) -> Path | None:
         if file.place is not PlaceName.HUB:
@@ -158,11 +153,3 @@ class Placing:
         else:
             return
         raise ArchiveInvalid(f"{file.path} has in it {wrong}", REMEDY)
-
-
-def _pointer(file: FileRecord) -> str:
-    """Return git's name of the pointer that a repository stores for a big file (git-lfs specification)."""
-    text = (
-        f"version https://git-lfs.github.com/spec/v1\noid sha256:{file.sha256}\nsize {file.bytes}\n".encode()
-    )
-    return hashlib.sha1(b"blob %d\0%s" % (len(text), text), usedforsecurity=False).hexdigest()

@@ -151,6 +151,10 @@ class Artifact(Protocol):
         """Write what libraries want beside the files (the hub's list of a commit)."""
         ...
 
+    def relist(self, files: tuple[FileRecord, ...]) -> None:
+        """Write what ``settle`` wrote, if it is gone or damaged, from the verified files; asks nobody."""
+        ...
+
     def point(self) -> None:
         """Point the mutable names (``refs/main``, links to the current package) at this model, if ours."""
         ...

@@ -18,11 +18,18 @@ _COPIES = ".copies"
 though it may be the same: whoever installed the package put it there."""
 
 
-def point_package(place: Path, tree: Path, package: str) -> None:
-    """Let ``<package>`` and its ``.dist-info`` in the place stand for that tree. Raises ``OSError``."""
+def point_package(place: Path, tree: Path, package: str, *, ours: bool = False) -> None:
+    """Let ``<package>`` and its ``.dist-info`` in the place stand for that tree. Raises ``OSError``.
+
+    ``ours``: the place belongs to a cache of our own, where nobody else has a reason to put links.
+    """
     dist_infos = sorted(tree.glob("*.dist-info"))
     current = {package: tree / package, **{folder.name: folder for folder in dist_infos}}
-    foreign = [place / name for name in current if _is_foreign(place / name)]
+    foreign = [
+        place / name
+        for name in current
+        if _is_foreign(place / name) and not (ours and (place / name).is_symlink())
+    ]
     if foreign:
         if not _same_content(place / package, tree / package):
             _LOG.warning(

@@ -22,6 +22,8 @@ def point_reference(folder: Path, commit: str, places: Places) -> None:
     No line break at its end: the hub client takes one for a part of the commit.
     """
     path = folder / "refs" / "main"
+    if places.label == HOST and path.is_dir():
+        return
     current = _read(path)
     if current == commit.encode():
         return
@@ -64,7 +66,7 @@ def _note(note: Path, commits: Collection[str]) -> None:
 def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cache_warmer.artifacts.artifact import Download, Expected, HashFile, Holding, Room, Staged, Wanted
+from cache_warmer.artifacts.blob_names import BlobNames, read_list
 from cache_warmer.artifacts.references import point_reference, point_torch_folder
 from cache_warmer.artifacts.selection import expected, select
-from cache_warmer.artifacts.tree_list import tree_list
+from cache_warmer.artifacts.tree_list import recorded_list, tree_list
 from cache_warmer.disk import durable, links
 from cache_warmer.disk.obstacles import clear_way
 from cache_warmer.errors import VolumeUnsuitable
@@ -117,6 +118,24 @@ class Snapshot:
         content = tree_list(wanted.downloads)
         if not path.is_file() or path.read_bytes() != content:
             durable.write_file(path, content)
+
+    def relist(self, files: tuple[FileRecord, ...]) -> None:
+        """Write the list anew if it does not name these files: it stands in no manifest, so no check misses it."""
+        if self.places.label == HOST:
+            return
+        path = self._folder / "trees" / f"{self.source.revision}.json"
+        names = {
+            PurePosixPath(file.path).relative_to(snapshot_folder(self.source)).as_posix(): file
+            for file in files
+        }
+        listed = {name: entry for name, entry in read_list(path).items() if isinstance(entry, dict)}
+        if set(names) <= set(listed):
+            return
+        # another key may have other files of the same commit
+        kept = {name: entry for name, entry in listed.items() if (self._snapshot / name).is_file()}
+        blobs = BlobNames(self.places.hub.path)
+        files_of_list = ((name, file, blobs.of(file)) for name, file in names.items())
+        durable.write_file(path, recorded_list(files_of_list, kept))
 
     def point(self) -> None:
         """Point ``refs/main`` and the older sentence-transformers folder at this commit, where they are ours."""

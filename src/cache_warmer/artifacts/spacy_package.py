@@ -144,9 +144,12 @@ class SpacyPackage:
     def settle(self, wanted: Wanted) -> None:
         """Nothing: spaCy wants no list beside its files."""
 
+    def relist(self, files: tuple[FileRecord, ...]) -> None:
+        """Nothing, for the same reason."""
+
     def point(self) -> None:
         """Let the names on other projects' PYTHONPATH stand for this version."""
-        point_package(self.places.spacy.path, self._tree, self.source.package)
+        point_package(self.places.spacy.path, self._tree, self.source.package, ours=not self._on_host)
 
     def _in_place(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
         """Return the records of a tree that another user of a shared place unpacked, or whose records were lost."""

@@ -27,6 +27,9 @@ MAX_FILES = 20_000
 MAX_BYTES = 32 * 10**9
 """Upper limits of a wheel's content; the largest spaCy packages have 100 files and 1 GB."""
 _MAX_RECORD_BYTES = 16 * 10**6
+_HARMLESS_BYTES = 100 * 10**6
+_MAX_SWELL = 100
+"""How many times its packed size a larger content may have: vectors hardly shrink, a bomb does a thousandfold."""
 _REMEDY = "compare url and sha256 in the catalog with the package's release page"
 
 
@@ -55,7 +58,7 @@ class WheelContent:
 def read_content(wheel: Path, package: str) -> WheelContent:
     """Read and judge a wheel's RECORD. Raises ``ContentMismatch``."""
     with _Opened(wheel) as archive:
-        return _Judge(wheel.name.removesuffix(".incomplete"), package).content(archive)
+        return _Judge(_name(wheel), package).content(archive)
 
 
 def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[int, str]]:
@@ -82,7 +85,7 @@ class _Opened:
         try:
             self._archive = zipfile.ZipFile(self._wheel)
         except (zipfile.BadZipFile, ValueError, EOFError) as error:
-            raise _mismatch(self._wheel.name, f"is no wheel: {error}") from error
+            raise _mismatch(_name(self._wheel), f"is no wheel: {error}") from error
         return self._archive
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
@@ -91,7 +94,7 @@ class _Opened:
         if isinstance(
             error, zipfile.BadZipFile | zlib.error | EOFError | NotImplementedError | RuntimeError | KeyError
         ):
-            raise _mismatch(self._wheel.name, f"cannot be unpacked: {error}") from error
+            raise _mismatch(_name(self._wheel), f"cannot be unpacked: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,16 @@ class _Judge:
             raise _mismatch(self.wheel, f"and its RECORD disagree about {odd[0]!r}")
         if sum(file.bytes for file in files.values()) > MAX_BYTES:
             raise _mismatch(self.wheel, f"would unpack to more than {MAX_BYTES} bytes")
+        self._demand_no_bomb(
+            sum(file.bytes for file in files.values()), sum(info.compress_size for info in members.values())
+        )
         return WheelContent(tuple(files[path] for path in sorted(files)), dist_info)
+
+    def _demand_no_bomb(self, unpacked: int, packed: int) -> None:
+        if unpacked > _HARMLESS_BYTES and unpacked > _MAX_SWELL * packed:
+            raise _mismatch(
+                self.wheel, f"would unpack {packed} bytes to {unpacked}, which no model does: it is a bomb"
+            )
 
     def _judge(self, info: zipfile.ZipInfo) -> None:
         unsafe = why_unsafe(info.filename)
@@ -180,6 +192,12 @@ def _write(source: IO[bytes], target: Path, file: WheelFile) -> str:
     if file.sha256 is not None and digest.hexdigest() != file.sha256:
         raise _mismatch(file.path, f"has the sha256 {digest.hexdigest()}, where RECORD says {file.sha256}")
     return digest.hexdigest()
+
+
+def _name(wheel: Path) -> str:
+    """Return what the wheel is called, of the name of the file that it grew in."""
+    name, end, _ = wheel.name.partition(".whl")
+    return name + end
 
 
 def _mismatch(what: str, wrong: str) -> ContentMismatch:

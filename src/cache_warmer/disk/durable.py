@@ -13,6 +13,8 @@ import stat
 import tempfile
 from pathlib import Path
 
+from cache_warmer.disk.obstacles import clear_way
+
 _FILE, _FOLDER = 0o644, 0o755
 _GROUP_WRITE = 0o020
 
@@ -74,8 +76,12 @@ def readable_by_all(descriptor: int, folder: Path) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file by rename, synced. Raises ``OSError``; what stood under that name stays until then."""
+    """Write a file by rename, synced; what stood under that name stays until then, a folder is moved beside it.
+
+    Raises ``OSError``.
+    """
     make_folders(path.parent)
+    clear_way(path, path.parent)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -3,12 +3,13 @@
 ``connect`` is the only door to the hub library, which is slow to import and reads its variables then.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from cache_warmer.errors import HubError, HubUnreachable
+from cache_warmer.errors import HubError, HubUnreachable, HubUntrusted
 from cache_warmer.hub.retry import Retry
 from model_cache.errors import UsageError
 from model_cache.programs.options import offline_variables
@@ -75,18 +76,20 @@ def connect(
         endpoint: of ``--hub``; None: the library's default.
         environ: the process's environment, which the library reads when it is imported. Set here: no Xet
             and no shared blobs (their files are not the layout that other projects mount), no telemetry
-            (it would ask the hub for a list of agents and write it into ``HF_HOME``).
+            (it would ask the hub for a list of agents and write it into ``HF_HOME``), and the CA bundle.
         retry: limits of the retries.
         stall: seconds without a byte.
 
     Raises:
-        UsageError: ``HF_HUB_OFFLINE`` is set, or the extra ``warmer`` is not installed.
+        UsageError: ``HF_HUB_OFFLINE`` is set, the extra ``warmer`` is not installed, or a proxy cannot be used.
+        HubUntrusted: the CA bundle cannot be read.
     """
     for variable in offline_variables(environ):
         raise UsageError(
             f"there are models to fetch, but {variable} is set",
             f"unset {variable} for the warmer; it belongs to programs that only read the cache",
         )
+    _take_bundle(environ)
     for switch in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_SHARED_BLOBS", "HF_HUB_DISABLE_TELEMETRY"):
         environ[switch] = "1"
     if endpoint is not None:
@@ -101,7 +104,35 @@ def connect(
 
     api = huggingface_hub.HfApi(endpoint=endpoint, library_name="qda-cache-warmer")
     huggingface_hub.set_client_factory(lambda: PatientClient(api.endpoint, retry, stall))
-    return Connection(_ClientHub(api), huggingface_hub.get_session())
+    return Connection(_ClientHub(api), _opened(huggingface_hub.get_session, environ))
+
+
+def _take_bundle(environ: MutableMapping[str, str]) -> None:
+    """Let the HTTP library, which knows only OpenSSL's own variables, heed the usual other ones."""
+    if environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR"):
+        return
+    bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
+    if bundle:
+        environ["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
+
+
+def _opened(get_session: "Callable[[], httpx2.Client]", environ: Mapping[str, str]) -> "httpx2.Client":
+    """Make the client, which reads the CA bundle and the proxies' addresses."""
+    from httpx2 import InvalidURL
+
+    try:
+        return get_session()
+    except OSError as error:  # of ssl, too
+        bundle = environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR", "")
+        raise HubUntrusted(
+            f"the CA bundle {bundle} cannot be read: {error.strerror or error}",
+            "name a file of PEM certificates in SSL_CERT_FILE, or unset it",
+        ) from error
+    except (ValueError, ImportError, InvalidURL) as error:
+        raise UsageError(
+            f"the proxy cannot be used: {error}",
+            "give http://HOST:PORT in HTTPS_PROXY and HTTP_PROXY, or unset them (ALL_PROXY, too)",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,10 @@ class OptionParser(argparse.ArgumentParser):
         )
         if not option.startswith("-"):
             raise UsageError(f'unexpected argument "{unknown[:200]}"', remedy)
-        guess = nearest(option, self.all_options())
+        known = list(self.all_options())
+        if option in known:
+            raise UsageError(f"{command or self.prog} takes no {option}", remedy)
+        guess = nearest(option, known)
         hint = f"; did you mean {guess}?" if guess else ""
         raise UsageError(f'unknown option "{option[:200]}"{hint}', remedy)
 

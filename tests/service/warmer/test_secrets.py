@@ -1,5 +1,8 @@
-"""A token reaches the hub and nothing else."""
+"""A token reaches the hub and nothing else; whom to trust, and the way there, come from the usual variables."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,3 +89,40 @@ def test_a_certificate_that_nobody_trusts_is_untrusted_until_its_ca_is_given(
     assert (refused.reason, refused.code) == ("HUB_UNTRUSTED", 23)
     assert "SSL_CERT_FILE" in refused.err
     assert trusted.reason == "OK", trusted.err
+
+
+def warm_as_a_program(world: World, endpoint: str, **environ: str) -> tuple[int, str]:
+    """The libraries read the variables of the process, so these tests have one of their own."""
+    command = [sys.executable, "-m", "cache_warmer", *world.arguments("warm", "--model", "one")]
+    command[command.index("--hub") + 1] = endpoint
+    ended = subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in ended.stderr
+    return ended.returncode, ended.stderr
+
+
+def test_a_ca_bundle_is_taken_from_the_variable_that_other_clients_know(world: World, tmp_path: Path) -> None:
+    certificate = self_signed_certificate(tmp_path)
+    with HubDouble(world.repositories, [world.wheel], tls=certificate) as secure:
+        code, err = warm_as_a_program(world, secure.url, REQUESTS_CA_BUNDLE=str(certificate.certificate))
+
+    assert code == 0, err
+
+
+@pytest.mark.parametrize(
+    ("environ", "code", "said"),
+    [
+        ({"SSL_CERT_FILE": "/nowhere/bundle.pem"}, 23, "the CA bundle /nowhere/bundle.pem cannot be read"),
+        ({"SSL_CERT_FILE": __file__}, 23, "cannot be read"),
+        ({"ALL_PROXY": "socks9://x"}, 2, "the proxy cannot be used: "),
+    ],
+)
+def test_a_bundle_or_a_proxy_that_cannot_be_used_is_named_before_anything_is_written(
+    world: World, environ: dict[str, str], code: int, said: str
+) -> None:
+    found, err = warm_as_a_program(world, world.endpoint, **environ)
+
+    assert (found, said in err) == (code, True), err
+    assert "Remedy: " in err
+    assert not list(world.cache.rglob("models--*"))

@@ -26,6 +26,7 @@ def test_a_command_of_later_says_so(command: str) -> None:
         ([], "no command"),
         (["wram"], 'did you mean "warm"'),
         (["warm", "--modle", "x"], "did you mean --model"),
+        (["collect", "--hub", "http://x"], "collect takes no --hub"),
         (["plan", "--hub", "ftp://x"], "--hub"),
         (["plan", "--wheel-base", "nowhere"], "--wheel-base"),
         (["warm", "--stall-timeout", "0"], "--stall-timeout"),

@@ -75,13 +75,22 @@ def test_a_write_replaces_by_a_new_inode_and_leaves_nothing_beside(tmp_path: Pat
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too long"):
+        durable.write_file(tmp_path / "a" / ("x" * 300), b"new")
+
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_a_folder_that_stands_where_a_file_shall_be_is_moved_beside_it(tmp_path: Path) -> None:
     (tmp_path / "a/folder").mkdir(parents=True)
+    (tmp_path / "a/folder/theirs").touch()
 
-    with pytest.raises(OSError, match="folder"):
-        durable.write_file(tmp_path / "a/folder", b"new")
+    durable.write_file(tmp_path / "a/folder", b"new")
 
-    assert [path.name for path in (tmp_path / "a").iterdir()] == ["folder"]
+    assert (tmp_path / "a/folder").read_bytes() == b"new"
+    (aside,) = tmp_path.glob("a/folder.*.set-aside.incomplete")
+    assert (aside / "theirs").exists()
 
 
 def test_hashes_are_those_of_sha256sum_and_git(tmp_path: Path) -> None:

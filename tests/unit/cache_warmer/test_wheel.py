@@ -98,6 +98,14 @@ def test_content_other_than_record_says_is_refused_and_a_bomb_stops_at_its_size(
     assert (tmp_path / "tree" / name).stat().st_size <= 6
 
 
+def test_a_bomb_whose_record_agrees_is_refused_before_a_byte_is_unpacked(tmp_path: Path) -> None:
+    big = "de_tiny/de_tiny-1.0.0/vocab/zeros"
+    wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", {big: bytes(120_000_000)})
+
+    with pytest.raises(ContentMismatch, match=r"would unpack \d+ bytes to 120\d+, .* bomb"):
+        read_content(wheel, "de_tiny")
+
+
 def test_a_link_in_a_wheel_is_refused(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0")
     with zipfile.ZipFile(wheel, "a") as archive:
