@@ -159,7 +159,8 @@ def _parser() -> OptionParser:
     parser.add_version()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=OptionParser)
     for command in COMMANDS:
-        command.add_to(commands.add_parser(command.name, help=command.help))
+        sentence = f"{command.help[0].upper()}{command.help[1:]}."
+        command.add_to(commands.add_parser(command.name, help=command.help, description=sentence))
     for name in _LATER:
         commands.add_parser(name, help="not there yet")
     return parser

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer.cli import cache_warmer
+from cache_warmer.cli import COMMANDS, cache_warmer
 from model_cache.errors import ModelCacheError, UsageError
 
 LATER = ["adopt", "publish"]
@@ -39,6 +39,15 @@ def test_a_mistake_is_one_usage_error_with_a_remedy(arguments: list[str], said: 
         cache_warmer(arguments, {})
     assert said in str(caught.value)
     assert "Remedy: " in str(caught.value)
+
+
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS])
+def test_the_help_of_a_command_says_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cache_warmer([command, "--help"], {})
+    (does,) = (one.help for one in COMMANDS if one.name == command)
+    words = " ".join(capsys.readouterr().out.split())
+    assert f"{does[0].upper()}{does[1:]}." in words
 
 
 def test_a_bad_variable_is_named() -> None:
