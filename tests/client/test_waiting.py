@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterator
 
 import grpc
 import pytest
 
 from qda_worker.client import (
+    CallCancelled,
     Client,
     DeadlineExceeded,
     NotReachable,
@@ -220,10 +220,8 @@ def test_closing_the_client_ends_its_waiting(client: Client, worker: FakeWorker)
     assert client.sentiment(["gut"])[0].ok
     worker.stop()
     threading.Timer(1.0, client.close).start()
-    began = time.monotonic()
-    with pytest.raises(Exception, match=r"closed|cancelled"):
+    with pytest.raises(CallCancelled):
         client.sentiment(["gut"], timeout=PATIENCE)
-    assert time.monotonic() - began < PATIENCE
 
 
 @pytest.mark.parametrize("quiet", [False, True])
