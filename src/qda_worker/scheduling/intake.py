@@ -21,6 +21,8 @@ _DOUBT: Final = 2.0
 """Work is refused only if it would be late even so many times as fast as measured."""
 _SHORTEST, _LONGEST = 0.1, 60.0
 """Seconds that a refused caller is told to wait, before they are scattered."""
+_UNMEASURED: Final = 2.0
+"""The same, as long as the pace is not known: clients that retry by themselves try some five times in all."""
 _SCATTER: Final = 0.25
 """Up to so much is added at random, so that those who were refused together do not come back together."""
 
@@ -79,7 +81,9 @@ class Intake(Generic[Result]):
         if found is None:
             return None
         told, share_to_go = found
-        return QueueFull(told, retry_after=self._advice(ledger.backlog.seconds * share_to_go))
+        # What was taken in before anything was measured counts as nothing in the backlog: it is priced as this job is.
+        seconds = ledger.backlog.seconds or job.seconds_each * ledger.waiting
+        return QueueFull(told, retry_after=self._advice(seconds * share_to_go or _UNMEASURED))
 
     def _no_time(self, job: Job[Result], seconds: float, now: float) -> DeadlineTooShort | None:
         if job.deadline is None:

@@ -18,8 +18,10 @@ Out = TypeVar("Out")
 
 MOST: Final = 256
 """Elements under way in one stream: four batches of short texts for each model."""
-MOST_BYTES: Final = 16 * 2**20
-"""Bytes under way in one stream: the largest message; one element passes in any case."""
+MOST_BYTES: Final = 2**18
+"""Bytes under way in one stream; one element passes in any case. Long texts take turns in a queue, part by part,
+so all that are under way end at about the same time: with more of them the first results would come after minutes.
+"""
 
 
 class Flow(Generic[In, Out]):

@@ -128,10 +128,23 @@ async def test_documents_under_way_are_bounded_by_count(echo: EchoServer, stub: 
 
 
 async def test_documents_under_way_are_bounded_by_bytes(echo: EchoServer, stub: Any) -> None:
+    """A dozen interviews: their results come while the rest is computed, and not all of them at the end."""
+    echo.model.gate.clear()
+    call = stub.AnalyzeDocuments(endless("x" * 20_000, []))
+    assert (await call.read()).HasField("header")
+    assert await at_rest(lambda: echo.queue.waiting) == 12
+    call.cancel()
+
+
+async def test_a_document_that_is_longer_than_all_that_may_be_under_way_passes_alone(
+    echo: EchoServer, stub: Any
+) -> None:
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(endless("x" * 2**20, []))
     assert (await call.read()).HasField("header")
-    assert await at_rest(lambda: echo.queue.waiting) == 15
+    assert await at_rest(lambda: echo.queue.waiting) == 1
+    echo.model.gate.set()
+    assert [(await call.read()).result.index for _ in range(3)] == [0, 1, 2]
     call.cancel()
 
 

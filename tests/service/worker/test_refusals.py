@@ -78,7 +78,7 @@ async def test_a_full_queue_says_when_to_come_again_in_both_ways(echo: EchoServe
     delay = detail(status, error_details_pb2.RetryInfo()).retry_delay.ToMilliseconds()
     trailers = dict(await call.trailing_metadata())
     assert int(trailers["grpc-retry-pushback-ms"]) == delay
-    assert 100 <= delay <= 125
+    assert 2000 <= delay <= 2500
     echo.model.gate.set()
     assert len((await waiting).results) == 10
     assert echo.heard.refused == [("QUEUE_FULL", 1)]
