@@ -17,7 +17,7 @@ http {{
   uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
   server {{
     listen 127.0.0.1:{port};
-    location ~ ^/lfs/[^/]+/(?<file>.+)$ {{ root {root}; try_files /$file =404; }}
+    location ~ ^/lfs/[^/]+/(?<file>.+)$ {{ root {root}; limit_rate {rate}; try_files /$file =404; }}
   }}
 }}
 """
@@ -29,8 +29,11 @@ def nginx() -> str | None:
 
 
 @contextlib.contextmanager
-def serving(root: Path, folder: Path) -> Iterator[str]:
-    """Serve ``/lfs/SHA256/PATH`` from ``root/PATH`` by nginx, as the hub's second host does; yield the address."""
+def serving(root: Path, folder: Path, megabytes_a_second: int = 0) -> Iterator[str]:
+    """Serve ``/lfs/SHA256/PATH`` from ``root/PATH`` by nginx, as the hub's second host does; yield the address.
+
+    Each connection gets so many MB a second; 0: what it can take.
+    """
     program = nginx()
     assert program is not None  # the caller has asked
     folder.mkdir()
@@ -39,7 +42,8 @@ def serving(root: Path, folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     configuration = folder / "nginx.conf"
     configuration.write_text(
-        "user root;" * (_is_root()) + _CONFIGURATION.format(folder=folder, root=root, port=port)
+        "user root;" * (_is_root())
+        + _CONFIGURATION.format(folder=folder, root=root, port=port, rate=f"{megabytes_a_second}m")
     )
     server = subprocess.Popen([program, "-p", str(folder), "-c", str(configuration)])
     try:

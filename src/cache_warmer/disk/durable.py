@@ -11,12 +11,15 @@ import secrets
 import shutil
 import stat
 import tempfile
+import threading
 from pathlib import Path
 
 from cache_warmer.disk.obstacles import clear_way
 
 _FILE, _FOLDER = 0o644, 0o755
 _GROUP_WRITE = 0o020
+_making_shared = threading.Lock()
+"""A folder that is renamed onto an empty one takes it from under whoever is about to write there."""
 
 
 def make_folders(path: Path) -> None:
@@ -29,7 +32,8 @@ def make_folders(path: Path) -> None:
         return
     make_folders(path.parent)
     if _shared_group(path.parent):
-        _make_shared(path)
+        with _making_shared:
+            _make_shared(path)
     else:
         _make_own(path)
     sync_folder(path.parent)
@@ -48,6 +52,8 @@ def _make_own(path: Path) -> None:
 
 def _make_shared(path: Path) -> None:
     """Make a folder under another name, open it to the group, and rename it; another's that is there first stays."""
+    if path.is_dir():
+        return
     made = temporary_name(path)
     made.mkdir()
     try:

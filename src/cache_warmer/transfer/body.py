@@ -27,7 +27,7 @@ from cache_warmer.transfer.requests import Piece, Requests, WrongSize
 from cache_warmer.transfer.staging import is_still_there, staging_file
 
 _Result = TypeVar("_Result")
-RANGES_AT_ONCE = 4
+RANGES_AT_ONCE = 8
 """Of one body: what one connection's share of a line is small against, and no hub minds."""
 SPLIT_ABOVE = 32 << 20
 """Bytes from which on a body comes in ranges."""

@@ -24,7 +24,7 @@ SYNC_BYTES = 32 << 20
 _GRACE_SECONDS = 2.0
 _HASH_BYTES = 4 * CHUNK
 """The hash wakes for as many, and reads as many at once."""
-_HASH_LAG = 64 << 20
+_HASH_LAG = 256 << 20
 """Connections wait for a hash that is so far behind: where processors are what is short they would take them all, and
 the hash would do its work when they are done, on one core."""
 
@@ -50,8 +50,10 @@ class GrowingFile:
         self.epoch = 0
         self._descriptor, self._path, self._size = descriptor, path, expected.bytes
         self._progress, self._keep_going = progress, keep_going
-        self._lock = threading.Lock()
-        self._hashing, self._syncing, self._hashed = (threading.Condition(self._lock) for _ in range(3))
+        self._noting, self._lock = threading.Lock(), threading.Lock()  # taken in this order
+        self._hashing, self._syncing = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._hashed, self._written = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._writers = 0
         self._extents = staged_extents(path, expected.bytes)
         self._closed = False
         self._hash = _Hash(descriptor, expected)
@@ -91,8 +93,17 @@ class GrowingFile:
             self._wait_for_hash()
             if epoch != self.epoch:
                 return False
-            end = at + sum(map(len, chunks))
-            _write_at(self._descriptor, chunks, at)
+            self._writers += 1
+        end = at + sum(map(len, chunks))
+        try:
+            _write_at(self._descriptor, chunks, at)  # and not in the lock: the disk may take its time
+        finally:
+            with self._lock:
+                self._writers -= 1
+                self._written.notify_all()
+        with self._lock:
+            if epoch != self.epoch:
+                return False
             before = self._extents.total
             self._extents.add(at, end)
             grown = self._extents.total - before
@@ -111,10 +122,12 @@ class GrowingFile:
 
         Raises ``OSError``.
         """
-        with self._lock:
+        with self._noting, self._lock:
             if epoch != self.epoch:
                 return None
             self.epoch += 1
+            while self._writers:  # of the epoch that is over, and in the middle of it
+                self._written.wait()
             dropped, self._extents = self._extents.total, Extents()
             if self._journal is not None:  # first: a note must never promise more than is there
                 self._journal.synced(())
@@ -155,9 +168,10 @@ class GrowingFile:
             first, self._closed = not self._closed, True
             for condition in (self._hashing, self._syncing, self._hashed):
                 condition.notify_all()
+            written = self._written.wait_for(lambda: not self._writers, _GRACE_SECONDS)
         for helper in self._helpers:
             helper.join(_GRACE_SECONDS)
-        if any(helper.is_alive() for helper in self._helpers):
+        if not written or any(helper.is_alive() for helper in self._helpers):
             return False
         if first and self._journal is not None:
             with contextlib.suppress(OSError):  # a full disk: what is not noted is fetched again
@@ -211,7 +225,7 @@ class GrowingFile:
                     return
                 epoch, extents, self._unsynced = self.epoch, self._extents.pairs(), 0
             _data_sync(self._descriptor)
-            with self._lock:
+            with self._noting:  # and not in the other lock: writers would wait for the disk
                 if epoch == self.epoch and self._journal is not None:
                     self._journal.synced(extents)
 
