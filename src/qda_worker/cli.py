@@ -42,7 +42,7 @@ def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         )
     settings = read_serve_settings(arguments, environ, in_container=in_container(environ))
     require_worker_extra()
-    from qda_worker.serve import serve  # here: it needs the worker extra
+    from qda_worker.running.serve import serve  # here: it needs the worker extra
 
     return serve(settings, environ)
 

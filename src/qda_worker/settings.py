@@ -21,7 +21,7 @@ from model_cache.programs.options import (
     words,
 )
 from model_cache.programs.parser import OptionParser
-from qda_worker.addresses import Address, parse_address, parse_tcp_address
+from qda_worker.running.addresses import Address, parse_address, parse_tcp_address
 from qda_worker.tls.options import TLS_OPTIONS, TlsFiles, read_tls_files
 
 

@@ -18,7 +18,7 @@ from model_cache.programs.options import CACHE, CATALOG, COMMAND_ELSEWHERE
 from model_cache.reasons import Reason
 from qda_worker import settings as worker_settings
 from qda_worker.cli import qda_worker
-from qda_worker.health import LIVENESS
+from qda_worker.running.health import LIVENESS
 from qda_worker.tls.options import TLS_OPTIONS
 
 from .conftest import CHART, ROOT, Render, container, environment

@@ -9,7 +9,7 @@ from qda.v1 import analysis_pb2 as pb
 from qda_worker.conversion.statuses import status_of
 from qda_worker.conversion.told import provenance
 from qda_worker.errors import ArgumentInvalid, WorkerError
-from qda_worker.fleet import Serving
+from qda_worker.fleet.fleet import Serving
 from qda_worker.limits import MAX_RESPONSE_BYTES
 
 _ENVELOPE_BYTES: Final = 64

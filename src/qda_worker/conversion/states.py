@@ -11,7 +11,7 @@ from qda.v1 import model_pb2 as pb
 from qda_worker import limits
 from qda_worker.conversion.told import LENGTH_UNITS, STATES, TASKS
 from qda_worker.conversion.vectors_asked import KINDS
-from qda_worker.fleet import Fleet, Member, State, Trouble
+from qda_worker.fleet.fleet import Fleet, Member, State, Trouble
 from qda_worker.scheduling.model_queue import CAPACITY, CAPACITY_BYTES
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from model_cache.catalogs.catalog import Task
 from qda.v1 import model_pb2, processing_pb2, text_pb2
 from qda_worker.conversion.statuses import duration
-from qda_worker.fleet import Serving, State
+from qda_worker.fleet.fleet import Serving, State
 from qda_worker.models.base import LengthUnit, ModelInfo, Usage
 from qda_worker.scheduling.work import Timings as TextTimings
 from qda_worker.version import worker_version

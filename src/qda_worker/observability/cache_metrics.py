@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from qda_worker.fleet import Fleet, State
+from qda_worker.fleet.fleet import Fleet, State
 from qda_worker.version import worker_version
 
 

@@ -9,7 +9,7 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 
-from qda_worker.fleet import Fleet
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.observability.cache_metrics import CacheMetrics
 from qda_worker.observability.call_metrics import CallMetrics
 from qda_worker.observability.queue_metrics import QueueMetrics

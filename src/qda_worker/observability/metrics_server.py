@@ -9,7 +9,7 @@ from wsgiref.simple_server import WSGIServer
 from prometheus_client import CollectorRegistry, start_http_server
 
 from model_cache.errors import UsageError
-from qda_worker.addresses import Address
+from qda_worker.running.addresses import Address
 
 
 @dataclass(frozen=True, slots=True)

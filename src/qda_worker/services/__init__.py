@@ -22,7 +22,7 @@ from qda.v1 import (
     sentiment_pb2,
     sentiment_pb2_grpc,
 )
-from qda_worker.fleet import Fleet
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.services.analysis import AnalysisService
 from qda_worker.services.embedding import EmbeddingService
 from qda_worker.services.entities import EntityService

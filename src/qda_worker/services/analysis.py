@@ -22,7 +22,7 @@ from qda_worker.conversion.analysis_asked import (
 from qda_worker.conversion.document_results import fits_a_message, header, refused
 from qda_worker.conversion.told import timings
 from qda_worker.errors import Draining, TextNotUtf8
-from qda_worker.fleet import Fleet
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.observability.call_record import CallRecord, current_call
 from qda_worker.scheduling.work import Failed, Lane, Outcome
 from qda_worker.services.asking import built, note, sharer_of

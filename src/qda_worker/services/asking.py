@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 
 from qda.v1 import processing_pb2
 from qda_worker.conversion.told import timings
-from qda_worker.fleet import Serving
+from qda_worker.fleet.fleet import Serving
 from qda_worker.models.base import Options
 from qda_worker.observability.call_record import CallRecord, Step, current_call
 from qda_worker.scheduling.work import Answered, Failed, Lane, Outcome, Timings

@@ -21,7 +21,7 @@ from qda_worker.conversion.labels import check_labels
 from qda_worker.conversion.vector_results import fill_vectors
 from qda_worker.conversion.vectors_asked import require_able, vectors_asked
 from qda_worker.errors import EncodingMissing, ModelDied, QueueFull
-from qda_worker.fleet import Fleet, Serving
+from qda_worker.fleet.fleet import Fleet, Serving
 from qda_worker.models.base import ModelInfo, Options
 from qda_worker.models.sentence_units import SentenceOptions
 from qda_worker.scheduling.work import Failed, Lane, Outcome, Timings

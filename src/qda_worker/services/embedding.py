@@ -16,7 +16,7 @@ from qda_worker.conversion.told import provenance, timings
 from qda_worker.conversion.vector_parts import parts_of
 from qda_worker.conversion.vector_results import fill_vectors
 from qda_worker.conversion.vectors_asked import VectorsAsked, require_able, vectors_asked
-from qda_worker.fleet import Fleet, Serving
+from qda_worker.fleet.fleet import Fleet, Serving
 from qda_worker.scheduling.work import Lane, Outcome, Timings
 from qda_worker.services.ahead import one_ahead
 from qda_worker.services.asking import ask, built, call_timings

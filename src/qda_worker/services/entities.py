@@ -11,7 +11,7 @@ from qda_worker.conversion import asked
 from qda_worker.conversion.answers import fill_entities, results
 from qda_worker.conversion.labels import check_labels
 from qda_worker.conversion.told import provenance
-from qda_worker.fleet import Fleet
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.models.base import Options
 from qda_worker.scheduling.work import Lane
 from qda_worker.services.asking import ask, built, call_timings

@@ -13,7 +13,7 @@ from typing import Final
 
 from qda_worker.conversion.vector_sizes import fits, needs_tokens, require_fitting, result_bytes
 from qda_worker.conversion.vectors_asked import VectorsAsked
-from qda_worker.fleet import Serving
+from qda_worker.fleet.fleet import Serving
 from qda_worker.models.base import LongText, VectorKind
 
 STREAMED_AT_ONCE: Final = 128

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qda.v1 import model_pb2 as pb
 from qda.v1 import model_pb2_grpc
 from qda_worker.conversion.states import cache_status, model_info, service_limits
-from qda_worker.fleet import Fleet
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.services.boundary import Context
 from qda_worker.version import worker_version
 

@@ -15,7 +15,7 @@ from qda_worker.conversion.paraphrases_asked import first_settings, gather
 from qda_worker.conversion.told import provenance
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.errors import ArgumentInvalid, Violation
-from qda_worker.fleet import Fleet
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.limits import MAX_TEXTS
 from qda_worker.models.base import Options
 from qda_worker.models.pair_search import Pairs, find_pairs

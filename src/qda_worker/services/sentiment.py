@@ -11,7 +11,7 @@ from qda_worker.conversion import asked
 from qda_worker.conversion.answers import fill_sentiment, results
 from qda_worker.conversion.sentences_asked import check_sentences
 from qda_worker.conversion.told import provenance
-from qda_worker.fleet import Fleet
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.models.base import Options
 from qda_worker.models.sentence_units import SentenceOptions
 from qda_worker.scheduling.work import Lane

@@ -14,8 +14,8 @@ import structlog
 
 from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, Task
 from qda_worker.calls.observation import Observation
-from qda_worker.engine import Engine
-from qda_worker.fleet import Fleet, State
+from qda_worker.fleet.engine import Engine
+from qda_worker.fleet.fleet import Fleet, State
 from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import Finished, Prepared, usage_in_tokens
 from qda_worker.observability.call_log import CallLog

@@ -101,7 +101,7 @@ def test_a_collector_that_is_away_holds_up_neither_calls_nor_the_end(world: Worl
 
 def test_nothing_of_opentelemetry_is_imported_unless_an_endpoint_is_set() -> None:
     program = (
-        "import sys, qda_worker.worker as w; assert w.open_tracing({}) is None; "
+        "import sys, qda_worker.running.worker as w; assert w.open_tracing({}) is None; "
         "assert w.open_tracing({'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://x', 'OTEL_SDK_DISABLED': 'true'}) is None; "
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )

@@ -14,9 +14,9 @@ from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, Task
 from model_cache.checking.values import CheckReport, ModelReport, Problem, Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from qda_worker.cache_watch import CacheUnusable, CacheWatch, Outside
 from qda_worker.errors import ModelUnusable
-from qda_worker.fleet import Fleet, State
+from qda_worker.fleet.cache_watch import CacheUnusable, CacheWatch, Outside
+from qda_worker.fleet.fleet import Fleet, State
 
 PLACES = resolve_places("/cache", {}, Path("/home"))
 KEYS = ("one", "two")

@@ -8,9 +8,9 @@ import pytest
 
 from model_cache.catalogs.catalog import Catalog, HuggingFaceSource, Model, Serving, Task
 from model_cache.reasons import Reason
-from qda_worker.engine import Engine
 from qda_worker.errors import ModelOfAnotherTask, ModelUnknown, NotReady, TaskNotServed
-from qda_worker.fleet import Fleet, State, Trouble
+from qda_worker.fleet.engine import Engine
+from qda_worker.fleet.fleet import Fleet, State, Trouble
 from qda_worker.services import ANALYSIS, EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT, serving
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from qda_worker.daemon_threads import LOADING, in_daemon_thread
-from qda_worker.lifecycle import leave
+from qda_worker.fleet.daemon_threads import LOADING, in_daemon_thread
+from qda_worker.running.lifecycle import leave
 
 
 @pytest.fixture

@@ -20,20 +20,20 @@ from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
-from qda_worker.cache_watch import CacheWatch, Outside
 from qda_worker.cpu import usable_cpus
-from qda_worker.engine import Engine, start_engine
-from qda_worker.fetching import FetchFailed, command_by_hand, fetch
-from qda_worker.fleet import Fleet, Trouble
-from qda_worker.health import Health
-from qda_worker.lifecycle import StopSignals, drain, tell_port
+from qda_worker.fleet.cache_watch import CacheWatch, Outside
+from qda_worker.fleet.engine import Engine, start_engine
+from qda_worker.fleet.fleet import Fleet, Trouble
 from qda_worker.observability.call_log import CallLog
 from qda_worker.observability.logs import Log
 from qda_worker.observability.metrics import Metrics
 from qda_worker.observability.metrics_server import MetricsServer, serve_metrics
 from qda_worker.observability.tracing import open_tracing
 from qda_worker.observability.warm_metrics import WarmMetrics
-from qda_worker.server import open_health_server, open_server
+from qda_worker.running.fetching import FetchFailed, command_by_hand, fetch
+from qda_worker.running.health import Health
+from qda_worker.running.lifecycle import StopSignals, drain, tell_port
+from qda_worker.running.server import open_health_server, open_server
 from qda_worker.services import SERVICES, serving
 from qda_worker.settings import Readiness, ServeSettings
 from qda_worker.tls.rotation import RotatingIdentity

@@ -18,9 +18,9 @@ from model_cache.checking.values import CheckReport, ModelReport
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.programs.suggestion import nearest
 from model_cache.reasons import Reason
-from qda_worker.engine import Engine
 from qda_worker.errors import ModelOfAnotherTask, ModelUnknown, NotReady, TaskNotServed
-from qda_worker.file_identity import Identities
+from qda_worker.fleet.engine import Engine
+from qda_worker.fleet.file_identity import Identities
 
 
 class State(Enum):

@@ -12,14 +12,14 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from model_cache.errors import UsageError
-from qda_worker.addresses import Address
 from qda_worker.calls.limit import CallLimit
 from qda_worker.calls.observation import Observation
-from qda_worker.fleet import Fleet
-from qda_worker.health import HEALTH_SERVICE, Health
+from qda_worker.fleet.fleet import Fleet
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
 from qda_worker.observability.call_record import CallListener
 from qda_worker.observability.logs import Log
+from qda_worker.running.addresses import Address
+from qda_worker.running.health import HEALTH_SERVICE, Health
 from qda_worker.services import SERVICES, add_services
 from qda_worker.services.boundary import Boundary
 from qda_worker.services.foreign_calls import ForeignCalls

@@ -18,10 +18,10 @@ from model_cache.catalogs.catalog import Model
 from model_cache.checking.values import CheckReport
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
-from qda_worker.daemon_threads import LOADING, in_daemon_thread
-from qda_worker.engine import Engine
-from qda_worker.file_identity import identities, replaced
-from qda_worker.fleet import Fleet, Member, State, Trouble
+from qda_worker.fleet.daemon_threads import LOADING, in_daemon_thread
+from qda_worker.fleet.engine import Engine
+from qda_worker.fleet.file_identity import identities, replaced
+from qda_worker.fleet.fleet import Fleet, Member, State, Trouble
 from qda_worker.observability.logs import Log
 
 WAITING_SECONDS: Final = 2.0

@@ -18,10 +18,10 @@ from typing import Final
 import grpc
 
 from model_cache.reasons import EXIT_TERMINATED, Reason
-from qda_worker.addresses import Address
-from qda_worker.daemon_threads import LOADING
-from qda_worker.health import Health
+from qda_worker.fleet.daemon_threads import LOADING
 from qda_worker.observability.logs import Log
+from qda_worker.running.addresses import Address
+from qda_worker.running.health import Health
 from qda_worker.scheduling.computing import COMPUTING
 
 _UNHEEDED: Final = (LOADING, COMPUTING)

@@ -15,12 +15,12 @@ from model_cache.catalogs.catalog import Catalog, Model
 from model_cache.catalogs.catalog_file import load_catalog
 from model_cache.errors import CatalogInvalid, ModelCacheError
 from model_cache.programs.options import LogLevel, find_places
-from qda_worker.fleet import Fleet, Trouble
-from qda_worker.lifecycle import leave, wait_for_loading
+from qda_worker.fleet.fleet import Fleet, Trouble
 from qda_worker.observability.logs import Log, open_log
 from qda_worker.offline import OFFLINE
+from qda_worker.running.lifecycle import leave, wait_for_loading
+from qda_worker.running.worker import Worker
 from qda_worker.settings import ServeSettings
-from qda_worker.worker import Worker
 
 _LEVELS: Final = {
     LogLevel.DEBUG: logging.DEBUG,
