@@ -8,12 +8,12 @@ Names are those of a cache in one folder. All of it is a function of the generat
 """
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
+from cache_warmer.artifacts.blob_names import BLOB_NAME
 from cache_warmer.errors import ArchiveInvalid
 from model_cache.catalogs.catalog import HuggingFaceSource, Model
 from model_cache.catalogs.catalog_file import parse_catalog
@@ -30,7 +30,6 @@ MAX_METADATA_BYTES = 64 * 2**20
 REMEDY = "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
 
 _FOLDERS = {PlaceName.HUB: "huggingface/hub", PlaceName.SPACY: "spacy"}
-_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +153,7 @@ def _judge_file(file: FileRecord, model: Model, blobs: Mapping[str, str]) -> Non
         blob = blobs.get(file.path, "")
         if not any(name == pattern or fnmatchcase(name, pattern) for pattern in source.files):
             raise _foreign(file, model)
-        if not _BLOB.fullmatch(blob) or (len(blob) == 64 and blob != file.sha256):
+        if not BLOB_NAME.fullmatch(blob) or (len(blob) == 64 and blob != file.sha256):
             raise ArchiveInvalid(f"it does not say rightly which blob {file.path} is", REMEDY)
     elif name.partition("/")[0] != source.package and not name.partition("/")[0].endswith(".dist-info"):
         raise _foreign(file, model)

@@ -10,7 +10,8 @@ from typing import Any
 from cache_warmer.transfer.hashing import hash_file
 from model_cache.manifest import FileRecord
 
-_ETAG = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+BLOB_NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+"""Git's sha1 of a small file, the sha256 of a big one."""
 _SMALL_BYTES = 10_000_000
 """The hub keeps larger files under LFS, where a file is named by its sha256."""
 
@@ -33,7 +34,7 @@ class BlobNames:
         except OSError:
             linked = ""
         for said in (linked, self._listed(file.path)):
-            if _ETAG.fullmatch(said) and (len(said) == 40 or said == file.sha256):
+            if BLOB_NAME.fullmatch(said) and (len(said) == 40 or said == file.sha256):
                 return said
         if file.bytes > _SMALL_BYTES:
             return file.sha256

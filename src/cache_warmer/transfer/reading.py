@@ -39,9 +39,8 @@ def batches(response: httpx2.Response, *, compressed: bool = False) -> Iterator[
     if plain is None or length is None or length < _DIRECT_BYTES:
         yield from _by_the_library(response.iter_raw())
         return
-    beginning = (
-        response.iter_raw()
-    )  # with what the library read ahead; kept, since dropping it ends the response
+    # With what the library read ahead; kept, since dropping it ends the response.
+    beginning = response.iter_raw()
     first = next(beginning, b"")
     if first:
         yield [first]

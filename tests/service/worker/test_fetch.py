@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import yaml
 from qda.v1 import model_pb2, model_pb2_grpc
 from tests.hub_double import HubDouble, Repository
 from tests.service.worker.calls import PATIENCE
-from tests.service.worker.process import serving
+from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.world import World
 
 
@@ -73,16 +74,22 @@ def test_on_a_host_the_warmers_failure_is_the_programs(
         assert "Traceback" not in worker.log
 
 
-def test_stopping_while_fetching_stops_the_warmer_too(
-    hub: tuple[HubDouble, Repository], tmp_path: Path
-) -> None:
-    _, repository = hub
-    write_catalog(tmp_path / "catalog.yaml", repository)
-    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
-    with serving(tmp_path, *arguments, "--hub", "http://127.0.0.1:9") as worker:  # nobody listens: it retries
+@contextmanager
+def fetching(repository: Repository, folder: Path) -> Iterator[tuple[ServeProcess, int]]:
+    """A worker whose warmer tries a hub where nobody listens again and again; with the warmer's process id."""
+    write_catalog(folder / "catalog.yaml", repository)
+    arguments = ["--catalog", str(folder / "catalog.yaml"), "--cache", str(folder / "cache"), "--fetch"]
+    with serving(folder, *arguments, "--hub", "http://127.0.0.1:9") as worker:
         worker.wait_for_event("cache.fetching")
         worker.wait_for("warmer", lambda: bool(children(worker.process.pid)))
         (warmer,) = children(worker.process.pid)
+        yield worker, warmer
+
+
+def test_stopping_while_fetching_stops_the_warmer_too(
+    hub: tuple[HubDouble, Repository], tmp_path: Path
+) -> None:
+    with fetching(hub[1], tmp_path) as (worker, warmer):
         assert worker.stop() == 0
         with pytest.raises(ProcessLookupError):
             os.kill(warmer, 0)
@@ -91,13 +98,7 @@ def test_stopping_while_fetching_stops_the_warmer_too(
 def test_a_worker_that_is_killed_while_fetching_takes_its_warmer_with_it(
     hub: tuple[HubDouble, Repository], tmp_path: Path
 ) -> None:
-    _, repository = hub
-    write_catalog(tmp_path / "catalog.yaml", repository)
-    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
-    with serving(tmp_path, *arguments, "--hub", "http://127.0.0.1:9") as worker:  # nobody listens: it retries
-        worker.wait_for_event("cache.fetching")
-        worker.wait_for("warmer", lambda: bool(children(worker.process.pid)))
-        (warmer,) = children(worker.process.pid)
+    with fetching(hub[1], tmp_path) as (worker, warmer):
         worker.process.kill()
         until_gone(warmer)
 
