@@ -17,9 +17,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.used import used_by
-from model_cache.catalogs.catalog import HuggingFaceSource, Model
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.catalogs.digest import generation, model_digest
+from model_cache.catalog.catalog import HuggingFaceSource, Model, generation, model_digest
+from model_cache.catalog.parse import load_catalog
 from model_cache.layout import manifest_path, model_folder, model_record_path, repository_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
 from model_cache.places import Places, resolve_places

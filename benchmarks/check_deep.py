@@ -19,8 +19,8 @@ from pathlib import Path
 
 from benchmarks.check import write_catalog
 from benchmarks.used import used_by
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.catalogs.digest import generation, model_digest
+from model_cache.catalog.catalog import generation, model_digest
+from model_cache.catalog.parse import load_catalog
 from model_cache.layout import manifest_path, snapshot_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest
 from model_cache.places import PlaceName, resolve_places
@@ -39,7 +39,7 @@ def main() -> None:
         root = Path(folder)
         catalog, files = make_cache(root, given.megabytes * 10**6)
         check = [
-            sys.executable, "-m", "model_cache.checking.cli", "--deep", "--quiet",
+            sys.executable, "-m", "model_cache.check.cli", "--deep", "--quiet",
             "--catalog", str(catalog), "--cache", str(root / "cache"),
         ]  # fmt: skip
         cores = len(os.sched_getaffinity(0))

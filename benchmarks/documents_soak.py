@@ -24,8 +24,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from qda_worker.client import AnalysisTask, Client, EmbeddingTask, EntityTask, SentimentTask, Settings, Text
+from tests.service.worker.fixtures import make_world
 from tests.service.worker.process import serving
-from tests.service.worker.world import make_world
 
 TASKS: dict[str, AnalysisTask] = {
     "sentiment": SentimentTask(),

@@ -17,7 +17,7 @@ from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.models.base import Usage
 from qda_worker.models.pair_search import find_pairs
 from qda_worker.models.vectors import TextVectors
-from qda_worker.scheduling.work import Answered, Timings
+from qda_worker.scheduling.jobs import Answered, Timings
 
 SLICE = 1024
 USAGE = Usage(20, 20, False, 1)

@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from benchmarks.file_server import nginx, serving
-from cache_warmer.fetching import CONNECTIONS
-from tests.hub_double import HubDouble, Repository
+from cache_warmer.fetch import CONNECTIONS
+from tests.support.fake_hub import HubDouble, Repository
 
 _NAME = "org/random"
 

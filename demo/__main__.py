@@ -13,11 +13,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
+from demo import answers, stations
+from demo.programs import DemoFailed, section
 from qda_worker.client import ClientError
-from tests.small_models import BuildFailed, SmallModels, small_models
-
-from . import answers, stations
-from .programs import DemoFailed, section
+from tests.support.small_models import BuildFailed, SmallModels, small_models
 
 ROOT: Final = Path(__file__).parents[1]
 BUILD: Final = ROOT / "build"

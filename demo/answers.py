@@ -8,9 +8,8 @@ from typing import Final
 
 import numpy as np
 
+from demo.programs import DemoFailed, section
 from qda_worker.client import Client, Embedding, SentimentLabel
-
-from .programs import DemoFailed, section
 
 QUERIES: Final = (
     "Der Bus kommt immer zu spät.",

@@ -14,9 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from demo.programs import DemoFailed, installed_command, run_program, running, tail
 from qda_worker.client import Client
-
-from .programs import DemoFailed, installed_command, run_program, running, tail
 
 _READY_WITHIN: Final = 180.0  # seconds for the worker to load everything
 _WRITABLE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
@@ -34,7 +33,7 @@ def empty(cache: Path) -> None:
 @contextmanager
 def hub(root: Path, log: Path) -> Iterator[str]:
     """The hub double while the block lasts: its address. It speaks the hub's protocol to the unmodified hub client."""
-    command = [sys.executable, "-m", "tests.hub_double", "--root", str(root)]
+    command = [sys.executable, "-m", "tests.support.fake_hub", "--root", str(root)]
     listen = ["--listen", "127.0.0.1:0", "--second-listen", "127.0.0.1:0"]
     with running("the hub", [*command, *listen], log) as process:
         assert process.stdout is not None

@@ -2,7 +2,7 @@
 
 import sys
 
-from model_cache.checking.cli import main
+from model_cache.check.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""``cache-warmer``: fills the cache with the models of a catalog, and says where they are.
+"""`cache-warmer`: fills the cache with the models of a catalog, and says where they are.
 
 Parses and hands over; each command lives in a module of its own. Nothing heavy is imported here.
 """
@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import MutableMapping, Sequence
-from typing import NoReturn, TextIO
+from typing import Final, NoReturn, TextIO
 
 from cache_warmer.commands.collect import add_collect_switches, collect_command
 from cache_warmer.commands.command import SOURCES, Command, Invocation
@@ -16,19 +16,19 @@ from cache_warmer.commands.export import add_export_switches, export_command
 from cache_warmer.commands.import_ import add_import_arguments, import_command
 from cache_warmer.commands.lock import add_lock_switches, lock_command
 from cache_warmer.commands.plan import plan_command
-from cache_warmer.commands.warm import warm_command
-from cache_warmer.starter import end_with_starter
-from cache_warmer.warmer_options import ENV_FORMAT, KEEP, REFERENCE, WAIT
-from model_cache.checking.values import Tier
+from cache_warmer.commands.warm import end_with_starter, warm_command
+from cache_warmer.options import ENV_FORMAT, KEEP, REFERENCE, WAIT
+from model_cache.check.types import Tier
+from model_cache.cli.options import CACHE, find_places
+from model_cache.cli.parser import OptionParser
+from model_cache.cli.program import run, set_up_logging
 from model_cache.errors import UsageError
-from model_cache.programs.options import CACHE, find_places
-from model_cache.programs.parser import OptionParser
-from model_cache.programs.program import run, set_up_logging
 
-PROGRAM = "cache-warmer"
-_LATER = ("adopt", "publish")
-_CHATTY = ("httpx2", "httpcore2", "httpx", "httpcore", "huggingface_hub", "filelock", "urllib3")
-_EPILOG = """exit codes: 0 done; 2 wrong options; 3 catalog invalid; 13 upstream moved (lock --check); 20 to 26 the
+PROGRAM: Final = "cache-warmer"
+_LATER: Final = ("adopt", "publish")
+_CHATTY: Final = ("httpx2", "httpcore2", "httpx", "httpcore", "huggingface_hub", "filelock", "urllib3")
+_EPILOG: Final = """\
+exit codes: 0 done; 2 wrong options; 3 catalog invalid; 13 upstream moved (lock --check); 20 to 26 the
 hub (unauthorized, not found, unreachable, untrusted, busy, stalled, wrong content); 30 no space; 31 not writable; 32
 volume unsuitable; 40 another warmer; 130, 143 interrupted: the next run goes on. Tokens come from HF_TOKEN or the hub
 client's file."""
@@ -67,7 +67,8 @@ def _env(called: Invocation) -> int:
     return 0
 
 
-COMMANDS = (
+# In the order of `--help`: a model's life in the cache.
+COMMANDS: Final = (
     Command(
         "plan",
         "say what warm would do, and whether the volume is fit for it",
@@ -118,11 +119,10 @@ COMMANDS = (
         shared=False,
     ),
 )
-"""In the order of ``--help``: a model's life in the cache."""
 
 
 def main() -> NoReturn:
-    """Run ``cache-warmer`` with this process's arguments and exit."""
+    """Run `cache-warmer` with this process's arguments and exit."""
     run(cache_warmer, name=PROGRAM)
 
 
@@ -132,7 +132,7 @@ def cache_warmer(
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
-    """Run one command and return its exit code. Raises ``ModelCacheError``."""
+    """Run one command and return its exit code. Raises `ModelCacheError`."""
     names = [command.name for command in COMMANDS]
     if argv and argv[0] in _LATER:
         raise UsageError(f"`{PROGRAM} {argv[0]}` is not there yet", f"use {', '.join(names)}")

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from cache_warmer.disk import durable
-from model_cache.catalogs.catalog import Model
-from model_cache.catalogs.digest import generation, model_digest
+from cache_warmer.disk import atomic
+from model_cache.catalog.catalog import Model, generation, model_digest
 from model_cache.errors import ManifestInvalid
 from model_cache.layout import manifest_path, model_record_path
 from model_cache.manifest import (
@@ -92,4 +91,4 @@ def _write(path: Path, content: bytes) -> None:
             return
     except OSError:
         pass
-    durable.write_file(path, content)
+    atomic.write_file(path, content)

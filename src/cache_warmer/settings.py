@@ -6,11 +6,11 @@ from pathlib import Path
 
 from cache_warmer.artifacts.sources import Sources, SourceSettings
 from cache_warmer.hub.retry import Retry
-from model_cache.catalogs.catalog import Catalog
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.catalogs.lock import Lock, load_lock
+from model_cache.catalog.catalog import Catalog
+from model_cache.catalog.lock import Lock, load_lock
+from model_cache.catalog.parse import load_catalog
+from model_cache.cli.options import Options, find_places
 from model_cache.places import Places
-from model_cache.programs.options import Options, find_places
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, Room, Wanted
+from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, SpaceNeeded, Wanted
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.records import read_records, read_whole_bytes
 from cache_warmer.transfer.pool import Stop, run_all
 from cache_warmer.transfer.staging import staged_bytes
-from model_cache.catalogs.catalog import Model
-from model_cache.catalogs.lock import Lock
-from model_cache.checking.values import CheckReport
+from model_cache.catalog.catalog import Model
+from model_cache.catalog.lock import Lock
+from model_cache.check.types import CheckReport
 from model_cache.manifest import ModelRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -21,7 +21,7 @@ QUESTIONS_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Surveyed:
+class ModelSurvey:
     """One model.
 
     Attributes:
@@ -51,7 +51,7 @@ class Surveyed:
         return {staging: size for staging, size in missing.items() if staging not in self.elsewhere}
 
     @property
-    def room(self) -> Room:
+    def room(self) -> SpaceNeeded:
         """What they take, and the names of all that is missing."""
         room = self.artifact.room(tuple(one for one in self.missing if one.staging not in self.elsewhere))
         return replace(room, inodes=self.artifact.room(self.missing).inodes)
@@ -82,7 +82,7 @@ def survey(
     sources: Sources,
     lock: Lock | None,
     hash_file: HashFile | None,
-) -> tuple[Surveyed, ...]:
+) -> tuple[ModelSurvey, ...]:
     """Ask the sources about the models that are not whole, and only about these. Raises ``HubError``."""
     artifacts = [sources.artifact(model) for model in models]
     records = read_records(models, places)
@@ -95,10 +95,10 @@ def survey(
         model = artifact.model
         record, offer = records.get(model.key), wanted.get(model.key)
         if offer is None:
-            surveyed.append(Surveyed(artifact, record, None, None, _whole_bytes(model, places, lock)))
+            surveyed.append(ModelSurvey(artifact, record, None, None, _whole_bytes(model, places, lock)))
             continue
         holding = artifact.look(offer, record, hash_file, unwell.get(model.key, frozenset()))
-        one = Surveyed(artifact, None, offer, holding, offer.whole_repository_bytes, elsewhere)
+        one = ModelSurvey(artifact, None, offer, holding, offer.whole_repository_bytes, elsewhere)
         elsewhere |= one.bodies.keys()
         surveyed.append(one)
     return tuple(surveyed)

@@ -15,21 +15,20 @@ from cache_warmer.artifacts.sources import Sources
 from cache_warmer.disk import volume
 from cache_warmer.disk.preflight import Probe, preflight
 from cache_warmer.disk.volume import FreeOf
-from cache_warmer.fetching import fetch
-from cache_warmer.lease.lease import Lease
+from cache_warmer.fetch import fetch
+from cache_warmer.lease.base import Lease
 from cache_warmer.records import make_record, write_manifest, write_record, write_whole_bytes
-from cache_warmer.referring import Referring
+from cache_warmer.reference import ReferenceWriter
 from cache_warmer.reports.progress import Counter
 from cache_warmer.reports.status_file import StatusFile
-from cache_warmer.reports.warm_report import Tally
-from cache_warmer.survey import Surveyed, incomplete, survey
+from cache_warmer.reports.warm_report import RunStats
+from cache_warmer.survey import ModelSurvey, incomplete, survey
 from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.pool import Stop
-from model_cache.catalogs.catalog import Catalog, Model
-from model_cache.catalogs.digest import generation
-from model_cache.catalogs.lock import Lock
-from model_cache.checking.check import check
-from model_cache.checking.values import CheckReport, Progress, Tier, problems_of
+from model_cache.catalog.catalog import Catalog, Model, generation
+from model_cache.catalog.lock import Lock
+from model_cache.check.check import check
+from model_cache.check.types import CheckReport, Progress, Tier, problems_of
 from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, Places
@@ -40,7 +39,7 @@ _LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Warming:
+class WarmRun:
     """One run and the world it runs in.
 
     Attributes:
@@ -63,10 +62,10 @@ class Warming:
     places: Places
     sources: Sources
     lease: Lease
-    referring: Referring
+    referring: ReferenceWriter
     status: StatusFile
     stop: Stop
-    tally: Tally
+    tally: RunStats
     probe: Probe
     free_here: FreeOf = volume.free_of
     counter: Counter = field(default_factory=Counter)
@@ -136,7 +135,7 @@ class Warming:
         if error is not None:
             raise error
 
-    def _demand_access(self, surveyed: Sequence[Surveyed]) -> None:
+    def _demand_access(self, surveyed: Sequence[ModelSurvey]) -> None:
         """On a host, say of all folders at once which of them this user may not write to."""
         wanted = {folder for one in surveyed for folder in one.artifact.writes_to(one.missing)}
         if self._on_host and (blocked := volume.not_writable(wanted)):
@@ -146,7 +145,7 @@ class Warming:
         _LOG.info("verifying %s, which is there already", path)
         return hash_file(path, size, lambda _: self.stop.check())
 
-    def _fetch(self, surveyed: Sequence[Surveyed]) -> None:
+    def _fetch(self, surveyed: Sequence[ModelSurvey]) -> None:
         """Complete the models, each as soon as its last body is there."""
         for one in surveyed:
             self.counter.expect(sum(one.bodies.values()), len(one.bodies))
@@ -159,7 +158,7 @@ class Warming:
                 for one, fetched in models:
                     self._complete(one, fetched)
 
-    def _complete(self, one: Surveyed, fetched: Sequence[FileRecord]) -> None:
+    def _complete(self, one: ModelSurvey, fetched: Sequence[FileRecord]) -> None:
         """Write the record of a model of which everything is there."""
         if one.wanted is None or one.holding is None:
             return
@@ -178,7 +177,7 @@ class Warming:
             one.wanted.compared_with,
         )
 
-    def _finish(self, surveyed: Sequence[Surveyed]) -> None:
+    def _finish(self, surveyed: Sequence[ModelSurvey]) -> None:
         """Publish the generation if all of it is there, then let the moving names stand for it."""
         for one in surveyed:
             if one.record is not None:
@@ -192,7 +191,7 @@ class Warming:
         try:
             if record is not None:  # else it was just settled
                 artifact.relist(record.files)
-            artifact.point()
+            artifact.update_refs()
         except OSError as error:
             if not self._on_host or not volume.is_denied(error):
                 raise
@@ -223,6 +222,6 @@ def _failure(report: CheckReport, done: str) -> ModelCacheError | None:
     return ModelCacheError(message, problem.remedy, reason=problem.reason)
 
 
-def _record_of(one: Surveyed) -> ModelRecord:
+def _record_of(one: ModelSurvey) -> ModelRecord:
     assert one.record is not None  # the check found each model's record and files
     return one.record

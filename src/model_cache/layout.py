@@ -5,7 +5,7 @@ Paths are relative POSIX paths; ``places`` says where a place is on this machine
 
 from pathlib import Path, PurePosixPath
 
-from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource
+from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource
 from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName, Places
 

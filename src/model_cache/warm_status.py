@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_cache.checking.report import human_bytes
+from model_cache.check.report import human_bytes
 from model_cache.places import Places
 
 SILENT_SECONDS = 30.0

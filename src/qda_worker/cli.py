@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
 
+from model_cache.cli.options import add_shared_options
+from model_cache.cli.parser import OptionParser
+from model_cache.cli.program import run
 from model_cache.errors import UsageError
-from model_cache.programs.options import add_shared_options
-from model_cache.programs.parser import OptionParser
-from model_cache.programs.program import run
 from qda_worker.settings import add_serve_options, read_serve_settings
 
 PROGRAM: Final = "qda-worker"
@@ -42,7 +42,7 @@ def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         )
     settings = read_serve_settings(arguments, environ, in_container=in_container(environ))
     require_worker_extra()
-    from qda_worker.running.serve import serve  # here: it needs the worker extra
+    from qda_worker.server.worker import serve  # here: it needs the worker extra
 
     return serve(settings, environ)
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qda_worker.models.pair_search import TextRows
-from qda_worker.models.similarity import Matrix, distinct, normalised
-from qda_worker.scheduling.work import Answered, Failed, Outcome, Timings
+from qda_worker.models.pair_search import Matrix, TextRows, distinct, normalised
+from qda_worker.scheduling.jobs import Answered, Failed, Outcome, Timings
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""What `qda-worker serve` was told: one frozen value, made once from options and environment."""
+"""What `qda-worker serve` was told: one frozen value, made once from options and environment.
+
+The options of TLS: which files. Imports nothing heavy, for options are read before anything else is.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from model_cache.errors import UsageError
-from model_cache.places import HOST
-from model_cache.programs.options import (
+from model_cache.cli.options import (
     Option,
     Options,
     add_shared_options,
@@ -20,9 +21,66 @@ from model_cache.programs.options import (
     read_shared_options,
     words,
 )
-from model_cache.programs.parser import OptionParser
-from qda_worker.running.addresses import Address, parse_address, parse_tcp_address
-from qda_worker.tls.options import TLS_OPTIONS, TlsFiles, read_tls_files
+from model_cache.cli.parser import OptionParser
+from model_cache.errors import UsageError
+from model_cache.places import HOST
+from qda_worker.addresses import Address, parse_address, parse_tcp_address
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files. client_ca: who signs the certificates of clients, which must then show one (mutual TLS)."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """Those that there are."""
+        return (self.certificate, self.key, *([self.client_ca] if self.client_ca else []))
+
+
+def _path(text: str) -> Path | None:
+    if "\x00" in text:
+        raise ValueError("a file")
+    return Path(text)
+
+
+TLS_CERT: Final = Option(
+    "--tls-cert",
+    "QDA_TLS_CERT",
+    _path,
+    None,
+    "FILE",
+    "TLS on the gRPC port: its certificate, then those between it and its CA; may be replaced while serving",
+    "plain text",
+)
+TLS_KEY: Final = Option("--tls-key", "QDA_TLS_KEY", _path, None, "FILE", "the certificate's key", "none")
+TLS_CLIENT_CA: Final = Option(
+    "--tls-client-ca",
+    "QDA_TLS_CLIENT_CA",
+    _path,
+    None,
+    "FILE",
+    "let in only clients with a certificate of this CA (mutual TLS)",
+    "any client",
+)
+TLS_OPTIONS: Final = (TLS_CERT, TLS_KEY, TLS_CLIENT_CA)
+
+
+def read_tls_files(arguments: argparse.Namespace, environ: Mapping[str, str]) -> TlsFiles | None:
+    """The files that were named; None: plain text. Raises UsageError where one is missing."""
+    certificate, key, client_ca = (option.value(arguments, environ) for option in TLS_OPTIONS)
+    if certificate is not None and key is not None:
+        return TlsFiles(certificate, key, client_ca)
+    if certificate is None and key is None and client_ca is None:
+        return None
+    missing = TLS_CERT if certificate is None else TLS_KEY
+    raise UsageError(
+        f"TLS was asked for without {missing.flag} ({missing.variable})",
+        f"name certificate and key: {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE",
+    )
 
 
 class Readiness(StrEnum):
@@ -92,10 +150,6 @@ class ServeSettings:
 
 def _text(text: str) -> str | None:
     return text
-
-
-def _path(text: str) -> Path | None:
-    return Path(text)
 
 
 def _count(text: str) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import CHART, Object, Refused, Render
+from tests.chart.conftest import CHART, Object, Refused, Render
 
 CATALOG = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
 

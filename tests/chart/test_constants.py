@@ -11,17 +11,16 @@ import pytest
 import yaml
 
 from cache_warmer.cli import cache_warmer
-from cache_warmer.cluster import settings as warmer_settings
-from cache_warmer.warmer_options import HUB, REFERENCE, STALL_TIMEOUT, WHEEL_BASE
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.programs.options import CACHE, CATALOG, COMMAND_ELSEWHERE
+from cache_warmer.kubernetes import events as warmer_settings
+from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WHEEL_BASE
+from model_cache.catalog.parse import load_catalog
+from model_cache.cli.options import CACHE, CATALOG, COMMAND_ELSEWHERE
 from model_cache.reasons import Reason
 from qda_worker import settings as worker_settings
 from qda_worker.cli import qda_worker
-from qda_worker.running.health import LIVENESS
-from qda_worker.tls.options import TLS_OPTIONS
-
-from .conftest import CHART, ROOT, Render, container, environment
+from qda_worker.server.health import LIVENESS
+from qda_worker.settings import TLS_OPTIONS
+from tests.chart.conftest import CHART, ROOT, Render, container, environment
 
 SCRATCH = {"HF_HOME", "HF_XET_CACHE"}
 

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart.conftest import CHART, ROOT, Object, Render, container
 from tests.cluster.demo_hub import CATALOGS
-
-from .conftest import CHART, ROOT, Object, Render, container
 
 # The fields of skaffold/v4beta13 that are used here, from its published schema (which forbids all others).
 SKAFFOLD: dict[str, set[str]] = {

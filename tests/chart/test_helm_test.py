@@ -5,9 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from qda_worker.client.cli import qda_client
-
-from .conftest import Object, Render, Rendered
+from qda_worker.client.cli.main import qda_client
+from tests.chart.conftest import Object, Render, Rendered
 
 TLS = {"worker": {"tls": {"secretName": "worker-tls"}}}
 

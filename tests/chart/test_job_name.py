@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import Object, Render
+from tests.chart.conftest import Object, Render
 
 
 def _name(render: Render, values: Object | None = None, *options: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .conftest import CHART, Render, Rendered, container
+from tests.chart.conftest import CHART, Render, Rendered, container
 
 
 def test_every_pod_meets_the_restricted_standard(render: Render) -> None:

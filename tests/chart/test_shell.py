@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from .conftest import Object, Render, container, environment
+from tests.chart.conftest import Object, Render, container, environment
 
 CATALOG = "apiVersion: qda/v1\nkind: Catalog\nmodels: []\n"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .conftest import CHART, Object, Refused, Render, Rendered, container, environment
+from tests.chart.conftest import CHART, Object, Refused, Render, Rendered, container, environment
 
 TERM = {
     "labelSelector": {"matchLabels": {"qda-worker/claim": "rel-qda-worker-cache"}},

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from qda_worker.client import AsyncClient, Client, Settings
-from tests.client.fake_worker import FakeWorker
+from tests.support.fake_worker import FakeWorker
 
 Ask = Callable[..., Any]
 ITERATORS = ("analyze", "embed_stream")

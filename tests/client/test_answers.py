@@ -23,7 +23,7 @@ from qda_worker.client import (
     Text,
 )
 from tests.client.conftest import Ask
-from tests.client.fake_worker import FakeWorker
+from tests.support.fake_worker import FakeWorker
 
 
 def test_sentiment_keeps_the_order_over_many_requests(worker: FakeWorker, ask: Ask) -> None:

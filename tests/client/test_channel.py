@@ -14,9 +14,9 @@ from qda_worker.client import Client, InvalidSettings, NotReachable, Settings, T
 from qda_worker.client.channel import channel_options, target_uri
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
 from tests.client.conftest import Ask
-from tests.client.fake_worker import FakeWorker
-from tests.client.faults import refuse
-from tests.hub_double.certificate import Certificate, self_signed_certificate
+from tests.support.fake_hub.certificate import Certificate, self_signed_certificate
+from tests.support.fake_worker import FakeWorker
+from tests.support.grpc_faults import refuse
 
 
 @pytest.mark.parametrize(

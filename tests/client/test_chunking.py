@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qda.v1 import sentiment_pb2, text_pb2
-from qda_worker.client.choices import LongTexts, Offsets
-from qda_worker.client.chunking import field_overhead, spans
-from qda_worker.client.jobs import pair_job, sentiment_job
+from qda_worker.client.enums import LongTexts, Offsets
+from qda_worker.client.requests import field_overhead, pair_job, sentiment_job, spans
 from qda_worker.client.texts import Text
 from qda_worker.limits import MAX_REQUEST_BYTES
 

@@ -13,9 +13,9 @@ import grpc
 import pytest
 
 import qda_worker
-from qda_worker.client.cli_commands import Terminal
-from tests.client.fake_worker import FakeWorker
-from tests.client.faults import refuse
+from qda_worker.client.cli.commands import Terminal
+from tests.support.fake_worker import FakeWorker
+from tests.support.grpc_faults import refuse
 
 SOURCES = str(Path(qda_worker.__file__).parents[1])
 
@@ -25,7 +25,7 @@ def run(
 ) -> subprocess.CompletedProcess[bytes]:
     """Run the program in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "qda_worker.client.cli", *arguments],
+        [sys.executable, "-m", "qda_worker.client.cli.main", *arguments],
         input=stdin,
         capture_output=True,
         check=False,
@@ -208,7 +208,7 @@ def test_a_reader_that_goes_away_is_no_error(worker: FakeWorker) -> None:
         [
             sys.executable,
             "-m",
-            "qda_worker.client.cli",
+            "qda_worker.client.cli.main",
             "analyze",
             "--target",
             worker.target,

@@ -30,8 +30,8 @@ from qda_worker.client import (
     Violation,
 )
 from tests.client.conftest import Ask
-from tests.client.fake_worker import FakeWorker
-from tests.client.faults import Fault, refuse, retry_info
+from tests.support.fake_worker import FakeWorker
+from tests.support.grpc_faults import Fault, refuse, retry_info
 
 CODE = grpc.StatusCode
 

@@ -21,8 +21,8 @@ from qda_worker.client import (
     Text,
 )
 from tests.client.conftest import Ask, as_async
-from tests.client.fake_worker import FakeWorker
-from tests.client.faults import refuse, retry_info
+from tests.support.fake_worker import FakeWorker
+from tests.support.grpc_faults import refuse, retry_info
 
 
 def test_paraphrases_within_one_set(worker: FakeWorker, ask: Ask) -> None:

@@ -22,11 +22,11 @@ from qda_worker.client import (
     Settings,
     Text,
 )
-from qda_worker.client.vector_stream import VectorStreams
+from qda_worker.client.streams import VectorStreams
 from tests.client import test_cli
 from tests.client.conftest import Ask
-from tests.client.fake_worker import FakeWorker
-from tests.client.faults import refuse
+from tests.support.fake_worker import FakeWorker
+from tests.support.grpc_faults import refuse
 
 ALL = (EmbeddingKind.DENSE, EmbeddingKind.SPARSE, EmbeddingKind.MULTI_VECTOR)
 MULTI = (EmbeddingKind.MULTI_VECTOR,)

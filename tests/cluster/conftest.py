@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.small_models import small_models
-
-from . import demo_hub
-from .kubectl import Kubectl
-from .release import FIRST, WAIT, Release, state
+from tests.cluster import demo_hub
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.release import FIRST, WAIT, Release, state
+from tests.support.small_models import small_models
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

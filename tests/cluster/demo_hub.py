@@ -19,10 +19,9 @@ from typing import Any, Final
 
 import yaml
 
-from tests.small_models import SmallModels, small_models
-
-from .kubectl import CommandFailed, Kubectl, run
-from .newer_wheel import newer, with_newer
+from tests.cluster.kubectl import CommandFailed, Kubectl, run
+from tests.cluster.newer_wheel import newer, with_newer
+from tests.support.small_models import SmallModels, small_models
 
 ROOT: Final = Path(__file__).parents[2]
 CATALOGS: Final = ROOT / "build" / "demo-cluster"

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .demo_hub import CATALOGS, ROOT
-from .kubectl import CommandFailed, Kubectl, Said, eventually, run
+from tests.cluster.demo_hub import CATALOGS, ROOT
+from tests.cluster.kubectl import CommandFailed, Kubectl, Said, eventually, run
 
 CHART = ROOT / "charts" / "qda-worker"
 VALUES = ROOT / "tests" / "cluster" / "values.yaml"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .demo_hub import CATALOGS
-from .kubectl import Kubectl, eventually
-from .release import FIRST, Release, state
+from tests.cluster.demo_hub import CATALOGS
+from tests.cluster.kubectl import Kubectl, eventually
+from tests.cluster.release import FIRST, Release, state
 
 NO_WORKERS = "--set=worker.replicas=0"
 NewRelease = Callable[..., Release]

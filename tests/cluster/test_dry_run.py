@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .kubectl import Kubectl, run
-from .release import CHART
+from tests.cluster.kubectl import Kubectl, run
+from tests.cluster.release import CHART
 
 
 @pytest.mark.parametrize("values", sorted((CHART / "ci").glob("*.yaml")), ids=lambda path: path.stem)

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from .kubectl import Kubectl, Said, eventually
-from .release import FIRST, THIRD, WAIT, Release
+from tests.cluster.kubectl import Kubectl, Said, eventually
+from tests.cluster.release import FIRST, THIRD, WAIT, Release
 
 SHELL = "--set=cacheWarmer.shell=true"
 ENTITIES = "--set=worker.models={german-ner}"

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from . import demo_hub
-from .kubectl import Kubectl, Said, eventually, run
-from .release import FIRST, WAIT, Release
+from tests.cluster import demo_hub
+from tests.cluster.kubectl import Kubectl, Said, eventually, run
+from tests.cluster.release import FIRST, WAIT, Release
 
 SHELL_ONLY = ("--set=cacheWarmer.enabled=false", "--set=cacheWarmer.shell=true", "--set=worker.replicas=0")
 NO_WORKERS = "--set=worker.replicas=0"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .demo_hub import RESTRICTED_CONTAINER
-from .kubectl import Kubectl
-from .release import Release
+from tests.cluster.demo_hub import RESTRICTED_CONTAINER
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.release import Release
 
 PLAIN_CALLS = """
 import os, time

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from .kubectl import Kubectl
-from .release import FIRST, SECOND, WAIT, Release
+from tests.cluster.kubectl import Kubectl
+from tests.cluster.release import FIRST, SECOND, WAIT, Release
 
 Seen = tuple[int, set[str], dict[str, str]]
 

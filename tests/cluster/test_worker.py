@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from .demo_hub import RESTRICTED, RESTRICTED_CONTAINER
-from .kubectl import Kubectl, eventually
-from .release import FIRST, WAIT, Release, state
+from tests.cluster.demo_hub import RESTRICTED, RESTRICTED_CONTAINER
+from tests.cluster.kubectl import Kubectl, eventually
+from tests.cluster.release import FIRST, WAIT, Release, state
 
 EACH_SERVICE = """
 import json, sys

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.compose.engine import Engine, Project, engine_of
-from tests.hub_double import HubDouble, repositories_below
-from tests.small_models import SmallModels, small_models
+from tests.support.fake_hub import HubDouble, repositories_below
+from tests.support.small_models import SmallModels, small_models
 
 UID = GID = 12345  # nobody's on this machine and in the images: as yours is nobody's in the images
 HOST_FOLDERS = (".cache/huggingface", ".cache/torch", ".cache/qda-worker", ".local/share/spacy")

@@ -104,12 +104,12 @@ def test_no_module_that_a_check_needs_is_compiled_at_its_start(engine: Engine, k
     """Bytecode that is there, also of the standard library: nothing could keep it where the root is read-only."""
     program = (
         "import os, sys\n"
-        "from model_cache.checking.cli import main\n"
+        "from model_cache.check.cli import main\n"
         "sys.argv = ['cache-check', '--format', 'json']\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert ended.code == 10, ended.code\n"
         "specs = {name: getattr(module, '__spec__', None) for name, module in sys.modules.items()}\n"
         "cached = {name: spec.cached for name, spec in specs.items() if spec and spec.cached}\n"
-        "assert 'model_cache.checking.check' in cached and 'json' in cached\n"
+        "assert 'model_cache.check.check' in cached and 'json' in cached\n"
         "print('\\n' + repr(sorted(name for name, path in cached.items() if not os.path.exists(path))))"
     )
     done = python(engine, kind, program)

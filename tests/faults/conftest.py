@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from .volumes import why_not
-from .world import World, build
+from tests.faults.fixtures import World, build
+from tests.faults.volumes import why_not
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import HubDouble, Repository
-
-from .independent_check import whole_generations
-from .world import World, entry, files_of, noise
+from tests.faults.fixtures import World, entry, files_of, noise
+from tests.faults.independent_check import whole_generations
+from tests.support.fake_hub import HubDouble, Repository
 
 UNSAFE = {
     "parent": "../../outside.txt",

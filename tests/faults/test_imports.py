@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from .independent_check import whole_generations
-from .volumes import fill, tmpfs
-from .world import SOURCE, World, ended, wait_until
+from tests.faults.fixtures import SOURCE, World, ended, wait_until
+from tests.faults.independent_check import whole_generations
+from tests.faults.volumes import fill, tmpfs
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "50")) // 2
 SEED = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))

@@ -7,10 +7,9 @@ import random
 import time
 from collections.abc import Callable
 
-from tests.hub_double import Fault, FaultKind
-
-from .independent_check import staged_bytes, whole_generations
-from .world import BIG, WEIGHTS, World, ended, wait_until
+from tests.faults.fixtures import BIG, WEIGHTS, World, ended, wait_until
+from tests.faults.independent_check import staged_bytes, whole_generations
+from tests.support.fake_hub import Fault, FaultKind
 
 KILLS = int(os.environ.get("FAULTS_KILLS", "50"))
 SEED = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import Fault, FaultKind
-
-from .independent_check import whole_generations
-from .volumes import break_file_system, ext4, fill, tmpfs, use_up_inodes
-from .world import BIG, WEIGHTS, World, ended, frozen, wait_until
+from tests.faults.fixtures import BIG, WEIGHTS, World, ended, frozen, wait_until
+from tests.faults.independent_check import whole_generations
+from tests.faults.volumes import break_file_system, ext4, fill, tmpfs, use_up_inodes
+from tests.support.fake_hub import Fault, FaultKind
 
 pytestmark = pytest.mark.usefixtures("mounts")
 

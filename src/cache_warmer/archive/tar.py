@@ -9,7 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from cache_warmer.archive.contents import REMEDY
+from cache_warmer.archive.format import REMEDY
 from cache_warmer.errors import ArchiveInvalid
 
 BLOCK = tarfile.BLOCKSIZE

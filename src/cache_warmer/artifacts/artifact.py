@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from model_cache.catalogs.catalog import Model
+from model_cache.catalog.catalog import Model
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import PlaceName
 
@@ -22,7 +22,7 @@ class Expected:
         bytes: its size.
         sha256: of the content, 64 lower-case hex digits.
         git_sha1: of the git blob (its size, then the content), 40 lower-case hex digits.
-        said_by: who says so, for messages: ``lock``, ``hub``, ``catalog``.
+        said_by: who says so, for messages: `lock`, `hub`, `catalog`.
     """
 
     bytes: int | None
@@ -37,11 +37,11 @@ class Download:
 
     Attributes:
         name: path in the repository, or the wheel's name.
-        url: where; never shown without ``addresses.shown``.
+        url: where; never shown without `urls.redacted`.
         headers: sent with the request; an Authorization goes to the hub's own host only.
         expected: what must arrive.
         staging: where it grows; in the same place as its final name, so that it can be renamed.
-        label: of the model and file, for messages: ``org/name: config.json``.
+        label: of the model and file, for messages: `org/name: config.json`.
         git_blob: git's name of what the repository stores (content, or pointer of a big file); None elsewhere.
     """
 
@@ -70,7 +70,7 @@ class Wanted:
     Attributes:
         downloads: every selected file, there already or not, in order of name.
         whole_repository_bytes: of all files of the repository; None if not known.
-        compared_with: whom the content is compared with: ``lock``, ``hub`` or ``catalog``.
+        compared_with: whom the content is compared with: `lock`, `hub` or `catalog`.
     """
 
     downloads: tuple[Download, ...]
@@ -87,7 +87,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class SpaceNeeded:
     """What the missing downloads need in a place, on top of what is staged there."""
 
     place: PlaceName
@@ -95,11 +95,11 @@ class Room:
     inodes: int
 
 
+# Called with the number of bytes done since the last call.
 Progress = Callable[[int], None]
-"""Called with the number of bytes done since the last call."""
 
+# Reads a file: (path, size) to (sha256, git sha1).
 HashFile = Callable[[Path, int], tuple[str, str]]
-"""Reads a file: (path, size) to (sha256, git sha1)."""
 
 
 class Artifact(Protocol):
@@ -111,7 +111,7 @@ class Artifact(Protocol):
         ...
 
     def resolve(self) -> Wanted:
-        """Ask the source what there is to fetch. Raises ``HubError``."""
+        """Ask the source what there is to fetch. Raises `HubError`."""
         ...
 
     def look(
@@ -123,13 +123,13 @@ class Artifact(Protocol):
     ) -> Holding:
         """Return what is there already.
 
-        A file of the record counts by its size, unless it is ``wrong``: among the paths (as ``record_path`` makes
-        them) that a check found damaged. One that no record knows, and a wrong one, is read by ``hash_file``; with None
+        A file of the record counts by its size, unless it is `wrong`: among the paths (as `record_path` makes
+        them) that a check found damaged. One that no record knows, and a wrong one, is read by `hash_file`; with None
         (a plan) the size alone counts.
         """
         ...
 
-    def room(self, missing: tuple[Download, ...]) -> Room:
+    def room(self, missing: tuple[Download, ...]) -> SpaceNeeded:
         """Return what these downloads will take."""
         ...
 
@@ -142,7 +142,7 @@ class Artifact(Protocol):
     ) -> tuple[FileRecord, ...]:
         """Move a verified body to its final names, or unpack it; return the records of what it became.
 
-        ``same`` are the downloads that share this staging file: one content under several names. With ``shared``
+        `same` are the downloads that share this staging file: one content under several names. With `shared`
         another artifact accepts the same body after this one, so it must stay within its reach.
         """
         ...
@@ -152,9 +152,9 @@ class Artifact(Protocol):
         ...
 
     def relist(self, files: tuple[FileRecord, ...]) -> None:
-        """Write what ``settle`` wrote, if it is gone or damaged, from the verified files; asks nobody."""
+        """Write what `settle` wrote, if it is gone or damaged, from the verified files; asks nobody."""
         ...
 
-    def point(self) -> None:
-        """Point the mutable names (``refs/main``, links to the current package) at this model, if ours."""
+    def update_refs(self) -> None:
+        """Point the mutable names (`refs/main`, links to the current package) at this model, if ours."""
         ...

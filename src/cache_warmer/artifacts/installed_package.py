@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cache_warmer.artifacts.artifact import HashFile
-from cache_warmer.disk import durable
-from model_cache.catalogs.catalog import SpacySource
+from cache_warmer.disk import atomic
+from model_cache.catalog.catalog import SpacySource
 from model_cache.safe_names import why_unsafe
 
 _LOG = logging.getLogger(__name__)
@@ -72,14 +72,14 @@ def take_over(installed: InstalledPackage, fresh: Path) -> dict[str, tuple[int, 
     """Give the files names below an empty folder. Returns (size, sha256) by path. Raises ``OSError``."""
     for file in installed.files:
         target = fresh / file.path
-        durable.make_folders(target.parent)
+        atomic.make_folders(target.parent)
         _link_or_copy(file.source, target)
     record = f"{installed.dist_info}/RECORD"
     rows = [f"{file.path},sha256={_urlsafe(file.sha256)},{file.bytes}" for file in installed.files]
     content = "\n".join([*rows, f"{record},,", ""]).encode()
-    durable.write_file(fresh / record, content)
+    atomic.write_file(fresh / record, content)
     for path in sorted({parent for file in installed.files for parent in PurePosixPath(file.path).parents}):
-        durable.sync_folder(fresh / path)
+        atomic.sync_folder(fresh / path)
     written = {file.path: (file.bytes, file.sha256) for file in installed.files}
     return {**written, record: (len(content), _sha256(content))}
 
@@ -91,7 +91,7 @@ def note_wheel(source: SpacySource, fresh: Path, dist_info: str) -> dict[str, tu
     """
     note = {"url": source.url, "archive_info": {"hashes": {"sha256": source.sha256}}}
     content = json.dumps(note, sort_keys=True).encode() + b"\n"
-    durable.write_file(fresh / dist_info / _NOTE, content)
+    atomic.write_file(fresh / dist_info / _NOTE, content)
     return {f"{dist_info}/{_NOTE}": (len(content), _sha256(content))}
 
 
@@ -166,7 +166,7 @@ def _link_or_copy(source: Path, target: Path, link: Callable[[Path, Path], None]
     except (OSError, NotImplementedError):  # another file system, or somebody else's file
         shutil.copyfile(source, target)
         with target.open("rb+") as file:
-            durable.readable_by_all(file.fileno(), target.parent)
+            atomic.readable_by_all(file.fileno(), target.parent)
             os.fsync(file.fileno())
 
 

@@ -9,7 +9,7 @@ import logging
 import shutil
 from pathlib import Path
 
-from cache_warmer.disk import durable, links
+from cache_warmer.disk import atomic
 
 _LOG = logging.getLogger(__name__)
 PACKAGES = ".packages"
@@ -46,19 +46,19 @@ def point_package(place: Path, tree: Path, package: str, *, ours: bool = False) 
 
 
 def _point(link: Path, target: Path) -> None:
-    if links.points_at(link, target):
+    if atomic.points_at(link, target):
         return
     if not link.is_symlink() and link.is_dir():
         if _same_content(link, target):
             return
         _remove(link)
-    if not links.place_link(link, target):
+    if not atomic.place_link(link, target):
         fresh = link.with_name(f".{link.name}.fresh")
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(target, fresh)
-        durable.write_file(_mark(link), b"")  # first: a crash must not make our own copy look foreign
+        atomic.write_file(_mark(link), b"")  # first: a crash must not make our own copy look foreign
         fresh.rename(link)
-        durable.sync_folder(link.parent)
+        atomic.sync_folder(link.parent)
 
 
 def _is_foreign(path: Path) -> bool:

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cache_warmer.artifacts.artifact import Artifact
-from cache_warmer.artifacts.snapshot import Snapshot
+from cache_warmer.artifacts.hf_snapshot import Snapshot
 from cache_warmer.artifacts.spacy_package import SpacyPackage
-from cache_warmer.hub.connection import Connection, RemoteFile, connect
+from cache_warmer.hub.client import Connection, RemoteFile, connect
 from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.pool import Stop
-from model_cache.catalogs.catalog import HuggingFaceSource, Model
-from model_cache.catalogs.lock import Lock
+from model_cache.catalog.catalog import HuggingFaceSource, Model
+from model_cache.catalog.lock import Lock
 from model_cache.places import HOST, Places
 
 if TYPE_CHECKING:
@@ -102,14 +102,14 @@ class Sources:
     def size_of(self, url: str, label: str) -> int | None:
         """Return the size of a body; None if the server does not say. Raises ``HubError``, ``UsageError``."""
         http = self._connect().http
-        from cache_warmer.hub.body_size import body_size
+        from cache_warmer.hub.bodies import body_size
 
         return body_size(http, url, label)
 
     def sha256_of(self, url: str, label: str) -> str:
         """Read a body only to return its sha256. Raises ``HubError``, ``UsageError``."""
         http = self._connect().http
-        from cache_warmer.hub.body_hash import body_sha256
+        from cache_warmer.hub.bodies import body_sha256
 
         return body_sha256(http, url, label)
 

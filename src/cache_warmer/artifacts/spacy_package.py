@@ -14,33 +14,35 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
-from cache_warmer.artifacts.artifact import Download, Expected, HashFile, Holding, Room, Staged, Wanted
+from cache_warmer.artifacts.artifact import Download, Expected, HashFile, Holding, SpaceNeeded, Staged, Wanted
 from cache_warmer.artifacts.installed_package import find_installed, metadata_files, note_wheel, take_over
 from cache_warmer.artifacts.package_links import point_package
 from cache_warmer.artifacts.wheel import WheelContent, read_content, unpack
-from cache_warmer.disk import durable
-from cache_warmer.disk.obstacles import clear_way
+from cache_warmer.disk import atomic
+from cache_warmer.disk.atomic import remove_obstruction
 from cache_warmer.disk.volume import demand_space, nearest_folder
 from cache_warmer.errors import ContentMismatch
-from cache_warmer.hub.addresses import beside
+from cache_warmer.hub.urls import join_file_name
 from cache_warmer.transfer import hashing
 from cache_warmer.transfer.staging import staged_bytes, staging_name
-from model_cache.catalogs.catalog import Model, SpacySource
-from model_cache.catalogs.lock import LockedModel
-from model_cache.checking.files import Remedies, look_at
+from model_cache.catalog.catalog import Model, SpacySource
+from model_cache.catalog.lock import LockedModel
+from model_cache.check.files import Remedies, inspect
 from model_cache.layout import record_path, spacy_tree
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
 
-_SWELL = 1.3
-"""Unpacked size of a wheel over its own, at most: de_core_news_lg 3.8.0 has 568 MB, its vectors alone are 600 MB."""
-_FILES = 120
-_MODEL_FILES = ("config.cfg", "meta.json")
-_LOG = logging.getLogger(__name__)
+# Unpacked size of a wheel over its own, at most: de_core_news_lg 3.8.0 has 568 MB, its vectors alone are
+# 600 MB.
+_SWELL: Final = 1.3
+_FILES: Final = 120
+_MODEL_FILES: Final = ("config.cfg", "meta.json")
+_LOG: Final = logging.getLogger(__name__)
 
+# Asks for the size of a body: (URL, label) to bytes, or None if the server does not say.
 SizeOf = Callable[[str, str], int | None]
-"""Asks for the size of a body: (URL, label) to bytes, or None if the server does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class SpacyPackage:
     Attributes:
         model, source, places, locked: as of every artifact.
         wheel_base: folder URL for wheels; None: the catalog's own URL.
-        size_of: called by ``resolve`` alone.
+        size_of: called by `resolve` alone.
         installed_in: folders in which pip may have installed the package before.
     """
 
@@ -81,7 +83,7 @@ class SpacyPackage:
     def resolve(self) -> Wanted:
         """Ask the size of the wheel where the lock does not know it; the catalog says its sha256."""
         name = self.source.wheel_name
-        url = beside(self.wheel_base, name) if self.wheel_base else self.source.url
+        url = join_file_name(self.wheel_base, name) if self.wheel_base else self.source.url
         label = f"{self.source.package} {self.source.version}: {name}"
         locked = self.locked.files.get(name) if self.locked is not None else None
         if locked is not None and locked.sha256 not in (None, self.source.sha256):
@@ -109,20 +111,20 @@ class SpacyPackage:
         (download,) = wanted.downloads
         recorded = record.files if record is not None else ()
         if recorded and wrong.isdisjoint(record_path(self.places, file) for file in recorded):
-            found, problems = look_at(recorded, self.places, Remedies())
+            found, problems = inspect(recorded, self.places, Remedies())
             if not problems and len(found) == len(recorded):
                 return Holding(((download, recorded),), ())
         if hash_file is not None and (proven := self._in_place(hash_file) or self._take_over(hash_file)):
             return Holding(((download, proven),), ())
         return Holding((), (download,))
 
-    def room(self, missing: tuple[Download, ...]) -> Room:
+    def room(self, missing: tuple[Download, ...]) -> SpaceNeeded:
         """The rest of the wheel and its unpacked tree; what the tree really takes is asked before unpacking."""
         if not missing:
-            return Room(PlaceName.SPACY, 0, 0)
+            return SpaceNeeded(PlaceName.SPACY, 0, 0)
         size = missing[0].expected.bytes or 0
         rest = size - staged_bytes(missing[0].staging, size)
-        return Room(PlaceName.SPACY, rest + int(size * _SWELL), _FILES)
+        return SpaceNeeded(PlaceName.SPACY, rest + int(size * _SWELL), _FILES)
 
     def writes_to(self, missing: tuple[Download, ...]) -> frozenset[Path]:
         """The folder of packages and the one where they are unpacked."""
@@ -147,7 +149,7 @@ class SpacyPackage:
     def relist(self, files: tuple[FileRecord, ...]) -> None:
         """Nothing, for the same reason."""
 
-    def point(self) -> None:
+    def update_refs(self) -> None:
         """Let the names on other projects' PYTHONPATH stand for this version."""
         point_package(self.places.spacy.path, self._tree, self.source.package, ours=not self._on_host)
 
@@ -191,7 +193,7 @@ class SpacyPackage:
         content = read_content(wheel, self.source.package)
         self._demand_model(content)
         demand_space(self._staging, content.bytes, len(content.files))
-        durable.make_folders(fresh)
+        atomic.make_folders(fresh)
         return unpack(wheel, content, fresh)
 
     def _demand_model(self, content: WheelContent) -> None:
@@ -220,7 +222,7 @@ class SpacyPackage:
         elif fresh.is_dir():
             for path, (size, sha256) in sorted(written.items()):
                 self._replace(fresh / path, self._tree / path, size, sha256)
-        durable.sync_folder(self._tree.parent)
+        atomic.sync_folder(self._tree.parent)
 
     def _renamed(self, fresh: Path) -> bool:
         """Rename the tree into place, unless something is there: a damaged one, or what another user has just put."""
@@ -235,14 +237,14 @@ class SpacyPackage:
         return True
 
     def _replace(self, fresh: Path, target: Path, size: int, sha256: str) -> None:
-        clear_way(target, self._tree)
+        remove_obstruction(target, self._tree)
         if _is_content(target, size, sha256):
             return
         if not target.parent.resolve().is_relative_to(self._tree.resolve()):
             raise ContentMismatch(f"{target.parent} leads out of {self._tree}", f"delete {self._tree}")
-        durable.make_folders(target.parent)
+        atomic.make_folders(target.parent)
         os.replace(fresh, target)
-        durable.sync_folder(target.parent)
+        atomic.sync_folder(target.parent)
 
 
 def _is_content(path: Path, size: int, sha256: str) -> bool:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from cache_warmer.disk import durable
+from cache_warmer.disk import atomic
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.transfer.hashing import CHUNK
 from model_cache.safe_names import why_unsafe
@@ -67,11 +67,11 @@ def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[
     with _Opened(wheel) as archive:
         for file in content.files:
             target = folder / file.path
-            durable.make_folders(target.parent)
+            atomic.make_folders(target.parent)
             with archive.open(file.path) as source:
                 written[file.path] = file.bytes, _write(source, target, file)
     for path in sorted({parent for name in written for parent in PurePosixPath(name).parents}, reverse=True):
-        durable.sync_folder(folder / path)
+        atomic.sync_folder(folder / path)
     return written
 
 
@@ -184,7 +184,7 @@ def _write(source: IO[bytes], target: Path, file: WheelFile) -> str:
                 raise _mismatch(file.path, f"is larger than the {file.bytes} bytes that RECORD says")
             digest.update(chunk)
             out.write(chunk)
-        durable.readable_by_all(out.fileno(), target.parent)
+        atomic.readable_by_all(out.fileno(), target.parent)
         out.flush()
         os.fsync(out.fileno())
     if size != file.bytes:

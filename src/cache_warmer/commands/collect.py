@@ -8,26 +8,24 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cache_warmer.cluster import api
-from cache_warmer.cluster.events import Announcer
-from cache_warmer.cluster.settings import own_objects
-from cache_warmer.collecting.collect_report import CollectReport, to_json, to_table
-from cache_warmer.collecting.collection import Collection
-from cache_warmer.collecting.deleting import Deleting
-from cache_warmer.collecting.keeping import Needs
-from cache_warmer.collecting.liveness import Exists, dead_releases
-from cache_warmer.collecting.looking import Looking
 from cache_warmer.commands.command import Invocation
 from cache_warmer.disk import volume
-from cache_warmer.lease.claim_lease import lease_for
+from cache_warmer.gc.report import CollectReport, to_json, to_table
+from cache_warmer.gc.retention import GcPlan, RetentionRules
+from cache_warmer.gc.roots import Exists, dead_releases
+from cache_warmer.gc.scan import Scanner
+from cache_warmer.gc.sweep import Sweeper
+from cache_warmer.kubernetes import client
+from cache_warmer.kubernetes.events import EventRecorder, own_objects
+from cache_warmer.lease.select import lease_for
+from cache_warmer.options import KEEP
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
-from cache_warmer.warmer_options import KEEP
-from model_cache.catalogs.digest import generation, model_digest
+from model_cache.catalog.catalog import generation, model_digest
+from model_cache.cli.options import OutputFormat, warm_command
+from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.places import HOST, Places
-from model_cache.programs.options import OutputFormat, warm_command
-from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
 from model_cache.references import read_references
 
@@ -43,7 +41,7 @@ def add_collect_switches(parser: OptionParser) -> None:
 
 
 def collect_command(
-    called: Invocation, exists: Exists | None = None, announcer: Announcer | None = None
+    called: Invocation, exists: Exists | None = None, announcer: EventRecorder | None = None
 ) -> int:
     """Collect, or say what could be, and return the exit code. What is deleted is told to the cluster.
 
@@ -52,7 +50,9 @@ def collect_command(
     settings = called.settings()
     if settings.options.models:
         raise UsageError("what nobody needs is collected for all models", "leave --model (QDA_MODELS) out")
-    announcer = announcer or Announcer(own_objects(called.environ), api.connect, lambda: datetime.now(UTC))
+    announcer = announcer or EventRecorder(
+        own_objects(called.environ), client.connect, lambda: datetime.now(UTC)
+    )
     try:
         report = _collected(called, settings, exists or _deployment_exists)
     except ModelCacheError as error:
@@ -76,7 +76,7 @@ def _collected(called: Invocation, settings: Settings, exists: Exists) -> Collec
     places = settings.places(called.environ)
     try:
         return _Run(called, settings, places, exists).run(
-            Needs(
+            RetentionRules(
                 generation(catalog.models),
                 frozenset(model_digest(model) for model in catalog.models),
                 called.value(KEEP),
@@ -92,7 +92,7 @@ class _Run:
         stop = Stop()
         self._lease = lease_for(places, settings.wait, called.environ, stop, _LOG.info)
 
-    def run(self, needs: Needs) -> CollectReport:
+    def run(self, needs: RetentionRules) -> CollectReport:
         """Look; under the lease if anything is written."""
         apply, names = bool(self._called.arguments.apply), list(self._called.arguments.forget)
         if not apply and not names:
@@ -102,14 +102,14 @@ class _Run:
             self._forget(names)
             collection = self._look(needs)
             if apply:
-                Deleting(self._places, self._lease.check).apply(collection)
+                Sweeper(self._places, self._lease.check).apply(collection)
             return CollectReport(collection, applied=apply, forgotten=tuple(names))
 
-    def _look(self, needs: Needs) -> Collection:
+    def _look(self, needs: RetentionRules) -> GcPlan:
         references, _ = read_references(self._places)
         dead = dead_releases(references, self._exists, _LOG.warning)
         uid = os.geteuid() if hasattr(os, "geteuid") else None
-        looking = Looking(self._settings.catalog()[0].models, self._places, time.time(), uid)
+        looking = Scanner(self._settings.catalog()[0].models, self._places, time.time(), uid)
         return looking.look(dataclasses.replace(needs, dead=dead))
 
     def _forget(self, names: list[str]) -> None:
@@ -137,7 +137,7 @@ def _files_of(names: list[str], places: Places) -> list[Path]:
 
 def _deployment_exists(namespace: str, name: str) -> bool:
     """Ask the API server of the cluster that this pod runs in."""
-    cluster = api.connect()
+    cluster = client.connect()
     from kubernetes.client import ApiException
 
     try:

@@ -5,10 +5,10 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
 from cache_warmer.settings import Settings
-from cache_warmer.warmer_options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
-from model_cache.programs.options import Option, add_shared_options, read_shared_options
-from model_cache.programs.parser import OptionParser
+from model_cache.cli.options import Option, add_shared_options, read_shared_options
+from model_cache.cli.parser import OptionParser
 
 SOURCES: tuple[Option[Any], ...] = (HUB, WHEEL_BASE, STALL_TIMEOUT)
 """Options of the commands that ask a hub."""

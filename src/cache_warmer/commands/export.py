@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from cache_warmer.archive.contents import Contents
-from cache_warmer.archive.exporting import Exporting
+from cache_warmer.archive.export import Exporting
+from cache_warmer.archive.format import Contents
 from cache_warmer.commands.command import Invocation
 from cache_warmer.errors import Interrupted, NoPermission, NoSpace
 from cache_warmer.reports import progress
-from model_cache.checking.files import Remedies
-from model_cache.checking.report import human_bytes
+from model_cache.check.files import Remedies
+from model_cache.check.report import human_bytes
+from model_cache.cli.options import LogLevel, OutputFormat, warm_command
+from model_cache.cli.parser import OptionParser
+from model_cache.cli.program import EXIT_BROKEN_PIPE, Terminated
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.programs.options import LogLevel, OutputFormat, warm_command
-from model_cache.programs.parser import OptionParser
-from model_cache.programs.program import EXIT_BROKEN_PIPE, Terminated
 from model_cache.reasons import EXIT_TERMINATED, Reason
 
 STDOUT = "-"

@@ -11,30 +11,28 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
-from cache_warmer.archive.contents import Contents
-from cache_warmer.archive.importing import Imported, Importing
+from cache_warmer.archive.format import Contents
+from cache_warmer.archive.import_ import Imported, Importing
 from cache_warmer.archive.tar import TarReader
-from cache_warmer.cluster import api
-from cache_warmer.cluster.events import IMPORTING, Announcer
-from cache_warmer.cluster.settings import holder_name, own_objects
 from cache_warmer.commands.command import Invocation
-from cache_warmer.commands.telling import told
+from cache_warmer.commands.reporting import told
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import NoPermission
-from cache_warmer.lease.claim_lease import lease_for
-from cache_warmer.referring import referring
+from cache_warmer.kubernetes import client
+from cache_warmer.kubernetes.events import IMPORTING, EventRecorder, holder_identity, own_objects
+from cache_warmer.lease.select import lease_for
+from cache_warmer.reference import referring
 from cache_warmer.reports import progress
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
-from model_cache.catalogs.catalog import Model
-from model_cache.catalogs.digest import generation
-from model_cache.checking.report import human_bytes
+from model_cache.catalog.catalog import Model, generation
+from model_cache.check.report import human_bytes
+from model_cache.cli.options import LogLevel, OutputFormat
+from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.places import Places
-from model_cache.programs.options import LogLevel, OutputFormat
-from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
 from model_cache.warm_status import status_path
 
@@ -48,7 +46,7 @@ def add_import_arguments(parser: OptionParser) -> None:
 
 
 def import_command(
-    called: Invocation, announcer: Announcer | None = None, last_words: Path | None = None
+    called: Invocation, announcer: EventRecorder | None = None, last_words: Path | None = None
 ) -> int:
     """Import, tell the cluster, and return the exit code. Raises ``ModelCacheError``."""
     settings = called.settings()
@@ -56,7 +54,9 @@ def import_command(
         raise UsageError(
             "an archive is imported whole, so --model has no effect", "leave --model (QDA_MODELS) out"
         )
-    announcer = announcer or Announcer(own_objects(called.environ), api.connect, lambda: datetime.now(UTC))
+    announcer = announcer or EventRecorder(
+        own_objects(called.environ), client.connect, lambda: datetime.now(UTC)
+    )
     with _opened(called.arguments.archive) as stream:
         run = _Run(called, settings, stream)
         with told(announcer, last_words or settings.termination_log, run.report, IMPORTING):
@@ -110,7 +110,7 @@ class _Run:
         shows = settings.options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
 
         def status(name: str) -> StatusFile:
-            who = holder_name(called.environ)
+            who = holder_identity(called.environ)
             return StatusFile(status_path(places), name, who, counter, lambda: datetime.now(UTC))
 
         return Importing(

@@ -4,17 +4,15 @@ import json
 from pathlib import Path
 
 from cache_warmer.commands.command import Invocation
-from cache_warmer.locking.drift import find_drift, overall
-from cache_warmer.locking.facts import Facts
-from cache_warmer.locking.lock_report import LockReport, drift_json, drift_table, lock_json, lock_table
-from cache_warmer.locking.pinning import Pinned, Pinning
-from cache_warmer.locking.replaced_file import replace_file
-from model_cache.catalogs.catalog_file import BUILT_IN_CATALOG, BUILT_IN_ORIGIN, read_catalog_text
-from model_cache.catalogs.lock import load_lock, lock_path
-from model_cache.catalogs.lock_document import dump_lock, lock_document
+from cache_warmer.disk.atomic import replace_file
+from cache_warmer.pinning.pins import Pinned, Pinner, find_drift, overall
+from cache_warmer.pinning.report import LockReport, drift_json, drift_table, lock_json, lock_table
+from cache_warmer.pinning.upstream import Facts
+from model_cache.catalog.lock import dump_lock, load_lock, lock_document, lock_path
+from model_cache.catalog.parse import BUILT_IN_CATALOG, BUILT_IN_ORIGIN, read_catalog_text
+from model_cache.cli.options import OutputFormat
+from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
-from model_cache.programs.options import OutputFormat
-from model_cache.programs.parser import OptionParser
 from model_cache.reasons import Reason
 
 _BOM = "\ufeff"
@@ -65,7 +63,7 @@ def _lock(called: Invocation) -> int:
     origin = str(catalog) if catalog is not None else BUILT_IN_ORIGIN
     text = read_catalog_text(catalog)
     sources = settings.sources(settings.places(called.environ), None, called.environ, settings.retry)
-    pinning = Pinning(
+    pinning = Pinner(
         Facts(sources, settings.wheel_base), sources.sha256_of, update=bool(called.arguments.update)
     )
     pinned = pinning.pin(text, origin, keys, load_lock(catalog))

@@ -1,8 +1,17 @@
-"""``cache-warmer warm``: builds the run from settings and world, and reports how it ended, however it ended."""
+"""``cache-warmer warm``: builds the run from settings and world, and reports how it ended, however it ended.
+
+Ends a warmer with the program that started it, however that ends: `kill -9` lets nobody say goodbye.
+
+The starter holds the other end of this program's standard input and never writes to it; the system closes it at the
+starter's death. Works on every system, where a death signal is Linux's alone and follows the thread, not the process.
+"""
 
 import dataclasses
 import json
 import logging
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
@@ -10,27 +19,25 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TextIO
 
-from cache_warmer.cluster import api
-from cache_warmer.cluster.events import Announcer
-from cache_warmer.cluster.settings import demand_token, holder_name, own_objects
-from cache_warmer.commands.telling import told
+from cache_warmer.commands.reporting import told
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import Interrupted
-from cache_warmer.lease.claim_lease import lease_for
-from cache_warmer.referring import referring
+from cache_warmer.kubernetes import client
+from cache_warmer.kubernetes.events import EventRecorder, demand_token, holder_identity, own_objects
+from cache_warmer.lease.select import lease_for
+from cache_warmer.reference import referring
 from cache_warmer.reports import progress
 from cache_warmer.reports.status_file import StatusFile
-from cache_warmer.reports.warm_report import Tally, WarmReport, to_json, to_lines
+from cache_warmer.reports.warm_report import RunStats, WarmReport, to_json, to_lines
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
-from cache_warmer.warm import Warming
-from model_cache.catalogs.catalog import Catalog
-from model_cache.catalogs.digest import generation
-from model_cache.checking.progress import progress_to
-from model_cache.checking.values import Progress, Tier
+from cache_warmer.warm import WarmRun
+from model_cache.catalog.catalog import Catalog, generation
+from model_cache.check.progress import progress_to
+from model_cache.check.types import Progress, Tier
+from model_cache.cli.options import LogLevel, OutputFormat
+from model_cache.cli.program import Terminated
 from model_cache.errors import ModelCacheError
-from model_cache.programs.options import LogLevel, OutputFormat
-from model_cache.programs.program import Terminated
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from model_cache.warm_status import status_path
 
@@ -42,7 +49,7 @@ def warm_command(
     environ: MutableMapping[str, str],
     out: TextIO,
     err: TextIO,
-    announcer: Announcer | None = None,
+    announcer: EventRecorder | None = None,
     tier: Tier = Tier.FAST,
 ) -> int:
     """Warm, print the report, leave the termination message, tell the cluster; return the exit code.
@@ -50,7 +57,7 @@ def warm_command(
     With ``tier`` ``DEEP`` every file is read first, and what is wrong is fetched anew: ``cache-warmer repair``.
     Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
     """
-    announcer = announcer or Announcer(own_objects(environ), api.connect, lambda: datetime.now(UTC))
+    announcer = announcer or EventRecorder(own_objects(environ), client.connect, lambda: datetime.now(UTC))
     run = _Run(settings, environ, err, tier, announcer.verified)
     error: ModelCacheError | None = None
     code = Reason.OK.exit_code
@@ -87,7 +94,7 @@ class _Run:
         self._told = told
         self._start, self._seconds = time.monotonic(), 0.0
         self._catalog: Catalog | None = None
-        self._tally = Tally(())
+        self._tally = RunStats(())
 
     def warm(self) -> None:
         """Warm. Raises ``ModelCacheError``."""
@@ -95,12 +102,12 @@ class _Run:
         self._catalog, lock = settings.catalog()
         places = settings.places(self._environ)
         keys = settings.options.models
-        self._tally = Tally(self._catalog.select(keys) if keys else self._catalog.models, self._told)
+        self._tally = RunStats(self._catalog.select(keys) if keys else self._catalog.models, self._told)
         demand_token(self._environ)
         stop = Stop()
         retry = dataclasses.replace(settings.retry, sleep=stop.sleep)
         counter = progress.Counter()
-        Warming(
+        WarmRun(
             catalog=self._catalog,
             lock=lock,
             keys=keys,
@@ -117,7 +124,7 @@ class _Run:
             status=StatusFile(
                 status_path(places),
                 generation(self._catalog.models),
-                holder_name(self._environ),
+                holder_identity(self._environ),
                 counter,
                 lambda: datetime.now(UTC),
             ),
@@ -155,3 +162,21 @@ class _Run:
         if not self._shows:
             return None
         return partial(progress.shown, out=self._err)
+
+
+GRACE_SECONDS = 10.0
+"""From the signal until the process is ended without more ado. A warmer may be killed at any instant: what it published
+stays, what it fetched is gone on from."""
+
+
+def end_with_starter(stdin: int) -> None:
+    """From now on the end of this file descriptor ends the process: as SIGTERM does, and soon after at once."""
+    threading.Thread(target=_watch, args=(stdin,), name="starter", daemon=True).start()
+
+
+def _watch(stdin: int) -> None:
+    while os.read(stdin, 4096):  # unbuffered: a lock held in a read would abort the interpreter's end
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(GRACE_SECONDS)
+    os._exit(128 + signal.SIGTERM)

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_warmer.artifacts.artifact import Room
+from cache_warmer.artifacts.artifact import SpaceNeeded
 from cache_warmer.disk.probe import Findings, Probe, write_probe
 from cache_warmer.disk.volume import Free, FreeOf, free_of, nearest_folder, no_space, of_os_error, with_margin
 from cache_warmer.errors import VolumeError, VolumeUnsuitable
-from model_cache.checking.report import human_bytes
+from model_cache.check.report import human_bytes
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
@@ -43,7 +43,7 @@ class Verdict:
 
 
 def preflight(
-    rooms: Sequence[Room], places: Places, *, probe: Probe | None, free_here: FreeOf = free_of
+    rooms: Sequence[SpaceNeeded], places: Places, *, probe: Probe | None, free_here: FreeOf = free_of
 ) -> Verdict:
     """Return the verdict. ``probe`` None: judge space alone.
 
@@ -97,8 +97,8 @@ class _Share:
         return ""
 
 
-def _by_file_system(rooms: Sequence[Room], places: Places, free_here: FreeOf) -> list[_Share]:
-    grouped: dict[int, list[tuple[Path, Free, Room | None]]] = defaultdict(list)
+def _by_file_system(rooms: Sequence[SpaceNeeded], places: Places, free_here: FreeOf) -> list[_Share]:
+    grouped: dict[int, list[tuple[Path, Free, SpaceNeeded | None]]] = defaultdict(list)
     for place in places.all():
         free = free_here(place.path)
         own = [room for room in rooms if room.place is place.name]
@@ -134,18 +134,18 @@ def _demand_folders(places: Places) -> None:
             )
 
 
-def _written_to(rooms: Sequence[Room], places: Places) -> tuple[Place, ...]:
+def _written_to(rooms: Sequence[SpaceNeeded], places: Places) -> tuple[Place, ...]:
     if places.label != HOST:
         return places.all()
     wanted = {PlaceName.OWN, *(room.place for room in rooms if room.bytes or room.inodes)}
     return tuple(place for place in places.all() if place.name in wanted)
 
 
-def _with_copies(room: Room, found: Mapping[PlaceName, Findings]) -> Room:
+def _with_copies(room: SpaceNeeded, found: Mapping[PlaceName, Findings]) -> SpaceNeeded:
     """Return the room that is taken where copies stand in for links: that of the blob, and that of the copy."""
     if room.place not in found or found[room.place].links:
         return room
-    return Room(room.place, 2 * room.bytes, room.inodes)
+    return SpaceNeeded(room.place, 2 * room.bytes, room.inodes)
 
 
 def _remarks(found: Mapping[PlaceName, Findings], places: Places) -> str:
@@ -165,7 +165,7 @@ def _probe(path: Path, probe: Probe, *, on_host: bool) -> Findings:
         raise of_os_error(error, path, on_host=on_host) from error
 
 
-def _failed(error: VolumeError, rooms: Sequence[Room], share: _Share | None) -> Verdict:
+def _failed(error: VolumeError, rooms: Sequence[SpaceNeeded], share: _Share | None) -> Verdict:
     needed = share.needed if share is not None else with_margin(sum(room.bytes for room in rooms))
     free = share.free if share is not None else None
     return Verdict(

@@ -1,14 +1,47 @@
-"""What the file system below a place says: its free bytes and inodes, and why a write to it failed."""
+"""What the file system below a place says: its free bytes and inodes, and why a write to it failed.
+
+Names the volume that a path lies on as it was mounted: people know their volumes, not device numbers.
+"""
 
 import errno
 import os
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_warmer.disk.mounts import volume_of
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
-from model_cache.checking.access_advice import Identity, advice, described, in_the_way, this_user
+from model_cache.check.permissions import Identity, advice, blocking_path, described, this_user
+
+_MOUNTS = Path("/proc/self/mountinfo")
+_ESCAPED = re.compile(r"\\([0-7]{3})")
+
+
+def volume_of(path: Path, mounts: Path = _MOUNTS) -> str:
+    """Return ``/cache, nfs4 of server:/export``; empty where the system does not say. Never raises."""
+    try:
+        lines = mounts.read_text("utf-8", "replace").splitlines()
+        there = path.resolve()
+    except (OSError, RuntimeError):
+        return ""
+    found: tuple[int, str] = (-1, "")
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields, kind = before.split(), after.split()
+        if len(fields) < 5 or len(kind) < 2:
+            continue
+        mount = Path(_plain(fields[4]))
+        # of two on one path the later one is what is seen
+        if there.is_relative_to(mount) and len(mount.parts) >= found[0]:
+            source = _plain(kind[1])
+            of = f" of {source}" if source not in ("none", kind[0]) else ""
+            found = len(mount.parts), f"{mount}, {kind[0]}{of}"
+    return found[1]
+
+
+def _plain(text: str) -> str:
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
+
 
 MARGIN_BYTES = 4 << 20
 """Kept free beside what is fetched, with 2 % of it: records, folders, and a file system's own growth."""
@@ -107,7 +140,7 @@ def not_permitted(*paths: Path) -> NoPermission:
 
 def _blocked(path: Path) -> tuple[Path, str]:
     """Return what is in the way of a path, and what cannot be done with it."""
-    barrier = in_the_way(path)
+    barrier = blocking_path(path)
     if barrier != path:
         return barrier, "read"
     if path.is_file():

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cache_warmer.errors import Interrupted, LeaseForbidden, LeaseHeld, LeaseLost
-from cache_warmer.lease.lease_api import (
+from cache_warmer.lease.base import (
     ApiAwayError,
     ApiConflictError,
     ApiRefusedError,
@@ -39,7 +39,7 @@ def seconds_since_boot() -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LeaseTiming:
     """How long it lasts without a renewal, and the pauses between renewals and between tries, in seconds."""
 
     lasts: int = 60
@@ -48,7 +48,7 @@ class Pace:
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class LeaseDeps:
     """The world of a lease: clocks, waiting, and whom to tell.
 
     Attributes:
@@ -81,8 +81,8 @@ class ClusterLease:
     who: str
     api: LeaseApi
     patience: float
-    around: Around
-    pace: Pace = field(default_factory=Pace)
+    around: LeaseDeps
+    pace: LeaseTiming = field(default_factory=LeaseTiming)
     _ours: LeaseState | None = None
     _renewed: float = 0.0
     _lost: LeaseLost | None = None

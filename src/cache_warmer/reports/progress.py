@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from model_cache.checking.report import human_bytes
+from model_cache.check.report import human_bytes
 
 _SPEED_WINDOW_SECONDS = 15.0
 """Long enough to smooth bursts, short enough to follow a network that gets slower."""
@@ -22,7 +22,7 @@ _LINE_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class ProgressSnapshot:
     """The state of a run.
 
     Attributes:
@@ -40,7 +40,7 @@ class Moment:
     current: str
 
 
-def line(moment: Moment) -> str:
+def line(moment: ProgressSnapshot) -> str:
     """Return ``40 % 1.2 GB of 3.0 GB, 12.3 MB/s, 2 min 30 s left, 3 of 17 files, now: …``."""
     share = min(100, 100 * moment.done // moment.total) if moment.total else 100
     parts = [f"{share} % {human_bytes(moment.done)} of {human_bytes(moment.total)}"]
@@ -53,7 +53,7 @@ def line(moment: Moment) -> str:
     return ", ".join(parts)
 
 
-def bar(moment: Moment, columns: int) -> str:
+def bar(moment: ProgressSnapshot, columns: int) -> str:
     """Return a bar and the line, cut to so many columns."""
     width = 20
     filled = min(width, width * moment.done // moment.total) if moment.total else width
@@ -109,7 +109,7 @@ class Counter:
             with self._lock:
                 self._current.pop(name, None)
 
-    def moment(self) -> Moment:
+    def moment(self) -> ProgressSnapshot:
         """Return the state now."""
         now = self._clock()
         with self._lock:
@@ -121,7 +121,9 @@ class Counter:
             current = next(iter(self._current), "")
             if len(self._current) > 1:
                 current += f" (and {len(self._current) - 1} more)"
-            return Moment(self._done, self._total, self._files_done, self._files_total, speed, current)
+            return ProgressSnapshot(
+                self._done, self._total, self._files_done, self._files_total, speed, current
+            )
 
 
 @contextmanager
@@ -149,7 +151,7 @@ def shown(counter: Counter, out: TextIO | None = None) -> Iterator[None]:
         stream.flush()
 
 
-def _write(stream: TextIO, moment: Moment, *, terminal: bool) -> None:
+def _write(stream: TextIO, moment: ProgressSnapshot, *, terminal: bool) -> None:
     if terminal:
         columns = shutil.get_terminal_size().columns
         stream.write(f"\r{bar(moment, columns)}\x1b[K")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from cache_warmer.disk import durable
+from cache_warmer.disk import atomic
 from cache_warmer.errors import Interrupted
 from cache_warmer.reports.progress import Counter
 from model_cache.errors import ModelCacheError
@@ -110,14 +110,14 @@ class StatusFile:
                 _LOG.debug("the status file cannot be written: %s", error)
 
     def _replace(self, content: bytes) -> None:
-        durable.make_folders(self.path.parent)
+        atomic.make_folders(self.path.parent)
         temporary = self.path.with_name(f".{self.path.name}.tmp")  # one name: what a kill leaves is reused
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(temporary, flags, 0o644)
         try:
-            durable.readable_by_all(descriptor, self.path.parent)
+            atomic.readable_by_all(descriptor, self.path.parent)
             os.write(descriptor, content)
         finally:
             os.close(descriptor)

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_cache.catalogs.catalog import Model
-from model_cache.checking.report import human_bytes
-from model_cache.checking.values import Problem
+from model_cache.catalog.catalog import Model
+from model_cache.check.report import human_bytes
+from model_cache.check.types import Problem
 from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord
 from model_cache.reasons import Reason
@@ -34,7 +34,7 @@ class WarmedModel:
     compared_with: str = ""
 
 
-class Tally:
+class RunStats:
     """Counts what a run does, from its threads, so that a run that fails can still say it.
 
     ``mended``: what a repair found wrong and has made right; None until then, and for a run that only warms.

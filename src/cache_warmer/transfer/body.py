@@ -11,30 +11,29 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import httpx2
 
 from cache_warmer.artifacts.artifact import Download, Progress, Staged
 from cache_warmer.errors import ContentMismatch, Interrupted, LeaseLost
-from cache_warmer.hub.addresses import shown
 from cache_warmer.hub.retry import Retry
-from cache_warmer.transfer.growing_file import GrowingFile
+from cache_warmer.hub.urls import redacted
 from cache_warmer.transfer.hashing import difference
-from cache_warmer.transfer.pool import Made
-from cache_warmer.transfer.quarantine import quarantine
-from cache_warmer.transfer.requests import Piece, Requests, WrongSize
-from cache_warmer.transfer.staging import is_still_there, staging_file
+from cache_warmer.transfer.partial_file import GrowingFile
+from cache_warmer.transfer.pool import StepResult
+from cache_warmer.transfer.range_requests import ByteRange, Requests, WrongSize
+from cache_warmer.transfer.staging import is_still_there, quarantine, staging_file
 
 _Result = TypeVar("_Result")
-RANGES_AT_ONCE = 8
-"""Of one body: what one connection's share of a line is small against, and no hub minds."""
-SPLIT_ABOVE = 32 << 20
-"""Bytes from which on a body comes in ranges."""
+# Of one body: what one connection's share of a line is small against, and no hub minds.
+RANGES_AT_ONCE: Final = 8
+# Bytes from which on a body comes in ranges.
+SPLIT_ABOVE: Final = 32 << 20
+# Limits of a range: large against a request's cost, small against what waits to be hashed.
 _SMALLEST_RANGE, _LARGEST_RANGE = 16 << 20, 64 << 20
-"""Limits of a range: large against a request's cost, small against what waits to be hashed."""
-_RANGES = 32
-"""As many ranges a body has, within these limits."""
+# As many ranges a body has, within these limits.
+_RANGES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +75,8 @@ class Transfer:
 class Body(Generic[_Result]):
     """One body as a job of the pool.
 
-    The steps raise ``HubError`` if it cannot be had or arrived wrong twice (``ContentMismatch`` with both hashes),
-    ``LeaseLost`` if another writer took the staging file over, ``OSError`` for the disk.
+    The steps raise `HubError` if it cannot be had or arrived wrong twice (`ContentMismatch` with both hashes),
+    `LeaseLost` if another writer took the staging file over, `OSError` for the disk.
     """
 
     def __init__(
@@ -97,10 +96,10 @@ class Body(Generic[_Result]):
         self._file: GrowingFile | None = None
         self._descriptor = -1
         self._begun = self._concluding = self._again = self._made = False
-        self._pieces: deque[Piece] = deque()
+        self._pieces: deque[ByteRange] = deque()
         self._wrong = ""
 
-    def next_step(self, running: int) -> Callable[[], Made[_Result] | None] | None:
+    def next_step(self, running: int) -> Callable[[], StepResult[_Result] | None] | None:
         """Return the next range, or what comes before and after them."""
         if not self._begun:
             self._begun = True
@@ -127,10 +126,12 @@ class Body(Generic[_Result]):
         else:  # whoever counts the work sees that it was given up
             self._open.__exit__(Interrupted, Interrupted(), None)
 
-    def _named(self, step: Callable[[], Made[_Result] | None]) -> Callable[[], Made[_Result] | None]:
+    def _named(
+        self, step: Callable[[], StepResult[_Result] | None]
+    ) -> Callable[[], StepResult[_Result] | None]:
         """Let an error of the disk say which file it is about: a write to an open file does not."""
 
-        def run() -> Made[_Result] | None:
+        def run() -> StepResult[_Result] | None:
             try:
                 return step()
             except OSError as error:
@@ -153,7 +154,7 @@ class Body(Generic[_Result]):
         self._pieces = deque(_pieces(file, size))
         self._file = file
 
-    def _fetch(self, piece: Piece) -> None:
+    def _fetch(self, piece: ByteRange) -> None:
         file = self._file
         assert file is not None  # pieces are of an open file
         try:
@@ -162,7 +163,7 @@ class Body(Generic[_Result]):
             self._wrong = self._wrong or str(error)
             file.restart(file.epoch)
 
-    def _conclude(self) -> Made[_Result] | None:
+    def _conclude(self) -> StepResult[_Result] | None:
         file, download = self._file, self._download
         assert file is not None  # only an open one is concluded
         sha256, git_sha1 = file.hashes()
@@ -173,7 +174,7 @@ class Body(Generic[_Result]):
             file.restart(file.epoch)
             self._again, self._wrong = True, ""
             self._requests.refuse_ranges()
-            self._pieces.append(Piece(file.epoch, 0, download.expected.bytes))
+            self._pieces.append(ByteRange(file.epoch, 0, download.expected.bytes))
             self._concluding = False
             return None
         size = file.prefix
@@ -186,7 +187,7 @@ class Body(Generic[_Result]):
         accepted = self._accept(Staged(download.staging, size, sha256))
         self._made = True
         self.close()
-        return Made(accepted)
+        return StepResult(accepted)
 
     def _put_aside(self, file: GrowingFile, sha256: str) -> Path | None:
         kept = quarantine(self._descriptor, self._download.staging, sha256)
@@ -197,12 +198,12 @@ class Body(Generic[_Result]):
         return kept
 
 
-def _pieces(file: GrowingFile, size: int | None) -> list[Piece]:
+def _pieces(file: GrowingFile, size: int | None) -> list[ByteRange]:
     if size is None:
-        return [Piece(file.epoch, file.prefix, None)]
+        return [ByteRange(file.epoch, file.prefix, None)]
     length = min(_LARGEST_RANGE, max(_SMALLEST_RANGE, size // _RANGES)) if size > SPLIT_ABOVE else size
     return [
-        Piece(file.epoch, at, min(at + length, end))
+        ByteRange(file.epoch, at, min(at + length, end))
         for start, end in file.holes(size)
         for at in range(start, end, length)
     ]
@@ -211,6 +212,7 @@ def _pieces(file: GrowingFile, size: int | None) -> list[Piece]:
 def _mismatch(download: Download, wrong: str, kept: Path | None) -> ContentMismatch:
     where = f"; it is kept as {kept}" if kept is not None else ""
     return ContentMismatch(
-        f"{download.label}: {shown(download.url)} sent {wrong} (as the {download.expected.said_by} says), twice{where}",
+        f"{download.label}: {redacted(download.url)} sent {wrong} (as the {download.expected.said_by} says), "
+        f"twice{where}",
         "compare the pin in the catalog and its lock with the source; a mirror or proxy may hold a damaged copy",
     )

@@ -43,7 +43,7 @@ class Stop:
 class Job(Protocol[_Result]):
     """Something that is made in steps, several of them at once."""
 
-    def next_step(self, running: int) -> "Callable[[], Made[_Result] | None] | None":
+    def next_step(self, running: int) -> "Callable[[], StepResult[_Result] | None] | None":
         """Return what can be done now, while so many steps run; None: nothing at present.
 
         Asked by one thread at a time. The step that ends the job returns what was made, the others return None.
@@ -51,7 +51,7 @@ class Job(Protocol[_Result]):
         ...
 
 
-class Made(Generic[_Result]):
+class StepResult(Generic[_Result]):
     """What a job made."""
 
     def __init__(self, value: _Result) -> None:
@@ -97,11 +97,11 @@ class _Task(Generic[_Result]):
     def __init__(self, task: Callable[[], _Result]) -> None:
         self._task, self._begun = task, False
 
-    def next_step(self, running: int) -> Callable[[], Made[_Result]] | None:
+    def next_step(self, running: int) -> Callable[[], StepResult[_Result]] | None:
         if self._begun:
             return None
         self._begun = True
-        return lambda: Made(self._task())
+        return lambda: StepResult(self._task())
 
 
 class _Pool(Generic[_Result]):
@@ -132,7 +132,7 @@ class _Pool(Generic[_Result]):
         with self._changed:
             self._changed.notify_all()
 
-    def _take(self) -> tuple[int, Callable[[], Made[_Result] | None]] | None:
+    def _take(self) -> tuple[int, Callable[[], StepResult[_Result] | None]] | None:
         with self._changed:
             while True:
                 self._stop.check()

@@ -10,26 +10,27 @@ import os
 import select
 import socket
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import httpx2
 
 from cache_warmer.hub.http_client import READ_BYTES
 
-_BATCH_BYTES = 1 << 19
-"""Collected at most before they are handed on, while the socket has more: each write takes the file's lock."""
-_BUFFER_BYTES = 1 << 20
-"""Of one connection that is read directly."""
-_DIRECT_BYTES = 8 << 20
-"""From so many on a body is worth a connection."""
+# Collected at most before they are handed on, while the socket has more: each write takes the file's lock.
+_BATCH_BYTES: Final = 1 << 19
+# Of one connection that is read directly.
+_BUFFER_BYTES: Final = 1 << 20
+# From so many on a body is worth a connection.
+_DIRECT_BYTES: Final = 8 << 20
 
 
 def batches(response: httpx2.Response, *, compressed: bool = False) -> Iterator[Sequence[bytes | memoryview]]:
     """Yield the body as it comes in: what can be written at once, and at the latest when the socket is drained.
 
-    One that is ``compressed``, as its headers say how, is decompressed.
+    One that is `compressed`, as its headers say how, is decompressed.
 
     A batch is good until the next one is asked for. What came before a failure is yielded before that is raised.
-    Raises ``httpx2.RequestError``.
+    Raises `httpx2.RequestError`.
     """
     if compressed:
         yield from _by_the_library(response.iter_bytes())

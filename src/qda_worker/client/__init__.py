@@ -9,23 +9,13 @@ Needs grpcio and protobuf alone. The names below are loaded when they are first 
 answers before gRPC is imported.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from qda_worker.client.analysis import (
-        AnalysisProvenance,
-        AnalysisTask,
-        DocumentAnalysis,
-        EmbeddingTask,
-        EntityTask,
-        SentimentTask,
-    )
     from qda_worker.client.async_client import AsyncClient
     from qda_worker.client.channel import DEFAULT_TARGET, Settings, Tls
-    from qda_worker.client.choices import (
+    from qda_worker.client.enums import (
         EmbeddingKind,
         Health,
         LabelScheme,
@@ -54,41 +44,45 @@ if TYPE_CHECKING:
         TlsFailed,
         Violation,
     )
-    from qda_worker.client.jobs import Progress
-    from qda_worker.client.paraphrases import Paraphrase, Paraphrases, TextProblem
+    from qda_worker.client.requests import Progress
     from qda_worker.client.results import (
+        AnalysisProvenance,
+        AnalysisTask,
         Answer,
+        DocumentAnalysis,
         Embedding,
+        EmbeddingTask,
         Entities,
         Entity,
+        EntityTask,
         ItemError,
         Matrix,
         PairScore,
+        Paraphrase,
+        Paraphrases,
         Probabilities,
         Provenance,
         Sentence,
         Sentiment,
+        SentimentTask,
         SparseVector,
+        TextProblem,
         Timings,
         Usage,
         Vector,
     )
+    from qda_worker.client.status import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
     from qda_worker.client.sync_client import Client
     from qda_worker.client.texts import Pair, Text
-    from qda_worker.client.worker_state import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
 
-_MODULES = {
-    "analysis": (
-        "AnalysisProvenance",
-        "AnalysisTask",
-        "DocumentAnalysis",
-        "EmbeddingTask",
-        "EntityTask",
-        "SentimentTask",
-    ),
+_MODULES: Final = {
     "async_client": ("AsyncClient",),
-    "channel": ("DEFAULT_TARGET", "Settings", "Tls"),
-    "choices": (
+    "channel": (
+        "DEFAULT_TARGET",
+        "Settings",
+        "Tls",
+    ),
+    "enums": (
         "EmbeddingKind",
         "Health",
         "LabelScheme",
@@ -117,30 +111,48 @@ _MODULES = {
         "TlsFailed",
         "Violation",
     ),
-    "jobs": ("Progress",),
-    "paraphrases": ("Paraphrase", "Paraphrases", "TextProblem"),
+    "requests": ("Progress",),
     "results": (
+        "AnalysisProvenance",
+        "AnalysisTask",
         "Answer",
+        "DocumentAnalysis",
         "Embedding",
+        "EmbeddingTask",
         "Entities",
         "Entity",
+        "EntityTask",
         "ItemError",
         "Matrix",
         "PairScore",
+        "Paraphrase",
+        "Paraphrases",
         "Probabilities",
         "Provenance",
         "Sentence",
         "Sentiment",
+        "SentimentTask",
         "SparseVector",
+        "TextProblem",
         "Timings",
         "Usage",
         "Vector",
     ),
+    "status": (
+        "CacheProblem",
+        "CacheStatus",
+        "Limits",
+        "Model",
+        "ModelCache",
+        "Models",
+    ),
     "sync_client": ("Client",),
-    "texts": ("Pair", "Text"),
-    "worker_state": ("CacheProblem", "CacheStatus", "Limits", "Model", "ModelCache", "Models"),
+    "texts": (
+        "Pair",
+        "Text",
+    ),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
+_HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "DEFAULT_TARGET",

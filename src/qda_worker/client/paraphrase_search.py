@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from qda.v1 import paraphrase_pb2, text_pb2
-from qda_worker.client import reading, wire_words
-from qda_worker.client.choices import LongTexts, Priority
-from qda_worker.client.chunking import field_overhead, spans
+from qda_worker.client import from_proto, proto_enums
+from qda_worker.client.enums import LongTexts, Priority
 from qda_worker.client.errors import InvalidRequest, ServerFailed, Violation
-from qda_worker.client.paraphrases import Paraphrase, Paraphrases, TextProblem
-from qda_worker.client.results import Provenance
+from qda_worker.client.requests import field_overhead, spans
+from qda_worker.client.results import Paraphrase, Paraphrases, Provenance, TextProblem
 from qda_worker.client.texts import Text, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_SET_TEXTS
 
@@ -43,12 +42,12 @@ def search_parts(
         raise _invalid("best", f"is {best}; at least 1 partner must be asked for")
     settings = paraphrase_pb2.FindParaphrasesSettings(
         model=model,
-        long_text_policy=wire_words.number(wire_words.LONG_TEXTS, long_texts, "long_texts"),
+        long_text_policy=proto_enums.number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
         threshold=threshold,
         best_count=best,
     )
     if priority is not None:
-        settings.priority = wire_words.number(wire_words.PRIORITIES, priority, "priority")
+        settings.priority = proto_enums.number(proto_enums.PRIORITIES, priority, "priority")
     parts = [paraphrase_pb2.FindParaphrasesRequest(settings=settings)]
     parts.extend(_chunks(_set_messages(texts, "texts"), paraphrase_pb2.TEXT_SET_FIRST))
     if others is not None:
@@ -74,9 +73,9 @@ class Collection:
         """Takes in one part."""
         match response.WhichOneof("part"):
             case "header":
-                self._provenance = reading.provenance(response.header.provenance)
+                self._provenance = from_proto.provenance(response.header.provenance)
             case "problem":
-                self._problems.append(reading.text_problem(response.problem))
+                self._problems.append(from_proto.text_problem(response.problem))
             case "pairs":
                 self._pairs.extend(
                     Paraphrase(pair.first_index, pair.second_index, pair.score)
@@ -101,7 +100,7 @@ class Collection:
             encoded_texts=summary.encoded_text_count,
             cut_texts=summary.cut_text_count,
             windowed_texts=summary.windowed_text_count,
-            timings=reading.timings(summary.timings),
+            timings=from_proto.timings(summary.timings),
         )
 
 

@@ -2,6 +2,10 @@
 
 Every result of one text has `error`: None, or why this text has no answer while its neighbours have. Then `ok` is
 False and the other fields are empty.
+
+What a search for paraphrases brings back, as frozen plain Python values.
+
+The analysis of a stream of documents: what can be asked for, and what comes back for each.
 """
 
 from __future__ import annotations
@@ -11,7 +15,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
 
-from qda_worker.client.choices import LimitUnit, LongTextOutcome, Offsets, SentimentLabel
+from qda_worker.client.enums import (
+    EmbeddingKind,
+    LabelScheme,
+    LimitUnit,
+    LongTextOutcome,
+    Numbers,
+    Offsets,
+    SentimentLabel,
+)
 
 if TYPE_CHECKING:
     import numpy
@@ -241,3 +253,116 @@ class PairScore:
     def ok(self) -> bool:
         """Whether this pair was scored."""
         return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Paraphrase:
+    """Two like texts.
+
+    Attributes:
+        first: position of one text within `texts`, from 0.
+        second: position of the other, within `others` if they were given, else within `texts`.
+        score: the cosine of their vectors, -1 to 1.
+    """
+
+    first: int
+    second: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class TextProblem:
+    """A text that takes no part: whether it is one of `others`, its position there, its id, and why."""
+
+    in_others: bool
+    index: int
+    id: str
+    error: ItemError
+
+
+@dataclass(frozen=True, slots=True)
+class Paraphrases:
+    """The pairs, by the first text's position, then by falling score, then by the second text's position.
+
+    Attributes:
+        pairs: what was found.
+        problems: texts that could not be used; all others were.
+        provenance: the model that answered.
+        encoded_texts: distinct texts that were encoded.
+        cut_texts: texts of which only the beginning was used.
+        windowed_texts: texts that were used in windows.
+        timings: where the time went.
+    """
+
+    pairs: tuple[Paraphrase, ...]
+    problems: tuple[TextProblem, ...]
+    provenance: Provenance
+    encoded_texts: int
+    cut_texts: int
+    windowed_texts: int
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class SentimentTask:
+    """Asks for each document's sentiment, and that of its sentences if `sentences`."""
+
+    model: str = ""
+    sentences: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EntityTask:
+    """Asks for each document's entities; of `labels` only, if any are named."""
+
+    model: str = ""
+    label_scheme: LabelScheme = LabelScheme.MODEL
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingTask:
+    """Asks for each document's vectors; may be given up to 8 times, for several models."""
+
+    model: str = ""
+    kinds: tuple[EmbeddingKind, ...] = (EmbeddingKind.DENSE,)
+    normalize: bool | None = None
+    dimensions: int = 0
+    numbers: Numbers = Numbers.FLOAT32
+
+
+AnalysisTask: TypeAlias = SentimentTask | EntityTask | EmbeddingTask
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisProvenance:
+    """The models that answer a stream: None, or empty, for what was not asked for."""
+
+    sentiment: Provenance | None
+    entities: Provenance | None
+    embeddings: tuple[Provenance, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)  # holds vectors
+class DocumentAnalysis:
+    """The analysis of one document; what was not asked for is None, or empty.
+
+    Attributes:
+        index: position of the document among those that were sent, from 0.
+        error: why the whole document was not analysed. Each task has an error of its own beside it.
+    """
+
+    index: int
+    id: str
+    error: ItemError | None
+    sentiment: Sentiment | None
+    entities: Entities | None
+    embeddings: tuple[Embedding, ...]
+    provenance: AnalysisProvenance
+    timings: Timings
+
+    @property
+    def ok(self) -> bool:
+        """Whether all that was asked for was answered."""
+        parts = [self.sentiment, self.entities, *self.embeddings]
+        return self.error is None and all(part is None or part.ok for part in parts)

@@ -1,33 +1,131 @@
-"""The sync client: what a caller can ask a worker."""
+"""The sync client: what a caller can ask a worker.
+
+A sync client's connection: opened and closed, and what may be asked of the worker itself.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Self
 
 from qda.v1.analysis_pb2_grpc import AnalysisServiceStub
 from qda.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from qda.v1.entity_pb2_grpc import EntityServiceStub
+from qda.v1.model_pb2 import GetCacheStatusRequest, ListModelsRequest
+from qda.v1.model_pb2_grpc import ModelServiceStub
 from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceStub
 from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
-from qda_worker.client import jobs
-from qda_worker.client.analysis import AnalysisTask, DocumentAnalysis
-from qda_worker.client.choices import (
+from qda_worker.client import from_proto, health, requests
+from qda_worker.client import health as health_check
+from qda_worker.client.channel import DEFAULT_TARGET, Settings
+from qda_worker.client.enums import (
     EmbeddingKind,
+    Health,
     LabelScheme,
     LongTexts,
     Numbers,
     Offsets,
     Priority,
 )
-from qda_worker.client.document_stream import analysis_settings
-from qda_worker.client.jobs import Progress, of_total
+from qda_worker.client.errors import ClientError
 from qda_worker.client.paraphrase_search import search_parts
-from qda_worker.client.paraphrases import Paraphrases
-from qda_worker.client.results import Answer, Embedding, Entities, PairScore, Sentiment
-from qda_worker.client.sync_calls import StreamMethod
-from qda_worker.client.sync_connection import SyncConnection
+from qda_worker.client.requests import Progress, of_total
+from qda_worker.client.results import (
+    AnalysisTask,
+    Answer,
+    DocumentAnalysis,
+    Embedding,
+    Entities,
+    PairScore,
+    Paraphrases,
+    Sentiment,
+)
+from qda_worker.client.status import CacheStatus, Models
+from qda_worker.client.streams import analysis_settings, vector_streams
+from qda_worker.client.sync_transport import Calls, StreamMethod
 from qda_worker.client.texts import Pair, Text, iter_text_messages, text_messages
-from qda_worker.client.vector_stream import vector_streams
+
+
+class SyncConnection:
+    """What `Client` is before it asks about texts. Questions about the worker are answered at once, or not at all."""
+
+    def __init__(self, target: str | Settings = DEFAULT_TARGET) -> None:
+        """Connects when the first call is made. `target` is `HOST:PORT`, or all the settings.
+
+        Raises:
+            InvalidSettings: a setting or a file of TLS that cannot be used.
+        """
+        self.settings = target if isinstance(target, Settings) else Settings(target)
+        self._calls = Calls(self.settings)
+
+    def close(self) -> None:
+        """Ends the connection; calls that are under way in other threads fail with CallCancelled."""
+        self._calls.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def models(self, *, timeout: float = health.PROBE_TIMEOUT) -> Models:
+        """The models that the worker serves, and what a request may hold. Answered also while it is not ready."""
+        stub = ModelServiceStub(self._calls.channel())
+        return from_proto.models(self._calls.ask(stub.ListModels, ListModelsRequest(), timeout))
+
+    def cache_status(self, *, timeout: float = health.PROBE_TIMEOUT) -> CacheStatus:
+        """What the worker's last check of its cache found. Answered also while it is not ready."""
+        stub = ModelServiceStub(self._calls.channel())
+        return from_proto.cache_status(self._calls.ask(stub.GetCacheStatus, GetCacheStatusRequest(), timeout))
+
+    def health(self, service: str = "", *, timeout: float = health.PROBE_TIMEOUT) -> Health:
+        """The health of a service by its full name, `qda.v1.EntityService`; `""` is all that the worker serves."""
+        check = self._calls.channel().unary_unary(
+            health_check.METHOD,
+            request_serializer=health_check.request_bytes,
+            response_deserializer=health_check.read_response,
+        )
+        try:
+            return health_check.health(self._calls.ask(check, health_check.health_request(service), timeout))
+        except ClientError as error:
+            if health_check.is_unknown_service(error):
+                return Health.SERVICE_UNKNOWN
+            raise
+
+    def wait_ready(self, timeout: float, *, service: str = "") -> None:
+        """Returns as soon as the worker serves.
+
+        Raises:
+            NotReady: it did not within `timeout` seconds; with the reason that the worker gives.
+            NotReachable: nobody answered at the end of that time.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self._health_or_error(service)
+            if found is Health.SERVING:
+                return
+            if not health.worth_waiting(found, deadline - time.monotonic()):
+                break
+            time.sleep(health.PAUSE)
+        if isinstance(found, ClientError):
+            raise found
+        raise health.not_ready(found, self._cache_status_if_told(), service, timeout)
+
+    def _health_or_error(self, service: str) -> Health | ClientError:
+        try:
+            return self.health(service)
+        except ClientError as error:
+            return error
+
+    def _cache_status_if_told(self) -> CacheStatus | None:
+        try:
+            return self.cache_status()
+        except ClientError:  # the worker may have gone meanwhile; that it is not ready is known already
+            return None
 
 
 class Client(SyncConnection):
@@ -66,7 +164,7 @@ class Client(SyncConnection):
         Raises:
             ClientError: see `errors`; InvalidRequest names the text that cannot be sent.
         """
-        job = jobs.sentiment_job(
+        job = requests.sentiment_job(
             texts,
             model=model,
             long_texts=long_texts,
@@ -107,7 +205,7 @@ class Client(SyncConnection):
         Raises:
             ClientError: see `errors`.
         """
-        job = jobs.entity_job(
+        job = requests.entity_job(
             texts,
             model=model,
             long_texts=long_texts,
@@ -167,7 +265,7 @@ class Client(SyncConnection):
             return self._calls.all_vectors(
                 self._embed_stream(), streams, timeout, of_total(progress, len(messages))
             )
-        job = jobs.embed_job(
+        job = requests.embed_job(
             texts,
             model=model,
             long_texts=long_texts,
@@ -231,7 +329,7 @@ class Client(SyncConnection):
         Raises:
             ClientError: see `errors`.
         """
-        job = jobs.pair_job(
+        job = requests.pair_job(
             pairs,
             model=model,
             long_texts=long_texts,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
 
-from model_cache.catalogs.catalog import Model, Precision, Task
+from model_cache.catalog.catalog import Model, Precision, Task
 from qda_worker.errors import TextEmpty
 
 Payload = TypeVar("Payload")

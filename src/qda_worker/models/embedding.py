@@ -2,21 +2,28 @@
 
 Pooling, projection and normalising are the library's modules with the model's own files; nothing of it is retyped.
 Models with bge-m3's heads beside them give sparse weights and multi-vectors too, from the same pass.
+
+Whether the weights of a loaded encoder are all from its files.
+
+transformers fills tensors that the files lack with random numbers, and only logs it; sentence-transformers passes that
+on. The vectors of such an encoder look like any others and mean nothing.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedModel
 
-from model_cache.catalogs.catalog import Model
+from model_cache.catalog.catalog import Model
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models.base import (
     BatchBudget,
@@ -31,10 +38,9 @@ from qda_worker.models.base import (
     require_characters,
     usage_in_tokens,
 )
-from qda_worker.models.encoder_weights import require_all_weights
-from qda_worker.models.similarity import normalised
-from qda_worker.models.tokens import Ids, Tokens, pad, position_limit, token_limit
-from qda_worker.models.vector_heads import Heads, load_heads, multi_vectors, sparse_weights
+from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
+from qda_worker.models.pair_search import normalised
+from qda_worker.models.tokenization import Ids, Tokens, pad, position_limit, token_limit, weighted_mean
 from qda_worker.models.vectors import (
     MAX_MULTI_VECTOR_TOKENS,
     SparseWeights,
@@ -43,7 +49,43 @@ from qda_worker.models.vectors import (
     greatest_weights,
     joined_rows,
 )
-from qda_worker.models.windows import weighted_mean
+
+_NAMED: Final = 3
+_UNUSED: Final = "pooler."
+"""The layer after the encoder that BERT was trained with: many models for sentences leave it out, and none uses it."""
+
+
+def require_all_weights(encoder: Any, folder: Path) -> None:
+    """Raises ModelUnusable where the files of the sentence-transformers folder lack tensors of `encoder`.
+
+    Reads them a second time, for the report alone: the files are mapped, so that takes a tenth of a second.
+    """
+    if not isinstance(encoder, PreTrainedModel):
+        return
+    load: Any = type(encoder).from_pretrained  # typed as if it always gave the model alone
+    _, report = load(
+        str(_encoder_folder(folder)),
+        config=encoder.config,
+        local_files_only=True,
+        trust_remote_code=False,
+        weights_only=True,
+        output_loading_info=True,
+    )
+    missing = sorted(key for key in report["missing_keys"] if f".{_UNUSED}" not in f".{key}")
+    if not missing:
+        return
+    some = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+    count = "1 tensor" if len(missing) == 1 else f"{len(missing)} tensors"
+    raise ModelUnusable(
+        f"its weights lack {count} of the encoder, which would be random numbers: {some}",
+        "take config.json and the weights from one commit of the repository of a model for embeddings",
+    )
+
+
+def _encoder_folder(folder: Path) -> Path:
+    """Where modules.json says that the encoder is: mostly the folder itself."""
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    return folder / str(modules[0].get("path", ""))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,11 +10,11 @@ import logging
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from model_cache.catalogs.catalog import Model, Precision, Task
+from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
 from qda_worker.errors import ModelUnusable, WorkerError
 from qda_worker.models.base import BatchBudget, Options, TextModel
-from qda_worker.models.load_failures import explain
+from qda_worker.models.load_errors import explain
 
 _LOG = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from typing import TypeVar
 from qda_worker.errors import TooManyTexts
 from qda_worker.limits import MAX_SENTENCES
 from qda_worker.models.base import Options, Prepared, Span, Unit
-from qda_worker.models.sentences import sentence_spans
-from qda_worker.models.tokens import Ids
+from qda_worker.models.german_sentences import sentence_spans
+from qda_worker.models.tokenization import Ids
 
 _Output = TypeVar("_Output")
 

@@ -1,7 +1,16 @@
-"""Sentiment by any BERT-like classifier: positive, negative and neutral with probabilities."""
+"""Sentiment by any BERT-like classifier: positive, negative and neutral with probabilities.
+
+The text cleaning that `german-sentiment-bert` was trained with.
+
+The model card demands that "all model inputs needs to be preprocessed with the same procedure, that was applied during
+the training". The rules are those published with the package `germansentiment` 1.1.0, in its order, oddities included:
+the URL rule eats every word that begins with "http", and characters outside the German alphabet are deleted, not
+replaced by a space, so that words around a tab or a no-break space join.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -13,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from model_cache.catalogs.catalog import Cleaning, Model
+from model_cache.catalog.catalog import Cleaning, Model
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import (
     BatchBudget,
@@ -30,10 +39,40 @@ from qda_worker.models.base import (
     require_characters,
     usage_in_tokens,
 )
-from qda_worker.models.cleaning import clean_german_sentiment
 from qda_worker.models.sentence_units import PreparedWithSentences, SentenceOptions, with_sentences
-from qda_worker.models.tokens import Ids, Tokens, pad, position_limit, token_limit
-from qda_worker.models.windows import weighted_mean
+from qda_worker.models.tokenization import Ids, Tokens, pad, position_limit, token_limit, weighted_mean
+
+_URL = re.compile(r"https*\S+")
+_MENTION = re.compile(r"@\S+")
+_NOT_GERMAN_LETTER_OR_SPACE = re.compile(r"[^A-Za-züöäÖÜÄß ]")
+_DIGIT_WORDS = str.maketrans(
+    {
+        "0": " null",
+        "1": " eins",
+        "2": " zwei",
+        "3": " drei",
+        "4": " vier",
+        "5": " fünf",
+        "6": " sechs",
+        "7": " sieben",
+        "8": " acht",
+        "9": " neun",
+    }
+)
+
+
+def clean_german_sentiment(text: str) -> str:
+    """The text as the model saw its training texts: German letters in lower case, single spaces, digits as words.
+
+    Any text is allowed; one of nothing but emoji or punctuation becomes the empty string.
+    """
+    text = text.replace("\n", " ")
+    text = _URL.sub("", text)
+    text = _MENTION.sub("", text)
+    text = text.translate(_DIGIT_WORDS)
+    text = _NOT_GERMAN_LETTER_OR_SPACE.sub("", text)
+    return " ".join(text.split()).lower()
+
 
 _CLEANING: Mapping[Cleaning, Callable[[str], str]] = {
     Cleaning.NONE: lambda text: text,

@@ -7,7 +7,7 @@ from typing import Final
 
 import grpc
 
-from model_cache.catalogs.catalog import Task
+from model_cache.catalog.catalog import Task
 from qda.v1 import (
     analysis_pb2,
     analysis_pb2_grpc,
@@ -22,7 +22,7 @@ from qda.v1 import (
     sentiment_pb2,
     sentiment_pb2_grpc,
 )
-from qda_worker.fleet.fleet import Fleet
+from qda_worker.registry.registry import ModelRegistry
 from qda_worker.services.analysis import AnalysisService
 from qda_worker.services.embedding import EmbeddingService
 from qda_worker.services.entities import EntityService
@@ -48,7 +48,7 @@ TASK_OF: Final[Mapping[str, Task]] = {
 }
 
 
-def add_services(server: grpc.aio.Server, fleet: Fleet, cache: str) -> None:
+def add_services(server: grpc.aio.Server, fleet: ModelRegistry, cache: str) -> None:
     """Have `server` answer with `fleet`. `cache` is the cache as the user named it."""
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(SentimentService(fleet), server)
     entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(fleet), server)
@@ -58,7 +58,7 @@ def add_services(server: grpc.aio.Server, fleet: Fleet, cache: str) -> None:
     model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(fleet, cache), server)
 
 
-def serving(fleet: Fleet, *, ready: bool) -> dict[str, bool]:
+def serving(fleet: ModelRegistry, *, ready: bool) -> dict[str, bool]:
     """Whether each service serves, by its full name: its own models decide. `ready` is the whole worker.
 
     ModelService needs no model. AnalysisService needs all of them.

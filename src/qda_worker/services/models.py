@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from qda.v1 import model_pb2 as pb
 from qda.v1 import model_pb2_grpc
-from qda_worker.conversion.states import cache_status, model_info, service_limits
-from qda_worker.fleet.fleet import Fleet
-from qda_worker.services.boundary import Context
+from qda_worker.conversion.models import cache_status, model_info, service_limits
+from qda_worker.interceptors.errors import Context
+from qda_worker.registry.registry import ModelRegistry
 from qda_worker.version import worker_version
 
 
 class ModelService(model_pb2_grpc.ModelServiceServicer):
     """Tells about the fleet. `cache` is the cache as the user named it."""
 
-    def __init__(self, fleet: Fleet, cache: str) -> None:
+    def __init__(self, fleet: ModelRegistry, cache: str) -> None:
         self._fleet = fleet
         self._cache = cache
 

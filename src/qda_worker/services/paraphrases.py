@@ -6,36 +6,35 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 
-from model_cache.catalogs.catalog import Task
+from model_cache.catalog.catalog import Task
 from qda.v1 import paraphrase_pb2 as pb
 from qda.v1 import paraphrase_pb2_grpc
-from qda_worker.conversion import asked
-from qda_worker.conversion.pairs import chunks, pair_results, problems, summary
-from qda_worker.conversion.paraphrases_asked import first_settings, gather
-from qda_worker.conversion.told import provenance
+from qda_worker.conversion import request_fields
+from qda_worker.conversion.metadata import provenance
+from qda_worker.conversion.paraphrases import chunks, first_settings, gather, pair_results, problems, summary
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.errors import ArgumentInvalid, Violation
-from qda_worker.fleet.fleet import Fleet
+from qda_worker.interceptors.errors import Context
 from qda_worker.limits import MAX_TEXTS
 from qda_worker.models.base import Options
 from qda_worker.models.pair_search import Pairs, find_pairs
-from qda_worker.scheduling.work import Lane
-from qda_worker.services.asking import SLICE, ask, built, call_timings
-from qda_worker.services.boundary import Context
+from qda_worker.registry.registry import ModelRegistry
+from qda_worker.scheduling.jobs import Lane
+from qda_worker.services.inference import SLICE, ask, build_off_loop, call_timings
 
 
 class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
     """Answers with the fleet's paraphrase and embedding models."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: ModelRegistry) -> None:
         self._fleet = fleet
 
     async def ScorePairs(self, request: pb.ScorePairsRequest, context: Context) -> pb.ScorePairsResponse:
         """The cosine of each pair; each distinct text is computed once."""
         began = time.monotonic()
         _check_pairs(request)
-        options = Options(asked.long_text(request.long_text_policy))
-        lane = asked.lane(request.priority, Lane.INTERACTIVE)
+        options = Options(request_fields.long_text(request.long_text_policy))
+        lane = request_fields.lane(request.priority, Lane.INTERACTIVE)
         serving = self._fleet.choose(request.model, Task.PARAPHRASE)
         numbers: dict[str, int] = {}
         for pair in request.pairs:
@@ -43,7 +42,7 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
                 numbers.setdefault(content, len(numbers))
         contents = list(numbers)
         outcomes = await ask(serving, contents, options, lane, context)
-        answers = await built(
+        answers = await build_off_loop(
             contents, lambda: pair_results(request.pairs, numbers, outcomes, serving.engine.info)
         )
         return pb.ScorePairsResponse(
@@ -87,8 +86,8 @@ def _search(
 
 def _check_pairs(request: pb.ScorePairsRequest) -> None:
     """Raises ArgumentInvalid or TooManyTexts. An empty text passes: it is its own pair's error."""
-    asked.check_count(len(request.pairs), "pairs", MAX_TEXTS // 2)
-    asked.check_ids(request.pairs, "pairs")
+    request_fields.check_count(len(request.pairs), "pairs", MAX_TEXTS // 2)
+    request_fields.check_ids(request.pairs, "pairs")
     missing = [
         Violation(f"pairs[{index}].{side}", "is missing")
         for index, pair in enumerate(request.pairs)

@@ -1,28 +1,53 @@
-"""SentimentService: positive, negative or neutral."""
+"""SentimentService: positive, negative or neutral.
+
+Whether the sentences of a request's texts are few enough to be answered.
+
+A text of 16 MB may have millions, whose results would pass no message limit: that is told before anything is computed.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import Final
 
-from model_cache.catalogs.catalog import Task
+from model_cache.catalog.catalog import Task
 from qda.v1 import sentiment_pb2 as pb
 from qda.v1 import sentiment_pb2_grpc
-from qda_worker.conversion import asked
-from qda_worker.conversion.answers import fill_sentiment, results
-from qda_worker.conversion.sentences_asked import check_sentences
-from qda_worker.conversion.told import provenance
-from qda_worker.fleet.fleet import Fleet
+from qda_worker.conversion import request_fields
+from qda_worker.conversion.metadata import provenance
+from qda_worker.conversion.results import fill_sentiment, results
+from qda_worker.errors import TooManyTexts, Violation
+from qda_worker.interceptors.errors import Context
+from qda_worker.limits import MAX_SENTENCES
 from qda_worker.models.base import Options
+from qda_worker.models.german_sentences import sentence_spans
 from qda_worker.models.sentence_units import SentenceOptions
-from qda_worker.scheduling.work import Lane
-from qda_worker.services.asking import ask, built, call_timings
-from qda_worker.services.boundary import Context
+from qda_worker.registry.registry import ModelRegistry
+from qda_worker.scheduling.jobs import Lane
+from qda_worker.services.inference import ask, build_off_loop, call_timings
+
+_ENDS: Final = ".!?…\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+"""Each sentence but the last holds one of these or is followed by one."""
+
+
+def check_sentences(contents: Sequence[str], most: int = MAX_SENTENCES) -> None:
+    """Raises TooManyTexts. May take a second for each MB of texts that come near the limit."""
+    if sum(1 + sum(map(content.count, _ENDS)) for content in contents) <= most:
+        return
+    count = sum(len(sentence_spans(content)) for content in contents)
+    if count > most:
+        raise TooManyTexts(
+            f"the texts have {count} sentences, and at most {most} are answered at once",
+            "send the texts in several requests, or leave include_sentences out",
+            violations=[Violation("texts", f"hold {count} sentences; at most {most}")],
+        )
 
 
 class SentimentService(sentiment_pb2_grpc.SentimentServiceServicer):
     """Answers with the fleet's sentiment models."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: ModelRegistry) -> None:
         self._fleet = fleet
 
     async def AnalyzeSentiment(
@@ -30,19 +55,19 @@ class SentimentService(sentiment_pb2_grpc.SentimentServiceServicer):
     ) -> pb.AnalyzeSentimentResponse:
         """The sentiment of each text, and of its sentences if they are asked for."""
         began = time.monotonic()
-        asked.check_texts(request.texts)
+        request_fields.check_texts(request.texts)
         wanted = request.include_sentences
-        encoding = asked.offset_encoding(request.offset_encoding) if wanted else None
-        options = (SentenceOptions if wanted else Options)(asked.long_text(request.long_text_policy))
-        lane = asked.lane(request.priority, Lane.INTERACTIVE)
+        encoding = request_fields.offset_encoding(request.offset_encoding) if wanted else None
+        options = (SentenceOptions if wanted else Options)(request_fields.long_text(request.long_text_policy))
+        lane = request_fields.lane(request.priority, Lane.INTERACTIVE)
         serving = self._fleet.choose(request.model, Task.SENTIMENT)
         info = serving.engine.info
         contents = [text.content for text in request.texts]
         if wanted:
-            await built(contents, lambda: check_sentences(contents))
+            await build_off_loop(contents, lambda: check_sentences(contents))
         outcomes = await ask(serving, contents, options, lane, context)
         fill = fill_sentiment(info, encoding)
-        answers = await built(
+        answers = await build_off_loop(
             contents, lambda: results(request.texts, outcomes, info, pb.SentimentResult, fill)
         )
         return pb.AnalyzeSentimentResponse(

@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.utils._http import default_client_factory  # the library offers no way back
 
 from tests.service.host.homes import Home
-from tests.service.warmer.worlds import build_world
+from tests.service.warmer.fixtures import build_world
 
 
 @pytest.fixture

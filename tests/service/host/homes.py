@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.cli import cache_check
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.cli import cache_check
 from model_cache.layout import model_path
 from model_cache.places import Places, resolve_places
-from tests.service.warmer.worlds import Outcome, World
+from tests.service.warmer.fixtures import Outcome, World
 
 
 class Entry(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.service.host.homes import Entry, Home, listing
-from tests.service.warmer.worlds import BIG
+from tests.service.warmer.fixtures import BIG
 
 SNAPSHOT = """
 from huggingface_hub import snapshot_download

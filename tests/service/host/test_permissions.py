@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import Fault, FaultKind
 from tests.service.host.homes import Home, listing
 from tests.service.host.users import User, new_user
+from tests.support.fake_hub import Fault, FaultKind
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
 UID, OTHER, GROUP = 40_001, 40_002, 40_100

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import HubDouble, repositories_below
 from tests.service.host.homes import plain
-from tests.small_models import small_models
+from tests.support.fake_hub import HubDouble, repositories_below
+from tests.support.small_models import small_models
 
 TOKENS = "qda-demo/german-sentiment-bert"
 TRANSFORMERS = """
@@ -139,7 +139,7 @@ def test_what_env_prints_can_be_evaluated_by_a_shell(warmed: Warmed, spacy_only:
 def test_the_lines_of_the_docs_show_what_paths_lists(warmed: Warmed) -> None:
     """``find`` and ``ls`` by hand, as docs/host.md gives them, against ``cache-check --paths``."""
     listed = {
-        Path(line.split()[1]) for line in warmed.program("model_cache.checking.cli", "--paths").splitlines()
+        Path(line.split()[1]) for line in warmed.program("model_cache.check.cli", "--paths").splitlines()
     }
     docs = (Path(__file__).parents[3] / "docs/host.md").read_text()
     block = docs.split("<!-- by hand -->")[1].split("```")[1].removeprefix("sh\n")
@@ -157,6 +157,6 @@ def test_the_lines_of_the_docs_show_what_paths_lists(warmed: Warmed) -> None:
         ["sh", "-eu", "-c", block], env={"PATH": os.environ["PATH"], "HOME": str(warmed.path)},
         capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    document = json.loads(warmed.program("model_cache.checking.cli", "--format", "json"))
+    document = json.loads(warmed.program("model_cache.check.cli", "--format", "json"))
     for model in document["models"]:
         assert model["path"] in everything

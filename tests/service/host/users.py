@@ -6,22 +6,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 # All imports first: another user may not be able to read this installation.
-_PROGRAM = """
+_PROGRAM: Final = """
 import encodings.cp437, encodings.idna, encodings.utf_8_sig, os, stringprep, sys, zipfile
 sys.dont_write_bytecode = True
 import pwd, logging, concurrent.futures.thread, difflib, shlex, huggingface_hub.utils
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.catalogs.lock import load_lock
+from model_cache.catalog.parse import load_catalog
+from model_cache.catalog.lock import load_lock
 load_catalog(None), load_lock(None)
 from huggingface_hub import HfApi, RepoFile, hf_hub_url
 from huggingface_hub.utils import build_hf_headers
-import cache_warmer.hub.body_size, cache_warmer.hub.http_client, cache_warmer.hub.refusals, cache_warmer.transfer.body
-import model_cache.checking.access_advice, model_cache.checking.hashes
+import cache_warmer.hub.bodies, cache_warmer.hub.http_client, cache_warmer.hub.errors, cache_warmer.transfer.body
+import model_cache.check.permissions, model_cache.check.deep
 from cache_warmer.cli import cache_warmer
-from model_cache.checking.cli import cache_check
-from model_cache.programs.program import run
+from model_cache.check.cli import cache_check
+from model_cache.cli.program import run
 HfApi(endpoint="http://127.0.0.1:9")
 build_hf_headers(library_name="none")
 uid, gid, groups, umask, program, *arguments = sys.argv[1:]
@@ -34,7 +35,7 @@ run({"cache-warmer": cache_warmer, "cache-check": cache_check}[program], name=pr
 
 @dataclass(frozen=True)
 class User:
-    """A user of this machine, by numbers. ``home`` is theirs."""
+    """A user of this machine, by numbers. `home` is theirs."""
 
     uid: int
     home: Path

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from model_cache.catalogs.catalog import Serving, Task
+from model_cache.catalog.catalog import Serving, Task
 from qda_worker.errors import ModelUnusable, TextTooLong
 from qda_worker.models.base import LongText, Options
 from qda_worker.models.loading import load_model
-from tests.service.models.tiny import GERMAN, hub_model, write_bert_embedding, write_embedding, write_json
+from tests.support.tiny_models import GERMAN, hub_model, write_bert_embedding, write_embedding, write_json
 
 LONG = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
 LAYOUTS: dict[str, dict[str, Any]] = {

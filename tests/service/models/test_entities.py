@@ -18,14 +18,14 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import fix_random_seed
 
-from model_cache.catalogs.catalog import Serving
+from model_cache.catalog.catalog import Serving
 from qda_worker.errors import ModelDied, ModelFailed, ModelUnusable, TextEmpty, TextTooLong
 from qda_worker.models.base import Finished, LengthUnit, LongText, Options, Unit
 from qda_worker.models.entities import PART_LENGTH, EntityModel
-from qda_worker.models.entity_process import Passage
 from qda_worker.models.entity_windows import Entity
 from qda_worker.models.loading import load_model
-from tests.service.models.tiny import spacy_model
+from qda_worker.models.spacy_process import Passage
+from tests.support.tiny_models import spacy_model
 
 SENTENCES = (
     "Frau Müller wohnt in Köln .",
@@ -218,7 +218,7 @@ def test_the_signals_of_a_drain_do_not_end_the_process(shared: EntityModel) -> N
 def test_the_process_ends_with_its_parent_however_that_ends(package: Path) -> None:
     """The parent is killed without a chance to say anything."""
     program = (
-        "import sys, time; from pathlib import Path; from qda_worker.models.entity_child import EntityProcess\n"
+        "import sys, time; from pathlib import Path; from qda_worker.models.entities import EntityProcess\n"
         f"print(EntityProcess(Path({str(package)!r}), 1).pid, flush=True); time.sleep(600)"
     )
     path = os.pathsep.join(sys.path)

@@ -15,12 +15,12 @@ import pytest
 import torch
 from transformers import AutoModel, BertModel
 
-from model_cache.catalogs.catalog import Precision, Serving, Task
+from model_cache.catalog.catalog import Precision, Serving, Task
 from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import Options
 from qda_worker.models.loading import load_model
-from tests.service.models.tiny import (
+from tests.support.tiny_models import (
     bert_config,
     bert_tokenizer,
     hub_model,

@@ -8,15 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_cache.catalogs.catalog import Cleaning, Serving, Task
+from model_cache.catalog.catalog import Cleaning, Serving, Task
 from qda_worker.errors import TextTooLong, TooManyTexts
 from qda_worker.models.base import Finished, LongText
-from qda_worker.models.cleaning import clean_german_sentiment
 from qda_worker.models.loading import load_model
 from qda_worker.models.sentence_units import SentenceOptions
-from qda_worker.models.sentiment import Sentiment, SentimentAnswer
+from qda_worker.models.sentiment import Sentiment, SentimentAnswer, clean_german_sentiment
 from tests.service.models.test_sentiment import OWN_ORDER, answer, plain
-from tests.service.models.tiny import hub_model, write_classifier
+from tests.support.tiny_models import hub_model, write_classifier
 
 TEXT = "😀 Das war gut!\n„Nicht schlecht.“ Die Stadt ist u. a. schön. Das war gut!  "
 SENTENCES = ["😀 Das war gut!", "„Nicht schlecht.“", "Die Stadt ist u. a. schön.", "Das war gut!"]

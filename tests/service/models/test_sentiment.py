@@ -11,13 +11,12 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from model_cache.catalogs.catalog import Cleaning, Serving, Task
+from model_cache.catalog.catalog import Cleaning, Serving, Task
 from qda_worker.errors import ModelUnusable, TextEmpty, TextTooLong
 from qda_worker.models.base import Finished, LongText, Options
-from qda_worker.models.cleaning import clean_german_sentiment
 from qda_worker.models.loading import load_model
-from qda_worker.models.sentiment import Sentiment, SentimentAnswer
-from tests.service.models.tiny import GERMAN, hub_model, write_classifier
+from qda_worker.models.sentiment import Sentiment, SentimentAnswer, clean_german_sentiment
+from tests.support.tiny_models import GERMAN, hub_model, write_classifier
 
 LONG = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
 OWN_ORDER = ("positive", "negative", "neutral")

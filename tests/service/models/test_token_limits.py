@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from model_cache.catalogs.catalog import Task
+from model_cache.catalog.catalog import Task
 from qda_worker.errors import TextTooLong
 from qda_worker.models.base import LongText, Options
 from qda_worker.models.loading import load_model
-from tests.service.models.tiny import hub_model, write_classifier, write_embedding
+from tests.support.tiny_models import hub_model, write_classifier, write_embedding
 
 LABELS = ("positive", "negative", "neutral")
 MODELS: dict[int, tuple[Task, Callable[[Path], Path]]] = {

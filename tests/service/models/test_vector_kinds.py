@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_cache.catalogs.catalog import Serving, Task
+from model_cache.catalog.catalog import Serving, Task
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models import vectors
 from qda_worker.models.base import LongText, Options, VectorKind
@@ -18,7 +18,7 @@ from qda_worker.models.loading import load_model
 from qda_worker.models.vectors import VectorOptions
 from tests.service.models.plain_m3 import PlainM3
 from tests.service.models.test_loading import RunsCode
-from tests.service.models.tiny import GERMAN, hub_model, write_embedding
+from tests.support.tiny_models import GERMAN, hub_model, write_embedding
 
 LIMIT = 64
 TOLERANCE = 1e-5  # float32: a batch's padding changes the last bits

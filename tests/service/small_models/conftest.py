@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_models import SmallModels, small_models
-from tests.small_models.recipes import SEED
-from tests.small_models.statements import Corpus, load_corpus
+from tests.support.small_models import SmallModels, small_models
+from tests.support.small_models.recipes import SEED
+from tests.support.small_models.statements import Corpus, load_corpus
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ import torch
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from qda_worker.models.cleaning import clean_german_sentiment
-from tests.small_models import SmallModels
-from tests.small_models.catalog import ORGANISATION
+from qda_worker.models.sentiment import clean_german_sentiment
+from tests.support.small_models import SmallModels
+from tests.support.small_models.catalog import ORGANISATION
 
 Entity = tuple[int, int, str]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_models import SmallModels, small_models
-from tests.small_models.build import DEFAULT_OUT, Say
-from tests.small_models.small_models import SCORES
+from tests.support.small_models import SmallModels, small_models
+from tests.support.small_models.build import DEFAULT_OUT, Say
+from tests.support.small_models.small_models import SCORES
 
 
 class Maker:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.small_models.frames import Statement
-from tests.small_models.grammar import Noun, contracted, with_adjective
-from tests.small_models.recipes import SEED
-from tests.small_models.statements import Corpus, Group, joined, load_corpus, opened
-from tests.small_models.words import load_words
+from tests.support.small_models.frames import Statement
+from tests.support.small_models.grammar import Noun, contracted, with_adjective
+from tests.support.small_models.recipes import SEED
+from tests.support.small_models.statements import Corpus, Group, joined, load_corpus, opened
+from tests.support.small_models.words import load_words
 
 
 def _statements(groups: tuple[Group, ...]) -> list[Statement]:

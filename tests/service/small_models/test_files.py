@@ -11,15 +11,14 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from model_cache.catalogs.catalog import HuggingFaceSource, SpacySource
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.catalogs.lock import load_lock
-from tests.hub_double.repository import repository_from_folder
-from tests.small_models import SmallModels
-from tests.small_models.embedding import WIDTH
-from tests.small_models.statements import Corpus
-
-from .plain_libraries import repository, sentence_transformer
+from model_cache.catalog.catalog import HuggingFaceSource, SpacySource
+from model_cache.catalog.lock import load_lock
+from model_cache.catalog.parse import load_catalog
+from tests.service.small_models.plain_libraries import repository, sentence_transformer
+from tests.support.fake_hub.repository import repository_from_folder
+from tests.support.small_models import SmallModels
+from tests.support.small_models.embedding import WIDTH
+from tests.support.small_models.statements import Corpus
 
 
 def test_the_catalog_has_the_keys_and_tasks_of_the_default_one(models: SmallModels) -> None:

@@ -9,11 +9,7 @@ import pytest
 import yaml
 
 from demo.answers import ALIKE, read_interview
-from tests.small_models import SmallModels
-from tests.small_models.build import ROOT
-from tests.small_models.statements import Corpus, load_exclamations
-
-from .plain_libraries import (
+from tests.service.small_models.plain_libraries import (
     entities,
     f1,
     pipeline_folder,
@@ -21,6 +17,9 @@ from .plain_libraries import (
     sentiment_labels,
     unit_vectors,
 )
+from tests.support.small_models import SmallModels
+from tests.support.small_models.build import ROOT
+from tests.support.small_models.statements import Corpus, load_exclamations
 
 ENOUGH = 0.8
 

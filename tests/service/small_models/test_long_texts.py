@@ -8,10 +8,9 @@ from pathlib import Path
 from qda_worker.models.base import Options
 from qda_worker.models.entities import EntityModel
 from qda_worker.models.loading import load_model
-from tests.service.models.tiny import spacy_model
-from tests.small_models.statements import Corpus
-
-from .plain_libraries import entities, pipeline_folder
+from tests.service.small_models.plain_libraries import entities, pipeline_folder
+from tests.support.small_models.statements import Corpus
+from tests.support.tiny_models import spacy_model
 
 
 def written(corpus: Corpus, length: int) -> str:

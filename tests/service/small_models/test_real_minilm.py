@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
-from tests.hub_double.repository import repositories_below
-from tests.small_models.real_minilm import REPOSITORY, link_minilm, minilm_folder, minilm_repository
+from tests.support.fake_hub.repository import repositories_below
+from tests.support.small_models.real_minilm import REPOSITORY, link_minilm, minilm_folder, minilm_repository
 
 
 def test_its_files_make_a_repository_with_real_weights() -> None:

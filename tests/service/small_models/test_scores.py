@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.small_models import SmallModels
-from tests.small_models.statements import Corpus
-
-from .plain_libraries import (
+from tests.service.small_models.plain_libraries import (
     entities,
     f1,
     pipeline_folder,
@@ -17,6 +14,8 @@ from .plain_libraries import (
     sentiment_labels,
     unit_vectors,
 )
+from tests.support.small_models import SmallModels
+from tests.support.small_models.statements import Corpus
 
 ENOUGH = 0.8
 

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import spacy
 
-from tests.small_models import SmallModels
-from tests.small_models.entities import LABELS, PACKAGE, VERSION
-from tests.small_models.wheel import WheelMetadata, write_model_wheel
-
-from .plain_libraries import pipeline_folder
+from tests.service.small_models.plain_libraries import pipeline_folder
+from tests.support.small_models import SmallModels
+from tests.support.small_models.entities import LABELS, PACKAGE, VERSION
+from tests.support.small_models.wheel import WheelMetadata, write_model_wheel
 
 
 def test_the_pipeline_loads_from_its_folder_with_the_four_labels(installed: Path) -> None:

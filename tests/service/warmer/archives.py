@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cache_warmer.cli import cache_warmer
-
-from .worlds import Outcome, World
+from tests.service.warmer.fixtures import Outcome, World
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 

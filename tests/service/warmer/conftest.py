@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.utils._http import default_client_factory  # the library offers no way back
 
-from .worlds import World, build_world
+from tests.service.warmer.fixtures import World, build_world
 
 
 @pytest.fixture

@@ -10,15 +10,14 @@ import pytest
 import yaml
 
 from cache_warmer.cli import cache_warmer
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.check import check
-from model_cache.checking.values import Tier
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.check import check
+from model_cache.check.types import Tier
 from model_cache.errors import ModelCacheError
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-
-from .archives import cache_of, everything_below, export, import_
-from .worlds import World, catalog_of
+from tests.service.warmer.archives import cache_of, everything_below, export, import_
+from tests.service.warmer.fixtures import World, catalog_of
 
 SOURCE = str(Path(__file__).parents[3] / "src")
 READ = """

@@ -15,10 +15,9 @@ import pytest
 
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
-
-from .archives import Members, cache_of, changed, export, import_
-from .test_archive import SOURCE, reason_of
-from .worlds import World
+from tests.service.warmer.archives import Members, cache_of, changed, export, import_
+from tests.service.warmer.fixtures import World
+from tests.service.warmer.test_archive import SOURCE, reason_of
 
 MANIFEST = 1
 """Its position among the members."""

@@ -13,16 +13,15 @@ import yaml
 from cache_warmer.cli import cache_warmer
 from cache_warmer.commands.collect import collect_command
 from cache_warmer.commands.command import Invocation
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.check import check
-from model_cache.checking.values import Tier
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.check import check
+from model_cache.check.types import Tier
 from model_cache.errors import UsageError
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from tests.hub_double import Repository
-
-from .archives import everything_below
-from .worlds import World, catalog_of, written
+from tests.service.warmer.archives import everything_below
+from tests.service.warmer.fixtures import World, catalog_of, written
+from tests.support.fake_hub import Repository
 
 
 def collect(world: World, *more: str) -> dict[str, Any]:

@@ -4,9 +4,8 @@ import socket
 
 import pytest
 
-from tests.hub_double import Fault, FaultKind
-
-from .worlds import World
+from tests.service.warmer.fixtures import World
+from tests.support.fake_hub import Fault, FaultKind
 
 WEIGHTS = "model.safetensors"
 

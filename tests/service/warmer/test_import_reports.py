@@ -15,21 +15,19 @@ from typing import Any
 import pytest
 
 from cache_warmer.cli import COMMANDS
-from cache_warmer.cluster.events import Announcer
-from cache_warmer.cluster.settings import OwnObjects
 from cache_warmer.commands.collect import collect_command
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.import_ import import_command
+from cache_warmer.kubernetes.events import EventRecorder, InvolvedObjects
+from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError
-from model_cache.programs.parser import OptionParser
-from tests.unit.cache_warmer.test_kubernetes_events import FakeCluster
+from tests.service.warmer.archives import cache_of, export
+from tests.service.warmer.fixtures import World
+from tests.service.warmer.test_archive import SOURCE
+from tests.service.warmer.test_status import eventually
+from tests.unit.cache_warmer.kubernetes.test_events import FakeCluster
 
-from .archives import cache_of, export
-from .test_archive import SOURCE
-from .test_status import eventually
-from .worlds import World
-
-OWN = OwnObjects("texts", "", "demo")
+OWN = InvolvedObjects("texts", "", "demo")
 
 
 @pytest.fixture
@@ -51,8 +49,8 @@ def called(world: World, command: str, cache: Path, *more: str) -> Invocation:
     return Invocation(parser.parse_args(given), world.environ, io.StringIO(), io.StringIO())
 
 
-def announcing(cluster: FakeCluster) -> Announcer:
-    return Announcer(OWN, lambda: cluster, lambda: datetime(2026, 1, 2, tzinfo=UTC))
+def announcing(cluster: FakeCluster) -> EventRecorder:
+    return EventRecorder(OWN, lambda: cluster, lambda: datetime(2026, 1, 2, tzinfo=UTC))
 
 
 @contextmanager

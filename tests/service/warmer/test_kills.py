@@ -9,17 +9,16 @@ from pathlib import Path
 
 import yaml
 
-from model_cache.catalogs.catalog import Model
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.check import check
-from model_cache.checking.values import Tier
+from model_cache.catalog.catalog import Model
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.check import check
+from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from tests.hub_double import Fault, FaultKind, Repository
-
-from .test_ranges import BIG, WEIGHTS
-from .test_resume import start
-from .worlds import World, catalog_of, written
+from tests.service.warmer.fixtures import World, catalog_of, written
+from tests.service.warmer.test_ranges import BIG, WEIGHTS
+from tests.service.warmer.test_resume import start
+from tests.support.fake_hub import Fault, FaultKind, Repository
 
 KILLS = 6
 

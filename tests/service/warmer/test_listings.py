@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.hub_double import Fault, FaultKind
-
-from .archives import everything_below
-from .worlds import World
+from tests.service.warmer.archives import everything_below
+from tests.service.warmer.fixtures import World
+from tests.support.fake_hub import Fault, FaultKind
 
 Row = dict[str, Any]
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from cache_warmer.cli import cache_warmer
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.catalogs.lock import load_lock
+from model_cache.catalog.lock import load_lock
+from model_cache.catalog.parse import load_catalog
 from model_cache.errors import CatalogInvalid, ModelCacheError, UsageError
-from tests.hub_double import Fault, FaultKind, Repository
-
-from .worlds import World, written
+from tests.service.warmer.fixtures import World, written
+from tests.support.fake_hub import Fault, FaultKind, Repository
 
 
 def lock(world: World, *more: str, catalog: Path | None = None) -> tuple[int, dict[str, Any]]:

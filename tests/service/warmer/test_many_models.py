@@ -8,9 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from tests.hub_double import Repository
-
-from .worlds import World, written
+from tests.service.warmer.fixtures import World, written
+from tests.support.fake_hub import Repository
 
 MODELS = 200
 

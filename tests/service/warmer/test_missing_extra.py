@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from .worlds import World
+from tests.service.warmer.fixtures import World
 
 WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from cache_warmer.cli import main; main()"
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .archives import everything_below
-from .test_collect import is_whole
-from .worlds import World, catalog_of
+from tests.service.warmer.archives import everything_below
+from tests.service.warmer.fixtures import World, catalog_of
+from tests.service.warmer.test_collect import is_whole
 
 
 def list_of(world: World) -> Path:

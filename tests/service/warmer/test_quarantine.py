@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from cache_warmer.disk.volume import Free
-from cache_warmer.transfer.quarantine import quarantine
-from tests.hub_double import Fault, FaultKind
-
-from .test_collect import collect
-from .worlds import World
+from cache_warmer.transfer.staging import quarantine
+from tests.service.warmer.fixtures import World
+from tests.service.warmer.test_collect import collect
+from tests.support.fake_hub import Fault, FaultKind
 
 WEIGHTS, SMALL = "model.safetensors", "vocab.txt"
 

@@ -10,10 +10,9 @@ import pytest
 from cache_warmer.transfer.body import RANGES_AT_ONCE, SPLIT_ABOVE
 from cache_warmer.transfer.journal import journal_path
 from cache_warmer.transfer.staging import staged_extents
-from tests.hub_double import Fault, FaultKind
-
-from .test_resume import start
-from .worlds import World, build_world
+from tests.service.warmer.fixtures import World, build_world
+from tests.service.warmer.test_resume import start
+from tests.support.fake_hub import Fault, FaultKind
 
 BIG = SPLIT_ABOVE + 16_000_000
 """Three ranges."""

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.hub_double import HubDouble, Repository
-
-from .worlds import World, catalog_of, write_wheel
+from tests.service.warmer.fixtures import World, catalog_of, write_wheel
+from tests.support.fake_hub import HubDouble, Repository
 
 MAKE = """
 import sys

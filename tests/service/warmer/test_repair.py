@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.check import check
-from model_cache.checking.values import Tier
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.check import check
+from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-
-from .worlds import BIG, World
+from tests.service.warmer.fixtures import BIG, World
 
 WEIGHTS = "model.safetensors"
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import Fault, FaultKind
-
-from .worlds import BIG, World
+from tests.service.warmer.fixtures import BIG, World
+from tests.support.fake_hub import Fault, FaultKind
 
 WEIGHTS = "model.safetensors"
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.hub_double import Fault, FaultKind, HubDouble, Repository, self_signed_certificate
-
-from .worlds import World, catalog_of, written
+from tests.service.warmer.fixtures import World, catalog_of, written
+from tests.support.fake_hub import Fault, FaultKind, HubDouble, Repository, self_signed_certificate
 
 TOKEN = "hf_not_to_be_seen"
 

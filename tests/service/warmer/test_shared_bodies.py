@@ -5,14 +5,13 @@ from pathlib import Path
 
 import yaml
 
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.check import check
-from model_cache.checking.values import Tier
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.check import check
+from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from tests.hub_double import Repository
-
-from .worlds import World, written
+from tests.service.warmer.fixtures import World, written
+from tests.support.fake_hub import Repository
 
 WEIGHTS = "pytorch_model.bin"
 

@@ -6,11 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from model_cache.checking.cli import cache_check
-from tests.hub_double import Fault, FaultKind
-
-from .test_resume import stalled
-from .worlds import World
+from model_cache.check.cli import cache_check
+from tests.service.warmer.fixtures import World
+from tests.service.warmer.test_resume import stalled
+from tests.support.fake_hub import Fault, FaultKind
 
 
 def status(world: World) -> dict[str, Any]:

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 
 from cache_warmer.disk.probe import PREFIX
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.check import check
-from model_cache.checking.values import Tier
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.check import check
+from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-
-from .archives import export, import_
-from .worlds import World
+from tests.service.warmer.archives import export, import_
+from tests.service.warmer.fixtures import World
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/loop-control").exists(),

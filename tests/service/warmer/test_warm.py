@@ -10,14 +10,13 @@ import pytest
 import yaml
 from huggingface_hub import snapshot_download
 
-from model_cache.catalogs.catalog_file import load_catalog
-from model_cache.checking.check import check
-from model_cache.checking.values import Tier
+from model_cache.catalog.parse import load_catalog
+from model_cache.check.check import check
+from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from tests.hub_double import Repository
-
-from .worlds import BIG, World, catalog_of, written
+from tests.service.warmer.fixtures import BIG, World, catalog_of, written
+from tests.support.fake_hub import Repository
 
 
 def deep_reason(world: World) -> Reason:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer.lease.lease import FileLease
-from tests.hub_double import Fault, FaultKind
-
-from .test_resume import stalled, start
-from .worlds import World
+from cache_warmer.lease.base import FileLease
+from tests.service.warmer.fixtures import World
+from tests.service.warmer.test_resume import stalled, start
+from tests.support.fake_hub import Fault, FaultKind
 
 
 def test_two_warmers_at_once_fetch_once(world: World) -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
+from tests.service.worker.fixtures import World, make_world
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World, make_world
 
 
 @pytest.fixture(scope="session")

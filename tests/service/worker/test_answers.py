@@ -22,9 +22,9 @@ from qda.v1 import (
     sentiment_pb2_grpc,
     text_pb2,
 )
-from qda_worker.models.cleaning import clean_german_sentiment
+from qda_worker.models.sentiment import clean_german_sentiment
 from tests.service.worker.calls import PATIENCE, texts
-from tests.service.worker.world import World
+from tests.service.worker.fixtures import World
 
 STATEMENTS = (
     "Das war sehr gut, und die Stadt ist schön!",

@@ -25,10 +25,10 @@ from qda.v1 import (
     sentiment_pb2_grpc,
     text_pb2,
 )
-from qda_worker.models.cleaning import clean_german_sentiment
+from qda_worker.models.sentiment import clean_german_sentiment
 from tests.service.worker.calls import PATIENCE, reason
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess
-from tests.service.worker.world import World
 
 BAD = {
     "blanks": " \t\u00a0 ",

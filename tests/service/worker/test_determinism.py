@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from qda_worker.client import Client, EmbeddingKind, LongTexts, Settings
 from tests.service.worker.calls import PATIENCE
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
 
 TOLERANCE = 1e-5
 """What docs/calling.md and Provenance in the proto promise."""

@@ -20,12 +20,12 @@ import pytest
 from qda.v1 import analysis_pb2 as pb
 from qda.v1 import analysis_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc, text_pb2
 from qda_worker.client import AsyncClient, Client, EntityTask, Settings, Text
-from qda_worker.services.document_flow import MOST
+from qda_worker.services.bounded_stream import MOST
 from tests.service.worker.calls import PATIENCE
 from tests.service.worker.documents import parts, settings
-from tests.service.worker.echoing import EchoServer, echo_server
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
+from tests.support.echo_worker import EchoServer, echo_server
 
 
 @pytest.fixture

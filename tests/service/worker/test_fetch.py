@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from qda.v1 import model_pb2, model_pb2_grpc
-from tests.hub_double import HubDouble, Repository
 from tests.service.worker.calls import PATIENCE
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
+from tests.support.fake_hub import HubDouble, Repository
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from qda.v1 import analysis_pb2, analysis_pb2_grpc, entity_pb2, entity_pb2_grpc,
 from qda_worker.client import Client, Settings
 from tests.service.worker.calls import PATIENCE, texts
 from tests.service.worker.documents import parts, settings
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"

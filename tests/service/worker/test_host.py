@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub_double import Fault, FaultKind, HubDouble, Repository
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.test_fetch import write_catalog
-from tests.service.worker.world import World
+from tests.support.fake_hub import Fault, FaultKind, HubDouble, Repository
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from qda.v1 import model_pb2, model_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
 from qda_worker.services import EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT
 from tests.service.worker.calls import PATIENCE, reason, refusal, texts
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
 
 OF_MODELS = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
 

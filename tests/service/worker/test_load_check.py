@@ -9,14 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.service.worker.world import World
+from tests.service.worker.fixtures import World
 
 KEYS = ("--model", "tiny-embedding", "--model", "tiny-ner")
 
 
 def cache_check(world: World, *more: str) -> tuple[int, dict[str, Any]]:
     command = [
-        sys.executable, "-m", "model_cache.checking.cli", "--catalog", str(world.catalog_file), "--cache",
+        sys.executable, "-m", "model_cache.check.cli", "--catalog", str(world.catalog_file), "--cache",
         str(world.cache), "--format", "json", *more,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)

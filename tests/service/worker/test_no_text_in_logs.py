@@ -166,7 +166,7 @@ def test_the_clients_program_says_nothing_of_its_texts_on_stderr(
         command = [
             sys.executable,
             "-m",
-            "qda_worker.client.cli",
+            "qda_worker.client.cli.main",
             arguments[0],
             str(file),
             *arguments[1:],

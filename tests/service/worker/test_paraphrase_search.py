@@ -16,9 +16,9 @@ from sentence_transformers import SentenceTransformer
 from qda.v1 import paraphrase_pb2 as pb
 from qda.v1 import paraphrase_pb2_grpc
 from tests.service.worker.calls import PATIENCE, reason, refusal, texts
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess
 from tests.service.worker.test_metrics import rest
-from tests.service.worker.world import World
 
 FIRST = ("das ist gut", "das ist sehr gut", "die Stadt", "Haus in Köln", "das ist gut", "nicht schlecht")
 SECOND = ("die Stadt war schlecht", "das ist gut", "Haus")

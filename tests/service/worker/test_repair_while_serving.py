@@ -15,11 +15,11 @@ import pytest
 import yaml
 
 from qda.v1 import embedding_pb2, embedding_pb2_grpc, model_pb2, model_pb2_grpc
-from tests.hub_double import HubDouble, Repository
 from tests.service.worker.calls import PATIENCE, texts
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.test_metrics import scrape
-from tests.service.worker.world import World
+from tests.support.fake_hub import HubDouble, Repository
 
 SENTIMENT, EMBEDDING = "tiny-sentiment", "tiny-embedding"
 

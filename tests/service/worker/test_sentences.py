@@ -105,7 +105,7 @@ async def test_both_clients_give_sentences(worker: ServeProcess) -> None:
 
 def test_a_shell_shows_each_sentence(worker: ServeProcess) -> None:
     def run(*options: str) -> str:
-        command = [sys.executable, "-m", "qda_worker.client.cli", "sentiment", "--whole", "--sentences"]
+        command = [sys.executable, "-m", "qda_worker.client.cli.main", "sentiment", "--whole", "--sentences"]
         done = subprocess.run(
             [*command, "--target", worker.address, *options],
             input=TEXT.encode(),

@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qda.v1 import entity_pb2, entity_pb2_grpc, text_pb2
 from tests.service.worker.calls import PATIENCE
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.world import World
 
 MANY = [text_pb2.Text(content=f"Frau Müller las Text {number} in Köln. " * 10) for number in range(2_000)]
 

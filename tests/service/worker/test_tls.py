@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from qda_worker.client import Client, NotReachable, Settings, Tls, TlsFailed
-from tests.authority import Authority, KeyPair
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import PATIENCE, ServeProcess, serving
-from tests.service.worker.world import World
+from tests.support.certificates import Authority, KeyPair
 
 DAY = dt.timedelta(days=1)
 
@@ -90,7 +90,14 @@ def test_a_client_that_does_not_trust_the_authority_says_so(
 def test_the_program_tells_a_failure_of_tls_in_one_line(
     mutual_worker: ServeProcess, foreigner: Authority
 ) -> None:
-    command = [sys.executable, "-m", "qda_worker.client.cli", "models", "--target", mutual_worker.address]
+    command = [
+        sys.executable,
+        "-m",
+        "qda_worker.client.cli.main",
+        "models",
+        "--target",
+        mutual_worker.address,
+    ]
     done = subprocess.run(
         [*command, "--tls-ca", str(foreigner.file)],
         capture_output=True,

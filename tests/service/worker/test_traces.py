@@ -13,9 +13,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from qda.v1 import entity_pb2, entity_pb2_grpc, text_pb2
 from tests.service.worker.calls import PATIENCE, texts
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
-from tests.service.worker.trace_receiver import attributes, grpc_receiver, http_receiver
-from tests.service.worker.world import World
+from tests.support.trace_receiver import attributes, grpc_receiver, http_receiver
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 METHOD = "qda.v1.EntityService/RecognizeEntities"
@@ -101,7 +101,7 @@ def test_a_collector_that_is_away_holds_up_neither_calls_nor_the_end(world: Worl
 
 def test_nothing_of_opentelemetry_is_imported_unless_an_endpoint_is_set() -> None:
     program = (
-        "import sys, qda_worker.running.worker as w; assert w.open_tracing({}) is None; "
+        "import sys, qda_worker.server.worker as w; assert w.open_tracing({}) is None; "
         "assert w.open_tracing({'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://x', 'OTEL_SDK_DISABLED': 'true'}) is None; "
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )

@@ -14,8 +14,8 @@ from qda.v1 import embedding_pb2_grpc, model_pb2, model_pb2_grpc, text_pb2
 from qda_worker.limits import MAX_RESPONSE_BYTES
 from tests.service.models.plain_m3 import PlainM3
 from tests.service.worker.calls import PATIENCE, error_info, reason, refusal, texts
+from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess
-from tests.service.worker.world import World
 
 STATEMENTS = (
     "Das war sehr gut, und die Stadt ist schön!",
@@ -214,13 +214,11 @@ def test_a_client_that_does_not_read_stops_the_computing(worker: ServeProcess) -
 
 def test_a_number_beyond_half_precision_spoils_only_its_text() -> None:
     """Real models give none; so the fake outcome of one."""
-    from qda_worker.conversion.answers import results
-    from qda_worker.conversion.vector_parts import parts_of
-    from qda_worker.conversion.vector_results import fill_vectors
-    from qda_worker.conversion.vectors_asked import vectors_asked
+    from qda_worker.conversion.embedding import fill_vectors, parts_of, vectors_asked
+    from qda_worker.conversion.results import results
     from qda_worker.models.base import LongText, ModelInfo, Usage
     from qda_worker.models.vectors import TextVectors
-    from qda_worker.scheduling.work import Answered, Timings
+    from qda_worker.scheduling.jobs import Answered, Timings
 
     asked = vectors_asked(pb.EmbeddingOptions(element_type=pb.ELEMENT_TYPE_FLOAT16), LongText.CUT)
     outcomes = [

@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 
 from model_cache import layout
-from model_cache.catalogs.catalog import HuggingFaceSource, Model, SpacySource, Task
+from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, Task
 from model_cache.places import PlaceName, resolve_places
 
 HUB = HuggingFaceSource("BAAI/bge-m3", "5" * 40, ("config.json",))

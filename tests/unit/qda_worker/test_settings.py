@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
-from model_cache.programs.parser import OptionParser
+from qda_worker.addresses import Address, parse_address
 from qda_worker.cli import in_container, qda_worker
-from qda_worker.running.addresses import Address, parse_address
 from qda_worker.settings import Device, Readiness, ServeSettings, add_serve_options, read_serve_settings
 
 

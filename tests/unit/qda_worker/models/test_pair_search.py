@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qda_worker.models.pair_search import CELLS, MOST_PAIRS, TextRows, find_pairs
-from qda_worker.models.similarity import Matrix, normalised
+from qda_worker.models.pair_search import CELLS, MOST_PAIRS, Matrix, TextRows, find_pairs, normalised
 
 # Few different values: many equal vectors and ties, which is where orders go wrong.
 VALUES = st.sampled_from([-1.0, 0.0, 0.5, 2.0])

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from qda_worker.observability.logs import open_log
-from qda_worker.scheduling.model_queue import ModelQueue
-from qda_worker.scheduling.work import Failed
-from tests.unit.qda_worker.scheduling.echo_model import EchoModel
+from qda_worker.scheduling.jobs import Failed
+from qda_worker.scheduling.queue import ModelQueue
+from tests.support.echo_model import EchoModel
 
 MARK = "Zyankalirose"
 

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
-from tests.unit.qda_worker.scheduling.bench import WAIT, Bench
+from tests.support.queue_bench import WAIT, Bench
 
 
 @pytest.fixture(scope="module")

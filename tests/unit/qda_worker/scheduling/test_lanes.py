@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qda_worker.models.base import BatchBudget, Options, Prepared, Span, Unit
+from qda_worker.scheduling.jobs import Item, Job, Lane, Timings
 from qda_worker.scheduling.lanes import Lanes
-from qda_worker.scheduling.work import Item, Job, Lane, Timings
 
 BUDGET = BatchBudget(length=40, units=4)
 Waiting = Lanes[str, str, str]

@@ -1,0 +1,178 @@
+"""What an archive holds and in which order, so that it can be verified while it is read.
+
+    archive.json                                 what it is: the catalog's pins, and how the hub calls each file's blob
+    .model-cache/manifests/<generation>.json     every file, with size and sha256
+    huggingface/hub/…, spacy/…                   the files of the manifest, in its order, each once
+
+Names are those of a cache in one folder. All of it is a function of the generation: no times, owners or links.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from cache_warmer.artifacts.hf_layout import BLOB_NAME
+from cache_warmer.errors import ArchiveInvalid
+from model_cache.catalog.catalog import HuggingFaceSource, Model, generation, model_digest
+from model_cache.catalog.parse import parse_catalog
+from model_cache.errors import CatalogInvalid, ManifestInvalid
+from model_cache.layout import snapshot_folder, spacy_tree
+from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, parse_manifest
+from model_cache.places import PlaceName
+
+API_VERSION = "qda/v1"
+DESCRIPTION = "archive.json"
+MAX_METADATA_BYTES = 64 * 2**20
+"""Of the two documents: many times what 20,000 files need, and little enough to hold in memory."""
+REMEDY = "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
+
+_FOLDERS = {PlaceName.HUB: "huggingface/hub", PlaceName.SPACY: "spacy"}
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """One generation.
+
+    Attributes:
+        models: the catalog's, by key.
+        manifest: their verified files.
+        blobs: of each hub file, by its path in the place: the name of its blob (sha256, or git's sha1).
+    """
+
+    models: tuple[Model, ...]
+    manifest: Manifest
+    blobs: Mapping[str, str]
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files, each counted once."""
+        return sum(file.bytes for file in self.files())
+
+    def files(self) -> Iterator[FileRecord]:
+        """The files in the order of the archive: model by model, each file once."""
+        seen: set[tuple[PlaceName, str]] = set()
+        for record in self.manifest.models:
+            for file in record.files:
+                if (file.place, file.path) not in seen:
+                    seen.add((file.place, file.path))
+                    yield file
+
+
+def member_name(file: FileRecord) -> str:
+    """Return the name of a file in the archive."""
+    return f"{_FOLDERS[file.place]}/{file.path}"
+
+
+def manifest_name(name: str) -> str:
+    """Return the name of the manifest of a generation in the archive."""
+    return f".model-cache/manifests/{name}.json"
+
+
+def make_contents(
+    models: Sequence[Model], records: Sequence[ModelRecord], blobs: Mapping[str, str]
+) -> Contents:
+    """Return the contents of these models, in the order that every archive of them has."""
+    ordered = tuple(sorted(models, key=lambda model: model.key))
+    manifest = Manifest(generation(ordered), tuple(sorted(records, key=lambda record: record.key)))
+    return Contents(ordered, manifest, blobs)
+
+
+def dump_description(contents: Contents) -> bytes:
+    """Return ``archive.json``: canonical, so that the same generation is the same bytes."""
+    document = {
+        "apiVersion": API_VERSION,
+        "kind": "CacheArchive",
+        "generation": contents.manifest.generation,
+        "bytes": contents.bytes,
+        "catalog": {
+            "apiVersion": API_VERSION,
+            "kind": "Catalog",
+            "models": [_model_to_json(model) for model in contents.models],
+        },
+        "blobs": dict(contents.blobs),
+    }
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return text.encode() + b"\n"
+
+
+def dump_manifest_member(contents: Contents) -> bytes:
+    """Return the manifest as it will stand in the cache."""
+    return dump_manifest(contents.manifest)
+
+
+def parse_contents(description: bytes, manifest: bytes) -> Contents:
+    """Read both documents and judge whether they belong together. Raises ``ArchiveInvalid``."""
+    try:
+        document = json.loads(description)
+        if (document["apiVersion"], document["kind"]) != (API_VERSION, "CacheArchive"):
+            raise ArchiveInvalid(f"its {DESCRIPTION} is no CacheArchive of {API_VERSION}", REMEDY)
+        catalog = parse_catalog(json.dumps(document["catalog"], ensure_ascii=False), f"its {DESCRIPTION}")
+        blobs = {str(path): str(blob) for path, blob in document["blobs"].items()}
+        contents = Contents(catalog.models, parse_manifest(manifest), blobs)
+    except (CatalogInvalid, ManifestInvalid) as error:
+        raise ArchiveInvalid(error.message, REMEDY) from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArchiveInvalid(f"its {DESCRIPTION} cannot be read ({error!r:.200})", REMEDY) from error
+    _judge(contents)
+    return contents
+
+
+def _judge(contents: Contents) -> None:
+    """Refuse a manifest that is not that of the catalog, or that names a file which is not of its model."""
+    by_digest = {model_digest(model): model for model in contents.models}
+    records = {record.digest: record for record in contents.manifest.models}
+    if (
+        contents.manifest.generation != generation(contents.models)
+        or set(records) != set(by_digest)
+        or len(records) != len(contents.manifest.models)
+    ):
+        raise ArchiveInvalid("its manifest is not that of its catalog", REMEDY)
+    for digest, record in records.items():
+        model = by_digest[digest]
+        if (record.key, record.source, record.revision) != (model.key, model.source_name, model.revision):
+            raise ArchiveInvalid(f"its manifest calls {model.key} something else", REMEDY)
+        if not record.files:
+            raise ArchiveInvalid(f"its manifest has no file of {model.key}", REMEDY)
+        for file in record.files:
+            _judge_file(file, model, contents.blobs)
+
+
+def _judge_file(file: FileRecord, model: Model, blobs: Mapping[str, str]) -> None:
+    source = model.source
+    if isinstance(source, HuggingFaceSource):
+        place, folder = PlaceName.HUB, snapshot_folder(source)
+    else:
+        place, folder = PlaceName.SPACY, spacy_tree(source)
+    if file.place is not place or not PurePosixPath(file.path).is_relative_to(folder):
+        raise _foreign(file, model)
+    name = str(PurePosixPath(file.path).relative_to(folder))
+    if isinstance(source, HuggingFaceSource):
+        blob = blobs.get(file.path, "")
+        if not any(name == pattern or fnmatchcase(name, pattern) for pattern in source.files):
+            raise _foreign(file, model)
+        if not BLOB_NAME.fullmatch(blob) or (len(blob) == 64 and blob != file.sha256):
+            raise ArchiveInvalid(f"it does not say rightly which blob {file.path} is", REMEDY)
+    elif name.partition("/")[0] != source.package and not name.partition("/")[0].endswith(".dist-info"):
+        raise _foreign(file, model)
+
+
+def _foreign(file: FileRecord, model: Model) -> ArchiveInvalid:
+    return ArchiveInvalid(f"it lists {file.place}: {file.path}, which is no file of {model.key}", REMEDY)
+
+
+def _model_to_json(model: Model) -> dict[str, object]:
+    source = model.source
+    named: dict[str, object] = {"key": model.key, "task": str(model.task)}
+    if isinstance(source, HuggingFaceSource):
+        files = sorted(set(source.files))
+        named["huggingface"] = {"repository": source.repository, "revision": source.revision, "files": files}
+    else:
+        named["spacy"] = {
+            "package": source.package,
+            "version": source.version,
+            "url": source.url,
+            "sha256": source.sha256,
+        }
+    return named

@@ -1,0 +1,1 @@
+"""`qda-client`: the command line of the client library."""

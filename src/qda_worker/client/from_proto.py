@@ -1,0 +1,315 @@
+"""Turns the worker's messages about texts into plain values. Pure; shared by both clients.
+
+Turns what a worker says about itself into plain values. Pure; shared by both clients.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import status_pb2
+
+from qda.v1 import (
+    analysis_pb2,
+    embedding_pb2,
+    entity_pb2,
+    model_pb2,
+    paraphrase_pb2,
+    processing_pb2,
+    sentiment_pb2,
+    text_pb2,
+)
+from qda_worker.client import proto_enums, results, vectors
+from qda_worker.client.enums import LimitUnit, LongTextOutcome, ModelState, Offsets, SentimentLabel, Task
+from qda_worker.client.errors import ServerFailed
+from qda_worker.client.grpc_errors import read_details
+from qda_worker.client.results import AnalysisProvenance, DocumentAnalysis, TextProblem
+from qda_worker.client.status import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
+
+
+def item_error(status: status_pb2.Status) -> results.ItemError:
+    """Why one text was not answered."""
+    details = read_details(status)
+    return results.ItemError(details.reason or f"STATUS_{status.code}", details.message, details.remedy)
+
+
+def usage(message: text_pb2.TextUsage) -> results.Usage:
+    """How much of a text was read."""
+    return results.Usage(
+        outcome=proto_enums.word_or(proto_enums.OUTCOMES, message.outcome, LongTextOutcome.UNSPECIFIED),
+        tokens=message.token_count,
+        used_tokens=message.used_token_count,
+        limit=message.limit_count,
+        limit_unit=proto_enums.word_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
+        windows=message.window_count,
+        characters=message.character_count,
+    )
+
+
+def provenance(message: processing_pb2.Provenance) -> results.Provenance:
+    """What made the results."""
+    return results.Provenance(
+        model=message.model,
+        source=message.source,
+        revision=message.revision,
+        precision=message.precision,
+        worker_version=message.worker_version,
+        model_digest=message.model_digest,
+        generation=message.generation,
+    )
+
+
+def timings(message: processing_pb2.Timings) -> results.Timings:
+    """Where the time went, in seconds."""
+    return results.Timings(
+        queue=_seconds(message.queue_duration),
+        tokenize=_seconds(message.tokenize_duration),
+        compute=_seconds(message.compute_duration),
+        total=_seconds(message.total_duration),
+    )
+
+
+def sentiment(message: sentiment_pb2.SentimentResult, offsets: Offsets | None) -> results.Sentiment:
+    """The sentiment of one text, whose sentences are placed in `offsets`."""
+    if message.HasField("status"):
+        return results.Sentiment(
+            id=message.id,
+            error=item_error(message.status),
+            label=None,
+            probabilities=None,
+            usage=_usage_of_failed(message),
+        )
+    return results.Sentiment(
+        id=message.id,
+        error=None,
+        label=_label(message.label),
+        probabilities=_probabilities(message.probabilities),
+        usage=usage(message.usage),
+        sentences=tuple(
+            results.Sentence(
+                start=sentence.span.start,
+                end=sentence.span.end,
+                label=_label(sentence.label),
+                probabilities=_probabilities(sentence.probabilities),
+                usage=usage(sentence.usage) if sentence.HasField("usage") else None,
+            )
+            for sentence in message.sentences
+        ),
+        offsets=offsets,
+    )
+
+
+def entities(message: entity_pb2.EntityResult, offsets: Offsets | None) -> results.Entities:
+    """The entities of one text, placed in `offsets`."""
+    if message.HasField("status"):
+        return results.Entities(
+            message.id, item_error(message.status), (), _usage_of_failed(message), offsets
+        )
+    return results.Entities(
+        id=message.id,
+        error=None,
+        entities=tuple(
+            results.Entity(
+                text=entity.text,
+                label=entity.label,
+                model_label=entity.model_label,
+                start=entity.span.start,
+                end=entity.span.end,
+            )
+            for entity in message.entities
+        ),
+        usage=usage(message.usage),
+        offsets=offsets,
+    )
+
+
+def embedding(message: embedding_pb2.EmbedResult) -> results.Embedding:
+    """The vectors of one text."""
+    if message.HasField("status"):
+        return results.Embedding(message.id, item_error(message.status), _usage_of_failed(message))
+    return results.Embedding(
+        id=message.id,
+        error=None,
+        usage=usage(message.usage),
+        dense=vectors.vector(message.dense) if message.HasField("dense") else None,
+        sparse=_sparse(message.sparse) if message.HasField("sparse") else None,
+        multi_vector=vectors.matrix(message.multi_vector) if message.HasField("multi_vector") else None,
+    )
+
+
+def streamed_embedding(
+    message: embedding_pb2.EmbedStreamItem, dense: results.Vector | None, multi: results.Matrix | None
+) -> results.Embedding:
+    """The vectors of one text whose rows came before its end."""
+    if message.HasField("status"):
+        return results.Embedding(message.id, item_error(message.status), _usage_of_failed(message))
+    return results.Embedding(
+        id=message.id,
+        error=None,
+        usage=usage(message.usage),
+        dense=dense,
+        sparse=_sparse(message.sparse) if message.HasField("sparse") else None,
+        multi_vector=multi,
+    )
+
+
+def pair_score(message: paraphrase_pb2.PairResult) -> results.PairScore:
+    """The score of one pair."""
+    failed = message.HasField("status")
+    return results.PairScore(
+        id=message.id,
+        error=item_error(message.status) if failed else None,
+        score=None if failed else message.score,
+        first_usage=usage(message.first_usage) if message.HasField("first_usage") else None,
+        second_usage=usage(message.second_usage) if message.HasField("second_usage") else None,
+    )
+
+
+def text_problem(message: paraphrase_pb2.TextProblem) -> TextProblem:
+    """A text that takes no part in the search for paraphrases."""
+    return TextProblem(
+        in_others=message.set == paraphrase_pb2.TEXT_SET_SECOND,
+        index=message.index,
+        id=message.id,
+        error=item_error(message.status),
+    )
+
+
+def analysis_provenance(message: analysis_pb2.AnalyzeDocumentsHeader) -> AnalysisProvenance:
+    """The models that answer a stream of documents."""
+    return AnalysisProvenance(
+        sentiment=provenance(message.sentiment_provenance)
+        if message.HasField("sentiment_provenance")
+        else None,
+        entities=provenance(message.entity_provenance) if message.HasField("entity_provenance") else None,
+        embeddings=tuple(provenance(each) for each in message.embedding_provenances),
+    )
+
+
+def document(
+    message: analysis_pb2.DocumentResult, index: int, offsets: Offsets | None, made_by: AnalysisProvenance
+) -> DocumentAnalysis:
+    """The analysis of the document that stands at `index` of all that were sent, over all streams."""
+    return DocumentAnalysis(
+        index=index,
+        id=message.id,
+        error=item_error(message.status) if message.HasField("status") else None,
+        sentiment=sentiment(message.sentiment, offsets) if message.HasField("sentiment") else None,
+        entities=entities(message.entities, offsets) if message.HasField("entities") else None,
+        embeddings=tuple(embedding(each) for each in message.embeddings),
+        provenance=made_by,
+        timings=timings(message.timings),
+    )
+
+
+def offsets_of(encoding: text_pb2.OffsetEncoding.ValueType) -> Offsets | None:
+    """The unit that an answer echoes; None where it holds no positions."""
+    return proto_enums.word(proto_enums.OFFSETS, encoding)
+
+
+def _sparse(message: embedding_pb2.SparseVector) -> results.SparseVector:
+    return results.SparseVector(tuple(message.token_ids), tuple(message.weights), tuple(message.tokens))
+
+
+def _usage_of_failed(
+    message: sentiment_pb2.SentimentResult
+    | entity_pb2.EntityResult
+    | embedding_pb2.EmbedResult
+    | embedding_pb2.EmbedStreamItem,
+) -> results.Usage | None:
+    """A text that is too long has no answer, but tells how long it is."""
+    return usage(message.usage) if message.HasField("usage") else None
+
+
+def _label(label: int) -> SentimentLabel:
+    found = proto_enums.word(proto_enums.SENTIMENT_LABELS, label)
+    if found is None:
+        raise ServerFailed(f"the worker answered with the sentiment {label}, which this client does not know")
+    return found
+
+
+def _probabilities(message: sentiment_pb2.SentimentProbabilities) -> results.Probabilities:
+    return results.Probabilities(message.positive, message.negative, message.neutral)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
+def models(message: model_pb2.ListModelsResponse) -> Models:
+    """The models of a worker, and its limits."""
+    limits = message.limits
+    return Models(
+        models=tuple(_model(each) for each in message.models),
+        limits=Limits(
+            texts=limits.max_text_count,
+            request_bytes=limits.max_request_bytes,
+            response_bytes=limits.max_response_bytes,
+            set_texts=limits.max_set_text_count,
+            queued_texts=limits.max_queued_text_count,
+            queued_bytes=limits.max_queued_bytes,
+            search_bytes=limits.max_search_bytes,
+        ),
+        worker_version=message.worker_version,
+        generation=message.generation,
+    )
+
+
+def cache_status(message: model_pb2.GetCacheStatusResponse) -> CacheStatus:
+    """The state of a worker's cache."""
+    return CacheStatus(
+        reason=message.reason,
+        detail=message.detail,
+        remedy=message.remedy,
+        generation=message.generation,
+        cache=message.cache,
+        checked_at=message.check_time.ToDatetime(UTC) if message.HasField("check_time") else None,
+        bytes=message.total_bytes,
+        files=message.file_count,
+        restart_needed=message.restart_needed,
+        models=tuple(_model_cache(each) for each in message.models),
+    )
+
+
+def _model(message: model_pb2.ModelInfo) -> Model:
+    kinds = (proto_enums.word(proto_enums.EMBEDDING_KINDS, kind) for kind in message.embedding_kinds)
+    return Model(
+        key=message.key,
+        task=proto_enums.word_or(proto_enums.TASKS, message.task, Task.UNSPECIFIED),
+        is_default=message.is_default,
+        source=message.source,
+        revision=message.revision,
+        precision=message.precision,
+        licence=message.licence,
+        limit=message.limit_count,
+        limit_unit=proto_enums.word_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
+        dimensions=message.dimension_count,
+        embedding_kinds=tuple(kind for kind in kinds if kind is not None),
+        shortened_dimensions=tuple(message.shortened_dimension_counts),
+        labels=tuple(message.labels),
+        state=_state(message.state),
+        reason=message.reason,
+        detail=message.detail,
+        model_digest=message.model_digest,
+    )
+
+
+def _model_cache(message: model_pb2.ModelCacheStatus) -> ModelCache:
+    return ModelCache(
+        key=message.key,
+        reason=message.reason,
+        bytes=message.total_bytes,
+        files=message.file_count,
+        path=message.path,
+        state=_state(message.state),
+        problems=tuple(
+            CacheProblem(each.file, each.reason, each.detail, each.remedy) for each in message.problems
+        ),
+        problem_count=message.problem_count,
+        restart_needed=message.restart_needed,
+    )
+
+
+def _state(number: model_pb2.ModelState.ValueType) -> ModelState:
+    return proto_enums.word_or(proto_enums.MODEL_STATES, number, ModelState.UNSPECIFIED)

@@ -1,0 +1,100 @@
+"""The protobuf number of each word of `choices`, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+from qda.v1 import embedding_pb2, entity_pb2, model_pb2, processing_pb2, sentiment_pb2, text_pb2
+from qda_worker.client import enums
+from qda_worker.client.errors import InvalidRequest, Violation
+
+W = TypeVar("W", bound=str)
+N = TypeVar("N", bound=int)
+
+LONG_TEXTS = {
+    enums.LongTexts.ERROR: text_pb2.LONG_TEXT_POLICY_ERROR,
+    enums.LongTexts.CUT: text_pb2.LONG_TEXT_POLICY_CUT,
+    enums.LongTexts.WINDOW: text_pb2.LONG_TEXT_POLICY_WINDOW,
+}
+OFFSETS = {
+    enums.Offsets.CODE_POINTS: text_pb2.OFFSET_ENCODING_CODE_POINTS,
+    enums.Offsets.UTF16_UNITS: text_pb2.OFFSET_ENCODING_UTF16_UNITS,
+    enums.Offsets.UTF8_BYTES: text_pb2.OFFSET_ENCODING_UTF8_BYTES,
+}
+PRIORITIES = {
+    enums.Priority.INTERACTIVE: processing_pb2.PRIORITY_INTERACTIVE,
+    enums.Priority.BULK: processing_pb2.PRIORITY_BULK,
+}
+LABEL_SCHEMES = {
+    enums.LabelScheme.MODEL: entity_pb2.LABEL_SCHEME_MODEL,
+    enums.LabelScheme.COMMON: entity_pb2.LABEL_SCHEME_COMMON,
+}
+EMBEDDING_KINDS = {
+    enums.EmbeddingKind.DENSE: embedding_pb2.EMBEDDING_KIND_DENSE,
+    enums.EmbeddingKind.SPARSE: embedding_pb2.EMBEDDING_KIND_SPARSE,
+    enums.EmbeddingKind.MULTI_VECTOR: embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR,
+}
+NUMBERS = {
+    enums.Numbers.FLOAT32: embedding_pb2.ELEMENT_TYPE_FLOAT32,
+    enums.Numbers.FLOAT16: embedding_pb2.ELEMENT_TYPE_FLOAT16,
+}
+SENTIMENT_LABELS = {
+    enums.SentimentLabel.POSITIVE: sentiment_pb2.SENTIMENT_LABEL_POSITIVE,
+    enums.SentimentLabel.NEGATIVE: sentiment_pb2.SENTIMENT_LABEL_NEGATIVE,
+    enums.SentimentLabel.NEUTRAL: sentiment_pb2.SENTIMENT_LABEL_NEUTRAL,
+}
+OUTCOMES = {
+    enums.LongTextOutcome.UNSPECIFIED: text_pb2.LONG_TEXT_OUTCOME_UNSPECIFIED,
+    enums.LongTextOutcome.WHOLE: text_pb2.LONG_TEXT_OUTCOME_WHOLE,
+    enums.LongTextOutcome.CUT: text_pb2.LONG_TEXT_OUTCOME_CUT,
+    enums.LongTextOutcome.WINDOWED: text_pb2.LONG_TEXT_OUTCOME_WINDOWED,
+}
+LIMIT_UNITS = {
+    enums.LimitUnit.UNSPECIFIED: text_pb2.LENGTH_UNIT_UNSPECIFIED,
+    enums.LimitUnit.TOKENS: text_pb2.LENGTH_UNIT_TOKENS,
+    enums.LimitUnit.CHARACTERS: text_pb2.LENGTH_UNIT_CHARACTERS,
+}
+TASKS = {
+    enums.Task.UNSPECIFIED: model_pb2.TASK_UNSPECIFIED,
+    enums.Task.SENTIMENT: model_pb2.TASK_SENTIMENT,
+    enums.Task.ENTITIES: model_pb2.TASK_ENTITIES,
+    enums.Task.EMBEDDING: model_pb2.TASK_EMBEDDING,
+    enums.Task.PARAPHRASE: model_pb2.TASK_PARAPHRASE,
+}
+MODEL_STATES = {
+    enums.ModelState.UNSPECIFIED: model_pb2.MODEL_STATE_UNSPECIFIED,
+    enums.ModelState.WAITING_FOR_CACHE: model_pb2.MODEL_STATE_WAITING_FOR_CACHE,
+    enums.ModelState.LOADING: model_pb2.MODEL_STATE_LOADING,
+    enums.ModelState.SERVING: model_pb2.MODEL_STATE_SERVING,
+    enums.ModelState.FAILED: model_pb2.MODEL_STATE_FAILED,
+}
+
+
+def number(words: Mapping[W, N], word: W, argument: str) -> N:
+    """The number of a word; a plain string that equals one will do.
+
+    Raises:
+        InvalidRequest: no such word; `argument` is what the error calls it.
+    """
+    try:
+        return words[word]
+    except (KeyError, TypeError) as error:
+        allowed = ", ".join(str(each) for each in words)
+        what = f"{word!r} is not one of: {allowed}"
+        raise InvalidRequest(f"{argument}: {what}", violations=[Violation(argument, what)]) from error
+
+
+def numbers(words: Mapping[W, N], chosen: Iterable[W], argument: str) -> list[N]:
+    """The numbers of several words."""
+    return [number(words, word, argument) for word in chosen]
+
+
+def word(words: Mapping[W, N], found: int) -> W | None:
+    """The word of a number; None for one that this client's proto does not have, from a newer worker."""
+    return next((each for each, value in words.items() if value == found), None)
+
+
+def word_or(words: Mapping[W, N], found: int, unknown: W) -> W:
+    """The same, with a word for the unknown."""
+    return word(words, found) or unknown

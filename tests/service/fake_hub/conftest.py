@@ -1,0 +1,52 @@
+"""A small repository on a running double, and a hub client that leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from tests.support.fake_hub import HubDouble, Repository
+
+WEIGHTS = bytes(range(256)) * 4096  # 1 MiB: more than a client reads at once
+CONFIG = json.dumps({"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}).encode()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """A repository's files by their paths in it: small ones, one of them below a folder, and weights (LFS)."""
+    contents = {
+        "config.json": CONFIG,
+        "model.safetensors": WEIGHTS,
+        "1_Pooling/config.json": b"{}",
+        "onnx/model.onnx": b"another format, which nobody shall fetch",
+        "vocab.txt": b"[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\ngut\nschlecht\n",
+    }
+    made = {}
+    for path, content in contents.items():
+        made[path] = tmp_path / "files" / path
+        made[path].parent.mkdir(parents=True, exist_ok=True)
+        made[path].write_bytes(content)
+    return made
+
+
+@pytest.fixture
+def repository(files: dict[str, Path]) -> Repository:
+    return Repository("qda/small", files)
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    path = tmp_path / "de_small-3.8.0-py3-none-any.whl"
+    path.write_bytes(b"PK a wheel")
+    return path
+
+
+@pytest.fixture
+def hub(repository: Repository, wheel: Path) -> Iterator[HubDouble]:
+    with HubDouble([repository], [wheel]) as double:
+        yield double
+        huggingface_hub.close_session()  # Its pool would keep connections to a double that is gone.

@@ -1,0 +1,197 @@
+"""A small world for the warmer: a hub double with two repositories and a wheel, a catalog of them, a cache."""
+
+import base64
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cache_warmer.cli import cache_warmer
+from cache_warmer.commands.warm import warm_command
+from cache_warmer.hub.retry import Retry
+from cache_warmer.settings import Settings
+from model_cache.check.types import Tier
+from model_cache.cli.options import LogLevel, Options, OutputFormat
+from tests.support.fake_hub import HubDouble, Repository
+
+QUICK = Retry(attempts=3, first=0.01, longest=0.02, patience=2.0)
+BIG = 3_000_000
+"""Bytes of the big file: more than a chunk of the transfer, so that it can be cut in the middle."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run left: exit code, JSON document, stderr."""
+
+    code: int
+    document: dict[str, Any]
+    err: str
+
+    @property
+    def reason(self) -> str:
+        return str(self.document["reason"])
+
+
+@dataclass
+class World:
+    """Everything a run needs; ``cache`` does not exist yet."""
+
+    folder: Path
+    hub: HubDouble
+    repositories: Sequence[Repository]
+    wheel: Path
+    newer_wheel: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def cache(self) -> Path:
+        return self.folder / "cache"
+
+    @property
+    def catalog(self) -> Path:
+        return self.folder / "catalog.yaml"
+
+    @property
+    def endpoint(self) -> str:
+        return self.hub.url
+
+    def warm(
+        self,
+        *keys: str,
+        cache: str | None = None,
+        endpoint: str | None = None,
+        tier: Tier = Tier.FAST,
+        **changes: Any,
+    ) -> Outcome:
+        """Run ``warm`` in this process with quick retries."""
+        options = Options(self.catalog, cache or str(self.cache), keys, OutputFormat.JSON, LogLevel.WARNING)
+        usual: dict[str, Any] = {
+            "options": options,
+            "endpoint": endpoint or self.endpoint,
+            "wheel_base": f"{self.hub.url}/wheels",
+            "stall_timeout": 5.0,
+            "wait": 0.0,
+            "retry": QUICK,
+            "termination_log": self.folder / "termination-log",
+        }
+        settings = Settings(**{**usual, **changes})
+        out, err = io.StringIO(), io.StringIO()
+        code = warm_command(settings, self.environ, out, err, tier=tier)
+        return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+
+    def repair(self, *keys: str, **changes: Any) -> Outcome:
+        """Run ``repair`` in this process with quick retries."""
+        return self.warm(*keys, tier=Tier.DEEP, **changes)
+
+    def arguments(self, command: str, *more: str) -> list[str]:
+        """The command line of a run as a program."""
+        return [
+            command, "--catalog", str(self.catalog), "--cache", str(self.cache), "--hub", self.endpoint,
+            "--wheel-base", f"{self.hub.url}/wheels", "--format", "json", *more,
+        ]  # fmt: skip
+
+    def plan(self, *more: str) -> Outcome:
+        """Run ``plan`` in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        code = cache_warmer(self.arguments("plan", *more), self.environ, out, err)
+        return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+
+
+def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
+    """Files of two repositories and a wheel in ``hub_folder``, and a catalog of them in ``folder``.
+
+    ``big`` is the size in bytes of the big file.
+    """
+    small = {
+        "config.json": b'{"a": 1}',
+        "sub/deep/vocab.txt": b"ein\nzwei\n",
+        "README.md": b"# not fetched\n",
+    }
+    first = {**small, "model.safetensors": _noise(big, 1), "onnx/model.onnx": _noise(5000, 2)}
+    second = {"config.json": b'{"b": 2}', "copy.json": b'{"b": 2}', "pytorch_model.bin": _noise(70_000, 3)}
+    repositories = [
+        Repository("org/first", written(hub_folder / "first", first)),
+        Repository("org/second", written(hub_folder / "second", second)),
+    ]
+    wheel = write_wheel(hub_folder, "de_tiny", "1.0.0")
+    newer = write_wheel(hub_folder, "de_tiny", "1.1.0")
+    world = World(folder, HubDouble(repositories, [wheel, newer]), repositories, wheel, newer)
+    world.catalog.write_text(yaml.safe_dump(catalog_of(repositories, wheel)), "utf-8")
+    return world
+
+
+def catalog_of(
+    repositories: Sequence[Repository], wheel: Path | None, version: str = "1.0.0"
+) -> dict[str, Any]:
+    """A catalog of the two repositories, without what nobody loads, and of the wheel."""
+    first, second = repositories
+    models = [
+        _entry("one", "sentiment", first, ["config.json", "sub/*", "model.safetensors"]),
+        _entry("two", "embedding", second, ["config.json", "copy.json", "pytorch_model.bin"]),
+    ]
+    if wheel is not None:
+        spacy = {
+            "package": "de_tiny",
+            "version": version,
+            "url": f"https://wheels.invalid/{wheel.name}",
+            "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        }
+        models.append({"key": "three", "task": "entities", "spacy": spacy})
+    return {"apiVersion": "qda/v1", "kind": "Catalog", "models": models}
+
+
+def _entry(key: str, task: str, repository: Repository, files: list[str]) -> dict[str, Any]:
+    source = {"repository": repository.id, "revision": repository.commit, "files": files}
+    return {"key": key, "task": task, "huggingface": source}
+
+
+def written(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
+    """Write files; return their paths by name."""
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return {name: folder / name for name in files}
+
+
+def write_wheel(
+    folder: Path, package: str, version: str, files: Mapping[str, bytes] | None = None, **changes: Any
+) -> Path:
+    """Write a wheel with a right RECORD. ``changes``: ``record`` (text instead), ``extra`` (unlisted members)."""
+    inner = f"{package}/{package}-{version}"
+    listed = {
+        f"{package}/__init__.py": b"raise SystemExit('imported')\n",
+        f"{package}/meta.json": json.dumps({"name": package, "version": version}).encode(),
+        f"{inner}/config.cfg": b"[nlp]\n",
+        f"{inner}/meta.json": json.dumps({"name": package, "version": version}).encode(),
+        f"{inner}/vocab/vectors": _noise(30_000, 4),
+        f"{package}-{version}.dist-info/METADATA": _metadata(package, version),
+        f"{package}-{version}.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        **(files or {}),
+    }
+    record = f"{package}-{version}.dist-info/RECORD"
+    rows = [f"{name},sha256={_urlsafe(content)},{len(content)}" for name, content in listed.items()]
+    text = changes.get("record") or "\n".join([*rows, f"{record},,", ""])
+    wheel = folder / f"{package}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in {**listed, **changes.get("extra", {}), record: str(text).encode()}.items():
+            archive.writestr(name, content)
+    return wheel
+
+
+def _metadata(package: str, version: str) -> bytes:
+    return f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n".encode()
+
+
+def _urlsafe(content: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
+
+
+def _noise(size: int, seed: int) -> bytes:
+    block = hashlib.shake_256(bytes([seed])).digest(min(size, 1 << 16))
+    return (block * (size // len(block) + 1))[:size]

@@ -1,0 +1,91 @@
+"""A real server on a real port, in this process, over models that count what they compute and wait where told to."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import structlog
+
+from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, Task
+from qda_worker.interceptors.errors import ErrorInterceptor
+from qda_worker.interceptors.observation import CallObserver
+from qda_worker.limits import MAX_RESPONSE_BYTES
+from qda_worker.models.base import Finished, Prepared, usage_in_tokens
+from qda_worker.observability.logs import CallLog
+from qda_worker.registry.registry import Engine, ModelRegistry, State
+from qda_worker.scheduling.queue import CAPACITY, ModelQueue
+from qda_worker.services import add_services
+from tests.support.echo_model import EchoModel
+from tests.support.recording_observer import Heard
+
+MODEL = Model("echo", Task.SENTIMENT, HuggingFaceSource("qda-test/echo", "0" * 40, ()))
+
+
+class EchoSentiment(EchoModel):
+    """An echo whose answers look like sentiments. A text of n characters is positive to n percent."""
+
+    @property
+    def computed(self) -> int:
+        """Texts that were computed, windows apart."""
+        return sum(map(len, self.batches))
+
+    def finish(self, text: str, prepared: Prepared[str], outputs: Sequence[str]) -> Finished[Any]:
+        positive = min(len(text), 100) / 100
+        answer = SimpleNamespace(probabilities={"positive": positive, "negative": 1 - positive})
+        return Finished(answer, usage_in_tokens(prepared))
+
+
+@dataclass
+class EchoServer:
+    """The server, its model and what its queue told."""
+
+    fleet: ModelRegistry
+    model: EchoSentiment
+    heard: Heard
+    server: grpc.aio.Server
+    target: str
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def queue(self) -> ModelQueue[Any, Any, Any]:
+        engine = self.fleet.members["echo"].engine
+        assert engine is not None
+        return engine.queue
+
+
+@asynccontextmanager
+async def echo_server(
+    capacity: int = CAPACITY, most_bytes: int = MAX_RESPONSE_BYTES
+) -> AsyncIterator[EchoServer]:
+    """Serves until the end of the block."""
+    model, heard, lines = EchoSentiment(), Heard(), list[dict[str, Any]]()
+
+    def keep(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+        lines.append(dict(event))
+        raise structlog.DropEvent
+
+    log = structlog.wrap_logger(structlog.PrintLogger(), processors=[keep])
+    fleet = ModelRegistry(Catalog((MODEL,), "catalog.yaml"), (MODEL,))
+    with ThreadPoolExecutor(2) as pool:
+        queue: ModelQueue[Any, Any, Any] = ModelQueue(model, pool, capacity=capacity, observer=heard)
+        member = fleet.members["echo"]
+        member.engine, member.state = Engine(model, queue), State.SERVING
+        server = grpc.aio.server(
+            interceptors=[CallObserver([CallLog(log)]), ErrorInterceptor(log, most_bytes)],
+            options=[("grpc.so_reuseport", 0)],
+        )
+        add_services(server, fleet, "host")
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            yield EchoServer(fleet, model, heard, server, f"127.0.0.1:{port}", lines)
+        finally:
+            model.gate.set()
+            await server.stop(0)
+            queue.close(drain=False, timeout=30)

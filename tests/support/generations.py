@@ -1,0 +1,149 @@
+"""Caches of many generations on disk, in the real layouts: models share blobs, packages stand side by side."""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cache_warmer.artifacts.package_links import point_package
+from cache_warmer.gc.retention import GcPlan, RetentionRules
+from cache_warmer.gc.scan import Scanner
+from cache_warmer.gc.sweep import Sweeper
+from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, Task, generation, model_digest
+from model_cache.layout import (
+    manifest_path,
+    model_record_path,
+    repository_folder,
+    snapshot_folder,
+    spacy_tree,
+)
+from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
+from model_cache.places import PlaceName, Places, resolve_places
+
+NOW = 2_000_000_000.0
+OLD = NOW - 7200
+
+
+def hub_model(key: str, repository: str, commit: str, files: Sequence[str]) -> Model:
+    return Model(key, Task.SENTIMENT, HuggingFaceSource(repository, commit * 40, tuple(files)))
+
+
+def package(key: str, name: str, version: str) -> Model:
+    sha256 = hashlib.sha256(f"{name}{version}".encode()).hexdigest()
+    url = f"https://x.test/{name}-{version}-py3-none-any.whl"
+    return Model(key, Task.ENTITIES, SpacySource(name, version, url, sha256))
+
+
+@dataclass(frozen=True)
+class Collecting:
+    """Both halves of a collection."""
+
+    look: Callable[[RetentionRules], GcPlan]
+    apply: Callable[[GcPlan], None]
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A cache below one folder."""
+
+    places: Places
+
+    def collecting(self, models: Sequence[Model], steps: int | None = None) -> "Collecting":
+        """What collects; it dies after so many deletions."""
+        left = [steps]
+
+        def keep_going() -> None:
+            if left[0] is not None:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+
+        looking = Scanner(models, self.places, NOW, os.geteuid())
+        return Collecting(looking.look, Sweeper(self.places, keep_going).apply)
+
+    def look(self, models: Sequence[Model], keep: int = 0) -> GcPlan:
+        return self.collecting(models).look(needs(models, keep))
+
+    def publish(self, models: Sequence[Model], written: float) -> None:
+        """Write a generation with all its files, as a warm leaves it."""
+        records = [self._model(model) for model in models]
+        for record in records:
+            self._write(model_record_path(self.places, record.digest), dump_model_record(record))
+        name = generation(models)
+        path = manifest_path(self.places, name)
+        self._write(path, dump_manifest(Manifest(name, tuple(sorted(records, key=lambda one: one.key)))))
+        os.utime(path, (written, written))
+
+    def folder(self, repository: str) -> Path:
+        return self.places.hub.path / repository_folder(repository)
+
+    def snapshot(self, repository: str, commit: str, files: Mapping[str, bytes]) -> list[FileRecord]:
+        """Write files of a commit as the hub client does; what is there stays."""
+        folder = self.folder(repository)
+        path = snapshot_folder(HuggingFaceSource(repository, commit, ()))
+        records = []
+        for name, content in files.items():
+            sha256 = hashlib.sha256(content).hexdigest()
+            blob, link = folder / "blobs" / sha256, self.places.hub.path / path / name
+            self._write(blob, content)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.is_symlink():
+                link.symlink_to(os.path.relpath(blob, link.parent))
+            records.append(FileRecord(PlaceName.HUB, f"{path}/{name}", len(content), sha256))
+        return records
+
+    def _model(self, model: Model) -> ModelRecord:
+        source = model.source
+        if isinstance(source, HuggingFaceSource):
+            # the same name has the same content in every commit, so that commits and repositories share blobs
+            files = {name: f"content of {name}\n".encode() * 50 for name in source.files}
+            records = self.snapshot(source.repository, source.revision, files)
+            self._write(self.folder(source.repository) / "trees" / f"{source.revision}.json", b"{}")
+            (self.folder(source.repository) / "refs").mkdir(exist_ok=True)
+            (self.folder(source.repository) / "refs/main").write_text(source.revision)
+        else:
+            records = self._package(source)
+        return ModelRecord(
+            model_digest(model), model.key, model.source_name, model.revision, tuple(sorted(records))
+        )
+
+    def _package(self, source: SpacySource) -> list[FileRecord]:
+        tree = spacy_tree(source)
+        files = {
+            f"{source.package}/meta.json": source.version.encode(),
+            f"{source.package}-{source.version}.dist-info/RECORD": source.sha256.encode(),
+        }
+        for name, content in files.items():
+            self._write(self.places.spacy.path / tree / name, content)
+        point_package(self.places.spacy.path, self.places.spacy.path / tree, source.package)
+        return [
+            FileRecord(PlaceName.SPACY, f"{tree}/{name}", len(content), hashlib.sha256(content).hexdigest())
+            for name, content in files.items()
+        ]
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        os.utime(path, (OLD, OLD))
+
+
+def needs(models: Sequence[Model], keep: int = 0) -> RetentionRules:
+    return RetentionRules(generation(models), frozenset(model_digest(model) for model in models), keep)
+
+
+def shelf(root: Path) -> Shelf:
+    return Shelf(resolve_places(str(root), {}, Path("/nobody")))
+
+
+def everything(root: Path) -> dict[str, bytes | str]:
+    """All files and links below a folder, with contents and targets."""
+    found: dict[str, bytes | str] = {}
+    for folder, names, files in os.walk(root):
+        for name in (*names, *files):
+            path = Path(folder) / name
+            if path.is_symlink():
+                found[str(path.relative_to(root))] = os.readlink(path)
+            elif path.is_file():
+                found[str(path.relative_to(root))] = path.read_bytes()
+    return found

@@ -1,0 +1,87 @@
+"""The small XLM-RoBERTa of the embedding and the paraphrase model, and the loss that both learn by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
+
+from tests.support.small_models.sentencepieces import BOS, EOS, PAD, UNK
+from tests.support.small_models.training import start_from_means
+
+_UNREADABLE: Final = 0.08  # share of pieces made unknown, so that no single one decides
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A batch after the encoder: piece ids and mask [texts, pieces], last hidden states [texts, pieces, width]."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    hidden: torch.Tensor
+
+    def first(self, count: int) -> Encoded:
+        return Encoded(self.ids[:count], self.mask[:count], self.hidden[:count])
+
+
+def encoder_config(vocabulary: int, *, width: int, layers: int, positions: int) -> dict[str, Any]:
+    """config.json of the real models, but for the sizes."""
+    return {
+        "architectures": ["XLMRobertaModel"],
+        "attention_probs_dropout_prob": 0.1,
+        "bos_token_id": BOS,
+        "classifier_dropout": None,
+        "eos_token_id": EOS,
+        "hidden_act": "gelu",
+        "hidden_dropout_prob": 0.1,
+        "hidden_size": width,
+        "initializer_range": 0.02,
+        "intermediate_size": width,
+        "layer_norm_eps": 1e-05,
+        "max_position_embeddings": positions,
+        "model_type": "xlm-roberta",
+        "num_attention_heads": 4,
+        "num_hidden_layers": layers,
+        "output_past": True,
+        "pad_token_id": PAD,
+        "position_embedding_type": "absolute",
+        "type_vocab_size": 1,
+        "use_cache": True,
+        "vocab_size": vocabulary,
+    }
+
+
+def new_encoder(config: dict[str, Any]) -> XLMRobertaModel:
+    """An untrained model. Positions start near nothing, for those behind the longest training text stay as they are."""
+    model = XLMRobertaModel(XLMRobertaConfig(**config))
+    with torch.no_grad():
+        model.embeddings.position_embeddings.weight.mul_(0.05)
+    start_from_means(model.encoder.layer)
+    return model
+
+
+def encode(
+    model: XLMRobertaModel, tokenizer: XLMRobertaTokenizer, texts: Sequence[str], *, spoil: bool = False
+) -> Encoded:
+    """The texts through the model, padded to the longest; `spoil` makes some pieces unknown."""
+    batch = tokenizer(list(texts), padding=True, truncation=True, max_length=128, return_tensors="pt")
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    if spoil:
+        ids = ids.masked_fill((torch.rand(ids.shape) < _UNREADABLE) & (ids > UNK), UNK)
+    return Encoded(ids, mask, model(input_ids=ids, attention_mask=mask).last_hidden_state)
+
+
+def contrast(similarities: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
+    """InfoNCE both ways for similarities [queries, candidates], over temperature, whose diagonal holds the pairs."""
+    right = torch.arange(len(similarities))
+    loss = torch.nn.functional.cross_entropy
+    return (loss(similarities + rivals, right) + loss((similarities + rivals).T, right)) / 2
+
+
+def recall_at_1(queries: torch.Tensor, candidates: torch.Tensor) -> float:
+    """How often a query's own candidate is the nearest; rows of unit length, equal rows belong together."""
+    nearest = (queries @ candidates.T).argmax(dim=1)
+    return (nearest == torch.arange(len(queries))).double().mean().item()

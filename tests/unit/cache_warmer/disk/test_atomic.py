@@ -1,0 +1,149 @@
+"""Writes by rename, and the modes of what is written."""
+
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cache_warmer.artifacts.artifact import Expected
+from cache_warmer.disk import atomic
+from cache_warmer.transfer.hashing import difference, hash_file
+
+
+@pytest.fixture(autouse=True)
+def strict_umask() -> Iterator[None]:
+    former = os.umask(0o077)
+    yield
+    os.umask(former)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_others_may_read_what_is_written_whatever_the_umask(tmp_path: Path) -> None:
+    atomic.write_file(tmp_path / "a/b/file", b"content")
+
+    assert (mode(tmp_path / "a"), mode(tmp_path / "a/b"), mode(tmp_path / "a/b/file")) == (
+        0o755,
+        0o755,
+        0o644,
+    )
+    assert (tmp_path / "a/b/file").read_bytes() == b"content"
+
+
+def test_a_volume_shared_by_its_group_stays_so(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+
+    atomic.write_file(shared / "a/b/file", b"")
+
+    assert (mode(shared / "a"), mode(shared / "a/b"), mode(shared / "a/b/file")) == (0o2775, 0o2775, 0o664)
+
+
+def test_a_shared_volume_stays_so_when_many_threads_make_the_same_folders(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    paths = [shared / f"{trunk}/b/c/{leaf}" for trunk in range(100) for leaf in range(8)]
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(atomic.make_folders, paths))
+
+    assert {mode(folder) for folder in shared.rglob("*")} == {0o2775}
+
+
+def test_a_folder_that_is_there_keeps_its_modes(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir(mode=0o700)
+
+    atomic.make_folders(tmp_path / "private/new")
+
+    assert mode(tmp_path / "private") == 0o700
+
+
+def test_a_write_replaces_by_a_new_inode_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "folder/file"
+    atomic.write_file(path, b"old")
+    with path.open("rb") as reader:
+        atomic.write_file(path, b"new")
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="too long"):
+        atomic.write_file(tmp_path / "a" / ("x" * 300), b"new")
+
+    assert list((tmp_path / "a").iterdir()) == []
+
+
+def test_a_folder_that_stands_where_a_file_shall_be_is_moved_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "a/folder").mkdir(parents=True)
+    (tmp_path / "a/folder/theirs").touch()
+
+    atomic.write_file(tmp_path / "a/folder", b"new")
+
+    assert (tmp_path / "a/folder").read_bytes() == b"new"
+    (aside,) = tmp_path.glob("a/folder.*.set-aside.incomplete")
+    assert (aside / "theirs").exists()
+
+
+def test_hashes_are_those_of_sha256sum_and_git(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"hello\n")
+
+    sha256, git_sha1 = hash_file(tmp_path / "file", 6)
+
+    assert sha256 == "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+    assert git_sha1 == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+@pytest.mark.parametrize(
+    ("expected", "said"),
+    [
+        (Expected(6, "a", "b", "hub"), ""),
+        (Expected(None, None, None, "hub"), ""),
+        (Expected(7, "a", "b", "hub"), "6 bytes instead of 7"),
+        (Expected(6, "x", "b", "hub"), "sha256 a instead of x"),
+        (Expected(6, None, "x", "hub"), "git sha1 b instead of x"),
+    ],
+)
+def test_a_difference_says_both_values(expected: Expected, said: str) -> None:
+    assert difference(expected, 6, "a", "b") == said
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become two users")
+def test_two_users_of_a_group_who_make_the_same_folders_at_once_can_both_write_there(
+    public_folder: Path,
+) -> None:
+    shared = public_folder / "shared"
+    shared.mkdir()
+    os.chown(shared, 0, 40_100)
+    shared.chmod(0o2775)
+
+    def work(uid: int) -> None:
+        os.setgroups([])
+        os.setgid(40_100)
+        os.setuid(uid)
+        for number in range(60):
+            atomic.write_file(shared / f"{number}/deep/er/of-{uid}", b"content")
+
+    children = []
+    for uid in (40_001, 40_002):
+        child = os.fork()
+        if child == 0:
+            try:
+                work(uid)
+            except BaseException:  # noqa: BLE001  # a child of a test must not go on as a test
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    assert len(list(shared.rglob("of-*"))) == 120
+    assert not list(shared.rglob(".*.tmp"))
+    assert {mode(folder) for folder in shared.rglob("*") if folder.is_dir()} == {0o2775}

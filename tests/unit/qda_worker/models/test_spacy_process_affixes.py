@@ -1,0 +1,47 @@
+"""spaCy's tokens stay what they are, and words of signs are no longer slow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import spacy
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from qda_worker.models.spacy_process import bound_affix_searches
+
+SIGNS = "()[]{}.,;:!?…-–'\"„“”»«€%°/&+*_#😀👩‍👩‍👧"
+PIECES = st.sampled_from([*SIGNS, "z.B.", "5km", "3.", "Köln", "u\u0308", "http://a.b/", "@", " ", "\n", "x"])
+REPEATED = st.tuples(PIECES, st.sampled_from([1, 2, 90])).map(lambda pair: pair[0] * pair[1])
+TEXTS = st.lists(REPEATED, max_size=8).map("".join)
+PLAIN: Any = spacy.blank("de")
+BOUND: Any = spacy.blank("de")
+bound_affix_searches(BOUND.tokenizer)
+
+
+def words(pipeline: Any, text: str) -> list[tuple[str, int]]:
+    return [(token.text, token.idx) for token in pipeline.make_doc(text)]
+
+
+@given(TEXTS)
+@settings(max_examples=60)
+@example("." * 200)
+@example("x" * 100 + "." * 100)
+@example("5" * 100 + "km/h" + ")" * 70)
+def test_tokens_are_those_of_plain_spacy(text: str) -> None:
+    assert words(BOUND, text) == words(PLAIN, text)
+
+
+@pytest.mark.parametrize("sign", ["(", ")", "😀", ","])
+def test_a_row_of_signs_is_as_many_tokens(sign: str) -> None:
+    """Plain spaCy takes a minute for each of these."""
+    assert len(BOUND.make_doc(sign * 10_000)) == 10_000
+
+
+def test_rules_of_another_kind_stay_as_they_are() -> None:
+    own: Any = spacy.blank("de").tokenizer
+    own.prefix_search, own.suffix_search = (lambda _: None), (lambda _: None)
+    before = own.prefix_search, own.suffix_search
+    bound_affix_searches(own)
+    assert (own.prefix_search, own.suffix_search) == before

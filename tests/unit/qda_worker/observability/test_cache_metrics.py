@@ -1,0 +1,71 @@
+"""A scrape of a waiting worker says how far its cache's warm is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from model_cache.places import Places, resolve_places
+from model_cache.warm_status import Phase, WarmStatus, dump_status, status_path
+from qda_worker.observability.cache_metrics import WarmMetrics
+
+STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+STATUS = WarmStatus(Phase.FETCHING, "a" * 64, "pod x", STARTED, STARTED, 600, 1000, 3, 17, 20.0, 20.0)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    return resolve_places(str(tmp_path), {}, tmp_path)
+
+
+def scrape(places: Places, seconds: float) -> list[str]:
+    registry = CollectorRegistry()
+    registry.register(WarmMetrics(places, lambda: STARTED.timestamp() + seconds))
+    return [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
+
+
+def write(places: Places, status: WarmStatus) -> None:
+    status_path(places).parent.mkdir(exist_ok=True)
+    status_path(places).write_bytes(dump_status(status))
+
+
+def test_a_warm_that_goes_on_is_told_with_its_figures(places: Places) -> None:
+    write(places, STATUS)
+    lines = scrape(places, 3)
+
+    for line in (
+        "running 1.0",
+        "done_bytes 600.0",
+        "wanted_bytes 1000.0",
+        "wanted_files 17.0",
+        "bytes_per_second 20.0",
+    ):
+        assert f"qda_cache_warm_{line}" in lines
+    assert not [line for line in lines if "ended" in line]
+
+
+def test_a_warm_without_signs_of_life_does_not_run(places: Places) -> None:
+    write(places, STATUS)
+    lines = scrape(places, 300)
+
+    assert "qda_cache_warm_running 0.0" in lines
+    assert "qda_cache_warm_bytes_per_second 0.0" in lines
+
+
+def test_the_end_is_told_with_its_reason(places: Places) -> None:
+    write(places, STATUS._replace(phase=Phase.ENDED, reason="NO_SPACE"))
+
+    assert 'qda_cache_warm_ended{reason="NO_SPACE"} 1.0' in scrape(places, 3)
+
+
+def test_a_reason_that_is_none_makes_no_label(places: Places) -> None:
+    write(places, STATUS._replace(phase=Phase.ENDED, reason="whatever somebody wrote there"))
+
+    assert not [line for line in scrape(places, 3) if "ended" in line]
+
+
+def test_without_a_warm_nothing_is_said(places: Places) -> None:
+    assert scrape(places, 3) == []
