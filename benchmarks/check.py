@@ -1,8 +1,8 @@
-"""How long and how large ``cache-check`` is: for the default catalog, and as files grow to 20,000.
+"""How long and how large `cache-check` is: for the default catalog, and as files grow to 20,000.
 
     python -m benchmarks.check [--runs N]
 
-Beside it stand the bare interpreter, which no Python program can undercut, and ``find -type f -size``, what a user
+Beside it stand the bare interpreter, which no Python program can undercut, and `find -type f -size`, what a user
 would type to look at the same files. Times are processor time (user and system) of the whole process, because a
 machine's other work changes that less; memory is the greatest resident size. Medians.
 """
@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from benchmarks.used import used_by
 from model_cache.catalog.catalog import HuggingFaceSource, Model, generation, model_digest
@@ -23,8 +24,8 @@ from model_cache.layout import manifest_path, model_folder, model_record_path, r
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
 from model_cache.places import Places, resolve_places
 
-GROWTH = (1_250, 2_500, 5_000, 10_000, 20_000)
-_FILES_OF_ONE = 12  # as many as the largest model of the default catalog has
+GROWTH: Final = (1_250, 2_500, 5_000, 10_000, 20_000)
+_FILES_OF_ONE: Final = 12  # as many as the largest model of the default catalog has
 
 
 def main() -> None:
@@ -76,7 +77,7 @@ def write_catalog(path: Path) -> Path:
 
 
 def make_cache(root: Path, models: Sequence[Model], files: int) -> Path:
-    """Write a whole cache of small files: ``files`` a model, hub files as links to blobs. Returns its root."""
+    """Write a whole cache of small files: `files` a model, hub files as links to blobs. Returns its root."""
     places = resolve_places(str(root), {}, root)
     records = [_make_model(model, places, files) for model in models]
     name = generation(models)

@@ -1,4 +1,4 @@
-"""How fast ``cache-check --deep`` reads, beside ``sha256sum`` of the same files on all cores.
+"""How fast `cache-check --deep` reads, beside `sha256sum` of the same files on all cores.
 
     python -m benchmarks.check_deep [--megabytes N] [--rounds N]
 
@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from benchmarks.check import write_catalog
 from benchmarks.used import used_by
@@ -25,8 +26,8 @@ from model_cache.layout import manifest_path, snapshot_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest
 from model_cache.places import PlaceName, resolve_places
 
-SHARES = (0.5, 0.25, 0.1, 0.1, *[0.05 / 50] * 50)
-"""A cache as they are: a few large files, many small ones."""
+# A cache as they are: a few large files, many small ones.
+SHARES: Final = (0.5, 0.25, 0.1, 0.1, *[0.05 / 50] * 50)
 
 
 def main() -> None:

@@ -12,8 +12,6 @@ Ends with 1 if a result is missing, failed or out of place, or if the worker's m
 between a tenth of the way and the end.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -22,17 +20,18 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from qda_worker.client import AnalysisTask, Client, EmbeddingTask, EntityTask, SentimentTask, Settings, Text
 from tests.service.worker.fixtures import make_world
 from tests.service.worker.process import serving
 
-TASKS: dict[str, AnalysisTask] = {
+TASKS: Final[dict[str, AnalysisTask]] = {
     "sentiment": SentimentTask(),
     "entities": EntityTask(),
     "embedding": EmbeddingTask(),
 }
-PARTS = 10
+PARTS: Final = 10
 
 
 def documents(count: int) -> Iterator[Text]:

@@ -7,8 +7,9 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-_CONFIGURATION = """
+_CONFIGURATION: Final = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log stderr warn;
 events {{ worker_connections 256; }}
 http {{
@@ -30,7 +31,7 @@ def nginx() -> str | None:
 
 @contextlib.contextmanager
 def serving(root: Path, folder: Path, megabytes_a_second: int = 0) -> Iterator[str]:
-    """Serve ``/lfs/SHA256/PATH`` from ``root/PATH`` by nginx, as the hub's second host does; yield the address.
+    """Serve `/lfs/SHA256/PATH` from `root/PATH` by nginx, as the hub's second host does; yield the address.
 
     Each connection gets so many MB a second; 0: what it can take.
     """

@@ -3,13 +3,12 @@
 Vectors are random, with a planted near-copy of every tenth text: `python benchmarks/paraphrase_search.py --help`.
 """
 
-from __future__ import annotations
-
 import argparse
 import resource
 import threading
 import time
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
@@ -19,8 +18,8 @@ from qda_worker.models.pair_search import find_pairs
 from qda_worker.models.vectors import TextVectors
 from qda_worker.scheduling.jobs import Answered, Timings
 
-SLICE = 1024
-USAGE = Usage(20, 20, False, 1)
+SLICE: Final = 1024
+USAGE: Final = Usage(20, 20, False, 1)
 
 
 def main() -> None:
@@ -70,7 +69,7 @@ def encode(texts: int, dimensions: int) -> EncodedSets:
 class Peak:
     """The highest resident memory while it is watched, in MiB."""
 
-    def __enter__(self) -> Peak:
+    def __enter__(self) -> "Peak":
         self.mebibytes = resident()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch)

@@ -1,4 +1,4 @@
-"""The plain copy that ``warm`` is measured against: parallel ranges over HTTP into a file, synced, nothing verified.
+"""The plain copy that `warm` is measured against: parallel ranges over HTTP into a file, synced, nothing verified.
 
     python -m benchmarks.plain_copy FOLDER CONNECTIONS URL...
 
@@ -12,10 +12,11 @@ import queue
 import sys
 import threading
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
-_RANGE = 32 << 20
-_BUFFER = 1 << 20
+_RANGE: Final = 32 << 20
+_BUFFER: Final = 1 << 20
 
 
 def main() -> int:

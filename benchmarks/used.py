@@ -8,9 +8,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-_LAUNCHER = """
+_LAUNCHER: Final = """
 import os, sys
 pid = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_OPEN, 1, "/dev/null", 1, 0)])
 _, status, used = os.wait4(pid, 0)

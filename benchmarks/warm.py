@@ -1,4 +1,4 @@
-"""``cache-warmer warm`` against a plain parallel copy of the same bytes from the same server, and its memory.
+"""`cache-warmer warm` against a plain parallel copy of the same bytes from the same server, and its memory.
 
     python -m benchmarks.warm [--gigabytes 1] [--files 1] [--runs 3] [--line 0] [--folder DIR]
 
@@ -20,12 +20,13 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from benchmarks.file_server import nginx, serving
 from cache_warmer.fetch import CONNECTIONS
 from tests.support.fake_hub import HubDouble, Repository
 
-_NAME = "org/random"
+_NAME: Final = "org/random"
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 Ends with 0 only if every step did its part.
 """
 
-from __future__ import annotations
-
 import shutil
 import signal
 import sys

@@ -1,7 +1,5 @@
 """What a user asks the worker about an interview, and the answers printed beside the statements."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final

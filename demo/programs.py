@@ -1,7 +1,5 @@
 """Runs the project's programs as a user would: by their names, as processes of their own, with a clean environment."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

@@ -1,7 +1,5 @@
 """The stations of the path: hub, warmer, check, worker."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

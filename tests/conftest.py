@@ -1,26 +1,24 @@
 """What every test has: an environment of its own, no way out of this machine, and, in CI, no silent skip."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import pytest
 
 # Skips that CI accepts, by the beginning of the test's id, each with its reason. Empty: CI has all that the tests need.
-ALLOWED_SKIPS: dict[str, str] = {}
+ALLOWED_SKIPS: Final[dict[str, str]] = {}
 
 # What decides where libraries look, whom they ask and what they send. A test that wants one of them sets it.
-FOREIGN_PREFIXES = (
+FOREIGN_PREFIXES: Final = (
     "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "KUBE", "OTEL_", "QDA_", "SENTENCE_TRANSFORMERS_", "SPACY_", "SSL_CERT_",
     "TORCH_", "TRANSFORMERS_", "XDG_",
 )  # fmt: skip
-FOREIGN_SUFFIXES = ("_CA_BUNDLE", "_PROXY")
+FOREIGN_SUFFIXES: Final = ("_CA_BUNDLE", "_PROXY")
 
 _in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 _home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()

@@ -1,4 +1,4 @@
-"""Runs ``python -m cache_warmer`` as the program ``cache-warmer``."""
+"""Runs `python -m cache_warmer` as the program `cache-warmer`."""
 
 import sys
 

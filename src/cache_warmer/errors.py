@@ -57,8 +57,8 @@ class HubBusy(HubError):
     """The hub answered 429 or 5xx until the retries ran out."""
 
     reason = Reason.HUB_BUSY
+    # Seconds that the hub asked to wait, where it said.
     retry_after: float | None = None
-    """Seconds that the hub asked to wait, where it said."""
 
 
 class HubStalled(HubError):

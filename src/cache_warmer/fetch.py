@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.artifact import Download, Staged
 from cache_warmer.artifacts.sources import Sources
@@ -19,8 +20,9 @@ from cache_warmer.transfer.pool import Stop, run_jobs
 from model_cache.catalog.catalog import HuggingFaceSource, SpacySource
 from model_cache.manifest import FileRecord
 
-CONNECTIONS = 8
-"""At once, of all bodies: enough to fill a line with small files; a hub limits requests a minute, not connections."""
+# At once, of all bodies: enough to fill a line with small files; a hub limits requests a minute, not
+# connections.
+CONNECTIONS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,8 @@ class Claim:
 
 
 _Identity = tuple[HuggingFaceSource | SpacySource, tuple[str, ...]]
+# Key of each model that had a claim on a body, and the records of what it became there.
 Accepted = tuple[tuple[str, tuple[FileRecord, ...]], ...]
-"""Key of each model that had a claim on a body, and the records of what it became there."""
 
 
 def claims(surveyed: Sequence[ModelSurvey]) -> tuple[tuple[Claim, ...], ...]:
@@ -53,7 +55,7 @@ def fetch(
 ) -> Generator[tuple[ModelSurvey, tuple[FileRecord, ...]], None, None]:
     """Yield each model of which something was missing, with the records of that, as soon as all of it is there.
 
-    Raises ``HubError``, ``LeaseLost``, ``Interrupted``, ``OSError``. Whoever gives the iterator up stops its threads.
+    Raises `HubError`, `LeaseLost`, `Interrupted`, `OSError`. Whoever gives the iterator up stops its threads.
     """
     wanted = claims(surveyed)
     if not wanted:

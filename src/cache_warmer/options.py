@@ -1,5 +1,6 @@
 """Options of the warmer beside the shared ones, each with its environment variable."""
 
+from typing import Final
 from urllib.parse import urlsplit
 
 from cache_warmer.commands.env import EnvFormat
@@ -25,7 +26,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-HUB: Option[str | None] = Option(
+HUB: Final[Option[str | None]] = Option(
     "--hub",
     "HF_ENDPOINT",
     _address,
@@ -34,7 +35,7 @@ HUB: Option[str | None] = Option(
     "the Hugging Face hub or a mirror of it",
     "the hub client's own",
 )
-WHEEL_BASE: Option[str | None] = Option(
+WHEEL_BASE: Final[Option[str | None]] = Option(
     "--wheel-base",
     "QDA_WHEEL_BASE",
     _address,
@@ -43,7 +44,7 @@ WHEEL_BASE: Option[str | None] = Option(
     "folder that holds the wheels of spaCy packages",
     "the URLs in the catalog",
 )
-STALL_TIMEOUT = Option(
+STALL_TIMEOUT: Final = Option(
     "--stall-timeout",
     "QDA_STALL_TIMEOUT",
     above_zero,
@@ -52,8 +53,8 @@ STALL_TIMEOUT = Option(
     "give a connection up without a byte",
     "60s",
 )
-WAIT = Option("--wait", "QDA_WAIT", duration, 1800.0, "TIME", "wait for another warmer", "30m")
-REFERENCE: Option[str | None] = Option(
+WAIT: Final = Option("--wait", "QDA_WAIT", duration, 1800.0, "TIME", "wait for another warmer", "30m")
+REFERENCE: Final[Option[str | None]] = Option(
     "--reference",
     "QDA_REFERENCE",
     _name,
@@ -62,7 +63,7 @@ REFERENCE: Option[str | None] = Option(
     "who uses what is warmed, for collect",
     "the catalog's path; in a cluster NAMESPACE/RELEASE",
 )
-KEEP = Option(
+KEEP: Final = Option(
     "--keep",
     "QDA_KEEP",
     _count,
@@ -70,7 +71,7 @@ KEEP = Option(
     "N",
     "how many other generations stay, newest first, so that a rollback finds them",
 )
-ENV_FORMAT = Option(
+ENV_FORMAT: Final = Option(
     "--format",
     "QDA_ENV_FORMAT",
     words(EnvFormat),

@@ -56,19 +56,19 @@ def make_record(model: Model, files: Sequence[FileRecord]) -> ModelRecord:
 
 
 def write_record(record: ModelRecord, places: Places) -> None:
-    """Write a model's record, unless it stands there already. Raises ``OSError``."""
+    """Write a model's record, unless it stands there already. Raises `OSError`."""
     _write(model_record_path(places, record.digest), dump_model_record(record))
 
 
 def write_manifest(models: Sequence[Model], records: Sequence[ModelRecord], places: Places) -> None:
-    """Write the manifest of a whole catalog, last of all. Former manifests stay. Raises ``OSError``."""
+    """Write the manifest of a whole catalog, last of all. Former manifests stay. Raises `OSError`."""
     name = generation(models)
     ordered = tuple(sorted(records, key=lambda record: record.key))
     _write(manifest_path(places, name), dump_manifest(Manifest(name, ordered)))
 
 
 def write_whole_bytes(model: Model, whole: int | None, places: Places) -> None:
-    """Remember what the whole repository of a model weighs, for later plans. Raises ``OSError``."""
+    """Remember what the whole repository of a model weighs, for later plans. Raises `OSError`."""
     if whole is not None:
         _write(_whole_path(model, places), f"{whole}\n".encode())
 

@@ -1,4 +1,4 @@
-"""Leaves word of who needs a generation, so that ``collect`` keeps it.
+"""Leaves word of who needs a generation, so that `collect` keeps it.
 
 In a cluster that is the release, which lives as long as its Deployment. Elsewhere it is the catalog: each file is one
 user of the cache, and the built-in catalog another, until somebody forgets it.
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.disk import atomic
 from cache_warmer.disk.volume import nearest_folder
@@ -18,8 +19,8 @@ from model_cache.errors import ManifestInvalid
 from model_cache.places import Places
 from model_cache.references import Reference, dump_reference, parse_reference, reference_path
 
-BUILT_IN = "default"
-"""The name of whoever uses the catalog inside the package."""
+# The name of whoever uses the catalog inside the package.
+BUILT_IN: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ReferenceWriter:
     """One user of the cache.
 
     Attributes:
-        name: see ``Reference``.
+        name: see `Reference`.
         namespace, deployment: what it lives with; empty outside a cluster.
         places: of the cache.
         now: the time, with a zone.
@@ -46,7 +47,7 @@ class ReferenceWriter:
         return not os.access(nearest_folder(self.places.own.path), os.W_OK)
 
     def record(self, generation: str, models: Sequence[Model]) -> None:
-        """Write it down, under the lease; what it had of the same generation stays. Raises ``OSError``."""
+        """Write it down, under the lease; what it had of the same generation stays. Raises `OSError`."""
         whole = self._whole(generation, models)
         if whole != self._written():
             updated = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -78,7 +79,7 @@ def referring(
     environ: Mapping[str, str],
     now: Callable[[], datetime],
 ) -> ReferenceWriter:
-    """Return who uses the cache: as ``--reference`` says, else by the catalog's path."""
+    """Return who uses the cache: as `--reference` says, else by the catalog's path."""
     told = name or (str(catalog.absolute()) if catalog is not None else BUILT_IN)
     namespace, deployment = environ.get(NAMESPACE, ""), environ.get(DEPLOYMENT, "")
     lives = bool(namespace and deployment)

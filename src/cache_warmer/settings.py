@@ -15,14 +15,14 @@ from model_cache.places import Places
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of ``plan`` and ``warm``.
+    """The settings of `plan` and `warm`.
 
     Attributes:
         options: those that all programs share.
-        endpoint, wheel_base, stall_timeout: see ``SourceSettings``.
+        endpoint, wheel_base, stall_timeout: see `SourceSettings`.
         wait: seconds to wait for another writer.
         reference: the name of who uses what is warmed; None: by the catalog's path.
-        probe: whether ``plan`` makes and removes a probe folder.
+        probe: whether `plan` makes and removes a probe folder.
         retry: limits of the retries.
         termination_log: where the last words go, if that file is there.
     """
@@ -38,13 +38,13 @@ class Settings:
     termination_log: Path = Path("/dev/termination-log")
 
     def catalog(self) -> tuple[Catalog, Lock | None]:
-        """Read the catalog and its lock. Raises ``CatalogInvalid``, ``LockInvalid``, ``UsageError``."""
+        """Read the catalog and its lock. Raises `CatalogInvalid`, `LockInvalid`, `UsageError`."""
         catalog = load_catalog(self.options.catalog)
         catalog.select(self.options.models)
         return catalog, load_lock(self.options.catalog)
 
     def places(self, environ: MutableMapping[str, str]) -> Places:
-        """Return where the cache's parts are. Raises ``UsageError``."""
+        """Return where the cache's parts are. Raises `UsageError`."""
         return find_places(self.options.cache, environ)
 
     def sources(

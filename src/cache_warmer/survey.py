@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, SpaceNeeded, Wanted
 from cache_warmer.artifacts.sources import Sources
@@ -16,8 +17,8 @@ from model_cache.manifest import ModelRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
-QUESTIONS_AT_ONCE = 8
-"""A catalog of hundreds of models shall not wait for as many answers in a row; a hub bears so many."""
+# A catalog of hundreds of models shall not wait for as many answers in a row; a hub bears so many.
+QUESTIONS_AT_ONCE: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,9 @@ class ModelSurvey:
         return sum(size - staged_bytes(staging, size) for staging, size in self.bodies.items() if size)
 
 
+# The models that a check did not find whole, by key: the full paths of the files that it found wrong or
+# missing.
 Unwell = Mapping[str, frozenset[str]]
-"""The models that a check did not find whole, by key: the full paths of the files that it found wrong or missing."""
 
 
 def incomplete(*reports: CheckReport) -> Unwell:
@@ -83,7 +85,7 @@ def survey(
     lock: Lock | None,
     hash_file: HashFile | None,
 ) -> tuple[ModelSurvey, ...]:
-    """Ask the sources about the models that are not whole, and only about these. Raises ``HubError``."""
+    """Ask the sources about the models that are not whole, and only about these. Raises `HubError`."""
     artifacts = [sources.artifact(model) for model in models]
     records = read_records(models, places)
     asked = [one for one in artifacts if one.model.key not in records or one.model.key in unwell]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.artifact import Artifact
 from cache_warmer.artifacts.sources import Sources
@@ -35,7 +36,7 @@ from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import Phase
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class WarmRun:
         tally: what was done so far, for the report of a run that fails.
         counter, showing: the progress, and what shows it while bodies are fetched.
         probe, free_here: of the preflight.
-        tier: how closely to look for what is to be fetched: ``FAST`` warms, ``DEEP`` repairs.
+        tier: how closely to look for what is to be fetched: `FAST` warms, `DEEP` repairs.
         reading: told how far a deep look is.
     """
 
@@ -74,7 +75,7 @@ class WarmRun:
     reading: Progress | None = None
 
     def run(self) -> None:
-        """Warm. Raises ``ModelCacheError``; a run that ends early leaves what it fetched."""
+        """Warm. Raises `ModelCacheError`; a run that ends early leaves what it fetched."""
         with self._told():
             self._run()
 

@@ -27,12 +27,12 @@ class ModelCacheError(Exception):
             self.reason = reason
 
     def __str__(self) -> str:
-        """``REASON: message. Remedy: remedy`` (a message of several lines ends with a line break)."""
+        """`REASON: message. Remedy: remedy` (a message of several lines ends with a line break)."""
         return f"{self.reason}: {with_remedy(self.message, self.remedy)}"
 
 
 def with_remedy(message: str, remedy: str) -> str:
-    """Return ``message. Remedy: remedy``; no second full stop where the message ends a sentence itself."""
+    """Return `message. Remedy: remedy`; no second full stop where the message ends a sentence itself."""
     end = "\n" if "\n" in message else " "
     stop = "" if message.endswith((".", "!", "?")) else "."
     return f"{message}{stop}{end}Remedy: {remedy}"
@@ -50,7 +50,7 @@ class CatalogProblem(NamedTuple):
     Attributes:
         file: the catalog as the user knows it.
         line: counted from 1; 0 if the mistake has no line (the file is not there).
-        key: where in the document, as ``models[1].huggingface.revision``; empty for the document.
+        key: where in the document, as `models[1].huggingface.revision`; empty for the document.
         found: what stands there.
         allowed: what may stand there, and what to do.
         suggestion: the nearest allowed word, or an empty string.
@@ -65,12 +65,12 @@ class CatalogProblem(NamedTuple):
 
     @property
     def is_not_pinned(self) -> bool:
-        """Whether it is a branch, a tag or a missing hash, which ``cache-warmer lock`` turns into a pin."""
+        """Whether it is a branch, a tag or a missing hash, which `cache-warmer lock` turns into a pin."""
         lacks_hash = self.key.endswith(".sha256") and self.found in ("no such key", "nothing")
         return lacks_hash or self.found.endswith("(a branch or tag)")
 
     def __str__(self) -> str:
-        """One line: ``FILE:LINE: KEY: found …; allowed: …. Did you mean "…"?``."""
+        """One line: `FILE:LINE: KEY: found …; allowed: …. Did you mean "…"?`."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         key = f"{self.key}: " if self.key else ""
         hint = f' (did you mean "{self.suggestion}"?)' if self.suggestion else ""
@@ -78,7 +78,7 @@ class CatalogProblem(NamedTuple):
 
 
 class CatalogInvalid(ModelCacheError):
-    """The catalog has mistakes; ``problems`` holds all of them, in the order of the file."""
+    """The catalog has mistakes; `problems` holds all of them, in the order of the file."""
 
     reason = Reason.CATALOG_INVALID
 

@@ -1,6 +1,6 @@
 """Where things lie inside a place: the libraries' own layouts, so that any project can share them.
 
-Paths are relative POSIX paths; ``places`` says where a place is on this machine.
+Paths are relative POSIX paths; `places` says where a place is on this machine.
 """
 
 from pathlib import Path, PurePosixPath
@@ -11,12 +11,12 @@ from model_cache.places import PlaceName, Places
 
 
 def repository_folder(repository: str) -> PurePosixPath:
-    """Return the hub client's folder of a repository: ``models--ORG--NAME``."""
+    """Return the hub client's folder of a repository: `models--ORG--NAME`."""
     return PurePosixPath("models--" + repository.replace("/", "--"))
 
 
 def snapshot_folder(source: HuggingFaceSource) -> PurePosixPath:
-    """Return the folder of one commit, ``models--ORG--NAME/snapshots/<commit>``, inside the hub place."""
+    """Return the folder of one commit, `models--ORG--NAME/snapshots/<commit>`, inside the hub place."""
     return repository_folder(source.repository) / "snapshots" / source.revision
 
 
@@ -29,7 +29,7 @@ def spacy_tree(source: SpacySource) -> PurePosixPath:
 
 
 def spacy_model_folder(source: SpacySource) -> PurePosixPath:
-    """Return the folder with ``config.cfg`` and ``meta.json``, which ``spacy.load`` takes as a path."""
+    """Return the folder with `config.cfg` and `meta.json`, which `spacy.load` takes as a path."""
     return spacy_tree(source) / source.package / f"{source.package}-{source.version}"
 
 
@@ -41,7 +41,7 @@ def model_folder(model: Model) -> tuple[PlaceName, PurePosixPath]:
 
 
 def model_path(places: Places, model: Model) -> Path:
-    """Return the folder of ``model_folder`` on this machine."""
+    """Return the folder of `model_folder` on this machine."""
     name, folder = model_folder(model)
     return places.of(name).path / folder
 

@@ -9,16 +9,16 @@ by a crash of the volume, or written by somebody else, so each path is checked t
 import json
 import re
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from model_cache.errors import ManifestInvalid
 from model_cache.places import PlaceName
 from model_cache.safe_names import why_unsafe
 
-API_VERSION = "qda/v1"
+API_VERSION: Final = "qda/v1"
 _Record = TypeVar("_Record")
-_HEX64 = re.compile(r"[0-9a-f]{64}")
-_REMEDY = "run `cache-warmer repair`, which writes it anew"
+_HEX64: Final = re.compile(r"[0-9a-f]{64}")
+_REMEDY: Final = "run `cache-warmer repair`, which writes it anew"
 
 
 class FileRecord(NamedTuple):
@@ -26,7 +26,7 @@ class FileRecord(NamedTuple):
 
     Attributes:
         place: the part of the cache it lies in.
-        path: relative POSIX path there; for a hub file the one below ``snapshots/<commit>/``.
+        path: relative POSIX path there; for a hub file the one below `snapshots/<commit>/`.
         bytes: its size.
         sha256: of its content, 64 lower-case hex digits.
     """
@@ -38,7 +38,7 @@ class FileRecord(NamedTuple):
 
 
 class ModelRecord(NamedTuple):
-    """One verified model: its digest (``digest.model_digest``), what it is, and its files."""
+    """One verified model: its digest (`digest.model_digest`), what it is, and its files."""
 
     digest: str
     key: str
@@ -72,12 +72,12 @@ def dump_model_record(record: ModelRecord) -> bytes:
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """Read what ``dump_manifest`` wrote. Raises ``ManifestInvalid``."""
+    """Read what `dump_manifest` wrote. Raises `ManifestInvalid`."""
     return _parse(content, "CacheManifest", _manifest_from_json)
 
 
 def parse_model_record(content: bytes) -> ModelRecord:
-    """Read what ``dump_model_record`` wrote. Raises ``ManifestInvalid``."""
+    """Read what `dump_model_record` wrote. Raises `ManifestInvalid`."""
     return _parse(content, "ModelRecord", lambda document: _model_from_json(document["model"]))
 
 

@@ -1,7 +1,7 @@
 """Where the models are: the global caches of this user, or one folder that holds them all.
 
 On a host each library looks in a place of its own, and other projects look there too, so the places are
-found by the libraries' own rules (huggingface_hub ``constants.py``, ``torch.hub``). In one thing we differ: an
+found by the libraries' own rules (huggingface_hub `constants.py`, `torch.hub`). In one thing we differ: an
 empty variable counts as unset, where the libraries would take the working folder of whoever asks. The result
 says where each choice came from, because "why there?" is the first question when a model is not found. The
 environment and the home come in as arguments.
@@ -13,12 +13,12 @@ import sys
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-HOST = "host"
-"""The value of ``--cache`` that means the global caches of this user."""
+# The value of `--cache` that means the global caches of this user.
+HOST: Final = "host"
 
-_BY_DEFAULT = "default"
+_BY_DEFAULT: Final = "default"
 
 
 class PlaceName(StrEnum):
@@ -31,7 +31,7 @@ class PlaceName(StrEnum):
 
 
 class Place(NamedTuple):
-    """One part of the cache; ``chosen_by`` is a variable's name, ``--cache`` or ``default``."""
+    """One part of the cache; `chosen_by` is a variable's name, `--cache` or `default`."""
 
     name: PlaceName
     path: Path
@@ -39,7 +39,7 @@ class Place(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The four places. ``label`` is ``host``, or the folder as the user gave it."""
+    """The four places. `label` is `host`, or the folder as the user gave it."""
 
     hub: Place
     spacy: Place
@@ -62,10 +62,10 @@ def resolve_places(
     """Return where the cache's parts are.
 
     Args:
-        cache: ``host``, or a folder (``~`` is the home, a relative one counts from the working folder).
-        environ: the environment; consulted for ``host`` only.
+        cache: `host`, or a folder (`~` is the home, a relative one counts from the working folder).
+        environ: the environment; consulted for `host` only.
         home: the user's home folder.
-        platform: as ``sys.platform``.
+        platform: as `sys.platform`.
     """
     if cache == HOST:
         return _host_places(_Environment(environ, home), platform)
@@ -126,7 +126,7 @@ class _Environment(NamedTuple):
     def first(
         self, name: PlaceName, *candidates: tuple[str, str], default: str, with_variables: bool = True
     ) -> Place:
-        """Return the place of the first variable that is set; ``default`` is relative to the home."""
+        """Return the place of the first variable that is set; `default` is relative to the home."""
         for variable, below in candidates:
             value = self.variables.get(variable)
             if value:
@@ -134,7 +134,7 @@ class _Environment(NamedTuple):
         return Place(name, self.home / default, _BY_DEFAULT)
 
     def path(self, value: str, *, with_variables: bool = True) -> Path:
-        """Expand ``~`` and ``$NAME`` as the libraries do; a relative path counts from the working folder."""
+        """Expand `~` and `$NAME` as the libraries do; a relative path counts from the working folder."""
         if value == "~" or value.startswith(("~/", "~\\")):
             value = str(self.home) + value[1:]
         elif value.startswith("~"):

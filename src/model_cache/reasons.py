@@ -1,10 +1,11 @@
 """The one vocabulary of outcomes, shared by every program, log line, metric and status detail.
 
 A reason is the same word wherever it appears, and stands for one exit code. Monitoring, a Job's
-``podFailurePolicy`` and scripts rely on these numbers: add to them, never change one.
+`podFailurePolicy` and scripts rely on these numbers: add to them, never change one.
 """
 
 from enum import StrEnum
+from typing import Final
 
 
 class Reason(StrEnum):
@@ -34,7 +35,7 @@ class Reason(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """The process exit status. ``INTERRUPTED`` is 130 (SIGINT); a program ended by SIGTERM says 143."""
+        """The process exit status. `INTERRUPTED` is 130 (SIGINT); a program ended by SIGTERM says 143."""
         return _EXIT_CODES[self]
 
     @property
@@ -43,7 +44,7 @@ class Reason(StrEnum):
         return self in _RETRYABLE
 
 
-_EXIT_CODES = {
+_EXIT_CODES: Final = {
     Reason.OK: 0,
     Reason.USAGE: 2,
     Reason.CATALOG_INVALID: 3,
@@ -67,7 +68,7 @@ _EXIT_CODES = {
     Reason.INTERRUPTED: 130,
 }
 
-_RETRYABLE = frozenset(
+_RETRYABLE: Final = frozenset(
     {
         Reason.HUB_UNREACHABLE,
         Reason.HUB_BUSY,
@@ -77,5 +78,5 @@ _RETRYABLE = frozenset(
         Reason.INTERRUPTED,
     }
 )
-EXIT_TERMINATED = 143
-"""Exit status of a program that SIGTERM ended: 128 + 15, reason ``INTERRUPTED``."""
+# Exit status of a program that SIGTERM ended: 128 + 15, reason `INTERRUPTED`.
+EXIT_TERMINATED: Final = 143

@@ -9,25 +9,25 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from model_cache.errors import ManifestInvalid
 from model_cache.manifest import API_VERSION
 from model_cache.places import Places
 
-KIND = "CacheReference"
-_RELEASE = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-_HEX64 = re.compile(r"[0-9a-f]{64}")
-_REMEDY = "let its release warm again, or drop it with `cache-warmer collect --forget NAME`"
+KIND: Final = "CacheReference"
+_RELEASE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_HEX64: Final = re.compile(r"[0-9a-f]{64}")
+_REMEDY: Final = "let its release warm again, or drop it with `cache-warmer collect --forget NAME`"
 
 
 class Reference(NamedTuple):
     """One user of the cache.
 
     Attributes:
-        name: ``namespace/release`` of a cluster; elsewhere ``default``, the catalog's path, or as told.
+        name: `namespace/release` of a cluster; elsewhere `default`, the catalog's path, or as told.
         generation: of its catalog.
-        models: the digest (``digest.model_digest``) of each model that was warmed, by key.
+        models: the digest (`digest.model_digest`) of each model that was warmed, by key.
         namespace, deployment: the Deployment that it lives with; empty: it lives until it is forgotten.
         updated: when it was written, in UTC (RFC 3339).
     """
@@ -46,7 +46,7 @@ def references_folder(places: Places) -> Path:
 
 
 def reference_path(places: Places, name: str) -> Path:
-    """Return the file of one reference: ``<namespace>_<release>.json`` for a release."""
+    """Return the file of one reference: `<namespace>_<release>.json` for a release."""
     if _RELEASE.fullmatch(name) and len(name) <= 200:
         return references_folder(places) / f"{name.replace('/', '_')}.json"
     plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.")[-80:]
@@ -65,7 +65,7 @@ def dump_reference(reference: Reference) -> bytes:
 
 
 def parse_reference(content: bytes) -> Reference:
-    """Read what ``dump_reference`` wrote. Raises ``ManifestInvalid``."""
+    """Read what `dump_reference` wrote. Raises `ManifestInvalid`."""
     try:
         document = json.loads(content)
         if document["apiVersion"] != API_VERSION or document["kind"] != KIND:
@@ -89,7 +89,7 @@ def parse_reference(content: bytes) -> Reference:
 
 
 def read_references(places: Places) -> tuple[dict[Path, Reference], dict[Path, str]]:
-    """Return the references by file, and the files that cannot be read, with why. Raises ``OSError`` for the folder.
+    """Return the references by file, and the files that cannot be read, with why. Raises `OSError` for the folder.
 
     Whoever deletes must not take a file that cannot be read for one that needs nothing.
     """

@@ -5,14 +5,15 @@ reads otherwise than we do, is refused before it is joined to anything.
 """
 
 import re
+from typing import Final
 
-MAX_PART_BYTES = 255
-"""Longest part of a path: NAME_MAX of Linux file systems."""
-MAX_PATH_BYTES = 1024
-"""Longest relative path; leaves room for a root below PATH_MAX (4096 on Linux, 1024 on macOS)."""
+# Longest part of a path: NAME_MAX of Linux file systems.
+MAX_PART_BYTES: Final = 255
+# Longest relative path; leaves room for a root below PATH_MAX (4096 on Linux, 1024 on macOS).
+MAX_PATH_BYTES: Final = 1024
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_DRIVE = re.compile(r"[A-Za-z]:")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
 def why_unsafe(name: str) -> str:

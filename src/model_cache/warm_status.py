@@ -1,6 +1,6 @@
 """How far a warm or an import is: a small file beside the manifests that its warmer replaces every second.
 
-Workers export it as metrics, and ``cache-check`` says it where the cache is not complete yet. It promises nothing: what
+Workers export it as metrics, and `cache-check` says it where the cache is not complete yet. It promises nothing: what
 is there is decided by the check alone.
 """
 
@@ -8,13 +8,13 @@ import json
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from model_cache.check.report import human_bytes
 from model_cache.places import Places
 
-SILENT_SECONDS = 30.0
-"""A warmer that goes on writes every few seconds; clocks of two nodes may differ a little."""
+# A warmer that goes on writes every few seconds; clocks of two nodes may differ a little.
+SILENT_SECONDS: Final = 30.0
 
 
 class Phase(StrEnum):
@@ -33,7 +33,7 @@ class WarmStatus(NamedTuple):
     Attributes:
         phase: what it is at.
         generation: of its catalog.
-        holder: the pod, or ``process 7 on HOST``.
+        holder: the pod, or `process 7 on HOST`.
         started, updated: when, in UTC.
         bytes_done, bytes_total, files_done, files_total: of what it fetches, with what an earlier run had staged.
         bytes_per_second: over the last seconds; None: not known.

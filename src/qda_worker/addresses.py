@@ -1,7 +1,5 @@
 """Addresses to listen on: `127.0.0.1:50051`, `[::]:50051`, `localhost:0`, `unix:/run/qda.sock`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 
@@ -18,7 +16,7 @@ class Address:
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
-    def at(self, port: int) -> Address:
+    def at(self, port: int) -> "Address":
         """The same host with the port that was given in the end."""
         return self if self.port is None else Address(self.host, port)
 

@@ -3,8 +3,6 @@
 Nothing heavy is imported before it is known that the command can run: a wrong option answers at once.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec

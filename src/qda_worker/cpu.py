@@ -5,13 +5,12 @@ most of the time (text-embeddings-inference issue 170: 16.87 down to 1.82 reques
 control group and the affinity decide, not the number of cores.
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path, PurePosixPath
+from typing import Final
 
-_UNIFIED = ""
-"""The controller list of the one hierarchy of cgroup v2 in /proc/self/cgroup."""
+# The controller list of the one hierarchy of cgroup v2 in /proc/self/cgroup.
+_UNIFIED: Final = ""
 
 
 def usable_cpus(*, root: Path = Path("/"), affinity: int | None = None) -> int:

@@ -3,8 +3,6 @@
 Of an outcome stays a row of one matrix and two bits: 100,000 texts take the matrix and little else.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +26,7 @@ class DistinctTexts:
     numbers: tuple[NDArray[np.int64], ...]
 
     @classmethod
-    def of(cls, sets: Sequence[Sequence[str]]) -> DistinctTexts:
+    def of(cls, sets: Sequence[Sequence[str]]) -> "DistinctTexts":
         """Find out which texts are equal."""
         texts, numbers = distinct([text for one in sets for text in one])
         borders = np.cumsum([len(one) for one in sets])[:-1]

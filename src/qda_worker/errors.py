@@ -29,8 +29,6 @@ of gRPC.
 Each leaf has a usual remedy, which who raises it may replace by a more exact one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -38,8 +36,8 @@ from typing import ClassVar, Final
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
 
+# How long a refused client should wait where nobody knows better: about one micro-batch of long texts.
 RETRY_SECONDS: Final = 1.0
-"""How long a refused client should wait where nobody knows better: about one micro-batch of long texts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """What keeps the model libraries from the network, in the server and in the probe alike."""
 
-from __future__ import annotations
-
 from typing import Final
 
+# For the libraries, before they are imported: they open no connection, whatever a model's files say.
 OFFLINE: Final = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
@@ -11,4 +10,3 @@ OFFLINE: Final = {
     "DO_NOT_TRACK": "1",
     "TOKENIZERS_PARALLELISM": "false",  # texts are tokenised side by side already
 }
-"""For the libraries, before they are imported: they open no connection, whatever a model's files say."""

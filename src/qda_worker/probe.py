@@ -9,8 +9,6 @@ Asks a loaded model the questions by which it is known again (model_cache.catalo
 Nothing here compares: whoever asked has the answers of another day, or takes these for the first.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import sys
@@ -133,6 +131,7 @@ def ask(model: TextModel[Any, Any, Any], question: Question) -> object:
     return _about_vectors(model, question)
 
 
+# Whether a kind is one for sentiment, and for entities; else it is one for models that give vectors.
 _TASKS: Final = {
     Kind.LABEL: (True, False),
     Kind.PROBABILITIES: (True, False),
@@ -142,7 +141,6 @@ _TASKS: Final = {
     Kind.SPARSE: (False, False),
     Kind.MAX_SIMILARITY: (False, False),
 }
-"""Whether a kind is one for sentiment, and for entities; else it is one for models that give vectors."""
 
 
 def _about_vectors(model: TextModel[Any, Any, Any], question: Question) -> object:

@@ -3,8 +3,6 @@
 The options of TLS: which files. Imports nothing heavy, for options are read before anything else is.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -86,10 +84,10 @@ def read_tls_files(arguments: argparse.Namespace, environ: Mapping[str, str]) ->
 class Readiness(StrEnum):
     """What readiness follows once all models have answered."""
 
+    # Nothing more: what is loaded stays served, whatever becomes of the files.
     LOADED = "loaded"
-    """Nothing more: what is loaded stays served, whatever becomes of the files."""
+    # The cache too.
     COMPLETE = "complete"
-    """The cache too."""
 
 
 class Device(StrEnum):

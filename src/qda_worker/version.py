@@ -1,8 +1,9 @@
 """The worker's version, from the installed package: the one place that says it is pyproject.toml."""
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import Final
 
-DISTRIBUTION = "qda-worker"
+DISTRIBUTION: Final = "qda-worker"
 
 
 def worker_version() -> str:

@@ -4,8 +4,6 @@ These tests run only in .venv-floor (`make test`), where no extra is installed a
 development environment, which has all extras, most of them would prove nothing.
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import json
@@ -13,11 +11,12 @@ import subprocess
 import sys
 from importlib.metadata import distribution
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-PROGRAMS = ["cache-check", "cache-warmer", "qda-client", "qda-worker"]
-HEAVY = ["huggingface_hub", "kubernetes", "numpy", "spacy", "structlog", "torch", "transformers"]
+PROGRAMS: Final = ["cache-check", "cache-warmer", "qda-client", "qda-worker"]
+HEAVY: Final = ["huggingface_hub", "kubernetes", "numpy", "spacy", "structlog", "torch", "transformers"]
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:

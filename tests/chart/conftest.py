@@ -1,7 +1,5 @@
 """The chart as `helm template` renders it; the tier is skipped, with one line, where helm is not installed."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -57,7 +55,7 @@ Render = Callable[..., Rendered]
 
 @pytest.fixture(scope="session")
 def render() -> Render:
-    """Renders the chart with values (nested, as in values.yaml). Raises ``Refused``."""
+    """Renders the chart with values (nested, as in values.yaml). Raises `Refused`."""
     helm = shutil.which("helm")
     if helm is None:
         pytest.skip("the chart tier needs helm")

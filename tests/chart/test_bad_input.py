@@ -1,17 +1,15 @@
 """What is wrong is refused with a sentence that says what to do."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from tests.chart.conftest import CHART, Object, Refused, Render
 
-CATALOG = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
+CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """What the chart repeats of the code is what the code says."""
 
-from __future__ import annotations
-
 import io
 import json
 import re
 import tomllib
+from typing import Final
 
 import pytest
 import yaml
@@ -22,7 +21,7 @@ from qda_worker.server.health import LIVENESS
 from qda_worker.settings import TLS_OPTIONS
 from tests.chart.conftest import CHART, ROOT, Render, container, environment
 
-SCRATCH = {"HF_HOME", "HF_XET_CACHE"}
+SCRATCH: Final = {"HF_HOME", "HF_XET_CACHE"}
 
 
 def test_the_job_fails_at_once_for_each_reason_that_retrying_cannot_mend(render: Render) -> None:
@@ -127,4 +126,4 @@ def test_a_rollout_has_more_time_than_the_warmer() -> None:
     assert values["worker"]["progressDeadlineSeconds"] > values["cacheWarmer"]["activeDeadlineSeconds"]
 
 
-CATALOG_TEXT = (ROOT / "src/model_cache/data/default.yaml").read_text("utf-8")
+CATALOG_TEXT: Final = (ROOT / "src/model_cache/data/default.yaml").read_text("utf-8")

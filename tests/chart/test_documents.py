@@ -1,13 +1,11 @@
 """What stands beside the chart - its README, its ci values, skaffold.yaml - fits it."""
 
-from __future__ import annotations
-
 import copy
 import importlib.util
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -16,7 +14,7 @@ from tests.chart.conftest import CHART, ROOT, Object, Render, container
 from tests.cluster.demo_hub import CATALOGS
 
 # The fields of skaffold/v4beta13 that are used here, from its published schema (which forbids all others).
-SKAFFOLD: dict[str, set[str]] = {
+SKAFFOLD: Final[dict[str, set[str]]] = {
     "": {"apiVersion", "kind", "metadata", "build", "deploy", "portForward", "profiles"},
     "build": {"artifacts", "tagPolicy", "local"},
     "build.artifacts": {"image", "context", "docker"},

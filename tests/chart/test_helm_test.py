@@ -1,14 +1,12 @@
 """`helm test` asks the service what a client would ask it."""
 
-from __future__ import annotations
-
 import shlex
-from typing import Any
+from typing import Any, Final
 
 from qda_worker.client.cli.main import qda_client
 from tests.chart.conftest import Object, Render, Rendered
 
-TLS = {"worker": {"tls": {"secretName": "worker-tls"}}}
+TLS: Final = {"worker": {"tls": {"secretName": "worker-tls"}}}
 
 
 def _test(rendered: Rendered) -> Object:

@@ -1,7 +1,5 @@
 """A Job's template cannot be changed: another spec is another name, and the same spec is the same name."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.chart.conftest import Object, Render

@@ -1,7 +1,5 @@
 """Every pod meets the `restricted` Pod Security Standard, and holds no more rights than it uses."""
 
-from __future__ import annotations
-
 from tests.chart.conftest import CHART, Render, Rendered, container
 
 

@@ -1,12 +1,11 @@
 """The idle warmer pod, and what all pods that write to a claim have in common."""
 
-from __future__ import annotations
-
 from hashlib import sha256
+from typing import Final
 
 from tests.chart.conftest import Object, Render, container, environment
 
-CATALOG = "apiVersion: qda/v1\nkind: Catalog\nmodels: []\n"
+CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels: []\n"
 
 
 def test_the_shell_is_the_warmer_s_pod_without_its_work(render: Render) -> None:

@@ -1,23 +1,21 @@
 """Each value of values.yaml does what its comment says."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from tests.chart.conftest import CHART, Object, Refused, Render, Rendered, container, environment
 
-TERM = {
+TERM: Final = {
     "labelSelector": {"matchLabels": {"qda-worker/claim": "rel-qda-worker-cache"}},
     "topologyKey": "kubernetes.io/hostname",
 }
 
 # For each value, another one than its default, and a text that the rendered objects then hold and otherwise do not.
-EFFECTS: dict[str, tuple[Any, str]] = {
+EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "nameOverride": ("texts", "rel-texts"),
     "fullnameOverride": ("whole", "name: whole"),
     "image.registry": ("registry.example.org/team", "image: registry.example.org/team/qda-worker:0"),
@@ -98,7 +96,7 @@ EFFECTS: dict[str, tuple[Any, str]] = {
 }
 
 # Values that a test of their own proves, by its name.
-OWN_TEST = {
+OWN_TEST: Final = {
     "catalog": "test_the_catalog_travels_in_the_annotations_of_both_pods",
     "catalogLock": "test_the_catalog_travels_in_the_annotations_of_both_pods",
     "cache.keep": "test_the_claim_is_kept_unless_told_otherwise",

@@ -1,10 +1,8 @@
 """The fake worker, and both clients at it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -12,7 +10,7 @@ from qda_worker.client import AsyncClient, Client, Settings
 from tests.support.fake_worker import FakeWorker
 
 Ask = Callable[..., Any]
-ITERATORS = ("analyze", "embed_stream")
+ITERATORS: Final = ("analyze", "embed_stream")
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """What the sync and the async client give back, each asked the same: results, errors of single texts, provenance."""
 
-from __future__ import annotations
-
 import grpc
 import pytest
 

@@ -1,7 +1,5 @@
 """How workers are reached: targets, several of them, workers that come back, TLS, the caller's name."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Long lists in requests: every text once, in order, each request within both limits."""
 
-from __future__ import annotations
-
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,13 +1,12 @@
 """`qda-client` as a user runs it: input, output, exit codes, mistakes."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
+from typing import Final
 
 import grpc
 import pytest
@@ -17,7 +16,7 @@ from qda_worker.client.cli.commands import Terminal
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse
 
-SOURCES = str(Path(qda_worker.__file__).parents[1])
+SOURCES: Final = str(Path(qda_worker.__file__).parents[1])
 
 
 def run(

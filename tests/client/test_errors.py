@@ -1,11 +1,9 @@
 """Each way in which a call can fail is one error of ours, with its reason and a remedy; no gRPC error leaks."""
 
-from __future__ import annotations
-
 import asyncio
 import socket
 import threading
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -33,7 +31,7 @@ from tests.client.conftest import Ask
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import Fault, refuse, retry_info
 
-CODE = grpc.StatusCode
+CODE: Final = grpc.StatusCode
 
 
 def hang(arrived: threading.Event, released: threading.Event) -> Fault:

@@ -1,7 +1,5 @@
 """The package's public face: complete, and light to import."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

@@ -1,10 +1,9 @@
 """A worker that loads, restarts or ends in the midst is waited for, within the time of the call, and that is said."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Iterator
+from typing import Final
 
 import grpc
 import pytest
@@ -27,9 +26,9 @@ from tests.client.conftest import Ask
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse
 
-LOADING = NotReady("the model is being loaded")
-GONE = NotReachable("connection refused", target="here")
-PATIENCE = 30.0
+LOADING: Final = NotReady("the model is being loaded")
+GONE: Final = NotReachable("connection refused", target="here")
+PATIENCE: Final = 30.0
 
 
 class Clock:

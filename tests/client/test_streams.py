@@ -1,9 +1,8 @@
 """Searches for paraphrases and streams of documents, also over workers that go away."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 import grpc
 import pytest
@@ -73,7 +72,7 @@ def test_a_search_at_a_full_worker_is_tried_again(worker: FakeWorker, ask: Ask) 
     assert len(worker.calls) == 3
 
 
-TASKS = [SentimentTask(), EntityTask(labels=("PER",)), EmbeddingTask()]
+TASKS: Final = [SentimentTask(), EntityTask(labels=("PER",)), EmbeddingTask()]
 
 
 def test_documents_are_analysed_in_order_with_all_tasks(worker: FakeWorker, ask: Ask) -> None:

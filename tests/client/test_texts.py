@@ -1,7 +1,5 @@
 """Texts that can never be answered are found before anything is sent, and named by their place."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,10 +1,8 @@
 """Vectors in parts: each text's own, also over workers that go away, and what came before a failure is kept."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -28,9 +26,9 @@ from tests.client.conftest import Ask
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse
 
-ALL = (EmbeddingKind.DENSE, EmbeddingKind.SPARSE, EmbeddingKind.MULTI_VECTOR)
-MULTI = (EmbeddingKind.MULTI_VECTOR,)
-TEXTS = [f"Text {'x' * (number % 7)} {number}" for number in range(30)]
+ALL: Final = (EmbeddingKind.DENSE, EmbeddingKind.SPARSE, EmbeddingKind.MULTI_VECTOR)
+MULTI: Final = (EmbeddingKind.MULTI_VECTOR,)
+TEXTS: Final = [f"Text {'x' * (number % 7)} {number}" for number in range(30)]
 
 
 def rows(result: Any) -> list[list[float]]:

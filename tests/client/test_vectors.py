@@ -1,11 +1,9 @@
 """Vectors arrive as they were sent, with numpy and without."""
 
-from __future__ import annotations
-
 import struct
 from array import array
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -15,9 +13,9 @@ from qda.v1 import embedding_pb2
 from qda_worker.client import vectors
 from qda_worker.client.errors import ServerFailed
 
-FLOAT32 = embedding_pb2.ELEMENT_TYPE_FLOAT32
-FLOAT16 = embedding_pb2.ELEMENT_TYPE_FLOAT16
-FLOAT_LIST = embedding_pb2.ELEMENT_TYPE_FLOAT_LIST
+FLOAT32: Final = embedding_pb2.ELEMENT_TYPE_FLOAT32
+FLOAT16: Final = embedding_pb2.ELEMENT_TYPE_FLOAT16
+FLOAT_LIST: Final = embedding_pb2.ELEMENT_TYPE_FLOAT_LIST
 
 
 def tensor(numbers: list[float], element_type: Any, shape: list[int] | None = None) -> embedding_pb2.Tensor:

@@ -3,8 +3,6 @@
 Needs a cluster (KUBECONFIG or --kubeconfig), helm and kubectl, and both images where the cluster finds them.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

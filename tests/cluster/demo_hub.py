@@ -5,8 +5,6 @@ catalogs that it serves to build/demo-cluster. It runs in the worker's image, wh
 anyway; its files are sent to it by `kubectl exec`.
 """
 
-from __future__ import annotations
-
 import argparse
 import io
 import json
@@ -41,7 +39,7 @@ while not os.path.exists("/srv/filled"):
     time.sleep(0.2)
 os.chdir("/srv")
 listen = ["--listen", "0.0.0.0:8001", "--second-listen", "0.0.0.0:8002"]
-os.execvp("python", ["python", "-m", "hub_double", "--root", "/srv/hub", *listen])
+os.execvp("python", ["python", "-m", "fake_hub", "--root", "/srv/hub", *listen])
 """
 RESTRICTED: Final = {
     "runAsNonRoot": True,
@@ -56,7 +54,7 @@ RESTRICTED_CONTAINER: Final = {
 
 
 def start(kubectl: Kubectl, image: str, models: SmallModels) -> None:
-    """Start the hub, or leave one that runs as it is. Raises ``CommandFailed``."""
+    """Start the hub, or leave one that runs as it is. Raises `CommandFailed`."""
     if kubectl.says("get", "pod", NAME).code == 0:
         kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=90s")
         return
@@ -86,7 +84,7 @@ def _files(models: SmallModels) -> bytes:
     """The hub's program and its models as a tar file, with a second revision of one of them."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
-        tar.add(ROOT / "tests" / "hub_double", "hub_double", filter=_without_caches)
+        tar.add(ROOT / "tests/support/fake_hub", "fake_hub", filter=_without_caches)
         tar.add(models.hub, "hub")
         revised = f"hub/models/{_REVISED}-2"
         tar.add(models.hub / "models" / _REVISED, revised, filter=_without_description)

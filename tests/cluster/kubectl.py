@@ -1,7 +1,5 @@
 """Runs kubectl and helm in one namespace: what a user would type, by the programs that a user has."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import time
@@ -34,7 +32,7 @@ class Kubectl:
     kubeconfig: str = ""
 
     def __call__(self, *arguments: str, stdin: str | bytes | None = None) -> str:
-        """Run and return stdout. Raises ``CommandFailed``."""
+        """Run and return stdout. Raises `CommandFailed`."""
         said = self.says(*arguments, stdin=stdin)
         if said.code:
             raise CommandFailed(f"kubectl {' '.join(arguments)}: {said.code}: {said.err}{said.out}")
@@ -50,12 +48,12 @@ class Kubectl:
         return [*config, "--namespace", self.namespace]
 
     def apply(self, *objects: dict[str, Any]) -> None:
-        """Create the objects, or change them. Raises ``CommandFailed``."""
+        """Create the objects, or change them. Raises `CommandFailed`."""
         items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self("apply", "--filename=-", stdin=json.dumps(items))
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """One object, or a list of them with `items`. Raises ``CommandFailed``."""
+        """One object, or a list of them with `items`. Raises `CommandFailed`."""
         found = json.loads(self("get", *arguments, "--output=json"))
         assert isinstance(found, dict)
         return found
@@ -75,7 +73,7 @@ def run(command: Sequence[str], stdin: str | bytes | None = None) -> Said:
 
 
 def eventually(what: str, look: Callable[[], Found | None], seconds: float = 90.0) -> Found:
-    """Look until something is found, and return it. Raises ``AssertionError`` when the time is over."""
+    """Look until something is found, and return it. Raises `AssertionError` when the time is over."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()

@@ -1,15 +1,13 @@
 """The small spaCy package once more under a newer version: what an upgrade of one package brings."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-VERSION = "3.8.1"
+VERSION: Final = "3.8.1"
 
 
 def newer(wheel: Path) -> tuple[str, bytes]:

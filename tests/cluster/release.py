@@ -1,24 +1,22 @@
 """A release of the chart in the test's namespace, and what a user looks at in it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tests.cluster.demo_hub import CATALOGS, ROOT
 from tests.cluster.kubectl import CommandFailed, Kubectl, Said, eventually, run
 
-CHART = ROOT / "charts" / "qda-worker"
-VALUES = ROOT / "tests" / "cluster" / "values.yaml"
-FIRST = (
+CHART: Final = ROOT / "charts" / "qda-worker"
+VALUES: Final = ROOT / "tests" / "cluster" / "values.yaml"
+FIRST: Final = (
     f"--set-file=catalog={CATALOGS / 'catalog.yaml'}",
     f"--set-file=catalogLock={CATALOGS / 'catalog.lock.json'}",
 )
-SECOND = (f"--set-file=catalog={CATALOGS / 'second.yaml'}",)
-THIRD = (f"--set-file=catalog={CATALOGS / 'third.yaml'}",)
-WAIT = ("--wait", "--timeout=150s")
+SECOND: Final = (f"--set-file=catalog={CATALOGS / 'second.yaml'}",)
+THIRD: Final = (f"--set-file=catalog={CATALOGS / 'third.yaml'}",)
+WAIT: Final = ("--wait", "--timeout=150s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +34,7 @@ class Release:
         return run([self.helm, *self.kubectl.options(), verb, self.name, *chart, *arguments])
 
     def __call__(self, verb: str, *arguments: str) -> str:
-        """Run helm. Raises ``CommandFailed``."""
+        """Run helm. Raises `CommandFailed`."""
         said = self.says(verb, *arguments)
         if said.code:
             seen = self.kubectl.says("get", "pods,jobs,events").out
@@ -79,7 +77,7 @@ class Release:
         return any(state(pod).get("ready") for pod in self.pods())
 
     def check(self, pod: str, *options: str) -> Said:
-        """``cache-check`` in a worker."""
+        """`cache-check` in a worker."""
         return self.kubectl.says("exec", pod, "--container=worker", "--", "cache-check", *options)
 
     def event(self, kind: str, reason: str, seconds: float = 90.0) -> str:

@@ -1,9 +1,8 @@
 """What an operator gets wrong is said with a remedy: before anything changes where that is possible, else by Events."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -11,7 +10,7 @@ from tests.cluster.demo_hub import CATALOGS
 from tests.cluster.kubectl import Kubectl, eventually
 from tests.cluster.release import FIRST, Release, state
 
-NO_WORKERS = "--set=worker.replicas=0"
+NO_WORKERS: Final = "--set=worker.replicas=0"
 NewRelease = Callable[..., Release]
 
 

@@ -1,7 +1,5 @@
 """The API server takes what the chart renders, for each file of values in its ci folder."""
 
-from __future__ import annotations
-
 import shutil
 from pathlib import Path
 

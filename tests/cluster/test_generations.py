@@ -1,20 +1,18 @@
 """Several generations in one claim: up and back over two versions of a package, collected, carried to another claim."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.cluster.kubectl import Kubectl, Said, eventually
 from tests.cluster.release import FIRST, THIRD, WAIT, Release
 
-SHELL = "--set=cacheWarmer.shell=true"
-ENTITIES = "--set=worker.models={german-ner}"
-PACKAGES = ("ls", "/cache/spacy/.packages")
+SHELL: Final = "--set=cacheWarmer.shell=true"
+ENTITIES: Final = "--set=worker.models={german-ner}"
+PACKAGES: Final = ("ls", "/cache/spacy/.packages")
 
 
 def _in_shell(release: Release, *command: str) -> Said:

@@ -3,14 +3,12 @@
 The last two take more than a minute each by their nature, so they happen at the same time.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -18,14 +16,18 @@ from tests.cluster import demo_hub
 from tests.cluster.kubectl import Kubectl, Said, eventually, run
 from tests.cluster.release import FIRST, WAIT, Release
 
-SHELL_ONLY = ("--set=cacheWarmer.enabled=false", "--set=cacheWarmer.shell=true", "--set=worker.replicas=0")
-NO_WORKERS = "--set=worker.replicas=0"
-_FAULTS = """
+SHELL_ONLY: Final = (
+    "--set=cacheWarmer.enabled=false",
+    "--set=cacheWarmer.shell=true",
+    "--set=worker.replicas=0",
+)
+NO_WORKERS: Final = "--set=worker.replicas=0"
+_FAULTS: Final = """
 import sys, urllib.request as u
 body = sys.argv[1].encode() or None
 u.urlopen(u.Request("http://127.0.0.1:8001/__faults__", data=body, method="POST" if body else "DELETE")).read()
 """
-_FROZEN = """
+_FROZEN: Final = """
 import os, signal, subprocess, sys, time
 child = subprocess.Popen(["cache-warmer", "warm", "--wait", "0", "--format", "json"], stdout=open("/tmp/frozen", "w"))
 lock = "/cache/.model-cache/lock"

@@ -1,14 +1,12 @@
 """Another project's Deployment on the claim: plain libraries, read-only, offline, as another user."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Final
 
 from tests.cluster.demo_hub import RESTRICTED_CONTAINER
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.release import Release
 
-PLAIN_CALLS = """
+PLAIN_CALLS: Final = """
 import os, time
 import spacy
 from sentence_transformers import SentenceTransformer

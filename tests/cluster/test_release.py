@@ -1,7 +1,5 @@
 """The life of a release, from an empty claim to the next install, with Helm 3 and with Helm 4."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 

@@ -1,15 +1,13 @@
 """A worker on the cluster: ready when its cache is complete, callable from another pod, unable to write."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
+from typing import Any, Final
 
 from tests.cluster.demo_hub import RESTRICTED, RESTRICTED_CONTAINER
 from tests.cluster.kubectl import Kubectl, eventually
 from tests.cluster.release import FIRST, WAIT, Release, state
 
-EACH_SERVICE = """
+EACH_SERVICE: Final = """
 import json, sys
 from qda_worker.client import Client
 texts = ["Das ist gut.", "Anna wohnt in Berlin."]
@@ -28,7 +26,7 @@ with Client(sys.argv[1]) as client:
 print(json.dumps(found))
 """
 
-FIRST_BLOB = """
+FIRST_BLOB: Final = """
 import pathlib
 link = next(pathlib.Path("/cache/huggingface/hub").glob("models--*bert/snapshots/*/model.safetensors"))
 link.resolve().unlink()

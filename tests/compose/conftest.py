@@ -1,11 +1,10 @@
 """Images that make has built, a hub for containers, and a user's home with empty caches."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,11 +13,11 @@ from tests.support.fake_hub import HubDouble, repositories_below
 from tests.support.small_models import SmallModels, small_models
 
 UID = GID = 12345  # nobody's on this machine and in the images: as yours is nobody's in the images
-HOST_FOLDERS = (".cache/huggingface", ".cache/torch", ".cache/qda-worker", ".local/share/spacy")
+HOST_FOLDERS: Final = (".cache/huggingface", ".cache/torch", ".cache/qda-worker", ".local/share/spacy")
 
 
+# Notes what was measured, for the end of pytest's output.
 Figure = Callable[[str, float], None]
-"""Notes what was measured, for the end of pytest's output."""
 
 _figures = pytest.StashKey[dict[str, float]]()
 

@@ -1,7 +1,5 @@
 """A container engine and its compose, as programs: Docker's or Podman's, named by the environment that make sets."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import subprocess

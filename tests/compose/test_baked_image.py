@@ -1,20 +1,19 @@
 """BAKE_MODELS: models in the image itself, by the real warmer at build."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.compose.conftest import Hub
 from tests.compose.engine import ROOT, Engine, call
 
-BAKED = "localhost/qda-cache-warmer:baked-test"
-CONTEXT = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "constraints", "src", "images")
-ALONE = ("--read-only", "--tmpfs", "/tmp", "--network", "none")
+BAKED: Final = "localhost/qda-cache-warmer:baked-test"
+CONTEXT: Final = ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "constraints", "src", "images")
+ALONE: Final = ("--read-only", "--tmpfs", "/tmp", "--network", "none")
 
 
 @pytest.fixture(scope="module")

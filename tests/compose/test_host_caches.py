@@ -1,12 +1,11 @@
 """compose.yaml with the user's own global caches: from nothing to answers, and back after each mishap."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
 import time
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,9 +13,9 @@ from qda_worker.client import Client
 from tests.compose.conftest import GID, UID, Figure, Hub
 from tests.compose.engine import Engine, Project
 
-FILES = ("compose.yaml", "compose.catalog.yaml")
-TARGET = "127.0.0.1:50051"
-READY_SECONDS = 120.0
+FILES: Final = ("compose.yaml", "compose.catalog.yaml")
+TARGET: Final = "127.0.0.1:50051"
+READY_SECONDS: Final = 120.0
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,20 @@
 """What is in the two images, and under which conditions they run."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 from collections.abc import Sequence
+from typing import Final
 
 import pytest
 
 from tests.compose.conftest import Figure
 from tests.compose.engine import ROOT, Engine, call
 
-BASE = "python:3.11-slim-bookworm"
-WARMER_ABOVE_BASE = 150_000_000  # bytes
-CONFINED = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none")
-ANY_UID = ("--user", "1234567:0")
-BOTH = pytest.mark.parametrize("kind", ["warmer", "worker"])
+BASE: Final = "python:3.11-slim-bookworm"
+WARMER_ABOVE_BASE: Final = 150_000_000  # bytes
+CONFINED: Final = ("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--network", "none")
+ANY_UID: Final = ("--user", "1234567:0")
+BOTH: Final = pytest.mark.parametrize("kind", ["warmer", "worker"])
 
 
 def image(engine: Engine, kind: str) -> str:

@@ -1,9 +1,8 @@
 """A worker that came before its models: it says so, and serves once they are there, without being started again."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -11,8 +10,8 @@ from qda_worker.client import Client, NotReady
 from tests.compose.engine import Engine, Project, call
 from tests.compose.test_host_caches import READY_SECONDS, TARGET
 
-FILES = ("compose.yaml", "compose.catalog.yaml")
-NOT_READY_SECONDS = 10.0
+FILES: Final = ("compose.yaml", "compose.catalog.yaml")
+NOT_READY_SECONDS: Final = 10.0
 
 
 def test_a_worker_on_empty_caches_says_what_is_missing_and_serves_once_it_is_there(

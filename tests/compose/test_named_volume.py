@@ -1,12 +1,12 @@
 """compose.volume.yaml: the same from a named volume, as the images' own user."""
 
-from __future__ import annotations
+from typing import Final
 
 from qda_worker.client import Client
 from tests.compose.engine import Engine, Project
 from tests.compose.test_host_caches import READY_SECONDS, TARGET
 
-FILES = ("compose.volume.yaml", "compose.catalog.yaml")
+FILES: Final = ("compose.volume.yaml", "compose.catalog.yaml")
 
 
 def test_an_empty_volume_is_filled_and_served_by_the_images_own_user(

@@ -1,7 +1,5 @@
 """A world of its own for each fault."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The warmer as a program, a hub that misbehaves on demand, and a former and a wanted generation."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -14,17 +12,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from tests.service.warmer.fixtures import write_wheel, written
 from tests.support.fake_hub import HubDouble, Repository
 
-BIG = 24_000_000
-"""Bytes of the big file: several ranges, and still quick."""
-WEIGHTS = "model.safetensors"
-SOURCE = Path(__file__).parents[2] / "src"
+# Bytes of the big file: several ranges, and still quick.
+BIG: Final = 24_000_000
+WEIGHTS: Final = "model.safetensors"
+SOURCE: Final = Path(__file__).parents[2] / "src"
 
 
 @dataclass(frozen=True)
@@ -106,7 +104,7 @@ class World:
         return ended(self.start(catalog, *more, command=command))
 
     def is_whole(self, catalog: Path) -> bool:
-        """What ``cache-check --deep`` says of a catalog."""
+        """What `cache-check --deep` says of a catalog."""
         command = [sys.executable, "-m", "model_cache.check.cli", "--deep", "--format", "json"]
         command += ["--catalog", str(catalog), "--cache", str(self.cache)]
         environ = {**os.environ, "PYTHONPATH": str(SOURCE)}

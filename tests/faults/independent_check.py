@@ -1,13 +1,11 @@
 """Reads a cache with nothing of the project's code, and says which generations are whole to the byte."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-PLACES = {"huggingface": "huggingface/hub", "spacy": "spacy", "torch": "torch"}
+PLACES: Final = {"huggingface": "huggingface/hub", "spacy": "spacy", "torch": "torch"}
 
 
 def manifests(cache: Path) -> dict[str, Any]:

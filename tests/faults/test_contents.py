@@ -1,10 +1,9 @@
 """What a hub may hold: names that are no names, weights that are programs, two hundred models."""
 
-from __future__ import annotations
-
 import pickle
 import unicodedata
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,7 +11,7 @@ from tests.faults.fixtures import World, entry, files_of, noise
 from tests.faults.independent_check import whole_generations
 from tests.support.fake_hub import HubDouble, Repository
 
-UNSAFE = {
+UNSAFE: Final = {
     "parent": "../../outside.txt",
     "parent in the middle": "a/../../../outside.txt",
     "absolute": "/tmp/outside.txt",  # never written: that is what is tested

@@ -1,7 +1,5 @@
 """An import that is killed, finds the disk full, or comes to a volume that can less: the cache keeps what it had."""
 
-from __future__ import annotations
-
 import os
 import random
 import subprocess
@@ -10,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,8 +16,8 @@ from tests.faults.fixtures import SOURCE, World, ended, wait_until
 from tests.faults.independent_check import whole_generations
 from tests.faults.volumes import fill, tmpfs
 
-KILLS = int(os.environ.get("FAULTS_KILLS", "50")) // 2
-SEED = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
+KILLS: Final = int(os.environ.get("FAULTS_KILLS", "50")) // 2
+SEED: Final = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
 
 
 @pytest.fixture

@@ -1,18 +1,17 @@
 """kill -9 at any instant: one of two generations stays whole, and the next run goes on."""
 
-from __future__ import annotations
-
 import os
 import random
 import time
 from collections.abc import Callable
+from typing import Final
 
 from tests.faults.fixtures import BIG, WEIGHTS, World, ended, wait_until
 from tests.faults.independent_check import staged_bytes, whole_generations
 from tests.support.fake_hub import Fault, FaultKind
 
-KILLS = int(os.environ.get("FAULTS_KILLS", "50"))
-SEED = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
+KILLS: Final = int(os.environ.get("FAULTS_KILLS", "50"))
+SEED: Final = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
 
 
 def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_run_goes_on(

@@ -1,7 +1,5 @@
 """Volumes that fill up, run out of inodes or turn read-only while a run writes to them."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from pathlib import Path
 

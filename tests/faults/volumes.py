@@ -1,7 +1,5 @@
 """Small volumes that a test mounts, fills and breaks. Linux, root."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from collections.abc import Iterator

@@ -4,6 +4,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, Task, generation, model_digest
 from model_cache.layout import (
@@ -23,29 +24,29 @@ from model_cache.manifest import (
 )
 from model_cache.places import PlaceName, Places, resolve_places
 
-SENTIMENT = Model(
+SENTIMENT: Final = Model(
     "mood",
     Task.SENTIMENT,
     HuggingFaceSource("org/mood", "a" * 40, ("config.json", "model.safetensors", "sub/*.json")),
 )
-ENTITIES = Model(
+ENTITIES: Final = Model(
     "names",
     Task.ENTITIES,
     SpacySource("de_test", "3.8.0", "https://x.test/de_test-3.8.0-py3-none-any.whl", "b" * 64),
 )
-MODELS = (SENTIMENT, ENTITIES)
+MODELS: Final = (SENTIMENT, ENTITIES)
 
-SENTIMENT_FILES = {
+SENTIMENT_FILES: Final = {
     "config.json": b'{"x": 1}',
     "model.safetensors": b"weights" * 1000,
     "sub/more.json": b"[]",
 }
-ENTITIES_FILES = {"config.cfg": b"[nlp]", "meta.json": b"{}", "ner/model": b"n" * 5000}
+ENTITIES_FILES: Final = {"config.cfg": b"[nlp]", "meta.json": b"{}", "ner/model": b"n" * 5000}
 
 
 @dataclass(frozen=True)
 class CacheTree:
-    """A complete cache of ``MODELS`` below one folder."""
+    """A complete cache of `MODELS` below one folder."""
 
     root: Path
     places: Places
@@ -68,7 +69,7 @@ class CacheTree:
 
 
 def build_cache(root: Path) -> CacheTree:
-    """Write a complete cache of ``MODELS``: files, model records, manifest."""
+    """Write a complete cache of `MODELS`: files, model records, manifest."""
     places = resolve_places(str(root), {}, Path("/nobody"))
     records = (write_snapshot(places, SENTIMENT, SENTIMENT_FILES), write_package(places, ENTITIES))
     write_records(places, MODELS, records)

@@ -1,13 +1,15 @@
 """Catalog texts for tests, and strategies for models."""
 
+from typing import Final
+
 from hypothesis import strategies as st
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Serving, SpacySource, Task
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SHA256 = "ab" * 32
+COMMIT: Final = "0123456789abcdef0123456789abcdef01234567"
+SHA256: Final = "ab" * 32
 
-SENTIMENT = f"""\
+SENTIMENT: Final = f"""\
   - key: mood
     task: sentiment
     huggingface:
@@ -15,7 +17,7 @@ SENTIMENT = f"""\
       revision: {COMMIT}
       files: [config.json, model.safetensors]
 """
-ENTITIES = f"""\
+ENTITIES: Final = f"""\
   - key: names
     task: entities
     spacy:
@@ -31,28 +33,28 @@ def catalog(*models: str) -> str:
     return "apiVersion: qda/v1\nkind: Catalog\nmodels:\n" + "".join(models)
 
 
-_WORD = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
-_HUB_SOURCES = st.builds(
+_WORD: Final = st.from_regex(r"[a-z][a-z0-9]{0,8}", fullmatch=True)
+_HUB_SOURCES: Final = st.builds(
     HuggingFaceSource,
     repository=st.builds("{}/{}".format, _WORD, _WORD),
     revision=st.from_regex(r"[0-9a-f]{40}", fullmatch=True),
     files=st.lists(_WORD, min_size=1, max_size=5).map(tuple),
 )
-_SPACY_SOURCES = st.builds(
+_SPACY_SOURCES: Final = st.builds(
     SpacySource,
     package=_WORD,
     version=st.just("3.8.0"),
     url=_WORD,
     sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
 )
-MODELS = st.builds(
+# Any model.
+MODELS: Final = st.builds(
     Model,
     key=_WORD,
     task=st.sampled_from(Task),
     source=_HUB_SOURCES | _SPACY_SOURCES,
     serving=st.just(Serving()),
 )
-"""Any model."""
 
-CATALOGS = st.lists(MODELS, min_size=1, max_size=5, unique_by=lambda model: model.key)
-"""Any models with keys of their own."""
+# Any models with keys of their own.
+CATALOGS: Final = st.lists(MODELS, min_size=1, max_size=5, unique_by=lambda model: model.key)

@@ -1,9 +1,8 @@
 """A model whose answers are a function of the text, for tests of the queue: no weights, no waiting."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
 from qda_worker.errors import ModelDied
@@ -21,7 +20,7 @@ from qda_worker.models.base import (
 )
 from qda_worker.models.tokenization import choose_spans
 
-ROOM = 40
+ROOM: Final = 40
 
 
 class EchoModel:

@@ -1,13 +1,11 @@
 """A real server on a real port, in this process, over models that count what they compute and wait where told to."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Mapping, MutableMapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import structlog
@@ -24,7 +22,7 @@ from qda_worker.services import add_services
 from tests.support.echo_model import EchoModel
 from tests.support.recording_observer import Heard
 
-MODEL = Model("echo", Task.SENTIMENT, HuggingFaceSource("qda-test/echo", "0" * 40, ()))
+MODEL: Final = Model("echo", Task.SENTIMENT, HuggingFaceSource("qda-test/echo", "0" * 40, ()))
 
 
 class EchoSentiment(EchoModel):

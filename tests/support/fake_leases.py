@@ -4,17 +4,18 @@ import dataclasses
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from cache_warmer.lease.base import ApiConflictError, LeaseState
 from cache_warmer.lease.cluster_lease import ClusterLease, LeaseDeps, LeaseTiming
 
-START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-NO_THREAD = LeaseTiming(lasts=60, renewal=3600.0, retry=2.0)
-"""Nothing is renewed but by what the test calls."""
+START: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+# Nothing is renewed but by what the test calls.
+NO_THREAD: Final = LeaseTiming(lasts=60, renewal=3600.0, retry=2.0)
 
 
 class FakeLeases:
-    """One Lease. ``failure`` is raised by each call; ``before_replace`` runs before a change is judged."""
+    """One Lease. `failure` is raised by each call; `before_replace` runs before a change is judged."""
 
     def __init__(self) -> None:
         self.state: LeaseState | None = None
@@ -53,7 +54,7 @@ class FakeLeases:
 
 
 class Clock:
-    """Seconds; a sleep passes at once, and then calls ``meanwhile``."""
+    """Seconds; a sleep passes at once, and then calls `meanwhile`."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0

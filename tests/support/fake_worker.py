@@ -4,8 +4,6 @@ Sentiment goes by a smile or a frown; entities are the words with a capital; a v
 vowels; equal lengths are paraphrases. Faults are put into `script`: each call takes the next one, if there is one.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -37,14 +35,14 @@ class FakeWorker:
     health: dict[str, int] = field(default_factory=lambda: {"": 1})
     script: list[Fault] = field(default_factory=list)
     calls: list[Seen] = field(default_factory=list)
+    # For each stream: after how many results it breaks with UNAVAILABLE.
     stream_breaks: list[int] = field(default_factory=list)
-    """For each stream: after how many results it breaks with UNAVAILABLE."""
     target: str = ""
     _server: grpc.Server | None = None
 
     def start(
         self, credentials: grpc.ServerCredentials | None = None, address: str = "127.0.0.1:0"
-    ) -> FakeWorker:
+    ) -> "FakeWorker":
         """Listens on a free port, or at `address`."""
         options = [("grpc.max_receive_message_length", 16 * 2**20), ("grpc.so_reuseport", 0)]
         server = grpc.server(ThreadPoolExecutor(8), options=options)

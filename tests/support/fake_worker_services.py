@@ -1,10 +1,8 @@
 """The services of the fake worker: answers by rule, from which a test can tell which text each result belongs to."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -31,14 +29,14 @@ from tests.support.grpc_faults import packed, refuse
 if TYPE_CHECKING:
     from tests.support.fake_worker import FakeWorker
 
-TIMINGS = processing_pb2.Timings(
+TIMINGS: Final = processing_pb2.Timings(
     queue_duration=Duration(nanos=250_000_000),
     compute_duration=Duration(seconds=1),
     total_duration=Duration(seconds=2),
 )
 
 
-def add_to(server: grpc.Server, worker: FakeWorker) -> None:
+def add_to(server: grpc.Server, worker: "FakeWorker") -> None:
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Sentiments(worker), server)
     entity_pb2_grpc.add_EntityServiceServicer_to_server(Entities(worker), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Embeddings(worker), server)
@@ -47,7 +45,7 @@ def add_to(server: grpc.Server, worker: FakeWorker) -> None:
     model_pb2_grpc.add_ModelServiceServicer_to_server(Models(worker), server)
 
 
-def provenance(worker: FakeWorker, model: str) -> processing_pb2.Provenance:
+def provenance(worker: "FakeWorker", model: str) -> processing_pb2.Provenance:
     return processing_pb2.Provenance(
         model=model, source="maker/model", revision="c0ffee", precision="fp32", worker_version=worker.name
     )
@@ -172,7 +170,7 @@ def stream_parts_of(
 
 
 class Sentiments(sentiment_pb2_grpc.SentimentServiceServicer):
-    def __init__(self, worker: FakeWorker) -> None:
+    def __init__(self, worker: "FakeWorker") -> None:
         self._worker = worker
 
     def AnalyzeSentiment(
@@ -188,7 +186,7 @@ class Sentiments(sentiment_pb2_grpc.SentimentServiceServicer):
 
 
 class Entities(entity_pb2_grpc.EntityServiceServicer):
-    def __init__(self, worker: FakeWorker) -> None:
+    def __init__(self, worker: "FakeWorker") -> None:
         self._worker = worker
 
     def RecognizeEntities(
@@ -204,7 +202,7 @@ class Entities(entity_pb2_grpc.EntityServiceServicer):
 
 
 class Embeddings(embedding_pb2_grpc.EmbeddingServiceServicer):
-    def __init__(self, worker: FakeWorker) -> None:
+    def __init__(self, worker: "FakeWorker") -> None:
         self._worker = worker
 
     def Embed(
@@ -235,7 +233,7 @@ class Embeddings(embedding_pb2_grpc.EmbeddingServiceServicer):
 
 
 class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):
-    def __init__(self, worker: FakeWorker) -> None:
+    def __init__(self, worker: "FakeWorker") -> None:
         self._worker = worker
 
     def ScorePairs(
@@ -296,7 +294,7 @@ class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):
 
 
 class Analyses(analysis_pb2_grpc.AnalysisServiceServicer):
-    def __init__(self, worker: FakeWorker) -> None:
+    def __init__(self, worker: "FakeWorker") -> None:
         self._worker = worker
 
     def AnalyzeDocuments(
@@ -326,7 +324,7 @@ class Analyses(analysis_pb2_grpc.AnalysisServiceServicer):
 
 
 class Models(model_pb2_grpc.ModelServiceServicer):
-    def __init__(self, worker: FakeWorker) -> None:
+    def __init__(self, worker: "FakeWorker") -> None:
         self._worker = worker
 
     def ListModels(

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.package_links import point_package
 from cache_warmer.gc.retention import GcPlan, RetentionRules
@@ -21,8 +22,8 @@ from model_cache.layout import (
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
 from model_cache.places import PlaceName, Places, resolve_places
 
-NOW = 2_000_000_000.0
-OLD = NOW - 7200
+NOW: Final = 2_000_000_000.0
+OLD: Final = NOW - 7200
 
 
 def hub_model(key: str, repository: str, commit: str, files: Sequence[str]) -> Model:

@@ -1,7 +1,5 @@
 """What can befall a call at the fake worker."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import grpc

@@ -1,16 +1,15 @@
 """A queue on an echo, with a clock that the test turns and an observer that remembers."""
 
-from __future__ import annotations
-
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Final
 
 from qda_worker.scheduling.jobs import Answered, Outcome
 from qda_worker.scheduling.queue import ModelQueue
 from tests.support.echo_model import EchoModel
 from tests.support.recording_observer import Heard
 
-WAIT = 30
+WAIT: Final = 30
 Queue = ModelQueue[str, str, str]
 
 

@@ -1,7 +1,5 @@
 """An observer that remembers what it heard."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 

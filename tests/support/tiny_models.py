@@ -1,10 +1,9 @@
 """Tiny real models with random weights from a fixed seed, written as the libraries themselves write them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -20,10 +19,24 @@ from transformers import (
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Serving, SpacySource, Task
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
-LETTERS = "abcdefghijklmnopqrstuvwxyzäöüßABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ0123456789.,!?'-"
-WORDS = ("das", "ist", "gut", "nicht", "sehr", "schlecht", "Haus", "in", "Köln", "und", "war", "die", "Stadt")
-GERMAN = (
+COMMIT: Final = "0123456789abcdef0123456789abcdef01234567"
+LETTERS: Final = "abcdefghijklmnopqrstuvwxyzäöüßABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ0123456789.,!?'-"
+WORDS: Final = (
+    "das",
+    "ist",
+    "gut",
+    "nicht",
+    "sehr",
+    "schlecht",
+    "Haus",
+    "in",
+    "Köln",
+    "und",
+    "war",
+    "die",
+    "Stadt",
+)
+GERMAN: Final = (
     "Das war sehr gut, und die Stadt ist schön!",
     "nicht schlecht",
     "Wir haben 42 Häuser in Köln gesehen. https://example.org @otto",

@@ -48,7 +48,7 @@ class Exporting:
     counter: Counter
 
     def contents(self) -> Contents:
-        """Return what there is to write. Raises ``ModelCacheError`` if the cache is not complete."""
+        """Return what there is to write. Raises `ModelCacheError` if the cache is not complete."""
         report = check(self.models, self.places, whole_catalog=self.whole_catalog, remedies=self.remedies)
         problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
         if report.reason is not Reason.OK:
@@ -63,7 +63,7 @@ class Exporting:
         return make_contents(self.models, records, blobs)
 
     def write(self, contents: Contents, write: Callable[[bytes], object]) -> None:
-        """Write the archive; without its end if a file cannot be read or is wrong. Raises ``ModelCacheError``."""
+        """Write the archive; without its end if a file cannot be read or is wrong. Raises `ModelCacheError`."""
         for name, content in (
             (DESCRIPTION, dump_description(contents)),
             (manifest_name(contents.manifest.generation), dump_manifest_member(contents)),

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
+from typing import Final
 
 from cache_warmer.artifacts.hf_layout import BLOB_NAME
 from cache_warmer.errors import ArchiveInvalid
@@ -22,13 +23,15 @@ from model_cache.layout import snapshot_folder, spacy_tree
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, parse_manifest
 from model_cache.places import PlaceName
 
-API_VERSION = "qda/v1"
-DESCRIPTION = "archive.json"
-MAX_METADATA_BYTES = 64 * 2**20
-"""Of the two documents: many times what 20,000 files need, and little enough to hold in memory."""
-REMEDY = "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
+API_VERSION: Final = "qda/v1"
+DESCRIPTION: Final = "archive.json"
+# Of the two documents: many times what 20,000 files need, and little enough to hold in memory.
+MAX_METADATA_BYTES: Final = 64 * 2**20
+REMEDY: Final = (
+    "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
+)
 
-_FOLDERS = {PlaceName.HUB: "huggingface/hub", PlaceName.SPACY: "spacy"}
+_FOLDERS: Final = {PlaceName.HUB: "huggingface/hub", PlaceName.SPACY: "spacy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def make_contents(
 
 
 def dump_description(contents: Contents) -> bytes:
-    """Return ``archive.json``: canonical, so that the same generation is the same bytes."""
+    """Return `archive.json`: canonical, so that the same generation is the same bytes."""
     document = {
         "apiVersion": API_VERSION,
         "kind": "CacheArchive",
@@ -103,7 +106,7 @@ def dump_manifest_member(contents: Contents) -> bytes:
 
 
 def parse_contents(description: bytes, manifest: bytes) -> Contents:
-    """Read both documents and judge whether they belong together. Raises ``ArchiveInvalid``."""
+    """Read both documents and judge whether they belong together. Raises `ArchiveInvalid`."""
     try:
         document = json.loads(description)
         if (document["apiVersion"], document["kind"]) != (API_VERSION, "CacheArchive"):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from cache_warmer.archive.format import (
     DESCRIPTION,
@@ -50,7 +51,9 @@ from model_cache.reasons import Reason
 from model_cache.safe_names import why_unsafe
 from model_cache.warm_status import Phase
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS: Final = (
+    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+)
 
 
 class FilePlacer:
@@ -61,7 +64,7 @@ class FilePlacer:
         self.bytes_written = self.files_written = 0
 
     def place(self, file: FileRecord, chunks: Iterable[bytes]) -> None:
-        """Take a file's content. Raises ``ArchiveInvalid``, ``VolumeUnsuitable``, ``OSError``."""
+        """Take a file's content. Raises `ArchiveInvalid`, `VolumeUnsuitable`, `OSError`."""
         target = self._places.of(file.place).path / file.path
         blob = self._blob(file)
         is_small = len(self._contents.blobs.get(file.path, "")) == 40  # named by git's sha1
@@ -203,7 +206,7 @@ class Importing:
         artifact: a model as stored; asked to point its names, never to fetch.
         refer: notes who uses the generation, if somebody was named.
         probe, free_here: of the preflight.
-        status: makes the file that tells others how far the import of a generation is; it shows ``counter``.
+        status: makes the file that tells others how far the import of a generation is; it shows `counter`.
         known: told what the archive says that it holds, before anything is written.
         counter, showing: the progress, and what shows it.
     """
@@ -221,7 +224,7 @@ class Importing:
     showing: Callable[[Counter], AbstractContextManager[None]] | None = None
 
     def run(self) -> Imported:
-        """Import. Raises ``ModelCacheError``."""
+        """Import. Raises `ModelCacheError`."""
         with self._told():
             return self._run()
 

@@ -2,23 +2,23 @@
 
 The standard library's reader takes links, devices, sparse files and headers of any length, because archives in the wild
 have them. Ours have none of these, so the reader refuses them before it allocates or writes anything. Headers
-themselves are made and judged by ``tarfile``.
+themselves are made and judged by `tarfile`.
 """
 
 import tarfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from cache_warmer.archive.format import REMEDY
 from cache_warmer.errors import ArchiveInvalid
 
-BLOCK = tarfile.BLOCKSIZE
-CHUNK = 1 << 20
-END = bytes(2 * BLOCK)
-_MAX_EXTENDED_BYTES = 1 << 16
-"""Of a header that carries a long name: a name has at most 1,024 bytes."""
-_MAX_TRAILER_BYTES = 1 << 20
-"""Of zeros after the end: writers fill up a record of 10 kB."""
+BLOCK: Final = tarfile.BLOCKSIZE
+CHUNK: Final = 1 << 20
+END: Final = bytes(2 * BLOCK)
+# Of a header that carries a long name: a name has at most 1,024 bytes.
+_MAX_EXTENDED_BYTES: Final = 1 << 16
+# Of zeros after the end: writers fill up a record of 10 kB.
+_MAX_TRAILER_BYTES: Final = 1 << 20
 
 
 def header(name: str, size: int) -> bytes:
@@ -41,7 +41,7 @@ class TarReader:
         self._left = self._behind = 0
 
     def next(self) -> tuple[str, int] | None:
-        """Return name and size of the next file; None at the end of the archive. Raises ``ArchiveInvalid``."""
+        """Return name and size of the next file; None at the end of the archive. Raises `ArchiveInvalid`."""
         if self._left or self._behind:
             raise AssertionError("the former file was not read to its end")
         block = self._exactly(BLOCK)
@@ -62,7 +62,7 @@ class TarReader:
         return path, size
 
     def chunks(self) -> Iterator[bytes]:
-        """The content of the file that ``next`` returned; must be read to its end. Raises ``ArchiveInvalid``."""
+        """The content of the file that `next` returned; must be read to its end. Raises `ArchiveInvalid`."""
         while self._left:
             chunk = self._stream.read(min(CHUNK, self._left))
             if not chunk:
@@ -74,7 +74,7 @@ class TarReader:
             raise _invalid("there is something between its files")
 
     def whole(self, limit: int) -> bytes:
-        """Return the content of a small file. Raises ``ArchiveInvalid`` if it has more than ``limit`` bytes."""
+        """Return the content of a small file. Raises `ArchiveInvalid` if it has more than `limit` bytes."""
         if self._left > limit:
             raise _invalid(f"a document in it has {self._left} bytes, more than {limit}")
         return b"".join(self.chunks())

@@ -1,14 +1,14 @@
-"""The names in the hub's layout that move: ``refs/main``, and the folder of older sentence-transformers.
+"""The names in the hub's layout that move: `refs/main`, and the folder of older sentence-transformers.
 
 In a cache of our own both follow the last generation that was warmed. On a host they are ours only if they
 were absent or we wrote them, which a note beside our manifests remembers: another project's are never moved.
 
 How a hub cache calls the blob of each file: what an export carries along, and a list of a commit needs.
 
-The hub client's list of a commit (``trees/<commit>.json``, format 1), of the selected files alone.
+The hub client's list of a commit (`trees/<commit>.json`, format 1), of the selected files alone.
 
 With the full list the client's offline calls would fail on a filtered snapshot; with none, a call by commit
-fails. Read and written by ``huggingface_hub._tree_cache`` since 1.22.
+fails. Read and written by `huggingface_hub._tree_cache` since 1.22.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from cache_warmer.artifacts.artifact import Download
 from cache_warmer.disk import atomic
@@ -28,11 +28,11 @@ from model_cache.catalog.catalog import Model, Task
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, Places
 
-_SENTENCE_TRANSFORMERS = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
+_SENTENCE_TRANSFORMERS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
 
 
 def point_reference(folder: Path, commit: str, places: Places) -> None:
-    """Let ``refs/main`` of a repository's folder name the commit, if it is ours to move.
+    """Let `refs/main` of a repository's folder name the commit, if it is ours to move.
 
     No line break at its end: the hub client takes one for a part of the commit.
     """
@@ -57,7 +57,7 @@ def point_reference(folder: Path, commit: str, places: Places) -> None:
 
 
 def point_torch_folder(model: Model, folder: Path, places: Places) -> None:
-    """Link a sentence-transformers model's hub folder below ``TORCH_HOME``, where older versions look."""
+    """Link a sentence-transformers model's hub folder below `TORCH_HOME`, where older versions look."""
     if model.task not in _SENTENCE_TRANSFORMERS:
         return
     link = places.torch.path / "sentence_transformers" / folder.name
@@ -96,10 +96,10 @@ def _noted(note: Path) -> frozenset[str]:
     return frozenset(commit for commit in commits if isinstance(commit, str))
 
 
-BLOB_NAME = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-"""Git's sha1 of a small file, the sha256 of a big one."""
-_SMALL_BYTES = 10_000_000
-"""The hub keeps larger files under LFS, where a file is named by its sha256."""
+# Git's sha1 of a small file, the sha256 of a big one.
+BLOB_NAME: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# The hub keeps larger files under LFS, where a file is named by its sha256.
+_SMALL_BYTES: Final = 10_000_000
 
 
 class BlobNames:
@@ -112,7 +112,7 @@ class BlobNames:
     def of(self, file: FileRecord) -> str:
         """Return the sha256 or git's sha1: from the file's link, else (where there are none) as listed, else by size.
 
-        Raises ``OSError`` where that takes reading the file.
+        Raises `OSError` where that takes reading the file.
         """
         path = self._hub / file.path
         try:
@@ -141,7 +141,7 @@ class BlobNames:
 
 
 def read_list(path: Path) -> Mapping[str, Any]:
-    """Return the files of a list (``trees/<commit>.json``); nothing where there is none that can be read."""
+    """Return the files of a list (`trees/<commit>.json`); nothing where there is none that can be read."""
     try:
         files = json.loads(path.read_bytes())["files"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -149,7 +149,7 @@ def read_list(path: Path) -> Mapping[str, Any]:
     return files if isinstance(files, dict) else {}
 
 
-_FORMAT_VERSION = 1
+_FORMAT_VERSION: Final = 1
 
 
 def tree_list(downloads: Sequence[Download]) -> bytes:
@@ -162,7 +162,7 @@ def recorded_list(
 ) -> bytes:
     """Return the same list without asking the hub: from each file's name, record, and name of its blob.
 
-    ``kept`` are entries of a former list, by name; those of ``files`` replace them.
+    `kept` are entries of a former list, by name; those of `files` replace them.
     """
     entries = {name: _listed(file.bytes, _git_blob(file, etag), etag) for name, file, etag in files}
     return _dump({**kept, **entries})

@@ -44,7 +44,7 @@ _GIT_SHA1, _SHA256 = re.compile("[0-9a-f]{40}"), re.compile("[0-9a-f]{64}")
 def select(files: Sequence[RemoteFile], patterns: Sequence[str], label: str) -> tuple[RemoteFile, ...]:
     """Return the files that a name or pattern of the catalog picks, in order of name.
 
-    As in the hub client, ``*`` also passes a slash.
+    As in the hub client, `*` also passes a slash.
 
     Raises:
         HubNotFound: a name or pattern picks nothing.
@@ -110,7 +110,7 @@ def expected(file: RemoteFile, locked: Mapping[str, LockedFile], label: str) -> 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The selected files of one commit. ``hub`` is called by ``resolve`` alone."""
+    """The selected files of one commit. `hub` is called by `resolve` alone."""
 
     model: Model
     source: HuggingFaceSource
@@ -216,7 +216,7 @@ class Snapshot:
         atomic.write_file(path, recorded_list(files_of_list, kept))
 
     def update_refs(self) -> None:
-        """Point ``refs/main`` and the older sentence-transformers folder at this commit, where they are ours."""
+        """Point `refs/main` and the older sentence-transformers folder at this commit, where they are ours."""
         point_reference(self._folder, self.source.revision, self.places)
         point_torch_folder(self.model, self._folder, self.places)
 

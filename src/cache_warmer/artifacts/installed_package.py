@@ -1,7 +1,7 @@
-"""A spaCy package that pip or ``spacy download`` installed here before: proven to be the catalog's, or not used.
+"""A spaCy package that pip or `spacy download` installed here before: proven to be the catalog's, or not used.
 
 The catalog pins the hash of a wheel, and an installed package no longer has its wheel. But pip notes the hash of the
-wheel that it unpacked (``direct_url.json``, PEP 610) and each file's hash (``RECORD``). If the first is the pin and
+wheel that it unpacked (`direct_url.json`, PEP 610) and each file's hash (`RECORD`). If the first is the pin and
 every file still has the second, these are the wheel's files. Anything less proves nothing, and the wheel is fetched.
 
 What is taken over gets names of its own beside the original: hard links, so that it costs no space and stays when the
@@ -17,17 +17,18 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from cache_warmer.artifacts.artifact import HashFile
 from cache_warmer.disk import atomic
 from model_cache.catalog.catalog import SpacySource
 from model_cache.safe_names import why_unsafe
 
-_LOG = logging.getLogger(__name__)
-_NOTE = "direct_url.json"
-_BY_PIP = frozenset({"INSTALLER", "REQUESTED", _NOTE, "RECORD"})
-"""What pip adds to a ``.dist-info``, and RECORD, to which it adds that."""
-_COMPILED = frozenset({".pyc"})
+_LOG: Final = logging.getLogger(__name__)
+_NOTE: Final = "direct_url.json"
+# What pip adds to a `.dist-info`, and RECORD, to which it adds that.
+_BY_PIP: Final = frozenset({"INSTALLER", "REQUESTED", _NOTE, "RECORD"})
+_COMPILED: Final = frozenset({".pyc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class InstalledFile:
 
 @dataclass(frozen=True, slots=True)
 class InstalledPackage:
-    """A package whose files are those of the pinned wheel. ``dist_info`` is the name of its metadata's folder."""
+    """A package whose files are those of the pinned wheel. `dist_info` is the name of its metadata's folder."""
 
     folder: Path
     dist_info: str
@@ -69,7 +70,7 @@ def find_installed(
 
 
 def take_over(installed: InstalledPackage, fresh: Path) -> dict[str, tuple[int, str]]:
-    """Give the files names below an empty folder. Returns (size, sha256) by path. Raises ``OSError``."""
+    """Give the files names below an empty folder. Returns (size, sha256) by path. Raises `OSError`."""
     for file in installed.files:
         target = fresh / file.path
         atomic.make_folders(target.parent)
@@ -87,7 +88,7 @@ def take_over(installed: InstalledPackage, fresh: Path) -> dict[str, tuple[int, 
 def note_wheel(source: SpacySource, fresh: Path, dist_info: str) -> dict[str, tuple[int, str]]:
     """Note the wheel's hash as pip does, so that another user, or we without our records, can prove the tree.
 
-    Returns (size, sha256) by path. Raises ``OSError``.
+    Returns (size, sha256) by path. Raises `OSError`.
     """
     note = {"url": source.url, "archive_info": {"hashes": {"sha256": source.sha256}}}
     content = json.dumps(note, sort_keys=True).encode() + b"\n"
@@ -96,7 +97,7 @@ def note_wheel(source: SpacySource, fresh: Path, dist_info: str) -> dict[str, tu
 
 
 def metadata_files(installed: InstalledPackage, hash_file: HashFile) -> tuple[InstalledFile, ...]:
-    """Return the two files that prove the others, and so are not among them. Raises ``OSError``."""
+    """Return the two files that prove the others, and so are not among them. Raises `OSError`."""
     files = []
     for path in (f"{installed.dist_info}/RECORD", f"{installed.dist_info}/{_NOTE}"):
         source = installed.folder / path
@@ -137,7 +138,7 @@ def _wheel_hash(dist_info: Path) -> str | None:
 
 
 def _rows(record: str, dist_info: str) -> list[tuple[str, str]]:
-    """Return (path, hash as RECORD writes it) of the wheel's own files. Raises ``ValueError``."""
+    """Return (path, hash as RECORD writes it) of the wheel's own files. Raises `ValueError`."""
     rows = []
     for path, said, *_ in csv.reader(record.splitlines()):
         pure = PurePosixPath(path)

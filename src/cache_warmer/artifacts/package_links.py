@@ -1,6 +1,6 @@
 """The names under which other projects import a spaCy package: links to its current version.
 
-``importlib.metadata`` finds a package by its ``.dist-info``, so a former version's must not stay beside the
+`importlib.metadata` finds a package by its `.dist-info`, so a former version's must not stay beside the
 current one. What is no link and no copy of ours (a package that the user put there) is left alone; then none of our
 names goes beside it, because half of one package and half of another are neither.
 """
@@ -8,20 +8,21 @@ names goes beside it, because half of one package and half of another are neithe
 import logging
 import shutil
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.disk import atomic
 
-_LOG = logging.getLogger(__name__)
-PACKAGES = ".packages"
-_COPIES = ".copies"
-"""Below PACKAGES: an empty file for each copy that we made because there are no links. A copy without one is not ours,
-though it may be the same: whoever installed the package put it there."""
+_LOG: Final = logging.getLogger(__name__)
+PACKAGES: Final = ".packages"
+# Below PACKAGES: an empty file for each copy that we made because there are no links. A copy without one is
+# not ours, though it may be the same: whoever installed the package put it there.
+_COPIES: Final = ".copies"
 
 
 def point_package(place: Path, tree: Path, package: str, *, ours: bool = False) -> None:
-    """Let ``<package>`` and its ``.dist-info`` in the place stand for that tree. Raises ``OSError``.
+    """Let `<package>` and its `.dist-info` in the place stand for that tree. Raises `OSError`.
 
-    ``ours``: the place belongs to a cache of our own, where nobody else has a reason to put links.
+    `ours`: the place belongs to a cache of our own, where nobody else has a reason to put links.
     """
     dist_infos = sorted(tree.glob("*.dist-info"))
     current = {package: tree / package, **{folder.name: folder for folder in dist_infos}}

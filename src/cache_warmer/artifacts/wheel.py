@@ -16,21 +16,22 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Final
 
 from cache_warmer.disk import atomic
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.transfer.hashing import CHUNK
 from model_cache.safe_names import why_unsafe
 
-MAX_FILES = 20_000
-MAX_BYTES = 32 * 10**9
-"""Upper limits of a wheel's content; the largest spaCy packages have 100 files and 1 GB."""
-_MAX_RECORD_BYTES = 16 * 10**6
-_HARMLESS_BYTES = 100 * 10**6
-_MAX_SWELL = 100
-"""How many times its packed size a larger content may have: vectors hardly shrink, a bomb does a thousandfold."""
-_REMEDY = "compare url and sha256 in the catalog with the package's release page"
+MAX_FILES: Final = 20_000
+# Upper limits of a wheel's content; the largest spaCy packages have 100 files and 1 GB.
+MAX_BYTES: Final = 32 * 10**9
+_MAX_RECORD_BYTES: Final = 16 * 10**6
+_HARMLESS_BYTES: Final = 100 * 10**6
+# How many times its packed size a larger content may have: vectors hardly shrink, a bomb does a
+# thousandfold.
+_MAX_SWELL: Final = 100
+_REMEDY: Final = "compare url and sha256 in the catalog with the package's release page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class WheelFile:
 
 @dataclass(frozen=True, slots=True)
 class WheelContent:
-    """What a wheel says it holds. ``dist_info`` is the folder of its metadata."""
+    """What a wheel says it holds. `dist_info` is the folder of its metadata."""
 
     files: tuple[WheelFile, ...]
     dist_info: str
@@ -56,13 +57,13 @@ class WheelContent:
 
 
 def read_content(wheel: Path, package: str) -> WheelContent:
-    """Read and judge a wheel's RECORD. Raises ``ContentMismatch``."""
+    """Read and judge a wheel's RECORD. Raises `ContentMismatch`."""
     with _Opened(wheel) as archive:
         return _Judge(_name(wheel), package).content(archive)
 
 
 def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[int, str]]:
-    """Write the files below an empty folder, synced. Returns (size, sha256) by path. Raises ``ContentMismatch``."""
+    """Write the files below an empty folder, synced. Returns (size, sha256) by path. Raises `ContentMismatch`."""
     written: dict[str, tuple[int, str]] = {}
     with _Opened(wheel) as archive:
         for file in content.files:
@@ -76,7 +77,7 @@ def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[
 
 
 class _Opened:
-    """``zipfile.ZipFile`` whose own complaints are errors of ours."""
+    """`zipfile.ZipFile` whose own complaints are errors of ours."""
 
     def __init__(self, wheel: Path) -> None:
         self._wheel = wheel

@@ -1,1 +1,1 @@
-"""What each command of ``cache-warmer`` does, from its settings to its exit code."""
+"""What each command of `cache-warmer` does, from its settings to its exit code."""

@@ -1,4 +1,4 @@
-"""``cache-warmer collect``: says what nobody needs any more, and deletes it when told."""
+"""`cache-warmer collect`: says what nobody needs any more, and deletes it when told."""
 
 import dataclasses
 import json
@@ -7,6 +7,7 @@ import os
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.commands.command import Invocation
 from cache_warmer.disk import volume
@@ -29,7 +30,7 @@ from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 from model_cache.references import read_references
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 
 def add_collect_switches(parser: OptionParser) -> None:
@@ -45,7 +46,7 @@ def collect_command(
 ) -> int:
     """Collect, or say what could be, and return the exit code. What is deleted is told to the cluster.
 
-    Raises ``ModelCacheError``.
+    Raises `ModelCacheError`.
     """
     settings = called.settings()
     if settings.options.models:
@@ -118,7 +119,7 @@ class _Run:
 
 
 def _demand_names(names: list[str], places: Places) -> None:
-    """Raise ``UsageError`` for a name that nobody has."""
+    """Raise `UsageError` for a name that nobody has."""
     references, bad = read_references(places)
     known = {reference.name for reference in references.values()} | {
         path.stem for path in (*references, *bad)

@@ -1,17 +1,17 @@
-"""What a command of ``cache-warmer`` is to the command line: its name, its options, and what runs it."""
+"""What a command of `cache-warmer` is to the command line: its name, its options, and what runs it."""
 
 import argparse
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
 from cache_warmer.settings import Settings
 from model_cache.cli.options import Option, add_shared_options, read_shared_options
 from model_cache.cli.parser import OptionParser
 
-SOURCES: tuple[Option[Any], ...] = (HUB, WHEEL_BASE, STALL_TIMEOUT)
-"""Options of the commands that ask a hub."""
+# Options of the commands that ask a hub.
+SOURCES: Final[tuple[Option[Any], ...]] = (HUB, WHEEL_BASE, STALL_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,11 @@ class Invocation:
     err: TextIO
 
     def value(self, option: Option[Any]) -> Any:  # an option's own type
-        """Return an option from flag, variable or default. Raises ``UsageError``."""
+        """Return an option from flag, variable or default. Raises `UsageError`."""
         return option.value(self.arguments, self.environ)
 
     def settings(self) -> Settings:
-        """Return the settings that this command's options say. Raises ``UsageError``."""
+        """Return the settings that this command's options say. Raises `UsageError`."""
         standard = Settings(options=read_shared_options(self.arguments, self.environ))
         return Settings(
             options=standard.options,
@@ -50,11 +50,11 @@ class Command:
     """One command.
 
     Attributes:
-        name, help: as ``cache-warmer --help`` lists it.
-        run: does it and returns the exit code; raises ``ModelCacheError``.
+        name, help: as `cache-warmer --help` lists it.
+        run: does it and returns the exit code; raises `ModelCacheError`.
         options: its own, beside the shared ones.
         shared: whether it takes the options that all programs share.
-        add: adds switches and arguments that are no ``Option``.
+        add: adds switches and arguments that are no `Option`.
     """
 
     name: str

@@ -4,7 +4,7 @@ A cache of our own is named whole, and offline: whoever reads it shall not write
 libraries look there by themselves, so only what differs from their defaults is said, and the one line for
 spaCy, which looks nowhere by itself.
 
-That line, for a shell on a host, puts a ``.pth`` file into the environment of the Python that runs it: a variable would
+That line, for a shell on a host, puts a `.pth` file into the environment of the Python that runs it: a variable would
 have to be set in each shell and service anew, and each other Python that they start would inherit it.
 """
 
@@ -14,12 +14,13 @@ import shlex
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from model_cache.places import HOST, Place, Places
 
-_BY_DEFAULT = "default"
-PTH_FILE = "qda-spacy-models.pth"
-"""In an environment's site-packages; delete it to undo."""
+_BY_DEFAULT: Final = "default"
+# In an environment's site-packages; delete it to undo.
+PTH_FILE: Final = "qda-spacy-models.pth"
 
 
 class EnvFormat(StrEnum):

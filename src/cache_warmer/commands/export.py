@@ -1,4 +1,4 @@
-"""``cache-warmer export``: writes the catalog's generation as a tar stream, to a file or to stdout."""
+"""`cache-warmer export`: writes the catalog's generation as a tar stream, to a file or to stdout."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from cache_warmer.archive.export import Exporting
 from cache_warmer.archive.format import Contents
@@ -24,8 +24,8 @@ from model_cache.cli.program import EXIT_BROKEN_PIPE, Terminated
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.reasons import EXIT_TERMINATED, Reason
 
-STDOUT = "-"
-_ROOM = "free some space there, or write to another disk"
+STDOUT: Final = "-"
+_ROOM: Final = "free some space there, or write to another disk"
 Write = Callable[[bytes], object]
 
 
@@ -37,7 +37,7 @@ def add_export_switches(parser: OptionParser) -> None:
 
 
 def export_command(called: Invocation) -> int:
-    """Export, and return the exit code. Raises ``ModelCacheError``, unless stdout is the archive's alone."""
+    """Export, and return the exit code. Raises `ModelCacheError`, unless stdout is the archive's alone."""
     output = called.arguments.output
     if not output or "\x00" in output:
         raise UsageError("no output given", "give -o FILE, or -o - for stdout")

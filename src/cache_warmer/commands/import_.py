@@ -1,4 +1,4 @@
-"""``cache-warmer import``: reads an exported generation into the cache, from a file or from stdin."""
+"""`cache-warmer import`: reads an exported generation into the cache, from a file or from stdin."""
 
 import json
 import logging
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from cache_warmer.archive.format import Contents
 from cache_warmer.archive.import_ import Imported, Importing
@@ -36,8 +36,8 @@ from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import status_path
 
-_LOG = logging.getLogger(__name__)
-STDIN = "-"
+_LOG: Final = logging.getLogger(__name__)
+STDIN: Final = "-"
 
 
 def add_import_arguments(parser: OptionParser) -> None:
@@ -48,7 +48,7 @@ def add_import_arguments(parser: OptionParser) -> None:
 def import_command(
     called: Invocation, announcer: EventRecorder | None = None, last_words: Path | None = None
 ) -> int:
-    """Import, tell the cluster, and return the exit code. Raises ``ModelCacheError``."""
+    """Import, tell the cluster, and return the exit code. Raises `ModelCacheError`."""
     settings = called.settings()
     if settings.options.models:
         raise UsageError(
@@ -80,7 +80,7 @@ class _Run:
         return time.monotonic() - self._start
 
     def read(self) -> Imported:
-        """Import. Raises ``ModelCacheError``, whose message begins with the archive's name."""
+        """Import. Raises `ModelCacheError`, whose message begins with the archive's name."""
         try:
             imported = self._importing().run()
         except ModelCacheError as error:

@@ -1,7 +1,8 @@
-"""``cache-warmer lock``: pins a catalog and writes its lock, or says what moved upstream since."""
+"""`cache-warmer lock`: pins a catalog and writes its lock, or says what moved upstream since."""
 
 import json
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.commands.command import Invocation
 from cache_warmer.disk.atomic import replace_file
@@ -15,7 +16,7 @@ from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from model_cache.reasons import Reason
 
-_BOM = "\ufeff"
+_BOM: Final = "\ufeff"
 
 
 def add_lock_switches(parser: OptionParser) -> None:
@@ -37,7 +38,7 @@ def add_lock_switches(parser: OptionParser) -> None:
 
 
 def lock_command(called: Invocation) -> int:
-    """Lock, or check, and return the exit code. Raises ``ModelCacheError``."""
+    """Lock, or check, and return the exit code. Raises `ModelCacheError`."""
     return _check(called) if called.arguments.check else _lock(called)
 
 

@@ -1,6 +1,6 @@
-"""``cache-warmer plan``: says what ``warm`` would do, and ends with the preflight's verdict.
+"""`cache-warmer plan`: says what `warm` would do, and ends with the preflight's verdict.
 
-What ``warm`` would do, as a value, as JSON and as a table. Looks and asks; changes nothing.
+What `warm` would do, as a value, as JSON and as a table. Looks and asks; changes nothing.
 """
 
 import json
@@ -32,7 +32,7 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedModel:
-    """One model; ``bytes_to_fetch`` counts without what an earlier run staged."""
+    """One model; `bytes_to_fetch` counts without what an earlier run staged."""
 
     key: str
     source: str
@@ -62,7 +62,7 @@ def make_plan(generation: str, surveyed: Sequence[ModelSurvey], verdict: Verdict
 
 
 def to_json(plan: Plan) -> dict[str, object]:
-    """Return the document of ``cache-warmer plan --format json``."""
+    """Return the document of `cache-warmer plan --format json`."""
     whole = [model.bytes_of_whole_repository for model in plan.models]
     verdict = plan.verdict
     return {
@@ -151,7 +151,7 @@ def _model_to_json(model: PlannedModel) -> dict[str, object]:
 
 
 def plan_command(settings: Settings, environ: MutableMapping[str, str], out: TextIO, _err: TextIO) -> int:
-    """Print the plan and return the verdict's exit code. Raises ``ModelCacheError``."""
+    """Print the plan and return the verdict's exit code. Raises `ModelCacheError`."""
     catalog, lock = settings.catalog()
     places = settings.places(environ)
     keys = settings.options.models

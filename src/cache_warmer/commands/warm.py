@@ -1,4 +1,4 @@
-"""``cache-warmer warm``: builds the run from settings and world, and reports how it ended, however it ended.
+"""`cache-warmer warm`: builds the run from settings and world, and reports how it ended, however it ended.
 
 Ends a warmer with the program that started it, however that ends: `kill -9` lets nobody say goodbye.
 
@@ -17,7 +17,7 @@ from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
-from typing import TextIO
+from typing import Final, TextIO
 
 from cache_warmer.commands.reporting import told
 from cache_warmer.disk.preflight import write_probe
@@ -41,7 +41,7 @@ from model_cache.errors import ModelCacheError
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from model_cache.warm_status import status_path
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 
 def warm_command(
@@ -54,7 +54,7 @@ def warm_command(
 ) -> int:
     """Warm, print the report, leave the termination message, tell the cluster; return the exit code.
 
-    With ``tier`` ``DEEP`` every file is read first, and what is wrong is fetched anew: ``cache-warmer repair``.
+    With `tier` `DEEP` every file is read first, and what is wrong is fetched anew: `cache-warmer repair`.
     Failures that a user can mend are reported here, not raised: the report of what was done belongs to them.
     """
     announcer = announcer or EventRecorder(own_objects(environ), client.connect, lambda: datetime.now(UTC))
@@ -97,7 +97,7 @@ class _Run:
         self._tally = RunStats(())
 
     def warm(self) -> None:
-        """Warm. Raises ``ModelCacheError``."""
+        """Warm. Raises `ModelCacheError`."""
         settings = self._settings
         self._catalog, lock = settings.catalog()
         places = settings.places(self._environ)
@@ -164,9 +164,9 @@ class _Run:
         return partial(progress.shown, out=self._err)
 
 
-GRACE_SECONDS = 10.0
-"""From the signal until the process is ended without more ado. A warmer may be killed at any instant: what it published
-stays, what it fetched is gone on from."""
+# From the signal until the process is ended without more ado. A warmer may be killed at any instant: what
+# it published stays, what it fetched is gone on from.
+GRACE_SECONDS: Final = 10.0
 
 
 def end_with_starter(stdin: int) -> None:

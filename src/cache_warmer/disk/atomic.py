@@ -25,14 +25,17 @@ import stat
 import tempfile
 import threading
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.errors import NoPermission
 
-_NOT_ABOUT_LINKS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOENT})
+_NOT_ABOUT_LINKS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOENT}
+)
 
 
 def relative_target(link: Path, target: Path) -> str:
-    """Return ``target`` as a relative link at ``link`` must name it."""
+    """Return `target` as a relative link at `link` must name it."""
     return os.path.relpath(target, link.parent)
 
 
@@ -45,9 +48,9 @@ def points_at(link: Path, target: Path) -> bool:
 
 
 def place_link(link: Path, target: Path) -> bool:
-    """Let ``link`` point at ``target``, replacing the file or link that stands there.
+    """Let `link` point at `target`, replacing the file or link that stands there.
 
-    Returns False if this file system has no links. Raises ``OSError`` for anything else.
+    Returns False if this file system has no links. Raises `OSError` for anything else.
     """
     if points_at(link, target):
         return True
@@ -71,11 +74,11 @@ def place_link(link: Path, target: Path) -> bool:
     return True
 
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 
 def remove_obstruction(path: Path, below: Path) -> None:
-    """Let a file be renamed to ``path``, and its folders below ``below`` be made. Raises ``OSError``."""
+    """Let a file be renamed to `path`, and its folders below `below` be made. Raises `OSError`."""
     for folder in reversed(path.parents):
         if (
             folder != below
@@ -95,13 +98,13 @@ def _set_aside(path: Path) -> None:
 
 
 _FILE, _FOLDER = 0o644, 0o755
-_GROUP_WRITE = 0o020
+_GROUP_WRITE: Final = 0o020
+# A folder that is renamed onto an empty one takes it from under whoever is about to write there.
 _making_shared = threading.Lock()
-"""A folder that is renamed onto an empty one takes it from under whoever is about to write there."""
 
 
 def make_folders(path: Path) -> None:
-    """Create a folder and its missing parents, their names on disk. Raises ``OSError``.
+    """Create a folder and its missing parents, their names on disk. Raises `OSError`.
 
     On a volume that a group shares a folder appears with its modes: whoever sees it may write below it at once, and
     what is made there takes them over. Elsewhere its owner alone writes, whom no mode of ours keeps out.
@@ -162,7 +165,7 @@ def readable_by_all(descriptor: int, folder: Path) -> None:
 def write_file(path: Path, content: bytes) -> None:
     """Write a file by rename, synced; what stood under that name stays until then, a folder is moved beside it.
 
-    Raises ``OSError``.
+    Raises `OSError`.
     """
     make_folders(path.parent)
     remove_obstruction(path, path.parent)
@@ -182,7 +185,7 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def copy_file(source: Path, path: Path) -> None:
-    """Copy a file by rename, synced: the stand-in for a link. Raises ``OSError``."""
+    """Copy a file by rename, synced: the stand-in for a link. Raises `OSError`."""
     make_folders(path.parent)
     temporary = temporary_name(path)
     try:
@@ -214,16 +217,16 @@ def _shared_group(folder: Path) -> int:
     return _GROUP_WRITE if mode & stat.S_ISGID and mode & _GROUP_WRITE else 0
 
 
-_CANNOT = frozenset(
+# EBUSY: a file that is itself a mount, as in a container, cannot be renamed over.
+_CANNOT: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
 )
-"""EBUSY: a file that is itself a mount, as in a container, cannot be renamed over."""
 
 
 def replace_file(path: Path, content: bytes) -> bool:
     """Write a file by rename, synced; a link is followed. Returns False if it has that content already.
 
-    Raises ``NoPermission``, or ``OSError`` (a full disk).
+    Raises `NoPermission`, or `OSError` (a full disk).
     """
     target = Path(os.path.realpath(path))
     try:

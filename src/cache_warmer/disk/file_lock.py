@@ -1,4 +1,4 @@
-"""An exclusive lock on an open file, where the system has one (``flock``; it ends with its holder)."""
+"""An exclusive lock on an open file, where the system has one (`flock`; it ends with its holder)."""
 
 from enum import Enum, auto
 

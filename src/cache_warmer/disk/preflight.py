@@ -1,7 +1,7 @@
 """Says before the first byte whether the cache can be written and has room: one verdict, in one line.
 
 A volume may be several mounts, so room is added up by file system. The verdict names the place, the cause
-and the remedy; ``plan`` prints it, ``warm`` stops at it.
+and the remedy; `plan` prints it, `warm` stops at it.
 """
 
 from collections import defaultdict
@@ -25,7 +25,7 @@ class Verdict:
     """What the preflight found.
 
     Attributes:
-        reason: ``OK``, ``NO_SPACE``, ``NO_PERMISSION`` or ``VOLUME_UNSUITABLE``.
+        reason: `OK`, `NO_SPACE`, `NO_PERMISSION` or `VOLUME_UNSUITABLE`.
         bytes_needed: with the margin, on the file system that is judged: the first that fails, else the
             one that the most is written to.
         bytes_free, inodes_free: of that file system; None: not known.
@@ -45,7 +45,7 @@ class Verdict:
 def preflight(
     rooms: Sequence[SpaceNeeded], places: Places, *, probe: Probe | None, free_here: FreeOf = free_of
 ) -> Verdict:
-    """Return the verdict. ``probe`` None: judge space alone.
+    """Return the verdict. `probe` None: judge space alone.
 
     A cache of our own is probed in all its places. On a host our own records are, and the places that something is to
     be fetched into: a hub's cache that others keep and we only read is as good as one of ours.

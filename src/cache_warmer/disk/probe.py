@@ -17,14 +17,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.errors import VolumeUnsuitable
 
-PREFIX = ".qda-probe-"
-_LEFT_BEHIND_SECONDS = 600.0
-"""Age at which a probe whose maker cannot be asked counts as left behind."""
-_ABOUT_THE_VOLUME = frozenset(
+PREFIX: Final = ".qda-probe-"
+# Age at which a probe whose maker cannot be asked counts as left behind.
+_LEFT_BEHIND_SECONDS: Final = 600.0
+_ABOUT_THE_VOLUME: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ESTALE}
 )
 
@@ -57,12 +58,12 @@ class Findings:
         return tuple(phrase for well, phrase in said if not well)
 
 
+# Tries what the cache does in a folder, leaving nothing behind. Raises `OSError`, `VolumeUnsuitable`.
 Probe = Callable[[Path], Findings]
-"""Tries what the cache does in a folder, leaving nothing behind. Raises ``OSError``, ``VolumeUnsuitable``."""
 
 
 def write_probe(folder: Path) -> Findings:
-    """Try everything. Raises ``OSError`` where nothing can be written, ``VolumeUnsuitable`` for what fails there."""
+    """Try everything. Raises `OSError` where nothing can be written, `VolumeUnsuitable` for what fails there."""
     _remove_left_behind(folder)
     trial = folder / f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     trial.mkdir()
@@ -149,7 +150,7 @@ def _is_readable(file: Path) -> bool:
 
 
 def _excludes(path: Path, held: int) -> bool | None:
-    """Whether a lock that ``held`` has is refused to whoever opens the file anew."""
+    """Whether a lock that `held` has is refused to whoever opens the file anew."""
     if try_lock(held) is LockResult.NOT_POSSIBLE:
         return None
     second = os.open(path, os.O_RDWR)

@@ -9,16 +9,17 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
 from model_cache.check.permissions import Identity, advice, blocking_path, described, this_user
 
-_MOUNTS = Path("/proc/self/mountinfo")
-_ESCAPED = re.compile(r"\\([0-7]{3})")
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 def volume_of(path: Path, mounts: Path = _MOUNTS) -> str:
-    """Return ``/cache, nfs4 of server:/export``; empty where the system does not say. Never raises."""
+    """Return `/cache, nfs4 of server:/export`; empty where the system does not say. Never raises."""
     try:
         lines = mounts.read_text("utf-8", "replace").splitlines()
         there = path.resolve()
@@ -43,18 +44,20 @@ def _plain(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
 
 
-MARGIN_BYTES = 4 << 20
-"""Kept free beside what is fetched, with 2 % of it: records, folders, and a file system's own growth."""
+# Kept free beside what is fetched, with 2 % of it: records, folders, and a file system's own growth.
+MARGIN_BYTES: Final = 4 << 20
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NOT_OURS = frozenset({errno.EACCES, errno.EPERM})
-_DENIED = _NOT_OURS | {errno.EROFS, errno.EIO}
-_MAKE_ROOM = "free some space, enlarge the volume (cache.size in a cluster), or choose another with --cache"
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM})
+_DENIED: Final = _NOT_OURS | {errno.EROFS, errno.EIO}
+_MAKE_ROOM: Final = (
+    "free some space, enlarge the volume (cache.size in a cluster), or choose another with --cache"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """What a file system has left for this user. ``inodes`` None: it does not count them."""
+    """What a file system has left for this user. `inodes` None: it does not count them."""
 
     device: int
     bytes: int
@@ -65,7 +68,7 @@ FreeOf = Callable[[Path], Free]
 
 
 def free_of(path: Path) -> Free:
-    """Return what is free where that path is, or would be. Raises ``OSError``."""
+    """Return what is free where that path is, or would be. Raises `OSError`."""
     there = nearest_folder(path)
     if not hasattr(os, "statvfs"):  # Windows
         import shutil
@@ -89,7 +92,7 @@ def with_margin(count: int) -> int:
 
 
 def demand_space(folder: Path, count: int, inodes: int, free_here: FreeOf = free_of) -> None:
-    """Raise ``NoSpace`` unless so many bytes and inodes are free there."""
+    """Raise `NoSpace` unless so many bytes and inodes are free there."""
     free = free_here(folder)
     if free.bytes < count:
         raise NoSpace(f"{folder}: {count} bytes are needed, {free.bytes} are free", _MAKE_ROOM)

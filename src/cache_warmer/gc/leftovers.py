@@ -3,16 +3,17 @@
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.gc.plan import Going, Kind
 from cache_warmer.gc.repositories import freed_bytes
 from cache_warmer.transfer.staging import is_quarantined
 from model_cache.places import HOST, Places
 
-OLD_SECONDS = 3600.0
-"""Nothing that is still being written is that old and not locked; a warm that was stopped goes on sooner."""
-COLLECTED = ".collected.incomplete"
-"""The end of a tree's name that a collection is deleting."""
+# Nothing that is still being written is that old and not locked; a warm that was stopped goes on sooner.
+OLD_SECONDS: Final = 3600.0
+# The end of a tree's name that a collection is deleting.
+COLLECTED: Final = ".collected.incomplete"
 _INCOMPLETE, _TEMPORARY, _PROBE = ".incomplete", ".tmp", ".qda-probe"
 
 

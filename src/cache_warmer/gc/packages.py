@@ -1,6 +1,6 @@
 """The trees of spaCy packages and the names that lead to them: which of them nobody needs.
 
-``.packages`` is a folder of ours, so in a cache of our own a tree that no record lists goes, too, once it is old. On
+`.packages` is a folder of ours, so in a cache of our own a tree that no record lists goes, too, once it is old. On
 a host another user's warmer may have unpacked it.
 """
 
@@ -8,12 +8,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.package_links import PACKAGES
 from cache_warmer.gc.plan import Findings, Going, Held, Kind, NameMove
 from cache_warmer.gc.repositories import freed_bytes
 
-_COPIES = ".copies"
+_COPIES: Final = ".copies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class TreeWishes:
 
 
 def look_at_packages(place: Path) -> Packages:
-    """Read the place. Raises ``OSError``."""
+    """Read the place. Raises `OSError`."""
     folder = place / PACKAGES
     if folder.is_symlink() or not folder.is_dir():
         return Packages(place, {}, {})
@@ -90,7 +91,7 @@ def judge_packages(there: Packages, wishes: TreeWishes) -> Findings:
 
 
 def package_of(tree: str) -> str:
-    """Return the import name of a tree's package: ``de_core_news_lg`` of ``de_core_news_lg-3.8.0-36fda650``."""
+    """Return the import name of a tree's package: `de_core_news_lg` of `de_core_news_lg-3.8.0-36fda650`."""
     return tree.rsplit("-", 2)[0]
 
 

@@ -18,7 +18,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """One thing to delete: a file, a link, or (``PACKAGE``, ``STAGING``) a folder. ``bytes``: what that frees."""
+    """One thing to delete: a file, a link, or (`PACKAGE`, `STAGING`) a folder. `bytes`: what that frees."""
 
     kind: Kind
     path: Path
@@ -28,7 +28,7 @@ class Going:
 
 @dataclass(frozen=True, slots=True)
 class NameMove:
-    """A name that would dangle: ``refs/main`` gets another commit, a package's links another tree; None: it goes."""
+    """A name that would dangle: `refs/main` gets another commit, a package's links another tree; None: it goes."""
 
     path: Path
     to: str | None
@@ -48,6 +48,6 @@ class Findings:
 
     moves: tuple[NameMove, ...] = ()
     going: tuple[Going, ...] = ()
+    # Folders to remove afterwards, if they are empty then; inner ones first.
     empty: tuple[Path, ...] = ()
-    """Folders to remove afterwards, if they are empty then; inner ones first."""
     held: tuple[Held, ...] = ()

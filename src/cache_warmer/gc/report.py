@@ -20,7 +20,7 @@ class CollectReport:
 
 
 def to_json(report: CollectReport) -> dict[str, object]:
-    """Return the document of ``collect --format json``."""
+    """Return the document of `collect --format json`."""
     collection = report.collection
     kept, promises = collection.kept, collection.promises
     return {

@@ -1,6 +1,6 @@
 """One hub repository that a catalog of ours brought: which of its files, blobs and names nobody needs.
 
-``look_at_repository`` reads the disk into a value, ``judge`` decides over it. A commit that others use stays whole: one
+`look_at_repository` reads the disk into a value, `judge` decides over it. A commit that others use stays whole: one
 that has a file which no catalog of ours brought, to which a name leads that is not ours, or (on a host) which another
 program listed.
 """
@@ -11,11 +11,12 @@ import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.gc.plan import Findings, Going, Held, Kind, NameMove
 
-_PASSING = re.compile(r"\..*\.tmp|.*\.incomplete")
-"""Names that stand for a moment: no file of anybody's."""
+# Names that stand for a moment: no file of anybody's.
+_PASSING: Final = re.compile(r"\..*\.tmp|.*\.incomplete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ class Repository:
 
     Attributes:
         folder: of the repository.
-        entries: files and links by their path below ``snapshots``: ``<commit>/<path>``.
+        entries: files and links by their path below `snapshots`: `<commit>/<path>`.
         blobs: by name, those that are still growing left out.
-        references: commits by the name in ``refs``.
-        listed: commits with a list in ``trees``.
+        references: commits by the name in `refs`.
+        listed: commits with a list in `trees`.
     """
 
     folder: Path
@@ -58,9 +59,9 @@ class Wishes:
     """What is known of a repository's files.
 
     Attributes:
-        known, kept: paths below ``snapshots`` that catalogs of ours brought, and those that one still needs.
-        main: the commit that ``refs/main`` shall name if its own goes; None: none is kept.
-        ours: commits that we let ``refs/main`` name; None: all of them (a cache of our own).
+        known, kept: paths below `snapshots` that catalogs of ours brought, and those that one still needs.
+        main: the commit that `refs/main` shall name if its own goes; None: none is kept.
+        ours: commits that we let `refs/main` name; None: all of them (a cache of our own).
         old: blobs that nothing leads to go if they were written before that time; None: they stay (a host).
     """
 
@@ -72,7 +73,7 @@ class Wishes:
 
 
 def look_at_repository(folder: Path) -> Repository:
-    """Read a repository's folder; one whose parts are links leads elsewhere, and is not ours. Raises ``OSError``."""
+    """Read a repository's folder; one whose parts are links leads elsewhere, and is not ours. Raises `OSError`."""
     snapshots, blobs = folder / "snapshots", folder / "blobs"
     if any(path.is_symlink() for path in (folder, snapshots, blobs, folder / "refs", folder / "trees")):
         return Repository(folder, {}, {}, {}, frozenset())

@@ -1,6 +1,6 @@
 """What the cache promises and to whom: its manifests, its model records and its references, read as plain values.
 
-A run that deletes first moves the promises that it breaks aside, into ``collected``. There they promise nothing, and
+A run that deletes first moves the promises that it breaks aside, into `collected`. There they promise nothing, and
 still say which files were ours, so that a run that was killed is ended by the next.
 
 Which releases still live: those whose Deployment the API server knows. Whatever cannot be asked counts as
@@ -16,8 +16,8 @@ from model_cache.manifest import Manifest, ModelRecord, parse_manifest, parse_mo
 from model_cache.places import PlaceName, Places
 from model_cache.references import Reference, read_references
 
+# A file of the cache: its place, and its path there.
 FileKey = tuple[PlaceName, str]
-"""A file of the cache: its place, and its path there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def aside_folder(places: Places) -> Path:
 
 
 def read_promises(places: Places) -> GcRoots:
-    """Read them. Raises ``ManifestInvalid`` for one that cannot be read: it may need what others do not."""
+    """Read them. Raises `ManifestInvalid` for one that cannot be read: it may need what others do not."""
     files: dict[str, frozenset[FileKey]] = {}
     manifests = []
     for path in _json_files(places.own.path / "manifests"):
@@ -127,14 +127,14 @@ def _add(files: dict[str, frozenset[FileKey]], records: Iterable[ModelRecord]) -
         files[record.digest] = files.get(record.digest, frozenset()) | keys
 
 
+# Asks whether a namespace has a Deployment of that name. Raises whatever the way to the answer raises.
 Exists = Callable[[str, str], bool]
-"""Asks whether a namespace has a Deployment of that name. Raises whatever the way to the answer raises."""
 
 
 def dead_releases(
     references: Mapping[Path, Reference], exists: Exists, tell: Callable[[str], None]
 ) -> frozenset[Path]:
-    """Return the files of references whose Deployment is gone. ``tell`` is called for each that cannot be asked."""
+    """Return the files of references whose Deployment is gone. `tell` is called for each that cannot be asked."""
     return frozenset(path for path in _of_a_release(references) if not _lives(references[path], exists, tell))
 
 

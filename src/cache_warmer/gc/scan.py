@@ -19,8 +19,8 @@ from model_cache.layout import repository_folder, spacy_tree
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
+# Repositories by folder: their paths below `snapshots`, in an order.
 _Parts = dict[str, dict[str, None]]
-"""Repositories by folder: their paths below ``snapshots``, in an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Scanner:
     uid: int | None
 
     def look(self, needs: RetentionRules) -> GcPlan:
-        """Return what could go. Raises ``ManifestInvalid``, ``OSError``."""
+        """Return what could go. Raises `ManifestInvalid`, `OSError`."""
         promises = read_promises(self.places)
         kept = decide(promises, needs)
         newest = _newest_files(kept, promises)
@@ -72,7 +72,7 @@ class Scanner:
             )
 
     def _main(self, name: str, newest: Iterable[str]) -> str | None:
-        """Return the commit that ``refs/main`` shall name: the catalog's, else that of the newest kept generation."""
+        """Return the commit that `refs/main` shall name: the catalog's, else that of the newest kept generation."""
         commits = list(dict.fromkeys(path.partition("/")[0] for path in newest))
         present = [
             model.source.revision
@@ -122,7 +122,7 @@ class Scanner:
         return leftovers(self.places, folders, needed, self.now - OLD_SECONDS, self.uid)
 
     def _noted(self, name: str) -> frozenset[str]:
-        """Return the commits that we let a repository's ``refs/main`` name, as ``references`` notes them."""
+        """Return the commits that we let a repository's `refs/main` name, as `references` notes them."""
         try:
             commits = json.loads((self.places.own.path / "refs" / f"{name}.json").read_bytes())
         except (OSError, ValueError):

@@ -25,13 +25,13 @@ from model_cache.places import Places
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Deletes. ``keep_going`` is called before each deletion, and raises when the lease is lost."""
+    """Deletes. `keep_going` is called before each deletion, and raises when the lease is lost."""
 
     places: Places
     keep_going: Callable[[], None]
 
     def apply(self, collection: GcPlan) -> None:
-        """Delete it. Raises ``OSError``, ``LeaseLost``."""
+        """Delete it. Raises `OSError`, `LeaseLost`."""
         self._put_aside(collection.kept)
         for found in collection.findings:
             for move in found.moves:

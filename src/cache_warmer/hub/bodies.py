@@ -16,7 +16,7 @@ from cache_warmer.transfer.range_requests import is_compressed
 
 
 def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
-    """Return the size in bytes; None if the server does not say. Raises ``HubError``."""
+    """Return the size in bytes; None if the server does not say. Raises `HubError`."""
     try:
         headers = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
         request = http.build_request("GET", url, headers=headers, extensions={"label": label})
@@ -38,7 +38,7 @@ def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
 
 
 def body_sha256(http: httpx2.Client, url: str, label: str) -> str:
-    """Return the sha256 of the whole body, 64 lower-case hex digits. Raises ``HubError``."""
+    """Return the sha256 of the whole body, 64 lower-case hex digits. Raises `HubError`."""
     digest = hashlib.sha256()
     try:
         request = http.build_request(

@@ -1,7 +1,7 @@
 """When a request is tried again: how often, after how long, and how the wait is interrupted.
 
 Waits double and are drawn at random from the upper half, so that many pods that failed together do not
-come back together. ``Retry-After`` is honoured: we never come back sooner than a server asked.
+come back together. `Retry-After` is honoured: we never come back sooner than a server asked.
 """
 
 import random
@@ -19,10 +19,10 @@ class Retry:
         attempts: tries in all, the first one included.
         first: seconds before the second try.
         longest: upper limit in seconds of a wait of our own choice.
-        patience: longest ``Retry-After`` in seconds that is waited for; a longer one ends the run.
+        patience: longest `Retry-After` in seconds that is waited for; a longer one ends the run.
         sleep: waits that many seconds; raises if the run shall stop.
         draw: a random number from 0 to 1.
-        now: seconds since the epoch, for ``Retry-After`` as a date.
+        now: seconds since the epoch, for `Retry-After` as a date.
     """
 
     attempts: int = 6
@@ -40,7 +40,7 @@ class Retry:
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for, from seconds or an HTTP date; None if neither."""
+    """Return the seconds that a `Retry-After` header asks for, from seconds or an HTTP date; None if neither."""
     if value is None:
         return None
     try:

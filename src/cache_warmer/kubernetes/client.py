@@ -1,17 +1,17 @@
 """The way to the API server from a pod, by the Kubernetes client; imported only in a cluster, for it takes a second."""
 
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from cache_warmer.kubernetes.events import Cluster
 
-_SECONDS = (2.0, 3.0)
-"""To connect, and to answer: an API server that is away must not hold up a warm."""
+# To connect, and to answer: an API server that is away must not hold up a warm.
+_SECONDS: Final = (2.0, 3.0)
 
 
 def pod_client() -> Any:  # the client's own class has no types
     """Return the API client of the cluster that this pod runs in, by the pod's own service account.
 
-    Raises ``kubernetes.config.ConfigException`` outside a cluster, or where the pod has no token.
+    Raises `kubernetes.config.ConfigException` outside a cluster, or where the pod has no token.
     """
     from kubernetes import client, config
 
@@ -23,7 +23,7 @@ def pod_client() -> Any:  # the client's own class has no types
 
 
 def connect() -> Cluster:
-    """Return the API server, for Events. Raises as ``pod_client``."""
+    """Return the API server, for Events. Raises as `pod_client`."""
     return _ApiServer(pod_client())
 
 

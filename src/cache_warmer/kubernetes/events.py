@@ -1,6 +1,6 @@
 """Tells how a warm goes as Events on the warmer's Job and the Deployment that waits for it; in the shell on that alone.
 
-Helm says of a failed Job only that the time is over. ``kubectl describe`` and ``kubectl get events`` show these
+Helm says of a failed Job only that the time is over. `kubectl describe` and `kubectl get events` show these
 lines within seconds. They are a service, never a condition: what goes wrong here is logged, and the warm goes on.
 
 What the chart tells the warmer of the Job or the shell that it runs in; nothing of it is set outside a
@@ -16,21 +16,21 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from cache_warmer.errors import HubUnauthorized
 from cache_warmer.reports.warm_report import WarmReport
 from model_cache.check.report import human_bytes
 from model_cache.errors import ModelCacheError, with_remedy
 
-NAMESPACE = "QDA_KUBERNETES_NAMESPACE"
-JOB = "QDA_KUBERNETES_JOB"
-DEPLOYMENT = "QDA_KUBERNETES_DEPLOYMENT"
-LEASE = "QDA_KUBERNETES_LEASE"
-"""Name of the Lease that guards the claim, in the pod's namespace, where the claim is, too."""
-TOKEN_SECRET = "QDA_TOKEN_SECRET"  # noqa: S105  # a variable's name
-"""``NAME/KEY`` of the Secret that ``HF_TOKEN`` was to come from."""
-TOKEN = "HF_TOKEN"  # noqa: S105  # the same
+NAMESPACE: Final = "QDA_KUBERNETES_NAMESPACE"
+JOB: Final = "QDA_KUBERNETES_JOB"
+DEPLOYMENT: Final = "QDA_KUBERNETES_DEPLOYMENT"
+# Name of the Lease that guards the claim, in the pod's namespace, where the claim is, too.
+LEASE: Final = "QDA_KUBERNETES_LEASE"
+# `NAME/KEY` of the Secret that `HF_TOKEN` was to come from.
+TOKEN_SECRET: Final = "QDA_TOKEN_SECRET"  # noqa: S105  # a variable's name
+TOKEN: Final = "HF_TOKEN"  # noqa: S105  # the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ def own_objects(environ: Mapping[str, str]) -> InvolvedObjects | None:
 
 
 def holder_identity(environ: Mapping[str, str]) -> str:
-    """Return what this process is called where people look: ``pod NAME``, or ``process 7 on HOST``."""
+    """Return what this process is called where people look: `pod NAME`, or `process 7 on HOST`."""
     host = socket.gethostname()
     return f"pod {host}" if environ.get(NAMESPACE) else f"process {os.getpid()} on {host}"
 
 
 def demand_token(environ: Mapping[str, str]) -> None:
-    """Raise ``HubUnauthorized`` if a Secret was to give a token and gave none.
+    """Raise `HubUnauthorized` if a Secret was to give a token and gave none.
 
     The pod template calls the Secret optional: Kubernetes would otherwise never start the container, and say why
     only in the events of a pod that nobody looks at.
@@ -74,25 +74,25 @@ def demand_token(environ: Mapping[str, str]) -> None:
     )
 
 
-_LOG = logging.getLogger(__name__)
-COMPONENT = "cache-warmer"
+_LOG: Final = logging.getLogger(__name__)
+COMPONENT: Final = "cache-warmer"
+# Reasons that are no `Reason`: what goes on has none yet.
 WARMING, VERIFIED, IMPORTING, COLLECTED = "WARMING", "WARMED", "IMPORTING", "COLLECTED"
-"""Reasons that are no ``Reason``: what goes on has none yet."""
-_STARTS = {
+_STARTS: Final = {
     WARMING: "the warmer started: it compares the cache with the catalog",
     IMPORTING: "an import started: it reads a generation from an archive",
 }
-_LAST_SECONDS = 10.0
-"""How long the last Event about models may take: the end is told anyway."""
-MESSAGE_BYTES = 1024
-"""What the API server takes as an Event's message."""
+# How long the last Event about models may take: the end is told anyway.
+_LAST_SECONDS: Final = 10.0
+# What the API server takes as an Event's message.
+MESSAGE_BYTES: Final = 1024
 
 
 class Cluster(Protocol):
     """What is asked of the API server. Both methods raise whatever the way to it raises."""
 
     def uid(self, kind: str, namespace: str, name: str) -> str:
-        """Return the uid of a ``Job`` or a ``Deployment``."""
+        """Return the uid of a `Job` or a `Deployment`."""
 
     def create_event(self, namespace: str, event: dict[str, Any]) -> None:
         """Create an Event of core/v1."""
@@ -217,7 +217,7 @@ def outcome(report: WarmReport) -> str:
 
 
 def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
-    """Return the text without line breaks and of at most ``limit`` bytes of UTF-8.
+    """Return the text without line breaks and of at most `limit` bytes of UTF-8.
 
     What is too long loses its middle: what happened stands first, what to do about it last.
     """

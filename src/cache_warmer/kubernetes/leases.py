@@ -1,4 +1,4 @@
-"""A Lease by ``CoordinationV1Api``: what the API server says, in the words of ``lease.lease_api``.
+"""A Lease by `CoordinationV1Api`: what the API server says, in the words of `lease.lease_api`.
 
 Documents go and come as JSON: the client's own classes write times without fractions of a second in a form that the API
 server refuses.
@@ -6,17 +6,17 @@ server refuses.
 
 import json
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from cache_warmer.lease.base import ApiAwayError, ApiConflictError, ApiRefusedError, LeaseState
 
-_SECONDS = (2.0, 3.0)
-"""To connect, and to answer."""
+# To connect, and to answer.
+_SECONDS: Final = (2.0, 3.0)
 _CONFLICT, _NOT_FOUND, _REFUSED = 409, 404, frozenset({401, 403})
 
 
 class ClusterLeaseApi:
-    """One Lease of a namespace; ``api`` is a ``kubernetes.client.ApiClient``."""
+    """One Lease of a namespace; `api` is a `kubernetes.client.ApiClient`."""
 
     def __init__(self, api: Any, namespace: str, name: str) -> None:  # the client's own class has no types
         from kubernetes import client
@@ -25,21 +25,21 @@ class ClusterLeaseApi:
         self._namespace, self._name = namespace, name
 
     def read(self) -> LeaseState | None:
-        """See ``LeaseApi``."""
+        """See `LeaseApi`."""
         try:
             return self._ask(self._leases.read_namespaced_lease, self._name, self._namespace)
         except _NotFoundError:
             return None
 
     def create(self, wanted: LeaseState) -> LeaseState:
-        """See ``LeaseApi``."""
+        """See `LeaseApi`."""
         try:
             return self._ask(self._leases.create_namespaced_lease, self._namespace, self._document(wanted))
         except _NotFoundError as error:  # the namespace goes
             raise ApiRefusedError(str(error)) from error
 
     def replace(self, wanted: LeaseState) -> LeaseState:
-        """See ``LeaseApi``."""
+        """See `LeaseApi`."""
         document = self._document(wanted)
         try:
             return self._ask(self._leases.replace_namespaced_lease, self._name, self._namespace, document)

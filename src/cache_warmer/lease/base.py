@@ -15,24 +15,24 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.errors import LeaseHeld
 
-_POLL_SECONDS = 0.25
+_POLL_SECONDS: Final = 0.25
 
 
 class Lease(Protocol):
     """One writer's right."""
 
     def held(self) -> AbstractContextManager[None]:
-        """Wait for it, hold it in the ``with`` block, then give it back. Raises ``LeaseHeld``."""
+        """Wait for it, hold it in the `with` block, then give it back. Raises `LeaseHeld`."""
         ...
 
     def check(self) -> None:
-        """Raise ``LeaseLost`` if it is not ours any more; asked before anything is published."""
+        """Raise `LeaseLost` if it is not ours any more; asked before anything is published."""
         ...
 
 
@@ -59,7 +59,7 @@ class FileLease:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for the lock and hold it. Raises ``LeaseHeld``, ``OSError``."""
+        """Wait for the lock and hold it. Raises `LeaseHeld`, `OSError`."""
         atomic.make_folders(self.path.parent)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self.path, flags, 0o644)
@@ -150,16 +150,16 @@ class ApiRefusedError(Exception):
 
 
 class LeaseApi(Protocol):
-    """One Lease. Each method raises ``ApiAwayError`` or ``ApiRefusedError``."""
+    """One Lease. Each method raises `ApiAwayError` or `ApiRefusedError`."""
 
     def read(self) -> LeaseState | None:
         """Return it, or None if there is none."""
         ...
 
     def create(self, wanted: LeaseState) -> LeaseState:
-        """Make it. Raises ``ApiConflictError`` if it is there."""
+        """Make it. Raises `ApiConflictError` if it is there."""
         ...
 
     def replace(self, wanted: LeaseState) -> LeaseState:
-        """Change it. Raises ``ApiConflictError`` unless ``wanted.version`` is the present one."""
+        """Change it. Raises `ApiConflictError` unless `wanted.version` is the present one."""
         ...

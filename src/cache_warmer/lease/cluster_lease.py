@@ -1,10 +1,10 @@
 """The right to write to the claim of a cluster: a Lease that its holder renews, and others take over when it is silent.
 
-``kubernetes.leaderelection`` can do none of what is needed here: it does not say what it lost, gives up at the first
+`kubernetes.leaderelection` can do none of what is needed here: it does not say what it lost, gives up at the first
 error of the API server, and never releases. What this one promises:
 
-* who changes the Lease must have seen its last version (``resourceVersion``), so that two never hold it;
-* ``leaseTransitions`` is the token: a holder that was frozen finds another one there, and publishes nothing;
+* who changes the Lease must have seen its last version (`resourceVersion`), so that two never hold it;
+* `leaseTransitions` is the token: a holder that was frozen finds another one there, and publishes nothing;
 * silence is judged by the clock of who waits, since the Lease last changed: clocks of two nodes are never compared;
 * while the API server is away nobody can take over, so the holder goes on, for twice the lease's time at most.
 """
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from cache_warmer.errors import Interrupted, LeaseForbidden, LeaseHeld, LeaseLost
 from cache_warmer.lease.base import (
@@ -27,8 +28,8 @@ from cache_warmer.lease.base import (
     LeaseState,
 )
 
-_LOG = logging.getLogger(__name__)
-_AGAIN = "run the same command again: it goes on from what is there"
+_LOG: Final = logging.getLogger(__name__)
+_AGAIN: Final = "run the same command again: it goes on from what is there"
 
 
 def seconds_since_boot() -> float:
@@ -71,7 +72,7 @@ class ClusterLease:
     """A Lease of coordination.k8s.io/v1.
 
     Attributes:
-        name: ``namespace/name``, for messages.
+        name: `namespace/name`, for messages.
         who: this holder; no other may ever have the same.
         api: the way to it.
         patience: seconds to wait for another holder, or for the API server.
@@ -95,7 +96,7 @@ class ClusterLease:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for it, hold and renew it, give it back. Raises ``LeaseHeld``, ``LeaseLost``, ``LeaseForbidden``."""
+        """Wait for it, hold and renew it, give it back. Raises `LeaseHeld`, `LeaseLost`, `LeaseForbidden`."""
         self._lost = None
         self._acquire()
         over = threading.Event()
@@ -113,7 +114,7 @@ class ClusterLease:
             self._release()
 
     def check(self) -> None:
-        """Return if it is still ours, asking the API server if it might not be. Raises ``LeaseLost``."""
+        """Return if it is still ours, asking the API server if it might not be. Raises `LeaseLost`."""
         while True:
             if self._lost is not None:
                 raise self._lost
@@ -190,7 +191,7 @@ class ClusterLease:
                 away = False
 
     def _renew(self) -> None:
-        """Renew it, or note that it is lost. Raises ``ApiAwayError``, ``ApiRefusedError``."""
+        """Renew it, or note that it is lost. Raises `ApiAwayError`, `ApiRefusedError`."""
         with self._lock:
             mine = self._ours
             if mine is None or self._lost is not None:
@@ -269,7 +270,7 @@ class _Waiting:
 
 
 def told(found: LeaseState, now: datetime) -> str:
-    """Return who holds it: ``pod NAME since 10:11:12 UTC (last sign of life 3 s ago)``."""
+    """Return who holds it: `pod NAME since 10:11:12 UTC (last sign of life 3 s ago)`."""
     pod = found.holder.partition("_")[0]
     since = f" since {found.acquired:%Y-%m-%d %H:%M:%S} UTC" if found.acquired else ""
     seen = max(0.0, (now - found.renewed).total_seconds()) if found.renewed else None

@@ -30,7 +30,7 @@ class ClaimLease:
 
     Attributes:
         path: of the file.
-        name, who, patience, around, pace: see ``ClusterLease``.
+        name, who, patience, around, pace: see `ClusterLease`.
         connect: makes the way to the API server, when the lease is wanted: that takes a second.
     """
 
@@ -45,7 +45,7 @@ class ClaimLease:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for both and hold them. Raises ``LeaseError``, ``OSError``."""
+        """Wait for both and hold them. Raises `LeaseError`, `OSError`."""
         start = self.around.clock()
         lease = self._cluster = ClusterLease(
             self.name, self.who, self.connect(), self.patience, self.around, self.pace
@@ -57,7 +57,7 @@ class ClaimLease:
                 yield
 
     def check(self) -> None:
-        """Raise ``LeaseLost`` if the Lease is another's by now."""
+        """Raise `LeaseLost` if the Lease is another's by now."""
         if self._cluster is not None:
             self._cluster.check()
 

@@ -1,27 +1,28 @@
 """Finds the pins in a catalog's text and replaces them there, so that comments, order and quotes stay.
 
 YAML is never written anew: the parser's marks say where a value begins and ends, and only these characters change.
-What is wrong with the rest of the catalog is ``parse_catalog``'s to say, with stand-ins for what is not pinned yet.
+What is wrong with the rest of the catalog is `parse_catalog`'s to say, with stand-ins for what is not pinned yet.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import yaml
 
 from model_cache.catalog.catalog import Catalog
 from model_cache.catalog.parse import parse_catalog
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
-_REFERENCE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_REFERENCE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,198}[A-Za-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceSpan:
-    """Characters ``start`` to ``end`` of the text, between which a value stands (or shall: then they are equal).
+    """Characters `start` to `end` of the text, between which a value stands (or shall: then they are equal).
 
-    ``value`` is what they mean; ``before`` and ``after`` are what a new value is written between.
+    `value` is what they mean; `before` and `after` are what a new value is written between.
     """
 
     start: int
@@ -64,7 +65,7 @@ def find_pins(text: str) -> tuple[Pins, ...]:
 
 
 def with_stand_ins(text: str, origin: str) -> Catalog:
-    """Return the catalog with stand-ins for what is not pinned. Raises ``CatalogInvalid`` for all other mistakes."""
+    """Return the catalog with stand-ins for what is not pinned. Raises `CatalogInvalid` for all other mistakes."""
     edits: dict[SourceSpan, str] = {}
     for pins in find_pins(text):
         if pins.reference and pins.revision is not None:

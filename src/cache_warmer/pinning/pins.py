@@ -1,11 +1,12 @@
 """Says what moved upstream since a catalog was pinned, model by model. Asks; changes nothing.
 
-One run of ``lock`` before it is written: branches become commits, and the sources say what these hold.
+One run of `lock` before it is written: branches become commits, and the sources say what these hold.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
 from cache_warmer.artifacts.hf_snapshot import expected, select
 from cache_warmer.errors import ContentMismatch, HubError
@@ -17,13 +18,13 @@ from model_cache.catalog.lock import Lock, LockedModel
 from model_cache.catalog.parse import parse_catalog
 from model_cache.reasons import Reason
 
-DEFAULT_BRANCH = "main"
-"""Of every repository on a hub; what a pin without a branch of its own is compared with."""
+# Of every repository on a hub; what a pin without a branch of its own is compared with.
+DEFAULT_BRANCH: Final = "main"
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedFile:
-    """A selected file that differs between two commits: ``changed``, ``added`` or ``removed``."""
+    """A selected file that differs between two commits: `changed`, `added` or `removed`."""
 
     path: str
     change: str
@@ -35,9 +36,9 @@ class Drift:
 
     Attributes:
         key, source: as in the catalog.
-        reason: ``OK``, ``CATALOG_DRIFTED``, or why the source could not be asked.
+        reason: `OK`, `CATALOG_DRIFTED`, or why the source could not be asked.
         reference: the branch or tag that was asked; empty for a wheel.
-        pinned, now: the commits, or the version of a wheel; ``now`` is empty if it is not known.
+        pinned, now: the commits, or the version of a wheel; `now` is empty if it is not known.
         files_changed: of those that the catalog selects.
         locked: whether the lock has facts of this revision.
         detail: what was seen, in a sentence.
@@ -60,7 +61,7 @@ def find_drift(models: Sequence[Model], lock: Lock | None, facts: Facts) -> tupl
 
 
 def overall(drifts: Iterable[Drift]) -> Reason:
-    """Return the first reason that is neither ``OK`` nor a drift; else ``CATALOG_DRIFTED``; else ``OK``."""
+    """Return the first reason that is neither `OK` nor a drift; else `CATALOG_DRIFTED`; else `OK`."""
     reasons = [drift.reason for drift in drifts]
     failed = [reason for reason in reasons if reason not in (Reason.OK, Reason.CATALOG_DRIFTED)]
     drifted = [reason for reason in reasons if reason is Reason.CATALOG_DRIFTED]
@@ -156,8 +157,8 @@ def _locked(model: Model, lock: Lock | None) -> LockedModel | None:
     return locked
 
 
+# Reads a body: (URL, label) to its sha256. Raises `HubError`.
 HashBody = Callable[[str, str], str]
-"""Reads a body: (URL, label) to its sha256. Raises ``HubError``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +195,7 @@ class Pinner:
     update: bool = False
 
     def pin(self, text: str, origin: str, keys: Sequence[str], former: Lock | None) -> Pinned:
-        """Pin the models of these keys (none: all). Raises ``CatalogInvalid``, ``UsageError``, ``HubError``."""
+        """Pin the models of these keys (none: all). Raises `CatalogInvalid`, `UsageError`, `HubError`."""
         draft = with_stand_ins(text, origin)
         chosen = draft.select(keys) if keys else draft.models
         pins = {one.key: one for one in find_pins(text)}

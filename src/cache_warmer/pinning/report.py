@@ -1,4 +1,4 @@
-"""Writes what ``lock`` did, or what ``lock --check`` found, as a table for people and as JSON for programs."""
+"""Writes what `lock` did, or what `lock --check` found, as a table for people and as JSON for programs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class LockReport:
 
 
 def lock_json(report: LockReport) -> dict[str, object]:
-    """Return the document of ``lock --format json``."""
+    """Return the document of `lock --format json`."""
     return {
         "reason": str(Reason.OK),
         "catalog": str(report.catalog),
@@ -70,7 +70,7 @@ def lock_table(report: LockReport) -> str:
 
 
 def drift_json(catalog: str, drifts: Sequence[Drift]) -> dict[str, object]:
-    """Return the document of ``lock --check --format json``."""
+    """Return the document of `lock --check --format json`."""
     return {
         "reason": str(overall(drifts)),
         "catalog": catalog,

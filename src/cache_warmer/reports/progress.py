@@ -1,6 +1,6 @@
 """How far a run is: counted by the threads, shown as a bar on a terminal and as a line elsewhere.
 
-Everything that is shown is a pure function of a ``Snapshot`` in time; the reporter only decides when.
+Everything that is shown is a pure function of a `Snapshot` in time; the reporter only decides when.
 """
 
 import shutil
@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from typing import Final, TextIO
 
 from model_cache.check.report import human_bytes
 
-_SPEED_WINDOW_SECONDS = 15.0
-"""Long enough to smooth bursts, short enough to follow a network that gets slower."""
-_BAR_PAUSE_SECONDS = 0.2
-_LINE_PAUSE_SECONDS = 5.0
+# Long enough to smooth bursts, short enough to follow a network that gets slower.
+_SPEED_WINDOW_SECONDS: Final = 15.0
+_BAR_PAUSE_SECONDS: Final = 0.2
+_LINE_PAUSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ProgressSnapshot:
 
 
 def line(moment: ProgressSnapshot) -> str:
-    """Return ``40 % 1.2 GB of 3.0 GB, 12.3 MB/s, 2 min 30 s left, 3 of 17 files, now: …``."""
+    """Return `40 % 1.2 GB of 3.0 GB, 12.3 MB/s, 2 min 30 s left, 3 of 17 files, now: …`."""
     share = min(100, 100 * moment.done // moment.total) if moment.total else 100
     parts = [f"{share} % {human_bytes(moment.done)} of {human_bytes(moment.total)}"]
     if moment.speed:
@@ -61,7 +61,7 @@ def bar(moment: ProgressSnapshot, columns: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a duration for people: ``5 s``, ``2 min 5 s``, ``1 h 3 min``."""
+    """Return a duration for people: `5 s`, `2 min 5 s`, `1 h 3 min`."""
     whole = int(seconds + 0.5)
     if whole < 60:
         return f"{whole} s"
@@ -71,7 +71,7 @@ def duration(seconds: float) -> str:
 
 
 class Counter:
-    """Counts from many threads; ``moment`` reads all of it at once."""
+    """Counts from many threads; `moment` reads all of it at once."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock, self._clock = threading.Lock(), clock
@@ -128,7 +128,7 @@ class Counter:
 
 @contextmanager
 def shown(counter: Counter, out: TextIO | None = None) -> Iterator[None]:
-    """Show the counter while the block runs, from a thread of its own; ``out`` is stderr."""
+    """Show the counter while the block runs, from a thread of its own; `out` is stderr."""
     stream = out if out is not None else sys.stderr
     terminal = stream.isatty()
     over = threading.Event()

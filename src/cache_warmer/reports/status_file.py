@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.disk import atomic
 from cache_warmer.errors import Interrupted
@@ -17,10 +18,10 @@ from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from model_cache.warm_status import Phase, WarmStatus, dump_status
 
-_LOG = logging.getLogger(__name__)
-_PAUSE_SECONDS = 1.0
-_HEARTBEAT = 5
-"""Pauses after which it is written though nothing changed: a sign of life."""
+_LOG: Final = logging.getLogger(__name__)
+_PAUSE_SECONDS: Final = 1.0
+# Pauses after which it is written though nothing changed: a sign of life.
+_HEARTBEAT: Final = 5
 
 
 @dataclass(slots=True)
@@ -29,7 +30,7 @@ class StatusFile:
 
     Attributes:
         path: of the file; replaced whole, never changed in place, never synced: it is worth nothing after a crash.
-        generation, holder: as in ``WarmStatus``.
+        generation, holder: as in `WarmStatus`.
         counter: what is shown of the transfers.
         now: the time, with a zone.
     """

@@ -1,4 +1,4 @@
-"""What a run of ``warm`` or ``import`` did, as the document that ends it and as lines for people.
+"""What a run of `warm` or `import` did, as the document that ends it and as lines for people.
 
 The same document is the termination message of the Job's container, which Kubernetes cuts at 4096 bytes: a
 cut document is no JSON, so models that are well are left out first, and then words.
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from model_cache.catalog.catalog import Model
 from model_cache.check.report import human_bytes
@@ -17,14 +18,14 @@ from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord
 from model_cache.reasons import Reason
 
-TERMINATION_LOG = Path("/dev/termination-log")
-"""Where Kubernetes reads a container's last words (the default of ``terminationMessagePath``)."""
-TERMINATION_BYTES = 4096
+# Where Kubernetes reads a container's last words (the default of `terminationMessagePath`).
+TERMINATION_LOG: Final = Path("/dev/termination-log")
+TERMINATION_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class WarmedModel:
-    """One model at the end of a run; ``compared_with`` is empty if it was there already."""
+    """One model at the end of a run; `compared_with` is empty if it was there already."""
 
     key: str
     reason: Reason
@@ -37,8 +38,8 @@ class WarmedModel:
 class RunStats:
     """Counts what a run does, from its threads, so that a run that fails can still say it.
 
-    ``mended``: what a repair found wrong and has made right; None until then, and for a run that only warms.
-    ``told`` hears of each model that was fetched or taken over, once: its key, bytes and files.
+    `mended`: what a repair found wrong and has made right; None until then, and for a run that only warms.
+    `told` hears of each model that was fetched or taken over, once: its key, bytes and files.
     """
 
     mended: tuple[Problem, ...] | None = None
@@ -80,10 +81,10 @@ class RunStats:
 
 @dataclass(frozen=True, slots=True)
 class WarmReport:
-    """The end of a run. ``generation`` is empty if there was no valid catalog; ``error`` None: all is well.
+    """The end of a run. `generation` is empty if there was no valid catalog; `error` None: all is well.
 
-    ``mended``: what a repair found wrong and made right; None: it was no repair, or did not come so far.
-    ``written``: bytes that an import wrote; None: it was none.
+    `mended`: what a repair found wrong and made right; None: it was no repair, or did not come so far.
+    `written`: bytes that an import wrote; None: it was none.
     """
 
     reason: Reason
@@ -101,7 +102,7 @@ class WarmReport:
 
 
 def to_json(report: WarmReport) -> dict[str, object]:
-    """Return the document of ``cache-warmer warm --format json``."""
+    """Return the document of `cache-warmer warm --format json`."""
     document: dict[str, object] = {
         "reason": str(report.reason),
         "generation": report.generation,
@@ -119,7 +120,7 @@ def to_json(report: WarmReport) -> dict[str, object]:
 
 
 def termination_message(report: WarmReport, limit: int = TERMINATION_BYTES) -> bytes:
-    """Return the document as JSON of less than ``limit`` bytes."""
+    """Return the document as JSON of less than `limit` bytes."""
     document = to_json(report)
     unwell = [model for model in report.models if model.reason is not Reason.OK]
     document.pop("mended", None)  # a repair's own report names these files
@@ -137,7 +138,7 @@ def termination_message(report: WarmReport, limit: int = TERMINATION_BYTES) -> b
 
 
 def to_lines(report: WarmReport) -> list[str]:
-    """Return what ``warm`` prints for people: a line a model, then the outcome."""
+    """Return what `warm` prints for people: a line a model, then the outcome."""
     lines = [_model_line(model) for model in report.models]
     lines += [f"mended: {problem.file}: it {problem.detail}" for problem in report.mended or ()]
     if report.reason is Reason.OK:

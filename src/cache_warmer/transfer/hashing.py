@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.artifact import Expected
 
-CHUNK = 1 << 20
-"""Bytes read at once: large enough for full speed, small enough to stop soon and to stay in 150 MB."""
+# Bytes read at once: large enough for full speed, small enough to stop soon and to stay in 150 MB.
+CHUNK: Final = 1 << 20
 
 
 class ContentHash:
@@ -34,7 +35,7 @@ class ContentHash:
 
 
 def hash_file(path: Path, size: int, progress: Callable[[int], None] = lambda _: None) -> tuple[str, str]:
-    """Return (sha256, git sha1) of a file of that size. Raises ``OSError``."""
+    """Return (sha256, git sha1) of a file of that size. Raises `OSError`."""
     content = ContentHash(size)
     with path.open("rb", buffering=0) as file:
         while chunk := file.read(CHUNK):

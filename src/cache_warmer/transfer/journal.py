@@ -2,14 +2,14 @@
 
 Ranges arrive side by side, so the file has holes and its size says nothing. Two things are noted:
 
-* ``written``: handed to the system. They outlive the process that dies, but not the machine, so they are believed only
+* `written`: handed to the system. They outlive the process that dies, but not the machine, so they are believed only
   while the machine has not started anew: the note carries the kernel's boot id.
-* ``synced``: on disk since an fsync that ended before the note was written. They are believed by everybody, also on the
+* `synced`: on disk since an fsync that ended before the note was written. They are believed by everybody, also on the
   other node on which the next pod runs.
 
 So a killed process loses no more than what it had not noted, a power cut no more than what was not synced; and whatever
 is believed, the expected hash has the last word. Each state has slots of a fixed size, with a checksum: a slot that was
-torn while it was overwritten is no note. ``synced`` alternates between two, so that one of them is whole.
+torn while it was overwritten is no note. `synced` alternates between two, so that one of them is whole.
 
 Which bytes of a file are there: a set of half-open ranges, kept sorted and merged.
 """
@@ -21,9 +21,10 @@ import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
+# First byte, and the byte after the last.
 Extent = tuple[int, int]
-"""First byte, and the byte after the last."""
 
 
 class Extents:
@@ -75,12 +76,12 @@ class Extents:
             yield at, size
 
 
-_SLOT = 4096
-"""A page: what most disks write as one."""
-_WRITTEN = 2
-"""The slot of what was written; slots 0 and 1 are of what was synced."""
-_SUFFIX = ".incomplete"
-_FLAGS = (
+# A page: what most disks write as one.
+_SLOT: Final = 4096
+# The slot of what was written; slots 0 and 1 are of what was synced.
+_WRITTEN: Final = 2
+_SUFFIX: Final = ".incomplete"
+_FLAGS: Final = (
     os.O_RDWR
     | os.O_CREAT
     | getattr(os, "O_NOFOLLOW", 0)
@@ -121,18 +122,18 @@ class Journal:
     """Writes the note. Not safe for threads."""
 
     def __init__(self, staging: Path, size: int, boot: str, mode: int) -> None:
-        """Begin a note that says nothing. Raises ``OSError``."""
+        """Begin a note that says nothing. Raises `OSError`."""
         self.path = journal_path(staging)
         self._size, self._boot, self._number = size, boot, 0
         self.path.unlink(missing_ok=True)  # a frozen writer's stays its own
         self._descriptor = os.open(self.path, _FLAGS | os.O_EXCL, mode)
 
     def written(self, extents: Sequence[Extent]) -> None:
-        """Note what the system has taken. Raises ``OSError``."""
+        """Note what the system has taken. Raises `OSError`."""
         self._write(_WRITTEN, extents)
 
     def synced(self, extents: Sequence[Extent]) -> None:
-        """Note what an fsync that is over has put on disk. Raises ``OSError``."""
+        """Note what an fsync that is over has put on disk. Raises `OSError`."""
         self._number += 1
         self._write(self._number % _WRITTEN, extents)
         os.fsync(self._descriptor)

@@ -10,28 +10,29 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.artifact import Expected, Progress
 from cache_warmer.transfer.hashing import CHUNK, ContentHash
 from cache_warmer.transfer.journal import Extent, Extents, Journal, boot_id
 from cache_warmer.transfer.staging import staged_extents
 
-NOTE_BYTES = 1 << 20
-"""A killed process has fetched at most so many bytes in vain, and the chunks that were in its hands."""
-SYNC_BYTES = 32 << 20
-"""As many are brought to disk at a time: enough for a disk's full speed, little for the end to wait for."""
-_GRACE_SECONDS = 2.0
-_HASH_BYTES = 4 * CHUNK
-"""The hash wakes for as many, and reads as many at once."""
-_HASH_LAG = 256 << 20
-"""Connections wait for a hash that is so far behind: where processors are what is short they would take them all, and
-the hash would do its work when they are done, on one core."""
+# A killed process has fetched at most so many bytes in vain, and the chunks that were in its hands.
+NOTE_BYTES: Final = 1 << 20
+# As many are brought to disk at a time: enough for a disk's full speed, little for the end to wait for.
+SYNC_BYTES: Final = 32 << 20
+_GRACE_SECONDS: Final = 2.0
+# The hash wakes for as many, and reads as many at once.
+_HASH_BYTES: Final = 4 * CHUNK
+# Connections wait for a hash that is so far behind: where processors are what is short they would take them
+# all, and the hash would do its work when they are done, on one core.
+_HASH_LAG: Final = 256 << 20
 
 
 class GrowingFile:
-    """One open staging file. ``write`` and ``restart`` may be called by several threads.
+    """One open staging file. `write` and `restart` may be called by several threads.
 
-    ``epoch`` counts the restarts. A writer names the epoch it began in; once that is over its bytes are refused, so
+    `epoch` counts the restarts. A writer names the epoch it began in; once that is over its bytes are refused, so
     that nobody writes below the hash of another attempt.
     """
 
@@ -45,7 +46,7 @@ class GrowingFile:
         *,
         big: bool,
     ) -> None:
-        """Take what an earlier run left, which ``progress`` is not told of; ``received`` says how much it is."""
+        """Take what an earlier run left, which `progress` is not told of; `received` says how much it is."""
         self.epoch = 0
         self._descriptor, self._path, self._size = descriptor, path, expected.bytes
         self._progress, self._keep_going = progress, keep_going
@@ -86,7 +87,7 @@ class GrowingFile:
             return tuple(self._extents.holes(size))
 
     def write(self, epoch: int, at: int, chunks: Sequence[bytes | memoryview]) -> bool:
-        """Write at a place. Returns False, and writes nothing, if the epoch is over. Raises ``OSError``."""
+        """Write at a place. Returns False, and writes nothing, if the epoch is over. Raises `OSError`."""
         self._keep_going()
         with self._lock:
             self._wait_for_hash()
@@ -119,7 +120,7 @@ class GrowingFile:
     def restart(self, epoch: int) -> int | None:
         """Forget everything and return the new epoch; None, and nothing happens, if that epoch is over.
 
-        Raises ``OSError``.
+        Raises `OSError`.
         """
         with self._noting, self._lock:
             if epoch != self.epoch:
@@ -151,7 +152,7 @@ class GrowingFile:
         return hashed.value()
 
     def complete(self) -> None:
-        """Sync all of it and drop the note: from now on the file's size says what is there. Raises ``OSError``."""
+        """Sync all of it and drop the note: from now on the file's size says what is there. Raises `OSError`."""
         os.fsync(self._descriptor)
         if self._journal is not None:
             self._journal.remove()
@@ -201,7 +202,7 @@ class GrowingFile:
     def _wait_for_hash(self) -> None:
         while self._helpers and self._extents.prefix - self._hash.at > _HASH_LAG:
             if self._closed or self._failure is not None:
-                return  # told by ``hashes``
+                return  # told by `hashes`
             self._hashed.wait(1.0)
             self._keep_going()
 

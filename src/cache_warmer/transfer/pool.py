@@ -10,13 +10,13 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from cache_warmer.errors import Interrupted
 
 _Result = TypeVar("_Result")
-_GRACE_SECONDS = 2.0
-"""How long threads may finish the chunk they are at."""
+# How long threads may finish the chunk they are at.
+_GRACE_SECONDS: Final = 2.0
 
 
 class Stop:
@@ -30,12 +30,12 @@ class Stop:
         self._event.set()
 
     def check(self) -> None:
-        """Raise ``Interrupted`` if the run shall stop."""
+        """Raise `Interrupted` if the run shall stop."""
         if self._event.is_set():
             raise Interrupted
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raise ``Interrupted`` at once if the run shall stop."""
+        """Wait; raise `Interrupted` at once if the run shall stop."""
         if self._event.wait(seconds):
             raise Interrupted
 

@@ -2,9 +2,9 @@
 
 Keeps what a source sent instead of what was promised, for whoever asks what it was.
 
-It lies beside the staging file, because rename does not cross mounts, as ``<name>.wrong-<its sha256>.incomplete``; the
+It lies beside the staging file, because rename does not cross mounts, as `<name>.wrong-<its sha256>.incomplete`; the
 name is the promised hash (of a wheel, its file name and the beginning of that hash). No name of a library stands for
-it, no later run goes on from it, and it ends like every staging file, so ``collect`` removes it. One at most is kept of
+it, no later run goes on from it, and it ends like every staging file, so `collect` removes it. One at most is kept of
 a file, and only while the volume has room to fetch the right one beside it.
 """
 
@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
@@ -21,7 +22,7 @@ from cache_warmer.disk.volume import FreeOf, free_of, with_margin
 from cache_warmer.transfer.journal import Extents, boot_id, journal_path, noted_extents
 from model_cache.places import HOST, Places
 
-_FLAGS = (
+_FLAGS: Final = (
     os.O_RDWR
     | os.O_CREAT
     | getattr(os, "O_NOFOLLOW", 0)
@@ -48,7 +49,7 @@ def final_name(staging: str) -> str:
 
 @contextmanager
 def staging_file(path: Path) -> Iterator[int]:
-    """Open the file for reading and writing, with what an earlier run left in it. Raises ``OSError``."""
+    """Open the file for reading and writing, with what an earlier run left in it. Raises `OSError`."""
     atomic.make_folders(path.parent)
     descriptor = _open_alone(path)
     with contextlib.suppress(PermissionError):  # an earlier run's, of another user of the volume
@@ -98,9 +99,9 @@ def _open_alone(path: Path) -> int:
     return descriptor
 
 
-MARK = ".wrong-"
-"""Stands between the two hashes in the name."""
-_SUFFIX = ".incomplete"
+# Stands between the two hashes in the name.
+MARK: Final = ".wrong-"
+_SUFFIX: Final = ".incomplete"
 
 
 def is_quarantined(path: Path) -> bool:

@@ -1,6 +1,6 @@
 """The catalog: which models a release wants, each pinned to its bytes, and how to serve it.
 
-Plain frozen values. ``catalog_file`` reads them from YAML, ``digest`` names them by content.
+Plain frozen values. `catalog_file` reads them from YAML, `digest` names them by content.
 
 Names a catalog, and each model of it, by what decides its bytes.
 
@@ -56,9 +56,9 @@ class HuggingFaceSource(NamedTuple):
     """Files of one commit of a repository on a Hugging Face hub.
 
     Attributes:
-        repository: ``ORG/NAME``, or ``NAME`` for the oldest repositories.
+        repository: `ORG/NAME`, or `NAME` for the oldest repositories.
         revision: the commit, 40 lower-case hex digits.
-        files: names or ``fnmatch`` patterns relative to the repository; only these are fetched.
+        files: names or `fnmatch` patterns relative to the repository; only these are fetched.
     """
 
     repository: str
@@ -70,8 +70,8 @@ class SpacySource(NamedTuple):
     """A spaCy package, as the wheel that was released.
 
     Attributes:
-        package: import name, as ``de_core_news_lg``.
-        version: as in the wheel's name, ``3.8.0``.
+        package: import name, as `de_core_news_lg`.
+        version: as in the wheel's name, `3.8.0`.
         url: http or https address of the wheel.
         sha256: of the wheel, 64 lower-case hex digits.
     """
@@ -92,7 +92,7 @@ class Serving(NamedTuple):
 
     Attributes:
         cleaning: applied to each text first.
-        labels: the model's own label names to ``positive``, ``negative`` or ``neutral``; empty: as they are.
+        labels: the model's own label names to `positive`, `negative` or `neutral`; empty: as they are.
         max_tokens: upper limit of a text's length (characters for spaCy); None: the model's own.
         shortened_dimensions: lengths to which its vectors may be cut, because it was trained for that (Matryoshka).
         precision: what the model computes in.
@@ -112,7 +112,7 @@ class Serving(NamedTuple):
 
 
 class Model(NamedTuple):
-    """One entry of a catalog. ``licence`` is an SPDX expression or None."""
+    """One entry of a catalog. `licence` is an SPDX expression or None."""
 
     key: str
     task: Task
@@ -127,18 +127,18 @@ class Model(NamedTuple):
 
     @property
     def source_name(self) -> str:
-        """``oliverguhr/german-sentiment-bert``, or ``de_core_news_lg`` for a spaCy package."""
+        """`oliverguhr/german-sentiment-bert`, or `de_core_news_lg` for a spaCy package."""
         return self.source.repository if isinstance(self.source, HuggingFaceSource) else self.source.package
 
 
 class Catalog(NamedTuple):
-    """The models of a release in the order they were written; ``origin`` names the file to its users."""
+    """The models of a release in the order they were written; `origin` names the file to its users."""
 
     models: tuple[Model, ...]
     origin: str
 
     def model(self, key: str) -> Model:
-        """Return the model of that key. Raises ``UsageError`` that names the keys there are."""
+        """Return the model of that key. Raises `UsageError` that names the keys there are."""
         for model in self.models:
             if model.key == key:
                 return model
@@ -150,13 +150,13 @@ class Catalog(NamedTuple):
         )
 
     def default_for(self, task: Task) -> Model | None:
-        """Return the model that answers for a task: the one marked ``default``, else the first, else None."""
+        """Return the model that answers for a task: the one marked `default`, else the first, else None."""
         of_task = [model for model in self.models if model.task is task]
         marked = [model for model in of_task if model.serving.default]
         return next(iter([*marked, *of_task]), None)
 
     def select(self, keys: Iterable[str]) -> tuple[Model, ...]:
-        """Return the models of these keys in catalog order, each once. Raises ``UsageError``."""
+        """Return the models of these keys in catalog order, each once. Raises `UsageError`."""
         wanted = {self.model(key).key for key in keys}
         return tuple(model for model in self.models if model.key in wanted)
 

@@ -1,4 +1,4 @@
-"""What a model is known to answer: the part of a lock by which ``cache-check --load`` knows a model again.
+"""What a model is known to answer: the part of a lock by which `cache-check --load` knows a model again.
 
 An answer is a question, the value that somebody saw, and how far another machine's may be from it. Loading proves that
 files can be read; only answers prove that they are the weights, the tokenizer and the settings that they should be.
@@ -8,21 +8,22 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-VECTOR_BEGINNING = 8
-"""Numbers of a vector that are kept: enough to tell two models apart, few enough to read."""
-TOLERANCE = 1e-3
-"""Of numbers that ``--record`` saw: float32 differs by processor in the sixth digit, a wrong model in the first."""
+# Numbers of a vector that are kept: enough to tell two models apart, few enough to read.
+VECTOR_BEGINNING: Final = 8
+# Of numbers that `--record` saw: float32 differs by processor in the sixth digit, a wrong model in the
+# first.
+TOLERANCE: Final = 1e-3
 
 
 class Kind(StrEnum):
     """What is asked, and what the value is then.
 
-    LABEL: the sentiment of ``text``. PROBABILITIES: of each sentiment. ENTITIES: [start, end, label] each, in code
+    LABEL: the sentiment of `text`. PROBABILITIES: of each sentiment. ENTITIES: [start, end, label] each, in code
     points. LABELS: all that the model can give, sorted. DIMENSION: of its vectors. VECTOR: the first numbers of that of
-    ``text``. SIMILARITY: cosine of the vectors of ``text`` and ``other``. SPARSE: weights of tokens of ``text``.
-    MAX_SIMILARITY: mean over the multi-vectors of ``text`` of the greatest product with one of ``other``'s.
+    `text`. SIMILARITY: cosine of the vectors of `text` and `other`. SPARSE: weights of tokens of `text`.
+    MAX_SIMILARITY: mean over the multi-vectors of `text` of the greatest product with one of `other`'s.
     """
 
     LABEL = "label"
@@ -44,7 +45,7 @@ class Question(NamedTuple):
     other: str = ""
 
     def __str__(self) -> str:
-        """``similarity of "a" and "b"``."""
+        """`similarity of "a" and "b"`."""
         texts = " and ".join(f'"{_short(text)}"' for text in (self.text, self.other) if text)
         return f"{self.kind} of {texts}" if texts else str(self.kind)
 
@@ -56,7 +57,7 @@ class Answer(NamedTuple):
         question: what it is asked.
         value: text, number, list or mapping, as the kind says.
         tolerance: how far each number may be from the value's; 0 where there are none.
-        source: who published the value; empty for one that ``--record`` saw.
+        source: who published the value; empty for one that `--record` saw.
     """
 
     question: Question
@@ -66,7 +67,7 @@ class Answer(NamedTuple):
 
 
 def parse_answer(value: object) -> Answer:
-    """Read one answer of a lock. Raises ``ValueError`` with what is wrong."""
+    """Read one answer of a lock. Raises `ValueError` with what is wrong."""
     if not isinstance(value, dict):
         raise ValueError("found no object; allowed: an object with kind and value")
     if value.get("kind") not in list(Kind):
@@ -84,7 +85,7 @@ def parse_answer(value: object) -> Answer:
 
 
 def answer_to_json(answer: Answer) -> dict[str, object]:
-    """Return what ``parse_answer`` reads; what is empty is left out."""
+    """Return what `parse_answer` reads; what is empty is left out."""
     question = answer.question
     optional = {"text": question.text, "other": question.other}
     said = {"tolerance": answer.tolerance, "source": answer.source}
@@ -97,7 +98,7 @@ def answer_to_json(answer: Answer) -> dict[str, object]:
 
 
 def recorded(question: Question, value: object) -> Answer:
-    """Return the answer that is kept of what a model said. Raises ``ValueError`` if the value is none of the kind."""
+    """Return the answer that is kept of what a model said. Raises `ValueError` if the value is none of the kind."""
     if not _fits(question.kind, value):
         raise ValueError(f"{question}: {_short(json.dumps(value))} is no {question.kind}")
     exact = question.kind in (Kind.LABEL, Kind.LABELS, Kind.DIMENSION, Kind.ENTITIES)

@@ -6,16 +6,16 @@ A document as nodes that remember their line, whatever they were read from.
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from model_cache.cli.parser import nearest
 from model_cache.errors import CatalogProblem
 
-_TRUE = frozenset({"yes", "true", "on"})  # YAML 1.1, any case
+_TRUE: Final = frozenset({"yes", "true", "on"})  # YAML 1.1, any case
 
 
 class Scalar(NamedTuple):
-    """One value. ``kind`` is text, number, boolean, nothing or date; ``text`` is as written."""
+    """One value. `kind` is text, number, boolean, nothing or date; `text` is as written."""
 
     line: int
     kind: str
@@ -61,14 +61,14 @@ Node = Scalar | Items | Fields
 
 
 class Unreadable(Exception):
-    """The text is no YAML that can be read on: ``line``, ``found`` and ``allowed`` say why."""
+    """The text is no YAML that can be read on: `line`, `found` and `allowed` say why."""
 
     def __init__(self, line: int, found: str, allowed: str) -> None:
         super().__init__(found)
         self.line, self.found, self.allowed = line, found, allowed
 
 
-_POSITIVE = "a whole number from 1 to 9999999999, without quotes"
+_POSITIVE: Final = "a whole number from 1 to 9999999999, without quotes"
 
 _Word = TypeVar("_Word", bound=StrEnum)
 
@@ -86,7 +86,7 @@ class Mistakes:
 
 
 class Section(NamedTuple):
-    """A mapping of the catalog whose keys are known; ``key`` is its path, empty for the document."""
+    """A mapping of the catalog whose keys are known; `key` is its path, empty for the document."""
 
     fields: Fields
     key: str
@@ -110,7 +110,7 @@ class Section(NamedTuple):
         self.mistakes.add(self.line(name), self.path(name), str(found), allowed, suggestion)
 
     def allow(self, names: Iterable[str]) -> None:
-        """Note each key that is not one of ``names``."""
+        """Note each key that is not one of `names`."""
         known = tuple(names)
         for name in self.fields.fields:
             if name not in known:
@@ -127,7 +127,7 @@ class Section(NamedTuple):
         return entry[1]
 
     def text(self, name: str, allowed: str, *, digits: bool = False) -> str | None:
-        """Return a field that must be text; ``digits``: unquoted digits are text too."""
+        """Return a field that must be text; `digits`: unquoted digits are text too."""
         node = self.node(name, allowed)
         if isinstance(node, Scalar) and (node.kind == "text" or (digits and node.kind == "number")):
             return node.text

@@ -1,12 +1,12 @@
 """The lock beside a catalog: size and hash of every file, compared with what arrives; and what its models answer.
 
-``<catalog stem>.lock.json`` lies beside ``<catalog>.yaml``. Each fact may be absent (null): a published
+`<catalog stem>.lock.json` lies beside `<catalog>.yaml`. Each fact may be absent (null): a published
 size that was rounded is not a size.
 
 Writes a lock: JSON in the order of the catalog, a line a file and an answer, so that changes read well in
 git.
 
-What others keep in a model's entry (such as the answers that ``cache-check --load`` compares) stays as long as
+What others keep in a model's entry (such as the answers that `cache-check --load` compares) stays as long as
 the entry is of the same revision.
 """
 
@@ -15,19 +15,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from model_cache.catalog.expected_answers import Answer, parse_answer
 from model_cache.catalog.parse import BUILT_IN_CATALOG
 from model_cache.errors import CacheUnreadable, LockInvalid
 from model_cache.safe_names import why_unsafe
 
-API_VERSION = "qda/v1"
-_REMEDY = "restore the lock from version control, or delete it: without one the hub's own hashes are used"
+API_VERSION: Final = "qda/v1"
+_REMEDY: Final = (
+    "restore the lock from version control, or delete it: without one the hub's own hashes are used"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class LockedFile:
-    """What is known of a file: ``sha256`` of its content, ``git_sha1`` of its git blob. None: not known."""
+    """What is known of a file: `sha256` of its content, `git_sha1` of its git blob. None: not known."""
 
     bytes: int | None
     sha256: str | None
@@ -44,7 +47,7 @@ class LockedModel:
         files: by path in the repository; for spaCy one file, the wheel.
         whole_repository_bytes: of all files of the repository, fetched or not; None if not known.
         whole_repository_bytes_about: the same from rounded figures; None if not known.
-        answers: what the model is known to answer (``cache-check --load``).
+        answers: what the model is known to answer (`cache-check --load`).
         resolved_from: the branch or tag that named this commit when the lock was written; None if a commit was given.
     """
 
@@ -59,21 +62,21 @@ class LockedModel:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """What is known of a catalog's models, by key; ``origin`` names the file to its users."""
+    """What is known of a catalog's models, by key; `origin` names the file to its users."""
 
     models: Mapping[str, LockedModel]
     origin: str = "lock"
 
 
 def lock_path(catalog_path: Path) -> Path:
-    """Return where the lock of a catalog lies: ``demo.lock.json`` beside ``demo.yaml``."""
+    """Return where the lock of a catalog lies: `demo.lock.json` beside `demo.yaml`."""
     return catalog_path.with_name(catalog_path.stem + ".lock.json")
 
 
 def load_lock(catalog_path: Path | None) -> Lock | None:
     """Read the lock beside a catalog (None: the built-in one); None if there is no lock.
 
-    Raises ``LockInvalid`` or ``CacheUnreadable``.
+    Raises `LockInvalid` or `CacheUnreadable`.
     """
     path = lock_path(catalog_path or BUILT_IN_CATALOG)
     try:
@@ -88,7 +91,7 @@ def load_lock(catalog_path: Path | None) -> Lock | None:
 
 
 def parse_lock(content: bytes, origin: str) -> Lock:
-    """Read a lock. Raises ``LockInvalid`` with the origin and the key of the first mistake."""
+    """Read a lock. Raises `LockInvalid` with the origin and the key of the first mistake."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -173,7 +176,7 @@ class _Reader:
         return LockInvalid(f"{self.origin}: {key}: found {found}; allowed: {allowed}", _REMEDY)
 
 
-_OWN = (
+_OWN: Final = (
     "source",
     "revision",
     "resolved_from",
@@ -190,7 +193,7 @@ def lock_document(
 
     Args:
         keys: of the whole catalog, in its order.
-        locked: the models whose facts are new; the others keep what ``former`` says of them.
+        locked: the models whose facts are new; the others keep what `former` says of them.
         former: the document that stood there, if one did.
     """
     before = former.get("models") if former is not None else None

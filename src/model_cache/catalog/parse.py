@@ -7,7 +7,7 @@ Reads how a model is served, and refuses what would have no effect on it.
 The built-in catalog's nodes, read once and kept as JSON beside it: PyYAML takes a fifth of a check's time to
 import.
 
-``python -m model_cache.catalog.parse`` writes it anew after a change of ``default.yaml``; a test says when that was
+`python -m model_cache.catalog.parse` writes it anew after a change of `default.yaml`; a test says when that was
 forgotten. Until then nothing is wrong: what is not of the same text is not used.
 """
 
@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from model_cache.catalog.catalog import (
@@ -35,20 +35,22 @@ from model_cache.cli.parser import nearest
 from model_cache.errors import CatalogInvalid, CatalogProblem
 from model_cache.safe_names import why_unsafe
 
-_REPOSITORY_ALLOWED = (
+_REPOSITORY_ALLOWED: Final = (
     "ORG/NAME or NAME, each of letters, digits, - _ . (at most 96, no -- or .., "
     "- or . neither first nor last)"
 )
-_COMMIT_ALLOWED = "a commit, 40 lower-case hex digits (`cache-warmer lock` turns a branch or tag into one)"
-_FILES_ALLOWED = "a list of file names or patterns, as [config.json, model.safetensors]"
-_SHA256_ALLOWED = (
+_COMMIT_ALLOWED: Final = (
+    "a commit, 40 lower-case hex digits (`cache-warmer lock` turns a branch or tag into one)"
+)
+_FILES_ALLOWED: Final = "a list of file names or patterns, as [config.json, model.safetensors]"
+_SHA256_ALLOWED: Final = (
     "the wheel's sha256, 64 lower-case hex digits (`cache-warmer lock` fills in one that is missing)"
 )
-_PACKAGE_ALLOWED = "a package's import name of letters, digits and _, as de_core_news_lg"
-_VERSION_ALLOWED = "the version in the wheel's name, as 3.8.0"
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
-_PACKAGE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
-_VERSION = re.compile(r"[0-9][A-Za-z0-9.+]{0,63}")
+_PACKAGE_ALLOWED: Final = "a package's import name of letters, digits and _, as de_core_news_lg"
+_VERSION_ALLOWED: Final = "the version in the wheel's name, as 3.8.0"
+_NAME: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
+_PACKAGE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+_VERSION: Final = re.compile(r"[0-9][A-Za-z0-9.+]{0,63}")
 
 
 def read_huggingface(section: Section) -> HuggingFaceSource | None:
@@ -140,12 +142,12 @@ def _judge_url(section: Section, url: str, package: str | None, version: str | N
             section.wrong("url", f'the file name "{ascii(name[:200])[1:-1]}"', allowed)
 
 
-LABELS = ("positive", "negative", "neutral")
-_SERVING_FIELDS = ("cleaning", "labels", "max_tokens", "shortened_dimensions", "precision", "default")
+LABELS: Final = ("positive", "negative", "neutral")
+_SERVING_FIELDS: Final = ("cleaning", "labels", "max_tokens", "shortened_dimensions", "precision", "default")
 
 
 def read_serving(section: Section, task: Task | None) -> Serving:
-    """Return the ``serving`` of a model's section; ``task`` None: not known, so nothing is compared with it."""
+    """Return the `serving` of a model's section; `task` None: not known, so nothing is compared with it."""
     below = section.section("serving", f"a mapping of {', '.join(_SERVING_FIELDS)}")
     if below is None:
         return Serving()
@@ -185,7 +187,7 @@ def _labels(serving: Section) -> dict[str, str]:
     return labels
 
 
-_KEPT = Path(__file__).parents[1] / "data" / "default.nodes.json"
+_KEPT: Final = Path(__file__).parents[1] / "data" / "default.nodes.json"
 
 
 def kept_nodes(text: str, kept: Path = _KEPT) -> Node | None:
@@ -198,7 +200,7 @@ def kept_nodes(text: str, kept: Path = _KEPT) -> Node | None:
 
 
 def dump_nodes(text: str, node: Node) -> bytes:
-    """Return what ``kept_nodes`` reads."""
+    """Return what `kept_nodes` reads."""
     document = {"sha256": _sha256(text), "nodes": _plain(node)}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
@@ -240,19 +242,19 @@ if __name__ == "__main__":
     main()
 
 
-API_VERSION = "qda/v1"
-BUILT_IN_CATALOG = Path(__file__).parents[1] / "data" / "default.yaml"
-BUILT_IN_ORIGIN = "built-in catalog"
-MAX_BYTES = 16 * 2**20
-"""No catalog is larger; a device or a model's weights given by mistake would be."""
+API_VERSION: Final = "qda/v1"
+BUILT_IN_CATALOG: Final = Path(__file__).parents[1] / "data" / "default.yaml"
+BUILT_IN_ORIGIN: Final = "built-in catalog"
+# No catalog is larger; a device or a model's weights given by mistake would be.
+MAX_BYTES: Final = 16 * 2**20
 
-_KEY = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
-_KEY_ALLOWED = "1 to 63 of a-z 0-9 - . _, with a letter or digit first and last"
-_MODEL_FIELDS = ("key", "task", "huggingface", "spacy", "serving", "licence")
+_KEY: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+_KEY_ALLOWED: Final = "1 to 63 of a-z 0-9 - . _, with a letter or digit first and last"
+_MODEL_FIELDS: Final = ("key", "task", "huggingface", "spacy", "serving", "licence")
 
 
 def load_catalog(path: Path | None) -> Catalog:
-    """Read a catalog file; None: the one inside the package. Raises ``CatalogInvalid``."""
+    """Read a catalog file; None: the one inside the package. Raises `CatalogInvalid`."""
     text, origin = read_catalog_text(path), _origin(path)
     if path is None and (kept := kept_nodes(text)) is not None:
         return _catalog(kept, origin, Mistakes(origin))
@@ -260,7 +262,7 @@ def load_catalog(path: Path | None) -> Catalog:
 
 
 def read_catalog_text(path: Path | None) -> str:
-    """Return the text of a catalog file; None: of the one inside the package. Raises ``CatalogInvalid``."""
+    """Return the text of a catalog file; None: of the one inside the package. Raises `CatalogInvalid`."""
     file, origin = path or BUILT_IN_CATALOG, _origin(path)
     try:
         with file.open("rb") as stream:
@@ -284,7 +286,7 @@ def _origin(path: Path | None) -> str:
 
 
 def parse_catalog(text: str, origin: str) -> Catalog:
-    """Read a catalog's text; ``origin`` names it in messages. Raises ``CatalogInvalid`` with all mistakes."""
+    """Read a catalog's text; `origin` names it in messages. Raises `CatalogInvalid` with all mistakes."""
     from model_cache.catalog.yaml_text import (
         Reading,  # here: the built-in catalog does without it, and it is slow
     )

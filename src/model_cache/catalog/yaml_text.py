@@ -5,17 +5,17 @@ grow to gigabytes. Here the parser's events become small nodes; anchors, aliases
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from model_cache.catalog.fields import Fields, Items, Node, Scalar, Unreadable
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-MAX_DEPTH = 16
-"""A catalog needs five levels."""
+# A catalog needs five levels.
+MAX_DEPTH: Final = 16
 
-_KINDS = {
+_KINDS: Final = {
     "tag:yaml.org,2002:str": "text",
     "tag:yaml.org,2002:int": "number",
     "tag:yaml.org,2002:float": "number",
@@ -26,14 +26,14 @@ _KINDS = {
 
 
 class Reading:
-    """Reads one document. ``duplicate(line, key, first_line)`` is called for each key that is there twice."""
+    """Reads one document. `duplicate(line, key, first_line)` is called for each key that is there twice."""
 
     def __init__(self, text: str, duplicate: Callable[[int, str, int], None]) -> None:
         self._text, self._duplicate = text, duplicate
         self._loader: Any = None  # PyYAML's parts have no types
 
     def document(self) -> Node | None:
-        """Return the document's node, or None if there is no document. Raises ``Unreadable``."""
+        """Return the document's node, or None if there is no document. Raises `Unreadable`."""
         try:
             self._loader = _Loader(self._text)
             return self._only_document()

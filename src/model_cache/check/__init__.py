@@ -1,1 +1,1 @@
-"""What is there: the three tiers of ``cache-check``, its report and its command line."""
+"""What is there: the three tiers of `cache-check`, its report and its command line."""

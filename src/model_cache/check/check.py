@@ -47,12 +47,12 @@ def check(
     Args:
         models: those to look for.
         places: where the cache's parts are.
-        tier: ``FAST`` or ``DEEP``.
+        tier: `FAST` or `DEEP`.
         whole_catalog: the models are a whole catalog, whose manifest must be there; False: they are some of
             one, and go by their own records.
-        generation: of the whole catalog, for the report; None: that of ``models``.
+        generation: of the whole catalog, for the report; None: that of `models`.
         clock: seconds.
-        progress: called during ``DEEP`` with bytes read and bytes in all.
+        progress: called during `DEEP` with bytes read and bytes in all.
         remedies: the commands to name in remedies.
     """
     start = clock()
@@ -133,7 +133,7 @@ class _Look(NamedTuple):
         return {key: by_digest[digest].files for digest, key in wanted.items()}, []
 
     def model(self, model: Model, files: tuple[FileRecord, ...] | None) -> _ModelLook:
-        """Return what is there of one model; ``files`` None: its own record says which there must be."""
+        """Return what is there of one model; `files` None: its own record says which there must be."""
         if files is None:
             digest = model_digest(model)
             path = model_record_path(self.places, digest)

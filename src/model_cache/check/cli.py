@@ -1,6 +1,6 @@
-"""``cache-check``: says whether the cache holds what the catalog wants. Reads only.
+"""`cache-check`: says whether the cache holds what the catalog wants. Reads only.
 
-It runs in probes and by ``kubectl exec``, so it must answer within a tenth of a second: nothing is imported
+It runs in probes and by `kubectl exec`, so it must answer within a tenth of a second: nothing is imported
 here that a fast check does not use.
 """
 
@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, NoReturn, TextIO
+from typing import Final, NamedTuple, NoReturn, TextIO
 
 from model_cache.catalog.catalog import Model, generation
 from model_cache.catalog.parse import load_catalog
@@ -33,16 +33,16 @@ from model_cache.cli.program import run
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
-PROGRAM = "cache-check"
-LOAD_TIMEOUT = Option(
+PROGRAM: Final = "cache-check"
+LOAD_TIMEOUT: Final = Option(
     "--load-timeout", "QDA_LOAD_TIMEOUT", above_zero, 600.0, "TIME", "for each model of --load", "10m"
 )
-_EPILOG = """exit codes: 0 complete; 2 wrong options; 3 catalog invalid; 10 something is missing; 11 something
+_EPILOG: Final = """exit codes: 0 complete; 2 wrong options; 3 catalog invalid; 10 something is missing; 11 something
 is corrupt; 12 a model does not load or answers otherwise; 31 something cannot be read. Corrupt beats missing."""
 
 
 def main() -> NoReturn:
-    """Run ``cache-check`` with this process's arguments and exit."""
+    """Run `cache-check` with this process's arguments and exit."""
     run(cache_check, name=PROGRAM)
 
 
@@ -52,7 +52,7 @@ def cache_check(
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
-    """Check the cache, print the report and return the exit code. Raises ``ModelCacheError``."""
+    """Check the cache, print the report and return the exit code. Raises `ModelCacheError`."""
     arguments = _parser().parse_args(argv)
     options = read_shared_options(arguments, environ)
     wanted = _wanted(options)

@@ -17,6 +17,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
 from model_cache.check.files import Found, Remedies, problem_of
 from model_cache.check.types import Problem, Progress
@@ -25,7 +26,7 @@ from model_cache.manifest import ModelRecord, parse_manifest, parse_model_record
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
 
-BUFFER_BYTES = 2**20
+BUFFER_BYTES: Final = 2**20
 
 
 def hash_all(
@@ -34,9 +35,9 @@ def hash_all(
     """Return the problem of each file whose content is not as recorded. Writes nothing.
 
     Args:
-        files: as ``inspect`` found them; a real path that is listed twice is read once.
+        files: as `inspect` found them; a real path that is listed twice is read once.
         remedies: the commands to name.
-        progress: see ``Progress``.
+        progress: see `Progress`.
         threads: how many read at once; None: one a core that this process may use.
     """
     from concurrent.futures import ThreadPoolExecutor  # here: the fast tier must not pay for it
@@ -128,14 +129,14 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-_PACKAGES = ".packages"
-_RUN_BY_ITSELF = ("sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize")
-"""Python imports these at every start from wherever they are on its path."""
-_COMPILED = "__pycache__"
+_PACKAGES: Final = ".packages"
+# Python imports these at every start from wherever they are on its path.
+_RUN_BY_ITSELF: Final = ("sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize")
+_COMPILED: Final = "__pycache__"
 
 
 def unlisted(places: Places) -> tuple[str, ...]:
-    """Return the full paths, sorted; a folder with nothing that is listed ends with ``/``. Reads only; never raises.
+    """Return the full paths, sorted; a folder with nothing that is listed ends with `/`. Reads only; never raises.
 
     Without a single record nothing is known, and nothing is named. While a warmer works, what it has just fetched is
     not listed yet.

@@ -8,14 +8,14 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from model_cache.check.types import Problem
 from model_cache.manifest import FileRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
-_MAX_LINKS = 40  # as Linux's own limit
+_MAX_LINKS: Final = 40  # as Linux's own limit
 
 
 class Remedies(NamedTuple):
@@ -138,7 +138,7 @@ class _Folders:
         self._real: dict[str, str] = {}
 
     def resolve(self, path: str) -> str:
-        """Return the path without links; the last part need not exist. Raises ``OSError``."""
+        """Return the path without links; the last part need not exist. Raises `OSError`."""
         for _ in range(_MAX_LINKS):
             folder, name = os.path.split(path)
             real = os.path.join(self._folder(folder), name)

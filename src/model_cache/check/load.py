@@ -1,15 +1,15 @@
 """The third tier of a check: each model is loaded and asked, and its answers are compared with those in the lock.
 
-Loading itself happens elsewhere (``load_child``): this module decides what to ask and what the answers mean.
+Loading itself happens elsewhere (`load_child`): this module decides what to ask and what the answers mean.
 
-Starts ``python -m qda_worker.probe KEY``: a model is loaded in a process that may crash, hang or take all
+Starts `python -m qda_worker.probe KEY`: a model is loaded in a process that may crash, hang or take all
 memory.
 
-The child is told to stay offline, and gets nothing of the cache onto its ``sys.path``.
+The child is told to stay offline, and gets nothing of the cache onto its `sys.path`.
 
-Writes what models answered into a lock, for ``cache-check --record FILE``: later checks compare with it.
+Writes what models answered into a lock, for `cache-check --record FILE`: later checks compare with it.
 
-``cache-check --load`` and ``--record``: loads what the check found whole, and reads or writes the lock's
+`cache-check --load` and `--record`: loads what the check found whole, and reads or writes the lock's
 answers.
 """
 
@@ -22,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, Final, NamedTuple, TextIO
 
 from model_cache.catalog.catalog import Model
 from model_cache.catalog.expected_answers import Answer, Kind, Question, answer_to_json, difference, recorded
@@ -33,7 +33,7 @@ from model_cache.errors import CacheUnreadable, LockInvalid, ModelCacheError, Us
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
-_OTHER_ANSWER = (
+_OTHER_ANSWER: Final = (
     "run `cache-check --deep`; if every file is right, the catalog's serving settings or the libraries are others than "
     "those that the answers are from: then record them anew"
 )
@@ -46,8 +46,8 @@ class Probed(NamedTuple):
     seconds: float
 
 
+# Loads a model and asks it; no questions: the fixed ones of its task. Raises `ModelCacheError`.
 Probe = Callable[[Model, Sequence[Question]], Probed]
-"""Loads a model and asks it; no questions: the fixed ones of its task. Raises ``ModelCacheError``."""
 
 
 class Loads(NamedTuple):
@@ -128,9 +128,9 @@ def _unusable(found: ModelReport, problems: Sequence[Problem]) -> ModelReport:
     )
 
 
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-_LAST_WORDS = 400
-_PROBE = "qda_worker.probe"
+OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_LAST_WORDS: Final = 400
+_PROBE: Final = "qda_worker.probe"
 
 
 def probe_in_child(
@@ -172,10 +172,12 @@ def probe_in_child(
     return probe
 
 
-_SLOW = (
+_SLOW: Final = (
     "give it more time with --load-timeout, or see what it waits for; `cache-check --deep` reads its files"
 )
-_CRASHED = "see whether there is memory enough for it; then run `cache-check --deep`, which reads its files"
+_CRASHED: Final = (
+    "see whether there is memory enough for it; then run `cache-check --deep`, which reads its files"
+)
 
 
 def _read(model: Model, ended: subprocess.CompletedProcess[bytes]) -> Probed:
@@ -217,7 +219,7 @@ def _model_unusable(model: Model, what: str, remedy: str) -> ModelCacheError:
 
 
 def _outside(path: str, places: Places) -> str:
-    """Return the entries of a ``PYTHONPATH`` that are not in the cache: a ``sitecustomize.py`` there would run."""
+    """Return the entries of a `PYTHONPATH` that are not in the cache: a `sitecustomize.py` there would run."""
     roots = [os.path.realpath(place.path) for place in places.all()]
     entries = [entry for entry in path.split(os.pathsep) if entry]
     return os.pathsep.join(entry for entry in entries if not _is_below(os.path.realpath(entry), roots))
@@ -230,7 +232,7 @@ def _is_below(path: str, roots: Sequence[str]) -> bool:
 def record_answers(path: Path, models: Sequence[Model], answers: Mapping[str, Sequence[Answer]]) -> None:
     """Replace the answers of these models in a lock, which is made if it is not there; all else in it stays.
 
-    Raises ``LockInvalid``, ``CacheUnreadable``.
+    Raises `LockInvalid`, `CacheUnreadable`.
     """
     try:
         content = path.read_bytes() if path.exists() else None
@@ -290,7 +292,7 @@ def report_by_loading(
     record: str | None,
     stderr: TextIO,
 ) -> CheckReport:
-    """Return the report with what loading adds. Raises ``UsageError``, ``LockInvalid``, ``CacheUnreadable``."""
+    """Return the report with what loading adds. Raises `UsageError`, `LockInvalid`, `CacheUnreadable`."""
     lock = None if record is not None else load_lock(options.catalog)
     load = probe_in_child(options.catalog, report.places, environ, timeout)
     tells = options.log_level in (LogLevel.DEBUG, LogLevel.INFO)

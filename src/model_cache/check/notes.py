@@ -1,17 +1,18 @@
 """What is no fault of the cache and yet surprises: names that lead other projects to something else.
 
-A cache on a host is shared. Another project may have pointed ``refs/main`` at a commit of its own, or have put a
+A cache on a host is shared. Another project may have pointed `refs/main` at a commit of its own, or have put a
 spaCy package of the same name beside ours: both stay as they are, and the check says what follows from it.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, Task
 from model_cache.layout import model_path, repository_folder, spacy_tree
 from model_cache.places import HOST, Places
 
-_SENTENCE_TRANSFORMERS = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
+_SENTENCE_TRANSFORMERS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
 
 
 def notes(models: Sequence[Model], places: Places, environ: Mapping[str, str]) -> tuple[str, ...]:

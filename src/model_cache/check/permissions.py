@@ -66,7 +66,7 @@ def advice(path: Path, me: Identity | None, *, write: bool) -> str:
 
 
 def described(path: Path) -> str:
-    """Return owner, group and mode of a path: ``0:0 with mode 0755``."""
+    """Return owner, group and mode of a path: `0:0 with mode 0755`."""
     state = path.stat()
     return f"{state.st_uid}:{state.st_gid} with mode {state.st_mode & 0o7777:04o}"
 

@@ -5,18 +5,19 @@ Says what loaded models answered, and what that was compared with: as JSON, and 
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from model_cache.catalog.expected_answers import answer_to_json
 from model_cache.check.types import CheckReport, Compared, Content, Loaded, ModelReport, Problem, problems_of
 from model_cache.places import Place
 from model_cache.reasons import Reason
 
-MAX_PROBLEMS = 20
-"""Problems that the table shows of one model; JSON has all of them."""
+# Problems that the table shows of one model; JSON has all of them.
+MAX_PROBLEMS: Final = 20
 
 
 def to_json(report: CheckReport) -> dict[str, object]:
-    """Return the document of ``cache-check --format json``; ``bytes`` and ``seconds`` are plain numbers."""
+    """Return the document of `cache-check --format json`; `bytes` and `seconds` are plain numbers."""
     document: dict[str, object] = {
         "reason": str(report.reason),
         "generation": report.generation,
@@ -75,7 +76,7 @@ def verdict(report: CheckReport) -> str:
 
 
 def human_bytes(count: int) -> str:
-    """Return a size for people, in units of 1000: ``999 B``, ``1.2 kB``, ``2.30 GB``."""
+    """Return a size for people, in units of 1000: `999 B`, `1.2 kB`, `2.30 GB`."""
     if count < 1000:
         return f"{count} B"
     size = float(count)
@@ -150,7 +151,7 @@ def _unlisted_lines(paths: Sequence[str]) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]], right: frozenset[int] | set[int] = frozenset()) -> str:
-    """Return rows as columns; those of ``right`` are aligned to the right."""
+    """Return rows as columns; those of `right` are aligned to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(
@@ -190,7 +191,7 @@ def _problem_to_json(problem: Problem) -> dict[str, str]:
 
 
 def loaded_to_json(loaded: Loaded) -> dict[str, object]:
-    """Return ``seconds`` and ``compared``: answers as in the lock, with what was ``said`` and the ``difference``."""
+    """Return `seconds` and `compared`: answers as in the lock, with what was `said` and the `difference`."""
     compared = [
         {**answer_to_json(one.answer), "said": one.said, "difference": one.difference or None}
         for one in loaded.compared

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from model_cache.catalog.catalog import Task
 from model_cache.places import PlaceName, Places
@@ -12,8 +12,8 @@ from model_cache.reasons import Reason
 if TYPE_CHECKING:
     from model_cache.catalog.expected_answers import Answer
 
+# Called during a deep check with the bytes read so far and the bytes in all, one call at a time.
 Progress = Callable[[int, int], None]
-"""Called during a deep check with the bytes read so far and the bytes in all, one call at a time."""
 
 
 class Tier(StrEnum):
@@ -53,12 +53,12 @@ class ModelReport(NamedTuple):
 
     Attributes:
         key, task, source, revision: as in the catalog.
-        reason: the worst of its problems, or ``OK``.
+        reason: the worst of its problems, or `OK`.
         bytes: size of its files that were found right.
         files: how many files were found right.
         path: the folder from which a library loads it.
         problems: in the order of the files.
-        loaded: of the tier ``LOAD``; None: it was not loaded, or could not be.
+        loaded: of the tier `LOAD`; None: it was not loaded, or could not be.
     """
 
     key: str
@@ -84,18 +84,18 @@ class CheckReport(NamedTuple):
     """What a check found.
 
     Attributes:
-        reason: the worst of all problems, or ``OK``: the cache is complete.
+        reason: the worst of all problems, or `OK`: the cache is complete.
         generation: of the catalog.
-        cache: ``host``, or the folder as the user gave it.
+        cache: `host`, or the folder as the user gave it.
         tier: how closely it looked.
         bytes, files: the sums over the models; a file that two models share counts once.
         seconds: how long it took.
         models: in catalog order.
         problems: those that belong to no model, as a missing manifest.
         places: where the cache's parts are and why.
-        contents: what was found right in each place; together they are ``bytes`` and ``files``.
+        contents: what was found right in each place; together they are `bytes` and `files`.
         notes: what is no fault and yet surprises, a sentence each.
-        unlisted: paths that no manifest lists, of the tier ``DEEP``; None: nobody looked.
+        unlisted: paths that no manifest lists, of the tier `DEEP`; None: nobody looked.
     """
 
     reason: Reason
@@ -118,7 +118,7 @@ def problems_of(report: CheckReport) -> tuple[Problem, ...]:
     return (*report.problems, *(problem for model in report.models for problem in model.problems))
 
 
-_WORST_FIRST = (
+_WORST_FIRST: Final = (
     Reason.CACHE_CORRUPT,
     Reason.NO_PERMISSION,  # before incomplete: fetching again does not mend it
     Reason.CACHE_INCOMPLETE,
@@ -127,6 +127,6 @@ _WORST_FIRST = (
 
 
 def worst(reasons: Iterable[Reason]) -> Reason:
-    """Return the reason that stands for all of them; ``OK`` for none."""
+    """Return the reason that stands for all of them; `OK` for none."""
     seen = set(reasons) - {Reason.OK}
     return next((reason for reason in _WORST_FIRST if reason in seen), next(iter(seen), Reason.OK))

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from model_cache.cli.parser import OptionParser, nearest
 from model_cache.errors import UsageError
@@ -40,9 +40,9 @@ class Option(NamedTuple, Generic[_Value]):
     """One option with a value.
 
     Attributes:
-        flag: as ``--cache``.
+        flag: as `--cache`.
         variable: the environment variable of the same meaning.
-        parse: text to value; raises ``ValueError`` with what is allowed.
+        parse: text to value; raises `ValueError` with what is allowed.
         default: the value if neither is given.
         metavar: what the help calls the value.
         help: what it does; default and variable are added.
@@ -58,7 +58,7 @@ class Option(NamedTuple, Generic[_Value]):
     shown_default: str = ""
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Let a parser accept it. Its value stays text until ``value`` reads it."""
+        """Let a parser accept it. Its value stays text until `value` reads it."""
         default = self.shown_default or str(self.default)
         parser.add_argument(
             self.flag,
@@ -67,7 +67,7 @@ class Option(NamedTuple, Generic[_Value]):
         )
 
     def value(self, arguments: argparse.Namespace, environ: Mapping[str, str]) -> _Value:
-        """Return the value from flag, variable or default. Raises ``UsageError``."""
+        """Return the value from flag, variable or default. Raises `UsageError`."""
         given = getattr(arguments, self.flag.lstrip("-").replace("-", "_"))
         if given is not None:
             return self._read(given, self.flag)
@@ -94,11 +94,11 @@ def words(kind: type[_Word]) -> Callable[[str], _Word]:
     return parse
 
 
-_UNITS = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
+_UNITS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 
 
 def duration(text: str) -> float:
-    """Return seconds from ``5``, ``5s``, ``500ms``, ``30m`` or ``1.5h``. Raises ``ValueError``."""
+    """Return seconds from `5`, `5s`, `500ms`, `30m` or `1.5h`. Raises `ValueError`."""
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|)", text.strip(), re.ASCII)
     if not match:
         raise ValueError("a duration as 5, 5s, 500ms, 30m or 1h")
@@ -106,7 +106,7 @@ def duration(text: str) -> float:
 
 
 def above_zero(text: str) -> float:
-    """Return the seconds of a duration that must not be 0. Raises ``ValueError``."""
+    """Return the seconds of a duration that must not be 0. Raises `ValueError`."""
     seconds = duration(text)
     if seconds <= 0:
         raise ValueError("a duration above 0, as 5, 5s, 500ms, 30m or 1h")
@@ -129,10 +129,10 @@ def _keys(text: str) -> tuple[str, ...]:
     return tuple(key.strip() for key in text.split(",") if key.strip())
 
 
-CATALOG: Option[Path | None] = Option(
+CATALOG: Final[Option[Path | None]] = Option(
     "--catalog", "QDA_CATALOG", _file, None, "FILE", "the models wanted", "the catalog inside the package"
 )
-CACHE = Option(
+CACHE: Final = Option(
     "--cache",
     "QDA_CACHE",
     _folder,
@@ -140,14 +140,16 @@ CACHE = Option(
     "DIR",
     "the folder that holds the models; host: the global caches of this user",
 )
-FORMAT = Option(
+FORMAT: Final = Option(
     "--format", "QDA_FORMAT", words(OutputFormat), OutputFormat.TABLE, "table|json", "of the result"
 )
-LOG_LEVEL = Option("--log-level", "QDA_LOG_LEVEL", words(LogLevel), LogLevel.INFO, "LEVEL", "of the log")
+LOG_LEVEL: Final = Option(
+    "--log-level", "QDA_LOG_LEVEL", words(LogLevel), LogLevel.INFO, "LEVEL", "of the log"
+)
 
 
 class Options(NamedTuple):
-    """The shared options, read. ``models`` is empty for all models of the catalog."""
+    """The shared options, read. `models` is empty for all models of the catalog."""
 
     catalog: Path | None
     cache: str
@@ -176,7 +178,7 @@ def add_shared_options(parser: OptionParser, *, with_models: bool = True) -> Non
 
 
 def read_shared_options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Options:
-    """Return the shared options from parsed arguments and the environment. Raises ``UsageError``."""
+    """Return the shared options from parsed arguments and the environment. Raises `UsageError`."""
     return Options(
         catalog=CATALOG.value(arguments, environ),
         cache=CACHE.value(arguments, environ),
@@ -199,7 +201,7 @@ def _log_level(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Log
 
 
 def find_places(cache: str, environ: Mapping[str, str]) -> Places:
-    """Return where the cache of ``--cache`` is for this user. Raises ``UsageError`` if that needs a home."""
+    """Return where the cache of `--cache` is for this user. Raises `UsageError` if that needs a home."""
     variable = "USERPROFILE" if os.name == "nt" else "HOME"
     home = environ.get(variable) or os.path.expanduser("~")
     if home == "~" and (cache == HOST or cache.startswith("~")):
@@ -207,8 +209,8 @@ def find_places(cache: str, environ: Mapping[str, str]) -> Places:
     return resolve_places(cache, environ, Path(home))
 
 
-_TRUE = frozenset({"1", "ON", "YES", "TRUE"})  # as huggingface_hub.constants reads them
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})  # as huggingface_hub.constants reads them
+_OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -216,16 +218,16 @@ def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in _OFFLINE if environ.get(name, "").upper() in _TRUE)
 
 
-COMMAND_ELSEWHERE = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
-"""Variables with the command that remedies name where it is not this program's own."""
+# Variables with the command that remedies name where it is not this program's own.
+COMMAND_ELSEWHERE: Final = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
 
 
 def warm_command(options: Options, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:
     """Return the command that fills this cache with these models, for remedies.
 
-    Where the environment says offline, the command leaves that out, because the warmer would refuse. ``more``
-    are further arguments; ``verb`` is another command with the same options. Where this program cannot write to
-    its cache, as in a worker's container, ``QDA_WARM_COMMAND`` and ``QDA_REPAIR_COMMAND`` say who can.
+    Where the environment says offline, the command leaves that out, because the warmer would refuse. `more`
+    are further arguments; `verb` is another command with the same options. Where this program cannot write to
+    its cache, as in a worker's container, `QDA_WARM_COMMAND` and `QDA_REPAIR_COMMAND` say who can.
     """
     if elsewhere := environ.get(COMMAND_ELSEWHERE.get(verb, "")):
         return elsewhere

@@ -8,13 +8,13 @@ Finds the word that a mistyped one was probably meant to be.
 import argparse
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from model_cache.errors import UsageError
 
 
 def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return the allowed word most like ``word``, or an empty string if none is near."""
+    """Return the allowed word most like `word`, or an empty string if none is near."""
     from difflib import get_close_matches  # here, not above: only mistakes pay for its import
 
     by_folded = {candidate.casefold(): candidate for candidate in allowed}
@@ -25,11 +25,11 @@ def nearest(word: str, allowed: Iterable[str]) -> str:
     return by_folded[matches[0]] if matches else ""
 
 
-DISTRIBUTION = "qda-worker"
+DISTRIBUTION: Final = "qda-worker"
 
 
 class _Help(argparse.HelpFormatter):
-    """Asks for the terminal's width itself: argparse's own way imports ``shutil`` at every start."""
+    """Asks for the terminal's width itself: argparse's own way imports `shutil` at every start."""
 
     def __init__(self, prog: str, *args: Any, **kwargs: Any) -> None:
         try:
@@ -40,26 +40,26 @@ class _Help(argparse.HelpFormatter):
 
 
 class OptionParser(argparse.ArgumentParser):
-    """``argparse.ArgumentParser`` that raises ``UsageError`` and takes no abbreviated options."""
+    """`argparse.ArgumentParser` that raises `UsageError` and takes no abbreviated options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _Help, **kwargs})
 
     def add_version(self) -> None:
-        """Accept ``--version``."""
+        """Accept `--version`."""
         self.add_argument("--version", action=_Version, help="print the version and exit")
 
     def parse_args(  # type: ignore[override]  # the overloads for a namespace of one's own are not needed
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
-        """Return the arguments. Raises ``UsageError`` that names the first unknown one."""
+        """Return the arguments. Raises `UsageError` that names the first unknown one."""
         arguments, unknown = self.parse_known_args(args, namespace)
         if unknown:
             self._refuse(unknown[0], getattr(arguments, "command", None))
         return arguments
 
     def error(self, message: str) -> NoReturn:
-        """Raise ``UsageError`` (called by argparse for all that it finds wrong)."""
+        """Raise `UsageError` (called by argparse for all that it finds wrong)."""
         raise UsageError(message, f"see `{self.prog} --help`")
 
     def _refuse(self, unknown: str, command: str | None) -> NoReturn:

@@ -1,7 +1,7 @@
 """The one edge of every program: errors become a message with a remedy and an exit code.
 
-Inside, code raises ``ModelCacheError`` and returns exit codes. Only here is anything printed about failure,
-so that all programs say it alike: on stderr, and with ``--format json`` as one document on stdout too.
+Inside, code raises `ModelCacheError` and returns exit codes. Only here is anything printed about failure,
+so that all programs say it alike: on stderr, and with `--format json` as one document on stdout too.
 """
 
 import errno
@@ -12,25 +12,25 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import EXIT_TERMINATED, Reason
 
 Main = Callable[[Sequence[str]], int]
-EXIT_BROKEN_PIPE = 141
-"""As a shell reports a program that SIGPIPE ended: the reader of our output went away."""
+# As a shell reports a program that SIGPIPE ended: the reader of our output went away.
+EXIT_BROKEN_PIPE: Final = 141
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like ``KeyboardInterrupt``, it passes every ``except Exception``."""
+    """SIGTERM arrived. Like `KeyboardInterrupt`, it passes every `except Exception`."""
 
 
 def run(main: Main, argv: Sequence[str] | None = None, *, name: str) -> NoReturn:
     """Run a program and exit the process with its code.
 
     Args:
-        main: takes the arguments, returns the exit code, raises ``ModelCacheError``.
+        main: takes the arguments, returns the exit code, raises `ModelCacheError`.
         argv: the arguments without the program's name; None: those of this process.
         name: the program's name, which begins each message.
     """
@@ -73,7 +73,7 @@ def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
 
 
 def set_up_logging(level: str) -> None:
-    """Send log records of this level (``debug``, ``info``, ``warning``, ``error``) and above to stderr."""
+    """Send log records of this level (`debug`, `info`, `warning`, `error`) and above to stderr."""
     import logging  # here: cache-check logs nothing, and the import costs a tenth of its time
 
     logging.basicConfig(
@@ -89,8 +89,8 @@ def _failed(error: ModelCacheError, name: str, argv: Sequence[str], environ: Map
     return error.reason.exit_code
 
 
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 
 
 def _as_known(error: Exception) -> ModelCacheError | None:

@@ -3,8 +3,6 @@
 An async client's connection: opened and closed, and what may be asked of the worker itself.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence

@@ -1,29 +1,28 @@
 """How a worker is reached: target, TLS, the caller's name, limits, and what gRPC itself does to balance and retry."""
 
-from __future__ import annotations
-
 import json
 import re
 import ssl
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Final
 
 import grpc
 
 from qda_worker.client.errors import InvalidSettings
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_TEXTS
 
-DEFAULT_TARGET = "127.0.0.1:50051"
-"""Where `qda-worker serve` listens by default."""
+# Where `qda-worker serve` listens by default.
+DEFAULT_TARGET: Final = "127.0.0.1:50051"
 
-_KEEPALIVE_SECONDS = 60
+_KEEPALIVE_SECONDS: Final = 60
 # How soon a dead connection is noticed. Workers take a ping every 10 seconds (limits.MIN_PING_SECONDS; a test
 # compares).
 
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")  # what follows is more than a port number
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")  # what follows is more than a port number
 
-_IDEMPOTENT = [
+_IDEMPOTENT: Final = [
     "qda.v1.SentimentService",
     "qda.v1.EntityService",
     "qda.v1.EmbeddingService",

@@ -3,20 +3,18 @@
 Each word is a string too (`LongTexts.CUT == "cut"`), so that it prints, compares and travels as JSON without ado.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 
 class LongTexts(StrEnum):
     """What shall happen to a text that is longer than its model reads."""
 
+    # That text's result is an error, TEXT_TOO_LONG.
     ERROR = "error"
-    """That text's result is an error, TEXT_TOO_LONG."""
+    # The beginning is used, as the plain libraries do it; the result's `usage` says so.
     CUT = "cut"
-    """The beginning is used, as the plain libraries do it; the result's `usage` says so."""
+    # All of it is used, in overlapping windows whose results are joined.
     WINDOW = "window"
-    """All of it is used, in overlapping windows whose results are joined."""
 
 
 class LongTextOutcome(StrEnum):
@@ -39,12 +37,12 @@ class LimitUnit(StrEnum):
 class Offsets(StrEnum):
     """The unit in which positions in a text are counted."""
 
+    # Python's own: `text[entity.start:entity.end]` is the entity.
     CODE_POINTS = "code-points"
-    """Python's own: `text[entity.start:entity.end]` is the entity."""
+    # JavaScript, Java, C#.
     UTF16_UNITS = "utf-16"
-    """JavaScript, Java, C#."""
+    # Go, Rust, C; in Python positions in `text.encode()`.
     UTF8_BYTES = "utf-8"
-    """Go, Rust, C; in Python positions in `text.encode()`."""
 
 
 class Priority(StrEnum):
@@ -65,10 +63,10 @@ class SentimentLabel(StrEnum):
 class LabelScheme(StrEnum):
     """By which names the kinds of entities are called."""
 
+    # The model's own: LOC, MISC, ORG and PER for the default model.
     MODEL = "model"
-    """The model's own: LOC, MISC, ORG and PER for the default model."""
+    # The same for every model: PERSON, LOCATION, ORGANIZATION, OTHER, DATE, TIME, MONEY, QUANTITY.
     COMMON = "common"
-    """The same for every model: PERSON, LOCATION, ORGANIZATION, OTHER, DATE, TIME, MONEY, QUANTITY."""
 
 
 class EmbeddingKind(StrEnum):
@@ -83,8 +81,8 @@ class Numbers(StrEnum):
     """The form in which vectors travel; in Python they are always single precision."""
 
     FLOAT32 = "float32"
+    # Half the bytes, three significant digits.
     FLOAT16 = "float16"
-    """Half the bytes, three significant digits."""
 
 
 class Task(StrEnum):
@@ -113,5 +111,5 @@ class Health(StrEnum):
     UNKNOWN = "UNKNOWN"
     SERVING = "SERVING"
     NOT_SERVING = "NOT_SERVING"
+    # This worker has no service of that name.
     SERVICE_UNKNOWN = "SERVICE_UNKNOWN"
-    """This worker has no service of that name."""

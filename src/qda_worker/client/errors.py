@@ -17,8 +17,6 @@ The exit codes are those of `qda-client`. What is wrong with one text is not rai
 its `error` (`qda_worker.client.results.ItemError`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -57,6 +55,10 @@ class ClientError(Exception):
         """`REASON: message. Remedy: remedy`."""
         stop = "" if self.message.endswith((".", "!", "?")) else "."
         return f"{self.reason}: {self.message}{stop} Remedy: {self.remedy}"
+
+    def fields(self) -> dict[str, str]:
+        """Return reason, message and remedy as the JSON output of `qda-client` has them."""
+        return {"reason": self.reason, "message": self.message, "remedy": self.remedy}
 
 
 class InvalidSettings(ClientError):

@@ -3,8 +3,6 @@
 Turns what a worker says about itself into plain values. Pure; shared by both clients.
 """
 
-from __future__ import annotations
-
 from datetime import UTC
 
 from google.protobuf.duration_pb2 import Duration
@@ -139,7 +137,7 @@ def embedding(message: embedding_pb2.EmbedResult) -> results.Embedding:
 
 
 def streamed_embedding(
-    message: embedding_pb2.EmbedStreamItem, dense: results.Vector | None, multi: results.Matrix | None
+    message: embedding_pb2.EmbedStreamItem, dense: "results.Vector | None", multi: "results.Matrix | None"
 ) -> results.Embedding:
     """The vectors of one text whose rows came before its end."""
     if message.HasField("status"):

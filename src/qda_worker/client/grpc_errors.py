@@ -7,12 +7,10 @@ Why no connection comes about, in words that say what to do: gRPC's own are thos
 Matched by the parts of its messages that stayed the same from gRPC 1.71 to 1.85.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Final, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -22,8 +20,8 @@ from grpc_status import rpc_status
 from qda_worker.client import errors
 from qda_worker.client.errors import Violation
 
-DOMAIN = "qda-worker"
-"""Whose reasons these are (`google.rpc.ErrorInfo.domain`)."""
+# Whose reasons these are (`google.rpc.ErrorInfo.domain`).
+DOMAIN: Final = "qda-worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +70,11 @@ def _without_repetition(message: str, reason: str, remedy: str) -> tuple[str, st
     return message.removesuffix("."), remedy
 
 
-_OTHER_NAME = (
+_OTHER_NAME: Final = (
     "the worker's certificate is made out to another name than the target's",
     "call the worker by the name in its certificate, or tell that name (`--tls-server-name`, `server_name`)",
 )
-_TLS = (
+_TLS: Final = (
     (
         "certificate has expired",
         "the worker's certificate has expired",
@@ -102,7 +100,7 @@ _TLS = (
 )
 # Before "andshake failed", which stands in most of the above, too.
 
-_CLOSED = ("Socket closed", "Connection reset", "End of TCP stream", "Broken pipe")
+_CLOSED: Final = ("Socket closed", "Connection reset", "End of TCP stream", "Broken pipe")
 
 
 def not_reachable(what: str, target: str) -> errors.NotReachable:
@@ -124,7 +122,7 @@ def not_reachable(what: str, target: str) -> errors.NotReachable:
     return errors.NotReachable(f"no worker answers at {target}: {what}", target=target)
 
 
-_KINDS: dict[grpc.StatusCode, type[errors.ClientError]] = {
+_KINDS: Final[dict[grpc.StatusCode, type[errors.ClientError]]] = {
     grpc.StatusCode.UNAVAILABLE: errors.NotReady,
     grpc.StatusCode.UNIMPLEMENTED: errors.NotServed,
     grpc.StatusCode.FAILED_PRECONDITION: errors.NotServed,
@@ -134,9 +132,9 @@ _KINDS: dict[grpc.StatusCode, type[errors.ClientError]] = {
     grpc.StatusCode.CANCELLED: errors.CallCancelled,
 }
 
-_SEND_FAILED = "Internal error from Core"
-"""What grpc.aio makes of a message that could not be sent because the stream had just ended (`aio/call.pyx.pxi`); it
-then puts this in place of the worker's own status."""
+# What grpc.aio makes of a message that could not be sent because the stream had just ended
+# (`aio/call.pyx.pxi`); it then puts this in place of the worker's own status.
+_SEND_FAILED: Final = "Internal error from Core"
 
 
 def client_error(error: grpc.RpcError, target: str) -> errors.ClientError:

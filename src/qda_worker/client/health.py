@@ -7,7 +7,7 @@ types that protobuf itself brings have the same bytes on the wire: `HealthCheckR
 What waiting for a worker goes by. Pure.
 """
 
-from __future__ import annotations
+from typing import Final
 
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
@@ -15,17 +15,17 @@ from qda_worker.client.enums import Health
 from qda_worker.client.errors import ClientError, DeadlineExceeded, NotReachable, NotReady
 from qda_worker.client.status import CacheStatus
 
-METHOD = "/grpc.health.v1.Health/Check"
-"""Full name of the method."""
+# Full name of the method.
+METHOD: Final = "/grpc.health.v1.Health/Check"
 
 # grpc/health/v1/health.proto, HealthCheckResponse.ServingStatus
-_STATUS = {0: Health.UNKNOWN, 1: Health.SERVING, 2: Health.NOT_SERVING, 3: Health.SERVICE_UNKNOWN}
+_STATUS: Final = {0: Health.UNKNOWN, 1: Health.SERVING, 2: Health.NOT_SERVING, 3: Health.SERVICE_UNKNOWN}
 
+# Serializer of the request.
 request_bytes = StringValue.SerializeToString
-"""Serializer of the request."""
 
+# Deserializer of the response.
 read_response = Int32Value.FromString
-"""Deserializer of the response."""
 
 
 def health_request(service: str) -> StringValue:
@@ -43,11 +43,11 @@ def is_unknown_service(error: ClientError) -> bool:
     return error.reason == "NOT_FOUND"
 
 
-PROBE_TIMEOUT = 10.0
-"""Seconds that a worker has to say how it is; it answers these questions at once."""
+# Seconds that a worker has to say how it is; it answers these questions at once.
+PROBE_TIMEOUT: Final = 10.0
 
-PAUSE = 0.5
-"""Seconds between two questions."""
+# Seconds between two questions.
+PAUSE: Final = 0.5
 
 
 def worth_waiting(found: Health | ClientError, remaining: float) -> bool:

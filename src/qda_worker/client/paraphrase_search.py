@@ -1,8 +1,7 @@
 """A search for paraphrases: the parts that are sent, and the answer that the parts make up. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from qda.v1 import paraphrase_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums
@@ -13,7 +12,7 @@ from qda_worker.client.results import Paraphrase, Paraphrases, Provenance, TextP
 from qda_worker.client.texts import Text, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_SET_TEXTS
 
-_CHUNK_TEXTS = (
+_CHUNK_TEXTS: Final = (
     1_000  # texts in one part of the stream; the worker encodes the first while the next ones travel
 )
 

@@ -1,9 +1,7 @@
 """The protobuf number of each word of `choices`, and back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from qda.v1 import embedding_pb2, entity_pb2, model_pb2, processing_pb2, sentiment_pb2, text_pb2
 from qda_worker.client import enums
@@ -12,57 +10,57 @@ from qda_worker.client.errors import InvalidRequest, Violation
 W = TypeVar("W", bound=str)
 N = TypeVar("N", bound=int)
 
-LONG_TEXTS = {
+LONG_TEXTS: Final = {
     enums.LongTexts.ERROR: text_pb2.LONG_TEXT_POLICY_ERROR,
     enums.LongTexts.CUT: text_pb2.LONG_TEXT_POLICY_CUT,
     enums.LongTexts.WINDOW: text_pb2.LONG_TEXT_POLICY_WINDOW,
 }
-OFFSETS = {
+OFFSETS: Final = {
     enums.Offsets.CODE_POINTS: text_pb2.OFFSET_ENCODING_CODE_POINTS,
     enums.Offsets.UTF16_UNITS: text_pb2.OFFSET_ENCODING_UTF16_UNITS,
     enums.Offsets.UTF8_BYTES: text_pb2.OFFSET_ENCODING_UTF8_BYTES,
 }
-PRIORITIES = {
+PRIORITIES: Final = {
     enums.Priority.INTERACTIVE: processing_pb2.PRIORITY_INTERACTIVE,
     enums.Priority.BULK: processing_pb2.PRIORITY_BULK,
 }
-LABEL_SCHEMES = {
+LABEL_SCHEMES: Final = {
     enums.LabelScheme.MODEL: entity_pb2.LABEL_SCHEME_MODEL,
     enums.LabelScheme.COMMON: entity_pb2.LABEL_SCHEME_COMMON,
 }
-EMBEDDING_KINDS = {
+EMBEDDING_KINDS: Final = {
     enums.EmbeddingKind.DENSE: embedding_pb2.EMBEDDING_KIND_DENSE,
     enums.EmbeddingKind.SPARSE: embedding_pb2.EMBEDDING_KIND_SPARSE,
     enums.EmbeddingKind.MULTI_VECTOR: embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR,
 }
-NUMBERS = {
+NUMBERS: Final = {
     enums.Numbers.FLOAT32: embedding_pb2.ELEMENT_TYPE_FLOAT32,
     enums.Numbers.FLOAT16: embedding_pb2.ELEMENT_TYPE_FLOAT16,
 }
-SENTIMENT_LABELS = {
+SENTIMENT_LABELS: Final = {
     enums.SentimentLabel.POSITIVE: sentiment_pb2.SENTIMENT_LABEL_POSITIVE,
     enums.SentimentLabel.NEGATIVE: sentiment_pb2.SENTIMENT_LABEL_NEGATIVE,
     enums.SentimentLabel.NEUTRAL: sentiment_pb2.SENTIMENT_LABEL_NEUTRAL,
 }
-OUTCOMES = {
+OUTCOMES: Final = {
     enums.LongTextOutcome.UNSPECIFIED: text_pb2.LONG_TEXT_OUTCOME_UNSPECIFIED,
     enums.LongTextOutcome.WHOLE: text_pb2.LONG_TEXT_OUTCOME_WHOLE,
     enums.LongTextOutcome.CUT: text_pb2.LONG_TEXT_OUTCOME_CUT,
     enums.LongTextOutcome.WINDOWED: text_pb2.LONG_TEXT_OUTCOME_WINDOWED,
 }
-LIMIT_UNITS = {
+LIMIT_UNITS: Final = {
     enums.LimitUnit.UNSPECIFIED: text_pb2.LENGTH_UNIT_UNSPECIFIED,
     enums.LimitUnit.TOKENS: text_pb2.LENGTH_UNIT_TOKENS,
     enums.LimitUnit.CHARACTERS: text_pb2.LENGTH_UNIT_CHARACTERS,
 }
-TASKS = {
+TASKS: Final = {
     enums.Task.UNSPECIFIED: model_pb2.TASK_UNSPECIFIED,
     enums.Task.SENTIMENT: model_pb2.TASK_SENTIMENT,
     enums.Task.ENTITIES: model_pb2.TASK_ENTITIES,
     enums.Task.EMBEDDING: model_pb2.TASK_EMBEDDING,
     enums.Task.PARAPHRASE: model_pb2.TASK_PARAPHRASE,
 }
-MODEL_STATES = {
+MODEL_STATES: Final = {
     enums.ModelState.UNSPECIFIED: model_pb2.MODEL_STATE_UNSPECIFIED,
     enums.ModelState.WAITING_FOR_CACHE: model_pb2.MODEL_STATE_WAITING_FOR_CACHE,
     enums.ModelState.LOADING: model_pb2.MODEL_STATE_LOADING,

@@ -5,8 +5,6 @@ Pure: the sync and the async client differ only in how they carry a job's reques
 Cuts a long list into requests that a worker takes: at most so many items, at most so many bytes, in order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeAlias, TypeVar
@@ -56,8 +54,8 @@ class Response(Protocol):
     def timings(self) -> processing_pb2.Timings: ...
 
 
+# Called with the texts that are done and the texts of the whole list, each time a request is answered.
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the texts that are done and the texts of the whole list, each time a request is answered."""
 
 
 def of_total(progress: Progress | None, total: int) -> Callable[[int], None] | None:
@@ -75,8 +73,8 @@ class Job(Generic[Q, S, R]):
     """The requests of one list of texts, made one by one as they are asked for, and the reader of their responses."""
 
     items: int
+    # Each request with the number of its items.
     requests: Iterable[tuple[Q, int]]
-    """Each request with the number of its items."""
     read: Callable[[S], Sequence[R]]
 
 

@@ -8,8 +8,6 @@ What a search for paraphrases brings back, as frozen plain Python values.
 The analysis of a stream of documents: what can be asked for, and what comes back for each.
 """
 
-from __future__ import annotations
-
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,12 +27,13 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
+# Single-precision numbers: a numpy array if numpy is installed, else an `array.array("f")`. Both have a
+# length, an index and an order, and both are buffers: `memoryview(vector)` and `numpy.asarray(vector)` copy
+# nothing.
 Vector: TypeAlias = "NDArray[numpy.float32] | array[float]"
-"""Single-precision numbers: a numpy array if numpy is installed, else an `array.array("f")`. Both have a length, an
-index and an order, and both are buffers: `memoryview(vector)` and `numpy.asarray(vector)` copy nothing."""
 
+# Rows of equal length: a two-dimensional numpy array, or a tuple of `array.array("f")`.
 Matrix: TypeAlias = "NDArray[numpy.float32] | tuple[array[float], ...]"
-"""Rows of equal length: a two-dimensional numpy array, or a tuple of `array.array("f")`."""
 
 R = TypeVar("R")
 
@@ -95,7 +94,7 @@ class Timings:
     compute: float = 0.0
     total: float = 0.0
 
-    def joined(self, other: Timings) -> Timings:
+    def joined(self, other: "Timings") -> "Timings":
         """Those of two requests together."""
         return Timings(
             queue=max(self.queue, other.queue),
@@ -229,9 +228,9 @@ class Embedding:
     id: str
     error: ItemError | None
     usage: Usage | None
-    dense: Vector | None = None
+    dense: "Vector | None" = None
     sparse: SparseVector | None = None
-    multi_vector: Matrix | None = None
+    multi_vector: "Matrix | None" = None
 
     @property
     def ok(self) -> bool:

@@ -11,12 +11,11 @@ within the call's deadline: a worker that loads its models, drains, restarts, or
 Nobody at a target that never answered is given up after gRPC's tries: a wrong address more often than a late worker.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 import time
 from collections.abc import Callable
+from typing import Final
 
 from qda_worker.client.errors import (
     ClientError,
@@ -27,12 +26,14 @@ from qda_worker.client.errors import (
     TlsFailed,
 )
 
-LOG = logging.getLogger("qda_worker.client")
-"""Where waiting is told."""
+# Where waiting is told.
+LOG: Final = logging.getLogger("qda_worker.client")
 
-_SILENT = 0.5  # seconds: a shorter wait is worth no word
-_TOLD_EACH = 30.0  # seconds
-_LATE = 5.0  # seconds: a try that had no more ran out of time over the same trouble as the one before it
+_SILENT: Final = 0.5  # seconds: a shorter wait is worth no word
+_TOLD_EACH: Final = 30.0  # seconds
+_LATE: Final = (
+    5.0  # seconds: a try that had no more ran out of time over the same trouble as the one before it
+)
 
 
 class WorkerAvailability:
@@ -171,18 +172,18 @@ class StreamRetry:
         return pause
 
 
-MAX_OVERLOADED_TRIES = 30
-"""Tries of one request at a worker that answers RESOURCE_EXHAUSTED; the deadline usually ends them earlier."""
+# Tries of one request at a worker that answers RESOURCE_EXHAUSTED; the deadline usually ends them earlier.
+MAX_OVERLOADED_TRIES: Final = 30
 
-MAX_STRANGER_TRIES = 5
-"""Times that a stream is opened at a target that never answered; unary calls have gRPC's own tries."""
+# Times that a stream is opened at a target that never answered; unary calls have gRPC's own tries.
+MAX_STRANGER_TRIES: Final = 5
 
-MAX_BROKEN_ANSWERS = 3
-"""Times that an answer may break in its midst before a call that begins anew each time is given up: what ends its
-worker again and again must not do so for an hour."""
+# Times that an answer may break in its midst before a call that begins anew each time is given up: what
+# ends its worker again and again must not do so for an hour.
+MAX_BROKEN_ANSWERS: Final = 3
 
-_FIRST_PAUSE = 0.2  # seconds; doubled each time
-_LONGEST_PAUSE = 5.0
+_FIRST_PAUSE: Final = 0.2  # seconds; doubled each time
+_LONGEST_PAUSE: Final = 5.0
 
 
 def is_transient(failure: ClientError, *, met: bool) -> bool:

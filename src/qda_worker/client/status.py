@@ -1,7 +1,5 @@
 """What a worker says about itself: its models, its limits and its cache, as frozen plain Python values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

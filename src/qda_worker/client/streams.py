@@ -15,12 +15,11 @@ Pure but for the caller's iterator; the clients carry requests and parts. Memory
 vectors of one text, however many there are.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from itertools import chain
 from threading import Lock
+from typing import Final
 
 from qda.v1 import analysis_pb2, embedding_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums, vectors
@@ -156,8 +155,8 @@ def _invalid(field: str, what: str) -> InvalidRequest:
     return InvalidRequest(f"{field} {what}", violations=[Violation(field, what)])
 
 
-NAME = "documents"
-"""What errors call the caller's list."""
+# What errors call the caller's list.
+NAME: Final = "documents"
 
 
 class DocumentSource:
@@ -252,7 +251,7 @@ async def _as_async(texts: Iterable[str | Text]) -> AsyncIterator[str | Text]:
         yield text
 
 
-_REQUEST_TEXTS = 2_000  # texts of one stream; the next one waits for its end, so not too few
+_REQUEST_TEXTS: Final = 2_000  # texts of one stream; the next one waits for its end, so not too few
 
 
 class VectorStreams:

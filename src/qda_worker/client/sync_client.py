@@ -3,8 +3,6 @@
 A sync client's connection: opened and closed, and what may be asked of the worker itself.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType

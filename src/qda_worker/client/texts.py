@@ -4,16 +4,15 @@ A text that could never travel is found here, with its place in the caller's lis
 message.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from qda.v1 import paraphrase_pb2, text_pb2
 from qda_worker.client.errors import InvalidRequest, Violation
 from qda_worker.limits import MAX_ID_BYTES, MAX_REQUEST_BYTES
 
-_ROOM_FOR_THE_REST = 4096  # bytes of a message beside its one text: model key, options, field headers
+_ROOM_FOR_THE_REST: Final = 4096  # bytes of a message beside its one text: model key, options, field headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """Tensors as arrays: numpy's where numpy is installed, else the standard library's. Always single precision."""
 
-from __future__ import annotations
-
 import struct
 import sys
 from array import array
@@ -9,7 +7,7 @@ from collections.abc import Sequence
 from functools import cache
 from math import prod
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from qda.v1 import embedding_pb2
 from qda_worker.client.errors import ServerFailed
@@ -17,10 +15,10 @@ from qda_worker.client.errors import ServerFailed
 if TYPE_CHECKING:
     from qda_worker.client.results import Matrix, Vector
 
-_BYTES = {embedding_pb2.ELEMENT_TYPE_FLOAT32: 4, embedding_pb2.ELEMENT_TYPE_FLOAT16: 2}
+_BYTES: Final = {embedding_pb2.ELEMENT_TYPE_FLOAT32: 4, embedding_pb2.ELEMENT_TYPE_FLOAT16: 2}
 
 
-def vector(tensor: embedding_pb2.Tensor) -> Vector:
+def vector(tensor: embedding_pb2.Tensor) -> "Vector":
     """The numbers of a tensor of one axis.
 
     Raises:
@@ -34,7 +32,7 @@ def vector(tensor: embedding_pb2.Tensor) -> Vector:
     return flat
 
 
-def matrix(tensor: embedding_pb2.Tensor) -> Matrix:
+def matrix(tensor: embedding_pb2.Tensor) -> "Matrix":
     """The rows of a tensor of two axes. Raises as `vector` does."""
     rows, columns = _shape(tensor, axes=2)
     numpy = _numpy()
@@ -45,7 +43,7 @@ def matrix(tensor: embedding_pb2.Tensor) -> Matrix:
     return shaped
 
 
-def joined(parts: Sequence[Matrix]) -> Matrix:
+def joined(parts: "Sequence[Matrix]") -> "Matrix":
     """The rows of successive parts of one matrix, at least one part."""
     if len(parts) == 1:
         return parts[0]
@@ -86,7 +84,7 @@ def _shape(tensor: embedding_pb2.Tensor, axes: int) -> tuple[int, ...]:
     return shape
 
 
-def _plain(tensor: embedding_pb2.Tensor) -> array[float]:
+def _plain(tensor: embedding_pb2.Tensor) -> "array[float]":
     if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT_LIST:
         return array("f", tensor.values)
     if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT16:

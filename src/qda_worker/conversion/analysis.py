@@ -3,8 +3,6 @@
 The parts of AnalyzeDocuments' answer that are not one task's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -126,8 +124,8 @@ def within(place: str, make: Callable[[], _Made]) -> _Made:
         raise type(error)(f"{place}: {error.message}", error.remedy, violations=violations) from error
 
 
+# What a response has around its result.
 _ENVELOPE_BYTES: Final = 64
-"""What a response has around its result."""
 
 
 def header(settings: pb.AnalyzeDocumentsSettings, servings: Sequence[Serving]) -> pb.AnalyzeDocumentsHeader:

@@ -9,8 +9,6 @@ How many bytes vectors take in a message, at most; counted before they are compu
 Vectors as the proto's tensors: little-endian bytes, or a list of numbers for clients that cannot read bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -154,14 +152,14 @@ def sparse_vector(weights: SparseWeights) -> pb.SparseVector:
     )
 
 
+# The contract's; a text's sparse vector alone may pass it, with some fifty thousand distinct tokens.
 MAX_PART_BYTES: Final = 2**20
-"""The contract's; a text's sparse vector alone may pass it, with some fifty thousand distinct tokens."""
+# Numbers in a part, at most; the rest is for what stands around them.
 _ROWS_BYTES: Final = MAX_PART_BYTES - 1024
-"""Numbers in a part, at most; the rest is for what stands around them."""
+# An item beside its sparse vector: id, usage, field numbers.
 _ITEM_BYTES: Final = 1024
-"""An item beside its sparse vector: id, usage, field numbers."""
+# The same for lists of numbers: Python builds one by one, and the event loop waits.
 _LIST_BYTES: Final = 2**18
-"""The same for lists of numbers: Python builds one by one, and the event loop waits."""
 
 
 def parts_of(
@@ -220,12 +218,13 @@ def _rows(
         )
 
 
+# A result without its id and numbers, at most: usage, shapes and the lengths of the parts; a test measures
+# it.
 _RESULT_BYTES: Final = 120
-"""A result without its id and numbers, at most: usage, shapes and the lengths of the parts; a test measures it."""
+# A response beside its results: provenance and timings.
 _ENVELOPE_BYTES: Final = 4096
-"""A response beside its results: provenance and timings."""
+# A sparse weight beside its token: the id as a varint, the weight, and the token's field and length.
 _ENTRY_BYTES: Final = 5 + 4 + 3
-"""A sparse weight beside its token: the id as a varint, the weight, and the token's field and length."""
 
 
 def needs_tokens(asked: VectorsAsked) -> bool:

@@ -1,7 +1,5 @@
 """What every response tells beside its answers: how much of a text was read, who answered, where the time went."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The fleet as ModelService tells it: models with their states, and the cache as it was last seen."""
 
-from __future__ import annotations
-
 from google.protobuf import timestamp_pb2
 
 from model_cache.check.types import ModelReport, Problem

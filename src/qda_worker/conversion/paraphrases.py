@@ -3,8 +3,6 @@
 Scores of pairs and found paraphrases as the proto's messages.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -119,8 +117,9 @@ def _add(to: TextSet, chunk: pb.TextChunk) -> None:
     to.ids.extend(text.id for text in chunk.texts)
 
 
+# Pairs a message: at most 17 bytes each with indices below 100,000, so about half of the 1 MiB that it may
+# have.
 CHUNK_PAIRS: Final = 32_768
-"""Pairs a message: at most 17 bytes each with indices below 100,000, so about half of the 1 MiB that it may have."""
 
 _SETS: Final = (pb.TEXT_SET_FIRST, pb.TEXT_SET_SECOND)
 

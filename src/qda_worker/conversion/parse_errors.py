@@ -4,8 +4,6 @@ protobuf refuses the whole message for one bad byte in one string and does not s
 needs to know. So a refused message is walked once more here, by its descriptor, looking at strings alone.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Final
 

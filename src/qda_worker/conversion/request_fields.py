@@ -9,8 +9,6 @@ The models' own labels come from the corpora they were trained on: WikiNER and C
 (PERSON, GPE, CARDINAL and so on).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, TypeVar
 

@@ -1,7 +1,5 @@
 """The models' answers as the proto's results, one for each text; a text without an answer has its status instead."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -22,12 +20,12 @@ _Result = TypeVar(
     "_Result", sentiment_pb2.SentimentResult, entity_pb2.EntityResult, embedding_pb2.EmbedResult
 )
 
+# In the order in which equal probabilities are decided.
 _SENTIMENTS: Final = (
     ("positive", sentiment_pb2.SENTIMENT_LABEL_POSITIVE),
     ("negative", sentiment_pb2.SENTIMENT_LABEL_NEGATIVE),
     ("neutral", sentiment_pb2.SENTIMENT_LABEL_NEUTRAL),
 )
-"""In the order in which equal probabilities are decided."""
 
 
 def results(
@@ -55,10 +53,10 @@ def results(
 
 def fill_sentiment(
     info: ModelInfo, encoding: OffsetEncoding | None
-) -> Callable[[sentiment_pb2.SentimentResult, str, SentimentAnswer], None]:
+) -> "Callable[[sentiment_pb2.SentimentResult, str, SentimentAnswer], None]":
     """Label and probabilities of the text and of its sentences, whose spans are in `encoding`; None without them."""
 
-    def fill(result: sentiment_pb2.SentimentResult, text: str, answer: SentimentAnswer) -> None:
+    def fill(result: sentiment_pb2.SentimentResult, text: str, answer: "SentimentAnswer") -> None:
         _fill_label(result, answer.probabilities)
         if encoding is None:
             return
@@ -75,7 +73,7 @@ def fill_sentiment(
 
 def _fill_label(
     result: sentiment_pb2.SentimentResult | sentiment_pb2.SentenceSentiment,
-    probabilities: Mapping[Sentiment, float],
+    probabilities: "Mapping[Sentiment, float]",
 ) -> None:
     """The most probable label, of equal ones the first of positive, negative, neutral; and all probabilities."""
     values = {str(name): float(value) for name, value in probabilities.items()}
@@ -86,10 +84,10 @@ def _fill_label(
 
 def fill_entities(
     encoding: OffsetEncoding, *, common: bool, wanted: Collection[str]
-) -> Callable[[entity_pb2.EntityResult, str, Sequence[Entity]], None]:
+) -> "Callable[[entity_pb2.EntityResult, str, Sequence[Entity]], None]":
     """Entities with spans in `encoding`, by their common labels if `common`; only those `wanted`, if any are named."""
 
-    def fill(result: entity_pb2.EntityResult, text: str, answer: Sequence[Entity]) -> None:
+    def fill(result: entity_pb2.EntityResult, text: str, answer: "Sequence[Entity]") -> None:
         labelled = [(entity, common_label(entity.label) if common else entity.label) for entity in answer]
         kept = [(entity, label) for entity, label in labelled if not wanted or label in wanted]
         spans = convert_spans(text, [(entity.start, entity.end) for entity, _ in kept], encoding)

@@ -4,8 +4,6 @@ Every status has an ErrorInfo, so that programs go by the reason and people read
 remedy.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 import grpc
@@ -17,8 +15,8 @@ from qda_worker.errors import Draining, NotReady, Overloaded, WorkerError
 from qda_worker.limits import MAX_VIOLATIONS
 
 DOMAIN: Final = "qda-worker"
+# The reason of an error that is the worker's own: a bug. The same word as exit code 50's.
 INTERNAL: Final = "INTERNAL"
-"""The reason of an error that is the worker's own: a bug. The same word as exit code 50's."""
 
 
 def status_of(error: BaseException) -> status_pb2.Status:

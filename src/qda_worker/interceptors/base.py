@@ -3,8 +3,6 @@
 Which methods are ours, and under which name others are counted.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
@@ -17,7 +15,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 LeaseDeps: TypeAlias = Callable[[Context], AbstractContextManager[None]]
 Codec: TypeAlias = Callable[[Any], Any] | None
 
-_MAKERS = {
+_MAKERS: Final = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
     (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
@@ -67,8 +65,9 @@ def _stream(behaviour: Callable[..., Any], around: LeaseDeps) -> Callable[..., A
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
 
 _OURS: Final = "/qda.v1."
+# What a method is called that this server does not have: a caller may make up any number of names (gRPC
+# A66).
 OTHER: Final = "other"
-"""What a method is called that this server does not have: a caller may make up any number of names (gRPC A66)."""
 
 
 def is_ours(method: str) -> bool:

@@ -3,8 +3,6 @@
 Stands inside the boundary, which makes a status of the refusal. Health and reflection are never refused.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,7 +22,7 @@ class CallLimit(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """The handler of the method, inside the limit."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)

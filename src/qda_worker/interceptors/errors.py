@@ -5,8 +5,6 @@ its details, and a response that would pass the limit of a message is refused wi
 call. So services just raise, and forget about all three.
 """
 
-from __future__ import annotations
-
 import asyncio
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -47,7 +45,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """The handler of the method, inside the boundary; None for a method that there is not."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
@@ -57,7 +55,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             self._wrapped[method] = self._wrap(method, handler)
         return self._wrapped[method]
 
-    def _wrap(self, method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    def _wrap(
+        self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]"
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
         service, _, name = method.lstrip("/").rpartition("/")
         descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
         parse = guarded_parser(_parser_of(handler), descriptor.input_type)
@@ -127,13 +127,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         raise AssertionError("abort always raises")
 
 
-def _parser_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], Any]:
+def _parser_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Callable[[bytes], Any]:
     if handler.request_deserializer is None:
         raise TypeError("a handler of qda.v1 without a parser: not made by the generated code")
     return handler.request_deserializer
 
 
-def _serializer_of(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[Any], bytes]:
+def _serializer_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Callable[[Any], bytes]:
     if handler.response_serializer is None:
         raise TypeError("a handler of qda.v1 without a serializer: not made by the generated code")
     return handler.response_serializer

@@ -4,11 +4,9 @@ grpc answers what a parser raises with UNKNOWN and writes a trace into the log: 
 the log with them. Here such a request is INVALID_ARGUMENT, as it is for our own services.
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -19,7 +17,7 @@ from qda_worker.errors import WorkerError
 from qda_worker.interceptors.base import Continuation, is_ours
 from qda_worker.interceptors.errors import Context, Parsed, trailers
 
-_MAKERS: dict[tuple[bool, bool], Any] = {
+_MAKERS: Final[dict[tuple[bool, bool], Any]] = {
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
     (True, True): grpc.stream_stream_rpc_method_handler,
@@ -34,7 +32,7 @@ class ForeignCalls(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """The handler of the method, guarded; None for a method that there is not."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
@@ -45,7 +43,7 @@ class ForeignCalls(grpc.aio.ServerInterceptor):
         return self._wrapped[method]
 
 
-def _guarded(method: str, handler: grpc.RpcMethodHandler[Any, Any]) -> grpc.RpcMethodHandler[Any, Any]:
+def _guarded(method: str, handler: "grpc.RpcMethodHandler[Any, Any]") -> "grpc.RpcMethodHandler[Any, Any]":
     service, _, name = method.lstrip("/").rpartition("/")
     descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
     assert handler.request_deserializer is not None

@@ -4,14 +4,12 @@ A call is one task of the server, so its end is that task's: also of calls that 
 of methods that do not exist, and of requests that never arrive whole.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import grpc
 
@@ -25,8 +23,8 @@ from qda_worker.observability.call_record import (
 )
 from qda_worker.scheduling.observer import CANCELLED_BY_CALLER, CANCELLED_BY_WORKER, DEADLINE_PASSED
 
-CALLER_HEADER = "x-qda-caller"
-MAX_CALLER_LENGTH = 100
+CALLER_HEADER: Final = "x-qda-caller"
+MAX_CALLER_LENGTH: Final = 100
 
 
 class CallObserver(grpc.aio.ServerInterceptor):
@@ -46,7 +44,7 @@ class CallObserver(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """The handler of the method, observed; None for a method that there is not."""
         method = handler_call_details.method
         record = begin_call(method.lstrip("/"), self._clock())

@@ -5,8 +5,6 @@ thread, one padded batch) turns units into raw outputs, `finish` joins a text's 
 orders and batches units without knowing what a model is, and no model knows what a queue is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum

@@ -9,8 +9,6 @@ transformers fills tensors that the files lack with random numbers, and only log
 on. The vectors of such an encoder look like any others and mean nothing.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,8 +49,9 @@ from qda_worker.models.vectors import (
 )
 
 _NAMED: Final = 3
+# The layer after the encoder that BERT was trained with: many models for sentences leave it out, and none
+# uses it.
 _UNUSED: Final = "pooler."
-"""The layer after the encoder that BERT was trained with: many models for sentences leave it out, and none uses it."""
 
 
 def require_all_weights(encoder: Any, folder: Path) -> None:

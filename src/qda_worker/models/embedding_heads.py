@@ -4,8 +4,6 @@ As published with the model (FlagEmbedding, `m3`): sparse is `relu(W h + b)`, on
 `W h + b` of every token but the first, brought to length 1. Which heads a model has follows from its files.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final

@@ -3,8 +3,6 @@
 The worker's side of the process that runs spaCy (`entity_process`): starting, asking, and noticing its end.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import subprocess
@@ -13,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from model_cache.catalog.catalog import Model
 from qda_worker.errors import ModelDied, ModelFailed, ModelUnusable, TextTooLong
@@ -35,10 +33,10 @@ from qda_worker.models.base import (
 from qda_worker.models.entity_windows import Entity, Window, cut_length, join_windows, text_windows
 from qda_worker.models.spacy_process import Found, Passage, Ready, read_frame, write_frame
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
-_END_SECONDS = 5.0
-"""How long a process may take to end by itself after its input has ended."""
+# How long a process may take to end by itself after its input has ended.
+_END_SECONDS: Final = 5.0
 
 
 class EntityProcess:
@@ -136,11 +134,12 @@ def _piped(stream: IO[bytes] | None) -> IO[bytes]:
     return stream
 
 
-PART_LENGTH = 10_000
-"""Code points of a text that are read at once: a quarter of a second of de_core_news_lg, and a tenth more work."""
-_COUNTED_LENGTH = 100_000
-_COUNTED_PER_READ = 10
-"""Tokenising alone is more than ten times as fast as the pipeline."""
+# Code points of a text that are read at once: a quarter of a second of de_core_news_lg, and a tenth more
+# work.
+PART_LENGTH: Final = 10_000
+_COUNTED_LENGTH: Final = 100_000
+# Tokenising alone is more than ten times as fast as the pipeline.
+_COUNTED_PER_READ: Final = 10
 
 
 class EntityModel:

@@ -5,25 +5,25 @@ this order of preference. Each core is read together with some of the text befor
 a place depends on a few words around it, so an entity that begins in a core is found there as in the whole text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from qda_worker.models.base import Span
 
-CONTEXT = 500
-"""Code points read before and after each core: some five sentences, where the pipelines' own reach is a few words."""
+# Code points read before and after each core: some five sentences, where the pipelines' own reach is a few
+# words.
+CONTEXT: Final = 500
 
-_BORDERS = (
+_BORDERS: Final = (
     re.compile(r"\n\s*\n"),
     re.compile(r"\n"),
     re.compile(r"[.!?…]['\"»“”’)]*\s"),
     re.compile(r"(?<=\S)\s(?=\S)"),
     re.compile(r"\s"),
 )
-_BLANK = re.compile(r"\s")
+_BLANK: Final = re.compile(r"\s")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ by its lines: each is as full as its next word allows, but those that end a para
 are of any length. Looked at are three lines on either side, of 120 code points at most: no text makes this slow.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from itertools import pairwise
@@ -36,6 +34,7 @@ def _words(text: str) -> frozenset[str]:
 
 # Abbreviations are letters alone, in lower case, without their points. Those of one letter (S., z. B.) need no list.
 
+# Abbreviations that something follows: a name, a number, the rest of a phrase.
 NEVER_LAST: Final = _words("""
     abb abs abschn abt adr allg anm aufl ausg bd bde bearb begr beisp bes betr bez bspw bzgl bzw ca dgl dipl dir doz dr
     dt ebd eigtl einschl engl entspr erg erw europ ev evang evtl exkl fa fr frl frz gefr gegr geh gem gen gesch gest gez
@@ -43,20 +42,20 @@ NEVER_LAST: Final = _words("""
     med mr mrs ms nachf niederl nr oberg orig österr phil poln prof ps rd red ref reg rer röm russ sen sog soz spez st
     stellv stud techn theol trad ungar unterg urspr verf vergl verh verm vgl vol vorl vors wiss zb zit zool zus zz zzgl
 """)
-"""Abbreviations that something follows: a name, a number, the rest of a phrase."""
 
+# Abbreviations that may be a sentence's last word: it depends on what follows.
 SELDOM_LAST: Final = _words("""
     ag al bhf chr co corp etc ff gmbh hbf inc jh jhd jhdt jr km ltd mill min mio mrd pl sek sr std stdn str tel tsd ua
     usf usw uvm uä verl
 """)
-"""Abbreviations that may be a sentence's last word: it depends on what follows."""
 
+# The same, but words of other meanings in lower case.
 DAYS_AND_MONTHS: Final = _words("Mo Di Mi Do Fr Sa So Jan Feb Febr Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez")
-"""The same, but words of other meanings in lower case."""
 
+# Abbreviations, also as a word's end (Hauptstr.), that are such only before a number.
 BEFORE_NUMBERS: Final = _words("art bl par str ziff")
-"""Abbreviations, also as a word's end (Hauptstr.), that are such only before a number."""
 
+# What an ordinal number such as "3." stands before.
 AFTER_ORDINALS: Final = _words("""
     januar jänner februar feber märz april mai juni juli august september oktober november dezember
     jan feb mär apr jun jul aug sep sept okt nov dez
@@ -64,14 +63,14 @@ AFTER_ORDINALS: Final = _words("""
     weltkrieg weltkriegs weltkrieges advent bundesliga etage geburtstag hochzeitstag jahrestag klasse lebensjahr
     lebensjahres lebenswoche liga quartal schuljahr semester stock stockwerk todestag
 """)
-"""What an ordinal number such as "3." stands before."""
 
+# What stands before an ordinal number and hardly before a number that is a sentence's last word.
 BEFORE_ORDINALS: Final = _words("""
     ab am beim bis das dem den der des die dieser dieses diesem ihr ihre ihrem ihren im in ins jeden jeder jedes mein
     meine meinem meinen meiner nach sein seine seinem seinen seit unser unsere unserem vom von vor zum zur
 """)
-"""What stands before an ordinal number and hardly before a number that is a sentence's last word."""
 
+# Words that are written with a capital letter because a sentence begins with them.
 OPENERS: Final = _words("""
     aber ach alle allerdings alles als also an auch auf aus außerdem bei beide bis bisher da dabei dadurch dafür dagegen
     daher damals damit danach daneben dann daran darauf daraus darin darüber darum das dass davon davor dazu dein deine
@@ -83,24 +82,23 @@ OPENERS: Final = _words("""
     trotzdem über um und uns unser unsere unter viele vielleicht vom von vor war was weil weiter wenn wer werden wie
     wieder wir wird wo wohl während zu zudem zuerst zuletzt zum zur zwar zwischen
 """)
-"""Words that are written with a capital letter because a sentence begins with them."""
 
+# Words that a line does not end with unless its sentence goes on in the next.
 GOING_ON: Final = _words("""
     als am an auf aus bei bis dass das dem den der des die durch ein eine einem einen einer eines für gegen im in mit
     nach oder ohne seit sondern sowie über um und unter vom von vor während weil wenn zu zum zur zwischen
 """)
-"""Words that a line does not end with unless its sentence goes on in the next."""
 
 
 LINE_END: Final = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+# Code points of the widest line around: verse is narrower, and what is wider was not wrapped for eyes.
 _NARROWEST, _WIDEST = 40, 120
-"""Code points of the widest line around: verse is narrower, and what is wider was not wrapped for eyes."""
+# A line of less is not full: that would take a word of half the width.
 _SHORTEST: Final = 20
-"""A line of less is not full: that would take a word of half the width."""
+# On either side of the break.
 _LINES: Final = 3
-"""On either side of the break."""
+# So many are no chance.
 _FULL_LINES: Final = 2
-"""So many are no chance."""
 _REACH: Final = _LINES * (_WIDEST + 2)
 _ENDS_PARAGRAPH: Final = re.compile(r"[.!?…:][\"'“”‘’»«›‹)\]]*\Z")
 
@@ -150,12 +148,12 @@ _LAST_WORD: Final = re.compile(r"\w+\Z")
 _ADDRESS: Final = re.compile(r"[@/\\]|www\.|\S\.\S")
 _ROMAN: Final = re.compile(r"[IVX]{1,5}\Z")
 _DAY_AND_MONTH: Final = re.compile(r"\d\.\s*\d{1,2}\Z")
+# Code points before a border that are looked at: more than two long words.
 _BACK: Final = 60
-"""Code points before a border that are looked at: more than two long words."""
 _BEFORE_NUMBERS: Final = tuple(BEFORE_NUMBERS)
 _SPACE_BEHIND: Final = re.compile(r"\s*+")
+# Of letters and a point: "z. B." more often than a bullet, where lines are wrapped.
 _SHORT_FORM: Final = re.compile(r"[^\W\d_]{1,3}\.\s")
-"""Of letters and a point: "z. B." more often than a bullet, where lines are wrapped."""
 _BULLET: Final = re.compile(r"[-–—•*·>]\s|\w{1,3}[.):]\s|[^\W\d_]{1,20}:\s")
 
 

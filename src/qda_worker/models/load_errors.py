@@ -1,14 +1,13 @@
 """Why a model did not load, in one line with a remedy, from whatever its library raised."""
 
-from __future__ import annotations
-
 import json
 import pickle
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Final
 
-_CHECK = "run cache-check --deep, then cache-warmer repair"
+_CHECK: Final = "run cache-check --deep, then cache-warmer repair"
 
 
 @dataclass(frozen=True, slots=True)

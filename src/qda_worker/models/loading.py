@@ -4,11 +4,9 @@ Every way of failing becomes one ModelUnusable that names the model, the cause a
 at debug level. Libraries are imported when a model needs them: a worker of entities alone loads no torch.
 """
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
@@ -16,18 +14,19 @@ from qda_worker.errors import ModelUnusable, WorkerError
 from qda_worker.models.base import BatchBudget, Options, TextModel
 from qda_worker.models.load_errors import explain
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 AnyTextModel: TypeAlias = TextModel[Any, Any, Any]
 
-_PROBE = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
+_PROBE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
 
-_CPU_BUDGET = BatchBudget(length=1024, units=64)
-"""Tokens a padded batch. Measured on two cores with XLM-R-large shapes: 1,024 beats 4,096 by 1.4."""
-_CUDA_BUDGET = BatchBudget(length=16384, units=512)
-"""Tokens a padded batch; the default of text-embeddings-inference for its GPUs."""
-_SPACY_BUDGET = BatchBudget(length=12_000, units=64, padded=False)
-"""Characters a batch: some 2,000 words, a quarter of a second of de_core_news_lg; nobody waits long behind it."""
+# Tokens a padded batch. Measured on two cores with XLM-R-large shapes: 1,024 beats 4,096 by 1.4.
+_CPU_BUDGET: Final = BatchBudget(length=1024, units=64)
+# Tokens a padded batch; the default of text-embeddings-inference for its GPUs.
+_CUDA_BUDGET: Final = BatchBudget(length=16384, units=512)
+# Characters a batch: some 2,000 words, a quarter of a second of de_core_news_lg; nobody waits long behind
+# it.
+_SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padded=False)
 
 
 def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTextModel:

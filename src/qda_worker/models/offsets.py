@@ -4,8 +4,6 @@ Python counts code points; Go, Rust and C count UTF-8 bytes; Java, JavaScript an
 the wrong unit is off by one for every umlaut or emoji before it, so the caller names the unit and gets that one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from enum import Enum
 from itertools import accumulate

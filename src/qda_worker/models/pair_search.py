@@ -7,8 +7,6 @@ rounded to six decimals, below which single precision says nothing.
 Cosines of vectors, and which texts are equal, so that each is computed once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 
 Matrix = NDArray[np.float32]
 
+# Of a score; further ones are below what single precision can say.
 DECIMALS: Final = 6
-"""Of a score; further ones are below what single precision can say."""
 
 
 def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
@@ -50,14 +48,14 @@ def rounded(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 Numbers = NDArray[np.int64]
 
-CELLS = 2**22
-"""Scores a tile: 16 MiB of them."""
-MOST_PAIRS = 2**21
-"""Pairs that are sorted at a time, unless one text alone has more: some 60 bytes each."""
-_ROWS = 1024
-_COLUMNS = 4096
-_SLACK = np.float32(10.0**-DECIMALS)
-_GROUP = 64
+# Scores a tile: 16 MiB of them.
+CELLS: Final = 2**22
+# Pairs that are sorted at a time, unless one text alone has more: some 60 bytes each.
+MOST_PAIRS: Final = 2**21
+_ROWS: Final = 1024
+_COLUMNS: Final = 4096
+_SLACK: Final = np.float32(10.0**-DECIMALS)
+_GROUP: Final = 64
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class TextRows:
     numbers: Numbers
 
     @classmethod
-    def of(cls, vectors: Matrix) -> TextRows:
+    def of(cls, vectors: Matrix) -> "TextRows":
         """Texts that are all distinct: float32 [n, d], rows of any length."""
         return cls(normalised(vectors), np.arange(len(vectors)))
 
@@ -84,7 +82,7 @@ class TextRows:
         return taken
 
     @cached_property
-    def columns(self) -> Columns:
+    def columns(self) -> "Columns":
         """The distinct texts that occur here, with their places."""
         return Columns.of(self)
 
@@ -105,7 +103,7 @@ class Columns:
     count: Numbers
 
     @classmethod
-    def of(cls, texts: TextRows) -> Columns:
+    def of(cls, texts: TextRows) -> "Columns":
         """Sorts the places by text."""
         places = np.argsort(texts.numbers, kind="stable")
         row, start, count = np.unique(texts.numbers[places], return_index=True, return_counts=True)

@@ -1,7 +1,5 @@
 """A text together with its sentences, as units of one queue: a sentence is computed as any other text is."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar

@@ -8,14 +8,12 @@ the URL rule eats every word that begins with "http", and characters outside the
 replaced by a space, so that words around a tab or a no-break space join.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -42,10 +40,10 @@ from qda_worker.models.base import (
 from qda_worker.models.sentence_units import PreparedWithSentences, SentenceOptions, with_sentences
 from qda_worker.models.tokenization import Ids, Tokens, pad, position_limit, token_limit, weighted_mean
 
-_URL = re.compile(r"https*\S+")
-_MENTION = re.compile(r"@\S+")
-_NOT_GERMAN_LETTER_OR_SPACE = re.compile(r"[^A-Za-züöäÖÜÄß ]")
-_DIGIT_WORDS = str.maketrans(
+_URL: Final = re.compile(r"https*\S+")
+_MENTION: Final = re.compile(r"@\S+")
+_NOT_GERMAN_LETTER_OR_SPACE: Final = re.compile(r"[^A-Za-züöäÖÜÄß ]")
+_DIGIT_WORDS: Final = str.maketrans(
     {
         "0": " null",
         "1": " eins",
@@ -74,7 +72,7 @@ def clean_german_sentiment(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
-_CLEANING: Mapping[Cleaning, Callable[[str], str]] = {
+_CLEANING: Final[Mapping[Cleaning, Callable[[str], str]]] = {
     Cleaning.NONE: lambda text: text,
     Cleaning.GERMAN_SENTIMENT: clean_german_sentiment,
 }
@@ -88,7 +86,7 @@ class Sentiment(StrEnum):
     NEUTRAL = "neutral"
 
 
-_NAMES: Mapping[str, Sentiment] = {
+_NAMES: Final[Mapping[str, Sentiment]] = {
     **{sentiment.value: sentiment for sentiment in Sentiment},
     "pos": Sentiment.POSITIVE,
     "neg": Sentiment.NEGATIVE,
@@ -102,7 +100,7 @@ class SentimentAnswer:
 
     sentiment: Sentiment
     probabilities: Mapping[Sentiment, float]
-    sentences: tuple[SentenceAnswer, ...] = ()
+    sentences: "tuple[SentenceAnswer, ...]" = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,6 @@ The tokenizer takes one prefix or suffix off a word at a time and looks for the 
 word and a suffix ends it, so it is enough to look there; the tokens stay the same.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -31,10 +29,10 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Final
 
+# Code points at a word's end that are searched for a suffix.
 _NEAR: Final = 64
-"""Code points at a word's end that are searched for a suffix."""
+# A suffix that begins this near to the searched part's begin may be longer, or look at what is before it.
 _SPARE: Final = 24
-"""A suffix that begins this near to the searched part's begin may be longer, or look at what is before it."""
 
 Search = Callable[[str], "re.Match[str] | None"]
 
@@ -85,17 +83,20 @@ def _at_the_end(search: Search) -> Search:
     return near
 
 
-_LENGTH = struct.Struct(">I")
+_LENGTH: Final = struct.Struct(">I")
 
-_DROPPABLE = frozenset({"tagger", "morphologizer", "lemmatizer", "trainable_lemmatizer", "attribute_ruler"})
-"""Factories whose results a statistical `ner` does not read. A parser, senter or sentencizer is none of them: ner
-begins no entity that would cross the sentence borders they set."""
-_UNDERSTOOD = _DROPPABLE | {"tok2vec", "parser", "senter", "sentencizer", "ner", "beam_ner"}
-_LOCAL = _UNDERSTOOD | {"entity_ruler", "span_ruler"}
-"""Factories whose results at a place depend on the words around it, so that a long text may be read in parts."""
-_FAR_SIGHTED = ("transformer", "BiLSTM")
-"""Parts of networks' names in config.cfg that see farther."""
-_ATTRIBUTES_THAT_NER_READS = ("SENT_START", "IS_SENT_START", "ENT_")
+# Factories whose results a statistical `ner` does not read. A parser, senter or sentencizer is none of
+# them: ner begins no entity that would cross the sentence borders they set.
+_DROPPABLE: Final = frozenset(
+    {"tagger", "morphologizer", "lemmatizer", "trainable_lemmatizer", "attribute_ruler"}
+)
+_UNDERSTOOD: Final = _DROPPABLE | {"tok2vec", "parser", "senter", "sentencizer", "ner", "beam_ner"}
+# Factories whose results at a place depend on the words around it, so that a long text may be read in
+# parts.
+_LOCAL: Final = _UNDERSTOOD | {"entity_ruler", "span_ruler"}
+# Parts of networks' names in config.cfg that see farther.
+_FAR_SIGHTED: Final = ("transformer", "BiLSTM")
+_ATTRIBUTES_THAT_NER_READS: Final = ("SENT_START", "IS_SENT_START", "ENT_")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,9 @@ true length, and the cut is made on the ids, with the special tokens where the t
 What to do with a text that is longer than its model reads: refuse, cut, or read it in overlapping windows.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +20,9 @@ from qda_worker.models.base import LongText, Prepared, Span, Unit
 if TYPE_CHECKING:
     import torch
 
-OVERLAP_DIVISOR = 8
-"""Windows overlap by an eighth of their length: 63 tokens of 510, a long sentence's worth of context. Our choice."""
+# Windows overlap by an eighth of their length: 63 tokens of 510, a long sentence's worth of context. Our
+# choice.
+OVERLAP_DIVISOR: Final = 8
 
 
 def overlap_of(room: int) -> int:
@@ -76,13 +75,13 @@ def weighted_mean(rows: Sequence[NDArray[np.float32]], weights: Sequence[int]) -
     return mean
 
 
+# Token ids of one window, special tokens included, int32 [length].
 Ids: TypeAlias = NDArray[np.int32]
-"""Token ids of one window, special tokens included, int32 [length]."""
 
-_PROBE = "a"
+_PROBE: Final = "a"
 
-_NO_LIMIT = 10**9
-"""transformers says "no limit" by a `model_max_length` of 10**30."""
+# transformers says "no limit" by a `model_max_length` of 10**30.
+_NO_LIMIT: Final = 10**9
 
 
 class Tokens:
@@ -212,7 +211,7 @@ def token_limit(*limits: int | None) -> int:
     return min(known)
 
 
-def pad(rows: Sequence[Ids], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def pad(rows: Sequence[Ids], pad_id: int, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
     """One batch: ids and attention mask, both int64 [rows, longest], padded on the right."""
     import torch
 

@@ -1,19 +1,19 @@
 """What a text's vectors are, and what may be asked for; plain values, so that services need no torch to handle them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qda_worker.models.base import Options, Span, VectorKind
 
-MAX_MULTI_VECTOR_TOKENS = 32_768
-"""Tokens of one text that get a vector each, at most: 128 MiB of 1,024 float32, held until its last window is done."""
+# Tokens of one text that get a vector each, at most: 128 MiB of 1,024 float32, held until its last window
+# is done.
+MAX_MULTI_VECTOR_TOKENS: Final = 32_768
 
-DENSE_ALONE = frozenset({VectorKind.DENSE})
+DENSE_ALONE: Final = frozenset({VectorKind.DENSE})
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ How far the warm is that fills this worker's cache, for Prometheus: its status f
 The warmer itself cannot be scraped: its pod ends with its work. A worker that waits for it tells instead.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime

@@ -3,18 +3,16 @@
 Counts, times and names only: no text, and nothing made from one, ever gets here.
 """
 
-from __future__ import annotations
-
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+# The request never arrived whole: its sender has gone, or it is over the limit of one message.
 REQUEST_INCOMPLETE: Final = "REQUEST_INCOMPLETE"
-"""The request never arrived whole: its sender has gone, or it is over the limit of one message."""
 
 
+# Steps that a call's trace tells of: a stream of a million documents asks a million times.
 MAX_STEPS: Final = 100
-"""Steps that a call's trace tells of: a stream of a million documents asks a million times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class CallListener(Protocol):
         """It has ended; everything is known."""
 
 
-_CURRENT: ContextVar[CallRecord] = ContextVar("qda_worker.call")
+_CURRENT: Final[ContextVar[CallRecord]] = ContextVar("qda_worker.call")
 
 
 def begin_call(method: str, began: float = 0.0) -> CallRecord:

@@ -6,12 +6,10 @@ libraries are logged as type and trace, because their messages may quote what th
 One line in the log for each call.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import traceback
-from typing import TextIO
+from typing import Final, TextIO
 
 import structlog
 
@@ -72,7 +70,7 @@ def _without_message_of_errors(
     return event
 
 
-_OURS = "qda.v1."
+_OURS: Final = "qda.v1."
 
 
 class CallLog:

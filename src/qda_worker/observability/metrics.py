@@ -7,8 +7,6 @@ Metrics of calls, under the names of gRPC proposal A66 as Prometheus spells them
 Metrics of the queues: how long texts wait, how well batches are filled, and what became of each text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Thread
@@ -59,12 +57,12 @@ def serve_metrics(registry: CollectorRegistry, address: Address) -> MetricsServe
     return MetricsServer(server, thread)
 
 
+# Bounds of times: every second or third of A66's, and two more, for streams run for minutes.
 SECONDS: Final = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 300, 1000,
 )  # fmt: skip
-"""Bounds of times: every second or third of A66's, and two more, for streams run for minutes."""
+# Bounds of sizes: A66's up to the largest message.
 BYTES: Final = (1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
-"""Bounds of sizes: A66's up to the largest message."""
 
 
 class CallMetrics:

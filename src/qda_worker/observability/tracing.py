@@ -4,8 +4,6 @@ Which variables ask for it are OpenTelemetry's own; its libraries read the other
 of it is imported where none is set. Attributes are names, counts and times: never a text.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -27,16 +25,16 @@ _MODULES: Final = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
 }
+# Statuses that make a server's span an error (OpenTelemetry's conventions for gRPC).
 _SERVER_ERRORS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
-"""Statuses that make a server's span an error (OpenTelemetry's conventions for gRPC)."""
 
 
 class Tracing:
     """Hears of each call and makes its spans. Spans leave in a thread of OpenTelemetry's."""
 
-    def __init__(self, provider: TracerProvider, wall_nanos: Callable[[], int] = time.time_ns) -> None:
+    def __init__(self, provider: "TracerProvider", wall_nanos: Callable[[], int] = time.time_ns) -> None:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider = provider
@@ -83,7 +81,7 @@ class Tracing:
         thread.start()
         thread.join(timeout)
 
-    def _add_steps(self, span: Span, record: CallRecord) -> None:
+    def _add_steps(self, span: "Span", record: CallRecord) -> None:
         """For each time that a model was asked: what its slowest text went through."""
         from opentelemetry.trace import set_span_in_context
 
@@ -127,7 +125,7 @@ def _installed(module: str) -> bool:
         return False
 
 
-def _provider(environ: Mapping[str, str], protocol: str) -> TracerProvider:
+def _provider(environ: Mapping[str, str], protocol: str) -> "TracerProvider":
     from importlib import import_module
 
     from opentelemetry.sdk.resources import Resource

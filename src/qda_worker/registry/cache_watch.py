@@ -9,8 +9,6 @@ it then.
 Threads of an executor are joined when the program ends; these are not.
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time
@@ -37,8 +35,8 @@ from qda_worker.registry.registry import (
 
 _Made = TypeVar("_Made")
 
+# How the names of threads begin that load a model.
 LOADING: Final = "load-"
-"""How the names of threads begin that load a model."""
 
 
 async def in_daemon_thread(name: str, make: Callable[[], _Made]) -> _Made:
@@ -67,14 +65,14 @@ async def in_daemon_thread(name: str, make: Callable[[], _Made]) -> _Made:
     return await made
 
 
+# Between two looks at a cache that is not complete: a look costs milliseconds, and somebody waits.
 WAITING_SECONDS: Final = 2.0
-"""Between two looks at a cache that is not complete: a look costs milliseconds, and somebody waits."""
+# How long a model's compute thread may take to end its batch.
 CLOSE_SECONDS: Final = 10.0
-"""How long a model's compute thread may take to end its batch."""
+# Between two log lines about the same trouble.
 SAY_SECONDS: Final = 30.0
-"""Between two log lines about the same trouble."""
+# Files that such a line names; it tells how many there are.
 _FILES_SAID: Final = 5
-"""Files that such a line names; it tells how many there are."""
 
 
 class CacheUnusable(ModelCacheError):

@@ -11,8 +11,6 @@ A mapped file that is replaced by rename goes on being served from its old bytes
 and inode tell the two apart, for every file in the model's folder, through links.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -81,8 +79,8 @@ def start_engine(
     return Engine(loaded, ModelQueue(loaded, pool, on_failure=on_failure, observer=observer))
 
 
+# Device and inode by path relative to the model's folder.
 Identities: TypeAlias = Mapping[str, tuple[int, int]]
-"""Device and inode by path relative to the model's folder."""
 
 
 def identities(folder: Path) -> dict[str, tuple[int, int]]:
@@ -122,7 +120,7 @@ class ModelProblem:
     remedy: str
 
     @classmethod
-    def of(cls, error: ModelCacheError) -> ModelProblem:
+    def of(cls, error: ModelCacheError) -> "ModelProblem":
         """The trouble that an error tells of."""
         return cls(error.reason, error.message, error.remedy)
 
@@ -159,13 +157,13 @@ class Serving:
     generation: str
 
 
+# For each task the tasks of the models that can do it, the one whose default answers first.
 USES: Final[Mapping[Task, tuple[Task, ...]]] = {
     Task.SENTIMENT: (Task.SENTIMENT,),
     Task.ENTITIES: (Task.ENTITIES,),
     Task.EMBEDDING: (Task.EMBEDDING, Task.PARAPHRASE),
     Task.PARAPHRASE: (Task.PARAPHRASE, Task.EMBEDDING),
 }
-"""For each task the tasks of the models that can do it, the one whose default answers first."""
 
 
 class ModelRegistry:
@@ -183,7 +181,7 @@ class ModelRegistry:
         """Set when this worker stops taking work in: long streams end then."""
 
     @classmethod
-    def without_catalog(cls, trouble: ModelProblem) -> ModelRegistry:
+    def without_catalog(cls, trouble: ModelProblem) -> "ModelRegistry":
         """The fleet of a worker whose catalog is invalid: it serves nothing, and says why."""
         fleet = cls(Catalog((), ""), ())
         fleet.trouble = trouble

@@ -3,8 +3,6 @@
 What is refused for its deadline could not have been done by then: see `pace`. Without a measurement nothing is.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from typing import Any, Final, Generic
@@ -15,16 +13,16 @@ from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator
 
+# So much of the queue one caller may fill: the rest is kept for the others.
 ONE_CALLERS_SHARE: Final = 0.8
-"""So much of the queue one caller may fill: the rest is kept for the others."""
+# Work is refused only if it would be late even so many times as fast as measured.
 _DOUBT: Final = 2.0
-"""Work is refused only if it would be late even so many times as fast as measured."""
+# Seconds that a refused caller is told to wait, before they are scattered.
 _SHORTEST, _LONGEST = 0.1, 60.0
-"""Seconds that a refused caller is told to wait, before they are scattered."""
+# The same, as long as the pace is not known: clients that retry by themselves try some five times in all.
 _UNMEASURED: Final = 2.0
-"""The same, as long as the pace is not known: clients that retry by themselves try some five times in all."""
+# Up to so much is added at random, so that those who were refused together do not come back together.
 _SCATTER: Final = 0.25
-"""Up to so much is added at random, so that those who were refused together do not come back together."""
 
 
 class AdmissionControl(Generic[Result]):

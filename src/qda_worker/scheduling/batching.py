@@ -5,8 +5,6 @@ length under a token budget it is 80 %, and 2.3 times as fast. So a batch is the
 length.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from qda_worker.models.base import BatchBudget

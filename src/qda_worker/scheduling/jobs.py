@@ -4,8 +4,6 @@ A job is one call's texts; an item is one text of it; an entry is one unit of an
 the job's future: cancelling it drops whatever has not been computed yet.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future

@@ -12,8 +12,6 @@ Start-time fair queuing: each caller's account shows how much was computed for i
 A caller that comes (back) starts at the account of the last one served, so that idleness earns nothing.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Collection
 from heapq import heapify, heappop, heapreplace
@@ -106,16 +104,18 @@ class FairLane(Generic[Payload, Output, Result]):
             del self._waiting[caller], self._accounts[caller]
 
 
+# So long bulk work waits for interactive work before its first batch.
 AGEING_SECONDS: Final = 2.0
-"""So long bulk work waits for interactive work before its first batch."""
+# After a batch of bulk work, interactive work has so many times its duration.
 _OTHER_SHARES: Final = 9
-"""After a batch of bulk work, interactive work has so many times its duration."""
+# How many of the units that are due a batch is chosen from: enough for like lengths, and sorted in well
+# under 1 ms.
 _SIGHT: Final = 512
-"""How many of the units that are due a batch is chosen from: enough for like lengths, and sorted in well under 1 ms."""
 
 
+# How many batches' worth of one text waits at once where batches are padded: so many that like lengths
+# meet.
 _TURN_BATCHES: Final = 4
-"""How many batches' worth of one text waits at once where batches are padded: so many that like lengths meet."""
 
 
 class Lanes(Generic[Payload, Output, Result]):

@@ -1,7 +1,5 @@
 """What a queue tells whoever counts: a narrow hook, so that neither metrics nor queue know anything of the other."""
 
-from __future__ import annotations
-
 from typing import Final, Protocol
 
 
@@ -51,7 +49,7 @@ class NullObserver:
 
 CANCELLED_BY_CALLER: Final = "CANCELLED_BY_CALLER"
 CANCELLED_BY_WORKER: Final = "CANCELLED_BY_WORKER"
+# Why nobody waits any more; the same words for calls.
 DEADLINE_PASSED: Final = "DEADLINE_PASSED"
-"""Why nobody waits any more; the same words for calls."""
 
 SILENT: Final = NullObserver()

@@ -4,8 +4,6 @@ A call's texts are admitted or refused at once (`intake`), tokenised by a pool o
 in lanes (`lanes`), are computed in batches by the model's own thread (`computing`), and end in the `ledger`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time
@@ -22,15 +20,16 @@ from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator, text_cost
 from qda_worker.scheduling.workers import ComputeThread, TokenizerPool
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
+# Texts that may wait for one model: five of the largest unary calls. Their ids take about the room of the
+# texts.
 CAPACITY: Final = 50_000
-"""Texts that may wait for one model: five of the largest unary calls. Their ids take about the room of the texts."""
 
+# Bytes of memory that these texts may take: sixteen of the largest messages in Latin letters, four where
+# each has an emoji (Python then holds four bytes a character). For four models that is a GiB, beside five
+# GiB of models; by number of texts alone, 50,000 of 1 MB would be 50 GB.
 CAPACITY_BYTES: Final = 256 * 2**20
-"""Bytes of memory that these texts may take: sixteen of the largest messages in Latin letters, four where each has an
-emoji (Python then holds four bytes a character). For four models that is a GiB, beside five GiB of models; by number
-of texts alone, 50,000 of 1 MB would be 50 GB."""
 
 
 class ModelQueue(Generic[Payload, Output, Result]):

@@ -5,8 +5,6 @@ All of the queue's shared state is here, under one lock. Nothing here blocks, to
 Who has how much waiting for one model, and how long a caller has to wait for more.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any, Generic

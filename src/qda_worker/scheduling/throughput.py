@@ -4,18 +4,16 @@ Only batches that were at least half full are measured: a text computed alone sa
 And the estimate leans to the fast side, so that nothing is refused that would have been done in time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Final
 
 from qda_worker.models.base import LengthUnit, LongText, ModelInfo, Options
 
+# More than words of any language here have on the average: what a limit in tokens is at most in characters.
 _CHARACTERS_A_TOKEN: Final = 8
-"""More than words of any language here have on the average: what a limit in tokens is at most in characters."""
 _FASTER: Final = 0.5
+# How much of a faster, and of a slower measurement goes into the mean.
 _SLOWER: Final = 0.05
-"""How much of a faster, and of a slower measurement goes into the mean."""
 
 
 def text_cost(text: str, options: Options, info: ModelInfo) -> int:

@@ -9,8 +9,6 @@ Calls take turns in the pool, a few texts each, so that a large call delays no o
 A model's exceptions as callers may see them: never with a foreign message, which may hold a text.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 import traceback
@@ -26,7 +24,7 @@ from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator
 
-_LOG = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 
 def told(error: Exception, key: str) -> WorkerError:
@@ -44,8 +42,8 @@ def trace(error: BaseException) -> None:
         _LOG.debug("%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
 
 
+# How the names of compute threads begin.
 COMPUTING: Final = "compute-"
-"""How the names of compute threads begin."""
 
 
 class ComputeThread(Generic[Payload, Output, Result]):
@@ -150,8 +148,8 @@ class ComputeThread(Generic[Payload, Output, Result]):
         self._ledger.settle(item.job, item.number, outcome)
 
 
+# Texts that one turn in the pool tokenises; then the next call's turn comes.
 TURN: Final = 32
-"""Texts that one turn in the pool tokenises; then the next call's turn comes."""
 
 
 class TokenizerPool(Generic[Payload, Output, Result]):

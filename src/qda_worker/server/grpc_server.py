@@ -3,8 +3,6 @@
 Both listen before anything is loaded. Options are those of `grpc_types.h`; each has its reason here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, Final
 

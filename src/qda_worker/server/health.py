@@ -4,8 +4,6 @@ Three kinds of names: `liveness` is the process, `""` is everything this worker 
 follows that service's own models. One servicer answers on the main port and on the probes' port.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
@@ -20,8 +18,8 @@ __all__ = ["HEALTH_SERVICE", "LIVENESS", "READINESS", "Health"]
 LIVENESS: Final = "liveness"
 READINESS: Final = ""
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-checking ships no types
@@ -39,7 +37,7 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
         return self._draining
 
     async def List(
-        self, request: health_pb2.HealthListRequest, context: grpc.aio.ServicerContext[Any, Any]
+        self, request: health_pb2.HealthListRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> health_pb2.HealthListResponse:
         """Every name with its status: the library's own asynchronous servicer leaves this call out."""
         return health_pb2.HealthListResponse(
@@ -52,7 +50,7 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
     async def Watch(
         self,
         request: health_pb2.HealthCheckRequest,
-        context: grpc.aio.ServicerContext[Any, Any],
+        context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> None:
         """The status of a name, and each change of it, until the worker ends: the library's own would go on for ever,
         and hold up the end of every worker that somebody watches.

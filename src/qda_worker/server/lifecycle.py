@@ -4,8 +4,6 @@ The order of the end: NOT_SERVING at once; serve as usual for the drain delay, w
 accepting and let the calls in flight end within the grace; then let go of the models. A second signal ends it at once.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal

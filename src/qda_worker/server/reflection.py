@@ -7,8 +7,6 @@ Clients may ask for a method by its name (ghz does), and the pool of descriptors
 asked for the file of a symbol, so they are looked up here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, Final
 

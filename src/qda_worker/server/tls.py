@@ -9,8 +9,6 @@ gRPC asks before each handshake, in a thread of its own, so a renewed certificat
 that are open stay. A look every minute finds the renewal, or what is wrong with it, also while nobody connects.
 """
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Callable
@@ -27,9 +25,9 @@ from model_cache.errors import UsageError
 from qda_worker.observability.logs import Log
 from qda_worker.settings import TlsFiles
 
+# Share of a certificate's life at whose begin a missing renewal is worth a warning. cert-manager renews
+# when a third is left.
 RENEW_AT: Final = 0.1
-"""Share of a certificate's life at whose begin a missing renewal is worth a warning. cert-manager renews when a third
-is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +119,8 @@ def _public_key(path: Path, content: bytes) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
+# Between two looks at the files while nobody connects.
 LOOK_SECONDS: Final = 60.0
-"""Between two looks at the files while nobody connects."""
 
 _Stamp = tuple[tuple[int, int, int], ...]
 

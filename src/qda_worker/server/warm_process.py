@@ -4,12 +4,11 @@ The worker itself never downloads and never writes to the cache; the warmer does
 the environment that this program was started with (the worker's own says "offline").
 """
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Final
 
 from model_cache.cli import options
 from model_cache.cli.options import LogLevel
@@ -17,8 +16,8 @@ from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.settings import ServeSettings
 
-_END_SECONDS = 10.0
-"""How long the warmer may take to end in order when this program is told to stop."""
+# How long the warmer may take to end in order when this program is told to stop.
+_END_SECONDS: Final = 10.0
 
 
 class FetchFailed(ModelCacheError):

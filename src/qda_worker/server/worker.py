@@ -5,8 +5,6 @@
 What is heavy (torch, spaCy) is imported by the loading threads, after the server listens.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import logging
@@ -46,12 +44,12 @@ from qda_worker.services import SERVICES, serving
 from qda_worker.settings import Readiness, ServeSettings
 from qda_worker.version import worker_version
 
+# How long the last traces may take to leave.
 TRACES_END_SECONDS: Final = 3.0
-"""How long the last traces may take to leave."""
 
 
+# How long a batch that nobody waits for any more may hold up the end.
 END_SECONDS: Final = 1.0
-"""How long a batch that nobody waits for any more may hold up the end."""
 
 
 class Worker:

@@ -1,7 +1,5 @@
 """The services of `qda.v1`: each takes a request apart, asks a model's queue, and puts the answer together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 
@@ -37,8 +35,8 @@ PARAPHRASE: Final = paraphrase_pb2.DESCRIPTOR.services_by_name["ParaphraseServic
 ANALYSIS: Final = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 MODELS: Final = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
+# Full names, as health, reflection and clients know them.
 SERVICES: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE, ANALYSIS, MODELS)
-"""Full names, as health, reflection and clients know them."""
 
 TASK_OF: Final[Mapping[str, Task]] = {
     SENTIMENT: Task.SENTIMENT,

@@ -6,8 +6,6 @@ A task asks its model's queue and makes its result with the same functions as th
 same numbers.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -47,8 +45,8 @@ from qda_worker.scheduling.jobs import Failed, Lane, Outcome, Timings
 from qda_worker.services.bounded_stream import BoundedPipeline
 from qda_worker.services.inference import build_off_loop, fairness_key, record_outcomes
 
+# Writes one outcome into a document's result.
 Put = Callable[[pb.DocumentResult, text_pb2.Text, Outcome[Any]], None]
-"""Writes one outcome into a document's result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,11 +160,11 @@ def _task(
     return DocumentTask(choose, serving, options, put_into(serving.engine.info))
 
 
+# What a document costs beside its text: so that many empty ones do not count as nothing.
 _BYTES_OF_A_PART: Final = 512
-"""What a document costs beside its text: so that many empty ones do not count as nothing."""
 
+# A document with its position, or why it could not be read.
 Arrived: TypeAlias = tuple[int, text_pb2.Text | TextNotUtf8]
-"""A document with its position, or why it could not be read."""
 
 
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):

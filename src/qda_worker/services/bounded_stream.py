@@ -4,8 +4,6 @@ What is asked for next is read only when there is room, and room is made only by
 read stops the server from computing on, and memory does not depend on the stream's length.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
@@ -16,12 +14,12 @@ from qda_worker.errors import Draining
 In = TypeVar("In")
 Out = TypeVar("Out")
 
+# Elements under way in one stream: four batches of short texts for each model.
 MOST: Final = 256
-"""Elements under way in one stream: four batches of short texts for each model."""
+# Bytes under way in one stream; one element passes in any case. Long texts take turns in a queue, part by
+# part, so all that are under way end at about the same time: with more of them the first results would come
+# after minutes.
 MOST_BYTES: Final = 2**18
-"""Bytes under way in one stream; one element passes in any case. Long texts take turns in a queue, part by part,
-so all that are under way end at about the same time: with more of them the first results would come after minutes.
-"""
 
 
 class BoundedPipeline(Generic[In, Out]):

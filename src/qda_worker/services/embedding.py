@@ -8,8 +8,6 @@ texts are tokenised in a thread, and once more when they are computed, which tak
 Making the next thing while the last one is used: one step ahead, and never more.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
@@ -40,12 +38,12 @@ from qda_worker.registry.registry import ModelRegistry, Serving
 from qda_worker.scheduling.jobs import Lane, Outcome, Timings
 from qda_worker.services.inference import ask, build_off_loop, call_timings
 
+# Texts of a stream that are computed at a time: enough for good batches.
 STREAMED_AT_ONCE: Final = 128
-"""Texts of a stream that are computed at a time: enough for good batches."""
+# The same in bytes of multi-vectors, unless one text alone has more. As much again waits to be sent.
 STREAMED_BYTES: Final = 32 * 2**20
-"""The same in bytes of multi-vectors, unless one text alone has more. As much again waits to be sent."""
+# Texts that are tokenised before it is looked whether that is enough.
 _AT_ONCE: Final = 16
-"""Texts that are tokenised before it is looked whether that is enough."""
 
 
 async def require_response_to_fit(

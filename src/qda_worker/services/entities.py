@@ -1,7 +1,5 @@
 """EntityService: names of people, places, organisations."""
 
-from __future__ import annotations
-
 import time
 
 from model_cache.catalog.catalog import Task

@@ -4,8 +4,6 @@ Nothing here computes: the queue tokenises and computes in threads of its own, a
 event loop does. A call that is cancelled takes its texts out of the queue.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,12 +19,12 @@ from qda_worker.scheduling.jobs import Answered, Failed, Lane, Outcome, Timings
 
 _Made = TypeVar("_Made")
 
+# Texts of a search in the queue at a time, twice what a batch is chosen from: others are served in between,
+# and a cancelled call stops soon.
 SLICE: Final = 1024
-"""Texts of a search in the queue at a time, twice what a batch is chosen from: others are served in between, and a
-cancelled call stops soon."""
 _RESULTS_ON_THE_LOOP: Final = 64
+# What is built at once on the event loop: about a millisecond's worth. More is built in a thread.
 _CHARACTERS_ON_THE_LOOP: Final = 20_000
-"""What is built at once on the event loop: about a millisecond's worth. More is built in a thread."""
 
 
 async def ask(

@@ -1,7 +1,5 @@
 """ModelService: what this worker serves, and in which state its cache is. Answers always, also while it waits."""
 
-from __future__ import annotations
-
 from qda.v1 import model_pb2 as pb
 from qda.v1 import model_pb2_grpc
 from qda_worker.conversion.models import cache_status, model_info, service_limits

@@ -1,7 +1,5 @@
 """ParaphraseService: which texts mean the same."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator

@@ -5,8 +5,6 @@ Whether the sentences of a request's texts are few enough to be answered.
 A text of 16 MB may have millions, whose results would pass no message limit: that is told before anything is computed.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from typing import Final
@@ -27,8 +25,8 @@ from qda_worker.registry.registry import ModelRegistry
 from qda_worker.scheduling.jobs import Lane
 from qda_worker.services.inference import ask, build_off_loop, call_timings
 
+# Each sentence but the last holds one of these or is followed by one.
 _ENDS: Final = ".!?…\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
-"""Each sentence but the last holds one of these or is followed by one."""
 
 
 def check_sentences(contents: Sequence[str], most: int = MAX_SENTENCES) -> None:

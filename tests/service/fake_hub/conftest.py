@@ -1,18 +1,17 @@
 """A small repository on a running double, and a hub client that leaves nothing behind."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import huggingface_hub
 import pytest
 
 from tests.support.fake_hub import HubDouble, Repository
 
-WEIGHTS = bytes(range(256)) * 4096  # 1 MiB: more than a client reads at once
-CONFIG = json.dumps({"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}).encode()
+WEIGHTS: Final = bytes(range(256)) * 4096  # 1 MiB: more than a client reads at once
+CONFIG: Final = json.dumps({"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}).encode()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Each fault of the table in `tests.support.fake_hub.faults`, seen by a client that hides nothing."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import socket
@@ -9,6 +7,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,8 +23,8 @@ from tests.support.fake_hub import (
 )
 from tests.support.fake_hub.faults import fault_from_json
 
-SMALL = "/qda/small/resolve/main/config.json"
-LARGE = "/qda/small/resolve/main/model.safetensors"
+SMALL: Final = "/qda/small/resolve/main/config.json"
+LARGE: Final = "/qda/small/resolve/main/model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)

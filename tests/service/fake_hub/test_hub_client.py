@@ -1,12 +1,11 @@
 """The unmodified `huggingface_hub` client takes the double for a hub."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import httpx2
 import huggingface_hub
@@ -24,7 +23,7 @@ from huggingface_hub.hf_api import RepoFile, RepoFolder
 from tests.service.fake_hub.conftest import CONFIG, WEIGHTS
 from tests.support.fake_hub import Fault, FaultKind, HubDouble, LfsRule, Repository
 
-SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
+SHA256: Final = hashlib.sha256(WEIGHTS).hexdigest()
 
 
 def test_a_snapshot_by_commit_has_exactly_the_files_asked_for(

@@ -1,7 +1,5 @@
 """What the double serves to a plain HTTP client: ranges, wheels, addresses that fit their caller; and the program."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import signal
@@ -9,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +17,7 @@ from tests.service.fake_hub.test_faults import LARGE, SMALL, ask
 from tests.support.fake_hub import HubDouble, Repository, repositories_below
 from tests.support.fake_hub.server import listen_address
 
-ROOT = Path(__file__).parents[3]
+ROOT: Final = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(
@@ -165,9 +164,9 @@ def test_the_program_serves_a_folder_until_it_is_told_to_stop(
 
 def test_the_program_runs_with_the_standard_library_alone(tmp_path: Path) -> None:
     """-I -S: no site-packages at all. The folder runs elsewhere, too, under its own name."""
-    (tmp_path / "hub_double").symlink_to(ROOT / "tests" / "hub_double")
+    (tmp_path / "fake_hub").symlink_to(ROOT / "tests/support/fake_hub")
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-    program += "from hub_double.program import main; main(['--help'])"
+    program += "from fake_hub.program import main; main(['--help'])"
     ran = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False
     )

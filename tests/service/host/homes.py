@@ -95,7 +95,7 @@ class Home:
         return model_path(self.places, load_catalog(self.world.catalog).model(key))
 
     def check(self, *argv: str) -> tuple[int, dict[str, Any]]:
-        """``cache-check --format json``: exit code and document."""
+        """`cache-check --format json`: exit code and document."""
         out = io.StringIO()
         options = [*self.catalog_options, "--cache", "host", "--format", "json", *argv]
         code = cache_check(options, self.world.environ, out, io.StringIO())

@@ -3,22 +3,23 @@
 import os
 import shutil
 from collections.abc import Mapping
+from typing import Final
 
 import pytest
 
 from tests.service.host.homes import Entry, Home, listing
 from tests.service.warmer.fixtures import BIG
 
-SNAPSHOT = """
+SNAPSHOT: Final = """
 from huggingface_hub import snapshot_download
 snapshot_download(sys.argv[1], allow_patterns=sys.argv[2:] or None)
 """
-ONE_BY_ONE = """
+ONE_BY_ONE: Final = """
 from huggingface_hub import hf_hub_download
 for name in sys.argv[2:]:
     hf_hub_download(sys.argv[1], name)
 """
-FIRST = ("config.json", "sub/deep/vocab.txt", "model.safetensors")
+FIRST: Final = ("config.json", "sub/deep/vocab.txt", "model.safetensors")
 
 
 def changed(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[str]:

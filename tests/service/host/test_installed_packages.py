@@ -13,7 +13,7 @@ from tests.service.host.test_already_there import changed
 
 
 def pip_install(home: Home, folder: Path, wheel: Path) -> None:
-    """``pip install --target FOLDER WHEEL``, with the real pip."""
+    """`pip install --target FOLDER WHEEL`, with the real pip."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--no-index", "--no-compile", "--target", str(folder), str(wheel)]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HOME": str(home.path)})
@@ -83,7 +83,7 @@ def test_another_version_under_the_name_is_said_with_the_way_to_both(home: Home)
 
 
 def test_a_package_in_this_pythons_site_packages_is_used_too(home: Home, tmp_path: Path) -> None:
-    """As ``spacy download`` leaves it: the folder is on the path of the Python that runs the warmer."""
+    """As `spacy download` leaves it: the folder is on the path of the Python that runs the warmer."""
     site = tmp_path / "site"
     pip_install(home, site, home.world.wheel)
     before = listing(site)

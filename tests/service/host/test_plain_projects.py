@@ -8,6 +8,7 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,30 +16,30 @@ from tests.service.host.homes import plain
 from tests.support.fake_hub import HubDouble, repositories_below
 from tests.support.small_models import small_models
 
-TOKENS = "qda-demo/german-sentiment-bert"
-TRANSFORMERS = """
+TOKENS: Final = "qda-demo/german-sentiment-bert"
+TRANSFORMERS: Final = """
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
 model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1])
 answer = model(**tokenizer("Das war sehr gut.", return_tensors="pt"))
 print(answer.logits.shape[-1])
 """
-SNAPSHOT = """
+SNAPSHOT: Final = """
 from huggingface_hub import snapshot_download
 print(snapshot_download(sys.argv[1], local_files_only=True))
 """
-SENTENCES = """
+SENTENCES: Final = """
 from sentence_transformers import SentenceTransformer
 for name in sys.argv[1:]:
     print(SentenceTransformer(name).encode(["Ein Satz."]).shape[0])
 """
-OLDER = """
+OLDER: Final = """
 import os
 from sentence_transformers import SentenceTransformer
 folder = os.path.expanduser("~/.cache/torch/sentence_transformers")
 print(SentenceTransformer(sys.argv[1], cache_folder=folder).encode(["Ein Satz."]).shape[0])
 """
-SPACY = """
+SPACY: Final = """
 import importlib.util, spacy
 assert importlib.util.find_spec("model_cache") is None
 nlp = spacy.load("de_demo_news_sm")
@@ -53,7 +54,7 @@ class Warmed:
         self.path, self.hub, self._catalog = path, hub, catalog
 
     def program(self, *arguments: str) -> str:
-        """Run ``cache-warmer`` or ``cache-check`` in this home; its stdout."""
+        """Run `cache-warmer` or `cache-check` in this home; its stdout."""
         environ = {**os.environ, "HOME": str(self.path), "HF_ENDPOINT": self.hub.url}
         environ |= {"QDA_WHEEL_BASE": f"{self.hub.url}/wheels", "QDA_CATALOG": str(self._catalog)}
         command = [sys.executable, "-m", *arguments]
@@ -137,7 +138,7 @@ def test_what_env_prints_can_be_evaluated_by_a_shell(warmed: Warmed, spacy_only:
 
 
 def test_the_lines_of_the_docs_show_what_paths_lists(warmed: Warmed) -> None:
-    """``find`` and ``ls`` by hand, as docs/host.md gives them, against ``cache-check --paths``."""
+    """`find` and `ls` by hand, as docs/host.md gives them, against `cache-check --paths`."""
     listed = {
         Path(line.split()[1]) for line in warmed.program("model_cache.check.cli", "--paths").splitlines()
     }

@@ -2,18 +2,19 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from model_cache.places import resolve_places
 from tests.service.host.homes import plain
 
-ASK = """
+ASK: Final = """
 import json
 from huggingface_hub import constants
 print(json.dumps({"hub": constants.HF_HUB_CACHE, "token": constants.HF_TOKEN_PATH}))
 """
-ASK_TORCH = """
+ASK_TORCH: Final = """
 import json, os, torch.hub
 print(json.dumps({"home": torch.hub._get_torch_home(), "dir": torch.hub.get_dir()}))
 """

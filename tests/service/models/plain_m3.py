@@ -1,7 +1,5 @@
 """bge-m3's three kinds of vectors by the published formulas, one text at a time, with plain transformers and torch."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,9 +1,7 @@
 """The embedding model's vectors are those of sentence-transformers called directly on the same files."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -17,8 +15,8 @@ from qda_worker.models.base import LongText, Options
 from qda_worker.models.loading import load_model
 from tests.support.tiny_models import GERMAN, hub_model, write_bert_embedding, write_embedding, write_json
 
-LONG = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
-LAYOUTS: dict[str, dict[str, Any]] = {
+LONG: Final = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
+LAYOUTS: Final[dict[str, dict[str, Any]]] = {
     "as bge-m3: cls, normalised, pickle, 2_Normalize not there": {
         "max_seq_length": 64,
         "normalise": True,

@@ -1,7 +1,5 @@
 """Entities equal plain spaCy's on the same package, offsets included, from a process of its own."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -10,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import spacy
@@ -27,14 +25,21 @@ from qda_worker.models.loading import load_model
 from qda_worker.models.spacy_process import Passage
 from tests.support.tiny_models import spacy_model
 
-SENTENCES = (
+SENTENCES: Final = (
     "Frau Müller wohnt in Köln .",
     "Anna und Otto arbeiten bei Siemens in Berlin .",
     "Das ist gut .",
     "Köln",
 )
-NAMES = {"Müller": "PER", "Anna": "PER", "Otto": "PER", "Köln": "LOC", "Berlin": "LOC", "Siemens": "ORG"}
-TEXTS = (*SENTENCES, "😀 Frau Mu\u0308ller\r\naus Köln – und  Otto\x00!", "   ", "x" * 300)
+NAMES: Final = {
+    "Müller": "PER",
+    "Anna": "PER",
+    "Otto": "PER",
+    "Köln": "LOC",
+    "Berlin": "LOC",
+    "Siemens": "ORG",
+}
+TEXTS: Final = (*SENTENCES, "😀 Frau Mu\u0308ller\r\naus Köln – und  Otto\x00!", "   ", "x" * 300)
 
 
 @pytest.fixture(scope="module")

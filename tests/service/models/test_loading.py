@@ -1,14 +1,12 @@
 """Whatever is wrong with a model's files, loading says so in one line with a remedy, and runs no code of theirs."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -29,7 +27,7 @@ from tests.support.tiny_models import (
     write_json,
 )
 
-LABELS = ("positive", "negative", "neutral")
+LABELS: Final = ("positive", "negative", "neutral")
 
 
 class RunsCode:
@@ -105,7 +103,7 @@ def other_width(folder: Path) -> None:
     config.save_pretrained(folder)
 
 
-DAMAGE: dict[Callable[[Path], None], str] = {
+DAMAGE: Final[dict[Callable[[Path], None], str]] = {
     hostile_pickle: r"pytorch_model\.bin holds Python objects other than tensors",
     hostile_old_pickle: r"pytorch_model\.bin holds Python objects other than tensors",
     page_instead_of_weights: r"pytorch_model\.bin cannot be read",

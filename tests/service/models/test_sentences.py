@@ -1,9 +1,7 @@
 """Each sentence of a text is answered as transformers answers it alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -17,9 +15,9 @@ from qda_worker.models.sentiment import Sentiment, SentimentAnswer, clean_german
 from tests.service.models.test_sentiment import OWN_ORDER, answer, plain
 from tests.support.tiny_models import hub_model, write_classifier
 
-TEXT = "😀 Das war gut!\n„Nicht schlecht.“ Die Stadt ist u. a. schön. Das war gut!  "
-SENTENCES = ["😀 Das war gut!", "„Nicht schlecht.“", "Die Stadt ist u. a. schön.", "Das war gut!"]
-TOLERANCE = 1e-5  # float32: a batch's padding changes the last bits
+TEXT: Final = "😀 Das war gut!\n„Nicht schlecht.“ Die Stadt ist u. a. schön. Das war gut!  "
+SENTENCES: Final = ["😀 Das war gut!", "„Nicht schlecht.“", "Die Stadt ist u. a. schön.", "Das war gut!"]
+TOLERANCE: Final = 1e-5  # float32: a batch's padding changes the last bits
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """The sentiment model answers as transformers does when it is called directly on the same files."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -18,8 +16,8 @@ from qda_worker.models.loading import load_model
 from qda_worker.models.sentiment import Sentiment, SentimentAnswer, clean_german_sentiment
 from tests.support.tiny_models import GERMAN, hub_model, write_classifier
 
-LONG = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
-OWN_ORDER = ("positive", "negative", "neutral")
+LONG: Final = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
+OWN_ORDER: Final = ("positive", "negative", "neutral")
 
 
 def answer(model: Any, text: str, policy: LongText = LongText.CUT) -> Finished[SentimentAnswer]:

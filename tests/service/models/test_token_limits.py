@@ -1,10 +1,8 @@
 """A text of exactly as many tokens as the model reads is read whole; one more is told, cut or windowed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -14,8 +12,8 @@ from qda_worker.models.base import LongText, Options
 from qda_worker.models.loading import load_model
 from tests.support.tiny_models import hub_model, write_classifier, write_embedding
 
-LABELS = ("positive", "negative", "neutral")
-MODELS: dict[int, tuple[Task, Callable[[Path], Path]]] = {
+LABELS: Final = ("positive", "negative", "neutral")
+MODELS: Final[dict[int, tuple[Task, Callable[[Path], Path]]]] = {
     512: (Task.SENTIMENT, lambda folder: write_classifier(folder, LABELS, limit=512, positions=512)),
     8192: (
         Task.EMBEDDING,

@@ -1,10 +1,8 @@
 """Sparse weights and multi-vectors are those of the published formulas, whatever else is in the batch."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pytest
@@ -20,10 +18,17 @@ from tests.service.models.plain_m3 import PlainM3
 from tests.service.models.test_loading import RunsCode
 from tests.support.tiny_models import GERMAN, hub_model, write_embedding
 
-LIMIT = 64
-TOLERANCE = 1e-5  # float32: a batch's padding changes the last bits
-TEXTS = (*GERMAN, "das Haus in Köln war nicht schlecht " * 20, "gut gut gut", " ", "\u200b", "<mask> </s>")
-ALL = frozenset(VectorKind)
+LIMIT: Final = 64
+TOLERANCE: Final = 1e-5  # float32: a batch's padding changes the last bits
+TEXTS: Final = (
+    *GERMAN,
+    "das Haus in Köln war nicht schlecht " * 20,
+    "gut gut gut",
+    " ",
+    "\u200b",
+    "<mask> </s>",
+)
+ALL: Final = frozenset(VectorKind)
 
 
 @pytest.fixture(scope="module")

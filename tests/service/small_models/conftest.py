@@ -1,7 +1,5 @@
 """The small models, made once for all tests and kept between runs."""
 
-from __future__ import annotations
-
 import zipfile
 from pathlib import Path
 

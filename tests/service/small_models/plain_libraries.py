@@ -1,7 +1,5 @@
 """The small models as the plain libraries load and run them, from the files alone."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Small models are made once and kept, and appear complete or not at all."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The corpus: the same each time, right German where that can be told, nothing on both sides of the hold-out."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.support.small_models.frames import Statement

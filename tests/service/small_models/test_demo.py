@@ -1,16 +1,15 @@
 """The demo notices when a step does not do its part. `make demo` itself runs in CI, after the tests."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from demo.programs import DemoFailed, environment, run_program, running
 from demo.stations import empty, read_only
 
-WAITS = "import time; print('ready', flush=True); time.sleep(60)"
+WAITS: Final = "import time; print('ready', flush=True); time.sleep(60)"
 
 
 def test_a_command_that_fails_ends_the_demo_with_its_exit_code() -> None:

@@ -1,7 +1,5 @@
 """The small models' files are those of the real ones: names, formats, and what is missing there is missing here."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

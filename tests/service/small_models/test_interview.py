@@ -1,9 +1,7 @@
 """The demo's interview: new to the models, and answered sensibly all the same."""
 
-from __future__ import annotations
-
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -21,7 +19,7 @@ from tests.support.small_models import SmallModels
 from tests.support.small_models.build import ROOT
 from tests.support.small_models.statements import Corpus, load_exclamations
 
-ENOUGH = 0.8
+ENOUGH: Final = 0.8
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
 """Entities of a long text, read in parts, are those of plain spaCy on the whole: in company, and after a restart."""
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The real all-MiniLM-L6-v2 from PyPI, as a repository that a hub double can serve."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sentence_transformers import SentenceTransformer

@@ -1,8 +1,7 @@
 """How well the small models do on what they were not trained on, computed by the plain libraries from their files."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,7 +16,7 @@ from tests.service.small_models.plain_libraries import (
 from tests.support.small_models import SmallModels
 from tests.support.small_models.statements import Corpus
 
-ENOUGH = 0.8
+ENOUGH: Final = 0.8
 
 
 def test_sentiment_of_held_out_statements_is_right(models: SmallModels, corpus: Corpus) -> None:

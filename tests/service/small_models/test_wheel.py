@@ -1,7 +1,5 @@
 """The entities model's wheel is what spaCy's release wheels are."""
 
-from __future__ import annotations
-
 import base64
 import csv
 import hashlib

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -20,9 +20,9 @@ from model_cache.check.types import Tier
 from model_cache.cli.options import LogLevel, Options, OutputFormat
 from tests.support.fake_hub import HubDouble, Repository
 
-QUICK = Retry(attempts=3, first=0.01, longest=0.02, patience=2.0)
-BIG = 3_000_000
-"""Bytes of the big file: more than a chunk of the transfer, so that it can be cut in the middle."""
+QUICK: Final = Retry(attempts=3, first=0.01, longest=0.02, patience=2.0)
+# Bytes of the big file: more than a chunk of the transfer, so that it can be cut in the middle.
+BIG: Final = 3_000_000
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass
 class World:
-    """Everything a run needs; ``cache`` does not exist yet."""
+    """Everything a run needs; `cache` does not exist yet."""
 
     folder: Path
     hub: HubDouble
@@ -69,7 +69,7 @@ class World:
         tier: Tier = Tier.FAST,
         **changes: Any,
     ) -> Outcome:
-        """Run ``warm`` in this process with quick retries."""
+        """Run `warm` in this process with quick retries."""
         options = Options(self.catalog, cache or str(self.cache), keys, OutputFormat.JSON, LogLevel.WARNING)
         usual: dict[str, Any] = {
             "options": options,
@@ -86,7 +86,7 @@ class World:
         return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
     def repair(self, *keys: str, **changes: Any) -> Outcome:
-        """Run ``repair`` in this process with quick retries."""
+        """Run `repair` in this process with quick retries."""
         return self.warm(*keys, tier=Tier.DEEP, **changes)
 
     def arguments(self, command: str, *more: str) -> list[str]:
@@ -97,16 +97,16 @@ class World:
         ]  # fmt: skip
 
     def plan(self, *more: str) -> Outcome:
-        """Run ``plan`` in this process."""
+        """Run `plan` in this process."""
         out, err = io.StringIO(), io.StringIO()
         code = cache_warmer(self.arguments("plan", *more), self.environ, out, err)
         return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
 
 def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
-    """Files of two repositories and a wheel in ``hub_folder``, and a catalog of them in ``folder``.
+    """Files of two repositories and a wheel in `hub_folder`, and a catalog of them in `folder`.
 
-    ``big`` is the size in bytes of the big file.
+    `big` is the size in bytes of the big file.
     """
     small = {
         "config.json": b'{"a": 1}',
@@ -162,7 +162,7 @@ def written(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
 def write_wheel(
     folder: Path, package: str, version: str, files: Mapping[str, bytes] | None = None, **changes: Any
 ) -> Path:
-    """Write a wheel with a right RECORD. ``changes``: ``record`` (text instead), ``extra`` (unlisted members)."""
+    """Write a wheel with a right RECORD. `changes`: `record` (text instead), `extra` (unlisted members)."""
     inner = f"{package}/{package}-{version}"
     listed = {
         f"{package}/__init__.py": b"raise SystemExit('imported')\n",

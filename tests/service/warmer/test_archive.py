@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 import yaml
@@ -19,8 +20,8 @@ from model_cache.reasons import Reason
 from tests.service.warmer.archives import cache_of, everything_below, export, import_
 from tests.service.warmer.fixtures import World, catalog_of
 
-SOURCE = str(Path(__file__).parents[3] / "src")
-READ = """
+SOURCE: Final = str(Path(__file__).parents[3] / "src")
+READ: Final = """
 import sys
 from huggingface_hub import snapshot_download
 for revision in ("main", sys.argv[1]):

@@ -10,6 +10,7 @@ import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -19,8 +20,8 @@ from tests.service.warmer.archives import Members, cache_of, changed, export, im
 from tests.service.warmer.fixtures import World
 from tests.service.warmer.test_archive import SOURCE, reason_of
 
-MANIFEST = 1
-"""Its position among the members."""
+# Its position among the members.
+MANIFEST: Final = 1
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``cache-warmer collect`` on caches that were really warmed: what it says, what it deletes, whom it asks."""
+"""`cache-warmer collect` on caches that were really warmed: what it says, what it deletes, whom it asks."""
 
 import io
 import json

@@ -1,13 +1,14 @@
 """Each way in which a hub fails, and what the warmer makes of it."""
 
 import socket
+from typing import Final
 
 import pytest
 
 from tests.service.warmer.fixtures import World
 from tests.support.fake_hub import Fault, FaultKind
 
-WEIGHTS = "model.safetensors"
+WEIGHTS: Final = "model.safetensors"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -27,7 +27,7 @@ from tests.service.warmer.test_archive import SOURCE
 from tests.service.warmer.test_status import eventually
 from tests.unit.cache_warmer.kubernetes.test_events import FakeCluster
 
-OWN = InvolvedObjects("texts", "", "demo")
+OWN: Final = InvolvedObjects("texts", "", "demo")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ The fault campaign does so many more times, and with more.
 import random
 import time
 from pathlib import Path
+from typing import Final
 
 import yaml
 
@@ -20,7 +21,7 @@ from tests.service.warmer.test_ranges import BIG, WEIGHTS
 from tests.service.warmer.test_resume import start
 from tests.support.fake_hub import Fault, FaultKind, Repository
 
-KILLS = 6
+KILLS: Final = 6
 
 
 def is_whole(models: tuple[Model, ...], world: World, tier: Tier = Tier.DEEP) -> bool:

@@ -1,4 +1,4 @@
-"""``cache-warmer lock`` against a hub: what it writes, what it leaves alone, and what moved upstream."""
+"""`cache-warmer lock` against a hub: what it writes, what it leaves alone, and what moved upstream."""
 
 import io
 import json

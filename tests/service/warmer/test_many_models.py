@@ -5,13 +5,14 @@ import resource
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import yaml
 
 from tests.service.warmer.fixtures import World, written
 from tests.support.fake_hub import Repository
 
-MODELS = 200
+MODELS: Final = 200
 
 
 def test_two_hundred_models_are_warmed_with_few_open_files_and_one_question_each(world: World) -> None:

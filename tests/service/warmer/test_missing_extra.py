@@ -4,10 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 from tests.service.warmer.fixtures import World
 
-WITHOUT = "import sys; sys.modules['huggingface_hub'] = None; from cache_warmer.cli import main; main()"
+WITHOUT: Final = (
+    "import sys; sys.modules['huggingface_hub'] = None; from cache_warmer.cli import main; main()"
+)
 
 
 def test_warm_without_its_extra_is_refused_before_anything_is_written(world: World) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,9 +15,9 @@ from tests.service.warmer.fixtures import World, build_world
 from tests.service.warmer.test_resume import start
 from tests.support.fake_hub import Fault, FaultKind
 
-BIG = SPLIT_ABOVE + 16_000_000
-"""Three ranges."""
-WEIGHTS = "model.safetensors"
+# Three ranges.
+BIG: Final = SPLIT_ABOVE + 16_000_000
+WEIGHTS: Final = "model.safetensors"
 
 
 @pytest.fixture

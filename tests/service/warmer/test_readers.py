@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
@@ -15,7 +15,7 @@ import yaml
 from tests.service.warmer.fixtures import World, catalog_of, write_wheel
 from tests.support.fake_hub import HubDouble, Repository
 
-MAKE = """
+MAKE: Final = """
 import sys
 from pathlib import Path
 import spacy, torch
@@ -41,7 +41,7 @@ pipeline.initialize()
 pipeline.to_disk(root / "pipeline")
 """
 
-READ = """
+READ: Final = """
 import json, os, stat, sys
 from huggingface_hub import snapshot_download
 from sentence_transformers import SentenceTransformer
@@ -69,8 +69,8 @@ if reader:
     assert read() == first
 print(json.dumps(first | {"uid": os.getuid()}))
 """
-IS_ROOT = os.geteuid() == 0
-READER = 40_003
+IS_ROOT: Final = os.geteuid() == 0
+READER: Final = 40_003
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""``repair`` on caches that were damaged on disk: what is bad is fetched, into new files, and nothing else is."""
+"""`repair` on caches that were damaged on disk: what is bad is fetched, into new files, and nothing else is."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,7 +18,7 @@ from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from tests.service.warmer.fixtures import BIG, World
 
-WEIGHTS = "model.safetensors"
+WEIGHTS: Final = "model.safetensors"
 
 
 def snapshot(world: World) -> Path:
@@ -173,7 +174,7 @@ def reference_with_a_newline(world: World) -> None:
     reference.write_bytes(reference.read_bytes() + b"\n")
 
 
-DAMAGES = [
+DAMAGES: Final = [
     cut, link_out, dangle, link_to_nowhere, folder_as_blob, folder_as_link, file_as_folder, folder_in_a_package,
     file_as_folder_of_a_package, package_as_link_out, manifest_in_half, records_in_half, reference_with_a_newline,
 ]  # fmt: skip

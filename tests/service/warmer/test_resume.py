@@ -7,17 +7,18 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.service.warmer.fixtures import BIG, World
 from tests.support.fake_hub import Fault, FaultKind
 
-WEIGHTS = "model.safetensors"
+WEIGHTS: Final = "model.safetensors"
 
 
 def start(world: World, *more: str) -> subprocess.Popen[str]:
-    """Start ``warm`` as a program of its own."""
+    """Start `warm` as a program of its own."""
     command = [sys.executable, "-m", "cache_warmer", *world.arguments("warm", *more)]
     source = str(Path(__file__).parents[3] / "src")
     environ = {**os.environ, "PYTHONPATH": source}

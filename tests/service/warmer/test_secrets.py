@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ import yaml
 from tests.service.warmer.fixtures import World, catalog_of, written
 from tests.support.fake_hub import Fault, FaultKind, HubDouble, Repository, self_signed_certificate
 
-TOKEN = "hf_not_to_be_seen"
+TOKEN: Final = "hf_not_to_be_seen"
 
 
 @pytest.fixture

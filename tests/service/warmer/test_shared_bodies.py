@@ -2,6 +2,7 @@
 
 import copy
 from pathlib import Path
+from typing import Final
 
 import yaml
 
@@ -13,7 +14,7 @@ from model_cache.reasons import Reason
 from tests.service.warmer.fixtures import World, written
 from tests.support.fake_hub import Repository
 
-WEIGHTS = "pytorch_model.bin"
+WEIGHTS: Final = "pytorch_model.bin"
 
 
 def entry(key: str, repository: Repository, *files: str) -> dict[str, object]:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_a_cache_below_a_folder_that_is_not_there_is_one_clear_message(world: Wo
     assert not (world.folder / "typo").exists()
 
 
-AS_NOBODY = """
+AS_NOBODY: Final = """
 import encodings.utf_8_sig, os, sys
 from cache_warmer.cli import main  # before: another user may not be able to read this installation
 os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -1,9 +1,7 @@
 """Calls to a worker, and what their refusals say."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -12,8 +10,8 @@ from grpc_status import rpc_status
 
 from qda.v1 import text_pb2
 
-PATIENCE = 60.0
-"""Seconds: many times what any of these calls takes."""
+# Seconds: many times what any of these calls takes.
+PATIENCE: Final = 60.0
 
 
 def texts(*contents: str) -> list[text_pb2.Text]:

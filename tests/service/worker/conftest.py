@@ -4,8 +4,6 @@ To start one costs seven seconds of a core. So this one logs all it can and tell
 asked of it, nothing may have gone wrong inside.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import grpc

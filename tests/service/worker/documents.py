@@ -1,9 +1,7 @@
 """Streams of documents to a worker."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -11,7 +9,7 @@ from qda.v1 import analysis_pb2 as pb
 from qda.v1 import analysis_pb2_grpc, text_pb2
 from tests.service.worker.calls import PATIENCE
 
-CODE_POINTS = text_pb2.OFFSET_ENCODING_CODE_POINTS
+CODE_POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
 
 def settings(*, sentiment: bool = False, entities: bool = False, **more: Any) -> pb.AnalyzeDocumentsSettings:

@@ -1,10 +1,9 @@
 """A cache of four tiny real models with its catalog, published as the warmer publishes it."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import spacy
 
@@ -15,7 +14,7 @@ from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifes
 from model_cache.places import Places, resolve_places
 from tests.support.tiny_models import write_classifier, write_embedding
 
-CATALOG = """\
+CATALOG: Final = """\
 apiVersion: qda/v1
 kind: Catalog
 models:
@@ -49,7 +48,7 @@ models:
     serving: {shortened_dimensions: [8]}
 """
 
-NAMES = {"Merkel": "PER", "Müller": "PER", "Berlin": "LOC", "Köln": "LOC", "Siemens": "ORG"}
+NAMES: Final = {"Merkel": "PER", "Müller": "PER", "Berlin": "LOC", "Köln": "LOC", "Siemens": "ORG"}
 
 
 @dataclass(frozen=True, slots=True)

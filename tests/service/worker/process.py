@@ -1,7 +1,5 @@
 """`qda-worker serve` as a child process, as operators run it: options in, log lines and gRPC out."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -12,13 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-PATIENCE = 120.0
-"""Seconds until a test gives up waiting: many times what anything here takes, even on a busy machine."""
+# Seconds until a test gives up waiting: many times what anything here takes, even on a busy machine.
+PATIENCE: Final = 120.0
 
 
 class ServeProcess:

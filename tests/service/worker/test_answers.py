@@ -1,6 +1,6 @@
 """Every answer equals what the plain library gives for the same files."""
 
-from __future__ import annotations
+from typing import Final
 
 import grpc
 import numpy as np
@@ -26,7 +26,7 @@ from qda_worker.models.sentiment import clean_german_sentiment
 from tests.service.worker.calls import PATIENCE, texts
 from tests.service.worker.fixtures import World
 
-STATEMENTS = (
+STATEMENTS: Final = (
     "Das war sehr gut, und die Stadt ist schön!",
     "nicht schlecht",
     "Wir haben 42 Häuser in Köln gesehen.",
@@ -34,8 +34,8 @@ STATEMENTS = (
     "NUL\x00 mitten im Wort",
     "das ist gut " * 40,  # longer than any of the tiny models reads
 )
-NAMES = "😀 Frau Müller (Siemens) fuhr von Köln nach Berlin; dort wartete Merkel."
-TOLERANCE = 1e-5  # float32: a batch's padding changes the last bits
+NAMES: Final = "😀 Frau Müller (Siemens) fuhr von Köln nach Berlin; dort wartete Merkel."
+TOLERANCE: Final = 1e-5  # float32: a batch's padding changes the last bits
 
 
 def plain_vectors(world: World, key: str) -> NDArray[np.float32]:

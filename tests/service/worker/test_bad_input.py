@@ -1,9 +1,7 @@
 """Bad input is refused with a reason and a remedy, spoils nothing else, and never kills the server."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -23,9 +21,9 @@ from qda.v1 import (
 from tests.service.worker.calls import PATIENCE, detail, error_info, reason, refusal, texts
 from tests.service.worker.process import ServeProcess
 
-UNKNOWN: Any = 99
-"""An enum number that the proto does not have; the stubs' types would refuse it."""
-POINTS = text_pb2.OFFSET_ENCODING_CODE_POINTS
+# An enum number that the proto does not have; the stubs' types would refuse it.
+UNKNOWN: Final[Any] = 99
+POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
 
 def sentiment(**fields: Any) -> sentiment_pb2.AnalyzeSentimentRequest:
@@ -47,7 +45,7 @@ def pairs(*sides: tuple[text_pb2.Text | None, text_pb2.Text | None]) -> paraphra
     return paraphrase_pb2.ScorePairsRequest(pairs=made)
 
 
-WHOLE_CALL = {
+WHOLE_CALL: Final = {
     "no texts": (sentiment(), "ARGUMENT_INVALID", "send at least one"),
     "10,001 texts": (
         sentiment(texts=[text_pb2.Text(content="x")] * 10_001),
@@ -174,7 +172,7 @@ def raw_call(channel: grpc.Channel, method: str) -> Any:
     return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
 
 
-ANALYZE = "/qda.v1.SentimentService/AnalyzeSentiment"
+ANALYZE: Final = "/qda.v1.SentimentService/AnalyzeSentiment"
 
 
 def test_bytes_that_are_not_utf8_are_refused_with_the_place(channel: grpc.Channel) -> None:

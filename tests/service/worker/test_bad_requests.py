@@ -1,10 +1,8 @@
 """What is wrong with a whole request has one reason, whichever service it reaches; docs/calling.md lists them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -25,9 +23,9 @@ from qda.v1 import (
 from tests.service.worker.calls import all_of, reason, refusal
 from tests.service.worker.process import ServeProcess
 
-POINTS = text_pb2.OFFSET_ENCODING_CODE_POINTS
-GOOD = [text_pb2.Text(content="Köln", id="a"), text_pb2.Text(content="Bonn", id="a")]
-UNKNOWN: Any = 99
+POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
+GOOD: Final = [text_pb2.Text(content="Köln", id="a"), text_pb2.Text(content="Bonn", id="a")]
+UNKNOWN: Final[Any] = 99
 Ask = Callable[..., tuple[Any, Any]]
 
 
@@ -86,12 +84,12 @@ def _streamed(call: Any) -> Callable[..., Any]:
     return lambda parts, **options: call(iter(parts), **options)
 
 
-UNARY: tuple[Ask, ...] = (sentiment, entities, embed, embed_stream, pairs)
-ALL: tuple[Ask, ...] = (*UNARY, search, analyse)
-LONG_ID = [text_pb2.Text(content="x", id="ä" * 129)]
-MANY = [text_pb2.Text(content="x")] * 100_000
+UNARY: Final[tuple[Ask, ...]] = (sentiment, entities, embed, embed_stream, pairs)
+ALL: Final[tuple[Ask, ...]] = (*UNARY, search, analyse)
+LONG_ID: Final = [text_pb2.Text(content="x", id="ä" * 129)]
+MANY: Final = [text_pb2.Text(content="x")] * 100_000
 
-CASES: list[tuple[str, tuple[Ask, ...], list[text_pb2.Text], dict[str, Any], str]] = [
+CASES: Final[list[tuple[str, tuple[Ask, ...], list[text_pb2.Text], dict[str, Any], str]]] = [
     ("no texts", UNARY, [], {}, "ARGUMENT_INVALID"),
     ("100,000 texts", UNARY, MANY, {}, "TOO_MANY_TEXTS"),
     ("100,001 texts", (search,), [*MANY, GOOD[0]], {}, "TOO_MANY_TEXTS"),

@@ -1,9 +1,7 @@
 """Texts that nobody expects are answered as the plain libraries answer them: by each service, in company and alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import numpy as np
@@ -30,7 +28,7 @@ from tests.service.worker.calls import PATIENCE, reason
 from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess
 
-BAD = {
+BAD: Final = {
     "blanks": " \t\u00a0 ",
     "emoji": "😀🎉👩‍👩‍👧",
     "nul": "\x00 Köln\x00 und Berlin \x00",
@@ -45,8 +43,10 @@ BAD = {
     "special tokens": "[CLS] [SEP] <s> </s> [PAD] Köln <unk>",
     "the same again": "\x00 Köln\x00 und Berlin \x00",
 }
-TEXTS = [text_pb2.Text(content=content, id="alike") for content in BAD.values()]  # ids need not be unique
-TOLERANCE = 1e-5
+TEXTS: Final = [
+    text_pb2.Text(content=content, id="alike") for content in BAD.values()
+]  # ids need not be unique
+TOLERANCE: Final = 1e-5
 
 
 def alone(stub: Any, make: Any) -> Iterator[Any]:

@@ -1,10 +1,8 @@
 """Each call and each text is counted once, however it ends."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -22,10 +20,10 @@ from tests.service.worker.calls import PATIENCE, texts
 from tests.service.worker.process import ServeProcess
 from tests.service.worker.test_metrics import rest, scrape
 
-ENTITIES = "qda.v1.EntityService/RecognizeEntities"
-EMBED = "qda.v1.EmbeddingService/EmbedStream"
-FIND = "qda.v1.ParaphraseService/FindParaphrases"
-CODE_POINT = text_pb2.OFFSET_ENCODING_CODE_POINTS
+ENTITIES: Final = "qda.v1.EntityService/RecognizeEntities"
+EMBED: Final = "qda.v1.EmbeddingService/EmbedStream"
+FIND: Final = "qda.v1.ParaphraseService/FindParaphrases"
+CODE_POINT: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
 
 class Change:
@@ -185,7 +183,7 @@ def test_a_scrape_of_nonsense_hurts_nobody(worker: ServeProcess) -> None:
     assert scrape(worker)["qda_cache_restart_needed", "tiny-ner"] == 0
 
 
-LONG = ["Merkel fuhr nach Köln. " * 130] * 4_800  # 14 MB; four make a batch
+LONG: Final = ["Merkel fuhr nach Köln. " * 130] * 4_800  # 14 MB; four make a batch
 
 
 def recognise(channel: grpc.Channel, contents: list[str], timeout: float = PATIENCE) -> Any:

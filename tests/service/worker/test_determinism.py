@@ -1,11 +1,10 @@
 """The same release gives the same answers: after a restart, on a node with other cores, and whatever shares a batch."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pytest
@@ -16,17 +15,17 @@ from tests.service.worker.calls import PATIENCE
 from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
 
-TOLERANCE = 1e-5
-"""What docs/calling.md and Provenance in the proto promise."""
+# What docs/calling.md and Provenance in the proto promise.
+TOLERANCE: Final = 1e-5
 
-TEXTS = (
+TEXTS: Final = (
     "Das war sehr gut, und die Stadt ist schön!",
     "nicht schlecht",
     "Frau Müller fuhr von Köln nach Berlin; dort wartete Merkel.",
     "😀🎉 42 Häuser",
     "das ist gut " * 40,  # longer than any of the tiny models reads
 )
-OTHERS = [f"Satz {number} ist gut. " * (1 + number % 9) for number in range(150)]
+OTHERS: Final = [f"Satz {number} ist gut. " * (1 + number % 9) for number in range(150)]
 
 
 @dataclass(frozen=True, slots=True)

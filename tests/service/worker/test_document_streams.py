@@ -1,7 +1,5 @@
 """Streams of documents that are slow, cut off or outlive their worker: nothing is computed for nobody, nothing lost."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import signal
@@ -12,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -309,7 +307,7 @@ async def test_the_async_client_goes_on_as_well(pair: tuple[ServeProcess, ServeP
     assert seen == list(range(3_000))
 
 
-CLIENT = """
+CLIENT: Final = """
 import sys
 from qda_worker.client import Client, SentimentTask, Settings
 with Client(Settings(sys.argv[1], caller="doomed")) as client:

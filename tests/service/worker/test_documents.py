@@ -1,11 +1,9 @@
 """AnalyzeDocuments: the same answers as the unary calls, in order, and one bad document spoils only itself."""
 
-from __future__ import annotations
-
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import numpy as np
@@ -25,7 +23,7 @@ from qda.v1 import (
 from tests.service.worker.calls import PATIENCE, detail, error_info, reason, refusal
 from tests.service.worker.documents import CODE_POINTS, analysed, broken_off, open_stream, parts, settings
 
-DOCUMENTS = [
+DOCUMENTS: Final = [
     text_pb2.Text(content=content, id=f"d{number}")
     for number, content in enumerate(
         [
@@ -167,7 +165,7 @@ def test_each_task_has_a_status_of_its_own(channel: grpc.Channel) -> None:
     assert len(result.entities.entities) == 700
 
 
-WRONG: dict[str, tuple[Callable[[], list[Any]], str, str]] = {
+WRONG: Final[dict[str, tuple[Callable[[], list[Any]], str, str]]] = {
     "nothing at all": (list, "ARGUMENT_INVALID", "settings"),
     "a document first": (
         lambda: [pb.AnalyzeDocumentsRequest(document=DOCUMENTS[0])],

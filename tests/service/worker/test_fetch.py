@@ -1,7 +1,5 @@
 """`--fetch` fills the cache by the real warmer from a hub over HTTP, and its failure is told or ends the program."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,13 +1,11 @@
 """Who connects and says nothing, or nonsense, keeps nobody else from being answered."""
 
-from __future__ import annotations
-
 import socket
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from threading import Event
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -19,12 +17,14 @@ from tests.service.worker.documents import parts, settings
 from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-EMPTY_SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-HALF_A_CALL = struct.pack(">I", 1000)[1:] + b"\x01\x04\x00\x00\x00\x01"  # the head of HEADERS, and no body
-FLOOD = 600
-LIMIT = 20
-KINDS = (
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+EMPTY_SETTINGS: Final = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+HALF_A_CALL: Final = (
+    struct.pack(">I", 1000)[1:] + b"\x01\x04\x00\x00\x00\x01"
+)  # the head of HEADERS, and no body
+FLOOD: Final = 600
+LIMIT: Final = 20
+KINDS: Final = (
     b"",  # silent
     PREFACE[:7],  # half a greeting
     PREFACE + EMPTY_SETTINGS,  # connected, and idle
@@ -33,7 +33,7 @@ KINDS = (
     b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 )
 
-REQUEST = entity_pb2.RecognizeEntitiesRequest(
+REQUEST: Final = entity_pb2.RecognizeEntitiesRequest(
     texts=texts("Merkel"), offset_encoding=text_pb2.OFFSET_ENCODING_UTF8_BYTES
 )
 

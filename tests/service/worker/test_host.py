@@ -1,7 +1,5 @@
 """`serve` with this user's global caches: fetches what is missing for everybody, once, or says how to."""
 
-from __future__ import annotations
-
 import shlex
 import shutil
 from collections.abc import Iterator

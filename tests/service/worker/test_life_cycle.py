@@ -1,13 +1,11 @@
 """Alive at once, ready when the cache is complete and every model has answered, and honest about what is in the way."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -18,7 +16,7 @@ from tests.service.worker.calls import PATIENCE, reason, refusal, texts
 from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
 
-OF_MODELS = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
+OF_MODELS: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
-"""``cache-check --load`` and ``--record`` with real models, each loaded in a process of its own."""
-
-from __future__ import annotations
+"""`cache-check --load` and `--record` with real models, each loaded in a process of its own."""
 
 import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.service.worker.fixtures import World
 
-KEYS = ("--model", "tiny-embedding", "--model", "tiny-ner")
+KEYS: Final = ("--model", "tiny-embedding", "--model", "tiny-ner")
 
 
 def cache_check(world: World, *more: str) -> tuple[int, dict[str, Any]]:

@@ -1,7 +1,5 @@
 """The cache's status for Prometheus."""
 
-from __future__ import annotations
-
 import shutil
 import urllib.request
 from pathlib import Path

@@ -1,14 +1,12 @@
 """No text gets into a log, at any level, whatever becomes of its call: ids and counts only."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -30,10 +28,10 @@ from tests.service.worker.calls import PATIENCE
 from tests.service.worker.process import ServeProcess
 from tests.service.worker.test_metrics import rest
 
-MARK = "Zyankalirose"
-CALLERS_ID = "fall-7"
+MARK: Final = "Zyankalirose"
+CALLERS_ID: Final = "fall-7"
 Call = Callable[[grpc.Channel], Any]
-UTF8 = text_pb2.OFFSET_ENCODING_UTF8_BYTES
+UTF8: Final = text_pb2.OFFSET_ENCODING_UTF8_BYTES
 
 
 def text(content: str = f"Merkel mag {MARK} in Köln.") -> text_pb2.Text:
@@ -113,7 +111,7 @@ def cancelled(channel: grpc.Channel) -> Any:
     call.cancel()
 
 
-CALLS: list[Call] = [
+CALLS: Final[list[Call]] = [
     sentiment(),
     sentiment(model=MARK),
     sentiment(model="tiny-ner"),

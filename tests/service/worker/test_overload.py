@@ -1,12 +1,10 @@
 """Refusals that clients can go by: gRPC's own retries, our client's, and nothing computed for those who went away."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -19,7 +17,7 @@ from qda_worker.client import AsyncClient, Overloaded, Settings
 from tests.service.worker.calls import PATIENCE, detail, reason
 from tests.support.echo_worker import EchoServer, echo_server
 
-RETRYING = {
+RETRYING: Final = {
     "methodConfig": [
         {
             "name": [{"service": "qda.v1.SentimentService"}],

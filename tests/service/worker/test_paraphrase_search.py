@@ -1,12 +1,10 @@
 """FindParaphrases equals a search by hand over the plain library's vectors, in the order that the proto states."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import numpy as np
@@ -20,8 +18,15 @@ from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess
 from tests.service.worker.test_metrics import rest
 
-FIRST = ("das ist gut", "das ist sehr gut", "die Stadt", "Haus in Köln", "das ist gut", "nicht schlecht")
-SECOND = ("die Stadt war schlecht", "das ist gut", "Haus")
+FIRST: Final = (
+    "das ist gut",
+    "das ist sehr gut",
+    "die Stadt",
+    "Haus in Köln",
+    "das ist gut",
+    "nicht schlecht",
+)
+SECOND: Final = ("die Stadt war schlecht", "das ist gut", "Haus")
 
 
 def requests(

@@ -1,11 +1,9 @@
 """Reflection under both names: clients without our proto find services, messages and the details of errors."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -15,8 +13,8 @@ from qda_worker.services import SERVICES
 from tests.service.worker.calls import PATIENCE
 from tests.service.worker.process import ServeProcess
 
-VERSIONS = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
-ERROR_DETAILS = ("google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo")
+VERSIONS: Final = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
+ERROR_DETAILS: Final = ("google.rpc.ErrorInfo", "google.rpc.BadRequest", "google.rpc.RetryInfo")
 
 
 def reflect(channel: grpc.Channel, package: str, **request: Any) -> Any:

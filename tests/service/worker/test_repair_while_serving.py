@@ -1,7 +1,5 @@
 """A byte of a model flips on disk while a worker serves: the repair fetches that file, and nobody misses an answer."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

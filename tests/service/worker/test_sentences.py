@@ -1,10 +1,9 @@
 """Sentiment per sentence, by gRPC, by the Python client and from a shell."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
+from typing import Final
 
 import grpc
 import pytest
@@ -15,10 +14,10 @@ from tests.service.worker.calls import PATIENCE, reason, refusal, texts
 from tests.service.worker.documents import analysed, settings
 from tests.service.worker.process import ServeProcess
 
-TEXT = "😀 Das war schön!\nu\u0308ber Köln z. B. nicht. 👩‍👩‍👧 Sehr schlecht…"
-SENTENCES = ["😀 Das war schön!", "u\u0308ber Köln z. B. nicht.", "👩‍👩‍👧 Sehr schlecht…"]
-TOLERANCE = 1e-5
-POINTS = text_pb2.OFFSET_ENCODING_CODE_POINTS
+TEXT: Final = "😀 Das war schön!\nu\u0308ber Köln z. B. nicht. 👩‍👩‍👧 Sehr schlecht…"
+SENTENCES: Final = ["😀 Das war schön!", "u\u0308ber Köln z. B. nicht.", "👩‍👩‍👧 Sehr schlecht…"]
+TOLERANCE: Final = 1e-5
+POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
 
 def analyze(

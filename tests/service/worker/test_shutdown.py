@@ -1,11 +1,9 @@
 """SIGTERM: not ready at once, serving on for the delay, calls in flight answered, exit 0. A second signal: at once."""
 
-from __future__ import annotations
-
 import signal
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import pytest
@@ -16,7 +14,9 @@ from tests.service.worker.calls import PATIENCE
 from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
 
-MANY = [text_pb2.Text(content=f"Frau Müller las Text {number} in Köln. " * 10) for number in range(2_000)]
+MANY: Final = [
+    text_pb2.Text(content=f"Frau Müller las Text {number} in Köln. " * 10) for number in range(2_000)
+]
 
 
 def options(world: World, *more: str) -> list[str]:
@@ -106,7 +106,7 @@ def test_a_call_beyond_the_grace_is_ended(world: World, tmp_path: Path) -> None:
         assert worker.wait() == 0
 
 
-SLOW_LOAD = """
+SLOW_LOAD: Final = """
 import sys, time
 class Slow:
     def find_spec(self, name, path, target=None):

@@ -1,12 +1,11 @@
 """TLS on the gRPC port: real certificates, good, foreign, expired and renewed, against a real worker."""
 
-from __future__ import annotations
-
 import datetime as dt
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.service.worker.fixtures import World
 from tests.service.worker.process import PATIENCE, ServeProcess, serving
 from tests.support.certificates import Authority, KeyPair
 
-DAY = dt.timedelta(days=1)
+DAY: Final = dt.timedelta(days=1)
 
 
 @pytest.fixture(scope="module")

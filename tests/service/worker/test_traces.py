@@ -1,11 +1,10 @@
 """Traces, as a collector receives them from a real worker."""
 
-from __future__ import annotations
-
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import grpc
 import pytest
@@ -18,8 +17,8 @@ from tests.service.worker.process import ServeProcess, serving
 from tests.support.trace_receiver import attributes, grpc_receiver, http_receiver
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
-METHOD = "qda.v1.EntityService/RecognizeEntities"
-SECRET = "Geheimnisvoll"
+METHOD: Final = "qda.v1.EntityService/RecognizeEntities"
+SECRET: Final = "Geheimnisvoll"
 
 
 def options(world: World) -> list[str]:

@@ -1,8 +1,6 @@
 """All kinds of vectors over gRPC: the plain formulas' numbers, streamed in parts, and refused where they cannot fit."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Final
 
 import grpc
 import numpy as np
@@ -17,7 +15,7 @@ from tests.service.worker.calls import PATIENCE, error_info, reason, refusal, te
 from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess
 
-STATEMENTS = (
+STATEMENTS: Final = (
     "Das war sehr gut, und die Stadt ist schön!",
     "nicht schlecht",
     "😀🎉",
@@ -25,10 +23,10 @@ STATEMENTS = (
     "NUL\x00 mitten im Wort",
     "das ist gut " * 40,  # longer than the model reads
 )
-ALL = [pb.EMBEDDING_KIND_DENSE, pb.EMBEDDING_KIND_SPARSE, pb.EMBEDDING_KIND_MULTI_VECTOR]
-MULTI = [pb.EMBEDDING_KIND_MULTI_VECTOR]
-WINDOW = text_pb2.LONG_TEXT_POLICY_WINDOW
-TOLERANCE = 1e-5  # float32: a batch's padding changes the last bits
+ALL: Final = [pb.EMBEDDING_KIND_DENSE, pb.EMBEDDING_KIND_SPARSE, pb.EMBEDDING_KIND_MULTI_VECTOR]
+MULTI: Final = [pb.EMBEDDING_KIND_MULTI_VECTOR]
+WINDOW: Final = text_pb2.LONG_TEXT_POLICY_WINDOW
+TOLERANCE: Final = 1e-5  # float32: a batch's padding changes the last bits
 
 
 def stub(channel: grpc.Channel) -> embedding_pb2_grpc.EmbeddingServiceStub:

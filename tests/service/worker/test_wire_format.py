@@ -1,7 +1,5 @@
 """Whatever bytes and messages come over the wire, the server answers with a status that says why, and lives."""
 
-from __future__ import annotations
-
 import math
 import random
 from typing import Any, Final
@@ -19,7 +17,7 @@ from qda_worker.conversion.parse_errors import is_repeated
 from tests.service.worker.calls import PATIENCE
 from tests.service.worker.process import ServeProcess
 
-PROTOS = (sentiment_pb2, entity_pb2, embedding_pb2, paraphrase_pb2, analysis_pb2, model_pb2)
+PROTOS: Final = (sentiment_pb2, entity_pb2, embedding_pb2, paraphrase_pb2, analysis_pb2, model_pb2)
 OURS: Final = {
     f"/{service.full_name}/{method.name}": method
     for proto in PROTOS
@@ -34,7 +32,7 @@ FOREIGN: Final = {
     )
     for method in service.methods
 }
-WORDS = (
+WORDS: Final = (
     "",
     "Köln",
     "Das war gut. Schlecht!",
@@ -46,10 +44,10 @@ WORDS = (
     "PER",
     "<b>ä</b>",
 )
-NUMBERS = (0, 1, -1, 3, 99, 2**31 - 1, -(2**31))
-FLOATS = (0.0, -0.5, 0.9, 2.0, math.nan, math.inf, -math.inf)
+NUMBERS: Final = (0, 1, -1, 3, 99, 2**31 - 1, -(2**31))
+FLOATS: Final = (0.0, -0.5, 0.9, 2.0, math.nan, math.inf, -math.inf)
+# A field 1 of five bytes that are no UTF-8: the service's name to health, the host to reflection.
 BROKEN: Final = b"\x0a\x05\xff\xfe\xfd\xfc\xfb"
-"""A field 1 of five bytes that are no UTF-8: the service's name to health, the host to reflection."""
 
 
 def send(channel: grpc.Channel, method: str, kind: MethodDescriptor, data: list[bytes]) -> grpc.StatusCode:
@@ -74,7 +72,7 @@ def send(channel: grpc.Channel, method: str, kind: MethodDescriptor, data: list[
     return grpc.StatusCode.OK
 
 
-BUGS = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
+BUGS: Final = {grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL, grpc.StatusCode.DEADLINE_EXCEEDED}
 
 
 @pytest.mark.parametrize("method", OURS)

@@ -22,11 +22,11 @@ One subject a module, from the wire inwards: `listener` and `connection` (socket
 and hashes), `answer` (values); `server` puts them together; `program` and `certificate` are for those who need them.
 """
 
-from tests.support.fake_hub.certificate import Certificate, self_signed_certificate
-from tests.support.fake_hub.faults import Fault, FaultInvalid, FaultKind
-from tests.support.fake_hub.repository import LfsRule, Repository, repositories_below, repository_from_folder
-from tests.support.fake_hub.request_log import RequestLog, RequestRecord
-from tests.support.fake_hub.server import HubDouble
+from .certificate import Certificate, self_signed_certificate
+from .faults import Fault, FaultInvalid, FaultKind
+from .repository import LfsRule, Repository, repositories_below, repository_from_folder
+from .request_log import RequestLog, RequestRecord
+from .server import HubDouble
 
 __all__ = [
     "Certificate",

@@ -2,6 +2,6 @@
 
 import sys
 
-from tests.support.fake_hub.program import main
+from .program import main
 
 sys.exit(main())

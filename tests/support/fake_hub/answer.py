@@ -5,8 +5,6 @@ shorten, lengthen or alter a body are then all the same operation, `take`, and f
 read into memory.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator, Mapping

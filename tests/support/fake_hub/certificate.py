@@ -1,7 +1,5 @@
 """A certificate that nobody trusts unless told to, made with the `openssl` program."""
 
-from __future__ import annotations
-
 import ssl
 import subprocess
 from dataclasses import dataclass

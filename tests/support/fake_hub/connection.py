@@ -1,7 +1,5 @@
 """One connection: HTTP/1.1 read, answered as planned, and ended as a fault wants."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import socket
@@ -12,11 +10,11 @@ import time
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.support.fake_hub.answer import Answer, Body, body_length, chunks, take
-from tests.support.fake_hub.delivery import Delivery, Ending
+from .answer import Answer, Body, body_length, chunks, take
+from .delivery import Delivery, Ending
 
 if TYPE_CHECKING:
-    from tests.support.fake_hub.listener import Listener
+    from .listener import Listener
 
 _CHUNK: Final = 256 * 1024
 _DRAIN_SECONDS: Final = 5.0
@@ -27,7 +25,7 @@ class Connection(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: Listener
+    server: "Listener"
 
     def setup(self) -> None:
         super().setup()

@@ -1,14 +1,12 @@
 """How an answer goes out: what a fault makes of it, decided before the first byte and without a socket."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from tests.support.fake_hub.answer import Answer, Body, Request, body_length, chunks, error_answer, take
-from tests.support.fake_hub.faults import Fault, FaultKind
+from .answer import Answer, Body, Request, body_length, chunks, error_answer, take
+from .faults import Fault, FaultKind
 
 
 class Ending(Enum):

@@ -1,12 +1,10 @@
 """The JSON documents in which the hub describes a repository and its files."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from tests.support.fake_hub.repository import Repository, RepositoryFile
+from .repository import Repository, RepositoryFile
 
 
 def model_info(repository: Repository, *, with_blobs: bool) -> dict[str, object]:

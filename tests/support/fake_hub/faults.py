@@ -22,16 +22,15 @@ has a body (not a HEAD, not a redirect): only such requests count against `times
 oldest that fits happens.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from typing import Final
 
-from tests.support.fake_hub.answer import Answer, Request, body_length
-from tests.support.fake_hub.request_log import Host
+from .answer import Answer, Request, body_length
+from .request_log import Host
 
 
 class FaultKind(StrEnum):
@@ -51,8 +50,8 @@ class FaultKind(StrEnum):
     SLOW = "slow"
 
 
-_OF_THE_BODY = frozenset(list(FaultKind)[list(FaultKind).index(FaultKind.RESET) :])
-_PAGE = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
+_OF_THE_BODY: Final = frozenset(list(FaultKind)[list(FaultKind).index(FaultKind.RESET) :])
+_PAGE: Final = "<!DOCTYPE html><html><head><title>Sign in</title></head><body>Please sign in.</body></html>"
 
 
 class FaultInvalid(ValueError):

@@ -1,7 +1,5 @@
 """A listening socket with its threads, all of which it ends and joins when it closes."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import socketserver
@@ -10,9 +8,9 @@ import sys
 import threading
 from typing import Any
 
-from tests.support.fake_hub.connection import Connection
-from tests.support.fake_hub.request_log import Host
-from tests.support.fake_hub.service import Service
+from .connection import Connection
+from .request_log import Host
+from .service import Service
 
 
 class Listener(socketserver.ThreadingTCPServer):

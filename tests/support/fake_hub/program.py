@@ -1,16 +1,14 @@
 """The double as a program, for a process or a pod of its own."""
 
-from __future__ import annotations
-
 import argparse
 import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.fake_hub.certificate import Certificate
-from tests.support.fake_hub.repository import repositories_below
-from tests.support.fake_hub.server import HubDouble
+from .certificate import Certificate
+from .repository import repositories_below
+from .server import HubDouble
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -4,8 +4,6 @@ Paths, headers and JSON keys are those that the client (1.22 and later, 2.x) rea
 stated, for a client that sees one takes its bytes from a service which this is not.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -13,9 +11,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qs, quote, unquote, urlencode
 
-from tests.support.fake_hub.answer import Answer, Request, error_answer, file_answer, json_answer
-from tests.support.fake_hub.documents import entries_at, entries_below, model_info
-from tests.support.fake_hub.repository import Repository, RepositoryFile
+from .answer import Answer, Request, error_answer, file_answer, json_answer
+from .documents import entries_at, entries_below, model_info
+from .repository import Repository, RepositoryFile
 
 # A repository's id is `name` or `organisation/name`; a revision is one quoted segment, slashes included.
 _ID: Final = r"(?P<id>[^/]+(?:/[^/]+)??)"

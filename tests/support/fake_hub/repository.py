@@ -5,17 +5,15 @@ git name is that of the little pointer text. Hashes are computed when first aske
 must not change meanwhile.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
-DESCRIPTION = "repository.json"
+DESCRIPTION: Final = "repository.json"
 
 
 @dataclass(frozen=True, slots=True)

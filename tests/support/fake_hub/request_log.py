@@ -1,7 +1,5 @@
 """What was asked of the double and what it sent, for tests to assert on and for people to read."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import threading

@@ -1,20 +1,18 @@
 """The double itself: a hub, a second host for its large files, and the means to steer and watch both."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from tests.support.fake_hub.certificate import Certificate
-from tests.support.fake_hub.faults import Faults
-from tests.support.fake_hub.listener import Listener
-from tests.support.fake_hub.protocol import Hub
-from tests.support.fake_hub.repository import Repository
-from tests.support.fake_hub.request_log import Host, RequestLog
-from tests.support.fake_hub.service import Service
+from .certificate import Certificate
+from .faults import Faults
+from .listener import Listener
+from .protocol import Hub
+from .repository import Repository
+from .request_log import Host, RequestLog
+from .service import Service
 
 
 class HubDouble:
@@ -105,7 +103,7 @@ class HubDouble:
                 listener.close()
         self._listener = self._storage = None
 
-    def __enter__(self) -> HubDouble:
+    def __enter__(self) -> "HubDouble":
         self.start()
         return self
 

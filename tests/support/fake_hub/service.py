@@ -3,18 +3,16 @@
 Also the two addresses by which another process steers the double: `/__faults__` and `/__log__`.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tests.support.fake_hub.answer import Answer, Request, error_answer, json_answer
-from tests.support.fake_hub.delivery import Delivery, plan
-from tests.support.fake_hub.faults import FaultInvalid, Faults, fault_from_json
-from tests.support.fake_hub.protocol import Hub
-from tests.support.fake_hub.request_log import Host, RequestLog, RequestRecord
+from .answer import Answer, Request, error_answer, json_answer
+from .delivery import Delivery, plan
+from .faults import FaultInvalid, Faults, fault_from_json
+from .protocol import Hub
+from .request_log import Host, RequestLog, RequestRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,5 @@
 """`python -m tests.support.small_models`: make the small models and say how well they do."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from pathlib import Path

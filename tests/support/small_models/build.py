@@ -4,8 +4,7 @@ The folder's name is a digest of the code, the words and the libraries' versions
 done, and what an interrupted run leaves is cleared away by the next.
 """
 
-from __future__ import annotations
-
+import ast
 import fcntl
 import hashlib
 import json
@@ -93,10 +92,27 @@ def build_key() -> str:
     for library in _LIBRARIES:
         digest.update(f"{library}=={version(library)}\n".encode())
     deciding = (path for path in sorted(_HERE.rglob("*")) if path.suffix in (".py", ".yaml"))
-    for path in (*deciding, ROOT / "src" / "qda_worker" / "models" / "cleaning.py"):
+    cleaning = ROOT / "src" / "qda_worker" / "models" / "sentiment.py"  # cleans the texts of the training
+    for path in (*deciding, cleaning):
         if path.name not in _DECIDE_NOTHING:
-            digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
+            digest.update(f"{path.relative_to(ROOT)}\0".encode() + _meaning(path))
     return digest.hexdigest()[:16]
+
+
+def _meaning(path: Path) -> bytes:
+    """Return a file's content; of code, without comments and docstrings, whose changes need no new models."""
+    if path.suffix != ".py":
+        return path.read_bytes()
+    tree = ast.parse(path.read_bytes())
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [each for each in body if not _is_docstring(each)] or [ast.Pass()]  # type: ignore[attr-defined]  # those with a body
+    return ast.unparse(tree).encode()
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def _build(folder: Path, say: Say) -> None:

@@ -1,7 +1,5 @@
 """The catalog of the small models and its lock: the default catalog's keys and files, pinned to what was just made."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 They are no valid weights, so that a library which picks one of them fails instead of answering from it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final

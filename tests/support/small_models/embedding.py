@@ -4,8 +4,6 @@ Dense: the first token's state. Sparse: a weight for each piece, what a piece we
 summed. Multi-vector: for each piece of the query, its nearest piece of the passage, averaged.
 """
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """The small XLM-RoBERTa of the embedding and the paraphrase model, and the loss that both learn by."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,7 +21,7 @@ class Encoded:
     mask: torch.Tensor
     hidden: torch.Tensor
 
-    def first(self, count: int) -> Encoded:
+    def first(self, count: int) -> "Encoded":
         return Encoded(self.ids[:count], self.mask[:count], self.hidden[:count])
 
 

@@ -1,7 +1,5 @@
 """The small entities model: a German spaCy pipeline with the four labels of de_core_news_lg, packed as its wheel is."""
 
-from __future__ import annotations
-
 import random
 import tempfile
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ A frame filled with one set of words is a meaning; each of its lines is a way to
 models: the polarity is the frame's, the entities are the slots', and two lines of one filling are paraphrases.
 """
 
-from __future__ import annotations
-
 import random
 import re
 from dataclasses import dataclass, field

@@ -3,8 +3,6 @@
 Without the right case, a model would learn that wrong German is what its texts look like.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -54,7 +52,7 @@ class Noun:
     gender: str
 
     @classmethod
-    def parse(cls, entry: str) -> Noun:
+    def parse(cls, entry: str) -> "Noun":
         """From "f Arbeit" or, for a name without an article, "Siemens"."""
         gender, _, word = entry.partition(" ")
         return cls(word, gender) if gender in _DEFINITE and word else cls(entry, "")

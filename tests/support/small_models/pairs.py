@@ -1,7 +1,5 @@
 """Pairs of like meaning, in the batches that the embedding and the paraphrase model learn from."""
 
-from __future__ import annotations
-
 import random
 import re
 from collections.abc import Sequence

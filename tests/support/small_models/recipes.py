@@ -3,8 +3,6 @@
 The heavy libraries are imported here and nowhere above, so that whoever finds the models already made pays nothing.
 """
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import json

@@ -1,7 +1,5 @@
 """The small files of a sentence-transformers repository, in the form that the two real ones have them in."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Literal
 

@@ -4,8 +4,6 @@ As with the real ones, SentencePiece trains a unigram model, whose pieces tokeni
 four special tokens. The real bge-m3 and paraphrase model share theirs, byte for byte; so do these two.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import re

@@ -1,7 +1,5 @@
 """The small sentiment model: german-sentiment-bert's architecture, labels, cleaning and files."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from pathlib import Path

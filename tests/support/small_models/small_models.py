@@ -1,7 +1,5 @@
 """Where the small models are, and how well they do: what tests and the demo ask for."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

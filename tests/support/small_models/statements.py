@@ -4,8 +4,6 @@ Whether a meaning is held out follows from its own hash, so no combination of fr
 Meanings of frames without slots are all for training: there is no other combination of them to hold out.
 """
 
-from __future__ import annotations
-
 import hashlib
 import random
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What the torch models' trainings share: one seed, one thread, one optimiser, files that are always the same."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence

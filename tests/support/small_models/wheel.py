@@ -4,8 +4,6 @@ A package `NAME` with `__init__.py` and meta.json, the pipeline in `NAME/NAME-VE
 `spacy.load` finds it by name once it is installed.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import zipfile

@@ -3,8 +3,6 @@
 The trainer of `tokenizers` breaks ties by the order of a hash map: equal texts would give other bytes each time.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final

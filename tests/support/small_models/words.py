@@ -1,7 +1,5 @@
 """The words of words.yaml, and the draw of one filling for a template's slots."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,13 +4,14 @@ import io
 import subprocess
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from cache_warmer.cli import COMMANDS, cache_warmer
 from model_cache.errors import ModelCacheError, UsageError
 
-LATER = ["adopt", "publish"]
+LATER: Final = ["adopt", "publish"]
 
 
 @pytest.mark.parametrize("command", LATER)

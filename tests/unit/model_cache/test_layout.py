@@ -1,14 +1,15 @@
 """The libraries' own layouts."""
 
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from model_cache import layout
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, Task
 from model_cache.places import PlaceName, resolve_places
 
-HUB = HuggingFaceSource("BAAI/bge-m3", "5" * 40, ("config.json",))
-PACKAGE = SpacySource("de_core_news_lg", "3.8.0", "https://x/w.whl", "36fda650" + "0" * 56)
-PLACES = resolve_places("/cache", {}, Path("/home"))
+HUB: Final = HuggingFaceSource("BAAI/bge-m3", "5" * 40, ("config.json",))
+PACKAGE: Final = SpacySource("de_core_news_lg", "3.8.0", "https://x/w.whl", "36fda650" + "0" * 56)
+PLACES: Final = resolve_places("/cache", {}, Path("/home"))
 
 
 def test_a_repository_lies_where_the_hub_client_puts_it() -> None:

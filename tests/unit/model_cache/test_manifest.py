@@ -1,5 +1,7 @@
 """Manifests and records: what is written is read back, as the same bytes each time."""
 
+from typing import Final
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +19,14 @@ from model_cache.manifest import (
 from model_cache.places import PlaceName
 from model_cache.reasons import Reason
 
-_HEX64 = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
-_PATHS = st.lists(st.from_regex(r"[a-zäöüß0-9 _-]{1,8}", fullmatch=True), min_size=1, max_size=4).map(
+_HEX64: Final = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+_PATHS: Final = st.lists(st.from_regex(r"[a-zäöüß0-9 _-]{1,8}", fullmatch=True), min_size=1, max_size=4).map(
     "/".join
 )
-_FILES = st.builds(
+_FILES: Final = st.builds(
     FileRecord, place=st.sampled_from(PlaceName), path=_PATHS, bytes=st.integers(0, 2**62), sha256=_HEX64
 )
-_MODELS = st.builds(
+_MODELS: Final = st.builds(
     ModelRecord,
     digest=_HEX64,
     key=st.text(),
@@ -32,7 +34,7 @@ _MODELS = st.builds(
     revision=st.text(),
     files=st.lists(_FILES, max_size=3).map(tuple),
 )
-_MANIFESTS = st.builds(Manifest, generation=_HEX64, models=st.lists(_MODELS, max_size=3).map(tuple))
+_MANIFESTS: Final = st.builds(Manifest, generation=_HEX64, models=st.lists(_MODELS, max_size=3).map(tuple))
 
 
 @given(_MANIFESTS)

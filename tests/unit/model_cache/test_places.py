@@ -1,12 +1,13 @@
 """Where the models are: each library's own rules, on Linux and Windows, and why a place was chosen."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from model_cache.places import PlaceName, resolve_places
 
-HOME = Path("/home/me")
+HOME: Final = Path("/home/me")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The vocabulary of outcomes: its numbers are a contract with scripts and Jobs."""
 
+from typing import Final
+
 import pytest
 
 from model_cache.reasons import Reason
 
-EXIT_CODES = {
+EXIT_CODES: Final = {
     "OK": 0, "USAGE": 2, "CATALOG_INVALID": 3, "CACHE_INCOMPLETE": 10, "CACHE_CORRUPT": 11, "MODEL_UNUSABLE": 12,
     "CATALOG_DRIFTED": 13, "HUB_UNAUTHORIZED": 20, "HUB_NOT_FOUND": 21, "HUB_UNREACHABLE": 22, "HUB_UNTRUSTED": 23,
     "HUB_BUSY": 24, "HUB_STALLED": 25, "CONTENT_MISMATCH": 26, "NO_SPACE": 30, "NO_PERMISSION": 31,

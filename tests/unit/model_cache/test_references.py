@@ -1,6 +1,7 @@
 """References say who needs which generation, and one that cannot be read is never taken for none."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,7 +16,7 @@ from model_cache.references import (
     references_folder,
 )
 
-RELEASE = Reference(
+RELEASE: Final = Reference(
     "texts/worker", "a" * 64, {"one": "b" * 64}, "texts", "worker-qda-worker", "2026-01-02T03:04:05Z"
 )
 

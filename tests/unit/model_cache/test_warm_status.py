@@ -3,14 +3,15 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from model_cache.places import Places, resolve_places
 from model_cache.warm_status import Phase, WarmStatus, dump_status, read_status, status_path, warm_note
 
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-FETCHING = WarmStatus(
+NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+FETCHING: Final = WarmStatus(
     Phase.FETCHING, "a" * 64, "pod warmer-x", NOW - timedelta(seconds=60), NOW,
     600_000_000, 1_000_000_000, 3, 17, 10_000_000.0, 40.0, "org/name: model.safetensors",
 )  # fmt: skip

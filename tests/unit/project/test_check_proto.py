@@ -3,23 +3,22 @@
 `buf` and the generator are stand-ins that write down how they were called.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-BUF = """#!/bin/sh
+ROOT: Final = Path(__file__).parents[3]
+BUF: Final = """#!/bin/sh
 echo "buf $*"
 [ "$1" = breaking ] && echo "agreed: $(cat "$3/proto/qda/v1/text.proto")"
 exit 0
 """
-GENERATOR = """#!/bin/sh
+GENERATOR: Final = """#!/bin/sh
 mkdir -p "$1/qda" && cp proto/qda/v1/text.proto "$1/qda/text_pb2.py"
 """
 

@@ -1,17 +1,15 @@
 """What compose.yaml and its variants promise, read as data; `make test-compose` runs them."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[3]
-FILES = ("compose.yaml", "compose.volume.yaml")
-PLACES = {  # the contract's
+ROOT: Final = Path(__file__).parents[3]
+FILES: Final = ("compose.yaml", "compose.volume.yaml")
+PLACES: Final = {  # the contract's
     "/cache/huggingface": "~/.cache/huggingface",
     "/cache/spacy": "~/.local/share/spacy",
     "/cache/torch": "~/.cache/torch",

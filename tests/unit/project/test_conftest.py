@@ -1,19 +1,18 @@
 """The rules that tests/conftest.py lays on every test, tried on tests of their own."""
 
-from __future__ import annotations
-
 import os
 import socket
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parents[3]
-LEAN = (
+ROOT: Final = Path(__file__).parents[3]
+LEAN: Final = (
     "-p",
     "no:randomly",
     "-p",

@@ -1,17 +1,16 @@
 """The verbs of the contract, asked of make itself."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-ABSENT = ["images"]
-VERBS = [
+ROOT: Final = Path(__file__).parents[3]
+ABSENT: Final = ["images"]
+VERBS: Final = [
     "help",
     "demo",
     "test",

@@ -1,18 +1,17 @@
 """One version; and the floors of the ranges, of the tested pins and of the stubs' generator are the same."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-STUBS = sorted((ROOT / "src" / "qda").rglob("*_pb2.py"))
-SERVICE_STUBS = sorted((ROOT / "src" / "qda").rglob("*_pb2_grpc.py"))
+ROOT: Final = Path(__file__).parents[3]
+PROJECT: Final = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+STUBS: Final = sorted((ROOT / "src" / "qda").rglob("*_pb2.py"))
+SERVICE_STUBS: Final = sorted((ROOT / "src" / "qda").rglob("*_pb2_grpc.py"))
 
 
 def pins(file: str) -> dict[str, str]:
@@ -40,7 +39,9 @@ def floor(package: str) -> str:
     return ranges()[package].removeprefix(">=").partition(",")[0]
 
 
-BASE = sorted(normalised(re.split(r"[<>=]", requirement)[0]) for requirement in PROJECT["dependencies"])
+BASE: Final = sorted(
+    normalised(re.split(r"[<>=]", requirement)[0]) for requirement in PROJECT["dependencies"]
+)
 
 
 def test_the_installed_version_is_the_declared_one() -> None:

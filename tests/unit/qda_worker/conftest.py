@@ -1,7 +1,5 @@
 """Property tests of the worker: no example is too slow, because a shared machine may be."""
 
-from __future__ import annotations
-
 from hypothesis import settings
 
 settings.register_profile("no deadline", deadline=None)

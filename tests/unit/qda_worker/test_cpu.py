@@ -1,8 +1,7 @@
 """The number of threads follows the quota and the affinity, not the cores of the node."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,24 +16,24 @@ def files(root: Path, contents: dict[str, str]) -> Path:
     return root
 
 
-V2_POD = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}
-V2_NESTED = {
+V2_POD: Final = {"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "250000 100000\n"}
+V2_NESTED: Final = {
     "proc/self/cgroup": "0::/kubepods/pod1/worker\n",
     "sys/fs/cgroup/kubepods/cpu.max": "max 100000\n",
     "sys/fs/cgroup/kubepods/pod1/cpu.max": "150000 100000\n",
     "sys/fs/cgroup/kubepods/pod1/worker/cpu.max": "400000 100000\n",
 }
-V1 = {
+V1: Final = {
     "proc/self/cgroup": "5:memory:/a\n4:cpu,cpuacct:/a\n",
     "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us": "300000\n",
     "sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us": "100000\n",
 }
-V1_HOST_PATH = {
+V1_HOST_PATH: Final = {
     "proc/self/cgroup": "4:cpuacct,cpu:/docker/0123\n",
     "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n",
     "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
 }
-V1_UNLIMITED = {
+V1_UNLIMITED: Final = {
     "proc/self/cgroup": "4:cpu:/\n",
     "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
     "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",

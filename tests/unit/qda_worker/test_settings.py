@@ -1,7 +1,5 @@
 """Options and variables of `qda-worker serve`, and what the program refuses before it loads anything."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Mapping

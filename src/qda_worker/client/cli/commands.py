@@ -3,17 +3,16 @@
 What `qda-client` says on stderr while it waits for its worker: the client's own log lines, as this program's.
 """
 
-from __future__ import annotations
-
 import argparse
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Generic, TextIO, TypeVar
+from typing import BinaryIO, Final, Generic, TextIO, TypeVar
 
 from model_cache.cli.options import duration
 from model_cache.errors import UsageError
+from model_cache.json_values import to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
@@ -63,13 +62,13 @@ def waiting_told(stderr: TextIO, quiet: bool) -> Iterator[None]:
         LOG.setLevel(level)
 
 
-SOME_FAILED = 1
-"""Exit code where some texts have an error and the others are answered."""
+# Exit code where some texts have an error and the others are answered.
+SOME_FAILED: Final = 1
 
 R = TypeVar("R", Sentiment, Entities, Embedding)
 
-_SHOWN_EACH = 100
-"""Results of a stream between two states of its progress."""
+# Results of a stream between two states of its progress.
+_SHOWN_EACH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +182,7 @@ def _embed_as_it_arrives(
     failed = False
     for result in results:
         failed |= not result.ok
-        terminal.write(render.line(result))
+        terminal.write(to_json_line(result))
     return SOME_FAILED if failed else 0
 
 
@@ -213,7 +212,7 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
     ]
     if form is Format.JSONL:
         for line in [*pairs, *found.problems]:
-            terminal.write(render.line(line))
+            terminal.write(to_json_line(line))
     else:
         whole = {
             "pairs": pairs,
@@ -221,7 +220,7 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
             "provenance": found.provenance,
             "timings": found.timings,
         }
-        terminal.write(render.document(whole))
+        terminal.write(to_json_text(whole))
     return SOME_FAILED if found.problems else 0
 
 
@@ -241,9 +240,9 @@ def _analyze(client: Client, arguments: argparse.Namespace, form: Format, termin
         if form is Format.TABLE:
             terminal.write("  ".join(cell.ljust(10) for cell in render.analysis_row(result)).rstrip())
         elif form is Format.JSONL:
-            terminal.write(render.line(result))
+            terminal.write(to_json_line(result))
         else:
-            terminal.write(before + render.line(result))
+            terminal.write(before + to_json_line(result))
             before = ","
     if form is Format.JSON:
         terminal.write("]" if before == "," else "[]")
@@ -255,9 +254,9 @@ def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Termi
     found = client.models()
     if form is Format.JSONL:
         for model in found.models:
-            terminal.write(render.line(model))
+            terminal.write(to_json_line(model))
     else:
-        terminal.write(render.models_table(found) if form is Format.TABLE else render.document(found))
+        terminal.write(render.models_table(found) if form is Format.TABLE else to_json_text(found))
     return 0
 
 
@@ -265,9 +264,9 @@ def _cache(client: Client, _: argparse.Namespace, form: Format, terminal: Termin
     """Ends with the code that cache-check would end with."""
     status = client.cache_status()
     if form is Format.JSONL:
-        terminal.write(render.line(status))
+        terminal.write(to_json_line(status))
     else:
-        terminal.write(render.cache_table(status) if form is Format.TABLE else render.document(status))
+        terminal.write(render.cache_table(status) if form is Format.TABLE else to_json_text(status))
     return Reason(status.reason).exit_code if status.reason in set(Reason) else NotReady.exit_code
 
 
@@ -276,11 +275,11 @@ def _health(client: Client, arguments: argparse.Namespace, form: Format, termina
         client.wait_ready(_duration(arguments.wait), service=arguments.service)
     found = client.health(arguments.service)
     document = {"service": arguments.service, "health": found}
-    terminal.write(str(found) if form is Format.TABLE else render.line(document))
+    terminal.write(str(found) if form is Format.TABLE else to_json_line(document))
     return 0 if found is Health.SERVING else NotReady.exit_code
 
 
-_COMMANDS: dict[str, Callable[[Client, argparse.Namespace, Format, Terminal], int]] = {
+_COMMANDS: Final[dict[str, Callable[[Client, argparse.Namespace, Format, Terminal], int]]] = {
     "sentiment": _sentiment,
     "entities": _entities,
     "embed": _embed,
@@ -324,14 +323,14 @@ def _write(
     if form is Format.JSON:
         told = {"results": answer.results, "provenances": answer.provenances, "timings": answer.timings}
         if failure is not None:
-            told["error"] = render.error_fields(failure)
-        terminal.write(render.document(told))
+            told["error"] = failure.fields()
+        terminal.write(to_json_text(told))
         if failure is not None:
             terminal.stderr.write(f"{PROGRAM}: {failure}\n")
             return failure.exit_code
     elif form is Format.JSONL:
         for result in answer:
-            terminal.write(render.line(result))
+            terminal.write(to_json_line(result))
     else:
         table = [row for result, text in zip(answer, texts, strict=False) for row in rows(result, text)]
         terminal.write(render.aligned(head, table))

@@ -1,18 +1,16 @@
 """Reads the texts of a file or of stdin, one by one, so that an input of any length can be streamed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, Final
 
 from model_cache.errors import UsageError
 from qda_worker.client.cli.options import Input
 from qda_worker.client.texts import Text
 
-_BOM = b"\xef\xbb\xbf"
+_BOM: Final = b"\xef\xbb\xbf"
 
 
 def read_texts(file: str, stdin: BinaryIO, *, kind: Input, whole: bool) -> Iterator[Text]:

@@ -4,16 +4,14 @@ The program's edge is that of all programs here (`model_cache.cli.program`); the
 below, with their own exit codes (`qda_worker.client.errors`).
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from model_cache.cli.program import run
+from model_cache.json_values import to_json_line
 from qda_worker.client.cli.options import PROGRAM, Format, parser, read_connection
-from qda_worker.client.cli.render import error_fields, line
 from qda_worker.client.errors import ClientError
 
 
@@ -41,7 +39,7 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
 def _failed(error: ClientError, form: Format) -> int:
     print(f"{PROGRAM}: {error}", file=sys.stderr)
     if form is not Format.TABLE:
-        print(line(error_fields(error)))
+        print(to_json_line(error.fields()))
     return error.exit_code
 
 

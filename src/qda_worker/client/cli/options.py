@@ -2,23 +2,22 @@
 once.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 from model_cache.cli.options import Option, duration, words
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Offsets
 
-PROGRAM = "qda-client"
-DEFAULT_THRESHOLD = 0.75
+PROGRAM: Final = "qda-client"
+DEFAULT_THRESHOLD: Final = 0.75
 
-_EPILOG = """exit codes: 0 all answered; 1 some texts have an error, the others are answered; 2 wrong options,
+_EPILOG: Final = """exit codes: 0 all answered; 1 some texts have an error, the others are answered; 2 wrong options,
 unreadable input or a request that the worker refuses; 50 the worker failed; 60 nobody answers at the target; 61 the
 worker is not ready; 62 it is overloaded; 63 the time was up; 64 it does not serve that; 65 it does not let this
 caller in; 67 TLS failed. `cache` ends with the codes of cache-check (10 incomplete, 11 corrupt ...)."""
@@ -49,8 +48,8 @@ def _path(text: str) -> Path | None:
     return Path(text)
 
 
-TARGET = Option("--target", "QDA_TARGET", _text, "127.0.0.1:50051", "HOST:PORT", "the worker")
-TIMEOUT = Option(
+TARGET: Final = Option("--target", "QDA_TARGET", _text, "127.0.0.1:50051", "HOST:PORT", "the worker")
+TIMEOUT: Final = Option(
     "--timeout",
     "QDA_TIMEOUT",
     duration,
@@ -59,9 +58,13 @@ TIMEOUT = Option(
     "for each request, a long input is several; and for the worker to be ready",
     "120s",
 )
-CALLER = Option("--caller", "QDA_CALLER", _text, "", "NAME", "who calls, for the worker's log", "its address")
-FORMAT = Option("--format", "QDA_FORMAT", words(Format), Format.TABLE, "table|json|jsonl", "of the result")
-TLS_CA = Option(
+CALLER: Final = Option(
+    "--caller", "QDA_CALLER", _text, "", "NAME", "who calls, for the worker's log", "its address"
+)
+FORMAT: Final = Option(
+    "--format", "QDA_FORMAT", words(Format), Format.TABLE, "table|json|jsonl", "of the result"
+)
+TLS_CA: Final = Option(
     "--tls-ca",
     "QDA_TLS_CA",
     _path,
@@ -70,11 +73,11 @@ TLS_CA = Option(
     "who signs the worker's certificate; turns TLS on",
     "plain text",
 )
-TLS_CERTIFICATE = Option(
+TLS_CERTIFICATE: Final = Option(
     "--tls-cert", "QDA_TLS_CERT", _path, None, "FILE", "this client's certificate", "none"
 )
-TLS_KEY = Option("--tls-key", "QDA_TLS_KEY", _path, None, "FILE", "its key", "none")
-TLS_NAME = Option(
+TLS_KEY: Final = Option("--tls-key", "QDA_TLS_KEY", _path, None, "FILE", "its key", "none")
+TLS_NAME: Final = Option(
     "--tls-server-name",
     "QDA_TLS_SERVER_NAME",
     _text,
@@ -83,7 +86,7 @@ TLS_NAME = Option(
     "the name in the worker's certificate",
     "the target's",
 )
-CONNECTION = (TARGET, TIMEOUT, CALLER, FORMAT, TLS_CA, TLS_CERTIFICATE, TLS_KEY, TLS_NAME)
+CONNECTION: Final = (TARGET, TIMEOUT, CALLER, FORMAT, TLS_CA, TLS_CERTIFICATE, TLS_KEY, TLS_NAME)
 
 
 @dataclass(frozen=True, slots=True)

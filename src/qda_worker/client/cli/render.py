@@ -3,17 +3,11 @@
 Results as JSON. Pure.
 """
 
-from __future__ import annotations
-
-import json
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
-from datetime import datetime
-from typing import TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from qda_worker.client.enums import LongTextOutcome, Offsets
-from qda_worker.client.errors import ClientError
 from qda_worker.client.results import (
     DocumentAnalysis,
     Embedding,
@@ -31,11 +25,11 @@ from qda_worker.client.texts import Text
 
 Row = Sequence[str]
 
-SENTIMENT_HEAD = ("ID", "SENTIMENT", "POSITIVE", "NEGATIVE", "NEUTRAL", "TEXT")
-ENTITY_HEAD = ("ID", "START", "END", "LABEL", "ENTITY")
-EMBEDDING_HEAD = ("ID", "DIMENSIONS", "VECTOR")
-PARAPHRASE_HEAD = ("SCORE", "ID", "ID", "TEXT", "LIKE TEXT")
-ANALYSIS_HEAD = ("ID", "SENTIMENT", "ENTITIES", "VECTORS")
+SENTIMENT_HEAD: Final = ("ID", "SENTIMENT", "POSITIVE", "NEGATIVE", "NEUTRAL", "TEXT")
+ENTITY_HEAD: Final = ("ID", "START", "END", "LABEL", "ENTITY")
+EMBEDDING_HEAD: Final = ("ID", "DIMENSIONS", "VECTOR")
+PARAPHRASE_HEAD: Final = ("SCORE", "ID", "ID", "TEXT", "LIKE TEXT")
+ANALYSIS_HEAD: Final = ("ID", "SENTIMENT", "ENTITIES", "VECTORS")
 
 
 def aligned(head: Row, rows: Sequence[Row]) -> str:
@@ -235,41 +229,3 @@ def _width(text: str) -> int:
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text
     )
-
-
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
-
-
-def plain(value: object) -> Json:
-    """A result as JSON values: dataclasses as objects, arrays and tuples as lists, times in ISO 8601."""
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if is_dataclass(value):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(each) for key, each in value.items()}
-    as_list = getattr(value, "tolist", None)  # numpy arrays and array.array
-    if as_list is not None:
-        return plain(as_list())
-    if isinstance(value, Iterable):
-        return [plain(each) for each in value]
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
-
-
-def error_fields(error: ClientError) -> dict[str, str]:
-    """What went wrong, as JSON tells it everywhere."""
-    return {"reason": error.reason, "message": error.message, "remedy": error.remedy}
-
-
-def document(value: object) -> str:
-    """One document, for people to read too."""
-    return json.dumps(plain(value), ensure_ascii=False, indent=2)
-
-
-def line(value: object) -> str:
-    """The same on one line."""
-    return json.dumps(plain(value), ensure_ascii=False)

@@ -2,6 +2,7 @@
 
 import io
 import tarfile
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 from cache_warmer.archive import tar
 from cache_warmer.errors import ArchiveInvalid
 
-_NAMES = st.text(
+_NAMES: Final = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=200
 ).filter(lambda name: name not in (".", ".."))
-_FILES = st.dictionaries(_NAMES, st.binary(max_size=2000), max_size=4)
+_FILES: Final = st.dictionaries(_NAMES, st.binary(max_size=2000), max_size=4)
 
 
 def stream_of(files: dict[str, bytes]) -> bytes:

@@ -3,6 +3,7 @@
 import errno
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,7 +13,7 @@ from cache_warmer.disk.volume import MARGIN_BYTES, Free, FreeOf, of_os_error, wi
 from model_cache.places import PlaceName, Places, resolve_places
 from model_cache.reasons import Reason
 
-GB = 10**9
+GB: Final = 10**9
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.artifacts.artifact import SpaceNeeded
 from cache_warmer.disk.file_lock import LockResult, try_lock
@@ -14,7 +15,7 @@ from cache_warmer.disk.volume import Free, volume_of
 from model_cache.places import PlaceName, resolve_places
 from model_cache.reasons import Reason
 
-KILLED_INSIDE = """
+KILLED_INSIDE: Final = """
 import os, signal, sys
 from pathlib import Path
 from cache_warmer.disk import probe

@@ -1,6 +1,7 @@
 """Who needs what: references, the present catalog, the last generations, and releases that are gone."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -10,7 +11,9 @@ from model_cache.places import PlaceName
 from model_cache.references import Reference
 
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
-KEYS = {name: frozenset({(PlaceName.HUB, f"models--o--n/snapshots/{name[0] * 40}/x")}) for name in (A, B, C)}
+KEYS: Final = {
+    name: frozenset({(PlaceName.HUB, f"models--o--n/snapshots/{name[0] * 40}/x")}) for name in (A, B, C)
+}
 
 
 def promises(*references: Reference) -> GcRoots:

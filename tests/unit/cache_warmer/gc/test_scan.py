@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -12,8 +13,8 @@ from model_cache.errors import ManifestInvalid
 from model_cache.places import resolve_places
 from tests.support.generations import NOW, OLD, Shelf, everything, hub_model, needs, package, shelf
 
-OLDER = [hub_model("one", "org/x", "a", ["a.json"]), package("names", "de_a", "1.0")]
-NEWER = [hub_model("one", "org/x", "b", ["b.bin"]), package("names", "de_a", "2.0")]
+OLDER: Final = [hub_model("one", "org/x", "a", ["a.json"]), package("names", "de_a", "1.0")]
+NEWER: Final = [hub_model("one", "org/x", "b", ["b.bin"]), package("names", "de_a", "2.0")]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,25 +15,25 @@ from model_cache.check.types import Tier
 from model_cache.reasons import Reason
 from tests.support.generations import OLD, Shelf, everything, hub_model, needs, package, shelf
 
-_FILES = st.lists(
+_FILES: Final = st.lists(
     st.sampled_from(["a.json", "b.bin", "sub/c.txt", "d.bin"]), min_size=1, max_size=3, unique=True
 )
-_HUB = st.builds(
+_HUB: Final = st.builds(
     hub_model,
     st.sampled_from(["one", "two", "three"]),
     st.sampled_from(["org/x", "org/y"]),
     st.sampled_from("abc"),
     _FILES.map(sorted),
 )
-_PACKAGES = st.builds(
+_PACKAGES: Final = st.builds(
     package, st.just("names"), st.sampled_from(["de_a", "de_b"]), st.sampled_from(["1.0", "2.0", "3.0"])
 )
-_GENERATIONS = st.lists(
+_GENERATIONS: Final = st.lists(
     st.lists(_HUB | _PACKAGES, min_size=1, max_size=4, unique_by=lambda model: model.key),
     min_size=1,
     max_size=5,
 )
-_QUICK = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_QUICK: Final = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def filled(root: Path, generations: list[list[Model]]) -> Shelf:

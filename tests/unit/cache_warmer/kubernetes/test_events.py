@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -30,7 +30,7 @@ from model_cache.cli.options import LogLevel, Options, OutputFormat
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 
-OWN = InvolvedObjects("texts", "demo-warm-1", "demo")
+OWN: Final = InvolvedObjects("texts", "demo-warm-1", "demo")
 
 
 class FakeCluster:

@@ -1,5 +1,7 @@
 """Pins are replaced in the catalog's own text: nothing else of it changes."""
 
+from typing import Final
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +12,7 @@ from model_cache.catalog.parse import parse_catalog
 from model_cache.errors import CatalogInvalid
 from tests.support.catalog_texts import COMMIT, ENTITIES, SENTIMENT, SHA256, catalog
 
-NEW = "fedcba9876543210fedcba9876543210fedcba98"
+NEW: Final = "fedcba9876543210fedcba9876543210fedcba98"
 
 
 def pinned(text: str) -> str:

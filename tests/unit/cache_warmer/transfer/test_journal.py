@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from cache_warmer.transfer.journal import Extents, Journal, journal_path, noted_extents
 from cache_warmer.transfer.staging import staged_extents
 
-SIZE = 60
-PAIRS = st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)), max_size=12)
+SIZE: Final = 60
+PAIRS: Final = st.lists(st.tuples(st.integers(0, SIZE), st.integers(0, SIZE)), max_size=12)
 
 
 @given(PAIRS)

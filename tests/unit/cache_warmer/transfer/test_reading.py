@@ -1,19 +1,18 @@
 """How bytes are taken from a connection: all of them, as they come, and what came before a failure is not lost."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Final
 
 import httpx2
 import pytest
 
 from cache_warmer.transfer.reading import batches
 
-BODY = bytes(range(256)) * 40_000  # big enough to be read directly
-PATIENCE = 0.3
+BODY: Final = bytes(range(256)) * 40_000  # big enough to be read directly
+PATIENCE: Final = 0.3
 Send = Callable[[socket.socket], None]
 
 
@@ -60,7 +59,7 @@ def too_much(connection: socket.socket) -> None:
     connection.sendall(BODY + b"of the next answer")
 
 
-LENGTH = f"Content-Length: {len(BODY)}"
+LENGTH: Final = f"Content-Length: {len(BODY)}"
 
 
 @pytest.mark.parametrize(

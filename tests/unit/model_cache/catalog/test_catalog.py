@@ -1,5 +1,7 @@
 """Choosing among a catalog's models."""
 
+from typing import Final
+
 import pytest
 
 from model_cache.catalog.catalog import Catalog, Serving, SpacySource, Task
@@ -7,7 +9,7 @@ from model_cache.catalog.parse import load_catalog, parse_catalog
 from model_cache.errors import UsageError
 from tests.support.catalog_texts import ENTITIES, SENTIMENT, catalog
 
-SECOND = SENTIMENT.replace("key: mood", "key: other")
+SECOND: Final = SENTIMENT.replace("key: mood", "key: other")
 
 
 def read(*models: str) -> Catalog:

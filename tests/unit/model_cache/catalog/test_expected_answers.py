@@ -1,7 +1,7 @@
 """What a model answered once, as a lock keeps it, and how another day's answer is compared with it."""
 
 import json
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -17,7 +17,7 @@ from model_cache.catalog.expected_answers import (
 from model_cache.catalog.lock import dump_lock, load_lock, parse_lock
 from model_cache.errors import LockInvalid
 
-SAMPLES: list[tuple[Question, Any, Any]] = [
+SAMPLES: Final[list[tuple[Question, Any, Any]]] = [
     (Question(Kind.LABEL, "a"), "positive", "negative"),
     (Question(Kind.PROBABILITIES, "a"), {"positive": 0.75, "negative": 0.25}, {"positive": 0.74, "negative": 0.26}),
     (Question(Kind.ENTITIES, "a"), [[0, 4, "PER"]], [[0, 5, "PER"]]),

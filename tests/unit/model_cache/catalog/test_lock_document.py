@@ -1,22 +1,23 @@
 """A lock is written so that it reads back as it was meant, a line a file, with what others keep in it."""
 
 import json
+from typing import Final
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model_cache.catalog.lock import LockedFile, LockedModel, dump_lock, lock_document, parse_lock
 
-_NAME = st.text(
+_NAME: Final = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\:."), min_size=1, max_size=20
 )
-_FILES = st.builds(
+_FILES: Final = st.builds(
     LockedFile,
     st.none() | st.integers(0, 2**50),
     st.none() | st.from_regex("[0-9a-f]{64}", fullmatch=True),
     st.none() | st.from_regex("[0-9a-f]{40}", fullmatch=True),
 )
-_MODELS = st.builds(
+_MODELS: Final = st.builds(
     LockedModel,
     source=_NAME,
     revision=_NAME,

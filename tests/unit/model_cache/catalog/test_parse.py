@@ -1,6 +1,7 @@
 """Reading catalogs: what is accepted, and that each mistake is told with line, key and remedy."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -60,18 +61,18 @@ def in_entities(old: str, new: str) -> str:
     return catalog(ENTITIES.replace(old, new))
 
 
-PARAPHRASE = SENTIMENT.replace("task: sentiment", "task: paraphrase")
+PARAPHRASE: Final = SENTIMENT.replace("task: sentiment", "task: paraphrase")
 
 
 def with_serving(serving: str, model: str = SENTIMENT) -> str:
     return catalog(model + f"    serving: {serving}\n")
 
 
-WHEEL = "https://x.test/files/de_test-3.8.0-py3-none-any.whl"
-FILES = "[config.json, model.safetensors]"
-HUB = "models[0].huggingface"
-SPACY = "models[0].spacy"
-SERVING = "models[0].serving"
+WHEEL: Final = "https://x.test/files/de_test-3.8.0-py3-none-any.whl"
+FILES: Final = "[config.json, model.safetensors]"
+HUB: Final = "models[0].huggingface"
+SPACY: Final = "models[0].spacy"
+SERVING: Final = "models[0].serving"
 
 
 @pytest.mark.parametrize(

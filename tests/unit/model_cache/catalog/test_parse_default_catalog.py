@@ -1,6 +1,7 @@
 """The catalog and the lock inside the package: pinned, consistent, and only what is loaded."""
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -15,7 +16,7 @@ from model_cache.catalog.parse import (
 )
 from model_cache.catalog.yaml_text import Reading
 
-MODELS = load_catalog(None).models
+MODELS: Final = load_catalog(None).models
 
 
 def lock() -> Lock:
@@ -69,7 +70,7 @@ def test_no_model_brings_its_weights_twice(model: Model) -> None:
 
 
 def test_its_kept_nodes_are_of_its_text_and_say_the_same() -> None:
-    """If this fails: run ``python -m model_cache.catalog.parse`` and commit ``default.nodes.json``."""
+    """If this fails: run `python -m model_cache.catalog.parse` and commit `default.nodes.json`."""
     text = read_catalog_text(None)
     assert kept_nodes(text) == Reading(text, lambda *_: None).document()
     assert load_catalog(None) == parse_catalog(text, BUILT_IN_ORIGIN)

@@ -1,11 +1,11 @@
-"""``cache-check`` as its users see it: table, JSON, paths, exit codes, and no traceback."""
+"""`cache-check` as its users see it: table, JSON, paths, exit codes, and no traceback."""
 
 import io
 import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -15,7 +15,7 @@ from model_cache.check.cli import cache_check
 from model_cache.errors import CatalogInvalid, UsageError
 from tests.support.cache_trees import MODELS, CacheTree, build_cache
 
-CATALOG = """\
+CATALOG: Final = """\
 apiVersion: qda/v1
 kind: Catalog
 models:

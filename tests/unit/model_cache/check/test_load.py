@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -17,10 +18,10 @@ from model_cache.errors import LockInvalid, ModelCacheError, UsageError
 from model_cache.reasons import Reason
 from tests.support.cache_trees import ENTITIES, MODELS, SENTIMENT, CacheTree, build_cache
 
-GLAD = Question(Kind.LABEL, "Das ist schön.")
-SHARES = Question(Kind.PROBABILITIES, "Das ist schön.")
-LABELS = Question(Kind.LABELS)
-SAID: dict[str, dict[Question, object]] = {
+GLAD: Final = Question(Kind.LABEL, "Das ist schön.")
+SHARES: Final = Question(Kind.PROBABILITIES, "Das ist schön.")
+LABELS: Final = Question(Kind.LABELS)
+SAID: Final[dict[str, dict[Question, object]]] = {
     "mood": {GLAD: "positive", SHARES: {"positive": 0.9, "negative": 0.1}},
     "names": {LABELS: ["LOC", "PER"]},
 }

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,7 +15,7 @@ from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from tests.support.cache_trees import SENTIMENT
 
-GLAD = Question(Kind.LABEL, "Schön.")
+GLAD: Final = Question(Kind.LABEL, "Schön.")
 
 
 def probed(tmp_path: Path, program: str, timeout: float = 60.0, **environ: str) -> Probed:

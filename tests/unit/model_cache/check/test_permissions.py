@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from model_cache.check.permissions import Identity, advice, blocking_path, described
 
-NOBODYS = 54_321
+NOBODYS: Final = 54_321
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -29,7 +30,7 @@ def read(*argv: str, **environ: str) -> Options:
     return read_shared_options(parser().parse_args(argv), environ)
 
 
-ALL_VARIABLES = {
+ALL_VARIABLES: Final = {
     "QDA_CATALOG": "e.yaml",
     "QDA_CACHE": "/e",
     "QDA_MODELS": "a, b,,",

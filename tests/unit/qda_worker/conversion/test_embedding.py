@@ -1,8 +1,6 @@
 """The parts of a stream of vectors: what no message could hold is an error of its own text."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,7 +11,7 @@ from qda_worker.models.base import LongText, ModelInfo, Usage
 from qda_worker.models.vectors import SparseWeights, TextVectors
 from qda_worker.scheduling.jobs import Answered, Timings
 
-INFO: Any = ModelInfo("m", "embedding", "s", "r", "fp32", None, 64)  # type: ignore[arg-type]  # words will do
+INFO: Final[Any] = ModelInfo("m", "embedding", "s", "r", "fp32", None, 64)  # type: ignore[arg-type]  # words will do
 
 
 def parts(tokens: int, most_bytes: int) -> list[pb.EmbedStreamResponse]:

@@ -1,7 +1,5 @@
 """What a search holds while its texts arrive has a bound, by number and by bytes."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 
 import pytest

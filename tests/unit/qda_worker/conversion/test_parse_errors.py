@@ -1,6 +1,6 @@
 """What protobuf refuses is explained: which string is not UTF-8, or that the bytes are no message."""
 
-from __future__ import annotations
+from typing import Final
 
 import pytest
 from google.protobuf.message import DecodeError
@@ -11,9 +11,9 @@ from qda.v1 import paraphrase_pb2, processing_pb2, sentiment_pb2, text_pb2
 from qda_worker.conversion.parse_errors import explain, guarded_parser
 from qda_worker.errors import ArgumentInvalid, TextNotUtf8
 
-DESCRIPTOR = sentiment_pb2.AnalyzeSentimentRequest.DESCRIPTOR
-PARSE = guarded_parser(sentiment_pb2.AnalyzeSentimentRequest.FromString, DESCRIPTOR)
-MARK = "MARK"
+DESCRIPTOR: Final = sentiment_pb2.AnalyzeSentimentRequest.DESCRIPTOR
+PARSE: Final = guarded_parser(sentiment_pb2.AnalyzeSentimentRequest.FromString, DESCRIPTOR)
+MARK: Final = "MARK"
 
 
 def request(texts: list[text_pb2.Text], model: str = "") -> bytes:

@@ -1,8 +1,7 @@
 """Small conversions: labels, tensors, vectors asked for, sets of texts, and a log that never quotes an error."""
 
-from __future__ import annotations
-
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ from qda_worker.models.base import LongText, ModelInfo, Usage, VectorKind
 from qda_worker.models.vectors import SparseWeights, TextVectors
 from qda_worker.scheduling.jobs import Answered, Failed, Timings
 
-TEXT = "Frau Müller sagte"
+TEXT: Final = "Frau Müller sagte"
 FLOAT32, FLOAT16 = embedding_pb2.ELEMENT_TYPE_FLOAT32, embedding_pb2.ELEMENT_TYPE_FLOAT16
 
 
@@ -65,8 +64,8 @@ def test_a_number_beyond_half_precision_is_told_and_never_becomes_infinite(numbe
     assert "FLOAT32" in refused.value.remedy
 
 
-KINDS = [embedding_pb2.EMBEDDING_KIND_DENSE, embedding_pb2.EMBEDDING_KIND_SPARSE]
-INFO = ModelInfo(
+KINDS: Final = [embedding_pb2.EMBEDDING_KIND_DENSE, embedding_pb2.EMBEDDING_KIND_SPARSE]
+INFO: Final = ModelInfo(
     "m", Task.EMBEDDING, "s", "r", Precision.FP32, None, 8192,
     dimension=1024, vector_kinds=tuple(VectorKind), multi_dimension=1024, longest_token=48,
 )  # fmt: skip

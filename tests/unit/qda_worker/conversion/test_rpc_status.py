@@ -1,7 +1,5 @@
 """Errors as statuses: the code, the reason, the remedy, and nothing that may hold a text."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import grpc

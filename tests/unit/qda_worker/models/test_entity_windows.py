@@ -1,9 +1,8 @@
 """Parting a long text for spaCy loses no entity, and none is found twice."""
 
-from __future__ import annotations
-
 import re
 from itertools import pairwise
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -19,11 +18,11 @@ from qda_worker.models.entity_windows import (
     text_windows,
 )
 
-WORDS = st.sampled_from(
+WORDS: Final = st.sampled_from(
     ["Köln", "in", "der", "Stadt.", "Ja!", "\n", "\n\n", "😀", "Otto", "«Nein.»", "x" * 30]
 )
-LONG_TEXTS = st.lists(WORDS, max_size=120).map(" ".join)
-ROOMS = st.integers(8, 200)
+LONG_TEXTS: Final = st.lists(WORDS, max_size=120).map(" ".join)
+ROOMS: Final = st.integers(8, 200)
 
 
 @given(LONG_TEXTS, ROOMS)

@@ -1,8 +1,7 @@
 """Sentences end where a reader of German says they end; nothing of the text is lost or told twice."""
 
-from __future__ import annotations
-
 from itertools import pairwise
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from qda_worker.models.german_sentences import sentence_spans
 
 # "|" stands for a border.
-PROSE = (
+PROSE: Final = (
     "Das ist gut.| Das ist schlecht.",
     "Was?!| Wirklich?| Ja!!!",
     "ohne Punkt",
@@ -40,14 +39,14 @@ PROSE = (
     "Satz eins.|Satz zwei!|Und drei.",
     "Nein.|\u00a0Doch.|\tWirklich.",
 )
-QUOTATIONS = (
+QUOTATIONS: Final = (
     "„Ich gehe.“| Er ging.",
     "„Kommst du?“ fragte sie.| »Kommst du?«, fragte er.| »Nein.«",
     "Er sagte: „Das geht nicht.| Wir bleiben.“| Dann schwieg er.",
     "(Er lachte.)| Sie weinte (s. S. 5).| Gut.",
     "Er sagte 'Ja.'| Sie sagte \"Nein!\"| Schluss.",
 )
-LINES = (
+LINES: Final = (
     "Gut|\nSchlecht|\r\nNeutral",
     "I: Wie war das?|\nB: Gut war es|\nI: Ja?",
     "- Punkt eins|\n- punkt zwei",
@@ -58,7 +57,7 @@ LINES = (
     "Eine Donau-\nDampfschifffahrt.",
     "A.|\u2028B.|\u2029C.|\x85D.",
 )
-SIGNS = (
+SIGNS: Final = (
     "Gut! 😀|\n👩‍👩‍👧 Toll.",
     "Schön :-) |\n Na ja ...",
     "gru\u0308n.| Ja.",
@@ -79,10 +78,10 @@ def test_blanks_alone_have_no_sentences(text: str) -> None:
     assert sentence_spans(text) == []
 
 
-ENDS = [". ", "… ", "?! ", '."', ".) ", "\n", "\r\n", " \u2029"]
-WORDS = ["Dr. ", "z. B. ", "3. ", "Köln", "er ", "Er ", "😀 ", "u\u0308"]
-PARTS = st.sampled_from([*ENDS, *WORDS])
-TEXTS = st.lists(PARTS | st.text(max_size=4), max_size=30).map("".join)
+ENDS: Final = [". ", "… ", "?! ", '."', ".) ", "\n", "\r\n", " \u2029"]
+WORDS: Final = ["Dr. ", "z. B. ", "3. ", "Köln", "er ", "Er ", "😀 ", "u\u0308"]
+PARTS: Final = st.sampled_from([*ENDS, *WORDS])
+TEXTS: Final = st.lists(PARTS | st.text(max_size=4), max_size=30).map("".join)
 
 
 @given(TEXTS)

@@ -1,15 +1,14 @@
 """Hard-wrapped texts have the sentences that they have without the wraps; lists and answers stay one a line."""
 
-from __future__ import annotations
-
 import random
 import textwrap
+from typing import Final
 
 import pytest
 
 from qda_worker.models.german_sentences import sentence_spans
 
-SENTENCES = (
+SENTENCES: Final = (
     "Die Pflegekräfte der Station berichten, dass für Gespräche mit Angehörigen kaum Zeit bleibt.",
     "Dr. Weber sagte am 3. Oktober 2021, das Haus brauche z. B. mehr Personal im Nachtdienst.",
     "Ist das gerecht?",

@@ -1,6 +1,6 @@
 """Offsets cut the same words out of a text in every encoding."""
 
-from __future__ import annotations
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -8,8 +8,12 @@ from hypothesis import strategies as st
 
 from qda_worker.models.offsets import OffsetEncoding, Offsets, convert_spans
 
-PARTS = st.sampled_from(["Köln", "😀", "👩‍👩‍👧", "u\u0308", "\r\n", "\x00", "a", "עברית", "\ufeff", "𝔘", "€"])
-TEXTS = st.lists(PARTS | st.text(max_size=3), max_size=10).map("".join)  # st.text makes no lone surrogates
+PARTS: Final = st.sampled_from(
+    ["Köln", "😀", "👩‍👩‍👧", "u\u0308", "\r\n", "\x00", "a", "עברית", "\ufeff", "𝔘", "€"]
+)
+TEXTS: Final = st.lists(PARTS | st.text(max_size=3), max_size=10).map(
+    "".join
+)  # st.text makes no lone surrogates
 
 
 @st.composite

@@ -1,6 +1,6 @@
 """Close pairs are those of the plain matrix of cosines, in the promised order, whatever the size of the blocks."""
 
-from __future__ import annotations
+from typing import Final
 
 import numpy as np
 import pytest
@@ -11,10 +11,10 @@ from hypothesis.extra import numpy as hnp
 from qda_worker.models.pair_search import CELLS, MOST_PAIRS, Matrix, TextRows, find_pairs, normalised
 
 # Few different values: many equal vectors and ties, which is where orders go wrong.
-VALUES = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
-VECTORS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
-NUMBERS = st.lists(st.integers(0, 11), min_size=1, max_size=20)
-THRESHOLDS = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 0.9, 1.0])
+VALUES: Final = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
+VECTORS: Final = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
+NUMBERS: Final = st.lists(st.integers(0, 11), min_size=1, max_size=20)
+THRESHOLDS: Final = st.none() | st.sampled_from([-1.0, 0.0, 0.5, 0.9, 1.0])
 Triple = tuple[int, int, float]
 
 

@@ -1,6 +1,6 @@
 """Scores are cosines, whatever the vectors, and equal texts are known."""
 
-from __future__ import annotations
+from typing import Final
 
 import numpy as np
 from hypothesis import given
@@ -9,8 +9,8 @@ from hypothesis.extra import numpy as hnp
 
 from qda_worker.models.pair_search import Matrix, distinct, normalised, pair_scores
 
-VALUES = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
-VECTORS = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
+VALUES: Final = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
+VECTORS: Final = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
 
 
 def cosines(left: Matrix, right: Matrix) -> Matrix:

@@ -1,7 +1,5 @@
 """The cleaning is the one that was published with the sentiment model, on any input."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 
@@ -51,7 +49,7 @@ def _is_blank(character: str) -> bool:
     return re.fullmatch(r"\s", character) is not None
 
 
-BITS = [
+BITS: Final = [
     "http",
     "https://x.de/a?b=1",
     "htt",
@@ -66,10 +64,10 @@ BITS = [
     "é",
     "u\u0308",
 ]
-BLANKS = [" ", "\n", "\t", "\r\n", "\u00a0", "\u2028", "\x1c", "\x85", "\x00"]
-LOOKALIKES = ["ẞ", "ß", "ſ", "İ", "٣", "²"]
-PARTS = st.sampled_from([*BITS, *BLANKS, *LOOKALIKES])
-TEXTS = st.lists(PARTS | st.text(max_size=4), max_size=12).map("".join)
+BLANKS: Final = [" ", "\n", "\t", "\r\n", "\u00a0", "\u2028", "\x1c", "\x85", "\x00"]
+LOOKALIKES: Final = ["ẞ", "ß", "ſ", "İ", "٣", "²"]
+PARTS: Final = st.sampled_from([*BITS, *BLANKS, *LOOKALIKES])
+TEXTS: Final = st.lists(PARTS | st.text(max_size=4), max_size=12).map("".join)
 
 
 @given(TEXTS)

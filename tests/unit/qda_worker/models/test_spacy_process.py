@@ -1,6 +1,6 @@
 """Only components that cannot change the entities are left out."""
 
-from __future__ import annotations
+from typing import Final
 
 from qda_worker.models.spacy_process import needless_components
 
@@ -12,7 +12,16 @@ def pipeline(*factories: str, disabled: tuple[str, ...] = ()) -> dict[str, objec
     }
 
 
-GERMAN_LG = ("tok2vec", "tagger", "morphologizer", "parser", "lemmatizer", "senter", "attribute_ruler", "ner")
+GERMAN_LG: Final = (
+    "tok2vec",
+    "tagger",
+    "morphologizer",
+    "parser",
+    "lemmatizer",
+    "senter",
+    "attribute_ruler",
+    "ner",
+)
 
 
 def test_of_the_german_package_what_sets_sentences_stays() -> None:

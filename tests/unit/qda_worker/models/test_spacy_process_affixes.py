@@ -1,8 +1,6 @@
 """spaCy's tokens stay what they are, and words of signs are no longer slow."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import spacy
@@ -11,12 +9,14 @@ from hypothesis import strategies as st
 
 from qda_worker.models.spacy_process import bound_affix_searches
 
-SIGNS = "()[]{}.,;:!?…-–'\"„“”»«€%°/&+*_#😀👩‍👩‍👧"
-PIECES = st.sampled_from([*SIGNS, "z.B.", "5km", "3.", "Köln", "u\u0308", "http://a.b/", "@", " ", "\n", "x"])
-REPEATED = st.tuples(PIECES, st.sampled_from([1, 2, 90])).map(lambda pair: pair[0] * pair[1])
-TEXTS = st.lists(REPEATED, max_size=8).map("".join)
-PLAIN: Any = spacy.blank("de")
-BOUND: Any = spacy.blank("de")
+SIGNS: Final = "()[]{}.,;:!?…-–'\"„“”»«€%°/&+*_#😀👩‍👩‍👧"
+PIECES: Final = st.sampled_from(
+    [*SIGNS, "z.B.", "5km", "3.", "Köln", "u\u0308", "http://a.b/", "@", " ", "\n", "x"]
+)
+REPEATED: Final = st.tuples(PIECES, st.sampled_from([1, 2, 90])).map(lambda pair: pair[0] * pair[1])
+TEXTS: Final = st.lists(REPEATED, max_size=8).map("".join)
+PLAIN: Final[Any] = spacy.blank("de")
+BOUND: Final[Any] = spacy.blank("de")
 bound_affix_searches(BOUND.tokenizer)
 
 

@@ -1,8 +1,7 @@
 """Windows cover a text without a gap, and no text is cut unless its caller allows it."""
 
-from __future__ import annotations
-
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 import pytest
@@ -13,8 +12,8 @@ from qda_worker.errors import TextTooLong
 from qda_worker.models.base import LongText, Span
 from qda_worker.models.tokenization import choose_spans, overlap_of, weighted_mean, window_spans
 
-ROOMS = st.integers(1, 600)
-LENGTHS = st.integers(0, 5000)
+ROOMS: Final = st.integers(1, 600)
+LENGTHS: Final = st.integers(0, 5000)
 
 
 @given(LENGTHS, ROOMS, st.data())

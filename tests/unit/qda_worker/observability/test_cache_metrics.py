@@ -1,9 +1,8 @@
 """A scrape of a waiting worker says how far its cache's warm is."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -12,8 +11,8 @@ from model_cache.places import Places, resolve_places
 from model_cache.warm_status import Phase, WarmStatus, dump_status, status_path
 from qda_worker.observability.cache_metrics import WarmMetrics
 
-STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-STATUS = WarmStatus(Phase.FETCHING, "a" * 64, "pod x", STARTED, STARTED, 600, 1000, 3, 17, 20.0, 20.0)
+STARTED: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+STATUS: Final = WarmStatus(Phase.FETCHING, "a" * 64, "pod x", STARTED, STARTED, 600, 1000, 3, 17, 20.0, 20.0)
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """What a model's failure leaves in the log: which error and where, never what it says, for that may quote the text."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -16,7 +14,7 @@ from qda_worker.scheduling.jobs import Failed
 from qda_worker.scheduling.queue import ModelQueue
 from tests.support.echo_model import EchoModel
 
-MARK = "Zyankalirose"
+MARK: Final = "Zyankalirose"
 
 
 @pytest.fixture

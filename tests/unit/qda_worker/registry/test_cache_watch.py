@@ -1,11 +1,9 @@
 """The way of models into service: waiting, loading, failing, dying and coming back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import structlog
@@ -18,8 +16,8 @@ from qda_worker.errors import ModelUnusable
 from qda_worker.registry.cache_watch import CacheUnusable, CacheWatch, CacheWatchDeps
 from qda_worker.registry.registry import ModelRegistry, State
 
-PLACES = resolve_places("/cache", {}, Path("/home"))
-KEYS = ("one", "two")
+PLACES: Final = resolve_places("/cache", {}, Path("/home"))
+KEYS: Final = ("one", "two")
 
 
 @dataclass

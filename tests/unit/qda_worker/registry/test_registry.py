@@ -1,8 +1,6 @@
 """Which model answers a request, and what is said where none does."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -18,7 +16,7 @@ def model(key: str, task: Task, *, default: bool = False) -> Model:
     return Model(key, task, source, Serving(default=default))
 
 
-MODELS_OF_ALL = (
+MODELS_OF_ALL: Final = (
     model("mood", Task.SENTIMENT),
     model("mood-2", Task.SENTIMENT, default=True),
     model("names", Task.ENTITIES),

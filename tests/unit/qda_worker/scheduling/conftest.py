@@ -1,7 +1,5 @@
 """One thread that tokenises, and a bench for each test."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 

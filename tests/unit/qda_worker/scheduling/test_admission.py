@@ -1,9 +1,8 @@
 """Who is turned away at the door, when to come again, and that nobody is turned away who would have been served."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from concurrent.futures import Executor
+from typing import Final
 
 import pytest
 
@@ -13,8 +12,8 @@ from qda_worker.scheduling.jobs import Lane
 from tests.support.echo_model import EchoModel
 from tests.support.queue_bench import WAIT, Bench, results
 
-TEN = "x" * 10
-"""Eight of these make a batch."""
+# Eight of these make a batch.
+TEN: Final = "x" * 10
 
 
 class TimedModel(EchoModel):
@@ -157,8 +156,8 @@ def test_one_caller_cannot_fill_the_queue(measured: Bench) -> None:
     assert len(results(waiting.result(WAIT))) == 20
 
 
-LONG = "x" * 30_000
-"""Three of these fit beside a short text: 100,000 bytes may wait."""
+# Three of these fit beside a short text: 100,000 bytes may wait.
+LONG: Final = "x" * 30_000
 
 
 def test_texts_that_would_take_more_memory_than_may_wait_are_refused_with_a_wait(bench: Bench) -> None:

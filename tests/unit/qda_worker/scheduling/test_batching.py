@@ -1,6 +1,6 @@
 """What the batching promises, for any lengths and any budget."""
 
-from __future__ import annotations
+from typing import Final
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from qda_worker.models.base import BatchBudget
 from qda_worker.scheduling.batching import batch_cost, cut_batch
 
-LENGTHS = st.lists(st.integers(1, 600), max_size=60)
-BUDGETS = st.builds(BatchBudget, length=st.integers(1, 2000), units=st.integers(1, 32), padded=st.booleans())
+LENGTHS: Final = st.lists(st.integers(1, 600), max_size=60)
+BUDGETS: Final = st.builds(
+    BatchBudget, length=st.integers(1, 2000), units=st.integers(1, 32), padded=st.booleans()
+)
 
 
 @given(LENGTHS, BUDGETS)

@@ -1,8 +1,7 @@
 """Who goes first: interactive before bulk, which keeps its share; and all callers of a lane alike."""
 
-from __future__ import annotations
-
 from collections import Counter
+from typing import Final
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +10,7 @@ from qda_worker.models.base import BatchBudget, Options, Prepared, Span, Unit
 from qda_worker.scheduling.jobs import Item, Job, Lane, Timings
 from qda_worker.scheduling.lanes import Lanes
 
-BUDGET = BatchBudget(length=40, units=4)
+BUDGET: Final = BatchBudget(length=40, units=4)
 Waiting = Lanes[str, str, str]
 
 

@@ -1,7 +1,5 @@
 """What happens in a queue is told once, whoever counts it."""
 
-from __future__ import annotations
-
 import pytest
 
 from qda_worker.errors import DeadlineTooShort, Draining, QueueFull

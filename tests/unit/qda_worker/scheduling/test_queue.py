@@ -1,11 +1,10 @@
 """What a queue promises to those who wait in it."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import CancelledError, Executor, ThreadPoolExecutor
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +25,7 @@ from qda_worker.scheduling.queue import ModelQueue
 from tests.support.echo_model import EchoModel
 from tests.support.queue_bench import WAIT, Bench, Queue, results
 
-WINDOWED = Options(LongText.WINDOW)
+WINDOWED: Final = Options(LongText.WINDOW)
 
 
 @settings(max_examples=30)

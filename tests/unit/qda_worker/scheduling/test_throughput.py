@@ -1,8 +1,7 @@
 """What is known of how long texts take, and that it errs on the fast side."""
 
-from __future__ import annotations
-
 from dataclasses import replace
+from typing import Final
 
 import pytest
 
@@ -10,7 +9,7 @@ from qda_worker.models.base import LengthUnit, LongText, Options
 from qda_worker.scheduling.throughput import ThroughputEstimator, text_cost
 from tests.support.echo_model import ROOM, EchoModel
 
-INFO = EchoModel().info
+INFO: Final = EchoModel().info
 
 
 def test_without_a_measurement_nothing_takes_any_time() -> None:

@@ -1,7 +1,5 @@
 """The end of a process whose threads may still be at work."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 from collections.abc import Iterator

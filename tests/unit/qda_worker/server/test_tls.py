@@ -1,11 +1,10 @@
 """Files of TLS: what cannot be used is named, with the remedy."""
 
-from __future__ import annotations
-
 import argparse
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -21,8 +20,8 @@ from qda_worker.server.tls import read_identity
 from qda_worker.settings import ServeSettings, TlsFiles, add_serve_options, read_serve_settings
 from tests.support.certificates import Authority
 
-DAY = dt.timedelta(days=1)
-NOW = dt.datetime.now(dt.UTC)
+DAY: Final = dt.timedelta(days=1)
+NOW: Final = dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture

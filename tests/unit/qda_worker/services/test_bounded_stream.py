@@ -1,7 +1,5 @@
 """In order, bounded, and ended in order: what a stream of documents rests on."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 

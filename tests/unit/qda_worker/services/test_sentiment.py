@@ -1,7 +1,5 @@
 """Too many sentences are refused before anything is computed."""
 
-from __future__ import annotations
-
 import pytest
 
 from qda_worker.errors import TooManyTexts
