@@ -1,6 +1,8 @@
-"""Sets of texts as vectors, each distinct text encoded once, whichever set it is in.
+"""Sets of texts as vectors, in which each distinct text is encoded once, whichever set it is in.
 
-Of an outcome stays a row of one matrix and two bits: 100,000 texts take the matrix and little else.
+Outcomes are added in batches and only the necessary part is kept: one row of a matrix and two bits for each distinct
+text. So 100,000 texts take the memory of the matrix and little else. Instances are not thread-safe; one call owns
+each.
 """
 
 from collections.abc import Sequence
@@ -16,91 +18,96 @@ from qda_worker.scheduling.jobs import Answered, Failed, Outcome, Timings
 
 @dataclass(frozen=True, slots=True)
 class DistinctTexts:
-    """The texts of several sets.
+    """The texts of several sets without repetitions.
 
-    texts: each once, by first appearance. numbers: for each set, for each of its texts the number of its own in
-    `texts`, int64 [n].
+    Attributes:
+        contents: Each text once, by first appearance.
+        indices: For each set an array int64 [n]: the position in `contents` of each of its texts.
     """
 
-    texts: list[str]
-    numbers: tuple[NDArray[np.int64], ...]
+    contents: list[str]
+    indices: tuple[NDArray[np.int64], ...]
 
     @classmethod
     def of(cls, sets: Sequence[Sequence[str]]) -> "DistinctTexts":
-        """Find out which texts are equal."""
-        texts, numbers = distinct([text for one in sets for text in one])
-        borders = np.cumsum([len(one) for one in sets])[:-1]
-        return cls(texts, tuple(np.split(numbers, borders)))
+        """Return the distinct texts of `sets`."""
+        contents, indices = distinct([content for text_set in sets for content in text_set])
+        borders = np.cumsum([len(text_set) for text_set in sets])[:-1]
+        return cls(contents, tuple(np.split(indices, borders)))
 
 
 class EncodedSets:
-    """The outcomes of distinct texts, seen as the sets that they came from.
+    """The outcomes of distinct texts, and views of them by set. The views are valid when all outcomes are added.
 
-    They are added in the order of the texts; what is asked about the sets is known when all are there.
+    Attributes:
+        encoded_count: Distinct texts that have a vector.
+        timings: Of all texts: the longest time in the queue, and the sums of the other times.
     """
 
-    def __init__(self, sets: DistinctTexts) -> None:
-        self._numbers = sets.numbers
-        count = len(sets.texts)
-        self._row = np.full(count, -1, np.int64)
+    def __init__(self, distinct_texts: DistinctTexts) -> None:
+        count = len(distinct_texts.contents)
+        self._indices = distinct_texts.indices
+        self._row = np.full(
+            count, -1, np.int64
+        )  # the row of each distinct text in `_unit`; -1 without a vector
         self._cut = np.zeros(count, np.bool_)
         self._windowed = np.zeros(count, np.bool_)
         self._failed: dict[int, Failed] = {}
         self._unit: Matrix = np.empty((0, 1), np.float32)
-        self._added = 0
-        self.encoded = 0
-        """Distinct texts that have a vector."""
+        self._added_count = 0
+        self.encoded_count = 0
         self.timings = Timings()
-        """Those of all texts: the longest wait, and the sums of the rest."""
 
     def add(self, outcomes: Sequence[Outcome[Any]]) -> None:
-        """Takes in the outcomes of the next texts; nothing of them is held but what is said above."""
+        """Add the outcomes of the next distinct texts, in the order of `DistinctTexts.contents`."""
         answered = [
-            (number, each) for number, each in enumerate(outcomes, self._added) if isinstance(each, Answered)
+            (index, outcome)
+            for index, outcome in enumerate(outcomes, self._added_count)
+            if isinstance(outcome, Answered)
         ]
         if answered:
-            vectors = normalised(np.stack([each.result.dense for _, each in answered]))
-            if not self.encoded:
+            vectors = normalised(np.stack([outcome.result.dense for _, outcome in answered]))
+            if not self.encoded_count:
                 self._unit = np.empty((len(self._row), vectors.shape[1]), np.float32)
-            stop = self.encoded + len(vectors)
-            self._unit[self.encoded : stop] = vectors
-            self._row[[number for number, _ in answered]] = np.arange(self.encoded, stop)
-            self.encoded = stop
-        for number, outcome in enumerate(outcomes, self._added):
-            spent = outcome.timings
-            self.timings.queue = max(self.timings.queue, spent.queue)
-            self.timings.tokenise += spent.tokenise
-            self.timings.compute += spent.compute
+            stop = self.encoded_count + len(vectors)
+            self._unit[self.encoded_count : stop] = vectors
+            self._row[[index for index, _ in answered]] = np.arange(self.encoded_count, stop)
+            self.encoded_count = stop
+        for index, outcome in enumerate(outcomes, self._added_count):
+            timings = outcome.timings
+            self.timings.queue = max(self.timings.queue, timings.queue)
+            self.timings.tokenise += timings.tokenise
+            self.timings.compute += timings.compute
             if isinstance(outcome, Failed):
-                self._failed[number] = outcome
+                self._failed[index] = outcome
             else:
-                self._cut[number] = outcome.usage.cut
-                self._windowed[number] = outcome.usage.window_count > 1
-        self._added += len(outcomes)
+                self._cut[index] = outcome.usage.cut
+                self._windowed[index] = outcome.usage.window_count > 1
+        self._added_count += len(outcomes)
 
     @property
-    def cut(self) -> int:
+    def cut_count(self) -> int:
         """Texts of all sets of which only the beginning was read."""
-        return sum(int(self._cut[numbers].sum()) for numbers in self._numbers)
+        return sum(int(self._cut[indices].sum()) for indices in self._indices)
 
     @property
-    def windowed(self) -> int:
+    def windowed_count(self) -> int:
         """Texts of all sets that were read in windows."""
-        return sum(int(self._windowed[numbers].sum()) for numbers in self._numbers)
+        return sum(int(self._windowed[indices].sum()) for indices in self._indices)
 
-    def positions(self, which: int) -> NDArray[np.int64]:
-        """Which texts of a set have a vector, by position: int64 [m]."""
-        return np.nonzero(self._row[self._numbers[which]] >= 0)[0]
+    def positions(self, set_index: int) -> NDArray[np.int64]:
+        """Return the positions of the texts of a set that have a vector, int64 [m]."""
+        return np.nonzero(self._row[self._indices[set_index]] >= 0)[0]
 
-    def rows(self, which: int) -> TextRows:
-        """Those texts, in that order, for the search."""
-        rows = self._row[self._numbers[which]]
-        return TextRows(self._unit[: self.encoded], rows[rows >= 0])
+    def rows(self, set_index: int) -> TextRows:
+        """Return the vectors of those texts, in the same order, for the search."""
+        rows = self._row[self._indices[set_index]]
+        return TextRows(self._unit[: self.encoded_count], rows[rows >= 0])
 
-    def failures(self, which: int) -> list[tuple[int, Failed]]:
-        """The texts of a set without a vector, by position, and why."""
+    def failures(self, set_index: int) -> list[tuple[int, Failed]]:
+        """Return the position of each text of a set that has no vector, and why."""
         if not self._failed:
             return []
-        numbers = self._numbers[which]
-        missing = np.nonzero(self._row[numbers] < 0)[0]
-        return [(position, self._failed[int(numbers[position])]) for position in missing.tolist()]
+        indices = self._indices[set_index]
+        missing = np.nonzero(self._row[indices] < 0)[0]
+        return [(position, self._failed[int(indices[position])]) for position in missing.tolist()]

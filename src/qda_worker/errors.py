@@ -1,4 +1,4 @@
-"""What can go wrong when the worker answers, as one small tree.
+"""The errors of a worker that answers requests.
 
     WorkerError                      reason, status, message, remedy
     ├── InvalidRequest               INVALID_ARGUMENT
@@ -8,7 +8,7 @@
     │   ├── TooManyTexts             TOO_MANY_TEXTS
     │   ├── EncodingMissing          ENCODING_MISSING
     │   ├── ModelUnknown             MODEL_UNKNOWN
-    │   ├── ModelOfAnotherTask       MODEL_WRONG_TASK
+    │   ├── ModelWrongTask           MODEL_WRONG_TASK
     │   └── ArgumentInvalid          ARGUMENT_INVALID
     ├── TaskNotServed                FAILED_PRECONDITION  TASK_NOT_SERVED
     ├── Unavailable                  UNAVAILABLE
@@ -19,14 +19,14 @@
     │   ├── TooManyCalls             TOO_MANY_CALLS
     │   └── DeadlineTooShort         DEADLINE_TOO_SHORT
     └── ModelFailed                  INTERNAL  MODEL_FAILED
-        └── ModelDied                for good: its thread or process ended
+        └── ModelDied                permanent: its thread or process ended
 
     model_cache.errors.ModelCacheError
     └── ModelUnusable                MODEL_UNUSABLE (exit code 12): a model that does not load
 
-`status` is the name of a gRPC status code, as a string: models and scheduling raise these errors and know nothing
-of gRPC.
-Each leaf has a usual remedy, which who raises it may replace by a more exact one.
+`status` is the name of a gRPC status code as a string, because models and scheduling raise these errors without
+importing gRPC. Each leaf has a usual remedy, which the code that raises it may replace by a more exact one. No
+message contains the text that it is about: messages reach logs.
 """
 
 from collections.abc import Sequence
@@ -36,22 +36,33 @@ from typing import ClassVar, Final
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
 
-# How long a refused client should wait where nobody knows better: about one micro-batch of long texts.
+# Delay in seconds for a retry where no better estimate exists: about one batch of long texts.
 RETRY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One field of a request that is not as it should be: its path, `texts[17].id` for instance, and why."""
+    """One invalid field of a request.
+
+    Attributes:
+        field: Its path, for example `texts[17].id`.
+        description: What is wrong with it.
+    """
 
     field: str
     description: str
 
 
 class WorkerError(Exception):
-    """An answer that is a refusal: its reason, gRPC status name, message and remedy. Never holds the text itself.
+    """An error that a client receives as a status.
 
-    `violations` name the fields at fault, where fields are.
+    Attributes:
+        reason: For programs; documented in docs/calling.md.
+        status: The name of the gRPC status code.
+        usual_remedy: The remedy where no more exact one is given.
+        message: What is wrong.
+        remedy: What to do about it.
+        violations: The fields at fault, if any.
     """
 
     reason: ClassVar[str]
@@ -71,13 +82,13 @@ class WorkerError(Exception):
 
 
 class InvalidRequest(WorkerError):
-    """The request, or one of its texts, cannot be answered as it is."""
+    """The request, or one of its texts, is invalid."""
 
     status = "INVALID_ARGUMENT"
 
 
 class TextEmpty(InvalidRequest):
-    """A text of no characters."""
+    """A text without characters."""
 
     reason = "TEXT_EMPTY"
     usual_remedy = "leave the text out, or send at least one character"
@@ -105,24 +116,26 @@ class TooManyTexts(InvalidRequest):
 
 
 class EncodingMissing(InvalidRequest):
-    """Spans were asked for, but not in which unit their offsets count."""
+    """A request for spans that does not set the unit of their offsets."""
 
     reason = "ENCODING_MISSING"
-    usual_remedy = "say UTF8, UTF16 or CODE_POINT, whichever your language's strings are indexed by"
+    usual_remedy = (
+        "set offset_encoding to the unit in which your language indexes strings: UTF8, UTF16 or CODE_POINT"
+    )
 
 
 class ModelUnknown(InvalidRequest):
-    """A model key that the catalog does not have."""
+    """A model key that is not in the catalog."""
 
     reason = "MODEL_UNKNOWN"
-    usual_remedy = "ask ListModels for the keys that are served"
+    usual_remedy = "call ListModels for the keys of all models"
 
 
-class ModelOfAnotherTask(InvalidRequest):
-    """A model that is served, but for another task."""
+class ModelWrongTask(InvalidRequest):
+    """A model that cannot do this task."""
 
     reason = "MODEL_WRONG_TASK"
-    usual_remedy = "leave the model key empty for the task's default, or ask ListModels"
+    usual_remedy = "leave the model key empty for the default of the task, or call ListModels"
 
 
 class ArgumentInvalid(InvalidRequest):
@@ -133,15 +146,15 @@ class ArgumentInvalid(InvalidRequest):
 
 
 class TaskNotServed(WorkerError):
-    """No model of this task is in the catalog that this worker serves."""
+    """A task for which this worker serves no model."""
 
     reason = "TASK_NOT_SERVED"
     status = "FAILED_PRECONDITION"
-    usual_remedy = "add a model of this task to the catalog, or ask another worker"
+    usual_remedy = "add a model for this task to the catalog, or use another worker"
 
 
 class Unavailable(WorkerError):
-    """Not now; trying again helps."""
+    """The worker cannot answer now; a retry may succeed, possibly at another worker."""
 
     status = "UNAVAILABLE"
 
@@ -149,12 +162,13 @@ class Unavailable(WorkerError):
 class NotReady(Unavailable):
     """The cache is not complete yet, or the model is still loading.
 
-    `lasting`: waiting alone does not help: a model that does not load, a catalog that is invalid. gRPC's own retries
-    are told so.
+    Attributes:
+        lasting: Whether waiting alone does not help, as with a model that does not load or an invalid catalog. The
+            status then forbids gRPC's own retries.
     """
 
     reason = "NOT_READY"
-    usual_remedy = "try again when the health service says SERVING; GetCacheStatus says what is missing"
+    usual_remedy = "try again when the health service reports SERVING; GetCacheStatus lists what is missing"
 
     def __init__(
         self,
@@ -169,14 +183,18 @@ class NotReady(Unavailable):
 
 
 class Draining(Unavailable):
-    """This worker is about to end and takes no new work."""
+    """The worker is shutting down and accepts no new work."""
 
     reason = "DRAINING"
-    usual_remedy = "try again: another worker takes it"
+    usual_remedy = "try again; another worker will accept it"
 
 
 class Overloaded(WorkerError):
-    """More work than can be done in time. `retry_after`: seconds after which the same request may succeed."""
+    """More work than can be done in time.
+
+    Attributes:
+        retry_after: Seconds after which the same request may succeed.
+    """
 
     status = "RESOURCE_EXHAUSTED"
 
@@ -200,7 +218,7 @@ class QueueFull(Overloaded):
 
 
 class TooManyCalls(Overloaded):
-    """As many calls are under way as this worker takes."""
+    """The limit of calls in progress is reached."""
 
     reason = "TOO_MANY_CALLS"
     usual_remedy = "try again with backoff, send more texts in fewer calls, or raise the worker's --max-calls"
@@ -214,22 +232,20 @@ class DeadlineTooShort(Overloaded):
 
 
 class ModelFailed(WorkerError):
-    """The model raised an error over this text, or its thread or process died."""
+    """The model raised an error for this text, or its thread or process died."""
 
     reason = "MODEL_FAILED"
     status = "INTERNAL"
-    usual_remedy = (
-        "look for the reason in the worker's log; if it happens again with this text alone, report it"
-    )
+    usual_remedy = "see the worker's log for the cause; if it happens again with this text alone, report it"
 
 
 class ModelDied(ModelFailed):
-    """The model's thread or process ended; it answers nothing more until the worker restarts."""
+    """The model's thread or process ended. The model cannot answer until the worker restarts."""
 
-    usual_remedy = "send the text to another worker; this one needs a restart, and its log says why"
+    usual_remedy = "send the text to another worker; this one needs a restart, see its log for the cause"
 
 
 class ModelUnusable(ModelCacheError):
-    """A model of the cache that does not load, or answers otherwise than it should."""
+    """A model of the cache that does not load, or whose answers are not as expected."""
 
     reason = Reason.MODEL_UNUSABLE

@@ -1,66 +1,208 @@
-"""What the settings of a stream of documents ask for.
+"""AnalyzeDocuments: settings, tasks and documents as values, and one result message for each document.
 
-The parts of AnalyzeDocuments' answer that are not one task's.
+The request is a stream: settings first, then documents. The settings ask for one task per model: sentiment, entities
+and any number of embeddings up to `MAX_EMBEDDING_TASKS`. Each task writes its part of a document's result with the
+same functions as the unary call of its service, so both give the same results.
+
+A fault in the settings ends the call. A fault in a document becomes the status of its own result.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from functools import partial
+from typing import Any, ClassVar, Final, Protocol
 
+from model_cache.catalog.catalog import Task
 from qda.v1 import analysis_pb2 as pb
-from qda.v1 import embedding_pb2, text_pb2
-from qda_worker.conversion import request_fields
-from qda_worker.conversion.metadata import provenance
-from qda_worker.conversion.rpc_status import status_of
-from qda_worker.errors import ArgumentInvalid, TextEmpty, TextNotUtf8, Violation, WorkerError
+from qda.v1 import embedding_pb2
+from qda_worker.conversion.embedding import VectorSpec, check_supported, fill_vectors, parse_vector_spec
+from qda_worker.conversion.entities import LabelSelection, check_labels, fill_entities, parse_labels
+from qda_worker.conversion.metadata import build_provenance, build_timings
+from qda_worker.conversion.request_fields import (
+    field_prefix,
+    is_id_too_long,
+    parse_long_text_policy,
+    parse_offset_encoding,
+    parse_priority,
+)
+from qda_worker.conversion.results import fill_result
+from qda_worker.conversion.rpc_status import build_status
+from qda_worker.conversion.sentiment import fill_sentiment, sentiment_options
+from qda_worker.errors import (
+    ArgumentInvalid,
+    EncodingMissing,
+    TextEmpty,
+    TextNotUtf8,
+    Violation,
+    WorkerError,
+)
 from qda_worker.limits import MAX_ID_BYTES, MAX_RESPONSE_BYTES
-from qda_worker.models.base import LongText
+from qda_worker.models.base import LongText, ModelInfo, Options
 from qda_worker.models.offsets import OffsetEncoding
 from qda_worker.registry.registry import Serving
-from qda_worker.scheduling.jobs import Lane
-
-_Made = TypeVar("_Made")
+from qda_worker.scheduling.jobs import Lane, Outcome
 
 MAX_EMBEDDING_TASKS: Final = 8
 
+# Bytes of a response beside its result.
+_RESPONSE_OVERHEAD_BYTES: Final = 64
+# Bytes that a document counts beside its message, so that a stream of empty ones is bounded as well.
+_DOCUMENT_OVERHEAD_BYTES: Final = 512
+
 
 @dataclass(frozen=True, slots=True)
-class AnalysisAsked:
-    """What all documents of a stream have in common. encoding: None where no positions are asked for."""
+class AnalysisRequest:
+    """The parsed settings of an AnalyzeDocuments stream, which all its documents share.
 
+    Attributes:
+        settings: The message; `parse_tasks` parses its tasks.
+        long_text: The policy for long texts, for all tasks.
+        lane: The lane of the queues.
+        span_encoding: The unit of all spans; None where no task returns any.
+    """
+
+    settings: pb.AnalyzeDocumentsSettings
     long_text: LongText
     lane: Lane
-    encoding: OffsetEncoding | None
+    span_encoding: OffsetEncoding | None
 
 
-def settings_of(part: pb.AnalyzeDocumentsRequest | None) -> pb.AnalyzeDocumentsSettings:
-    """The settings, from the first part of a stream; None if it had none. Raises ArgumentInvalid."""
+class TaskRequest(Protocol):
+    """One parsed task: what to ask which model, and how to write its answer into a document's result."""
+
+    task: ClassVar[Task]
+
+    @property
+    def field(self) -> str:
+        """The path of the task's message, for errors."""
+
+    @property
+    def model(self) -> str:
+        """The key of the model; empty for the default."""
+
+    @property
+    def options(self) -> Options:
+        """The options for the model."""
+
+    def check(self, info: ModelInfo) -> None:
+        """Check what only the model can decide.
+
+        Raises:
+            ArgumentInvalid: when the model does not support the task's options.
+        """
+
+    def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
+        """Fill this task's part of a document's result. The id of the document is set already."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentimentTaskRequest:
+    """Sentiment of each document, and of its sentences if `span_encoding` is set."""
+
+    task: ClassVar[Task] = Task.SENTIMENT
+
+    field: str
+    model: str
+    options: Options
+    span_encoding: OffsetEncoding | None
+
+    def check(self, info: ModelInfo) -> None:
+        """Every sentiment model supports every option."""
+
+    def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
+        fill_answer = partial(fill_sentiment, info=info, span_encoding=self.span_encoding)
+        fill_result(result.sentiment, result.id, content, outcome, info, fill_answer)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityTaskRequest:
+    """Entities of each document."""
+
+    task: ClassVar[Task] = Task.ENTITIES
+
+    field: str
+    model: str
+    options: Options
+    labels: LabelSelection
+    span_encoding: OffsetEncoding
+
+    def check(self, info: ModelInfo) -> None:
+        check_labels(self.labels, info.labels)
+
+    def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
+        fill_answer = partial(fill_entities, labels=self.labels, span_encoding=self.span_encoding)
+        fill_result(result.entities, result.id, content, outcome, info, fill_answer)
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingTaskRequest:
+    """Vectors of each document, from one of several models."""
+
+    task: ClassVar[Task] = Task.EMBEDDING
+
+    field: str
+    model: str
+    vectors: VectorSpec
+
+    @property
+    def options(self) -> Options:
+        """The options for the model."""
+        return self.vectors.options
+
+    def check(self, info: ModelInfo) -> None:
+        check_supported(self.vectors, info)
+
+    def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
+        fill_answer = partial(fill_vectors, element_type=self.vectors.element_type)
+        fill_result(result.embeddings.add(), result.id, content, outcome, info, fill_answer)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRequest:
+    """One parsed document of the stream.
+
+    Attributes:
+        index: Its position in the stream.
+        id: The caller's id; empty where it could not be read.
+        content: The text; empty where it could not be read.
+        size: What it counts against the limit of the stream, in bytes.
+        error: Why no task can use it; None if they can.
+    """
+
+    index: int
+    id: str
+    content: str
+    size: int
+    error: WorkerError | None
+
+
+def parse_settings(part: pb.AnalyzeDocumentsRequest | None) -> AnalysisRequest:
+    """Parse the first part of the stream; None is an empty stream.
+
+    Raises:
+        ArgumentInvalid: when it is not settings, or a field that all tasks share is out of range.
+        EncodingMissing: when a task returns spans and offset_encoding is not set.
+    """
     if part is None or part.WhichOneof("part") != "settings":
-        found = "nothing" if part is None else "a document" if part.HasField("document") else "an empty part"
+        kind = "nothing" if part is None else "a document" if part.HasField("document") else "an empty part"
         raise ArgumentInvalid(
-            f"the stream begins with {found}",
+            f"the stream begins with {kind}",
             "send AnalyzeDocumentsSettings first, then the documents",
             violations=[Violation("settings", "must be the first part")],
         )
-    return part.settings
+    settings = part.settings
+    _check_task_count(settings)
+    has_spans = settings.HasField("entities") or settings.sentiment.include_sentences
+    with field_prefix("settings"):
+        return AnalysisRequest(
+            settings=settings,
+            long_text=parse_long_text_policy(settings.long_text_policy),
+            lane=parse_priority(settings.priority, Lane.BULK),
+            span_encoding=parse_offset_encoding(settings.offset_encoding) if has_spans else None,
+        )
 
 
-def document_of(part: pb.AnalyzeDocumentsRequest) -> text_pb2.Text:
-    """The document, from a later part. Raises ArgumentInvalid."""
-    match part.WhichOneof("part"):
-        case "document":
-            return part.document
-        case "settings":
-            what, violation = "the settings came a second time", "may be sent once, first"
-        case _:
-            what, violation = "a part is neither settings nor a document", "is not set"
-    raise ArgumentInvalid(
-        what, "send the settings once, then documents", violations=[Violation("part", violation)]
-    )
-
-
-def analysis_asked(settings: pb.AnalyzeDocumentsSettings) -> AnalysisAsked:
-    """Raises ArgumentInvalid or EncodingMissing."""
+def _check_task_count(settings: pb.AnalyzeDocumentsSettings) -> None:
     count = len(settings.embeddings)
     if not (settings.HasField("sentiment") or settings.HasField("entities") or count):
         raise ArgumentInvalid(
@@ -70,36 +212,108 @@ def analysis_asked(settings: pb.AnalyzeDocumentsSettings) -> AnalysisAsked:
         )
     if count > MAX_EMBEDDING_TASKS:
         raise ArgumentInvalid(
-            f"the settings ask for {count} embeddings, and at most {MAX_EMBEDDING_TASKS} may be",
-            "ask for the others in a stream of their own",
+            f"the settings ask for {count} embeddings; at most {MAX_EMBEDDING_TASKS} are allowed",
+            "ask for the others in a second stream",
             violations=[Violation("settings.embeddings", f"holds {count}; at most {MAX_EMBEDDING_TASKS}")],
         )
-    positions = settings.HasField("entities") or settings.sentiment.include_sentences
-    return AnalysisAsked(
-        within("settings", lambda: request_fields.long_text(settings.long_text_policy)),
-        within("settings", lambda: request_fields.lane(settings.priority, Lane.BULK)),
-        within("settings", lambda: request_fields.offset_encoding(settings.offset_encoding))
-        if positions
-        else None,
+
+
+def parse_tasks(request: AnalysisRequest) -> Iterator[TaskRequest]:
+    """Parse the tasks one by one, each when it is taken: sentiment, entities, then embeddings in their order.
+
+    The caller chooses and checks the model of a task before it takes the next. So the first task at fault, in this
+    order, decides the error of the call.
+
+    Raises:
+        InvalidRequest: when a field is missing or out of range.
+    """
+    settings = request.settings
+    if settings.HasField("sentiment"):
+        yield _parse_sentiment_task(settings.sentiment, request, "settings.sentiment")
+    if settings.HasField("entities"):
+        yield _parse_entity_task(settings.entities, request, "settings.entities")
+    for index, task in enumerate(settings.embeddings):
+        yield _parse_embedding_task(task, request, f"settings.embeddings[{index}]")
+
+
+def _parse_sentiment_task(
+    task: pb.SentimentTask, request: AnalysisRequest, field: str
+) -> SentimentTaskRequest:
+    return SentimentTaskRequest(
+        field=field,
+        model=task.model,
+        options=sentiment_options(request.long_text, include_sentences=task.include_sentences),
+        span_encoding=request.span_encoding if task.include_sentences else None,
     )
 
 
-def refuse_multi_vectors(options: embedding_pb2.EmbeddingOptions) -> None:
-    """Raises ArgumentInvalid: they may pass the message limit."""
+def _parse_entity_task(task: pb.EntityTask, request: AnalysisRequest, field: str) -> EntityTaskRequest:
+    with field_prefix(field):
+        if request.span_encoding is None:  # not reached: `parse_settings` requires it for entities
+            raise EncodingMissing("offset_encoding is not set")
+        return EntityTaskRequest(
+            field=field,
+            model=task.model,
+            options=Options(request.long_text),
+            labels=parse_labels(task.labels, task.label_scheme),
+            span_encoding=request.span_encoding,
+        )
+
+
+def _parse_embedding_task(
+    task: pb.EmbeddingTask, request: AnalysisRequest, field: str
+) -> EmbeddingTaskRequest:
+    with field_prefix(field):
+        _check_no_multi_vectors(task.options)
+        return EmbeddingTaskRequest(field, task.model, parse_vector_spec(task.options, request.long_text))
+
+
+def _check_no_multi_vectors(options: embedding_pb2.EmbeddingOptions) -> None:
     for index, kind in enumerate(options.kinds):
         if kind == embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR:
             raise ArgumentInvalid(
-                "EMBEDDING_KIND_MULTI_VECTOR may pass the message limit",
-                "ask EmbeddingService.EmbedStream for multi-vectors",
+                "EMBEDDING_KIND_MULTI_VECTOR may exceed the message limit",
+                "call EmbeddingService.EmbedStream for multi-vectors",
                 violations=[Violation(f"options.kinds[{index}]", "is not served by AnalyzeDocuments")],
             )
 
 
-def unfit(document: text_pb2.Text) -> WorkerError | None:
-    """Why no task can look at this document; None if they can."""
-    if not document.content:
+def parse_document(index: int, part: pb.AnalyzeDocumentsRequest) -> DocumentRequest:
+    """Parse a part of the stream after the settings. A fault in the document itself is in its `error`.
+
+    Raises:
+        ArgumentInvalid: when the part is not a document.
+    """
+    match part.WhichOneof("part"):
+        case "document":
+            document = part.document
+            text_id, content = document.id, document.content
+            size = _DOCUMENT_OVERHEAD_BYTES + document.ByteSize()
+            return DocumentRequest(index, text_id, content, size, _document_error(text_id, content))
+        case "settings":
+            message, violation = "the settings were sent a second time", "may be sent once, first"
+        case _:
+            message, violation = "a part is neither settings nor a document", "is not set"
+    raise ArgumentInvalid(
+        message, "send the settings once, then documents", violations=[Violation("part", violation)]
+    )
+
+
+def parse_unreadable_document(index: int, error: TextNotUtf8) -> DocumentRequest:
+    """Return the document in whose message protobuf found text that is not UTF-8.
+
+    Raises:
+        TextNotUtf8: `error` itself, when the bad text is not part of a document.
+    """
+    if not all(violation.field.startswith("document.") for violation in error.violations):
+        raise error
+    return DocumentRequest(index, "", "", _DOCUMENT_OVERHEAD_BYTES, error)
+
+
+def _document_error(text_id: str, content: str) -> WorkerError | None:
+    if not content:
         return TextEmpty("the document has no characters")
-    if len(document.id) * 4 > MAX_ID_BYTES and len(document.id.encode()) > MAX_ID_BYTES:
+    if is_id_too_long(text_id):
         return ArgumentInvalid(
             f"the document's id is longer than {MAX_ID_BYTES} bytes",
             "use shorter ids",
@@ -108,53 +322,53 @@ def unfit(document: text_pb2.Text) -> WorkerError | None:
     return None
 
 
-def is_of_a_document(error: TextNotUtf8) -> bool:
-    """Whether a part that could not be read is a document, so that it spoils only itself."""
-    return all(violation.field.startswith("document.") for violation in error.violations)
+def build_header(
+    request: AnalysisRequest, tasks: Sequence[tuple[TaskRequest, Serving]]
+) -> pb.AnalyzeDocumentsResponse:
+    """Build the first message of the response: the models of all tasks."""
+    header = pb.AnalyzeDocumentsHeader(offset_encoding=request.settings.offset_encoding)
+    for task, serving in tasks:
+        provenance = build_provenance(serving)
+        if task.task is Task.SENTIMENT:
+            header.sentiment_provenance.CopyFrom(provenance)
+        elif task.task is Task.ENTITIES:
+            header.entity_provenance.CopyFrom(provenance)
+        else:
+            header.embedding_provenances.append(provenance)
+    return pb.AnalyzeDocumentsResponse(header=header)
 
 
-def within(place: str, make: Callable[[], _Made]) -> _Made:
-    """What `make` gives; the fields that its refusal names are told as parts of `place`."""
-    try:
-        return make()
-    except WorkerError as error:
-        violations = [
-            Violation(f"{place}.{violation.field}", violation.description) for violation in error.violations
-        ]
-        raise type(error)(f"{place}: {error.message}", error.remedy, violations=violations) from error
+def build_document(
+    document: DocumentRequest,
+    answers: Sequence[tuple[TaskRequest, ModelInfo, Outcome[Any]]],
+    started: float,
+) -> pb.DocumentResult:
+    """Build the result of a document.
 
+    Args:
+        document: The document.
+        answers: For each task the model that answered and the outcome.
+        started: As in `build_timings`.
 
-# What a response has around its result.
-_ENVELOPE_BYTES: Final = 64
-
-
-def header(settings: pb.AnalyzeDocumentsSettings, servings: Sequence[Serving]) -> pb.AnalyzeDocumentsHeader:
-    """The first part. `servings` in the order of the tasks: sentiment, entities, vectors."""
-    made_by = [provenance(serving) for serving in servings]
-    message = pb.AnalyzeDocumentsHeader(offset_encoding=settings.offset_encoding)
-    if settings.HasField("sentiment"):
-        message.sentiment_provenance.CopyFrom(made_by.pop(0))
-    if settings.HasField("entities"):
-        message.entity_provenance.CopyFrom(made_by.pop(0))
-    message.embedding_provenances.extend(made_by)
-    return message
-
-
-def refused(index: int, id: str, error: WorkerError) -> pb.DocumentResult:
-    """The result of a document that no task has looked at."""
-    return pb.DocumentResult(index=index, id=id, status=status_of(error))
-
-
-def fits_a_message(result: pb.DocumentResult) -> pb.DocumentResult:
-    """The result, or, where it would pass the message limit and so end the stream, a refusal in its place."""
-    size = result.ByteSize() + _ENVELOPE_BYTES
+    Returns:
+        The result; or, where it would exceed the message limit and so end the stream, a result with that status.
+    """
+    result = pb.DocumentResult(index=document.index, id=document.id)
+    for task, info, outcome in answers:
+        task.fill(result, document.content, outcome, info)
+    result.timings.CopyFrom(build_timings((outcome.timings for _, _, outcome in answers), started))
+    size = result.ByteSize() + _RESPONSE_OVERHEAD_BYTES
     if size <= MAX_RESPONSE_BYTES:
         return result
-    return refused(
-        result.index,
-        result.id,
+    return build_failed_document(
+        document,
         ArgumentInvalid(
-            f"the result has {size} bytes, and at most {MAX_RESPONSE_BYTES} may be sent at once",
+            f"the result has {size} bytes; a message may have at most {MAX_RESPONSE_BYTES}",
             "split the document, or ask for fewer tasks in one stream",
         ),
     )
+
+
+def build_failed_document(document: DocumentRequest, error: WorkerError) -> pb.DocumentResult:
+    """Build the result of a document that has no answers."""
+    return pb.DocumentResult(index=document.index, id=document.id, status=build_status(error))

@@ -1,14 +1,18 @@
-"""What every response tells beside its answers: how much of a text was read, who answered, where the time went."""
+"""Message parts that every response has beside its results: text usage, provenance, timings.
 
+Also the proto's enum numbers for the worker's own enums, which ListModels and GetCacheStatus use as well.
+"""
+
+import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from model_cache.catalog.catalog import Task
 from qda.v1 import model_pb2, processing_pb2, text_pb2
-from qda_worker.conversion.rpc_status import duration
+from qda_worker.conversion.rpc_status import build_duration
 from qda_worker.models.base import LengthUnit, ModelInfo, Usage
 from qda_worker.registry.registry import Serving, State
-from qda_worker.scheduling.jobs import Timings as TextTimings
+from qda_worker.scheduling.jobs import Timings
 from qda_worker.version import worker_version
 
 LENGTH_UNITS: Final[Mapping[LengthUnit, text_pb2.LengthUnit.ValueType]] = {
@@ -29,21 +33,21 @@ STATES: Final[Mapping[State, model_pb2.ModelState.ValueType]] = {
 }
 
 
-def usage(found: Usage, info: ModelInfo, text: str) -> text_pb2.TextUsage:
-    """How much of `text` the answer rests on."""
+def build_usage(usage: Usage, info: ModelInfo, content: str) -> text_pb2.TextUsage:
+    """Build the message that says how much of `content` a result is based on."""
     return text_pb2.TextUsage(
-        outcome=_outcome(found),
-        token_count=found.token_count,
-        used_token_count=found.used_token_count,
+        outcome=_long_text_outcome(usage),
+        token_count=usage.token_count,
+        used_token_count=usage.used_token_count,
         limit_count=info.max_length,
         limit_unit=LENGTH_UNITS[info.length_unit],
-        window_count=found.window_count,
-        character_count=len(text),
+        window_count=usage.window_count,
+        character_count=len(content),
     )
 
 
-def provenance(serving: Serving) -> processing_pb2.Provenance:
-    """What makes the answers of one request."""
+def build_provenance(serving: Serving) -> processing_pb2.Provenance:
+    """Build the message that identifies the model, its files and the worker's version."""
     info = serving.engine.info
     return processing_pb2.Provenance(
         model=info.key,
@@ -56,18 +60,24 @@ def provenance(serving: Serving) -> processing_pb2.Provenance:
     )
 
 
-def timings(texts: Iterable[TextTimings], total_seconds: float) -> processing_pb2.Timings:
-    """Where the time of a whole request went, from that of its texts."""
-    each = list(texts)
+def build_timings(texts: Iterable[Timings], started: float) -> processing_pb2.Timings:
+    """Build the timings of a request from those of its texts.
+
+    Args:
+        texts: The time of each text in queue, tokenizer and model.
+        started: When the request began, by `time.monotonic`; the total is the time since then. So this is the last
+            part of a response to be built.
+    """
+    timings = list(texts)
     return processing_pb2.Timings(
-        queue_duration=duration(max((one.queue for one in each), default=0.0)),
-        tokenize_duration=duration(sum(one.tokenise for one in each)),
-        compute_duration=duration(sum(one.compute for one in each)),
-        total_duration=duration(total_seconds),
+        queue_duration=build_duration(max((each.queue for each in timings), default=0.0)),
+        tokenize_duration=build_duration(sum(each.tokenise for each in timings)),
+        compute_duration=build_duration(sum(each.compute for each in timings)),
+        total_duration=build_duration(time.monotonic() - started),
     )
 
 
-def _outcome(found: Usage) -> text_pb2.LongTextOutcome.ValueType:
-    if found.cut:
+def _long_text_outcome(usage: Usage) -> text_pb2.LongTextOutcome.ValueType:
+    if usage.cut:
         return text_pb2.LONG_TEXT_OUTCOME_CUT
-    return text_pb2.LONG_TEXT_OUTCOME_WINDOWED if found.window_count > 1 else text_pb2.LONG_TEXT_OUTCOME_WHOLE
+    return text_pb2.LONG_TEXT_OUTCOME_WINDOWED if usage.window_count > 1 else text_pb2.LONG_TEXT_OUTCOME_WHOLE

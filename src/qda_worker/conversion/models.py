@@ -1,4 +1,4 @@
-"""The fleet as ModelService tells it: models with their states, and the cache as it was last seen."""
+"""ListModels and GetCacheStatus: the registry's models with their states, and the result of the last cache check."""
 
 from google.protobuf import timestamp_pb2
 
@@ -7,14 +7,62 @@ from model_cache.errors import with_remedy
 from model_cache.reasons import Reason
 from qda.v1 import model_pb2 as pb
 from qda_worker import limits
-from qda_worker.conversion.embedding import KINDS
+from qda_worker.conversion.embedding import EMBEDDING_KINDS
 from qda_worker.conversion.metadata import LENGTH_UNITS, STATES, TASKS
 from qda_worker.registry.registry import ModelProblem, ModelRegistry, ServedModel, State
 from qda_worker.scheduling.queue import CAPACITY, CAPACITY_BYTES
+from qda_worker.version import worker_version
 
 
-def service_limits() -> pb.ServiceLimits:
-    """What a request may hold."""
+def build_list_models(registry: ModelRegistry) -> pb.ListModelsResponse:
+    """Build the response of ListModels: all models that this worker serves, and the limits of requests."""
+    return pb.ListModelsResponse(
+        models=[_build_model_info(registry, member) for member in registry.members.values()],
+        limits=_build_limits(),
+        worker_version=worker_version(),
+        generation=registry.generation,
+    )
+
+
+def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatusResponse:
+    """Build the response of GetCacheStatus.
+
+    Args:
+        registry: The models and the last check of the cache.
+        cache: The cache as the user named it.
+
+    Returns:
+        The result of the last check with its gravest problem. Its reason is OK only where all models serve as well.
+    """
+    trouble = registry.cache_trouble() or next(
+        (member.trouble for member in registry.members.values() if member.trouble is not None), None
+    )
+    message = pb.GetCacheStatusResponse(
+        generation=registry.generation, cache=cache, restart_needed=registry.restart_needed
+    )
+    if trouble is not None:
+        message.reason, message.detail, message.remedy = trouble.reason, trouble.detail, trouble.remedy
+    elif registry.loaded:
+        message.reason, message.detail = Reason.OK, "the cache is complete, and every model serves"
+    else:
+        message.reason = Reason.CACHE_INCOMPLETE if registry.report is None else Reason.OK
+        message.detail = (
+            "the cache is being checked" if registry.report is None else "models are being loaded"
+        )
+        message.remedy = "wait"
+    if registry.report is not None:
+        message.total_bytes, message.file_count = registry.report.bytes, registry.report.files
+    if registry.checked_at is not None:
+        check_time = timestamp_pb2.Timestamp()
+        check_time.FromMicroseconds(int(registry.checked_at * 1_000_000))
+        message.check_time.CopyFrom(check_time)
+    message.models.extend(
+        _build_model_status(member, registry.report_of(key)) for key, member in registry.members.items()
+    )
+    return message
+
+
+def _build_limits() -> pb.ServiceLimits:
     return pb.ServiceLimits(
         max_text_count=limits.MAX_TEXTS,
         max_request_bytes=limits.MAX_REQUEST_BYTES,
@@ -26,13 +74,13 @@ def service_limits() -> pb.ServiceLimits:
     )
 
 
-def model_info(fleet: ModelRegistry, member: ServedModel) -> pb.ModelInfo:
-    """One model; what only a loaded model knows is left out until then."""
+def _build_model_info(registry: ModelRegistry, member: ServedModel) -> pb.ModelInfo:
+    """Build the message of one model; fields that only a loaded model knows are left out until then."""
     model = member.model
     message = pb.ModelInfo(
         key=model.key,
         task=TASKS[model.task],
-        is_default=fleet.catalog.default_for(model.task) == model,
+        is_default=registry.catalog.default_for(model.task) == model,
         source=model.source_name,
         revision=model.revision,
         precision=model.serving.precision,
@@ -46,55 +94,27 @@ def model_info(fleet: ModelRegistry, member: ServedModel) -> pb.ModelInfo:
         message.limit_unit = LENGTH_UNITS[info.length_unit]
         message.dimension_count = info.dimension or 0
         message.labels.extend(info.labels)
-        message.embedding_kinds.extend(KINDS[kind] for kind in info.vector_kinds)
+        message.embedding_kinds.extend(EMBEDDING_KINDS[kind] for kind in info.vector_kinds)
         message.shortened_dimension_counts.extend(info.shortened_dimensions)
-    trouble = trouble_of(fleet, member)
+    trouble = _model_problem(registry, member)
     if trouble is not None:
         message.reason = trouble.reason
         message.detail = with_remedy(trouble.detail, trouble.remedy)
     return message
 
 
-def trouble_of(fleet: ModelRegistry, member: ServedModel) -> ModelProblem | None:
-    """Why a member does not serve; None for one that does, or is on its way."""
+def _model_problem(registry: ModelRegistry, member: ServedModel) -> ModelProblem | None:
+    """Return why a model does not serve; None for one that serves or is being loaded."""
     if member.trouble is not None or member.state is not State.WAITING:
         return member.trouble
-    report = fleet.report_of(member.model.key)
+    report = registry.report_of(member.model.key)
     if report is not None and report.problems:
         problem = next(each for each in report.problems if each.reason is report.reason)
         return ModelProblem(problem.reason, f"{problem.file}: {problem.detail}", problem.remedy)
-    return fleet.cache_trouble()
+    return registry.cache_trouble()
 
 
-def cache_status(fleet: ModelRegistry, cache: str) -> pb.GetCacheStatusResponse:
-    """What the last look found, the gravest first; OK only when all models serve too."""
-    trouble = fleet.cache_trouble() or next(
-        (member.trouble for member in fleet.members.values() if member.trouble is not None), None
-    )
-    message = pb.GetCacheStatusResponse(
-        generation=fleet.generation, cache=cache, restart_needed=fleet.restart_needed
-    )
-    if trouble is not None:
-        message.reason, message.detail, message.remedy = trouble.reason, trouble.detail, trouble.remedy
-    elif fleet.loaded:
-        message.reason, message.detail = Reason.OK, "the cache is complete, and every model serves"
-    else:
-        message.reason = Reason.CACHE_INCOMPLETE if fleet.report is None else Reason.OK
-        message.detail = "the cache is being checked" if fleet.report is None else "models are being loaded"
-        message.remedy = "wait"
-    if fleet.report is not None:
-        message.total_bytes, message.file_count = fleet.report.bytes, fleet.report.files
-    if fleet.checked_at is not None:
-        moment = timestamp_pb2.Timestamp()
-        moment.FromMicroseconds(int(fleet.checked_at * 1_000_000))
-        message.check_time.CopyFrom(moment)
-    message.models.extend(
-        _model_status(member, fleet.report_of(key)) for key, member in fleet.members.items()
-    )
-    return message
-
-
-def _model_status(member: ServedModel, report: ModelReport | None) -> pb.ModelCacheStatus:
+def _build_model_status(member: ServedModel, report: ModelReport | None) -> pb.ModelCacheStatus:
     message = pb.ModelCacheStatus(
         key=member.model.key, state=STATES[member.state], restart_needed=member.replaced
     )
@@ -102,19 +122,20 @@ def _model_status(member: ServedModel, report: ModelReport | None) -> pb.ModelCa
         message.reason, message.path = report.reason, report.path
         message.total_bytes, message.file_count = report.bytes, report.files
         message.problem_count = len(report.problems)
-        message.problems.extend(_problem(problem) for problem in report.problems[: limits.MAX_VIOLATIONS])
-    if member.trouble is not None and message.reason in ("", Reason.OK):
-        message.reason = member.trouble.reason
+        message.problems.extend(
+            _build_problem(problem) for problem in report.problems[: limits.MAX_VIOLATIONS]
+        )
+    trouble = member.trouble
+    if trouble is not None and message.reason in ("", Reason.OK):
+        message.reason = trouble.reason
         message.problem_count += 1
-        message.problems.append(_problem(Problem(message.path, *_of(member.trouble))))
+        message.problems.append(
+            _build_problem(Problem(message.path, trouble.reason, trouble.detail, trouble.remedy))
+        )
     return message
 
 
-def _of(trouble: ModelProblem) -> tuple[Reason, str, str]:
-    return trouble.reason, trouble.detail, trouble.remedy
-
-
-def _problem(problem: Problem) -> pb.CacheProblem:
+def _build_problem(problem: Problem) -> pb.CacheProblem:
     return pb.CacheProblem(
         file=problem.file, reason=problem.reason, detail=problem.detail, remedy=problem.remedy
     )

@@ -1,9 +1,10 @@
-"""What a FindParaphrases stream asks for: settings first, then two sets of texts by chunk.
+"""ScorePairs and FindParaphrases: the requests as values, scores and pairs as messages.
 
-Scores of pairs and found paraphrases as the proto's messages.
+The request of FindParaphrases is a stream: settings first, then two sets of texts in chunks. It is read to its end
+before the search begins, so its size is bounded in texts and bytes.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,41 +12,146 @@ import numpy as np
 from google.rpc import status_pb2
 
 from qda.v1 import paraphrase_pb2 as pb
-from qda_worker.conversion import request_fields
-from qda_worker.conversion.metadata import timings, usage
-from qda_worker.conversion.rpc_status import status_of
+from qda_worker.conversion.metadata import build_provenance, build_timings, build_usage
+from qda_worker.conversion.request_fields import (
+    check_count,
+    check_ids,
+    parse_long_text_policy,
+    parse_priority,
+    parse_texts,
+)
+from qda_worker.conversion.rpc_status import build_status
 from qda_worker.encoded_sets import EncodedSets
 from qda_worker.errors import ArgumentInvalid, TooManyTexts, Violation
-from qda_worker.limits import MAX_SEARCH_BYTES, MAX_SET_TEXTS
-from qda_worker.models.base import LongText, ModelInfo
+from qda_worker.limits import MAX_SEARCH_BYTES, MAX_SET_TEXTS, MAX_TEXTS
+from qda_worker.models.base import Options
 from qda_worker.models.pair_search import Pairs, pair_scores
+from qda_worker.registry.registry import Serving
 from qda_worker.scheduling.jobs import Answered, Failed, Lane, Outcome
+
+# Pairs in one message: at most 17 bytes each with indices below 100,000, so about half of the 1 MiB that the proto
+# promises.
+MAX_CHUNK_PAIRS: Final = 32_768
+
+_TEXT_SETS: Final = (pb.TEXT_SET_FIRST, pb.TEXT_SET_SECOND)
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
-    """What to look for. At least one of `threshold` (-1 to 1) and `best` (at least 1) is given."""
+class PairOfTexts:
+    """One pair: its id, and the positions of its two texts in `PairScoresRequest.contents`."""
+
+    id: str
+    first: int
+    second: int
+
+
+@dataclass(frozen=True, slots=True)
+class PairScoresRequest:
+    """A parsed ScorePairsRequest.
+
+    Attributes:
+        pairs: The pairs to score.
+        contents: The distinct texts of all pairs, by first appearance; each is computed once.
+        model: The key of the model; empty for the default.
+        options: For the model.
+        lane: The lane of the queue.
+    """
+
+    pairs: tuple[PairOfTexts, ...]
+    contents: tuple[str, ...]
+    model: str
+    options: Options
+    lane: Lane
+
+
+@dataclass(frozen=True, slots=True)
+class ParaphraseSearchRequest:
+    """The parsed settings of a FindParaphrases stream. At least one of `threshold` and `best_count` is set.
+
+    Attributes:
+        model: The key of the model; empty for the default.
+        options: For the model.
+        lane: The lane of the queue.
+        threshold: The lowest cosine of a pair, from -1 to 1.
+        best_count: The most partners of each text, at least 1.
+    """
 
     model: str
-    long_text: LongText
+    options: Options
     lane: Lane
     threshold: float | None
-    best: int | None
+    best_count: int | None
 
 
 @dataclass(slots=True)
 class TextSet:
-    """The texts of one set with their ids, by position."""
+    """The texts of one set with their ids, by position. Grows while the stream is read."""
 
-    texts: list[str] = field(default_factory=list)
+    contents: list[str] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
 
-def search(settings: pb.FindParaphrasesSettings) -> Search:
-    """Raises ArgumentInvalid."""
+def parse_score_pairs(request: pb.ScorePairsRequest) -> PairScoresRequest:
+    """Parse a ScorePairsRequest. An empty text is allowed: it fails only its own pairs.
+
+    Raises:
+        InvalidRequest: when a field is missing or out of range.
+    """
+    check_count(len(request.pairs), "pairs", MAX_TEXTS // 2)
+    check_ids(request.pairs, "pairs")
+    _check_sides(request.pairs)
+    options = Options(parse_long_text_policy(request.long_text_policy))
+    lane = parse_priority(request.priority, Lane.INTERACTIVE)
+    positions: dict[str, int] = {}
+    pairs = tuple(
+        PairOfTexts(
+            pair.id,
+            positions.setdefault(pair.first.content, len(positions)),
+            positions.setdefault(pair.second.content, len(positions)),
+        )
+        for pair in request.pairs
+    )
+    return PairScoresRequest(pairs, tuple(positions), request.model, options, lane)
+
+
+def _check_sides(pairs: Sequence[pb.TextPair]) -> None:
+    missing = [
+        Violation(f"pairs[{index}].{side}", "is missing")
+        for index, pair in enumerate(pairs)
+        for side in ("first", "second")
+        if not pair.HasField(side)
+    ]
+    if missing:
+        raise ArgumentInvalid(
+            f"{missing[0].field} is missing", "send both texts of each pair", violations=missing
+        )
+
+
+def parse_search(part: pb.FindParaphrasesRequest | None) -> ParaphraseSearchRequest:
+    """Parse the first part of a FindParaphrases stream; None is an empty stream.
+
+    Raises:
+        ArgumentInvalid: when it is not settings, or a field is out of range.
+    """
+    if part is None:
+        raise ArgumentInvalid("the stream is empty", "send settings, then texts")
+    if part.WhichOneof("part") != "settings":
+        raise ArgumentInvalid("the stream does not begin with settings", "send settings before any texts")
+    settings = part.settings
     threshold = settings.threshold if settings.HasField("threshold") else None
-    best = settings.best_count if settings.HasField("best_count") else None
-    if threshold is None and best is None:
+    best_count = settings.best_count if settings.HasField("best_count") else None
+    _check_criteria(threshold, best_count)
+    return ParaphraseSearchRequest(
+        model=settings.model,
+        options=Options(parse_long_text_policy(settings.long_text_policy)),
+        lane=parse_priority(settings.priority, Lane.BULK),
+        threshold=threshold,
+        best_count=best_count,
+    )
+
+
+def _check_criteria(threshold: float | None, best_count: int | None) -> None:
+    if threshold is None and best_count is None:
         raise ArgumentInvalid(
             "the settings have neither threshold nor best_count", "set at least one of them",
             violations=[Violation("settings.threshold", "or settings.best_count is required")],
@@ -53,45 +159,38 @@ def search(settings: pb.FindParaphrasesSettings) -> Search:
     if threshold is not None and not -1.0 <= threshold <= 1.0:  # also refuses NaN
         raise ArgumentInvalid(
             f"settings.threshold is {threshold}", "use a cosine from -1 to 1",
-            violations=[Violation("settings.threshold", "must lie between -1 and 1")],
+            violations=[Violation("settings.threshold", "must be between -1 and 1")],
         )  # fmt: skip
-    if best is not None and best < 1:
+    if best_count is not None and best_count < 1:
         raise ArgumentInvalid(
-            f"settings.best_count is {best}", "use at least 1, or leave it out",
+            f"settings.best_count is {best_count}", "use at least 1, or leave it out",
             violations=[Violation("settings.best_count", "must be at least 1")],
         )  # fmt: skip
-    return Search(
-        model=settings.model,
-        long_text=request_fields.long_text(settings.long_text_policy),
-        lane=request_fields.lane(settings.priority, Lane.BULK),
-        threshold=threshold,
-        best=best,
-    )
 
 
-async def first_settings(requests: AsyncIterator[pb.FindParaphrasesRequest]) -> Search:
-    """The settings, which must be the first part of the stream. Raises ArgumentInvalid."""
-    async for request in requests:
-        if request.WhichOneof("part") != "settings":
-            raise ArgumentInvalid("the stream does not begin with settings", "send settings before any texts")
-        return search(request.settings)
-    raise ArgumentInvalid("the stream is empty", "send settings, then texts")
-
-
-async def gather(
-    requests: AsyncIterator[pb.FindParaphrasesRequest], most_bytes: int = MAX_SEARCH_BYTES
+async def parse_text_sets(
+    requests: AsyncIterator[pb.FindParaphrasesRequest], max_bytes: int = MAX_SEARCH_BYTES
 ) -> tuple[TextSet, TextSet]:
-    """All texts of the stream after its settings: the first set and the second.
+    """Parse all texts of a FindParaphrases stream after its settings, to its end.
 
-    Raises ArgumentInvalid or TooManyTexts.
+    Args:
+        requests: The rest of the stream.
+        max_bytes: The limit for both sets together.
+
+    Returns:
+        The first set and the second, which may be empty.
+
+    Raises:
+        ArgumentInvalid: when a part is not texts, the set or an id is invalid, or the first set is empty.
+        TooManyTexts: when a chunk, a set or both sets together are too large.
     """
     first, second = TextSet(), TextSet()
-    size = 0
     sets = {pb.TEXT_SET_UNSPECIFIED: first, pb.TEXT_SET_FIRST: first, pb.TEXT_SET_SECOND: second}
+    size = 0
     async for request in requests:
         if request.WhichOneof("part") != "texts":
             raise ArgumentInvalid(
-                "settings, or nothing, where texts are expected", "send settings once, then texts only"
+                "a part after the settings is not texts", "send settings once, then texts only"
             )
         chunk = request.texts
         if chunk.set not in sets:
@@ -99,103 +198,117 @@ async def gather(
                 f"texts.set has no value {chunk.set}", "use TEXT_SET_FIRST or TEXT_SET_SECOND"
             )
         size += chunk.ByteSize()
-        if size > most_bytes:
+        if size > max_bytes:
             raise TooManyTexts(
-                f"the sets hold more than {most_bytes} bytes of text",
-                "compare smaller sets, or send of each text only what the model reads (ListModels: max_length)",
+                f"the sets hold more than {max_bytes} bytes of text",
+                "compare smaller sets, or send only the part of each text that the model reads "
+                "(ListModels: limit_count)",
             )
-        _add(sets[chunk.set], chunk)
-    request_fields.check_count(len(first.texts), "texts", MAX_SET_TEXTS)
+        _add_chunk(sets[chunk.set], chunk)
+    check_count(len(first.contents), "texts", MAX_SET_TEXTS)
     return first, second
 
 
-def _add(to: TextSet, chunk: pb.TextChunk) -> None:
-    request_fields.check_texts(chunk.texts)
-    if len(to.texts) + len(chunk.texts) > MAX_SET_TEXTS:
+def _add_chunk(text_set: TextSet, chunk: pb.TextChunk) -> None:
+    texts = parse_texts(chunk.texts)
+    if len(text_set.contents) + len(texts.contents) > MAX_SET_TEXTS:
         raise TooManyTexts(f"a set holds more than {MAX_SET_TEXTS} texts", "compare smaller sets")
-    to.texts.extend(text.content for text in chunk.texts)
-    to.ids.extend(text.id for text in chunk.texts)
+    text_set.contents.extend(texts.contents)
+    text_set.ids.extend(texts.ids)
 
 
-# Pairs a message: at most 17 bytes each with indices below 100,000, so about half of the 1 MiB that it may
-# have.
-CHUNK_PAIRS: Final = 32_768
+def build_score_pairs(
+    request: PairScoresRequest, outcomes: Sequence[Outcome[Any]], serving: Serving, started: float
+) -> pb.ScorePairsResponse:
+    """Build the response from the outcome of each distinct text; `started` as in `build_timings`.
 
-_SETS: Final = (pb.TEXT_SET_FIRST, pb.TEXT_SET_SECOND)
-
-
-def pair_results(
-    pairs: Sequence[pb.TextPair],
-    numbers: Mapping[str, int],
-    outcomes: Sequence[Outcome[Any]],
-    info: ModelInfo,
-) -> list[pb.PairResult]:
-    """One result a pair. `numbers` says which outcome is a text's. A pair fails by its first text that failed."""
-    results, left, right, scored = [], [], [], []
-    for pair in pairs:
-        result = pb.PairResult(id=pair.id)
-        first, second = outcomes[numbers[pair.first.content]], outcomes[numbers[pair.second.content]]
+    A pair whose texts were both computed has the cosine of their vectors. Another has the status of its first text that
+    failed.
+    """
+    response = pb.ScorePairsResponse(provenance=build_provenance(serving))
+    info = serving.engine.info
+    left, right, scored = [], [], []
+    for pair in request.pairs:
+        result = response.results.add(id=pair.id)
+        first, second = outcomes[pair.first], outcomes[pair.second]
         if isinstance(first, Answered):
-            result.first_usage.CopyFrom(usage(first.usage, info, pair.first.content))
+            result.first_usage.CopyFrom(build_usage(first.usage, info, request.contents[pair.first]))
         if isinstance(second, Answered):
-            result.second_usage.CopyFrom(usage(second.usage, info, pair.second.content))
+            result.second_usage.CopyFrom(build_usage(second.usage, info, request.contents[pair.second]))
         if isinstance(first, Failed):
-            result.status.CopyFrom(_status(first, "first"))
+            result.status.CopyFrom(_build_side_status(first, "first"))
         elif isinstance(second, Failed):
-            result.status.CopyFrom(_status(second, "second"))
+            result.status.CopyFrom(_build_side_status(second, "second"))
         else:
             left.append(first.result.dense)
             right.append(second.result.dense)
             scored.append(result)
-        results.append(result)
     if scored:
-        for result, score in zip(scored, pair_scores(np.stack(left), np.stack(right)).tolist(), strict=True):
+        scores = pair_scores(np.stack(left), np.stack(right)).tolist()
+        for result, score in zip(scored, scores, strict=True):
             result.score = score
-    return results
+    response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))
+    return response
 
 
-def problems(sets: tuple[TextSet, TextSet], encoded: EncodedSets) -> Iterator[pb.TextProblem]:
-    """The texts that take no part, set by set."""
-    for which, name in enumerate(_SETS):
-        for position, failed in encoded.failures(which):
-            yield pb.TextProblem(
-                set=name, index=position, id=sets[which].ids[position], status=status_of(failed.error)
+def _build_side_status(failed: Failed, side: str) -> status_pb2.Status:
+    error = failed.error
+    return build_status(type(error)(f"the {side} text of the pair: {error.message}", error.remedy))
+
+
+def build_search_header(serving: Serving) -> pb.FindParaphrasesResponse:
+    """Build the first message of a FindParaphrases response."""
+    return pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=build_provenance(serving)))
+
+
+def build_text_problems(
+    sets: tuple[TextSet, TextSet], encoded: EncodedSets
+) -> Iterator[pb.FindParaphrasesResponse]:
+    """Build a message for each text that has no vector and so takes no part, set by set."""
+    for index, text_set in enumerate(_TEXT_SETS):
+        for position, failed in encoded.failures(index):
+            problem = pb.TextProblem(
+                set=text_set,
+                index=position,
+                id=sets[index].ids[position],
+                status=build_status(failed.error),
             )
+            yield pb.FindParaphrasesResponse(problem=problem)
 
 
-def chunks(pairs: Pairs, encoded: EncodedSets, *, two_sets: bool) -> Iterator[pb.ParaphraseChunk]:
-    """The pairs with the positions of their texts, some at a time."""
+def build_pair_chunks(
+    pairs: Pairs, encoded: EncodedSets, *, two_sets: bool
+) -> Iterator[pb.FindParaphrasesResponse]:
+    """Build messages of at most `MAX_CHUNK_PAIRS` pairs, with the positions of their texts in the sets."""
     left = encoded.positions(0)
     right = encoded.positions(1) if two_sets else left
-    for start in range(0, len(pairs.scores), CHUNK_PAIRS):
-        part = slice(start, start + CHUNK_PAIRS)
+    for start in range(0, len(pairs.scores), MAX_CHUNK_PAIRS):
+        part = slice(start, start + MAX_CHUNK_PAIRS)
         rows = zip(
             left[pairs.first[part]].tolist(), right[pairs.second[part]].tolist(), pairs.scores[part].tolist(),
             strict=True,
         )  # fmt: skip
-        yield pb.ParaphraseChunk(
+        chunk = pb.ParaphraseChunk(
             pairs=[
                 pb.ParaphrasePair(first_index=first, second_index=second, score=score)
                 for first, second, score in rows
             ]
         )
+        yield pb.FindParaphrasesResponse(pairs=chunk)
 
 
-def summary(
-    sets: tuple[TextSet, TextSet], encoded: EncodedSets, pair_count: int, total_seconds: float
-) -> pb.FindParaphrasesSummary:
-    """What was looked at and found."""
-    return pb.FindParaphrasesSummary(
-        first_text_count=len(sets[0].texts),
-        second_text_count=len(sets[1].texts),
-        encoded_text_count=encoded.encoded,
-        cut_text_count=encoded.cut,
-        windowed_text_count=encoded.windowed,
+def build_search_summary(
+    sets: tuple[TextSet, TextSet], encoded: EncodedSets, pair_count: int, started: float
+) -> pb.FindParaphrasesResponse:
+    """Build the last message of a FindParaphrases response; `started` as in `build_timings`."""
+    first, second = sets
+    summary = pb.FindParaphrasesSummary(
+        first_text_count=len(first.contents),
+        second_text_count=len(second.contents),
+        encoded_text_count=encoded.encoded_count,
+        cut_text_count=encoded.cut_count,
+        windowed_text_count=encoded.windowed_count,
         pair_count=pair_count,
-        timings=timings([encoded.timings], total_seconds),
+        timings=build_timings([encoded.timings], started),
     )
-
-
-def _status(failed: Failed, side: str) -> status_pb2.Status:
-    error = failed.error
-    return status_of(type(error)(f"the {side} text of the pair: {error.message}", error.remedy))
+    return pb.FindParaphrasesResponse(summary=summary)

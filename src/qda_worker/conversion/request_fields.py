@@ -1,27 +1,23 @@
-"""What a request asks for, as the worker's own values; whatever is out of range is refused here.
+"""Fields that several requests share: texts and their ids, long-text policy, priority, offset encoding.
 
-Enum numbers that this worker does not know come from newer or broken clients: guessing what they mean would answer
-another question, so they are refused too.
-
-Entity labels by names that are the same for every model.
-
-The models' own labels come from the corpora they were trained on: WikiNER and CoNLL (PER, LOC, ORG, MISC), OntoNotes
-(PERSON, GPE, CARDINAL and so on).
+An enum number that this worker does not know comes from a newer or a broken client. It is refused: a guess at its
+meaning would answer another question. Every error names the path of the field at fault, relative to the message that is
+parsed; `field_prefix` completes the path where that message is part of another.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from qda.v1 import embedding_pb2, entity_pb2, processing_pb2, text_pb2
-from qda_worker.errors import ArgumentInvalid, EncodingMissing, TooManyTexts, Violation
+from qda.v1 import processing_pb2, text_pb2
+from qda_worker.errors import ArgumentInvalid, EncodingMissing, TooManyTexts, Violation, WorkerError
 from qda_worker.limits import MAX_ID_BYTES, MAX_TEXTS
 from qda_worker.models.base import LongText
 from qda_worker.models.offsets import OffsetEncoding
 from qda_worker.scheduling.jobs import Lane
 
-_Value = TypeVar("_Value")
-
-_LONG_TEXT: Final[Mapping[int, LongText]] = {
+_LONG_TEXT_POLICIES: Final[Mapping[int, LongText]] = {
     text_pb2.LONG_TEXT_POLICY_UNSPECIFIED: LongText.CUT,
     text_pb2.LONG_TEXT_POLICY_ERROR: LongText.ERROR,
     text_pb2.LONG_TEXT_POLICY_CUT: LongText.CUT,
@@ -31,51 +27,83 @@ _LANES: Final[Mapping[int, Lane]] = {
     processing_pb2.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
     processing_pb2.PRIORITY_BULK: Lane.BULK,
 }
-_ENCODINGS: Final[Mapping[int, OffsetEncoding]] = {
+_OFFSET_ENCODINGS: Final[Mapping[int, OffsetEncoding]] = {
     text_pb2.OFFSET_ENCODING_UTF8_BYTES: OffsetEncoding.UTF8,
     text_pb2.OFFSET_ENCODING_UTF16_UNITS: OffsetEncoding.UTF16,
     text_pb2.OFFSET_ENCODING_CODE_POINTS: OffsetEncoding.CODE_POINT,
 }
-_SCHEMES: Final[Mapping[int, bool]] = {
-    entity_pb2.LABEL_SCHEME_UNSPECIFIED: False,
-    entity_pb2.LABEL_SCHEME_MODEL: False,
-    entity_pb2.LABEL_SCHEME_COMMON: True,
-}
-_ELEMENTS: Final[Mapping[int, embedding_pb2.ElementType.ValueType]] = {
-    embedding_pb2.ELEMENT_TYPE_UNSPECIFIED: embedding_pb2.ELEMENT_TYPE_FLOAT32,
-    embedding_pb2.ELEMENT_TYPE_FLOAT32: embedding_pb2.ELEMENT_TYPE_FLOAT32,
-    embedding_pb2.ELEMENT_TYPE_FLOAT16: embedding_pb2.ELEMENT_TYPE_FLOAT16,
-    embedding_pb2.ELEMENT_TYPE_FLOAT_LIST: embedding_pb2.ELEMENT_TYPE_FLOAT_LIST,
-}
+
+_MAX_BYTES_PER_CODE_POINT: Final = 4  # in UTF-8
+
+_Value = TypeVar("_Value")
 
 
 class HasId(Protocol):
-    """A text or a pair."""
+    """A text or a pair of texts."""
 
     @property
     def id(self) -> str:
         """The caller's own name for it."""
 
 
-def check_count(count: int, what: str, most: int = MAX_TEXTS) -> None:
-    """Raises ArgumentInvalid for none, TooManyTexts for more than `most`."""
+@dataclass(frozen=True, slots=True)
+class TextBatch:
+    """The texts of one request, in their order.
+
+    Attributes:
+        ids: The caller's ids, which need not be unique or set.
+        contents: The texts themselves; an empty one passes here and fails alone in the model.
+    """
+
+    ids: tuple[str, ...]
+    contents: tuple[str, ...]
+
+    @property
+    def id_bytes(self) -> int:
+        """The size of all ids together, in bytes of UTF-8."""
+        return sum(len(text_id.encode()) for text_id in self.ids)
+
+
+def parse_texts(texts: Sequence[text_pb2.Text]) -> TextBatch:
+    """Parse the texts of a request or of one chunk of a stream.
+
+    Raises:
+        ArgumentInvalid: when there are none, or when an id is too long.
+        TooManyTexts: when there are more than `MAX_TEXTS`.
+    """
+    check_count(len(texts), "texts")
+    check_ids(texts, "texts")
+    return TextBatch(tuple(text.id for text in texts), tuple(text.content for text in texts))
+
+
+def check_count(count: int, field: str, max_count: int = MAX_TEXTS) -> None:
+    """Check the number of elements of a repeated field.
+
+    Raises:
+        ArgumentInvalid: when there are none.
+        TooManyTexts: when there are more than `max_count`.
+    """
     if count == 0:
         raise ArgumentInvalid(
-            f"the request has no {what}", "send at least one", violations=[Violation(what, "is empty")]
+            f"the request has no {field}", "send at least one", violations=[Violation(field, "is empty")]
         )
-    if count > most:
+    if count > max_count:
         raise TooManyTexts(
-            f"the request has {count} {what}, and at most {most} may be sent at once",
-            violations=[Violation(what, f"holds {count}; at most {most}")],
+            f"the request has {count} {field}; at most {max_count} are allowed",
+            violations=[Violation(field, f"holds {count}; at most {max_count}")],
         )
 
 
-def check_ids(items: Sequence[HasId], path: str) -> None:
-    """Raises ArgumentInvalid that names every id that is too long."""
+def check_ids(items: Sequence[HasId], field: str) -> None:
+    """Check the length of all ids.
+
+    Raises:
+        ArgumentInvalid: when an id is too long; its violations name every such id.
+    """
     violations = [
-        Violation(f"{path}[{index}].id", f"is longer than {MAX_ID_BYTES} bytes")
+        Violation(f"{field}[{index}].id", f"is longer than {MAX_ID_BYTES} bytes")
         for index, item in enumerate(items)
-        if len(item.id) * 4 > MAX_ID_BYTES and len(item.id.encode()) > MAX_ID_BYTES
+        if is_id_too_long(item.id)
     ]
     if violations:
         raise ArgumentInvalid(
@@ -85,95 +113,72 @@ def check_ids(items: Sequence[HasId], path: str) -> None:
         )
 
 
-def check_texts(texts: Sequence[HasId]) -> None:
-    """Raises ArgumentInvalid or TooManyTexts. Empty texts pass: they are those texts' own errors."""
-    check_count(len(texts), "texts")
-    check_ids(texts, "texts")
+def is_id_too_long(text_id: str) -> bool:
+    """Return whether an id has more than `MAX_ID_BYTES` in UTF-8; short ids are never encoded for it."""
+    if len(text_id) * _MAX_BYTES_PER_CODE_POINT <= MAX_ID_BYTES:
+        return False
+    return len(text_id.encode()) > MAX_ID_BYTES
 
 
-def long_text(policy: int) -> LongText:
-    """Unspecified: CUT. Raises ArgumentInvalid."""
-    return _known(_LONG_TEXT, policy, "long_text_policy")
+def parse_long_text_policy(policy: int) -> LongText:
+    """Parse what to do with a text that is longer than the model reads; unspecified is CUT.
+
+    Raises:
+        ArgumentInvalid: when the number is not a value of the enum.
+    """
+    return parse_enum(_LONG_TEXT_POLICIES, policy, "long_text_policy")
 
 
-def lane(priority: int, default: Lane) -> Lane:
-    """Raises ArgumentInvalid."""
+def parse_priority(priority: int, default: Lane) -> Lane:
+    """Parse the priority into the lane of the queue; unspecified is `default`.
+
+    Raises:
+        ArgumentInvalid: when the number is not a value of the enum.
+    """
     if priority == processing_pb2.PRIORITY_UNSPECIFIED:
         return default
-    return _known(_LANES, priority, "priority")
+    return parse_enum(_LANES, priority, "priority")
 
 
-def offset_encoding(encoding: int) -> OffsetEncoding:
-    """Raises EncodingMissing where none is named, ArgumentInvalid for one that there is not."""
+def parse_offset_encoding(encoding: int) -> OffsetEncoding:
+    """Parse the unit in which the caller counts offsets. There is no default.
+
+    Raises:
+        EncodingMissing: when it is unspecified.
+        ArgumentInvalid: when the number is not a value of the enum.
+    """
     if encoding == text_pb2.OFFSET_ENCODING_UNSPECIFIED:
         raise EncodingMissing(
-            "offset_encoding is not set, and without it positions would be guesswork",
+            "offset_encoding is not set; it defines the unit of all positions in the response",
             "set it to OFFSET_ENCODING_CODE_POINTS (Python, R), OFFSET_ENCODING_UTF16_UNITS (JavaScript, Java, C#) or "
             "OFFSET_ENCODING_UTF8_BYTES (Go, Rust, C)",
             violations=[Violation("offset_encoding", "is required")],
         )
-    return _known(_ENCODINGS, encoding, "offset_encoding")
+    return parse_enum(_OFFSET_ENCODINGS, encoding, "offset_encoding")
 
 
-def common_labels(scheme: int) -> bool:
-    """Whether labels are wanted by their common names. Raises ArgumentInvalid."""
-    return _known(_SCHEMES, scheme, "label_scheme")
+def parse_enum(values: Mapping[int, _Value], number: int, field: str) -> _Value:
+    """Return the worker's value for an enum number of the proto.
 
-
-def element_type(wanted: int) -> embedding_pb2.ElementType.ValueType:
-    """Never unspecified. Raises ArgumentInvalid."""
-    return _known(_ELEMENTS, wanted, "options.element_type")
-
-
-def _known(table: Mapping[int, _Value], number: int, field: str) -> _Value:
-    if number not in table:
+    Raises:
+        ArgumentInvalid: when `values` has no such number.
+    """
+    if number not in values:
         raise ArgumentInvalid(
             f"{field} has no value {number}",
             "use a value of the enum in the worker's proto",
             violations=[Violation(field, f"has no value {number}")],
         )
-    return table[number]
+    return values[number]
 
 
-OTHER: Final = "OTHER"
-COMMON: Final[Mapping[str, str]] = {
-    "PER": "PERSON",
-    "PERS": "PERSON",
-    "PERSON": "PERSON",
-    "LOC": "LOCATION",
-    "LOCATION": "LOCATION",
-    "GPE": "LOCATION",
-    "FAC": "LOCATION",
-    "ORG": "ORGANIZATION",
-    "ORGANIZATION": "ORGANIZATION",
-    "DATE": "DATE",
-    "TIME": "TIME",
-    "MONEY": "MONEY",
-    "QUANTITY": "QUANTITY",
-    "CARDINAL": "QUANTITY",
-    "PERCENT": "QUANTITY",
-}
-
-
-def common_label(label: str) -> str:
-    """The common name of a model's label; OTHER for one without."""
-    return COMMON.get(label.upper(), OTHER)
-
-
-def check_labels(wanted: Sequence[str], known: Sequence[str], *, common: bool) -> frozenset[str]:
-    """The labels to keep; empty for all.
-
-    wanted: as the request names them. known: the model's own. common: whether `wanted` are common names.
-    Raises ArgumentInvalid for a label that the model never gives.
-    """
-    allowed = sorted({common_label(label) for label in known}) if common else sorted(known)
-    strangers = [(index, label) for index, label in enumerate(wanted) if label not in allowed]
-    if strangers:
-        raise ArgumentInvalid(
-            f'the model never gives the label "{strangers[0][1][:50]}"',
-            f"name some of: {', '.join(allowed)}",
-            violations=[
-                Violation(f"labels[{index}]", "is not a label of this model") for index, _ in strangers
-            ],
-        )
-    return frozenset(wanted)
+@contextmanager
+def field_prefix(prefix: str) -> Iterator[None]:
+    """Put `prefix` before the field paths and the message of a WorkerError that is raised inside."""
+    try:
+        yield
+    except WorkerError as error:
+        violations = [
+            Violation(f"{prefix}.{violation.field}", violation.description) for violation in error.violations
+        ]
+        raise type(error)(f"{prefix}: {error.message}", error.remedy, violations=violations) from error

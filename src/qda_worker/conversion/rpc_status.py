@@ -1,7 +1,8 @@
 """Errors as `google.rpc.Status`: the same form for a whole call and for one text.
 
-Every status has an ErrorInfo, so that programs go by the reason and people read the message, which ends with the
-remedy.
+Every status has an ErrorInfo with the reason, for programs. The message is for people and ends with the remedy. Where
+fields are at fault there is a BadRequest, and where a retry may succeed a RetryInfo. The details are those of
+https://google.aip.dev/193.
 """
 
 from typing import Final
@@ -15,18 +16,20 @@ from qda_worker.errors import Draining, NotReady, Overloaded, WorkerError
 from qda_worker.limits import MAX_VIOLATIONS
 
 DOMAIN: Final = "qda-worker"
-# The reason of an error that is the worker's own: a bug. The same word as exit code 50's.
+# The reason of an error that is a bug of the worker; also the reason of exit code 50.
 INTERNAL: Final = "INTERNAL"
 
 
-def status_of(error: BaseException) -> status_pb2.Status:
-    """The status that tells a client about `error`. What is not a WorkerError is a bug, told without its message:
-    that may hold a text.
+def build_status(error: BaseException) -> status_pb2.Status:
+    """Build the status of an error.
+
+    An error that is not a WorkerError is a bug. Its status has the type but not the message, which may contain text of
+    the request.
     """
     if not isinstance(error, WorkerError):
         return _status(
             grpc.StatusCode.INTERNAL,
-            f"{INTERNAL}: the worker met an error of its own ({type(error).__name__}). Remedy: see the worker's log, "
+            f"{INTERNAL}: internal error in the worker ({type(error).__name__}). Remedy: see the worker's log, "
             "and report it if it happens again",
             _error_info(INTERNAL, {}),
         )
@@ -38,37 +41,41 @@ def status_of(error: BaseException) -> status_pb2.Status:
             error_details_pb2.BadRequest(
                 field_violations=[
                     error_details_pb2.BadRequest.FieldViolation(
-                        field=each.field, description=each.description
+                        field=violation.field, description=violation.description
                     )
-                    for each in error.violations[:MAX_VIOLATIONS]
+                    for violation in error.violations[:MAX_VIOLATIONS]
                 ]
             )
         )
     delay = retry_delay(error)
     if delay is not None:
-        details.append(error_details_pb2.RetryInfo(retry_delay=duration(delay)))
+        details.append(error_details_pb2.RetryInfo(retry_delay=build_duration(delay)))
     return _status(grpc.StatusCode[error.status], str(error), _error_info(error.reason, metadata), *details)
 
 
 def retry_delay(error: BaseException) -> float | None:
-    """After how many seconds the same request may succeed; None where repeating it does not help or the reason
-    (NOT_READY) says nothing about when.
+    """Return after how many seconds the same request may succeed.
+
+    None where a retry does not help, and for NOT_READY, whose end is unknown.
     """
     if isinstance(error, Overloaded):
         return error.retry_after
     return 0.0 if isinstance(error, Draining) else None
 
 
-def pushback(error: BaseException) -> int | None:
-    """For gRPC's own retries, which read no details: the same in milliseconds; -1: do not try again (proposal A6)."""
+def retry_pushback(error: BaseException) -> int | None:
+    """Return the delay in milliseconds for gRPC's own retries, which do not read the details of a status.
+
+    -1 forbids retries, and None leaves them to the client's policy. Source: gRPC proposal A6, "Pushback".
+    """
     if isinstance(error, NotReady) and error.lasting:
         return -1
     delay = retry_delay(error)
     return None if delay is None else int(delay * 1000)
 
 
-def duration(seconds: float) -> duration_pb2.Duration:
-    """Seconds, not negative, as a Duration."""
+def build_duration(seconds: float) -> duration_pb2.Duration:
+    """Build a Duration from seconds, which must not be negative."""
     whole = int(seconds)
     return duration_pb2.Duration(seconds=whole, nanos=int((seconds - whole) * 1e9))
 
@@ -78,9 +85,9 @@ def _error_info(reason: str, metadata: dict[str, str]) -> error_details_pb2.Erro
 
 
 def _status(code: grpc.StatusCode, message: str, *details: Message) -> status_pb2.Status:
-    packed = []
+    packed_details = []
     for detail in details:
-        box = any_pb2.Any()
-        box.Pack(detail)
-        packed.append(box)
-    return status_pb2.Status(code=code.value[0], message=message, details=packed)
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        packed_details.append(packed)
+    return status_pb2.Status(code=code.value[0], message=message, details=packed_details)

@@ -1,1 +1,15 @@
-"""What happens to every call whatever it asks: it is observed from start to end, and there are only so many at once."""
+"""The chain of interceptors around every call.
+
+From the outside in:
+
+1. `observation.CallObserver` follows the call from its start to its end, for log, metrics and traces. It is outermost
+   so that it sees every call, also those that the others refuse.
+2. `errors.ErrorInterceptor` turns errors of `qda.v1` methods into statuses with details. What the next ones raise
+   passes through it.
+3. `concurrency.CallLimit` refuses calls of `qda.v1` beyond the limit of calls in progress.
+4. `library_calls.LibraryCallInterceptor` does for the services of libraries, health and reflection, what 2 does for
+   ours.
+
+gRPC asks an interceptor for the handler of a method at each call (`intercept_service`). Each of these wraps a handler
+once and keeps the wrapped one by method. They all run on the event loop.
+"""

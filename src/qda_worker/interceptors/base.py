@@ -1,6 +1,6 @@
-"""Handlers of gRPC with something around them: what several interceptors need, written once.
+"""What the interceptors share: types, the methods that are ours, and wrapping a handler.
 
-Which methods are ours, and under which name others are counted.
+gRPC runs coroutines and asynchronous generators differently, so a wrapped handler stays what it was.
 """
 
 import inspect
@@ -9,13 +9,25 @@ from contextlib import AbstractContextManager, aclosing
 from typing import Any, Final, TypeAlias
 
 import grpc
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import MethodDescriptor
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-LeaseDeps: TypeAlias = Callable[[Context], AbstractContextManager[None]]
+Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
+# Returns a context manager that is entered for the time in which a handler runs.
+CallScope: TypeAlias = Callable[[Context], AbstractContextManager[None]]
+# Parses a request or serialises a response; None passes bytes through.
 Codec: TypeAlias = Callable[[Any], Any] | None
 
-_MAKERS: Final = {
+# The method name of a call to a method that this server does not have. Callers can invent any number of names, which
+# must not become values of a metric (gRPC proposal A66).
+UNKNOWN_METHOD: Final = "other"
+
+_QDA_PREFIX: Final = "/qda.v1."
+
+# By whether requests and responses are streams: the attribute that holds the function, and what makes a handler of it.
+_HANDLER_TYPES: Final = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
     (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
@@ -23,53 +35,75 @@ _MAKERS: Final = {
 }
 
 
-def wrapped(handler: Handler, around: LeaseDeps, *, parse: Codec = None, serialise: Codec = None) -> Handler:
-    """The same handler inside `around`, which sees every exception, and with other codecs if they are given.
+def is_qda_method(method: str) -> bool:
+    """Return whether a method, as `/package.Service/Method`, is of `qda.v1`."""
+    return method.startswith(_QDA_PREFIX)
 
-    Coroutines stay coroutines and generators generators: gRPC runs each kind differently.
+
+def find_method(method: str) -> MethodDescriptor:
+    """Return the descriptor of a method, as `/package.Service/Method`, whose stubs are imported."""
+    service, _, name = method.lstrip("/").rpartition("/")
+    return descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
+
+
+def handler_function(handler: Handler) -> Callable[..., Any]:
+    """Return the function that a handler calls, whatever its type."""
+    attribute, _ = _HANDLER_TYPES[handler.request_streaming, handler.response_streaming]
+    function: Callable[..., Any] = getattr(handler, attribute)
+    return function
+
+
+def replace_handler(
+    handler: Handler, function: Callable[..., Any], *, parse: Codec, serialise: Codec
+) -> Handler:
+    """Return a handler of the same type with another function and other codecs."""
+    _, make_handler = _HANDLER_TYPES[handler.request_streaming, handler.response_streaming]
+    replaced: Handler = make_handler(function, request_deserializer=parse, response_serializer=serialise)
+    return replaced
+
+
+def wrap_handler(
+    handler: Handler, scope: CallScope, *, parse: Codec = None, serialise: Codec = None
+) -> Handler:
+    """Return the same handler, run inside a scope.
+
+    Args:
+        handler: The handler, which must be a coroutine function or an asynchronous generator function.
+        scope: Entered before the handler runs and left after it; every exception of the handler passes through it.
+        parse: Replaces the handler's parser of requests.
+        serialise: Replaces the handler's serialiser of responses.
+
+    Raises:
+        TypeError: when the handler is synchronous: it would block the event loop.
     """
-    name, make = _MAKERS[handler.request_streaming, handler.response_streaming]
-    behaviour = getattr(handler, name)
-    if inspect.isasyncgenfunction(behaviour):
-        inside: Any = _stream(behaviour, around)
-    elif inspect.iscoroutinefunction(behaviour):
-        inside = _coroutine(behaviour, around)
+    function = handler_function(handler)
+    if inspect.isasyncgenfunction(function):
+        wrapped: Callable[..., Any] = _wrap_generator(function, scope)
+    elif inspect.iscoroutinefunction(function):
+        wrapped = _wrap_coroutine(function, scope)
     else:
-        raise TypeError(f"a handler that is not asynchronous would hold up every other call: {behaviour}")
-    made: Handler = make(
-        inside,
-        request_deserializer=parse or handler.request_deserializer,
-        response_serializer=serialise or handler.response_serializer,
+        raise TypeError(f"the handler is not asynchronous and would block the event loop: {function}")
+    return replace_handler(
+        handler,
+        wrapped,
+        parse=parse or handler.request_deserializer,
+        serialise=serialise or handler.response_serializer,
     )
-    return made
 
 
-def _coroutine(behaviour: Callable[..., Any], around: LeaseDeps) -> Callable[..., Any]:
-    async def answer(request: Any, context: Context) -> Any:
-        with around(context):
-            return await behaviour(request, context)
+def _wrap_coroutine(function: Callable[..., Any], scope: CallScope) -> Callable[..., Any]:
+    async def run(request: Any, context: Context) -> Any:
+        with scope(context):
+            return await function(request, context)
 
-    return answer
+    return run
 
 
-def _stream(behaviour: Callable[..., Any], around: LeaseDeps) -> Callable[..., AsyncIterator[Any]]:
-    async def answer(request: Any, context: Context) -> AsyncIterator[Any]:
-        with around(context):
-            async with aclosing(behaviour(request, context)) as responses:
+def _wrap_generator(function: Callable[..., Any], scope: CallScope) -> Callable[..., AsyncIterator[Any]]:
+    async def run(request: Any, context: Context) -> AsyncIterator[Any]:
+        with scope(context):
+            async with aclosing(function(request, context)) as responses:
                 async for response in responses:
                     yield response
 
-    return answer
-
-
-Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
-
-_OURS: Final = "/qda.v1."
-# What a method is called that this server does not have: a caller may make up any number of names (gRPC
-# A66).
-OTHER: Final = "other"
-
-
-def is_ours(method: str) -> bool:
-    """Whether a method, as `/package.Service/Method`, is of `qda.v1`."""
-    return method.startswith(_OURS)
+    return run

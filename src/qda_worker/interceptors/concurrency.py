@@ -1,6 +1,8 @@
-"""A bound on the calls that are under way at once: beyond it a call is refused at once, with the reason and a wait.
+"""A limit on the calls in progress, over all connections.
 
-Stands inside the boundary, which makes a status of the refusal. Health and reflection are never refused.
+A call beyond the limit is refused at once, with a reason and a delay for the retry; it does not wait. The refusal is a
+`WorkerError` that `ErrorInterceptor`, the next one outside, turns into a status. Calls to health and reflection are not
+counted and never refused. A call counts until its handler has ended, however it ends.
 """
 
 from collections.abc import Iterator
@@ -9,35 +11,37 @@ from contextlib import contextmanager
 import grpc
 
 from qda_worker.errors import TooManyCalls
-from qda_worker.interceptors.base import Context, Continuation, Handler, is_ours, wrapped
+from qda_worker.interceptors.base import Context, Continuation, Handler, is_qda_method, wrap_handler
 
 
 class CallLimit(grpc.aio.ServerInterceptor):
-    """Lets `most` calls of our services run at once, over all connections. Lives on the event loop."""
+    """Lets `max_calls` calls of `qda.v1` be in progress. Used on the event loop only, so the counter needs no lock."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._under_way = 0
-        self._wrapped: dict[str, Handler] = {}
+    def __init__(self, max_calls: int) -> None:
+        self._max_calls = max_calls
+        self._in_progress = 0
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "Handler | None":
-        """The handler of the method, inside the limit."""
+        """Return the handler of the method, inside the limit."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or not is_ours(method):
+        if handler is None or not is_qda_method(method):
             return handler
-        if method not in self._wrapped:
-            self._wrapped[method] = wrapped(handler, self._counted)
-        return self._wrapped[method]
+        if method not in self._handlers:
+            self._handlers[method] = wrap_handler(handler, self._count)
+        return self._handlers[method]
 
     @contextmanager
-    def _counted(self, context: Context) -> Iterator[None]:
-        if self._under_way >= self._most:
-            raise TooManyCalls(f"{self._under_way} calls are under way, and no more are taken at once")
-        self._under_way += 1
+    def _count(self, context: Context) -> Iterator[None]:
+        if self._in_progress >= self._max_calls:
+            raise TooManyCalls(
+                f"{self._in_progress} calls are in progress, which is the limit of this worker"
+            )
+        self._in_progress += 1
         try:
             yield
         finally:
-            self._under_way -= 1
+            self._in_progress -= 1

@@ -1,8 +1,17 @@
-"""The one place through which every call of `qda.v1` comes in and goes out.
+"""Errors of `qda.v1` calls as statuses with details.
 
-In: a message that cannot be parsed is an answer with a reason, not gRPC's INTERNAL. Out: an error becomes a status with
-its details, and a response that would pass the limit of a message is refused with a reason, where gRPC would break the
-call. So services just raise, and forget about all three.
+Handlers raise; only this module ends a call with an error.
+
+Three kinds of errors are handled here:
+
+- A request that cannot be parsed. gRPC would end the call with INTERNAL, so the parser returns the error instead of
+  raising it (`safe_parser`), and the handler raises it: INVALID_ARGUMENT with the field at fault.
+- An exception of the handler. A `WorkerError` becomes its status. Any other exception is a bug: it becomes INTERNAL,
+  and its traceback goes to the log as "call.bug", without its message, which may contain text of the request.
+- A response beyond the message limit. gRPC would break the call without a reason. So responses are serialised here and
+  not by gRPC, and the size is checked before sending.
+
+A call that is cancelled passes through as `CancelledError`.
 """
 
 import asyncio
@@ -13,108 +22,111 @@ from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
-from google.protobuf import descriptor_pool
 from google.rpc import status_pb2
 
-from qda_worker.conversion.parse_errors import guarded_parser
-from qda_worker.conversion.rpc_status import INTERNAL, pushback, status_of
+from qda_worker.conversion.parse_errors import safe_parser
+from qda_worker.conversion.rpc_status import INTERNAL, build_status, retry_pushback
 from qda_worker.errors import ArgumentInvalid, WorkerError
-from qda_worker.interceptors.base import Continuation, is_ours
+from qda_worker.interceptors.base import (
+    Context,
+    Continuation,
+    Handler,
+    find_method,
+    handler_function,
+    is_qda_method,
+    replace_handler,
+)
 from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.observability.call_record import current_call
 
 STATUS_TRAILER: Final = "grpc-status-details-bin"
 PUSHBACK_TRAILER: Final = "grpc-retry-pushback-ms"
 
-Context = grpc.aio.ServicerContext[Any, Any]
-
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps the handlers of our own services; health and reflection pass as they are.
+    """Turns errors of `qda.v1` methods into statuses. Health and reflection pass unchanged.
 
-    most_bytes: of a response message.
+    Args:
+        log: Receives "call.bug".
+        max_response_bytes: The limit of one response message.
     """
 
     def __init__(
-        self, log: structlog.typing.FilteringBoundLogger, most_bytes: int = MAX_RESPONSE_BYTES
+        self, log: structlog.typing.FilteringBoundLogger, max_response_bytes: int = MAX_RESPONSE_BYTES
     ) -> None:
         self._log = log
-        self._most_bytes = most_bytes
-        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
-        self._serialise: dict[str, Callable[[Any], bytes]] = {}
+        self._max_response_bytes = max_response_bytes
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """The handler of the method, inside the boundary; None for a method that there is not."""
+    ) -> "Handler | None":
+        """Return the handler of the method with its errors handled; None for a method that does not exist."""
         method = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if handler is None or not is_ours(method):
+        if handler is None or not is_qda_method(method):
             return handler
-        if method not in self._wrapped:
-            self._wrapped[method] = self._wrap(method, handler)
-        return self._wrapped[method]
+        if method not in self._handlers:
+            self._handlers[method] = self._wrap(method, handler)
+        return self._handlers[method]
 
-    def _wrap(
-        self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]"
-    ) -> "grpc.RpcMethodHandler[Any, Any]":
-        service, _, name = method.lstrip("/").rpartition("/")
-        descriptor = descriptor_pool.Default().FindServiceByName(service).methods_by_name[name]
-        parse = guarded_parser(_parser_of(handler), descriptor.input_type)
-        self._serialise[method] = _serializer_of(handler)
-        forms: dict[tuple[bool, bool], tuple[Any, Any]] = {
-            (False, False): (self._unary, grpc.unary_unary_rpc_method_handler),
-            (False, True): (self._stream, grpc.unary_stream_rpc_method_handler),
-            (True, True): (self._stream, grpc.stream_stream_rpc_method_handler),
-        }
-        run, make = forms[handler.request_streaming, handler.response_streaming]
-        behaviour = handler.unary_unary or handler.unary_stream or handler.stream_stream
-        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-            run(method, behaviour),
-            request_deserializer=parse,
-            response_serializer=None,  # done below, so that what is too large is known in time
+    def _wrap(self, method: str, handler: Handler) -> Handler:
+        parse, serialise = handler.request_deserializer, handler.response_serializer
+        if parse is None or serialise is None:
+            raise TypeError(
+                f"the handler of {method} has no parser or serialiser: not made by the generated code"
+            )
+        function = handler_function(handler)
+        wrap = self._wrap_stream if handler.response_streaming else self._wrap_unary
+        return replace_handler(
+            handler,
+            wrap(method, function, serialise),
+            parse=safe_parser(parse, find_method(method).input_type),
+            serialise=None,  # the wrapped function returns bytes
         )
-        return wrapped
 
-    def _unary(self, method: str, behaviour: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def answer(request: Any, context: Context) -> Any:
+    def _wrap_unary(
+        self, method: str, function: Callable[..., Awaitable[Any]], serialise: Callable[[Any], bytes]
+    ) -> Callable[..., Awaitable[Any]]:
+        async def run(request: Any, context: Context) -> Any:
             try:
-                return self._serialised(method, await behaviour(_parsed(request), context))
-            except Exception as error:  # noqa: BLE001  # every error is answered by its status
-                await self._end(error, context, method)
+                response = await function(parsed_input(request), context)
+                return self._serialise(serialise, response)
+            except Exception as error:  # noqa: BLE001  # every error becomes a status
+                await self._abort(error, context, method)
 
-        return answer
+        return run
 
-    def _stream(
-        self, method: str, behaviour: Callable[..., AsyncGenerator[Any, None]]
-    ) -> Callable[..., Awaitable[None]]:
-        async def answer(request: Any, context: Context) -> None:
+    def _wrap_stream(
+        self,
+        method: str,
+        function: Callable[..., AsyncGenerator[Any, None]],
+        serialise: Callable[[Any], bytes],
+    ) -> Callable[..., Awaitable[Any]]:
+        async def run(request: Any, context: Context) -> None:
             try:
-                incoming = Parsed(request) if isinstance(request, AsyncIterator) else _parsed(request)
-                # Closed at once when the call is cut off: what it has in a queue leaves it then.
-                async with aclosing(behaviour(incoming, context)) as responses:
+                # Closed as soon as the call is cancelled, so that its texts leave the queue at once.
+                async with aclosing(function(parsed_input(request), context)) as responses:
                     async for response in responses:
-                        await _write(context, self._serialised(method, response))
-            except Exception as error:  # noqa: BLE001  # as above
-                await self._end(error, context, method)
+                        await _write(context, self._serialise(serialise, response))
+            except Exception as error:  # noqa: BLE001  # every error becomes a status
+                await self._abort(error, context, method)
 
-        return answer
+        return run
 
-    def _serialised(self, method: str, response: Any) -> bytes:
-        """The response as it travels. Raises ArgumentInvalid where no message may be so large."""
-        message = self._serialise[method](response)
-        if len(message) > self._most_bytes:
+    def _serialise(self, serialise: Callable[[Any], bytes], response: Any) -> bytes:
+        message = serialise(response)
+        if len(message) > self._max_response_bytes:
             raise ArgumentInvalid(
-                f"the response has {len(message)} bytes, and at most {self._most_bytes} may be sent at once",
+                f"the response has {len(message)} bytes; at most {self._max_response_bytes} are allowed",
                 "send fewer or shorter texts at a time",
             )
         return message
 
-    async def _end(self, error: Exception, context: Context, method: str) -> NoReturn:
-        """End the call with the error's status. Raises always."""
-        status = status_of(error)
+    async def _abort(self, error: Exception, context: Context, method: str) -> NoReturn:
+        status = build_status(error)
         if not isinstance(error, WorkerError):
-            # The error's own message stays out of the log: it may hold a text.
+            # Only the type and the traceback: the message of an unknown error may contain text of the request.
             self._log.error(
                 "call.bug",
                 method=method.lstrip("/"),
@@ -123,48 +135,24 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             )
         code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
         current_call().reason = error.reason if isinstance(error, WorkerError) else INTERNAL
-        await context.abort(code, status.message, trailers(status, pushback(error)))
+        await context.abort(code, status.message, build_trailers(status, retry_pushback(error)))
         raise AssertionError("abort always raises")
 
 
-def _parser_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Callable[[bytes], Any]:
-    if handler.request_deserializer is None:
-        raise TypeError("a handler of qda.v1 without a parser: not made by the generated code")
-    return handler.request_deserializer
+def parsed_input(request: Any) -> Any:
+    """Return the argument for a handler from what the parser of `safe_parser` returned.
+
+    Args:
+        request: A message, the error in its place, or the iterator of a stream of those.
+
+    Raises:
+        WorkerError: in place of a message that could not be parsed; from a stream when that message is read.
+    """
+    return _ParsedRequests(request) if isinstance(request, AsyncIterator) else _raise_parse_error(request)
 
 
-def _serializer_of(handler: "grpc.RpcMethodHandler[Any, Any]") -> Callable[[Any], bytes]:
-    if handler.response_serializer is None:
-        raise TypeError("a handler of qda.v1 without a serializer: not made by the generated code")
-    return handler.response_serializer
-
-
-def trailers(
-    status: status_pb2.Status, pushback_milliseconds: int | None
-) -> tuple[tuple[str, str | bytes], ...]:
-    """The trailing metadata of a status, with what gRPC's own retries shall do."""
-    found: list[tuple[str, str | bytes]] = [(STATUS_TRAILER, status.SerializeToString())]
-    if pushback_milliseconds is not None:
-        found.append((PUSHBACK_TRAILER, str(pushback_milliseconds)))
-    return tuple(found)
-
-
-def _parsed(request: Any) -> Any:
-    if isinstance(request, WorkerError):
-        raise request
-    return request
-
-
-async def _write(context: Context, response: bytes) -> None:
-    """Sends one response, when flow control lets it go. A caller that has gone is a call that was cancelled."""
-    try:
-        await context.write(response)
-    except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError from error
-
-
-class Parsed:
-    """A stream of requests. One that could not be parsed is raised as its WorkerError; the next may be asked for."""
+class _ParsedRequests:
+    """The requests of a stream. One that could not be parsed raises its error; the stream can be read on after it."""
 
     def __init__(self, requests: AsyncIterator[Any]) -> None:
         self._requests = requests
@@ -173,4 +161,28 @@ class Parsed:
         return self
 
     async def __anext__(self) -> Any:
-        return _parsed(await anext(self._requests))
+        return _raise_parse_error(await anext(self._requests))
+
+
+def _raise_parse_error(request: Any) -> Any:
+    if isinstance(request, WorkerError):
+        raise request
+    return request
+
+
+def build_trailers(
+    status: status_pb2.Status, pushback_milliseconds: int | None
+) -> tuple[tuple[str, str | bytes], ...]:
+    """Build the trailing metadata: the details of the status, and what gRPC's own retries should do."""
+    trailers: list[tuple[str, str | bytes]] = [(STATUS_TRAILER, status.SerializeToString())]
+    if pushback_milliseconds is not None:
+        trailers.append((PUSHBACK_TRAILER, str(pushback_milliseconds)))
+    return tuple(trailers)
+
+
+async def _write(context: Context, response: bytes) -> None:
+    """Send a response when flow control allows it. A client that has disconnected counts as cancellation."""
+    try:
+        await context.write(response)
+    except grpc.aio.InternalError as error:
+        raise asyncio.CancelledError from error

@@ -1,7 +1,12 @@
-"""Follows every call from its first sign to its end, and tells who listens: once at each.
+"""The outermost interceptor: follows every call from its start to its end and notifies the listeners of both.
 
-A call is one task of the server, so its end is that task's: also of calls that are cut off in the middle of a message,
-of methods that do not exist, and of requests that never arrive whole.
+gRPC runs each call in a task of its own, and this interceptor is the first code of ours in it. It creates the
+`CallRecord`, which travels with the task in a context variable, and registers the end of the call as a callback of
+the task. So every call ends exactly once: also one that is cancelled between two messages, one of a method that does
+not exist, and one whose request never arrives completely.
+
+While the handler runs, the scope around it records caller, deadline and status. Listeners write log, metrics and
+traces; they run on the event loop and must not raise.
 """
 
 import asyncio
@@ -13,7 +18,14 @@ from typing import Any, Final, cast
 
 import grpc
 
-from qda_worker.interceptors.base import OTHER, Codec, Context, Continuation, Handler, wrapped
+from qda_worker.interceptors.base import (
+    UNKNOWN_METHOD,
+    Codec,
+    Context,
+    Continuation,
+    Handler,
+    wrap_handler,
+)
 from qda_worker.observability.call_record import (
     REQUEST_INCOMPLETE,
     CallListener,
@@ -24,11 +36,17 @@ from qda_worker.observability.call_record import (
 from qda_worker.scheduling.observer import CANCELLED_BY_CALLER, CANCELLED_BY_WORKER, DEADLINE_PASSED
 
 CALLER_HEADER: Final = "x-qda-caller"
-MAX_CALLER_LENGTH: Final = 100
+MAX_CALLER_LENGTH: Final = 100  # characters; the rest is dropped
 
 
 class CallObserver(grpc.aio.ServerInterceptor):
-    """The outermost interceptor. `ending` says whether the worker itself ends calls by now."""
+    """Notifies `listeners` of every call.
+
+    Args:
+        listeners: Notified in their order.
+        ending: Returns whether the worker is ending and so may cancel calls itself.
+        clock: Seconds, monotonic.
+    """
 
     def __init__(
         self,
@@ -40,36 +58,36 @@ class CallObserver(grpc.aio.ServerInterceptor):
         self._listeners = tuple(listeners)
         self._ending = ending
         self._clock = clock
-        self._wrapped: dict[str, Handler] = {}
+        self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> "Handler | None":
-        """The handler of the method, observed; None for a method that there is not."""
+        """Return the handler of the method, observed; None for a method that does not exist."""
         method = handler_call_details.method
         record = begin_call(method.lstrip("/"), self._clock())
         record.metadata = tuple(handler_call_details.invocation_metadata or ())
         record.trace_id = _trace_id(record)
         handler = await continuation(handler_call_details)
         if handler is None:
-            record.method, record.status = OTHER, grpc.StatusCode.UNIMPLEMENTED.name
+            record.method, record.status = UNKNOWN_METHOD, grpc.StatusCode.UNIMPLEMENTED.name
         for listener in self._listeners:
             listener.on_start(record)
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         task.add_done_callback(lambda _: self._end(record))
         if handler is None:
             return None
-        if method not in self._wrapped:
-            self._wrapped[method] = wrapped(
+        if method not in self._handlers:
+            self._handlers[method] = wrap_handler(
                 handler,
-                self._around,
-                parse=_counting_received(handler.request_deserializer),
-                serialise=_counting_sent(handler.response_serializer),
+                self._observe,
+                parse=_count_received(handler.request_deserializer),
+                serialise=_count_sent(handler.response_serializer),
             )
-        return self._wrapped[method]
+        return self._handlers[method]
 
     @contextmanager
-    def _around(self, context: Context) -> Iterator[None]:
+    def _observe(self, context: Context) -> Iterator[None]:
         record = current_call()
         record.caller = _caller(record, context)
         record.peer_name = _peer_name(context)
@@ -78,15 +96,16 @@ class CallObserver(grpc.aio.ServerInterceptor):
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit):
-            raise  # told at the end, like calls that are cut off between two messages
+            raise  # `_end` decides the status, as for calls that are cancelled between two messages
         except grpc.aio.AbortError:
-            record.status = _code(context)
+            record.status = _status_name(context)
             raise
         except BaseException:
-            # A status that could not be sent any more: the caller has gone, which its requests' end looked like.
+            # If the call is done already, the client has disconnected, and the handler took the end of the requests for
+            # their regular end. Then `_end` decides the status.
             record.status = "" if context.done() else grpc.StatusCode.UNKNOWN.name
             raise
-        record.status = _code(context)
+        record.status = _status_name(context)
 
     def _end(self, record: CallRecord) -> None:
         now = self._clock()
@@ -103,13 +122,13 @@ class CallObserver(grpc.aio.ServerInterceptor):
             listener.on_end(record)
 
 
-def _code(context: Context) -> str:
-    code = cast("grpc.StatusCode | None", context.code())  # None while nobody has set one
+def _status_name(context: Context) -> str:
+    code = cast("grpc.StatusCode | None", context.code())  # None until it is set
     return grpc.StatusCode.OK.name if code is None else code.name
 
 
 def _caller(record: CallRecord, context: Context) -> str:
-    """The name that the caller gives itself, else its address."""
+    """Return the name that the caller gives itself, else its address."""
     for key, value in record.metadata:
         if key == CALLER_HEADER and isinstance(value, str) and value:
             return value[:MAX_CALLER_LENGTH]
@@ -117,32 +136,32 @@ def _caller(record: CallRecord, context: Context) -> str:
 
 
 def _trace_id(record: CallRecord) -> str:
-    """Of the trace that the caller says it belongs to (W3C trace context); empty if it says none."""
+    """Return the trace id of the caller's traceparent header (W3C Trace Context); empty without one."""
     for key, value in record.metadata:
         if key == "traceparent" and isinstance(value, str):
-            found = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", value)
-            return found[1] if found else ""
+            match = re.fullmatch(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*", value)
+            return match[1] if match else ""
     return ""
 
 
 def _peer_name(context: Context) -> str:
-    """The common name in the certificate that the client has shown; empty without mutual TLS."""
+    """Return the common name of the client's certificate; empty without mutual TLS."""
     names = context.auth_context().get("x509_common_name", ())
     return ", ".join(name.decode("utf-8", "replace") for name in names)[:MAX_CALLER_LENGTH]
 
 
-def _counting_received(parse: Codec) -> Codec:
-    def counted(message: bytes) -> Any:
+def _count_received(parse: Codec) -> Codec:
+    def parse_counted(message: bytes) -> Any:
         current_call().received_bytes += len(message)
         return parse(message) if parse is not None else message
 
-    return counted
+    return parse_counted
 
 
-def _counting_sent(serialise: Codec) -> Codec:
-    def counted(response: Any) -> bytes:
+def _count_sent(serialise: Codec) -> Codec:
+    def serialise_counted(response: Any) -> bytes:
         message: bytes = serialise(response) if serialise is not None else response
         current_call().sent_bytes += len(message)
         return message
 
-    return counted
+    return serialise_counted

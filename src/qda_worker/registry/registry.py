@@ -25,7 +25,7 @@ from model_cache.check.types import CheckReport, ModelReport
 from model_cache.cli.parser import nearest
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
-from qda_worker.errors import ModelOfAnotherTask, ModelUnknown, NotReady, TaskNotServed
+from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.models.base import ModelInfo, Options, TextModel
 from qda_worker.scheduling.jobs import Lane, Outcome
 from qda_worker.scheduling.observer import SILENT, Observer
@@ -218,7 +218,7 @@ class ModelRegistry:
     def choose(self, key: str, task: Task) -> Serving:
         """Who answers a request for `task` that names the model `key`, or none.
 
-        Raises ModelUnknown, ModelOfAnotherTask, TaskNotServed or NotReady.
+        Raises ModelUnknown, ModelWrongTask, TaskNotServed or NotReady.
         """
         if not self.catalog.models:
             raise NotReady(
@@ -275,7 +275,7 @@ class ModelRegistry:
             )
         if model.task not in USES[task]:
             keys = ", ".join(each.model.key for each in self._able(task)) or "none is served here"
-            raise ModelOfAnotherTask(
+            raise ModelWrongTask(
                 f'"{key}" is a model for {model.task}, not for {task}', f"models that can do it: {keys}"
             )
         if key not in self.members:

@@ -13,7 +13,7 @@ from model_cache.errors import UsageError
 from qda_worker.addresses import Address
 from qda_worker.interceptors.concurrency import CallLimit
 from qda_worker.interceptors.errors import ErrorInterceptor
-from qda_worker.interceptors.library_calls import ForeignCalls
+from qda_worker.interceptors.library_calls import LibraryCallInterceptor
 from qda_worker.interceptors.observation import CallObserver
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
 from qda_worker.observability.call_record import CallListener
@@ -48,7 +48,7 @@ def open_server(
             CallObserver(listeners, ending=lambda: health.draining),
             ErrorInterceptor(log),
             CallLimit(settings.max_calls),
-            ForeignCalls(),
+            LibraryCallInterceptor(),
         ],
         options=_options(settings),
     )
@@ -61,7 +61,7 @@ def open_server(
 
 def open_health_server(health: Health, address: Address) -> tuple[grpc.aio.Server, Address]:
     """The probes' server, bound but not started, and its address. Raises UsageError."""
-    server = grpc.aio.server(interceptors=[ForeignCalls()], options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(interceptors=[LibraryCallInterceptor()], options=[("grpc.so_reuseport", 0)])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return server, _bind(server, address, "--health-listen")
 

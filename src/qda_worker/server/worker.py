@@ -40,7 +40,7 @@ from qda_worker.server.health import Health
 from qda_worker.server.lifecycle import StopSignals, drain, leave, tell_port, wait_for_loading
 from qda_worker.server.tls import RotatingIdentity
 from qda_worker.server.warm_process import FetchFailed, command_by_hand, fetch
-from qda_worker.services import SERVICES, serving
+from qda_worker.services import SERVICES, serving_status
 from qda_worker.settings import Readiness, ServeSettings
 from qda_worker.version import worker_version
 
@@ -228,7 +228,7 @@ class Worker:
         ready = self._fleet.loaded
         if self._settings.readiness is Readiness.COMPLETE:
             ready = ready and self._fleet.complete
-        await self._health.show(serving(self._fleet, ready=ready))
+        await self._health.show(serving_status(self._fleet, ready=ready))
         if ready != self._was_ready:
             self._was_ready, self._was_ever_ready = ready, True
             # What the libraries brought in stays for ever: left out of the collector's full runs, which would stop

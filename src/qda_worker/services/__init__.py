@@ -1,4 +1,11 @@
-"""The services of `qda.v1`: each takes a request apart, asks a model's queue, and puts the answer together."""
+"""The gRPC services of `qda.v1`, one module each.
+
+Every method reads the same way. `parse_*` turns the request into one frozen value and raises everything that is wrong
+with it; the registry chooses the model; `check_*` raises what only that model can decide; `infer` puts the texts into
+the model's queue and awaits the outcomes; `build_*` turns them into the response. Parsing, checks and building are in
+`qda_worker.conversion`. All methods run on the event loop. They raise `WorkerError`s, and `ErrorInterceptor` turns
+those into statuses.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -35,10 +42,11 @@ PARAPHRASE: Final = paraphrase_pb2.DESCRIPTOR.services_by_name["ParaphraseServic
 ANALYSIS: Final = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 MODELS: Final = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
-# Full names, as health, reflection and clients know them.
+# Full names, as health and reflection use them.
 SERVICES: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE, ANALYSIS, MODELS)
 
-TASK_OF: Final[Mapping[str, Task]] = {
+# The services that serve one task.
+TASK_BY_SERVICE: Final[Mapping[str, Task]] = {
     SENTIMENT: Task.SENTIMENT,
     ENTITIES: Task.ENTITIES,
     EMBEDDING: Task.EMBEDDING,
@@ -46,20 +54,31 @@ TASK_OF: Final[Mapping[str, Task]] = {
 }
 
 
-def add_services(server: grpc.aio.Server, fleet: ModelRegistry, cache: str) -> None:
-    """Have `server` answer with `fleet`. `cache` is the cache as the user named it."""
-    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(SentimentService(fleet), server)
-    entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(fleet), server)
-    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(fleet), server)
-    paraphrase_pb2_grpc.add_ParaphraseServiceServicer_to_server(ParaphraseService(fleet), server)
-    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(fleet), server)
-    model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(fleet, cache), server)
+def add_services(server: grpc.aio.Server, registry: ModelRegistry, cache: str) -> None:
+    """Add all services to `server`.
 
-
-def serving(fleet: ModelRegistry, *, ready: bool) -> dict[str, bool]:
-    """Whether each service serves, by its full name: its own models decide. `ready` is the whole worker.
-
-    ModelService needs no model. AnalysisService needs all of them.
+    Args:
+        server: The server, not started yet.
+        registry: The models that answer.
+        cache: The cache as the user named it, for GetCacheStatus.
     """
-    by_task = {name: fleet.serves(task) for name, task in TASK_OF.items()}
-    return {"": ready, **by_task, MODELS: True, ANALYSIS: fleet.loaded}
+    sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(SentimentService(registry), server)
+    entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(registry), server)
+    embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(registry), server)
+    paraphrase_pb2_grpc.add_ParaphraseServiceServicer_to_server(ParaphraseService(registry), server)
+    analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(registry), server)
+    model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(registry, cache), server)
+
+
+def serving_status(registry: ModelRegistry, *, ready: bool) -> dict[str, bool]:
+    """Return whether each service serves, by its full name, for the health service.
+
+    The service of one task serves when the models of that task do. AnalysisService needs all models, and ModelService
+    none.
+
+    Args:
+        registry: The models.
+        ready: Whether the whole worker is ready, which is the status of the empty name.
+    """
+    by_task = {name: registry.serves(task) for name, task in TASK_BY_SERVICE.items()}
+    return {"": ready, **by_task, MODELS: True, ANALYSIS: registry.loaded}

@@ -1,283 +1,225 @@
-"""AnalysisService: several tasks on a stream of documents, in their order and in constant memory.
+"""AnalysisService: runs several tasks on a stream of documents, in their order and in bounded memory.
 
-What is done with each document of a stream: one task for each model that was asked for.
+One call passes through these steps:
 
-A task asks its model's queue and makes its result with the same functions as the unary calls, so that both give the
-same numbers.
+1. Settings: the first part of the stream is parsed; each task chooses and checks its model. The response begins with a
+   header that names the models.
+2. Documents: a `BoundedPipeline` reads documents, processes several at once and yields the results in their order.
+3. Each document: its tasks wait in the queues of their models at the same time. The outcomes become one result with the
+   same functions as those of the unary calls.
+
+Failures: a document that cannot be used, or a text that a model refuses, becomes a status in its result. If a model
+dies, the documents that it had get the error, and for later ones the registry is asked again: it raises NotReady,
+which ends the stream, so that the client continues at another worker. A full queue is waited for: that is the
+stream's flow control.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from itertools import count
-from typing import Any, Final, TypeAlias
+from typing import Any
 
-from model_cache.catalog.catalog import Task
 from qda.v1 import analysis_pb2 as pb
-from qda.v1 import analysis_pb2_grpc, embedding_pb2, entity_pb2, sentiment_pb2, text_pb2
-from qda_worker.conversion import request_fields
+from qda.v1 import analysis_pb2_grpc
 from qda_worker.conversion.analysis import (
-    AnalysisAsked,
-    analysis_asked,
-    document_of,
-    fits_a_message,
-    header,
-    is_of_a_document,
-    refuse_multi_vectors,
-    refused,
-    settings_of,
-    unfit,
-    within,
+    AnalysisRequest,
+    DocumentRequest,
+    TaskRequest,
+    build_document,
+    build_failed_document,
+    build_header,
+    parse_document,
+    parse_settings,
+    parse_tasks,
+    parse_unreadable_document,
 )
-from qda_worker.conversion.embedding import fill_vectors, require_able, vectors_asked
-from qda_worker.conversion.metadata import timings
-from qda_worker.conversion.request_fields import check_labels
-from qda_worker.conversion.results import fill_entities, fill_sentiment, results
-from qda_worker.errors import Draining, EncodingMissing, ModelDied, QueueFull, TextNotUtf8
-from qda_worker.interceptors.errors import Context
-from qda_worker.models.base import ModelInfo, Options
-from qda_worker.models.sentence_units import SentenceOptions
+from qda_worker.conversion.request_fields import field_prefix
+from qda_worker.errors import Draining, ModelDied, QueueFull, TextNotUtf8
+from qda_worker.interceptors.base import Context
 from qda_worker.observability.call_record import CallRecord, current_call
 from qda_worker.registry.registry import ModelRegistry, Serving
 from qda_worker.scheduling.jobs import Failed, Lane, Outcome, Timings
 from qda_worker.services.bounded_stream import BoundedPipeline
 from qda_worker.services.inference import build_off_loop, fairness_key, record_outcomes
 
-# Writes one outcome into a document's result.
-Put = Callable[[pb.DocumentResult, text_pb2.Text, Outcome[Any]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentTask:
-    """One model's part in each document's result.
-
-    choose: who answers now; raises NotReady. serving: who answered when the stream began.
-    """
-
-    choose: Callable[[], Serving]
-    serving: Serving
-    options: Options
-    put: Put
-
-    async def ask(self, content: str, lane: Lane, caller: str) -> Outcome[Any]:
-        """The model's outcome for one document. A full queue is waited for: that is what flow control is.
-
-        No deadline: when the stream's own passes, its documents leave the queue by being cancelled.
-        Raises NotReady where the model has died and is not back yet, and Draining.
-        """
-        while True:
-            serving = self.serving if self.serving.engine.queue.healthy else self.choose()
-            try:
-                (outcome,) = await serving.engine.answer([content], self.options, lane, None, caller)
-            except QueueFull as refusal:
-                await asyncio.sleep(refusal.retry_after)
-            except ModelDied as death:
-                return Failed(death, Timings())
-            else:
-                return outcome
-
-
-def document_tasks(
-    settings: pb.AnalyzeDocumentsSettings, common: AnalysisAsked, fleet: ModelRegistry
-) -> list[DocumentTask]:
-    """The tasks that the settings ask for: sentiment, entities, then vectors in their order.
-
-    Raises InvalidRequest, TaskNotServed or NotReady.
-    """
-    tasks = []
-    if settings.HasField("sentiment"):
-        tasks.append(within("settings.sentiment", lambda: _sentiment(settings.sentiment, common, fleet)))
-    if settings.HasField("entities"):
-        tasks.append(within("settings.entities", lambda: _entities(settings.entities, common, fleet)))
-    for index, wanted in enumerate(settings.embeddings):
-        make = _vectors(wanted, common, fleet)
-        tasks.append(within(f"settings.embeddings[{index}]", make))
-    return tasks
-
-
-def _sentiment(wanted: pb.SentimentTask, common: AnalysisAsked, fleet: ModelRegistry) -> DocumentTask:
-    encoding = common.encoding if wanted.include_sentences else None
-    options = (SentenceOptions if wanted.include_sentences else Options)(common.long_text)
-
-    def put_into(info: ModelInfo) -> Put:
-        fill = fill_sentiment(info, encoding)
-
-        def put(result: pb.DocumentResult, text: text_pb2.Text, outcome: Outcome[Any]) -> None:
-            made = results([text], [outcome], info, sentiment_pb2.SentimentResult, fill)
-            result.sentiment.CopyFrom(made[0])
-
-        return put
-
-    return _task(lambda: fleet.choose(wanted.model, Task.SENTIMENT), options, put_into)
-
-
-def _entities(wanted: pb.EntityTask, common: AnalysisAsked, fleet: ModelRegistry) -> DocumentTask:
-    encoding = common.encoding
-    if encoding is None:
-        raise EncodingMissing("offset_encoding is not set")
-    by_common_names = request_fields.common_labels(wanted.label_scheme)
-
-    def put_into(info: ModelInfo) -> Put:
-        labels = check_labels(wanted.labels, info.labels, common=by_common_names)
-        fill = fill_entities(encoding, common=by_common_names, wanted=labels)
-
-        def put(result: pb.DocumentResult, text: text_pb2.Text, outcome: Outcome[Any]) -> None:
-            result.entities.CopyFrom(results([text], [outcome], info, entity_pb2.EntityResult, fill)[0])
-
-        return put
-
-    return _task(lambda: fleet.choose(wanted.model, Task.ENTITIES), Options(common.long_text), put_into)
-
-
-def _vectors(
-    wanted: pb.EmbeddingTask, common: AnalysisAsked, fleet: ModelRegistry
-) -> Callable[[], DocumentTask]:
-    def make() -> DocumentTask:
-        refuse_multi_vectors(wanted.options)
-        vectors = vectors_asked(wanted.options, common.long_text)
-        fill = fill_vectors(vectors)
-
-        def put_into(info: ModelInfo) -> Put:
-            require_able(vectors, info)
-
-            def put(result: pb.DocumentResult, text: text_pb2.Text, outcome: Outcome[Any]) -> None:
-                made = results([text], [outcome], info, embedding_pb2.EmbedResult, fill)
-                result.embeddings.append(made[0])
-
-            return put
-
-        return _task(lambda: fleet.choose(wanted.model, Task.EMBEDDING), vectors.options, put_into)
-
-    return make
-
-
-def _task(
-    choose: Callable[[], Serving], options: Options, put_into: Callable[[ModelInfo], Put]
-) -> DocumentTask:
-    serving = choose()
-    return DocumentTask(choose, serving, options, put_into(serving.engine.info))
-
-
-# What a document costs beside its text: so that many empty ones do not count as nothing.
-_BYTES_OF_A_PART: Final = 512
-
-# A document with its position, or why it could not be read.
-Arrived: TypeAlias = tuple[int, text_pb2.Text | TextNotUtf8]
-
 
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
-    """Answers with all models of the fleet."""
+    """Answers with all models of `registry`."""
 
-    def __init__(self, fleet: ModelRegistry) -> None:
-        self._fleet = fleet
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
 
     async def AnalyzeDocuments(
         self, request_iterator: AsyncIterator[pb.AnalyzeDocumentsRequest], context: Context
     ) -> AsyncIterator[pb.AnalyzeDocumentsResponse]:
-        """One result a document. What the caller does not read is not computed."""
-        settings = settings_of(await _first(request_iterator, self._fleet.ending))
-        common = analysis_asked(settings)
-        tasks = document_tasks(settings, common, self._fleet)
+        """Yield a header, then one result for each document. What the client does not read is not computed."""
+        ending = self._registry.ending
+        request = parse_settings(await _read_first(request_iterator, ending))
+        tasks = _choose_models(request, self._registry)
         record = current_call()
         record.model = ",".join(dict.fromkeys(task.serving.engine.info.key for task in tasks))
-        yield pb.AnalyzeDocumentsResponse(header=header(settings, [task.serving for task in tasks]))
-        analysis = _Analysis(tasks, common.lane, fairness_key(record.caller), record)
-        flow = BoundedPipeline(_Documents(request_iterator), analysis.result, _size, self._fleet.ending)
-        async with aclosing(flow.results()) as results:
+        yield build_header(request, [(task.request, task.serving) for task in tasks])
+        analyzer = _DocumentAnalyzer(tasks, request.lane, fairness_key(record.caller), record)
+        pipeline = BoundedPipeline(
+            _DocumentReader(request_iterator), analyzer.analyze, lambda document: document.size, ending
+        )
+        async with aclosing(pipeline.results()) as results:
             async for result in results:
                 yield pb.AnalyzeDocumentsResponse(result=result)
 
 
 @dataclass(frozen=True, slots=True)
-class _Analysis:
-    """How one document of a stream becomes its result."""
+class _DocumentTask:
+    """One task of the settings with its model.
 
-    tasks: Sequence[DocumentTask]
+    Attributes:
+        request: The parsed task.
+        serving: The model that answers, as chosen when the stream began.
+        registry: Where it is chosen again if that model has died.
+    """
+
+    request: TaskRequest
+    serving: Serving
+    registry: ModelRegistry
+
+    async def infer(self, content: str, lane: Lane, caller: str) -> Outcome[Any]:
+        """Compute one document. Waits while the queue is full.
+
+        There is no deadline: when that of the stream passes, its documents leave the queue by cancellation.
+
+        Raises:
+            NotReady: when the model has died and is not loaded again yet.
+            Draining: when the worker is ending.
+        """
+        while True:
+            serving = self.serving
+            if not serving.engine.queue.healthy:
+                serving = self.registry.choose(self.request.model, self.request.task)
+            try:
+                (outcome,) = await serving.engine.answer([content], self.request.options, lane, None, caller)
+            except QueueFull as error:
+                await asyncio.sleep(error.retry_after)
+            except ModelDied as error:
+                return Failed(error, Timings())
+            else:
+                return outcome
+
+
+def _choose_models(request: AnalysisRequest, registry: ModelRegistry) -> list[_DocumentTask]:
+    """Choose the model of each task, in the order of the settings.
+
+    Raises:
+        InvalidRequest: when a task is invalid or its model does not support it.
+        TaskNotServed: when no model of this worker is for it.
+        NotReady: when its model is not loaded.
+    """
+    tasks = []
+    for task in parse_tasks(request):
+        with field_prefix(task.field):
+            serving = registry.choose(task.model, task.task)
+            task.check(serving.engine.info)
+        tasks.append(_DocumentTask(task, serving, registry))
+    return tasks
+
+
+@dataclass(frozen=True, slots=True)
+class _DocumentAnalyzer:
+    """Turns a document of one stream into its result.
+
+    Attributes:
+        tasks: The tasks of the settings.
+        lane: The lane of the queues.
+        caller: The key by which the queues share a model's time.
+        record: The record of the call.
+    """
+
+    tasks: Sequence[_DocumentTask]
     lane: Lane
     caller: str
     record: CallRecord
 
-    async def result(self, arrived: Arrived) -> pb.DocumentResult:
-        """Raises what ends the stream: see `DocumentTask.ask`."""
-        began = time.monotonic()
-        index, document = arrived
+    async def analyze(self, document: DocumentRequest) -> pb.DocumentResult:
+        """Return the result of a document.
+
+        Raises:
+            Unavailable: see `_DocumentTask.infer`; this ends the stream.
+        """
+        started = time.monotonic()
         self.record.items += 1
-        if isinstance(document, TextNotUtf8):
+        if document.error is not None:
             self.record.failed_items += 1
-            return refused(index, "", document)
-        error = unfit(document)
-        if error is not None:
-            self.record.failed_items += 1
-            return refused(index, document.id, error)
-        outcomes = await self._ask(document.content)
+            return build_failed_document(document, document.error)
+        outcomes = await self._infer(document.content)
         record_outcomes(self.record, outcomes)
         self.record.failed_items += any(isinstance(outcome, Failed) for outcome in outcomes)
-        return await build_off_loop([document.content], lambda: self._built(index, document, outcomes, began))
+        answers = [
+            (task.request, task.serving.engine.info, outcome)
+            for task, outcome in zip(self.tasks, outcomes, strict=True)
+        ]
+        return await build_off_loop([document.content], lambda: build_document(document, answers, started))
 
-    async def _ask(self, content: str) -> list[Outcome[Any]]:
+    async def _infer(self, content: str) -> list[Outcome[Any]]:
         if len(self.tasks) == 1:
-            return [await self.tasks[0].ask(content, self.lane, self.caller)]
-        asked = [asyncio.ensure_future(task.ask(content, self.lane, self.caller)) for task in self.tasks]
+            return [await self.tasks[0].infer(content, self.lane, self.caller)]
+        inferences = [asyncio.create_task(task.infer(content, self.lane, self.caller)) for task in self.tasks]
         try:
-            return await asyncio.gather(*asked)
+            return await asyncio.gather(*inferences)
         finally:
-            for each in asked:  # one that raised ends the stream: the others are not computed any more
-                each.cancel()
-
-    def _built(
-        self, index: int, document: text_pb2.Text, outcomes: Sequence[Outcome[Any]], began: float
-    ) -> pb.DocumentResult:
-        result = pb.DocumentResult(index=index, id=document.id)
-        for task, outcome in zip(self.tasks, outcomes, strict=True):
-            task.put(result, document, outcome)
-        result.timings.CopyFrom(timings((each.timings for each in outcomes), time.monotonic() - began))
-        return fits_a_message(result)
+            for inference in inferences:  # if one raised, the stream ends and the others are not needed
+                inference.cancel()
 
 
-class _Documents:
-    """The parts after the settings. Text that is not UTF-8 spoils its own document only."""
+class _DocumentReader:
+    """Iterates over the documents of the stream. One whose text is not UTF-8 does not affect the others.
+
+    Raises:
+        ArgumentInvalid: when a part is not a document.
+        TextNotUtf8: when a part that is not a document has text that is not UTF-8.
+    """
 
     def __init__(self, parts: AsyncIterator[pb.AnalyzeDocumentsRequest]) -> None:
         self._parts = parts
-        self._positions = count()
+        self._next_index = 0
 
-    def __aiter__(self) -> AsyncIterator[Arrived]:
+    def __aiter__(self) -> AsyncIterator[DocumentRequest]:
         return self
 
-    async def __anext__(self) -> Arrived:
+    async def __anext__(self) -> DocumentRequest:
         try:
             part = await anext(self._parts)
         except TextNotUtf8 as error:
-            if not is_of_a_document(error):
-                raise
-            return next(self._positions), error
-        return next(self._positions), document_of(part)
+            document = parse_unreadable_document(self._next_index, error)
+        else:
+            document = parse_document(self._next_index, part)
+        self._next_index += 1
+        return document
 
 
-def _size(arrived: Arrived) -> int:
-    document = arrived[1]
-    return _BYTES_OF_A_PART + (0 if isinstance(document, TextNotUtf8) else document.ByteSize())
-
-
-async def _first(
+async def _read_first(
     parts: AsyncIterator[pb.AnalyzeDocumentsRequest], ending: asyncio.Event
 ) -> pb.AnalyzeDocumentsRequest | None:
-    """The first part; None for a stream without any. Raises Draining if the worker ends before it comes."""
-    part = asyncio.ensure_future(anext(parts, None))
-    end = asyncio.ensure_future(ending.wait())
+    """Read the first part of the stream; None for an empty stream.
+
+    The read is never cancelled: a cancelled read of gRPC breaks the call.
+
+    Raises:
+        Draining: when the worker ends before the part arrives.
+    """
+    reading = asyncio.ensure_future(anext(parts, None))
+    end = asyncio.create_task(ending.wait())
     try:
-        await asyncio.wait((part, end), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((reading, end), return_when=asyncio.FIRST_COMPLETED)
     finally:
         end.cancel()
-    if not part.done():
-        part.add_done_callback(_look_at)
+    if not reading.done():
+        reading.add_done_callback(_retrieve_exception)
         raise Draining("this worker is ending; nothing was accepted")
-    return part.result()
+    return reading.result()
 
 
-def _look_at(part: asyncio.Future[Any]) -> None:
-    """The call has ended before this part came: how its reading ends is of no interest, but must be looked at."""
-    if not part.cancelled():
-        part.exception()
+def _retrieve_exception(reading: asyncio.Future[Any]) -> None:
+    """Retrieve the exception of a read whose call has ended; asyncio logs those that nothing retrieves."""
+    if not reading.cancelled():
+        reading.exception()

@@ -1,7 +1,28 @@
-"""A stream in and a stream out, in order and bounded: between them lie only so many elements and bytes.
+"""A bounded, ordered pipeline between a stream of requests and a stream of responses.
 
-What is asked for next is read only when there is room, and room is made only by delivering: so a client that does not
-read stops the server from computing on, and memory does not depend on the stream's length.
+Each element of the input is processed by a task of its own, many at once, and the results are delivered in the order
+of the elements. Everything runs on the event loop, so there are no locks. One pipeline serves one call and has these
+tasks:
+
+- The caller's task iterates `results`. It awaits the oldest element, yields its result, and then frees its capacity.
+- The reader (`_read`) takes elements from the input, waits until there is capacity, and starts their tasks.
+- The watcher (`_watch`) waits for the worker to end and then stops the reader.
+- One task per element that is in flight.
+
+Backpressure: an element counts against the limits of elements and bytes from its reading until its result has been
+taken. gRPC resumes the generator only when flow control lets the response go. So a client that does not read stops the
+reader, HTTP/2 flow control then stops the client's sending, and memory does not depend on the length of the stream. One
+element beyond the limits may be held by the reader while it waits.
+
+End and cancellation:
+
+- The input ends or raises: the results before that are delivered, then the error is raised.
+- The task of an element raises: the results before it are delivered, then the error is raised and the tasks of all
+  later elements are cancelled, which takes their texts out of the queue.
+- The worker ends: elements that were accepted are completed, then `Draining` is raised. An element that is read later
+  is dropped; the client sends it again elsewhere.
+- The call is cancelled or the generator closed: all tasks of elements are cancelled. The reader is not, because a
+  read of gRPC that is cancelled in the middle breaks the call; it ends with the call.
 """
 
 import asyncio
@@ -11,90 +32,96 @@ from typing import Any, Final, Generic, TypeVar
 
 from qda_worker.errors import Draining
 
-In = TypeVar("In")
-Out = TypeVar("Out")
+# Elements in flight in one stream: four batches of short texts for each model.
+MAX_IN_FLIGHT: Final = 256
+# Bytes in flight in one stream; a single element may exceed it. Long texts share a queue window by window, so all that
+# are in flight finish at about the same time: with a higher limit the first results would take minutes.
+MAX_IN_FLIGHT_BYTES: Final = 2**18
 
-# Elements under way in one stream: four batches of short texts for each model.
-MOST: Final = 256
-# Bytes under way in one stream; one element passes in any case. Long texts take turns in a queue, part by
-# part, so all that are under way end at about the same time: with more of them the first results would come
-# after minutes.
-MOST_BYTES: Final = 2**18
+Element = TypeVar("Element")
+Result = TypeVar("Result")
 
 
-class BoundedPipeline(Generic[In, Out]):
-    """Carries one stream's elements through `work`, many at once, and gives the results in the elements' order.
+class BoundedPipeline(Generic[Element, Result]):
+    """Processes the elements of one stream concurrently and yields the results in order; see the module.
 
-    work: makes the result of an element; what it raises ends the flow after the results before it.
-    size: bytes of an element. ending: when set, nothing more is read, and the flow ends with Draining after the results
-    of all that was read before.
+    Args:
+        elements: The input.
+        process: Computes the result of an element. An exception ends the stream after the results before it.
+        size: Returns the size of an element in bytes.
+        ending: Set when the worker ends.
+        max_in_flight: The limit of elements in flight.
+        max_in_flight_bytes: The limit of their bytes; a single element may exceed it.
     """
 
     def __init__(
         self,
-        incoming: AsyncIterator[In],
-        work: Callable[[In], Coroutine[Any, Any, Out]],
-        size: Callable[[In], int],
+        elements: AsyncIterator[Element],
+        process: Callable[[Element], Coroutine[Any, Any, Result]],
+        size: Callable[[Element], int],
         ending: asyncio.Event,
         *,
-        most: int = MOST,
-        most_bytes: int = MOST_BYTES,
+        max_in_flight: int = MAX_IN_FLIGHT,
+        max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
     ) -> None:
-        self._incoming = incoming
-        self._work = work
+        self._elements = elements
+        self._process = process
         self._size = size
         self._ending = ending
-        self._most = most
-        self._most_bytes = most_bytes
-        self._under_way: deque[tuple[asyncio.Task[Out], int]] = deque()
+        self._max_in_flight = max_in_flight
+        self._max_in_flight_bytes = max_in_flight_bytes
+        self._tasks: deque[tuple[asyncio.Task[Result], int]] = deque()
         self._count = self._bytes = 0
-        self._changed = asyncio.Event()  # something to deliver, or the end of the reading
-        self._room = asyncio.Event()
+        self._changed = asyncio.Event()  # there is a task to await, or the reader has stopped
+        self._capacity_freed = asyncio.Event()
         self._stopped = False
-        self._end: BaseException | None = None
-        self._reading: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+        self._reader: asyncio.Task[None] | None = None
 
-    async def results(self) -> AsyncGenerator[Out, None]:
-        """The results, as they are taken. Raises what reading or `work` raised, and Draining."""
-        # Never cancelled: gRPC's read of a message must run to its end. It ends with the call at the latest.
-        self._reading = asyncio.create_task(self._read())
-        watching = asyncio.create_task(self._watch())
+    async def results(self) -> AsyncGenerator[Result, None]:
+        """Yield the results in the order of the elements. May be iterated once.
+
+        Raises:
+            Draining: when the worker ended; also whatever the input or `process` raised.
+        """
+        self._reader = asyncio.create_task(self._read())  # kept: the loop holds tasks by weak references only
+        watcher = asyncio.create_task(self._watch())
         try:
             while True:
-                while self._under_way:
-                    task, size = self._under_way[0]
+                while self._tasks:
+                    task, size = self._tasks[0]
                     result = await task
-                    self._under_way.popleft()
+                    self._tasks.popleft()
                     yield result
-                    self._leave(size)
+                    self._release(size)
                 if self._stopped:
                     break
                 self._changed.clear()
                 await self._changed.wait()
-            if self._end is not None:
-                raise self._end
+            if self._error is not None:
+                raise self._error
         finally:
-            watching.cancel()
+            watcher.cancel()
             self._stop(None)
-            for task, _ in self._under_way:
+            for task, _ in self._tasks:
                 task.cancel()
 
     async def _read(self) -> None:
         try:
-            async for element in self._incoming:
+            async for element in self._elements:
                 size = self._size(element)
-                while not self._stopped and not self._fits(size):
-                    self._room.clear()
-                    await self._room.wait()
+                while not self._stopped and not self._has_capacity(size):
+                    self._capacity_freed.clear()
+                    await self._capacity_freed.wait()
                 if self._stopped:
-                    return  # read too late: it was never accepted
+                    return  # the element was never accepted
                 self._count += 1
                 self._bytes += size
-                self._under_way.append((asyncio.create_task(self._work(element)), size))
+                self._tasks.append((asyncio.create_task(self._process(element)), size))
                 self._changed.set()
-        except Exception as error:  # noqa: BLE001  # told after the results of what came before
+        except Exception as error:  # noqa: BLE001  # `results` raises it after the results before it
             self._stop(error)
-        except asyncio.CancelledError:  # the call is over
+        except asyncio.CancelledError:  # the call has ended
             self._stop(None)
             raise
         else:
@@ -104,17 +131,19 @@ class BoundedPipeline(Generic[In, Out]):
         await self._ending.wait()
         self._stop(Draining("this worker is ending; all documents that it accepted are answered"))
 
-    def _fits(self, size: int) -> bool:
-        return not self._count or (self._count < self._most and self._bytes + size <= self._most_bytes)
+    def _has_capacity(self, size: int) -> bool:
+        if not self._count:
+            return True
+        return self._count < self._max_in_flight and self._bytes + size <= self._max_in_flight_bytes
 
-    def _leave(self, size: int) -> None:
+    def _release(self, size: int) -> None:
         self._count -= 1
         self._bytes -= size
-        self._room.set()
+        self._capacity_freed.set()
 
-    def _stop(self, end: BaseException | None) -> None:
-        """Accept nothing more; the first reason counts."""
+    def _stop(self, error: BaseException | None) -> None:
+        """Stop reading and wake reader and consumer; the first call decides the error of the stream."""
         if not self._stopped:
-            self._stopped, self._end = True, end
+            self._stopped, self._error = True, error
         self._changed.set()
-        self._room.set()
+        self._capacity_freed.set()

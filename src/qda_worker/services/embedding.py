@@ -1,11 +1,12 @@
-"""EmbeddingService: texts as vectors.
+"""EmbeddingService: returns texts as vectors, in one response or as a stream.
 
-How much the vectors of texts will take, known before anything is computed.
+Embed sends all vectors in one message. It refuses a request whose vectors might exceed the message limit before it
+computes any. The size of dense vectors is known; that of sparse vectors and multi-vectors depends on the number of
+tokens. Where the model's own limit of tokens does not already bound it, the texts are tokenised in a thread to count
+them, and again when they are computed. Tokenising takes about a hundredth of the time of computing.
 
-The size of sparse weights and multi-vectors goes by tokens. What the model's limit alone cannot answer is counted:
-texts are tokenised in a thread, and once more when they are computed, which takes a hundredth of the computing.
-
-Making the next thing while the last one is used: one step ahead, and never more.
+EmbedStream computes its texts in batches, one batch ahead of the client (`_prefetch_one`). So it holds two batches at
+most, however slowly the client reads, and computes nothing more until the client goes on.
 """
 
 import asyncio
@@ -17,179 +18,162 @@ from typing import Any, Final, TypeVar
 
 from model_cache.catalog.catalog import Task
 from qda.v1 import embedding_pb2 as pb
-from qda.v1 import embedding_pb2_grpc, text_pb2
-from qda_worker.conversion import request_fields
+from qda.v1 import embedding_pb2_grpc
 from qda_worker.conversion.embedding import (
-    VectorsAsked,
-    fill_vectors,
-    fits,
-    needs_tokens,
-    parts_of,
-    require_able,
-    require_fitting,
-    result_bytes,
-    vectors_asked,
+    EmbeddingRequest,
+    VectorSpec,
+    build_embed,
+    build_embed_stream_header,
+    build_embed_stream_parts,
+    build_embed_stream_trailer,
+    check_response_size,
+    check_supported,
+    fits_response,
+    max_result_bytes,
+    parse_embed,
+    parse_embed_stream,
 )
-from qda_worker.conversion.metadata import provenance, timings
-from qda_worker.conversion.results import results
-from qda_worker.interceptors.errors import Context
+from qda_worker.interceptors.base import Context
 from qda_worker.models.base import LongText, VectorKind
 from qda_worker.registry.registry import ModelRegistry, Serving
-from qda_worker.scheduling.jobs import Lane, Outcome, Timings
-from qda_worker.services.inference import ask, build_off_loop, call_timings
+from qda_worker.scheduling.jobs import Outcome, Timings
+from qda_worker.services.inference import build_off_loop, infer
 
-# Texts of a stream that are computed at a time: enough for good batches.
-STREAMED_AT_ONCE: Final = 128
-# The same in bytes of multi-vectors, unless one text alone has more. As much again waits to be sent.
-STREAMED_BYTES: Final = 32 * 2**20
-# Texts that are tokenised before it is looked whether that is enough.
-_AT_ONCE: Final = 16
+# Texts in one batch of a stream: enough for good batches of the model.
+_BATCH_TEXTS: Final = 128
+# Bytes of multi-vectors in one batch of a stream, unless one text alone has more.
+_BATCH_BYTES: Final = 32 * 2**20
+# Texts that are tokenised at a time to count their tokens.
+_COUNTED_TEXTS: Final = 16
 
-
-async def require_response_to_fit(
-    serving: Serving, contents: Sequence[str], id_bytes: int, asked: VectorsAsked
-) -> None:
-    """Raises ArgumentInvalid where the vectors of these texts could pass the limit of a message."""
-    info = serving.engine.info
-    texts = len(contents)
-    if not needs_tokens(asked):
-        require_fitting(id_bytes + texts * result_bytes(0, asked, info), texts)
-        return
-    if asked.options.long_text is not LongText.WINDOW:
-        most = id_bytes + texts * result_bytes(info.max_length, asked, info)
-        if fits(most):
-            return
-    size = id_bytes
-    for start in range(0, texts, _AT_ONCE):
-        counts = await _tokens(serving, contents[start : start + _AT_ONCE], asked)
-        size += sum(result_bytes(count, asked, info) for count in counts)
-        require_fitting(size, texts)
-
-
-async def slices(serving: Serving, contents: Sequence[str], asked: VectorsAsked) -> AsyncIterator[slice]:
-    """Successive parts of the texts, each small enough to be computed and held at a time; together all of them."""
-    if VectorKind.MULTI_VECTOR not in asked.kinds:
-        for start, end in pairwise([*range(0, len(contents), STREAMED_AT_ONCE), len(contents)]):
-            yield slice(start, end)
-        return
-    first, size = 0, 0
-    for start in range(0, len(contents), _AT_ONCE):
-        counts = await _tokens(serving, contents[start : start + _AT_ONCE], asked)
-        for number, count in enumerate(counts, start):
-            cost = result_bytes(count, asked, serving.engine.info)
-            if number > first and (size + cost > STREAMED_BYTES or number - first == STREAMED_AT_ONCE):
-                yield slice(first, number)
-                first, size = number, 0
-            size += cost
-    yield slice(first, len(contents))
-
-
-async def _tokens(serving: Serving, contents: Sequence[str], asked: VectorsAsked) -> list[int]:
-    """How many tokens of each text will be used; 0 for one that will be its own error."""
-
-    def count() -> list[int]:
-        return [_used(serving, content, asked) for content in contents]
-
-    return await asyncio.to_thread(count)
-
-
-def _used(serving: Serving, content: str, asked: VectorsAsked) -> int:
-    try:
-        return serving.engine.model.prepare(content, asked.options).used_length
-    except Exception:  # noqa: BLE001  # it is told when the text is computed
-        return 0
-
-
-Made = TypeVar("Made")
-
-
-async def one_ahead(made: AsyncGenerator[Made]) -> AsyncGenerator[Made]:
-    """What `made` makes, each while the one before it is in use.
-
-    So two are held at most, however slowly they are taken. Ending early cancels the one that is being made.
-    """
-    being_made = _next(made)
-    try:
-        while True:
-            try:
-                done = await being_made
-            except StopAsyncIteration:
-                return
-            being_made = _next(made)
-            yield done
-    finally:
-        being_made.cancel()
-        with suppress(asyncio.CancelledError, StopAsyncIteration):
-            await being_made
-        await made.aclose()
-
-
-def _next(made: AsyncGenerator[Made]) -> asyncio.Task[Made]:
-    return asyncio.ensure_future(_anext(made))
-
-
-async def _anext(made: AsyncGenerator[Made]) -> Made:
-    return await anext(made)
+_Item = TypeVar("_Item")
 
 
 class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """Answers with the fleet's embedding and paraphrase models."""
+    """Answers with the embedding and paraphrase models of `registry`."""
 
-    def __init__(self, fleet: ModelRegistry) -> None:
-        self._fleet = fleet
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
 
     async def Embed(self, request: pb.EmbedRequest, context: Context) -> pb.EmbedResponse:
-        """The vectors of each text, all in one message."""
-        began = time.monotonic()
-        lane = request_fields.lane(request.priority, Lane.INTERACTIVE)
-        serving, wanted = self._asked(request)
-        contents = [text.content for text in request.texts]
-        ids = sum(len(text.id.encode()) for text in request.texts)
-        await require_response_to_fit(serving, contents, ids, wanted)
-        outcomes = await ask(serving, contents, wanted.options, lane, context)
-        info = serving.engine.info
-        answers = await build_off_loop(
-            contents, lambda: results(request.texts, outcomes, info, pb.EmbedResult, fill_vectors(wanted))
-        )
-        return pb.EmbedResponse(
-            results=answers,
-            provenance=provenance(serving),
-            timings=call_timings(outcomes, began),
-        )
+        """Return the vectors of each text in one message."""
+        started = time.monotonic()
+        parsed = parse_embed(request)
+        contents, options = parsed.texts.contents, parsed.vectors.options
+        serving = self._registry.choose(parsed.model, Task.EMBEDDING)
+        check_supported(parsed.vectors, serving.engine.info)
+        await _check_response_fits(serving, parsed)
+        outcomes = await infer(serving, contents, options, parsed.lane, context)
+        return await build_off_loop(contents, lambda: build_embed(parsed, outcomes, serving, started))
 
     async def EmbedStream(
         self, request: pb.EmbedStreamRequest, context: Context
     ) -> AsyncIterator[pb.EmbedStreamResponse]:
-        """The same vectors in parts. What the caller does not read is not computed, but for the next few texts."""
-        began = time.monotonic()
-        lane = request_fields.lane(request.priority, Lane.BULK)
-        serving, wanted = self._asked(request)
+        """Yield the vectors of each text in parts. Computes one batch ahead of what the client has read."""
+        started = time.monotonic()
+        parsed = parse_embed_stream(request)
+        serving = self._registry.choose(parsed.model, Task.EMBEDDING)
         info = serving.engine.info
-        yield pb.EmbedStreamResponse(header=pb.EmbedStreamHeader(provenance=provenance(serving)))
-        spent: list[Timings] = []
-        computing = _computed(serving, request.texts, wanted, lane, context)
-        async with aclosing(one_ahead(computing)) as computed:
-            async for start, outcomes in computed:
-                spent.extend(outcome.timings for outcome in outcomes)
-                for index, outcome in enumerate(outcomes, start):
-                    for part in parts_of(index, request.texts[index], outcome, info, wanted):
+        check_supported(parsed.vectors, info)
+        yield build_embed_stream_header(serving)
+        timings: list[Timings] = []
+        async with aclosing(_prefetch_one(_infer_batches(serving, parsed, context))) as batches:
+            async for first, outcomes in batches:
+                timings.extend(outcome.timings for outcome in outcomes)
+                for index, outcome in enumerate(outcomes, first):
+                    for part in build_embed_stream_parts(parsed, index, outcome, info):
                         yield part
-        total = timings(spent, time.monotonic() - began)
-        yield pb.EmbedStreamResponse(trailer=pb.EmbedStreamTrailer(timings=total))
-
-    def _asked(self, request: pb.EmbedRequest | pb.EmbedStreamRequest) -> tuple[Serving, VectorsAsked]:
-        """Who answers, and what is wanted of it. Raises InvalidRequest, TaskNotServed or NotReady."""
-        request_fields.check_texts(request.texts)
-        wanted = vectors_asked(request.options, request_fields.long_text(request.long_text_policy))
-        serving = self._fleet.choose(request.model, Task.EMBEDDING)
-        require_able(wanted, serving.engine.info)
-        return serving, wanted
+        yield build_embed_stream_trailer(timings, started)
 
 
-async def _computed(
-    serving: Serving, texts: Sequence[text_pb2.Text], wanted: VectorsAsked, lane: Lane, context: Context
+async def _check_response_fits(serving: Serving, request: EmbeddingRequest) -> None:
+    """Check that the vectors of all texts fit into one message.
+
+    Raises:
+        ArgumentInvalid: when they might not.
+    """
+    info, spec, contents = serving.engine.info, request.vectors, request.texts.contents
+    size, count = request.texts.id_bytes, len(contents)
+    if not spec.size_depends_on_tokens:
+        check_response_size(size + count * max_result_bytes(0, spec, info), count)
+        return
+    if spec.options.long_text is not LongText.WINDOW and fits_response(
+        size + count * max_result_bytes(info.max_length, spec, info)
+    ):
+        return
+    for start in range(0, count, _COUNTED_TEXTS):
+        token_counts = await _count_tokens(serving, contents[start : start + _COUNTED_TEXTS], spec)
+        size += sum(max_result_bytes(token_count, spec, info) for token_count in token_counts)
+        check_response_size(size, count)
+
+
+async def _infer_batches(
+    serving: Serving, request: EmbeddingRequest, context: Context
 ) -> AsyncGenerator[tuple[int, list[Outcome[Any]]]]:
-    """The outcomes of some texts at a time, with the position of the first of them."""
-    contents = [text.content for text in texts]
-    async for part in slices(serving, contents, wanted):
-        yield part.start, await ask(serving, contents[part], wanted.options, lane, context)
+    """Yield the outcomes of each batch, with the position of its first text."""
+    contents, spec = request.texts.contents, request.vectors
+    async for batch in _batch_slices(serving, contents, spec):
+        yield batch.start, await infer(serving, contents[batch], spec.options, request.lane, context)
+
+
+async def _batch_slices(serving: Serving, contents: Sequence[str], spec: VectorSpec) -> AsyncIterator[slice]:
+    """Yield the slices of `contents` that form batches, bounded in texts and, for multi-vectors, in bytes."""
+    if VectorKind.MULTI_VECTOR not in spec.kinds:
+        for start, end in pairwise([*range(0, len(contents), _BATCH_TEXTS), len(contents)]):
+            yield slice(start, end)
+        return
+    first, size = 0, 0
+    for start in range(0, len(contents), _COUNTED_TEXTS):
+        token_counts = await _count_tokens(serving, contents[start : start + _COUNTED_TEXTS], spec)
+        for index, token_count in enumerate(token_counts, start):
+            cost = max_result_bytes(token_count, spec, serving.engine.info)
+            if index > first and (size + cost > _BATCH_BYTES or index - first == _BATCH_TEXTS):
+                yield slice(first, index)
+                first, size = index, 0
+            size += cost
+    yield slice(first, len(contents))
+
+
+async def _count_tokens(serving: Serving, contents: Sequence[str], spec: VectorSpec) -> list[int]:
+    """Count the tokens of each text that the model will use, in a thread; 0 for a text that will fail."""
+
+    def count() -> list[int]:
+        return [_used_tokens(serving, content, spec) for content in contents]
+
+    return await asyncio.to_thread(count)
+
+
+def _used_tokens(serving: Serving, content: str, spec: VectorSpec) -> int:
+    try:
+        return serving.engine.model.prepare(content, spec.options).used_length
+    except Exception:  # noqa: BLE001  # the same error becomes the status of the text when it is computed
+        return 0
+
+
+async def _prefetch_one(items: AsyncGenerator[_Item]) -> AsyncGenerator[_Item]:
+    """Yield `items`, producing each while the one before it is in use.
+
+    A task of its own produces the next item, so at most two exist. Closing this generator early cancels that task and
+    closes `items`.
+    """
+    next_item = _start_next(items)
+    try:
+        while True:
+            try:
+                item = await next_item
+            except StopAsyncIteration:
+                return
+            next_item = _start_next(items)
+            yield item
+    finally:
+        next_item.cancel()
+        with suppress(asyncio.CancelledError, StopAsyncIteration):
+            await next_item
+        await items.aclose()
+
+
+def _start_next(items: AsyncGenerator[_Item]) -> asyncio.Task[_Item]:
+    async def get_next() -> _Item:  # a task needs a coroutine, and anext() is only awaitable
+        return await anext(items)
+
+    return asyncio.create_task(get_next())

@@ -1,7 +1,10 @@
-"""How every service asks a model: texts into its queue, outcomes out, the call's record kept.
+"""The step that all services share: texts into a model's queue, outcomes out.
 
-Nothing here computes: the queue tokenises and computes in threads of its own, and awaiting its future is all that the
-event loop does. A call that is cancelled takes its texts out of the queue.
+Nothing here computes. The queue tokenises and computes in threads of its own, and the event loop only awaits its
+future. When a call is cancelled, by its client or by its deadline, the await is cancelled and the queue drops the
+texts of the call that are not computed yet.
+
+Building a large response takes long enough to delay other calls, so `build_off_loop` moves it into a thread.
 """
 
 import asyncio
@@ -9,32 +12,43 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
-from qda.v1 import processing_pb2
-from qda_worker.conversion.metadata import timings
-from qda_worker.interceptors.errors import Context
+from qda_worker.interceptors.base import Context
 from qda_worker.models.base import Options
 from qda_worker.observability.call_record import CallRecord, Step, current_call
 from qda_worker.registry.registry import Serving
 from qda_worker.scheduling.jobs import Answered, Failed, Lane, Outcome, Timings
 
-_Made = TypeVar("_Made")
+# Limits for building on the event loop, in texts and in code points of all of them: about a millisecond of work.
+_MAX_TEXTS_ON_LOOP: Final = 64
+_MAX_CHARACTERS_ON_LOOP: Final = 20_000
 
-# Texts of a search in the queue at a time, twice what a batch is chosen from: others are served in between,
-# and a cancelled call stops soon.
-SLICE: Final = 1024
-_RESULTS_ON_THE_LOOP: Final = 64
-# What is built at once on the event loop: about a millisecond's worth. More is built in a thread.
-_CHARACTERS_ON_THE_LOOP: Final = 20_000
+_Result = TypeVar("_Result")
 
 
-async def ask(
-    serving: Serving, texts: Sequence[str], options: Options, lane: Lane, context: Context
+async def infer(
+    serving: Serving, contents: Sequence[str], options: Options, lane: Lane, context: Context
 ) -> list[Outcome[Any]]:
-    """The outcome of each text, in their order. Raises Overloaded, Draining or ModelFailed for all of them."""
+    """Compute texts with a model, and add what that took to the record of the current call.
+
+    Args:
+        serving: The model.
+        contents: The texts.
+        options: For the model.
+        lane: The lane of the queue.
+        context: The call, for its deadline.
+
+    Returns:
+        The outcome of each text, in their order. A text that fails does not fail the others.
+
+    Raises:
+        Overloaded: when the queue is full or the deadline too short.
+        Draining: when the worker is ending.
+        ModelDied: when the model can answer nothing any more.
+    """
     record = current_call()
     record.model = serving.engine.info.key
     outcomes = await serving.engine.answer(
-        texts, options, lane, deadline_of(context), fairness_key(record.caller)
+        contents, options, lane, _monotonic_deadline(context), fairness_key(record.caller)
     )
     record.items += len(outcomes)
     record.failed_items += sum(isinstance(outcome, Failed) for outcome in outcomes)
@@ -42,22 +56,24 @@ async def ask(
     return outcomes
 
 
+async def build_off_loop(contents: Sequence[str], build: Callable[[], _Result]) -> _Result:
+    """Return what `build` returns, called in a thread if `contents` are too many or too long for the event loop."""
+    is_quick = len(contents) <= _MAX_TEXTS_ON_LOOP and sum(map(len, contents)) <= _MAX_CHARACTERS_ON_LOOP
+    return build() if is_quick else await asyncio.to_thread(build)
+
+
 def fairness_key(caller: str) -> str:
-    """Between whom a model's time is shared: callers by their names, others by their hosts, whatever the port."""
+    """Return the key by which the queue shares a model's time.
+
+    A caller that names itself has its name. Others have their host without the port, so that more connections do not
+    give a host a larger share.
+    """
     host, _, _ = caller.rpartition(":")
     return host if caller.startswith(("ipv4:", "ipv6:")) else caller
 
 
-def deadline_of(context: Context) -> float | None:
-    """When the caller stops waiting, by the monotonic clock; None if never."""
-    remaining = cast(
-        "float | None", context.time_remaining()
-    )  # None without a deadline, whatever its types say
-    return None if remaining is None else time.monotonic() + remaining
-
-
 def record_outcomes(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> None:
-    """Adds tokens and times of what was asked to a call's record."""
+    """Add tokens and times of outcomes that were computed together to a call's record, as one step of its trace."""
     slowest, items = Timings(), 0
     for outcome in outcomes:
         items += 1
@@ -71,16 +87,11 @@ def record_outcomes(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> Non
     record.add_step(Step(time.monotonic(), items, slowest.tokenise, slowest.queue, slowest.compute))
 
 
-def _total(spent: Timings) -> float:
-    return spent.tokenise + spent.queue + spent.compute
+def _total(timings: Timings) -> float:
+    return timings.tokenise + timings.queue + timings.compute
 
 
-async def build_off_loop(texts: Sequence[str], build: Callable[[], _Made]) -> _Made:
-    """What `build` makes of the answers to `texts`; away from the event loop where that may take long."""
-    quick = len(texts) <= _RESULTS_ON_THE_LOOP and sum(map(len, texts)) <= _CHARACTERS_ON_THE_LOOP
-    return build() if quick else await asyncio.to_thread(build)
-
-
-def call_timings(outcomes: Sequence[Outcome[Any]], began: float) -> processing_pb2.Timings:
-    """Where the time of a call went that began at `began`, by the monotonic clock."""
-    return timings((outcome.timings for outcome in outcomes), time.monotonic() - began)
+def _monotonic_deadline(context: Context) -> float | None:
+    """Return the deadline of a call by `time.monotonic`; None without one."""
+    remaining = cast("float | None", context.time_remaining())  # the stubs say float, but it may be None
+    return None if remaining is None else time.monotonic() + remaining

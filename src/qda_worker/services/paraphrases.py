@@ -1,98 +1,88 @@
-"""ParaphraseService: which texts mean the same."""
+"""ParaphraseService: scores pairs of texts, and searches sets of texts for pairs with similar meaning.
+
+A search reads both sets to their end, computes each distinct text once, and then searches block by block in a thread.
+The generator of pairs advances only when the client has taken the last message, so an unread search does not run on.
+"""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from typing import Final
 
 from model_cache.catalog.catalog import Task
 from qda.v1 import paraphrase_pb2 as pb
 from qda.v1 import paraphrase_pb2_grpc
-from qda_worker.conversion import request_fields
-from qda_worker.conversion.metadata import provenance
-from qda_worker.conversion.paraphrases import chunks, first_settings, gather, pair_results, problems, summary
+from qda_worker.conversion.paraphrases import (
+    ParaphraseSearchRequest,
+    build_pair_chunks,
+    build_score_pairs,
+    build_search_header,
+    build_search_summary,
+    build_text_problems,
+    parse_score_pairs,
+    parse_search,
+    parse_text_sets,
+)
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
-from qda_worker.errors import ArgumentInvalid, Violation
-from qda_worker.interceptors.errors import Context
-from qda_worker.limits import MAX_TEXTS
-from qda_worker.models.base import Options
+from qda_worker.interceptors.base import Context
 from qda_worker.models.pair_search import Pairs, find_pairs
-from qda_worker.registry.registry import ModelRegistry
-from qda_worker.scheduling.jobs import Lane
-from qda_worker.services.inference import SLICE, ask, build_off_loop, call_timings
+from qda_worker.registry.registry import ModelRegistry, Serving
+from qda_worker.services.inference import build_off_loop, infer
+
+# Texts of a search in the queue at a time, twice what a batch is chosen from: other calls are served in between, and a
+# cancelled call stops soon.
+_TEXTS_IN_QUEUE: Final = 1024
 
 
 class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
-    """Answers with the fleet's paraphrase and embedding models."""
+    """Answers with the paraphrase and embedding models of `registry`."""
 
-    def __init__(self, fleet: ModelRegistry) -> None:
-        self._fleet = fleet
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
 
     async def ScorePairs(self, request: pb.ScorePairsRequest, context: Context) -> pb.ScorePairsResponse:
-        """The cosine of each pair; each distinct text is computed once."""
-        began = time.monotonic()
-        _check_pairs(request)
-        options = Options(request_fields.long_text(request.long_text_policy))
-        lane = request_fields.lane(request.priority, Lane.INTERACTIVE)
-        serving = self._fleet.choose(request.model, Task.PARAPHRASE)
-        numbers: dict[str, int] = {}
-        for pair in request.pairs:
-            for content in (pair.first.content, pair.second.content):
-                numbers.setdefault(content, len(numbers))
-        contents = list(numbers)
-        outcomes = await ask(serving, contents, options, lane, context)
-        answers = await build_off_loop(
-            contents, lambda: pair_results(request.pairs, numbers, outcomes, serving.engine.info)
-        )
-        return pb.ScorePairsResponse(
-            results=answers, provenance=provenance(serving), timings=call_timings(outcomes, began)
-        )
+        """Return the cosine of each pair; each distinct text is computed once."""
+        started = time.monotonic()
+        parsed = parse_score_pairs(request)
+        contents = parsed.contents
+        serving = self._registry.choose(parsed.model, Task.PARAPHRASE)
+        outcomes = await infer(serving, contents, parsed.options, parsed.lane, context)
+        return await build_off_loop(contents, lambda: build_score_pairs(parsed, outcomes, serving, started))
 
     async def FindParaphrases(
         self, request_iterator: AsyncIterator[pb.FindParaphrasesRequest], context: Context
     ) -> AsyncIterator[pb.FindParaphrasesResponse]:
-        """Like texts of one set or between two. What the caller does not read is not searched."""
-        began = time.monotonic()
-        search = await first_settings(request_iterator)
-        serving = self._fleet.choose(search.model, Task.PARAPHRASE)
-        yield pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=provenance(serving)))
-        first, second = await gather(request_iterator)
-        sets = await asyncio.to_thread(DistinctTexts.of, (first.texts, second.texts))
-        encoded = EncodedSets(sets)
-        options = Options(search.long_text)
-        for start in range(0, len(sets.texts), SLICE):
-            part = sets.texts[start : start + SLICE]
-            outcomes = await ask(serving, part, options, search.lane, context)
-            await asyncio.to_thread(encoded.add, outcomes)
-        for problem in problems((first, second), encoded):
-            yield pb.FindParaphrasesResponse(problem=problem)
-        found = await asyncio.to_thread(_search, encoded, bool(second.texts), search.threshold, search.best)
-        count = 0
+        """Yield the pairs of similar texts within one set or between two."""
+        started = time.monotonic()
+        search = parse_search(await anext(request_iterator, None))
+        serving = self._registry.choose(search.model, Task.PARAPHRASE)
+        yield build_search_header(serving)
+        sets = await parse_text_sets(request_iterator)
+        two_sets = bool(sets[1].contents)
+        distinct = await asyncio.to_thread(DistinctTexts.of, [text_set.contents for text_set in sets])
+        encoded = await _encode(distinct, search, serving, context)
+        for problem in build_text_problems(sets, encoded):
+            yield problem
+        found = await asyncio.to_thread(_search, encoded, search, two_sets)
+        pair_count = 0
         while (pairs := await asyncio.to_thread(next, found, None)) is not None:
-            for chunk in chunks(pairs, encoded, two_sets=bool(second.texts)):
-                count += len(chunk.pairs)
-                yield pb.FindParaphrasesResponse(pairs=chunk)
-        total = summary((first, second), encoded, count, time.monotonic() - began)
-        yield pb.FindParaphrasesResponse(summary=total)
+            for chunk in build_pair_chunks(pairs, encoded, two_sets=two_sets):
+                pair_count += len(chunk.pairs.pairs)
+                yield chunk
+        yield build_search_summary(sets, encoded, pair_count, started)
 
 
-def _search(
-    encoded: EncodedSets, two_sets: bool, threshold: float | None, best: int | None
-) -> Iterator[Pairs]:
+async def _encode(
+    distinct: DistinctTexts, search: ParaphraseSearchRequest, serving: Serving, context: Context
+) -> EncodedSets:
+    encoded = EncodedSets(distinct)
+    for start in range(0, len(distinct.contents), _TEXTS_IN_QUEUE):
+        contents = distinct.contents[start : start + _TEXTS_IN_QUEUE]
+        outcomes = await infer(serving, contents, search.options, search.lane, context)
+        await asyncio.to_thread(encoded.add, outcomes)
+    return encoded
+
+
+def _search(encoded: EncodedSets, search: ParaphraseSearchRequest, two_sets: bool) -> Iterator[Pairs]:
     right = encoded.rows(1) if two_sets else None
-    return find_pairs(encoded.rows(0), right, threshold=threshold, best=best)
-
-
-def _check_pairs(request: pb.ScorePairsRequest) -> None:
-    """Raises ArgumentInvalid or TooManyTexts. An empty text passes: it is its own pair's error."""
-    request_fields.check_count(len(request.pairs), "pairs", MAX_TEXTS // 2)
-    request_fields.check_ids(request.pairs, "pairs")
-    missing = [
-        Violation(f"pairs[{index}].{side}", "is missing")
-        for index, pair in enumerate(request.pairs)
-        for side in ("first", "second")
-        if not pair.HasField(side)
-    ]
-    if missing:
-        raise ArgumentInvalid(
-            f"{missing[0].field} is missing", "send both texts of each pair", violations=missing
-        )
+    return find_pairs(encoded.rows(0), right, threshold=search.threshold, best=search.best_count)

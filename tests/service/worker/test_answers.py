@@ -1,4 +1,4 @@
-"""Every answer equals what the plain library gives for the same files."""
+"""Every answer equals that of the plain library with the same files."""
 
 from typing import Final
 
@@ -46,8 +46,8 @@ def plain_vectors(world: World, key: str) -> NDArray[np.float32]:
 
 def embed(channel: grpc.Channel, model: str, **options: object) -> embedding_pb2.EmbedResponse:
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-    wanted = embedding_pb2.EmbeddingOptions(**options)  # type: ignore[arg-type]  # as each test names them
-    request = embedding_pb2.EmbedRequest(texts=texts(*STATEMENTS), model=model, options=wanted)
+    embedding_options = embedding_pb2.EmbeddingOptions(**options)  # type: ignore[arg-type]  # each test knows its fields
+    request = embedding_pb2.EmbedRequest(texts=texts(*STATEMENTS), model=model, options=embedding_options)
     return stub.Embed(request, timeout=PATIENCE)
 
 
@@ -79,7 +79,7 @@ def test_sentiment_equals_transformers_on_the_cleaned_text(world: World, channel
     assert [result.id for result in response.results] == [f"t{n}" for n in range(len(STATEMENTS))]
 
 
-def test_a_cut_text_says_so(channel: grpc.Channel) -> None:
+def test_a_cut_text_is_reported_as_cut(channel: grpc.Channel) -> None:
     stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
     request = sentiment_pb2.AnalyzeSentimentRequest(texts=texts("das ist gut " * 40, "das"))
     long, short = [result.usage for result in stub.AnalyzeSentiment(request, timeout=PATIENCE).results]
@@ -97,7 +97,7 @@ def test_a_cut_text_says_so(channel: grpc.Channel) -> None:
         (text_pb2.OFFSET_ENCODING_CODE_POINTS, "utf-32-le", 4),
     ],
 )
-def test_entities_equal_spacy_and_spans_cut_them_out_in_each_encoding(
+def test_entities_equal_spacy_and_spans_are_right_in_each_encoding(
     world: World, channel: grpc.Channel, encoding: text_pb2.OffsetEncoding.ValueType, codec: str, width: int
 ) -> None:
     stub = entity_pb2_grpc.EntityServiceStub(channel)
@@ -113,7 +113,7 @@ def test_entities_equal_spacy_and_spans_cut_them_out_in_each_encoding(
     assert response.offset_encoding == encoding
 
 
-def test_entities_can_be_named_alike_for_every_model_and_filtered(channel: grpc.Channel) -> None:
+def test_entities_can_have_common_labels_and_be_filtered(channel: grpc.Channel) -> None:
     stub = entity_pb2_grpc.EntityServiceStub(channel)
     request = entity_pb2.RecognizeEntitiesRequest(
         texts=texts(NAMES),
@@ -136,7 +136,7 @@ def test_embeddings_equal_sentence_transformers(world: World, channel: grpc.Chan
     assert response.provenance.model == key
 
 
-def test_half_precision_and_lists_hold_the_same_vectors(channel: grpc.Channel) -> None:
+def test_float16_and_lists_hold_the_same_vectors(channel: grpc.Channel) -> None:
     full = as_arrays(embed(channel, "tiny-paraphrase"))
     half = embed(channel, "tiny-paraphrase", element_type=embedding_pb2.ELEMENT_TYPE_FLOAT16)
     np.testing.assert_allclose(as_arrays(half, "<f2"), full, rtol=1e-3, atol=1e-4)
@@ -145,7 +145,7 @@ def test_half_precision_and_lists_hold_the_same_vectors(channel: grpc.Channel) -
     assert not listed.results[0].dense.data
 
 
-def test_normalising_brings_vectors_to_length_one(channel: grpc.Channel) -> None:
+def test_normalised_vectors_have_length_one(channel: grpc.Channel) -> None:
     raw = as_arrays(embed(channel, "tiny-paraphrase"))
     unit = as_arrays(embed(channel, "tiny-paraphrase", normalize=True))
     assert not np.allclose(np.linalg.norm(raw, axis=1), 1.0, atol=0.01)
@@ -167,9 +167,9 @@ def test_streamed_vectors_are_the_same_in_the_same_order(channel: grpc.Channel) 
 def test_pair_scores_are_cosines_of_plain_vectors(world: World, channel: grpc.Channel) -> None:
     vectors = plain_vectors(world, "tiny-paraphrase")
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    made = texts(*STATEMENTS)
+    statements = texts(*STATEMENTS)
     pairs = [
-        paraphrase_pb2.TextPair(first=made[a], second=made[b], id=f"{a}-{b}")
+        paraphrase_pb2.TextPair(first=statements[a], second=statements[b], id=f"{a}-{b}")
         for a, b in [(0, 1), (1, 0), (2, 2), (3, 5)]
     ]
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
@@ -180,7 +180,7 @@ def test_pair_scores_are_cosines_of_plain_vectors(world: World, channel: grpc.Ch
     assert response.results[3].second_usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
 
 
-def test_a_text_gets_the_same_answer_whatever_shares_its_request(channel: grpc.Channel) -> None:
+def test_a_text_has_the_same_answer_alone_and_among_others(channel: grpc.Channel) -> None:
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
     together = as_arrays(embed(channel, "tiny-embedding"))
     for number, statement in enumerate(STATEMENTS):
@@ -190,11 +190,15 @@ def test_a_text_gets_the_same_answer_whatever_shares_its_request(channel: grpc.C
         )
 
 
-def test_every_response_says_who_answered_and_how_long_it_took(world: World, channel: grpc.Channel) -> None:
+def test_every_response_has_provenance_and_timings(world: World, channel: grpc.Channel) -> None:
     response = embed(channel, "")
-    told = response.provenance
-    assert (told.model, told.source, told.precision) == ("tiny-embedding", "qda-test/embedding", "fp32")
-    assert told.revision == "3" * 40
-    assert len(told.model_digest) == len(told.generation) == 64
+    provenance = response.provenance
+    assert (provenance.model, provenance.source, provenance.precision) == (
+        "tiny-embedding",
+        "qda-test/embedding",
+        "fp32",
+    )
+    assert provenance.revision == "3" * 40
+    assert len(provenance.model_digest) == len(provenance.generation) == 64
     total = response.timings.total_duration.ToMicroseconds()
     assert 0 < response.timings.compute_duration.ToMicroseconds() <= total

@@ -1,4 +1,4 @@
-"""Bad input is refused with a reason and a remedy, spoils nothing else, and never kills the server."""
+"""Bad input is refused with a reason and a remedy, does not affect other texts, and never stops the server."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -41,8 +41,8 @@ def embed(**options: Any) -> embedding_pb2.EmbedRequest:
 
 
 def pairs(*sides: tuple[text_pb2.Text | None, text_pb2.Text | None]) -> paraphrase_pb2.ScorePairsRequest:
-    made = [paraphrase_pb2.TextPair(first=first, second=second) for first, second in sides]
-    return paraphrase_pb2.ScorePairsRequest(pairs=made)
+    messages = [paraphrase_pb2.TextPair(first=first, second=second) for first, second in sides]
+    return paraphrase_pb2.ScorePairsRequest(pairs=messages)
 
 
 WHOLE_CALL: Final = {
@@ -81,7 +81,7 @@ WHOLE_CALL: Final = {
     "no encoding": (entities(offset_encoding=0), "ENCODING_MISSING", "OFFSET_ENCODING_CODE_POINTS"),
     "an unknown encoding": (entities(offset_encoding=UNKNOWN), "ARGUMENT_INVALID", "no value 99"),
     "an unknown label": (entities(labels=["PERS"]), "ARGUMENT_INVALID", "LOC, ORG, PER"),
-    "a kind that is none": (embed(kinds=[0]), "ARGUMENT_INVALID", "EMBEDDING_KIND_DENSE"),
+    "an unspecified kind": (embed(kinds=[0]), "ARGUMENT_INVALID", "EMBEDDING_KIND_DENSE"),
     "shortened vectors": (embed(dimension_count=16), "ARGUMENT_INVALID", "leave it 0"),
     "an unknown element type": (embed(element_type=UNKNOWN), "ARGUMENT_INVALID", "no value 99"),
     "no pairs": (pairs(), "ARGUMENT_INVALID", "send at least one"),
@@ -107,14 +107,14 @@ def method_for(channel: grpc.Channel, request: Any) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("case", WHOLE_CALL)
-def test_a_request_that_cannot_be_answered_says_why_and_what_to_do(channel: grpc.Channel, case: str) -> None:
+def test_an_invalid_request_is_refused_with_reason_and_remedy(channel: grpc.Channel, case: str) -> None:
     request, expected, hint = WHOLE_CALL[case]
     status = refusal(method_for(channel, request), request)
     assert reason(status) == ("INVALID_ARGUMENT", expected)
     assert hint in status.message
 
 
-def test_every_field_at_fault_is_named_but_no_more_than_twenty(channel: grpc.Channel) -> None:
+def test_the_first_twenty_fields_at_fault_are_named(channel: grpc.Channel) -> None:
     request = sentiment(texts=[text_pb2.Text(content="x", id="i" * 300)] * 50)
     status = refusal(method_for(channel, request), request)
     violations = detail(status, error_details_pb2.BadRequest()).field_violations
@@ -122,7 +122,7 @@ def test_every_field_at_fault_is_named_but_no_more_than_twenty(channel: grpc.Cha
     assert error_info(status).metadata["violation_count"] == "50"
 
 
-def test_an_empty_text_is_its_own_error_alone(channel: grpc.Channel) -> None:
+def test_an_empty_text_fails_alone(channel: grpc.Channel) -> None:
     request = sentiment(texts=texts("das ist gut", "", " ", "😀"))
     results = method_for(channel, request)(request, timeout=PATIENCE).results
     assert [result.HasField("status") for result in results] == [False, True, False, False]
@@ -131,7 +131,7 @@ def test_an_empty_text_is_its_own_error_alone(channel: grpc.Channel) -> None:
     assert results[1].label == sentiment_pb2.SENTIMENT_LABEL_UNSPECIFIED
 
 
-def test_an_empty_side_is_its_own_pairs_error_alone(channel: grpc.Channel) -> None:
+def test_an_empty_side_fails_only_its_own_pair(channel: grpc.Channel) -> None:
     full, empty = text_pb2.Text(content="x"), text_pb2.Text(content="")
     request = pairs((full, full), (full, empty))
     results = method_for(channel, request)(request, timeout=PATIENCE).results
@@ -140,22 +140,22 @@ def test_an_empty_side_is_its_own_pairs_error_alone(channel: grpc.Channel) -> No
     assert "second" in results[1].status.message
 
 
-def test_a_text_too_long_is_refused_if_that_was_asked_for(channel: grpc.Channel) -> None:
+def test_a_text_too_long_fails_under_the_policy_error(channel: grpc.Channel) -> None:
     request = sentiment(texts=texts("gut " * 100, "gut"), long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR)
     results = method_for(channel, request)(request, timeout=PATIENCE).results
     assert reason(results[0].status) == ("INVALID_ARGUMENT", "TEXT_TOO_LONG")
     assert not results[1].HasField("status")
 
 
-def test_a_text_of_more_than_a_megabyte_is_answered_and_its_cut_told(channel: grpc.Channel) -> None:
+def test_a_text_of_more_than_a_megabyte_is_answered_and_reported_as_cut(channel: grpc.Channel) -> None:
     long = "das ist gut und Köln ist schön " * 36_000
     request = embedding_pb2.EmbedRequest(texts=texts(long, "kurz"))
     results = method_for(channel, request)(request, timeout=PATIENCE).results
     usage = results[0].usage
     assert usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
     assert (usage.character_count, usage.used_token_count) == (len(long), 64)
-    named = entities(texts=texts(long))
-    cut = method_for(channel, named)(named, timeout=PATIENCE).results[0]
+    entity_request = entities(texts=texts(long))
+    cut = method_for(channel, entity_request)(entity_request, timeout=PATIENCE).results[0]
     assert cut.usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
     assert len(cut.entities) > 30_000
 
@@ -168,14 +168,14 @@ def test_nul_is_a_character_like_any_other(channel: grpc.Channel) -> None:
 
 
 def raw_call(channel: grpc.Channel, method: str) -> Any:
-    """A unary call whose request is any bytes."""
+    """A unary call that sends raw bytes."""
     return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
 
 
 ANALYZE: Final = "/qda.v1.SentimentService/AnalyzeSentiment"
 
 
-def test_bytes_that_are_not_utf8_are_refused_with_the_place(channel: grpc.Channel) -> None:
+def test_bytes_that_are_not_utf8_are_refused_by_field(channel: grpc.Channel) -> None:
     data = sentiment(texts=texts("gut", "schlecht")).SerializeToString().replace(b"schlecht", b"schl\xe4cht")
     status = refusal(raw_call(channel, ANALYZE), data)
     assert reason(status) == ("INVALID_ARGUMENT", "TEXT_NOT_UTF8")
@@ -183,10 +183,10 @@ def test_bytes_that_are_not_utf8_are_refused_with_the_place(channel: grpc.Channe
     assert [violation.field for violation in violations] == ["texts[1].content"]
 
 
-def test_bytes_that_are_not_utf8_in_a_stream_are_refused_alike(channel: grpc.Channel) -> None:
-    wanted = paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
+def test_bytes_that_are_not_utf8_are_refused_in_a_stream_as_well(channel: grpc.Channel) -> None:
+    search = paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
     part = paraphrase_pb2.TextChunk(texts=texts("schlecht"))
-    settings = paraphrase_pb2.FindParaphrasesRequest(settings=wanted).SerializeToString()
+    settings = paraphrase_pb2.FindParaphrasesRequest(settings=search).SerializeToString()
     chunk = paraphrase_pb2.FindParaphrasesRequest(texts=part).SerializeToString()
     call = channel.stream_stream(
         "/qda.v1.ParaphraseService/FindParaphrases", request_serializer=bytes, response_deserializer=bytes

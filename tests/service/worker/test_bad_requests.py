@@ -1,4 +1,4 @@
-"""What is wrong with a whole request has one reason, whichever service it reaches; docs/calling.md lists them."""
+"""A fault of a request has the same reason in every service; docs/calling.md lists the reasons."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain, repeat
@@ -26,38 +26,38 @@ from tests.service.worker.process import ServeProcess
 POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 GOOD: Final = [text_pb2.Text(content="Köln", id="a"), text_pb2.Text(content="Bonn", id="a")]
 UNKNOWN: Final[Any] = 99
-Ask = Callable[..., tuple[Any, Any]]
+MakeCall = Callable[..., tuple[Any, Any]]
 
 
-def sentiment(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tuple[Any, Any]:
-    request = sentiment_pb2.AnalyzeSentimentRequest(texts=texts, **more)
+def sentiment(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    request = sentiment_pb2.AnalyzeSentimentRequest(texts=texts, **fields)
     return sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment, request
 
 
-def entities(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tuple[Any, Any]:
-    request = entity_pb2.RecognizeEntitiesRequest(texts=texts, **{"offset_encoding": POINTS, **more})
+def entities(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    request = entity_pb2.RecognizeEntitiesRequest(texts=texts, **{"offset_encoding": POINTS, **fields})
     return entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities, request
 
 
-def embed(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tuple[Any, Any]:
-    request = embedding_pb2.EmbedRequest(texts=texts, **more)
+def embed(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    request = embedding_pb2.EmbedRequest(texts=texts, **fields)
     return embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed, request
 
 
-def embed_stream(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tuple[Any, Any]:
-    request = embedding_pb2.EmbedStreamRequest(texts=texts, **more)
+def embed_stream(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    request = embedding_pb2.EmbedStreamRequest(texts=texts, **fields)
     return embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream, request
 
 
-def pairs(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tuple[Any, Any]:
-    made = [paraphrase_pb2.TextPair(first=text, second=text, id=text.id) for text in texts]
+def pairs(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    messages = [paraphrase_pb2.TextPair(first=text, second=text, id=text.id) for text in texts]
     return paraphrase_pb2_grpc.ParaphraseServiceStub(channel).ScorePairs, paraphrase_pb2.ScorePairsRequest(
-        pairs=made, **more
+        pairs=messages, **fields
     )
 
 
-def search(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tuple[Any, Any]:
-    settings = paraphrase_pb2.FindParaphrasesSettings(**{"threshold": 0.5, **more})
+def search(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    settings = paraphrase_pb2.FindParaphrasesSettings(**{"threshold": 0.5, **fields})
     parts = [
         paraphrase_pb2.FindParaphrasesRequest(settings=settings),
         *(
@@ -67,34 +67,34 @@ def search(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tu
             for at in range(0, len(texts), 10_000)
         ),
     ]
-    return _streamed(paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases), parts
+    return _as_stream(paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases), parts
 
 
-def analyse(channel: grpc.Channel, texts: list[text_pb2.Text], **more: Any) -> tuple[Any, Any]:
-    task = analysis_pb2.SentimentTask(model=more.pop("model", ""))
-    settings = analysis_pb2.AnalyzeDocumentsSettings(sentiment=task, **more)
+def analyse(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    task = analysis_pb2.SentimentTask(model=fields.pop("model", ""))
+    settings = analysis_pb2.AnalyzeDocumentsSettings(sentiment=task, **fields)
     parts = [
         analysis_pb2.AnalyzeDocumentsRequest(settings=settings),
         *(analysis_pb2.AnalyzeDocumentsRequest(document=text) for text in texts),
     ]
-    return _streamed(analysis_pb2_grpc.AnalysisServiceStub(channel).AnalyzeDocuments), parts
+    return _as_stream(analysis_pb2_grpc.AnalysisServiceStub(channel).AnalyzeDocuments), parts
 
 
-def _streamed(call: Any) -> Callable[..., Any]:
+def _as_stream(call: Any) -> Callable[..., Any]:
     return lambda parts, **options: call(iter(parts), **options)
 
 
-UNARY: Final[tuple[Ask, ...]] = (sentiment, entities, embed, embed_stream, pairs)
-ALL: Final[tuple[Ask, ...]] = (*UNARY, search, analyse)
+UNARY: Final[tuple[MakeCall, ...]] = (sentiment, entities, embed, embed_stream, pairs)
+ALL: Final[tuple[MakeCall, ...]] = (*UNARY, search, analyse)
 LONG_ID: Final = [text_pb2.Text(content="x", id="ä" * 129)]
 MANY: Final = [text_pb2.Text(content="x")] * 100_000
 
-CASES: Final[list[tuple[str, tuple[Ask, ...], list[text_pb2.Text], dict[str, Any], str]]] = [
+CASES: Final[list[tuple[str, tuple[MakeCall, ...], list[text_pb2.Text], dict[str, Any], str]]] = [
     ("no texts", UNARY, [], {}, "ARGUMENT_INVALID"),
     ("100,000 texts", UNARY, MANY, {}, "TOO_MANY_TEXTS"),
     ("100,001 texts", (search,), [*MANY, GOOD[0]], {}, "TOO_MANY_TEXTS"),
     ("an id of 258 bytes", (*UNARY, search), LONG_ID, {}, "ARGUMENT_INVALID"),
-    ("an unknown model", ALL, GOOD, {"model": "nobody"}, "MODEL_UNKNOWN"),
+    ("an unknown model", ALL, GOOD, {"model": "unknown"}, "MODEL_UNKNOWN"),
     ("a model of another task", (sentiment, analyse), GOOD, {"model": "tiny-ner"}, "MODEL_WRONG_TASK"),
     ("a model of another task", (entities, embed), GOOD, {"model": "tiny-sentiment"}, "MODEL_WRONG_TASK"),
     ("a model of another task", (pairs, search), GOOD, {"model": "tiny-sentiment"}, "MODEL_WRONG_TASK"),
@@ -105,30 +105,34 @@ CASES: Final[list[tuple[str, tuple[Ask, ...], list[text_pb2.Text], dict[str, Any
     ("an unknown encoding", (entities,), GOOD, {"offset_encoding": UNKNOWN}, "ARGUMENT_INVALID"),
     ("an unknown label", (entities,), GOOD, {"labels": ["PERS"]}, "ARGUMENT_INVALID"),
     ("a threshold below -1", (search,), GOOD, {"threshold": -1.5}, "ARGUMENT_INVALID"),
-    ("a threshold that is no number", (search,), GOOD, {"threshold": float("nan")}, "ARGUMENT_INVALID"),
-    ("k of zero", (search,), GOOD, {"best_count": 0}, "ARGUMENT_INVALID"),
-    ("k below zero", (search,), GOOD, {"best_count": -3}, "ARGUMENT_INVALID"),
+    ("a threshold that is not a number", (search,), GOOD, {"threshold": float("nan")}, "ARGUMENT_INVALID"),
+    ("best_count of zero", (search,), GOOD, {"best_count": 0}, "ARGUMENT_INVALID"),
+    ("best_count below zero", (search,), GOOD, {"best_count": -3}, "ARGUMENT_INVALID"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("ask", "texts", "more", "expected"),
+    ("make_call", "texts", "fields", "expected"),
     [
-        pytest.param(ask, texts, more, expected, id=f"{name}, {ask.__name__}")
-        for name, asks, texts, more, expected in CASES
-        for ask in asks
+        pytest.param(make_call, texts, fields, expected, id=f"{name}, {make_call.__name__}")
+        for name, methods, texts, fields, expected in CASES
+        for make_call in methods
     ],
 )
-def test_a_bad_request_has_one_reason_everywhere(
-    channel: grpc.Channel, ask: Ask, texts: list[text_pb2.Text], more: dict[str, Any], expected: str
+def test_a_bad_request_has_the_same_reason_in_every_service(
+    channel: grpc.Channel,
+    make_call: MakeCall,
+    texts: list[text_pb2.Text],
+    fields: dict[str, Any],
+    expected: str,
 ) -> None:
-    call, request = ask(channel, texts, **more)
+    call, request = make_call(channel, texts, **fields)
     assert reason(refusal(call, request)) == ("INVALID_ARGUMENT", expected)
 
 
-@pytest.mark.parametrize("ask", UNARY)
-def test_a_message_over_the_limit_is_refused_before_it_is_read(channel: grpc.Channel, ask: Ask) -> None:
-    call, request = ask(channel, [text_pb2.Text(content="x" * (17 * 2**20))])
+@pytest.mark.parametrize("make_call", UNARY)
+def test_a_message_over_the_limit_is_refused_by_grpc(channel: grpc.Channel, make_call: MakeCall) -> None:
+    call, request = make_call(channel, [text_pb2.Text(content="x" * (17 * 2**20))])
     with pytest.raises(grpc.RpcError) as caught:
         all_of(call(request, timeout=60))
     error: Any = caught.value
@@ -136,28 +140,28 @@ def test_a_message_over_the_limit_is_refused_before_it_is_read(channel: grpc.Cha
 
 
 @pytest.mark.parametrize("method", ["EmbedStream", "FindParaphrases"])
-def test_a_stream_that_its_client_leaves_ends_at_once(worker: ServeProcess, method: str) -> None:
-    """In the middle of its answers, and in the middle of its requests."""
+def test_a_stream_ends_at_once_when_its_client_disconnects(worker: ServeProcess, method: str) -> None:
+    """While responses are sent, and while requests are sent."""
     texts = [text_pb2.Text(content=f"Text {number} und noch mehr davon") for number in range(5_000)]
-    before = ended(worker, method)
+    before = ended_calls(worker, method)
     with worker.channel() as channel:
         if method == "EmbedStream":
             call, request = embed_stream(channel, texts)
         else:
             call, parts = search(channel, texts)
-            request = chain(parts, waiting_for_ever())
+            request = chain(parts, endless_empty_chunks())
         answers = call(request, timeout=60)
         next(answers)  # the header; then the channel closes under it
-    worker.wait_for("end of the call", lambda: ended(worker, method) > before)
+    worker.wait_for("end of the call", lambda: ended_calls(worker, method) > before)
     line = [line for line in worker.events("call.ended") if line["method"].endswith(method)][-1]
     assert line["status"] == "CANCELLED"
     assert worker.health() == "SERVING"
 
 
-def waiting_for_ever() -> Iterator[Any]:
-    """Parts without texts, one after the other: requests that never end."""
+def endless_empty_chunks() -> Iterator[Any]:
+    """Chunks without texts: a request stream that never ends."""
     return repeat(paraphrase_pb2.FindParaphrasesRequest(texts=paraphrase_pb2.TextChunk()))
 
 
-def ended(worker: ServeProcess, method: str) -> int:
+def ended_calls(worker: ServeProcess, method: str) -> int:
     return sum(line["method"].endswith(method) for line in worker.events("call.ended"))

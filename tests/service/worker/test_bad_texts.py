@@ -1,4 +1,4 @@
-"""Texts that nobody expects are answered as the plain libraries answer them: by each service, in company and alone."""
+"""Unusual texts are answered as the plain libraries answer them, by each service, alone and among others."""
 
 from collections.abc import Iterator
 from typing import Any, Final
@@ -50,7 +50,7 @@ TOLERANCE: Final = 1e-5
 
 
 def alone(stub: Any, make: Any) -> Iterator[Any]:
-    """Each text's result from a request of its own."""
+    """Yield each text's result from a request of its own."""
     for text in TEXTS:
         yield stub(make([text]), timeout=PATIENCE).results[0]
 
@@ -123,7 +123,7 @@ def test_scores_are_cosines_of_plain_vectors(world: World, channel: grpc.Channel
     assert [result.score for result in results] == pytest.approx((unit @ unit[-1]).tolist(), abs=TOLERANCE)
 
 
-def test_ten_megabytes_in_one_text_are_answered_beside_others(
+def test_a_text_of_ten_megabytes_is_answered_among_others(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
     long = "Das ist gut und Köln ist schön. " * 312_500
@@ -136,13 +136,13 @@ def test_ten_megabytes_in_one_text_are_answered_beside_others(
     assert (first.usage.used_token_count, first.usage.character_count) == (64, 10_000_000)
     assert second.usage.outcome == text_pb2.LONG_TEXT_OUTCOME_WHOLE
     assert reason(third.status) == ("INVALID_ARGUMENT", "TEXT_EMPTY")
-    asked = entity_pb2.RecognizeEntitiesRequest(
+    entities = entity_pb2.RecognizeEntitiesRequest(
         texts=texts,
         offset_encoding=text_pb2.OFFSET_ENCODING_UTF8_BYTES,
         long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR,
     )
     first_found, found, _ = (
-        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(asked, timeout=PATIENCE).results
+        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(entities, timeout=PATIENCE).results
     )
     assert reason(first_found.status) == ("INVALID_ARGUMENT", "TEXT_TOO_LONG")
     assert [(entity.text, entity.span.end) for entity in found.entities] == [("Köln", 5)]

@@ -1,4 +1,4 @@
-"""Streams of documents that are slow, cut off or outlive their worker: nothing is computed for nobody, nothing lost."""
+"""Streams of documents with slow or vanished clients and ending workers: no needless computing, no lost results."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ import pytest
 from qda.v1 import analysis_pb2 as pb
 from qda.v1 import analysis_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc, text_pb2
 from qda_worker.client import AsyncClient, Client, EntityTask, Settings, Text
-from qda_worker.services.bounded_stream import MOST
+from qda_worker.services.bounded_stream import MAX_IN_FLIGHT
 from tests.service.worker.calls import PATIENCE
 from tests.service.worker.documents import parts, settings
 from tests.service.worker.fixtures import World
@@ -45,8 +45,8 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def at_rest(count: Callable[[], int]) -> int:
-    """The count, once it stands still."""
+async def stable_value(count: Callable[[], int]) -> int:
+    """Return the count once it no longer changes."""
     before = -1
     while (now := count()) != before:
         before = now
@@ -65,15 +65,15 @@ def endless(content: str, taken: list[int]) -> Iterator[pb.AnalyzeDocumentsReque
     return parts(settings(sentiment=True), documents())
 
 
-async def then_silence(count: int) -> AsyncIterator[pb.AnalyzeDocumentsRequest]:
-    """So many documents, and no end: grpc.aio hides the status of a call that ends while it sends."""
+async def then_wait(count: int) -> AsyncIterator[pb.AnalyzeDocumentsRequest]:
+    """Yield `count` documents and no end: grpc.aio hides the status of a call that ends while it sends."""
     for part in parts(settings(sentiment=True), [text_pb2.Text(content="gut")] * count):
         yield part
     await asyncio.Event().wait()
 
 
 async def broken_off(call: Any) -> tuple[list[pb.DocumentResult], grpc.StatusCode, str]:
-    """The results of a stream that ends with an error, its code and its message."""
+    """Return the results of a stream that ends with an error, its code and its message."""
     results: list[pb.DocumentResult] = []
     try:
         async for part in call:
@@ -85,7 +85,7 @@ async def broken_off(call: Any) -> tuple[list[pb.DocumentResult], grpc.StatusCod
 
 @pytest.fixture
 async def narrow(echo: EchoServer) -> AsyncIterator[Any]:
-    """A client whose window does not grow with the speed of this machine, so that it is soon full."""
+    """A client whose flow-control window does not grow, so that it is full soon."""
     options = [("grpc.http2.bdp_probe", 0)]
     async with grpc.aio.insecure_channel(echo.target, options) as channel:
         yield analysis_pb2_grpc.AnalysisServiceStub(channel)
@@ -104,43 +104,41 @@ async def test_a_client_that_does_not_read_stops_the_computing(
 
     call = narrow.AnalyzeDocuments(parts(settings(sentiment=True), documents()))
     assert (await call.read()).HasField("header")
-    computed = await at_rest(lambda: echo.model.computed)
-    assert MOST <= computed < 10_000
+    computed = await stable_value(lambda: echo.model.computed)
+    assert MAX_IN_FLIGHT <= computed < 10_000
     assert computed <= len(taken) < 2 * 10_000
     for _ in range(2 * computed):
         assert (await call.read()).HasField("result")
     assert echo.model.computed > computed
-    await at_rest(lambda: echo.model.computed)
+    await stable_value(lambda: echo.model.computed)
     call.cancel()
     await until(lambda: bool(echo.lines))
     assert echo.lines[0]["status"] == "CANCELLED"
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-async def test_documents_under_way_are_bounded_by_count(echo: EchoServer, stub: Any) -> None:
+async def test_documents_in_flight_are_bounded_by_count(echo: EchoServer, stub: Any) -> None:
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(endless("gut", []))
     assert (await call.read()).HasField("header")
-    assert await at_rest(lambda: echo.queue.waiting) == MOST
+    assert await stable_value(lambda: echo.queue.waiting) == MAX_IN_FLIGHT
     call.cancel()
 
 
-async def test_documents_under_way_are_bounded_by_bytes(echo: EchoServer, stub: Any) -> None:
-    """A dozen interviews: their results come while the rest is computed, and not all of them at the end."""
+async def test_documents_in_flight_are_bounded_by_bytes(echo: EchoServer, stub: Any) -> None:
+    """A dozen interviews: the first results come while the rest is computed."""
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(endless("x" * 20_000, []))
     assert (await call.read()).HasField("header")
-    assert await at_rest(lambda: echo.queue.waiting) == 12
+    assert await stable_value(lambda: echo.queue.waiting) == 12
     call.cancel()
 
 
-async def test_a_document_that_is_longer_than_all_that_may_be_under_way_passes_alone(
-    echo: EchoServer, stub: Any
-) -> None:
+async def test_a_document_larger_than_the_byte_limit_passes_alone(echo: EchoServer, stub: Any) -> None:
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(endless("x" * 2**20, []))
     assert (await call.read()).HasField("header")
-    assert await at_rest(lambda: echo.queue.waiting) == 1
+    assert await stable_value(lambda: echo.queue.waiting) == 1
     echo.model.gate.set()
     assert [(await call.read()).result.index for _ in range(3)] == [0, 1, 2]
     call.cancel()
@@ -152,26 +150,26 @@ async def test_a_cancelled_stream_leaves_the_queue_at_once_and_is_counted_once(
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(endless("gut", []))
     assert (await call.read()).HasField("header")
-    await until(lambda: echo.queue.waiting == MOST)
-    begun = echo.model.computed
+    await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
+    computed_before = echo.model.computed
     call.cancel()
     await until(lambda: echo.queue.waiting == 0)
     echo.model.gate.set()
     await until(lambda: bool(echo.lines))
-    assert await at_rest(lambda: echo.model.computed) == begun
-    assert sum(texts for _, texts in echo.heard.cancelled) == MOST
+    assert await stable_value(lambda: echo.model.computed) == computed_before
+    assert sum(texts for _, texts in echo.heard.cancelled) == MAX_IN_FLIGHT
     (line,) = echo.lines
-    assert (line["status"], line["items"]) == ("CANCELLED", MOST)
+    assert (line["status"], line["items"]) == ("CANCELLED", MAX_IN_FLIGHT)
 
 
 async def test_a_stream_past_its_deadline_leaves_the_queue(echo: EchoServer, stub: Any) -> None:
     echo.model.gate.clear()
-    _, code, _ = await broken_off(stub.AnalyzeDocuments(then_silence(MOST), timeout=0.5))
+    _, code, _ = await broken_off(stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT), timeout=0.5))
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    begun = echo.model.computed
+    computed_before = echo.model.computed
     await until(lambda: echo.queue.waiting == 0)
     echo.model.gate.set()
-    assert await at_rest(lambda: echo.model.computed) == begun
+    assert await stable_value(lambda: echo.model.computed) == computed_before
 
 
 async def test_a_stream_waits_at_a_full_queue_instead_of_failing() -> None:
@@ -183,53 +181,51 @@ async def test_a_stream_waits_at_a_full_queue_instead_of_failing() -> None:
     assert ids == [str(number) for number in range(300)]
 
 
-async def test_interactive_calls_pass_a_stream_of_bulk(echo: EchoServer, stub: Any) -> None:
+async def test_interactive_calls_overtake_a_bulk_stream(echo: EchoServer, stub: Any) -> None:
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(endless("gut", []))
-    await until(lambda: echo.queue.waiting == MOST)
+    await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
     async with grpc.aio.insecure_channel(echo.target) as channel:
         moods: Any = sentiment_pb2_grpc.SentimentServiceStub(channel)
         request = sentiment_pb2.AnalyzeSentimentRequest(texts=[text_pb2.Text(content="eilig")])
         answer = moods.AnalyzeSentiment(request, timeout=PATIENCE)
-        await until(lambda: echo.queue.waiting == MOST + 1)
+        await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT + 1)
         echo.model.gate.set()
         await answer
     assert "eilig" in echo.model.batches[1]
     call.cancel()
 
 
-async def test_a_model_that_dies_in_the_middle_fails_what_it_had_and_ends_the_stream(
-    echo: EchoServer, stub: Any
-) -> None:
-    """What it had may have killed it; the rest is for another worker: UNAVAILABLE, so that clients go on there."""
+async def test_a_dead_model_fails_its_documents_and_ends_the_stream(echo: EchoServer, stub: Any) -> None:
+    """Its documents may have caused it. The rest is for another worker: UNAVAILABLE, so that clients continue there."""
     echo.model.gate.clear()
-    call = stub.AnalyzeDocuments(then_silence(MOST + 10))
-    await until(lambda: echo.queue.waiting == MOST)
+    call = stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT + 10))
+    await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
     member = echo.fleet.members["echo"]
     member.state = type(member.state).FAILED
     echo.model.watchers[0]("its process ended")
     results, code, _ = await broken_off(call)
     assert code is grpc.StatusCode.UNAVAILABLE
-    assert len(results) == MOST
+    assert len(results) == MAX_IN_FLIGHT
     assert all(result.sentiment.HasField("status") for result in results)
 
 
-async def test_an_ending_worker_answers_what_it_accepted(echo: EchoServer, stub: Any) -> None:
+async def test_an_ending_worker_completes_the_documents_it_accepted(echo: EchoServer, stub: Any) -> None:
     echo.model.gate.clear()
-    call = stub.AnalyzeDocuments(then_silence(MOST))
-    await until(lambda: echo.queue.waiting == MOST)
+    call = stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT))
+    await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
     echo.fleet.ending.set()
     stopping = asyncio.create_task(echo.server.stop(PATIENCE))
     echo.model.gate.set()
     results, code, message = await broken_off(call)
     assert code is grpc.StatusCode.UNAVAILABLE
     assert "DRAINING" in message
-    assert [result.index for result in results] == list(range(MOST))
+    assert [result.index for result in results] == list(range(MAX_IN_FLIGHT))
     await stopping
-    assert echo.model.computed == MOST
+    assert echo.model.computed == MAX_IN_FLIGHT
 
 
-async def test_a_stream_that_has_not_begun_does_not_hold_up_the_end(echo: EchoServer, stub: Any) -> None:
+async def test_a_stream_without_settings_does_not_delay_the_end(echo: EchoServer, stub: Any) -> None:
     async def silence() -> AsyncIterator[Any]:
         await asyncio.Event().wait()
         yield None
@@ -241,7 +237,7 @@ async def test_a_stream_that_has_not_begun_does_not_hold_up_the_end(echo: EchoSe
     assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
 
-# Over workers that end.
+# Across workers that end.
 
 
 def options(world: World) -> list[str]:
@@ -260,8 +256,8 @@ def pair(world: World, tmp_path: Path) -> Iterator[tuple[ServeProcess, ServeProc
         yield first, second
 
 
-def one_that_serves(pair: tuple[ServeProcess, ServeProcess]) -> ServeProcess:
-    """The one whose CPU time the stream uses."""
+def serving_worker(pair: tuple[ServeProcess, ServeProcess]) -> ServeProcess:
+    """Return the worker whose CPU time the stream uses."""
 
     def used(worker: ServeProcess) -> int:
         fields = Path(f"/proc/{worker.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
@@ -274,7 +270,7 @@ def one_that_serves(pair: tuple[ServeProcess, ServeProcess]) -> ServeProcess:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_a_client_goes_on_at_the_next_worker_and_loses_and_repeats_nothing(
+def test_a_client_continues_at_the_next_worker_without_loss_or_repeats(
     pair: tuple[ServeProcess, ServeProcess], number: signal.Signals
 ) -> None:
     target = "ipv4:" + ",".join(worker.address for worker in pair)
@@ -286,7 +282,7 @@ def test_a_client_goes_on_at_the_next_worker_and_loses_and_repeats_nothing(
             assert result.ok
             seen.append((result.index, result.id))
             if len(seen) == 1_000:
-                ended = one_that_serves(pair)
+                ended = serving_worker(pair)
                 ended.process.send_signal(number)
     assert seen == [(index, str(index)) for index in range(6_000)]
     assert ended.wait() == (0 if number is signal.SIGTERM else -number)
@@ -296,14 +292,14 @@ def test_a_client_goes_on_at_the_next_worker_and_loses_and_repeats_nothing(
         assert line["items"] >= 1_000
 
 
-async def test_the_async_client_goes_on_as_well(pair: tuple[ServeProcess, ServeProcess]) -> None:
+async def test_the_async_client_continues_at_the_next_worker(pair: tuple[ServeProcess, ServeProcess]) -> None:
     target = "ipv4:" + ",".join(worker.address for worker in pair)
     seen = []
     async with AsyncClient(Settings(target)) as client:
         async for result in client.analyze((f"Satz {n}" for n in range(3_000)), [EntityTask()]):
             seen.append(result.index)
             if len(seen) == 500:
-                (await asyncio.to_thread(one_that_serves, pair)).process.send_signal(signal.SIGTERM)
+                (await asyncio.to_thread(serving_worker, pair)).process.send_signal(signal.SIGTERM)
     assert seen == list(range(3_000))
 
 
@@ -317,7 +313,7 @@ with Client(Settings(sys.argv[1], caller="doomed")) as client:
 """
 
 
-def test_a_client_that_is_killed_is_forgotten(worker: ServeProcess) -> None:
+def test_the_stream_of_a_killed_client_is_cancelled(worker: ServeProcess) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", CLIENT, worker.address], stdout=subprocess.PIPE, env={**os.environ}
     ) as client:

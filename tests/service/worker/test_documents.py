@@ -1,4 +1,4 @@
-"""AnalyzeDocuments: the same answers as the unary calls, in order, and one bad document spoils only itself."""
+"""AnalyzeDocuments: the same answers as the unary calls, in order; a bad document fails alone."""
 
 import queue
 import threading
@@ -40,21 +40,23 @@ DOCUMENTS: Final = [
 ]
 
 
-def test_each_task_gives_the_numbers_of_its_unary_call(channel: grpc.Channel) -> None:
-    asked = settings(sentiment=True, entities=True)
-    asked.entities.label_scheme = entity_pb2.LABEL_SCHEME_COMMON
-    asked.offset_encoding = text_pb2.OFFSET_ENCODING_UTF16_UNITS
-    asked.embeddings.add()
-    half = asked.embeddings.add(model="tiny-paraphrase")
+def test_each_task_returns_the_results_of_its_unary_call(channel: grpc.Channel) -> None:
+    request_settings = settings(sentiment=True, entities=True)
+    request_settings.entities.label_scheme = entity_pb2.LABEL_SCHEME_COMMON
+    request_settings.offset_encoding = text_pb2.OFFSET_ENCODING_UTF16_UNITS
+    request_settings.embeddings.add()
+    half = request_settings.embeddings.add(model="tiny-paraphrase")
     half.options.element_type = embedding_pb2.ELEMENT_TYPE_FLOAT16
     half.options.normalize = True
-    header, results = analysed(channel, asked, DOCUMENTS)
+    header, results = analysed(channel, request_settings, DOCUMENTS)
     moods = sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment(
         sentiment_pb2.AnalyzeSentimentRequest(texts=DOCUMENTS), timeout=PATIENCE
     )
     names = entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(
         entity_pb2.RecognizeEntitiesRequest(
-            texts=DOCUMENTS, offset_encoding=asked.offset_encoding, label_scheme=asked.entities.label_scheme
+            texts=DOCUMENTS,
+            offset_encoding=request_settings.offset_encoding,
+            label_scheme=request_settings.entities.label_scheme,
         ),
         timeout=PATIENCE,
     )
@@ -63,33 +65,33 @@ def test_each_task_gives_the_numbers_of_its_unary_call(channel: grpc.Channel) ->
             embedding_pb2.EmbedRequest(texts=DOCUMENTS, model=task.model, options=task.options),
             timeout=PATIENCE,
         )
-        for task in asked.embeddings
+        for task in request_settings.embeddings
     ]
     assert [result.id for result in results] == [document.id for document in DOCUMENTS]
     assert [result.entities for result in results] == list(names.results)
     assert header.sentiment_provenance == moods.provenance
     assert header.entity_provenance == names.provenance
     assert list(header.embedding_provenances) == [each.provenance for each in vectors]
-    assert header.offset_encoding == asked.offset_encoding
+    assert header.offset_encoding == request_settings.offset_encoding
     for number, result in enumerate(results):
         mood = moods.results[number]
         assert (result.sentiment.label, result.sentiment.usage) == (mood.label, mood.usage)
         assert result.sentiment.probabilities.positive == pytest.approx(mood.probabilities.positive, abs=1e-5)
         for got, plain in zip(result.embeddings, vectors, strict=True):
             assert got.usage == plain.results[number].usage
-            assert_alike(got.dense, plain.results[number].dense)
+            assert_close(got.dense, plain.results[number].dense)
         assert result.timings.HasField("total_duration")
 
 
-def assert_alike(got: embedding_pb2.Tensor, plain: embedding_pb2.Tensor) -> None:
-    """The same numbers: batches differ, so the last bits may."""
+def assert_close(got: embedding_pb2.Tensor, plain: embedding_pb2.Tensor) -> None:
+    """Compare numbers up to the last bits, which depend on the batch."""
     kind = "<f2" if got.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT16 else "<f4"
     tolerance = 2e-3 if kind == "<f2" else 1e-5
     assert (got.shape, got.element_type) == (plain.shape, plain.element_type)
     assert np.allclose(np.frombuffer(got.data, kind), np.frombuffer(plain.data, kind), atol=tolerance)
 
 
-def test_a_stream_of_no_documents_has_a_header_alone(channel: grpc.Channel) -> None:
+def test_a_stream_without_documents_has_only_a_header(channel: grpc.Channel) -> None:
     header, results = analysed(channel, settings(sentiment=True), [])
     assert header.sentiment_provenance.model == "tiny-sentiment"
     assert not header.HasField("entity_provenance")
@@ -97,7 +99,7 @@ def test_a_stream_of_no_documents_has_a_header_alone(channel: grpc.Channel) -> N
 
 
 def test_the_header_comes_before_the_first_document_is_sent(channel: grpc.Channel) -> None:
-    """A caller may wait for it, to see which models answer."""
+    """A client may wait for it to learn which models answer."""
     arrived = threading.Event()
 
     def requests() -> Any:
@@ -112,7 +114,7 @@ def test_the_header_comes_before_the_first_document_is_sent(channel: grpc.Channe
 
 
 def test_a_document_is_answered_before_the_next_is_sent(channel: grpc.Channel) -> None:
-    """A conversation: nothing waits for a batch to fill."""
+    """Nothing waits for a batch to fill."""
     outbox: queue.Queue[Any] = queue.Queue()
     call = open_stream(channel, iter(outbox.get, None))
     outbox.put(pb.AnalyzeDocumentsRequest(settings=settings(sentiment=True)))
@@ -124,7 +126,7 @@ def test_a_document_is_answered_before_the_next_is_sent(channel: grpc.Channel) -
     assert list(call) == []
 
 
-def test_a_broken_document_is_one_result_with_a_status(channel: grpc.Channel) -> None:
+def test_an_invalid_document_has_a_result_with_a_status(channel: grpc.Channel) -> None:
     documents = [
         text_pb2.Text(content="gut", id="first"),
         text_pb2.Text(content="", id="empty"),
@@ -139,7 +141,7 @@ def test_a_broken_document_is_one_result_with_a_status(channel: grpc.Channel) ->
     assert not results[1].HasField("sentiment")
 
 
-def test_a_document_that_is_not_utf8_spoils_only_itself(channel: grpc.Channel) -> None:
+def test_a_document_that_is_not_utf8_fails_alone(channel: grpc.Channel) -> None:
     raw = channel.stream_stream(
         "/qda.v1.AnalysisService/AnalyzeDocuments",
         request_serializer=lambda message: message,
@@ -158,14 +160,16 @@ def test_a_document_that_is_not_utf8_spoils_only_itself(channel: grpc.Channel) -
 
 def test_each_task_has_a_status_of_its_own(channel: grpc.Channel) -> None:
     """5,000 characters are too long for the sentiment and not for the entities."""
-    asked = settings(sentiment=True, entities=True, long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR)
-    _, (result,) = analysed(channel, asked, [text_pb2.Text(content="Merkel " * 700)])
+    request_settings = settings(
+        sentiment=True, entities=True, long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR
+    )
+    _, (result,) = analysed(channel, request_settings, [text_pb2.Text(content="Merkel " * 700)])
     assert not result.HasField("status")
     assert error_info(result.sentiment.status).reason == "TEXT_TOO_LONG"
     assert len(result.entities.entities) == 700
 
 
-WRONG: Final[dict[str, tuple[Callable[[], list[Any]], str, str]]] = {
+INVALID: Final[dict[str, tuple[Callable[[], list[Any]], str, str]]] = {
     "nothing at all": (list, "ARGUMENT_INVALID", "settings"),
     "a document first": (
         lambda: [pb.AnalyzeDocumentsRequest(document=DOCUMENTS[0])],
@@ -189,7 +193,7 @@ WRONG: Final[dict[str, tuple[Callable[[], list[Any]], str, str]]] = {
         "ARGUMENT_INVALID",
         "settings.priority",
     ),
-    "a label that no model gives": (
+    "a label that the model does not have": (
         lambda: [
             *parts(
                 pb.AnalyzeDocumentsSettings(
@@ -223,9 +227,9 @@ WRONG: Final[dict[str, tuple[Callable[[], list[Any]], str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_settings_that_make_no_sense_are_refused_by_field(channel: grpc.Channel, name: str) -> None:
-    make, expected, field = WRONG[name]
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_settings_are_refused_by_field(channel: grpc.Channel, name: str) -> None:
+    make, expected, field = INVALID[name]
     status = refusal(lambda requests, **options: open_stream(channel, requests, **options), make())
     assert reason(status) == ("INVALID_ARGUMENT", expected)
     violations = detail(status, error_details_pb2.BadRequest()).field_violations
@@ -233,28 +237,28 @@ def test_settings_that_make_no_sense_are_refused_by_field(channel: grpc.Channel,
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("request_settings", "expected"),
     [
-        (settings(embeddings=[pb.EmbeddingTask(model="nobody")]), "MODEL_UNKNOWN"),
+        (settings(embeddings=[pb.EmbeddingTask(model="unknown")]), "MODEL_UNKNOWN"),
         (settings(embeddings=[pb.EmbeddingTask(model="tiny-ner")]), "MODEL_WRONG_TASK"),
     ],
 )
 def test_a_wrong_model_is_refused(
-    channel: grpc.Channel, asked: pb.AnalyzeDocumentsSettings, expected: str
+    channel: grpc.Channel, request_settings: pb.AnalyzeDocumentsSettings, expected: str
 ) -> None:
     status = refusal(
-        lambda requests, **options: open_stream(channel, requests, **options), [*parts(asked, [])]
+        lambda requests, **options: open_stream(channel, requests, **options), [*parts(request_settings, [])]
     )
     assert reason(status) == ("INVALID_ARGUMENT", expected)
 
 
 @pytest.mark.parametrize(
-    "wrong", [pb.AnalyzeDocumentsRequest(settings=settings(sentiment=True)), pb.AnalyzeDocumentsRequest()]
+    "part", [pb.AnalyzeDocumentsRequest(settings=settings(sentiment=True)), pb.AnalyzeDocumentsRequest()]
 )
 def test_a_part_out_of_place_ends_the_stream_after_the_results_before_it(
-    channel: grpc.Channel, wrong: pb.AnalyzeDocumentsRequest
+    channel: grpc.Channel, part: pb.AnalyzeDocumentsRequest
 ) -> None:
-    requests = [*parts(settings(sentiment=True), DOCUMENTS[:3]), wrong]
+    requests = [*parts(settings(sentiment=True), DOCUMENTS[:3]), part]
     results, error = broken_off(open_stream(channel, requests))
     assert [result.index for result in results] == [0, 1, 2]
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT

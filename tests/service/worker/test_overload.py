@@ -1,4 +1,4 @@
-"""Refusals that clients can go by: gRPC's own retries, our client's, and nothing computed for those who went away."""
+"""Refusals under load: delays for gRPC's retries and for our client; cancelled calls are not computed."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ RETRYING: Final = {
             "name": [{"service": "qda.v1.SentimentService"}],
             "retryPolicy": {
                 "maxAttempts": 5,
-                "initialBackoff": "600s",  # so that only the worker's own word can bring the next try
+                "initialBackoff": "600s",  # so that only the worker's pushback can cause the next attempt
                 "maxBackoff": "600s",
                 "backoffMultiplier": 1,
                 "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
@@ -35,7 +35,7 @@ RETRYING: Final = {
 
 @pytest.fixture
 async def echo() -> AsyncIterator[EchoServer]:
-    """A worker in whose queue ten texts have room."""
+    """A worker with a queue of ten texts."""
     async with echo_server(capacity=10) as server:
         yield server
 
@@ -58,14 +58,14 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def fill(echo: EchoServer, stub: Any) -> Any:
-    """A call of ten texts that waits until the gate opens."""
+    """Start a call of ten texts that waits until the gate opens."""
     echo.model.gate.clear()
     call = stub.AnalyzeSentiment(request(10), timeout=PATIENCE)
     await until(lambda: echo.queue.waiting == 10)
     return call
 
 
-async def test_a_full_queue_says_when_to_come_again_in_both_ways(echo: EchoServer, stub: Any) -> None:
+async def test_a_full_queue_sends_retry_info_and_pushback(echo: EchoServer, stub: Any) -> None:
     waiting = await fill(echo, stub)
     call = stub.AnalyzeSentiment(request(1), timeout=PATIENCE)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -82,8 +82,8 @@ async def test_a_full_queue_says_when_to_come_again_in_both_ways(echo: EchoServe
     assert echo.heard.refused == [("QUEUE_FULL", 1)]
 
 
-async def test_grpcs_own_retries_go_by_the_workers_word(echo: EchoServer, stub: Any) -> None:
-    """The client's own backoff is ten minutes: the answer came because the worker said when."""
+async def test_grpc_retries_follow_the_pushback_of_the_worker(echo: EchoServer, stub: Any) -> None:
+    """The client's own backoff is ten minutes, so only the pushback can have caused the retry."""
     waiting = await fill(echo, stub)
     options = [("grpc.service_config", json.dumps(RETRYING)), ("grpc.enable_retries", 1)]
     async with grpc.aio.insecure_channel(echo.target, options) as channel:
@@ -95,7 +95,7 @@ async def test_grpcs_own_retries_go_by_the_workers_word(echo: EchoServer, stub: 
     await waiting
 
 
-async def test_our_client_comes_again_until_there_is_room(echo: EchoServer, stub: Any) -> None:
+async def test_our_client_retries_until_the_queue_has_capacity(echo: EchoServer, stub: Any) -> None:
     waiting = await fill(echo, stub)
     async with AsyncClient(Settings(echo.target)) as client:
         answer = asyncio.create_task(client.sentiment(["gut"]))
@@ -105,7 +105,7 @@ async def test_our_client_comes_again_until_there_is_room(echo: EchoServer, stub
     await waiting
 
 
-async def test_our_client_gives_up_when_the_wait_would_pass_its_time(echo: EchoServer, stub: Any) -> None:
+async def test_our_client_stops_when_the_delay_exceeds_its_timeout(echo: EchoServer, stub: Any) -> None:
     waiting = await fill(echo, stub)
     async with AsyncClient(Settings(echo.target)) as client:
         with pytest.raises(Overloaded, match="QUEUE_FULL"):
@@ -118,14 +118,14 @@ async def test_a_cancelled_call_leaves_the_queue_before_it_is_computed(echo: Ech
     echo.model.gate.clear()
     first = stub.AnalyzeSentiment(request(2), timeout=PATIENCE)
     assert await asyncio.to_thread(echo.model.entered.acquire, timeout=PATIENCE)
-    begun = echo.model.computed
-    gone = stub.AnalyzeSentiment(request(5), timeout=PATIENCE)
+    computed_before = echo.model.computed
+    cancelled = stub.AnalyzeSentiment(request(5), timeout=PATIENCE)
     await until(lambda: echo.queue.waiting == 7)
-    gone.cancel()
+    cancelled.cancel()
     await until(lambda: echo.queue.waiting == 2)
     echo.model.gate.set()
     await first
-    assert echo.model.computed == max(begun, 2)
+    assert echo.model.computed == max(computed_before, 2)
     assert echo.heard.cancelled == [("CANCELLED_BY_CALLER", 5)]
 
 
@@ -143,7 +143,7 @@ async def test_a_call_past_its_deadline_leaves_the_queue_before_it_is_computed(
     assert echo.model.computed == 2
 
 
-async def test_a_response_that_no_message_may_hold_is_refused_with_a_reason() -> None:
+async def test_a_response_over_the_message_limit_is_refused_with_a_reason() -> None:
     """gRPC itself would break the call without one."""
     async with (
         echo_server(most_bytes=4_000) as echo,
@@ -156,6 +156,6 @@ async def test_a_response_that_no_message_may_hold_is_refused_with_a_reason() ->
         status = rpc_status.from_call(caught.value)
         assert status is not None
         assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
-        assert "bytes, and at most 4000 may be sent at once. Remedy: send fewer" in status.message
+        assert "bytes; at most 4000 are allowed. Remedy: send fewer" in status.message
         await until(lambda: len(echo.lines) == 2)
         assert echo.lines[1]["reason"] == "ARGUMENT_INVALID"

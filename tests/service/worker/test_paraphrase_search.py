@@ -1,4 +1,4 @@
-"""FindParaphrases equals a search by hand over the plain library's vectors, in the order that the proto states."""
+"""FindParaphrases equals an exhaustive search over the plain library's vectors, in the order of the proto."""
 
 import os
 import time
@@ -34,9 +34,9 @@ def requests(
 ) -> Iterator[pb.FindParaphrasesRequest]:
     yield pb.FindParaphrasesRequest(settings=settings)
     for which, contents in ((pb.TEXT_SET_FIRST, first), (pb.TEXT_SET_SECOND, second)):
-        made = texts(*contents)
-        for start in range(0, len(made), chunk):
-            part = pb.TextChunk(texts=made[start : start + chunk], set=which)
+        messages = texts(*contents)
+        for start in range(0, len(messages), chunk):
+            part = pb.TextChunk(texts=messages[start : start + chunk], set=which)
             yield pb.FindParaphrasesRequest(texts=part)
 
 
@@ -58,7 +58,9 @@ def cosines(world: World, left: Sequence[str], right: Sequence[str]) -> Any:
     return unit[0] @ unit[1].T
 
 
-def by_hand(scores: Any, *, same: bool, threshold: float, best: int | None) -> list[tuple[int, int, float]]:
+def exhaustive_search(
+    scores: Any, *, same: bool, threshold: float, best: int | None
+) -> list[tuple[int, int, float]]:
     found = []
     for first in range(len(scores)):
         others = range(first + 1 if same and best is None else 0, scores.shape[1])
@@ -76,13 +78,15 @@ def by_hand(scores: Any, *, same: bool, threshold: float, best: int | None) -> l
     ("second", "threshold", "best"),
     [((), 0.5, None), ((), -1.0, None), ((), None, 2), ((), 0.6, 1), (SECOND, 0.4, None), (SECOND, None, 1)],
 )
-def test_pairs_equal_a_search_by_hand(
+def test_pairs_equal_those_of_an_exhaustive_search(
     world: World, channel: grpc.Channel, second: Sequence[str], threshold: float | None, best: int | None
 ) -> None:
     settings = pb.FindParaphrasesSettings(threshold=threshold, best_count=best)
     found = pairs_of(find(channel, requests(settings, FIRST, second)))
     scores = cosines(world, FIRST, second or FIRST)
-    expected = by_hand(scores, same=not second, threshold=-1.0 if threshold is None else threshold, best=best)
+    expected = exhaustive_search(
+        scores, same=not second, threshold=-1.0 if threshold is None else threshold, best=best
+    )
     assert [pair[:2] for pair in found] == [pair[:2] for pair in expected]
     assert [pair[2] for pair in found] == pytest.approx([pair[2] for pair in expected], abs=1e-5)
 
@@ -135,7 +139,7 @@ def test_a_stream_in_another_order_is_refused(channel: grpc.Channel, order: str)
     assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
 
 
-def test_equal_texts_have_equal_scores_and_the_earlier_partner_first(channel: grpc.Channel) -> None:
+def test_equal_scores_are_ordered_by_position(channel: grpc.Channel) -> None:
     contents = ["die Stadt", *["das ist gut"] * 5, "Haus"]
     found = pairs_of(find(channel, requests(pb.FindParaphrasesSettings(best_count=3), contents)))
     partners = {first: [second for one, second, _ in found if one == first] for first in (1, 5)}
@@ -143,35 +147,35 @@ def test_equal_texts_have_equal_scores_and_the_earlier_partner_first(channel: gr
     assert np.allclose([score for first, _, score in found if first == 1], 1.0)
 
 
-def used(worker: ServeProcess) -> tuple[int, int]:
-    """Clock ticks and bytes of memory that the worker has used and holds."""
+def resource_usage(worker: ServeProcess) -> tuple[int, int]:
+    """Return the CPU time of the worker in clock ticks and its resident memory in bytes."""
     process = Path(f"/proc/{worker.process.pid}")
     fields = (process / "stat").read_text().rsplit(") ", 1)[1].split()
     return int(fields[11]) + int(fields[12]), int(fields[21]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def at_rest(worker: ServeProcess) -> int:
-    """The memory that it holds once it does nothing any more."""
+def memory_when_idle(worker: ServeProcess) -> int:
+    """Return the resident memory once the worker is idle."""
     before = -10
-    while (now := used(worker))[0] > before + 2:
+    while (now := resource_usage(worker))[0] > before + 2:
         before = now[0]
         time.sleep(0.4)
     return now[1]
 
 
 def test_a_client_that_does_not_read_stops_the_search(worker: ServeProcess) -> None:
-    """12 million pairs, some 150 MB of messages. Few are searched, and fewer are held, until somebody reads."""
+    """12 million pairs, about 150 MB of messages: few are searched and held until the client reads."""
     statements = [f"{word} ist {mood}" for word in ("Haus", "Stadt", "das") for mood in ("gut", "schlecht")]
     settings = pb.FindParaphrasesSettings(threshold=-1)
     rest(worker)
-    before = at_rest(worker)
+    before = memory_when_idle(worker)
     with worker.channel() as channel:
         stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
         stream = requests(settings, statements * 830, chunk=5_000)
         call = stub.FindParaphrases(stream, timeout=PATIENCE, metadata=(("x-qda-caller", "unread"),))
         assert next(call).HasField("header")
         assert len(next(call).pairs.pairs) > 1_000
-        held = at_rest(worker) - before
+        held = memory_when_idle(worker) - before
         call.cancel()
     worker.wait_for("line", lambda: any(e["caller"] == "unread" for e in worker.events("call.ended")))
     [line] = [event for event in worker.events("call.ended") if event["caller"] == "unread"]

@@ -1,4 +1,4 @@
-"""Reflection under both names: clients without our proto find services, messages and the details of errors."""
+"""Reflection in both versions: clients without our proto find services, messages and error details."""
 
 import shutil
 import subprocess
@@ -35,7 +35,7 @@ def test_services_are_listed(channel: grpc.Channel, package: str) -> None:
 
 
 @pytest.mark.parametrize("package", VERSIONS)
-def test_every_service_and_the_details_of_errors_are_described(channel: grpc.Channel, package: str) -> None:
+def test_services_and_error_details_are_described(channel: grpc.Channel, package: str) -> None:
     described = (
         *SERVICES,
         *ERROR_DETAILS,
@@ -48,9 +48,7 @@ def test_every_service_and_the_details_of_errors_are_described(channel: grpc.Cha
 
 
 @pytest.mark.parametrize("package", VERSIONS)
-def test_a_method_is_found_by_its_name_as_other_clients_ask_for_it(
-    channel: grpc.Channel, package: str
-) -> None:
+def test_methods_and_fields_are_found_by_name(channel: grpc.Channel, package: str) -> None:
     methods = (
         "qda.v1.SentimentService.AnalyzeSentiment",
         "grpc.health.v1.Health.Check",
@@ -72,10 +70,10 @@ def grpcurl() -> str:
 
 
 def run(arguments: list[str], stdin: str = "") -> Iterator[str]:
-    done = subprocess.run(
+    completed = subprocess.run(
         arguments, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
-    return iter((done.stdout, done.stderr))
+    return iter((completed.stdout, completed.stderr))
 
 
 def test_grpcurl_lists_describes_and_calls(worker: ServeProcess, grpcurl: str) -> None:

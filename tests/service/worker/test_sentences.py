@@ -1,4 +1,4 @@
-"""Sentiment per sentence, by gRPC, by the Python client and from a shell."""
+"""Sentiment per sentence, by gRPC, by the Python clients and by the command line."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def analyze(
         (text_pb2.OFFSET_ENCODING_CODE_POINTS, "utf-32-le", 4),
     ],
 )
-def test_spans_cut_the_sentences_out_of_the_text_as_sent(
+def test_spans_match_the_sentences_in_each_encoding(
     channel: grpc.Channel, encoding: text_pb2.OffsetEncoding.ValueType, codec: str, width: int
 ) -> None:
     response = analyze(channel, TEXT, encoding=encoding)
@@ -51,7 +51,7 @@ def test_spans_cut_the_sentences_out_of_the_text_as_sent(
     assert cut == SENTENCES
 
 
-def test_a_sentence_has_the_answer_that_it_has_as_a_text(channel: grpc.Channel) -> None:
+def test_a_sentence_has_the_same_answer_as_a_text_of_its_own(channel: grpc.Channel) -> None:
     found = analyze(channel, TEXT).results[0].sentences
     alone = analyze(channel, *SENTENCES).results
     for sentence, text in zip(found, alone, strict=True):
@@ -62,13 +62,13 @@ def test_a_sentence_has_the_answer_that_it_has_as_a_text(channel: grpc.Channel) 
         assert sentence.usage == text.usage
 
 
-def test_an_empty_text_among_others_has_its_status_and_no_sentences(channel: grpc.Channel) -> None:
+def test_an_empty_text_has_a_status_and_no_sentences(channel: grpc.Channel) -> None:
     results = analyze(channel, "", "Gut. Schlecht.", " ").results
     assert reason(results[0].status) == ("INVALID_ARGUMENT", "TEXT_EMPTY")
     assert [len(result.sentences) for result in results] == [0, 2, 0]
 
 
-def test_more_sentences_than_fit_an_answer_are_refused_at_once(channel: grpc.Channel) -> None:
+def test_too_many_sentences_are_refused(channel: grpc.Channel) -> None:
     request = sentiment_pb2.AnalyzeSentimentRequest(
         texts=texts("Ja. " * 60_000, "Nein! " * 60_000),
         include_sentences=True,
@@ -79,18 +79,18 @@ def test_more_sentences_than_fit_an_answer_are_refused_at_once(channel: grpc.Cha
     assert "120000 sentences" in status.message
 
 
-def test_a_stream_of_documents_gives_the_same_sentences(channel: grpc.Channel) -> None:
-    wanted = settings(sentiment=True)
-    wanted.offset_encoding = POINTS
-    wanted.sentiment.include_sentences = True
-    _, (document,) = analysed(channel, wanted, texts(TEXT))
+def test_a_stream_of_documents_returns_the_same_sentences(channel: grpc.Channel) -> None:
+    request_settings = settings(sentiment=True)
+    request_settings.offset_encoding = POINTS
+    request_settings.sentiment.include_sentences = True
+    _, (document,) = analysed(channel, request_settings, texts(TEXT))
     expected = analyze(channel, TEXT).results[0].sentences
     assert [each.span for each in document.sentiment.sentences] == [each.span for each in expected]
     scores = [each.probabilities.positive for each in document.sentiment.sentences]
     assert scores == pytest.approx([each.probabilities.positive for each in expected], abs=TOLERANCE)
 
 
-async def test_both_clients_give_sentences(worker: ServeProcess) -> None:
+async def test_both_clients_return_sentences(worker: ServeProcess) -> None:
     with Client(Settings(worker.address)) as client:
         [found] = client.sentiment([TEXT], sentences=True)
         assert [TEXT[each.start : each.end] for each in found.sentences] == SENTENCES
@@ -102,7 +102,7 @@ async def test_both_clients_give_sentences(worker: ServeProcess) -> None:
     assert found.sentences[0].usage is not None
 
 
-def test_a_shell_shows_each_sentence(worker: ServeProcess) -> None:
+def test_the_command_line_shows_each_sentence(worker: ServeProcess) -> None:
     def run(*options: str) -> str:
         command = [sys.executable, "-m", "qda_worker.client.cli.main", "sentiment", "--whole", "--sentences"]
         done = subprocess.run(
@@ -114,7 +114,7 @@ def test_a_shell_shows_each_sentence(worker: ServeProcess) -> None:
         )
         return done.stdout.decode()
 
-    shown = [sentence.replace("\u200d", " ") for sentence in SENTENCES]  # tables show no invisible signs
+    shown = [sentence.replace("\u200d", " ") for sentence in SENTENCES]  # tables show no invisible characters
     for encoding in Offsets:
         rows = run("--encoding", encoding).splitlines()[2:5]
         assert [row.rsplit("  ", 1)[1] for row in rows] == shown

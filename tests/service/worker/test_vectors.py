@@ -1,4 +1,4 @@
-"""All kinds of vectors over gRPC: the plain formulas' numbers, streamed in parts, and refused where they cannot fit."""
+"""All kinds of vectors over gRPC: equal to the plain formulas, streamed in parts, refused beyond the message limit."""
 
 from typing import Any, Final
 
@@ -34,8 +34,10 @@ def stub(channel: grpc.Channel) -> embedding_pb2_grpc.EmbeddingServiceStub:
 
 
 def embed(channel: grpc.Channel, *contents: str, **options: Any) -> pb.EmbedResponse:
-    wanted = pb.EmbeddingOptions(**options)
-    return stub(channel).Embed(pb.EmbedRequest(texts=texts(*contents), options=wanted), timeout=PATIENCE)
+    embedding_options = pb.EmbeddingOptions(**options)
+    return stub(channel).Embed(
+        pb.EmbedRequest(texts=texts(*contents), options=embedding_options), timeout=PATIENCE
+    )
 
 
 def streamed(channel: grpc.Channel, request: pb.EmbedStreamRequest) -> list[pb.EmbedStreamResponse]:
@@ -43,8 +45,8 @@ def streamed(channel: grpc.Channel, request: pb.EmbedStreamRequest) -> list[pb.E
 
 
 def stream(channel: grpc.Channel, *contents: str, **options: Any) -> list[pb.EmbedStreamResponse]:
-    wanted = pb.EmbeddingOptions(**options)
-    return streamed(channel, pb.EmbedStreamRequest(texts=texts(*contents), options=wanted))
+    embedding_options = pb.EmbeddingOptions(**options)
+    return streamed(channel, pb.EmbedStreamRequest(texts=texts(*contents), options=embedding_options))
 
 
 def array(tensor: pb.Tensor) -> NDArray[np.float32]:
@@ -70,7 +72,7 @@ def test_all_kinds_equal_the_published_formulas(world: World, channel: grpc.Chan
         assert weights(result.sparse) == pytest.approx(expected.sparse, abs=TOLERANCE)
 
 
-def test_only_what_was_asked_for_is_sent(channel: grpc.Channel) -> None:
+def test_only_the_requested_kinds_are_sent(channel: grpc.Channel) -> None:
     [result] = embed(channel, "gut", kinds=[pb.EMBEDDING_KIND_SPARSE]).results
     assert result.HasField("sparse")
     assert not result.HasField("dense")
@@ -81,7 +83,7 @@ def test_only_what_was_asked_for_is_sent(channel: grpc.Channel) -> None:
     "element", [pb.ELEMENT_TYPE_FLOAT32, pb.ELEMENT_TYPE_FLOAT16, pb.ELEMENT_TYPE_FLOAT_LIST]
 )
 @pytest.mark.parametrize("policy", [text_pb2.LONG_TEXT_POLICY_CUT, WINDOW])
-def test_the_stream_brings_the_same_vectors_part_by_part(
+def test_the_stream_sends_the_same_vectors_in_parts(
     channel: grpc.Channel, element: pb.ElementType.ValueType, policy: text_pb2.LongTextPolicy.ValueType
 ) -> None:
     contents = texts(*STATEMENTS, "", "das ist gut " * 2000)
@@ -120,7 +122,7 @@ def test_the_stream_brings_the_same_vectors_part_by_part(
         assert weights(item.sparse) == pytest.approx(weights(result.sparse), abs=TOLERANCE)
 
 
-def test_rows_are_cut_at_one_mebibyte(channel: grpc.Channel) -> None:
+def test_parts_are_split_at_one_mebibyte(channel: grpc.Channel) -> None:
     request = pb.EmbedStreamRequest(
         texts=texts("das ist gut " * 4000),
         options=pb.EmbeddingOptions(kinds=MULTI),
@@ -133,7 +135,7 @@ def test_rows_are_cut_at_one_mebibyte(channel: grpc.Channel) -> None:
 
 
 @pytest.mark.parametrize("kinds", [[pb.EMBEDDING_KIND_SPARSE], MULTI, ALL])
-def test_a_kind_that_a_model_has_not_is_refused(channel: grpc.Channel, kinds: list[Any]) -> None:
+def test_a_kind_that_the_model_does_not_support_is_refused(channel: grpc.Channel, kinds: list[Any]) -> None:
     for make, call in (
         (pb.EmbedRequest, stub(channel).Embed),
         (pb.EmbedStreamRequest, stub(channel).EmbedStream),
@@ -144,7 +146,7 @@ def test_a_kind_that_a_model_has_not_is_refused(channel: grpc.Channel, kinds: li
         assert "EMBEDDING_KIND_DENSE" in error_info(status).metadata["remedy"]
 
 
-def test_list_models_tells_the_kinds_of_each_model(channel: grpc.Channel) -> None:
+def test_list_models_has_the_kinds_of_each_model(channel: grpc.Channel) -> None:
     listed = model_pb2_grpc.ModelServiceStub(channel).ListModels(
         model_pb2.ListModelsRequest(), timeout=PATIENCE
     )
@@ -155,7 +157,7 @@ def test_list_models_tells_the_kinds_of_each_model(channel: grpc.Channel) -> Non
 
 
 @pytest.mark.parametrize("unit", [False, True])
-def test_shortened_vectors_are_the_beginning_normalised_anew_where_asked(
+def test_shortened_vectors_are_the_first_numbers_normalised_on_request(
     channel: grpc.Channel, unit: bool
 ) -> None:
     def dense(count: int) -> NDArray[np.float32]:
@@ -172,10 +174,10 @@ def test_shortened_vectors_are_the_beginning_normalised_anew_where_asked(
     assert allowed["tiny-embedding"] == []
 
 
-def test_what_would_not_fit_a_message_is_refused_before_it_is_computed(
+def test_a_response_beyond_the_limit_is_refused_before_computing(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
-    """Counted by the tokens that there are: 10,000 short texts fit, long ones do not, and fit in half precision."""
+    """The size is counted in tokens: 10,000 short texts fit, long ones do not, but do in float16."""
     many = ["gut"] * 10_000
     assert len(embed(channel, *many, kinds=MULTI).results) == 10_000
     row = 63 * 32 * 4
@@ -208,25 +210,3 @@ def test_a_client_that_does_not_read_stops_the_computing(worker: ServeProcess) -
     [line] = [event for event in worker.events("call.ended") if event["caller"] == "slow"]
     assert line["status"] == "CANCELLED"
     assert 0 < line["items"] < count / 2
-
-
-def test_a_number_beyond_half_precision_spoils_only_its_text() -> None:
-    """Real models give none; so the fake outcome of one."""
-    from qda_worker.conversion.embedding import fill_vectors, parts_of, vectors_asked
-    from qda_worker.conversion.results import results
-    from qda_worker.models.base import LongText, ModelInfo, Usage
-    from qda_worker.models.vectors import TextVectors
-    from qda_worker.scheduling.jobs import Answered, Timings
-
-    asked = vectors_asked(pb.EmbeddingOptions(element_type=pb.ELEMENT_TYPE_FLOAT16), LongText.CUT)
-    outcomes = [
-        Answered(TextVectors(np.full(4, number, np.float32)), Usage(3, 3, False, 1), Timings())
-        for number in (1e6, 1.0)
-    ]
-    info: Any = ModelInfo("m", "embedding", "s", "r", "fp32", None, 64)  # type: ignore[arg-type]  # words will do
-    made = results(texts("a", "b"), outcomes, info, pb.EmbedResult, fill_vectors(asked))
-    assert [result.HasField("status") for result in made] == [True, False]
-    assert "ELEMENT_TYPE_FLOAT32" in error_info(made[0].status).metadata["remedy"]
-    assert not made[0].HasField("dense")
-    [part] = parts_of(0, texts("a")[0], outcomes[0], info, asked)
-    assert part.item.HasField("status")

@@ -1,4 +1,4 @@
-"""Whatever bytes and messages come over the wire, the server answers with a status that says why, and lives."""
+"""Any bytes and any message get a status with a reason, and the server survives them."""
 
 import math
 import random
@@ -24,7 +24,7 @@ OURS: Final = {
     for service in proto.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
-FOREIGN: Final = {
+LIBRARY: Final = {
     f"/{service.full_name}/{method.name}": method
     for service in (
         health_pb2.DESCRIPTOR.services_by_name["Health"],
@@ -46,19 +46,19 @@ WORDS: Final = (
 )
 NUMBERS: Final = (0, 1, -1, 3, 99, 2**31 - 1, -(2**31))
 FLOATS: Final = (0.0, -0.5, 0.9, 2.0, math.nan, math.inf, -math.inf)
-# A field 1 of five bytes that are no UTF-8: the service's name to health, the host to reflection.
+# Field 1 with five bytes that are not UTF-8: the name of the service in health, the host in reflection.
 BROKEN: Final = b"\x0a\x05\xff\xfe\xfd\xfc\xfb"
 
 
 def send(channel: grpc.Channel, method: str, kind: MethodDescriptor, data: list[bytes]) -> grpc.StatusCode:
-    """The status of a call whose requests are any bytes; fails where it is left without one."""
+    """Return the status of a call that sends raw bytes; fails if it ends without one."""
     options: dict[str, Any] = {"request_serializer": bytes, "response_deserializer": bytes}
-    made: dict[tuple[bool, bool], Any] = {
+    call_types: dict[tuple[bool, bool], Any] = {
         (False, False): channel.unary_unary,
         (False, True): channel.unary_stream,
         (True, True): channel.stream_stream,
     }
-    call = made[kind.client_streaming, kind.server_streaming](method, **options)
+    call = call_types[kind.client_streaming, kind.server_streaming](method, **options)
     try:
         answer = call(iter(data) if kind.client_streaming else data[0], timeout=PATIENCE)
         if kind.server_streaming and method != "/grpc.health.v1.Health/Watch":
@@ -97,7 +97,7 @@ def test_random_messages_are_answered_or_refused_with_a_reason(worker: ServeProc
 
 
 def random_message(draw: random.Random, descriptor: Descriptor, depth: int) -> Message:
-    """A message with any of its fields set to any value of its type."""
+    """Return a message with random fields set to random values of their types."""
     message = GetMessageClass(descriptor)()
     for field in descriptor.fields:
         if draw.random() < 0.4 or depth > 4:
@@ -130,17 +130,17 @@ def random_value(draw: random.Random, field: FieldDescriptor) -> object:
     return draw.choice(NUMBERS)
 
 
-@pytest.mark.parametrize("method", FOREIGN)
-def test_health_and_reflection_refuse_what_is_no_message(worker: ServeProcess, method: str) -> None:
+@pytest.mark.parametrize("method", LIBRARY)
+def test_health_and_reflection_refuse_malformed_messages(worker: ServeProcess, method: str) -> None:
     with worker.channel() as channel:
         for data in (BROKEN, b"\xff", b"\x0a\x7f"):
-            code = send(channel, method, FOREIGN[method], [data])
+            code = send(channel, method, LIBRARY[method], [data])
             unread = method.endswith("/List") and data == BROKEN  # its request has no fields
             assert code is (grpc.StatusCode.OK if unread else grpc.StatusCode.INVALID_ARGUMENT), data
 
 
-def test_health_answers_as_ever_to_a_name_that_it_knows(worker: ServeProcess) -> None:
+def test_health_still_answers_valid_requests(worker: ServeProcess) -> None:
     assert worker.health("qda.v1.SentimentService") == "SERVING"
     with worker.channel() as channel:
-        watch = FOREIGN["/grpc.health.v1.Health/Watch"]
+        watch = LIBRARY["/grpc.health.v1.Health/Watch"]
         assert send(channel, "/grpc.health.v1.Health/Watch", watch, [b""]) is grpc.StatusCode.OK

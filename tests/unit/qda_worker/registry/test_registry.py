@@ -6,9 +6,9 @@ import pytest
 
 from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, Serving, Task
 from model_cache.reasons import Reason
-from qda_worker.errors import ModelOfAnotherTask, ModelUnknown, NotReady, TaskNotServed
+from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.registry.registry import Engine, ModelProblem, ModelRegistry, State
-from qda_worker.services import ANALYSIS, EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT, serving
+from qda_worker.services import ANALYSIS, EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT, serving_status
 
 
 def model(key: str, task: Task, *, default: bool = False) -> Model:
@@ -57,7 +57,7 @@ def test_an_unknown_model_is_refused_with_the_nearest_and_all_that_can_do_it() -
 
 
 def test_a_model_of_another_task_is_refused_with_those_that_can_do_it() -> None:
-    with pytest.raises(ModelOfAnotherTask) as caught:
+    with pytest.raises(ModelWrongTask) as caught:
         fleet().choose("names", Task.SENTIMENT)
     assert "mood, mood-2" in caught.value.remedy
 
@@ -93,7 +93,7 @@ def test_without_a_catalog_nothing_is_ready_and_the_mistake_is_told() -> None:
 def test_each_services_health_follows_its_own_models() -> None:
     some = fleet()
     some.members["mood"].state = State.FAILED
-    shown = serving(some, ready=some.loaded)
+    shown = serving_status(some, ready=some.loaded)
     assert shown == {
         "": False,
         SENTIMENT: False,
@@ -107,5 +107,5 @@ def test_each_services_health_follows_its_own_models() -> None:
 
 def test_a_worker_of_paraphrases_alone_serves_vectors_and_no_sentiment() -> None:
     some = fleet("pairs")
-    shown = serving(some, ready=some.loaded)
+    shown = serving_status(some, ready=some.loaded)
     assert {name for name, serves in shown.items() if serves} == {"", ANALYSIS, EMBEDDING, PARAPHRASE, MODELS}

@@ -1,4 +1,4 @@
-"""In order, bounded, and ended in order: what a stream of documents rests on."""
+"""The pipeline of a stream: results in order, a bounded number in flight, and an orderly end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,77 +15,79 @@ async def numbers(count: int, read: list[int]) -> AsyncIterator[int]:
         yield number
 
 
-def flow_of(
-    incoming: AsyncIterator[int],
-    work: Callable[[int], Awaitable[int]],
+def pipeline_of(
+    elements: AsyncIterator[int],
+    process: Callable[[int], Awaitable[int]],
     *,
     size: int = 1,
     ending: asyncio.Event | None = None,
 ) -> BoundedPipeline[int, int]:
-    async def call(number: int) -> int:
-        return await work(number)
+    async def run(number: int) -> int:
+        return await process(number)
 
-    return BoundedPipeline(incoming, call, lambda _: size, ending or asyncio.Event(), most=4, most_bytes=100)
+    return BoundedPipeline(
+        elements, run, lambda _: size, ending or asyncio.Event(), max_in_flight=4, max_in_flight_bytes=100
+    )
 
 
 async def turns() -> None:
-    """Lets everything run that can."""
+    """Let every task run that can."""
     for _ in range(50):
         await asyncio.sleep(0)
 
 
-async def test_results_come_in_order_whichever_is_ready_first() -> None:
-    async def later_ones_are_quicker(number: int) -> int:
+async def test_results_are_in_the_order_of_the_elements() -> None:
+    async def later_elements_are_faster(number: int) -> int:
         for _ in range(20 - number):
             await asyncio.sleep(0)
         return number * 10
 
-    flow = flow_of(numbers(20, []), later_ones_are_quicker)
-    assert [result async for result in flow.results()] == [number * 10 for number in range(20)]
+    pipeline = pipeline_of(numbers(20, []), later_elements_are_faster)
+    assert [result async for result in pipeline.results()] == [number * 10 for number in range(20)]
 
 
-@pytest.mark.parametrize(("size", "most"), [(1, 4), (40, 2), (1000, 1)])
-async def test_what_is_not_taken_is_not_worked_on(size: int, most: int) -> None:
-    """At most four elements or 100 bytes are under way, but always one, and one more is read and held back."""
+@pytest.mark.parametrize(("size", "max_count"), [(1, 4), (40, 2), (1000, 1)])
+async def test_elements_are_not_processed_before_results_are_taken(size: int, max_count: int) -> None:
+    """At most four elements or 100 bytes are in flight, but always one; one more is read and waits."""
     read: list[int] = []
-    worked: list[int] = []
+    processed: list[int] = []
 
-    async def work(number: int) -> int:
-        worked.append(number)
+    async def process(number: int) -> int:
+        processed.append(number)
         return number
 
-    results = flow_of(numbers(50, read), work, size=size).results()
+    results = pipeline_of(numbers(50, read), process, size=size).results()
     assert await anext(results) == 0
     await turns()
-    assert (len(worked), len(read)) == (most, most + 1)
+    assert (len(processed), len(read)) == (max_count, max_count + 1)
     assert await anext(results) == 1
     await turns()
-    assert (len(worked), len(read)) == (most + 1, most + 2)
+    assert (len(processed), len(read)) == (max_count + 1, max_count + 2)
     await results.aclose()
     await turns()
-    assert len(worked) == most + 1
+    assert len(processed) == max_count + 1
 
 
-async def test_an_error_of_the_reading_comes_after_the_results_before_it() -> None:
+async def test_an_error_of_the_input_comes_after_the_results_before_it() -> None:
     async def broken() -> AsyncIterator[int]:
         yield 1
         yield 2
         raise ValueError
 
-    async def work(number: int) -> int:
+    async def process(number: int) -> int:
         await turns()
         return number
 
-    results = flow_of(broken(), work).results()
+    results = pipeline_of(broken(), process).results()
     assert [await anext(results), await anext(results)] == [1, 2]
     with pytest.raises(ValueError, match=r"^$"):
         await anext(results)
 
 
-async def test_an_error_of_the_work_ends_the_flow_after_the_results_before_it() -> None:
+async def test_an_error_of_an_element_comes_after_the_results_before_it() -> None:
     cancelled = []
 
-    async def work(number: int) -> int:
+    async def process(number: int) -> int:
         if number == 1:
             raise KeyError(number)
         try:
@@ -95,7 +97,7 @@ async def test_an_error_of_the_work_ends_the_flow_after_the_results_before_it() 
             raise
         return number
 
-    results = flow_of(numbers(9, []), work).results()
+    results = pipeline_of(numbers(9, []), process).results()
     assert await anext(results) == 0
     with pytest.raises(KeyError):
         await anext(results)
@@ -103,10 +105,10 @@ async def test_an_error_of_the_work_ends_the_flow_after_the_results_before_it() 
     assert cancelled == [2, 3]
 
 
-async def test_closing_in_the_middle_drops_what_is_under_way() -> None:
+async def test_closing_early_cancels_the_elements_in_flight() -> None:
     cancelled = []
 
-    async def work(number: int) -> int:
+    async def process(number: int) -> int:
         if number == 0:
             return number
         try:
@@ -116,7 +118,7 @@ async def test_closing_in_the_middle_drops_what_is_under_way() -> None:
             raise
         return number
 
-    results = flow_of(numbers(9, []), work).results()
+    results = pipeline_of(numbers(9, []), process).results()
     assert await anext(results) == 0
     await turns()
     await results.aclose()
@@ -124,33 +126,33 @@ async def test_closing_in_the_middle_drops_what_is_under_way() -> None:
     assert cancelled == [1, 2, 3]
 
 
-async def test_an_ending_worker_answers_what_it_accepted_and_reads_no_more() -> None:
-    ending, worked = asyncio.Event(), []
+async def test_an_ending_worker_completes_what_it_accepted_and_reads_no_more() -> None:
+    ending, processed = asyncio.Event(), []
 
-    async def work(number: int) -> int:
-        worked.append(number)
+    async def process(number: int) -> int:
+        processed.append(number)
         return number
 
-    async def then_silence() -> AsyncIterator[int]:
+    async def three_then_wait() -> AsyncIterator[int]:
         for number in range(3):
             yield number
         await asyncio.Event().wait()
 
-    results = flow_of(then_silence(), work, ending=ending).results()
+    results = pipeline_of(three_then_wait(), process, ending=ending).results()
     assert await anext(results) == 0
     await turns()
     ending.set()
     assert [await anext(results), await anext(results)] == [1, 2]
     with pytest.raises(Draining):
         await anext(results)
-    assert worked == [0, 1, 2]
+    assert processed == [0, 1, 2]
 
 
-async def test_an_element_that_was_read_too_late_is_not_accepted() -> None:
-    ending, worked, gate = asyncio.Event(), [], asyncio.Event()
+async def test_an_element_that_is_read_after_the_end_is_not_processed() -> None:
+    ending, processed, gate = asyncio.Event(), [], asyncio.Event()
 
-    async def work(number: int) -> int:
-        worked.append(number)
+    async def process(number: int) -> int:
+        processed.append(number)
         return number
 
     async def late() -> AsyncIterator[int]:
@@ -158,11 +160,11 @@ async def test_an_element_that_was_read_too_late_is_not_accepted() -> None:
         await gate.wait()
         yield 1
 
-    results = flow_of(late(), work, ending=ending).results()
+    results = pipeline_of(late(), process, ending=ending).results()
     assert await anext(results) == 0
     ending.set()
     with pytest.raises(Draining):
         await anext(results)
     gate.set()
     await turns()
-    assert worked == [0]
+    assert processed == [0]

@@ -1,0 +1,185 @@
+"""RecognizeEntities: the request as a value, the check of its labels, and the entities as messages.
+
+Models name their labels after the corpora they were trained on: WikiNER and CoNLL (PER, LOC, ORG, MISC), OntoNotes
+(PERSON, GPE, CARDINAL and so on). LABEL_SCHEME_COMMON maps them to names that are the same for every model.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from qda.v1 import entity_pb2 as pb
+from qda.v1 import text_pb2
+from qda_worker.conversion.metadata import build_provenance, build_timings
+from qda_worker.conversion.request_fields import (
+    TextBatch,
+    parse_enum,
+    parse_long_text_policy,
+    parse_offset_encoding,
+    parse_priority,
+    parse_texts,
+)
+from qda_worker.conversion.results import fill_results
+from qda_worker.errors import ArgumentInvalid, Violation
+from qda_worker.models.base import Options
+from qda_worker.models.offsets import OffsetEncoding, convert_spans
+from qda_worker.registry.registry import Serving
+from qda_worker.scheduling.jobs import Lane, Outcome
+
+if TYPE_CHECKING:
+    from qda_worker.models.entity_windows import Entity
+
+OTHER_LABEL: Final = "OTHER"
+COMMON_LABELS: Final[Mapping[str, str]] = {
+    "PER": "PERSON",
+    "PERS": "PERSON",
+    "PERSON": "PERSON",
+    "LOC": "LOCATION",
+    "LOCATION": "LOCATION",
+    "GPE": "LOCATION",
+    "FAC": "LOCATION",
+    "ORG": "ORGANIZATION",
+    "ORGANIZATION": "ORGANIZATION",
+    "DATE": "DATE",
+    "TIME": "TIME",
+    "MONEY": "MONEY",
+    "QUANTITY": "QUANTITY",
+    "CARDINAL": "QUANTITY",
+    "PERCENT": "QUANTITY",
+}
+# Whether a scheme names labels by their common names.
+_LABEL_SCHEMES: Final[Mapping[int, bool]] = {
+    pb.LABEL_SCHEME_UNSPECIFIED: False,
+    pb.LABEL_SCHEME_MODEL: False,
+    pb.LABEL_SCHEME_COMMON: True,
+}
+
+_MAX_QUOTED_LABEL: Final = 50  # characters of an unknown label that an error message repeats
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelection:
+    """The labels that a request asks for.
+
+    Attributes:
+        names: As the request lists them, in its order; empty for all labels.
+        common: Whether labels are common names, in `names` and in the response.
+        kept: The same names as a set.
+    """
+
+    names: tuple[str, ...]
+    common: bool
+    kept: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EntityRequest:
+    """A parsed RecognizeEntitiesRequest.
+
+    Attributes:
+        texts: The texts to search.
+        model: The key of the model; empty for the default.
+        options: For the model.
+        lane: The lane of the queue.
+        labels: The labels to return.
+        span_encoding: The unit of the entities' spans.
+        offset_encoding: The field as sent, which the response repeats.
+    """
+
+    texts: TextBatch
+    model: str
+    options: Options
+    lane: Lane
+    labels: LabelSelection
+    span_encoding: OffsetEncoding
+    offset_encoding: text_pb2.OffsetEncoding.ValueType
+
+
+def parse_recognize_entities(request: pb.RecognizeEntitiesRequest) -> EntityRequest:
+    """Parse a RecognizeEntitiesRequest.
+
+    Raises:
+        InvalidRequest: when a field is missing or out of range.
+    """
+    return EntityRequest(
+        texts=parse_texts(request.texts),
+        model=request.model,
+        span_encoding=parse_offset_encoding(request.offset_encoding),
+        options=Options(parse_long_text_policy(request.long_text_policy)),
+        lane=parse_priority(request.priority, Lane.INTERACTIVE),
+        labels=parse_labels(request.labels, request.label_scheme),
+        offset_encoding=request.offset_encoding,
+    )
+
+
+def parse_labels(names: Sequence[str], scheme: int) -> LabelSelection:
+    """Parse labels and label scheme. Which labels exist depends on the model: see `check_labels`.
+
+    Raises:
+        ArgumentInvalid: when the scheme is not a value of the enum.
+    """
+    common = parse_enum(_LABEL_SCHEMES, scheme, "label_scheme")
+    return LabelSelection(tuple(names), common, frozenset(names))
+
+
+def check_labels(selection: LabelSelection, model_labels: Sequence[str]) -> None:
+    """Check that the model has the selected labels.
+
+    Args:
+        selection: The labels of the request.
+        model_labels: All labels of the model, by its own names.
+
+    Raises:
+        ArgumentInvalid: when the model never returns one of them.
+    """
+    allowed = {common_label(label) for label in model_labels} if selection.common else set(model_labels)
+    unknown = [(index, name) for index, name in enumerate(selection.names) if name not in allowed]
+    if unknown:
+        raise ArgumentInvalid(
+            f'the model has no label "{unknown[0][1][:_MAX_QUOTED_LABEL]}"',
+            f"use labels from this list: {', '.join(sorted(allowed))}",
+            violations=[
+                Violation(f"labels[{index}]", "is not a label of this model") for index, _ in unknown
+            ],
+        )
+
+
+def common_label(label: str) -> str:
+    """Return the common name of a model's label; OTHER for a label without one."""
+    return COMMON_LABELS.get(label.upper(), OTHER_LABEL)
+
+
+def build_recognize_entities(
+    request: EntityRequest, outcomes: Sequence[Outcome[Any]], serving: Serving, started: float
+) -> pb.RecognizeEntitiesResponse:
+    """Build the response from the outcome of each text; `started` as in `build_timings`."""
+    response = pb.RecognizeEntitiesResponse(
+        provenance=build_provenance(serving), offset_encoding=request.offset_encoding
+    )
+    info = serving.engine.info
+    fill_answer = partial(fill_entities, labels=request.labels, span_encoding=request.span_encoding)
+    fill_results(response.results.add, request.texts, outcomes, info, fill_answer)
+    response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))
+    return response
+
+
+def fill_entities(
+    result: pb.EntityResult,
+    content: str,
+    answer: "Sequence[Entity]",
+    *,
+    labels: LabelSelection,
+    span_encoding: OffsetEncoding,
+) -> None:
+    """Fill the entities whose labels are selected, with spans in `span_encoding`."""
+    labelled = [(entity, common_label(entity.label) if labels.common else entity.label) for entity in answer]
+    kept = [(entity, label) for entity, label in labelled if not labels.kept or label in labels.kept]
+    spans = convert_spans(content, [(entity.start, entity.end) for entity, _ in kept], span_encoding)
+    for (entity, label), (start, end) in zip(kept, spans, strict=True):
+        result.entities.add(
+            text=entity.text,
+            label=label,
+            model_label=entity.label,
+            span=text_pb2.Span(start=start, end=end),
+        )
