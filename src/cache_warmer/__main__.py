@@ -1,4 +1,4 @@
-"""Runs `python -m cache_warmer` as the program `cache-warmer`."""
+"""Run `cache-warmer` with `python -m cache_warmer`."""
 
 import sys
 

@@ -1,24 +1,24 @@
-"""Errors of the warmer. Each leaf is one reason of the contract, with its exit code.
+"""The errors of the warmer. Each leaf has one reason of `model_cache.reasons`, and so one exit code.
 
 * ModelCacheError              (model_cache.errors) carries reason, message, remedy
-    - HubError                 the source of a model, or the way to it
+    - HubError                 the source of a model, or the connection to it
         - HubUnauthorized      HUB_UNAUTHORIZED    401, 403, gated
         - HubNotFound          HUB_NOT_FOUND       no such repository, revision or file
-        - HubUnreachable       HUB_UNREACHABLE     name, connection, proxy, redirect loop, not a hub's answer
+        - HubUnreachable       HUB_UNREACHABLE     name, connection, proxy, redirect loop, not a hub's response
         - HubUntrusted         HUB_UNTRUSTED       certificate
         - HubBusy              HUB_BUSY            429 or 5xx after all retries
-        - HubStalled           HUB_STALLED         no byte for the stall time, after all retries
-        - ContentMismatch      CONTENT_MISMATCH    size, hash or name is not what was promised
-    - ArchiveInvalid           CONTENT_MISMATCH    an archive is not what it says, cut short or unsafe
-    - VolumeError              the place that the cache lies in
+        - HubStalled           HUB_STALLED         no byte for the stall timeout, after all retries
+        - ContentMismatch      CONTENT_MISMATCH    size, hash or name is not the expected one
+    - ArchiveInvalid           CONTENT_MISMATCH    an archive is truncated, changed or unsafe
+    - VolumeError              the file system that holds the cache
         - NoSpace              NO_SPACE            bytes or inodes
         - NoPermission         NO_PERMISSION       not writable, read-only, input/output error
-        - VolumeUnsuitable     VOLUME_UNSUITABLE   what the cache needs does not work there
-    - LeaseError               the right to write
-        - LeaseHeld            LEASE_HELD          another writer, for longer than we were told to wait
-        - LeaseLost            LEASE_LOST          another writer took over meanwhile
-        - LeaseForbidden       NO_PERMISSION       the pod's account may not use the Lease
-    - Interrupted              INTERRUPTED         SIGINT or SIGTERM; what was fetched stays
+        - VolumeUnsuitable     VOLUME_UNSUITABLE   an operation that the cache needs does not work there
+    - LeaseError               the right to write to the cache
+        - LeaseHeld            LEASE_HELD          another writer holds it, for longer than `--wait`
+        - LeaseLost            LEASE_LOST          another writer took it over during the run
+        - LeaseForbidden       NO_PERMISSION       the pod's service account may not use the Lease
+    - Interrupted              INTERRUPTED         SIGINT or SIGTERM; fetched bytes stay
 """
 
 from model_cache.errors import ModelCacheError
@@ -26,11 +26,11 @@ from model_cache.reasons import Reason
 
 
 class HubError(ModelCacheError):
-    """The source of a model, or the way to it."""
+    """The source of a model, or the connection to it, failed."""
 
 
 class HubUnauthorized(HubError):
-    """The hub wants a token, or the token may not read this repository."""
+    """The hub requires a token, or the token may not read this repository."""
 
     reason = Reason.HUB_UNAUTHORIZED
 
@@ -42,7 +42,7 @@ class HubNotFound(HubError):
 
 
 class HubUnreachable(HubError):
-    """Nothing that is a hub answered."""
+    """The hub cannot be reached, or the server at its address is not a hub."""
 
     reason = Reason.HUB_UNREACHABLE
 
@@ -57,78 +57,78 @@ class HubBusy(HubError):
     """The hub answered 429 or 5xx until the retries ran out."""
 
     reason = Reason.HUB_BUSY
-    # Seconds that the hub asked to wait, where it said.
+    # Seconds of the `Retry-After` header; None: the hub sent none.
     retry_after: float | None = None
 
 
 class HubStalled(HubError):
-    """The hub sent nothing for the stall time until the retries ran out."""
+    """The hub sent nothing for the stall timeout until the retries ran out."""
 
     reason = Reason.HUB_STALLED
 
 
 class ContentMismatch(HubError):
-    """What arrived, or what the hub promises, is not what the catalog, the lock or the hub says."""
+    """The content, or what the hub announces, differs from the catalog, the lock or the hub's metadata."""
 
     reason = Reason.CONTENT_MISMATCH
 
 
 class ArchiveInvalid(ModelCacheError):
-    """An archive is not what it says, was cut short, or would write where it must not."""
+    """An archive differs from its own manifest, is truncated, or has an unsafe path."""
 
     reason = Reason.CONTENT_MISMATCH
 
 
 class VolumeError(ModelCacheError):
-    """The place that the cache lies in."""
+    """The file system that holds the cache cannot be used."""
 
 
 class NoSpace(VolumeError):
-    """Bytes or inodes do not suffice, or ran out."""
+    """There are not enough free bytes or inodes, or they ran out."""
 
     reason = Reason.NO_SPACE
 
 
 class NoPermission(VolumeError):
-    """A place cannot be written, or a file in it cannot be read."""
+    """A folder cannot be written, or a file cannot be read."""
 
     reason = Reason.NO_PERMISSION
 
 
 class VolumeUnsuitable(VolumeError):
-    """Something that the cache needs does not work in that place."""
+    """An operation that the cache needs does not work on that file system."""
 
     reason = Reason.VOLUME_UNSUITABLE
 
 
 class LeaseError(ModelCacheError):
-    """The right to write to the cache."""
+    """The right to write to the cache cannot be had, or was lost."""
 
 
 class LeaseHeld(LeaseError):
-    """Another writer holds it."""
+    """Another writer holds the lease, for longer than this one may wait."""
 
     reason = Reason.LEASE_HELD
 
 
 class LeaseLost(LeaseError):
-    """Another writer took over while we worked."""
+    """Another writer took the lease over during the run."""
 
     reason = Reason.LEASE_LOST
 
 
 class LeaseForbidden(LeaseError):
-    """The account of this pod may not use the Lease that guards its claim."""
+    """The service account of this pod may not use the Lease of its volume claim."""
 
     reason = Reason.NO_PERMISSION
 
 
 class Interrupted(ModelCacheError):
-    """A signal ended the run; staged bytes and finished files stay."""
+    """A signal ended the run; staged bytes and complete files stay."""
 
     reason = Reason.INTERRUPTED
 
     def __init__(self) -> None:
         super().__init__(
-            "interrupted; what was fetched is kept", "run the same command again: it goes on from there"
+            "interrupted; what was fetched is kept", "run the same command again; it continues from there"
         )

@@ -1,9 +1,14 @@
-"""Fetches what is missing of all models side by side, each body once, however many models have it.
+"""Fetch the missing files of all models concurrently, each body once, even if several models need it.
 
-Two keys of one repository share blobs, and so do two commits of it: a body is of a staging file, not of a model.
+Two keys of one repository share blobs, and so do two of its commits. The unit of a download is therefore the body,
+identified by its staging file; `Claim` is one model's use of it.
+
+The threads of `transfer.pool` download, verify and move the bodies to their places. The generator runs in the caller's
+thread and yields each model whose last body is there. The first failure stops all threads and is raised; staged bytes
+stay for the next run.
 """
 
-from collections import Counter as Counts
+from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -13,92 +18,115 @@ from typing import Final
 
 from cache_warmer.artifacts.artifact import Download, Staged
 from cache_warmer.artifacts.sources import Sources
-from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.warm_report import RunStats
 from cache_warmer.survey import ModelSurvey
 from cache_warmer.transfer.pool import Stop, run_jobs
 from model_cache.catalog.catalog import HuggingFaceSource, SpacySource
 from model_cache.manifest import FileRecord
 
-# At once, of all bodies: enough to fill a line with small files; a hub limits requests a minute, not
-# connections.
+# Number of connections for all bodies together: enough to use the bandwidth with small files. A hub limits requests a
+# minute, not connections.
 CONNECTIONS: Final = 8
+
+# The records of a body's files in each model that claimed it, with the key of the model.
+AcceptedFiles = tuple[tuple[str, tuple[FileRecord, ...]], ...]
+# Claims with the same source and file names result in the same files.
+_ClaimIdentity = tuple[HuggingFaceSource | SpacySource, tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one model wants of a body: its artifact, and the body's names in it."""
+    """One model's use of a body.
 
-    one: ModelSurvey
+    Attributes:
+        survey: Of the model.
+        downloads: The model's files that have this body as their content.
+    """
+
+    survey: ModelSurvey
     downloads: tuple[Download, ...]
 
+    @property
+    def key(self) -> str:
+        """The key of the model."""
+        return self.survey.artifact.model.key
 
-_Identity = tuple[HuggingFaceSource | SpacySource, tuple[str, ...]]
-# Key of each model that had a claim on a body, and the records of what it became there.
-Accepted = tuple[tuple[str, tuple[FileRecord, ...]], ...]
 
-
-def claims(surveyed: Sequence[ModelSurvey]) -> tuple[tuple[Claim, ...], ...]:
-    """Return the claims on each body, in the order to fetch them: model by model, the biggest of a model first."""
+def claims_by_body(surveys: Sequence[ModelSurvey]) -> tuple[tuple[Claim, ...], ...]:
+    """Return the claims on each body, in the order to fetch them: model by model, largest body first."""
     found: dict[Path, dict[int, list[Download]]] = {}
-    for number, one in enumerate(surveyed):
-        for download in sorted(one.missing, key=lambda download: -(download.expected.bytes or 0)):
+    for number, survey in enumerate(surveys):
+        for download in sorted(survey.missing, key=lambda download: -(download.expected.bytes or 0)):
             found.setdefault(download.staging, {}).setdefault(number, []).append(download)
     return tuple(
-        tuple(Claim(surveyed[number], tuple(downloads)) for number, downloads in by_model.items())
+        tuple(Claim(surveys[number], tuple(downloads)) for number, downloads in by_model.items())
         for by_model in found.values()
     )
 
 
-def fetch(
-    surveyed: Sequence[ModelSurvey], sources: Sources, stop: Stop, counter: Counter, tally: RunStats
+def fetch_models(
+    surveys: Sequence[ModelSurvey], sources: Sources, stop: Stop, counter: ProgressCounter, stats: RunStats
 ) -> Generator[tuple[ModelSurvey, tuple[FileRecord, ...]], None, None]:
-    """Yield each model of which something was missing, with the records of that, as soon as all of it is there.
+    """Yield each model that lacked files, with the records of the files that were fetched, when it is complete.
 
-    Raises `HubError`, `LeaseLost`, `Interrupted`, `OSError`. Whoever gives the iterator up stops its threads.
+    Closing the generator stops its threads.
+
+    Args:
+        surveys: Models that lack files, and others, which are skipped.
+        sources: Opens the connections.
+        stop: Stops the threads of the run.
+        counter: Counts bytes and files.
+        stats: Counts the bytes that each model received; a shared body counts for the first model that claims it.
+
+    Raises:
+        HubError: A body cannot be fetched, or is not what was expected.
+        LeaseLost: Another writer took over.
+        Interrupted: The run was stopped.
+        OSError: The volume cannot be written.
     """
-    wanted = claims(surveyed)
-    if not wanted:
+    bodies_with_claims = claims_by_body(surveys)
+    if not bodies_with_claims:
         return
     transfer = sources.transfer(stop)
     bodies = [
         transfer.body(
-            group[0].downloads[0],
+            claims[0].downloads[0],
             counter.add,
             counter.resume,
-            partial(tally.received, group[0].one.artifact.model.key),
-            partial(counter.working_at, group[0].downloads[0].label),
-            partial(_accept, group),
+            partial(stats.received, claims[0].key),
+            partial(counter.track_file, claims[0].downloads[0].label),
+            partial(_accept, claims),
         )
-        for group in wanted
+        for claims in bodies_with_claims
     ]
-    models = {claim.one.artifact.model.key: claim.one for group in wanted for claim in group}
-    left = Counts(claim.one.artifact.model.key for group in wanted for claim in group)
+    models = {claim.key: claim.survey for claims in bodies_with_claims for claim in claims}
+    bodies_left = Counter(claim.key for claims in bodies_with_claims for claim in claims)
     files: dict[str, list[FileRecord]] = {key: [] for key in models}
     try:
-        with closing(run_jobs(bodies, CONNECTIONS, stop)) as accepted:
-            for _, records_by_key in accepted:
-                for key, records in records_by_key:
+        with closing(run_jobs(bodies, CONNECTIONS, stop)) as results:
+            for _, accepted in results:
+                for key, records in accepted:
                     files[key] += records
-                    left[key] -= 1
-                    if not left[key]:
+                    bodies_left[key] -= 1
+                    if not bodies_left[key]:
                         yield models[key], tuple(files.pop(key))
     finally:
         for body in bodies:
             body.close()
 
 
-def _accept(group: Sequence[Claim], staged: Staged) -> Accepted:
-    """Let each model take the body; models of the same source and names have the same files."""
-    different: dict[_Identity, Claim] = {}
-    for claim in group:
-        different.setdefault(_identity(claim), claim)
-    taken: dict[_Identity, tuple[FileRecord, ...]] = {}
-    for number, (same, claim) in enumerate(different.items(), 1):
-        shared = number < len(different)
-        taken[same] = claim.one.artifact.accept(claim.downloads, staged, shared=shared)
-    return tuple((claim.one.artifact.model.key, taken[_identity(claim)]) for claim in group)
+def _accept(claims: Sequence[Claim], staged: Staged) -> AcceptedFiles:
+    """Move or unpack a verified body for each model that claims it, once for identical claims."""
+    distinct: dict[_ClaimIdentity, Claim] = {}
+    for claim in claims:
+        distinct.setdefault(_identity(claim), claim)
+    accepted: dict[_ClaimIdentity, tuple[FileRecord, ...]] = {}
+    for number, (identity, claim) in enumerate(distinct.items(), 1):
+        shared = number < len(distinct)  # the last one may move the staging file away
+        accepted[identity] = claim.survey.artifact.accept(claim.downloads, staged, shared=shared)
+    return tuple((claim.key, accepted[_identity(claim)]) for claim in claims)
 
 
-def _identity(claim: Claim) -> _Identity:
-    return claim.one.artifact.model.source, tuple(download.name for download in claim.downloads)
+def _identity(claim: Claim) -> _ClaimIdentity:
+    return claim.survey.artifact.model.source, tuple(download.name for download in claim.downloads)

@@ -1,16 +1,15 @@
-"""Options of the warmer beside the shared ones, each with its environment variable."""
+"""The options of `cache-warmer` beside those that all programs share, each with its environment variable."""
 
 from typing import Final
 from urllib.parse import urlsplit
 
-from cache_warmer.commands.env import EnvFormat
-from model_cache.cli.options import Option, above_zero, duration, words
+from model_cache.cli.options import Option, above_zero, duration
 
 
-def _address(text: str) -> str:
-    parts = urlsplit(text)  # raises ValueError for brackets that do not close
+def _url(text: str) -> str:
+    parts = urlsplit(text)  # raises ValueError for brackets that are not closed
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("an http or https address, as https://huggingface.co")
+        raise ValueError("an http or https URL, such as https://huggingface.co")
     return text.rstrip("/")
 
 
@@ -29,19 +28,19 @@ def _count(text: str) -> int:
 HUB: Final[Option[str | None]] = Option(
     "--hub",
     "HF_ENDPOINT",
-    _address,
+    _url,
     None,
     "URL",
-    "the Hugging Face hub or a mirror of it",
-    "the hub client's own",
+    "URL of the Hugging Face hub or of a mirror",
+    "that of the hub client",
 )
 WHEEL_BASE: Final[Option[str | None]] = Option(
     "--wheel-base",
     "QDA_WHEEL_BASE",
-    _address,
+    _url,
     None,
     "URL",
-    "folder that holds the wheels of spaCy packages",
+    "URL of a folder with the wheels of the spaCy packages",
     "the URLs in the catalog",
 )
 STALL_TIMEOUT: Final = Option(
@@ -50,17 +49,25 @@ STALL_TIMEOUT: Final = Option(
     above_zero,
     60.0,
     "TIME",
-    "give a connection up without a byte",
+    "abort a connection that has been idle this long, in seconds or as 500ms, 60s, 5m",
     "60s",
 )
-WAIT: Final = Option("--wait", "QDA_WAIT", duration, 1800.0, "TIME", "wait for another warmer", "30m")
+WAIT: Final = Option(
+    "--wait",
+    "QDA_WAIT",
+    duration,
+    1800.0,
+    "TIME",
+    "how long to wait while another warmer writes to the cache, in seconds or as 30s, 30m, 1h",
+    "30m",
+)
 REFERENCE: Final[Option[str | None]] = Option(
     "--reference",
     "QDA_REFERENCE",
     _name,
     None,
     "NAME",
-    "who uses what is warmed, for collect",
+    "name of the reference that protects the generation from `collect`",
     "the catalog's path; in a cluster NAMESPACE/RELEASE",
 )
 KEEP: Final = Option(
@@ -69,13 +76,5 @@ KEEP: Final = Option(
     _count,
     1,
     "N",
-    "how many other generations stay, newest first, so that a rollback finds them",
-)
-ENV_FORMAT: Final = Option(
-    "--format",
-    "QDA_ENV_FORMAT",
-    words(EnvFormat),
-    EnvFormat.SHELL,
-    "shell|compose|dotenv|json",
-    "of the variables",
+    "number of generations without a reference to keep for a rollback, newest first",
 )

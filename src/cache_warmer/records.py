@@ -1,11 +1,18 @@
-"""Reads and writes what a run leaves behind: a record a verified model, then the generation's manifest."""
+"""Read and write the records of the cache: one for each verified model, and a manifest for each generation.
+
+Other programs may have written to the volume, so reads are bounded and a record that cannot be parsed counts as
+missing. Writes are atomic and synced (`disk.atomic`), happen under the lease, and are skipped if the file already has
+that content.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.disk import atomic
 from model_cache.catalog.catalog import Model, generation, model_digest
 from model_cache.errors import ManifestInvalid
+from model_cache.file_io import read_small_file
 from model_cache.layout import manifest_path, model_record_path
 from model_cache.manifest import (
     FileRecord,
@@ -18,21 +25,24 @@ from model_cache.manifest import (
 )
 from model_cache.places import Places
 
+# Bytes of a file that holds one number.
+_MAX_NUMBER_BYTES: Final = 40
+
 
 def read_record(model: Model, places: Places) -> ModelRecord | None:
-    """Return what was verified of a model before, from its own record or any manifest; None if unknown."""
+    """Return the record of a verified model, from its own file or any manifest; None if there is none."""
     return read_records((model,), places).get(model.key)
 
 
 def read_records(models: Sequence[Model], places: Places) -> dict[str, ModelRecord]:
-    """Return what was verified of these models before, by key; each manifest is read at most once."""
+    """Return the records of verified models by key; each manifest is read at most once."""
     digests = {model.key: model_digest(model) for model in models}
-    found = {key: record for key, digest in digests.items() if (record := _own_record(digest, places))}
+    found = {key: record for key, digest in digests.items() if (record := _read_own_record(digest, places))}
     unknown = {digest: key for key, digest in digests.items() if key not in found}
     manifests = sorted(manifest_path(places, "").parent.glob("*.json")) if unknown else []
     for path in manifests:
         try:
-            records = parse_manifest(path.read_bytes()).models
+            records = parse_manifest(read_small_file(path)).models
         except (OSError, ManifestInvalid):
             continue
         for record in records:
@@ -41,9 +51,9 @@ def read_records(models: Sequence[Model], places: Places) -> dict[str, ModelReco
     return found
 
 
-def _own_record(digest: str, places: Places) -> ModelRecord | None:
+def _read_own_record(digest: str, places: Places) -> ModelRecord | None:
     try:
-        record = parse_model_record(model_record_path(places, digest).read_bytes())
+        record = parse_model_record(read_small_file(model_record_path(places, digest)))
     except (OSError, ManifestInvalid):
         return None
     return record if record.digest == digest else None
@@ -56,39 +66,51 @@ def make_record(model: Model, files: Sequence[FileRecord]) -> ModelRecord:
 
 
 def write_record(record: ModelRecord, places: Places) -> None:
-    """Write a model's record, unless it stands there already. Raises `OSError`."""
-    _write(model_record_path(places, record.digest), dump_model_record(record))
+    """Write the record of a model.
+
+    Raises:
+        OSError: The volume cannot be written.
+    """
+    _write_if_changed(model_record_path(places, record.digest), dump_model_record(record))
 
 
 def write_manifest(models: Sequence[Model], records: Sequence[ModelRecord], places: Places) -> None:
-    """Write the manifest of a whole catalog, last of all. Former manifests stay. Raises `OSError`."""
+    """Write the manifest of a whole catalog, which publishes its generation. Former manifests stay.
+
+    Raises:
+        OSError: The volume cannot be written.
+    """
     name = generation(models)
     ordered = tuple(sorted(records, key=lambda record: record.key))
-    _write(manifest_path(places, name), dump_manifest(Manifest(name, ordered)))
+    _write_if_changed(manifest_path(places, name), dump_manifest(Manifest(name, ordered)))
 
 
-def write_whole_bytes(model: Model, whole: int | None, places: Places) -> None:
-    """Remember what the whole repository of a model weighs, for later plans. Raises `OSError`."""
-    if whole is not None:
-        _write(_whole_path(model, places), f"{whole}\n".encode())
+def write_repository_bytes(model: Model, count: int | None, places: Places) -> None:
+    """Write the size of a model's whole repository, for later plans; None (not known) writes nothing.
+
+    Raises:
+        OSError: The volume cannot be written.
+    """
+    if count is not None:
+        _write_if_changed(_repository_bytes_path(model, places), f"{count}\n".encode())
 
 
-def read_whole_bytes(model: Model, places: Places) -> int | None:
-    """Return what the whole repository of a model weighed when it was fetched; None if unknown."""
+def read_repository_bytes(model: Model, places: Places) -> int | None:
+    """Return the size of a model's whole repository when it was fetched; None if it is not known."""
     try:
-        return int(_whole_path(model, places).read_bytes()[:40])
+        return int(read_small_file(_repository_bytes_path(model, places), _MAX_NUMBER_BYTES))
     except (OSError, ValueError):
         return None
 
 
-def _whole_path(model: Model, places: Places) -> Path:
+def _repository_bytes_path(model: Model, places: Places) -> Path:
     return places.own.path / "whole-bytes" / model_digest(model)
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write_if_changed(path: Path, content: bytes) -> None:
     try:
-        if path.read_bytes() == content:
+        if read_small_file(path, len(content)) == content:
             return
-    except OSError:
+    except OSError:  # missing, larger, or not a regular file
         pass
     atomic.write_file(path, content)

@@ -1,7 +1,8 @@
-"""Leaves word of who needs a generation, so that `collect` keeps it.
+"""Record which release or catalog references a generation, so that `cache-warmer collect` keeps it.
 
-In a cluster that is the release, which lives as long as its Deployment. Elsewhere it is the catalog: each file is one
-user of the cache, and the built-in catalog another, until somebody forgets it.
+In a cluster the reference belongs to the release and lives as long as its Deployment. Elsewhere it belongs to the
+catalog file (or to the catalog inside the package) and lives until `collect --forget` drops it. The file is written
+under the lease, after the generation was published.
 """
 
 import os
@@ -16,22 +17,24 @@ from cache_warmer.disk.volume import nearest_folder
 from cache_warmer.kubernetes.events import DEPLOYMENT, NAMESPACE
 from model_cache.catalog.catalog import Model, model_digest
 from model_cache.errors import ManifestInvalid
+from model_cache.file_io import read_small_file
 from model_cache.places import Places
 from model_cache.references import Reference, dump_reference, parse_reference, reference_path
 
-# The name of whoever uses the catalog inside the package.
-BUILT_IN: Final = "default"
+# The name of the reference that belongs to the catalog inside the package.
+BUILT_IN_REFERENCE: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceWriter:
-    """One user of the cache.
+    """Writes one reference.
 
     Attributes:
-        name: see `Reference`.
-        namespace, deployment: what it lives with; empty outside a cluster.
-        places: of the cache.
-        now: the time, with a zone.
+        name: See `Reference`.
+        namespace: Of the Deployment that it lives with; empty outside a cluster.
+        deployment: Name of that Deployment; empty outside a cluster.
+        places: Of the cache.
+        now: Returns the time, with a zone.
     """
 
     name: str
@@ -41,46 +44,64 @@ class ReferenceWriter:
     now: Callable[[], datetime]
 
     def is_recorded(self, generation: str, models: Sequence[Model]) -> bool:
-        """Return whether it is written down already, or cannot be: a cache that is only read is not collected by us."""
-        if self._whole(generation, models) == self._written():
+        """Return whether the reference is written already, or cannot be.
+
+        It cannot be where this user may only read the cache. Then this user cannot run `collect` on it either.
+        """
+        if self._updated(generation, models) == self._stored():
             return True
         return not os.access(nearest_folder(self.places.own.path), os.W_OK)
 
     def record(self, generation: str, models: Sequence[Model]) -> None:
-        """Write it down, under the lease; what it had of the same generation stays. Raises `OSError`."""
-        whole = self._whole(generation, models)
-        if whole != self._written():
+        """Write the reference, under the lease. Models of the same generation that it names already stay in it.
+
+        Raises:
+            OSError: The volume cannot be written.
+        """
+        reference = self._updated(generation, models)
+        if reference != self._stored():
             updated = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-            atomic.write_file(self._path, dump_reference(whole._replace(updated=updated)))
+            atomic.write_file(self._path, dump_reference(reference._replace(updated=updated)))
 
     @property
     def _path(self) -> Path:
         return reference_path(self.places, self.name)
 
-    def _whole(self, generation: str, models: Sequence[Model]) -> Reference:
-        needed = {model.key: model_digest(model) for model in models}
-        before = self._written()
-        if before is not None and before.generation == generation:
-            needed = {**before.models, **needed}
-        return Reference(self.name, generation, needed, self.namespace, self.deployment)
+    def _updated(self, generation: str, models: Sequence[Model]) -> Reference:
+        """Return the reference as it must be; without its time, so that it can be compared."""
+        digests = {model.key: model_digest(model) for model in models}
+        stored = self._stored()
+        if stored is not None and stored.generation == generation:
+            digests = {**stored.models, **digests}
+        return Reference(self.name, generation, digests, self.namespace, self.deployment)
 
-    def _written(self) -> Reference | None:
+    def _stored(self) -> Reference | None:
+        """Return the reference in the cache, without its time; None if it is missing or invalid."""
         try:
-            found = parse_reference(self._path.read_bytes())
+            found = parse_reference(read_small_file(self._path))
         except (OSError, ManifestInvalid):
             return None
         return found._replace(models=dict(found.models), updated="")
 
 
-def referring(
+def reference_writer(
     name: str | None,
     catalog: Path | None,
     places: Places,
     environ: Mapping[str, str],
     now: Callable[[], datetime],
 ) -> ReferenceWriter:
-    """Return who uses the cache: as `--reference` says, else by the catalog's path."""
-    told = name or (str(catalog.absolute()) if catalog is not None else BUILT_IN)
+    """Return the writer of this run's reference.
+
+    Args:
+        name: The value of `--reference`; None: the absolute path of the catalog.
+        catalog: The catalog file; None: the one inside the package.
+        places: Of the cache.
+        environ: Names the Deployment, in a pod of the chart.
+        now: Returns the time, with a zone.
+    """
+    name = name or (str(catalog.absolute()) if catalog is not None else BUILT_IN_REFERENCE)
     namespace, deployment = environ.get(NAMESPACE, ""), environ.get(DEPLOYMENT, "")
-    lives = bool(namespace and deployment)
-    return ReferenceWriter(told, namespace if lives else "", deployment if lives else "", places, now)
+    if not (namespace and deployment):  # one without the other names no Deployment
+        namespace = deployment = ""
+    return ReferenceWriter(name, namespace, deployment, places, now)

@@ -1,4 +1,4 @@
-"""What the command line and the environment say, read once, and what every command makes of it."""
+"""The settings of `cache-warmer`, read once from options and environment, and the objects that are made from them."""
 
 from collections.abc import MutableMapping
 from dataclasses import dataclass, field
@@ -15,16 +15,18 @@ from model_cache.places import Places
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of `plan` and `warm`.
+    """The settings of a command.
 
     Attributes:
-        options: those that all programs share.
-        endpoint, wheel_base, stall_timeout: see `SourceSettings`.
-        wait: seconds to wait for another writer.
-        reference: the name of who uses what is warmed; None: by the catalog's path.
-        probe: whether `plan` makes and removes a probe folder.
-        retry: limits of the retries.
-        termination_log: where the last words go, if that file is there.
+        options: The options that all programs share.
+        endpoint: See `SourceSettings`.
+        wheel_base: See `SourceSettings`.
+        stall_timeout: See `SourceSettings`.
+        wait: Seconds to wait for another writer.
+        reference: Name of the reference; None: the catalog's path (`reference.reference_writer`).
+        probe: Whether `plan` makes and removes a probe folder.
+        retry: Limits of the retries.
+        termination_log: Where the termination message goes, if that file exists.
     """
 
     options: Options
@@ -35,21 +37,42 @@ class Settings:
     reference: str | None = None
     probe: bool = True
     retry: Retry = field(default_factory=Retry)
-    termination_log: Path = Path("/dev/termination-log")
+    termination_log: Path = Path("/dev/termination-log")  # the default of `terminationMessagePath`
 
-    def catalog(self) -> tuple[Catalog, Lock | None]:
-        """Read the catalog and its lock. Raises `CatalogInvalid`, `LockInvalid`, `UsageError`."""
+    def load_catalog(self) -> tuple[Catalog, Lock | None]:
+        """Return the catalog and its lock.
+
+        Raises:
+            CatalogInvalid: The catalog cannot be parsed.
+            LockInvalid: Its lock cannot be parsed.
+            UsageError: `--model` names a model that is not in the catalog.
+        """
         catalog = load_catalog(self.options.catalog)
         catalog.select(self.options.models)
         return catalog, load_lock(self.options.catalog)
 
-    def places(self, environ: MutableMapping[str, str]) -> Places:
-        """Return where the cache's parts are. Raises `UsageError`."""
+    def find_places(self, environ: MutableMapping[str, str]) -> Places:
+        """Return where the cache is.
+
+        Raises:
+            UsageError: That depends on a home folder, and this user has none.
+        """
         return find_places(self.options.cache, environ)
 
-    def sources(
-        self, places: Places, lock: Lock | None, environ: MutableMapping[str, str], retry: Retry
+    def make_sources(
+        self,
+        places: Places,
+        lock: Lock | None,
+        environ: MutableMapping[str, str],
+        retry: Retry | None = None,
     ) -> Sources:
-        """Return where the models come from; asks nothing yet."""
-        settings = SourceSettings(self.endpoint, self.wheel_base, self.stall_timeout, retry)
+        """Return the sources of the models; makes no request.
+
+        Args:
+            places: Of the cache.
+            lock: Of the catalog.
+            environ: Tokens, proxies and certificates.
+            retry: Limits of the retries; None: those of these settings.
+        """
+        settings = SourceSettings(self.endpoint, self.wheel_base, self.stall_timeout, retry or self.retry)
         return Sources(settings, places, lock, environ)

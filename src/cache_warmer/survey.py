@@ -1,4 +1,9 @@
-"""Looks at every model once: what is there, what is offered, what is to be fetched."""
+"""Survey the models: what is in the cache, what the source offers, and what must be fetched.
+
+Complete models are answered from their records, without a request. The sources of all others are queried
+concurrently, on the pool of `transfer.pool`; the files are then examined one model after the other in the calling
+thread. A survey changes nothing.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +12,7 @@ from typing import Final
 
 from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, SpaceNeeded, Wanted
 from cache_warmer.artifacts.sources import Sources
-from cache_warmer.records import read_records, read_whole_bytes
+from cache_warmer.records import read_records, read_repository_bytes
 from cache_warmer.transfer.pool import Stop, run_all
 from cache_warmer.transfer.staging import staged_bytes
 from model_cache.catalog.catalog import Model
@@ -17,98 +22,114 @@ from model_cache.manifest import ModelRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
-# A catalog of hundreds of models shall not wait for as many answers in a row; a hub bears so many.
-QUESTIONS_AT_ONCE: Final = 8
+# Number of concurrent hub queries: a catalog may hold hundreds of models, and a hub limits the requests of a client.
+CONCURRENT_QUERIES: Final = 8
+
+# Files that a check found wrong or missing: full paths, by the key of their model. A model without bad files of its
+# own may be in it too: it lacks its record.
+BadFiles = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSurvey:
-    """One model.
+    """The result for one model.
 
     Attributes:
-        artifact: it, as stored.
-        record: its verified files, if the check found all of them right.
-        wanted, holding: what its source offers and what of it is there; None if it is complete.
-        whole_bytes: of its whole repository; None: not known.
-        elsewhere: staging files of its bodies that a model before it fetches: one body serves both.
+        artifact: The model as it is stored.
+        record: Its verified files, if the check found all of them; else None.
+        offer: What its source offers; None if the model is complete.
+        holding: Which part of the offer is in the cache; None if the model is complete.
+        repository_bytes: Size of its whole repository; None: not known.
+        shared_bodies: Staging files of its bodies that are fetched for a model before it, and serve both.
     """
 
     artifact: Artifact
     record: ModelRecord | None
-    wanted: Wanted | None
+    offer: Wanted | None
     holding: Holding | None
-    whole_bytes: int | None
-    elsewhere: frozenset[Path] = frozenset()
+    repository_bytes: int | None
+    shared_bodies: frozenset[Path] = frozenset()
 
     @property
     def missing(self) -> tuple[Download, ...]:
-        """What is not there; several of it may be names of one body."""
+        """The files that are not in the cache; several may be names of one body."""
         return self.holding.missing if self.holding is not None else ()
 
     @property
     def bodies(self) -> dict[Path, int]:
-        """The bodies to fetch for it: staging file to size, 0 if that is not known."""
+        """The bodies to fetch for this model: staging file to bytes, 0 if the size is not known."""
         missing = {one.staging: one.expected.bytes or 0 for one in self.missing}
-        return {staging: size for staging, size in missing.items() if staging not in self.elsewhere}
+        return {staging: size for staging, size in missing.items() if staging not in self.shared_bodies}
 
     @property
-    def room(self) -> SpaceNeeded:
-        """What they take, and the names of all that is missing."""
-        room = self.artifact.room(tuple(one for one in self.missing if one.staging not in self.elsewhere))
-        return replace(room, inodes=self.artifact.room(self.missing).inodes)
+    def space_needed(self) -> SpaceNeeded:
+        """The bytes of the bodies to fetch, and the inodes of all missing files."""
+        space = self.artifact.room(
+            tuple(one for one in self.missing if one.staging not in self.shared_bodies)
+        )
+        return replace(space, inodes=self.artifact.room(self.missing).inodes)
 
     @property
     def bytes_to_fetch(self) -> int:
-        """Of the bodies to fetch, without what an earlier run staged; a body of unknown size counts nothing."""
+        """Bytes of the bodies to fetch, without what an earlier run staged; unknown sizes count as 0."""
         return sum(size - staged_bytes(staging, size) for staging, size in self.bodies.items() if size)
 
 
-# The models that a check did not find whole, by key: the full paths of the files that it found wrong or
-# missing.
-Unwell = Mapping[str, frozenset[str]]
-
-
-def incomplete(*reports: CheckReport) -> Unwell:
-    """Return the models that one of these checks did not find whole."""
-    unwell: dict[str, frozenset[str]] = {}
+def bad_files(*reports: CheckReport) -> BadFiles:
+    """Return the models that at least one of these checks did not find complete, with their bad files."""
+    found: dict[str, frozenset[str]] = {}
     for model in (model for report in reports for model in report.models if model.reason is not Reason.OK):
-        wrong = frozenset(problem.file for problem in model.problems)
-        unwell[model.key] = unwell.get(model.key, frozenset()) | wrong
-    return unwell
+        files = frozenset(problem.file for problem in model.problems)
+        found[model.key] = found.get(model.key, frozenset()) | files
+    return found
 
 
-def survey(
+def survey_models(
     models: Sequence[Model],
-    unwell: Unwell,
+    bad: BadFiles,
     places: Places,
     sources: Sources,
     lock: Lock | None,
     hash_file: HashFile | None,
 ) -> tuple[ModelSurvey, ...]:
-    """Ask the sources about the models that are not whole, and only about these. Raises `HubError`."""
+    """Survey models; query the sources of those that are not complete.
+
+    Args:
+        models: In catalog order.
+        bad: The models that the checks did not find complete.
+        places: Of the cache.
+        sources: The hub and the wheels.
+        lock: Of the catalog.
+        hash_file: Hashes a file that is in the cache without a record, or is bad. None (for a plan): its size decides.
+
+    Raises:
+        HubError: A source cannot be queried, or does not have what the catalog names.
+        OSError: The cache cannot be read.
+    """
     artifacts = [sources.artifact(model) for model in models]
     records = read_records(models, places)
-    asked = [one for one in artifacts if one.model.key not in records or one.model.key in unwell]
-    offered = run_all([one.resolve for one in asked], QUESTIONS_AT_ONCE, Stop())
-    wanted = {one.model.key: offer for one, offer in zip(asked, offered, strict=True)}
-    elsewhere: frozenset[Path] = frozenset()
-    surveyed = []
+    incomplete = [one for one in artifacts if one.model.key not in records or one.model.key in bad]
+    results = run_all([one.resolve for one in incomplete], CONCURRENT_QUERIES, Stop())
+    offers = {one.model.key: offer for one, offer in zip(incomplete, results, strict=True)}
+    claimed: frozenset[Path] = frozenset()  # bodies of the models so far
+    surveys = []
     for artifact in artifacts:
         model = artifact.model
-        record, offer = records.get(model.key), wanted.get(model.key)
+        record, offer = records.get(model.key), offers.get(model.key)
         if offer is None:
-            surveyed.append(ModelSurvey(artifact, record, None, None, _whole_bytes(model, places, lock)))
+            surveys.append(ModelSurvey(artifact, record, None, None, _repository_bytes(model, places, lock)))
             continue
-        holding = artifact.look(offer, record, hash_file, unwell.get(model.key, frozenset()))
-        one = ModelSurvey(artifact, None, offer, holding, offer.whole_repository_bytes, elsewhere)
-        elsewhere |= one.bodies.keys()
-        surveyed.append(one)
-    return tuple(surveyed)
+        holding = artifact.look(offer, record, hash_file, bad.get(model.key, frozenset()))
+        one = ModelSurvey(artifact, None, offer, holding, offer.whole_repository_bytes, claimed)
+        claimed |= one.bodies.keys()
+        surveys.append(one)
+    return tuple(surveys)
 
 
-def _whole_bytes(model: Model, places: Places, lock: Lock | None) -> int | None:
+def _repository_bytes(model: Model, places: Places, lock: Lock | None) -> int | None:
+    """Return the size noted when the model was fetched, else that of the lock."""
     locked = lock.models.get(model.key) if lock is not None else None
-    known = read_whole_bytes(model, places)
+    known = read_repository_bytes(model, places)
     if known is None and locked is not None:
         known = locked.whole_repository_bytes or locked.whole_repository_bytes_about
     return known

@@ -1,29 +1,38 @@
-"""Fills the cache: look, take the lease, look again, judge the volume, fetch, verify, record, publish last.
+"""Fill the cache with the models of a catalog: the run behind `cache-warmer warm` and `cache-warmer repair`.
 
-A crash at any instant leaves the former generation as it was: bodies grow under staging names, blobs and
-trees appear by rename, and the manifest only when every model is there.
+`WarmRun.run` is the whole sequence: check, take the lease, check again, preflight, fetch, verify, record, publish.
+The methods below it stand in the order in which it calls them.
+
+Threads: the main thread runs the sequence. Downloads run on the pool of `transfer.pool` while the main thread waits
+for models to complete; records and manifests are written by the main thread alone. The status file and the progress
+display have one thread each (`reports`).
+
+Failure: a run may end at any instant and leaves the former generation usable. A body grows under a staging name, which
+the next run continues; blobs and package trees appear by rename after their hash was verified; a model gets its record
+only when all its files are there; the manifest of the generation is written last.
+
+A repair (`Tier.DEEP`) differs in three places: the first check hashes every file, damaged files found by it are hashed
+again before they are reused, and what was replaced is hashed once more at the end.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import Artifact
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.disk import volume
-from cache_warmer.disk.preflight import Probe, preflight
-from cache_warmer.disk.volume import FreeOf
-from cache_warmer.fetch import fetch
+from cache_warmer.disk.preflight import preflight, write_probe
+from cache_warmer.fetch import fetch_models
 from cache_warmer.lease.base import Lease
-from cache_warmer.records import make_record, write_manifest, write_record, write_whole_bytes
+from cache_warmer.records import make_record, write_manifest, write_record, write_repository_bytes
 from cache_warmer.reference import ReferenceWriter
-from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import RunStats
-from cache_warmer.survey import ModelSurvey, incomplete, survey
+from cache_warmer.survey import BadFiles, ModelSurvey, bad_files, survey_models
 from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Catalog, Model, generation
@@ -40,187 +49,246 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class WarmRun:
-    """One run and the world it runs in.
+class Selection:
+    """The models to warm.
 
     Attributes:
-        catalog, lock: what is wanted.
-        keys: only these models; empty: all.
-        places, sources, lease: where to, where from, by which right.
-        referring: who uses what is warmed.
-        status: tells others how far the run is.
-        stop: ends the run's threads.
-        tally: what was done so far, for the report of a run that fails.
-        counter, showing: the progress, and what shows it while bodies are fetched.
-        probe, free_here: of the preflight.
-        tier: how closely to look for what is to be fetched: `FAST` warms, `DEEP` repairs.
-        reading: told how far a deep look is.
+        catalog: The whole catalog; it decides the generation.
+        lock: Sizes and hashes to compare with; None if the catalog has no lock.
+        keys: Only these models; empty for all models of the catalog.
     """
 
     catalog: Catalog
     lock: Lock | None
     keys: tuple[str, ...]
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """The selected models, in catalog order."""
+        return self.catalog.select(self.keys) if self.keys else self.catalog.models
+
+    @property
+    def is_whole_catalog(self) -> bool:
+        """Whether no model was left out."""
+        return not self.keys
+
+    @property
+    def generation(self) -> str:
+        """The generation of the whole catalog."""
+        return generation(self.catalog.models)
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Where a run reports its progress and its results.
+
+    Attributes:
+        stats: Results by model, for the final report.
+        status: The status file on the volume.
+        counter: Bytes and files of the transfers.
+        show_transfers: Displays the counter while bodies are fetched; None: no display.
+        show_check: Displays the progress of a deep check; None: no display.
+    """
+
+    stats: RunStats
+    status: StatusFile
+    counter: ProgressCounter
+    show_transfers: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
+    show_check: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WarmRun:
+    """One run of `warm` (`Tier.FAST`) or `repair` (`Tier.DEEP`).
+
+    Attributes:
+        selection: Which models.
+        tier: How thorough the first check is.
+        places: Where the cache is.
+        sources: The hub and the wheels.
+        lease: The right to write to the cache.
+        reference: Records who needs the generation, so that `collect` keeps it.
+        reports: Where progress and results go.
+        stop: Stops the threads of the run.
+    """
+
+    selection: Selection
+    tier: Tier
     places: Places
     sources: Sources
     lease: Lease
-    referring: ReferenceWriter
-    status: StatusFile
+    reference: ReferenceWriter
+    reports: Reports
     stop: Stop
-    tally: RunStats
-    probe: Probe
-    free_here: FreeOf = volume.free_of
-    counter: Counter = field(default_factory=Counter)
-    showing: Callable[[Counter], AbstractContextManager[None]] | None = None
-    tier: Tier = Tier.FAST
-    reading: Progress | None = None
 
     def run(self) -> None:
-        """Warm. Raises `ModelCacheError`; a run that ends early leaves what it fetched."""
-        with self._told():
-            self._run()
+        """Warm or repair the cache.
 
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Let a failed system call say what it means for the volume."""
-        try:
-            yield
-        except OSError as error:
-            raise volume.of_os_error(error, self.places.own.path, on_host=self._on_host) from error
+        Raises:
+            ModelCacheError: The run failed. What it fetched stays, and the next run continues from there.
+        """
+        models = self.selection.models
+        with volume.explain_os_errors(self.places):
+            found = self._check(self.tier)
+            if found.reason is Reason.OK and self.reference.is_recorded(self.selection.generation, models):
+                self._publish(self._survey({}))
+                self._report_repair(found, {})
+                return
+            # Before the lease, which is a file on the volume, and before the first request.
+            self._require_volume([])
+            self.sources.open(model for model in models if model.key in bad_files(found))
+            # The inner context comes first on an error: the status file then names the reason of the volume.
+            with (
+                self.lease.held(),
+                self.reports.status.maintain(),
+                volume.explain_os_errors(self.places),
+            ):
+                bad = self._check_under_lease(found)
+                surveys = self._survey(bad)
+                self._require_volume(surveys)
+                self._fetch(surveys)
+                self.reports.status.enter_phase(Phase.PUBLISHING)
+                self._publish(surveys)
+                self.reference.record(self.selection.generation, models)
+                self._report_repair(found, bad)
 
-    @property
-    def _on_host(self) -> bool:
-        return self.places.label == HOST
-
-    @property
-    def _models(self) -> tuple[Model, ...]:
-        return self.catalog.select(self.keys) if self.keys else self.catalog.models
-
-    def _run(self) -> None:
-        name = generation(self.catalog.models)
-        found = self._check(self.tier)
-        if found.reason is Reason.OK and self.referring.is_recorded(name, self._models):
-            self._finish(survey(self._models, {}, self.places, self.sources, self.lock, None))
-            self.tally.mended = () if self._repairs else None
-            return
-        self._demand(preflight((), self.places, probe=self.probe, free_here=self.free_here).error)
-        self.sources.open(model for model in self._models if model.key in incomplete(found))
-        with self.lease.held(), self.status.kept(), self._told():
-            # Others may have written while we waited. What was hashed stays suspect: it is hashed anew in its turn.
-            unwell = incomplete(found, self._check()) if self._repairs else incomplete(self._check())
-            surveyed = survey(self._models, unwell, self.places, self.sources, self.lock, self._hash_file)
-            rooms = [one.room for one in surveyed]
-            self._demand_access(surveyed)
-            probe = self.probe if self._on_host else None  # the other's places were probed before
-            self._demand(preflight(rooms, self.places, probe=probe, free_here=self.free_here).error)
-            self._fetch(surveyed)
-            self.status.enter(Phase.PUBLISHING)
-            self._finish(surveyed)
-            self.referring.record(name, self._models)
-            if self._repairs:
-                self._demand_whole([model for model in self._models if model.key in unwell])
-                self.tally.mended = problems_of(found)
-
-    @property
-    def _repairs(self) -> bool:
-        return self.tier is Tier.DEEP
-
-    def _check(self, tier: Tier = Tier.FAST) -> CheckReport:
-        return check(self._models, self.places, tier, whole_catalog=not self.keys, progress=self.reading)
-
-    def _demand_whole(self, models: Sequence[Model]) -> None:
-        """Read once more what was damaged: a disk that damaged it may have done so again."""
-        report = check(models, self.places, Tier.DEEP, whole_catalog=False, progress=self.reading)
-        self._demand(_failure(report, "just repaired"))
-
-    def _demand(self, error: ModelCacheError | None) -> None:
-        if error is not None:
-            raise error
-
-    def _demand_access(self, surveyed: Sequence[ModelSurvey]) -> None:
-        """On a host, say of all folders at once which of them this user may not write to."""
-        wanted = {folder for one in surveyed for folder in one.artifact.writes_to(one.missing)}
-        if self._on_host and (blocked := volume.not_writable(wanted)):
-            raise volume.not_permitted(*blocked)
-
-    def _hash_file(self, path: Path, size: int) -> tuple[str, str]:
-        _LOG.info("verifying %s, which is there already", path)
-        return hash_file(path, size, lambda _: self.stop.check())
-
-    def _fetch(self, surveyed: Sequence[ModelSurvey]) -> None:
-        """Complete the models, each as soon as its last body is there."""
-        for one in surveyed:
-            self.counter.expect(sum(one.bodies.values()), len(one.bodies))
-            if not one.missing:
-                self._complete(one, ())
-        if any(one.missing for one in surveyed):
-            self.status.enter(Phase.FETCHING)
-            shown = self.showing(self.counter) if self.showing is not None else nullcontext()
-            with shown, closing(fetch(surveyed, self.sources, self.stop, self.counter, self.tally)) as models:
-                for one, fetched in models:
-                    self._complete(one, fetched)
-
-    def _complete(self, one: ModelSurvey, fetched: Sequence[FileRecord]) -> None:
-        """Write the record of a model of which everything is there."""
-        if one.wanted is None or one.holding is None:
-            return
-        key = one.artifact.model.key
-        files = [record for _, records in one.holding.present for record in records] + list(fetched)
-        one.artifact.settle(one.wanted)
-        self.lease.check()
-        write_whole_bytes(one.artifact.model, one.whole_bytes, self.places)
-        write_record(make_record(one.artifact.model, files), self.places)
-        self.tally.verified(key, files, one.wanted.compared_with)
-        _LOG.info(
-            "%s: %d files verified, %d fetched, compared with the %s",
-            key,
-            len(files),
-            len(one.missing),
-            one.wanted.compared_with,
+    def _check(self, tier: Tier) -> CheckReport:
+        return check(
+            self.selection.models,
+            self.places,
+            tier,
+            whole_catalog=self.selection.is_whole_catalog,
+            progress=self.reports.show_check,
         )
 
-    def _finish(self, surveyed: Sequence[ModelSurvey]) -> None:
-        """Publish the generation if all of it is there, then let the moving names stand for it."""
-        for one in surveyed:
+    def _check_under_lease(self, found: CheckReport) -> BadFiles:
+        """Check again, because another writer may have worked while this one waited for the lease.
+
+        A repair keeps what its deep check found: this fast check sees sizes only, so it cannot clear a damaged file.
+        Such a file is hashed again by the survey.
+        """
+        again = self._check(Tier.FAST)
+        return bad_files(found, again) if self.tier is Tier.DEEP else bad_files(again)
+
+    def _survey(self, bad: BadFiles) -> tuple[ModelSurvey, ...]:
+        return survey_models(
+            self.selection.models,
+            bad,
+            self.places,
+            self.sources,
+            self.selection.lock,
+            self._hash_existing_file,
+        )
+
+    def _hash_existing_file(self, path: Path, size: int) -> tuple[str, str]:
+        _LOG.info("verifying the existing file %s", path)
+        return hash_file(path, size, lambda _: self.stop.check())
+
+    def _require_volume(self, surveys: Sequence[ModelSurvey]) -> None:
+        """Raise unless the volume can be written and has space for what these models lack."""
+        on_host = self.places.label == HOST
+        if on_host:  # name every folder that this user cannot write to at once, not only the first
+            folders = {folder for one in surveys for folder in one.artifact.writes_to(one.missing)}
+            if blocked := volume.not_writable(folders):
+                raise volume.not_permitted(*blocked)
+        # A cache of our own is probed in all its places already before the survey, so the second time needs no probe.
+        # On a host the survey decides which places are written to.
+        probe = write_probe if on_host or not surveys else None
+        verdict = preflight([one.space_needed for one in surveys], self.places, probe=probe)
+        if verdict.error is not None:
+            raise verdict.error
+
+    def _fetch(self, surveys: Sequence[ModelSurvey]) -> None:
+        """Fetch what is missing and record each model as soon as its last body is verified."""
+        counter = self.reports.counter
+        for one in surveys:
+            counter.expect(sum(one.bodies.values()), len(one.bodies))
+            if not one.missing:
+                self._record(one, ())
+        if any(one.missing for one in surveys):
+            self.reports.status.enter_phase(Phase.FETCHING)
+            show = self.reports.show_transfers
+            fetched = fetch_models(surveys, self.sources, self.stop, counter, self.reports.stats)
+            with show(counter) if show is not None else nullcontext(), closing(fetched):
+                for one, files in fetched:
+                    self._record(one, files)
+
+    def _record(self, one: ModelSurvey, fetched: Sequence[FileRecord]) -> None:
+        """Write the record of a model whose files are all there; `fetched` are those of this run."""
+        if one.offer is None or one.holding is None:  # the check found it complete: it has its record
+            return
+        model = one.artifact.model
+        files = [record for _, records in one.holding.present for record in records] + list(fetched)
+        one.artifact.settle(one.offer)
+        self.lease.check()
+        write_repository_bytes(model, one.repository_bytes, self.places)
+        write_record(make_record(model, files), self.places)
+        self.reports.stats.verified(model.key, files, one.offer.compared_with)
+        _LOG.info(
+            "%s: %d files verified, %d fetched, compared with the %s",
+            model.key,
+            len(files),
+            len(one.missing),
+            one.offer.compared_with,
+        )
+
+    def _publish(self, surveys: Sequence[ModelSurvey]) -> None:
+        """Write the manifest if the generation is complete, then update the mutable names."""
+        for one in surveys:
             if one.record is not None:
                 write_record(one.record, self.places)
-                self.tally.verified(one.artifact.model.key, one.record.files, None)
-        self._publish()
-        for one in surveyed:
-            self._point(one.artifact, one.record)
+                self.reports.stats.verified(one.artifact.model.key, one.record.files, None)
+        self._write_manifest()
+        for one in surveys:
+            self._update_refs(one)
 
-    def _point(self, artifact: Artifact, record: ModelRecord | None) -> None:
-        try:
-            if record is not None:  # else it was just settled
-                artifact.relist(record.files)
-            artifact.update_refs()
-        except OSError as error:
-            if not self._on_host or not volume.is_denied(error):
-                raise
-            # a cache that others keep and we read: its files serve, its names are its keepers' business
-            refused = volume.of_os_error(error, self.places.own.path, on_host=True)
-            _LOG.warning("%s: names for other projects are left as they are: %s", artifact.model.key, refused)
-
-    def _publish(self) -> None:
-        """Write the manifest, after one more look at everything it is about to promise."""
-        models = self.catalog.models
+    def _write_manifest(self) -> None:
+        """Write the manifest of the whole catalog, after one more check of all that it lists."""
+        models = self.selection.catalog.models
         report = check(models, self.places, whole_catalog=False)
         if report.reason is not Reason.OK:
-            if not self.keys:
-                self._demand(_failure(report, "just verified"))
-            _LOG.info("generation %s is not whole yet: no manifest written", generation(models)[:12])
+            if self.selection.is_whole_catalog:
+                _raise_first_problem(report, "just verified")
+            _LOG.info(
+                "generation %s is not complete yet: no manifest written", self.selection.generation[:12]
+            )
             return
         self.lease.check()
-        records = survey(models, {}, self.places, self.sources, self.lock, None)
-        write_manifest(models, [_record_of(one) for one in records], self.places)
+        surveys = survey_models(models, {}, self.places, self.sources, self.selection.lock, None)
+        write_manifest(models, [_record_of(one) for one in surveys], self.places)
+
+    def _update_refs(self, one: ModelSurvey) -> None:
+        """Point `refs/main` and package links at this model, and restore its list of files."""
+        try:
+            if one.record is not None:  # else `_record` has just written the list
+                one.artifact.relist(one.record.files)
+            one.artifact.update_refs()
+        except OSError as error:
+            if self.places.label != HOST or not volume.is_denied(error):
+                raise
+            # A cache of another user that this one may only read: its files can be served, its refs stay.
+            denied = volume.of_os_error(error, self.places.own.path, on_host=True)
+            _LOG.warning("%s: refs for other projects are not updated: %s", one.artifact.model.key, denied)
+
+    def _report_repair(self, found: CheckReport, bad: BadFiles) -> None:
+        """Hash the repaired models once more, because a failing disk may damage them again, and report what was bad."""
+        if self.tier is not Tier.DEEP:
+            return
+        models = [model for model in self.selection.models if model.key in bad]
+        if models:
+            report = check(
+                models, self.places, Tier.DEEP, whole_catalog=False, progress=self.reports.show_check
+            )
+            _raise_first_problem(report, "just repaired")
+        self.reports.stats.repaired(problems_of(found))
 
 
-def _failure(report: CheckReport, done: str) -> ModelCacheError | None:
-    """What is wrong in spite of what was done; None: nothing."""
+def _raise_first_problem(report: CheckReport, stage: str) -> None:
+    """Raise the first problem of a report, if there is one."""
     problem = next(iter(problems_of(report)), None)
-    if problem is None:
-        return None
-    message = f"{problem.file}: {problem.detail}, though it was {done}"
-    return ModelCacheError(message, problem.remedy, reason=problem.reason)
+    if problem is not None:
+        message = f"{problem.file}: {problem.detail}, though it was {stage}"
+        raise ModelCacheError(message, problem.remedy, reason=problem.reason)
 
 
 def _record_of(one: ModelSurvey) -> ModelRecord:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.service.warmer.fixtures import write_wheel, written
+from tests.service.warmer.fixtures import write_files, write_wheel
 from tests.support.fake_hub import HubDouble, Repository
 
 # Bytes of the big file: several ranges, and still quick.
@@ -119,8 +119,8 @@ def build(folder: Path, cache: Path) -> World:
     hub.mkdir(parents=True)
     big = {"config.json": b'{"a": 1}', "vocab/words.txt": b"ein\nzwei\n", WEIGHTS: noise(BIG, 1)}
     small = {"config.json": b'{"b": 2}', "copy.json": b'{"b": 2}', "pytorch_model.bin": noise(300_000, 2)}
-    first = Repository("org/first", written(hub / "first", big))
-    second = Repository("org/second", written(hub / "second", small))
+    first = Repository("org/first", write_files(hub / "first", big))
+    second = Repository("org/second", write_files(hub / "second", small))
     older, newer = (write_wheel(hub, "de_tiny", version) for version in ("1.0.0", "1.1.0"))
     double = HubDouble([first, second], [older, newer])
     return World(folder, double, cache, older, newer, first, second)

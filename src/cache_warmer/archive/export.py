@@ -17,7 +17,7 @@ from cache_warmer.archive.format import (
 from cache_warmer.artifacts.hf_layout import BlobNames
 from cache_warmer.errors import NoPermission
 from cache_warmer.records import read_record
-from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.transfer.hashing import ContentHash
 from model_cache.catalog.catalog import Model, generation
 from model_cache.check.check import check
@@ -45,7 +45,7 @@ class Exporting:
     whole_catalog: bool
     places: Places
     remedies: Remedies
-    counter: Counter
+    counter: ProgressCounter
 
     def contents(self) -> Contents:
         """Return what there is to write. Raises `ModelCacheError` if the cache is not complete."""
@@ -72,7 +72,7 @@ class Exporting:
         files = list(contents.files())
         self.counter.expect(contents.bytes, len(files))
         for file in files:
-            with self.counter.working_at(file.path):
+            with self.counter.track_file(file.path):
                 self._write_file(file, contents.blobs.get(file.path, ""), write)
         write(tar.END)
 

@@ -36,7 +36,7 @@ from cache_warmer.disk.volume import FreeOf
 from cache_warmer.errors import ArchiveInvalid, VolumeUnsuitable
 from cache_warmer.lease.base import Lease
 from cache_warmer.records import write_manifest, write_record
-from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.transfer.hashing import ContentHash
 from cache_warmer.transfer.staging import staging_name
@@ -220,8 +220,8 @@ class Importing:
     status: Callable[[str], StatusFile]
     known: Callable[[Contents], None] = lambda _: None
     free_here: FreeOf = volume.free_of
-    counter: Counter = field(default_factory=Counter)
-    showing: Callable[[Counter], AbstractContextManager[None]] | None = None
+    counter: ProgressCounter = field(default_factory=ProgressCounter)
+    showing: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
 
     def run(self) -> Imported:
         """Import. Raises `ModelCacheError`."""
@@ -245,9 +245,9 @@ class Importing:
         self.known(contents)
         self._preflight(contents)
         status = self.status(contents.manifest.generation)
-        with self.lease.held(), status.kept(), self._told():
+        with self.lease.held(), status.maintain(), self._told():
             self._preflight(contents)
-            status.enter(Phase.IMPORTING)
+            status.enter_phase(Phase.IMPORTING)
             placing = FilePlacer(self.places, contents)
             files = list(contents.files())
             self.counter.expect(contents.bytes, len(files))
@@ -257,7 +257,7 @@ class Importing:
                 with self.showing(self.counter):
                     self._files(files, placing)
             self._demand_end()
-            status.enter(Phase.PUBLISHING)
+            status.enter_phase(Phase.PUBLISHING)
             report = self._publish(contents, placing)
         return Imported(contents, placing.bytes_written, placing.files_written, report)
 
@@ -298,7 +298,7 @@ class Importing:
             name = member_name(file)
             self.lease.check()
             self._demand(self.reader.next(), name, file.bytes)
-            with self.counter.working_at(file.path):
+            with self.counter.track_file(file.path):
                 placing.place(file, self._counted())
 
     def _counted(self) -> Iterator[bytes]:

@@ -1,1 +1,1 @@
-"""What each command of `cache-warmer` does, from its settings to its exit code."""
+"""The commands of `cache-warmer`: each module turns options into a run, and its result into output and exit code."""

@@ -1,143 +1,166 @@
-"""`cache-warmer collect`: says what nobody needs any more, and deletes it when told."""
+"""`cache-warmer collect`: list what no reference needs any more, and delete it with `--apply`.
+
+A run without `--apply` and `--forget` only reads and takes no lease. Otherwise the run holds the lease while it drops
+references, scans the cache (`gc.scan`) and deletes (`gc.sweep`). In a cluster, what was deleted or why that failed is
+recorded as an Event.
+"""
 
 import dataclasses
-import json
 import logging
 import os
 import time
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cache_warmer.commands.command import Invocation
-from cache_warmer.disk import volume
+from cache_warmer.commands.reporting import event_recorder
+from cache_warmer.disk.volume import explain_os_errors
 from cache_warmer.gc.report import CollectReport, to_json, to_table
 from cache_warmer.gc.retention import GcPlan, RetentionRules
 from cache_warmer.gc.roots import Exists, dead_releases
 from cache_warmer.gc.scan import Scanner
 from cache_warmer.gc.sweep import Sweeper
 from cache_warmer.kubernetes import client
-from cache_warmer.kubernetes.events import EventRecorder, own_objects
+from cache_warmer.kubernetes.events import EventRecorder
+from cache_warmer.lease.base import Lease
 from cache_warmer.lease.select import lease_for
 from cache_warmer.options import KEEP
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
-from model_cache.catalog.catalog import generation, model_digest
+from model_cache.catalog.catalog import Model, generation, model_digest
 from model_cache.cli.options import OutputFormat, warm_command
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.places import HOST, Places
+from model_cache.json_values import to_json_text
+from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.references import read_references
 
 _LOG: Final = logging.getLogger(__name__)
 
 
-def add_collect_switches(parser: OptionParser) -> None:
-    """Let a parser accept --apply and --forget."""
-    parser.add_argument("--apply", action="store_true", help="delete it (default: only say what would go)")
+def add_collect_arguments(parser: OptionParser) -> None:
+    """Add --apply and --forget to a parser."""
+    parser.add_argument("--apply", action="store_true", help="delete what is listed (default: only list it)")
     parser.add_argument(
-        "--forget", metavar="NAME", action="append", default=[], help="drop this reference; may be repeated"
+        "--forget",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="delete the reference of this name first; may be repeated (default: none)",
     )
 
 
-def collect_command(
-    called: Invocation, exists: Exists | None = None, announcer: EventRecorder | None = None
+def run_collect(
+    invocation: Invocation, exists: Exists | None = None, events: EventRecorder | None = None
 ) -> int:
-    """Collect, or say what could be, and return the exit code. What is deleted is told to the cluster.
+    """List or delete what no reference needs, and return the exit code.
 
-    Raises `ModelCacheError`.
+    Args:
+        invocation: Of the command.
+        exists: Whether a Deployment exists; None: ask the API server of this pod's cluster.
+        events: Records Events; None: on the objects that the environment names.
+
+    Raises:
+        ModelCacheError: The options are wrong, the cache cannot be read or written, or another writer holds the lease.
     """
-    settings = called.settings()
+    settings, applied = invocation.settings(), bool(invocation.arguments.apply)
     if settings.options.models:
-        raise UsageError("what nobody needs is collected for all models", "leave --model (QDA_MODELS) out")
-    announcer = announcer or EventRecorder(
-        own_objects(called.environ), client.connect, lambda: datetime.now(UTC)
-    )
+        raise UsageError(
+            "collect works on the whole cache, so --model has no effect", "leave --model (QDA_MODELS) out"
+        )
+    events = events or event_recorder(invocation.environ)
     try:
-        report = _collected(called, settings, exists or _deployment_exists)
+        report = _collect(invocation, settings, exists or _deployment_exists)
     except ModelCacheError as error:
-        if called.arguments.apply:
-            announcer.failed(error)
+        if applied:
+            events.failed(error)
         raise
     if report.applied and report.collection.going:
-        announcer.collected(report.collection.bytes, len(report.collection.going))
+        events.collected(report.collection.bytes, len(report.collection.going))
     if settings.options.format is OutputFormat.JSON:
-        called.out.write(json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n")
+        text = to_json_text(to_json(report))
     else:
-        keep = called.value(KEEP)
-        more = ("--keep", str(keep)) if keep != KEEP.default else ()
-        command = warm_command(settings.options, {}, *more, "--apply", verb="collect")
-        called.out.write(to_table(report, command) + "\n")
+        text = to_table(report, _apply_command(invocation, settings))
+    print(text, file=invocation.out)
     return Reason.OK.exit_code
 
 
-def _collected(called: Invocation, settings: Settings, exists: Exists) -> CollectReport:
-    catalog, _ = settings.catalog()
-    places = settings.places(called.environ)
-    try:
-        return _Run(called, settings, places, exists).run(
-            RetentionRules(
-                generation(catalog.models),
-                frozenset(model_digest(model) for model in catalog.models),
-                called.value(KEEP),
-            ),
-        )
-    except OSError as error:
-        raise volume.of_os_error(error, places.own.path, on_host=places.label == HOST) from error
+def _collect(invocation: Invocation, settings: Settings, exists: Exists) -> CollectReport:
+    catalog, _ = settings.load_catalog()
+    places = settings.find_places(invocation.environ)
+    rules = RetentionRules(
+        generation(catalog.models),
+        frozenset(model_digest(model) for model in catalog.models),
+        invocation.value(KEEP),
+    )
+    lease = lease_for(places, settings.wait, invocation.environ, Stop(), _LOG.info)
+    collection = _Collection(catalog.models, places, lease, rules, exists)
+    with explain_os_errors(places):
+        return collection.run(tuple(invocation.arguments.forget), apply=bool(invocation.arguments.apply))
 
 
-class _Run:
-    def __init__(self, called: Invocation, settings: Settings, places: Places, exists: Exists) -> None:
-        self._called, self._settings, self._places, self._exists = called, settings, places, exists
-        stop = Stop()
-        self._lease = lease_for(places, settings.wait, called.environ, stop, _LOG.info)
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """One run.
 
-    def run(self, needs: RetentionRules) -> CollectReport:
-        """Look; under the lease if anything is written."""
-        apply, names = bool(self._called.arguments.apply), list(self._called.arguments.forget)
-        if not apply and not names:
-            return CollectReport(self._look(needs), applied=False, forgotten=())
-        _demand_names(names, self._places)
-        with self._lease.held():
-            self._forget(names)
-            collection = self._look(needs)
+    Attributes:
+        models: Of the catalog.
+        places: Of the cache.
+        lease: The right to write to it.
+        rules: What is kept.
+        exists: Whether a Deployment exists.
+    """
+
+    models: Sequence[Model]
+    places: Places
+    lease: Lease
+    rules: RetentionRules
+    exists: Exists
+
+    def run(self, forget: tuple[str, ...], *, apply: bool) -> CollectReport:
+        """Scan the cache, under the lease if anything is to be deleted."""
+        if not apply and not forget:
+            return CollectReport(self._scan(), applied=False, forgotten=())
+        _require_known(forget, self.places)
+        with self.lease.held():
+            for path in _reference_files(forget, self.places):
+                path.unlink(missing_ok=True)
+            found = self._scan()
             if apply:
-                Sweeper(self._places, self._lease.check).apply(collection)
-            return CollectReport(collection, applied=apply, forgotten=tuple(names))
+                Sweeper(self.places, self.lease.check).apply(found)
+            return CollectReport(found, applied=apply, forgotten=forget)
 
-    def _look(self, needs: RetentionRules) -> GcPlan:
-        references, _ = read_references(self._places)
-        dead = dead_releases(references, self._exists, _LOG.warning)
-        uid = os.geteuid() if hasattr(os, "geteuid") else None
-        looking = Scanner(self._settings.catalog()[0].models, self._places, time.time(), uid)
-        return looking.look(dataclasses.replace(needs, dead=dead))
-
-    def _forget(self, names: list[str]) -> None:
-        for path in _files_of(names, self._places):
-            path.unlink(missing_ok=True)
+    def _scan(self) -> GcPlan:
+        references, _ = read_references(self.places)
+        dead = dead_releases(references, self.exists, _LOG.warning)
+        uid = os.geteuid() if hasattr(os, "geteuid") else None  # Windows has none
+        scanner = Scanner(self.models, self.places, time.time(), uid)
+        return scanner.look(dataclasses.replace(self.rules, dead=dead))
 
 
-def _demand_names(names: list[str], places: Places) -> None:
-    """Raise `UsageError` for a name that nobody has."""
+def _require_known(names: Sequence[str], places: Places) -> None:
+    """Raise `UsageError` for a name that no reference has; the file name without its suffix counts, too."""
     references, bad = read_references(places)
-    known = {reference.name for reference in references.values()} | {
-        path.stem for path in (*references, *bad)
-    }
+    known = {reference.name for reference in references.values()}
+    stems = {path.stem for path in (*references, *bad)}
     for name in names:
-        if name not in known:
-            there = ", ".join(sorted(reference.name for reference in references.values())) or "none"
-            raise UsageError(f'--forget: nobody is called "{name[:200]}"', f"give one of: {there}")
+        if name not in known | stems:
+            allowed = ", ".join(sorted(known)) or "none"
+            raise UsageError(f'--forget: no such reference: "{name[:200]}"', f"give one of: {allowed}")
 
 
-def _files_of(names: list[str], places: Places) -> list[Path]:
+def _reference_files(names: Sequence[str], places: Places) -> list[Path]:
+    """Return the files of these references; also those that cannot be read, by their file names."""
     references, bad = read_references(places)
     found = [path for path, reference in references.items() if reference.name in names or path.stem in names]
     return [*found, *(path for path in bad if path.stem in names)]
 
 
 def _deployment_exists(namespace: str, name: str) -> bool:
-    """Ask the API server of the cluster that this pod runs in."""
+    """Return whether the API server of this pod's cluster has that Deployment."""
     cluster = client.connect()
     from kubernetes.client import ApiException
 
@@ -147,3 +170,10 @@ def _deployment_exists(namespace: str, name: str) -> bool:
         if error.status == 404:
             return False
         raise
+
+
+def _apply_command(invocation: Invocation, settings: Settings) -> str:
+    """Return the command that deletes what this one lists."""
+    keep = invocation.value(KEEP)
+    more = ("--keep", str(keep)) if keep != KEEP.default else ()
+    return warm_command(settings.options, {}, *more, "--apply", verb="collect")

@@ -1,4 +1,4 @@
-"""What a command of `cache-warmer` is to the command line: its name, its options, and what runs it."""
+"""The frame of a command of `cache-warmer`: its entry in the command line, and one invocation of it."""
 
 import argparse
 from collections.abc import Callable, MutableMapping
@@ -10,39 +10,54 @@ from cache_warmer.settings import Settings
 from model_cache.cli.options import Option, add_shared_options, read_shared_options
 from model_cache.cli.parser import OptionParser
 
-# Options of the commands that ask a hub.
-SOURCES: Final[tuple[Option[Any], ...]] = (HUB, WHEEL_BASE, STALL_TIMEOUT)
+# The options of the commands that send requests to a hub.
+SOURCE_OPTIONS: Final[tuple[Option[Any], ...]] = (HUB, WHEEL_BASE, STALL_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """A command as it was called, and the world it was called in."""
+    """One call of a command.
+
+    Attributes:
+        arguments: As parsed; the values of options are still text.
+        environ: The environment.
+        out: Where results go.
+        err: Where messages go.
+    """
 
     arguments: argparse.Namespace
     environ: MutableMapping[str, str]
     out: TextIO
     err: TextIO
 
-    def value(self, option: Option[Any]) -> Any:  # an option's own type
-        """Return an option from flag, variable or default. Raises `UsageError`."""
+    def value(self, option: Option[Any]) -> Any:  # the option's own type
+        """Return the value of an option, from flag, variable or default.
+
+        Raises:
+            UsageError: The value cannot be parsed.
+        """
         return option.value(self.arguments, self.environ)
 
     def settings(self) -> Settings:
-        """Return the settings that this command's options say. Raises `UsageError`."""
-        standard = Settings(options=read_shared_options(self.arguments, self.environ))
+        """Return the settings; options that this command does not have keep their defaults.
+
+        Raises:
+            UsageError: A value cannot be parsed.
+        """
+        defaults = Settings(options=read_shared_options(self.arguments, self.environ))
         return Settings(
-            options=standard.options,
-            endpoint=self._or(HUB, standard.endpoint),
-            wheel_base=self._or(WHEEL_BASE, standard.wheel_base),
-            stall_timeout=self._or(STALL_TIMEOUT, standard.stall_timeout),
-            wait=self._or(WAIT, standard.wait),
-            reference=self._or(REFERENCE, standard.reference),
+            options=defaults.options,
+            endpoint=self._value_or(HUB, defaults.endpoint),
+            wheel_base=self._value_or(WHEEL_BASE, defaults.wheel_base),
+            stall_timeout=self._value_or(STALL_TIMEOUT, defaults.stall_timeout),
+            wait=self._value_or(WAIT, defaults.wait),
+            reference=self._value_or(REFERENCE, defaults.reference),
             probe=not getattr(self.arguments, "no_probe", False),
         )
 
-    def _or(self, option: Option[Any], default: Any) -> Any:  # the same
-        there = hasattr(self.arguments, option.flag.lstrip("-").replace("-", "_"))
-        return self.value(option) if there else default
+    def _value_or(self, option: Option[Any], default: Any) -> Any:  # the option's own type
+        has_option = hasattr(self.arguments, option.flag.lstrip("-").replace("-", "_"))
+        return self.value(option) if has_option else default
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +65,12 @@ class Command:
     """One command.
 
     Attributes:
-        name, help: as `cache-warmer --help` lists it.
-        run: does it and returns the exit code; raises `ModelCacheError`.
-        options: its own, beside the shared ones.
-        shared: whether it takes the options that all programs share.
-        add: adds switches and arguments that are no `Option`.
+        name: As typed.
+        help: What it does, for `cache-warmer --help`.
+        run: Runs it and returns the exit code; raises `ModelCacheError`.
+        options: Its own options, beside the shared ones.
+        shared: Whether it takes the options that all programs share.
+        add_arguments: Adds switches and arguments that are not an `Option`.
     """
 
     name: str
@@ -62,11 +78,11 @@ class Command:
     run: Callable[[Invocation], int]
     options: tuple[Option[Any], ...] = ()
     shared: bool = True
-    add: Callable[[OptionParser], None] = lambda _: None
+    add_arguments: Callable[[OptionParser], None] = lambda _: None
 
     def add_to(self, parser: OptionParser) -> None:
-        """Let a parser take its options."""
-        self.add(parser)
+        """Add all its arguments and options to a parser."""
+        self.add_arguments(parser)
         if self.shared:
             add_shared_options(parser)
         for option in self.options:

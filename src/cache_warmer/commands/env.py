@@ -1,30 +1,34 @@
-"""The variables under which other programs find the cache, for a shell, a compose file or a dotenv file.
+"""`cache-warmer env`: print the environment variables with which other programs find the cache.
 
-A cache of our own is named whole, and offline: whoever reads it shall not write to it. On a host the
-libraries look there by themselves, so only what differs from their defaults is said, and the one line for
-spaCy, which looks nowhere by itself.
+For a cache folder (`--cache DIR`) all variables are printed, and those that switch the libraries to offline mode, so
+that they do not write to it. On a host the libraries look in the global caches by themselves, so only places that
+differ from the defaults are printed.
 
-That line, for a shell on a host, puts a `.pth` file into the environment of the Python that runs it: a variable would
-have to be set in each shell and service anew, and each other Python that they start would inherit it.
+spaCy finds packages only where Python imports from. For a shell on a host the output therefore contains a command that
+puts a `.pth` file into the environment of the Python that runs it. A `PYTHONPATH` would have to be set in each shell
+and service, and every other Python that these start would inherit it.
 """
 
-import json
 import os
 import shlex
 from collections.abc import Mapping
 from enum import StrEnum
+from json import dumps
 from pathlib import Path
 from typing import Final
 
+from cache_warmer.commands.command import Invocation
+from model_cache.cli.options import CACHE, Option, find_places, words
+from model_cache.json_values import to_json_text
 from model_cache.places import HOST, Place, Places
 
 _BY_DEFAULT: Final = "default"
-# In an environment's site-packages; delete it to undo.
+# Name of the file in the site-packages of an environment; deleting it undoes the command.
 PTH_FILE: Final = "qda-spacy-models.pth"
 
 
 class EnvFormat(StrEnum):
-    """How the variables are written."""
+    """The format of the output."""
 
     SHELL = "shell"
     COMPOSE = "compose"
@@ -32,31 +36,65 @@ class EnvFormat(StrEnum):
     JSON = "json"
 
 
+ENV_FORMAT: Final = Option(
+    "--format",
+    "QDA_ENV_FORMAT",
+    words(EnvFormat),
+    EnvFormat.SHELL,
+    "shell|compose|dotenv|json",
+    "format of the output",
+)
+
+
+def run_env(invocation: Invocation) -> int:
+    """Print the variables and return the exit code.
+
+    Raises:
+        UsageError: This user has no home folder, and the place of the cache depends on it.
+    """
+    places = find_places(invocation.value(CACHE), invocation.environ)
+    form: EnvFormat = invocation.value(ENV_FORMAT)
+    found = variables(places)
+    text = shell_lines(found, places) if form is EnvFormat.SHELL else format_variables(found, form)
+    print(text, file=invocation.out)
+    return 0
+
+
 def variables(places: Places) -> dict[str, str]:
-    """Return the variables and their values, in the order to show them."""
-    whole = places.label != HOST
-    named: dict[str, str] = {}
-    if whole or _differs(places.hub):
+    """Return the variables and their values, in the order to print them."""
+    is_folder = places.label != HOST
+    found: dict[str, str] = {}
+    if is_folder or _differs(places.hub):
         hub = str(places.hub.path)
-        named["HF_HUB_CACHE"] = hub
-        if whole:  # older clients read the other two; transformers 5 ignores the last
-            named |= {"HUGGINGFACE_HUB_CACHE": hub, "TRANSFORMERS_CACHE": hub}
-    if whole or _differs(places.torch):
-        named["TORCH_HOME"] = str(places.torch.path)
-    if whole:
-        named["HF_HUB_OFFLINE"] = "1"
-    named["PYTHONPATH"] = str(places.spacy.path)
-    return named
+        found["HF_HUB_CACHE"] = hub
+        if is_folder:  # older clients read the other two; transformers 5 ignores the last
+            found |= {"HUGGINGFACE_HUB_CACHE": hub, "TRANSFORMERS_CACHE": hub}
+    if is_folder or _differs(places.torch):
+        found["TORCH_HOME"] = str(places.torch.path)
+    if is_folder:
+        found["HF_HUB_OFFLINE"] = "1"
+    found["PYTHONPATH"] = str(places.spacy.path)
+    return found
+
+
+def shell_lines(named: Mapping[str, str], places: Places) -> str:
+    """Return lines for a shell: the variables, and on a host the command for spaCy instead of `PYTHONPATH`."""
+    if places.label != HOST:
+        return format_variables(named, EnvFormat.SHELL)
+    exported = {name: value for name, value in named.items() if name != "PYTHONPATH"}
+    comment = "# spaCy finds installed packages only; run this once with the Python of each environment that has spaCy:"
+    return "\n".join([format_variables(exported, EnvFormat.SHELL), comment, pth_command(places.spacy.path)])
 
 
 def pth_command(spacy: Path) -> str:
-    """Return the shell command that lets one Python import the packages of that folder from now on.
+    """Return the shell command after which one Python imports the packages of that folder.
 
-    In a virtual environment it writes into that alone, elsewhere into the user's own packages: never into a system's.
-    The file holds the folder's path, which Python puts at the end of its own (so nothing of the project is hidden).
+    In a virtual environment it writes into that environment only, elsewhere into the packages of the user, never into
+    those of the system. Python appends the folder that the file names to its path, so that it hides no module of the
+    project.
     """
-    # JSON strings are Python strings, and their quotes agree with the shell's
-    where = json.dumps(str(spacy), ensure_ascii=False)
+    # JSON strings are valid Python strings, and their double quotes need no escape inside the shell's single quotes.
+    where = dumps(str(spacy), ensure_ascii=False)
     program = (
         "import os, site, sys; "
         "folder = site.getsitepackages()[0] if sys.prefix != sys.base_prefix else site.getusersitepackages(); "
@@ -66,33 +104,24 @@ def pth_command(spacy: Path) -> str:
     return f"python -c {shlex.quote(program)}"
 
 
-def shell_lines(named: Mapping[str, str], places: Places) -> str:
-    """Return what a shell evaluates, or a person copies: the variables, and on a host the line for spaCy."""
-    if places.label != HOST:
-        return written(named, EnvFormat.SHELL)
-    exported = {name: value for name, value in named.items() if name != "PYTHONPATH"}
-    comment = "# spaCy looks among installed packages only; once for each environment that has spaCy, with its Python:"
-    return "\n".join([written(exported, EnvFormat.SHELL), comment, pth_command(places.spacy.path)])
-
-
-def written(named: Mapping[str, str], form: EnvFormat) -> str:
+def format_variables(named: Mapping[str, str], form: EnvFormat) -> str:
     """Return the variables as text, without a line break at the end."""
     if form is EnvFormat.JSON:
-        return json.dumps(dict(named), indent=2, ensure_ascii=False)
+        return to_json_text(named)
     if form is EnvFormat.COMPOSE:
-        # JSON strings are YAML strings; compose reads $ as its own variables
-        lines = [f"  {name}: {json.dumps(value.replace('$', '$$'))}" for name, value in named.items()]
+        # JSON strings are valid YAML strings; compose substitutes $ unless it is doubled.
+        lines = [f"  {name}: {dumps(value.replace('$', '$$'))}" for name, value in named.items()]
         return "\n".join(["environment:", *lines])
     if form is EnvFormat.DOTENV:
         return "\n".join(f"{name}={_dotenv(value)}" for name, value in named.items())
-    # a second cache under this name would be looked at first
+    # sentence-transformers would look into the folder of this variable before the hub's cache.
     return "\n".join(
         [*(_export(name, value) for name, value in named.items()), "unset SENTENCE_TRANSFORMERS_HOME"]
     )
 
 
 def _export(name: str, value: str) -> str:
-    if name == "PYTHONPATH":  # joined to what the user has
+    if name == "PYTHONPATH":  # keep what the user has
         return f"export PYTHONPATH={shlex.quote(value)}${{PYTHONPATH:+{os.pathsep}$PYTHONPATH}}"
     return f"export {name}={shlex.quote(value)}"
 

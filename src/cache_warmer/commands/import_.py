@@ -1,12 +1,15 @@
-"""`cache-warmer import`: reads an exported generation into the cache, from a file or from stdin."""
+"""`cache-warmer import`: read an exported generation into the cache, from a file or from stdin.
 
-import json
+The import itself is `archive.import_`. This module opens the archive, makes the run from the options, and reports how
+it ended: on stdout, and in a cluster also as Events and as the termination message.
+"""
+
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -15,14 +18,13 @@ from cache_warmer.archive.format import Contents
 from cache_warmer.archive.import_ import Imported, Importing
 from cache_warmer.archive.tar import TarReader
 from cache_warmer.commands.command import Invocation
-from cache_warmer.commands.reporting import told
+from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import NoPermission
-from cache_warmer.kubernetes import client
-from cache_warmer.kubernetes.events import IMPORTING, EventRecorder, holder_identity, own_objects
+from cache_warmer.kubernetes.events import IMPORTING, EventRecorder, holder_identity
 from cache_warmer.lease.select import lease_for
-from cache_warmer.reference import referring
-from cache_warmer.reports import progress
+from cache_warmer.reference import reference_writer
+from cache_warmer.reports.progress import ProgressCounter, show_progress
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
@@ -32,6 +34,7 @@ from model_cache.check.report import human_bytes
 from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import status_path
@@ -40,57 +43,127 @@ _LOG: Final = logging.getLogger(__name__)
 STDIN: Final = "-"
 
 
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """One model of the archive."""
+
+    key: str
+    source: str
+    revision: str
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """The document of `cache-warmer import --format json`.
+
+    Attributes:
+        reason: `OK`.
+        generation: Of the archive.
+        catalog_generation: Of the catalog that the command was given; None if it cannot be read.
+        bytes: Size of the archive's files.
+        files: Number of files that the deep check at the end verified.
+        bytes_written: Without the files that were in the cache already.
+        files_written: The same.
+        seconds: How long it took.
+        models: In the order of the archive.
+    """
+
+    reason: Reason
+    generation: str
+    catalog_generation: str | None
+    bytes: int
+    files: int
+    bytes_written: int
+    files_written: int
+    seconds: float
+    models: tuple[ImportedModel, ...]
+
+
 def add_import_arguments(parser: OptionParser) -> None:
-    """Let a parser accept the archive."""
-    parser.add_argument("archive", metavar="FILE", nargs="?", help="the archive; - is stdin")
+    """Add the archive to a parser."""
+    parser.add_argument("archive", metavar="FILE", nargs="?", help="the archive; - for stdin (required)")
 
 
-def import_command(
-    called: Invocation, announcer: EventRecorder | None = None, last_words: Path | None = None
+def run_import(
+    invocation: Invocation, events: EventRecorder | None = None, termination_log: Path | None = None
 ) -> int:
-    """Import, tell the cluster, and return the exit code. Raises `ModelCacheError`."""
-    settings = called.settings()
+    """Import an archive, report how that ended, and return the exit code.
+
+    Args:
+        invocation: Of the command.
+        events: Records Events; None: on the objects that the environment names.
+        termination_log: Where the termination message goes; None: as the settings say.
+
+    Raises:
+        ModelCacheError: The options are wrong, or the import failed; its message begins with the archive's name.
+    """
+    settings = invocation.settings()
     if settings.options.models:
         raise UsageError(
             "an archive is imported whole, so --model has no effect", "leave --model (QDA_MODELS) out"
         )
-    announcer = announcer or EventRecorder(
-        own_objects(called.environ), client.connect, lambda: datetime.now(UTC)
-    )
-    with _opened(called.arguments.archive) as stream:
-        run = _Run(called, settings, stream)
-        with told(announcer, last_words or settings.termination_log, run.report, IMPORTING):
-            imported = run.read()
-    _report(called, imported, _configured(settings), run.seconds)
+    events = events or event_recorder(invocation.environ)
+    with _open_archive(invocation.arguments.archive) as stream:
+        run = _ImportRun(invocation, settings, stream)
+        with report_to_cluster(events, termination_log or settings.termination_log, run.report, IMPORTING):
+            imported = run.run()
+    _print_report(invocation, _make_report(imported, _catalog_generation(settings), run.seconds))
     return Reason.OK.exit_code
 
 
-class _Run:
-    """One import, from the first byte of the archive on."""
+@contextmanager
+def _open_archive(archive: str | None) -> Iterator[BinaryIO]:
+    if not archive or "\x00" in archive:
+        raise UsageError("no archive given", "give its FILE, or - for stdin")
+    if archive == STDIN:
+        if sys.stdin is None or sys.stdin.isatty():
+            raise UsageError("the archive cannot be read from a terminal", "give its FILE, or redirect stdin")
+        yield sys.stdin.buffer
+        return
+    path = Path(archive)
+    if not path.exists():
+        raise UsageError(f"there is no file {archive}", "give the file that `cache-warmer export -o` wrote")
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        remedy = "give a file that this user can read"
+        raise NoPermission(f"{archive} cannot be read: {error.strerror}", remedy) from error
+    with stream:  # outside the `try`: an error of the block is not one of opening
+        yield stream
 
-    def __init__(self, called: Invocation, settings: Settings, stream: BinaryIO) -> None:
-        self._called, self._settings, self._stream = called, settings, stream
+
+class _ImportRun:
+    """One import: it keeps what the final report needs, also if it fails."""
+
+    def __init__(self, invocation: Invocation, settings: Settings, stream: BinaryIO) -> None:
+        self._invocation, self._settings, self._stream = invocation, settings, stream
         self._start = time.monotonic()
         self._contents: Contents | None = None
-        self._written = 0
+        self._bytes_written = 0
 
     @property
     def seconds(self) -> float:
-        """Since its start."""
+        """Seconds since its start."""
         return time.monotonic() - self._start
 
-    def read(self) -> Imported:
-        """Import. Raises `ModelCacheError`, whose message begins with the archive's name."""
+    def run(self) -> Imported:
+        """Import the archive.
+
+        Raises:
+            ModelCacheError: The import failed; the message begins with the archive's name.
+        """
         try:
-            imported = self._importing().run()
+            imported = self._importer().run()
         except ModelCacheError as error:
-            error.message = f"{self._called.arguments.archive}: {error.message}"
+            error.message = f"{self._invocation.arguments.archive}: {error.message}"
             raise
-        self._written = imported.bytes_written
+        self._bytes_written = imported.bytes_written
         return imported
 
     def report(self, error: ModelCacheError | None) -> WarmReport:
-        """Return what was done until now."""
+        """Return what was done so far; `error` None: the import succeeded."""
         reason = error.reason if error is not None else Reason.OK
         manifest = self._contents.manifest if self._contents is not None else None
         models = tuple(
@@ -98,104 +171,88 @@ class _Run:
             for one in (manifest.models if manifest is not None else ())
         )
         name = manifest.generation if manifest is not None else ""
-        return WarmReport(reason, name, self.seconds, models, error, written=self._written)
+        return WarmReport(reason, name, self.seconds, models, error, bytes_written=self._bytes_written)
 
-    def _know(self, contents: Contents) -> None:
-        self._contents = contents
+    def _importer(self) -> Importing:
+        environ, settings = self._invocation.environ, self._settings
+        places = settings.find_places(environ)
+        stop, counter = Stop(), ProgressCounter()
+        is_shown = settings.options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
 
-    def _importing(self) -> Importing:
-        called, settings = self._called, self._settings
-        places = settings.places(called.environ)
-        stop, counter = Stop(), progress.Counter()
-        shows = settings.options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
-
-        def status(name: str) -> StatusFile:
-            who = holder_identity(called.environ)
-            return StatusFile(status_path(places), name, who, counter, lambda: datetime.now(UTC))
+        def status_file(name: str) -> StatusFile:
+            return StatusFile(status_path(places), name, holder_identity(environ), counter, utc_now)
 
         return Importing(
             reader=TarReader(self._stream),
             places=places,
-            lease=lease_for(places, settings.wait, called.environ, stop, _LOG.info),
-            artifact=settings.sources(places, None, called.environ, settings.retry).artifact,
-            refer=_refer(settings, places, called),
+            lease=lease_for(places, settings.wait, environ, stop, _LOG.info),
+            artifact=settings.make_sources(places, None, environ).artifact,
+            refer=_record_reference(settings, places, self._invocation),
             probe=write_probe,
-            status=status,
-            known=self._know,
+            status=status_file,
+            known=self._set_contents,
             counter=counter,
-            showing=partial(progress.shown, out=called.err) if shows else None,
+            showing=partial(show_progress, out=self._invocation.err) if is_shown else None,
         )
 
+    def _set_contents(self, contents: Contents) -> None:
+        self._contents = contents
 
-def _refer(
-    settings: Settings, places: Places, called: Invocation
+
+def _record_reference(
+    settings: Settings, places: Places, invocation: Invocation
 ) -> Callable[[str, Sequence[Model]], None] | None:
+    """Return what records the reference of `--reference`; without that option an import records none."""
     if settings.reference is None:
         return None
-    return referring(
-        settings.reference, settings.options.catalog, places, called.environ, lambda: datetime.now(UTC)
+    return reference_writer(
+        settings.reference, settings.options.catalog, places, invocation.environ, utc_now
     ).record
 
 
-@contextmanager
-def _opened(archive: str | None) -> Iterator[BinaryIO]:
-    if not archive or "\x00" in archive:
-        raise UsageError("no archive given", "give its FILE, or - for stdin")
-    if archive == STDIN:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("an archive is not typed", "give its FILE, or redirect stdin")
-        yield sys.stdin.buffer
-        return
-    path = Path(archive)
-    if not path.exists():
-        raise UsageError(f"there is no file {archive}", "give the file that `cache-warmer export -o` wrote")
+def _catalog_generation(settings: Settings) -> str | None:
+    """Return the generation of the catalog that the command was given; None if it cannot be read."""
     try:
-        stream = path.open("rb")  # closed below; only opening it is to be told apart
-    except OSError as error:
-        remedy = "give a file that this user can read"
-        raise NoPermission(f"{archive} cannot be read: {error.strerror}", remedy) from error
-    with stream:
-        yield stream
-
-
-def _configured(settings: Settings) -> str:
-    """Return the generation of the catalog that this cache is used with; empty if that cannot be read."""
-    try:
-        return generation(settings.catalog()[0].models)
+        return generation(settings.load_catalog()[0].models)
     except ModelCacheError as error:
-        _LOG.warning("the catalog cannot be compared with what was imported: %s", error.message)
-        return ""
+        _LOG.warning("the catalog cannot be compared with the imported generation: %s", error.message)
+        return None
 
 
-def _report(called: Invocation, imported: Imported, configured: str, seconds: float) -> None:
-    contents = imported.contents
-    name = contents.manifest.generation
-    if called.settings().options.format is OutputFormat.JSON:
-        document = {
-            "reason": str(Reason.OK),
-            "generation": name,
-            "catalog_generation": configured or None,
-            "bytes": contents.bytes,
-            "files": imported.report.files,
-            "bytes_written": imported.bytes_written,
-            "files_written": imported.files_written,
-            "seconds": round(seconds, 3),
-            "models": [
-                {"key": model.key, "source": model.source, "revision": model.revision, "files": model.files,
-                 "bytes": model.bytes}
-                for model in imported.report.models
-            ],
-        }  # fmt: skip
-        called.out.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+def _make_report(imported: Imported, catalog_generation: str | None, seconds: float) -> ImportReport:
+    return ImportReport(
+        Reason.OK,
+        imported.contents.manifest.generation,
+        catalog_generation,
+        bytes=imported.contents.bytes,
+        files=imported.report.files,
+        bytes_written=imported.bytes_written,
+        files_written=imported.files_written,
+        seconds=round(seconds, 3),
+        models=tuple(
+            ImportedModel(model.key, model.source, model.revision, model.files, model.bytes)
+            for model in imported.report.models
+        ),
+    )
+
+
+def _print_report(invocation: Invocation, report: ImportReport) -> None:
+    if invocation.settings().options.format is OutputFormat.JSON:
+        text = to_json_text(report)
     else:
-        for model in imported.report.models:
-            called.out.write(f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, verified\n")
-        called.out.write(
-            f"OK: generation {name[:12]}: {len(contents.models)} models, {human_bytes(contents.bytes)}, "
-            f"{human_bytes(imported.bytes_written)} written, {seconds:.1f} s\n"
+        models = [
+            f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, verified"
+            for model in report.models
+        ]
+        total = (
+            f"OK: generation {report.generation[:12]}: {len(report.models)} models, {human_bytes(report.bytes)}, "
+            f"{human_bytes(report.bytes_written)} written, {report.seconds:.1f} s"
         )
-    if configured and configured != name:
-        called.err.write(
-            f"cache-warmer: note: this is not the generation of the catalog given here ({configured[:12]}): workers "
-            "with that one need their own; give --catalog with the catalog that was exported to compare\n"
+        text = "\n".join([*models, total])
+    print(text, file=invocation.out)
+    if report.catalog_generation not in (None, report.generation):
+        invocation.err.write(
+            "cache-warmer: note: this is not the generation of the catalog given here "
+            f"({str(report.catalog_generation)[:12]}): workers with that catalog need their own generation; give "
+            "--catalog with the exported catalog to compare\n"
         )

@@ -1,4 +1,8 @@
-"""`cache-warmer lock`: pins a catalog and writes its lock, or says what moved upstream since."""
+"""`cache-warmer lock`: pin a catalog and write its lock, or report what changed upstream since (`--check`).
+
+Both files are replaced by rename: the lock first, then the catalog. If the run ends between the two, the lock describes
+commits that the catalog does not name yet, which readers ignore; the next run completes it.
+"""
 
 import json
 from pathlib import Path
@@ -14,77 +18,80 @@ from model_cache.catalog.parse import BUILT_IN_CATALOG, BUILT_IN_ORIGIN, read_ca
 from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
+from model_cache.file_io import read_small_file
+from model_cache.json_values import to_json_text
 from model_cache.reasons import Reason
 
-_BOM: Final = "\ufeff"
+_BYTE_ORDER_MARK: Final = "\ufeff"
 
 
-def add_lock_switches(parser: OptionParser) -> None:
-    """Let a parser accept --check, --update and --output."""
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument(
-        "--check", action="store_true", help="change nothing; say what moved upstream (status 13)"
+def add_lock_arguments(parser: OptionParser) -> None:
+    """Add --check, --update and --output to a parser."""
+    mode = parser.add_mutually_exclusive_group()
+    mode.add_argument(
+        "--check",
+        action="store_true",
+        help="change nothing; report what changed upstream, with exit code 13 (default: pin the catalog)",
     )
-    what.add_argument(
+    mode.add_argument(
         "--update",
         action="store_true",
-        help="also move pins that are commits, to what their branch names now",
+        help="also move pins that are commits to the newest commit of their branch (default: keep them)",
     )
     parser.add_argument(
         "--output",
         metavar="FILE",
-        help="write the pinned catalog there, and its lock beside it (default: in place)",
+        help="file for the pinned catalog, with its lock beside it (default: replace the catalog)",
     )
 
 
-def lock_command(called: Invocation) -> int:
-    """Lock, or check, and return the exit code. Raises `ModelCacheError`."""
-    return _check(called) if called.arguments.check else _lock(called)
+def run_lock(invocation: Invocation) -> int:
+    """Pin the catalog, or check it with `--check`, and return the exit code.
+
+    Raises:
+        ModelCacheError: The options are wrong, a file cannot be read or written, or a source cannot be queried.
+    """
+    return _check(invocation) if invocation.arguments.check else _lock(invocation)
 
 
-def _check(called: Invocation) -> int:
-    settings = called.settings()
-    if called.arguments.output is not None:
+def _check(invocation: Invocation) -> int:
+    settings = invocation.settings()
+    if invocation.arguments.output is not None:
         raise UsageError("--check writes nothing, so it takes no --output", "leave one of the two out")
-    catalog, lock = settings.catalog()
+    catalog, lock = settings.load_catalog()
     keys = settings.options.models
-    drifts = find_drift(catalog.select(keys) if keys else catalog.models, lock, _facts(called))
-    reason = overall(drifts)
+    sources = settings.make_sources(settings.find_places(invocation.environ), None, invocation.environ)
+    models = catalog.select(keys) if keys else catalog.models
+    drifts = find_drift(models, lock, Facts(sources, settings.wheel_base))
     if settings.options.format is OutputFormat.JSON:
-        called.out.write(json.dumps(drift_json(catalog.origin, drifts), indent=2, ensure_ascii=False) + "\n")
+        text = to_json_text(drift_json(catalog.origin, drifts))
     else:
-        called.out.write(drift_table(catalog.origin, drifts) + "\n")
-    return reason.exit_code
+        text = drift_table(catalog.origin, drifts)
+    print(text, file=invocation.out)
+    return overall(drifts).exit_code
 
 
-def _lock(called: Invocation) -> int:
-    settings, keys = called.settings(), called.settings().options.models
+def _lock(invocation: Invocation) -> int:
+    settings = invocation.settings()
     catalog = settings.options.catalog
-    target = _target(catalog, called.arguments.output)
+    target = _target(catalog, invocation.arguments.output)
     origin = str(catalog) if catalog is not None else BUILT_IN_ORIGIN
     text = read_catalog_text(catalog)
-    sources = settings.sources(settings.places(called.environ), None, called.environ, settings.retry)
-    pinning = Pinner(
-        Facts(sources, settings.wheel_base), sources.sha256_of, update=bool(called.arguments.update)
+    sources = settings.make_sources(settings.find_places(invocation.environ), None, invocation.environ)
+    pinner = Pinner(
+        Facts(sources, settings.wheel_base), sources.sha256_of, update=bool(invocation.arguments.update)
     )
-    pinned = pinning.pin(text, origin, keys, load_lock(catalog))
+    pinned = pinner.pin(text, origin, settings.options.models, load_lock(catalog))
     if read_catalog_text(catalog) != text:
-        raise UsageError(f"{origin} was changed while its sources were asked", "run the same command again")
+        raise UsageError(f"{origin} was changed while its sources were queried", "run the same command again")
     report = _write(pinned, catalog, target)
-    if settings.options.format is OutputFormat.JSON:
-        called.out.write(json.dumps(lock_json(report), indent=2, ensure_ascii=False) + "\n")
-    else:
-        called.out.write(lock_table(report) + "\n")
+    as_json = settings.options.format is OutputFormat.JSON
+    print(to_json_text(lock_json(report)) if as_json else lock_table(report), file=invocation.out)
     return Reason.OK.exit_code
 
 
-def _facts(called: Invocation) -> Facts:
-    settings = called.settings()
-    places = settings.places(called.environ)
-    return Facts(settings.sources(places, None, called.environ, settings.retry), settings.wheel_base)
-
-
 def _target(catalog: Path | None, output: str | None) -> Path:
+    """Return the file for the pinned catalog."""
     if output is not None:
         path = Path(output)
         if not output or "\x00" in output or path.is_dir():
@@ -92,18 +99,19 @@ def _target(catalog: Path | None, output: str | None) -> Path:
         return path
     if catalog is None:
         raise UsageError(
-            "the catalog inside the package is not written to",
+            "the catalog inside the package cannot be replaced",
             "give --catalog FILE, or --output FILE for a pinned copy of it",
         )
     return catalog
 
 
 def _write(pinned: Pinned, catalog: Path | None, target: Path) -> LockReport:
-    """Write the lock, then the catalog: between the two, the facts are of commits that no catalog names yet."""
+    """Write the lock, then the catalog; see the module."""
     former = lock_path(catalog or BUILT_IN_CATALOG)
-    before = json.loads(former.read_bytes()) if former.exists() else None  # load_lock has judged it
+    before = json.loads(read_small_file(former)) if former.exists() else None  # `load_lock` has validated it
     content = dump_lock(lock_document(pinned.keys, pinned.locked, before))
     lock_changed = replace_file(lock_path(target), content)
-    bom = _BOM if catalog is not None and catalog.read_bytes().startswith(_BOM.encode()) else ""
-    catalog_changed = replace_file(target, (bom + pinned.text).encode())
+    has_mark = catalog is not None and catalog.read_bytes().startswith(_BYTE_ORDER_MARK.encode())
+    catalog_text = (_BYTE_ORDER_MARK if has_mark else "") + pinned.text
+    catalog_changed = replace_file(target, catalog_text.encode())
     return LockReport(target, lock_path(target), catalog_changed, lock_changed, pinned)

@@ -1,29 +1,37 @@
-"""`cache-warmer plan`: says what `warm` would do, and ends with the preflight's verdict.
+"""`cache-warmer plan`: show what `warm` would fetch, and whether the volume is suitable; end with that exit code.
 
-What `warm` would do, as a value, as JSON and as a table. Looks and asks; changes nothing.
+The plan is a survey of the models and the result of the preflight, as values whose fields are those of the JSON
+document. Requests go to the sources of incomplete models only. Nothing is changed, except that the preflight makes and
+removes one probe folder, unless `--no-probe` is given.
 """
 
-import json
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TextIO
 
-from cache_warmer.disk import volume
+from cache_warmer.commands.command import Invocation
 from cache_warmer.disk.preflight import Verdict, preflight, write_probe
-from cache_warmer.settings import Settings
-from cache_warmer.survey import ModelSurvey, incomplete, survey
+from cache_warmer.disk.volume import explain_os_errors
+from cache_warmer.survey import ModelSurvey, bad_files, survey_models
 from model_cache.catalog.catalog import Model, SpacySource, generation
 from model_cache.check.check import check
 from model_cache.check.report import human_bytes
 from model_cache.cli.options import OutputFormat
+from model_cache.cli.parser import OptionParser
+from model_cache.json_values import to_json_text
 from model_cache.layout import model_folder, spacy_tree
-from model_cache.places import HOST
+from model_cache.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """One file: path in the model, size (None: the source does not say), whether it is there."""
+    """One file.
+
+    Attributes:
+        path: In the model.
+        bytes: Its size; None if the source does not tell it.
+        present: Whether it is in the cache.
+    """
 
     path: str
     bytes: int | None
@@ -32,93 +40,143 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class PlannedModel:
-    """One model; `bytes_to_fetch` counts without what an earlier run staged."""
+    """One model.
+
+    Attributes:
+        key: Of the catalog.
+        source: Repository or package.
+        revision: Commit or version.
+        files: All selected files.
+        bytes_to_fetch: Without what an earlier run staged, and without bodies that a model before it fetches.
+        bytes_present: Size of the files that are in the cache.
+        bytes_of_whole_repository: With the files that are not selected; None if it is not known.
+    """
 
     key: str
     source: str
     revision: str
     files: tuple[PlannedFile, ...]
     bytes_to_fetch: int
+    bytes_present: int
     bytes_of_whole_repository: int | None
 
-    @property
-    def bytes_present(self) -> int:
-        """Size of its files that are there."""
-        return sum(file.bytes or 0 for file in self.files if file.present)
+
+@dataclass(frozen=True, slots=True)
+class PreflightResult:
+    """The part of the preflight's verdict that is in the document; see `Verdict`."""
+
+    reason: Reason
+    bytes_needed: int
+    bytes_free: int | None
+    inodes_free: int | None
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All models, and the preflight's verdict."""
+    """The document of `cache-warmer plan --format json`; the bytes are the sums over the models."""
 
     generation: str
+    bytes_to_fetch: int
+    bytes_present: int
+    bytes_of_whole_repositories: int | None
     models: tuple[PlannedModel, ...]
-    verdict: Verdict
+    preflight: PreflightResult
 
 
-def make_plan(generation: str, surveyed: Sequence[ModelSurvey], verdict: Verdict) -> Plan:
-    """Return the plan."""
-    return Plan(generation, tuple(_model(one) for one in surveyed), verdict)
-
-
-def to_json(plan: Plan) -> dict[str, object]:
-    """Return the document of `cache-warmer plan --format json`."""
-    whole = [model.bytes_of_whole_repository for model in plan.models]
-    verdict = plan.verdict
-    return {
-        "generation": plan.generation,
-        "bytes_to_fetch": sum(model.bytes_to_fetch for model in plan.models),
-        "bytes_present": sum(model.bytes_present for model in plan.models),
-        "bytes_of_whole_repositories": None if None in whole else sum(size or 0 for size in whole),
-        "models": [_model_to_json(model) for model in plan.models],
-        "preflight": {
-            "reason": str(verdict.reason),
-            "bytes_needed": verdict.bytes_needed,
-            "bytes_free": verdict.bytes_free,
-            "inodes_free": verdict.inodes_free,
-            "detail": verdict.detail,
-        },
-    }
-
-
-def to_table(plan: Plan) -> str:
-    """Return a block a model (its files, then its sums), all sums, and the verdict in one line."""
-    blocks = [_block(model) for model in plan.models]
-    whole = [model.bytes_of_whole_repository for model in plan.models]
-    blocks.append(
-        f"in all: {human_bytes(sum(model.bytes_to_fetch for model in plan.models))} to fetch, "
-        f"{human_bytes(sum(model.bytes_present for model in plan.models))} there "
-        f"(whole repositories: {_size(None if None in whole else sum(size or 0 for size in whole))})"
+def add_plan_arguments(parser: OptionParser) -> None:
+    """Add --no-probe to a parser."""
+    parser.add_argument(
+        "--no-probe",
+        action="store_true",
+        help="check the free space only, without writing a probe folder (default: probe the volume)",
     )
-    blocks.append(f"preflight: {plan.verdict.detail}")
-    return "\n".join(blocks)
 
 
-def _model(one: ModelSurvey) -> PlannedModel:
-    model = one.artifact.model
+def run_plan(invocation: Invocation) -> int:
+    """Print the plan and return the exit code of the preflight.
+
+    Raises:
+        ModelCacheError: The catalog, a source or the cache cannot be read.
+    """
+    settings, environ = invocation.settings(), invocation.environ
+    catalog, lock = settings.load_catalog()
+    places = settings.find_places(environ)
+    keys = settings.options.models
+    models = catalog.select(keys) if keys else catalog.models
+    sources = settings.make_sources(places, lock, environ)
+    with explain_os_errors(places):
+        bad = bad_files(check(models, places, whole_catalog=not keys))
+        surveys = survey_models(models, bad, places, sources, lock, None)
+        verdict = preflight(
+            [one.space_needed for one in surveys], places, probe=write_probe if settings.probe else None
+        )
+    plan = make_plan(generation(catalog.models), surveys, verdict)
+    as_json = settings.options.format is OutputFormat.JSON
+    print(to_json_text(plan) if as_json else to_table(plan), file=invocation.out)
+    return verdict.reason.exit_code
+
+
+def make_plan(generation: str, surveys: Sequence[ModelSurvey], verdict: Verdict) -> Plan:
+    """Return the plan from the survey of the models and the verdict of the preflight."""
+    models = tuple(_planned_model(one) for one in surveys)
+    return Plan(
+        generation,
+        bytes_to_fetch=sum(model.bytes_to_fetch for model in models),
+        bytes_present=sum(model.bytes_present for model in models),
+        bytes_of_whole_repositories=_sum_if_known(model.bytes_of_whole_repository for model in models),
+        models=models,
+        preflight=PreflightResult(
+            verdict.reason, verdict.bytes_needed, verdict.bytes_free, verdict.inodes_free, verdict.detail
+        ),
+    )
+
+
+def _planned_model(one: ModelSurvey) -> PlannedModel:
+    model, files = one.artifact.model, _planned_files(one)
     return PlannedModel(
-        model.key, model.source_name, model.revision, _files(one), one.bytes_to_fetch, one.whole_bytes
+        model.key,
+        model.source_name,
+        model.revision,
+        files,
+        bytes_to_fetch=one.bytes_to_fetch,
+        bytes_present=sum(file.bytes or 0 for file in files if file.present),
+        bytes_of_whole_repository=one.repository_bytes,
     )
 
 
-def _files(one: ModelSurvey) -> tuple[PlannedFile, ...]:
+def _planned_files(one: ModelSurvey) -> tuple[PlannedFile, ...]:
     if one.record is not None:
         root = _root(one.artifact.model)
         return tuple(
             PlannedFile(str(PurePosixPath(file.path).relative_to(root)), file.bytes, True)
             for file in one.record.files
         )
-    assert one.wanted is not None  # without a record the source was asked
+    assert one.offer is not None  # without a record the source was queried
     missing = {download.name for download in one.missing}
     return tuple(
         PlannedFile(download.name, download.expected.bytes, download.name not in missing)
-        for download in one.wanted.downloads
+        for download in one.offer.downloads
     )
 
 
 def _root(model: Model) -> PurePosixPath:
-    """The folder that a record's paths of this model begin with."""
+    """Return the folder with which the paths in this model's record begin."""
     return spacy_tree(model.source) if isinstance(model.source, SpacySource) else model_folder(model)[1]
+
+
+def _sum_if_known(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(count or 0 for count in known)
+
+
+def to_table(plan: Plan) -> str:
+    """Return a block for each model (its files, then its sums), the sums of all, and the preflight in one line."""
+    total = (
+        f"in all: {human_bytes(plan.bytes_to_fetch)} to fetch, {human_bytes(plan.bytes_present)} there "
+        f"(whole repositories: {_size(plan.bytes_of_whole_repositories)})"
+    )
+    return "\n".join([*map(_block, plan.models), total, f"preflight: {plan.preflight.detail}"])
 
 
 def _block(model: PlannedModel) -> str:
@@ -136,38 +194,3 @@ def _block(model: PlannedModel) -> str:
 
 def _size(count: int | None) -> str:
     return "unknown" if count is None else human_bytes(count)
-
-
-def _model_to_json(model: PlannedModel) -> dict[str, object]:
-    return {
-        "key": model.key,
-        "source": model.source,
-        "revision": model.revision,
-        "files": [{"path": file.path, "bytes": file.bytes, "present": file.present} for file in model.files],
-        "bytes_to_fetch": model.bytes_to_fetch,
-        "bytes_present": model.bytes_present,
-        "bytes_of_whole_repository": model.bytes_of_whole_repository,
-    }
-
-
-def plan_command(settings: Settings, environ: MutableMapping[str, str], out: TextIO, _err: TextIO) -> int:
-    """Print the plan and return the verdict's exit code. Raises `ModelCacheError`."""
-    catalog, lock = settings.catalog()
-    places = settings.places(environ)
-    keys = settings.options.models
-    models = catalog.select(keys) if keys else catalog.models
-    sources = settings.sources(places, lock, environ, settings.retry)
-    try:
-        unwell = incomplete(check(models, places, whole_catalog=not keys))
-        surveyed = survey(models, unwell, places, sources, lock, None)
-        verdict = preflight(
-            [one.room for one in surveyed], places, probe=write_probe if settings.probe else None
-        )
-    except OSError as error:
-        raise volume.of_os_error(error, places.own.path, on_host=places.label == HOST) from error
-    plan = make_plan(generation(catalog.models), surveyed, verdict)
-    if settings.options.format is OutputFormat.JSON:
-        out.write(json.dumps(to_json(plan), indent=2, ensure_ascii=False) + "\n")
-    else:
-        out.write(to_table(plan) + "\n")
-    return verdict.reason.exit_code

@@ -1,54 +1,67 @@
-"""Tells the cluster how a command went, however it ended: Events and the container's last words.
+"""Report the start and the end of a command to the cluster: as Events and as the container's termination message.
 
-Nothing is printed here, and every error goes on to whoever prints it.
+Outside a cluster both do nothing: `EventRecorder` has no objects, and the termination log does not exist. Nothing is
+printed here, and every error is passed on to the caller, which prints it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cache_warmer.errors import Interrupted
-from cache_warmer.kubernetes.events import WARMING, EventRecorder
+from cache_warmer.kubernetes import client
+from cache_warmer.kubernetes.events import WARMING, EventRecorder, own_objects
 from cache_warmer.reports.warm_report import WarmReport, write_termination_message
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 
 
+def utc_now() -> datetime:
+    """Return the time in UTC."""
+    return datetime.now(UTC)
+
+
+def event_recorder(environ: Mapping[str, str]) -> EventRecorder:
+    """Return the recorder of Events for the Job and the Deployment that the environment names."""
+    return EventRecorder(own_objects(environ), client.connect, utc_now)
+
+
 @contextmanager
-def told(
-    announcer: EventRecorder,
-    last_words: Path,
+def report_to_cluster(
+    events: EventRecorder,
+    termination_log: Path,
     report: Callable[[ModelCacheError | None], WarmReport],
     start: str = WARMING,
 ) -> Iterator[None]:
-    """Tell the start, and how the block ended.
+    """Report that a command started, and how the block ended: success, failure, bug or signal.
 
     Args:
-        announcer: writes Events.
-        last_words: where Kubernetes reads them.
-        report: what was done, given the failure or None; called once, at the end.
-        start: the first Event's reason.
+        events: Records the Events.
+        termination_log: Where Kubernetes reads the termination message.
+        report: Returns the report, given the failure or None; called once, at the end.
+        start: Reason of the first Event.
     """
 
-    def tell(error: ModelCacheError | None) -> None:
-        ended = report(error)
-        write_termination_message(ended, last_words)
-        announcer.ended(ended)
+    def report_end(error: ModelCacheError | None) -> None:
+        result = report(error)
+        write_termination_message(result, termination_log)
+        events.ended(result)
 
     try:
-        announcer.started(start)
+        events.started(start)
         yield
     except ModelCacheError as error:
-        tell(error)
+        report_end(error)
         raise
     except Exception:
-        tell(
+        report_end(
             ModelCacheError(
                 "a bug, see the log", "report it with the trace in the log", reason=Reason.INTERNAL
             )
         )
         raise
     except BaseException:  # a signal
-        tell(Interrupted())
+        report_end(Interrupted())
         raise
-    tell(None)
+    report_end(None)

@@ -6,13 +6,15 @@ Names the volume that a path lies on as it was mounted: people know their volume
 import errno
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
 from model_cache.check.permissions import Identity, advice, blocking_path, described, this_user
+from model_cache.places import HOST, Places
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
@@ -118,6 +120,15 @@ def of_os_error(error: OSError, place: Path, *, on_host: bool = False) -> Volume
             f"{where} cannot be written: {said}{_on_volume(place)}", write_remedy(place, error)
         )
     return VolumeUnsuitable(f"{where}: {said}", f"let {place} be a folder on a volume with POSIX semantics")
+
+
+@contextmanager
+def explain_os_errors(places: Places) -> Iterator[None]:
+    """Turn an `OSError` of the block into the `VolumeError` that says what it means for the cache."""
+    try:
+        yield
+    except OSError as error:
+        raise of_os_error(error, places.own.path, on_host=places.label == HOST) from error
 
 
 def is_denied(error: OSError) -> bool:

@@ -209,7 +209,11 @@ class EventRecorder:
 
 def outcome(report: WarmReport) -> str:
     """Return the end of a run that was well as a sentence."""
-    count, how = (report.bytes_fetched, "fetched") if report.written is None else (report.written, "imported")
+    count, how = (
+        (report.bytes_fetched, "fetched")
+        if report.bytes_written is None
+        else (report.bytes_written, "imported")
+    )
     return (
         f"the cache is complete: generation {report.generation[:12]}, {len(report.models)} models, "
         f"{human_bytes(count)} {how} in {report.seconds:.0f} s"

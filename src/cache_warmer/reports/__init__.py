@@ -1,1 +1,1 @@
-"""What a run tells while it goes on and when it ends."""
+"""Progress and results of a run: the display, the status file and the final report."""

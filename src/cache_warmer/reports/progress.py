@@ -1,6 +1,9 @@
-"""How far a run is: counted by the threads, shown as a bar on a terminal and as a line elsewhere.
+"""Progress of the transfers: counted by many threads, displayed as a bar on a terminal and as lines elsewhere.
 
-Everything that is shown is a pure function of a `Snapshot` in time; the reporter only decides when.
+`ProgressCounter` is shared by the threads that fetch, read or write files. `show_progress` runs one daemon thread that
+takes a `ProgressSnapshot` several times a second (every five seconds where stderr is not a terminal) and writes it.
+What is written is a pure function of successive snapshots; the thread only decides when. It is joined for at most one
+second, so a blocked stderr cannot hold up the run.
 """
 
 import shutil
@@ -15,21 +18,26 @@ from typing import Final, TextIO
 
 from model_cache.check.report import human_bytes
 
-# Long enough to smooth bursts, short enough to follow a network that gets slower.
+# Seconds over which the speed is averaged: long enough to smooth bursts, short enough to follow a slower network.
 _SPEED_WINDOW_SECONDS: Final = 15.0
-_BAR_PAUSE_SECONDS: Final = 0.2
-_LINE_PAUSE_SECONDS: Final = 5.0
+# Seconds between two updates on a terminal, and between two lines elsewhere.
+_BAR_INTERVAL_SECONDS: Final = 0.2
+_LINE_INTERVAL_SECONDS: Final = 5.0
+# Characters.
+_BAR_WIDTH: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class ProgressSnapshot:
-    """The state of a run.
+    """The progress of a run at one time.
 
     Attributes:
-        done, total: bytes, those that were staged by an earlier run included.
-        files_done, files_total: bodies.
-        speed: bytes a second over the last seconds; None: not known yet.
-        current: what is being worked at.
+        done: Bytes, with those that an earlier run staged.
+        total: Bytes.
+        files_done: Number of bodies.
+        files_total: Number of bodies.
+        speed: Bytes a second over the last seconds; None: not known yet.
+        current: The file in progress, and how many others; empty: none.
     """
 
     done: int
@@ -40,47 +48,21 @@ class ProgressSnapshot:
     current: str
 
 
-def line(moment: ProgressSnapshot) -> str:
-    """Return `40 % 1.2 GB of 3.0 GB, 12.3 MB/s, 2 min 30 s left, 3 of 17 files, now: …`."""
-    share = min(100, 100 * moment.done // moment.total) if moment.total else 100
-    parts = [f"{share} % {human_bytes(moment.done)} of {human_bytes(moment.total)}"]
-    if moment.speed:
-        parts.append(f"{human_bytes(int(moment.speed))}/s")
-        parts.append(f"{duration(max(0, moment.total - moment.done) / moment.speed)} left")
-    parts.append(f"{moment.files_done} of {moment.files_total} files")
-    if moment.current:
-        parts.append(f"now: {moment.current}")
-    return ", ".join(parts)
+class ProgressCounter:
+    """Counts bytes and files; all methods are thread-safe.
 
-
-def bar(moment: ProgressSnapshot, columns: int) -> str:
-    """Return a bar and the line, cut to so many columns."""
-    width = 20
-    filled = min(width, width * moment.done // moment.total) if moment.total else width
-    return f"[{'#' * filled}{'-' * (width - filled)}] {line(moment)}"[: max(1, columns - 1)]
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people: `5 s`, `2 min 5 s`, `1 h 3 min`."""
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-class Counter:
-    """Counts from many threads; `moment` reads all of it at once."""
+    Args:
+        clock: Seconds.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock, self._clock = threading.Lock(), clock
         self._done = self._total = self._files_done = self._files_total = 0
-        self._current: dict[str, None] = {}
-        self._past: deque[tuple[float, int]] = deque()
+        self._current: dict[str, None] = {}  # an ordered set
+        self._samples: deque[tuple[float, int]] = deque()  # (time, bytes done)
 
     def expect(self, count: int, files: int) -> None:
-        """Add to what is to be done."""
+        """Add bytes and files to the totals."""
         with self._lock:
             self._total += count
             self._files_total += files
@@ -91,14 +73,14 @@ class Counter:
             self._done += count
 
     def resume(self, count: int) -> None:
-        """Count bytes that an earlier run fetched: done, and no part of the speed."""
+        """Count bytes that an earlier run fetched: they are done, but do not count for the speed."""
         with self._lock:
             self._done += count
-            self._past = deque((when, done + count) for when, done in self._past)
+            self._samples = deque((when, done + count) for when, done in self._samples)
 
     @contextmanager
-    def working_at(self, name: str) -> Iterator[None]:
-        """Show a name while the block runs; count the file at its end."""
+    def track_file(self, name: str) -> Iterator[None]:
+        """Show a name while the block runs, and count the file unless the block raises."""
         with self._lock:
             self._current[name] = None
         try:
@@ -109,14 +91,14 @@ class Counter:
             with self._lock:
                 self._current.pop(name, None)
 
-    def moment(self) -> ProgressSnapshot:
-        """Return the state now."""
+    def snapshot(self) -> ProgressSnapshot:
+        """Return the progress now; each call adds a sample for the speed."""
         now = self._clock()
         with self._lock:
-            self._past.append((now, self._done))
-            while len(self._past) > 2 and now - self._past[0][0] > _SPEED_WINDOW_SECONDS:
-                self._past.popleft()
-            since, before = self._past[0]
+            self._samples.append((now, self._done))
+            while len(self._samples) > 2 and now - self._samples[0][0] > _SPEED_WINDOW_SECONDS:
+                self._samples.popleft()
+            since, before = self._samples[0]
             speed = (self._done - before) / (now - since) if now > since and self._done > before else None
             current = next(iter(self._current), "")
             if len(self._current) > 1:
@@ -126,35 +108,69 @@ class Counter:
             )
 
 
+def format_line(snapshot: ProgressSnapshot) -> str:
+    """Return `40 % 1.2 GB of 3.0 GB, 12.3 MB/s, 2 min 30 s left, 3 of 17 files, now: …`."""
+    percent = min(100, 100 * snapshot.done // snapshot.total) if snapshot.total else 100
+    parts = [f"{percent} % {human_bytes(snapshot.done)} of {human_bytes(snapshot.total)}"]
+    if snapshot.speed:
+        parts.append(f"{human_bytes(int(snapshot.speed))}/s")
+        parts.append(f"{format_duration(max(0, snapshot.total - snapshot.done) / snapshot.speed)} left")
+    parts.append(f"{snapshot.files_done} of {snapshot.files_total} files")
+    if snapshot.current:
+        parts.append(f"now: {snapshot.current}")
+    return ", ".join(parts)
+
+
+def format_bar(snapshot: ProgressSnapshot, columns: int) -> str:
+    """Return a bar and the line, cut to fewer characters than the terminal has columns."""
+    filled = min(_BAR_WIDTH, _BAR_WIDTH * snapshot.done // snapshot.total) if snapshot.total else _BAR_WIDTH
+    return f"[{'#' * filled}{'-' * (_BAR_WIDTH - filled)}] {format_line(snapshot)}"[: max(1, columns - 1)]
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people: `5 s`, `2 min 5 s`, `1 h 3 min`."""
+    whole = int(seconds + 0.5)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
 @contextmanager
-def shown(counter: Counter, out: TextIO | None = None) -> Iterator[None]:
-    """Show the counter while the block runs, from a thread of its own; `out` is stderr."""
+def show_progress(counter: ProgressCounter, out: TextIO | None = None) -> Iterator[None]:
+    """Display the counter while the block runs, from a thread of its own.
+
+    Args:
+        counter: What is displayed.
+        out: Where to; None: stderr.
+    """
     stream = out if out is not None else sys.stderr
     terminal = stream.isatty()
-    over = threading.Event()
+    ended = threading.Event()
 
-    def show() -> None:
-        while not over.wait(_BAR_PAUSE_SECONDS if terminal else _LINE_PAUSE_SECONDS):
-            _write(stream, counter.moment(), terminal=terminal)
+    def update() -> None:
+        while not ended.wait(_BAR_INTERVAL_SECONDS if terminal else _LINE_INTERVAL_SECONDS):
+            _write(stream, counter.snapshot(), terminal=terminal)
 
-    counter.moment()  # the first point of the speed
-    thread = threading.Thread(target=show, daemon=True, name="progress")
+    counter.snapshot()  # the first sample for the speed
+    thread = threading.Thread(target=update, daemon=True, name="progress")
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        ended.set()
         thread.join(1.0)
-        _write(stream, counter.moment(), terminal=terminal)
+        _write(stream, counter.snapshot(), terminal=terminal)
         if terminal:
             stream.write("\n")
         stream.flush()
 
 
-def _write(stream: TextIO, moment: ProgressSnapshot, *, terminal: bool) -> None:
+def _write(stream: TextIO, snapshot: ProgressSnapshot, *, terminal: bool) -> None:
     if terminal:
         columns = shutil.get_terminal_size().columns
-        stream.write(f"\r{bar(moment, columns)}\x1b[K")
+        stream.write(f"\r{format_bar(snapshot, columns)}\x1b[K")
     else:
-        stream.write(f"cache-warmer: {line(moment)}\n")
+        stream.write(f"cache-warmer: {format_line(snapshot)}\n")
     stream.flush()

@@ -1,27 +1,37 @@
-"""Keeps the status file of a warm up to date, from a thread of its own, while the lease is held."""
+"""Maintain the status file of a run on the volume, which workers export as metrics and `cache-check` shows.
+
+A daemon thread writes the file once a second if something changed, and every five seconds as a heartbeat; the main
+thread writes it at the start and at the end. Readers take a file without a heartbeat for a run that died.
+
+The file is replaced by rename and never synced to disk: after a crash it has no value. A failure to write it (a full
+disk) is logged at debug level and does not fail the run, which reports the cause itself.
+"""
 
 import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from cache_warmer.disk import atomic
 from cache_warmer.errors import Interrupted
-from cache_warmer.reports.progress import Counter
+from cache_warmer.reports.progress import ProgressCounter
 from model_cache.errors import ModelCacheError
+from model_cache.file_io import replacement
 from model_cache.reasons import Reason
 from model_cache.warm_status import Phase, WarmStatus, dump_status
 
 _LOG: Final = logging.getLogger(__name__)
-_PAUSE_SECONDS: Final = 1.0
-# Pauses after which it is written though nothing changed: a sign of life.
-_HEARTBEAT: Final = 5
+_INTERVAL_SECONDS: Final = 1.0
+# Intervals after which the file is written though nothing changed: readers wait 30 seconds for it (`warm_status`).
+_HEARTBEAT_INTERVALS: Final = 5
+# Characters of an error message that the file holds.
+_MAX_MESSAGE: Final = 2000
 
 
 @dataclass(slots=True)
@@ -29,32 +39,33 @@ class StatusFile:
     """The status file of one run.
 
     Attributes:
-        path: of the file; replaced whole, never changed in place, never synced: it is worth nothing after a crash.
-        generation, holder: as in `WarmStatus`.
-        counter: what is shown of the transfers.
-        now: the time, with a zone.
+        path: Of the file.
+        generation: See `WarmStatus`.
+        holder: See `WarmStatus`.
+        counter: The progress of the transfers.
+        now: Returns the time, with a zone.
     """
 
     path: Path
     generation: str
     holder: str
-    counter: Counter
+    counter: ProgressCounter
     now: Callable[[], datetime]
     _phase: Phase = Phase.CHECKING
     _started: datetime | None = None
     _written: WarmStatus | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def enter(self, phase: Phase) -> None:
-        """Tell what the run is at from now on; written at the next pause."""
+    def enter_phase(self, phase: Phase) -> None:
+        """Set the phase of the run; the thread writes it at its next interval."""
         self._phase = phase
 
     @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Keep the file up to date while the block runs; at its end it says how the block ended."""
-        self._started, over = self.now(), threading.Event()
+    def maintain(self) -> Iterator[None]:
+        """Keep the file up to date while the block runs; its last content says how the block ended."""
+        self._started, ended = self.now(), threading.Event()
         self._write()
-        thread = threading.Thread(target=self._keep, args=(over,), daemon=True, name="status")
+        thread = threading.Thread(target=self._update, args=(ended,), daemon=True, name="status")
         thread.start()
         reason, message = Reason.INTERNAL, ""
         try:
@@ -69,57 +80,59 @@ class StatusFile:
             reason, message = Interrupted.reason, Interrupted().message
             raise
         finally:
-            over.set()
-            thread.join(_PAUSE_SECONDS)
+            ended.set()
+            thread.join(_INTERVAL_SECONDS)
             self._phase = Phase.ENDED
             self._write(str(reason), message)
 
-    def _keep(self, over: threading.Event) -> None:
-        pauses = 0
-        while not over.wait(_PAUSE_SECONDS):
-            pauses += 1
-            self._write(always=pauses % _HEARTBEAT == 0)
+    def _update(self, ended: threading.Event) -> None:
+        intervals = 0
+        while not ended.wait(_INTERVAL_SECONDS):
+            intervals += 1
+            self._write(always=intervals % _HEARTBEAT_INTERVALS == 0)
 
     def _write(self, reason: str = "", message: str = "", *, always: bool = True) -> None:
-        moment, now = self.counter.moment(), self.now()
-        left = max(0, moment.total - moment.done) / moment.speed if moment.speed else None
-        status = WarmStatus(
+        """Write the status, unless it is unchanged and `always` is false."""
+        status = self._status(reason, message)
+        with self._lock:
+            former = self._written
+            # A thread that was not joined in time must not replace the last content.
+            ended = former is not None and former.phase is Phase.ENDED
+            unchanged = former is not None and former._replace(updated=status.updated) == status
+            if ended or (unchanged and not always):
+                return
+            try:
+                self._replace(dump_status(status))
+                self._written = status
+            except OSError as error:
+                _LOG.debug("the status file cannot be written: %s", error)
+
+    def _status(self, reason: str, message: str) -> WarmStatus:
+        progress, now = self.counter.snapshot(), self.now()
+        left = max(0, progress.total - progress.done) / progress.speed if progress.speed else None
+        return WarmStatus(
             phase=self._phase,
             generation=self.generation,
             holder=self.holder,
             started=self._started or now,
             updated=now,
-            bytes_done=moment.done,
-            bytes_total=moment.total,
-            files_done=moment.files_done,
-            files_total=moment.files_total,
-            bytes_per_second=round(moment.speed, 1) if moment.speed else None,
+            bytes_done=progress.done,
+            bytes_total=progress.total,
+            files_done=progress.files_done,
+            files_total=progress.files_total,
+            bytes_per_second=round(progress.speed, 1) if progress.speed else None,
             seconds_left=round(left, 1) if left is not None else None,
-            current=moment.current,
+            current=progress.current,
             reason=reason,
-            message=message[:2000],
+            message=message[:_MAX_MESSAGE],
         )
-        with self._lock:
-            before = self._written
-            ended = before is not None and before.phase is Phase.ENDED
-            if ended or (not always and before is not None and before._replace(updated=now) == status):
-                return
-            try:
-                self._replace(dump_status(status))
-                self._written = status
-            except OSError as error:  # a full disk, say, which the transfer will tell with its remedy
-                _LOG.debug("the status file cannot be written: %s", error)
 
     def _replace(self, content: bytes) -> None:
         atomic.make_folders(self.path.parent)
-        temporary = self.path.with_name(f".{self.path.name}.tmp")  # one name: what a kill leaves is reused
+        # Always the same name, so that killed runs leave one file at most.
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(temporary, flags, 0o644)
-        try:
-            atomic.readable_by_all(descriptor, self.path.parent)
-            os.write(descriptor, content)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, self.path)
+        prepare = partial(atomic.readable_by_all, folder=self.path.parent)
+        with replacement(self.path, temporary=temporary, mode=0o644, prepare=prepare, sync=False) as file:
+            file.write(content)

@@ -1,11 +1,15 @@
-"""What a run of `warm` or `import` did, as the document that ends it and as lines for people.
+"""The report of a `warm`, `repair` or `import`: as JSON, as lines for people, and as the termination message.
 
-The same document is the termination message of the Job's container, which Kubernetes cuts at 4096 bytes: a
-cut document is no JSON, so models that are well are left out first, and then words.
+`RunStats` collects the results while the run goes on, from its download threads, so that a run that fails can still
+report what it did. `WarmReport` is the result as a value.
+
+The termination message of the Job's container is the same document. Kubernetes truncates it at 4096 bytes, and a
+truncated document is not JSON, so `termination_message` leaves out complete models first, then shortens the texts.
 """
 
 import json
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,76 +19,53 @@ from model_cache.catalog.catalog import Model
 from model_cache.check.report import human_bytes
 from model_cache.check.types import Problem
 from model_cache.errors import ModelCacheError
+from model_cache.json_values import to_json_value
 from model_cache.manifest import FileRecord
 from model_cache.reasons import Reason
 
-# Where Kubernetes reads a container's last words (the default of `terminationMessagePath`).
-TERMINATION_LOG: Final = Path("/dev/termination-log")
+# Bytes. The kubelet truncates a longer message (`MaxContainerTerminationMessageLength` in Kubernetes).
 TERMINATION_BYTES: Final = 4096
+# Characters of message and remedy in a termination message that is too long, tried in this order.
+_SHORTENED: Final = (800, 200, 40)
+
+# Called for each model that was fetched or taken over, once: its key, bytes and number of files.
+OnVerified = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class WarmedModel:
-    """One model at the end of a run; `compared_with` is empty if it was there already."""
+    """One model at the end of a run. The fields are those of its JSON object.
+
+    Attributes:
+        key: Of the catalog.
+        reason: `OK` if all its files are there.
+        bytes_fetched: Bytes that came over the network.
+        bytes: Size of its files.
+        files: Number of its files.
+        compared_with: What its content was compared with: `lock`, `hub`, `catalog` or `archive`; None if it was
+            complete before the run.
+    """
 
     key: str
     reason: Reason
     bytes_fetched: int = 0
     bytes: int = 0
     files: int = 0
-    compared_with: str = ""
-
-
-class RunStats:
-    """Counts what a run does, from its threads, so that a run that fails can still say it.
-
-    `mended`: what a repair found wrong and has made right; None until then, and for a run that only warms.
-    `told` hears of each model that was fetched or taken over, once: its key, bytes and files.
-    """
-
-    mended: tuple[Problem, ...] | None = None
-
-    def __init__(
-        self, models: Sequence[Model], told: Callable[[str, int, int], None] = lambda *_: None
-    ) -> None:
-        self._lock, self._told = threading.Lock(), told
-        self._keys = [model.key for model in models]
-        self._received = dict.fromkeys(self._keys, 0)
-        self._verified: dict[str, tuple[int, int, str]] = {}
-
-    def received(self, key: str, count: int) -> None:
-        """Count bytes that came over the network."""
-        with self._lock:
-            self._received[key] += count
-
-    def verified(self, key: str, files: Sequence[FileRecord], compared_with: str | None) -> None:
-        """Note that a model is whole."""
-        count = sum(file.bytes for file in files)
-        with self._lock:
-            before = self._verified.get(key, (0, 0, ""))[2]
-            self._verified[key] = (count, len(files), compared_with or before)
-        if compared_with and not before:
-            self._told(key, count, len(files))
-
-    def models(self, reason: Reason) -> tuple[WarmedModel, ...]:
-        """Return all models; those that are not whole bear the run's reason."""
-        with self._lock:
-            return tuple(
-                WarmedModel(key, Reason.OK, self._received[key], *self._verified[key])
-                if key in self._verified
-                else WarmedModel(
-                    key, Reason.CACHE_INCOMPLETE if reason is Reason.OK else reason, self._received[key]
-                )
-                for key in self._keys
-            )
+    compared_with: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WarmReport:
-    """The end of a run. `generation` is empty if there was no valid catalog; `error` None: all is well.
+    """The result of a run.
 
-    `mended`: what a repair found wrong and made right; None: it was no repair, or did not come so far.
-    `written`: bytes that an import wrote; None: it was none.
+    Attributes:
+        reason: How it ended.
+        generation: Of the catalog or the archive; empty if that could not be read.
+        seconds: How long it took.
+        models: Its models, in catalog order.
+        error: Why it failed; None if it succeeded.
+        mended: What a repair found damaged and replaced; None if it was no repair, or failed before that.
+        bytes_written: Bytes that an import wrote; None if it was no import.
     """
 
     reason: Reason
@@ -93,12 +74,76 @@ class WarmReport:
     models: tuple[WarmedModel, ...]
     error: ModelCacheError | None = None
     mended: tuple[Problem, ...] | None = None
-    written: int | None = None
+    bytes_written: int | None = None
 
     @property
     def bytes_fetched(self) -> int:
         """Bytes that came over the network."""
         return sum(model.bytes_fetched for model in self.models)
+
+
+class RunStats:
+    """Results of a run, collected by the main thread and the download threads; all methods are thread-safe.
+
+    Args:
+        on_verified: See `OnVerified`; called without the lock.
+        clock: Seconds; the run starts when this object is made.
+    """
+
+    def __init__(
+        self, on_verified: OnVerified = lambda *_: None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._lock, self._on_verified, self._clock = threading.Lock(), on_verified, clock
+        self._start = clock()
+        self._seconds: float | None = None
+        self._generation = ""
+        self._received: dict[str, int] = {}
+        self._verified: dict[str, tuple[int, int, str | None]] = {}
+        self._mended: tuple[Problem, ...] | None = None
+
+    def select(self, generation: str, models: Sequence[Model]) -> None:
+        """Set the models of the run; until then it has none."""
+        with self._lock:
+            self._generation = generation
+            self._received = dict.fromkeys((model.key for model in models), 0)
+
+    def received(self, key: str, count: int) -> None:
+        """Count bytes of a model that came over the network."""
+        with self._lock:
+            self._received[key] += count
+
+    def verified(self, key: str, files: Sequence[FileRecord], compared_with: str | None) -> None:
+        """Record that a model is complete; `compared_with` None: it was complete before the run."""
+        count = sum(file.bytes for file in files)
+        with self._lock:
+            before = self._verified.get(key, (0, 0, None))[2]
+            self._verified[key] = (count, len(files), compared_with or before)
+        if compared_with and not before:
+            self._on_verified(key, count, len(files))
+
+    def repaired(self, problems: tuple[Problem, ...]) -> None:
+        """Record what a repair found damaged and replaced."""
+        with self._lock:
+            self._mended = problems
+
+    def report(self, error: ModelCacheError | None) -> WarmReport:
+        """Return the results so far; the first report of a run fixes its end time.
+
+        Args:
+            error: Why the run failed; None if it succeeded. A model that is not complete gets its reason.
+        """
+        reason = error.reason if error is not None else Reason.OK
+        missing = Reason.CACHE_INCOMPLETE if reason is Reason.OK else reason
+        with self._lock:
+            if self._seconds is None:
+                self._seconds = self._clock() - self._start
+            models = tuple(
+                WarmedModel(key, Reason.OK, received, *self._verified[key])
+                if key in self._verified
+                else WarmedModel(key, missing, received)
+                for key, received in self._received.items()
+            )
+            return WarmReport(reason, self._generation, self._seconds, models, error, self._mended)
 
 
 def to_json(report: WarmReport) -> dict[str, object]:
@@ -108,37 +153,22 @@ def to_json(report: WarmReport) -> dict[str, object]:
         "generation": report.generation,
         "bytes_fetched": report.bytes_fetched,
         "seconds": round(report.seconds, 3),
-        "models": [_model_to_json(model) for model in report.models],
+        "models": to_json_value(report.models),
     }
-    if report.written is not None:
-        document["bytes_written"] = report.written
-    if report.mended is not None:
-        document["mended"] = [_mended_to_json(problem) for problem in report.mended]
+    if report.bytes_written is not None:
+        document["bytes_written"] = report.bytes_written
+    if report.mended is not None:  # without the remedies: the problems are solved
+        document["mended"] = [
+            {"file": problem.file, "reason": str(problem.reason), "detail": problem.detail}
+            for problem in report.mended
+        ]
     if report.error is not None:
         document |= {"message": report.error.message, "remedy": report.error.remedy}
     return document
 
 
-def termination_message(report: WarmReport, limit: int = TERMINATION_BYTES) -> bytes:
-    """Return the document as JSON of less than `limit` bytes."""
-    document = to_json(report)
-    unwell = [model for model in report.models if model.reason is not Reason.OK]
-    document.pop("mended", None)  # a repair's own report names these files
-    attempts: list[dict[str, object]] = [
-        document,
-        {**document, "models": [_model_to_json(model) for model in unwell], "models_left_out": True},
-        {**document, "models": [], "models_left_out": True},
-    ]
-    told = [name for name in ("message", "remedy") if name in document]
-    for words in (800, 200, 40):
-        cut: dict[str, object] = {name: str(document[name])[:words] for name in told}
-        attempts.append({**attempts[2], **cut})
-    encoded = [json.dumps(attempt, separators=(",", ":")).encode() for attempt in attempts]
-    return next((one for one in encoded if len(one) < limit), encoded[-1])
-
-
 def to_lines(report: WarmReport) -> list[str]:
-    """Return what `warm` prints for people: a line a model, then the outcome."""
+    """Return what `warm` prints for people: a line for each model, then the result."""
     lines = [_model_line(model) for model in report.models]
     lines += [f"mended: {problem.file}: it {problem.detail}" for problem in report.mended or ()]
     if report.reason is Reason.OK:
@@ -153,34 +183,37 @@ def to_lines(report: WarmReport) -> list[str]:
     return lines
 
 
+def _model_line(model: WarmedModel) -> str:
+    if model.reason is not Reason.OK:
+        return f"{model.key}: {model.reason}"
+    fetched = f"{human_bytes(model.bytes_fetched)} fetched" if model.bytes_fetched else "there already"
+    compared = f", compared with the {model.compared_with}" if model.compared_with else ""
+    return f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, {fetched}{compared}"
+
+
+def termination_message(report: WarmReport, limit: int = TERMINATION_BYTES) -> bytes:
+    """Return the document as JSON of less than `limit` bytes."""
+    document = to_json(report)
+    document.pop("mended", None)  # the report on stdout names these files
+    incomplete = [model for model in report.models if model.reason is not Reason.OK]
+    without_models = {**document, "models": [], "models_left_out": True}
+    attempts = [document, {**without_models, "models": to_json_value(incomplete)}, without_models]
+    texts = [name for name in ("message", "remedy") if name in document]
+    attempts += [
+        {**without_models, **{name: str(document[name])[:length] for name in texts}} for length in _SHORTENED
+    ]
+    encoded = [json.dumps(attempt, separators=(",", ":")).encode() for attempt in attempts]
+    return next((one for one in encoded if len(one) < limit), encoded[-1])
+
+
 def write_termination_message(report: WarmReport, path: Path) -> None:
-    """Write it where Kubernetes looks, if that is there and can be written; else do nothing."""
+    """Write the termination message, if its file exists and can be written; else do nothing.
+
+    The container runtime makes the file (`terminationMessagePath`). It is never created here.
+    """
     try:
-        with path.open("r+b") as file:  # never made: its place is the container runtime's business
+        with path.open("r+b") as file:
             file.truncate()
             file.write(termination_message(report))
     except OSError:
         return
-
-
-def _model_line(model: WarmedModel) -> str:
-    if model.reason is not Reason.OK:
-        return f"{model.key}: {model.reason}"
-    how = f"{human_bytes(model.bytes_fetched)} fetched" if model.bytes_fetched else "there already"
-    compared = f", compared with the {model.compared_with}" if model.compared_with else ""
-    return f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, {how}{compared}"
-
-
-def _mended_to_json(problem: Problem) -> dict[str, object]:
-    return {"file": problem.file, "reason": str(problem.reason), "detail": problem.detail}
-
-
-def _model_to_json(model: WarmedModel) -> dict[str, object]:
-    return {
-        "key": model.key,
-        "reason": str(model.reason),
-        "bytes_fetched": model.bytes_fetched,
-        "bytes": model.bytes,
-        "files": model.files,
-        "compared_with": model.compared_with or None,
-    }

@@ -1,4 +1,4 @@
-"""A user's home on a host, empty at first, and a hub to fetch from."""
+"""An empty home folder of a user on a host, and a hub double."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.service.warmer.fixtures import build_world
 
 @pytest.fixture
 def tmp_path(public_folder: Path) -> Path:
-    """Some of these tests act as another user."""
+    """Return a folder that other users can enter: some of these tests act as another user."""
     return public_folder
 
 
@@ -23,9 +23,9 @@ def home(tmp_path: Path) -> Iterator[Home]:
     folder.mkdir()
     hub.mkdir()
     world = build_world(folder, hub)
-    path = tmp_path / "home"  # made by tests/conftest.py
+    path = tmp_path / "home"  # tests/conftest.py creates it
     world.environ |= {"HOME": str(path)}
     with world.hub:
         yield Home(path, world)
-    # the hub library keeps the session that the warmer gave it, for whoever asks next in this process
+    # the hub library keeps the session that the warmer gave it, for all later calls in this process
     huggingface_hub.set_client_factory(default_client_factory)

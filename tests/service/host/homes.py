@@ -1,4 +1,4 @@
-"""A home with global caches, what the plain libraries do in it, and an exact listing of it."""
+"""A home folder with global caches: run the plain libraries in it, and compare listings of it."""
 
 import hashlib
 import io
@@ -19,7 +19,7 @@ from tests.service.warmer.fixtures import Outcome, World
 
 
 class Entry(NamedTuple):
-    """All that a neighbour could notice of a path: mode, time of change, and a link's target or a file's sha256."""
+    """What other programs can see of a path: mode, modification time, and a link's target or a file's sha256."""
 
     mode: str
     mtime_ns: int | None
@@ -27,7 +27,7 @@ class Entry(NamedTuple):
 
 
 def listing(folder: Path) -> dict[str, Entry]:
-    """Return every path below a folder. Folders carry no time: adding a name of ours beside theirs changes it."""
+    """Return every path below a folder. Folders have no time here, because each new name in them changes it."""
     return {path.relative_to(folder).as_posix(): _entry(path) for path in sorted(folder.rglob("*"))}
 
 
@@ -42,7 +42,7 @@ def _entry(path: Path) -> Entry:
 
 
 def plain(program: str, environ: dict[str, str], folder: Path, *arguments: str, python: str = "") -> str:
-    """Run a script as another project does: no PYTHONPATH, elsewhere, and nothing of ours imported at its end."""
+    """Run a script as another project does: no PYTHONPATH, another folder, and without importing our packages."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ours = "{name.partition('.')[0] for name in sys.modules} & {'model_cache', 'cache_warmer', 'qda_worker', 'qda'}"
     ended = subprocess.run(
@@ -66,7 +66,7 @@ def plain(program: str, environ: dict[str, str], folder: Path, *arguments: str, 
 
 @dataclass(frozen=True)
 class Home:
-    """A home folder, and the world whose models go there."""
+    """A home folder, and the world whose models are warmed into it."""
 
     path: Path
     world: World
@@ -91,11 +91,11 @@ class Home:
         return self.world.warm(*keys, cache="host", **changes)
 
     def folder_of(self, key: str) -> Path:
-        """Where a library loads a model from."""
+        """Return the folder from which a library loads a model."""
         return model_path(self.places, load_catalog(self.world.catalog).model(key))
 
     def check(self, *argv: str) -> tuple[int, dict[str, Any]]:
-        """`cache-check --format json`: exit code and document."""
+        """Run `cache-check --format json`; return its exit code and document."""
         out = io.StringIO()
         options = [*self.catalog_options, "--cache", "host", "--format", "json", *argv]
         code = cache_check(options, self.world.environ, out, io.StringIO())

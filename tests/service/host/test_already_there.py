@@ -1,4 +1,4 @@
-"""What the plain libraries fetched before is verified and used, not fetched again, and nothing of theirs changes."""
+"""Files that the plain libraries fetched before are verified, used and not changed."""
 
 import os
 import shutil
@@ -22,13 +22,13 @@ for name in sys.argv[2:]:
 FIRST: Final = ("config.json", "sub/deep/vocab.txt", "model.safetensors")
 
 
-def changed(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[str]:
-    """The paths that were there before and are not the same after."""
+def changed_paths(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> list[str]:
+    """Return the former paths that were changed or deleted."""
     return [path for path, entry in before.items() if after.get(path) != entry]
 
 
 @pytest.mark.parametrize("program", [SNAPSHOT, ONE_BY_ONE], ids=["snapshot_download", "file by file"])
-def test_files_of_the_hub_client_are_used_and_not_fetched_again(home: Home, program: str) -> None:
+def test_files_of_the_hub_client_are_used(home: Home, program: str) -> None:
     home.plain(program, "org/first", *FIRST)
     before = listing(home.path)
     home.world.hub.log.clear()
@@ -37,11 +37,11 @@ def test_files_of_the_hub_client_are_used_and_not_fetched_again(home: Home, prog
 
     assert (outcome.reason, outcome.document["bytes_fetched"]) == ("OK", 0)
     assert not home.world.hub.log.requests("*/resolve/*")
-    assert changed(before, listing(home.path)) == []
+    assert changed_paths(before, listing(home.path)) == []
     assert home.check("--model", "one", "--deep")[0] == 0
 
 
-def test_what_the_hub_client_did_not_fetch_is_fetched_beside_it(home: Home) -> None:
+def test_only_files_that_the_hub_client_lacks_are_fetched(home: Home) -> None:
     home.plain(ONE_BY_ONE, "org/first", "model.safetensors")
     before = listing(home.path)
     home.world.hub.log.clear()
@@ -50,11 +50,11 @@ def test_what_the_hub_client_did_not_fetch_is_fetched_beside_it(home: Home) -> N
 
     assert 0 < outcome.document["bytes_fetched"] < 100
     assert not home.world.hub.log.requests("*model.safetensors")
-    assert changed(before, listing(home.path)) == []
+    assert changed_paths(before, listing(home.path)) == []
 
 
-def crowd(home: Home) -> None:
-    """What a home has after some years: other repositories, revisions and references, a token, a broken download."""
+def fill_home(home: Home) -> None:
+    """Fill a home as after years of use: other repositories, revisions and refs, a token, a broken download."""
     hub = home.hub_cache
     files = {
         hub.parent / "token": "hf_secret",
@@ -86,20 +86,20 @@ def crowd(home: Home) -> None:
     second.symlink_to(home.path / "elsewhere")  # absolute and dangling: a drive that is not mounted now
 
 
-def test_in_a_crowded_home_nothing_of_others_changes(home: Home) -> None:
-    crowd(home)
+def test_in_a_used_home_no_file_of_others_changes(home: Home) -> None:
+    fill_home(home)
     before = listing(home.path)
 
     assert home.warm().reason == "OK"
     assert home.warm().document["bytes_fetched"] == 0
 
-    assert changed(before, listing(home.path)) == []
+    assert changed_paths(before, listing(home.path)) == []
     assert home.check("--deep")[0] == 0
     assert not list(home.hub_cache.glob("*/trees"))
 
 
-def test_a_foreign_reference_stays_and_cache_check_says_what_follows(home: Home) -> None:
-    crowd(home)
+def test_a_foreign_ref_stays_and_cache_check_explains_it(home: Home) -> None:
+    fill_home(home)
     home.warm()
 
     code, document = home.check()
@@ -111,8 +111,8 @@ def test_a_foreign_reference_stays_and_cache_check_says_what_follows(home: Home)
     assert f'revision="{home.world.repositories[0].commit}"' in note
 
 
-def test_the_shared_blobs_of_newer_hub_clients_are_used_behind_their_links(home: Home) -> None:
-    """The layout of huggingface_hub 2.4: a store beside the repositories, whose blobs are links into it."""
+def test_the_shared_blobs_of_newer_hub_clients_are_used(home: Home) -> None:
+    """Use the layout of huggingface_hub 2.4: blobs are links into a store beside the repositories."""
     home.plain(SNAPSHOT, "org/first", *FIRST)
     store = home.hub_cache / "blobs"
     weights = home.world.repositories[0].files["model.safetensors"]
@@ -128,11 +128,11 @@ def test_the_shared_blobs_of_newer_hub_clients_are_used_behind_their_links(home:
     outcome = home.warm("one")
 
     assert (outcome.reason, outcome.document["bytes_fetched"]) == ("OK", 0)
-    assert changed(before, listing(home.path)) == []
+    assert changed_paths(before, listing(home.path)) == []
     assert home.check("--model", "one", "--deep")[0] == 0
 
 
-def test_a_damaged_blob_of_others_is_replaced_by_a_new_file(home: Home) -> None:
+def test_a_damaged_blob_is_replaced_by_a_new_file(home: Home) -> None:
     home.plain(SNAPSHOT, "org/first", *FIRST)
     weights = home.world.repositories[0].files["model.safetensors"]
     blob = home.hub_cache / "models--org--first/blobs" / weights.sha256
@@ -145,12 +145,12 @@ def test_a_damaged_blob_of_others_is_replaced_by_a_new_file(home: Home) -> None:
     assert home.check("--model", "one", "--deep")[0] == 0
 
 
-def test_a_removed_model_comes_back_alone(home: Home) -> None:
-    crowd(home)
+def test_only_a_removed_model_is_fetched_again(home: Home) -> None:
+    fill_home(home)
     home.warm()
     folder = home.hub_cache / "models--org--second"
     others = {path: entry for path, entry in listing(home.path).items() if "org--second" not in path}
-    for name in ("lock", "status.json"):  # they say who held it last, and how that ended
+    for name in ("lock", "status.json"):  # each run writes them
         del others[f".cache/qda-worker/{name}"]
     shutil.rmtree(folder)
     home.world.hub.log.clear()
@@ -158,13 +158,13 @@ def test_a_removed_model_comes_back_alone(home: Home) -> None:
     assert home.check()[0] == 10
     assert home.warm().reason == "OK"
 
-    assert changed(others, listing(home.path)) == []
+    assert changed_paths(others, listing(home.path)) == []
     assert not home.world.hub.log.requests("*org/first*")
     assert not home.world.hub.log.requests("/wheels/*")
     assert home.check("--deep")[0] == 0
 
 
-def test_without_our_records_everything_is_verified_anew_and_nothing_fetched(home: Home) -> None:
+def test_without_records_all_files_are_verified_and_none_fetched(home: Home) -> None:
     home.warm()
     shutil.rmtree(home.path / ".cache/qda-worker")
     before = listing(home.path)
@@ -175,11 +175,11 @@ def test_without_our_records_everything_is_verified_anew_and_nothing_fetched(hom
 
     assert (outcome.reason, outcome.document["bytes_fetched"]) == ("OK", 0)
     assert home.world.hub.log.bytes_sent("/lfs/*") == 0
-    assert changed(before, listing(home.path)) == []
+    assert changed_paths(before, listing(home.path)) == []
     assert home.check("--deep")[0] == 0
 
 
-def test_each_place_says_its_size_and_why_it_is_there(home: Home) -> None:
+def test_each_place_has_its_size_and_what_chose_it(home: Home) -> None:
     home.world.environ |= {"QDA_RECORDS": str(home.path / "records"), "XDG_CACHE_HOME": str(home.path / "x")}
     home.warm()
 

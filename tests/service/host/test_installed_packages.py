@@ -1,4 +1,4 @@
-"""spaCy packages that pip installed before: used if they are proven to be the catalog's, else left as they are."""
+"""spaCy packages that pip installed before: used if their content is the catalog's, else not changed."""
 
 import json
 import os
@@ -9,32 +9,32 @@ from pathlib import Path
 import pytest
 
 from tests.service.host.homes import Home, listing
-from tests.service.host.test_already_there import changed
+from tests.service.host.test_already_there import changed_paths
 
 
 def pip_install(home: Home, folder: Path, wheel: Path) -> None:
-    """`pip install --target FOLDER WHEEL`, with the real pip."""
+    """Run `pip install --target FOLDER WHEEL` with the real pip."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     command += ["--no-deps", "--no-index", "--no-compile", "--target", str(folder), str(wheel)]
     subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HOME": str(home.path)})
 
 
-def test_a_package_that_pip_put_into_the_place_is_used_and_not_fetched_again(home: Home) -> None:
+def test_a_package_in_the_spacy_folder_is_used(home: Home) -> None:
     pip_install(home, home.spacy, home.world.wheel)
     before = listing(home.path)
 
     outcome = home.warm("three")
 
     assert (outcome.reason, outcome.document["bytes_fetched"]) == ("OK", 0)
-    assert home.world.hub.log.bytes_sent() <= 1, "only the wheel's size is asked for"
-    assert changed(before, listing(home.path)) == []
+    assert home.world.hub.log.bytes_sent() <= 1, "only the size of the wheel is requested"
+    assert changed_paths(before, listing(home.path)) == []
     code, document = home.check("--model", "three", "--deep")
-    assert (code, document["notes"]) == (0, []), "the name leads to the same files"
+    assert (code, document["notes"]) == (0, []), "the installed name and the record are the same files"
     theirs = home.spacy / "de_tiny/de_tiny-1.0.0/vocab/vectors"
     assert (home.folder_of("three") / "vocab/vectors").samefile(theirs), "it costs no space"
 
 
-def test_what_was_taken_over_stays_when_its_original_goes(home: Home) -> None:
+def test_adopted_files_stay_when_the_package_is_removed(home: Home) -> None:
     pip_install(home, home.spacy, home.world.wheel)
     home.warm("three")
     for name in ("de_tiny", "de_tiny-1.0.0.dist-info"):
@@ -45,13 +45,11 @@ def test_what_was_taken_over_stays_when_its_original_goes(home: Home) -> None:
     assert home.warm("three").document["bytes_fetched"] == 0
 
     assert home.check("--model", "three", "--deep")[0] == 0
-    assert listing(home.spacy / "de_tiny") == before, "theirs is theirs, though ours was once the same"
+    assert listing(home.spacy / "de_tiny") == before, "a package of another version is not changed"
 
 
 @pytest.mark.parametrize("damage", ["another version", "no hash noted", "another wheel", "a file was edited"])
-def test_a_package_that_is_not_proven_stays_and_the_wheel_is_fetched_beside_it(
-    home: Home, damage: str
-) -> None:
+def test_an_unverified_package_stays_and_the_wheel_is_fetched(home: Home, damage: str) -> None:
     pip_install(home, home.spacy, home.world.newer_wheel if damage == "another version" else home.world.wheel)
     dist_info = home.spacy / "de_tiny-1.0.0.dist-info"
     if damage == "no hash noted":
@@ -67,12 +65,14 @@ def test_a_package_that_is_not_proven_stays_and_the_wheel_is_fetched_beside_it(
 
     assert outcome.reason == "OK"
     assert outcome.document["bytes_fetched"] > 0
-    assert changed(before, listing(home.path)) == []
-    assert not [path for path in home.spacy.iterdir() if path.is_symlink()], "no name of ours beside theirs"
+    assert changed_paths(before, listing(home.path)) == []
+    assert not [path for path in home.spacy.iterdir() if path.is_symlink()], (
+        "no link of ours beside the package"
+    )
     assert home.check("--model", "three", "--deep")[0] == 0
 
 
-def test_another_version_under_the_name_is_said_with_the_way_to_both(home: Home) -> None:
+def test_a_note_explains_how_to_load_either_of_two_versions(home: Home) -> None:
     pip_install(home, home.spacy, home.world.newer_wheel)
     home.warm()
 
@@ -82,8 +82,8 @@ def test_another_version_under_the_name_is_said_with_the_way_to_both(home: Home)
     assert f'spacy.load("{home.folder_of("three")}")' in note
 
 
-def test_a_package_in_this_pythons_site_packages_is_used_too(home: Home, tmp_path: Path) -> None:
-    """As `spacy download` leaves it: the folder is on the path of the Python that runs the warmer."""
+def test_a_package_in_this_pythons_site_packages_is_used(home: Home, tmp_path: Path) -> None:
+    """Install it as `spacy download` does: on the path of the Python that runs the warmer."""
     site = tmp_path / "site"
     pip_install(home, site, home.world.wheel)
     before = listing(site)

@@ -1,4 +1,4 @@
-"""Files of other owners: named by their path, with a remedy that is the least that helps, and that does help."""
+"""Files of other owners: the error names their paths, and its remedy is minimal and solves the problem."""
 
 import json
 import os
@@ -35,22 +35,22 @@ def check_as(user: User, home: Home, *more: str, **environ: str) -> tuple[int, d
 
 
 def commands_in(text: str) -> list[list[str]]:
-    """The commands that a remedy names, without sudo, which the tests need not."""
+    """Return the commands of a remedy, without sudo, which these tests do not need."""
     return [shlex.split(found.removeprefix("sudo ")) for found in re.findall(r"`((?:sudo )?ch[^`]+)`", text)]
 
 
-def owned_by_root(*folders: Path, mode: int = 0o755) -> None:
+def make_as_root(*folders: Path, mode: int = 0o755) -> None:
     for folder in folders:
         folder.mkdir(parents=True)
         folder.chmod(mode)
 
 
-def given_to(user: User) -> None:
+def give_to(user: User) -> None:
     for path in [user.home, *user.home.rglob("*")]:
         os.lchown(path, user.uid, user.uid)
 
 
-def test_an_ordinary_user_with_an_empty_home_needs_nothing(home: Home, tmp_path: Path) -> None:
+def test_a_user_with_an_empty_home_needs_no_permissions(home: Home, tmp_path: Path) -> None:
     user = new_user(UID, tmp_path)
 
     assert warm_as(user, home)[0] == 0
@@ -59,20 +59,20 @@ def test_an_ordinary_user_with_an_empty_home_needs_nothing(home: Home, tmp_path:
     assert owners == {UID}
 
 
-def test_what_root_left_is_named_whole_and_the_remedy_helps(home: Home, tmp_path: Path) -> None:
+def test_all_folders_of_root_are_named_and_the_remedy_works(home: Home, tmp_path: Path) -> None:
     user = new_user(UID, tmp_path)
     hub = user.home / ".cache/huggingface/hub"
     spacy = user.home / ".local/share/spacy"
-    owned_by_root(hub, spacy)
-    given_to(user)
+    make_as_root(hub, spacy)
+    give_to(user)
     blobs = hub / "models--org--first/blobs"
-    owned_by_root(blobs, hub / "models--org--first/snapshots", spacy / ".packages")
+    make_as_root(blobs, hub / "models--org--first/snapshots", spacy / ".packages")
 
     code, _, err = warm_as(user, home)
 
     assert code == 31, err
-    in_the_way = {str(blobs), str(hub / "models--org--first/snapshots"), str(spacy / ".packages")}
-    assert {command[2] for command in commands_in(err)} == in_the_way
+    blocking = {str(blobs), str(hub / "models--org--first/snapshots"), str(spacy / ".packages")}
+    assert {command[2] for command in commands_in(err)} == blocking
     assert all(command[:2] == ["chown", f"{UID}:{UID}"] for command in commands_in(err)), err
     assert "0:0 with mode 0755" in err
     assert home.world.hub.log.bytes_sent("*/resolve/*") == 0
@@ -83,7 +83,7 @@ def test_what_root_left_is_named_whole_and_the_remedy_helps(home: Home, tmp_path
     assert code == 0, err
 
 
-def test_a_cache_that_others_keep_is_read_as_it_is(home: Home, tmp_path: Path) -> None:
+def test_a_read_only_cache_of_others_is_used_unchanged(home: Home, tmp_path: Path) -> None:
     shared = {"HF_HUB_CACHE": str(tmp_path / "srv/hub"), "SPACY_DATA": str(tmp_path / "srv/spacy")}
     home.world.environ |= shared
     assert home.warm().reason == "OK"
@@ -100,7 +100,7 @@ def test_a_cache_that_others_keep_is_read_as_it_is(home: Home, tmp_path: Path) -
     assert home.world.hub.log.bytes_sent("*resolve*") == 0
 
 
-def test_a_file_that_cannot_be_read_is_named_with_a_remedy_that_helps(home: Home, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_named_and_the_remedy_works(home: Home, tmp_path: Path) -> None:
     user = new_user(UID, tmp_path)
     assert warm_as(user, home)[0] == 0
     blob = next(user.home.glob(".cache/huggingface/hub/models--org--first/snapshots/*/config.json")).resolve()
@@ -116,11 +116,11 @@ def test_a_file_that_cannot_be_read_is_named_with_a_remedy_that_helps(home: Home
     assert check_as(user, home, "--deep")[0] == 0
 
 
-def test_a_folder_of_the_user_without_the_right_mode_needs_no_root(home: Home, tmp_path: Path) -> None:
+def test_the_remedy_of_a_wrong_mode_needs_no_root(home: Home, tmp_path: Path) -> None:
     user = new_user(UID, tmp_path)
     hub = user.home / ".cache/huggingface/hub"
-    owned_by_root(hub, mode=0o555)
-    given_to(user)
+    make_as_root(hub, mode=0o555)
+    give_to(user)
 
     code, _, err = warm_as(user, home)
 
@@ -130,7 +130,7 @@ def test_a_folder_of_the_user_without_the_right_mode_needs_no_root(home: Home, t
 
 @pytest.fixture
 def shared(tmp_path: Path) -> dict[str, str]:
-    """A cache of a group, as its administrator makes it: set-group-id and writable for the group."""
+    """Make a cache of a group, as an administrator does: set-group-id and writable for the group."""
     places = {"HF_HUB_CACHE": tmp_path / "srv/hub", "SPACY_DATA": tmp_path / "srv/spacy"}
     for folder in places.values():
         folder.mkdir(parents=True)
@@ -140,7 +140,7 @@ def shared(tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("umask", ["022", "002", "077"])
-def test_two_users_of_a_group_go_on_with_each_others_models(
+def test_two_users_of_a_group_complete_each_others_models(
     home: Home, tmp_path: Path, shared: dict[str, str], umask: str
 ) -> None:
     one, two = (new_user(uid, tmp_path, GROUP, umask=umask) for uid in (UID, OTHER))
@@ -157,7 +157,7 @@ def test_two_users_of_a_group_go_on_with_each_others_models(
         assert (state.st_gid, stat.S_IMODE(state.st_mode)) == (GROUP, 0o2775), folder
 
 
-def test_two_users_who_start_at_once_do_each_other_no_harm(
+def test_two_users_can_warm_a_shared_cache_at_once(
     home: Home, tmp_path: Path, shared: dict[str, str]
 ) -> None:
     home.world.hub.faults.add(Fault(FaultKind.SLOW, "model.safetensors", bytes_per_second=2_000_000))
@@ -171,9 +171,7 @@ def test_two_users_who_start_at_once_do_each_other_no_harm(
     assert not list((tmp_path / "srv").rglob("*.incomplete"))
 
 
-def test_a_strangers_cache_is_answered_with_what_its_owner_or_the_user_can_do(
-    home: Home, tmp_path: Path
-) -> None:
+def test_the_remedy_for_a_foreign_cache_is_for_owner_and_user(home: Home, tmp_path: Path) -> None:
     owner, user = (new_user(uid, tmp_path) for uid in (OTHER, UID))
     owner.home.chmod(0o755)
 

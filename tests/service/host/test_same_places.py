@@ -1,4 +1,4 @@
-"""Where we look is where the installed libraries look: asked of the libraries themselves."""
+"""The places of the cache on a host are those that the installed libraries use; the libraries print theirs."""
 
 import json
 from pathlib import Path
@@ -9,12 +9,12 @@ import pytest
 from model_cache.places import resolve_places
 from tests.service.host.homes import plain
 
-ASK: Final = """
+PRINT_HUB: Final = """
 import json
 from huggingface_hub import constants
 print(json.dumps({"hub": constants.HF_HUB_CACHE, "token": constants.HF_TOKEN_PATH}))
 """
-ASK_TORCH: Final = """
+PRINT_TORCH: Final = """
 import json, os, torch.hub
 print(json.dumps({"home": torch.hub._get_torch_home(), "dir": torch.hub.get_dir()}))
 """
@@ -42,12 +42,14 @@ print(json.dumps({"home": torch.hub._get_torch_home(), "dir": torch.hub.get_dir(
     ],
     ids=str,
 )
-def test_the_hub_client_looks_where_we_do(environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_hub_client_uses_the_same_folder(environ: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "somebody"
-    said = json.loads(plain(ASK, {**environ, "HOME": str(home)}, tmp_path))
+    library = json.loads(plain(PRINT_HUB, {**environ, "HOME": str(home)}, tmp_path))
     ours = resolve_places("host", environ, home).hub.path
-    # a relative path counts from the working folder, which is not the same here and there
-    assert tmp_path / said["hub"] == (tmp_path / ours.relative_to(Path.cwd()) if _relative(environ) else ours)
+    # a relative path is relative to the working folder, which differs between the two processes
+    assert tmp_path / library["hub"] == (
+        tmp_path / ours.relative_to(Path.cwd()) if _relative(environ) else ours
+    )
 
 
 def _relative(environ: dict[str, str]) -> bool:
@@ -66,9 +68,9 @@ def _relative(environ: dict[str, str]) -> bool:
     ],
     ids=str,
 )
-def test_torch_looks_where_we_do(environ: dict[str, str], tmp_path: Path) -> None:
+def test_torch_uses_the_same_folder(environ: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "somebody"
-    said = json.loads(plain(ASK_TORCH, {**environ, "HOME": str(home)}, tmp_path))
+    library = json.loads(plain(PRINT_TORCH, {**environ, "HOME": str(home)}, tmp_path))
     ours = resolve_places("host", environ, home).torch.path
-    assert Path(said["home"]) == ours
-    assert Path(said["dir"]) == ours / "hub"
+    assert Path(library["home"]) == ours
+    assert Path(library["dir"]) == ours / "hub"

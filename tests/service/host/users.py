@@ -1,4 +1,4 @@
-"""Runs the warmer and the check as another user of this machine, which only root can do."""
+"""Run the warmer and the check as another user of this machine, which only root can do."""
 
 import os
 import subprocess
@@ -35,7 +35,7 @@ run({"cache-warmer": cache_warmer, "cache-check": cache_check}[program], name=pr
 
 @dataclass(frozen=True)
 class User:
-    """A user of this machine, by numbers. `home` is theirs."""
+    """A user of this machine, by numeric id, with its home folder."""
 
     uid: int
     home: Path
@@ -45,7 +45,7 @@ class User:
     def start(
         self, program: str, arguments: Sequence[str], environ: Mapping[str, str]
     ) -> subprocess.Popen[str]:
-        """Start a program of ours as this user."""
+        """Start `cache-warmer` or `cache-check` as this user."""
         groups = ",".join(str(group) for group in self.groups)
         command = [sys.executable, "-c", _PROGRAM, str(self.uid), str(self.uid), groups, self.umask, program]
         path = str(Path(__file__).parents[3] / "src")
@@ -59,14 +59,14 @@ class User:
         )
 
     def run(self, program: str, arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str, str]:
-        """Run it to its end: exit code, stdout, stderr."""
+        """Run a program to its end; return exit code, stdout and stderr."""
         process = self.start(program, arguments, environ)
         out, err = process.communicate(timeout=120)
         return process.returncode, out, err
 
 
 def new_user(uid: int, folder: Path, *groups: int, umask: str = "022") -> User:
-    """A user with an empty home that nobody else may enter, below a folder that everybody may."""
+    """Make a user with an empty home that only this user may enter, below a folder that all users may enter."""
     home = folder / f"home-{uid}"
     home.mkdir(mode=0o700)
     os.chown(home, uid, uid)

@@ -1,4 +1,4 @@
-"""Exports and imports as a user runs them, and archives that somebody changed."""
+"""Run `export` and `import` as a user does, and change the members of an archive."""
 
 import io
 import json
@@ -14,7 +14,7 @@ Members = list[tuple[tarfile.TarInfo, bytes]]
 
 
 def cache_of(world: World, name: str) -> Path:
-    """Another cache beside the world's own."""
+    """Return the folder of another cache beside that of the world."""
     return world.folder / name
 
 
@@ -35,8 +35,10 @@ def import_(world: World, archive: Path, cache: str | Path, *more: str) -> Outco
     return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
 
-def changed(archive: Path, change: Callable[[Members], Sequence[tuple[tarfile.TarInfo, bytes]]]) -> Path:
-    """A copy of the archive with other members, written by the standard library."""
+def change_members(
+    archive: Path, change: Callable[[Members], Sequence[tuple[tarfile.TarInfo, bytes]]]
+) -> Path:
+    """Return a copy of the archive with changed members, written by the standard library."""
     with tarfile.open(archive) as old:
         members = [(one, old.extractfile(one).read()) for one in old.getmembers()]  # type: ignore[union-attr]  # files
     copy = archive.with_name("changed.tar")
@@ -49,7 +51,7 @@ def changed(archive: Path, change: Callable[[Members], Sequence[tuple[tarfile.Ta
 
 
 def everything_below(folder: Path) -> dict[str, tuple[int, bytes]]:
-    """Names, inodes and contents."""
+    """Return the inode and content of every file, by its path."""
     return {
         str(path.relative_to(folder)): (path.lstat().st_ino, path.read_bytes())
         for path in folder.rglob("*")

@@ -1,4 +1,4 @@
-"""One world a test: a running hub double, a catalog, and a cache that does not exist yet."""
+"""The world of each test: a running hub double, a catalog, and a cache that does not exist yet."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.service.warmer.fixtures import World, build_world
 
 @pytest.fixture
 def tmp_path(public_folder: Path) -> Path:
-    """Some of these tests act as another user."""
+    """Return a folder that other users can enter: some of these tests act as another user."""
     return public_folder
 
 
@@ -21,8 +21,8 @@ def world(tmp_path: Path) -> Iterator[World]:
     folder, hub = tmp_path / "world", tmp_path / "hub"
     folder.mkdir()
     hub.mkdir()
-    built = build_world(folder, hub)
-    with built.hub:
-        yield built
-    # the hub library keeps the session that the warmer gave it, for whoever asks next in this process
+    new = build_world(folder, hub)
+    with new.hub:
+        yield new
+    # the hub library keeps the session that the warmer gave it, for all later calls in this process
     huggingface_hub.set_client_factory(default_client_factory)

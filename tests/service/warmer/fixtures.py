@@ -1,4 +1,4 @@
-"""A small world for the warmer: a hub double with two repositories and a wheel, a catalog of them, a cache."""
+"""A small world for tests of the warmer: a hub double with two repositories and a wheel, their catalog, a cache."""
 
 import base64
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any, Final
 import yaml
 
 from cache_warmer.cli import cache_warmer
-from cache_warmer.commands.warm import warm_command
+from cache_warmer.commands.warm import warm_cache
 from cache_warmer.hub.retry import Retry
 from cache_warmer.settings import Settings
 from model_cache.check.types import Tier
@@ -27,7 +27,7 @@ BIG: Final = 3_000_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left: exit code, JSON document, stderr."""
+    """The result of a run: exit code, JSON document, stderr."""
 
     code: int
     document: dict[str, Any]
@@ -40,7 +40,7 @@ class Outcome:
 
 @dataclass
 class World:
-    """Everything a run needs; `cache` does not exist yet."""
+    """All that a run needs; `cache` does not exist yet."""
 
     folder: Path
     hub: HubDouble
@@ -82,7 +82,7 @@ class World:
         }
         settings = Settings(**{**usual, **changes})
         out, err = io.StringIO(), io.StringIO()
-        code = warm_command(settings, self.environ, out, err, tier=tier)
+        code = warm_cache(settings, self.environ, out, err, tier=tier)
         return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
     def repair(self, *keys: str, **changes: Any) -> Outcome:
@@ -90,7 +90,7 @@ class World:
         return self.warm(*keys, tier=Tier.DEEP, **changes)
 
     def arguments(self, command: str, *more: str) -> list[str]:
-        """The command line of a run as a program."""
+        """Return the command line of a run as a program."""
         return [
             command, "--catalog", str(self.catalog), "--cache", str(self.cache), "--hub", self.endpoint,
             "--wheel-base", f"{self.hub.url}/wheels", "--format", "json", *more,
@@ -104,7 +104,7 @@ class World:
 
 
 def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
-    """Files of two repositories and a wheel in `hub_folder`, and a catalog of them in `folder`.
+    """Write the files of two repositories and a wheel to `hub_folder`, and their catalog to `folder`.
 
     `big` is the size in bytes of the big file.
     """
@@ -116,8 +116,8 @@ def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
     first = {**small, "model.safetensors": _noise(big, 1), "onnx/model.onnx": _noise(5000, 2)}
     second = {"config.json": b'{"b": 2}', "copy.json": b'{"b": 2}', "pytorch_model.bin": _noise(70_000, 3)}
     repositories = [
-        Repository("org/first", written(hub_folder / "first", first)),
-        Repository("org/second", written(hub_folder / "second", second)),
+        Repository("org/first", write_files(hub_folder / "first", first)),
+        Repository("org/second", write_files(hub_folder / "second", second)),
     ]
     wheel = write_wheel(hub_folder, "de_tiny", "1.0.0")
     newer = write_wheel(hub_folder, "de_tiny", "1.1.0")
@@ -129,7 +129,7 @@ def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
 def catalog_of(
     repositories: Sequence[Repository], wheel: Path | None, version: str = "1.0.0"
 ) -> dict[str, Any]:
-    """A catalog of the two repositories, without what nobody loads, and of the wheel."""
+    """Return a catalog of the wheel and of those files of the two repositories that a library loads."""
     first, second = repositories
     models = [
         _entry("one", "sentiment", first, ["config.json", "sub/*", "model.safetensors"]),
@@ -151,7 +151,7 @@ def _entry(key: str, task: str, repository: Repository, files: list[str]) -> dic
     return {"key": key, "task": task, "huggingface": source}
 
 
-def written(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
+def write_files(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
     """Write files; return their paths by name."""
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ def written(folder: Path, files: Mapping[str, bytes]) -> dict[str, Path]:
 def write_wheel(
     folder: Path, package: str, version: str, files: Mapping[str, bytes] | None = None, **changes: Any
 ) -> Path:
-    """Write a wheel with a right RECORD. `changes`: `record` (text instead), `extra` (unlisted members)."""
+    """Write a wheel with a valid RECORD. `changes`: `record` (other text for it), `extra` (unlisted members)."""
     inner = f"{package}/{package}-{version}"
     listed = {
         f"{package}/__init__.py": b"raise SystemExit('imported')\n",

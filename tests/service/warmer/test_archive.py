@@ -1,4 +1,4 @@
-"""Export and import: the same generation in another cache, which never saw a hub."""
+"""Export and import: the same generation in another cache, without a request to a hub."""
 
 import json
 import os
@@ -41,13 +41,13 @@ def reason_of(world: World, cache: Path, tier: Tier = Tier.DEEP) -> Reason:
 
 @pytest.fixture
 def archive(world: World, tmp_path: Path) -> Path:
-    """The archive of the world's generation."""
+    """Return the archive of the world's generation."""
     assert world.warm().reason == "OK"
     export(world, tmp_path / "generation.tar")
     return tmp_path / "generation.tar"
 
 
-def test_an_imported_cache_is_the_warmed_one_without_a_request(world: World, archive: Path) -> None:
+def test_an_import_makes_the_same_cache_without_a_request(world: World, archive: Path) -> None:
     world.hub.log.clear()
     other = cache_of(world, "other")
 
@@ -80,7 +80,7 @@ def test_a_warm_after_an_import_has_nothing_to_do(world: World, archive: Path) -
     assert world.hub.log.requests() == ()
 
 
-def test_the_hub_client_and_spacys_way_read_it_offline(world: World, archive: Path) -> None:
+def test_the_hub_client_and_importlib_read_it_offline(world: World, archive: Path) -> None:
     other = cache_of(world, "other")
     import_(world, archive, other)
     environ = {
@@ -101,7 +101,7 @@ def test_the_hub_client_and_spacys_way_read_it_offline(world: World, archive: Pa
     assert ended.returncode == 0, ended.stderr
 
 
-def test_the_same_generation_is_the_same_bytes(world: World, archive: Path, tmp_path: Path) -> None:
+def test_archives_of_one_generation_have_the_same_bytes(world: World, archive: Path, tmp_path: Path) -> None:
     other = cache_of(world, "other")
     import_(world, archive, other)
 
@@ -112,9 +112,7 @@ def test_the_same_generation_is_the_same_bytes(world: World, archive: Path, tmp_
     assert (tmp_path / "other.tar").read_bytes() == archive.read_bytes()
 
 
-def test_through_a_pipe_stdout_is_the_archive_alone_even_where_json_is_wanted(
-    world: World, archive: Path
-) -> None:
+def test_stdout_is_only_the_archive_even_with_format_json(world: World, archive: Path) -> None:
     environ = {**os.environ, "PYTHONPATH": SOURCE, "QDA_FORMAT": "json", "QDA_CATALOG": str(world.catalog)}
     other = cache_of(world, "other")
     program = [sys.executable, "-m", "cache_warmer"]
@@ -134,7 +132,7 @@ def test_through_a_pipe_stdout_is_the_archive_alone_even_where_json_is_wanted(
     assert json.loads(read.stdout)["bytes_written"] > 0
 
 
-def test_an_export_that_fails_leaves_nothing_on_stdout_that_an_import_would_take(
+def test_the_output_of_a_failed_export_is_refused_by_import(
     world: World, archive: Path, tmp_path: Path
 ) -> None:
     blob = next(world.cache.glob("huggingface/hub/*/snapshots/*/pytorch_model.bin")).resolve()
@@ -159,7 +157,7 @@ def test_an_export_that_fails_leaves_nothing_on_stdout_that_an_import_would_take
         import_(world, tmp_path / "bad.tar", cache_of(world, "other"))
 
 
-def test_an_incomplete_cache_is_not_exported_and_leaves_no_file(world: World, tmp_path: Path) -> None:
+def test_an_incomplete_cache_is_not_exported(world: World, tmp_path: Path) -> None:
     world.warm("one")
 
     with pytest.raises(ModelCacheError) as caught:
@@ -169,7 +167,7 @@ def test_an_incomplete_cache_is_not_exported_and_leaves_no_file(world: World, tm
     assert not list(tmp_path.glob("*.tar*"))
 
 
-def test_one_model_alone_can_be_carried(world: World, tmp_path: Path) -> None:
+def test_one_model_can_be_exported_alone(world: World, tmp_path: Path) -> None:
     world.warm("two")
     other = cache_of(world, "other")
 
@@ -183,7 +181,7 @@ def test_one_model_alone_can_be_carried(world: World, tmp_path: Path) -> None:
     assert check(models, places, Tier.DEEP, whole_catalog=False).reason is Reason.OK
 
 
-def test_what_is_right_already_is_not_written_again_and_what_is_wrong_is(world: World, archive: Path) -> None:
+def test_an_import_writes_only_missing_and_damaged_files(world: World, archive: Path) -> None:
     other = cache_of(world, "other")
     import_(world, archive, other)
     (other / ".model-cache/status.json").unlink()  # each run writes it
@@ -206,7 +204,9 @@ def test_what_is_right_already_is_not_written_again_and_what_is_wrong_is(world: 
     assert all("model.safetensors" in name or wrong.name in name or "meta.json" in name for name in moved)
 
 
-def test_a_newer_generation_goes_beside_the_former_one(world: World, archive: Path, tmp_path: Path) -> None:
+def test_a_newer_generation_leaves_the_former_one_complete(
+    world: World, archive: Path, tmp_path: Path
+) -> None:
     other = cache_of(world, "other")
     import_(world, archive, other)
     former = load_catalog(world.catalog).models
@@ -224,9 +224,7 @@ def test_a_newer_generation_goes_beside_the_former_one(world: World, archive: Pa
     assert "team" in next((other / ".model-cache/references").glob("*.json")).read_text("utf-8")
 
 
-def test_on_a_host_places_of_their_own_take_it_and_a_foreign_reference_stays(
-    world: World, archive: Path
-) -> None:
+def test_an_import_on_a_host_leaves_foreign_refs_alone(world: World, archive: Path) -> None:
     hub = world.folder / "host-hub"
     reference = hub / "models--org--first/refs/main"
     reference.parent.mkdir(parents=True)
@@ -240,16 +238,16 @@ def test_on_a_host_places_of_their_own_take_it_and_a_foreign_reference_stays(
     assert (world.folder / "host-spacy/de_tiny/__init__.py").is_file()
 
 
-def test_usage_is_told_before_anything_is_touched(world: World, tmp_path: Path) -> None:
+def test_usage_errors_come_before_anything_is_written(world: World, tmp_path: Path) -> None:
     other = cache_of(world, "other")
-    for arguments, said in (
+    for arguments, message in (
         (["import", "--cache", str(other)], "no archive given"),
         (["import", str(tmp_path / "none.tar"), "--cache", str(other)], "no file"),
         (["import", "x", "--model", "one", "--cache", str(other)], "imported whole"),
         (["export", "--cache", str(other)], "no output given"),
         (["export", "-o", str(tmp_path), "--cache", str(other)], "is a folder"),
     ):
-        with pytest.raises(ModelCacheError, match=said) as caught:
+        with pytest.raises(ModelCacheError, match=message) as caught:
             cache_warmer(arguments, {})
         assert caught.value.reason is Reason.USAGE
     assert not other.exists()

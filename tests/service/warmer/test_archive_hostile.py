@@ -1,4 +1,4 @@
-"""Archives that somebody changed or cut: refused before anything is published, and nothing leaves the cache."""
+"""Changed and truncated archives: refused before anything is published, and nothing is written outside the cache."""
 
 import json
 import os
@@ -16,7 +16,7 @@ import pytest
 
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
-from tests.service.warmer.archives import Members, cache_of, changed, export, import_
+from tests.service.warmer.archives import Members, cache_of, change_members, export, import_
 from tests.service.warmer.fixtures import World
 from tests.service.warmer.test_archive import SOURCE, reason_of
 
@@ -32,7 +32,7 @@ def archive(world: World, tmp_path: Path) -> Path:
 
 
 def refused(world: World, archive: Path) -> str:
-    """Import into an empty cache; return why not, having seen that nothing came of it."""
+    """Import into an empty cache; return the error, after checking that nothing was published."""
     other = cache_of(world, "other")
     with pytest.raises(ModelCacheError) as caught:
         import_(world, archive, other)
@@ -44,13 +44,13 @@ def refused(world: World, archive: Path) -> str:
 
 
 def info(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type, made.linkname = kind, target
-    return made
+    member = tarfile.TarInfo(name)
+    member.type, member.linkname = kind, target
+    return member
 
 
-def add(made: tarfile.TarInfo, at: int = 99) -> Callable[[Members], Members]:
-    return lambda members: [*members[:at], (made, b"x"), *members[at:]]
+def add(member: tarfile.TarInfo, at: int = 99) -> Callable[[Members], Members]:
+    return lambda members: [*members[:at], (member, b"x"), *members[at:]]
 
 
 def in_manifest(edit: Callable[[dict[str, object]], None]) -> Callable[[Members], Members]:
@@ -73,7 +73,7 @@ def flip(members: Members) -> Members:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (add(info("../../evil")), "which its manifest does not list"),
         (add(info("../../evil"), 2), 'leads out of its folder by ".."'),
@@ -99,19 +99,19 @@ def flip(members: Members) -> Members:
     ],
 )
 def test_a_changed_archive_is_refused(
-    world: World, archive: Path, change: Callable[[Members], Members], said: str
+    world: World, archive: Path, change: Callable[[Members], Members], message: str
 ) -> None:
-    copy = changed(archive, change)
-    if not said:  # it claims more than any disk has
+    copy = change_members(archive, change)
+    if not message:  # it claims more than any disk has
         with pytest.raises(ModelCacheError) as caught:
             import_(world, copy, cache_of(world, "other"))
         assert caught.value.reason is Reason.NO_SPACE
         return
 
-    assert said in refused(world, copy)
+    assert message in refused(world, copy)
 
 
-def test_an_archive_that_is_cut_or_damaged_anywhere_publishes_nothing_wrong(
+def test_a_truncated_or_damaged_archive_publishes_no_damaged_file(
     world: World, archive: Path, tmp_path: Path
 ) -> None:
     content = archive.read_bytes()
@@ -150,10 +150,8 @@ def test_a_link_in_the_cache_is_not_written_through(world: World, archive: Path,
     assert not [path for path in outside.rglob("*") if path.is_file() or path.is_symlink()]
 
 
-def test_after_kill_9_the_former_generation_is_whole_and_the_next_run_ends_it(
-    world: World, archive: Path, tmp_path: Path
-) -> None:
-    """The archive comes through a pipe that stops in the middle of the big file; then the reader is killed."""
+def test_after_sigkill_the_former_generation_is_complete(world: World, archive: Path, tmp_path: Path) -> None:
+    """Kill the import while the archive, which comes through a pipe, stops in the middle of the big file."""
     other = cache_of(world, "other")
     world.warm("two", cache=str(other))
     program = [sys.executable, "-m", "cache_warmer", "import", "-", "--cache", str(other), "--quiet"]

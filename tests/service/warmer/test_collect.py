@@ -1,4 +1,4 @@
-"""`cache-warmer collect` on caches that were really warmed: what it says, what it deletes, whom it asks."""
+"""`cache-warmer collect` on warmed caches: what it lists, what it deletes, and which Deployments it looks up."""
 
 import io
 import json
@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from cache_warmer.cli import cache_warmer
-from cache_warmer.commands.collect import collect_command
+from cache_warmer.commands.collect import run_collect
 from cache_warmer.commands.command import Invocation
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
@@ -20,7 +20,7 @@ from model_cache.errors import UsageError
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from tests.service.warmer.archives import everything_below
-from tests.service.warmer.fixtures import World, catalog_of, written
+from tests.service.warmer.fixtures import World, catalog_of, write_files
 from tests.support.fake_hub import Repository
 
 
@@ -42,12 +42,14 @@ def collect(world: World, *more: str) -> dict[str, Any]:
 
 @pytest.fixture
 def upgraded(world: World) -> World:
-    """Two generations of one catalog: another commit of the second repository, another version of the package."""
+    """Return a world with two generations: another commit of the second repository, another version of the package."""
     world.warm()
     second = world.repositories[1]
     files = {"config.json": b'{"b": 3}', "copy.json": b"{}"}
     weights = second.files["pytorch_model.bin"].source
-    newer = Repository(second.id, {**written(world.folder / "newer", files), "pytorch_model.bin": weights})
+    newer = Repository(
+        second.id, {**write_files(world.folder / "newer", files), "pytorch_model.bin": weights}
+    )
     world.hub.add(newer)
     catalog = catalog_of([world.repositories[0], newer], world.newer_wheel, "1.1.0")
     world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
@@ -63,30 +65,30 @@ def is_whole(world: World) -> bool:
 def test_nothing_is_deleted_without_apply(upgraded: World) -> None:
     before = everything_below(upgraded.cache)
 
-    said = collect(upgraded, "--keep", "0")
+    report = collect(upgraded, "--keep", "0")
 
-    assert said["applied"] is False
-    assert said["bytes"] > 0
+    assert report["applied"] is False
+    assert report["bytes"] > 0
     assert everything_below(upgraded.cache) == before
 
 
 def test_the_last_generation_stays_for_a_rollback(upgraded: World) -> None:
-    said = collect(upgraded, "--apply")
+    report = collect(upgraded, "--apply")
 
-    assert [(one["kept"], one["why"]) for one in said["generations"]] == [
+    assert [(one["kept"], one["why"]) for one in report["generations"]] == [
         (True, ["the present catalog", str(upgraded.catalog)]),
         (True, ["one of the last"]),
     ]
-    assert said["going"] == []
+    assert report["going"] == []
 
 
-def test_what_nobody_needs_goes_and_what_both_need_stays(upgraded: World) -> None:
+def test_unreferenced_files_are_deleted_and_shared_ones_stay(upgraded: World) -> None:
     weights = next(upgraded.cache.glob("huggingface/hub/*second/snapshots/*/pytorch_model.bin")).resolve()
     inode = weights.stat().st_ino
 
-    said = collect(upgraded, "--keep", "0", "--apply")
+    report = collect(upgraded, "--keep", "0", "--apply")
 
-    assert said["applied"] is True
+    assert report["applied"] is True
     assert is_whole(upgraded)
     assert weights.stat().st_ino == inode, "the blob that both generations share"
     assert len(list(upgraded.cache.glob("huggingface/hub/*second/snapshots/*"))) == 1
@@ -111,9 +113,9 @@ def test_another_catalogs_generation_stays_until_it_is_forgotten(upgraded: World
     assert collect(upgraded, "--keep", "0", "--apply")["going"] == []
     with pytest.raises(UsageError, match="team"):
         collect(upgraded, "--forget", "taem")
-    said = collect(upgraded, "--keep", "0", "--forget", "team")
-    assert (said["forgotten"], said["applied"]) == (["team"], False)
-    assert said["bytes"] > 0
+    report = collect(upgraded, "--keep", "0", "--forget", "team")
+    assert (report["forgotten"], report["applied"]) == (["team"], False)
+    assert report["bytes"] > 0
     assert collect(upgraded, "--keep", "0", "--apply")["applied"] is True
     assert is_whole(upgraded)
 
@@ -121,7 +123,7 @@ def test_another_catalogs_generation_stays_until_it_is_forgotten(upgraded: World
 @pytest.mark.parametrize(
     ("answer", "stays"),
     [(lambda _: True, True), (lambda _: False, False), (lambda _: 1 / 0, True)],
-    ids=["is there", "is gone", "cannot be asked"],
+    ids=["exists", "is deleted", "is not known"],
 )
 def test_a_release_lives_as_long_as_its_deployment(
     upgraded: World, answer: Callable[[str], bool], stays: bool
@@ -136,18 +138,18 @@ def test_a_release_lives_as_long_as_its_deployment(
     def exists(namespace: str, name: str) -> bool:
         return answer(f"{namespace}/{name}")
 
-    told = collect_with(upgraded, exists, "table")
-    assert ("goes: the word that ns/old left" in told) is not stays
-    said = json.loads(collect_with(upgraded, exists, "json", "--apply"))
+    table = collect_with(upgraded, exists, "table")
+    assert ("goes: the word that ns/old left" in table) is not stays
+    report = json.loads(collect_with(upgraded, exists, "json", "--apply"))
 
-    assert [one["live"] for one in said["references"] if one["name"] == "ns/old"] == [stays]
-    assert (said["going"] == []) is stays
+    assert [one["live"] for one in report["references"] if one["name"] == "ns/old"] == [stays]
+    assert (report["going"] == []) is stays
     assert is_whole(upgraded)
     assert reference.with_name("ns_old.json").exists() is stays
 
 
 def collect_generations(world: World) -> list[str]:
-    """For each generation, newest first: what a reference says of it."""
+    """Return what a reference holds of each generation, newest first."""
     found = []
     for path in sorted(
         (world.cache / ".model-cache/manifests").iterdir(), key=lambda path: -path.stat().st_mtime
@@ -164,25 +166,25 @@ def collect_with(world: World, exists: Callable[[str, str], bool], form: str, *m
     arguments = ["collect", "--catalog", str(world.catalog), "--cache", str(world.cache), "--format", form]
     parsed = _parser().parse_args([*arguments, "--keep", "0", *more])
     out = io.StringIO()
-    assert collect_command(Invocation(parsed, world.environ, out, io.StringIO()), exists) == 0
+    assert run_collect(Invocation(parsed, world.environ, out, io.StringIO()), exists) == 0
     return out.getvalue()
 
 
-def test_the_table_says_who_needs_what_and_how_to_go_on(upgraded: World) -> None:
+def test_the_table_lists_references_and_the_command_to_apply(upgraded: World) -> None:
     out = io.StringIO()
     arguments = ["collect", "--catalog", str(upgraded.catalog), "--cache", str(upgraded.cache), "--keep", "0"]
 
     cache_warmer(arguments, upgraded.environ, out, io.StringIO())
 
-    said = out.getvalue()
-    assert "the present catalog" in said
-    assert "nobody" in said
-    again = said.rpartition("Nothing was deleted: `cache-warmer ")[2].removesuffix("` does it\n")
-    assert len(said.splitlines()) < 20, "a line a repository, not one a file"
+    table = out.getvalue()
+    assert "the present catalog" in table
+    assert "nobody" in table
+    again = table.rpartition("Nothing was deleted: `cache-warmer ")[2].removesuffix("` does it\n")
+    assert len(table.splitlines()) < 20, "one line a repository, not one a file"
     assert cache_warmer(shlex.split(again), upgraded.environ, io.StringIO(), io.StringIO()) == 0
     assert collect(upgraded, "--keep", "0")["going"] == []
 
 
-def test_a_cache_that_is_not_there_has_nothing_to_collect(world: World) -> None:
+def test_a_missing_cache_has_nothing_to_collect(world: World) -> None:
     assert collect(world)["going"] == []
     assert not world.cache.exists()

@@ -1,4 +1,4 @@
-"""Each way in which a hub fails, and what the warmer makes of it."""
+"""The faults of a hub, and the reason with which the warmer ends for each."""
 
 import socket
 from typing import Final
@@ -72,7 +72,7 @@ def test_a_lasting_fault_has_its_reason_and_publishes_nothing(
     ],
     ids=lambda fault: f"{fault.kind}-{fault.path}",
 )
-def test_a_passing_fault_is_got_over(world: World, fault: Fault) -> None:
+def test_a_transient_fault_is_retried(world: World, fault: Fault) -> None:
     world.hub.faults.add(fault)
 
     assert world.warm().reason == "OK"
@@ -80,7 +80,7 @@ def test_a_passing_fault_is_got_over(world: World, fault: Fault) -> None:
     assert not world.hub.faults.waiting(), "the fault did happen"
 
 
-def test_a_mismatch_names_both_hashes_and_leaves_no_bad_bytes_to_go_on_from(world: World) -> None:
+def test_a_mismatch_names_both_hashes_and_leaves_no_staged_bytes(world: World) -> None:
     world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=2_000_000))
 
     outcome = world.warm()
@@ -92,16 +92,16 @@ def test_a_mismatch_names_both_hashes_and_leaves_no_bad_bytes_to_go_on_from(worl
     assert [path.stat().st_size for path in world.cache.rglob(f"{promised}.incomplete")] in ([], [0])
 
 
-def test_an_early_429_is_waited_for(world: World) -> None:
+def test_a_retry_after_header_is_respected(world: World) -> None:
     world.hub.faults.add(Fault(FaultKind.STATUS, "*/tree/*", status=429, retry_after=1, times=1))
 
     outcome = world.warm("one")
 
     assert outcome.reason == "OK"
-    assert outcome.document["seconds"] >= 1.0, "we never come back sooner than the hub asked"
+    assert outcome.document["seconds"] >= 1.0, "no retry before the time of the header"
 
 
-def test_silence_is_a_stall(world: World) -> None:
+def test_a_silent_connection_is_a_stall(world: World) -> None:
     world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=0))
 
     outcome = world.warm("one", stall_timeout=0.2)
@@ -109,7 +109,7 @@ def test_silence_is_a_stall(world: World) -> None:
     assert (outcome.reason, outcome.code) == ("HUB_STALLED", 25)
 
 
-def test_silence_in_the_middle_goes_on_where_it_stopped(world: World) -> None:
+def test_a_stalled_body_is_resumed_where_it_stopped(world: World) -> None:
     world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=2_000_000, times=1))
 
     outcome = world.warm("one", stall_timeout=0.3)
@@ -121,7 +121,7 @@ def test_silence_in_the_middle_goes_on_where_it_stopped(world: World) -> None:
     ]
 
 
-def test_no_answer_to_a_listing_is_a_stall_too(world: World) -> None:
+def test_a_listing_without_response_is_a_stall(world: World) -> None:
     world.hub.faults.add(Fault(FaultKind.DELAY, "*/tree/*"))
 
     assert world.warm("one", stall_timeout=0.2).reason == "HUB_STALLED"
@@ -138,11 +138,11 @@ def test_a_refused_connection_is_unreachable(world: World) -> None:
     assert f"127.0.0.1:{port}" in outcome.err
 
 
-def test_a_name_that_nobody_has_is_unreachable(world: World) -> None:
+def test_an_unknown_host_name_is_unreachable(world: World) -> None:
     assert world.warm(endpoint="http://hub.invalid").reason == "HUB_UNREACHABLE"
 
 
-def test_a_revision_a_repository_and_a_file_that_are_not_there_are_named(world: World) -> None:
+def test_a_missing_repository_revision_or_file_is_named(world: World) -> None:
     text = world.catalog.read_text("utf-8")
     for old, new in [
         (world.repositories[0].commit, "a" * 40),
@@ -157,7 +157,7 @@ def test_a_revision_a_repository_and_a_file_that_are_not_there_are_named(world: 
         assert new[:12] in outcome.err
 
 
-def test_the_offline_variable_is_a_clear_error_when_there_is_something_to_fetch(world: World) -> None:
+def test_offline_mode_is_an_error_when_files_are_missing(world: World) -> None:
     world.environ["HF_HUB_OFFLINE"] = "1"
 
     outcome = world.warm()

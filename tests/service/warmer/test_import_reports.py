@@ -1,4 +1,4 @@
-"""An import tells the same as a warm: its status while it goes on, how it ended, Events, the container's last words."""
+"""An import and a collection report like a warm: status file, Events, termination message."""
 
 import io
 import json
@@ -15,9 +15,9 @@ from typing import Any, Final
 import pytest
 
 from cache_warmer.cli import COMMANDS
-from cache_warmer.commands.collect import collect_command
+from cache_warmer.commands.collect import run_collect
 from cache_warmer.commands.command import Invocation
-from cache_warmer.commands.import_ import import_command
+from cache_warmer.commands.import_ import run_import
 from cache_warmer.kubernetes.events import EventRecorder, InvolvedObjects
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError
@@ -42,20 +42,20 @@ def status(cache: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_bytes())) if path.exists() else {"phase": None, "bytes_done": 0}
 
 
-def called(world: World, command: str, cache: Path, *more: str) -> Invocation:
+def invocation(world: World, command: str, cache: Path, *more: str) -> Invocation:
     parser = OptionParser(prog="cache-warmer")
     next(one for one in COMMANDS if one.name == command).add_to(parser)
     given = [*more, "--cache", str(cache), "--catalog", str(world.catalog), "--quiet"]
     return Invocation(parser.parse_args(given), world.environ, io.StringIO(), io.StringIO())
 
 
-def announcing(cluster: FakeCluster) -> EventRecorder:
+def recorder(cluster: FakeCluster) -> EventRecorder:
     return EventRecorder(OWN, lambda: cluster, lambda: datetime(2026, 1, 2, tzinfo=UTC))
 
 
 @contextmanager
 def halfway(world: World, archive: Path, cache: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """An import whose archive stops in the middle of the big file."""
+    """Run an import whose archive stops in the middle of the big file."""
     command = [sys.executable, "-m", "cache_warmer", "import", "-", "--cache", str(cache), "--quiet"]
     child = subprocess.Popen(
         [*command, "--catalog", str(world.catalog)],
@@ -74,7 +74,7 @@ def halfway(world: World, archive: Path, cache: Path) -> Iterator[subprocess.Pop
         child.communicate()
 
 
-def test_an_import_that_goes_on_is_seen_and_a_stopped_one_says_so(world: World, archive: Path) -> None:
+def test_the_status_file_follows_an_import_and_its_end(world: World, archive: Path) -> None:
     other = cache_of(world, "other")
     with halfway(world, archive, other) as child:
         eventually(lambda: status(other)["phase"] == "importing" and status(other)["bytes_done"] > 1_000_000)
@@ -91,64 +91,74 @@ def test_an_import_that_goes_on_is_seen_and_a_stopped_one_says_so(world: World, 
     assert (status(other)["phase"], status(other)["reason"]) == ("ended", "INTERRUPTED")
 
 
-def test_start_and_end_are_told_the_cluster_and_the_container(world: World, archive: Path) -> None:
-    other, cluster, last_words = cache_of(world, "other"), FakeCluster(), world.folder / "last-words"
-    last_words.touch()
+def test_start_and_end_are_events_and_the_termination_message(world: World, archive: Path) -> None:
+    other, cluster, termination_log = (
+        cache_of(world, "other"),
+        FakeCluster(),
+        world.folder / "termination-log",
+    )
+    termination_log.touch()
 
-    code = import_command(
-        called(world, "import", other, str(archive)), announcing(cluster), last_words=last_words
+    code = run_import(
+        invocation(world, "import", other, str(archive)), recorder(cluster), termination_log=termination_log
     )
 
     assert code == 0
     assert [event["reason"] for event in cluster.events] == ["IMPORTING", "OK"]
     assert "3 models, 3." in cluster.events[-1]["message"]
     assert " imported in " in cluster.events[-1]["message"]
-    document = json.loads(last_words.read_bytes())
+    document = json.loads(termination_log.read_bytes())
     assert (document["reason"], document["bytes_fetched"]) == ("OK", 0)
     assert document["bytes_written"] > 3_000_000
     assert (status(other)["phase"], status(other)["reason"]) == ("ended", "OK")
 
 
-def test_a_failure_is_told_with_its_reason_and_its_remedy(world: World, archive: Path) -> None:
-    other, cluster, last_words = cache_of(world, "other"), FakeCluster(), world.folder / "last-words"
-    last_words.touch()
+def test_a_failure_is_reported_with_its_reason_and_remedy(world: World, archive: Path) -> None:
+    other, cluster, termination_log = (
+        cache_of(world, "other"),
+        FakeCluster(),
+        world.folder / "termination-log",
+    )
+    termination_log.touch()
     content = archive.read_bytes()
     archive.write_bytes(content[: len(content) // 2])
 
     with pytest.raises(ModelCacheError, match="cut short"):
-        import_command(
-            called(world, "import", other, str(archive)), announcing(cluster), last_words=last_words
+        run_import(
+            invocation(world, "import", other, str(archive)),
+            recorder(cluster),
+            termination_log=termination_log,
         )
 
     assert [event["reason"] for event in cluster.events] == ["IMPORTING", "CONTENT_MISMATCH"]
     assert "Remedy: " in cluster.events[-1]["message"]
-    document = json.loads(last_words.read_bytes())
+    document = json.loads(termination_log.read_bytes())
     assert document["reason"] == "CONTENT_MISMATCH"
     assert {model["reason"] for model in document["models"]} == {"CONTENT_MISMATCH"}
     assert status(other)["reason"] == "CONTENT_MISMATCH"
 
 
-def test_what_a_collection_deleted_is_told_and_what_it_only_shows_is_not(world: World) -> None:
+def test_a_collection_is_an_event_only_if_it_deleted_something(world: World) -> None:
     assert world.warm().reason == "OK"
     leftover = next(world.cache.glob("huggingface/hub/models--org--first/blobs")) / "f.incomplete"
     leftover.write_bytes(bytes(1_000_000))
     os.utime(leftover, (0, 0))
     cluster = FakeCluster()
 
-    collect_command(called(world, "collect", world.cache), announcer=announcing(cluster))
+    run_collect(invocation(world, "collect", world.cache), events=recorder(cluster))
     assert cluster.events == []
-    collect_command(called(world, "collect", world.cache, "--apply"), announcer=announcing(cluster))
+    run_collect(invocation(world, "collect", world.cache, "--apply"), events=recorder(cluster))
 
     assert [event["reason"] for event in cluster.events] == ["COLLECTED"]
     assert "1.0 MB freed" in cluster.events[0]["message"]
 
 
-def test_a_collection_that_fails_is_told(world: World) -> None:
+def test_a_failed_collection_is_an_event(world: World) -> None:
     assert world.warm().reason == "OK"
     next(world.cache.glob(".model-cache/manifests/*")).write_text("{")
     cluster = FakeCluster()
 
     with pytest.raises(ModelCacheError):
-        collect_command(called(world, "collect", world.cache, "--apply"), announcer=announcing(cluster))
+        run_collect(invocation(world, "collect", world.cache, "--apply"), events=recorder(cluster))
 
     assert [(event["type"], event["reason"]) for event in cluster.events] == [("Warning", "CACHE_CORRUPT")]

@@ -1,6 +1,6 @@
-"""kill -9 at a few random instants of a warm with a file in ranges: one of two generations is always whole.
+"""SIGKILL at random times of a warm with a file in ranges: one of two generations is always complete.
 
-The fault campaign does so many more times, and with more.
+The fault tier (`make test-faults`) repeats this more often and with more faults.
 """
 
 import random
@@ -16,7 +16,7 @@ from model_cache.check.check import check
 from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from tests.service.warmer.fixtures import World, catalog_of, written
+from tests.service.warmer.fixtures import World, catalog_of, write_files
 from tests.service.warmer.test_ranges import BIG, WEIGHTS
 from tests.service.warmer.test_resume import start
 from tests.support.fake_hub import Fault, FaultKind, Repository
@@ -24,42 +24,42 @@ from tests.support.fake_hub import Fault, FaultKind, Repository
 KILLS: Final = 6
 
 
-def is_whole(models: tuple[Model, ...], world: World, tier: Tier = Tier.DEEP) -> bool:
+def is_complete(models: tuple[Model, ...], world: World, tier: Tier = Tier.DEEP) -> bool:
     return check(models, resolve_places(str(world.cache), {}, Path("/nowhere")), tier).reason is Reason.OK
 
 
-def test_whenever_it_is_killed_a_generation_is_whole_and_the_next_run_goes_on(world: World) -> None:
+def test_a_killed_warm_leaves_a_complete_generation_and_resumes(world: World) -> None:
     assert world.warm().reason == "OK"
-    former = load_catalog(world.catalog).models
+    former_models = load_catalog(world.catalog).models
     block = random.Random(5).randbytes(1 << 16)
     files = {
         "config.json": b'{"a": 2}',
         "sub/deep/vocab.txt": b"drei\n",
         WEIGHTS: block * (BIG // len(block)),
     }
-    newer = Repository("org/first", written(world.folder / "newer", files))
+    newer = Repository("org/first", write_files(world.folder / "newer", files))
     world.hub.add(newer)
     catalog = catalog_of([newer, world.repositories[1]], world.newer_wheel, "1.1.0")
     world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
-    wanted = load_catalog(world.catalog).models
+    newer_models = load_catalog(world.catalog).models
     world.hub.log.clear()
     world.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=5_000_000, host="storage"))
     seed = time.time_ns() % 100_000
-    instants = random.Random(seed)
+    random_times = random.Random(seed)
 
     for _ in range(KILLS):
         child = start(world, "--quiet")
-        time.sleep(instants.uniform(0.3, 2.0))
+        time.sleep(random_times.uniform(0.3, 2.0))
         child.kill()
         child.communicate()
         manifests = sorted((world.cache / ".model-cache/manifests").glob("*.json"))
-        assert is_whole(former, world), f"seed {seed}"
-        assert len(manifests) == 1 or is_whole(wanted, world), f"seed {seed}"
+        assert is_complete(former_models, world), f"seed {seed}"
+        assert len(manifests) == 1 or is_complete(newer_models, world), f"seed {seed}"
 
     world.hub.faults.clear()
     assert world.warm().reason == "OK"
-    assert is_whole(wanted, world)
-    assert is_whole(former, world)
+    assert is_complete(newer_models, world)
+    assert is_complete(former_models, world)
     assert not list(world.cache.rglob("*.incomplete"))
     lost = world.hub.log.bytes_sent(f"/lfs/*{WEIGHTS}") - newer.files[WEIGHTS].size
     assert lost <= KILLS * 8 * (1 << 20), "each kill costs a little of each range"

@@ -1,4 +1,4 @@
-"""What a hub says of its files becomes names and sizes in the cache, so it is judged before it is used."""
+"""A hub's list of files becomes names and sizes in the cache, so it is validated before it is used."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def rows(world: World) -> list[Row]:
-    """The listing of the first repository, as its hub would give it."""
+    """Return the list of the first repository's files, as its hub sends it."""
     return [
         {
             "type": "file",
@@ -41,7 +41,7 @@ def sha256_is_a_path(listed: list[Row]) -> None:
 
 
 def git_hash_is_absolute(listed: list[Row]) -> None:
-    of(listed, "config.json")["oid"] = "/tmp/outside"  # never written: that is what is tested
+    of(listed, "config.json")["oid"] = "/tmp/outside"  # the test checks that it is not written
 
 
 def git_hash_is_short(listed: list[Row]) -> None:
@@ -61,7 +61,7 @@ def size_is_negative(listed: list[Row]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason", "said"),
+    ("change", "reason", "message"),
     [
         (sha256_is_a_path, "CONTENT_MISMATCH", "'../../../../../outside' as a hash of model.safetensors"),
         (git_hash_is_absolute, "CONTENT_MISMATCH", "'/tmp/outside' as a hash of config.json"),
@@ -71,8 +71,8 @@ def size_is_negative(listed: list[Row]) -> None:
         (size_is_negative, "HUB_UNREACHABLE", "not a hub's"),
     ],
 )
-def test_a_listing_that_cannot_be_trusted_is_refused_before_a_byte_is_fetched(
-    world: World, tmp_path: Path, change: Callable[[list[Row]], None], reason: str, said: str
+def test_an_invalid_listing_is_refused_before_a_byte_is_fetched(
+    world: World, tmp_path: Path, change: Callable[[list[Row]], None], reason: str, message: str
 ) -> None:
     listed = rows(world)
     change(listed)
@@ -83,13 +83,13 @@ def test_a_listing_that_cannot_be_trusted_is_refused_before_a_byte_is_fetched(
     outcome = world.warm("one")
 
     assert outcome.reason == reason
-    assert said in outcome.err
+    assert message in outcome.err
     assert world.hub.log.bytes_sent("*/resolve/*") == 0
     assert {name for name in everything_below(tmp_path) if "/cache/" not in name} - before == set()
     assert not list(tmp_path.rglob("*outside*"))
 
 
-def test_the_listing_that_these_tests_change_is_a_good_one(world: World) -> None:
+def test_the_unchanged_listing_is_valid(world: World) -> None:
     body = json.dumps(rows(world))
     world.hub.faults.add(Fault(FaultKind.PAGE, "*/first/tree/*", body=body, content_type="application/json"))
 

@@ -1,4 +1,4 @@
-"""`cache-warmer lock` against a hub: what it writes, what it leaves alone, and what moved upstream."""
+"""`cache-warmer lock` against a hub: what it writes, what it does not change, and what changed upstream."""
 
 import io
 import json
@@ -12,7 +12,7 @@ from cache_warmer.cli import cache_warmer
 from model_cache.catalog.lock import load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.errors import CatalogInvalid, ModelCacheError, UsageError
-from tests.service.warmer.fixtures import World, written
+from tests.service.warmer.fixtures import World, write_files
 from tests.support.fake_hub import Fault, FaultKind, Repository
 
 
@@ -27,7 +27,7 @@ def lock(world: World, *more: str, catalog: Path | None = None) -> tuple[int, di
 
 @pytest.fixture
 def branches(world: World) -> World:
-    """A catalog as a person writes it: branches, comments, no hash of the wheel."""
+    """Return a world whose catalog has branches, comments, and no hash of the wheel."""
     first, second = world.repositories
     world.catalog.write_text(
         f"""\
@@ -59,15 +59,15 @@ models:
 
 
 def moved(world: World, content: bytes = b"{}") -> Repository:
-    """A newer commit of the first repository, to which main moves."""
+    """Add a newer commit of the first repository, to which its branch main moves."""
     first = world.repositories[0]
     files = {name: file.source for name, file in first.files.items()}
-    newer = Repository(first.id, {**files, **written(world.folder / "newer", {"config.json": content})})
+    newer = Repository(first.id, {**files, **write_files(world.folder / "newer", {"config.json": content})})
     world.hub.add(newer)
     return newer
 
 
-def test_branches_and_missing_hashes_are_pinned_and_nothing_else_of_the_text_changes(branches: World) -> None:
+def test_lock_pins_branches_and_hashes_and_keeps_all_other_text(branches: World) -> None:
     before = branches.catalog.read_text("utf-8")
     branches.catalog.chmod(0o640)
     with pytest.raises(CatalogInvalid) as caught:
@@ -96,7 +96,7 @@ def test_branches_and_missing_hashes_are_pinned_and_nothing_else_of_the_text_cha
     assert locked.models["three"].files[branches.wheel.name].bytes == branches.wheel.stat().st_size
 
 
-def test_a_pin_that_is_mistyped_is_not_sent_to_lock(branches: World) -> None:
+def test_the_remedy_of_a_mistyped_pin_is_not_lock(branches: World) -> None:
     text = branches.catalog.read_text("utf-8").replace("revision: main", f"revision: {'A' * 40}")
     branches.catalog.write_text(text, "utf-8")
 
@@ -106,7 +106,7 @@ def test_a_pin_that_is_mistyped_is_not_sent_to_lock(branches: World) -> None:
     assert caught.value.remedy.startswith("correct the catalog")
 
 
-def test_what_is_locked_can_be_warmed_and_is_compared_with_the_lock(branches: World) -> None:
+def test_a_warm_compares_content_with_the_lock(branches: World) -> None:
     lock(branches)
 
     outcome = branches.warm()
@@ -139,7 +139,7 @@ def test_a_pinned_catalog_stays_where_it_is_until_update(branches: World) -> Non
     assert [model["moved"] for model in document["models"]] == [True]
 
 
-def test_one_model_can_be_pinned_while_the_others_wait(branches: World) -> None:
+def test_one_model_can_be_pinned_alone(branches: World) -> None:
     text = branches.catalog.read_text("utf-8")
     branches.catalog.write_text(text.replace(branches.repositories[1].commit, "v2"), "utf-8")
 
@@ -150,7 +150,7 @@ def test_one_model_can_be_pinned_while_the_others_wait(branches: World) -> None:
     assert "revision: 'v2'" in branches.catalog.read_text("utf-8")
 
 
-def test_check_says_nothing_moved(branches: World) -> None:
+def test_check_of_an_unchanged_upstream_is_ok(branches: World) -> None:
     lock(branches)
     before = sorted((path, path.stat().st_mtime_ns) for path in branches.folder.glob("*"))
 
@@ -160,7 +160,7 @@ def test_check_says_nothing_moved(branches: World) -> None:
     assert sorted((path, path.stat().st_mtime_ns) for path in branches.folder.glob("*")) == before
 
 
-def test_check_tells_what_moved_upstream_and_in_which_files(branches: World) -> None:
+def test_check_names_changed_models_and_files(branches: World) -> None:
     lock(branches)
     newer = moved(branches)
 
@@ -183,7 +183,7 @@ def test_check_of_a_pin_without_a_lock_compares_with_the_default_branch(world: W
     assert document["models"][0]["locked"] is False
 
 
-def test_check_goes_on_past_a_model_whose_source_does_not_answer(branches: World) -> None:
+def test_check_continues_after_a_source_that_fails(branches: World) -> None:
     lock(branches)
     moved(branches)
     branches.hub.faults.add(Fault(FaultKind.STATUS, "/wheels/*", status=404))
@@ -195,7 +195,7 @@ def test_check_goes_on_past_a_model_whose_source_does_not_answer(branches: World
     assert code == 21
 
 
-def test_a_branch_that_is_not_there_changes_nothing(branches: World) -> None:
+def test_a_missing_branch_changes_nothing(branches: World) -> None:
     text = branches.catalog.read_text("utf-8").replace("revision: main", "revision: mian")
     branches.catalog.write_text(text, "utf-8")
 
@@ -208,7 +208,7 @@ def test_a_branch_that_is_not_there_changes_nothing(branches: World) -> None:
     assert [path.name for path in branches.folder.iterdir()] == ["catalog.yaml"]
 
 
-def test_the_catalog_in_the_package_is_copied_not_written(branches: World, tmp_path: Path) -> None:
+def test_the_built_in_catalog_is_copied_not_replaced(branches: World, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--output"):
         cache_warmer(["lock"], {"HF_ENDPOINT": branches.endpoint}, io.StringIO(), io.StringIO())
     copy = tmp_path / "copy.yaml"
@@ -234,8 +234,8 @@ def test_a_link_to_a_catalog_stays_a_link(branches: World, tmp_path: Path) -> No
 @pytest.mark.skipif(
     os.geteuid() == 0 and not Path("/proc/self/mountinfo").exists(), reason="needs a mount table"
 )
-def test_a_catalog_that_cannot_be_written_says_so_and_how_to_go_on(branches: World) -> None:
-    frozen = Path("/proc/self/catalog.yaml")  # nobody, not even root, makes a file there
+def test_a_read_only_catalog_is_an_error_with_a_remedy(branches: World) -> None:
+    frozen = Path("/proc/self/catalog.yaml")  # not even root can create a file there
 
     with pytest.raises(ModelCacheError) as caught:
         lock(branches, "--output", str(frozen))

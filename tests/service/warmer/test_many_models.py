@@ -1,4 +1,4 @@
-"""A catalog of hundreds of models: a bounded number of files, connections and questions."""
+"""A catalog of hundreds of models: a bounded number of open files, connections and requests."""
 
 import os
 import resource
@@ -9,17 +9,17 @@ from typing import Final
 
 import yaml
 
-from tests.service.warmer.fixtures import World, written
+from tests.service.warmer.fixtures import World, write_files
 from tests.support.fake_hub import Repository
 
 MODELS: Final = 200
 
 
-def test_two_hundred_models_are_warmed_with_few_open_files_and_one_question_each(world: World) -> None:
+def test_two_hundred_models_need_few_open_files_and_one_query_each(world: World) -> None:
     models = []
     for number in range(MODELS):
         files = {"model.safetensors": b"%d" % number * 100}
-        repository = Repository(f"many/model-{number}", written(world.folder / f"many/{number}", files))
+        repository = Repository(f"many/model-{number}", write_files(world.folder / f"many/{number}", files))
         world.hub.add(repository)
         source = {"repository": repository.id, "revision": repository.commit, "files": list(files)}
         models.append({"key": f"model-{number}", "task": "embedding", "huggingface": source})

@@ -1,4 +1,4 @@
-"""Without the hub client the warmer says so, and has not touched the volume."""
+"""Without the hub client a warm fails before it writes to the volume."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ WITHOUT: Final = (
 )
 
 
-def test_warm_without_its_extra_is_refused_before_anything_is_written(world: World) -> None:
+def test_a_warm_without_its_extra_fails_before_anything_is_written(world: World) -> None:
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
     command = [sys.executable, "-c", WITHOUT, *world.arguments("warm")]
 

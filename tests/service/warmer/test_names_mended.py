@@ -1,4 +1,4 @@
-"""What stands in no manifest and is needed all the same: each warm puts it right, also one with nothing to fetch."""
+"""Files that no manifest lists and that libraries need: each warm restores them, also one with nothing to fetch."""
 
 import json
 from collections.abc import Callable
@@ -67,7 +67,7 @@ def package_that_leads_away(world: World) -> Path:
         package_that_leads_away,
     ],
 )
-def test_it_is_as_it_was_without_a_request(world: World, harm: Callable[[World], Path]) -> None:
+def test_a_warm_restores_it_without_a_request(world: World, harm: Callable[[World], Path]) -> None:
     assert world.warm().reason == "OK"
     before = {name: content for name, (_, content) in everything_below(world.cache).items()}
     name = str(harm(world).relative_to(world.cache))
@@ -85,7 +85,7 @@ def test_it_is_as_it_was_without_a_request(world: World, harm: Callable[[World],
     assert everything_below(world.cache) == again, "and then there is nothing to do"
 
 
-def test_two_keys_with_other_files_of_one_commit_share_a_list(world: World) -> None:
+def test_two_keys_of_one_commit_share_its_list_of_files(world: World) -> None:
     document = catalog_of(world.repositories, world.wheel)
     one = document["models"][0]
     source = {**one["huggingface"], "files": ["README.md"]}

@@ -1,4 +1,4 @@
-"""What a hub sent instead of what it promised is kept for whoever asks, once, and is in nobody's way."""
+"""A body with the wrong hash is kept for diagnosis, once, and does not hinder later runs."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ def sha256(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, SMALL, "*.whl"])
-def test_a_body_that_was_wrong_twice_is_kept_and_named_with_both_hashes(world: World, name: str) -> None:
+def test_a_wrong_body_is_kept_and_named_with_both_hashes(world: World, name: str) -> None:
     world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, name, after=3))
 
     for _ in range(2):  # the second run replaces what the first one kept
@@ -42,7 +42,7 @@ def test_a_body_that_was_wrong_twice_is_kept_and_named_with_both_hashes(world: W
     assert len(kept(world)) == 1
 
 
-def test_collect_removes_it_also_while_the_model_is_not_complete(world: World) -> None:
+def test_collect_removes_it_while_the_model_is_incomplete(world: World) -> None:
     assert world.warm().reason == "OK"
     target = next(world.cache.rglob(WEIGHTS)).resolve()
     target.unlink()
@@ -51,17 +51,15 @@ def test_collect_removes_it_also_while_the_model_is_not_complete(world: World) -
     (wrong,) = kept(world)
     os.utime(wrong, (0, 0))
 
-    said = collect(world, "--apply")
+    report = collect(world, "--apply")
 
-    (going,) = (one for one in said["going"] if one["path"] == str(wrong))
+    (going,) = (one for one in report["going"] if one["path"] == str(wrong))
     assert going["why"] == "wrong content that a source sent"
     assert not wrong.exists()
 
 
 @pytest.mark.parametrize(("free", "stays"), [(10_000_000, True), (100_000, False)])
-def test_it_is_kept_only_while_the_right_one_has_room_beside_it(
-    tmp_path: Path, free: int, *, stays: bool
-) -> None:
+def test_it_is_kept_only_if_the_right_body_fits_beside_it(tmp_path: Path, free: int, *, stays: bool) -> None:
     staging = tmp_path / "abc.incomplete"
     staging.write_bytes(bytes(200_000))
 
@@ -72,7 +70,7 @@ def test_it_is_kept_only_while_the_right_one_has_room_beside_it(
     assert staging.exists() is not stays
 
 
-def test_a_file_that_another_writer_put_there_is_not_taken(tmp_path: Path) -> None:
+def test_a_file_of_another_writer_is_not_quarantined(tmp_path: Path) -> None:
     staging = tmp_path / "abc.incomplete"
     staging.write_bytes(b"mine")
     with staging.open("rb") as mine:

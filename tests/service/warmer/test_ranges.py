@@ -1,4 +1,4 @@
-"""A file that is big enough to come in ranges: side by side, resumed with its holes, from servers good and bad."""
+"""A file fetched in ranges: concurrently, resumed with its gaps, and from servers with faults."""
 
 import os
 import re
@@ -24,9 +24,9 @@ WEIGHTS: Final = "model.safetensors"
 def world(tmp_path: Path) -> Iterator[World]:
     for name in ("world", "hub"):
         (tmp_path / name).mkdir()
-    built = build_world(tmp_path / "world", tmp_path / "hub", BIG)
-    with built.hub:
-        yield built
+    new = build_world(tmp_path / "world", tmp_path / "hub", BIG)
+    with new.hub:
+        yield new
 
 
 def staging(world: World) -> Path:
@@ -43,7 +43,7 @@ def bytes_sent(world: World) -> int:
 
 
 def killed_at(world: World, share: float) -> None:
-    """Start a run, and kill it when so much of the big file is noted."""
+    """Start a run, and kill it when that share of the big file is in its journal."""
     world.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=20_000_000, host="storage"))
     child = start(world)
     while staged_extents(staging(world), BIG).total < BIG * share:
@@ -54,18 +54,18 @@ def killed_at(world: World, share: float) -> None:
     world.hub.log.clear()
 
 
-def test_a_big_file_comes_in_ranges_that_cover_it_once(world: World) -> None:
+def test_the_ranges_of_a_big_file_cover_it_once(world: World) -> None:
     outcome = world.warm("one")
 
     assert outcome.reason == "OK"
     assert outcome.document["bytes_fetched"] == world.plan().document["models"][0]["bytes_present"]
-    asked = [tuple(map(int, re.findall(r"\d+", one or ""))) for one in ranges(world)]
-    assert 1 < len(asked) <= RANGES_AT_ONCE
-    assert sum((one[1] + 1 if len(one) == 2 else BIG) - one[0] for one in asked) == BIG
+    requested = [tuple(map(int, re.findall(r"\d+", one or ""))) for one in ranges(world)]
+    assert 1 < len(requested) <= RANGES_AT_ONCE
+    assert sum((one[1] + 1 if len(one) == 2 else BIG) - one[0] for one in requested) == BIG
     assert not list(world.cache.rglob("*.incomplete"))
 
 
-def test_after_kill_9_at_90_percent_the_next_run_fetches_the_rest_alone(world: World) -> None:
+def test_after_sigkill_at_90_percent_only_the_rest_is_fetched(world: World) -> None:
     killed_at(world, 0.9)
 
     planned = world.plan().document["models"][0]["bytes_to_fetch"]
@@ -86,7 +86,7 @@ def test_a_killed_run_loses_little_of_each_range(world: World) -> None:
     assert bytes_sent(world) <= BIG - there.total + 10_000
 
 
-def test_on_another_machine_only_what_was_synced_is_believed(world: World) -> None:
+def test_on_another_machine_only_synced_bytes_count(world: World) -> None:
     killed_at(world, 0.3)
     note = journal_path(staging(world))
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().encode()
@@ -98,7 +98,7 @@ def test_on_another_machine_only_what_was_synced_is_believed(world: World) -> No
     assert world.warm("one").reason == "OK"
 
 
-def test_a_hole_that_the_note_denies_is_found_by_the_hash(world: World) -> None:
+def test_a_gap_that_the_journal_lacks_is_found_by_the_hash(world: World) -> None:
     killed_at(world, 0.5)
     with staging(world).open("r+b") as file:
         file.write(bytes(100_000))
@@ -106,7 +106,7 @@ def test_a_hole_that_the_note_denies_is_found_by_the_hash(world: World) -> None:
     assert world.warm("one").reason == "OK"
 
 
-def test_a_note_without_its_file_is_worth_nothing(world: World) -> None:
+def test_a_journal_without_its_file_is_ignored(world: World) -> None:
     killed_at(world, 0.5)
     staging(world).unlink()
 
@@ -140,7 +140,7 @@ def test_a_server_without_ranges_is_read_in_one_stream(world: World, times: int 
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{len(fault.headers)}-{fault.count}",
 )
-def test_a_fault_of_some_ranges_is_got_over(world: World, fault: Fault) -> None:
+def test_a_fault_of_some_ranges_is_retried(world: World, fault: Fault) -> None:
     world.hub.faults.add(fault)
 
     assert world.warm("one", stall_timeout=0.5).reason == "OK"
@@ -148,7 +148,7 @@ def test_a_fault_of_some_ranges_is_got_over(world: World, fault: Fault) -> None:
     assert not world.hub.faults.waiting(), "the fault did happen"
 
 
-def test_bytes_that_are_wrong_each_time_are_a_mismatch_with_both_hashes(world: World) -> None:
+def test_a_wrong_range_is_a_mismatch_with_both_hashes(world: World) -> None:
     world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=40_000_000, host="storage"))
 
     outcome = world.warm("one")
@@ -159,7 +159,7 @@ def test_bytes_that_are_wrong_each_time_are_a_mismatch_with_both_hashes(world: W
     assert staged_extents(staging(world), BIG).total == 0
 
 
-def test_what_is_staged_can_be_continued_by_another_user_of_the_volume(world: World) -> None:
+def test_another_user_of_the_volume_can_resume_staged_bytes(world: World) -> None:
     former = os.umask(0o077)
     try:
         killed_at(world, 0.3)

@@ -1,4 +1,4 @@
-"""What the warmer wrote, read by the unmodified libraries: offline, from a read-only mount, as another user."""
+"""A warmed cache read by the unmodified libraries: offline, from a read-only mount, as another user."""
 
 import json
 import os
@@ -74,7 +74,7 @@ READER: Final = 40_003
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     run(MAKE, {}, str(folder))
     return folder
@@ -98,7 +98,7 @@ def files_below(folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def seen_by_readers(cache: Path, folder: Path) -> Iterator[Path]:
-    """The cache as a pod mounts it: another path, read-only. Only root can mount; others read it where it is."""
+    """Mount the cache read-only at another path, as a pod does. Users other than root get it where it is."""
     if not IS_ROOT:
         yield cache
         return
@@ -111,16 +111,14 @@ def seen_by_readers(cache: Path, folder: Path) -> Iterator[Path]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_hub_client_transformers_sentence_transformers_and_spacy_read_it_offline(
-    made: Path, tmp_path: Path
-) -> None:
+def test_the_libraries_read_a_warmed_cache_offline(models_folder: Path, tmp_path: Path) -> None:
     decoy = tmp_path / "onnx.bin"
     decoy.write_bytes(b"never fetched")
     repositories = [
-        Repository("org/classifier", {**files_below(made / "classifier"), "onnx/model.onnx": decoy}),
-        Repository("org/sentences", {**files_below(made / "sentences"), "onnx/model.onnx": decoy}),
+        Repository("org/classifier", {**files_below(models_folder / "classifier"), "onnx/model.onnx": decoy}),
+        Repository("org/sentences", {**files_below(models_folder / "sentences"), "onnx/model.onnx": decoy}),
     ]
-    package = made / "pipeline"
+    package = models_folder / "pipeline"
     files = {
         f"de_tiny/de_tiny-1.0.0/{name}": path.read_bytes() for name, path in files_below(package).items()
     }
@@ -142,7 +140,7 @@ def test_hub_client_transformers_sentence_transformers_and_spacy_read_it_offline
     with seen_by_readers(world.cache, tmp_path / "mounted") as cache:
         reading = {
             "HF_HUB_CACHE": str(cache / "huggingface/hub"),
-            "HF_HOME": str(tmp_path / "nobody's"),
+            "HF_HOME": str(tmp_path / "unused"),
             "TORCH_HOME": str(cache / "torch"),
             "PYTHONPATH": str(cache / "spacy"),
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -151,15 +149,15 @@ def test_hub_client_transformers_sentence_transformers_and_spacy_read_it_offline
         before_reading = sorted(str(path) for path in cache.rglob("*"))
         reader = READER if IS_ROOT else 0
 
-        said = json.loads(run(READ, reading, repositories[0].commit, str(reader)))
+        results = json.loads(run(READ, reading, repositories[0].commit, str(reader)))
 
         assert sorted(str(path) for path in cache.rglob("*")) == before_reading, "readers write nothing"
-    assert said == {
+    assert results == {
         "tokens": [2, 5, 6, 7, 3], "dimension": 8, "pipes": ["ner"], "same": True, "uid": reader or os.getuid(),
     }  # fmt: skip
 
 
-def test_links_references_and_lists_hold_in_any_mount(world: World) -> None:
+def test_links_refs_and_lists_are_valid_in_any_mount(world: World) -> None:
     assert world.warm().reason == "OK"
 
     links = [path for path in world.cache.rglob("*") if path.is_symlink()]

@@ -1,4 +1,4 @@
-"""Each warm leaves word of who needs its generation."""
+"""Each warm records which catalog or release references its generation."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def references(world: World) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found}
 
 
-def test_a_warm_of_a_catalog_is_known_by_the_catalog_s_path(world: World) -> None:
+def test_the_reference_of_a_catalog_is_named_by_its_path(world: World) -> None:
     document = world.warm().document
 
     (reference,) = references(world).values()
@@ -30,7 +30,7 @@ def test_a_warm_of_a_catalog_is_known_by_the_catalog_s_path(world: World) -> Non
     assert (reference["namespace"], reference["deployment"]) == ("", "")
 
 
-def test_a_release_is_known_by_its_name_and_its_deployment(world: World) -> None:
+def test_the_reference_of_a_release_names_its_deployment(world: World) -> None:
     world.environ |= {"QDA_KUBERNETES_NAMESPACE": "texts", "QDA_KUBERNETES_DEPLOYMENT": "rel-qda-worker"}
 
     world.warm(reference="texts/rel")
@@ -40,15 +40,15 @@ def test_a_release_is_known_by_its_name_and_its_deployment(world: World) -> None
     assert (reference["namespace"], reference["deployment"]) == ("texts", "rel-qda-worker")
 
 
-def test_a_second_user_of_a_complete_cache_is_known_without_a_request(world: World) -> None:
+def test_a_second_reference_needs_no_request(world: World) -> None:
     world.warm(reference="first")
-    asked = world.hub.log.requests()
+    requests = world.hub.log.requests()
 
     outcome = world.warm(reference="second")
 
     assert outcome.reason == "OK"
     assert set(references(world)) == {"first", "second"}
-    assert world.hub.log.requests() == asked
+    assert world.hub.log.requests() == requests
 
 
 def test_a_warm_with_nothing_to_do_rewrites_nothing(world: World) -> None:
@@ -61,7 +61,7 @@ def test_a_warm_with_nothing_to_do_rewrites_nothing(world: World) -> None:
     assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_models_that_are_warmed_one_by_one_are_all_needed(world: World) -> None:
+def test_models_warmed_one_by_one_are_all_referenced(world: World) -> None:
     world.warm("one")
     world.warm("two")
 
@@ -82,7 +82,7 @@ def test_a_warm_that_fails_leaves_the_former_reference(world: World) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
-def test_a_complete_cache_that_may_only_be_read_is_still_complete(world: World) -> None:
+def test_a_complete_read_only_cache_is_ok(world: World) -> None:
     world.warm(reference="first")
     program = [sys.executable, "-c", AS_NOBODY, *world.arguments("warm", "--reference", "second")]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
@@ -93,7 +93,7 @@ def test_a_complete_cache_that_may_only_be_read_is_still_complete(world: World) 
     assert set(references(world)) == {"first"}
 
 
-def test_the_option_and_its_variable_name_the_user(world: World) -> None:
+def test_the_option_and_its_variable_name_the_reference(world: World) -> None:
     out = world.warm(reference="a name/with: all sorts")
 
     assert out.reason == "OK"

@@ -1,4 +1,4 @@
-"""`repair` on caches that were damaged on disk: what is bad is fetched, into new files, and nothing else is."""
+"""`repair` on caches that were damaged on disk: bad files, and only these, are fetched into new files."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def vectors(world: World) -> Path:
 
 
 def flip(path: Path) -> None:
-    """Change one byte in place, as a bad disk does."""
+    """Change one byte in place, as a failing disk does."""
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         byte = file.read(1)
@@ -44,7 +44,7 @@ def flip(path: Path) -> None:
         file.write(bytes([byte[0] ^ 1]))
 
 
-def is_whole(world: World) -> bool:
+def is_complete(world: World) -> bool:
     places = resolve_places(str(world.cache), {}, world.folder)
     return check(load_catalog(world.catalog).models, places, Tier.DEEP).reason is Reason.OK
 
@@ -57,13 +57,13 @@ def inodes(world: World) -> dict[str, int]:
     }
 
 
-def test_one_flipped_byte_is_one_file_fetched_into_a_new_inode(world: World) -> None:
+def test_a_flipped_byte_is_one_file_fetched_into_a_new_inode(world: World) -> None:
     world.warm()
     world.hub.log.clear()
     before = inodes(world)
     flip(blob(world))
 
-    assert world.warm().document["bytes_fetched"] == 0, "warm goes by sizes"
+    assert world.warm().document["bytes_fetched"] == 0, "warm compares sizes only"
     outcome = world.repair()
 
     assert (outcome.code, outcome.reason) == (0, "OK")
@@ -73,10 +73,10 @@ def test_one_flipped_byte_is_one_file_fetched_into_a_new_inode(world: World) -> 
     after = inodes(world)
     changed = {path for path in after if after[path] != before.get(path)}
     assert {Path(path).name for path in changed} == {blob(world).name}
-    assert is_whole(world)
+    assert is_complete(world)
 
 
-def test_one_flipped_byte_of_a_package_replaces_that_file_alone(world: World) -> None:
+def test_a_flipped_byte_of_a_package_replaces_that_file_alone(world: World) -> None:
     world.warm()
     world.hub.log.clear()
     before = inodes(world)
@@ -86,14 +86,14 @@ def test_one_flipped_byte_of_a_package_replaces_that_file_alone(world: World) ->
 
         assert world.repair().reason == "OK"
 
-        assert reader.read() == damaged, "who has it open keeps it"
+        assert reader.read() == damaged, "a process that has the old file open keeps its content"
     after = inodes(world)
     assert {Path(path).name for path in after if after[path] != before.get(path)} == {"vectors"}
     assert {request.path for request in world.hub.log.requests()} == {f"/wheels/{world.wheel.name}"}
-    assert is_whole(world)
+    assert is_complete(world)
 
 
-def test_a_whole_cache_costs_no_request_and_no_lease(world: World) -> None:
+def test_a_complete_cache_needs_no_request_and_no_lease(world: World) -> None:
     world.warm()
     world.hub.log.clear()
     before = inodes(world)
@@ -181,7 +181,7 @@ DAMAGES: Final = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: str(damage.__name__))
-def test_each_damage_is_mended(world: World, damage: Callable[[World], None]) -> None:
+def test_each_kind_of_damage_is_repaired(world: World, damage: Callable[[World], None]) -> None:
     world.warm()
     reference = (snapshot(world).parents[1] / "refs/main").read_bytes()
     passwd = Path("/etc/passwd").stat()
@@ -190,22 +190,22 @@ def test_each_damage_is_mended(world: World, damage: Callable[[World], None]) ->
     outcome = world.repair()
 
     assert outcome.reason == "OK", outcome.document
-    assert is_whole(world)
+    assert is_complete(world)
     assert (snapshot(world).parents[1] / "refs/main").read_bytes() == reference
     assert Path("/etc/passwd").stat().st_mtime_ns == passwd.st_mtime_ns
 
 
-def test_a_cut_manifest_and_records_are_made_anew_from_what_is_there(world: World) -> None:
+def test_truncated_records_are_rebuilt_without_fetching(world: World) -> None:
     world.warm()
     world.hub.log.clear()
     records_in_half(world)
 
     assert world.repair("one", "two").reason == "OK"
 
-    assert not world.hub.log.bytes_sent(f"*{WEIGHTS}"), "files that are right are read, not fetched"
+    assert not world.hub.log.bytes_sent(f"*{WEIGHTS}"), "valid files are hashed, not fetched"
 
 
-def test_with_a_model_named_the_others_stay_as_they_are(world: World) -> None:
+def test_repair_of_one_model_does_not_change_the_others(world: World) -> None:
     world.warm()
     flip(blob(world))
     flip(vectors(world))
@@ -229,15 +229,15 @@ def test_without_a_hub_a_repair_fails_and_changes_nothing(world: World) -> None:
     assert inodes(world) == before
 
 
-def test_the_command_says_what_it_mended(world: World) -> None:
+def test_the_report_lists_the_repaired_files(world: World) -> None:
     world.warm()
     flip(blob(world))
     command = [sys.executable, "-m", "cache_warmer", *world.arguments("repair", "--format", "table")]
 
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
 
-    assert done.returncode == 0, done.stderr
-    mended, verdict = done.stdout.splitlines()[-2:]
+    assert ended.returncode == 0, ended.stderr
+    mended, verdict = ended.stdout.splitlines()[-2:]
     assert mended.startswith(f"mended: {snapshot(world) / WEIGHTS}: it has the sha256 ")
     assert verdict.startswith("OK: generation ")
     assert json.loads(subprocess.run(

@@ -1,4 +1,4 @@
-"""What a run that ended early leaves to the next one."""
+"""Staged bytes of a run that ended early, and how the next run uses them."""
 
 import os
 import signal
@@ -28,7 +28,7 @@ def start(world: World, *more: str) -> subprocess.Popen[str]:
 def wait_until_staged(world: World, count: int, child: subprocess.Popen[str]) -> None:
     for _ in range(6000):
         for path in world.cache.rglob("*.incomplete"):
-            with suppress(FileNotFoundError):  # a small file that got its name meanwhile
+            with suppress(FileNotFoundError):  # a small file that was just renamed
                 if path.stat().st_size >= count:
                     return
         assert child.poll() is None, child.communicate()
@@ -37,14 +37,14 @@ def wait_until_staged(world: World, count: int, child: subprocess.Popen[str]) ->
 
 
 def stalled(world: World, after: int) -> subprocess.Popen[str]:
-    """Start a run, and return it when so many bytes of the big file are staged and no more come."""
+    """Start a run, and return it when `after` bytes of the big file are staged and its connection is silent."""
     world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=after, times=1))
     child = start(world)
     wait_until_staged(world, after, child)
     return child
 
 
-def test_after_kill_9_the_next_run_asks_for_the_rest_alone(world: World) -> None:
+def test_after_sigkill_the_next_run_fetches_only_the_rest(world: World) -> None:
     child = stalled(world, BIG * 9 // 10)
     child.kill()
     child.communicate()
@@ -59,13 +59,13 @@ def test_after_kill_9_the_next_run_asks_for_the_rest_alone(world: World) -> None
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_a_silent_transfer_soon_and_keeps_its_bytes(
+def test_a_signal_ends_a_silent_transfer_and_keeps_its_bytes(
     world: World, number: signal.Signals, code: int
 ) -> None:
     child = stalled(world, 2_000_000)
 
     child.send_signal(number)
-    out, err = child.communicate(timeout=30)  # far below the stall time of 60 s
+    out, err = child.communicate(timeout=30)  # far below the stall timeout of 60 s
 
     assert child.returncode == code
     assert '"reason": "INTERRUPTED"' in out
@@ -74,11 +74,11 @@ def test_a_signal_ends_a_silent_transfer_soon_and_keeps_its_bytes(
     world.hub.faults.clear()
     world.hub.log.clear()
     assert world.warm().reason == "OK"
-    assert world.hub.log.bytes_sent(f"*{WEIGHTS}") <= BIG - 2_000_000 + 200  # a redirect has words, too
+    assert world.hub.log.bytes_sent(f"*{WEIGHTS}") <= BIG - 2_000_000 + 200  # and the body of a redirect
 
 
-def staged_prefix(world: World, content: bytes) -> Path:
-    """Leave these bytes as if an earlier run had fetched them."""
+def stage_prefix(world: World, content: bytes) -> Path:
+    """Write these bytes to the staging file, as if an earlier run had fetched them."""
     sha256 = world.repositories[0].files[WEIGHTS].sha256
     path = world.cache / f"huggingface/hub/models--org--first/blobs/{sha256}.incomplete"
     path.parent.mkdir(parents=True)
@@ -90,8 +90,8 @@ def big_file(world: World) -> bytes:
     return world.repositories[0].files[WEIGHTS].source.read_bytes()
 
 
-def test_a_range_that_is_ignored_starts_over(world: World) -> None:
-    staged_prefix(world, big_file(world)[:1_000_000])
+def test_a_server_that_ignores_the_range_is_read_from_zero(world: World) -> None:
+    stage_prefix(world, big_file(world)[:1_000_000])
     world.hub.faults.add(Fault(FaultKind.IGNORE_RANGE, WEIGHTS, host="storage", times=1))
 
     outcome = world.warm("one")
@@ -101,8 +101,8 @@ def test_a_range_that_is_ignored_starts_over(world: World) -> None:
     assert not world.hub.faults.waiting()
 
 
-def test_a_wrong_prefix_is_found_and_fetched_from_zero(world: World) -> None:
-    staged_prefix(world, bytes(1_000_000))
+def test_a_wrong_prefix_is_fetched_from_zero(world: World) -> None:
+    stage_prefix(world, bytes(1_000_000))
 
     assert world.warm("one").reason == "OK"
 
@@ -110,24 +110,24 @@ def test_a_wrong_prefix_is_found_and_fetched_from_zero(world: World) -> None:
     assert ranges == ["bytes=1000000-", None]
 
 
-def test_a_whole_staged_file_needs_no_body(world: World) -> None:
-    staged_prefix(world, big_file(world))
+def test_a_complete_staging_file_needs_no_request(world: World) -> None:
+    stage_prefix(world, big_file(world))
 
     assert world.warm("one").reason == "OK"
 
     assert not world.hub.log.requests(f"*{WEIGHTS}")
 
 
-def test_a_staging_file_that_is_too_long_starts_over(world: World) -> None:
-    staged_prefix(world, big_file(world) + b"more")
+def test_a_staging_file_that_is_too_long_is_fetched_again(world: World) -> None:
+    stage_prefix(world, big_file(world) + b"more")
 
     assert world.warm("one").reason == "OK"
 
 
-def test_a_staging_file_that_is_a_link_is_not_written_through(world: World, tmp_path: Path) -> None:
+def test_a_link_in_place_of_a_staging_file_is_not_followed(world: World, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"precious")
-    path = staged_prefix(world, b"")
+    path = stage_prefix(world, b"")
     path.unlink()
     path.symlink_to(outside)
 

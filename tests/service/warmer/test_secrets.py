@@ -1,4 +1,4 @@
-"""A token reaches the hub and nothing else; whom to trust, and the way there, come from the usual variables."""
+"""A token reaches the hub only; certificates and proxies come from the usual variables."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.service.warmer.fixtures import World, catalog_of, written
+from tests.service.warmer.fixtures import World, catalog_of, write_files
 from tests.support.fake_hub import Fault, FaultKind, HubDouble, Repository, self_signed_certificate
 
 TOKEN: Final = "hf_not_to_be_seen"
@@ -43,7 +43,7 @@ def test_a_token_does_not_follow_a_page_link_to_another_host(
     gated: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with HubDouble([Repository("org/other", written(tmp_path / "other", {"a": b"a"}))]) as other:
+    with HubDouble([Repository("org/other", write_files(tmp_path / "other", {"a": b"a"}))]) as other:
         link = f'<{other.url.replace("127.0.0.1", "localhost")}/api/models/org/other/tree/main>; rel="next"'
         gated.hub.faults.add(Fault(FaultKind.HEADERS, "*/tree/*", headers={"Link": link}))
         gated.warm("one")
@@ -52,7 +52,7 @@ def test_a_token_does_not_follow_a_page_link_to_another_host(
         assert not any(request.authorized for request in other.log.requests())
 
 
-def test_a_repository_that_wants_a_token_says_how_to_give_one(gated: World) -> None:
+def test_the_error_of_a_gated_repository_explains_how_to_give_a_token(gated: World) -> None:
     outcome = gated.warm()
 
     assert (outcome.reason, outcome.code) == ("HUB_UNAUTHORIZED", 20)
@@ -70,14 +70,14 @@ def test_a_token_is_in_no_message_log_or_file(
         outcome = gated.warm(endpoint=gated.endpoint.replace("http://", "http://someone:secret@"))
 
     assert outcome.code == 20
-    said = outcome.err + str(outcome.document) + caplog.text
-    assert TOKEN not in said
-    assert "secret" not in said
+    output = outcome.err + str(outcome.document) + caplog.text
+    assert TOKEN not in output
+    assert "secret" not in output
     files = [path for path in gated.cache.rglob("*") if path.is_file()]
     assert not any(TOKEN.encode() in path.read_bytes() for path in files)
 
 
-def test_a_certificate_that_nobody_trusts_is_untrusted_until_its_ca_is_given(
+def test_an_unknown_certificate_is_untrusted_until_its_ca_is_given(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = self_signed_certificate(tmp_path)
@@ -92,7 +92,7 @@ def test_a_certificate_that_nobody_trusts_is_untrusted_until_its_ca_is_given(
 
 
 def warm_as_a_program(world: World, endpoint: str, **environ: str) -> tuple[int, str]:
-    """The libraries read the variables of the process, so these tests have one of their own."""
+    """Run a warm as a program: the libraries read the environment variables of their process."""
     command = [sys.executable, "-m", "cache_warmer", *world.arguments("warm", "--model", "one")]
     command[command.index("--hub") + 1] = endpoint
     ended = subprocess.run(
@@ -102,7 +102,7 @@ def warm_as_a_program(world: World, endpoint: str, **environ: str) -> tuple[int,
     return ended.returncode, ended.stderr
 
 
-def test_a_ca_bundle_is_taken_from_the_variable_that_other_clients_know(world: World, tmp_path: Path) -> None:
+def test_the_ca_bundle_comes_from_the_variable_of_other_clients(world: World, tmp_path: Path) -> None:
     certificate = self_signed_certificate(tmp_path)
     with HubDouble(world.repositories, [world.wheel], tls=certificate) as secure:
         code, err = warm_as_a_program(world, secure.url, REQUESTS_CA_BUNDLE=str(certificate.certificate))
@@ -111,18 +111,18 @@ def test_a_ca_bundle_is_taken_from_the_variable_that_other_clients_know(world: W
 
 
 @pytest.mark.parametrize(
-    ("environ", "code", "said"),
+    ("environ", "code", "message"),
     [
         ({"SSL_CERT_FILE": "/nowhere/bundle.pem"}, 23, "the CA bundle /nowhere/bundle.pem cannot be read"),
         ({"SSL_CERT_FILE": __file__}, 23, "cannot be read"),
         ({"ALL_PROXY": "socks9://x"}, 2, "the proxy cannot be used: "),
     ],
 )
-def test_a_bundle_or_a_proxy_that_cannot_be_used_is_named_before_anything_is_written(
-    world: World, environ: dict[str, str], code: int, said: str
+def test_an_unusable_ca_bundle_or_proxy_is_named_in_the_error(
+    world: World, environ: dict[str, str], code: int, message: str
 ) -> None:
     found, err = warm_as_a_program(world, world.endpoint, **environ)
 
-    assert (found, said in err) == (code, True), err
+    assert (found, message in err) == (code, True), err
     assert "Remedy: " in err
     assert not list(world.cache.rglob("models--*"))

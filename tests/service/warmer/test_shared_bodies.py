@@ -11,7 +11,7 @@ from model_cache.check.check import check
 from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from tests.service.warmer.fixtures import World, written
+from tests.service.warmer.fixtures import World, write_files
 from tests.support.fake_hub import Repository
 
 WEIGHTS: Final = "pytorch_model.bin"
@@ -53,11 +53,11 @@ def test_two_keys_of_one_commit_fetch_its_bodies_once(world: World) -> None:
     assert is_whole(world)
 
 
-def test_two_commits_of_one_repository_share_what_did_not_change(world: World) -> None:
+def test_two_commits_of_one_repository_share_unchanged_bodies(world: World) -> None:
     second = world.repositories[1]
     files = {"config.json": b'{"b": 3}', "copy.json": b'{"b": 4}'}
     weights = second.files[WEIGHTS].source
-    newer = Repository(second.id, {**written(world.folder / "newer", files), WEIGHTS: weights})
+    newer = Repository(second.id, {**write_files(world.folder / "newer", files), WEIGHTS: weights})
     world.hub.add(newer)
     write(world, entry("old", second, "config.json", WEIGHTS), entry("new", newer, "config.json", WEIGHTS))
 
@@ -83,7 +83,7 @@ def test_two_keys_of_one_wheel_fetch_and_unpack_it_once(world: World) -> None:
     assert is_whole(world)
 
 
-def test_a_body_that_two_models_share_is_counted_once_in_the_preflight(world: World) -> None:
+def test_the_preflight_counts_a_shared_body_once(world: World) -> None:
     second = world.repositories[1]
     write(world, entry("a", second, WEIGHTS))
     alone = world.plan().document["preflight"]["bytes_needed"]

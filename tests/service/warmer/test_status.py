@@ -1,4 +1,4 @@
-"""Whoever waits for a warm sees how far it is, and how the last one ended."""
+"""The status file shows the progress of a warm, and how the last one ended."""
 
 import io
 import json
@@ -24,19 +24,19 @@ def check(world: World) -> tuple[int, str]:
     return code, out.getvalue()
 
 
-def eventually(look: Callable[[], bool]) -> None:
+def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while not look():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_a_warm_that_goes_on_is_seen_in_the_status_and_by_the_check(world: World) -> None:
+def test_a_running_warm_is_in_the_status_file_and_the_check(world: World) -> None:
     holder = stalled(world, 2_000_000)
     try:
         eventually(lambda: status(world)["phase"] == "fetching" and status(world)["bytes_done"] >= 1_000_000)
         found = status(world)
-        code, said = check(world)
+        code, output = check(world)
     finally:
         holder.kill()
         holder.communicate()
@@ -46,11 +46,11 @@ def test_a_warm_that_goes_on_is_seen_in_the_status_and_by_the_check(world: World
     assert found["bytes_total"] > found["bytes_done"]
     assert "model.safetensors" in found["current"]
     assert code == 10
-    assert "note: a warm goes on, by process" in said
-    assert " %, " in said
+    assert "note: a warm goes on, by process" in output
+    assert " %, " in output
 
 
-def test_the_end_is_written_with_its_reason(world: World) -> None:
+def test_the_status_file_has_the_reason_of_the_end(world: World) -> None:
     world.warm()
     done = status(world)
     assert (done["phase"], done["reason"]) == ("ended", "OK")
@@ -69,7 +69,7 @@ def test_the_end_is_written_with_its_reason(world: World) -> None:
     assert failed["message"]
 
 
-def test_a_warm_that_does_nothing_writes_no_status(world: World) -> None:
+def test_a_warm_with_nothing_to_do_writes_no_status(world: World) -> None:
     world.warm()
     before = (world.cache / ".model-cache/status.json").stat().st_mtime_ns
 
@@ -78,7 +78,7 @@ def test_a_warm_that_does_nothing_writes_no_status(world: World) -> None:
     assert (world.cache / ".model-cache/status.json").stat().st_mtime_ns == before
 
 
-def test_a_status_that_cannot_be_written_keeps_nobody_from_warming(world: World) -> None:
+def test_a_status_file_that_cannot_be_written_fails_no_warm(world: World) -> None:
     (world.cache / ".model-cache/status.json/in the way").mkdir(parents=True)
 
     assert world.warm().reason == "OK"

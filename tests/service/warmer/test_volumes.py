@@ -1,4 +1,4 @@
-"""Volumes that can less than a local disk, mounted for the test: what works on them works, what does not is told."""
+"""Volumes with limited file-system features, mounted for the test: a cache of copies, or an error with a remedy."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def _do(*command: str) -> str:
 
 @contextmanager
 def exfat(folder: Path) -> Iterator[Path]:
-    """A volume without symbolic links, and without names that differ in case alone."""
+    """Mount a volume without symbolic links, whose names are not case-sensitive."""
     if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
         pytest.skip("exfat-fuse and exfatprogs are not installed")
     image = folder.with_suffix(".image")
@@ -98,7 +98,7 @@ def test_an_import_fills_a_volume_without_links_with_copies(world: World, tmp_pa
         assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
 
 
-def test_a_volume_that_is_mounted_read_only_is_named_with_its_remedy(world: World, tmp_path: Path) -> None:
+def test_a_read_only_volume_is_named_with_a_remedy(world: World, tmp_path: Path) -> None:
     with read_only(tmp_path / "volume") as volume:
         outcome = world.warm(cache=str(volume))
 

@@ -1,4 +1,4 @@
-"""What is there after a warm, and what the next one does about what is not."""
+"""The content of the cache after a warm, and what the next warm restores."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from model_cache.check.check import check
 from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from tests.service.warmer.fixtures import BIG, World, catalog_of, written
+from tests.service.warmer.fixtures import BIG, World, catalog_of, write_files
 from tests.support.fake_hub import Repository
 
 
@@ -28,7 +28,7 @@ def blob_of(world: World, name: str) -> Path:
     return next(world.cache.glob(f"huggingface/hub/models--org--*/snapshots/*/{name}")).resolve()
 
 
-def test_a_warm_cache_passes_the_deep_check_and_holds_only_what_was_named(world: World) -> None:
+def test_a_warmed_cache_is_complete_and_has_no_other_files(world: World) -> None:
     outcome = world.warm()
 
     assert (outcome.code, outcome.reason) == (0, "OK")
@@ -52,7 +52,7 @@ def test_a_second_run_makes_no_request_and_changes_nothing(world: World) -> None
     assert {path: path.lstat().st_mtime_ns for path in world.cache.rglob("*")} == before
 
 
-def test_a_deleted_model_comes_back_alone(world: World) -> None:
+def test_only_a_deleted_model_is_fetched_again(world: World) -> None:
     world.warm()
     world.hub.log.clear()
     shutil.rmtree(world.cache / "huggingface/hub/models--org--second")
@@ -67,7 +67,7 @@ def test_a_deleted_model_comes_back_alone(world: World) -> None:
     assert fetched["one"] == fetched["three"] == 0 < fetched["two"]
 
 
-def test_a_deleted_package_comes_back_alone(world: World) -> None:
+def test_only_a_deleted_package_is_fetched_again(world: World) -> None:
     world.warm()
     world.hub.log.clear()
     shutil.rmtree(world.cache / "spacy/.packages")
@@ -79,7 +79,7 @@ def test_a_deleted_package_comes_back_alone(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_cut_file_is_fetched_into_a_new_inode(world: World, name: str) -> None:
+def test_a_truncated_file_is_fetched_into_a_new_inode(world: World, name: str) -> None:
     world.warm()
     blob = blob_of(world, name)
     with blob.open("rb") as mapped:
@@ -91,7 +91,7 @@ def test_a_cut_file_is_fetched_into_a_new_inode(world: World, name: str) -> None
     assert deep_reason(world) is Reason.OK
 
 
-def test_a_cut_file_of_a_package_is_replaced_without_removing_the_others(world: World) -> None:
+def test_a_truncated_file_of_a_package_is_replaced_alone(world: World) -> None:
     world.warm()
     (tree,) = (world.cache / "spacy/.packages").glob("de_tiny-*")
     damaged = tree / "de_tiny/de_tiny-1.0.0/config.cfg"
@@ -103,9 +103,7 @@ def test_a_cut_file_of_a_package_is_replaced_without_removing_the_others(world: 
     assert deep_reason(world) is Reason.OK
 
 
-def test_a_blob_replaced_by_a_link_out_of_the_cache_is_replaced_and_its_target_left_alone(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_link_out_of_the_cache_is_replaced_not_followed(world: World, tmp_path: Path) -> None:
     world.warm()
     blob = blob_of(world, "config.json")
     outside = tmp_path / "passwd"
@@ -119,7 +117,7 @@ def test_a_blob_replaced_by_a_link_out_of_the_cache_is_replaced_and_its_target_l
     assert set(outside.read_bytes()) == {ord("x")}
 
 
-def test_what_the_hub_client_put_there_is_used_and_not_fetched_again(world: World) -> None:
+def test_files_of_the_hub_client_are_used(world: World) -> None:
     first = world.repositories[0]
     hub_cache = world.cache / "huggingface/hub"
     snapshot_download(first.id, revision=first.commit, cache_dir=hub_cache, endpoint=world.endpoint)
@@ -132,7 +130,7 @@ def test_what_the_hub_client_put_there_is_used_and_not_fetched_again(world: Worl
     assert world.hub.log.requests("/org/second/resolve/*")
 
 
-def test_what_was_there_with_wrong_content_is_fetched(world: World) -> None:
+def test_existing_files_with_wrong_content_are_fetched(world: World) -> None:
     first = world.repositories[0]
     hub_cache = world.cache / "huggingface/hub"
     snapshot_download(first.id, revision=first.commit, cache_dir=hub_cache, endpoint=world.endpoint)
@@ -145,7 +143,7 @@ def test_what_was_there_with_wrong_content_is_fetched(world: World) -> None:
     assert deep_reason(world) is Reason.OK
 
 
-def test_a_model_of_its_own_gets_a_record_and_no_manifest_until_all_are_there(world: World) -> None:
+def test_the_manifest_appears_when_the_last_model_is_recorded(world: World) -> None:
     manifests = world.cache / ".model-cache/manifests"
 
     assert world.warm("two").reason == "OK"
@@ -157,13 +155,15 @@ def test_a_model_of_its_own_gets_a_record_and_no_manifest_until_all_are_there(wo
     assert len(list(manifests.glob("*"))) == 1
 
 
-def test_a_new_generation_fetches_what_is_new_and_leaves_the_former_one_whole(world: World) -> None:
+def test_a_new_generation_leaves_the_former_one_complete(world: World) -> None:
     world.warm()
     former = load_catalog(world.catalog).models
     second = world.repositories[1]
     files = {"config.json": b'{"b": 3}', "copy.json": b"{}"}
     weights = second.files["pytorch_model.bin"].source
-    newer = Repository(second.id, {**written(world.folder / "newer", files), "pytorch_model.bin": weights})
+    newer = Repository(
+        second.id, {**write_files(world.folder / "newer", files), "pytorch_model.bin": weights}
+    )
     world.hub.add(newer)
     catalog = catalog_of([world.repositories[0], newer], world.newer_wheel, "1.1.0")
     world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
@@ -180,7 +180,7 @@ def test_a_new_generation_fetches_what_is_new_and_leaves_the_former_one_whole(wo
     assert (spacy / "de_tiny/de_tiny-1.1.0/config.cfg").is_file()
 
 
-def test_a_rollback_points_the_moving_names_back_without_a_request(world: World) -> None:
+def test_a_rollback_restores_refs_and_links_without_a_request(world: World) -> None:
     before = world.catalog.read_text("utf-8")
     world.warm()
     world.catalog.write_text(
@@ -200,7 +200,7 @@ def test_a_rollback_points_the_moving_names_back_without_a_request(world: World)
     assert [path.name for path in (world.cache / "spacy").glob("*.dist-info")] == ["de_tiny-1.0.0.dist-info"]
 
 
-def test_another_user_may_read_everything_whatever_the_umask(world: World) -> None:
+def test_other_users_can_read_the_cache_with_any_umask(world: World) -> None:
     former = os.umask(0o077)
     try:
         assert world.warm().reason == "OK"
@@ -208,8 +208,8 @@ def test_another_user_may_read_everything_whatever_the_umask(world: World) -> No
         os.umask(former)
     for path in [world.cache, *world.cache.rglob("*")]:
         if not path.is_symlink():
-            wanted = 0o755 if path.is_dir() else 0o644
-            assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+            expected = 0o755 if path.is_dir() else 0o644
+            assert stat.S_IMODE(path.stat().st_mode) == expected, path
 
 
 def test_the_lock_is_compared_before_a_byte_is_fetched(world: World) -> None:
@@ -261,7 +261,7 @@ def test_the_termination_message_is_the_report(world: World) -> None:
     assert json.loads((world.folder / "termination-log").read_bytes()) == outcome.document
 
 
-def test_on_a_host_a_foreign_reference_stays_and_no_tree_list_is_written(world: World) -> None:
+def test_on_a_host_foreign_refs_stay_and_no_list_is_written(world: World) -> None:
     hub_cache = world.folder / "host-hub"
     reference = hub_cache / "models--org--first/refs/main"
     reference.parent.mkdir(parents=True)

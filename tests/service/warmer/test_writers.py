@@ -1,4 +1,4 @@
-"""Who may write: two warmers at once, a holder that does not let go, a volume that does not let us."""
+"""The right to write: concurrent warmers, a lease that is held, a volume that cannot be written."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ def test_two_warmers_at_once_fetch_once(world: World) -> None:
             assert len(world.hub.log.requests(f"/{repository.id}/resolve/*/{path}", method="GET")) <= 1
 
 
-def test_a_held_lease_says_who_holds_it(world: World) -> None:
+def test_the_error_of_a_held_lease_names_the_holder(world: World) -> None:
     holder = stalled(world, 2_000_000)
     try:
         outcome = world.warm(wait=0.3)
@@ -39,8 +39,8 @@ def test_a_held_lease_says_who_holds_it(world: World) -> None:
     assert f"process {holder.pid} on " in outcome.err
 
 
-def test_a_frozen_holder_that_wakes_does_no_harm(world: World) -> None:
-    """Its lease is over by force (the lock file is gone); it keeps its own inode and finds its name taken."""
+def test_a_holder_that_lost_its_lock_does_no_harm(world: World) -> None:
+    """Delete the lock file: the holder keeps its inode, another warmer locks a new file, and both may run."""
     holder = stalled(world, 2_000_000)
     (world.cache / ".model-cache/lock").unlink()
     world.hub.faults.clear()
@@ -54,13 +54,13 @@ def test_a_frozen_holder_that_wakes_does_no_harm(world: World) -> None:
     assert world.warm().document["bytes_fetched"] == 0
 
 
-def test_the_lease_passes_on_when_its_holder_ends(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_waiting_writer_gets_the_lease_when_it_is_released(tmp_path: Path) -> None:
+    messages: list[str] = []
     entered = threading.Event()
-    first = FileLease(tmp_path / "lock", 0.0, lambda: 0.0, lambda _: None, told.append)
+    first = FileLease(tmp_path / "lock", 0.0, lambda: 0.0, lambda _: None, messages.append)
 
     def second() -> None:
-        lease = FileLease(tmp_path / "lock", 1e9, lambda: 0.0, lambda _: release.set(), told.append)
+        lease = FileLease(tmp_path / "lock", 1e9, lambda: 0.0, lambda _: release.set(), messages.append)
         with lease.held():
             entered.set()
 
@@ -68,14 +68,14 @@ def test_the_lease_passes_on_when_its_holder_ends(tmp_path: Path) -> None:
     thread = threading.Thread(target=second)
     with first.held():
         thread.start()
-        assert release.wait(10), "the second one waits"
+        assert release.wait(10), "the second writer waits"
         assert not entered.is_set()
     thread.join(10)
     assert entered.is_set()
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
-def test_a_file_instead_of_a_folder_is_one_clear_message(world: World) -> None:
+def test_a_file_in_place_of_the_cache_is_one_error(world: World) -> None:
     world.cache.write_text("not a folder")
 
     outcome = world.warm()
@@ -86,7 +86,7 @@ def test_a_file_instead_of_a_folder_is_one_clear_message(world: World) -> None:
     assert world.hub.log.requests() == ()
 
 
-def test_a_cache_below_a_folder_that_is_not_there_is_one_clear_message(world: World) -> None:
+def test_a_cache_below_a_missing_folder_is_one_error(world: World) -> None:
     outcome = world.warm(cache=str(world.folder / "typo" / "cache"))
 
     assert (outcome.reason, outcome.code) == ("VOLUME_UNSUITABLE", 32)
@@ -95,7 +95,7 @@ def test_a_cache_below_a_folder_that_is_not_there_is_one_clear_message(world: Wo
 
 AS_NOBODY: Final = """
 import encodings.utf_8_sig, os, sys
-from cache_warmer.cli import main  # before: another user may not be able to read this installation
+from cache_warmer.cli import main  # before the change of user, who may not be able to read this installation
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv[0] = "cache-warmer"
 main()
@@ -103,7 +103,7 @@ main()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a program as another user")
-def test_a_volume_of_another_user_says_owner_mode_and_remedy(world: World) -> None:
+def test_the_error_of_a_foreign_volume_has_owner_mode_and_remedy(world: World) -> None:
     world.cache.mkdir(mode=0o755)
     program = [sys.executable, "-c", AS_NOBODY, *world.arguments("warm")]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
@@ -111,5 +111,5 @@ def test_a_volume_of_another_user_says_owner_mode_and_remedy(world: World) -> No
     ended = subprocess.run(program, env=environ, capture_output=True, text=True, check=False)
 
     assert ended.returncode == 31, ended
-    for said in (str(world.cache), "0:0", "0755", "uid 65534", "fsGroup"):
-        assert said in ended.stderr
+    for part in (str(world.cache), "0:0", "0755", "uid 65534", "fsGroup"):
+        assert part in ended.stderr

@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from cache_warmer.cli import cache_warmer
-from cache_warmer.commands.warm import warm_command
+from cache_warmer.commands.warm import warm_cache
 from cache_warmer.errors import HubBusy, HubUnauthorized, NoSpace
 from cache_warmer.kubernetes.client import connect
 from cache_warmer.kubernetes.events import (
@@ -210,7 +210,7 @@ def test_a_run_tells_its_start_and_its_end(tmp_path: Path) -> None:
     last_words.touch()
     options = Options(catalog, str(tmp_path / "cache"), (), OutputFormat.TABLE, LogLevel.ERROR)
     cluster = FakeCluster()
-    code = warm_command(
+    code = warm_cache(
         Settings(options, termination_log=last_words), {}, io.StringIO(), io.StringIO(), announcer(cluster)
     )
 
