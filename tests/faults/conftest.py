@@ -1,4 +1,4 @@
-"""A world of its own for each fault."""
+"""A hub, catalogs and a cache of its own for each fault."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.fixtures import World, build
-from tests.faults.volumes import why_not
+from tests.faults.volumes import missing_capability
 
 
 @pytest.fixture
@@ -20,5 +20,5 @@ def world(tmp_path: Path) -> Iterator[World]:
 @pytest.fixture
 def mounts() -> None:
     """For tests that mount volumes."""
-    if reason := why_not():
+    if reason := missing_capability():
         pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""The warmer as a program, a hub that misbehaves on demand, and a former and a wanted generation."""
+"""The warmer as a program, a hub with injected faults, and two catalogs: a former and a wanted generation."""
 
 import hashlib
 import json
@@ -19,15 +19,15 @@ import yaml
 from tests.service.warmer.fixtures import write_files, write_wheel
 from tests.support.fake_hub import HubDouble, Repository
 
-# Bytes of the big file: several ranges, and still quick.
+# Size of the big file in bytes: several ranges, and still fast.
 BIG: Final = 24_000_000
 WEIGHTS: Final = "model.safetensors"
 SOURCE: Final = Path(__file__).parents[2] / "src"
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a run ended."""
+class RunResult:
+    """Exit code and output of a run."""
 
     code: int
     out: str
@@ -44,7 +44,7 @@ class Ended:
 
 @dataclass
 class World:
-    """A hub, catalogs, and where the cache is."""
+    """A hub, catalogs and a cache."""
 
     folder: Path
     hub: HubDouble
@@ -65,11 +65,11 @@ class World:
         return path
 
     def former(self) -> Path:
-        """A catalog of a small repository and an older package."""
+        """Write a catalog of a small repository and an older package."""
         return self.catalog("former", [entry("two", "embedding", self.second), package("three", self.wheel)])
 
     def wanted(self) -> Path:
-        """A catalog with the big file, the small repository and the newer package."""
+        """Write a catalog of the big file, the small repository and the newer package."""
         models = [
             entry("one", "sentiment", self.first),
             entry("two", "embedding", self.second),
@@ -91,7 +91,7 @@ class World:
         return child
 
     def close(self) -> None:
-        """End what a test that failed left running."""
+        """Kill the processes that a failed test left running."""
         for child in self.children:
             child.kill()
             for pipe in (child.stdout, child.stderr):
@@ -99,12 +99,12 @@ class World:
                     pipe.close()
             child.wait()
 
-    def run(self, catalog: Path, *more: str, command: str = "warm") -> Ended:
-        """Run the warmer to its end."""
-        return ended(self.start(catalog, *more, command=command))
+    def run(self, catalog: Path, *more: str, command: str = "warm") -> RunResult:
+        """Run the warmer and wait for its end."""
+        return result_of(self.start(catalog, *more, command=command))
 
     def is_whole(self, catalog: Path) -> bool:
-        """What `cache-check --deep` says of a catalog."""
+        """Return whether `cache-check --deep` finds the catalog complete."""
         command = [sys.executable, "-m", "model_cache.check.cli", "--deep", "--format", "json"]
         command += ["--catalog", str(catalog), "--cache", str(self.cache)]
         environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -114,11 +114,15 @@ class World:
 
 
 def build(folder: Path, cache: Path) -> World:
-    """Make the hub's files."""
+    """Write the files of the hub, and return a hub that serves them."""
     hub = folder / "hub"
     hub.mkdir(parents=True)
-    big = {"config.json": b'{"a": 1}', "vocab/words.txt": b"ein\nzwei\n", WEIGHTS: noise(BIG, 1)}
-    small = {"config.json": b'{"b": 2}', "copy.json": b'{"b": 2}', "pytorch_model.bin": noise(300_000, 2)}
+    big = {"config.json": b'{"a": 1}', "vocab/words.txt": b"ein\nzwei\n", WEIGHTS: random_bytes(BIG, 1)}
+    small = {
+        "config.json": b'{"b": 2}',
+        "copy.json": b'{"b": 2}',
+        "pytorch_model.bin": random_bytes(300_000, 2),
+    }
     first = Repository("org/first", write_files(hub / "first", big))
     second = Repository("org/second", write_files(hub / "second", small))
     older, newer = (write_wheel(hub, "de_tiny", version) for version in ("1.0.0", "1.1.0"))
@@ -127,7 +131,7 @@ def build(folder: Path, cache: Path) -> World:
 
 
 def entry(key: str, task: str, repository: Repository, files: list[str] | None = None) -> dict[str, Any]:
-    """A catalog's entry for all, or these, files of a repository."""
+    """Return a catalog's entry for these files of a repository; None: all."""
     source = {
         "repository": repository.id,
         "revision": repository.commit,
@@ -137,7 +141,7 @@ def entry(key: str, task: str, repository: Repository, files: list[str] | None =
 
 
 def package(key: str, wheel: Path) -> dict[str, Any]:
-    """A catalog's entry for a wheel."""
+    """Return a catalog's entry for a wheel."""
     name, version = wheel.name.split("-")[:2]
     source = {
         "package": name,
@@ -148,13 +152,13 @@ def package(key: str, wheel: Path) -> dict[str, Any]:
     return {"key": key, "task": "entities", "spacy": source}
 
 
-def noise(size: int, seed: int) -> bytes:
-    """Bytes that no compression and no accident makes."""
+def random_bytes(size: int, seed: int) -> bytes:
+    """Return bytes that do not compress."""
     return random.Random(seed).randbytes(size)
 
 
-def ended(child: subprocess.Popen[str], *, seconds: float = 120.0) -> Ended:
-    """Wait for a run. No fault of hub, volume or user may end in a traceback."""
+def result_of(child: subprocess.Popen[str], *, seconds: float = 120.0) -> RunResult:
+    """Wait for a run. Fails on a traceback: no fault of hub, volume or user may end in one."""
     try:
         out, err = child.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -162,29 +166,29 @@ def ended(child: subprocess.Popen[str], *, seconds: float = 120.0) -> Ended:
         out, err = child.communicate()
         raise AssertionError(f"the warmer did not end: {out}\n{err}") from None
     assert "Traceback" not in err, err
-    return Ended(child.returncode, out, err)
+    return RunResult(child.returncode, out, err)
 
 
 @contextmanager
-def frozen(child: subprocess.Popen[str]) -> Iterator[None]:
-    """Nothing goes on in the child while something is done to its volume, however long that takes."""
+def suspended(child: subprocess.Popen[str]) -> Iterator[None]:
+    """Suspend a process while the block changes its volume."""
     child.send_signal(signal.SIGSTOP)
     yield
     child.send_signal(signal.SIGCONT)
 
 
 def wait_until(true: Callable[[], bool], child: subprocess.Popen[str]) -> None:
-    """Wait while a run goes on."""
+    """Wait until the condition holds. Fails if the process ends first."""
     for _ in range(6000):
         if true():
             return
         assert child.poll() is None, child.communicate()
         time.sleep(0.01)
-    raise AssertionError("it never came to that")
+    raise AssertionError("the condition was not met in time")
 
 
 def files_of(contents: Mapping[str, bytes], folder: Path) -> dict[str, Path]:
-    """Write contents whose names a file system may not take: each under a number of its own."""
+    """Write contents whose names a file system may refuse, each under a number; return the files by name."""
     folder.mkdir(parents=True)
     paths = {}
     for number, (name, content) in enumerate(contents.items()):

@@ -1,4 +1,4 @@
-"""Reads a cache with nothing of the project's code, and says which generations are whole to the byte."""
+"""Checks a cache without code of the project: which generations are complete, byte by byte."""
 
 import hashlib
 import json
@@ -9,14 +9,14 @@ PLACES: Final = {"huggingface": "huggingface/hub", "spacy": "spacy", "torch": "t
 
 
 def manifests(cache: Path) -> dict[str, Any]:
-    """Every manifest by its generation; one that is cut fails the test that asks."""
+    """Return every manifest by its generation. Fails on one that was cut short."""
     return {
         path.stem: json.loads(path.read_bytes()) for path in (cache / ".model-cache/manifests").glob("*.json")
     }
 
 
-def faults_of(cache: Path, manifest: dict[str, Any]) -> list[str]:
-    """What is wrong with the files that a manifest promises: missing, of another size, of other bytes."""
+def wrong_files(cache: Path, manifest: dict[str, Any]) -> list[str]:
+    """Return what is wrong with the files that a manifest lists: missing, of another size or content."""
     wrong = []
     for model in manifest["models"]:
         for file in model["files"]:
@@ -33,13 +33,13 @@ def faults_of(cache: Path, manifest: dict[str, Any]) -> list[str]:
 
 
 def whole_generations(cache: Path) -> frozenset[str]:
-    """The generations whose manifest is there. Fails if one of them promises what is not there."""
+    """Return the published generations. Fails if one of them is not complete."""
     found = manifests(cache)
-    broken = {name: wrong for name, manifest in found.items() if (wrong := faults_of(cache, manifest))}
+    broken = {name: wrong for name, manifest in found.items() if (wrong := wrong_files(cache, manifest))}
     assert not broken, broken
     return frozenset(found)
 
 
 def staged_bytes(cache: Path) -> int:
-    """Bytes on disk that wait under names of their own for the rest of their file."""
+    """Return the size of all partial files on disk, in bytes."""
     return sum(path.stat().st_blocks * 512 for path in cache.rglob("*.incomplete*") if path.is_file())

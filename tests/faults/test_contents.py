@@ -1,4 +1,4 @@
-"""What a hub may hold: names that are no names, weights that are programs, two hundred models."""
+"""Unusual contents of a hub: unsafe file names, weights that run code when unpickled, two hundred models."""
 
 import pickle
 import unicodedata
@@ -7,14 +7,14 @@ from typing import Final
 
 import pytest
 
-from tests.faults.fixtures import World, entry, files_of, noise
+from tests.faults.fixtures import World, entry, files_of, random_bytes
 from tests.faults.independent_check import whole_generations
 from tests.support.fake_hub import HubDouble, Repository
 
 UNSAFE: Final = {
     "parent": "../../outside.txt",
     "parent in the middle": "a/../../../outside.txt",
-    "absolute": "/tmp/outside.txt",  # never written: that is what is tested
+    "absolute": "/tmp/outside.txt",  # never written, as the test shows
     "nul": "a\0b.txt",
     "three hundred characters": "x" * 300 + ".txt",
     "backslash": "..\\outside.txt",
@@ -24,7 +24,7 @@ UNSAFE: Final = {
 
 
 @pytest.mark.parametrize("name", UNSAFE.values(), ids=UNSAFE)
-def test_a_hubs_file_name_that_is_not_safe_is_refused_and_nothing_is_written_outside(
+def test_an_unsafe_file_name_of_a_hub_is_refused_and_writes_nothing(
     world: World, tmp_path: Path, name: str
 ) -> None:
     repository = Repository("org/odd", files_of({"config.json": b"{}", name: b"outside"}, tmp_path / "odd"))
@@ -41,7 +41,7 @@ def test_a_hubs_file_name_that_is_not_safe_is_refused_and_nothing_is_written_out
         assert whole_generations(world.cache) == frozenset()
 
 
-def test_a_name_in_nfd_is_kept_as_it_is(world: World, tmp_path: Path) -> None:
+def test_a_name_in_unicode_nfd_is_not_normalized(world: World, tmp_path: Path) -> None:
     name = unicodedata.normalize("NFD", "wörter/größe.txt")
     repository = Repository("org/nfd", files_of({"config.json": b"{}", name: b"ein"}, tmp_path / "nfd"))
     with HubDouble([repository]) as hub:
@@ -56,7 +56,7 @@ def test_a_name_in_nfd_is_kept_as_it_is(world: World, tmp_path: Path) -> None:
 
 
 class Trap:
-    """An object whose unpickling would make a file."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -65,7 +65,7 @@ class Trap:
         return (Path.touch, (self.path,))
 
 
-def test_a_pickle_that_would_run_something_is_stored_and_never_opened(world: World, tmp_path: Path) -> None:
+def test_a_pickle_that_would_run_code_is_stored_and_never_loaded(world: World, tmp_path: Path) -> None:
     sprung = tmp_path / "sprung"
     content = pickle.dumps(Trap(sprung))
     repository = Repository("org/trap", files_of({"pytorch_model.bin": content}, tmp_path / "trap"))
@@ -79,12 +79,12 @@ def test_a_pickle_that_would_run_something_is_stored_and_never_opened(world: Wor
     assert not sprung.exists()
 
 
-def test_a_catalog_of_two_hundred_models_is_one_run(world: World, tmp_path: Path) -> None:
+def test_a_catalog_of_two_hundred_models_is_warmed_in_one_run(world: World, tmp_path: Path) -> None:
     repositories = [
         Repository(
             f"org/model-{number}",
             files_of(
-                {"config.json": b'{"n": %d}' % number, "model.safetensors": noise(50_000, number)},
+                {"config.json": b'{"n": %d}' % number, "model.safetensors": random_bytes(50_000, number)},
                 tmp_path / f"model-{number}",
             ),
         )

@@ -1,4 +1,4 @@
-"""An import that is killed, finds the disk full, or comes to a volume that can less: the cache keeps what it had."""
+"""Imports that are killed or find the disk full: the cache keeps the generations it had."""
 
 import os
 import random
@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from tests.faults.fixtures import SOURCE, World, ended, wait_until
+from tests.faults.fixtures import SOURCE, World, result_of, wait_until
 from tests.faults.independent_check import whole_generations
 from tests.faults.volumes import fill, tmpfs
 
@@ -22,7 +22,7 @@ SEED: Final = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
 
 @pytest.fixture
 def archive(world: World, tmp_path: Path) -> Path:
-    """The archive of the wanted generation."""
+    """Return an archive of the wanted generation."""
     wanted, path = world.wanted(), tmp_path / "generation.tar"
     assert world.run(wanted).reason == "OK"
     program = [sys.executable, "-m", "cache_warmer", "export", "-o", str(path), "--catalog", str(wanted)]
@@ -34,7 +34,7 @@ def archive(world: World, tmp_path: Path) -> Path:
 
 
 def importing(world: World, archive: Path, cache: Path) -> subprocess.Popen[str]:
-    """Start an import; its archive comes through a pipe that the test can leave open."""
+    """Start an import of an archive, which may be a named pipe."""
     command = [sys.executable, "-m", "cache_warmer", "import", str(archive), "--catalog", str(world.wanted())]
     child = subprocess.Popen(
         [*command, "--cache", str(cache), "--format", "json", "--quiet"],
@@ -45,11 +45,11 @@ def importing(world: World, archive: Path, cache: Path) -> subprocess.Popen[str]
     return child
 
 
-def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_import_ends_it(
+def test_after_random_kills_the_former_generation_is_complete(
     world: World, archive: Path, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Each is killed at another instant; between them a former generation, warmed into that cache, stays whole."""
-    random_instant = random.Random(SEED)
+    """Kill each import after another delay. The former generation of that cache stays complete."""
+    random_delay = random.Random(SEED)
     world.cache = cache = tmp_path / "other"
     former = world.former()
     assert world.run(former).reason == "OK"
@@ -57,14 +57,14 @@ def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_impor
     finished = 0
     for number in range(KILLS):
         child = importing(world, archive, cache)
-        time.sleep(random_instant.uniform(0.05, 0.6))
+        time.sleep(random_delay.uniform(0.05, 0.6))
         child.kill()
         child.communicate()
         now = whole_generations(cache)
         assert before <= now, f"kill {number} of seed {SEED}"
         assert world.is_whole(former), f"kill {number} of seed {SEED}"
         finished += now > before
-    assert ended(importing(world, archive, cache)).reason == "OK"
+    assert result_of(importing(world, archive, cache)).reason == "OK"
     assert world.is_whole(world.wanted())
     record_property("kills", KILLS)
     record_property("seed", SEED)
@@ -72,11 +72,11 @@ def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_impor
 
 
 @pytest.mark.usefixtures("mounts")
-def test_a_disk_that_is_too_small_is_said_before_the_first_file(
+def test_a_disk_that_is_too_small_is_reported_before_the_first_file(
     world: World, archive: Path, tmp_path: Path
 ) -> None:
     with tmpfs(tmp_path / "volume", megabytes=10) as mounted:
-        small = ended(importing(world, archive, mounted / "cache"))
+        small = result_of(importing(world, archive, mounted / "cache"))
 
         assert (small.reason, small.code) == ("NO_SPACE", 30), small.err
         assert "are needed" in small.err
@@ -84,10 +84,10 @@ def test_a_disk_that_is_too_small_is_said_before_the_first_file(
 
 
 @pytest.mark.usefixtures("mounts")
-def test_a_disk_that_fills_up_in_the_middle_is_no_space_and_the_next_import_ends_it(
+def test_a_disk_that_fills_up_is_reported_and_the_next_import_succeeds(
     world: World, archive: Path, tmp_path: Path
 ) -> None:
-    """The archive comes slowly, through a named pipe, and meanwhile something else takes the room."""
+    """Send the archive slowly through a named pipe, and fill the disk meanwhile."""
     with tmpfs(tmp_path / "volume", megabytes=100) as mounted:
         cache, pipe = mounted / "cache", tmp_path / "pipe"
         os.mkfifo(pipe)
@@ -100,13 +100,13 @@ def test_a_disk_that_fills_up_in_the_middle_is_no_space_and_the_next_import_ends
             with suppress(BrokenPipeError):
                 stream.write(content[len(content) // 2 :])
 
-        full = ended(child)
+        full = result_of(child)
 
         assert (full.reason, full.code) == ("NO_SPACE", 30), full.err
         assert str(mounted) in full.err
         assert whole_generations(cache) == frozenset()
         ballast.unlink()
-        assert ended(importing(world, archive, cache)).reason == "OK"
+        assert result_of(importing(world, archive, cache)).reason == "OK"
         world.cache = cache
         assert world.is_whole(world.wanted())
         assert not list(cache.rglob("*.incomplete"))

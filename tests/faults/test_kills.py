@@ -1,4 +1,4 @@
-"""kill -9 at any instant: one of two generations stays whole, and the next run goes on."""
+"""SIGKILL at any instant: the former generation stays complete, and the next run resumes."""
 
 import os
 import random
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from tests.faults.fixtures import BIG, WEIGHTS, World, ended, wait_until
+from tests.faults.fixtures import BIG, WEIGHTS, World, result_of, wait_until
 from tests.faults.independent_check import staged_bytes, whole_generations
 from tests.support.fake_hub import Fault, FaultKind
 
@@ -14,11 +14,11 @@ KILLS: Final = int(os.environ.get("FAULTS_KILLS", "50"))
 SEED: Final = int(os.environ.get("FAULTS_SEED", str(time.time_ns() % 100_000)))
 
 
-def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_run_goes_on(
+def test_after_random_kills_a_generation_is_complete_and_the_next_run_resumes(
     world: World, record_property: Callable[[str, object], None]
 ) -> None:
-    """Each run is killed at another instant; what the runs fetch in all stays near what there is to fetch."""
-    random_instant = random.Random(SEED)
+    """Kill each run after another delay; record how many bytes all runs together transferred."""
+    random_delay = random.Random(SEED)
     former, wanted = world.former(), world.wanted()
     assert world.run(former).reason == "OK"
     before = whole_generations(world.cache)
@@ -27,14 +27,14 @@ def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_run_g
     finished = 0
     for number in range(KILLS):
         child = world.start(wanted, "--quiet")
-        time.sleep(random_instant.uniform(0.2, 3.0))
+        time.sleep(random_delay.uniform(0.2, 3.0))
         finished += child.poll() == 0
         child.kill()
         child.communicate()
         whole = whole_generations(world.cache)
         assert before <= whole, f"kill {number} of seed {SEED}"
         assert world.is_whole(former), f"kill {number} of seed {SEED}"
-        if len(whole) > len(before):  # the wanted generation is there: begin anew with the big file
+        if len(whole) > len(before):  # the wanted generation is there: start over with the big file
             assert world.is_whole(wanted)
             _forget(world)
 
@@ -51,8 +51,8 @@ def test_after_kills_at_random_instants_a_generation_is_whole_and_the_next_run_g
     )
 
 
-def test_after_kill_9_at_nine_tenths_the_next_run_fetches_a_sixth_at_most(world: World) -> None:
-    """The big file is there up to nine tenths, in however many parts; a new process fetches the rest."""
+def test_after_sigkill_at_nine_tenths_the_next_run_fetches_a_sixth_at_most(world: World) -> None:
+    """Kill a run when nine tenths of the big file have arrived; a new process fetches the rest."""
     wanted = world.wanted()
     world.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=4_000_000))
     child = world.start(wanted)
@@ -69,7 +69,7 @@ def test_after_kill_9_at_nine_tenths_the_next_run_fetches_a_sixth_at_most(world:
     assert fetched <= BIG * 15 // 100, (sent_before, fetched)
 
 
-def test_a_killed_holder_keeps_nobody_waiting(world: World) -> None:
+def test_a_killed_holder_releases_the_lease_at_once(world: World) -> None:
     wanted = world.wanted()
     world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=1_000_000))
     holder = world.start(wanted)
@@ -81,12 +81,12 @@ def test_a_killed_holder_keeps_nobody_waiting(world: World) -> None:
     holder.kill()
     holder.communicate()
 
-    assert ended(waiting).reason == "OK"
+    assert result_of(waiting).reason == "OK"
     assert world.is_whole(wanted)
 
 
 def _forget(world: World) -> None:
-    """Take the wanted generation and its big file away, as `collect` would."""
+    """Delete the wanted generation and its big file, as `collect` does."""
     newest = max(
         (world.cache / ".model-cache/manifests").glob("*.json"), key=lambda path: path.stat().st_mtime_ns
     )

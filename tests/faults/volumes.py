@@ -1,4 +1,4 @@
-"""Small volumes that a test mounts, fills and breaks. Linux, root."""
+"""Small volumes that a test mounts, fills and breaks. Needs Linux and root."""
 
 import os
 import subprocess
@@ -7,8 +7,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def why_not() -> str:
-    """Why this machine mounts nothing for us; empty if it does."""
+def missing_capability() -> str:
+    """Return why this machine cannot mount volumes; empty if it can."""
     if os.geteuid() != 0:
         return "mounting volumes needs root"
     if not Path("/dev/loop-control").exists():
@@ -18,7 +18,7 @@ def why_not() -> str:
 
 @contextmanager
 def tmpfs(folder: Path, *, megabytes: int, inodes: int = 0) -> Iterator[Path]:
-    """A volume of so many megabytes and inodes (0: as many as they like)."""
+    """Mount a volume with that many megabytes and inodes (0: no limit on inodes)."""
     folder.mkdir()
     limits = f"size={megabytes}m" + (f",nr_inodes={inodes}" if inodes else "")
     _do("mount", "-t", "tmpfs", "-o", limits, "faults", str(folder))
@@ -30,7 +30,7 @@ def tmpfs(folder: Path, *, megabytes: int, inodes: int = 0) -> Iterator[Path]:
 
 @contextmanager
 def ext4(folder: Path, *, megabytes: int) -> Iterator[Path]:
-    """A volume on a loop device that turns read-only when the file system finds an error."""
+    """Mount a volume on a loop device that turns read-only when the file system finds an error."""
     image = folder.with_suffix(".image")
     with image.open("wb") as file:
         file.truncate(megabytes << 20)
@@ -44,14 +44,14 @@ def ext4(folder: Path, *, megabytes: int) -> Iterator[Path]:
 
 
 def break_file_system(folder: Path) -> None:
-    """Let the kernel find an error in an ext4 volume, whatever files are open there."""
+    """Trigger a file system error in an ext4 volume, even if files are open there."""
     device = os.stat(folder).st_dev
     name = Path(f"/sys/dev/block/{os.major(device)}:{os.minor(device)}").resolve().name
     (Path("/sys/fs/ext4") / name / "trigger_fs_error").write_text("a fault of the test")
 
 
 def fill(folder: Path) -> Path:
-    """Write ballast until not one more block is free."""
+    """Write a file until no block is free, and return it."""
     ballast = folder / "ballast"
     with ballast.open("wb", buffering=0) as file:
         for size in (1 << 20, 1 << 12):
@@ -62,7 +62,7 @@ def fill(folder: Path) -> Path:
 
 
 def use_up_inodes(folder: Path, *, leaving: int) -> Path:
-    """Make empty files until so many inodes are left."""
+    """Create empty files until that many inodes are left, and return their folder."""
     ballast = folder / "ballast"
     ballast.mkdir()
     for number in range(os.statvfs(folder).f_favail - leaving):

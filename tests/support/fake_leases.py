@@ -1,4 +1,4 @@
-"""A Lease as an API server keeps it, its clock in the test's hand."""
+"""A Lease as an API server stores it, and a clock that the test controls."""
 
 import dataclasses
 import threading
@@ -10,12 +10,15 @@ from cache_warmer.lease.base import ApiConflictError, LeaseState
 from cache_warmer.lease.cluster_lease import ClusterLease, LeaseDeps, LeaseTiming
 
 START: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-# Nothing is renewed but by what the test calls.
-NO_THREAD: Final = LeaseTiming(lasts=60, renewal=3600.0, retry=2.0)
+# The renewing thread does nothing: only calls of the test renew.
+NO_THREAD: Final = LeaseTiming(duration=60, renew_interval=3600.0, retry_period=2.0)
 
 
 class FakeLeases:
-    """One Lease. `failure` is raised by each call; `before_replace` runs before a change is judged."""
+    """Implements `LeaseApi` with one Lease in memory.
+
+    `failure` is raised by each call. `before_replace` is called before the version of a replacement is compared.
+    """
 
     def __init__(self) -> None:
         self.state: LeaseState | None = None
@@ -28,24 +31,24 @@ class FakeLeases:
         self._fail()
         return self.state
 
-    def create(self, wanted: LeaseState) -> LeaseState:
+    def create(self, lease: LeaseState) -> LeaseState:
         self._fail()
         if self.state is not None:
             raise ApiConflictError("it exists")
-        return self._keep(dataclasses.replace(wanted, uid="uid-1"))
+        return self._store(dataclasses.replace(lease, uid="uid-1"))
 
-    def replace(self, wanted: LeaseState) -> LeaseState:
+    def replace(self, lease: LeaseState) -> LeaseState:
         self._fail()
         self.before_replace()
-        if self.state is None or self.state.version != wanted.version:
+        if self.state is None or self.state.resource_version != lease.resource_version:
             raise ApiConflictError("it changed")
-        kept = self._keep(wanted)
+        stored = self._store(lease)
         self.replaced.set()
-        return kept
+        return stored
 
-    def _keep(self, wanted: LeaseState) -> LeaseState:
+    def _store(self, lease: LeaseState) -> LeaseState:
         self._version += 1
-        self.state = dataclasses.replace(wanted, version=str(self._version))
+        self.state = dataclasses.replace(lease, resource_version=str(self._version))
         return self.state
 
     def _fail(self) -> None:
@@ -54,20 +57,23 @@ class FakeLeases:
 
 
 class Clock:
-    """Seconds; a sleep passes at once, and then calls `meanwhile`."""
+    """A clock in seconds. A sleep advances it at once, then calls `meanwhile`.
+
+    `notices` and `lost` record what a lease notifies of.
+    """
 
     def __init__(self) -> None:
         self.seconds = 1000.0
         self.meanwhile: Callable[[], None] = lambda: None
-        self.told: list[str] = []
+        self.notices: list[str] = []
         self.lost = 0
 
     def sleep(self, seconds: float) -> None:
         self.seconds += seconds
         self.meanwhile()
 
-    def around(self) -> LeaseDeps:
-        return LeaseDeps(self._clock, self._now, self.sleep, self.told.append, self._on_lost)
+    def deps(self) -> LeaseDeps:
+        return LeaseDeps(self._clock, self._now, self.sleep, self.notices.append, self._on_lost)
 
     def _clock(self) -> float:
         return self.seconds
@@ -79,8 +85,12 @@ class Clock:
         self.lost += 1
 
 
-def lease(
-    api: FakeLeases, clock: Clock, who: str = "pod-a_1", patience: float = 0.0, pace: LeaseTiming = NO_THREAD
+def cluster_lease(
+    api: FakeLeases,
+    clock: Clock,
+    identity: str = "pod-a_1",
+    timeout: float = 0.0,
+    timing: LeaseTiming = NO_THREAD,
 ) -> ClusterLease:
-    """A lease of one warmer."""
-    return ClusterLease("texts/claim-writer", who, api, patience, clock.around(), pace)
+    """Return the lease of one warmer."""
+    return ClusterLease("texts/claim-writer", identity, api, timeout, clock.deps(), timing)

@@ -1,4 +1,4 @@
-"""Caches of many generations on disk, in the real layouts: models share blobs, packages stand side by side."""
+"""Caches of several generations on disk, in the real layouts: models share blobs, packages lie side by side."""
 
 import hashlib
 import os
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.artifacts.package_links import point_package
-from cache_warmer.gc.retention import GcPlan, RetentionRules
+from cache_warmer.gc.plan import GcPlan
+from cache_warmer.gc.retention import RetentionRules
 from cache_warmer.gc.scan import Scanner
 from cache_warmer.gc.sweep import Sweeper
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, Task, generation, model_digest
@@ -37,108 +38,111 @@ def package(key: str, name: str, version: str) -> Model:
 
 
 @dataclass(frozen=True)
-class Collecting:
-    """Both halves of a collection."""
+class Collector:
+    """Both halves of a garbage collection."""
 
-    look: Callable[[RetentionRules], GcPlan]
+    scan: Callable[[RetentionRules], GcPlan]
     apply: Callable[[GcPlan], None]
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A cache below one folder."""
+class FilledCache:
+    """A cache in one folder, to which a test publishes generations."""
 
     places: Places
 
-    def collecting(self, models: Sequence[Model], steps: int | None = None) -> "Collecting":
-        """What collects; it dies after so many deletions."""
-        left = [steps]
+    def collector(self, models: Sequence[Model], deletions: int | None = None) -> Collector:
+        """Return a collector for a catalog of these models; its sweep is interrupted after that many deletions."""
+        left = [deletions]
 
-        def keep_going() -> None:
+        def check_lease() -> None:
             if left[0] is not None:
                 left[0] -= 1
                 if left[0] < 0:
                     raise KeyboardInterrupt
 
-        looking = Scanner(models, self.places, NOW, os.geteuid())
-        return Collecting(looking.look, Sweeper(self.places, keep_going).apply)
+        scanner = Scanner(models, self.places, NOW, os.geteuid())
+        return Collector(scanner.scan, Sweeper(self.places, check_lease).apply)
 
-    def look(self, models: Sequence[Model], keep: int = 0) -> GcPlan:
-        return self.collecting(models).look(needs(models, keep))
+    def scan(self, models: Sequence[Model], keep: int = 0) -> GcPlan:
+        return self.collector(models).scan(rules_for(models, keep))
 
     def publish(self, models: Sequence[Model], written: float) -> None:
-        """Write a generation with all its files, as a warm leaves it."""
-        records = [self._model(model) for model in models]
+        """Write a generation with all its files, as a warm does; `written` is the time of its manifest."""
+        records = [self._write_model(model) for model in models]
         for record in records:
-            self._write(model_record_path(self.places, record.digest), dump_model_record(record))
+            write_old_file(model_record_path(self.places, record.digest), dump_model_record(record))
         name = generation(models)
         path = manifest_path(self.places, name)
-        self._write(path, dump_manifest(Manifest(name, tuple(sorted(records, key=lambda one: one.key)))))
+        write_old_file(path, dump_manifest(Manifest(name, tuple(sorted(records, key=lambda one: one.key)))))
         os.utime(path, (written, written))
 
     def folder(self, repository: str) -> Path:
         return self.places.hub.path / repository_folder(repository)
 
     def snapshot(self, repository: str, commit: str, files: Mapping[str, bytes]) -> list[FileRecord]:
-        """Write files of a commit as the hub client does; what is there stays."""
+        """Write files of a commit as the hub client does; existing links stay."""
         folder = self.folder(repository)
         path = snapshot_folder(HuggingFaceSource(repository, commit, ()))
         records = []
         for name, content in files.items():
             sha256 = hashlib.sha256(content).hexdigest()
             blob, link = folder / "blobs" / sha256, self.places.hub.path / path / name
-            self._write(blob, content)
+            write_old_file(blob, content)
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
                 link.symlink_to(os.path.relpath(blob, link.parent))
             records.append(FileRecord(PlaceName.HUB, f"{path}/{name}", len(content), sha256))
         return records
 
-    def _model(self, model: Model) -> ModelRecord:
+    def _write_model(self, model: Model) -> ModelRecord:
         source = model.source
         if isinstance(source, HuggingFaceSource):
             # the same name has the same content in every commit, so that commits and repositories share blobs
             files = {name: f"content of {name}\n".encode() * 50 for name in source.files}
             records = self.snapshot(source.repository, source.revision, files)
-            self._write(self.folder(source.repository) / "trees" / f"{source.revision}.json", b"{}")
+            write_old_file(self.folder(source.repository) / "trees" / f"{source.revision}.json", b"{}")
             (self.folder(source.repository) / "refs").mkdir(exist_ok=True)
             (self.folder(source.repository) / "refs/main").write_text(source.revision)
         else:
-            records = self._package(source)
+            records = self._write_package(source)
         return ModelRecord(
             model_digest(model), model.key, model.source_name, model.revision, tuple(sorted(records))
         )
 
-    def _package(self, source: SpacySource) -> list[FileRecord]:
+    def _write_package(self, source: SpacySource) -> list[FileRecord]:
         tree = spacy_tree(source)
         files = {
             f"{source.package}/meta.json": source.version.encode(),
             f"{source.package}-{source.version}.dist-info/RECORD": source.sha256.encode(),
         }
         for name, content in files.items():
-            self._write(self.places.spacy.path / tree / name, content)
+            write_old_file(self.places.spacy.path / tree / name, content)
         point_package(self.places.spacy.path, self.places.spacy.path / tree, source.package)
         return [
             FileRecord(PlaceName.SPACY, f"{tree}/{name}", len(content), hashlib.sha256(content).hexdigest())
             for name, content in files.items()
         ]
 
-    def _write(self, path: Path, content: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        os.utime(path, (OLD, OLD))
 
-
-def needs(models: Sequence[Model], keep: int = 0) -> RetentionRules:
+def rules_for(models: Sequence[Model], keep: int = 0) -> RetentionRules:
     return RetentionRules(generation(models), frozenset(model_digest(model) for model in models), keep)
 
 
-def shelf(root: Path) -> Shelf:
-    return Shelf(resolve_places(str(root), {}, Path("/nobody")))
+def cache_at(root: Path) -> FilledCache:
+    return FilledCache(resolve_places(str(root), {}, Path("/no-home")))
 
 
-def everything(root: Path) -> dict[str, bytes | str]:
-    """All files and links below a folder, with contents and targets."""
+def write_old_file(path: Path, content: bytes = b"x" * 10) -> Path:
+    """Write a file that is old enough to count as a leftover."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (OLD, OLD))
+    return path
+
+
+def files_below(root: Path) -> dict[str, bytes | str]:
+    """Return all files and links below a folder, with their contents and targets."""
     found: dict[str, bytes | str] = {}
     for folder, names, files in os.walk(root):
         for name in (*names, *files):

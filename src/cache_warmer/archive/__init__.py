@@ -1,1 +1,1 @@
-"""One generation as a tar stream: written from a cache, and read into another one that has no hub."""
+"""Archives: one generation as a tar stream, exported from a cache and imported into another one without a hub."""

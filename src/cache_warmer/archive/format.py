@@ -1,10 +1,14 @@
-"""What an archive holds and in which order, so that it can be verified while it is read.
+"""The format of an archive: what it holds, and in which order, so that a reader can verify it as a stream.
 
-    archive.json                                 what it is: the catalog's pins, and how the hub calls each file's blob
+    archive.json                                 the catalog's pins, and the name of each hub file's blob
     .model-cache/manifests/<generation>.json     every file, with size and sha256
     huggingface/hub/…, spacy/…                   the files of the manifest, in its order, each once
 
-Names are those of a cache in one folder. All of it is a function of the generation: no times, owners or links.
+Names are those of a cache in one folder. The content is a function of the generation alone: no times, owners or links.
+So two exports of one generation are the same bytes.
+
+`parse_contents` trusts nothing that it reads. The manifest must be that of the catalog, and every file that it lists
+must be one that the catalog selects of its model.
 """
 
 import json
@@ -24,22 +28,26 @@ from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifes
 from model_cache.places import PlaceName
 
 API_VERSION: Final = "qda/v1"
+KIND: Final = "CacheArchive"
+# The name of the first member.
 DESCRIPTION: Final = "archive.json"
-# Of the two documents: many times what 20,000 files need, and little enough to hold in memory.
+# Of each of the two documents: far more than 20,000 files need, and small enough to hold in memory.
 MAX_METADATA_BYTES: Final = 64 * 2**20
 REMEDY: Final = (
     "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
 )
 
 _FOLDERS: Final = {PlaceName.HUB: "huggingface/hub", PlaceName.SPACY: "spacy"}
+# Length of git's sha1 in hex, by which the hub names the blob of a small file.
+GIT_SHA1_LENGTH: Final = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
-    """One generation.
+class ArchiveContents:
+    """The contents of an archive: one generation.
 
     Attributes:
-        models: the catalog's, by key.
+        models: of the catalog, ordered by key.
         manifest: their verified files.
         blobs: of each hub file, by its path in the place: the name of its blob (sha256, or git's sha1).
     """
@@ -50,11 +58,11 @@ class Contents:
 
     @property
     def bytes(self) -> int:
-        """Size of all files, each counted once."""
+        """Return the size of all files, each counted once."""
         return sum(file.bytes for file in self.files())
 
     def files(self) -> Iterator[FileRecord]:
-        """The files in the order of the archive: model by model, each file once."""
+        """Yield the files in the order of the archive: model by model, each file once."""
         seen: set[tuple[PlaceName, str]] = set()
         for record in self.manifest.models:
             for file in record.files:
@@ -62,31 +70,36 @@ class Contents:
                     seen.add((file.place, file.path))
                     yield file
 
+    def git_sha1(self, file: FileRecord) -> str:
+        """Return git's sha1 of a small hub file, by which its blob is named; empty for all other files."""
+        blob = self.blobs.get(file.path, "")
+        return blob if len(blob) == GIT_SHA1_LENGTH else ""
+
+
+def make_contents(
+    models: Sequence[Model], records: Sequence[ModelRecord], blobs: Mapping[str, str]
+) -> ArchiveContents:
+    """Return the contents for these models, in the order that every archive of them has."""
+    ordered = tuple(sorted(models, key=lambda model: model.key))
+    manifest = Manifest(generation(ordered), tuple(sorted(records, key=lambda record: record.key)))
+    return ArchiveContents(ordered, manifest, blobs)
+
 
 def member_name(file: FileRecord) -> str:
     """Return the name of a file in the archive."""
     return f"{_FOLDERS[file.place]}/{file.path}"
 
 
-def manifest_name(name: str) -> str:
-    """Return the name of the manifest of a generation in the archive."""
-    return f".model-cache/manifests/{name}.json"
+def manifest_name(generation_id: str) -> str:
+    """Return the name of a generation's manifest in the archive."""
+    return f".model-cache/manifests/{generation_id}.json"
 
 
-def make_contents(
-    models: Sequence[Model], records: Sequence[ModelRecord], blobs: Mapping[str, str]
-) -> Contents:
-    """Return the contents of these models, in the order that every archive of them has."""
-    ordered = tuple(sorted(models, key=lambda model: model.key))
-    manifest = Manifest(generation(ordered), tuple(sorted(records, key=lambda record: record.key)))
-    return Contents(ordered, manifest, blobs)
-
-
-def dump_description(contents: Contents) -> bytes:
-    """Return `archive.json`: canonical, so that the same generation is the same bytes."""
+def dump_description(contents: ArchiveContents) -> bytes:
+    """Return `archive.json` as canonical JSON, so that the same generation is the same bytes."""
     document = {
         "apiVersion": API_VERSION,
-        "kind": "CacheArchive",
+        "kind": KIND,
         "generation": contents.manifest.generation,
         "bytes": contents.bytes,
         "catalog": {
@@ -100,30 +113,34 @@ def dump_description(contents: Contents) -> bytes:
     return text.encode() + b"\n"
 
 
-def dump_manifest_member(contents: Contents) -> bytes:
-    """Return the manifest as it will stand in the cache."""
+def dump_manifest_member(contents: ArchiveContents) -> bytes:
+    """Return the manifest as it is stored in the cache."""
     return dump_manifest(contents.manifest)
 
 
-def parse_contents(description: bytes, manifest: bytes) -> Contents:
-    """Read both documents and judge whether they belong together. Raises `ArchiveInvalid`."""
+def parse_contents(description: bytes, manifest: bytes) -> ArchiveContents:
+    """Parse both documents and verify that they belong together.
+
+    Raises:
+        ArchiveInvalid: one of them cannot be read, or they contradict each other.
+    """
     try:
         document = json.loads(description)
-        if (document["apiVersion"], document["kind"]) != (API_VERSION, "CacheArchive"):
-            raise ArchiveInvalid(f"its {DESCRIPTION} is no CacheArchive of {API_VERSION}", REMEDY)
+        if (document["apiVersion"], document["kind"]) != (API_VERSION, KIND):
+            raise ArchiveInvalid(f"its {DESCRIPTION} is not a {KIND} of {API_VERSION}", REMEDY)
         catalog = parse_catalog(json.dumps(document["catalog"], ensure_ascii=False), f"its {DESCRIPTION}")
         blobs = {str(path): str(blob) for path, blob in document["blobs"].items()}
-        contents = Contents(catalog.models, parse_manifest(manifest), blobs)
+        contents = ArchiveContents(catalog.models, parse_manifest(manifest), blobs)
     except (CatalogInvalid, ManifestInvalid) as error:
         raise ArchiveInvalid(error.message, REMEDY) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveInvalid(f"its {DESCRIPTION} cannot be read ({error!r:.200})", REMEDY) from error
-    _judge(contents)
+    _validate(contents)
     return contents
 
 
-def _judge(contents: Contents) -> None:
-    """Refuse a manifest that is not that of the catalog, or that names a file which is not of its model."""
+def _validate(contents: ArchiveContents) -> None:
+    """Refuse a manifest that is not that of the catalog, or that lists a file which is not of its model."""
     by_digest = {model_digest(model): model for model in contents.models}
     records = {record.digest: record for record in contents.manifest.models}
     if (
@@ -135,47 +152,50 @@ def _judge(contents: Contents) -> None:
     for digest, record in records.items():
         model = by_digest[digest]
         if (record.key, record.source, record.revision) != (model.key, model.source_name, model.revision):
-            raise ArchiveInvalid(f"its manifest calls {model.key} something else", REMEDY)
+            raise ArchiveInvalid(f"its manifest and its catalog disagree about {model.key}", REMEDY)
         if not record.files:
             raise ArchiveInvalid(f"its manifest has no file of {model.key}", REMEDY)
         for file in record.files:
-            _judge_file(file, model, contents.blobs)
+            _validate_file(file, model, contents.blobs)
 
 
-def _judge_file(file: FileRecord, model: Model, blobs: Mapping[str, str]) -> None:
+def _validate_file(file: FileRecord, model: Model, blobs: Mapping[str, str]) -> None:
     source = model.source
     if isinstance(source, HuggingFaceSource):
         place, folder = PlaceName.HUB, snapshot_folder(source)
     else:
         place, folder = PlaceName.SPACY, spacy_tree(source)
     if file.place is not place or not PurePosixPath(file.path).is_relative_to(folder):
-        raise _foreign(file, model)
+        raise _foreign_file(file, model)
     name = str(PurePosixPath(file.path).relative_to(folder))
     if isinstance(source, HuggingFaceSource):
         blob = blobs.get(file.path, "")
         if not any(name == pattern or fnmatchcase(name, pattern) for pattern in source.files):
-            raise _foreign(file, model)
-        if not BLOB_NAME.fullmatch(blob) or (len(blob) == 64 and blob != file.sha256):
-            raise ArchiveInvalid(f"it does not say rightly which blob {file.path} is", REMEDY)
+            raise _foreign_file(file, model)
+        if not BLOB_NAME.fullmatch(blob) or (len(blob) != GIT_SHA1_LENGTH and blob != file.sha256):
+            raise ArchiveInvalid(f"its {DESCRIPTION} gives {file.path} a wrong blob", REMEDY)
     elif name.partition("/")[0] != source.package and not name.partition("/")[0].endswith(".dist-info"):
-        raise _foreign(file, model)
+        raise _foreign_file(file, model)
 
 
-def _foreign(file: FileRecord, model: Model) -> ArchiveInvalid:
+def _foreign_file(file: FileRecord, model: Model) -> ArchiveInvalid:
     return ArchiveInvalid(f"it lists {file.place}: {file.path}, which is no file of {model.key}", REMEDY)
 
 
 def _model_to_json(model: Model) -> dict[str, object]:
     source = model.source
-    named: dict[str, object] = {"key": model.key, "task": str(model.task)}
+    document: dict[str, object] = {"key": model.key, "task": str(model.task)}
     if isinstance(source, HuggingFaceSource):
-        files = sorted(set(source.files))
-        named["huggingface"] = {"repository": source.repository, "revision": source.revision, "files": files}
+        document["huggingface"] = {
+            "repository": source.repository,
+            "revision": source.revision,
+            "files": sorted(set(source.files)),
+        }
     else:
-        named["spacy"] = {
+        document["spacy"] = {
             "package": source.package,
             "version": source.version,
             "url": source.url,
             "sha256": source.sha256,
         }
-    return named
+    return document

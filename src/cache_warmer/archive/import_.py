@@ -1,27 +1,29 @@
-"""Reads an archive into a cache: each file is verified before it gets its name, and the manifest comes last.
+"""Imports one generation from an archive into a cache, without a hub.
 
-Nothing that the archive says is trusted: its files must be those of its own manifest, in that order and no others, and
-the manifest must be that of its own catalog. Whatever instant it ends at, the cache keeps the generations it had.
+Runs in the main thread of `cache-warmer import`, while it holds the lease. The archive is read once, as a stream:
 
-Gives the files of an archive their places: verified beside them, then renamed; what is right already stays.
+1. The two documents at its beginning are parsed, and the space that is needed is compared with what is free.
+2. Each file grows under a staging name beside its place, is compared with the manifest, and is renamed. A file that
+   is there with the right content stays. A reader that has a wrong file open keeps it: nothing is written in place.
+3. All files are read once more from the disk. Then the manifest appears, and last the names that move.
 
-A hub file becomes a blob and a link to it, as the hub client writes them; a file of a package goes into the package's
-tree. A reader that has a wrong file open keeps it: nothing is written in place.
+Nothing in the archive is trusted: its members must be the files of its own manifest, in that order and no
+others, and the manifest must be that of its own catalog (`format`). Paths that lead out of the cache through links
+are refused. If an import ends early, the cache keeps the generations it had. A killed import leaves at
+most one staging file, which the next import replaces and `collect` removes.
 """
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
 
 from cache_warmer.archive.format import (
     DESCRIPTION,
     MAX_METADATA_BYTES,
     REMEDY,
-    Contents,
+    ArchiveContents,
     manifest_name,
     member_name,
     parse_contents,
@@ -44,6 +46,7 @@ from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.check.check import check
 from model_cache.check.types import CheckReport, Tier
 from model_cache.errors import ModelCacheError
+from model_cache.file_io import read_small_file, replacement
 from model_cache.layout import repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, PlaceName, Places
@@ -51,186 +54,64 @@ from model_cache.reasons import Reason
 from model_cache.safe_names import why_unsafe
 from model_cache.warm_status import Phase
 
-_FLAGS: Final = (
-    os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-)
-
-
-class FilePlacer:
-    """Places the files of one archive, and counts what it wrote."""
-
-    def __init__(self, places: Places, contents: Contents) -> None:
-        self._places, self._contents = places, contents
-        self.bytes_written = self.files_written = 0
-
-    def place(self, file: FileRecord, chunks: Iterable[bytes]) -> None:
-        """Take a file's content. Raises `ArchiveInvalid`, `VolumeUnsuitable`, `OSError`."""
-        target = self._places.of(file.place).path / file.path
-        blob = self._blob(file)
-        is_small = len(self._contents.blobs.get(file.path, "")) == 40  # named by git's sha1
-        content = ContentHash(file.bytes if is_small else None)
-        there = self._is_right(target, file)
-        if there or (blob is not None and self._is_right(blob, file)):
-            for chunk in chunks:
-                content.update(chunk)
-            self._demand(content, file)
-            if not there and blob is not None:  # another commit brought it
-                self._link(target, blob)
-            return
-        with self._staged(self._staging(file, blob), content, chunks) as staged:
-            self._demand(content, file)
-            if blob is None:
-                self._into_tree(staged, target)
-            else:
-                self._into_snapshot(staged, target, blob)
-        self.bytes_written += file.bytes
-        self.files_written += 1
-
-    def write_tree_lists(self) -> None:
-        """Write the hub client's list of each commit, by which its offline calls find the files."""
-        for model in self._contents.models:
-            if not isinstance(model.source, HuggingFaceSource):
-                continue
-            folder = self._places.hub.path / repository_folder(model.source.repository)
-            path = folder / "trees" / f"{model.source.revision}.json"
-            content = recorded_list(self._listed(model.source))
-            if not path.is_file() or path.read_bytes() != content:
-                atomic.write_file(path, content)
-
-    def _listed(self, source: HuggingFaceSource) -> list[tuple[str, FileRecord, str]]:
-        prefix = f"{snapshot_folder(source)}/"
-        return [
-            (file.path.removeprefix(prefix), file, self._contents.blobs[file.path])
-            for file in self._contents.files()
-            if file.place is PlaceName.HUB and file.path.startswith(prefix)
-        ]
-
-    def _blob(self, file: FileRecord) -> Path | None:
-        if file.place is not PlaceName.HUB:
-            return None
-        repository = file.path.partition("/")[0]
-        return self._places.hub.path / repository / "blobs" / self._contents.blobs[file.path]
-
-    def _staging(self, file: FileRecord, blob: Path | None) -> Path:
-        if blob is not None:
-            return blob.with_name(staging_name(f"{blob.name}.import", self._places))
-        folder = self._places.spacy.path / ".packages" / ".staging"
-        return folder / staging_name(f"{file.sha256}.import", self._places)
-
-    def _is_right(self, target: Path, file: FileRecord) -> bool:
-        """Whether the file is there, inside its place, with that content; a link that leads out of it is not."""
-        root = self._places.of(file.place).path.resolve()
-        try:
-            real = target.resolve(strict=True)
-            if not real.is_relative_to(root) or not real.is_file() or real.stat().st_size != file.bytes:
-                return False
-            with real.open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-        except (OSError, RuntimeError):  # RuntimeError: links in a circle
-            return False
-
-    @contextmanager
-    def _staged(self, path: Path, content: ContentHash, chunks: Iterable[bytes]) -> Iterator[Path]:
-        """Write the content beside its place, synced; what is not renamed in the block goes."""
-        atomic.make_folders(path.parent)
-        path.unlink(missing_ok=True)  # of an import that was killed
-        descriptor = os.open(path, _FLAGS, 0o644)
-        try:
-            with os.fdopen(descriptor, "wb") as out:
-                for chunk in chunks:
-                    content.update(chunk)
-                    out.write(chunk)
-                out.flush()
-                atomic.readable_by_all(out.fileno(), path.parent)
-                os.fsync(out.fileno())
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    def _into_snapshot(self, staged: Path, target: Path, blob: Path) -> None:
-        os.replace(staged, blob)
-        atomic.sync_folder(blob.parent)
-        if not self._link(target, blob):
-            blob.unlink()  # without links each name is a file of its own, as the hub client does it
-
-    def _link(self, target: Path, blob: Path) -> bool:
-        """Link a name to its blob, or copy the blob where there are no links. Returns whether it is a link."""
-        self._make_room(target, self._places.hub.path)
-        if atomic.place_link(target, blob):
-            return True
-        atomic.copy_file(blob, target)
-        return False
-
-    def _into_tree(self, staged: Path, target: Path) -> None:
-        self._make_room(target, self._places.spacy.path)
-        os.replace(staged, target)
-        atomic.sync_folder(target.parent)
-
-    def _make_room(self, target: Path, place: Path) -> None:
-        remove_obstruction(target, place)
-        atomic.make_folders(target.parent)
-        real = target.parent.resolve()
-        if not real.is_relative_to(place.resolve()):
-            raise VolumeUnsuitable(
-                f"{target.parent} leads out of the cache, to {real}", "move that folder into the cache"
-            )
-
-    def _demand(self, content: ContentHash, file: FileRecord) -> None:
-        blob = self._contents.blobs.get(file.path, "")
-        if content.sha256() != file.sha256:
-            wrong = f"the sha256 {content.sha256()}, where its manifest says {file.sha256}"
-        elif file.place is PlaceName.HUB and len(blob) == 40 and content.git_sha1() != blob:
-            wrong = f"the git sha1 {content.git_sha1()}, where it says {blob}"
-        else:
-            return
-        raise ArchiveInvalid(f"{file.path} has in it {wrong}", REMEDY)
-
 
 @dataclass(frozen=True, slots=True)
-class Imported:
-    """What a run did: the archive's contents, the bytes that were not there yet, and the deep check at its end."""
+class ImportResult:
+    """The result of an import.
 
-    contents: Contents
+    Attributes:
+        contents: of the archive.
+        bytes_written, files_written: of the files that were not there yet.
+        report: of the deep check at the end.
+    """
+
+    contents: ArchiveContents
     bytes_written: int
     files_written: int
     report: CheckReport
 
 
 @dataclass(frozen=True, slots=True)
-class Importing:
-    """One run.
+class Importer:
+    """One import.
 
     Attributes:
         reader: of the archive.
-        places, lease: where to, and by which right.
-        artifact: a model as stored; asked to point its names, never to fetch.
-        refer: notes who uses the generation, if somebody was named.
+        places: of the cache.
+        lease: held while anything is written.
+        artifact: returns a model as it is stored; used to move its names, never to fetch.
+        record_reference: records which user references the generation; None: no user was named.
         probe, free_here: of the preflight.
-        status: makes the file that tells others how far the import of a generation is; it shows `counter`.
-        known: told what the archive says that it holds, before anything is written.
-        counter, showing: the progress, and what shows it.
+        status: makes the status file for a generation's import; it shows `counter`.
+        on_contents: called with the archive's contents before anything is written.
+        counter: counts the bytes that are read.
+        show_progress: shows the counter while the block runs; None: nothing is shown.
     """
 
     reader: TarReader
     places: Places
     lease: Lease
     artifact: Callable[[Model], Artifact]
-    refer: Callable[[str, Sequence[Model]], None] | None
+    record_reference: Callable[[str, Sequence[Model]], None] | None
     probe: Probe
     status: Callable[[str], StatusFile]
-    known: Callable[[Contents], None] = lambda _: None
+    on_contents: Callable[[ArchiveContents], None] = lambda _: None
     free_here: FreeOf = volume.free_of
     counter: ProgressCounter = field(default_factory=ProgressCounter)
-    showing: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
+    show_progress: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
 
-    def run(self) -> Imported:
-        """Import. Raises `ModelCacheError`."""
-        with self._told():
+    def run(self) -> ImportResult:
+        """Import the archive.
+
+        Raises:
+            ModelCacheError: the archive is wrong, the volume fails, or the lease is held or lost.
+        """
+        with self._volume_errors():
             return self._run()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Let a failed system call say what it means for the volume."""
+    def _volume_errors(self) -> Iterator[None]:
+        """Turn a failed system call into an error that names the volume."""
         try:
             yield
         except OSError as error:
@@ -240,52 +121,56 @@ class Importing:
     def _on_host(self) -> bool:
         return self.places.label == HOST
 
-    def _run(self) -> Imported:
-        contents = self._contents()
-        self.known(contents)
+    def _run(self) -> ImportResult:
+        contents = self._read_contents()
+        self.on_contents(contents)
         self._preflight(contents)
         status = self.status(contents.manifest.generation)
-        with self.lease.held(), status.maintain(), self._told():
-            self._preflight(contents)
+        # Errors are translated inside the status, too, so that it names the reason.
+        with self.lease.held(), status.maintain(), self._volume_errors():
+            self._preflight(contents)  # again: others may have written while the lease was waited for
             status.enter_phase(Phase.IMPORTING)
-            placing = FilePlacer(self.places, contents)
+            placer = FilePlacer(self.places, contents)
             files = list(contents.files())
             self.counter.expect(contents.bytes, len(files))
-            if self.showing is None:
-                self._files(files, placing)
+            if self.show_progress is None:
+                self._place_files(files, placer)
             else:
-                with self.showing(self.counter):
-                    self._files(files, placing)
-            self._demand_end()
+                with self.show_progress(self.counter):
+                    self._place_files(files, placer)
+            self._require_end()
             status.enter_phase(Phase.PUBLISHING)
-            report = self._publish(contents, placing)
-        return Imported(contents, placing.bytes_written, placing.files_written, report)
+            report = self._publish(contents, placer)
+        return ImportResult(contents, placer.bytes_written, placer.files_written, report)
 
-    def _contents(self) -> Contents:
-        """Read the two documents that every archive begins with."""
-        self._demand(self.reader.next(), DESCRIPTION)
-        description = self.reader.whole(MAX_METADATA_BYTES)
+    def _read_contents(self) -> ArchiveContents:
+        """Read the two documents with which every archive begins."""
+        self._require_member(self.reader.next(), DESCRIPTION)
+        description = self.reader.read_all(MAX_METADATA_BYTES)
         member = self.reader.next()
         if member is None or not member[0].startswith(manifest_name("").removesuffix(".json")):
             raise ArchiveInvalid(f"no manifest follows its {DESCRIPTION}", REMEDY)
-        contents = parse_contents(description, self.reader.whole(MAX_METADATA_BYTES))
-        self._demand(member, manifest_name(contents.manifest.generation))
+        contents = parse_contents(description, self.reader.read_all(MAX_METADATA_BYTES))
+        self._require_member(member, manifest_name(contents.manifest.generation))
         return contents
 
-    def _preflight(self, contents: Contents) -> None:
-        verdict = preflight(self._rooms(contents), self.places, probe=self.probe, free_here=self.free_here)
+    def _preflight(self, contents: ArchiveContents) -> None:
+        verdict = preflight(
+            self._space_needed(contents), self.places, probe=self.probe, free_here=self.free_here
+        )
         if verdict.error is not None:
             raise verdict.error
 
-    def _rooms(self, contents: Contents) -> list[SpaceNeeded]:
+    def _space_needed(self, contents: ArchiveContents) -> list[SpaceNeeded]:
         missing = [file for file in contents.files() if self._size_of(file) != file.bytes]
-        rooms = []
+        needed = []
         for place in (PlaceName.HUB, PlaceName.SPACY):
-            own = [file for file in missing if file.place is place]
-            folders = {parent for file in own for parent in PurePosixPath(file.path).parents}
-            names = 2 if place is PlaceName.HUB else 1  # a blob and its link
-            rooms.append(SpaceNeeded(place, sum(file.bytes for file in own), names * len(own) + len(folders)))
-        return rooms
+            files = [file for file in missing if file.place is place]
+            folders = {parent for file in files for parent in PurePosixPath(file.path).parents}
+            inodes = 2 if place is PlaceName.HUB else 1  # of a file: a blob and its link
+            size = sum(file.bytes for file in files)
+            needed.append(SpaceNeeded(place, size, inodes * len(files) + len(folders)))
+        return needed
 
     def _size_of(self, file: FileRecord) -> int | None:
         try:
@@ -293,36 +178,36 @@ class Importing:
         except OSError:
             return None
 
-    def _files(self, files: Sequence[FileRecord], placing: FilePlacer) -> None:
+    def _place_files(self, files: Sequence[FileRecord], placer: "FilePlacer") -> None:
         for file in files:
-            name = member_name(file)
             self.lease.check()
-            self._demand(self.reader.next(), name, file.bytes)
+            self._require_member(self.reader.next(), member_name(file), file.bytes)
             with self.counter.track_file(file.path):
-                placing.place(file, self._counted())
+                placer.place(file, self._counted_chunks())
 
-    def _counted(self) -> Iterator[bytes]:
+    def _counted_chunks(self) -> Iterator[bytes]:
         for chunk in self.reader.chunks():
             self.counter.add(len(chunk))
             yield chunk
 
-    def _demand(self, member: tuple[str, int] | None, name: str, size: int | None = None) -> None:
+    def _require_member(self, member: tuple[str, int] | None, name: str, size: int | None = None) -> None:
+        """Raise `ArchiveInvalid` unless the member has that name and, if given, that size in bytes."""
         if member is None:
             raise ArchiveInvalid(f"it ends where {name} should follow", REMEDY)
         if member[0] != name:
             unsafe = why_unsafe(member[0])
-            odd = f", which {unsafe}" if unsafe else ""
-            raise ArchiveInvalid(f"it holds {member[0][:300]!r}{odd}, where {name} should be", REMEDY)
+            detail = f", which {unsafe}" if unsafe else ""
+            raise ArchiveInvalid(f"it holds {member[0][:300]!r}{detail}, where {name} should be", REMEDY)
         if size is not None and member[1] != size:
             raise ArchiveInvalid(f"{name} has {member[1]} bytes in it, where {size} should be", REMEDY)
 
-    def _demand_end(self) -> None:
+    def _require_end(self) -> None:
         member = self.reader.next()
         if member is not None:
             raise ArchiveInvalid(f"it holds {member[0][:300]!r}, which its manifest does not list", REMEDY)
 
-    def _publish(self, contents: Contents, placing: FilePlacer) -> CheckReport:
-        """Read all of it once more from the disk, then let the manifest appear, then the names that move."""
+    def _publish(self, contents: ArchiveContents, placer: "FilePlacer") -> CheckReport:
+        """Read all files once more from the disk, then publish the manifest, then move the names."""
         for record in contents.manifest.models:
             write_record(record, self.places)
         report = check(contents.models, self.places, Tier.DEEP, whole_catalog=False)
@@ -330,15 +215,173 @@ class Importing:
             problem = next(problem for model in report.models for problem in model.problems)
             raise ModelCacheError(
                 f"{problem.file}: {problem.detail}, though it was just written",
-                "look at the disk below the volume, then import again",
+                "check the disk below the volume, then import again",
                 reason=problem.reason,
             )
         if not self._on_host:
-            placing.write_tree_lists()
+            placer.write_tree_lists()
         self.lease.check()
         write_manifest(contents.models, contents.manifest.models, self.places)
         for model in contents.models:
             self.artifact(model).update_refs()
-        if self.refer is not None:
-            self.refer(contents.manifest.generation, contents.models)
+        if self.record_reference is not None:
+            self.record_reference(contents.manifest.generation, contents.models)
         return report
+
+
+class FilePlacer:
+    """Puts the files of one archive into the layout of a cache, and counts what it writes.
+
+    A hub file becomes a blob and a link to it, as the hub client writes them; a file of a package goes into the tree
+    of the package.
+
+    Attributes:
+        bytes_written, files_written: of the files that were not there yet.
+    """
+
+    def __init__(self, places: Places, contents: ArchiveContents) -> None:
+        self._places, self._contents = places, contents
+        self.bytes_written = self.files_written = 0
+
+    def place(self, file: FileRecord, chunks: Iterable[bytes]) -> None:
+        """Put one file into its place.
+
+        Args:
+            file: of the manifest.
+            chunks: its content in the archive; read to its end in any case.
+
+        Raises:
+            ArchiveInvalid: the content is not that of the manifest.
+            VolumeUnsuitable: the path leads out of the cache.
+            OSError: the file cannot be written.
+        """
+        target = self._places.of(file.place).path / file.path
+        blob = self._blob_path(file)
+        content = ContentHash(file.bytes if self._contents.git_sha1(file) else None)
+        is_there = self._has_content(target, file)
+        if is_there or (blob is not None and self._has_content(blob, file)):
+            for chunk in chunks:
+                content.update(chunk)
+            self._verify(content, file)
+            if not is_there and blob is not None:  # another commit has the same blob
+                self._link(target, blob)
+            return
+        if blob is None:
+            self._write_package_file(file, target, content, chunks)
+        else:
+            self._write_hub_file(file, target, blob, content, chunks)
+        self.bytes_written += file.bytes
+        self.files_written += 1
+
+    def write_tree_lists(self) -> None:
+        """Write the hub client's list of each commit, in which its offline calls look up the files.
+
+        Raises:
+            OSError: a list cannot be written.
+        """
+        for model in self._contents.models:
+            if not isinstance(model.source, HuggingFaceSource):
+                continue
+            folder = self._places.hub.path / repository_folder(model.source.repository)
+            path = folder / "trees" / f"{model.source.revision}.json"
+            content = recorded_list(self._listed_files(model.source))
+            if not _is_content(path, content):
+                atomic.write_file(path, content)
+
+    def _listed_files(self, source: HuggingFaceSource) -> list[tuple[str, FileRecord, str]]:
+        prefix = f"{snapshot_folder(source)}/"
+        return [
+            (file.path.removeprefix(prefix), file, self._contents.blobs[file.path])
+            for file in self._contents.files()
+            if file.place is PlaceName.HUB and file.path.startswith(prefix)
+        ]
+
+    def _blob_path(self, file: FileRecord) -> Path | None:
+        if file.place is not PlaceName.HUB:
+            return None
+        repository = file.path.partition("/")[0]
+        return self._places.hub.path / repository / "blobs" / self._contents.blobs[file.path]
+
+    def _has_content(self, target: Path, file: FileRecord) -> bool:
+        """Return whether a file with the right content is there; a link that leads out of its place is not."""
+        root = self._places.of(file.place).path.resolve()
+        try:
+            real = target.resolve(strict=True)
+            if not real.is_relative_to(root) or not real.is_file() or real.stat().st_size != file.bytes:
+                return False
+            with real.open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
+        except (OSError, RuntimeError):  # RuntimeError: a loop of links
+            return False
+
+    def _write_package_file(
+        self, file: FileRecord, target: Path, content: ContentHash, chunks: Iterable[bytes]
+    ) -> None:
+        folder = self._places.spacy.path / ".packages" / ".staging"
+        staging = folder / staging_name(f"{file.sha256}.import", self._places)
+        with self._staged(target, staging, content, chunks):
+            self._verify(content, file)
+            self._prepare_target(target, self._places.spacy.path)
+
+    def _write_hub_file(
+        self, file: FileRecord, target: Path, blob: Path, content: ContentHash, chunks: Iterable[bytes]
+    ) -> None:
+        staging = blob.with_name(staging_name(f"{blob.name}.import", self._places))
+        with self._staged(blob, staging, content, chunks):
+            self._verify(content, file)
+        if not self._link(target, blob):
+            blob.unlink()  # without links each name is a file of its own, as the hub client does it
+
+    @contextmanager
+    def _staged(
+        self, path: Path, staging: Path, content: ContentHash, chunks: Iterable[bytes]
+    ) -> Iterator[None]:
+        """Write chunks to a staging file, which takes the name `path` after the block, unless the block raises."""
+        atomic.make_folders(staging.parent)
+        staging.unlink(missing_ok=True)  # of an import that was killed
+        with replacement(
+            path,
+            temporary=staging,
+            mode=0o644,
+            prepare=lambda descriptor: atomic.readable_by_all(descriptor, staging.parent),
+        ) as out:
+            for chunk in chunks:
+                content.update(chunk)
+                out.write(chunk)
+            yield
+
+    def _link(self, target: Path, blob: Path) -> bool:
+        """Link a name to its blob, or copy the blob where there are no links. Returns whether it is a link."""
+        self._prepare_target(target, self._places.hub.path)
+        if atomic.place_link(target, blob):
+            return True
+        atomic.copy_file(blob, target)
+        return False
+
+    def _prepare_target(self, target: Path, place: Path) -> None:
+        """Make the folders of a target, and refuse one that leads out of its place."""
+        remove_obstruction(target, place)
+        atomic.make_folders(target.parent)
+        real = target.parent.resolve()
+        if not real.is_relative_to(place.resolve()):
+            raise VolumeUnsuitable(
+                f"{target.parent} leads out of the cache, to {real}", "move that folder into the cache"
+            )
+
+    def _verify(self, content: ContentHash, file: FileRecord) -> None:
+        """Raise `ArchiveInvalid` if a content is not that of the archive's documents."""
+        git_sha1 = self._contents.git_sha1(file)
+        if content.sha256() != file.sha256:
+            wrong = f"the sha256 {content.sha256()}, where its manifest has {file.sha256}"
+        elif file.place is PlaceName.HUB and git_sha1 and content.git_sha1() != git_sha1:
+            wrong = f"the git sha1 {content.git_sha1()}, where its {DESCRIPTION} has {git_sha1}"
+        else:
+            return
+        raise ArchiveInvalid(f"{file.path} has {wrong}", REMEDY)
+
+
+def _is_content(path: Path, content: bytes) -> bool:
+    try:
+        return read_small_file(path, len(content)) == content
+    except OSError:
+        return False

@@ -1,8 +1,10 @@
-"""Tar streams of plain files: written the same way each time, and read without trust.
+"""Tar streams of plain files: written the same way each time, and read without trusting them.
 
-The standard library's reader takes links, devices, sparse files and headers of any length, because archives in the wild
-have them. Ours have none of these, so the reader refuses them before it allocates or writes anything. Headers
-themselves are made and judged by `tarfile`.
+The standard library's reader accepts links, devices, sparse files and headers of any length, because general archives
+have them. Archives of this project have none of these, so `TarReader` refuses them before it allocates or writes
+anything. Only the encoding of single headers is left to `tarfile`. Both directions stream: memory is one chunk.
+
+Names are not checked here. The importer compares each with the one that it expects.
 """
 
 import tarfile
@@ -13,74 +15,95 @@ from cache_warmer.archive.format import REMEDY
 from cache_warmer.errors import ArchiveInvalid
 
 BLOCK: Final = tarfile.BLOCKSIZE
+# Bytes that are read or written at once.
 CHUNK: Final = 1 << 20
+# Two blocks of zeros end an archive.
 END: Final = bytes(2 * BLOCK)
-# Of a header that carries a long name: a name has at most 1,024 bytes.
+# Of an extended header, which carries a long name: a name has at most 1,024 bytes.
 _MAX_EXTENDED_BYTES: Final = 1 << 16
-# Of zeros after the end: writers fill up a record of 10 kB.
+# Of the zeros after the end marker: writers fill up a record of 10 kB.
 _MAX_TRAILER_BYTES: Final = 1 << 20
+# By the first two bytes of a compressed file: the command that decompresses it.
+_DECOMPRESSORS: Final = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "xz -d", b"\x28\xb5": "zstd -d"}
 
 
 def header(name: str, size: int) -> bytes:
-    """Return what stands before a file's content."""
-    info = tarfile.TarInfo(name)  # modes 0644, owner 0, time 0
+    """Return what precedes the content of a file of that size in bytes."""
+    info = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
     info.size = size
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
 def padding(size: int) -> bytes:
-    """Return what stands behind a file's content."""
+    """Return what follows the content of a file of that size in bytes."""
     return bytes(-size % BLOCK)
 
 
 class TarReader:
-    """Reads one archive from front to back; memory is one chunk."""
+    """Reads one archive from front to back.
+
+    For each member call `next`, then read its content with `chunks` or `read_all`.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self._left = self._behind = 0
+        # Bytes of the current member, and of its padding, that are still to be read.
+        self._content_left = self._padding_left = 0
 
     def next(self) -> tuple[str, int] | None:
-        """Return name and size of the next file; None at the end of the archive. Raises `ArchiveInvalid`."""
-        if self._left or self._behind:
-            raise AssertionError("the former file was not read to its end")
-        block = self._exactly(BLOCK)
+        """Return name and size in bytes of the next file; None at the end of the archive.
+
+        Raises:
+            ArchiveInvalid: the archive was cut short, or has something else than plain files.
+        """
+        if self._content_left or self._padding_left:
+            raise AssertionError("the previous file was not read to its end")
+        block = self._read_exactly(BLOCK)
         if block == bytes(BLOCK):
-            self._demand_end()
+            self._require_end()
             return None
-        info = self._header(block)
+        info = _parse_header(block)
         path, size = info.name, info.size
         if info.type == tarfile.XHDTYPE:
-            extended = self._extended(info.size)
-            info = self._header(self._exactly(BLOCK))
+            extended = self._read_extended_header(info.size)
+            info = _parse_header(self._read_exactly(BLOCK))
             path, size = extended.get("path", info.name), int(extended.get("size", info.size))
         if info.type != tarfile.REGTYPE:
-            raise _invalid(f"{path!r} is {_kind(info)}, where only plain files are allowed")
+            raise _invalid(f"{path!r} is {_type_name(info)}, where only plain files are allowed")
         if size < 0:
             raise _invalid(f"{path!r} has a size of {size}")
-        self._left, self._behind = size, -size % BLOCK
+        self._content_left, self._padding_left = size, -size % BLOCK
         return path, size
 
     def chunks(self) -> Iterator[bytes]:
-        """The content of the file that `next` returned; must be read to its end. Raises `ArchiveInvalid`."""
-        while self._left:
-            chunk = self._stream.read(min(CHUNK, self._left))
+        """Yield the content of the file that `next` returned. It must be read to its end.
+
+        Raises:
+            ArchiveInvalid: the archive was cut short, or the padding is not empty.
+        """
+        while self._content_left:
+            chunk = self._stream.read(min(CHUNK, self._content_left))
             if not chunk:
                 raise _cut_short()
-            self._left -= len(chunk)
+            self._content_left -= len(chunk)
             yield chunk
-        behind, self._behind = self._behind, 0
-        if any(self._exactly(behind)):
+        count, self._padding_left = self._padding_left, 0
+        if any(self._read_exactly(count)):
             raise _invalid("there is something between its files")
 
-    def whole(self, limit: int) -> bytes:
-        """Return the content of a small file. Raises `ArchiveInvalid` if it has more than `limit` bytes."""
-        if self._left > limit:
-            raise _invalid(f"a document in it has {self._left} bytes, more than {limit}")
+    def read_all(self, limit: int) -> bytes:
+        """Return the whole content of the file that `next` returned.
+
+        Raises:
+            ArchiveInvalid: the file has more than `limit` bytes, or the archive was cut short.
+        """
+        if self._content_left > limit:
+            raise _invalid(f"a document in it has {self._content_left} bytes, more than {limit}")
         return b"".join(self.chunks())
 
-    def _demand_end(self) -> None:
-        if any(self._exactly(BLOCK)):
+    def _require_end(self) -> None:
+        """Read to the end of the stream, which has nothing but zeros."""
+        if any(self._read_exactly(BLOCK)):
             raise _invalid("it ends in the middle")
         count = 0
         while chunk := self._stream.read(CHUNK):
@@ -88,17 +111,12 @@ class TarReader:
             if any(chunk) or count > _MAX_TRAILER_BYTES:
                 raise _invalid("something follows its end")
 
-    def _header(self, block: bytes) -> tarfile.TarInfo:
-        try:
-            return tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-        except (tarfile.HeaderError, ValueError) as error:
-            raise _invalid(f"{_what(block)} ({error})") from error
-
-    def _extended(self, size: int) -> dict[str, str]:
+    def _read_extended_header(self, size: int) -> dict[str, str]:
+        """Read a pax header (POSIX.1-2001): records of the form `<length> <name>=<value>` and a line break."""
         if size > _MAX_EXTENDED_BYTES:
             raise _invalid(f"it has a header of {size} bytes")
-        content = self._exactly(size)
-        self._exactly(-size % BLOCK)
+        content = self._read_exactly(size)
+        self._read_exactly(-size % BLOCK)
         fields: dict[str, str] = {}
         try:
             while content:
@@ -112,10 +130,10 @@ class TarReader:
         except ValueError as error:
             raise _invalid(f"it has a header that cannot be read ({error})") from error
         if unknown := set(fields) - {"path", "size"}:
-            raise _invalid(f"it has a header with {min(unknown)!r}, which is not of cache-warmer's")
+            raise _invalid(f"it has a header with {min(unknown)!r}, which cache-warmer does not write")
         return fields
 
-    def _exactly(self, count: int) -> bytes:
+    def _read_exactly(self, count: int) -> bytes:
         content = b""
         while len(content) < count:
             chunk = self._stream.read(count - len(content))
@@ -125,7 +143,14 @@ class TarReader:
         return content
 
 
-def _kind(info: tarfile.TarInfo) -> str:
+def _parse_header(block: bytes) -> tarfile.TarInfo:
+    try:
+        return tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+    except (tarfile.HeaderError, ValueError) as error:
+        raise _invalid(f"{_why_no_header(block)} ({error})") from error
+
+
+def _type_name(info: tarfile.TarInfo) -> str:
     if info.issym() or info.islnk():
         return f"a link (to {info.linkname[:200]!r})"
     if info.isdir():
@@ -133,10 +158,9 @@ def _kind(info: tarfile.TarInfo) -> str:
     return "a device" if info.isdev() else f"an entry of type {info.type!r}"
 
 
-def _what(block: bytes) -> str:
-    packed = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "xz -d", b"\x28\xb5": "zstd -d"}
-    if command := packed.get(block[:2]):
-        return f"it is packed: `{command} < FILE | cache-warmer import -` reads it"
+def _why_no_header(block: bytes) -> str:
+    if command := _DECOMPRESSORS.get(block[:2]):
+        return f"it is compressed: `{command} < FILE | cache-warmer import -` reads it"
     return "it is no tar archive, or damaged"
 
 
@@ -144,5 +168,5 @@ def _cut_short() -> ArchiveInvalid:
     return _invalid("it ends too early: it was cut short, or its export failed")
 
 
-def _invalid(what: str) -> ArchiveInvalid:
-    return ArchiveInvalid(what, REMEDY)
+def _invalid(message: str) -> ArchiveInvalid:
+    return ArchiveInvalid(message, REMEDY)

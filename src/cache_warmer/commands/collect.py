@@ -17,15 +17,16 @@ from typing import Final
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder
 from cache_warmer.disk.volume import explain_os_errors
+from cache_warmer.gc.plan import GcPlan
 from cache_warmer.gc.report import CollectReport, to_json, to_table
-from cache_warmer.gc.retention import GcPlan, RetentionRules
-from cache_warmer.gc.roots import Exists, dead_releases
+from cache_warmer.gc.retention import RetentionRules
+from cache_warmer.gc.roots import DeploymentExists, dead_references
 from cache_warmer.gc.scan import Scanner
 from cache_warmer.gc.sweep import Sweeper
 from cache_warmer.kubernetes import client
 from cache_warmer.kubernetes.events import EventRecorder
 from cache_warmer.lease.base import Lease
-from cache_warmer.lease.select import lease_for
+from cache_warmer.lease.select import select_lease
 from cache_warmer.options import KEEP
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
@@ -54,7 +55,7 @@ def add_collect_arguments(parser: OptionParser) -> None:
 
 
 def run_collect(
-    invocation: Invocation, exists: Exists | None = None, events: EventRecorder | None = None
+    invocation: Invocation, exists: DeploymentExists | None = None, events: EventRecorder | None = None
 ) -> int:
     """List or delete what no reference needs, and return the exit code.
 
@@ -76,10 +77,10 @@ def run_collect(
         report = _collect(invocation, settings, exists or _deployment_exists)
     except ModelCacheError as error:
         if applied:
-            events.failed(error)
+            events.record_failure(error)
         raise
-    if report.applied and report.collection.going:
-        events.collected(report.collection.bytes, len(report.collection.going))
+    if report.applied and report.plan.deletions:
+        events.record_collection(report.plan.freed_bytes, len(report.plan.deletions))
     if settings.options.format is OutputFormat.JSON:
         text = to_json_text(to_json(report))
     else:
@@ -88,7 +89,7 @@ def run_collect(
     return Reason.OK.exit_code
 
 
-def _collect(invocation: Invocation, settings: Settings, exists: Exists) -> CollectReport:
+def _collect(invocation: Invocation, settings: Settings, exists: DeploymentExists) -> CollectReport:
     catalog, _ = settings.load_catalog()
     places = settings.find_places(invocation.environ)
     rules = RetentionRules(
@@ -96,7 +97,7 @@ def _collect(invocation: Invocation, settings: Settings, exists: Exists) -> Coll
         frozenset(model_digest(model) for model in catalog.models),
         invocation.value(KEEP),
     )
-    lease = lease_for(places, settings.wait, invocation.environ, Stop(), _LOG.info)
+    lease = select_lease(places, settings.wait, invocation.environ, Stop(), _LOG.info)
     collection = _Collection(catalog.models, places, lease, rules, exists)
     with explain_os_errors(places):
         return collection.run(tuple(invocation.arguments.forget), apply=bool(invocation.arguments.apply))
@@ -118,7 +119,7 @@ class _Collection:
     places: Places
     lease: Lease
     rules: RetentionRules
-    exists: Exists
+    exists: DeploymentExists
 
     def run(self, forget: tuple[str, ...], *, apply: bool) -> CollectReport:
         """Scan the cache, under the lease if anything is to be deleted."""
@@ -135,10 +136,10 @@ class _Collection:
 
     def _scan(self) -> GcPlan:
         references, _ = read_references(self.places)
-        dead = dead_releases(references, self.exists, _LOG.warning)
+        dead = dead_references(references, self.exists, _LOG.warning)
         uid = os.geteuid() if hasattr(os, "geteuid") else None  # Windows has none
         scanner = Scanner(self.models, self.places, time.time(), uid)
-        return scanner.look(dataclasses.replace(self.rules, dead=dead))
+        return scanner.scan(dataclasses.replace(self.rules, dead_references=dead))
 
 
 def _require_known(names: Sequence[str], places: Places) -> None:

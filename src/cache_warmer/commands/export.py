@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cache_warmer.archive.export import Exporting
-from cache_warmer.archive.format import Contents
+from cache_warmer.archive.export import Exporter
+from cache_warmer.archive.format import ArchiveContents
 from cache_warmer.commands.command import Invocation
 from cache_warmer.errors import Interrupted, NoPermission, NoSpace
 from cache_warmer.reports.progress import ProgressCounter, show_progress
@@ -98,7 +98,7 @@ def _export(invocation: Invocation, output: str) -> int:
     catalog, _ = settings.load_catalog()
     places = settings.find_places(environ)
     counter = ProgressCounter()
-    exporter = Exporting(
+    exporter = Exporter(
         catalog.select(options.models) if options.models else catalog.models,
         not options.models,
         places,
@@ -186,7 +186,7 @@ def _require_space(path: Path, count: int) -> None:
         )
 
 
-def _make_report(output: str, contents: Contents, seconds: float) -> ExportReport:
+def _make_report(output: str, contents: ArchiveContents, seconds: float) -> ExportReport:
     return ExportReport(
         Reason.OK,
         contents.manifest.generation,

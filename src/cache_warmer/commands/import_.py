@@ -14,15 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from cache_warmer.archive.format import Contents
-from cache_warmer.archive.import_ import Imported, Importing
+from cache_warmer.archive.format import ArchiveContents
+from cache_warmer.archive.import_ import Importer, ImportResult
 from cache_warmer.archive.tar import TarReader
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.disk.preflight import write_probe
 from cache_warmer.errors import NoPermission
 from cache_warmer.kubernetes.events import IMPORTING, EventRecorder, holder_identity
-from cache_warmer.lease.select import lease_for
+from cache_warmer.lease.select import select_lease
 from cache_warmer.reference import reference_writer
 from cache_warmer.reports.progress import ProgressCounter, show_progress
 from cache_warmer.reports.status_file import StatusFile
@@ -140,7 +140,7 @@ class _ImportRun:
     def __init__(self, invocation: Invocation, settings: Settings, stream: BinaryIO) -> None:
         self._invocation, self._settings, self._stream = invocation, settings, stream
         self._start = time.monotonic()
-        self._contents: Contents | None = None
+        self._contents: ArchiveContents | None = None
         self._bytes_written = 0
 
     @property
@@ -148,7 +148,7 @@ class _ImportRun:
         """Seconds since its start."""
         return time.monotonic() - self._start
 
-    def run(self) -> Imported:
+    def run(self) -> ImportResult:
         """Import the archive.
 
         Raises:
@@ -173,7 +173,7 @@ class _ImportRun:
         name = manifest.generation if manifest is not None else ""
         return WarmReport(reason, name, self.seconds, models, error, bytes_written=self._bytes_written)
 
-    def _importer(self) -> Importing:
+    def _importer(self) -> Importer:
         environ, settings = self._invocation.environ, self._settings
         places = settings.find_places(environ)
         stop, counter = Stop(), ProgressCounter()
@@ -182,20 +182,20 @@ class _ImportRun:
         def status_file(name: str) -> StatusFile:
             return StatusFile(status_path(places), name, holder_identity(environ), counter, utc_now)
 
-        return Importing(
+        return Importer(
             reader=TarReader(self._stream),
             places=places,
-            lease=lease_for(places, settings.wait, environ, stop, _LOG.info),
+            lease=select_lease(places, settings.wait, environ, stop, _LOG.info),
             artifact=settings.make_sources(places, None, environ).artifact,
-            refer=_record_reference(settings, places, self._invocation),
+            record_reference=_record_reference(settings, places, self._invocation),
             probe=write_probe,
             status=status_file,
-            known=self._set_contents,
+            on_contents=self._set_contents,
             counter=counter,
-            showing=partial(show_progress, out=self._invocation.err) if is_shown else None,
+            show_progress=partial(show_progress, out=self._invocation.err) if is_shown else None,
         )
 
-    def _set_contents(self, contents: Contents) -> None:
+    def _set_contents(self, contents: ArchiveContents) -> None:
         self._contents = contents
 
 
@@ -219,7 +219,7 @@ def _catalog_generation(settings: Settings) -> str | None:
         return None
 
 
-def _make_report(imported: Imported, catalog_generation: str | None, seconds: float) -> ImportReport:
+def _make_report(imported: ImportResult, catalog_generation: str | None, seconds: float) -> ImportReport:
     return ImportReport(
         Reason.OK,
         imported.contents.manifest.generation,

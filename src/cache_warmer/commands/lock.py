@@ -10,9 +10,9 @@ from typing import Final
 
 from cache_warmer.commands.command import Invocation
 from cache_warmer.disk.atomic import replace_file
-from cache_warmer.pinning.pins import Pinned, Pinner, find_drift, overall
+from cache_warmer.pinning.pins import PinnedCatalog, Pinner, find_drift, overall_reason
 from cache_warmer.pinning.report import LockReport, drift_json, drift_table, lock_json, lock_table
-from cache_warmer.pinning.upstream import Facts
+from cache_warmer.pinning.upstream import UpstreamMetadata
 from model_cache.catalog.lock import dump_lock, load_lock, lock_document, lock_path
 from model_cache.catalog.parse import BUILT_IN_CATALOG, BUILT_IN_ORIGIN, read_catalog_text
 from model_cache.cli.options import OutputFormat
@@ -62,13 +62,13 @@ def _check(invocation: Invocation) -> int:
     keys = settings.options.models
     sources = settings.make_sources(settings.find_places(invocation.environ), None, invocation.environ)
     models = catalog.select(keys) if keys else catalog.models
-    drifts = find_drift(models, lock, Facts(sources, settings.wheel_base))
+    drifts = find_drift(models, lock, UpstreamMetadata(sources, settings.wheel_base))
     if settings.options.format is OutputFormat.JSON:
         text = to_json_text(drift_json(catalog.origin, drifts))
     else:
         text = drift_table(catalog.origin, drifts)
     print(text, file=invocation.out)
-    return overall(drifts).exit_code
+    return overall_reason(drifts).exit_code
 
 
 def _lock(invocation: Invocation) -> int:
@@ -79,7 +79,9 @@ def _lock(invocation: Invocation) -> int:
     text = read_catalog_text(catalog)
     sources = settings.make_sources(settings.find_places(invocation.environ), None, invocation.environ)
     pinner = Pinner(
-        Facts(sources, settings.wheel_base), sources.sha256_of, update=bool(invocation.arguments.update)
+        UpstreamMetadata(sources, settings.wheel_base),
+        sources.sha256_of,
+        update=bool(invocation.arguments.update),
     )
     pinned = pinner.pin(text, origin, settings.options.models, load_lock(catalog))
     if read_catalog_text(catalog) != text:
@@ -105,7 +107,7 @@ def _target(catalog: Path | None, output: str | None) -> Path:
     return catalog
 
 
-def _write(pinned: Pinned, catalog: Path | None, target: Path) -> LockReport:
+def _write(pinned: PinnedCatalog, catalog: Path | None, target: Path) -> LockReport:
     """Write the lock, then the catalog; see the module."""
     former = lock_path(catalog or BUILT_IN_CATALOG)
     before = json.loads(read_small_file(former)) if former.exists() else None  # `load_lock` has validated it

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from cache_warmer.errors import Interrupted
 from cache_warmer.kubernetes import client
-from cache_warmer.kubernetes.events import WARMING, EventRecorder, own_objects
+from cache_warmer.kubernetes.events import WARMING, EventRecorder, involved_objects
 from cache_warmer.reports.warm_report import WarmReport, write_termination_message
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
@@ -24,7 +24,7 @@ def utc_now() -> datetime:
 
 def event_recorder(environ: Mapping[str, str]) -> EventRecorder:
     """Return the recorder of Events for the Job and the Deployment that the environment names."""
-    return EventRecorder(own_objects(environ), client.connect, utc_now)
+    return EventRecorder(involved_objects(environ), client.connect, utc_now)
 
 
 @contextmanager
@@ -46,10 +46,10 @@ def report_to_cluster(
     def report_end(error: ModelCacheError | None) -> None:
         result = report(error)
         write_termination_message(result, termination_log)
-        events.ended(result)
+        events.record_end(result)
 
     try:
-        events.started(start)
+        events.record_start(start)
         yield
     except ModelCacheError as error:
         report_end(error)

@@ -23,8 +23,8 @@ from typing import Final, TextIO
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.errors import Interrupted
-from cache_warmer.kubernetes.events import EventRecorder, demand_token, holder_identity
-from cache_warmer.lease.select import lease_for
+from cache_warmer.kubernetes.events import EventRecorder, holder_identity, require_token
+from cache_warmer.lease.select import select_lease
 from cache_warmer.reference import reference_writer
 from cache_warmer.reports.progress import ProgressCounter, show_progress
 from cache_warmer.reports.status_file import StatusFile
@@ -93,7 +93,7 @@ def warm_cache(
         tier: `FAST` fetches what is missing; `DEEP` hashes every file first and also replaces what is damaged.
     """
     events = events or event_recorder(environ)
-    stats = RunStats(events.verified)
+    stats = RunStats(events.record_verified)
     error: ModelCacheError | None = None
     code = Reason.OK.exit_code
     try:
@@ -118,7 +118,7 @@ def _make_run(
     selection = Selection(catalog, lock, settings.options.models)
     stats.select(selection.generation, selection.models)
     places = settings.find_places(environ)
-    demand_token(environ)
+    require_token(environ)
     stop = Stop()  # a retry must not wait when the run stops
     retry = dataclasses.replace(settings.retry, sleep=stop.sleep)
     return WarmRun(
@@ -126,7 +126,7 @@ def _make_run(
         tier=tier,
         places=places,
         sources=settings.make_sources(places, lock, environ, retry),
-        lease=lease_for(places, settings.wait, environ, stop, _LOG.info),
+        lease=select_lease(places, settings.wait, environ, stop, _LOG.info),
         reference=reference_writer(settings.reference, settings.options.catalog, places, environ, utc_now),
         reports=_make_reports(settings, environ, err, places, selection.generation, stats),
         stop=stop,

@@ -1,1 +1,5 @@
-"""What nobody needs any more: found by pure rules over what is on the disk, shown, and deleted only when told."""
+"""Garbage collection of a cache: find what no root references, report it, and delete it on request.
+
+`roots` reads what is referenced, `retention` decides what is kept, `scan` makes a plan, `report` shows it and `sweep`
+carries it out.
+"""

@@ -1,93 +1,95 @@
-"""What a run leaves that failed: staging files, wrong bodies, probes, temporary names. Old ones, in folders of ours."""
+"""Files that a run left behind when it failed: partial files, wrong bodies, probes and temporary files.
 
-import os
+Only in folders of ours, and only old ones: what is still being written is younger than `MIN_AGE_SECONDS`, and `sweep`
+leaves a partial file alone that a live process has locked. Partial files that the next warm of the current catalog
+resumes are kept.
+"""
+
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.gc.plan import Going, Kind
-from cache_warmer.gc.repositories import freed_bytes
+from cache_warmer.gc.plan import Deletion, ItemKind
+from cache_warmer.gc.repositories import freed_bytes, list_folder
 from cache_warmer.transfer.staging import is_quarantined
 from model_cache.places import HOST, Places
 
-# Nothing that is still being written is that old and not locked; a warm that was stopped goes on sooner.
-OLD_SECONDS: Final = 3600.0
-# The end of a tree's name that a collection is deleting.
-COLLECTED: Final = ".collected.incomplete"
-_INCOMPLETE, _TEMPORARY, _PROBE = ".incomplete", ".tmp", ".qda-probe"
+# In seconds. A transfer writes to its partial file far more often than that.
+MIN_AGE_SECONDS: Final = 3600.0
+# The end of the name of a package tree that a sweep is deleting.
+SWEPT_SUFFIX: Final = ".collected.incomplete"
+_INCOMPLETE: Final = ".incomplete"
+_TEMPORARY: Final = ".tmp"
+_PROBE: Final = ".qda-probe"
 
 
-def leftovers(
-    places: Places, repositories: Iterable[Path], needed: Iterable[Path], before: float, uid: int | None
-) -> tuple[Going, ...]:
+def find_leftovers(
+    places: Places, repositories: Iterable[Path], resumable: Iterable[Path], before: float, uid: int | None
+) -> tuple[Deletion, ...]:
     """Return what is left over.
 
     Args:
-        places: of the cache; of another program's repositories nothing is looked at.
-        repositories: folders of those that catalogs of ours brought.
-        needed: folders whose staging files the next warm goes on with.
+        places: of the cache.
+        repositories: folders of the repositories that catalogs of ours brought; others are not looked at.
+        resumable: folders whose partial files the next warm resumes.
         before: only what was written before that time, in seconds since the epoch.
-        uid: on a host, whose staging files are ours.
+        uid: on a host, the user whose partial files are ours; None where the system has no users.
     """
-    on_host = places.label == HOST
-    packages = places.spacy.path / ".packages"
-    kept = tuple(needed)
+    folders, packages = tuple(repositories), places.spacy.path / ".packages"
     found = [
-        Going(Kind.STAGING, path, _size(path), _why(path))
-        for folder in (*repositories, packages)
-        for path in _ending(folder, (_INCOMPLETE,))
-        if (is_quarantined(path) or not any(path.is_relative_to(one) for one in kept))
-        and _is_staging_of_ours(path, on_host, uid)
+        *_partial_files(places, (*folders, packages), tuple(resumable), uid),
+        *_temporary_files(places, (*folders, packages / ".copies", places.own.path)),
+        *_probes(places),
     ]
-    found += [
-        Going(Kind.LEFTOVER, path, _size(path), "left by a write that ended")
-        for folder in (*repositories, packages / ".copies", places.own.path)
-        for path in _ending(folder, (_TEMPORARY,))
-        if path.name.startswith(".") and (not on_host or folder == places.own.path)
-    ]
-    found += [
-        Going(Kind.LEFTOVER, path, 0, "left by a probe of the volume")
-        for place in places.all()
-        for path in _listed(place.path)
-        if path.name.startswith(_PROBE)
-    ]
-    return tuple(one for one in found if one.path.name.endswith(COLLECTED) or _written(one.path) < before)
+    return tuple(
+        deletion
+        for deletion in found
+        if deletion.path.name.endswith(SWEPT_SUFFIX) or _written(deletion.path) < before
+    )
 
 
-def _why(path: Path) -> str:
-    return "wrong content that a source sent" if is_quarantined(path) else "left by a transfer that ended"
+def _partial_files(
+    places: Places, folders: Iterable[Path], resumable: tuple[Path, ...], uid: int | None
+) -> Iterator[Deletion]:
+    for folder in folders:
+        for path in _names_ending(folder, _INCOMPLETE):
+            wrong = is_quarantined(path)
+            is_resumable = not wrong and any(path.is_relative_to(each) for each in resumable)
+            # On a host other users and other programs write partial files to the same folders.
+            is_ours = places.label != HOST or path.name.endswith(SWEPT_SUFFIX) or f".qda-{uid}." in path.name
+            if is_ours and not is_resumable:
+                why = "wrong content that a source sent" if wrong else "left by a transfer that ended"
+                yield Deletion(ItemKind.STAGING, path, freed_bytes(path), why)
 
 
-def _is_staging_of_ours(path: Path, on_host: bool, uid: int | None) -> bool:
-    return not on_host or path.name.endswith(COLLECTED) or f".qda-{uid}." in path.name
+def _temporary_files(places: Places, folders: Iterable[Path]) -> Iterator[Deletion]:
+    for folder in folders:
+        # On a host only the warmer's own folder has temporary files that are ours for certain.
+        if places.label == HOST and folder != places.own.path:
+            continue
+        for path in _names_ending(folder, _TEMPORARY):
+            if path.name.startswith("."):
+                yield Deletion(ItemKind.LEFTOVER, path, freed_bytes(path), "left by a write that ended")
 
 
-def _ending(folder: Path, ends: tuple[str, ...]) -> Iterator[Path]:
-    """The outermost names below a folder that end so; links are not followed."""
-    for path in _listed(folder):
-        if path.name.endswith(ends):
+def _probes(places: Places) -> Iterator[Deletion]:
+    for place in places.all():
+        for path in list_folder(place.path):
+            if path.name.startswith(_PROBE):
+                yield Deletion(ItemKind.LEFTOVER, path, 0, "left by a probe of the volume")
+
+
+def _names_ending(folder: Path, end: str) -> Iterator[Path]:
+    """Yield the outermost paths below a folder whose names end so; links are not followed."""
+    for path in list_folder(folder):
+        if path.name.endswith(end):
             yield path
         elif path.is_dir() and not path.is_symlink():
-            yield from _ending(path, ends)
-
-
-def _listed(folder: Path) -> list[Path]:
-    if folder.is_symlink():
-        return []
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _size(path: Path) -> int:
-    if path.is_dir() and not path.is_symlink():
-        return sum(freed_bytes(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
-    return freed_bytes(path)
+            yield from _names_ending(path, end)
 
 
 def _written(path: Path) -> float:
     try:
         return path.lstat().st_mtime
-    except FileNotFoundError:  # a run that ends just now
+    except FileNotFoundError:  # a run that is ending now removed it
         return float("inf")

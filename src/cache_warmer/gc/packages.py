@@ -1,7 +1,12 @@
-"""The trees of spaCy packages and the names that lead to them: which of them nobody needs.
+"""Garbage among the spaCy packages: which trees no retained generation needs, and which names lead to them.
 
-`.packages` is a folder of ours, so in a cache of our own a tree that no record lists goes, too, once it is old. On
-a host another user's warmer may have unpacked it.
+Packages are unpacked as trees below `.packages`. Beside it lie the names by which other projects import them: a link
+to a tree, or a copy of one where the file system has no links.
+
+`scan_packages` reads the place into a value, `plan_packages` decides over that value and touches no disk.
+
+`.packages` is a folder of ours, so in a cache of our own a tree that no record lists is deleted as well once it is
+old. On a host another user's warmer may have unpacked it, so only trees of this user are deleted there.
 """
 
 import os
@@ -11,83 +16,105 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.artifacts.package_links import PACKAGES
-from cache_warmer.gc.plan import Findings, Going, Held, Kind, NameMove
+from cache_warmer.gc.plan import Deletion, Hold, ItemKind, NameUpdate, PlanSection
 from cache_warmer.gc.repositories import freed_bytes
+from model_cache.file_io import read_small_file
 
+# Below `PACKAGES`: an empty file for each name that is a copy of ours.
 _COPIES: Final = ".copies"
+# Files that differ between any two versions: RECORD of a `.dist-info`, meta.json of a package.
+_VERSION_FILES: Final = ("RECORD", "meta.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Tree:
-    """A package's tree: what deleting it frees, when it was made (seconds since the epoch), and whose it is."""
-
-    bytes: int
-    made: float
-    owner: int
-
-
-@dataclass(frozen=True, slots=True)
-class Packages:
-    """What is in the place: trees by name, and of each name for other projects the tree that it leads to."""
-
-    place: Path
-    trees: Mapping[str, Tree]
-    names: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class TreeWishes:
-    """What is known of the trees.
+class PackageTree:
+    """The tree of a package.
 
     Attributes:
-        known, kept: trees that catalogs of ours brought, and those that one still needs.
-        preferred: kept trees in the order in which a package's names shall lead to them.
-        user: only trees of this user go; None: all (a cache of our own).
-        old: trees that no record lists go if they were made before that time; None: they stay.
+        bytes: what deleting it frees.
+        created: when it was made, in seconds since the epoch.
+        uid: its owner.
+    """
+
+    bytes: int
+    created: float
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledPackages:
+    """What is in the place of packages.
+
+    Attributes:
+        place: the folder of the place.
+        trees: by name.
+        links: the tree that each name in the place leads to.
+    """
+
+    place: Path
+    trees: Mapping[str, PackageTree]
+    links: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRetention:
+    """What has to be retained of the packages.
+
+    Attributes:
+        known: names of the trees that catalogs of ours brought.
+        retained: those of them that a retained generation needs.
+        preferred: retained trees, in the order of preference when a package's names move.
+        uid: only trees of this user are deleted; None: all (a cache of our own).
+        unlisted_before: trees that no record lists are deleted if they were made before that time, in seconds since
+            the epoch; None: they stay.
     """
 
     known: frozenset[str]
-    kept: frozenset[str]
+    retained: frozenset[str]
     preferred: tuple[str, ...]
-    user: int | None
-    old: float | None
+    uid: int | None
+    unlisted_before: float | None
 
 
-def look_at_packages(place: Path) -> Packages:
-    """Read the place. Raises `OSError`."""
+def scan_packages(place: Path) -> InstalledPackages:
+    """Read the place of packages.
+
+    Raises:
+        OSError: a file or a folder cannot be read.
+    """
     folder = place / PACKAGES
     if folder.is_symlink() or not folder.is_dir():
-        return Packages(place, {}, {})
+        return InstalledPackages(place, {}, {})
     trees = {
-        path.name: _tree(path)
+        path.name: _scan_tree(path)
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".") and path.is_dir() and not path.is_symlink()
     }
-    names = {path.name: tree for path in sorted(place.iterdir()) if (tree := _leads_to(path, trees))}
-    return Packages(place, trees, names)
+    links = {path.name: tree for path in sorted(place.iterdir()) if (tree := _target_tree(path, trees))}
+    return InstalledPackages(place, trees, links)
 
 
-def judge_packages(there: Packages, wishes: TreeWishes) -> Findings:
-    """Return which trees go and which names move."""
-    going, held = [], []
-    for name, tree in sorted(there.trees.items()):
-        path = there.place / PACKAGES / name
-        if name in wishes.kept:
+def plan_packages(packages: InstalledPackages, retention: PackageRetention) -> PlanSection:
+    """Return which trees are deleted, and which names move."""
+    deletions, holds = [], []
+    for name, tree in sorted(packages.trees.items()):
+        path = packages.place / PACKAGES / name
+        if name in retention.retained:
             continue
-        if name in wishes.known:
-            if wishes.user is None or tree.owner == wishes.user:
-                going.append(Going(Kind.PACKAGE, path, tree.bytes, "no kept generation lists it"))
+        if name in retention.known:
+            if retention.uid is None or tree.uid == retention.uid:
+                deletions.append(Deletion(ItemKind.PACKAGE, path, tree.bytes, "no kept generation lists it"))
             else:
-                held.append(Held(path, f"it belongs to uid {tree.owner}"))
-        elif wishes.old is not None and tree.made < wishes.old:
-            going.append(Going(Kind.PACKAGE, path, tree.bytes, "no record lists it"))
-    gone = {one.path.name for one in going}
-    moves = [
-        NameMove(there.place / name, _instead(package_of(tree), wishes))
-        for name, tree in there.names.items()
-        if tree in gone
+                holds.append(Hold(path, f"it belongs to uid {tree.uid}"))
+        elif retention.unlisted_before is not None and tree.created < retention.unlisted_before:
+            deletions.append(Deletion(ItemKind.PACKAGE, path, tree.bytes, "no record lists it"))
+    deleted = {deletion.path.name for deletion in deletions}
+    name_updates = [
+        NameUpdate(packages.place / name, _successor(package_of(tree), retention))
+        for name, tree in packages.links.items()
+        if tree in deleted
     ]
-    return Findings(tuple(moves), tuple(going), (), tuple(held))
+    return PlanSection(tuple(name_updates), tuple(deletions), holds=tuple(holds))
 
 
 def package_of(tree: str) -> str:
@@ -95,30 +122,29 @@ def package_of(tree: str) -> str:
     return tree.rsplit("-", 2)[0]
 
 
-def _instead(package: str, wishes: TreeWishes) -> str | None:
-    return next((tree for tree in wishes.preferred if package_of(tree) == package), None)
+def _successor(package: str, retention: PackageRetention) -> str | None:
+    return next((tree for tree in retention.preferred if package_of(tree) == package), None)
 
 
-def _tree(path: Path) -> Tree:
-    state = path.lstat()
-    size = sum(freed_bytes(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
-    return Tree(size, state.st_mtime, state.st_uid)
+def _scan_tree(path: Path) -> PackageTree:
+    found = path.lstat()
+    return PackageTree(freed_bytes(path), found.st_mtime, found.st_uid)
 
 
-def _leads_to(path: Path, trees: Mapping[str, Tree]) -> str:
-    """Return the tree that a link, or a copy that we made where there are no links, stands for; else nothing."""
+def _target_tree(path: Path, trees: Mapping[str, PackageTree]) -> str:
+    """Return the tree that a name leads to; empty if it is neither a link nor a copy of ours."""
     if path.is_symlink():
         parts = Path(os.readlink(path)).parts
         return parts[1] if len(parts) == 3 and parts[0] == PACKAGES else ""
     if not (path.parent / PACKAGES / _COPIES / path.name).exists():
         return ""
-    return next((tree for tree in trees if _same(path, path.parent / PACKAGES / tree / path.name)), "")
+    return next((tree for tree in trees if _is_same(path, path.parent / PACKAGES / tree / path.name)), "")
 
 
-def _same(copy: Path, original: Path) -> bool:
-    for marker in ("RECORD", "meta.json"):
+def _is_same(copy: Path, original: Path) -> bool:
+    for name in _VERSION_FILES:
         try:
-            return (copy / marker).read_bytes() == (original / marker).read_bytes()
+            return read_small_file(copy / name) == read_small_file(original / name)
         except OSError:
             continue
     return False

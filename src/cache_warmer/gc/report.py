@@ -1,114 +1,127 @@
-"""Writes what a collection found or did, as a table for people and as JSON for programs."""
+"""Formats what a garbage collection found or did: as a table for people, and as JSON for programs."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_warmer.gc.plan import Going, Kind
-from cache_warmer.gc.retention import GcPlan
+from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind
+from cache_warmer.gc.roots import PublishedManifest
 from model_cache.check.report import aligned, human_bytes
+from model_cache.json_values import to_json_value
 from model_cache.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
 class CollectReport:
-    """A collection, whether it was applied, and the names of the references that were dropped."""
+    """The result of one run of `collect`.
 
-    collection: GcPlan
+    Attributes:
+        plan: what was found.
+        applied: whether the plan was carried out.
+        forgotten: names of the references that `--forget` dropped.
+    """
+
+    plan: GcPlan
     applied: bool
     forgotten: tuple[str, ...]
 
 
 def to_json(report: CollectReport) -> dict[str, object]:
     """Return the document of `collect --format json`."""
-    collection = report.collection
-    kept, promises = collection.kept, collection.promises
+    plan = report.plan
+    retention = plan.retention
     return {
         "reason": str(Reason.OK),
         "applied": report.applied,
-        "bytes": collection.bytes,
+        "bytes": plan.freed_bytes,
         "generations": [
             {
-                "generation": one.generation,
-                "kept": one.generation in kept.why,
-                "why": list(kept.why.get(one.generation, ())),
+                "generation": manifest.generation,
+                "kept": manifest.generation in retention.retained,
+                "why": list(retention.retained.get(manifest.generation, ())),
             }
-            for one in sorted(promises.manifests, key=lambda one: -one.written)
+            for manifest in _newest_first(plan)
         ],
         "references": [
             {
                 "name": reference.name,
                 "generation": reference.generation,
-                "live": path not in kept.references,
+                "live": path not in retention.dead_references,
             }
-            for path, reference in promises.references.items()
+            for path, reference in plan.roots.references.items()
         ],
         "forgotten": list(report.forgotten),
-        "going": [
-            {"kind": str(one.kind), "path": str(one.path), "bytes": one.bytes, "why": one.why}
-            for one in collection.going
-        ],
-        "held": [{"path": str(one.path), "why": one.why} for one in collection.held],
+        "going": to_json_value(plan.deletions),
+        "held": to_json_value(plan.holds),
     }
 
 
 def to_table(report: CollectReport, command: str) -> str:
-    """Return the generations, what would be freed, what stays for others, and the verdict."""
-    collection = report.collection
+    """Return the generations, what would be freed, what is left alone, and the verdict.
+
+    Args:
+        report: of the run.
+        command: the command line that carries out the plan, for the verdict.
+    """
+    plan = report.plan
     blocks = []
-    if collection.promises.manifests:
-        blocks.append(aligned(_generations(collection)))
-    if collection.going:
-        blocks.append(aligned(_going(collection), right={1, 2}))
-    if dead := _dead_references(collection):
-        gone = (
-            f"goes: the word that {name} left of what it needs, because its Deployment is gone"
-            for name in dead
-        )
-        blocks.append("\n".join(gone))
-    if collection.held:
-        blocks.append("\n".join(f"stays: {one.path}: {one.why}" for one in collection.held))
+    if plan.roots.manifests:
+        blocks.append(aligned(_generation_rows(plan)))
+    if plan.deletions:
+        blocks.append(aligned(_deletion_rows(plan), right={1, 2}))
+    if dead := _dead_references(plan):
+        blocks.append("\n".join(f"delete: the reference {name}: its Deployment is gone" for name in dead))
+    if plan.holds:
+        blocks.append("\n".join(f"keep: {hold.path}: {hold.why}" for hold in plan.holds))
     blocks.append(_verdict(report, command))
     return "\n\n".join(blocks)
 
 
-def _generations(collection: GcPlan) -> list[tuple[str, ...]]:
-    why: Mapping[str, tuple[str, ...]] = collection.kept.why
+def _newest_first(plan: GcPlan) -> Sequence[PublishedManifest]:
+    return sorted(plan.roots.manifests, key=lambda manifest: -manifest.written)
+
+
+def _generation_rows(plan: GcPlan) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = [("GENERATION", "MODELS", "NEEDED BY")]
-    for one in sorted(collection.promises.manifests, key=lambda one: -one.written):
-        needed = ", ".join(why.get(one.generation, ("nobody",)))
-        rows.append((one.generation[:12], str(len(one.digests)), needed))
+    for manifest in _newest_first(plan):
+        needed_by = ", ".join(plan.retention.retained.get(manifest.generation, ("-",)))
+        rows.append((manifest.generation[:12], str(len(manifest.digests)), needed_by))
     return rows
 
 
-def _dead_references(collection: GcPlan) -> list[str]:
-    references, dead = collection.promises.references, collection.kept.references
-    return [reference.name for path, reference in references.items() if path in dead]
+def _deletion_rows(plan: GcPlan) -> list[tuple[str, ...]]:
+    """Return one row for each repository, and one for each other thing. The JSON document lists every file."""
+    groups: dict[Path, list[Deletion]] = {}
+    for deletion in plan.deletions:
+        groups.setdefault(_group(deletion), []).append(deletion)
+    rows: list[tuple[str, ...]] = [("DELETE", "COUNT", "FREES", "WHY")]
+    for path, deletions in groups.items():
+        why = ", ".join(dict.fromkeys(deletion.why for deletion in deletions))
+        size = human_bytes(sum(deletion.bytes for deletion in deletions))
+        rows.append((str(path), str(len(deletions)), size, why))
+    return [*rows, ("total", str(len(plan.deletions)), human_bytes(plan.freed_bytes), "")]
 
 
-def _going(collection: GcPlan) -> list[tuple[str, ...]]:
-    """A line for what goes of a repository, and one for each thing elsewhere; JSON has each file."""
-    groups: dict[Path, list[Going]] = {}
-    for one in collection.going:
-        groups.setdefault(_group(one), []).append(one)
-    rows: list[tuple[str, ...]] = [("GOES", "COUNT", "FREES", "WHY")]
-    for path, things in groups.items():
-        why = ", ".join(dict.fromkeys(one.why for one in things))
-        rows.append((str(path), str(len(things)), human_bytes(sum(one.bytes for one in things)), why))
-    return [*rows, ("in all", str(len(collection.going)), human_bytes(collection.bytes), "")]
+def _group(deletion: Deletion) -> Path:
+    """Return the repository that a file belongs to; the path itself for all else."""
+    if deletion.kind not in (ItemKind.BLOB, ItemKind.FILE, ItemKind.LIST):
+        return deletion.path
+    return next(
+        (folder for folder in deletion.path.parents if folder.name.startswith("models--")), deletion.path
+    )
 
 
-def _group(one: Going) -> Path:
-    if one.kind not in (Kind.BLOB, Kind.FILE, Kind.LIST):
-        return one.path
-    return next((folder for folder in one.path.parents if folder.name.startswith("models--")), one.path)
+def _dead_references(plan: GcPlan) -> list[str]:
+    dead = plan.retention.dead_references
+    return [reference.name for path, reference in plan.roots.references.items() if path in dead]
 
 
 def _verdict(report: CollectReport, command: str) -> str:
-    collection = report.collection
+    plan = report.plan
     forgotten = f"; dropped: {', '.join(report.forgotten)}" if report.forgotten else ""
-    if not collection.going and not collection.kept.going and not collection.kept.references:
+    if not plan.deletions and not plan.retention.expired_manifests and not plan.retention.dead_references:
         return f"OK: nothing to collect{forgotten}"
+    size = human_bytes(plan.freed_bytes)
     if report.applied:
-        return f"OK: {human_bytes(collection.bytes)} freed{forgotten}"
-    return f"OK: {human_bytes(collection.bytes)} could be freed{forgotten}. Nothing was deleted: `{command}` does it"
+        return f"OK: {size} freed{forgotten}"
+    return f"OK: {size} could be freed{forgotten}. Nothing was deleted: `{command}` does it"

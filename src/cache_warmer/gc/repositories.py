@@ -1,10 +1,16 @@
-"""One hub repository that a catalog of ours brought: which of its files, blobs and names nobody needs.
+"""Garbage in one hub repository: which of its snapshot files, blobs and names no retained generation needs.
 
-`look_at_repository` reads the disk into a value, `judge` decides over it. A commit that others use stays whole: one
-that has a file which no catalog of ours brought, to which a name leads that is not ours, or (on a host) which another
-program listed.
+`scan_repository` reads the folder into a value, `plan_repository` decides over that value and touches no disk.
+
+Other programs use the same layout, so a commit is deleted only if it is the warmer's alone. It is kept whole (a hold)
+if it has a file that no catalog of ours brought, if a ref that is not ours names it (`refs/v1`; on a host also a
+`refs/main` that another project wrote), or, on a host, if the hub client listed it in `trees`.
+
+A blob is deleted if the links to it are deleted and no other link leads to it. In a cache of our own a blob that no
+link leads to is deleted as well once it is old; on a host another program may be about to link it.
 """
 
+import errno
 import os
 import re
 import stat
@@ -13,15 +19,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.gc.plan import Findings, Going, Held, Kind, NameMove
+from cache_warmer.gc.plan import Deletion, Hold, ItemKind, NameUpdate, PlanSection
+from model_cache.file_io import read_small_file
 
-# Names that stand for a moment: no file of anybody's.
-_PASSING: Final = re.compile(r"\..*\.tmp|.*\.incomplete")
+# Names of files that are being written.
+_TEMPORARY_NAME: Final = re.compile(r"\..*\.tmp|.*\.incomplete")
+# Of a file in `refs`, which holds the 40 characters of a commit.
+_MAX_REF_BYTES: Final = 4096
+_UNREFERENCED: Final = "no kept generation lists it"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A file or link of a snapshot: the name of the blob it leads to (empty: it is a file), and what it takes."""
+class SnapshotEntry:
+    """A file or link below `snapshots`.
+
+    Attributes:
+        blob: the name of the blob that it leads to; empty: it is a file, or leads elsewhere.
+        bytes: what deleting it frees.
+    """
 
     blob: str
     bytes: int
@@ -37,180 +52,225 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What is in a repository's folder.
+    """What is in the folder of a repository.
 
     Attributes:
         folder: of the repository.
-        entries: files and links by their path below `snapshots`: `<commit>/<path>`.
-        blobs: by name, those that are still growing left out.
-        references: commits by the name in `refs`.
-        listed: commits with a list in `trees`.
+        entries: by their path below `snapshots`: `<commit>/<path>`.
+        blobs: by name, without those that are still being written.
+        refs: commits by their path below `refs`.
+        listed_commits: commits with a list in `trees`.
     """
 
     folder: Path
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, SnapshotEntry]
     blobs: Mapping[str, Blob]
-    references: Mapping[str, str]
-    listed: frozenset[str]
+    refs: Mapping[str, str]
+    listed_commits: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What is known of a repository's files.
+class RepositoryRetention:
+    """What has to be retained of a repository.
 
     Attributes:
-        known, kept: paths below `snapshots` that catalogs of ours brought, and those that one still needs.
-        main: the commit that `refs/main` shall name if its own goes; None: none is kept.
-        ours: commits that we let `refs/main` name; None: all of them (a cache of our own).
-        old: blobs that nothing leads to go if they were written before that time; None: they stay (a host).
+        known: paths below `snapshots` that catalogs of ours brought.
+        retained: those of them that a retained generation needs.
+        main: the commit that `refs/main` names next if its own is deleted; None: it is removed.
+        own_main_commits: commits that the warmer let `refs/main` name; None: all (a cache of our own).
+        unlinked_before: blobs without a link are deleted if they were written before that time, in seconds since the
+            epoch; None: they stay (a host).
     """
 
     known: frozenset[str]
-    kept: frozenset[str]
+    retained: frozenset[str]
     main: str | None
-    ours: frozenset[str] | None
-    old: float | None
+    own_main_commits: frozenset[str] | None
+    unlinked_before: float | None
+
+    def owns_ref(self, name: str, commit: str) -> bool:
+        """Return whether the warmer wrote the ref of that name with that commit."""
+        return name == "main" and (self.own_main_commits is None or commit in self.own_main_commits)
 
 
-def look_at_repository(folder: Path) -> Repository:
-    """Read a repository's folder; one whose parts are links leads elsewhere, and is not ours. Raises `OSError`."""
-    snapshots, blobs = folder / "snapshots", folder / "blobs"
-    if any(path.is_symlink() for path in (folder, snapshots, blobs, folder / "refs", folder / "trees")):
+def scan_repository(folder: Path) -> Repository:
+    """Read the folder of a repository.
+
+    A folder that is a link, or whose parts are links, leads elsewhere and is not ours: it counts as empty.
+
+    Raises:
+        OSError: a file or a folder cannot be read.
+    """
+    snapshots, blobs, refs, trees = (folder / name for name in ("snapshots", "blobs", "refs", "trees"))
+    if any(path.is_symlink() for path in (folder, snapshots, blobs, refs, trees)):
         return Repository(folder, {}, {}, {}, frozenset())
-    entries = {
-        path.relative_to(snapshots).as_posix(): _entry(path, os.path.realpath(blobs))
-        for path in _files_below(snapshots)
-    }
-    kept = [path for path in _listed(blobs) if not _PASSING.fullmatch(path.name)]
-    references = {
-        path.relative_to(folder / "refs").as_posix(): path.read_text("utf-8", "replace").strip()
-        for path in _files_below(folder / "refs")
-    }
+    real_blobs = os.path.realpath(blobs)
+    finished = [path for path in list_folder(blobs) if not _TEMPORARY_NAME.fullmatch(path.name)]
     return Repository(
         folder,
-        entries,
-        {path.name: Blob(freed_bytes(path), path.lstat().st_mtime) for path in kept if not path.is_dir()},
-        references,
-        frozenset(path.stem for path in _listed(folder / "trees") if path.suffix == ".json"),
+        {
+            path.relative_to(snapshots).as_posix(): _snapshot_entry(path, real_blobs)
+            for path in _files_below(snapshots)
+        },
+        {path.name: Blob(freed_bytes(path), path.lstat().st_mtime) for path in finished if not path.is_dir()},
+        {path.relative_to(refs).as_posix(): _read_ref(path) for path in _files_below(refs)},
+        frozenset(path.stem for path in list_folder(trees) if path.suffix == ".json"),
     )
 
 
-def judge(there: Repository, wishes: Wishes) -> Findings:
-    """Return what goes of a repository."""
-    unwanted = {path for path in wishes.known - wishes.kept if path in there.entries}
-    held = dict(_held(there, wishes, {_commit(path) for path in unwanted}))
-    going = {path for path in unwanted if _commit(path) not in held}
-    staying = {path: entry for path, entry in there.entries.items() if path not in going}
-    needed = {_commit(path) for path in (*wishes.kept, *staying)}
-    gone = {_commit(path) for path in wishes.known} - needed - set(held)
-    blobs = _blobs(there, wishes, going, {entry.blob for entry in staying.values()})
-    snapshots = there.folder / "snapshots"
-    things = [
-        *(
-            Going(Kind.BLOB, there.folder / "blobs" / name, there.blobs[name].bytes, why)
-            for name, why in blobs
+def plan_repository(repository: Repository, retention: RepositoryRetention) -> PlanSection:
+    """Return what is deleted from a repository, and what is left alone."""
+    unneeded = {path for path in retention.known - retention.retained if path in repository.entries}
+    held = dict(_held_commits(repository, retention, {_commit(path) for path in unneeded}))
+    deleted = {path for path in unneeded if _commit(path) not in held}
+    remaining = {path: entry for path, entry in repository.entries.items() if path not in deleted}
+    needed_commits = {_commit(path) for path in (*retention.retained, *remaining)}
+    gone_commits = {_commit(path) for path in retention.known} - needed_commits - set(held)
+    linked_blobs = {entry.blob for entry in remaining.values()}
+    folder, snapshots = repository.folder, repository.folder / "snapshots"
+    return PlanSection(
+        name_updates=tuple(_name_updates(repository, retention, gone_commits)),
+        deletions=(
+            *(
+                Deletion(ItemKind.BLOB, folder / "blobs" / name, repository.blobs[name].bytes, why)
+                for name, why in _deleted_blobs(repository, retention, deleted, linked_blobs)
+            ),
+            *(
+                Deletion(ItemKind.FILE, snapshots / path, repository.entries[path].bytes, _UNREFERENCED)
+                for path in sorted(deleted)
+            ),
+            *(
+                Deletion(ItemKind.LIST, folder / "trees" / f"{commit}.json", 0, "its commit is deleted")
+                for commit in sorted(gone_commits & repository.listed_commits)
+                if retention.own_main_commits is None
+            ),
         ),
-        *(
-            Going(Kind.FILE, snapshots / path, there.entries[path].bytes, "no kept generation lists it")
-            for path in sorted(going)
-        ),
-        *(
-            Going(Kind.LIST, there.folder / "trees" / f"{commit}.json", 0, "its commit goes")
-            for commit in sorted(gone & there.listed)
-            if wishes.ours is None
-        ),
-    ]
-    return Findings(
-        tuple(_moves(there, wishes, gone)),
-        tuple(things),
-        tuple(_folders(there, going, gone)),
-        tuple(Held(snapshots / commit, why) for commit, why in sorted(held.items())),
+        empty_folders=tuple(_empty_folders(repository, deleted, gone_commits)),
+        holds=tuple(Hold(snapshots / commit, why) for commit, why in sorted(held.items())),
     )
-
-
-def _held(there: Repository, wishes: Wishes, commits: Collection[str]) -> Iterator[tuple[str, str]]:
-    for commit in commits:
-        foreign = [path for path in there.entries if _commit(path) == commit and path not in wishes.known]
-        named = [
-            name
-            for name, named in there.references.items()
-            if named == commit and not _ours(name, commit, wishes)
-        ]
-        if foreign:
-            yield commit, f"another program keeps {Path(min(foreign)).name} there"
-        elif named:
-            yield commit, f"refs/{min(named)} leads to it, which is not ours"
-        elif wishes.ours is not None and commit in there.listed:
-            yield commit, "another program fetched it, too"
-
-
-def _ours(name: str, commit: str, wishes: Wishes) -> bool:
-    return name == "main" and (wishes.ours is None or commit in wishes.ours)
-
-
-def _blobs(
-    there: Repository, wishes: Wishes, going: Collection[str], used: Collection[str]
-) -> Iterator[tuple[str, str]]:
-    led_to = {there.entries[path].blob for path in going}
-    for name, blob in sorted(there.blobs.items()):
-        if name in used:
-            continue
-        if name in led_to:
-            yield name, "no kept generation lists it"
-        elif wishes.old is not None and blob.written < wishes.old:
-            yield name, "nothing leads to it"
-
-
-def _moves(there: Repository, wishes: Wishes, gone: Collection[str]) -> Iterator[NameMove]:
-    main = there.references.get("main")
-    if main in gone and main is not None and _ours("main", main, wishes):
-        yield NameMove(there.folder / "refs" / "main", wishes.main)
-
-
-def _folders(there: Repository, going: Collection[str], gone: Collection[str]) -> list[Path]:
-    """The folders that may be empty afterwards, inner ones first."""
-    snapshots = there.folder / "snapshots"
-    inner = {
-        parent
-        for path in going
-        for parent in (snapshots / path).parents
-        if parent != snapshots and parent.is_relative_to(snapshots)
-    } | {snapshots / commit for commit in gone}
-    outer = [snapshots, *(there.folder / name for name in ("blobs", "refs", "trees")), there.folder]
-    return [*sorted(inner, key=lambda path: -len(path.parts)), *outer] if going or gone else []
 
 
 def freed_bytes(path: Path) -> int:
-    """Return what deleting a file frees: nothing for a link, or for one that has another name, too."""
-    state = path.lstat()
-    return state.st_size if stat.S_ISREG(state.st_mode) and state.st_nlink == 1 else 0
+    """Return what deleting a file, or a folder with all its files, frees.
+
+    A link frees nothing, and neither does a file with another hard link.
+
+    Raises:
+        OSError: the file, or a file below the folder, disappeared or cannot be read.
+    """
+    found = path.lstat()
+    if stat.S_ISDIR(found.st_mode):
+        return sum(freed_bytes(Path(folder) / name) for folder, _, names in os.walk(path) for name in names)
+    return found.st_size if stat.S_ISREG(found.st_mode) and found.st_nlink == 1 else 0
 
 
-def _commit(path: str) -> str:
-    return path.partition("/")[0]
+def list_folder(folder: Path) -> list[Path]:
+    """Return the paths in a folder, sorted; none if it is a link, no folder, or absent.
 
-
-def _entry(path: Path, blobs: str) -> Entry:
-    try:
-        target = os.path.normpath(os.path.join(path.parent, os.readlink(path)))
-    except OSError:
-        return Entry("", freed_bytes(path))
-    inside = os.path.realpath(os.path.dirname(target)) == blobs
-    return Entry(os.path.basename(target) if inside else "", 0)
-
-
-def _listed(folder: Path) -> list[Path]:
+    Raises:
+        OSError: it cannot be read.
+    """
+    if folder.is_symlink():
+        return []
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
 
 
+def _held_commits(
+    repository: Repository, retention: RepositoryRetention, commits: Collection[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each commit that others use, and why it is kept."""
+    for commit in commits:
+        foreign = [
+            path for path in repository.entries if _commit(path) == commit and path not in retention.known
+        ]
+        foreign_refs = [
+            name
+            for name, named in repository.refs.items()
+            if named == commit and not retention.owns_ref(name, commit)
+        ]
+        if foreign:
+            yield commit, f"another program keeps {Path(min(foreign)).name} there"
+        elif foreign_refs:
+            yield commit, f"refs/{min(foreign_refs)}, which is not ours, names it"
+        elif retention.own_main_commits is not None and commit in repository.listed_commits:
+            yield commit, "another program fetched it, too"
+
+
+def _deleted_blobs(
+    repository: Repository,
+    retention: RepositoryRetention,
+    deleted: Collection[str],
+    linked: Collection[str],
+) -> Iterator[tuple[str, str]]:
+    """Yield the name of each blob that is deleted, and why."""
+    unlinked_next = {repository.entries[path].blob for path in deleted}
+    for name, blob in sorted(repository.blobs.items()):
+        if name in linked:
+            continue
+        if name in unlinked_next:
+            yield name, _UNREFERENCED
+        elif retention.unlinked_before is not None and blob.written < retention.unlinked_before:
+            yield name, "no link leads to it"
+
+
+def _name_updates(
+    repository: Repository, retention: RepositoryRetention, gone_commits: Collection[str]
+) -> Iterator[NameUpdate]:
+    main = repository.refs.get("main")
+    if main is not None and main in gone_commits and retention.owns_ref("main", main):
+        yield NameUpdate(repository.folder / "refs" / "main", retention.main)
+
+
+def _empty_folders(
+    repository: Repository, deleted: Collection[str], gone_commits: Collection[str]
+) -> list[Path]:
+    """Return the folders that may be empty after the deletions, inner ones first."""
+    if not deleted and not gone_commits:
+        return []
+    snapshots = repository.folder / "snapshots"
+    inner = {snapshots / commit for commit in gone_commits} | {
+        parent
+        for path in deleted
+        for parent in (snapshots / path).parents
+        if parent != snapshots and parent.is_relative_to(snapshots)
+    }
+    outer = [snapshots, *(repository.folder / name for name in ("blobs", "refs", "trees")), repository.folder]
+    return [*sorted(inner, key=lambda path: -len(path.parts)), *outer]
+
+
+def _snapshot_entry(path: Path, blobs: str) -> SnapshotEntry:
+    """Return the entry at a path. `blobs` is the real path of the repository's blobs."""
+    try:
+        target = os.path.normpath(os.path.join(path.parent, os.readlink(path)))
+    except OSError:  # a file
+        return SnapshotEntry("", freed_bytes(path))
+    is_blob = os.path.realpath(os.path.dirname(target)) == blobs
+    return SnapshotEntry(os.path.basename(target) if is_blob else "", 0)
+
+
+def _read_ref(path: Path) -> str:
+    """Return the commit that a ref names; empty if the file is too large to be a ref."""
+    try:
+        return read_small_file(path, _MAX_REF_BYTES).decode("utf-8", "replace").strip()
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            return ""
+        raise
+
+
 def _files_below(folder: Path) -> Iterator[Path]:
-    for path in _listed(folder):
-        if _PASSING.fullmatch(path.name):
+    """Yield the files and links below a folder; links are not followed."""
+    for path in list_folder(folder):
+        if _TEMPORARY_NAME.fullmatch(path.name):
             continue
         if path.is_dir() and not path.is_symlink():
             yield from _files_below(path)
         else:
             yield path
+
+
+def _commit(path: str) -> str:
+    return path.partition("/")[0]

@@ -1,114 +1,98 @@
-"""Decides which generations and models are kept, and why. Pure: promises in, a decision out.
+"""Decides which generations and models are retained, and why.
 
-What one look at a cache found: what is promised, what is kept and why, and everything that could go.
+Pure functions over values: the roots of a cache and the retention rules go in, a decision comes out. Nothing is read
+from the disk here.
+
+A generation is retained if it is the current catalog's, if a live reference names it, or if it is one of the newest
+others. A model is retained if a retained generation has it, or if the current catalog or a live reference names it.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-from cache_warmer.gc.plan import Findings, Going, Held
-from cache_warmer.gc.roots import FileKey, GcRoots, Published
+from cache_warmer.gc.roots import FileKey, GcRoots, PublishedManifest
+
+_CURRENT: Final = "the current catalog"
+_NEWEST: Final = "one of the newest"
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """Who needs what.
+    """What has to be retained.
 
     Attributes:
-        generation, digests: of the catalog that the command was given.
-        keep: how many of the other generations stay, newest first.
-        dead: files of references whose release is gone.
+        generation, digests: the current catalog's generation, and the digests of its models.
+        keep: how many other generations are retained, newest first.
+        dead_references: files of the references that do not count.
     """
 
     generation: str
     digests: frozenset[str]
     keep: int
-    dead: frozenset[Path] = frozenset()
+    dead_references: frozenset[Path] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """The decision.
+class RetentionDecision:
+    """What is retained, and what is not.
 
     Attributes:
-        why: of each generation that stays, who needs it.
-        going: the manifests that go.
-        going_records: the model records that go.
-        kept_files: that some kept model needs.
-        known_files: that any of our catalogs ever brought, as far as it is known.
-        going_digests: of the models that nobody needs.
-        references: files of references that go.
+        retained: of each retained generation, who needs it.
+        expired_manifests, expired_records: manifests and model records that are removed.
+        expired_digests: digests of the models that are not retained.
+        retained_files: files that a retained model needs.
+        known_files: files that the warmer wrote for any known model.
+        dead_references: files of references that are removed.
     """
 
-    why: Mapping[str, tuple[str, ...]]
-    going: tuple[Published, ...]
-    going_records: tuple[Path, ...]
-    kept_files: frozenset[FileKey]
+    retained: Mapping[str, tuple[str, ...]]
+    expired_manifests: tuple[PublishedManifest, ...]
+    expired_records: tuple[Path, ...]
+    expired_digests: frozenset[str]
+    retained_files: frozenset[FileKey]
     known_files: frozenset[FileKey]
-    going_digests: frozenset[str]
-    references: tuple[Path, ...]
+    dead_references: tuple[Path, ...]
 
 
-def decide(promises: GcRoots, needs: RetentionRules) -> Kept:
-    """Return what is kept and what goes."""
-    why: dict[str, list[str]] = {}
-    digests = set(needs.digests)
-    if any(one.generation == needs.generation for one in promises.manifests):
-        why[needs.generation] = ["the present catalog"]
-    for path, reference in promises.references.items():
-        if path not in needs.dead:
-            why.setdefault(reference.generation, []).append(reference.name)
+def decide_retention(roots: GcRoots, rules: RetentionRules) -> RetentionDecision:
+    """Return what is retained and what is not."""
+    retained: dict[str, list[str]] = {}
+    digests = set(rules.digests)
+    if any(manifest.generation == rules.generation for manifest in roots.manifests):
+        retained[rules.generation] = [_CURRENT]
+    for path, reference in roots.references.items():
+        if path not in rules.dead_references:
+            retained.setdefault(reference.generation, []).append(reference.name)
             digests |= set(reference.models.values())
-    for one in _newest(promises.manifests, why, needs.keep):
-        why[one.generation] = ["one of the last"]
-    going = []
-    for one in promises.manifests:
-        if one.generation in why:
-            digests |= one.digests
+    for manifest in _newest(roots.manifests, retained, rules.keep):
+        retained[manifest.generation] = [_NEWEST]
+    expired = []
+    for manifest in roots.manifests:
+        if manifest.generation in retained:
+            digests |= manifest.digests
         else:
-            going.append(one)
-    return Kept(
-        why={generation: tuple(names) for generation, names in why.items()},
-        going=tuple(going),
-        going_records=tuple(
-            path for digest, path in sorted(promises.records.items()) if digest not in digests
+            expired.append(manifest)
+    return RetentionDecision(
+        retained={generation: tuple(names) for generation, names in retained.items()},
+        expired_manifests=tuple(expired),
+        expired_records=tuple(
+            path for digest, path in sorted(roots.records.items()) if digest not in digests
         ),
-        kept_files=_files(promises, digests),
-        known_files=_files(promises, promises.files),
-        going_digests=frozenset(promises.files) - digests,
-        references=tuple(sorted(path for path in promises.references if path in needs.dead)),
+        expired_digests=frozenset(roots.files) - digests,
+        retained_files=_files_of(roots, digests),
+        known_files=_files_of(roots, roots.files),
+        dead_references=tuple(sorted(path for path in roots.references if path in rules.dead_references)),
     )
 
 
-def _newest(manifests: Collection[Published], kept: Collection[str], count: int) -> list[Published]:
-    others = [one for one in manifests if one.generation not in kept]
-    return sorted(others, key=lambda one: (-one.written, one.generation))[:count]
+def _newest(
+    manifests: Collection[PublishedManifest], retained: Collection[str], count: int
+) -> list[PublishedManifest]:
+    others = [manifest for manifest in manifests if manifest.generation not in retained]
+    return sorted(others, key=lambda manifest: (-manifest.written, manifest.generation))[:count]
 
 
-def _files(promises: GcRoots, digests: Collection[str]) -> frozenset[FileKey]:
-    return frozenset(key for digest in digests for key in promises.files.get(digest, frozenset()))
-
-
-@dataclass(frozen=True, slots=True)
-class GcPlan:
-    """The promises, the decision over them, and what follows from it, in the order in which it is done."""
-
-    promises: GcRoots
-    kept: Kept
-    findings: tuple[Findings, ...]
-
-    @property
-    def going(self) -> tuple[Going, ...]:
-        """Everything to delete, in the order of deletion."""
-        return tuple(one for found in self.findings for one in found.going)
-
-    @property
-    def held(self) -> tuple[Held, ...]:
-        """What stays for somebody else."""
-        return tuple(one for found in self.findings for one in found.held)
-
-    @property
-    def bytes(self) -> int:
-        """What deleting it frees."""
-        return sum(one.bytes for one in self.going)
+def _files_of(roots: GcRoots, digests: Collection[str]) -> frozenset[FileKey]:
+    return frozenset(key for digest in digests for key in roots.files.get(digest, frozenset()))

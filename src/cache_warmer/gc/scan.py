@@ -1,37 +1,46 @@
-"""Looks at a whole cache once and says what could go. Reads only, so it needs no lease."""
+"""Scans a whole cache once and makes the plan of a garbage collection.
+
+A scan reads only, so it needs no lease. `collect --apply` scans again while it holds the lease, because other writers
+may have changed the cache in between.
+
+On a host, a place that other users warm into is left out: their records lie in their own home folders, so what they
+need is not known here.
+"""
 
 import json
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TypeAlias
 
 from cache_warmer.artifacts.package_links import PACKAGES
-from cache_warmer.gc.leftovers import OLD_SECONDS, leftovers
-from cache_warmer.gc.packages import TreeWishes, judge_packages, look_at_packages
-from cache_warmer.gc.plan import Findings, Going
-from cache_warmer.gc.repositories import Wishes, judge, look_at_repository
-from cache_warmer.gc.retention import GcPlan, Kept, RetentionRules, decide
-from cache_warmer.gc.roots import FileKey, GcRoots, read_promises
+from cache_warmer.gc.leftovers import MIN_AGE_SECONDS, find_leftovers
+from cache_warmer.gc.packages import PackageRetention, plan_packages, scan_packages
+from cache_warmer.gc.plan import Deletion, GcPlan, PlanSection
+from cache_warmer.gc.repositories import RepositoryRetention, plan_repository, scan_repository
+from cache_warmer.gc.retention import RetentionDecision, RetentionRules, decide_retention
+from cache_warmer.gc.roots import FileKey, GcRoots, read_roots
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.check.check import check
+from model_cache.file_io import read_small_file
 from model_cache.layout import repository_folder, spacy_tree
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
-# Repositories by folder: their paths below `snapshots`, in an order.
-_Parts = dict[str, dict[str, None]]
+# By the name of a repository's folder: paths below its `snapshots`. The keys of a dict, because their order matters.
+_PathsByRepository: TypeAlias = dict[str, dict[str, None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Scanner:
-    """Looks.
+    """Makes the plan of a garbage collection.
 
     Attributes:
-        models: of the catalog that the command was given.
+        models: of the current catalog.
         places: of the cache.
         now: seconds since the epoch.
-        uid: of this user; None where the system has none.
+        uid: of this user; None where the system has no users.
     """
 
     models: Sequence[Model]
@@ -39,78 +48,96 @@ class Scanner:
     now: float
     uid: int | None
 
-    def look(self, needs: RetentionRules) -> GcPlan:
-        """Return what could go. Raises `ManifestInvalid`, `OSError`."""
-        promises = read_promises(self.places)
-        kept = decide(promises, needs)
-        newest = _newest_files(kept, promises)
-        repositories = {} if self._is_shared(self.places.hub) else _by_repository(sorted(kept.known_files))
-        found = [*self._repositories(repositories, kept, newest), self._packages(kept, newest)]
-        found.append(Findings(going=self._leftovers(repositories)))
-        return GcPlan(promises, kept, tuple(found))
+    def scan(self, rules: RetentionRules) -> GcPlan:
+        """Return the plan.
+
+        Raises:
+            ManifestInvalid: a manifest or a reference cannot be read.
+            OSError: a file or a folder cannot be read.
+        """
+        roots = read_roots(self.places)
+        retention = decide_retention(roots, rules)
+        newest_first = _retained_files(retention, roots)
+        known = {} if self._is_shared(self.places.hub) else _by_repository(sorted(retention.known_files))
+        sections = [
+            *self._repositories(known, retention, newest_first),
+            self._packages(retention, newest_first),
+            PlanSection(deletions=self._leftovers(known)),
+        ]
+        return GcPlan(roots, retention, tuple(sections))
 
     @property
     def _on_host(self) -> bool:
         return self.places.label == HOST
 
     @property
-    def _old(self) -> float | None:
-        return None if self._on_host else self.now - OLD_SECONDS
+    def _unreferenced_before(self) -> float | None:
+        """Return the time before which what no record mentions is garbage; None: never (others may need it)."""
+        return None if self._on_host else self.now - MIN_AGE_SECONDS
 
-    def _repositories(self, known: _Parts, kept: Kept, newest: Sequence[FileKey]) -> Iterable[Findings]:
-        needed, ordered = _by_repository(kept.kept_files), _by_repository(newest)
+    def _repositories(
+        self, known: _PathsByRepository, retention: RetentionDecision, newest_first: Sequence[FileKey]
+    ) -> Iterable[PlanSection]:
+        retained, ordered = _by_repository(retention.retained_files), _by_repository(newest_first)
         for name, paths in known.items():
-            yield judge(
-                look_at_repository(self.places.hub.path / name),
-                Wishes(
+            yield plan_repository(
+                scan_repository(self.places.hub.path / name),
+                RepositoryRetention(
                     known=frozenset(paths),
-                    kept=frozenset(needed.get(name, ())),
-                    main=self._main(name, ordered.get(name, {})),
-                    ours=self._noted(name) if self._on_host else None,
-                    old=self._old,
+                    retained=frozenset(retained.get(name, ())),
+                    main=self._main_commit(name, ordered.get(name, {})),
+                    own_main_commits=self._own_main_commits(name) if self._on_host else None,
+                    unlinked_before=self._unreferenced_before,
                 ),
             )
 
-    def _main(self, name: str, newest: Iterable[str]) -> str | None:
-        """Return the commit that `refs/main` shall name: the catalog's, else that of the newest kept generation."""
-        commits = list(dict.fromkeys(path.partition("/")[0] for path in newest))
-        present = [
+    def _main_commit(self, name: str, newest_first: Iterable[str]) -> str | None:
+        """Return what `refs/main` names next: the catalog's commit, else that of the newest retained generation."""
+        retained = list(dict.fromkeys(path.partition("/")[0] for path in newest_first))
+        current = [
             model.source.revision
             for model in self.models
             if isinstance(model.source, HuggingFaceSource)
             and str(repository_folder(model.source.repository)) == name
         ]
-        there = self.places.hub.path / name / "snapshots"
-        ordered = [*(commit for commit in present if commit in commits), *commits]
-        return next((commit for commit in ordered if (there / commit).is_dir()), None)
+        candidates = [*(commit for commit in current if commit in retained), *retained]
+        snapshots = self.places.hub.path / name / "snapshots"
+        return next((commit for commit in candidates if (snapshots / commit).is_dir()), None)
 
-    def _packages(self, kept: Kept, newest: Sequence[FileKey]) -> Findings:
+    def _own_main_commits(self, name: str) -> frozenset[str]:
+        """Return the commits that the warmer let `refs/main` of a repository name, as `hf_layout` recorded them."""
+        try:
+            commits = json.loads(read_small_file(self.places.own.path / "refs" / f"{name}.json"))
+        except (OSError, ValueError):
+            return frozenset()
+        return frozenset(commit for commit in commits if isinstance(commit, str))
+
+    def _packages(self, retention: RetentionDecision, newest_first: Sequence[FileKey]) -> PlanSection:
         if self._is_shared(self.places.spacy):
-            return Findings()
-        present = [
+            return PlanSection()
+        current = [
             spacy_tree(model.source).name
             for model in self.models
             if not isinstance(model.source, HuggingFaceSource)
         ]
-        needed = frozenset(_trees(kept.kept_files))
-        return judge_packages(
-            look_at_packages(self.places.spacy.path),
-            TreeWishes(
-                known=frozenset(_trees(kept.known_files)),
-                kept=needed,
-                preferred=tuple(
-                    tree for tree in dict.fromkeys([*present, *_trees(newest)]) if tree in needed
-                ),
-                user=self.uid if self._on_host else None,
-                old=self._old,
+        retained = frozenset(_package_trees(retention.retained_files))
+        by_preference = dict.fromkeys([*current, *_package_trees(newest_first)])
+        return plan_packages(
+            scan_packages(self.places.spacy.path),
+            PackageRetention(
+                known=frozenset(_package_trees(retention.known_files)),
+                retained=retained,
+                preferred=tuple(tree for tree in by_preference if tree in retained),
+                uid=self.uid if self._on_host else None,
+                unlisted_before=self._unreferenced_before,
             ),
         )
 
-    def _leftovers(self, repositories: Iterable[str]) -> tuple[Going, ...]:
-        needed = []
+    def _leftovers(self, repositories: Iterable[str]) -> tuple[Deletion, ...]:
+        resumable = []
         if check(self.models, self.places, whole_catalog=False).reason is not Reason.OK:
             sources = (model.source for model in self.models)
-            needed = [
+            resumable = [
                 self.places.spacy.path / PACKAGES,
                 *(
                     self.places.hub.path / repository_folder(source.repository)
@@ -119,37 +146,29 @@ class Scanner:
                 ),
             ]
         folders = [self.places.hub.path / name for name in repositories]
-        return leftovers(self.places, folders, needed, self.now - OLD_SECONDS, self.uid)
-
-    def _noted(self, name: str) -> frozenset[str]:
-        """Return the commits that we let a repository's `refs/main` name, as `references` notes them."""
-        try:
-            commits = json.loads((self.places.own.path / "refs" / f"{name}.json").read_bytes())
-        except (OSError, ValueError):
-            return frozenset()
-        return frozenset(commit for commit in commits if isinstance(commit, str))
+        return find_leftovers(self.places, folders, resumable, self.now - MIN_AGE_SECONDS, self.uid)
 
     def _is_shared(self, place: Place) -> bool:
-        """Whether, on a host, others warm into this place, whose records we cannot see."""
+        """Return whether, on a host, other users warm into this place."""
         if not self._on_host or self.uid is None or not place.path.is_dir():
             return False
-        state = place.path.stat()
-        for_group = state.st_mode & stat.S_ISGID and state.st_mode & stat.S_IWGRP
-        return state.st_uid != self.uid or bool(for_group or state.st_mode & stat.S_IWOTH)
+        found = place.path.stat()
+        for_group = found.st_mode & stat.S_ISGID and found.st_mode & stat.S_IWGRP
+        return found.st_uid != self.uid or bool(for_group or found.st_mode & stat.S_IWOTH)
 
 
-def _newest_files(kept: Kept, promises: GcRoots) -> list[FileKey]:
-    """The files that are kept, those of the newest generation first."""
-    manifests = [one for one in promises.manifests if one.generation in kept.why]
+def _retained_files(retention: RetentionDecision, roots: GcRoots) -> list[FileKey]:
+    """Return the retained files, those of the newest generation first."""
+    manifests = [manifest for manifest in roots.manifests if manifest.generation in retention.retained]
     ordered: dict[FileKey, None] = {}
-    for one in sorted(manifests, key=lambda one: -one.written):
-        for digest in sorted(one.digests):
-            ordered |= dict.fromkeys(sorted(promises.files[digest]))
-    return [*ordered, *sorted(kept.kept_files - set(ordered))]
+    for manifest in sorted(manifests, key=lambda manifest: -manifest.written):
+        for digest in sorted(manifest.digests):
+            ordered |= dict.fromkeys(sorted(roots.files[digest]))
+    return [*ordered, *sorted(retention.retained_files - set(ordered))]
 
 
-def _by_repository(files: Iterable[FileKey]) -> _Parts:
-    found: _Parts = {}
+def _by_repository(files: Iterable[FileKey]) -> _PathsByRepository:
+    found: _PathsByRepository = {}
     for place, path in files:
         name, _, rest = path.partition("/")
         if place is PlaceName.HUB and rest.startswith("snapshots/"):
@@ -157,6 +176,6 @@ def _by_repository(files: Iterable[FileKey]) -> _Parts:
     return found
 
 
-def _trees(files: Iterable[FileKey]) -> list[str]:
-    parts = (PurePosixPath(path).parts for place, path in files if place is PlaceName.SPACY)
-    return list(dict.fromkeys(part[1] for part in parts if len(part) > 2 and part[0] == PACKAGES))
+def _package_trees(files: Iterable[FileKey]) -> list[str]:
+    paths = (PurePosixPath(path).parts for place, path in files if place is PlaceName.SPACY)
+    return list(dict.fromkeys(parts[1] for parts in paths if len(parts) > 2 and parts[0] == PACKAGES))

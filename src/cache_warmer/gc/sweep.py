@@ -1,7 +1,15 @@
-"""Deletes what a look found, under the lease: promises first, so that none is broken.
+"""Carries out the plan of a garbage collection. Runs in the main thread, while the caller holds the lease.
 
-It can be killed anywhere, and the next run ends it: what is about to go is moved aside as a promise, then names that
-would dangle are moved, then blobs go before the links by which they are found, and last what was moved aside.
+The order makes it safe to kill the process at any instant, and the next sweep finishes what is left:
+
+1. Manifests and records that no longer hold move to the folder `collected`, so no root promises a file that is about
+   to be deleted. There they still list which files the warmer wrote. Dead references are removed.
+2. Names move before their target is deleted, so that none dangles.
+3. Blobs are deleted before the links through which the next scan would find them.
+4. Links whose target is gone, and the manifests and records in `collected`, are removed last.
+
+Before each deletion the lease is checked: a process that lost it deletes nothing more. An `OSError` ends the sweep
+where it is.
 """
 
 import contextlib
@@ -15,68 +23,79 @@ from cache_warmer.artifacts.hf_layout import point_reference
 from cache_warmer.artifacts.package_links import PACKAGES, point_package
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
-from cache_warmer.gc.leftovers import COLLECTED
+from cache_warmer.gc.leftovers import SWEPT_SUFFIX
 from cache_warmer.gc.packages import package_of
-from cache_warmer.gc.plan import Going, Kind, NameMove
-from cache_warmer.gc.retention import GcPlan, Kept
-from cache_warmer.gc.roots import aside_folder
+from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind, NameUpdate
+from cache_warmer.gc.retention import RetentionDecision
+from cache_warmer.gc.roots import retired_folder
 from model_cache.places import Places
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Deletes. `keep_going` is called before each deletion, and raises when the lease is lost."""
+    """Deletes what a plan lists.
+
+    Attributes:
+        places: of the cache.
+        check_lease: called before each deletion; raises `LeaseLost` if the lease is lost.
+    """
 
     places: Places
-    keep_going: Callable[[], None]
+    check_lease: Callable[[], None]
 
-    def apply(self, collection: GcPlan) -> None:
-        """Delete it. Raises `OSError`, `LeaseLost`."""
-        self._put_aside(collection.kept)
-        for found in collection.findings:
-            for move in found.moves:
-                self._move(move)
-            for going in found.going:
-                self.keep_going()
-                self._delete(going)
-            for folder in found.empty:
-                with contextlib.suppress(OSError):  # not empty: somebody else's things are in it
+    def apply(self, plan: GcPlan) -> None:
+        """Carry out the plan.
+
+        Raises:
+            LeaseLost: another writer took over.
+            OSError: something cannot be moved or deleted.
+        """
+        self._retire(plan.retention)
+        for section in plan.sections:
+            for update in section.name_updates:
+                self._update_name(update)
+            for deletion in section.deletions:
+                self.check_lease()
+                self._delete(deletion)
+            for folder in section.empty_folders:
+                with contextlib.suppress(OSError):  # not empty: files of other programs are in it
                     folder.rmdir()
-        self._drop_dangling_links()
-        for digest in collection.kept.going_digests:
+        self._remove_dangling_links()
+        for digest in plan.retention.expired_digests:
             (self.places.own.path / "whole-bytes" / digest).unlink(missing_ok=True)
-        for path in sorted(aside_folder(self.places).glob("*.json")):
+        for path in sorted(retired_folder(self.places).glob("*.json")):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            aside_folder(self.places).rmdir()
+            retired_folder(self.places).rmdir()
 
-    def _put_aside(self, kept: Kept) -> None:
-        folder = aside_folder(self.places)
-        going = [*(one.path for one in kept.going), *kept.going_records]
-        if going:
+    def _retire(self, retention: RetentionDecision) -> None:
+        """Move manifests and records out of the roots, and remove dead references."""
+        folder = retired_folder(self.places)
+        expired = [*(manifest.path for manifest in retention.expired_manifests), *retention.expired_records]
+        if expired:
             atomic.make_folders(folder)
-        for path in going:
-            self.keep_going()
+        for path in expired:
+            self.check_lease()
             os.replace(path, folder / path.name)
-        for parent in {path.parent for path in going}:
+        for parent in {path.parent for path in expired}:
             atomic.sync_folder(parent)
-        if going:
+        if expired:
             atomic.sync_folder(folder)
-        for path in kept.references:
+        for path in retention.dead_references:
             path.unlink(missing_ok=True)
 
-    def _move(self, move: NameMove) -> None:
-        path = move.path
+    def _update_name(self, update: NameUpdate) -> None:
+        path = update.path
         if path.parent == self.places.spacy.path:
-            self._move_package(path, move.to)
-        elif move.to is not None:
-            point_reference(path.parents[1], move.to, self.places)
+            self._update_package_name(path, update.target)
+        elif update.target is not None:
+            point_reference(path.parents[1], update.target, self.places)
         else:
             path.unlink(missing_ok=True)
-            # a reference that another project writes later must not look like ours
+            # A ref that another project writes later must not look like ours.
             (self.places.own.path / "refs" / f"{path.parents[1].name}.json").unlink(missing_ok=True)
 
-    def _move_package(self, name: Path, tree: str | None) -> None:
+    def _update_package_name(self, name: Path, tree: str | None) -> None:
         packages = name.parent / PACKAGES
         if tree is not None:
             point_package(name.parent, packages / tree, package_of(tree))
@@ -84,32 +103,35 @@ class Sweeper:
             _remove(name)
             (packages / ".copies" / name.name).unlink(missing_ok=True)
 
-    def _delete(self, going: Going) -> None:
-        path = going.path
-        if going.kind is Kind.STAGING and _is_in_use(path):
+    def _delete(self, deletion: Deletion) -> None:
+        path = deletion.path
+        if deletion.kind is ItemKind.STAGING and _is_in_use(path):
             return
-        if going.kind is Kind.PACKAGE:  # first out of the way: nobody shall see half of it
-            staging = path.parent / ".staging" / f"{path.name}{COLLECTED}"
+        if deletion.kind is ItemKind.PACKAGE:
+            # Renamed first: a reader sees the whole tree or none.
+            staging = path.parent / ".staging" / f"{path.name}{SWEPT_SUFFIX}"
             atomic.make_folders(staging.parent)
             _remove(staging)
             os.replace(path, staging)
             path = staging
         _remove(path)
 
-    def _drop_dangling_links(self) -> None:
-        """Remove links of ours whose folder is gone."""
+    def _remove_dangling_links(self) -> None:
+        """Remove links of ours whose target is gone."""
         torch = self.places.torch.path / "sentence_transformers"
-        links = [link for link in torch.glob("models--*") if Path(_target(link)).name == link.name]
+        links = [link for link in torch.glob("models--*") if Path(_relative_target(link)).name == link.name]
         links += [
-            link for link in self.places.spacy.path.glob("*") if Path(_target(link)).parts[:1] == (PACKAGES,)
+            link
+            for link in self.places.spacy.path.glob("*")
+            if Path(_relative_target(link)).parts[:1] == (PACKAGES,)
         ]
         for link in links:
             if not link.exists():
                 link.unlink()
 
 
-def _target(link: Path) -> str:
-    """Return where a relative link leads; nothing of one that is none, or absolute: those are not ours."""
+def _relative_target(link: Path) -> str:
+    """Return where a relative link leads; empty for all else, which is not ours."""
     target = os.readlink(link) if link.is_symlink() else ""
     return "" if os.path.isabs(target) else target
 
@@ -122,7 +144,7 @@ def _remove(path: Path) -> None:
 
 
 def _is_in_use(path: Path) -> bool:
-    """Whether a live process holds a staging file: one that lost its lease while it was frozen."""
+    """Return whether a live process has locked a partial file: one that lost its lease while it was suspended."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError:

@@ -1,1 +1,1 @@
-"""What the warmer says to Kubernetes, and hears from it."""
+"""The warmer's requests to the Kubernetes API: Events, Leases, and whether a Deployment exists."""

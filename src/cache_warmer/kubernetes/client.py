@@ -1,30 +1,35 @@
-"""The way to the API server from a pod, by the Kubernetes client; imported only in a cluster, for it takes a second."""
+"""The connection to the API server from inside a pod, with the Kubernetes client.
+
+The client library takes a second to import, so it is imported inside functions: only in a cluster, and only when the
+API server is needed. Requests are not retried and time out soon: an API server that is away must not delay a warm.
+"""
 
 from typing import Any, Final, cast
 
-from cache_warmer.kubernetes.events import Cluster
+from cache_warmer.kubernetes.events import ClusterApi
 
-# To connect, and to answer: an API server that is away must not hold up a warm.
-_SECONDS: Final = (2.0, 3.0)
+# To connect, and to answer, in seconds.
+REQUEST_TIMEOUT: Final = (2.0, 3.0)
 
 
-def pod_client() -> Any:  # the client's own class has no types
-    """Return the API client of the cluster that this pod runs in, by the pod's own service account.
+def in_cluster_client() -> Any:  # the client's own class has no types
+    """Return the client for the cluster of this pod, with the pod's own service account.
 
-    Raises `kubernetes.config.ConfigException` outside a cluster, or where the pod has no token.
+    Raises:
+        kubernetes.config.ConfigException: outside a cluster, or if the pod has no token.
     """
     from kubernetes import client, config
 
     configuration = client.Configuration()
     config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-    configuration.proxy = None  # the proxy of this environment leads to the hub
+    configuration.proxy = None  # the proxy of the environment is for the hub
     configuration.retries = False
     return client.ApiClient(configuration)
 
 
-def connect() -> Cluster:
-    """Return the API server, for Events. Raises as `pod_client`."""
-    return _ApiServer(pod_client())
+def connect() -> ClusterApi:
+    """Return the API server of the cluster of this pod. Raises as `in_cluster_client`."""
+    return _ApiServer(in_cluster_client())
 
 
 class _ApiServer:
@@ -38,10 +43,12 @@ class _ApiServer:
             "Job": client.BatchV1Api(self._api).read_namespaced_job,
             "Deployment": client.AppsV1Api(self._api).read_namespaced_deployment,
         }[kind]
-        return cast(str, read(name, namespace, _request_timeout=_SECONDS).metadata.uid)
+        return cast(str, read(name, namespace, _request_timeout=REQUEST_TIMEOUT).metadata.uid)
 
     def create_event(self, namespace: str, event: dict[str, Any]) -> None:
         from kubernetes import client
 
-        create: Any = client.CoreV1Api(self._api).create_namespaced_event  # a dict is as good as its class
-        create(namespace, event, _request_timeout=_SECONDS)
+        create: Any = client.CoreV1Api(
+            self._api
+        ).create_namespaced_event  # accepts a dict in place of its class
+        create(namespace, event, _request_timeout=REQUEST_TIMEOUT)

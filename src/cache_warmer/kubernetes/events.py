@@ -1,10 +1,16 @@
-"""Tells how a warm goes as Events on the warmer's Job and the Deployment that waits for it; in the shell on that alone.
+"""Kubernetes Events about a run, and the settings by which the chart describes the pod that runs it.
 
-Helm says of a failed Job only that the time is over. `kubectl describe` and `kubectl get events` show these
-lines within seconds. They are a service, never a condition: what goes wrong here is logged, and the warm goes on.
+Helm reports of a failed Job only that its time is over. Events appear within seconds in `kubectl describe` and
+`kubectl get events`. Start, end and failures are written on the warmer's Job and on the Deployment that waits for its
+cache; verified models on the Job alone. The shell has no Job, so its Events are on the Deployment alone.
 
-What the chart tells the warmer of the Job or the shell that it runs in; nothing of it is set outside a
-cluster.
+Threads: start, end and failures are written in the caller's thread, with the short timeouts of `client`. Verified
+models go into a queue, which a daemon thread called `events` drains: models that are verified within one interval
+share an Event, and no download waits for the API server. `record_end` stops that thread first, and waits at most ten
+seconds for it.
+
+Events are optional: a failure here is logged, and the run goes on. Outside a cluster nothing is written and no
+client is loaded.
 """
 
 import contextlib
@@ -23,171 +29,198 @@ from cache_warmer.reports.warm_report import WarmReport
 from model_cache.check.report import human_bytes
 from model_cache.errors import ModelCacheError, with_remedy
 
+_LOG: Final = logging.getLogger(__name__)
+
+# Environment variables that the chart sets. Outside a cluster none of them is set.
 NAMESPACE: Final = "QDA_KUBERNETES_NAMESPACE"
+# Name of the Job that this pod belongs to.
 JOB: Final = "QDA_KUBERNETES_JOB"
+# Name of the Deployment that waits for the cache.
 DEPLOYMENT: Final = "QDA_KUBERNETES_DEPLOYMENT"
-# Name of the Lease that guards the claim, in the pod's namespace, where the claim is, too.
+# Name of the Lease that guards the claim, in the namespace of the pod, which is that of the claim.
 LEASE: Final = "QDA_KUBERNETES_LEASE"
-# `NAME/KEY` of the Secret that `HF_TOKEN` was to come from.
+# `NAME/KEY` of the Secret from which `HF_TOKEN` is set.
 TOKEN_SECRET: Final = "QDA_TOKEN_SECRET"  # noqa: S105  # a variable's name
 TOKEN: Final = "HF_TOKEN"  # noqa: S105  # the same
+
+COMPONENT: Final = "cache-warmer"
+# Reasons of Events that have no `Reason`: the run has not ended.
+WARMING: Final = "WARMING"
+VERIFIED: Final = "WARMED"
+IMPORTING: Final = "IMPORTING"
+COLLECTED: Final = "COLLECTED"
+_START_MESSAGES: Final = {
+    WARMING: "the warmer started: it compares the cache with the catalog",
+    IMPORTING: "an import started: it reads a generation from an archive",
+}
+# How long `record_end` waits for the thread. The end of the run is reported in any case.
+_JOIN_SECONDS: Final = 10.0
+# The limit of the API server for the message of an Event.
+MESSAGE_BYTES: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class InvolvedObjects:
-    """The Job that this process runs in (empty: the shell), and the Deployment that waits for its cache, if any."""
+    """The objects that Events are written on.
+
+    Attributes:
+        namespace: of both.
+        job: name of the Job that this process runs in; empty: the shell.
+        deployment: name of the Deployment that waits for the cache; empty: none.
+    """
 
     namespace: str
     job: str
     deployment: str = ""
 
 
-def own_objects(environ: Mapping[str, str]) -> InvolvedObjects | None:
-    """Return what this process tells its progress to, or None outside a cluster."""
+class ClusterApi(Protocol):
+    """The requests to the API server. Both methods raise the exceptions of the client."""
+
+    def uid(self, kind: str, namespace: str, name: str) -> str:
+        """Return the uid of a `Job` or a `Deployment`."""
+        ...
+
+    def create_event(self, namespace: str, event: dict[str, Any]) -> None:
+        """Create an Event of core/v1."""
+        ...
+
+
+def involved_objects(environ: Mapping[str, str]) -> InvolvedObjects | None:
+    """Return the objects that this process writes Events on; None outside a cluster."""
     found = InvolvedObjects(environ.get(NAMESPACE, ""), environ.get(JOB, ""), environ.get(DEPLOYMENT, ""))
     return found if found.namespace and (found.job or found.deployment) else None
 
 
 def holder_identity(environ: Mapping[str, str]) -> str:
-    """Return what this process is called where people look: `pod NAME`, or `process 7 on HOST`."""
+    """Return the name of this process for people: `pod NAME`, or `process 7 on HOST`."""
     host = socket.gethostname()
     return f"pod {host}" if environ.get(NAMESPACE) else f"process {os.getpid()} on {host}"
 
 
-def demand_token(environ: Mapping[str, str]) -> None:
-    """Raise `HubUnauthorized` if a Secret was to give a token and gave none.
+def require_token(environ: Mapping[str, str]) -> None:
+    """Confirm that a configured Secret has set the token.
 
-    The pod template calls the Secret optional: Kubernetes would otherwise never start the container, and say why
-    only in the events of a pod that nobody looks at.
+    The pod template marks the Secret as optional. Otherwise Kubernetes would never start the container, and the cause
+    would be visible only in the events of the pod.
+
+    Raises:
+        HubUnauthorized: a Secret is configured, and it or its key is missing or empty.
     """
     secret = environ.get(TOKEN_SECRET, "")
     if not secret or environ.get(TOKEN, "").strip():
         return
     name, _, key = secret.partition("/")
     namespace = environ.get(NAMESPACE, "")
-    place = f"-n {namespace} " if namespace else ""
+    option = f"-n {namespace} " if namespace else ""
     where = f" in namespace {namespace}" if namespace else ""
     raise HubUnauthorized(
         f"hub.tokenSecret names the Secret {name!r}, but{where} it, or its key {key!r}, is missing or empty",
-        f"make it with `kubectl {place}create secret generic {name} --from-literal={key}=TOKEN` (or name another "
+        f"create it with `kubectl {option}create secret generic {name} --from-literal={key}=TOKEN` (or name another "
         "key with hub.tokenSecretKey), then raise cacheWarmer.rerun; without hub.tokenSecret no token is used",
     )
 
 
-_LOG: Final = logging.getLogger(__name__)
-COMPONENT: Final = "cache-warmer"
-# Reasons that are no `Reason`: what goes on has none yet.
-WARMING, VERIFIED, IMPORTING, COLLECTED = "WARMING", "WARMED", "IMPORTING", "COLLECTED"
-_STARTS: Final = {
-    WARMING: "the warmer started: it compares the cache with the catalog",
-    IMPORTING: "an import started: it reads a generation from an archive",
-}
-# How long the last Event about models may take: the end is told anyway.
-_LAST_SECONDS: Final = 10.0
-# What the API server takes as an Event's message.
-MESSAGE_BYTES: Final = 1024
-
-
-class Cluster(Protocol):
-    """What is asked of the API server. Both methods raise whatever the way to it raises."""
-
-    def uid(self, kind: str, namespace: str, name: str) -> str:
-        """Return the uid of a `Job` or a `Deployment`."""
-
-    def create_event(self, namespace: str, event: dict[str, Any]) -> None:
-        """Create an Event of core/v1."""
-
-
 class EventRecorder:
-    """Writes Events on the Job; of the start and the end also on the Deployment.
+    """Writes the Events of one run.
 
     Args:
-        own: the objects; None, outside a cluster: nothing is written.
-        connect: makes the way to the API server, when it is first needed.
+        objects: to write on; None, outside a cluster: nothing is written.
+        connect: returns the API server; called when the first Event is written.
         now: the time, with a zone.
-        pause: seconds between two Events about models: those that are verified meanwhile share one.
+        interval: seconds between two Events about models.
     """
 
     def __init__(
         self,
-        own: InvolvedObjects | None,
-        connect: Callable[[], Cluster],
+        objects: InvolvedObjects | None,
+        connect: Callable[[], ClusterApi],
         now: Callable[[], datetime],
-        pause: float = 5.0,
+        interval: float = 5.0,
     ) -> None:
-        self._own, self._connect, self._now, self._pause = own, connect, now, pause
-        self._cluster: Cluster | None = None
+        self._objects, self._connect, self._now, self._interval = objects, connect, now, interval
+        self._cluster: ClusterApi | None = None
+        # Sentences about verified models; None ends the thread.
         self._verified: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        self._over = threading.Event()
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def started(self, reason: str = WARMING) -> None:
-        """Tell that a warm, or an import, began."""
-        self._tell("Normal", reason, _STARTS[reason])
+    def record_start(self, reason: str = WARMING) -> None:
+        """Write that a warm, or an import, started."""
+        self._record("Normal", reason, _START_MESSAGES[reason])
 
-    def verified(self, key: str, count: int, files: int) -> None:
-        """Tell that a model is there, of so many bytes; told from a thread, so that nobody waits for it."""
-        if self._own is None:
+    def record_verified(self, key: str, count: int, files: int) -> None:
+        """Write soon that a model is complete, from the thread; returns at once.
+
+        Args:
+            key: of the model.
+            count: its size in bytes.
+            files: how many files it has.
+        """
+        if self._objects is None:
             return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._tell_models, daemon=True, name="events")
+            self._thread = threading.Thread(target=self._record_models, daemon=True, name="events")
             self._thread.start()
         self._verified.put(f"{key} ({human_bytes(count)}, {files} files)")
 
-    def collected(self, freed_bytes: int, things: int) -> None:
-        """Tell what a collection deleted."""
-        self._tell(
-            "Normal",
-            COLLECTED,
-            f"{human_bytes(freed_bytes)} freed: {things} things that nobody needs any more",
-        )
+    def record_collection(self, freed_bytes: int, count: int) -> None:
+        """Write what a garbage collection deleted.
 
-    def failed(self, error: ModelCacheError) -> None:
-        """Tell a failure: its reason, what happened and what to do, in one line."""
-        retried = self._own is not None and self._own.job and error.reason.retryable
-        again = " Kubernetes tries again by itself." if retried else ""
-        self._tell("Warning", str(error.reason), f"{with_remedy(error.message, error.remedy)}.{again}")
+        Args:
+            freed_bytes: the space that it freed.
+            count: how many things it deleted.
+        """
+        message = f"{human_bytes(freed_bytes)} freed: {count} unreferenced items deleted"
+        self._record("Normal", COLLECTED, message)
 
-    def ended(self, report: WarmReport) -> None:
-        """Tell how a warm or an import ended."""
+    def record_failure(self, error: ModelCacheError) -> None:
+        """Write a failure: its reason, what happened and what to do."""
+        is_retried = self._objects is not None and self._objects.job and error.reason.retryable
+        retry = " Kubernetes tries again automatically." if is_retried else ""
+        self._record("Warning", str(error.reason), f"{with_remedy(error.message, error.remedy)}.{retry}")
+
+    def record_end(self, report: WarmReport) -> None:
+        """Write how a warm or an import ended, after the last Event about models."""
         if self._thread is not None:
-            self._over.set()
+            self._stopping.set()
             self._verified.put(None)
-            self._thread.join(_LAST_SECONDS)
+            self._thread.join(_JOIN_SECONDS)
         if report.error is None:
-            self._tell("Normal", str(report.reason), outcome(report))
+            self._record("Normal", str(report.reason), outcome_message(report))
         else:
-            self.failed(report.error)
+            self.record_failure(report.error)
 
-    def _tell_models(self) -> None:
-        last = False
-        while not last:
-            found = [self._verified.get()]
+    def _record_models(self) -> None:
+        """Write Events about verified models until the run ends; the daemon thread."""
+        is_last = False
+        while not is_last:
+            batch = [self._verified.get()]
             with contextlib.suppress(queue.Empty):
                 while True:
-                    found.append(self._verified.get_nowait())
-            models = [one for one in found if one is not None]
-            last = len(models) < len(found)
+                    batch.append(self._verified.get_nowait())
+            models = [model for model in batch if model is not None]
+            is_last = len(models) < len(batch)
             if models:
-                self._tell("Normal", VERIFIED, f"verified: {', '.join(models)}", of_job_alone=True)
-            if not last:
-                self._over.wait(self._pause)
+                self._record("Normal", VERIFIED, f"verified: {', '.join(models)}", job_only=True)
+            if not is_last:
+                self._stopping.wait(self._interval)
 
-    def _tell(self, kind: str, reason: str, message: str, *, of_job_alone: bool = False) -> None:
-        if self._own is None:
+    def _record(self, kind: str, reason: str, message: str, *, job_only: bool = False) -> None:
+        if self._objects is None:
             return
         try:
             cluster = self._cluster = self._cluster or self._connect()
-            for involved in _involved(self._own)[: 1 if of_job_alone else None]:
-                self._write(cluster, involved, kind, reason, message)
-        except Exception as error:  # noqa: BLE001  # whatever it is: a warm never fails for want of an Event
+            for involved in _object_references(self._objects)[: 1 if job_only else None]:
+                self._create_event(cluster, involved, kind, reason, message)
+        except Exception as error:  # noqa: BLE001  # a run never fails because of an Event
             _LOG.warning("no Event could be written (%s): %s", reason, _first_line(error))
 
-    def _write(
-        self, cluster: Cluster, involved: dict[str, str], kind: str, reason: str, message: str
+    def _create_event(
+        self, cluster: ClusterApi, involved: dict[str, str], kind: str, reason: str, message: str
     ) -> None:
         namespace = involved["namespace"]
-        uid = cluster.uid(involved["kind"], namespace, involved["name"])  # `kubectl describe` looks for it
+        uid = cluster.uid(involved["kind"], namespace, involved["name"])  # `kubectl describe` selects by it
         time = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
         event = {
             "apiVersion": "v1",
@@ -207,8 +240,8 @@ class EventRecorder:
         cluster.create_event(namespace, event)
 
 
-def outcome(report: WarmReport) -> str:
-    """Return the end of a run that was well as a sentence."""
+def outcome_message(report: WarmReport) -> str:
+    """Return a sentence about a run that succeeded."""
     count, how = (
         (report.bytes_fetched, "fetched")
         if report.bytes_written is None
@@ -221,9 +254,9 @@ def outcome(report: WarmReport) -> str:
 
 
 def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
-    """Return the text without line breaks and of at most `limit` bytes of UTF-8.
+    """Return the text without line breaks and with at most `limit` bytes of UTF-8.
 
-    What is too long loses its middle: what happened stands first, what to do about it last.
+    A text that is too long loses its middle: what happened is at its beginning, what to do about it at its end.
     """
     line = " ".join(text.split())
     encoded = line.encode()
@@ -234,10 +267,11 @@ def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
     return f"{first} … {last}"
 
 
-def _involved(own: InvolvedObjects) -> list[dict[str, str]]:
-    named = [("batch/v1", "Job", own.job), ("apps/v1", "Deployment", own.deployment)]
+def _object_references(objects: InvolvedObjects) -> list[dict[str, str]]:
+    """Return the `involvedObject` of each object, without its uid; the Job first."""
+    named = [("batch/v1", "Job", objects.job), ("apps/v1", "Deployment", objects.deployment)]
     return [
-        {"apiVersion": version, "kind": kind, "namespace": own.namespace, "name": name}
+        {"apiVersion": version, "kind": kind, "namespace": objects.namespace, "name": name}
         for version, kind, name in named
         if name
     ]

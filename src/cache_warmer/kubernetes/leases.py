@@ -1,22 +1,31 @@
-"""A Lease by `CoordinationV1Api`: what the API server says, in the words of `lease.lease_api`.
+"""`LeaseApi` over the Kubernetes client: one Lease object by `CoordinationV1Api`.
 
-Documents go and come as JSON: the client's own classes write times without fractions of a second in a form that the API
-server refuses.
+Translates HTTP status codes to the errors of `lease.base`: 409 is a conflict, 401 and 403 are forbidden, and
+everything else (timeouts, 5xx, an answer that cannot be parsed) means that the API server is unavailable.
+
+Documents are sent and read as JSON. The client's own classes write times without a fraction of a second in a form
+that the API server refuses.
 """
 
 import json
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from cache_warmer.lease.base import ApiAwayError, ApiConflictError, ApiRefusedError, LeaseState
+from cache_warmer.kubernetes.client import REQUEST_TIMEOUT
+from cache_warmer.lease.base import ApiConflictError, ApiForbiddenError, ApiUnavailableError, LeaseState
 
-# To connect, and to answer.
-_SECONDS: Final = (2.0, 3.0)
-_CONFLICT, _NOT_FOUND, _REFUSED = 409, 404, frozenset({401, 403})
+_CONFLICT: Final = 409
+_NOT_FOUND: Final = 404
+_FORBIDDEN: Final = frozenset({401, 403})
 
 
 class ClusterLeaseApi:
-    """One Lease of a namespace; `api` is a `kubernetes.client.ApiClient`."""
+    """Access to one Lease of a namespace.
+
+    Args:
+        api: a `kubernetes.client.ApiClient`.
+        namespace, name: of the Lease.
+    """
 
     def __init__(self, api: Any, namespace: str, name: str) -> None:  # the client's own class has no types
         from kubernetes import client
@@ -27,35 +36,36 @@ class ClusterLeaseApi:
     def read(self) -> LeaseState | None:
         """See `LeaseApi`."""
         try:
-            return self._ask(self._leases.read_namespaced_lease, self._name, self._namespace)
+            return self._request(self._leases.read_namespaced_lease, self._name, self._namespace)
         except _NotFoundError:
             return None
 
-    def create(self, wanted: LeaseState) -> LeaseState:
+    def create(self, lease: LeaseState) -> LeaseState:
         """See `LeaseApi`."""
+        document = self._to_document(lease)
         try:
-            return self._ask(self._leases.create_namespaced_lease, self._namespace, self._document(wanted))
-        except _NotFoundError as error:  # the namespace goes
-            raise ApiRefusedError(str(error)) from error
+            return self._request(self._leases.create_namespaced_lease, self._namespace, document)
+        except _NotFoundError as error:  # the namespace is being deleted
+            raise ApiForbiddenError(str(error)) from error
 
-    def replace(self, wanted: LeaseState) -> LeaseState:
+    def replace(self, lease: LeaseState) -> LeaseState:
         """See `LeaseApi`."""
-        document = self._document(wanted)
+        document = self._to_document(lease)
         try:
-            return self._ask(self._leases.replace_namespaced_lease, self._name, self._namespace, document)
+            return self._request(self._leases.replace_namespaced_lease, self._name, self._namespace, document)
         except _NotFoundError as error:
             raise ApiConflictError(str(error)) from error
 
-    def _document(self, wanted: LeaseState) -> dict[str, Any]:
+    def _to_document(self, lease: LeaseState) -> dict[str, Any]:
         metadata = {"name": self._name, "namespace": self._namespace}
-        if wanted.version:
-            metadata |= {"resourceVersion": wanted.version, "uid": wanted.uid}
+        if lease.resource_version:
+            metadata |= {"resourceVersion": lease.resource_version, "uid": lease.uid}
         spec = {
-            "holderIdentity": wanted.holder or None,
-            "leaseDurationSeconds": wanted.seconds,
-            "leaseTransitions": wanted.transitions,
-            "acquireTime": _written(wanted.acquired),
-            "renewTime": _written(wanted.renewed),
+            "holderIdentity": lease.holder or None,
+            "leaseDurationSeconds": lease.duration_seconds,
+            "leaseTransitions": lease.transitions,
+            "acquireTime": _format_time(lease.acquire_time),
+            "renewTime": _format_time(lease.renew_time),
         }
         return {
             "apiVersion": "coordination.k8s.io/v1",
@@ -64,54 +74,56 @@ class ClusterLeaseApi:
             "spec": {name: value for name, value in spec.items() if value is not None},
         }
 
-    def _ask(self, call: Any, *arguments: Any) -> LeaseState:
+    def _request(self, call: Any, *arguments: Any) -> LeaseState:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
         try:
-            answer = call(*arguments, _preload_content=False, _request_timeout=_SECONDS)
-            return _state(json.loads(answer.data))
+            answer = call(*arguments, _preload_content=False, _request_timeout=REQUEST_TIMEOUT)
+            return _from_document(json.loads(answer.data))
         except ApiException as error:
-            said = f"{error.status} {error.reason}{_message(error.body)}"
+            message = f"{error.status} {error.reason}{_server_message(error.body)}"
             if error.status == _NOT_FOUND:
-                raise _NotFoundError(said) from error
+                raise _NotFoundError(message) from error
             if error.status == _CONFLICT:
-                raise ApiConflictError(said) from error
-            if error.status in _REFUSED:
-                raise ApiRefusedError(said) from error
-            raise ApiAwayError(said) from error
+                raise ApiConflictError(message) from error
+            if error.status in _FORBIDDEN:
+                raise ApiForbiddenError(message) from error
+            raise ApiUnavailableError(message) from error
         except (HTTPError, OSError, ValueError, KeyError) as error:
             text = str(error).strip() or type(error).__name__
-            raise ApiAwayError(text.splitlines()[0]) from error
+            raise ApiUnavailableError(text.splitlines()[0]) from error
 
 
 class _NotFoundError(Exception):
     pass
 
 
-def _state(document: dict[str, Any]) -> LeaseState:
+def _from_document(document: dict[str, Any]) -> LeaseState:
     metadata, spec = document["metadata"], document.get("spec") or {}
     return LeaseState(
         holder=spec.get("holderIdentity") or "",
-        seconds=int(spec.get("leaseDurationSeconds") or 0),
+        duration_seconds=int(spec.get("leaseDurationSeconds") or 0),
         transitions=int(spec.get("leaseTransitions") or 0),
-        acquired=_read(spec.get("acquireTime")),
-        renewed=_read(spec.get("renewTime")),
-        version=metadata["resourceVersion"],
+        acquire_time=_parse_time(spec.get("acquireTime")),
+        renew_time=_parse_time(spec.get("renewTime")),
+        resource_version=metadata["resourceVersion"],
         uid=metadata["uid"],
     )
 
 
-def _message(body: object) -> str:
+def _server_message(body: object) -> str:
+    """Return the message in the body of an error (a `Status` object), after a colon; empty if there is none."""
     try:
         return f": {json.loads(str(body))['message']}"
     except (ValueError, KeyError, TypeError):
         return ""
 
 
-def _written(time: datetime | None) -> str | None:
+def _format_time(time: datetime | None) -> str | None:
+    """Return a time as `MicroTime` has it."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if time else None
 
 
-def _read(text: str | None) -> datetime | None:
+def _parse_time(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None

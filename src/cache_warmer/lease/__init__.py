@@ -1,1 +1,1 @@
-"""The right to write to a cache."""
+"""The lease of a cache: one writer at a time."""

@@ -1,9 +1,13 @@
-"""The right to write to a cache: one holder at a time.
+"""Leases: the right to write to a cache, held by one process at a time.
 
-On one machine it is a locked file. Whether a lock ends with its holder is the system's business, so nothing
-is ever taken over by age. Safety does not rest on it (bodies are verified and renamed); it saves double work.
+`Lease` is what a command uses. `FileLease` is a lock on a file of the cache (`flock`), for all writers on one machine.
+The system releases it when its holder ends, however that ends, so it is never taken over because of its age. Some
+network file systems have no such locks; then the lease excludes no other writer. Correctness does not depend on it:
+bodies are verified and appear by rename. It avoids duplicate work.
 
-What a lease needs of an API server: one object, that only whoever saw its last version can change.
+`LeaseApi` is what `cluster_lease` needs of an API server: one Lease object of coordination.k8s.io/v1 that can be
+read, created, and replaced only by a writer that has seen its last version (optimistic concurrency by
+`resourceVersion`). Its three errors separate what another try can fix from what it cannot.
 """
 
 import contextlib
@@ -21,18 +25,29 @@ from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.errors import LeaseHeld
 
+# Pause between two attempts to lock the file.
 _POLL_SECONDS: Final = 0.25
+# Of the JSON document that the holder writes into the lock file.
+_MAX_HOLDER_BYTES: Final = 4096
 
 
 class Lease(Protocol):
-    """One writer's right."""
+    """The right of one process to write to a cache."""
 
     def held(self) -> AbstractContextManager[None]:
-        """Wait for it, hold it in the `with` block, then give it back. Raises `LeaseHeld`."""
+        """Wait for the lease, hold it in the `with` block, then release it.
+
+        Raises:
+            LeaseError: it is held by another for too long, was lost, or may not be used.
+        """
         ...
 
     def check(self) -> None:
-        """Raise `LeaseLost` if it is not ours any more; asked before anything is published."""
+        """Confirm that the lease is still held; called before anything is published.
+
+        Raises:
+            LeaseLost: another process took over.
+        """
         ...
 
 
@@ -41,125 +56,141 @@ class FileLease:
     """A lock on a file in the cache.
 
     Attributes:
-        path: of the file; it stays, and says who held it last.
-        patience: seconds to wait for another holder.
-        clock: seconds, for the patience.
-        sleep: waits; raises if the run shall stop.
-        tell: called once with a sentence about the holder, when there is something to wait for.
-        fence: uid of the Lease of a cluster that is held already; empty: none. Whoever has the file under the same
-            one has lost it, frozen perhaps, and is not waited for.
+        path: of the file. It stays after the release, and names its last holder.
+        timeout: seconds to wait for another holder.
+        clock: seconds, for the timeout.
+        sleep: waits that many seconds; raises if the run is to stop.
+        notify: called once with a sentence about the holder that is waited for.
+        lease_uid: uid of the cluster's Lease that this process holds already; empty: none. Another process that has
+            locked the file under the same Lease has lost it, suspended perhaps, and is not waited for.
     """
 
     path: Path
-    patience: float
+    timeout: float
     clock: Callable[[], float]
     sleep: Callable[[float], None]
-    tell: Callable[[str], None]
-    fence: str = ""
+    notify: Callable[[str], None]
+    lease_uid: str = ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for the lock and hold it. Raises `LeaseHeld`, `OSError`."""
+        """Wait for the lock and hold it.
+
+        Raises:
+            LeaseHeld: another process holds it for longer than the timeout.
+            OSError: the file cannot be opened.
+        """
         atomic.make_folders(self.path.parent)
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self.path, flags, 0o644)
         try:
-            if self._wait(descriptor):
-                with contextlib.suppress(OSError):  # a full disk must not keep the lock from us
+            if self._acquire(descriptor):
+                with contextlib.suppress(OSError):  # on a full disk the lock works without a name in it
                     atomic.readable_by_all(descriptor, self.path.parent)
                     os.ftruncate(descriptor, 0)
-                    os.pwrite(descriptor, self._holder(), 0)
+                    os.pwrite(descriptor, self._holder_document(), 0)
             yield
         finally:
             os.close(descriptor)
 
     def check(self) -> None:
-        """A lock of the system is ours until we close it."""
+        """Do nothing: a lock of the system is held until its file is closed."""
 
-    def _wait(self, descriptor: int) -> bool:
-        """Wait for the lock; return whether we have it, or go on beside one that lost its right to us."""
-        start, told = self.clock(), False
+    def _acquire(self, descriptor: int) -> bool:
+        """Wait for the lock. Returns False if its holder has lost its right to write to this process."""
+        start, notified = self.clock(), False
         while try_lock(descriptor) is LockResult.HELD_BY_ANOTHER:
-            holder, fence = _said(descriptor)
-            if self.fence and fence == self.fence:
+            holder, lease_uid = _read_holder(descriptor)
+            if self.lease_uid and lease_uid == self.lease_uid:
                 return False
-            if self.clock() - start >= self.patience:
+            if self.clock() - start >= self.timeout:
                 raise LeaseHeld(
                     f"another warmer writes to this cache: {holder}",
                     "wait for it to end, or give --wait a longer time",
                 )
-            if not told:
-                self.tell(f"waiting for another warmer: {holder}")
-                told = True
+            if not notified:
+                self.notify(f"waiting for another warmer: {holder}")
+                notified = True
             self.sleep(_POLL_SECONDS)
         return True
 
-    def _holder(self) -> bytes:
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "lease": self.fence}
-        return json.dumps(holder).encode() + b"\n"
+    def _holder_document(self) -> bytes:
+        document = {"pid": os.getpid(), "host": socket.gethostname(), "lease": self.lease_uid}
+        return json.dumps(document).encode() + b"\n"
 
 
-def _said(descriptor: int) -> tuple[str, str]:
-    """Return who holds the lock, for people, and the Lease that it says it holds."""
+def _read_holder(descriptor: int) -> tuple[str, str]:
+    """Return the holder of the lock, for people, and the uid of the Lease that it claims to hold."""
     try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        who = f"process {int(holder['pid'])} on {str(holder['host'])[:100]}"
-        return who, str(holder.get("lease", ""))
+        document = json.loads(os.pread(descriptor, _MAX_HOLDER_BYTES, 0))
+        holder = f"process {int(document['pid'])} on {str(document['host'])[:100]}"
+        return holder, str(document.get("lease", ""))
     except (
         ValueError,
         KeyError,
         TypeError,
         AttributeError,
         OSError,
-    ):  # it has just taken the lock and not yet written
+    ):  # it has the lock and has not written yet
         return "a process that has not given its name", ""
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseState:
-    """A Lease of coordination.k8s.io/v1, as far as it matters here.
+    """A Lease of coordination.k8s.io/v1, as far as it is used here.
 
     Attributes:
-        holder: who holds it; empty: nobody.
-        seconds: how long after a renewal it is the holder's.
-        transitions: how often it changed hands: the token that tells one holding from the next.
-        acquired, renewed: by the holder's clock; None: never.
-        version: what a change must have seen; empty for one that is to be created.
+        holder: `holderIdentity`; empty: it is free.
+        duration_seconds: `leaseDurationSeconds`: how long after a renewal it is the holder's.
+        transitions: `leaseTransitions`: how often it changed hands. The fencing token of one holding.
+        acquire_time, renew_time: by the holder's clock; None: never.
+        resource_version: the version that a replacement must have seen; empty for a Lease that is to be created.
         uid: of the object; empty before it is created.
     """
 
     holder: str
-    seconds: int
+    duration_seconds: int
     transitions: int = 0
-    acquired: datetime | None = None
-    renewed: datetime | None = None
-    version: str = ""
+    acquire_time: datetime | None = None
+    renew_time: datetime | None = None
+    resource_version: str = ""
     uid: str = ""
 
 
 class ApiConflictError(Exception):
-    """Somebody else changed, made or deleted it meanwhile: read it again."""
+    """Another client changed, created or deleted the Lease in the meantime: read it again."""
 
 
-class ApiAwayError(Exception):
-    """No answer, or none that says anything about the lease; another try can help."""
+class ApiUnavailableError(Exception):
+    """No answer, or one that tells nothing about the Lease. Another try can succeed."""
 
 
-class ApiRefusedError(Exception):
-    """This account may not do that."""
+class ApiForbiddenError(Exception):
+    """The account of the process lacks the permission. Another try fails, too."""
 
 
 class LeaseApi(Protocol):
-    """One Lease. Each method raises `ApiAwayError` or `ApiRefusedError`."""
+    """Access to one Lease object.
+
+    Each method raises `ApiUnavailableError` or `ApiForbiddenError` if the API server cannot answer or refuses.
+    """
 
     def read(self) -> LeaseState | None:
-        """Return it, or None if there is none."""
+        """Return the Lease; None if there is none."""
         ...
 
-    def create(self, wanted: LeaseState) -> LeaseState:
-        """Make it. Raises `ApiConflictError` if it is there."""
+    def create(self, lease: LeaseState) -> LeaseState:
+        """Create the Lease, and return it as stored.
+
+        Raises:
+            ApiConflictError: it exists already.
+        """
         ...
 
-    def replace(self, wanted: LeaseState) -> LeaseState:
-        """Change it. Raises `ApiConflictError` unless `wanted.version` is the present one."""
+    def replace(self, lease: LeaseState) -> LeaseState:
+        """Replace the Lease, and return it as stored.
+
+        Raises:
+            ApiConflictError: `lease.resource_version` is not the current one, or the Lease was deleted.
+        """
         ...

@@ -1,12 +1,29 @@
-"""The right to write to the claim of a cluster: a Lease that its holder renews, and others take over when it is silent.
+"""A lease among the pods that share a claim: a Lease object that its holder renews, and that others take over.
 
-`kubernetes.leaderelection` can do none of what is needed here: it does not say what it lost, gives up at the first
-error of the API server, and never releases. What this one promises:
+The protocol, on one object of coordination.k8s.io/v1:
 
-* who changes the Lease must have seen its last version (`resourceVersion`), so that two never hold it;
-* `leaseTransitions` is the token: a holder that was frozen finds another one there, and publishes nothing;
-* silence is judged by the clock of who waits, since the Lease last changed: clocks of two nodes are never compared;
-* while the API server is away nobody can take over, so the holder goes on, for twice the lease's time at most.
+* Acquire: read the Lease; if it is free, write this process as its holder. The API server accepts a write only with
+  the `resourceVersion` of the last read, so two processes never hold it.
+* Fencing token: `leaseTransitions` grows by one with each new holder. A holder that was suspended (SIGSTOP, a sleeping
+  machine) finds another number when it wakes up, and publishes nothing.
+* Renew: a daemon thread called `lease` writes `renewTime` every 15 s. The Lease lasts 60 s.
+* Take over: a waiting process takes the Lease if its `resourceVersion` has not changed for `leaseDurationSeconds`,
+  measured with the waiting process's own clock. The clocks of two nodes are never compared.
+* Release: the holder is cleared and the duration set to 1 s, so the next process need not wait.
+
+API server outages: while it is away no other process can take over, so the holder goes on. `check` first tries to
+renew a Lease that is older than its duration, and gives up after twice that time. Before the Lease is acquired, an
+outage counts as waiting. A request that is forbidden ends the acquisition at once; during a renewal it counts as an
+outage, because RBAC objects are replaced during upgrades.
+
+A lost answer: a renewal can succeed on the server and fail here. The next one then conflicts with the process's own
+write. So after a conflict the Lease is read again, and it is lost only if holder or `leaseTransitions` changed.
+
+Threads: `held` and `check` run in the caller's thread, renewals also in the daemon thread. `_lock` serializes what
+changes the Lease. When it is lost, `on_lost` stops the run from the renewing thread, and `held` raises `LeaseLost`.
+
+`kubernetes.leaderelection` has none of this: it does not report what it lost, gives up at the first error of the API
+server, and never releases.
 """
 
 import dataclasses
@@ -21,49 +38,48 @@ from typing import Final
 
 from cache_warmer.errors import Interrupted, LeaseForbidden, LeaseHeld, LeaseLost
 from cache_warmer.lease.base import (
-    ApiAwayError,
     ApiConflictError,
-    ApiRefusedError,
+    ApiForbiddenError,
+    ApiUnavailableError,
     LeaseApi,
     LeaseState,
 )
 
 _LOG: Final = logging.getLogger(__name__)
-_AGAIN: Final = "run the same command again: it goes on from what is there"
-
-
-def seconds_since_boot() -> float:
-    """Return a clock that goes on while the machine sleeps: a lease does not wait for it."""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    return time.monotonic()
+_RUN_AGAIN: Final = "run the same command again: it goes on from what is there"
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseTiming:
-    """How long it lasts without a renewal, and the pauses between renewals and between tries, in seconds."""
+    """Durations, in seconds.
 
-    lasts: int = 60
-    renewal: float = 15.0
-    retry: float = 2.0
+    Attributes:
+        duration: how long the Lease lasts after a renewal. The API accepts whole seconds.
+        renew_interval: pause between two renewals.
+        retry_period: pause after a failure, and between two attempts to acquire.
+    """
+
+    duration: int = 60
+    renew_interval: float = 15.0
+    retry_period: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseDeps:
-    """The world of a lease: clocks, waiting, and whom to tell.
+    """What a lease uses of its environment: clocks, waiting and callbacks.
 
     Attributes:
-        clock: seconds, for what lasts.
-        now: the time, with a zone, for what others read.
-        sleep: waits; raises if the run shall stop.
-        tell: called with a sentence about each holder that is waited for.
-        on_lost: called once, from the thread that renews, when another took over.
+        clock: seconds, for durations.
+        now: the time, with a zone, for the fields that others read.
+        sleep: waits that many seconds; raises if the run is to stop.
+        notify: called with a sentence about each holder that is waited for.
+        on_lost: called once, from the thread that renews, when another process took over.
     """
 
     clock: Callable[[], float]
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
-    tell: Callable[[str], None]
+    notify: Callable[[str], None]
     on_lost: Callable[[], None]
 
 
@@ -73,205 +89,249 @@ class ClusterLease:
 
     Attributes:
         name: `namespace/name`, for messages.
-        who: this holder; no other may ever have the same.
-        api: the way to it.
-        patience: seconds to wait for another holder, or for the API server.
+        identity: of this process as a holder; unique over all processes and restarts.
+        api: access to the Lease.
+        timeout: seconds to wait for another holder, or for the API server.
+        deps: clocks, waiting and callbacks.
+        timing: durations of the protocol.
     """
 
     name: str
-    who: str
+    identity: str
     api: LeaseApi
-    patience: float
-    around: LeaseDeps
-    pace: LeaseTiming = field(default_factory=LeaseTiming)
-    _ours: LeaseState | None = None
-    _renewed: float = 0.0
+    timeout: float
+    deps: LeaseDeps
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
+    # As last written by this process; None before it was acquired.
+    _state: LeaseState | None = None
+    # When the last successful renewal was sent, by `deps.clock`.
+    _renewed_at: float = 0.0
     _lost: LeaseLost | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def uid(self) -> str:
-        """Of the Lease that is held, or was last; empty before."""
-        return self._ours.uid if self._ours is not None else ""
+        """Return the uid of the Lease that is, or was last, held; empty before."""
+        return self._state.uid if self._state is not None else ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for it, hold and renew it, give it back. Raises `LeaseHeld`, `LeaseLost`, `LeaseForbidden`."""
+        """Wait for the Lease, hold and renew it, and release it.
+
+        Raises:
+            LeaseHeld: another process holds it, or the API server is away, for longer than the timeout.
+            LeaseLost: another process took over while the block ran.
+            LeaseForbidden: this account may not use it.
+        """
         self._lost = None
         self._acquire()
-        over = threading.Event()
-        thread = threading.Thread(target=self._keep, args=(over,), daemon=True, name="lease")
+        released = threading.Event()
+        thread = threading.Thread(target=self._renew_loop, args=(released,), daemon=True, name="lease")
         thread.start()
         try:
             yield
-        except Interrupted as stopped:
-            if self._lost is not None:
-                raise self._lost from stopped
+        except Interrupted as interrupted:
+            if self._lost is not None:  # `on_lost` interrupted the run
+                raise self._lost from interrupted
             raise
         finally:
-            over.set()
-            thread.join(self.pace.retry)
+            released.set()
+            thread.join(self.timing.retry_period)
             self._release()
 
     def check(self) -> None:
-        """Return if it is still ours, asking the API server if it might not be. Raises `LeaseLost`."""
+        """Confirm that the Lease is still held; query the API server if it may have expired.
+
+        Raises:
+            LeaseLost: another process took over, or it could not be renewed for twice its duration.
+        """
         while True:
             if self._lost is not None:
                 raise self._lost
-            silent = self.around.clock() - self._renewed
-            if silent < self.pace.lasts:
+            age = self.deps.clock() - self._renewed_at
+            if age < self.timing.duration:
                 return
             try:
                 self._renew()
-            except (ApiAwayError, ApiRefusedError) as error:
-                if silent >= 2 * self.pace.lasts:
+            except (ApiUnavailableError, ApiForbiddenError) as error:
+                if age >= 2 * self.timing.duration:
                     raise LeaseLost(
-                        f"the Lease {self.name} could not be renewed for {silent:.0f} s: {error}", _AGAIN
+                        f"the Lease {self.name} could not be renewed for {age:.0f} s: {error}", _RUN_AGAIN
                     ) from error
-                self.around.sleep(self.pace.retry)
+                self.deps.sleep(self.timing.retry_period)
 
     def _acquire(self) -> None:
-        start, waiting = self.around.clock(), _Waiting(self)
+        start, observer = self.deps.clock(), _HolderObserver(self.name, self.deps)
         while True:
             try:
-                if self._try(waiting):
+                if self._try_acquire(observer):
                     return
             except ApiConflictError:
-                waiting.problem = "others took it at the same moment"
-            except ApiAwayError as error:
-                waiting.problem = f"the API server does not answer ({error})"
-            except ApiRefusedError as error:
+                observer.problem = "others took it at the same moment"
+            except ApiUnavailableError as error:
+                observer.problem = f"the API server does not answer ({error})"
+            except ApiForbiddenError as error:
                 raise LeaseForbidden(
                     f"this pod may not use the Lease {self.name}: {error}",
                     "let its service account create Leases and get and update this one, as the chart's Role does",
                 ) from error
-            left = self.patience - (self.around.clock() - start)
+            left = self.timeout - (self.deps.clock() - start)
             if left <= 0:
                 raise LeaseHeld(
-                    f"the Lease {self.name} cannot be had: {waiting.problem}",
+                    f"the Lease {self.name} cannot be acquired: {observer.problem}",
                     "wait for it to end, or give --wait a longer time (cacheWarmer.wait)",
                 )
-            self.around.sleep(min(self.pace.retry, left))
+            self.deps.sleep(min(self.timing.retry_period, left))
 
-    def _try(self, waiting: "_Waiting") -> bool:
-        asked = self.around.clock()
+    def _try_acquire(self, observer: "_HolderObserver") -> bool:
+        """Take the Lease if it is free or has expired. Returns False if another process holds it."""
+        sent_at = self.deps.clock()
         found = self.api.read()
-        if found is not None and found.holder and not waiting.is_silent(found, asked):
+        if found is not None and found.holder and not observer.has_expired(found, sent_at):
             return False
-        now = self.around.now()
-        wanted = LeaseState(self.who, self.pace.lasts, 0, acquired=now, renewed=now)
+        now = self.deps.now()
+        lease = LeaseState(self.identity, self.timing.duration, 0, acquire_time=now, renew_time=now)
         if found is None:
-            self._ours = self.api.create(wanted)
+            self._state = self.api.create(lease)
         else:
             if found.holder:
-                _LOG.warning("taking the Lease %s over from %s, which is silent", self.name, told(found, now))
-            self._ours = self.api.replace(
+                holder = describe_holder(found, now)
+                _LOG.warning("taking the Lease %s over from %s, which is silent", self.name, holder)
+            self._state = self.api.replace(
                 dataclasses.replace(
-                    wanted, transitions=found.transitions + 1, version=found.version, uid=found.uid
+                    lease,
+                    transitions=found.transitions + 1,
+                    resource_version=found.resource_version,
+                    uid=found.uid,
                 )
             )
-        self._renewed = asked
+        self._renewed_at = sent_at
         return True
 
-    def _keep(self, over: threading.Event) -> None:
-        away = False
-        while not over.wait(self.pace.retry if away else self.pace.renewal) and self._lost is None:
+    def _renew_loop(self, released: threading.Event) -> None:
+        """Renew until the Lease is released or lost; the daemon thread."""
+        failing = False
+        while (
+            not released.wait(self.timing.retry_period if failing else self.timing.renew_interval)
+            and self._lost is None
+        ):
             try:
                 self._renew()
-            except (ApiAwayError, ApiRefusedError) as error:
-                if not away:
+            except (ApiUnavailableError, ApiForbiddenError) as error:
+                if not failing:
                     _LOG.warning("the Lease %s cannot be renewed (%s): going on", self.name, error)
-                away = True
-            except Exception:  # noqa: BLE001  # what happens in this thread must not end the renewals
+                failing = True
+            except Exception:  # noqa: BLE001  # a failure in this thread must not end the renewals
                 _LOG.exception("the Lease %s cannot be renewed: going on", self.name)
-                away = True
+                failing = True
             else:
-                if away and self._lost is None:
+                if failing and self._lost is None:
                     _LOG.info("the Lease %s is renewed again", self.name)
-                away = False
+                failing = False
 
     def _renew(self) -> None:
-        """Renew it, or note that it is lost. Raises `ApiAwayError`, `ApiRefusedError`."""
+        """Renew the Lease, or record that it is lost. Raises `ApiUnavailableError`, `ApiForbiddenError`."""
         with self._lock:
-            mine = self._ours
-            if mine is None or self._lost is not None:
+            state = self._state
+            if state is None or self._lost is not None:
                 return
-            asked = self.around.clock()
+            sent_at = self.deps.clock()  # not when the answer came: the Lease may have expired meanwhile
             try:
-                self._ours = self.api.replace(dataclasses.replace(mine, renewed=self.around.now()))
+                self._state = self.api.replace(dataclasses.replace(state, renew_time=self.deps.now()))
             except ApiConflictError:
-                self._ours = self._again(mine)
+                self._state = self._renew_after_conflict(state)
             if self._lost is None:
-                self._renewed = asked
+                self._renewed_at = sent_at
 
-    def _again(self, mine: LeaseState) -> LeaseState:
-        """Renew what another changed, if only its holder has not changed: an answer of ours may have been lost."""
+    def _renew_after_conflict(self, state: LeaseState) -> LeaseState:
+        """Renew a Lease that was changed if this process still holds it; else record that it is lost."""
         found = self.api.read()
-        if found is not None and (found.holder, found.transitions) == (mine.holder, mine.transitions):
+        if found is not None and (found.holder, found.transitions) == (state.holder, state.transitions):
             try:
                 return self.api.replace(
-                    dataclasses.replace(found, seconds=mine.seconds, renewed=self.around.now())
+                    dataclasses.replace(
+                        found, duration_seconds=state.duration_seconds, renew_time=self.deps.now()
+                    )
                 )
             except ApiConflictError as error:
-                raise ApiAwayError("it changes all the time") from error
-        taken = (
-            "it was deleted"
-            if found is None
-            else f"it went to {told(found, self.around.now())}"
-            if found.holder
-            else "another had it meanwhile"
-        )
-        self._lost = LeaseLost(f"the Lease {self.name} was lost: {taken}", _AGAIN)
+                raise ApiUnavailableError("it changes all the time") from error
+        if found is None:
+            cause = "it was deleted"
+        elif found.holder:
+            cause = f"it went to {describe_holder(found, self.deps.now())}"
+        else:
+            cause = "another process held it in the meantime"
+        self._lost = LeaseLost(f"the Lease {self.name} was lost: {cause}", _RUN_AGAIN)
         _LOG.warning("%s", self._lost.message)
-        self.around.on_lost()
-        return mine
+        self.deps.on_lost()
+        return state
 
     def _release(self) -> None:
         with self._lock:
-            mine = self._ours
-            if mine is None or self._lost is not None:
+            state = self._state
+            if state is None or self._lost is not None:
                 return
+            free = dataclasses.replace(
+                state, holder="", duration_seconds=1, acquire_time=None, renew_time=self.deps.now()
+            )
             try:
-                self.api.replace(
-                    dataclasses.replace(mine, holder="", seconds=1, acquired=None, renewed=self.around.now())
-                )
+                self.api.replace(free)
             except ApiConflictError:
-                _LOG.info("the Lease %s was not ours any more when it was given back", self.name)
-            except (ApiAwayError, ApiRefusedError) as error:
+                _LOG.info("the Lease %s was not held any more when it was released", self.name)
+            except (ApiUnavailableError, ApiForbiddenError) as error:
                 _LOG.warning(
-                    "the Lease %s could not be given back (%s): it ends in %d s",
+                    "the Lease %s could not be released (%s): it expires in %d s",
                     self.name,
                     error,
-                    self.pace.lasts,
+                    self.timing.duration,
                 )
 
 
 @dataclass(slots=True)
-class _Waiting:
-    """What is seen of a holder while it is waited for."""
+class _HolderObserver:
+    """Observes the holder of a Lease while this process waits.
 
-    lease: ClusterLease
+    Attributes:
+        lease_name, deps: of the lease.
+        problem: why the Lease could not be acquired so far.
+    """
+
+    lease_name: str
+    deps: LeaseDeps
     problem: str = "it is held by another"
-    _version: str = ""
-    _since: float = 0.0
-    _told: str = ""
+    _resource_version: str = ""
+    _unchanged_since: float = 0.0
+    _notified_of: str = ""
 
-    def is_silent(self, found: LeaseState, asked: float) -> bool:
-        """Return whether the holder has not renewed it for the time that it lasts; tell who it is, once."""
-        if found.version != self._version:
-            self._version, self._since = found.version, asked
-        self.problem = f"it is held by {told(found, self.lease.around.now())}"
-        if found.holder != self._told:
-            self._told = found.holder
-            self.lease.around.tell(
-                f"waiting for another warmer: {told(found, self.lease.around.now())} has the Lease {self.lease.name}"
-            )
-        return asked - self._since >= found.seconds
+    def has_expired(self, found: LeaseState, sent_at: float) -> bool:
+        """Return whether the holder has not renewed the Lease for its duration; announce each holder once.
+
+        Args:
+            found: the Lease as read now.
+            sent_at: when that read was sent, by `deps.clock`.
+        """
+        if found.resource_version != self._resource_version:
+            self._resource_version, self._unchanged_since = found.resource_version, sent_at
+        holder = describe_holder(found, self.deps.now())
+        self.problem = f"it is held by {holder}"
+        if found.holder != self._notified_of:
+            self._notified_of = found.holder
+            self.deps.notify(f"waiting for another warmer: {holder} has the Lease {self.lease_name}")
+        return sent_at - self._unchanged_since >= found.duration_seconds
 
 
-def told(found: LeaseState, now: datetime) -> str:
-    """Return who holds it: `pod NAME since 10:11:12 UTC (last sign of life 3 s ago)`."""
-    pod = found.holder.partition("_")[0]
-    since = f" since {found.acquired:%Y-%m-%d %H:%M:%S} UTC" if found.acquired else ""
-    seen = max(0.0, (now - found.renewed).total_seconds()) if found.renewed else None
-    return f"pod {pod}{since}" + (f" (last sign of life {seen:.0f} s ago)" if seen is not None else "")
+def describe_holder(lease: LeaseState, now: datetime) -> str:
+    """Return the holder of a Lease, for people: `pod NAME since 2026-01-02 10:11:12 UTC (last renewed 3 s ago)`."""
+    pod = lease.holder.partition("_")[0]
+    since = f" since {lease.acquire_time:%Y-%m-%d %H:%M:%S} UTC" if lease.acquire_time else ""
+    if lease.renew_time is None:
+        return f"pod {pod}{since}"
+    age = max(0.0, (now - lease.renew_time).total_seconds())
+    return f"pod {pod}{since} (last renewed {age:.0f} s ago)"
+
+
+def seconds_since_boot() -> float:
+    """Return a clock that goes on while the machine sleeps, because a Lease expires meanwhile."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()

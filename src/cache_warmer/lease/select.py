@@ -1,7 +1,7 @@
-"""The lease that fits the place: a locked file on a host; a Lease and the locked file in a cluster.
+"""Selects the lease of a cache: a locked file, or in a cluster a Lease object and the locked file.
 
-Both in a cluster, because a volume may be mounted by others than the pods of its claim: another namespace, another
-cluster, a host. The Lease decides among the pods; the file keeps those others out, where the volume has locks.
+In a cluster both are held, because others than the pods of a claim may mount its volume: another namespace, another
+cluster, a host. The Lease decides among the pods. The file keeps out the others, where the volume has locks.
 """
 
 import socket
@@ -26,68 +26,76 @@ from model_cache.places import HOST, Places
 
 @dataclass(slots=True)
 class ClaimLease:
-    """A Lease of a cluster, then the lock on a file of the volume.
+    """The Lease object of a claim, then the lock on a file of its volume.
 
     Attributes:
         path: of the file.
-        name, who, patience, around, pace: see `ClusterLease`.
-        connect: makes the way to the API server, when the lease is wanted: that takes a second.
+        name, identity, timeout, deps, timing: see `ClusterLease`.
+        connect: returns access to the Lease; called when the lease is acquired, because it takes a second.
     """
 
     path: Path
     name: str
-    who: str
-    patience: float
-    around: LeaseDeps
+    identity: str
+    timeout: float
+    deps: LeaseDeps
     connect: Callable[[], LeaseApi]
-    pace: LeaseTiming = field(default_factory=LeaseTiming)
-    _cluster: ClusterLease | None = None
+    timing: LeaseTiming = field(default_factory=LeaseTiming)
+    _lease: ClusterLease | None = None
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Wait for both and hold them. Raises `LeaseError`, `OSError`."""
-        start = self.around.clock()
-        lease = self._cluster = ClusterLease(
-            self.name, self.who, self.connect(), self.patience, self.around, self.pace
-        )
+        """Wait for both and hold them. The timeout is for both together.
+
+        Raises:
+            LeaseError: one of them cannot be acquired, or the Lease was lost.
+            OSError: the file cannot be opened.
+        """
+        deps, start = self.deps, self.deps.clock()
+        lease = ClusterLease(self.name, self.identity, self.connect(), self.timeout, deps, self.timing)
+        self._lease = lease
         with lease.held():
-            left = max(0.0, self.patience - (self.around.clock() - start))
-            around = self.around
-            with FileLease(self.path, left, around.clock, around.sleep, around.tell, lease.uid).held():
+            left = max(0.0, self.timeout - (deps.clock() - start))
+            with FileLease(self.path, left, deps.clock, deps.sleep, deps.notify, lease.uid).held():
                 yield
 
     def check(self) -> None:
-        """Raise `LeaseLost` if the Lease is another's by now."""
-        if self._cluster is not None:
-            self._cluster.check()
+        """Confirm that the Lease is still held.
+
+        Raises:
+            LeaseLost: another process took over.
+        """
+        if self._lease is not None:
+            self._lease.check()
 
 
-def lease_for(
-    places: Places, patience: float, environ: Mapping[str, str], stop: Stop, tell: Callable[[str], None]
+def select_lease(
+    places: Places, timeout: float, environ: Mapping[str, str], stop: Stop, notify: Callable[[str], None]
 ) -> Lease:
-    """Return the lease of a cache; nobody is asked yet.
+    """Return the lease of a cache, without acquiring it.
 
     Args:
         places: of the cache.
-        patience: seconds to wait for another holder.
-        environ: says, in a pod of the chart, which Lease it is.
+        timeout: seconds to wait for another holder.
+        environ: names the Lease, in a pod of the chart.
         stop: ends the run; set when the Lease is lost.
-        tell: called with a sentence about a holder that is waited for.
+        notify: called with a sentence about a holder that is waited for.
     """
     path = places.own.path / "lock"
     namespace, name = environ.get(NAMESPACE, ""), environ.get(LEASE, "")
     if places.label == HOST or not namespace or not name:
-        return FileLease(path, patience, time.monotonic, stop.sleep, tell)
-    who = f"{socket.gethostname()}_{uuid.uuid4().hex[:12]}"
-    around = LeaseDeps(seconds_since_boot, lambda: datetime.now(UTC), stop.sleep, tell, stop.set)
-    return ClaimLease(path, f"{namespace}/{name}", who, patience, around, partial(_connect, namespace, name))
+        return FileLease(path, timeout, time.monotonic, stop.sleep, notify)
+    identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:12]}"
+    deps = LeaseDeps(seconds_since_boot, lambda: datetime.now(UTC), stop.sleep, notify, stop.set)
+    connect = partial(_connect, namespace, name)
+    return ClaimLease(path, f"{namespace}/{name}", identity, timeout, deps, connect)
 
 
 def _connect(namespace: str, name: str) -> LeaseApi:
     from kubernetes.config import ConfigException
 
     try:
-        return ClusterLeaseApi(client.pod_client(), namespace, name)
+        return ClusterLeaseApi(client.in_cluster_client(), namespace, name)
     except ConfigException as error:
         raise LeaseForbidden(
             f"the Lease {namespace}/{name} cannot be reached: {str(error).splitlines()[0]}",

@@ -1,1 +1,1 @@
-"""Pins a catalog: branches and tags become commits in its text, and its lock says what those commits hold."""
+"""Pins a catalog: branches and tags become commits in its text, and its lock records what these commits hold."""

@@ -1,176 +1,54 @@
-"""Says what moved upstream since a catalog was pinned, model by model. Asks; changes nothing.
+"""Pins a catalog, and finds what changed upstream since it was pinned.
 
-One run of `lock` before it is written: branches become commits, and the sources say what these hold.
+`Pinner` is one run of `lock` before anything is written: branches and tags become commits in the catalog's text, a
+missing sha256 of a wheel is computed, and the sources are queried for what these revisions hold.
+
+`find_drift` is `lock --check`: it compares each pinned revision with what its branch names now. It changes nothing. A
+source that fails is a result of its own model and does not stop the others.
+
+Both run in the calling thread and query one model after the other.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, TypeAlias
 
 from cache_warmer.artifacts.hf_snapshot import expected, select
 from cache_warmer.errors import ContentMismatch, HubError
 from cache_warmer.hub.client import RemoteFile
-from cache_warmer.pinning.catalog_text import Pins, SourceSpan, edited, find_pins, with_stand_ins
-from cache_warmer.pinning.upstream import Facts
-from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, SpacySource
+from cache_warmer.pinning.catalog_text import (
+    ModelPins,
+    SourceSpan,
+    apply_edits,
+    find_pins,
+    parse_with_placeholders,
+)
+from cache_warmer.pinning.upstream import UpstreamMetadata, snapshot_label, wheel_label
+from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource
 from model_cache.catalog.lock import Lock, LockedModel
 from model_cache.catalog.parse import parse_catalog
 from model_cache.reasons import Reason
 
-# Of every repository on a hub; what a pin without a branch of its own is compared with.
+# The branch that a revision is compared with if it was not resolved from another one.
 DEFAULT_BRANCH: Final = "main"
+# Of the sentence about a drift.
+_MAX_FILES_SHOWN: Final = 5
+
+# Downloads a body and returns its sha256: (URL, label). Raises `HubError`.
+HashBody: TypeAlias = Callable[[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedFile:
-    """A selected file that differs between two commits: `changed`, `added` or `removed`."""
-
-    path: str
-    change: str
-
-
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """One model.
-
-    Attributes:
-        key, source: as in the catalog.
-        reason: `OK`, `CATALOG_DRIFTED`, or why the source could not be asked.
-        reference: the branch or tag that was asked; empty for a wheel.
-        pinned, now: the commits, or the version of a wheel; `now` is empty if it is not known.
-        files_changed: of those that the catalog selects.
-        locked: whether the lock has facts of this revision.
-        detail: what was seen, in a sentence.
-    """
-
-    key: str
-    source: str
-    reason: Reason
-    reference: str
-    pinned: str
-    now: str
-    files_changed: tuple[ChangedFile, ...]
-    locked: bool
-    detail: str
-
-
-def find_drift(models: Sequence[Model], lock: Lock | None, facts: Facts) -> tuple[Drift, ...]:
-    """Return what moved. A model whose source cannot be asked says so, and does not keep the others from it."""
-    return tuple(_drift(model, _locked(model, lock), facts) for model in models)
-
-
-def overall(drifts: Iterable[Drift]) -> Reason:
-    """Return the first reason that is neither `OK` nor a drift; else `CATALOG_DRIFTED`; else `OK`."""
-    reasons = [drift.reason for drift in drifts]
-    failed = [reason for reason in reasons if reason not in (Reason.OK, Reason.CATALOG_DRIFTED)]
-    drifted = [reason for reason in reasons if reason is Reason.CATALOG_DRIFTED]
-    return next(iter([*failed, *drifted]), Reason.OK)
-
-
-def changed_files(
-    patterns: Sequence[str], before: Sequence[RemoteFile], after: Sequence[RemoteFile]
-) -> tuple[ChangedFile, ...]:
-    """Return how the files that these patterns select differ between two commits, in order of path."""
-    old, new = _selected(patterns, before), _selected(patterns, after)
-    return tuple(
-        ChangedFile(path, "removed" if path not in new else "added" if path not in old else "changed")
-        for path in sorted({*old, *new})
-        if old.get(path) != new.get(path)
-    )
-
-
-def _drift(model: Model, locked: LockedModel | None, facts: Facts) -> Drift:
-    source = model.source
-    reference = ""
-    if isinstance(source, HuggingFaceSource):
-        reference = locked.resolved_from if locked is not None and locked.resolved_from else DEFAULT_BRANCH
-    try:
-        if isinstance(source, SpacySource):
-            _demand_wheel(source, locked, facts)
-            now, changed = source.version, tuple[ChangedFile, ...]()
-        else:
-            now, changed = _moved(source, reference, locked, facts)
-    except HubError as error:
-        return Drift(
-            model.key, model.source_name, error.reason, reference, model.revision, "", (), locked is not None,
-            f"{error.message}. Remedy: {error.remedy}",
-        )  # fmt: skip
-    moved = now != model.revision
-    return Drift(
-        model.key,
-        model.source_name,
-        Reason.CATALOG_DRIFTED if moved else Reason.OK,
-        reference,
-        model.revision,
-        now,
-        changed,
-        locked is not None,
-        _sentence(reference, now, changed) if moved else "",
-    )
-
-
-def _moved(
-    source: HuggingFaceSource, reference: str, locked: LockedModel | None, facts: Facts
-) -> tuple[str, tuple[ChangedFile, ...]]:
-    label = f"{source.repository} at {source.revision[:12]}"
-    pinned = facts.upstream.list_files(source.repository, source.revision)
-    for file in select(pinned, source.files, label):
-        expected(file, locked.files if locked is not None else {}, label)
-    now = facts.upstream.commit_of(source.repository, reference)
-    if now == source.revision:
-        return now, ()
-    return now, changed_files(source.files, pinned, facts.upstream.list_files(source.repository, now))
-
-
-def _demand_wheel(source: SpacySource, locked: LockedModel | None, facts: Facts) -> None:
-    label = f"{source.package} {source.version}: {source.wheel_name}"
-    size = facts.upstream.size_of(facts.wheel_url(source), label)
-    file = locked.files.get(source.wheel_name) if locked is not None else None
-    if file is not None and None not in (size, file.bytes) and size != file.bytes:
-        raise ContentMismatch(
-            f"{label}: the server offers {size} bytes, the lock says {file.bytes}",
-            "find out which of the two is right; if it is the server, pin its sha256 and write the lock anew",
-        )
-
-
-def _sentence(reference: str, now: str, changed: Sequence[ChangedFile]) -> str:
-    if not changed:
-        return f"{reference} is now {now[:12]}; no selected file changed"
-    shown = ", ".join(f"{file.path} ({file.change})" for file in changed[:5])
-    rest = f" and {len(changed) - 5} more" if len(changed) > 5 else ""
-    return f"{reference} is now {now[:12]}: {shown}{rest}"
-
-
-def _selected(patterns: Sequence[str], files: Sequence[RemoteFile]) -> dict[str, str]:
-    return {
-        file.path: file.etag
-        for file in files
-        if any(file.path == pattern or fnmatchcase(file.path, pattern) for pattern in patterns)
-    }
-
-
-def _locked(model: Model, lock: Lock | None) -> LockedModel | None:
-    locked = lock.models.get(model.key) if lock is not None else None
-    if locked is None or (locked.source, locked.revision) != (model.source_name, model.revision):
-        return None
-    return locked
-
-
-# Reads a body: (URL, label) to its sha256. Raises `HubError`.
-HashBody = Callable[[str, str], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Pinned:
-    """A catalog whose chosen models are pinned, and the facts of these.
+class PinnedCatalog:
+    """A catalog whose selected models are pinned.
 
     Attributes:
         text: of the catalog, with its new pins.
         keys: of the whole catalog, in its order.
-        models: those that were chosen, pinned.
-        locked: their facts.
-        moved: their keys whose pin was written or changed.
+        models: the selected ones, pinned.
+        locked: their entries of the lock, by key.
+        moved: keys of the models whose pin was written or changed.
     """
 
     text: str
@@ -181,61 +59,226 @@ class Pinned:
 
 
 @dataclass(frozen=True, slots=True)
-class Pinner:
-    """Pins a catalog.
+class ChangedFile:
+    """A selected file that differs between two commits. The fields are those of the report.
 
     Attributes:
-        facts: asks the sources.
-        hash_body: reads a wheel whose sha256 the catalog does not say.
-        update: also move pins that are commits: to what their branch names now.
+        path: in the repository.
+        change: `changed`, `added` or `removed`.
     """
 
-    facts: Facts
+    path: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What changed upstream of one model. The fields are those of the report.
+
+    Attributes:
+        key, source: as in the catalog.
+        reason: `OK`, `CATALOG_DRIFTED`, or why the source could not be queried.
+        reference: the branch or tag that was resolved; None for a wheel.
+        pinned, now: the commits, or the version of a wheel; `now` is None if it is not known.
+        files_changed: of those that the catalog selects.
+        locked: whether the lock has an entry for this revision.
+        detail: a sentence for people; empty if nothing changed.
+    """
+
+    key: str
+    source: str
+    reason: Reason
+    reference: str | None
+    pinned: str
+    now: str | None
+    files_changed: tuple[ChangedFile, ...]
+    locked: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pinner:
+    """Pins the models of a catalog.
+
+    Attributes:
+        metadata: queries the sources.
+        hash_body: downloads a wheel whose sha256 the catalog lacks.
+        update: whether pins that are commits move, too, to what their branch names now.
+    """
+
+    metadata: UpstreamMetadata
     hash_body: HashBody
     update: bool = False
 
-    def pin(self, text: str, origin: str, keys: Sequence[str], former: Lock | None) -> Pinned:
-        """Pin the models of these keys (none: all). Raises `CatalogInvalid`, `UsageError`, `HubError`."""
-        draft = with_stand_ins(text, origin)
-        chosen = draft.select(keys) if keys else draft.models
-        pins = {one.key: one for one in find_pins(text)}
-        known = {model.key: _known(former, model) for model in chosen}
+    def pin(self, text: str, origin: str, keys: Sequence[str], former: Lock | None) -> PinnedCatalog:
+        """Pin models.
+
+        Args:
+            text: of the catalog.
+            origin: what error messages call it.
+            keys: of the models to pin; empty: all.
+            former: the lock that the catalog has.
+
+        Raises:
+            CatalogInvalid: the catalog has a mistake.
+            UsageError: a key is not in the catalog.
+            HubError: a source cannot be queried.
+        """
+        draft = parse_with_placeholders(text, origin)
+        selected = draft.select(keys) if keys else draft.models
+        pins = {model_pins.key: model_pins for model_pins in find_pins(text)}
+        known = {model.key: _entry_of_source(former, model) for model in selected}
         references = {
-            model.key: self._reference(model, pins[model.key], known[model.key]) for model in chosen
+            model.key: self._reference(model, pins[model.key], known[model.key]) for model in selected
         }
         edits: dict[SourceSpan, str] = {}
-        for model in chosen:
+        for model in selected:
             edits |= self._edits(model, pins[model.key], references[model.key])
-        new_text = edited(text, edits)
-        pinned = self._read(new_text, origin, keys)
+        new_text = apply_edits(text, edits)
+        pinned = _parse_selected(new_text, origin, keys)
         locked = {
-            model.key: self.facts.of(model, known[model.key], references[model.key] or None)
+            model.key: self.metadata.locked_model(model, known[model.key], references[model.key] or None)
             for model in pinned
         }
-        before = {model.key: model.source for model in chosen}
-        moved = frozenset(model.key for model in pinned if model.source != before[model.key])
-        return Pinned(new_text, tuple(model.key for model in draft.models), pinned, locked, moved)
+        sources = {model.key: model.source for model in selected}
+        moved = frozenset(model.key for model in pinned if model.source != sources[model.key])
+        return PinnedCatalog(new_text, tuple(model.key for model in draft.models), pinned, locked, moved)
 
-    def _read(self, text: str, origin: str, keys: Sequence[str]) -> tuple[Model, ...]:
-        catalog: Catalog = with_stand_ins(text, origin) if keys else parse_catalog(text, origin)
-        return catalog.select(keys) if keys else catalog.models
-
-    def _reference(self, model: Model, pins: Pins, known: LockedModel | None) -> str:
-        """Return the branch or tag that shall name the model's commit; empty: its commit stays."""
+    def _reference(self, model: Model, pins: ModelPins, known: LockedModel | None) -> str:
+        """Return the branch or tag to resolve for a model; empty: its commit stays."""
         if pins.reference or not self.update or not isinstance(model.source, HuggingFaceSource):
             return pins.reference
-        return known.resolved_from if known is not None and known.resolved_from else DEFAULT_BRANCH
+        return _branch_of(known)
 
-    def _edits(self, model: Model, pins: Pins, reference: str) -> dict[SourceSpan, str]:
+    def _edits(self, model: Model, pins: ModelPins, reference: str) -> dict[SourceSpan, str]:
         source = model.source
         if isinstance(source, HuggingFaceSource) and reference and pins.revision is not None:
-            return {pins.revision: self.facts.upstream.commit_of(source.repository, reference)}
+            return {pins.revision: self.metadata.upstream.commit_of(source.repository, reference)}
         if isinstance(source, SpacySource) and pins.lacks_sha256 and pins.sha256 is not None:
-            label = f"{source.package} {source.version}: {source.wheel_name}"
-            return {pins.sha256: self.hash_body(self.facts.wheel_url(source), label)}
+            return {pins.sha256: self.hash_body(self.metadata.wheel_url(source), wheel_label(source))}
         return {}
 
 
-def _known(former: Lock | None, model: Model) -> LockedModel | None:
-    locked = former.models.get(model.key) if former is not None else None
+def find_drift(models: Sequence[Model], lock: Lock | None, metadata: UpstreamMetadata) -> tuple[Drift, ...]:
+    """Return what changed upstream, model by model."""
+    return tuple(_find_drift(model, _entry_of_revision(lock, model), metadata) for model in models)
+
+
+def overall_reason(drifts: Iterable[Drift]) -> Reason:
+    """Return the first reason that is neither `OK` nor a drift; else `CATALOG_DRIFTED`; else `OK`."""
+    reasons = [drift.reason for drift in drifts]
+    failed = [reason for reason in reasons if reason not in (Reason.OK, Reason.CATALOG_DRIFTED)]
+    drifted = [reason for reason in reasons if reason is Reason.CATALOG_DRIFTED]
+    return next(iter([*failed, *drifted]), Reason.OK)
+
+
+def changed_files(
+    patterns: Sequence[str], before: Sequence[RemoteFile], after: Sequence[RemoteFile]
+) -> tuple[ChangedFile, ...]:
+    """Return how the files that these patterns select differ between two commits, ordered by path."""
+    old, new = _selected_etags(patterns, before), _selected_etags(patterns, after)
+    return tuple(
+        ChangedFile(path, "removed" if path not in new else "added" if path not in old else "changed")
+        for path in sorted({*old, *new})
+        if old.get(path) != new.get(path)
+    )
+
+
+def _parse_selected(text: str, origin: str, keys: Sequence[str]) -> tuple[Model, ...]:
+    """Return the selected models of a pinned text. Models that are not selected may still lack their pins."""
+    if not keys:
+        return parse_catalog(text, origin).models
+    return parse_with_placeholders(text, origin).select(keys)
+
+
+def _find_drift(model: Model, locked: LockedModel | None, metadata: UpstreamMetadata) -> Drift:
+    source = model.source
+    reference = _branch_of(locked) if isinstance(source, HuggingFaceSource) else None
+    try:
+        if isinstance(source, SpacySource):
+            _check_wheel(source, locked, metadata)
+            now, changed = source.version, tuple[ChangedFile, ...]()
+        else:
+            now, changed = _compare_commits(source, _branch_of(locked), locked, metadata)
+    except HubError as error:
+        return Drift(
+            key=model.key,
+            source=model.source_name,
+            reason=error.reason,
+            reference=reference,
+            pinned=model.revision,
+            now=None,
+            files_changed=(),
+            locked=locked is not None,
+            detail=f"{error.message}. Remedy: {error.remedy}",
+        )
+    has_moved = now != model.revision
+    return Drift(
+        key=model.key,
+        source=model.source_name,
+        reason=Reason.CATALOG_DRIFTED if has_moved else Reason.OK,
+        reference=reference,
+        pinned=model.revision,
+        now=now,
+        files_changed=changed,
+        locked=locked is not None,
+        detail=_drift_sentence(_branch_of(locked), now, changed) if has_moved else "",
+    )
+
+
+def _compare_commits(
+    source: HuggingFaceSource, branch: str, locked: LockedModel | None, metadata: UpstreamMetadata
+) -> tuple[str, tuple[ChangedFile, ...]]:
+    """Return the commit that a branch names now, and the selected files that differ from the pinned commit."""
+    pinned = metadata.upstream.list_files(source.repository, source.revision)
+    label = snapshot_label(source)
+    for file in select(pinned, source.files, label):
+        expected(file, locked.files if locked is not None else {}, label)  # raises if hub and lock disagree
+    now = metadata.upstream.commit_of(source.repository, branch)
+    if now == source.revision:
+        return now, ()
+    return now, changed_files(source.files, pinned, metadata.upstream.list_files(source.repository, now))
+
+
+def _check_wheel(source: SpacySource, locked: LockedModel | None, metadata: UpstreamMetadata) -> None:
+    """Raise `HubError` if the wheel cannot be found, or does not have the size that the lock has."""
+    size = metadata.wheel_size(source)
+    file = locked.files.get(source.wheel_name) if locked is not None else None
+    if file is not None and None not in (size, file.bytes) and size != file.bytes:
+        raise ContentMismatch(
+            f"{wheel_label(source)}: the server offers {size} bytes, the lock has {file.bytes}",
+            "find out which of the two is right; if it is the server, pin its sha256 and write the lock again",
+        )
+
+
+def _drift_sentence(branch: str, now: str, changed: Sequence[ChangedFile]) -> str:
+    if not changed:
+        return f"{branch} is now {now[:12]}; no selected file changed"
+    shown = ", ".join(f"{file.path} ({file.change})" for file in changed[:_MAX_FILES_SHOWN])
+    count = len(changed) - _MAX_FILES_SHOWN
+    rest = f" and {count} more" if count > 0 else ""
+    return f"{branch} is now {now[:12]}: {shown}{rest}"
+
+
+def _selected_etags(patterns: Sequence[str], files: Sequence[RemoteFile]) -> dict[str, str]:
+    return {
+        file.path: file.etag
+        for file in files
+        if any(file.path == pattern or fnmatchcase(file.path, pattern) for pattern in patterns)
+    }
+
+
+def _branch_of(locked: LockedModel | None) -> str:
+    return locked.resolved_from if locked is not None and locked.resolved_from else DEFAULT_BRANCH
+
+
+def _entry_of_source(lock: Lock | None, model: Model) -> LockedModel | None:
+    """Return the lock's entry for a model, if it is of the same source."""
+    locked = lock.models.get(model.key) if lock is not None else None
     return locked if locked is not None and locked.source == model.source_name else None
+
+
+def _entry_of_revision(lock: Lock | None, model: Model) -> LockedModel | None:
+    """Return the lock's entry for a model, if it is of the same source and revision."""
+    locked = _entry_of_source(lock, model)
+    return locked if locked is not None and locked.revision == model.revision else None

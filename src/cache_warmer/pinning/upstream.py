@@ -1,4 +1,7 @@
-"""What the sources say of a model now, as a lock keeps it: size and hash of every selected file."""
+"""What the sources hold of a pinned model, as a lock records it: size and hash of every selected file.
+
+`UpstreamMetadata` queries the hub and the server of wheels. It downloads no file and writes nothing.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,76 +15,112 @@ from model_cache.catalog.lock import LockedFile, LockedModel
 
 
 class Upstream(Protocol):
-    """What is asked of the hub and of the wheels' server. `Sources` answers."""
+    """The queries to the hub and to the server of wheels. `Sources` implements them."""
 
     def commit_of(self, repository: str, reference: str) -> str:
-        """Return the commit that a branch, tag or commit names now. Raises `HubError`."""
+        """Return the commit that a branch, tag or commit names now.
+
+        Raises:
+            HubError: there is no such reference, or the hub cannot be reached.
+        """
         ...
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
-        """Return all files of a commit. Raises `HubError`."""
+        """Return all files of a commit.
+
+        Raises:
+            HubError: there is no such commit, or the hub cannot be reached.
+        """
         ...
 
     def size_of(self, url: str, label: str) -> int | None:
-        """Return the size of a body; None if the server does not say. Raises `HubError`."""
+        """Return the size of a file in bytes; None if the server does not tell it.
+
+        Raises:
+            HubError: there is no such file, or the server cannot be reached.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """Asks for the facts of models. `wheel_base`: folder URL of the wheels; None: the catalog's own URLs."""
+class UpstreamMetadata:
+    """Reads what the sources hold of models.
+
+    Attributes:
+        upstream: answers the queries.
+        wheel_base: URL of the folder of the wheels; None: the catalog's own URLs.
+    """
 
     upstream: Upstream
     wheel_base: str | None
 
-    def of(self, model: Model, known: LockedModel | None, resolved_from: str | None) -> LockedModel:
-        """Return the facts of a pinned model.
+    def locked_model(self, model: Model, known: LockedModel | None, resolved_from: str | None) -> LockedModel:
+        """Return the lock's entry for a pinned model.
 
         Args:
             model: with its commit, or its wheel's sha256.
-            known: what the former lock says of the same revision: what the source does not say now is kept.
+            known: the former lock's entry. What it has of the same revision and the source does not tell is kept.
             resolved_from: the branch or tag that named the commit, if one did.
+
+        Raises:
+            HubError: a source cannot be reached, or has no such revision or file.
         """
         if known is not None and (known.source, known.revision) != (model.source_name, model.revision):
             known = None
         if isinstance(model.source, HuggingFaceSource):
-            return self._snapshot(model.source, known, resolved_from)
-        return self._package(model.source)
+            return self._locked_snapshot(model.source, known, resolved_from)
+        return self._locked_wheel(model.source)
 
     def wheel_url(self, source: SpacySource) -> str:
         """Return where the wheel is."""
         return join_file_name(self.wheel_base, source.wheel_name) if self.wheel_base else source.url
 
-    def _snapshot(
+    def wheel_size(self, source: SpacySource) -> int | None:
+        """Return the size of the wheel in bytes; None if the server does not tell it.
+
+        Raises:
+            HubError: there is no such file, or the server cannot be reached.
+        """
+        return self.upstream.size_of(self.wheel_url(source), wheel_label(source))
+
+    def _locked_snapshot(
         self, source: HuggingFaceSource, known: LockedModel | None, resolved_from: str | None
     ) -> LockedModel:
-        label = f"{source.repository} at {source.revision[:12]}"
         listed = self.upstream.list_files(source.repository, source.revision)
-        before = known.files if known is not None else {}
-        files = {file.path: _file(file, before) for file in select(listed, source.files, label)}
+        former = known.files if known is not None else {}
+        selected = select(listed, source.files, snapshot_label(source))
         if resolved_from is None and known is not None:
             resolved_from = known.resolved_from
         return LockedModel(
             source.repository,
             source.revision,
-            files,
+            {file.path: _locked_file(file, former) for file in selected},
             whole_repository_bytes=sum(file.bytes for file in listed),
             resolved_from=resolved_from,
         )
 
-    def _package(self, source: SpacySource) -> LockedModel:
-        label = f"{source.package} {source.version}: {source.wheel_name}"
-        size = self.upstream.size_of(self.wheel_url(source), label)
+    def _locked_wheel(self, source: SpacySource) -> LockedModel:
+        size = self.wheel_size(source)
         files = {source.wheel_name: LockedFile(size, source.sha256, None)}
         return LockedModel(source.package, source.version, files, whole_repository_bytes=size)
 
 
-def _file(file: RemoteFile, before: Mapping[str, LockedFile]) -> LockedFile:
+def snapshot_label(source: HuggingFaceSource) -> str:
+    """Return what error messages call a commit of a repository."""
+    return f"{source.repository} at {source.revision[:12]}"
+
+
+def wheel_label(source: SpacySource) -> str:
+    """Return what error messages call a wheel."""
+    return f"{source.package} {source.version}: {source.wheel_name}"
+
+
+def _locked_file(file: RemoteFile, former: Mapping[str, LockedFile]) -> LockedFile:
     if file.lfs_sha256 is not None:
         return LockedFile(file.bytes, file.lfs_sha256, None)
-    known = before.get(file.path)
+    known = former.get(file.path)
     agrees = (
         known is not None and known.bytes in (None, file.bytes) and known.git_sha1 in (None, file.blob_id)
     )
-    # of a small file the hub says git's sha1 alone; a sha256 that somebody found out stays, as the commit does
+    # Of a small file the hub tells git's sha1 only. A sha256 that the lock has already stays, as the commit does.
     return LockedFile(file.bytes, known.sha256 if known is not None and agrees else None, file.blob_id)

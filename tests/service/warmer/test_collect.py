@@ -1,7 +1,8 @@
-"""`cache-warmer collect` on warmed caches: what it lists, what it deletes, and which Deployments it looks up."""
+"""`cache-warmer collect` on warmed caches: its lists, what it deletes, and which Deployments it looks up."""
 
 import io
 import json
+import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -76,8 +77,8 @@ def test_the_last_generation_stays_for_a_rollback(upgraded: World) -> None:
     report = collect(upgraded, "--apply")
 
     assert [(one["kept"], one["why"]) for one in report["generations"]] == [
-        (True, ["the present catalog", str(upgraded.catalog)]),
-        (True, ["one of the last"]),
+        (True, ["the current catalog", str(upgraded.catalog)]),
+        (True, ["one of the newest"]),
     ]
     assert report["going"] == []
 
@@ -139,7 +140,7 @@ def test_a_release_lives_as_long_as_its_deployment(
         return answer(f"{namespace}/{name}")
 
     table = collect_with(upgraded, exists, "table")
-    assert ("goes: the word that ns/old left" in table) is not stays
+    assert ("delete: the reference ns/old: its Deployment is gone" in table) is not stays
     report = json.loads(collect_with(upgraded, exists, "json", "--apply"))
 
     assert [one["live"] for one in report["references"] if one["name"] == "ns/old"] == [stays]
@@ -177,8 +178,8 @@ def test_the_table_lists_references_and_the_command_to_apply(upgraded: World) ->
     cache_warmer(arguments, upgraded.environ, out, io.StringIO())
 
     table = out.getvalue()
-    assert "the present catalog" in table
-    assert "nobody" in table
+    assert "the current catalog" in table
+    assert re.search(r"^[0-9a-f]{12} +3 +-$", table, re.MULTILINE), "the generation without a user"
     again = table.rpartition("Nothing was deleted: `cache-warmer ")[2].removesuffix("` does it\n")
     assert len(table.splitlines()) < 20, "one line a repository, not one a file"
     assert cache_warmer(shlex.split(again), upgraded.environ, io.StringIO(), io.StringIO()) == 0

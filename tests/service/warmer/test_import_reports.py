@@ -25,7 +25,7 @@ from tests.service.warmer.archives import cache_of, export
 from tests.service.warmer.fixtures import World
 from tests.service.warmer.test_archive import SOURCE
 from tests.service.warmer.test_status import eventually
-from tests.unit.cache_warmer.kubernetes.test_events import FakeCluster
+from tests.support.fake_cluster import FakeCluster
 
 OWN: Final = InvolvedObjects("texts", "", "demo")
 

@@ -1,4 +1,4 @@
-"""Tar streams: what we write any tar reads, and what others write we read only if it is plain files."""
+"""Tar streams: any tar program reads what is written, and only archives of plain files are read."""
 
 import io
 import tarfile
@@ -25,12 +25,12 @@ def stream_of(files: dict[str, bytes]) -> bytes:
 def read(content: bytes) -> dict[str, bytes]:
     reader, files = tar.TarReader(io.BytesIO(content)), {}
     while (member := reader.next()) is not None:
-        files[member[0]] = reader.whole(1 << 20)
+        files[member[0]] = reader.read_all(1 << 20)
     return files
 
 
 @given(_FILES)
-def test_what_is_written_is_read_by_us_and_by_the_standard_library(files: dict[str, bytes]) -> None:
+def test_a_written_archive_is_read_by_our_reader_and_by_the_standard_library(files: dict[str, bytes]) -> None:
     content = stream_of(files)
 
     assert read(content) == files
@@ -42,7 +42,7 @@ def test_what_is_written_is_read_by_us_and_by_the_standard_library(files: dict[s
         }
 
 
-def test_a_size_beyond_eight_gigabytes_is_kept() -> None:
+def test_a_size_above_eight_gigabytes_is_read_back() -> None:
     reader = tar.TarReader(io.BytesIO(tar.header("big", 9 * 2**30)))
 
     assert reader.next() == ("big", 9 * 2**30)
@@ -71,7 +71,7 @@ def with_header(record: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (entry(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "a link"),
         (entry(type=tarfile.LNKTYPE, linkname="b"), "a link"),
@@ -97,15 +97,15 @@ def with_header(record: bytes) -> bytes:
         (tar.header("a", 3) + b"abc" + b"x" * 509 + tar.END, "something between its files"),
     ],
 )
-def test_what_is_no_plain_file_is_refused(content: bytes, said: str) -> None:
-    if not said:  # a name is judged by whoever uses it
+def test_an_archive_of_anything_but_plain_files_is_refused(content: bytes, message: str) -> None:
+    if not message:  # names are checked by the importer
         assert list(read(content)) == ["../x"]
         return
-    with pytest.raises(ArchiveInvalid, match=said):
+    with pytest.raises(ArchiveInvalid, match=message):
         read(content)
 
 
-def test_a_header_that_claims_gigabytes_is_refused_before_it_is_read() -> None:
+def test_a_header_of_gigabytes_is_refused_before_it_is_read() -> None:
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 8 * 2**30
 
@@ -113,15 +113,15 @@ def test_a_header_that_claims_gigabytes_is_refused_before_it_is_read() -> None:
         read(info.tobuf(tarfile.GNU_FORMAT))
 
 
-def test_a_document_that_claims_gigabytes_is_refused_before_it_is_read() -> None:
+def test_a_document_of_gigabytes_is_refused_before_it_is_read() -> None:
     reader = tar.TarReader(io.BytesIO(tar.header("a", 8 * 2**30)))
     reader.next()
 
     with pytest.raises(ArchiveInvalid, match="more than"):
-        reader.whole(1000)
+        reader.read_all(1000)
 
 
-def test_memory_is_one_chunk_whatever_the_file_has() -> None:
+def test_memory_is_one_chunk_for_a_file_of_any_size() -> None:
     size = 50 * tar.CHUNK
     reads: list[int] = []
 

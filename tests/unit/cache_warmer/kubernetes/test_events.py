@@ -1,4 +1,4 @@
-"""Events tell how a warm went, and a warm never fails for want of one."""
+"""Events report how a run goes, and a run never fails because of an Event."""
 
 import io
 import json
@@ -6,56 +6,38 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 from cache_warmer.cli import cache_warmer
 from cache_warmer.commands.warm import warm_cache
 from cache_warmer.errors import HubBusy, HubUnauthorized, NoSpace
-from cache_warmer.kubernetes.client import connect
 from cache_warmer.kubernetes.events import (
     IMPORTING,
     MESSAGE_BYTES,
-    Cluster,
+    ClusterApi,
     EventRecorder,
     InvolvedObjects,
-    demand_token,
+    involved_objects,
     one_line,
-    own_objects,
+    require_token,
 )
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
 from model_cache.cli.options import LogLevel, Options, OutputFormat
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
+from tests.support.fake_cluster import FakeCluster
 
-OWN: Final = InvolvedObjects("texts", "demo-warm-1", "demo")
-
-
-class FakeCluster:
-    """Keeps what it is told; `failure` is raised by every call."""
-
-    def __init__(self, failure: Exception | None = None) -> None:
-        self.events: list[dict[str, Any]] = []
-        self.calls = 0
-        self.failure = failure
-
-    def uid(self, kind: str, namespace: str, name: str) -> str:
-        self.calls += 1
-        if self.failure:
-            raise self.failure
-        return f"uid of {kind} {namespace}/{name}"
-
-    def create_event(self, namespace: str, event: dict[str, Any]) -> None:
-        self.events.append(event)
+OBJECTS: Final = InvolvedObjects("texts", "demo-warm-1", "demo")
 
 
-def announcer(cluster: FakeCluster, own: InvolvedObjects | None = OWN) -> EventRecorder:
-    return EventRecorder(own, _giving(cluster), lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+def recorder_of(cluster: FakeCluster, objects: InvolvedObjects | None = OBJECTS) -> EventRecorder:
+    return EventRecorder(objects, _connect_to(cluster), lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
 
 
-def _giving(cluster: Cluster) -> Callable[[], Cluster]:
+def _connect_to(cluster: ClusterApi) -> Callable[[], ClusterApi]:
     return lambda: cluster
 
 
@@ -66,7 +48,7 @@ def report(error: ModelCacheError | None = None) -> WarmReport:
 
 def test_each_event_names_job_and_deployment_by_uid() -> None:
     cluster = FakeCluster()
-    announcer(cluster).started()
+    recorder_of(cluster).record_start()
 
     involved = [event["involvedObject"] for event in cluster.events]
     assert involved == [
@@ -89,32 +71,32 @@ def test_each_event_names_job_and_deployment_by_uid() -> None:
     assert {event["firstTimestamp"] for event in cluster.events} == {"2026-01-02T03:04:05Z"}
 
 
-def test_the_end_of_a_warm_says_what_was_fetched() -> None:
+def test_the_last_event_of_a_warm_reports_what_was_fetched() -> None:
     cluster = FakeCluster()
-    announcer(cluster).ended(report())
+    recorder_of(cluster).record_end(report())
 
     assert {(event["type"], event["reason"]) for event in cluster.events} == {("Normal", "OK")}
     assert "generation aaaaaaaaaaaa, 1 models, 2.0 MB fetched in 12 s" in cluster.events[0]["message"]
 
 
-def test_a_failure_carries_reason_and_remedy_in_one_line() -> None:
+def test_a_failure_has_reason_and_remedy_in_one_line() -> None:
     cluster = FakeCluster()
-    announcer(cluster).ended(report(NoSpace("7 bytes\nare missing", "make the claim bigger")))
+    recorder_of(cluster).record_end(report(NoSpace("7 bytes\nare missing", "make the claim bigger")))
 
     assert {(event["type"], event["reason"]) for event in cluster.events} == {("Warning", "NO_SPACE")}
     assert cluster.events[0]["message"] == "7 bytes are missing. Remedy: make the claim bigger."
 
 
-def test_a_failure_that_retrying_can_mend_says_that_it_is_retried() -> None:
+def test_a_retryable_failure_announces_the_retry() -> None:
     cluster = FakeCluster()
-    announcer(cluster).ended(report(HubBusy("429", "wait")))
-    announcer(cluster).ended(report(NoSpace("full", "more")))
+    recorder_of(cluster).record_end(report(HubBusy("429", "wait")))
+    recorder_of(cluster).record_end(report(NoSpace("full", "more")))
 
     assert "tries again" in cluster.events[0]["message"]
     assert "tries again" not in cluster.events[-1]["message"]
 
 
-def test_a_message_that_is_too_long_keeps_what_happened_and_what_to_do() -> None:
+def test_a_message_that_is_too_long_keeps_its_beginning_and_its_end() -> None:
     line = one_line("begin " + "ü" * 2000 + " end")
 
     assert len(line.encode()) <= MESSAGE_BYTES
@@ -123,67 +105,69 @@ def test_a_message_that_is_too_long_keeps_what_happened_and_what_to_do() -> None
     assert one_line("a \n\n b") == "a b"
 
 
-def test_models_are_told_on_the_job_and_those_of_a_moment_share_an_event() -> None:
+def test_models_verified_within_an_interval_share_an_event_on_the_job() -> None:
     cluster = FakeCluster()
-    telling = EventRecorder(OWN, _giving(cluster), lambda: datetime(2026, 1, 2, tzinfo=UTC), pause=3600.0)
+    recorder = EventRecorder(
+        OBJECTS, _connect_to(cluster), lambda: datetime(2026, 1, 2, tzinfo=UTC), interval=3600.0
+    )
     for number in range(200):
-        telling.verified(f"model-{number}", 1_000_000, 3)
-    telling.ended(report())
+        recorder.record_verified(f"model-{number}", 1_000_000, 3)
+    recorder.record_end(report())
 
-    told = [event for event in cluster.events if event["reason"] == "WARMED"]
-    assert 1 <= len(told) <= 2, "one at once, and one for all that came within the pause"
-    assert {event["involvedObject"]["kind"] for event in told} == {"Job"}
-    assert "model-0 (1.0 MB, 3 files)" in told[0]["message"]
-    assert "model-199 (1.0 MB, 3 files)" in told[-1]["message"]
+    models = [event for event in cluster.events if event["reason"] == "WARMED"]
+    assert 1 <= len(models) <= 2, "one at once, and one for all models of the interval"
+    assert {event["involvedObject"]["kind"] for event in models} == {"Job"}
+    assert "model-0 (1.0 MB, 3 files)" in models[0]["message"]
+    assert "model-199 (1.0 MB, 3 files)" in models[-1]["message"]
     assert [event["reason"] for event in cluster.events[-2:]] == ["OK", "OK"], "the end comes last"
 
 
-def test_the_shell_has_no_job_so_the_deployment_alone_is_told_and_nothing_is_tried_again_by_itself() -> None:
+def test_in_the_shell_events_are_on_the_deployment_and_announce_no_retry() -> None:
     cluster = FakeCluster()
     environ = {"QDA_KUBERNETES_NAMESPACE": "texts", "QDA_KUBERNETES_DEPLOYMENT": "demo"}
-    telling = announcer(cluster, own_objects(environ))
-    telling.started(IMPORTING)
-    telling.collected(2_000_000, 3)
-    telling.ended(report(HubBusy("429", "wait")))
+    recorder = recorder_of(cluster, involved_objects(environ))
+    recorder.record_start(IMPORTING)
+    recorder.record_collection(2_000_000, 3)
+    recorder.record_end(report(HubBusy("429", "wait")))
 
     assert {event["involvedObject"]["kind"] for event in cluster.events} == {"Deployment"}
-    told = [(event["type"], event["reason"]) for event in cluster.events]
-    assert told == [("Normal", "IMPORTING"), ("Normal", "COLLECTED"), ("Warning", "HUB_BUSY")]
+    written = [(event["type"], event["reason"]) for event in cluster.events]
+    assert written == [("Normal", "IMPORTING"), ("Normal", "COLLECTED"), ("Warning", "HUB_BUSY")]
     assert "2.0 MB freed" in cluster.events[1]["message"]
     assert cluster.events[2]["message"] == "429. Remedy: wait."
 
 
-def test_outside_a_cluster_nobody_is_asked() -> None:
+def test_outside_a_cluster_no_request_is_sent() -> None:
     cluster = FakeCluster()
-    announcer(cluster, own=None).started()
-    announcer(cluster, own=None).verified("one", 1, 1)
-    announcer(cluster, own=None).ended(report())
+    recorder_of(cluster, objects=None).record_start()
+    recorder_of(cluster, objects=None).record_verified("one", 1, 1)
+    recorder_of(cluster, objects=None).record_end(report())
 
     assert cluster.calls == 0
-    assert own_objects({}) is None
-    assert own_objects({"QDA_KUBERNETES_NAMESPACE": "texts"}) is None
+    assert involved_objects({}) is None
+    assert involved_objects({"QDA_KUBERNETES_NAMESPACE": "texts"}) is None
 
 
-def test_an_api_server_that_is_away_is_logged_once_a_moment_and_harms_nothing(
+def test_an_api_server_that_is_away_is_logged_once_for_each_event(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     cluster = FakeCluster(OSError("no route\nand a long trace"))
-    telling = announcer(cluster)
+    recorder = recorder_of(cluster)
     with caplog.at_level(logging.WARNING):
-        telling.started()
-        telling.ended(report())
+        recorder.record_start()
+        recorder.record_end(report())
 
-    assert cluster.calls == 2, "after the first failure of a moment nothing else is tried"
+    assert cluster.calls == 2, "after the first failure of an Event no other request is sent for it"
     assert [record.getMessage() for record in caplog.records] == [
         "no Event could be written (WARMING): no route",
         "no Event could be written (OK): no route",
     ]
 
 
-def test_a_process_that_only_looks_like_a_job_warms_all_the_same(
+def test_without_an_api_server_a_warm_ends_with_its_own_reason(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The real client, without a cluster: no token is there, and the run ends by its own reason."""
+    """Use the real client without a cluster: there is no token of a service account."""
     environ = {
         "QDA_KUBERNETES_NAMESPACE": "n",
         "QDA_KUBERNETES_JOB": "j",
@@ -196,14 +180,7 @@ def test_a_process_that_only_looks_like_a_job_warms_all_the_same(
     assert "no Event could be written" in caplog.text
 
 
-def test_the_client_says_where_it_is_not() -> None:
-    from kubernetes.config import ConfigException
-
-    with pytest.raises(ConfigException):
-        connect()
-
-
-def test_a_run_tells_its_start_and_its_end(tmp_path: Path) -> None:
+def test_a_run_writes_events_at_its_start_and_its_end(tmp_path: Path) -> None:
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text("apiVersion: qda/v2\nkind: Catalog\nmodels: []\n", "utf-8")
     last_words = tmp_path / "termination-log"
@@ -211,7 +188,7 @@ def test_a_run_tells_its_start_and_its_end(tmp_path: Path) -> None:
     options = Options(catalog, str(tmp_path / "cache"), (), OutputFormat.TABLE, LogLevel.ERROR)
     cluster = FakeCluster()
     code = warm_cache(
-        Settings(options, termination_log=last_words), {}, io.StringIO(), io.StringIO(), announcer(cluster)
+        Settings(options, termination_log=last_words), {}, io.StringIO(), io.StringIO(), recorder_of(cluster)
     )
 
     assert code == Reason.CATALOG_INVALID.exit_code
@@ -221,24 +198,24 @@ def test_a_run_tells_its_start_and_its_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", ["", "  ", None])
-def test_a_secret_that_gave_no_token_is_named_with_its_remedy(token: str | None) -> None:
+def test_a_secret_without_the_token_is_named_with_a_remedy(token: str | None) -> None:
     environ = {"QDA_TOKEN_SECRET": "hub/token", "QDA_KUBERNETES_NAMESPACE": "texts"}
     if token is not None:
         environ["HF_TOKEN"] = token
     with pytest.raises(HubUnauthorized) as caught:
-        demand_token(environ)
+        require_token(environ)
 
     assert "'hub'" in caught.value.message
     assert "'token'" in caught.value.message
     assert "kubectl -n texts create secret generic hub --from-literal=token=TOKEN" in caught.value.remedy
 
 
-def test_a_secret_that_gave_a_token_and_no_secret_at_all_are_well() -> None:
-    demand_token({"QDA_TOKEN_SECRET": "hub/token", "HF_TOKEN": "hf_x"})
-    demand_token({})
+def test_a_secret_with_a_token_and_no_secret_are_accepted() -> None:
+    require_token({"QDA_TOKEN_SECRET": "hub/token", "HF_TOKEN": "hf_x"})
+    require_token({})
 
 
-def test_a_missing_token_ends_a_warm_before_the_hub_is_asked(tmp_path: Path) -> None:
+def test_a_missing_token_ends_a_warm_before_any_request_to_the_hub(tmp_path: Path) -> None:
     err = io.StringIO()
     environ = {"QDA_TOKEN_SECRET": "hub/token", "HF_ENDPOINT": "http://hub.invalid"}
     code = cache_warmer(["warm", "--cache", str(tmp_path / "cache")], environ, io.StringIO(), err)

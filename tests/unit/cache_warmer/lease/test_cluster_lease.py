@@ -1,4 +1,4 @@
-"""One Lease, one holder; who lost it publishes nothing; an API server that is away costs nobody his work."""
+"""One Lease has one holder; a holder that lost it publishes nothing; an API server may be away for a while."""
 
 import dataclasses
 import threading
@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import pytest
 
 from cache_warmer.errors import Interrupted, LeaseForbidden, LeaseHeld, LeaseLost
-from cache_warmer.lease.base import ApiAwayError, ApiRefusedError
+from cache_warmer.lease.base import ApiForbiddenError, ApiUnavailableError
 from cache_warmer.lease.cluster_lease import LeaseTiming
-from tests.support.fake_leases import Clock, FakeLeases, lease
+from tests.support.fake_leases import Clock, FakeLeases, cluster_lease
 
 
 @pytest.fixture
@@ -22,107 +22,108 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_a_lease_that_is_free_is_taken_and_given_back(api: FakeLeases, clock: Clock) -> None:
-    with lease(api, clock).held():
+def test_a_free_lease_is_acquired_and_released(api: FakeLeases, clock: Clock) -> None:
+    with cluster_lease(api, clock).held():
         assert api.state is not None
-        assert (api.state.holder, api.state.seconds, api.state.transitions) == ("pod-a_1", 60, 0)
+        assert (api.state.holder, api.state.duration_seconds, api.state.transitions) == ("pod-a_1", 60, 0)
 
     assert api.state.holder == ""
-    with lease(api, clock, "pod-b_2").held():
+    with cluster_lease(api, clock, "pod-b_2").held():
         assert (api.state.holder, api.state.transitions) == ("pod-b_2", 1)
 
 
-def test_a_second_one_is_told_who_holds_it_and_since_when(api: FakeLeases, clock: Clock) -> None:
-    said = r"pod pod-a since 2026-01-02 03:04:05 UTC \(last sign of life 7 s ago\)"
-    with lease(api, clock).held():
+def test_a_second_process_gets_the_holder_and_its_times_in_the_error(api: FakeLeases, clock: Clock) -> None:
+    holder = r"pod pod-a since 2026-01-02 03:04:05 UTC \(last renewed 7 s ago\)"
+    with cluster_lease(api, clock).held():
         clock.sleep(7)
-        with pytest.raises(LeaseHeld, match=said), lease(api, clock, "pod-b_2").held():
+        with pytest.raises(LeaseHeld, match=holder), cluster_lease(api, clock, "pod-b_2").held():
             pytest.fail("both hold it")
 
 
-def test_a_second_one_waits_and_takes_it_as_soon_as_it_is_given_back(api: FakeLeases, clock: Clock) -> None:
+def test_a_second_process_acquires_it_soon_after_the_release(api: FakeLeases, clock: Clock) -> None:
     with ExitStack() as first:
-        first.enter_context(lease(api, clock).held())
+        first.enter_context(cluster_lease(api, clock).held())
 
         def end() -> None:
             if clock.seconds > 1010:
                 first.close()
 
         clock.meanwhile = end
-        with lease(api, clock, "pod-b_2", patience=60).held():
+        with cluster_lease(api, clock, "pod-b_2", timeout=60).held():
             assert clock.seconds <= 1014
-            assert len(clock.told) == 1
-            assert "pod pod-a since" in clock.told[0]
+            assert len(clock.notices) == 1
+            assert "pod pod-a since" in clock.notices[0]
 
 
-def test_one_that_is_silent_is_taken_over_after_the_lease_s_time_by_the_clock_of_who_waits(
+def test_a_silent_holder_is_replaced_by_the_clock_of_the_waiting_process(
     api: FakeLeases, clock: Clock
 ) -> None:
-    with lease(api, clock).held():
+    with cluster_lease(api, clock).held():
         assert api.state is not None
-        assert api.state.renewed is not None
-        years_ahead = api.state.renewed.replace(year=2031)  # the holder's clock is wrong
-        api.state = dataclasses.replace(api.state, renewed=years_ahead)
+        assert api.state.renew_time is not None
+        wrong_time = api.state.renew_time.replace(year=2031)  # the holder's clock is wrong
+        api.state = dataclasses.replace(api.state, renew_time=wrong_time)
         started = clock.seconds
 
-        with lease(api, clock, "pod-b_2", patience=600).held():
+        with cluster_lease(api, clock, "pod-b_2", timeout=600).held():
             assert 60 <= clock.seconds - started <= 64
             assert (api.state.holder, api.state.transitions) == ("pod-b_2", 1)
 
 
-def test_one_that_renews_is_never_taken_over(api: FakeLeases, clock: Clock) -> None:
-    first = lease(api, clock)
+def test_a_holder_that_renews_is_never_replaced(api: FakeLeases, clock: Clock) -> None:
+    first = cluster_lease(api, clock)
     with first.held():
 
         def renew() -> None:
             assert api.state is not None
-            api.state = dataclasses.replace(api.state, version=f"{api.state.version}+")
+            api.state = dataclasses.replace(api.state, resource_version=f"{api.state.resource_version}+")
 
         clock.meanwhile = renew
-        with pytest.raises(LeaseHeld), lease(api, clock, "pod-b_2", patience=600).held():
+        with pytest.raises(LeaseHeld), cluster_lease(api, clock, "pod-b_2", timeout=600).held():
             pytest.fail("both hold it")
 
 
-def test_of_two_that_take_it_at_the_same_moment_one_gets_it(api: FakeLeases, clock: Clock) -> None:
-    with lease(api, clock).held():
+def test_of_two_processes_that_acquire_it_at_once_one_gets_it(api: FakeLeases, clock: Clock) -> None:
+    with cluster_lease(api, clock).held():
         pass
     with ExitStack() as other:
 
         def other_is_faster() -> None:
             api.before_replace = lambda: None
-            other.enter_context(lease(api, clock, "pod-b_2").held())
+            other.enter_context(cluster_lease(api, clock, "pod-b_2").held())
 
         api.before_replace = other_is_faster
-        with pytest.raises(LeaseHeld, match="at the same moment"), lease(api, clock, "pod-c_3").held():
+        with (
+            pytest.raises(LeaseHeld, match="at the same moment"),
+            cluster_lease(api, clock, "pod-c_3").held(),
+        ):
             pytest.fail("both hold it")
         assert api.state is not None
         assert api.state.holder == "pod-b_2"
 
 
-def test_a_holder_that_was_frozen_past_its_lease_learns_that_it_lost_it(
-    api: FakeLeases, clock: Clock
-) -> None:
-    frozen = lease(api, clock)
-    with frozen.held():
-        with lease(api, clock, "pod-b_2", patience=600).held():
+def test_a_holder_suspended_beyond_the_duration_finds_that_it_lost_it(api: FakeLeases, clock: Clock) -> None:
+    suspended = cluster_lease(api, clock)
+    with suspended.held():
+        with cluster_lease(api, clock, "pod-b_2", timeout=600).held():
             for _ in range(2):
                 with pytest.raises(LeaseLost, match="pod pod-b"):
-                    frozen.check()
+                    suspended.check()
             assert clock.lost == 1
         assert api.state is not None
-        given_back = api.state
-    assert api.state == given_back, "who lost it leaves it alone"
+        released = api.state
+    assert api.state == released, "a process that lost it does not change it"
 
 
-def test_a_holder_that_was_frozen_while_nobody_waited_goes_on(api: FakeLeases, clock: Clock) -> None:
-    with (held := lease(api, clock)).held():
+def test_a_holder_suspended_while_no_other_waits_goes_on(api: FakeLeases, clock: Clock) -> None:
+    with (held := cluster_lease(api, clock)).held():
         clock.sleep(3600)
         held.check()
         assert clock.lost == 0
 
 
-def test_a_lease_that_somebody_deleted_is_lost(api: FakeLeases, clock: Clock) -> None:
-    with (held := lease(api, clock)).held():
+def test_a_lease_that_was_deleted_is_lost(api: FakeLeases, clock: Clock) -> None:
+    with (held := cluster_lease(api, clock)).held():
         api.state = None
         clock.sleep(61)
         with pytest.raises(LeaseLost, match="deleted"):
@@ -130,19 +131,19 @@ def test_a_lease_that_somebody_deleted_is_lost(api: FakeLeases, clock: Clock) ->
     assert api.state is None
 
 
-def test_an_answer_that_got_lost_is_no_loss_of_the_lease(api: FakeLeases, clock: Clock) -> None:
-    with (held := lease(api, clock)).held():
+def test_a_renewal_whose_answer_got_lost_does_not_lose_the_lease(api: FakeLeases, clock: Clock) -> None:
+    with (held := cluster_lease(api, clock)).held():
         assert api.state is not None
-        api.state = dataclasses.replace(api.state, version="of the renewal whose answer got lost")
+        api.state = dataclasses.replace(api.state, resource_version="of the renewal whose answer got lost")
         clock.sleep(61)
         held.check()
-        assert api.state.renewed is not None
+        assert api.state.renew_time is not None
         assert clock.lost == 0
 
 
-def test_an_api_server_that_is_gone_for_a_minute_is_ridden_out(api: FakeLeases, clock: Clock) -> None:
-    with (held := lease(api, clock)).held():
-        api.failure = ApiAwayError("connection refused")
+def test_an_api_server_that_is_away_for_a_minute_does_not_end_the_run(api: FakeLeases, clock: Clock) -> None:
+    with (held := cluster_lease(api, clock)).held():
+        api.failure = ApiUnavailableError("connection refused")
 
         def back() -> None:
             if clock.seconds >= 1075:
@@ -156,56 +157,60 @@ def test_an_api_server_that_is_gone_for_a_minute_is_ridden_out(api: FakeLeases, 
         assert clock.lost == 0
 
 
-def test_an_api_server_that_stays_away_ends_the_right_to_publish(api: FakeLeases, clock: Clock) -> None:
-    with (held := lease(api, clock)).held():
-        api.failure = ApiAwayError("connection refused")
+def test_an_api_server_that_stays_away_loses_the_lease(api: FakeLeases, clock: Clock) -> None:
+    with (held := cluster_lease(api, clock)).held():
+        api.failure = ApiUnavailableError("connection refused")
         clock.sleep(61)
         with pytest.raises(LeaseLost, match=r"could not be renewed for 1\d\d s: connection refused"):
             held.check()
         assert clock.seconds - 1000 >= 120
 
 
-def test_before_the_lease_is_had_an_api_server_that_is_away_is_waited_for(
+def test_before_the_acquisition_an_api_server_that_is_away_is_waited_for(
     api: FakeLeases, clock: Clock
 ) -> None:
-    api.failure = ApiAwayError("no route to host")
-    with pytest.raises(LeaseHeld, match="no route to host"), lease(api, clock, patience=5).held():
-        pytest.fail("nobody gave it")
+    api.failure = ApiUnavailableError("no route to host")
+    with pytest.raises(LeaseHeld, match="no route to host"), cluster_lease(api, clock, timeout=5).held():
+        pytest.fail("it was acquired")
 
     clock.meanwhile = lambda: setattr(api, "failure", None)
-    with lease(api, clock, patience=5).held():
+    with cluster_lease(api, clock, timeout=5).held():
         assert api.state is not None
 
 
-def test_an_account_without_the_right_is_told_what_it_lacks(api: FakeLeases, clock: Clock) -> None:
-    api.failure = ApiRefusedError("403 Forbidden: cannot get leases")
+def test_an_account_without_permission_gets_a_remedy_at_once(api: FakeLeases, clock: Clock) -> None:
+    api.failure = ApiForbiddenError("403 Forbidden: cannot get leases")
     with (
         pytest.raises(LeaseForbidden, match="cannot get leases") as refused,
-        lease(api, clock, patience=60).held(),
+        cluster_lease(api, clock, timeout=60).held(),
     ):
-        pytest.fail("nobody gave it")
+        pytest.fail("it was acquired")
     assert "service account" in refused.value.remedy
-    assert clock.seconds == 1000, "waiting mends nothing"
+    assert clock.seconds == 1000, "waiting does not help"
 
 
 def test_it_is_renewed_while_it_is_held_and_not_afterwards(api: FakeLeases, clock: Clock) -> None:
-    with lease(api, clock, pace=LeaseTiming(lasts=60, renewal=0.001, retry=0.001)).held():
+    with cluster_lease(
+        api, clock, timing=LeaseTiming(duration=60, renew_interval=0.001, retry_period=0.001)
+    ).held():
         for _ in range(3):
             api.replaced.clear()
             assert api.replaced.wait(10)
     assert api.state is not None
-    given_back = api.state
+    released = api.state
 
     assert not [one for one in threading.enumerate() if one.name == "lease"]
-    assert api.state == given_back
+    assert api.state == released
 
 
-def test_a_run_that_was_stopped_because_the_lease_went_says_so(api: FakeLeases, clock: Clock) -> None:
+def test_a_run_that_was_interrupted_by_a_lost_lease_reports_the_loss(api: FakeLeases, clock: Clock) -> None:
     def run(leases: FakeLeases, *, lose: bool) -> None:
-        with (held := lease(leases, clock)).held():
+        with (held := cluster_lease(leases, clock)).held():
             assert leases.state is not None
             if lose:
-                leases.state = dataclasses.replace(leases.state, holder="b", transitions=1, version="b")
+                leases.state = dataclasses.replace(
+                    leases.state, holder="b", transitions=1, resource_version="b"
+                )
                 clock.sleep(61)
                 with pytest.raises(LeaseLost):
                     held.check()

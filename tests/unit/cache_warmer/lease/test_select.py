@@ -1,4 +1,4 @@
-"""In a cluster a Lease and a file of the volume are held together: pods and foreign writers are both kept out."""
+"""In a cluster a Lease and a file of the volume are held together, against pods and against other writers."""
 
 from pathlib import Path
 
@@ -6,26 +6,26 @@ import pytest
 
 from cache_warmer.errors import LeaseForbidden, LeaseHeld
 from cache_warmer.lease.base import FileLease, LeaseApi
-from cache_warmer.lease.select import ClaimLease, lease_for
+from cache_warmer.lease.select import ClaimLease, select_lease
 from cache_warmer.transfer.pool import Stop
 from model_cache.places import resolve_places
 from tests.support.fake_leases import NO_THREAD, Clock, FakeLeases
 
 
 def claim_lease(
-    path: Path, api: FakeLeases, clock: Clock, who: str = "pod-a_1", patience: float = 0.0
+    path: Path, api: FakeLeases, clock: Clock, identity: str = "pod-a_1", timeout: float = 0.0
 ) -> ClaimLease:
     def connect() -> LeaseApi:
         return api
 
-    return ClaimLease(path, "texts/claim-writer", who, patience, clock.around(), connect, NO_THREAD)
+    return ClaimLease(path, "texts/claim-writer", identity, timeout, clock.deps(), connect, NO_THREAD)
 
 
 def file_lease(path: Path, clock: Clock) -> FileLease:
-    return FileLease(path, 0.0, lambda: clock.seconds, clock.sleep, clock.told.append)
+    return FileLease(path, 0.0, lambda: clock.seconds, clock.sleep, clock.notices.append)
 
 
-def test_it_keeps_out_who_knows_only_the_file(tmp_path: Path) -> None:
+def test_it_keeps_out_a_writer_that_knows_only_the_file(tmp_path: Path) -> None:
     api, clock, path = FakeLeases(), Clock(), tmp_path / "lock"
     with (
         claim_lease(path, api, clock).held(),
@@ -37,12 +37,12 @@ def test_it_keeps_out_who_knows_only_the_file(tmp_path: Path) -> None:
         pass
 
 
-def test_who_holds_only_the_file_is_waited_for_and_the_lease_given_back(tmp_path: Path) -> None:
+def test_a_holder_of_the_file_alone_is_waited_for_and_the_lease_released(tmp_path: Path) -> None:
     api, clock, path = FakeLeases(), Clock(), tmp_path / "lock"
     with (
         file_lease(path, clock).held(),
         pytest.raises(LeaseHeld, match="process"),
-        claim_lease(path, api, clock, patience=5).held(),
+        claim_lease(path, api, clock, timeout=5).held(),
     ):
         pytest.fail("both hold it")
 
@@ -51,11 +51,11 @@ def test_who_holds_only_the_file_is_waited_for_and_the_lease_given_back(tmp_path
     assert api.state.holder == ""
 
 
-def test_a_frozen_holder_s_file_is_not_waited_for_once_its_lease_is_ours(tmp_path: Path) -> None:
+def test_the_file_of_a_suspended_holder_is_not_waited_for_after_the_takeover(tmp_path: Path) -> None:
     api, clock, path = FakeLeases(), Clock(), tmp_path / "lock"
     with claim_lease(path, api, clock).held():  # never renewed
         taken_over = False
-        with claim_lease(path, api, clock, "pod-b_2", patience=100).held():
+        with claim_lease(path, api, clock, "pod-b_2", timeout=100).held():
             taken_over = True
     assert taken_over
 
@@ -69,20 +69,20 @@ def test_a_frozen_holder_s_file_is_not_waited_for_once_its_lease_is_ours(tmp_pat
         ("/cache", {"QDA_KUBERNETES_NAMESPACE": "texts", "QDA_KUBERNETES_LEASE": "one"}, ClaimLease),
     ],
 )
-def test_a_lease_is_taken_in_a_pod_of_the_chart_alone(
+def test_a_lease_object_is_used_in_a_pod_of_the_chart_alone(
     tmp_path: Path, cache: str, environ: dict[str, str], kind: type
 ) -> None:
     places = resolve_places(cache, {}, tmp_path)
-    told: list[str] = []
-    assert isinstance(lease_for(places, 0.0, environ, Stop(), told.append), kind)
+    notices: list[str] = []
+    assert isinstance(select_lease(places, 0.0, environ, Stop(), notices.append), kind)
 
 
-def test_a_pod_without_a_token_is_told_what_it_lacks(tmp_path: Path) -> None:
+def test_a_pod_without_a_token_gets_a_remedy(tmp_path: Path) -> None:
     environ = {"QDA_KUBERNETES_NAMESPACE": "texts", "QDA_KUBERNETES_LEASE": "one"}
     places = resolve_places(str(tmp_path), {}, tmp_path)
 
-    with pytest.raises(LeaseForbidden) as refused, lease_for(places, 0.0, environ, Stop(), print).held():
-        pytest.fail("nobody gave it")
+    with pytest.raises(LeaseForbidden) as refused, select_lease(places, 0.0, environ, Stop(), print).held():
+        pytest.fail("it was acquired")
 
     assert "texts/one" in refused.value.message
     assert "service account" in refused.value.remedy

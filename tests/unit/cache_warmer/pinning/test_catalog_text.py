@@ -1,4 +1,4 @@
-"""Pins are replaced in the catalog's own text: nothing else of it changes."""
+"""Pins are replaced in the text of the catalog, and nothing else of it changes."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cache_warmer.pinning.catalog_text import edited, find_pins, with_stand_ins
+from cache_warmer.pinning.catalog_text import apply_edits, find_pins, parse_with_placeholders
 from model_cache.catalog.catalog import HuggingFaceSource, SpacySource
 from model_cache.catalog.parse import parse_catalog
 from model_cache.errors import CatalogInvalid
@@ -16,18 +16,18 @@ NEW: Final = "fedcba9876543210fedcba9876543210fedcba98"
 
 
 def pinned(text: str) -> str:
-    """The text with each branch at one commit and each missing sha256 filled in."""
+    """Return the text with each branch replaced by one commit and each missing sha256 filled in."""
     edits = {}
     for pins in find_pins(text):
         if pins.reference and pins.revision is not None:
             edits[pins.revision] = NEW
         if pins.lacks_sha256 and pins.sha256 is not None:
             edits[pins.sha256] = SHA256
-    return edited(text, edits)
+    return apply_edits(text, edits)
 
 
 @pytest.mark.parametrize(
-    ("written", "becomes"),
+    ("before", "after"),
     [
         ("revision: main", f"revision: {NEW}"),
         ("revision: 'main'  # moves", f"revision: '{NEW}'  # moves"),
@@ -43,11 +43,11 @@ def pinned(text: str) -> str:
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_branch_becomes_a_commit_where_it_stands(written: str, becomes: str, end: str) -> None:
-    before = "# Kommentar: ä, 🙂\n" + catalog(SENTIMENT, ENTITIES)
-    text = before.replace(f"revision: {COMMIT}", written).replace("\n", end)
+def test_a_branch_is_replaced_by_a_commit_in_its_place(before: str, after: str, end: str) -> None:
+    template = "# Kommentar: ä, 🙂\n" + catalog(SENTIMENT, ENTITIES)
+    text = template.replace(f"revision: {COMMIT}", before).replace("\n", end)
 
-    assert pinned(text) == before.replace(f"revision: {COMMIT}", becomes).replace("\n", end)
+    assert pinned(text) == template.replace(f"revision: {COMMIT}", after).replace("\n", end)
 
 
 def test_a_catalog_on_one_line_is_pinned_too() -> None:
@@ -69,7 +69,7 @@ def test_a_catalog_on_one_line_is_pinned_too() -> None:
     "written", ["      sha256:\n", "      sha256: ''\n", "      sha256: # unknown\n", "", "      sha256: ~\n"]
 )
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_missing_hash_of_a_wheel_gets_its_place(written: str, end: str) -> None:
+def test_a_missing_hash_of_a_wheel_is_inserted(written: str, end: str) -> None:
     text = catalog(ENTITIES, SENTIMENT).replace(f"      sha256: {SHA256}\n", written).replace("\n", end)
     comments = [line for line in text.splitlines() if "#" in line]
 
@@ -82,22 +82,22 @@ def test_a_missing_hash_of_a_wheel_gets_its_place(written: str, end: str) -> Non
     assert after.count("\r\n") == (after.count("\n") if end == "\r\n" else 0)
 
 
-def test_a_hash_that_is_wrong_is_not_made_up() -> None:
+def test_a_malformed_hash_is_reported_and_not_replaced() -> None:
     text = catalog(ENTITIES).replace(SHA256, SHA256[1:])
 
     with pytest.raises(CatalogInvalid, match="63 hex digits"):
-        with_stand_ins(text, "x")
+        parse_with_placeholders(text, "x")
 
 
-def test_other_mistakes_are_told_with_their_own_lines_before_anything_is_asked() -> None:
+def test_other_mistakes_are_reported_with_their_own_lines() -> None:
     text = catalog(SENTIMENT.replace(COMMIT, "main").replace("task: sentiment", "task: sentimnet"))
 
     with pytest.raises(CatalogInvalid) as caught:
-        with_stand_ins(text, "x")
+        parse_with_placeholders(text, "x")
 
     assert [(problem.line, problem.key) for problem in caught.value.problems] == [(5, "models[0].task")]
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_read_without_a_trace(text: str) -> None:
+def test_any_text_is_read_without_an_exception(text: str) -> None:
     assert all(pins.reference == "" or pins.revision is not None for pins in find_pins(text))
