@@ -16,7 +16,7 @@ from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.models.base import Usage
 from qda_worker.models.pair_search import find_pairs
 from qda_worker.models.vectors import TextVectors
-from qda_worker.scheduling.jobs import Answered, Timings
+from qda_worker.scheduling.jobs import Success, Timings
 
 SLICE: Final = 1024
 USAGE: Final = Usage(20, 20, False, 1)
@@ -45,7 +45,7 @@ def main() -> None:
             began, computed = time.perf_counter(), time.process_time()
             count = sum(
                 len(pairs.scores)
-                for pairs in find_pairs(encoded.rows(0), None, threshold=threshold, best=best)
+                for pairs in find_pairs(encoded.rows(0), None, threshold=threshold, top_k=best)
             )
             seconds, computed = time.perf_counter() - began, time.process_time() - computed
         told = f"{seconds:.0f} s ({computed:.0f} s of processors), at most {peak.mebibytes:,} MiB"
@@ -62,7 +62,7 @@ def encode(texts: int, dimensions: int) -> EncodedSets:
         rows = draw.standard_normal((min(SLICE, texts - start), dimensions), dtype=np.float32)
         copies = rows[1::10]
         copies += 4 * rows[: 10 * len(copies) : 10][: len(copies)]
-        encoded.add([Answered(TextVectors(row), USAGE, Timings()) for row in rows])
+        encoded.add([Success(TextVectors(row), USAGE, Timings()) for row in rows])
     return encoded
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qda_worker.models.pair_search import Matrix, TextRows, distinct, normalised
-from qda_worker.scheduling.jobs import Answered, Failed, Outcome, Timings
+from qda_worker.models.pair_search import Matrix, TextRows, normalise_rows, unique_texts
+from qda_worker.scheduling.jobs import Failure, Outcome, Success, Timings
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class DistinctTexts:
     @classmethod
     def of(cls, sets: Sequence[Sequence[str]]) -> "DistinctTexts":
         """Return the distinct texts of `sets`."""
-        contents, indices = distinct([content for text_set in sets for content in text_set])
+        contents, indices = unique_texts([content for text_set in sets for content in text_set])
         borders = np.cumsum([len(text_set) for text_set in sets])[:-1]
         return cls(contents, tuple(np.split(indices, borders)))
 
@@ -52,7 +52,7 @@ class EncodedSets:
         )  # the row of each distinct text in `_unit`; -1 without a vector
         self._cut = np.zeros(count, np.bool_)
         self._windowed = np.zeros(count, np.bool_)
-        self._failed: dict[int, Failed] = {}
+        self._failed: dict[int, Failure] = {}
         self._unit: Matrix = np.empty((0, 1), np.float32)
         self._added_count = 0
         self.encoded_count = 0
@@ -63,10 +63,10 @@ class EncodedSets:
         answered = [
             (index, outcome)
             for index, outcome in enumerate(outcomes, self._added_count)
-            if isinstance(outcome, Answered)
+            if isinstance(outcome, Success)
         ]
         if answered:
-            vectors = normalised(np.stack([outcome.result.dense for _, outcome in answered]))
+            vectors = normalise_rows(np.stack([outcome.result.dense for _, outcome in answered]))
             if not self.encoded_count:
                 self._unit = np.empty((len(self._row), vectors.shape[1]), np.float32)
             stop = self.encoded_count + len(vectors)
@@ -78,7 +78,7 @@ class EncodedSets:
             self.timings.queue = max(self.timings.queue, timings.queue)
             self.timings.tokenise += timings.tokenise
             self.timings.compute += timings.compute
-            if isinstance(outcome, Failed):
+            if isinstance(outcome, Failure):
                 self._failed[index] = outcome
             else:
                 self._cut[index] = outcome.usage.cut
@@ -104,7 +104,7 @@ class EncodedSets:
         rows = self._row[self._indices[set_index]]
         return TextRows(self._unit[: self.encoded_count], rows[rows >= 0])
 
-    def failures(self, set_index: int) -> list[tuple[int, Failed]]:
+    def failures(self, set_index: int) -> list[tuple[int, Failure]]:
         """Return the position of each text of a set that has no vector, and why."""
         if not self._failed:
             return []

@@ -146,7 +146,7 @@ _TASKS: Final = {
 def _about_vectors(model: TextModel[Any, Any, Any], question: Question) -> object:
     import numpy as np  # here: a model of entities needs none
 
-    from qda_worker.models.pair_search import normalised
+    from qda_worker.models.pair_search import normalise_rows
 
     kind = {Kind.SPARSE: VectorKind.SPARSE, Kind.MAX_SIMILARITY: VectorKind.MULTI_VECTOR}.get(question.kind)
     if kind is not None and kind not in model.info.vector_kinds:
@@ -162,7 +162,7 @@ def _about_vectors(model: TextModel[Any, Any, Any], question: Question) -> objec
         weights = vectors[0].sparse
         return _by_token(zip(weights.tokens, weights.weights, strict=True))
     if question.kind is Kind.SIMILARITY:
-        both = normalised(np.stack([one.dense for one in vectors]))
+        both = normalise_rows(np.stack([one.dense for one in vectors]))
         return round(float(both[0] @ both[1]), _DIGITS)
     products = vectors[0].multi @ vectors[1].multi.T
     return round(float(products.max(axis=1).mean()), _DIGITS)

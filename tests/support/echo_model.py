@@ -1,4 +1,4 @@
-"""A model whose answers are a function of the text, for tests of the queue: no weights, no waiting."""
+"""A model without weights whose result is a function of the text, for tests of the queue."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,26 +8,33 @@ from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
 from qda_worker.errors import ModelDied
 from qda_worker.models.base import (
     BatchBudget,
-    Finished,
     LongText,
     ModelInfo,
     Options,
-    Prepared,
+    PreparedText,
+    TextResult,
     Unit,
-    describe,
-    require_characters,
+    model_info,
+    require_non_empty,
     usage_in_tokens,
 )
 from qda_worker.models.tokenization import choose_spans
 
-ROOM: Final = 40
+# Characters that the model reads at once.
+MAX_LENGTH: Final = 40
 
 
 class EchoModel:
-    """Answers a text with itself in upper case; a text of more than 40 characters in windows.
+    """Returns a text in upper case; reads a text of more than 40 characters in windows.
 
-    A text with "!" makes its whole batch raise; "†" kills the model; "?" makes `prepare` raise, "#" `finish`.
-    `gate` is open at first; while it is closed, `compute` waits, and `entered` tells that it has begun.
+    Some characters cause failures: "!" makes `compute` raise for the whole batch, "†" kills the model, "?" makes
+    `prepare` raise and "#" makes `finish` raise.
+
+    Attributes:
+        gate: open at first; while it is closed, `compute` waits.
+        entered: released by each `compute` when it starts.
+        batches: the texts of each batch so far.
+        watchers: callbacks registered by `watch`.
     """
 
     def __init__(self) -> None:
@@ -41,22 +48,22 @@ class EchoModel:
 
     @property
     def info(self) -> ModelInfo:
-        return describe(self._model, max_length=ROOM)
+        return model_info(self._model, max_length=MAX_LENGTH)
 
     @property
     def budget(self) -> BatchBudget:
-        return BatchBudget(length=4 * ROOM, units=8)
+        return BatchBudget(length=4 * MAX_LENGTH, units=8)
 
     def watch(self, on_failure: Callable[[str], None]) -> None:
         self.watchers.append(on_failure)
 
-    def prepare(self, text: str, options: Options) -> Prepared[str]:
-        require_characters(text)
+    def prepare(self, text: str, options: Options) -> PreparedText[str]:
+        require_non_empty(text)
         if "?" in text:
             raise ValueError(text)
-        spans = choose_spans(len(text), ROOM, options.long_text)
+        spans = choose_spans(len(text), MAX_LENGTH, options.long_text)
         units = tuple(Unit(text[span.start : span.end], span.length) for span in spans)
-        return Prepared(
+        return PreparedText(
             units, spans, len(text), len(text) if options.long_text is LongText.WINDOW else spans[0].end
         )
 
@@ -71,13 +78,13 @@ class EchoModel:
             raise ArithmeticError(texts)
         return [text.upper() for text in texts]
 
-    def finish(self, text: str, prepared: Prepared[str], outputs: Sequence[str]) -> Finished[str]:
+    def finish(self, text: str, prepared: PreparedText[str], outputs: Sequence[str]) -> TextResult[str]:
         if "#" in text:
             raise ValueError(text)
         whole = outputs[0]
         for before, after, output in zip(prepared.windows, prepared.windows[1:], outputs[1:], strict=False):
             whole += output[before.end - after.start :]
-        return Finished(whole, usage_in_tokens(prepared))
+        return TextResult(whole, usage_in_tokens(prepared))
 
     def close(self) -> None:
         pass

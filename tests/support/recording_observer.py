@@ -1,11 +1,11 @@
-"""An observer that remembers what it heard."""
+"""A queue observer that records every event."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass
-class Heard:
-    """What a queue told."""
+class RecordingObserver:
+    """The events of a queue, one list for each kind."""
 
     batches: list[tuple[int, int, int, float]] = field(default_factory=list)
     queue_seconds: list[float] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Tiny real models with random weights from a fixed seed, written as the libraries themselves write them."""
+"""Tiny models with random weights from a fixed seed, saved by the libraries themselves."""
 
 import json
 from collections.abc import Sequence
@@ -49,13 +49,13 @@ GERMAN: Final = (
 
 
 def hub_model(task: Task, serving: Serving | None = None) -> Model:
-    """A catalog's model from a hub, whose files the test writes itself."""
+    """Return a catalog model from a hub. The test writes its files."""
     source = HuggingFaceSource("qda-test/tiny", COMMIT, ("*",))
     return Model("tiny", task, source, serving or Serving(), "MIT")
 
 
 def spacy_model(serving: Serving | None = None) -> Model:
-    """A catalog's spaCy package, whose files the test writes itself."""
+    """Return a catalog model from a spaCy package. The test writes its files."""
     source = SpacySource(
         "de_tiny", "1.0.0", "https://example.invalid/de_tiny-1.0.0-py3-none-any.whl", "0" * 64
     )
@@ -63,7 +63,7 @@ def spacy_model(serving: Serving | None = None) -> Model:
 
 
 def bert_tokenizer(folder: Path, limit: int) -> int:
-    """Writes a cased WordPiece tokenizer that reads `limit` tokens; returns the size of its vocabulary."""
+    """Write a cased WordPiece tokenizer with a limit of `limit` tokens. Return the size of its vocabulary."""
     pieces = [*WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(pieces)]
     tokenizer = BertTokenizer(
@@ -76,7 +76,7 @@ def bert_tokenizer(folder: Path, limit: int) -> int:
 
 
 def bert_config(vocabulary: int, positions: int, labels: Sequence[str]) -> BertConfig:
-    """A BERT of two layers of width 32."""
+    """Return the configuration of a BERT with two layers of width 32."""
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=32,
@@ -91,7 +91,7 @@ def bert_config(vocabulary: int, positions: int, labels: Sequence[str]) -> BertC
 
 
 def write_classifier(folder: Path, labels: Sequence[str], *, limit: int = 24, positions: int = 24) -> Path:
-    """Writes a sentiment classifier, as german-sentiment-bert is laid out."""
+    """Write a sentiment classifier in the layout of german-sentiment-bert."""
     torch.manual_seed(1)
     config = bert_config(bert_tokenizer(folder, limit), positions, labels)
     BertForSequenceClassification(config).save_pretrained(folder)
@@ -99,7 +99,7 @@ def write_classifier(folder: Path, labels: Sequence[str], *, limit: int = 24, po
 
 
 def xlmr_tokenizer(folder: Path, limit: int) -> int:
-    """Writes a Unigram tokenizer with XLM-R's special tokens; returns the size of its vocabulary."""
+    """Write a Unigram tokenizer with XLM-R's special tokens. Return the size of its vocabulary."""
     pieces = ["▁", *(f"▁{word}" for word in WORDS), *LETTERS]
     vocabulary = [("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
     vocabulary += [(piece, -1.0 - number / 100) for number, piece in enumerate(dict.fromkeys(pieces))]
@@ -132,7 +132,7 @@ def write_embedding(
     heads: bool = False,
     positions: int = 66,
 ) -> Path:
-    """Writes a sentence-transformers model on XLM-R, as bge-m3 (all options) or mpnet (none of them) are laid out."""
+    """Write a sentence-transformers model on XLM-R in the layout of bge-m3 (all options) or mpnet (no options)."""
     torch.manual_seed(2)
     config = XLMRobertaConfig(
         vocab_size=xlmr_tokenizer(folder, max(512, max_seq_length)),
@@ -168,14 +168,14 @@ def write_embedding(
 
 
 def write_heads(folder: Path, width: int) -> None:
-    """Writes bge-m3's two linear layers in half precision, as they are published."""
+    """Write bge-m3's two linear layers in float16, as they are published."""
     for name, out in (("sparse", 1), ("colbert", width)):
         layer = torch.nn.Linear(width, out).half()
         torch.save(dict(layer.state_dict()), folder / f"{name}_linear.pt")
 
 
 def write_bert_embedding(folder: Path) -> Path:
-    """Writes a sentence-transformers model on BERT, with token types, as all-MiniLM-L6-v2 is laid out."""
+    """Write a sentence-transformers model on BERT, with token types, in the layout of all-MiniLM-L6-v2."""
     torch.manual_seed(3)
     BertModel(bert_config(bert_tokenizer(folder, 24), 24, ("a", "b"))).save_pretrained(folder)
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
@@ -195,5 +195,5 @@ def write_bert_embedding(folder: Path) -> Path:
 
 
 def write_json(file: Path, document: object) -> None:
-    """Writes one JSON file."""
+    """Write one JSON file."""
     file.write_text(json.dumps(document), encoding="utf-8")

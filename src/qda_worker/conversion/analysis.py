@@ -39,7 +39,7 @@ from qda_worker.errors import (
 from qda_worker.limits import MAX_ID_BYTES, MAX_RESPONSE_BYTES
 from qda_worker.models.base import LongText, ModelInfo, Options
 from qda_worker.models.offsets import OffsetEncoding
-from qda_worker.registry.registry import Serving
+from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
 
 MAX_EMBEDDING_TASKS: Final = 8
@@ -323,7 +323,7 @@ def _document_error(text_id: str, content: str) -> WorkerError | None:
 
 
 def build_header(
-    request: AnalysisRequest, tasks: Sequence[tuple[TaskRequest, Serving]]
+    request: AnalysisRequest, tasks: Sequence[tuple[TaskRequest, SelectedModel]]
 ) -> pb.AnalyzeDocumentsResponse:
     """Build the first message of the response: the models of all tasks."""
     header = pb.AnalyzeDocumentsHeader(offset_encoding=request.settings.offset_encoding)

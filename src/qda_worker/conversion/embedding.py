@@ -27,9 +27,9 @@ from qda_worker.conversion.rpc_status import build_status
 from qda_worker.errors import ArgumentInvalid, TextTooLong, Violation, WorkerError
 from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import LongText, ModelInfo, VectorKind
-from qda_worker.models.vectors import DENSE_ALONE, SparseWeights, TextVectors, VectorOptions
-from qda_worker.registry.registry import Serving
-from qda_worker.scheduling.jobs import Failed, Lane, Outcome, Timings
+from qda_worker.models.vectors import DENSE_ONLY, SparseWeights, TextVectors, VectorOptions
+from qda_worker.registry.registry import SelectedModel
+from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Timings
 
 # In the order in which an error message names the first kind that a model lacks.
 EMBEDDING_KINDS: Final[Mapping[VectorKind, pb.EmbeddingKind.ValueType]] = {
@@ -172,7 +172,7 @@ def _parse_kinds(numbers: Iterable[int]) -> frozenset[VectorKind]:
                 violations=[Violation(field, "is not a kind of vector")],
             )
         kinds.add(kind)
-    return frozenset(kinds) or DENSE_ALONE
+    return frozenset(kinds) or DENSE_ONLY
 
 
 def check_supported(spec: VectorSpec, info: ModelInfo) -> None:
@@ -216,7 +216,7 @@ def max_result_bytes(token_count: int, spec: VectorSpec, info: ModelInfo) -> int
     if VectorKind.DENSE in spec.kinds:
         size += element * (spec.options.dimension or info.dimension or 0)
     if VectorKind.SPARSE in spec.kinds:
-        size += token_count * (_SPARSE_ENTRY_BYTES + info.longest_token)
+        size += token_count * (_SPARSE_ENTRY_BYTES + info.max_token_bytes)
     if VectorKind.MULTI_VECTOR in spec.kinds:
         size += token_count * element * (info.multi_dimension or 0)
     return size
@@ -242,7 +242,7 @@ def check_response_size(result_bytes: int, text_count: int) -> None:
 
 
 def build_embed(
-    request: EmbeddingRequest, outcomes: Sequence[Outcome[Any]], serving: Serving, started: float
+    request: EmbeddingRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
 ) -> pb.EmbedResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
     response = pb.EmbedResponse(provenance=build_provenance(serving))
@@ -295,7 +295,7 @@ def _build_sparse_vector(weights: SparseWeights) -> pb.SparseVector:
     )
 
 
-def build_embed_stream_header(serving: Serving) -> pb.EmbedStreamResponse:
+def build_embed_stream_header(serving: SelectedModel) -> pb.EmbedStreamResponse:
     """Build the first message of the stream."""
     return pb.EmbedStreamResponse(header=pb.EmbedStreamHeader(provenance=build_provenance(serving)))
 
@@ -317,7 +317,7 @@ def build_embed_stream_parts(
         max_bytes: The limit of one message. A sparse vector, which is never split, fails its text beyond it.
     """
     item = pb.EmbedStreamItem(item_index=index, id=request.texts.ids[index])
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failure):
         item.status.CopyFrom(build_status(outcome.error))
     else:
         item.usage.CopyFrom(build_usage(outcome.usage, info, request.texts.contents[index]))

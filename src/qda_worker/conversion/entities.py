@@ -24,7 +24,7 @@ from qda_worker.conversion.results import fill_results
 from qda_worker.errors import ArgumentInvalid, Violation
 from qda_worker.models.base import Options
 from qda_worker.models.offsets import OffsetEncoding, convert_spans
-from qda_worker.registry.registry import Serving
+from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def common_label(label: str) -> str:
 
 
 def build_recognize_entities(
-    request: EntityRequest, outcomes: Sequence[Outcome[Any]], serving: Serving, started: float
+    request: EntityRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
 ) -> pb.RecognizeEntitiesResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
     response = pb.RecognizeEntitiesResponse(

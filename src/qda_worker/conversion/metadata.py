@@ -11,7 +11,7 @@ from model_cache.catalog.catalog import Task
 from qda.v1 import model_pb2, processing_pb2, text_pb2
 from qda_worker.conversion.rpc_status import build_duration
 from qda_worker.models.base import LengthUnit, ModelInfo, Usage
-from qda_worker.registry.registry import Serving, State
+from qda_worker.registry.registry import ModelState, SelectedModel
 from qda_worker.scheduling.jobs import Timings
 from qda_worker.version import worker_version
 
@@ -25,11 +25,11 @@ TASKS: Final[Mapping[Task, model_pb2.Task.ValueType]] = {
     Task.EMBEDDING: model_pb2.TASK_EMBEDDING,
     Task.PARAPHRASE: model_pb2.TASK_PARAPHRASE,
 }
-STATES: Final[Mapping[State, model_pb2.ModelState.ValueType]] = {
-    State.WAITING: model_pb2.MODEL_STATE_WAITING_FOR_CACHE,
-    State.LOADING: model_pb2.MODEL_STATE_LOADING,
-    State.SERVING: model_pb2.MODEL_STATE_SERVING,
-    State.FAILED: model_pb2.MODEL_STATE_FAILED,
+STATES: Final[Mapping[ModelState, model_pb2.ModelState.ValueType]] = {
+    ModelState.WAITING: model_pb2.MODEL_STATE_WAITING_FOR_CACHE,
+    ModelState.LOADING: model_pb2.MODEL_STATE_LOADING,
+    ModelState.SERVING: model_pb2.MODEL_STATE_SERVING,
+    ModelState.FAILED: model_pb2.MODEL_STATE_FAILED,
 }
 
 
@@ -46,7 +46,7 @@ def build_usage(usage: Usage, info: ModelInfo, content: str) -> text_pb2.TextUsa
     )
 
 
-def build_provenance(serving: Serving) -> processing_pb2.Provenance:
+def build_provenance(serving: SelectedModel) -> processing_pb2.Provenance:
     """Build the message that identifies the model, its files and the worker's version."""
     info = serving.engine.info
     return processing_pb2.Provenance(

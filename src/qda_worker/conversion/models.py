@@ -9,7 +9,7 @@ from qda.v1 import model_pb2 as pb
 from qda_worker import limits
 from qda_worker.conversion.embedding import EMBEDDING_KINDS
 from qda_worker.conversion.metadata import LENGTH_UNITS, STATES, TASKS
-from qda_worker.registry.registry import ModelProblem, ModelRegistry, ServedModel, State
+from qda_worker.registry.registry import ModelProblem, ModelRegistry, ModelState, ServedModel
 from qda_worker.scheduling.queue import CAPACITY, CAPACITY_BYTES
 from qda_worker.version import worker_version
 
@@ -17,7 +17,7 @@ from qda_worker.version import worker_version
 def build_list_models(registry: ModelRegistry) -> pb.ListModelsResponse:
     """Build the response of ListModels: all models that this worker serves, and the limits of requests."""
     return pb.ListModelsResponse(
-        models=[_build_model_info(registry, member) for member in registry.members.values()],
+        models=[_build_model_info(registry, member) for member in registry.models.values()],
         limits=_build_limits(),
         worker_version=worker_version(),
         generation=registry.generation,
@@ -34,15 +34,15 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
     Returns:
         The result of the last check with its gravest problem. Its reason is OK only where all models serve as well.
     """
-    trouble = registry.cache_trouble() or next(
-        (member.trouble for member in registry.members.values() if member.trouble is not None), None
+    trouble = registry.cache_problem() or next(
+        (member.problem for member in registry.models.values() if member.problem is not None), None
     )
     message = pb.GetCacheStatusResponse(
         generation=registry.generation, cache=cache, restart_needed=registry.restart_needed
     )
     if trouble is not None:
         message.reason, message.detail, message.remedy = trouble.reason, trouble.detail, trouble.remedy
-    elif registry.loaded:
+    elif registry.all_serving:
         message.reason, message.detail = Reason.OK, "the cache is complete, and every model serves"
     else:
         message.reason = Reason.CACHE_INCOMPLETE if registry.report is None else Reason.OK
@@ -57,7 +57,7 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
         check_time.FromMicroseconds(int(registry.checked_at * 1_000_000))
         message.check_time.CopyFrom(check_time)
     message.models.extend(
-        _build_model_status(member, registry.report_of(key)) for key, member in registry.members.items()
+        _build_model_status(member, registry.model_report(key)) for key, member in registry.models.items()
     )
     return message
 
@@ -105,18 +105,18 @@ def _build_model_info(registry: ModelRegistry, member: ServedModel) -> pb.ModelI
 
 def _model_problem(registry: ModelRegistry, member: ServedModel) -> ModelProblem | None:
     """Return why a model does not serve; None for one that serves or is being loaded."""
-    if member.trouble is not None or member.state is not State.WAITING:
-        return member.trouble
-    report = registry.report_of(member.model.key)
+    if member.problem is not None or member.state is not ModelState.WAITING:
+        return member.problem
+    report = registry.model_report(member.model.key)
     if report is not None and report.problems:
         problem = next(each for each in report.problems if each.reason is report.reason)
         return ModelProblem(problem.reason, f"{problem.file}: {problem.detail}", problem.remedy)
-    return registry.cache_trouble()
+    return registry.cache_problem()
 
 
 def _build_model_status(member: ServedModel, report: ModelReport | None) -> pb.ModelCacheStatus:
     message = pb.ModelCacheStatus(
-        key=member.model.key, state=STATES[member.state], restart_needed=member.replaced
+        key=member.model.key, state=STATES[member.state], restart_needed=member.files_replaced
     )
     if report is not None:
         message.reason, message.path = report.reason, report.path
@@ -125,7 +125,7 @@ def _build_model_status(member: ServedModel, report: ModelReport | None) -> pb.M
         message.problems.extend(
             _build_problem(problem) for problem in report.problems[: limits.MAX_VIOLATIONS]
         )
-    trouble = member.trouble
+    trouble = member.problem
     if trouble is not None and message.reason in ("", Reason.OK):
         message.reason = trouble.reason
         message.problem_count += 1

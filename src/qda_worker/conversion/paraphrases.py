@@ -26,8 +26,8 @@ from qda_worker.errors import ArgumentInvalid, TooManyTexts, Violation
 from qda_worker.limits import MAX_SEARCH_BYTES, MAX_SET_TEXTS, MAX_TEXTS
 from qda_worker.models.base import Options
 from qda_worker.models.pair_search import Pairs, pair_scores
-from qda_worker.registry.registry import Serving
-from qda_worker.scheduling.jobs import Answered, Failed, Lane, Outcome
+from qda_worker.registry.registry import SelectedModel
+from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Success
 
 # Pairs in one message: at most 17 bytes each with indices below 100,000, so about half of the 1 MiB that the proto
 # promises.
@@ -218,7 +218,7 @@ def _add_chunk(text_set: TextSet, chunk: pb.TextChunk) -> None:
 
 
 def build_score_pairs(
-    request: PairScoresRequest, outcomes: Sequence[Outcome[Any]], serving: Serving, started: float
+    request: PairScoresRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
 ) -> pb.ScorePairsResponse:
     """Build the response from the outcome of each distinct text; `started` as in `build_timings`.
 
@@ -231,13 +231,13 @@ def build_score_pairs(
     for pair in request.pairs:
         result = response.results.add(id=pair.id)
         first, second = outcomes[pair.first], outcomes[pair.second]
-        if isinstance(first, Answered):
+        if isinstance(first, Success):
             result.first_usage.CopyFrom(build_usage(first.usage, info, request.contents[pair.first]))
-        if isinstance(second, Answered):
+        if isinstance(second, Success):
             result.second_usage.CopyFrom(build_usage(second.usage, info, request.contents[pair.second]))
-        if isinstance(first, Failed):
+        if isinstance(first, Failure):
             result.status.CopyFrom(_build_side_status(first, "first"))
-        elif isinstance(second, Failed):
+        elif isinstance(second, Failure):
             result.status.CopyFrom(_build_side_status(second, "second"))
         else:
             left.append(first.result.dense)
@@ -251,12 +251,12 @@ def build_score_pairs(
     return response
 
 
-def _build_side_status(failed: Failed, side: str) -> status_pb2.Status:
+def _build_side_status(failed: Failure, side: str) -> status_pb2.Status:
     error = failed.error
     return build_status(type(error)(f"the {side} text of the pair: {error.message}", error.remedy))
 
 
-def build_search_header(serving: Serving) -> pb.FindParaphrasesResponse:
+def build_search_header(serving: SelectedModel) -> pb.FindParaphrasesResponse:
     """Build the first message of a FindParaphrases response."""
     return pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=build_provenance(serving)))
 

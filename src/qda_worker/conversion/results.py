@@ -13,7 +13,7 @@ from qda_worker.conversion.request_fields import TextBatch
 from qda_worker.conversion.rpc_status import build_status
 from qda_worker.errors import WorkerError
 from qda_worker.models.base import ModelInfo
-from qda_worker.scheduling.jobs import Failed, Outcome
+from qda_worker.scheduling.jobs import Failure, Outcome
 
 ResultMessage = TypeVar(
     "ResultMessage", sentiment_pb2.SentimentResult, entity_pb2.EntityResult, embedding_pb2.EmbedResult
@@ -60,7 +60,7 @@ def fill_result(
             the status of this text, and what it had written is removed.
     """
     result.id = text_id
-    if isinstance(outcome, Failed):
+    if isinstance(outcome, Failure):
         result.status.CopyFrom(build_status(outcome.error))
         return
     usage = build_usage(outcome.usage, info, content)

@@ -22,7 +22,7 @@ from qda_worker.models.base import LongText, ModelInfo, Options
 from qda_worker.models.german_sentences import sentence_spans
 from qda_worker.models.offsets import OffsetEncoding, convert_spans
 from qda_worker.models.sentence_units import SentenceOptions
-from qda_worker.registry.registry import Serving
+from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
 
 if TYPE_CHECKING:  # imports torch
@@ -106,7 +106,7 @@ def check_sentence_count(contents: Sequence[str], max_sentences: int = MAX_SENTE
 
 
 def build_analyze_sentiment(
-    request: SentimentRequest, outcomes: Sequence[Outcome[Any]], serving: Serving, started: float
+    request: SentimentRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
 ) -> pb.AnalyzeSentimentResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
     response = pb.AnalyzeSentimentResponse(

@@ -1,1 +1,1 @@
-"""The models: what they take and give, with nothing of gRPC. Importing this package loads no library."""
+"""The models and their common interface (`base`). Nothing here knows gRPC; importing the package loads no library."""

@@ -1,8 +1,15 @@
-"""What every model looks like to the scheduler and the services.
+"""The interface between the models, the scheduler and the services.
 
-The cut is the same for all: `prepare` (any thread) cleans and tokenises one text into units, `compute` (the model's own
-thread, one padded batch) turns units into raw outputs, `finish` joins a text's outputs into its answer. So the queue
-orders and batches units without knowing what a model is, and no model knows what a queue is.
+Every model splits its work in the same three steps, so that the queue orders and batches without knowing what a model
+is, and no model knows that there is a queue:
+
+1. `prepare` (any thread) cleans and tokenises one text and cuts it into units, one unit per window.
+2. `compute` (the model's own compute thread only) turns one batch of units into one raw output per unit. A batch may
+   hold units of many texts and callers.
+3. `finish` (any thread) combines the outputs of one text's units into its result.
+
+The types here are plain values: this module imports neither torch nor numpy, so the services and the tests can use it
+without loading a model library.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +26,7 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class LongText(Enum):
-    """What to do with a text that is longer than the model reads."""
+    """The policy for a text that is longer than the model's maximum input."""
 
     ERROR = "error"
     CUT = "cut"
@@ -27,14 +34,14 @@ class LongText(Enum):
 
 
 class LengthUnit(Enum):
-    """What a model's limit and its lengths count."""
+    """The unit of a model's maximum input length and of all lengths it reports."""
 
     TOKENS = "tokens"
     CHARACTERS = "characters"
 
 
 class VectorKind(Enum):
-    """A form of vector that a model gives."""
+    """A kind of vector that an embedding model may produce."""
 
     DENSE = "dense"
     SPARSE = "sparse"
@@ -43,22 +50,27 @@ class VectorKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller may choose for a text. The defaults do what the plain libraries do."""
+    """Options of a caller for one text. The defaults match the plain libraries.
+
+    Attributes:
+        long_text: policy for a text that exceeds the model's maximum input.
+    """
 
     long_text: LongText = LongText.CUT
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a model is, for ListModels and for the provenance in each answer.
+    """Static facts about a loaded model, for ListModels and for the provenance in each response.
 
-    max_length: the longest text it reads at once, in `length_unit`, special tokens included.
-    dimension: length of its vectors; None where it makes none.
-    labels: the labels it can give, sorted; empty where it gives none.
-    vector_kinds: the kinds of vectors that it gives; empty where it gives none.
-    multi_dimension: length of its multi-vectors' rows; None where it gives none.
-    shortened_dimensions: lengths to which its dense vectors may be cut, falling; mostly none.
-    longest_token: bytes of the longest token of its vocabulary in UTF-8; 0 where tokens are not told.
+    Attributes:
+        max_length: longest input of one pass, in `length_unit`, special tokens included.
+        dimension: length of the dense vectors; None if the model produces none.
+        labels: labels that the model can assign, sorted; empty if it assigns none.
+        vector_kinds: kinds of vectors that the model produces; empty if it produces none.
+        multi_dimension: row length of the multi-vectors; None if the model produces none.
+        shortened_dimensions: lengths to which dense vectors may be truncated, descending; usually empty.
+        max_token_bytes: UTF-8 bytes of the longest token of the vocabulary; 0 if tokens are never returned.
     """
 
     key: str
@@ -74,10 +86,10 @@ class ModelInfo:
     vector_kinds: tuple[VectorKind, ...] = ()
     multi_dimension: int | None = None
     shortened_dimensions: tuple[int, ...] = ()
-    longest_token: int = 0
+    max_token_bytes: int = 0
 
 
-def describe(
+def model_info(
     model: Model,
     *,
     max_length: int,
@@ -87,9 +99,9 @@ def describe(
     vector_kinds: Sequence[VectorKind] = (),
     multi_dimension: int | None = None,
     shortened_dimensions: Sequence[int] = (),
-    longest_token: int = 0,
+    max_token_bytes: int = 0,
 ) -> ModelInfo:
-    """The info of a catalog's model, completed by what only the loaded model knows."""
+    """Return the info of a catalog model, completed with what only the loaded model knows."""
     return ModelInfo(
         key=model.key,
         task=model.task,
@@ -104,16 +116,18 @@ def describe(
         vector_kinds=tuple(vector_kinds),
         multi_dimension=multi_dimension,
         shortened_dimensions=tuple(sorted(shortened_dimensions, reverse=True)),
-        longest_token=longest_token,
+        max_token_bytes=max_token_bytes,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchBudget:
-    """How much one batch may hold.
+    """Upper limits of one batch. A single unit beyond them forms a batch of its own.
 
-    length: the sum of the units' lengths; if `padded`, the longest length times the number of units.
-    units: the most units, however short. A single unit beyond the budget is a batch of its own.
+    Attributes:
+        length: limit of the summed unit lengths; if `padded`, of the longest length times the number of units.
+        units: maximum number of units, however short they are.
+        padded: whether the model pads every unit of a batch to the longest one.
     """
 
     length: int
@@ -123,33 +137,40 @@ class BatchBudget:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a text: from `start` up to but not including `end`, in tokens or code points."""
+    """A half-open range [start, end) of a text, in tokens or code points."""
 
     start: int
     end: int
 
     @property
     def length(self) -> int:
-        """How many tokens or code points."""
+        """Number of tokens or code points."""
         return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Unit(Generic[Payload]):
-    """One row of a batch: one window of one text. `length` as the model's budget counts it."""
+    """One row of a batch, which is one window of one text.
+
+    Attributes:
+        payload: what the model's `compute` reads, such as token ids.
+        length: size of the unit, counted as in the model's `BatchBudget`.
+    """
 
     payload: Payload
     length: int
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared(Generic[Payload]):
-    """A text made ready for its model.
+class PreparedText(Generic[Payload]):
+    """A text that is ready to be computed.
 
-    units: one for each of `windows`, in the order of the text.
-    windows: what each unit covers of the text's content: tokens without the special ones, or code points.
-    length: the whole text's, in the model's length unit, special tokens included.
-    used_length: how much of it the model reads, counted once however windows overlap.
+    Attributes:
+        units: one for each of `windows`, in text order; some models append units of other kinds.
+        windows: the part of the text's content that each unit covers, in tokens without the special ones, or in code
+            points.
+        length: length of the whole text in the model's length unit, special tokens included.
+        used_length: length of the part that the model reads; overlapping windows are counted once.
     """
 
     units: tuple[Unit[Payload], ...]
@@ -164,17 +185,19 @@ class Prepared(Generic[Payload]):
 
     @property
     def windowed(self) -> bool:
-        """Whether the answer is joined from several windows."""
+        """Whether the result is combined from several windows."""
         return len(self.windows) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of a text an answer rests on: nothing is cut in silence.
+    """How much of a text its result is based on. Every truncation is reported here.
 
-    token_count: tokens of the whole text as the model reads it, special tokens included.
-    used_token_count: those that were read, each once however windows overlap.
-    window_count: 1 unless the text was read in windows.
+    Attributes:
+        token_count: tokens of the whole text as the model reads it, special tokens included.
+        used_token_count: tokens that were read; overlapping windows are counted once.
+        cut: whether tokens were left out.
+        window_count: 1 unless the text was read in windows.
     """
 
     token_count: int
@@ -184,69 +207,94 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished(Generic[Result_co]):
-    """The answer to one text, and how much of the text it rests on."""
+class TextResult(Generic[Result_co]):
+    """The result for one text, and how much of the text it is based on."""
 
     answer: Result_co
     usage: Usage
 
 
-def usage_in_tokens(prepared: Prepared[Payload]) -> Usage:
-    """The usage of a text whose model counts lengths in tokens."""
+def usage_in_tokens(prepared: PreparedText[Payload]) -> Usage:
+    """Return the usage of a text whose model measures lengths in tokens."""
     return Usage(prepared.length, prepared.used_length, prepared.cut, len(prepared.windows))
 
 
 class TextModel(Protocol[Payload, Output, Result_co]):
-    """A loaded model. `prepare` and `finish` may be called by any thread, `compute` by one thread only."""
+    """A loaded model.
+
+    Any thread may call `prepare`, `finish` and `watch`. Only one thread at a time may call `compute`.
+    """
 
     @property
     def info(self) -> ModelInfo:
-        """What the model is."""
+        """Static facts about the model."""
 
     @property
     def budget(self) -> BatchBudget:
-        """How large a batch suits it on its device."""
+        """Batch size that suits the model on its device."""
 
     @property
     def failure(self) -> str | None:
-        """Why it can answer nothing any more; None while it can."""
+        """Reason why the model cannot compute any more; None while it can."""
 
     def watch(self, on_failure: Callable[[str], None]) -> None:
-        """Has `on_failure` called once, from another thread, when the model dies by itself."""
+        """Register a callback for the death of the model.
 
-    def prepare(self, text: str, options: Options) -> Prepared[Payload]:
-        """Cleans and tokenises one text. Raises TextEmpty, or TextTooLong under the policy ERROR."""
+        Args:
+            on_failure: called once with the reason, from another thread, if the model dies outside `compute`.
+        """
+
+    def prepare(self, text: str, options: Options) -> PreparedText[Payload]:
+        """Clean and tokenise one text.
+
+        Raises:
+            TextEmpty: when the text has no characters.
+            TextTooLong: when the text exceeds the model's maximum input under the policy ERROR.
+        """
 
     def compute(self, units: Sequence[Unit[Payload]]) -> list[Output]:
-        """One raw output a unit, in their order. Raises ModelDied when nothing more can be computed."""
+        """Return one raw output per unit, in the same order.
+
+        Raises:
+            ModelDied: when this model cannot compute any more.
+        """
 
     def finish(
-        self, text: str, prepared: Prepared[Payload], outputs: Sequence[Output]
-    ) -> Finished[Result_co]:
-        """Joins the outputs of a text's units into its answer."""
+        self, text: str, prepared: PreparedText[Payload], outputs: Sequence[Output]
+    ) -> TextResult[Result_co]:
+        """Combine the outputs of a text's units into the result of the text."""
 
     def close(self) -> None:
-        """Lets go of processes and memory; a second call does nothing."""
+        """Release processes and memory. A second call does nothing."""
 
 
-class InProcess:
-    """For models that live in this process: they do not die by themselves, and end with it."""
+class InProcessModel:
+    """Base class of models that compute in this process.
+
+    Such a model fails one batch at a time, by an exception. It cannot die on its own and needs no clean-up.
+    """
 
     __slots__ = ()
 
     @property
     def failure(self) -> str | None:
-        """None: a model in this process fails one batch at a time, by an exception."""
+        """Always None."""
         return None
 
     def watch(self, on_failure: Callable[[str], None]) -> None:
-        """Never calls back."""
+        """Ignore the callback: it would never be called."""
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: memory is released with the object."""
 
 
-def require_characters(text: str) -> None:
-    """Raises TextEmpty for a text of no characters; one that cleaning empties later is the model's to answer."""
+def require_non_empty(text: str) -> None:
+    """Refuse a text without characters.
+
+    A text that only becomes empty by cleaning is not refused: it is a valid input of the model.
+
+    Raises:
+        TextEmpty: when `text` is the empty string.
+    """
     if not text:
         raise TextEmpty("the text has no characters")

@@ -1,12 +1,14 @@
 """Vectors by any sentence-transformers model, for the embedding and the paraphrase tasks.
 
-Pooling, projection and normalising are the library's modules with the model's own files; nothing of it is retyped.
-Models with bge-m3's heads beside them give sparse weights and multi-vectors too, from the same pass.
+Pooling, projection and normalisation are the library's modules, configured by the model's own files. They differ:
+bge-m3 uses CLS pooling and normalises, paraphrase-multilingual-mpnet-base-v2 uses mean pooling and does not. Models
+with bge-m3's heads (`embedding_heads`) give sparse weights and multi-vectors from the same pass.
 
-Whether the weights of a loaded encoder are all from its files.
+Loading is stricter than the library in two places, because it would continue silently with meaningless vectors:
 
-transformers fills tensors that the files lack with random numbers, and only logs it; sentence-transformers passes that
-on. The vectors of such an encoder look like any others and mean nothing.
+- Without modules.json, sentence-transformers builds a default mean pooling.
+- If the files lack tensors of the encoder, transformers fills them with random numbers and only logs it. So the report
+  of missing keys is checked here.
 """
 
 import json
@@ -25,71 +27,50 @@ from model_cache.catalog.catalog import Model
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models.base import (
     BatchBudget,
-    Finished,
-    InProcess,
+    InProcessModel,
     ModelInfo,
     Options,
-    Prepared,
+    PreparedText,
+    TextResult,
     Unit,
     VectorKind,
-    describe,
-    require_characters,
+    model_info,
+    require_non_empty,
     usage_in_tokens,
 )
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
-from qda_worker.models.pair_search import normalised
-from qda_worker.models.tokenization import Ids, Tokens, pad, position_limit, token_limit, weighted_mean
+from qda_worker.models.pair_search import normalise_rows
+from qda_worker.models.tokenization import (
+    Ids,
+    TextTokenizer,
+    pad_batch,
+    position_limit,
+    token_limit,
+    weighted_mean,
+)
 from qda_worker.models.vectors import (
     MAX_MULTI_VECTOR_TOKENS,
     SparseWeights,
     TextVectors,
     VectorOptions,
-    greatest_weights,
-    joined_rows,
+    join_window_rows,
+    max_weights,
 )
 
-_NAMED: Final = 3
-# The layer after the encoder that BERT was trained with: many models for sentences leave it out, and none
-# uses it.
-_UNUSED: Final = "pooler."
-
-
-def require_all_weights(encoder: Any, folder: Path) -> None:
-    """Raises ModelUnusable where the files of the sentence-transformers folder lack tensors of `encoder`.
-
-    Reads them a second time, for the report alone: the files are mapped, so that takes a tenth of a second.
-    """
-    if not isinstance(encoder, PreTrainedModel):
-        return
-    load: Any = type(encoder).from_pretrained  # typed as if it always gave the model alone
-    _, report = load(
-        str(_encoder_folder(folder)),
-        config=encoder.config,
-        local_files_only=True,
-        trust_remote_code=False,
-        weights_only=True,
-        output_loading_info=True,
-    )
-    missing = sorted(key for key in report["missing_keys"] if f".{_UNUSED}" not in f".{key}")
-    if not missing:
-        return
-    some = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-    count = "1 tensor" if len(missing) == 1 else f"{len(missing)} tensors"
-    raise ModelUnusable(
-        f"its weights lack {count} of the encoder, which would be random numbers: {some}",
-        "take config.json and the weights from one commit of the repository of a model for embeddings",
-    )
-
-
-def _encoder_folder(folder: Path) -> Path:
-    """Where modules.json says that the encoder is: mostly the folder itself."""
-    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    return folder / str(modules[0].get("path", ""))
+# Maximum number of missing tensors named in an error message.
+_MAX_NAMED_TENSORS: Final = 3
+# Prefix of the layer after the encoder that only BERT's pre-training uses: many sentence models leave it out.
+_UNUSED_LAYER: Final = "pooler."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VectorInput:
-    """One window: its token ids, and which vectors are wanted of its text."""
+    """One window of a text.
+
+    Attributes:
+        ids: token ids, int32 [tokens].
+        options: which vectors of the text are requested.
+    """
 
     ids: Ids
     options: VectorOptions
@@ -97,9 +78,12 @@ class VectorInput:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowVectors:
-    """What one pass gives for one window; what was not asked for is None.
+    """The output of one pass for one window. Kinds that were not requested are None.
 
-    dense: float32 [dimension]. weights: float32 [tokens]. rows: float32 [tokens - 1, dimension].
+    Attributes:
+        dense: float32 [dimension].
+        weights: float32 [tokens].
+        rows: float32 [tokens - 1, dimension].
     """
 
     dense: NDArray[np.float32]
@@ -107,123 +91,149 @@ class WindowVectors:
     rows: NDArray[np.float32] | None = None
 
 
-class EmbeddingModel(InProcess):
-    """Vectors of texts in float32, exactly as long as the model's own modules leave them.
+class EmbeddingModel(InProcessModel):
+    """Vectors of texts in float32, as the model's own modules compute them.
 
-    A text of several windows has the mean of their dense vectors, weighted by each window's content tokens, and then
-    normalised if and only if the model ends by normalising; the greatest sparse weights; and each token's vector once.
+    A text of several windows gets: the mean of their dense vectors, weighted by the content tokens of each window, and
+    normalised again if and only if the model normalises; the greatest sparse weight of each token; and one row per
+    token (`join_window_rows`).
     """
 
     def __init__(
-        self, info: ModelInfo, budget: BatchBudget, network: SentenceTransformer, tokens: Tokens, heads: Heads
+        self,
+        info: ModelInfo,
+        budget: BatchBudget,
+        network: SentenceTransformer,
+        tokenizer: TextTokenizer,
+        heads: Heads,
     ) -> None:
         self._info, self._budget = info, budget
-        self._network, self._tokens, self._heads = network, tokens, heads
+        self._network, self._tokenizer, self._heads = network, tokenizer, heads
         self._prompt = _default_prompt(network)
         self._normalises = type(network[-1]).__name__ == "Normalize"
-        self._weightless = _weightless_ids(network.tokenizer)
+        self._unweighted_ids = _unweighted_ids(network.tokenizer)
 
     @property
     def info(self) -> ModelInfo:
-        """What the model is."""
+        """Static facts about the model."""
         return self._info
 
     @property
     def budget(self) -> BatchBudget:
-        """How large a batch suits it on its device."""
+        """Batch size that suits the model on its device, in tokens."""
         return self._budget
 
-    def prepare(self, text: str, options: Options) -> Prepared[VectorInput]:
-        """Tokenises and cuts, the model's default prompt before the text where its files name one.
+    def prepare(self, text: str, options: Options) -> PreparedText[VectorInput]:
+        """Put the model's default prompt, if it has one, before the text, tokenise it and apply the length policy.
 
-        Raises TextTooLong also for multi-vectors of more tokens than can be held at once.
+        Raises:
+            TextEmpty: when the text has no characters.
+            TextTooLong: when the text exceeds the limit under the policy ERROR, or multi-vectors are requested of more
+                than MAX_MULTI_VECTOR_TOKENS tokens.
         """
-        require_characters(text)
-        wanted = options if isinstance(options, VectorOptions) else VectorOptions(long_text=options.long_text)
-        prepared = self._tokens.prepare(self._prompt + text, options.long_text)
-        if VectorKind.MULTI_VECTOR in wanted.kinds and prepared.used_length > MAX_MULTI_VECTOR_TOKENS:
+        require_non_empty(text)
+        vector_options = (
+            options if isinstance(options, VectorOptions) else VectorOptions(long_text=options.long_text)
+        )
+        prepared = self._tokenizer.prepare(self._prompt + text, options.long_text)
+        if VectorKind.MULTI_VECTOR in vector_options.kinds and prepared.used_length > MAX_MULTI_VECTOR_TOKENS:
             raise TextTooLong(
                 f"the text has {prepared.used_length} tokens, and multi-vectors are given for at most "
                 f"{MAX_MULTI_VECTOR_TOKENS}",
-                "split the text, or ask for the long-text policy CUT",
+                "split the text, or use the long-text policy CUT",
             )
-        return Prepared(
-            units=tuple(Unit(VectorInput(unit.payload, wanted), unit.length) for unit in prepared.units),
+        return PreparedText(
+            units=tuple(
+                Unit(VectorInput(unit.payload, vector_options), unit.length) for unit in prepared.units
+            ),
             windows=prepared.windows,
             length=prepared.length,
             used_length=prepared.used_length,
         )
 
     def compute(self, units: Sequence[Unit[VectorInput]]) -> list[WindowVectors]:
-        """What was asked for of each unit; each head sees the tokens of those units alone that ask for it."""
+        """Run one pass over a batch. Each head only sees the tokens of units that request its kind."""
         with torch.inference_mode():
-            ids, mask = pad([unit.payload.ids for unit in units], self._tokens.pad_id, self._network.device)
+            ids, mask = pad_batch(
+                [unit.payload.ids for unit in units], self._tokenizer.pad_id, self._network.device
+            )
             features: dict[str, Any] = self._network({"input_ids": ids, "attention_mask": mask})
             dense = features["sentence_embedding"].float().cpu().numpy()
             states = features["token_embeddings"]
-            weights = self._of_tokens(VectorKind.SPARSE, units, states)
-            rows = self._of_tokens(VectorKind.MULTI_VECTOR, units, states)
+            weights = self._apply_head(VectorKind.SPARSE, units, states)
+            rows = self._apply_head(VectorKind.MULTI_VECTOR, units, states)
         return [
             WindowVectors(dense[number], weights.get(number), rows.get(number))
             for number in range(len(units))
         ]
 
     def finish(
-        self, text: str, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors]
-    ) -> Finished[TextVectors]:
-        """The vectors of one text. Raises ModelFailed where the model gave numbers that are none."""
-        wanted = prepared.units[0].payload.options
-        vectors = TextVectors(
-            dense=self._dense(prepared, outputs, wanted) if VectorKind.DENSE in wanted.kinds else None,
-            sparse=self._sparse(prepared, outputs) if VectorKind.SPARSE in wanted.kinds else None,
-            multi=self._multi(prepared, outputs) if VectorKind.MULTI_VECTOR in wanted.kinds else None,
-        )
-        return Finished(vectors, usage_in_tokens(prepared))
+        self, text: str, prepared: PreparedText[VectorInput], outputs: Sequence[WindowVectors]
+    ) -> TextResult[TextVectors]:
+        """Return the vectors of one text.
 
-    def _of_tokens(
+        Raises:
+            ModelFailed: when the model produced a number that is not finite.
+        """
+        options = prepared.units[0].payload.options
+        vectors = TextVectors(
+            dense=self._dense(prepared, outputs, options) if VectorKind.DENSE in options.kinds else None,
+            sparse=self._sparse(prepared, outputs) if VectorKind.SPARSE in options.kinds else None,
+            multi=self._multi(prepared, outputs) if VectorKind.MULTI_VECTOR in options.kinds else None,
+        )
+        return TextResult(vectors, usage_in_tokens(prepared))
+
+    def _apply_head(
         self, kind: VectorKind, units: Sequence[Unit[VectorInput]], states: torch.Tensor
     ) -> dict[int, NDArray[np.float32]]:
-        """What a head makes of the tokens of each unit that asks for its kind, by the unit's number."""
-        head = self._heads.of(kind)
-        asking = [number for number, unit in enumerate(units) if kind in unit.payload.options.kinds]
-        if not asking or head is None:
+        """Apply a head to the tokens of each unit that requests its kind; return its output by unit number."""
+        head = self._heads.for_kind(kind)
+        numbers = [number for number, unit in enumerate(units) if kind in unit.payload.options.kinds]
+        if not numbers or head is None:
             return {}
         first = 1 if kind is VectorKind.MULTI_VECTOR else 0
-        hidden = [states[number, first : units[number].length] for number in asking]
-        make = multi_vectors if kind is VectorKind.MULTI_VECTOR else sparse_weights
-        made = make(head, torch.cat(hidden).float()).cpu()
-        each = np.split(made.numpy(), np.cumsum([len(one) for one in hidden])[:-1])
-        return dict(zip(asking, each, strict=True))
+        hidden = [states[number, first : units[number].length] for number in numbers]
+        function = multi_vectors if kind is VectorKind.MULTI_VECTOR else sparse_weights
+        output = function(head, torch.cat(hidden).float()).cpu()
+        parts = np.split(output.numpy(), np.cumsum([len(one) for one in hidden])[:-1])
+        return dict(zip(numbers, parts, strict=True))
 
     def _dense(
-        self, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors], wanted: VectorOptions
+        self, prepared: PreparedText[VectorInput], outputs: Sequence[WindowVectors], options: VectorOptions
     ) -> NDArray[np.float32]:
         lengths = [window.length for window in prepared.windows]
         vector = weighted_mean([output.dense for output in outputs], lengths)
-        shortened = vector[: wanted.dimension]
+        shortened = vector[: options.dimension]
         changed = prepared.windowed or len(shortened) < len(vector)
-        if wanted.normalise or (changed and self._normalises):
-            shortened = normalised(shortened[np.newaxis])[0]
-        return _finite(shortened)
+        if options.normalise or (changed and self._normalises):
+            shortened = normalise_rows(shortened[np.newaxis])[0]
+        return _require_finite(shortened)
 
-    def _sparse(self, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors]) -> SparseWeights:
+    def _sparse(self, prepared: PreparedText[VectorInput], outputs: Sequence[WindowVectors]) -> SparseWeights:
         ids = np.concatenate([unit.payload.ids for unit in prepared.units])
         weights = np.concatenate([output.weights for output in outputs if output.weights is not None])
-        ids, weights = greatest_weights(ids, _finite(weights), self._weightless)
-        return SparseWeights(ids, weights, self._tokens.spelled(ids.tolist()))
+        ids, weights = max_weights(ids, _require_finite(weights), self._unweighted_ids)
+        return SparseWeights(ids, weights, self._tokenizer.tokens(ids.tolist()))
 
     def _multi(
-        self, prepared: Prepared[VectorInput], outputs: Sequence[WindowVectors]
+        self, prepared: PreparedText[VectorInput], outputs: Sequence[WindowVectors]
     ) -> NDArray[np.float32]:
         rows = [output.rows for output in outputs if output.rows is not None]
-        return _finite(joined_rows(rows, prepared.windows, self._tokens.special_before))
+        return _require_finite(join_window_rows(rows, prepared.windows, self._tokenizer.prefix_length))
 
 
 def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -> EmbeddingModel:
-    """Loads the sentence-transformers folder `path`, offline, in float32, without running any code of the folder's.
+    """Load a sentence-transformers model, offline, in float32, without running code of its folder.
 
-    Raises ModelUnusable where the library would go on with something that the folder does not say; the libraries'
-    own exceptions for everything else.
+    Args:
+        model: the catalog entry.
+        path: folder of the model.
+        device: cpu or cuda.
+        budget: batch limits, in tokens.
+
+    Raises:
+        ModelUnusable: when the library would continue with something that the folder does not specify. Everything else
+            is raised as the libraries' own exceptions.
     """
     if not (path / "modules.json").is_file():
         raise ModelUnusable(
@@ -239,48 +249,88 @@ def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -
     )
     network.eval()
     encoder: Any = network[0].auto_model
-    require_all_weights(encoder, path)
+    require_encoder_weights(encoder, path)
     limit = token_limit(network.max_seq_length, position_limit(encoder), model.serving.max_tokens)
-    tokens = Tokens(network.tokenizer, limit)
+    tokenizer = TextTokenizer(network.tokenizer, limit)
     heads = load_heads(path, encoder.config.hidden_size, network.device)
-    if heads.multi is not None and tokens.special_before < 1:
+    if heads.multi is not None and tokenizer.prefix_length < 1:
         raise ModelUnusable(
             "its tokenizer puts no special token before a text, and multi-vectors leave the first token out",
             "take colbert_linear.pt out of `files` in the catalog, or use another model",
         )
     dimension = network.get_embedding_dimension()
     shortened = model.serving.shortened_dimensions
-    if dimension is not None and any(wished >= dimension for wished in shortened):
+    if dimension is not None and any(length >= dimension for length in shortened):
         raise ModelUnusable(
             f"serving.shortened_dimensions names {max(shortened)}, and its vectors have {dimension} numbers",
             "correct serving.shortened_dimensions in the catalog",
         )
-    info = describe(
+    info = model_info(
         model,
         max_length=limit,
         dimension=dimension,
         shortened_dimensions=shortened,
         vector_kinds=heads.kinds,
         multi_dimension=None if heads.multi is None else heads.multi.out_features,
-        longest_token=tokens.longest_token,
+        max_token_bytes=tokenizer.max_token_bytes,
     )
-    return EmbeddingModel(info, budget, network, tokens, heads)
+    return EmbeddingModel(info, budget, network, tokenizer, heads)
 
 
-def _weightless_ids(tokenizer: Any) -> frozenset[int]:
-    """The special tokens that get no sparse weight: those that bge-m3's authors leave out."""
-    named = (getattr(tokenizer, f"{name}_token_id", None) for name in ("cls", "eos", "pad", "unk"))
-    return frozenset(number for number in named if number is not None)
+def require_encoder_weights(encoder: Any, folder: Path) -> None:
+    """Refuse a model whose files lack tensors of its encoder.
+
+    The weights are read a second time, only for the report. The files are mapped, so this takes a tenth of a second.
+
+    Args:
+        encoder: the loaded encoder; one that is not a transformers model is not checked.
+        folder: the sentence-transformers folder.
+
+    Raises:
+        ModelUnusable: when tensors are missing.
+    """
+    if not isinstance(encoder, PreTrainedModel):
+        return
+    load: Any = type(encoder).from_pretrained  # typed as if it always returned the model alone
+    _, report = load(
+        str(_encoder_folder(folder)),
+        config=encoder.config,
+        local_files_only=True,
+        trust_remote_code=False,
+        weights_only=True,
+        output_loading_info=True,
+    )
+    missing = sorted(key for key in report["missing_keys"] if f".{_UNUSED_LAYER}" not in f".{key}")
+    if not missing:
+        return
+    names = ", ".join(missing[:_MAX_NAMED_TENSORS]) + (", …" if len(missing) > _MAX_NAMED_TENSORS else "")
+    count = "1 tensor" if len(missing) == 1 else f"{len(missing)} tensors"
+    raise ModelUnusable(
+        f"its weights lack {count} of the encoder, which would be random numbers: {names}",
+        "take config.json and the weights from one commit of the repository of an embedding model",
+    )
 
 
-def _finite(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
+def _encoder_folder(folder: Path) -> Path:
+    """Return the folder of the encoder by modules.json; usually `folder` itself."""
+    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
+    return folder / str(modules[0].get("path", ""))
+
+
+def _unweighted_ids(tokenizer: Any) -> frozenset[int]:
+    """Return the ids of the special tokens that get no sparse weight in bge-m3's reference code (FlagEmbedding)."""
+    ids = (getattr(tokenizer, f"{name}_token_id", None) for name in ("cls", "eos", "pad", "unk"))
+    return frozenset(number for number in ids if number is not None)
+
+
+def _require_finite(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(numbers).all():
         raise ModelFailed("the model's numbers for this text are not finite")
     return numbers
 
 
 def _default_prompt(network: SentenceTransformer) -> str:
-    """What `encode` puts before every text by itself; mostly nothing."""
+    """Return the prompt that the library's `encode` puts before every text; usually empty."""
     prompt = network.prompts.get(network.default_prompt_name or "", "") or ""
     if prompt and any(getattr(module, "include_prompt", True) is False for module in network):
         raise ModelUnusable(

@@ -1,7 +1,9 @@
-"""The linear layers beside an encoder that bge-m3 makes its sparse weights and its multi-vectors with.
+"""The linear layers beside an encoder that produce bge-m3's sparse weights and multi-vectors.
 
-As published with the model (FlagEmbedding, `m3`): sparse is `relu(W h + b)`, one number a token; multi-vector is
-`W h + b` of every token but the first, brought to length 1. Which heads a model has follows from its files.
+The formulas are those published with the model (Chen et al., "BGE M3-Embedding", 2024; code in FlagEmbedding, `m3`).
+For the encoder's state h of a token: sparse weight = relu(W h + b), one number; multi-vector = (W h + b) / |W h + b|,
+for every token except the first. Which heads a model has follows from its files; both are stored in float16 and
+computed in float32 here.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from torch.nn.functional import normalize
 
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import VectorKind
-from qda_worker.models.load_errors import explain_file
+from qda_worker.models.load_errors import explain_file_error
 
 SPARSE_FILE: Final = "sparse_linear.pt"
 MULTI_FILE: Final = "colbert_linear.pt"
@@ -21,39 +23,47 @@ MULTI_FILE: Final = "colbert_linear.pt"
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """Those that there are, on the encoder's device, in float32."""
+    """The heads of a model, on the encoder's device, in float32; None where the file is absent."""
 
     sparse: torch.nn.Linear | None = None
     multi: torch.nn.Linear | None = None
 
-    def of(self, kind: VectorKind) -> torch.nn.Linear | None:
-        """The head that makes vectors of that kind; None for DENSE, which needs none."""
+    def for_kind(self, kind: VectorKind) -> torch.nn.Linear | None:
+        """Return the head for a kind of vector; None for DENSE, which needs none."""
         return {VectorKind.SPARSE: self.sparse, VectorKind.MULTI_VECTOR: self.multi}.get(kind)
 
     @property
     def kinds(self) -> tuple[VectorKind, ...]:
-        """What a model with these heads gives; dense vectors need none."""
-        return tuple(kind for kind in VectorKind if kind is VectorKind.DENSE or self.of(kind) is not None)
+        """Kinds of vectors that a model with these heads produces."""
+        return tuple(
+            kind for kind in VectorKind if kind is VectorKind.DENSE or self.for_kind(kind) is not None
+        )
 
 
 def load_heads(folder: Path, width: int, device: torch.device) -> Heads:
-    """The heads whose files are in `folder`, for an encoder of that width. Runs no code of theirs.
+    """Load the heads whose files are in `folder`, without running code of theirs.
 
-    Raises ModelUnusable for a file that holds more than tensors, is damaged, or does not fit the encoder.
+    Args:
+        folder: folder of the model.
+        width: hidden size of the encoder.
+        device: device of the encoder.
+
+    Raises:
+        ModelUnusable: when a file holds more than tensors, is damaged, or does not fit the encoder.
     """
     sparse = _load(folder / SPARSE_FILE, width, device)
     if sparse is not None and sparse.out_features != 1:
-        raise _unfit(SPARSE_FILE, f"gives {sparse.out_features} numbers a token instead of 1")
+        raise _does_not_fit(SPARSE_FILE, f"gives {sparse.out_features} numbers a token instead of 1")
     return Heads(sparse, _load(folder / MULTI_FILE, width, device))
 
 
 def sparse_weights(head: torch.nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
-    """The weight of each token, [tokens], from the encoder's states [tokens, width]."""
+    """Return the weight of each token, [tokens], from the encoder's states, [tokens, width]."""
     return torch.relu(head(hidden)).squeeze(-1)
 
 
 def multi_vectors(head: torch.nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
-    """The vector of each token, [tokens, dimension], each of length 1."""
+    """Return the vector of each token, [tokens, dimension], of length 1, from the states, [tokens, width]."""
     return normalize(head(hidden), dim=-1)
 
 
@@ -62,12 +72,12 @@ def _load(file: Path, width: int, device: torch.device) -> torch.nn.Linear | Non
         return None
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything over a damaged or foreign file
-        cause = explain_file(error, file, file.name)
+    except Exception as error:  # torch raises anything for a damaged or foreign file
+        cause = explain_file_error(error, file, file.name)
         raise ModelUnusable(cause.message, cause.remedy) from error
-    weight, bias = _tensors(state, file.name)
+    weight, bias = _linear_tensors(state, file.name)
     if weight.shape[1] != width:
-        raise _unfit(
+        raise _does_not_fit(
             file.name, f"reads states of width {weight.shape[1]}, and the encoder's are {width} wide"
         )
     head = torch.nn.Linear(width, weight.shape[0], bias=bias is not None, device="meta")
@@ -78,17 +88,17 @@ def _load(file: Path, width: int, device: torch.device) -> torch.nn.Linear | Non
     return head.to(device).eval()
 
 
-def _tensors(state: object, name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """The weight [out, width] and the bias [out] of a linear layer, and nothing else."""
+def _linear_tensors(state: object, name: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the weight, [out, width], and the bias, [out], of a file that holds one linear layer and nothing else."""
     if not isinstance(state, dict) or not set(state) <= {"weight", "bias"} or "weight" not in state:
-        raise _unfit(name, "holds something else than the weight and bias of a linear layer")
+        raise _does_not_fit(name, "holds something else than the weight and bias of a linear layer")
     weight, bias = state["weight"], state.get("bias")
     if not isinstance(weight, torch.Tensor) or weight.dim() != 2 or not weight.is_floating_point():
-        raise _unfit(name, "holds no matrix of weights")
+        raise _does_not_fit(name, "holds no matrix of weights")
     if bias is not None and (not isinstance(bias, torch.Tensor) or bias.shape != weight.shape[:1]):
-        raise _unfit(name, "has a bias of another size than its weight")
+        raise _does_not_fit(name, "has a bias of another size than its weight")
     return weight, bias
 
 
-def _unfit(name: str, what: str) -> ModelUnusable:
+def _does_not_fit(name: str, what: str) -> ModelUnusable:
     return ModelUnusable(f"{name} {what}", "take all files of the model from one commit of its repository")

@@ -1,8 +1,8 @@
-"""Long texts for spaCy: where to part them, and how to join what was found on both sides of a border.
+"""Long texts for spaCy: where to split them, and how to merge what was found on both sides of a split.
 
-A text is parted into cores, which cover it without a gap and end after a paragraph, a line, a sentence or a word, in
-this order of preference. Each core is read together with some of the text before and after it: what a pipeline finds at
-a place depends on a few words around it, so an entity that begins in a core is found there as in the whole text.
+A text is split into cores. They cover it without gaps and end, in order of preference, after a paragraph, a line, a
+sentence or a word. Each core is read together with some text before and after it (its extent). What a pipeline finds at
+a place depends only on a few words around it, so an entity that starts in a core is found there as in the whole text.
 """
 
 import re
@@ -12,11 +12,14 @@ from typing import Final
 
 from qda_worker.models.base import Span
 
-# Code points read before and after each core: some five sentences, where the pipelines' own reach is a few
-# words.
+# Context before and after each core, in code points: about five sentences. The pipelines themselves use a few words.
 CONTEXT: Final = 500
 
-_BORDERS: Final = (
+# Smallest window that can overlap its neighbours, in code points.
+_MIN_WINDOW: Final = 8
+
+# Places to split a text, the best first: paragraph, line, sentence, single blank between words, any blank.
+_BREAKS: Final = (
     re.compile(r"\n\s*\n"),
     re.compile(r"\n"),
     re.compile(r"[.!?…]['\"»“”’)]*\s"),
@@ -28,7 +31,14 @@ _BLANK: Final = re.compile(r"\s")
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A named entity: its text as sent, its label as the model names it, start and end in code points."""
+    """A named entity.
+
+    Attributes:
+        text: the characters of the entity as sent.
+        label: as the model names it, such as PER, LOC, ORG or MISC.
+        start: first code point.
+        end: code point after the last one.
+    """
 
     text: str
     label: str
@@ -38,75 +48,94 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What is read at once: `reach`, of which the entities that begin in `core` count."""
+    """A part of a text that is read at once.
+
+    Attributes:
+        core: entities that start here belong to this window.
+        extent: what is read: the core and its context.
+    """
 
     core: Span
-    reach: Span
+    extent: Span
 
 
-def border_before(text: str, lowest: int, highest: int) -> int:
-    """The best place to part `text`, in lowest+1..highest: the last border of the best kind there, else `highest`."""
-    for border in _BORDERS:
-        ends = [found.end() for found in border.finditer(text, lowest, highest)]
+def find_break(text: str, lowest: int, highest: int) -> int:
+    """Return the best place to split `text`, in lowest+1..highest.
+
+    That is the last break of the best kind in that range, or `highest` if there is none.
+    """
+    for pattern in _BREAKS:
+        ends = [match.end() for match in pattern.finditer(text, lowest, highest)]
         if ends:
             return ends[-1]
     return highest
 
 
-def cut_length(text: str, room: int) -> int:
-    """How many code points of `text` to read when it is cut to `room`: up to the last border of the last eighth."""
-    return len(text) if len(text) <= room else border_before(text, room - room // 8, room)
+def truncated_length(text: str, limit: int) -> int:
+    """Return how many code points to read when `text` is cut to `limit`: up to the last break in the last eighth."""
+    return len(text) if len(text) <= limit else find_break(text, limit - limit // 8, limit)
 
 
-def text_windows(text: str, end: int, room: int) -> tuple[Window, ...]:
-    """Windows of at most `room` code points whose cores cover `text[:end]`.
+def split_windows(text: str, end: int, max_length: int) -> tuple[Window, ...]:
+    """Split `text[:end]` into windows of at most `max_length` code points whose cores cover it.
 
-    Only a text of up to `room` is one window. Raises ValueError for a `room` below 8.
+    A text of up to `max_length` is one window; a longer one is several.
+
+    Raises:
+        ValueError: when `max_length` is below 8.
     """
-    if room < 8:
-        raise ValueError(f"windows of {room} code points are too small to overlap")
-    if end <= room:
+    if max_length < _MIN_WINDOW:
+        raise ValueError(f"windows of {max_length} code points are too small to overlap")
+    if end <= max_length:
         return (Window(Span(0, end), Span(0, end)),)
-    context = min(CONTEXT, room // 8)
-    length = room - 2 * context
+    context = min(CONTEXT, max_length // 8)
+    length = max_length - 2 * context
     windows = []
     start = 0
     while start < end:
         last = end - start <= length + context
-        stop = end if last else border_before(text, start + length - length // 8, start + length)
-        begin = border_before(text, start - context, start - (context + 1) // 2) if start else 0
-        behind = end if last else border_before(text, stop + context // 2, min(end, stop + context))
-        windows.append(Window(Span(start, stop), Span(begin, behind)))
+        stop = end if last else find_break(text, start + length - length // 8, start + length)
+        before = find_break(text, start - context, start - (context + 1) // 2) if start else 0
+        behind = end if last else find_break(text, stop + context // 2, min(end, stop + context))
+        windows.append(Window(Span(start, stop), Span(before, behind)))
         start = stop
     return tuple(windows)
 
 
-def join_windows(
-    text: str, windows: Sequence[Window], found: Sequence[Sequence[Entity]]
+def merge_entities(
+    text: str, windows: Sequence[Window], entities: Sequence[Sequence[Entity]]
 ) -> tuple[Entity, ...]:
-    """The entities of the whole text from those of each window, in the order of the text, none overlapping.
+    """Merge the entities of all windows into those of the whole text.
 
-    found: for each window the entities that begin in its core, with offsets inside its reach. One that ends with its
-    window in the middle of a word goes on to the word's end. Of two that overlap and have one label the union remains;
-    of two labels the one that begins earlier, which its window has seen whole.
+    An entity that ends together with its window in the middle of a word is extended to the end of the word. Of two
+    overlapping entities with one label the union remains. Of two labels the entity that starts first remains, because
+    its window has seen it whole.
+
+    Args:
+        text: the whole text.
+        windows: as `split_windows` returned them.
+        entities: for each window, the entities that start in its core, with offsets inside its extent.
+
+    Returns:
+        Entities in text order, without overlaps.
     """
-    end = windows[-1].core.end
-    joined: list[Entity] = []
-    for window, entities in zip(windows, found, strict=True):
-        for entity in entities:
-            start, stop = entity.start + window.reach.start, entity.end + window.reach.start
-            if stop == window.reach.end:
-                stop = _word_end(text, stop, end)
-            if joined and joined[-1].end > start:
-                if joined[-1].label == entity.label:
-                    joined[-1] = replace(joined[-1], end=max(joined[-1].end, stop))
+    text_end = windows[-1].core.end
+    merged: list[Entity] = []
+    for window, in_window in zip(windows, entities, strict=True):
+        for entity in in_window:
+            start, end = entity.start + window.extent.start, entity.end + window.extent.start
+            if end == window.extent.end:
+                end = _word_end(text, end, text_end)
+            if merged and merged[-1].end > start:
+                if merged[-1].label == entity.label:
+                    merged[-1] = replace(merged[-1], end=max(merged[-1].end, end))
                 continue
-            joined.append(replace(entity, start=start, end=stop))
-    return tuple(replace(entity, text=text[entity.start : entity.end]) for entity in joined)
+            merged.append(replace(entity, start=start, end=end))
+    return tuple(replace(entity, text=text[entity.start : entity.end]) for entity in merged)
 
 
-def _word_end(text: str, at: int, end: int) -> int:
-    if at >= end or text[at - 1].isspace():
-        return at
-    blank = _BLANK.search(text, at, end)
-    return blank.start() if blank else end
+def _word_end(text: str, position: int, text_end: int) -> int:
+    if position >= text_end or text[position - 1].isspace():
+        return position
+    blank = _BLANK.search(text, position, text_end)
+    return blank.start() if blank else text_end

@@ -1,4 +1,8 @@
-"""Why a model did not load, in one line with a remedy, from whatever its library raised."""
+"""Explains in one line why a model did not load, and what to do, from the exception of a library.
+
+The libraries raise many types of exceptions, often without the name of the file. So the files in the folder are opened
+once more, each with the reader of its format, without running code and without reading tensors.
+"""
 
 import json
 import pickle
@@ -12,31 +16,38 @@ _CHECK: Final = "run cache-check --deep, then cache-warmer repair"
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """What went wrong and what to do about it; never more than a line each."""
+    """What went wrong, and what to do about it; one line each."""
 
     message: str
     remedy: str
 
 
-class _State(Enum):
-    WELL = "well"
-    REFUSED = "refused"
+class _FileState(Enum):
+    READABLE = "readable"
+    UNSAFE = "unsafe"
     DAMAGED = "damaged"
 
 
-def explain(error: Exception, folder: Path) -> Cause:
-    """The cause behind an exception that transformers, sentence-transformers or torch raised over `folder`.
+_NO_MEMORY: Final = Cause(
+    "there is not enough memory to load it", "give the worker more memory, or fewer models"
+)
 
-    Looks into the folder where the exception does not say which file it was.
+
+def explain_load_error(error: Exception, folder: Path) -> Cause:
+    """Return the cause of an exception that transformers, sentence-transformers or torch raised for a model.
+
+    Args:
+        error: the exception.
+        folder: folder of the model; inspected if the exception does not name the file.
     """
     if isinstance(error, MemoryError):
-        return Cause("there is not memory enough to load it", "give the worker more memory, or fewer models")
-    states = {name: _state(file) for name, file in _files(folder).items()}
-    refused = [name for name, state in states.items() if state is _State.REFUSED]
-    if refused and _is_about_pickles(error):
-        return _refused(refused[0])
-    if damaged := [name for name, state in states.items() if state is _State.DAMAGED]:
-        return _damaged(damaged[0])
+        return _NO_MEMORY
+    states = {name: _file_state(file) for name, file in _model_files(folder).items()}
+    unsafe = [name for name, state in states.items() if state is _FileState.UNSAFE]
+    if unsafe and _is_refused_pickle(error):
+        return _unsafe_file(unsafe[0])
+    if damaged := [name for name, state in states.items() if state is _FileState.DAMAGED]:
+        return _damaged_file(damaged[0])
     if not (folder / "config.json").is_file():
         return Cause("a file is missing: config.json", "run cache-check; does the catalog list the file?")
     line = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
@@ -58,28 +69,34 @@ def explain(error: Exception, folder: Path) -> Cause:
     return Cause(f"{type(error).__name__}: {line}" if line else type(error).__name__, _CHECK)
 
 
-def explain_file(error: Exception, file: Path, name: str) -> Cause:
-    """The same for an exception over one file of tensors that is known; `name` is what the cause calls it."""
+def explain_file_error(error: Exception, file: Path, name: str) -> Cause:
+    """Return the cause of an exception that torch raised for one known file of tensors.
+
+    Args:
+        error: the exception.
+        file: path of the file.
+        name: name of the file in the message.
+    """
     if isinstance(error, MemoryError):
-        return Cause("there is not memory enough to load it", "give the worker more memory, or fewer models")
+        return _NO_MEMORY
     if isinstance(error, PermissionError):
         return Cause(f"{name} cannot be read: {error.strerror}", "let the worker's user read the cache")
-    return _refused(name) if _state(file) is _State.REFUSED else _damaged(name)
+    return _unsafe_file(name) if _file_state(file) is _FileState.UNSAFE else _damaged_file(name)
 
 
-def _refused(name: str) -> Cause:
+def _unsafe_file(name: str) -> Cause:
     return Cause(
         f"{name} holds Python objects other than tensors, which could run code, and was refused",
         "use a model with safetensors, or one whose weights hold tensors alone",
     )
 
 
-def _damaged(name: str) -> Cause:
-    return Cause(f"{name} cannot be read: it is cut short or not what its name says", _CHECK)
+def _damaged_file(name: str) -> Cause:
+    return Cause(f"{name} cannot be read: it is truncated or not what its name says", _CHECK)
 
 
-def _is_about_pickles(error: BaseException | None) -> bool:
-    """Whether torch refused a pickle somewhere behind `error`."""
+def _is_refused_pickle(error: BaseException | None) -> bool:
+    """Return whether torch refused a pickle somewhere in the chain of exceptions."""
     while error is not None:
         if isinstance(error, pickle.UnpicklingError) or "weights_only" in str(error):
             return True
@@ -87,8 +104,8 @@ def _is_about_pickles(error: BaseException | None) -> bool:
     return False
 
 
-def _state(file: Path) -> _State:
-    """Whether its own format's reader opens `file`, without running code and without reading tensors."""
+def _file_state(file: Path) -> _FileState:
+    """Open a file with the reader of its format, without running code and without reading tensors."""
     import torch
     from safetensors import SafetensorError, safe_open
 
@@ -101,20 +118,23 @@ def _state(file: Path) -> _State:
         else:
             torch.load(file, map_location="meta", weights_only=True)
     except pickle.UnpicklingError:
-        return _State.REFUSED if _begins_as_pickle(file) else _State.DAMAGED
+        return _FileState.UNSAFE if _is_pickle(file) else _FileState.DAMAGED
     except (ValueError, SafetensorError, RuntimeError, EOFError, OSError):
-        return _State.DAMAGED
-    return _State.WELL
+        return _FileState.DAMAGED
+    return _FileState.READABLE
 
 
-def _begins_as_pickle(file: Path) -> bool:
-    """torch writes zip archives; before that it wrote pickles, which begin with a protocol number."""
+def _is_pickle(file: Path) -> bool:
+    """Return whether a file starts as torch's formats do.
+
+    torch writes zip archives (PK); before version 1.6 it wrote pickles, which start with the opcode of the protocol.
+    """
     with file.open("rb") as stream:
         return stream.read(2).startswith((b"PK", b"\x80"))
 
 
-def _files(folder: Path) -> dict[str, Path]:
-    """The files that a loader may have read, by their names inside the folder; weights that it does read first."""
+def _model_files(folder: Path) -> dict[str, Path]:
+    """Return the files that a loader may have read, by relative name, the weights first."""
     suffixes = (".json", ".safetensors", ".bin", ".pt")
     files = [file for file in folder.rglob("*") if file.suffix in suffixes and file.is_file()]
     files.sort(key=lambda file: (not file.name.startswith(("model", "pytorch_model")), file))

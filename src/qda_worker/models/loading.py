@@ -1,7 +1,8 @@
-"""From a catalog's model and its folder in the cache to a model that has answered once.
+"""Loads a catalog model from its folder in the cache and tests it with one text.
 
-Every way of failing becomes one ModelUnusable that names the model, the cause and a remedy; the trace goes to the log
-at debug level. Libraries are imported when a model needs them: a worker of entities alone loads no torch.
+A load runs in the thread of the caller and blocks for seconds to minutes. Every failure becomes one ModelUnusable that
+names the model, the cause and a remedy; the traceback goes to the log at debug level. Model libraries are imported when
+the first model needs them: a worker that serves only entities loads no torch.
 """
 
 import logging
@@ -12,29 +13,35 @@ from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
 from qda_worker.errors import ModelUnusable, WorkerError
 from qda_worker.models.base import BatchBudget, Options, TextModel
-from qda_worker.models.load_errors import explain
-
-_LOG: Final = logging.getLogger(__name__)
+from qda_worker.models.load_errors import explain_load_error
 
 AnyTextModel: TypeAlias = TextModel[Any, Any, Any]
 
-_PROBE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
+# Text of the self-test.
+_SAMPLE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
 
-# Tokens a padded batch. Measured on two cores with XLM-R-large shapes: 1,024 beats 4,096 by 1.4.
+# Tokens per padded batch. Measured on two cores with the shapes of XLM-R large: 1,024 is 1.4 times as fast as 4,096.
 _CPU_BUDGET: Final = BatchBudget(length=1024, units=64)
-# Tokens a padded batch; the default of text-embeddings-inference for its GPUs.
+# Tokens per padded batch: the default `max_batch_tokens` of text-embeddings-inference for GPUs.
 _CUDA_BUDGET: Final = BatchBudget(length=16384, units=512)
-# Characters a batch: some 2,000 words, a quarter of a second of de_core_news_lg; nobody waits long behind
-# it.
+# Characters per batch: about 2,000 words, which take de_core_news_lg a quarter of a second.
 _SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padded=False)
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTextModel:
-    """Loads `model` from the folder `path` and lets it answer once.
+    """Load a model and test it. Opens no connection and writes nothing below `path`.
 
-    device: auto, cpu or cuda; auto takes cuda where it is. threads: how many the computation may use; torch has one
-    number for the whole process, the last that was set. Opens no connection and writes nothing below `path`.
-    Raises ModelUnusable, or UsageError if the worker extra is not installed.
+    Args:
+        model: the catalog entry.
+        path: folder of the model's files.
+        device: auto, cpu or cuda; auto uses cuda if there is such a device.
+        threads: number of threads for the computation. torch has one number for the whole process: the last one set.
+
+    Raises:
+        ModelUnusable: when the model cannot be loaded or fails the test.
+        UsageError: when the worker extra is not installed.
     """
     try:
         loaded = _load(model, path, device, threads)
@@ -46,29 +53,35 @@ def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTex
             f"model {model.key} needs the Python package {error.name}, which is not installed",
             "install the worker extra: pip install 'qda-worker[worker]'",
         ) from error
-    except Exception as error:  # libraries raise anything over a damaged or foreign file
+    except Exception as error:  # libraries raise anything for a damaged or foreign file
         _LOG.debug("loading %s failed", model.key, exc_info=True)
-        cause = explain(error, path)
+        cause = explain_load_error(error, path)
         raise ModelUnusable(f"model {model.key}: {cause.message}", cause.remedy) from error
     try:
-        answer_once(loaded)
+        self_test(loaded)
     except ModelUnusable as error:
         loaded.close()
         raise ModelUnusable(f"model {model.key}: {error.message}", error.remedy) from error
     return loaded
 
 
-def answer_once(model: AnyTextModel) -> object:
-    """The answer to a fixed German sentence. Raises ModelUnusable if there is none."""
+def self_test(model: AnyTextModel) -> None:
+    """Compute a fixed German sentence.
+
+    Raises:
+        ModelUnusable: when the model fails.
+    """
     try:
-        prepared = model.prepare(_PROBE, Options())
-        return model.finish(_PROBE, prepared, model.compute(prepared.units))
+        prepared = model.prepare(_SAMPLE, Options())
+        model.finish(_SAMPLE, prepared, model.compute(prepared.units))
     except WorkerError as error:
-        raise ModelUnusable(f"it loaded and then could not answer: {error.message}", error.remedy) from error
-    except Exception as error:
-        _LOG.debug("%s could not answer", model.info.key, exc_info=True)
         raise ModelUnusable(
-            f"it loaded and then could not answer: {type(error).__name__}",
+            f"it was loaded, but failed its self-test: {error.message}", error.remedy
+        ) from error
+    except Exception as error:
+        _LOG.debug("%s failed its self-test", model.info.key, exc_info=True)
+        raise ModelUnusable(
+            f"it was loaded, but failed its self-test: {type(error).__name__}",
             "see the log at debug level; does the catalog name the right task for this model?",
         ) from error
 
@@ -90,23 +103,23 @@ def _load(model: Model, path: Path, device: str, threads: int) -> AnyTextModel:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # no bars in a server's log
     torch.set_num_threads(threads)
-    place = _device(device)
-    budget = _CPU_BUDGET if place == "cpu" else _CUDA_BUDGET
+    torch_device = _select_device(device)
+    budget = _CPU_BUDGET if torch_device == "cpu" else _CUDA_BUDGET
     if model.task is Task.SENTIMENT:
         from qda_worker.models.sentiment import load_sentiment
 
-        return load_sentiment(model, path, place, budget)
+        return load_sentiment(model, path, torch_device, budget)
     from qda_worker.models.embedding import load_embedding
 
-    return load_embedding(model, path, place, budget)
+    return load_embedding(model, path, torch_device, budget)
 
 
-def _device(wanted: str) -> str:
+def _select_device(device: str) -> str:
     import torch
 
-    there = torch.cuda.is_available()
-    if wanted == "cuda" and not there:
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
         raise ModelUnusable(
             "this machine has no CUDA device that torch can use", "serve with --device auto or cpu"
         )
-    return "cuda" if there and wanted != "cpu" else "cpu"
+    return "cuda" if available and device != "cpu" else "cpu"

@@ -1,7 +1,7 @@
 """Offsets in the unit in which the caller's language counts characters.
 
-Python counts code points; Go, Rust and C count UTF-8 bytes; Java, JavaScript and C# count UTF-16 units. An offset in
-the wrong unit is off by one for every umlaut or emoji before it, so the caller names the unit and gets that one.
+Python counts code points. Go, Rust and C count UTF-8 bytes. Java, JavaScript and C# count UTF-16 code units. An offset
+in the wrong unit is off by one for every umlaut or emoji before it, so the caller names the unit.
 """
 
 from collections.abc import Iterable
@@ -18,10 +18,10 @@ class OffsetEncoding(Enum):
 
 
 class Offsets:
-    """Turns code point offsets of one text into another unit.
+    """Converts code point offsets of one text to another unit.
 
-    One pass over the text at construction, then constant time an offset. A text that is all ASCII needs no table.
-    The text holds no lone surrogates: it comes from valid UTF-8.
+    The constructor passes over the text once; then each offset takes constant time. A text in ASCII needs no table. The
+    text must not contain lone surrogates, which text from valid UTF-8 never does.
     """
 
     __slots__ = ("_length", "_table")
@@ -34,9 +34,10 @@ class Offsets:
             self._table = list(accumulate(map(width, text), initial=0))
 
     def at(self, code_point: int) -> int:
-        """The offset of the border before this code point; `len(text)` gives the end.
+        """Return the offset of the boundary before a code point; `len(text)` gives the end of the text.
 
-        Raises IndexError outside 0..len(text).
+        Raises:
+            IndexError: when `code_point` is outside 0..len(text).
         """
         if not 0 <= code_point <= self._length:
             raise IndexError(f"offset {code_point} lies outside a text of {self._length} code points")
@@ -46,7 +47,7 @@ class Offsets:
 def convert_spans(
     text: str, spans: Iterable[tuple[int, int]], encoding: OffsetEncoding
 ) -> list[tuple[int, int]]:
-    """The same spans of `text`, given as (start, end) in code points, in the unit of `encoding`."""
+    """Convert spans of `text`, given as (start, end) in code points, to the unit of `encoding`."""
     offsets = Offsets(text, encoding)
     return [(offsets.at(start), offsets.at(end)) for start, end in spans]
 

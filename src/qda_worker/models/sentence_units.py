@@ -1,4 +1,7 @@
-"""A text together with its sentences, as units of one queue: a sentence is computed as any other text is."""
+"""A text together with its sentences, as units of one queue.
+
+The sentences are computed like texts of their own, in the same batches. Equal units are computed once.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,7 +9,7 @@ from typing import TypeVar
 
 from qda_worker.errors import TooManyTexts
 from qda_worker.limits import MAX_SENTENCES
-from qda_worker.models.base import Options, Prepared, Span, Unit
+from qda_worker.models.base import Options, PreparedText, Span, Unit
 from qda_worker.models.german_sentences import sentence_spans
 from qda_worker.models.tokenization import Ids
 
@@ -15,36 +18,54 @@ _Output = TypeVar("_Output")
 
 @dataclass(frozen=True, slots=True)
 class SentenceOptions(Options):
-    """Options of a text whose sentences are answered, too; the policy for long texts holds for each of them."""
+    """Options of a text whose sentences are computed too. The policy for long texts applies to each sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedSentence:
-    """One sentence: its place in the text as sent, in code points, itself as a text, and where its units stand."""
+    """One sentence of a text.
+
+    Attributes:
+        span: the sentence in the text as sent, in code points.
+        prepared: the sentence as a text of its own.
+        unit_indices: positions of its units among all units of the text.
+    """
 
     span: Span
-    prepared: Prepared[Ids]
-    places: tuple[int, ...]
+    prepared: PreparedText[Ids]
+    unit_indices: tuple[int, ...]
 
-    def outputs(self, of_all: Sequence[_Output]) -> list[_Output]:
-        """Its own windows' outputs among those of all units."""
-        return [of_all[place] for place in self.places]
+    def select_outputs(self, outputs: Sequence[_Output]) -> list[_Output]:
+        """Return the outputs of this sentence's windows from those of all units of the text."""
+        return [outputs[index] for index in self.unit_indices]
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedWithSentences(Prepared[Ids]):
-    """The whole text, whose units are followed by those of its sentences; equal units stand there once.
+class PreparedTextWithSentences(PreparedText[Ids]):
+    """A text whose units are followed by those of its sentences; equal units are included once.
 
-    windows, length, used_length: the whole text's. So the first `len(windows)` units are its own.
+    `windows`, `length` and `used_length` are those of the whole text, so the first `len(windows)` units are its own.
+
+    Attributes:
+        sentences: in text order.
     """
 
     sentences: tuple[PreparedSentence, ...] = ()
 
 
-def with_sentences(
-    text: str, whole: Prepared[Ids], prepare: Callable[[str], Prepared[Ids]]
-) -> PreparedWithSentences:
-    """Adds the sentences of `text`, each made ready by `prepare`. Raises TooManyTexts, and what `prepare` raises."""
+def add_sentences(
+    text: str, whole: PreparedText[Ids], prepare: Callable[[str], PreparedText[Ids]]
+) -> PreparedTextWithSentences:
+    """Add the sentences of a text to its units.
+
+    Args:
+        text: the text as sent.
+        whole: the prepared text.
+        prepare: prepares one sentence; what it raises is passed on.
+
+    Raises:
+        TooManyTexts: when the text has more than MAX_SENTENCES sentences.
+    """
     spans = sentence_spans(text)
     if len(spans) > MAX_SENTENCES:
         raise TooManyTexts(
@@ -52,18 +73,18 @@ def with_sentences(
             "split the text, or leave include_sentences out",
         )
     units: list[Unit[Ids]] = list(whole.units)
-    places = {unit.payload.tobytes(): place for place, unit in enumerate(units)}
+    index_by_ids = {unit.payload.tobytes(): index for index, unit in enumerate(units)}
     sentences = []
     for span in spans:
         prepared = prepare(text[span.start : span.end])
-        own = []
+        indices = []
         for unit in prepared.units:
-            place = places.setdefault(unit.payload.tobytes(), len(units))
-            if place == len(units):
+            index = index_by_ids.setdefault(unit.payload.tobytes(), len(units))
+            if index == len(units):
                 units.append(unit)
-            own.append(place)
-        sentences.append(PreparedSentence(span, prepared, tuple(own)))
-    return PreparedWithSentences(
+            indices.append(index)
+        sentences.append(PreparedSentence(span, prepared, tuple(indices)))
+    return PreparedTextWithSentences(
         units=tuple(units),
         windows=whole.windows,
         length=whole.length,

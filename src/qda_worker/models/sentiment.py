@@ -1,11 +1,14 @@
 """Sentiment by any BERT-like classifier: positive, negative and neutral with probabilities.
 
-The text cleaning that `german-sentiment-bert` was trained with.
+Cleaning: oliverguhr/german-sentiment-bert was trained on cleaned texts, and its model card requires the same for every
+input. `clean_german_sentiment` implements the rules of the package `germansentiment` 1.1.0 (`sentimentmodel.py`), in
+its order and with its side effects: the URL rule removes every word that begins with "http", and characters outside
+the German alphabet are deleted without a replacement, so that words around a tab or a no-break space are joined. The
+package itself does not run on transformers 5, which removed `batch_encode_plus`. Other models are used without
+cleaning, as the catalog says (`serving.cleaning`).
 
-The model card demands that "all model inputs needs to be preprocessed with the same procedure, that was applied during
-the training". The rules are those published with the package `germansentiment` 1.1.0, in its order, oddities included:
-the URL rule eats every word that begins with "http", and characters outside the German alphabet are deleted, not
-replaced by a space, so that words around a tab or a no-break space join.
+Labels: models name their outputs differently. The catalog (`serving.labels`) or the usual names map them to the three
+sentiments.
 """
 
 import re
@@ -24,21 +27,28 @@ from model_cache.catalog.catalog import Cleaning, Model
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import (
     BatchBudget,
-    Finished,
-    InProcess,
+    InProcessModel,
     LongText,
     ModelInfo,
     Options,
-    Prepared,
+    PreparedText,
     Span,
+    TextResult,
     Unit,
     Usage,
-    describe,
-    require_characters,
+    model_info,
+    require_non_empty,
     usage_in_tokens,
 )
-from qda_worker.models.sentence_units import PreparedWithSentences, SentenceOptions, with_sentences
-from qda_worker.models.tokenization import Ids, Tokens, pad, position_limit, token_limit, weighted_mean
+from qda_worker.models.sentence_units import PreparedTextWithSentences, SentenceOptions, add_sentences
+from qda_worker.models.tokenization import (
+    Ids,
+    TextTokenizer,
+    pad_batch,
+    position_limit,
+    token_limit,
+    weighted_mean,
+)
 
 _URL: Final = re.compile(r"https*\S+")
 _MENTION: Final = re.compile(r"@\S+")
@@ -59,34 +69,16 @@ _DIGIT_WORDS: Final = str.maketrans(
 )
 
 
-def clean_german_sentiment(text: str) -> str:
-    """The text as the model saw its training texts: German letters in lower case, single spaces, digits as words.
-
-    Any text is allowed; one of nothing but emoji or punctuation becomes the empty string.
-    """
-    text = text.replace("\n", " ")
-    text = _URL.sub("", text)
-    text = _MENTION.sub("", text)
-    text = text.translate(_DIGIT_WORDS)
-    text = _NOT_GERMAN_LETTER_OR_SPACE.sub("", text)
-    return " ".join(text.split()).lower()
-
-
-_CLEANING: Final[Mapping[Cleaning, Callable[[str], str]]] = {
-    Cleaning.NONE: lambda text: text,
-    Cleaning.GERMAN_SENTIMENT: clean_german_sentiment,
-}
-
-
 class Sentiment(StrEnum):
-    """The three answers, whatever the model itself calls them."""
+    """The three sentiments, independent of the labels of a model."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
     NEUTRAL = "neutral"
 
 
-_NAMES: Final[Mapping[str, Sentiment]] = {
+# Label names, in lower case, that need no mapping in the catalog.
+_KNOWN_LABELS: Final[Mapping[str, Sentiment]] = {
     **{sentiment.value: sentiment for sentiment in Sentiment},
     "pos": Sentiment.POSITIVE,
     "neg": Sentiment.NEGATIVE,
@@ -96,7 +88,13 @@ _NAMES: Final[Mapping[str, Sentiment]] = {
 
 @dataclass(frozen=True, slots=True)
 class SentimentAnswer:
-    """The likeliest sentiment, and the probability of each; they sum to 1. One that the model lacks has 0."""
+    """The sentiment of one text.
+
+    Attributes:
+        sentiment: the most probable one.
+        probabilities: probability of each sentiment; they sum to 1. A sentiment that the model lacks has 0.
+        sentences: the sentiment of each sentence, if requested.
+    """
 
     sentiment: Sentiment
     probabilities: Mapping[Sentiment, float]
@@ -105,7 +103,14 @@ class SentimentAnswer:
 
 @dataclass(frozen=True, slots=True)
 class SentenceAnswer:
-    """The same for one sentence; `span` is its place in the text as sent, in code points, `usage` its own."""
+    """The sentiment of one sentence.
+
+    Attributes:
+        span: the sentence in the text as sent, in code points.
+        sentiment: the most probable one.
+        probabilities: probability of each sentiment.
+        usage: how much of the sentence the model read.
+    """
 
     span: Span
     sentiment: Sentiment
@@ -113,11 +118,12 @@ class SentenceAnswer:
     usage: Usage
 
 
-class SentimentModel(InProcess):
-    """A classifier of one text at a time; its probabilities are the softmax of its logits.
+class SentimentModel(InProcessModel):
+    """A classifier of single texts. The probabilities are the softmax of its logits.
 
-    Where a catalog maps several of the model's labels to one of ours (five stars, say), their probabilities add up.
-    A text of several windows has the mean of their probabilities, weighted by each window's content tokens.
+    If the catalog maps several labels of the model to one sentiment (five stars, for example), their probabilities are
+    added. A text of several windows gets the mean of their probabilities, weighted by the content tokens of each
+    window.
     """
 
     def __init__(
@@ -125,66 +131,72 @@ class SentimentModel(InProcess):
         info: ModelInfo,
         budget: BatchBudget,
         network: Any,
-        tokens: Tokens,
+        tokenizer: TextTokenizer,
         cleaning: Cleaning,
         sentiments: Sequence[Sentiment],
     ) -> None:
         self._info, self._budget = info, budget
-        self._network, self._tokens = network, tokens
+        self._network, self._tokenizer = network, tokenizer
         self._clean = _CLEANING[cleaning]
         self._sentiments = tuple(sentiments)
 
     @property
     def info(self) -> ModelInfo:
-        """What the model is."""
+        """Static facts about the model."""
         return self._info
 
     @property
     def budget(self) -> BatchBudget:
-        """How large a batch suits it on its device."""
+        """Batch size that suits the model on its device, in tokens."""
         return self._budget
 
-    def prepare(self, text: str, options: Options) -> Prepared[Ids]:
-        """Cleans, tokenises and cuts, with its sentences under SentenceOptions.
+    def prepare(self, text: str, options: Options) -> PreparedText[Ids]:
+        """Clean and tokenise a text and apply the length policy; with SentenceOptions also to each of its sentences.
 
-        Counts are those of the cleaned text, which is what the model reads.
+        Lengths are those of the cleaned text, which is what the model reads.
+
+        Raises:
+            TextEmpty: when the text has no characters.
+            TextTooLong: when the text or a sentence exceeds the limit under the policy ERROR.
+            TooManyTexts: when the text has too many sentences.
         """
-        require_characters(text)
+        require_non_empty(text)
         whole = self._prepare(text, options.long_text)
         if not isinstance(options, SentenceOptions):
             return whole
-        return with_sentences(text, whole, lambda sentence: self._prepare(sentence, options.long_text))
+        return add_sentences(text, whole, lambda sentence: self._prepare(sentence, options.long_text))
 
-    def _prepare(self, text: str, policy: LongText) -> Prepared[Ids]:
-        return self._tokens.prepare(self._clean(text), policy)
+    def _prepare(self, text: str, policy: LongText) -> PreparedText[Ids]:
+        return self._tokenizer.prepare(self._clean(text), policy)
 
     def compute(self, units: Sequence[Unit[Ids]]) -> list[NDArray[np.float32]]:
-        """The probabilities of the model's own labels, float32 [labels], in the order of its logits."""
+        """Return the probabilities of the model's own labels, float32 [labels] per unit, in the order of its logits."""
         with torch.inference_mode():
-            ids, mask = pad([unit.payload for unit in units], self._tokens.pad_id, self._network.device)
+            ids, mask = pad_batch(
+                [unit.payload for unit in units], self._tokenizer.pad_id, self._network.device
+            )
             logits = self._network(input_ids=ids, attention_mask=mask).logits
             return list(torch.softmax(logits, dim=-1).cpu().numpy())
 
     def finish(
-        self, text: str, prepared: Prepared[Ids], outputs: Sequence[NDArray[np.float32]]
-    ) -> Finished[SentimentAnswer]:
-        """The answer for one text. Of equal probabilities the first of positive, negative, neutral wins."""
-        sentiment, probabilities = self._joined(prepared, outputs[: len(prepared.windows)])
-        sentences = prepared.sentences if isinstance(prepared, PreparedWithSentences) else ()
+        self, text: str, prepared: PreparedText[Ids], outputs: Sequence[NDArray[np.float32]]
+    ) -> TextResult[SentimentAnswer]:
+        """Return the sentiment of one text. Of equal probabilities, the first of positive, negative, neutral wins."""
+        sentiment, probabilities = self._combine_windows(prepared, outputs[: len(prepared.windows)])
+        sentences = prepared.sentences if isinstance(prepared, PreparedTextWithSentences) else ()
         answers = tuple(
             SentenceAnswer(
                 sentence.span,
-                *self._joined(sentence.prepared, sentence.outputs(outputs)),
+                *self._combine_windows(sentence.prepared, sentence.select_outputs(outputs)),
                 usage_in_tokens(sentence.prepared),
             )
             for sentence in sentences
         )
-        return Finished(SentimentAnswer(sentiment, probabilities, answers), usage_in_tokens(prepared))
+        return TextResult(SentimentAnswer(sentiment, probabilities, answers), usage_in_tokens(prepared))
 
-    def _joined(
-        self, prepared: Prepared[Ids], outputs: Sequence[NDArray[np.float32]]
+    def _combine_windows(
+        self, prepared: PreparedText[Ids], outputs: Sequence[NDArray[np.float32]]
     ) -> tuple[Sentiment, Mapping[Sentiment, float]]:
-        """What the windows of one text say together."""
         mean = weighted_mean(outputs, [window.length for window in prepared.windows])
         probabilities = dict.fromkeys(Sentiment, 0.0)
         for sentiment, probability in zip(self._sentiments, mean.tolist(), strict=True):
@@ -193,9 +205,17 @@ class SentimentModel(InProcess):
 
 
 def load_sentiment(model: Model, path: Path, device: str, budget: BatchBudget) -> SentimentModel:
-    """Loads the classifier in the folder `path`, offline, in float32, without running any code of the folder's.
+    """Load a classifier, offline, in float32, without running code of its folder.
 
-    Raises ModelUnusable for labels that are not ours; the libraries' own exceptions for everything else.
+    Args:
+        model: the catalog entry.
+        path: folder of the model.
+        device: cpu or cuda.
+        budget: batch limits, in tokens.
+
+    Raises:
+        ModelUnusable: when the weights lack tensors or a label has no sentiment. Everything else is raised as the
+            libraries' own exceptions.
     """
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
     network, report = AutoModelForSequenceClassification.from_pretrained(
@@ -213,17 +233,24 @@ def load_sentiment(model: Model, path: Path, device: str, budget: BatchBudget) -
             "give the repository of a model that was trained for classification",
         )
     network.to(device).eval()
-    sentiments = sentiments_of(network.config, model.serving.labels)
+    sentiments = map_labels(network.config, model.serving.labels)
     limit = token_limit(tokenizer.model_max_length, position_limit(network), model.serving.max_tokens)
-    info = describe(model, max_length=limit, labels=sorted(set(sentiments)))
-    return SentimentModel(info, budget, network, Tokens(tokenizer, limit), model.serving.cleaning, sentiments)
+    info = model_info(model, max_length=limit, labels=sorted(set(sentiments)))
+    return SentimentModel(
+        info, budget, network, TextTokenizer(tokenizer, limit), model.serving.cleaning, sentiments
+    )
 
 
-def sentiments_of(config: Any, labels: Mapping[str, str]) -> list[Sentiment]:
-    """Our name for each of the model's outputs, in their order.
+def map_labels(config: Any, labels: Mapping[str, str]) -> list[Sentiment]:
+    """Return the sentiment of each output of a classifier, in the order of the outputs.
 
-    config: the network's, with `id2label` and `problem_type`. labels: the catalog's `serving.labels`.
-    Raises ModelUnusable for a label that neither the catalog nor its own name explains.
+    Args:
+        config: configuration of the network, with `num_labels`, `id2label` and `problem_type`.
+        labels: `serving.labels` of the catalog.
+
+    Raises:
+        ModelUnusable: when the model is no single-label classifier, the catalog names a label that the model lacks, or
+            a label is neither in the catalog nor a usual name.
     """
     if config.num_labels < 2 or config.problem_type not in (None, "single_label_classification"):
         raise ModelUnusable(
@@ -231,17 +258,38 @@ def sentiments_of(config: Any, labels: Mapping[str, str]) -> list[Sentiment]:
             "which are not probabilities of labels that exclude each other",
             "use a model for single-label classification",
         )
-    own = [str(config.id2label[index]) for index in range(config.num_labels)]
-    if strangers := sorted(set(labels) - set(own)):
+    model_labels = [str(config.id2label[index]) for index in range(config.num_labels)]
+    if foreign := sorted(set(labels) - set(model_labels)):
         raise ModelUnusable(
-            f"serving.labels names {', '.join(strangers)}, and the model has {', '.join(own)}",
+            f"serving.labels names {', '.join(foreign)}, and the model has {', '.join(model_labels)}",
             "correct serving.labels in the catalog",
         )
-    known = [_NAMES.get(labels.get(name, name).strip().lower()) for name in own]
-    unknown = [name for name, sentiment in zip(own, known, strict=True) if sentiment is None]
+    sentiments = [_KNOWN_LABELS.get(labels.get(label, label).strip().lower()) for label in model_labels]
+    unknown = [label for label, sentiment in zip(model_labels, sentiments, strict=True) if sentiment is None]
     if unknown:
         raise ModelUnusable(
             f"its labels {', '.join(unknown)} are neither positive, negative nor neutral",
             f"map them by serving.labels in the catalog, such as {{{unknown[0]}: negative}}",
         )
-    return [sentiment for sentiment in known if sentiment is not None]
+    return [sentiment for sentiment in sentiments if sentiment is not None]
+
+
+def clean_german_sentiment(text: str) -> str:
+    """Clean a text as the training texts of german-sentiment-bert: German letters in lower case, digits as words.
+
+    Any text is allowed. One of emoji or punctuation only becomes the empty string. Letters with combining marks lose
+    their marks, as in the original; the rules are those of `germansentiment` 1.1.0.
+    """
+    text = text.replace("\n", " ")
+    text = _URL.sub("", text)
+    text = _MENTION.sub("", text)
+    text = text.translate(_DIGIT_WORDS)
+    text = _NOT_GERMAN_LETTER_OR_SPACE.sub("", text)
+    return " ".join(text.split()).lower()
+
+
+# Here because it refers to the function above.
+_CLEANING: Final[Mapping[Cleaning, Callable[[str], str]]] = {
+    Cleaning.NONE: lambda text: text,
+    Cleaning.GERMAN_SENTIMENT: clean_german_sentiment,
+}

@@ -1,10 +1,11 @@
-"""Tokenising that many threads may do at once, equal to the library's own `truncation=True`.
+"""Tokenisation with a length policy, safe for many threads and equal to the library's own `truncation=True`.
 
-A fast tokenizer keeps truncation and padding as settings of the shared object, and refuses ("Already borrowed") when
-one thread changes them while another encodes. So none are set here: texts are encoded whole, which also tells their
-true length, and the cut is made on the ids, with the special tokens where the tokenizer puts them.
+A fast tokenizer stores truncation and padding as settings of the shared object, and raises "Already borrowed" when one
+thread changes them while another one encodes. So none are set here: every text is encoded whole, without special
+tokens, which also gives its true length. The cut is made on the ids, and the special tokens are added where the
+tokenizer puts them.
 
-What to do with a text that is longer than its model reads: refuse, cut, or read it in overlapping windows.
+A text that is longer than its model reads is refused, cut, or split into overlapping windows (`choose_spans`).
 """
 
 import threading
@@ -15,122 +16,87 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qda_worker.errors import ModelUnusable, TextTooLong
-from qda_worker.models.base import LongText, Prepared, Span, Unit
+from qda_worker.models.base import LongText, PreparedText, Span, Unit
 
 if TYPE_CHECKING:
     import torch
 
-# Windows overlap by an eighth of their length: 63 tokens of 510, a long sentence's worth of context. Our
-# choice.
+# Windows overlap by an eighth of their length: 63 tokens of 510, the context of a long sentence. Our own choice.
 OVERLAP_DIVISOR: Final = 8
-
-
-def overlap_of(room: int) -> int:
-    """Tokens that one window shares with the next, for windows of `room` tokens."""
-    return room // OVERLAP_DIVISOR
-
-
-def window_spans(length: int, room: int, overlap: int) -> tuple[Span, ...]:
-    """Spans of at most `room` that cover 0..length, each beginning `overlap` before the end of the one before.
-
-    The same windows as the tokenizers library's `stride=overlap, return_overflowing_tokens=True`: all full but the
-    last, which ends where the text ends and is longer than the overlap. Raises ValueError unless 0 <= overlap < room.
-    """
-    if not 0 <= overlap < room:
-        raise ValueError(f"an overlap of {overlap} does not fit into windows of {room}")
-    spans = [Span(0, min(room, length))]
-    while spans[-1].end < length:
-        start = spans[-1].end - overlap
-        spans.append(Span(start, min(start + room, length)))
-    return tuple(spans)
-
-
-def choose_spans(
-    length: int, room: int, policy: LongText, *, special: int = 0, from_the_end: bool = False
-) -> tuple[Span, ...]:
-    """The spans of a text of `length` content tokens that a model with `room` for content tokens reads.
-
-    special: how many special tokens the model adds; they count in what the error says.
-    from_the_end: CUT keeps the end, as a tokenizer with `truncation_side="left"` does.
-    Raises TextTooLong under the policy ERROR.
-    """
-    if length <= room:
-        return (Span(0, length),)
-    if policy is LongText.ERROR:
-        raise TextTooLong(f"the text has {length + special} tokens and the model reads {room + special}")
-    if policy is LongText.WINDOW:
-        return window_spans(length, room, overlap_of(room))
-    return (Span(length - room, length),) if from_the_end else (Span(0, room),)
-
-
-def weighted_mean(rows: Sequence[NDArray[np.float32]], weights: Sequence[int]) -> NDArray[np.float32]:
-    """The mean of the windows' rows, each weighted by the content tokens of its window.
-
-    rows: n arrays of one shape, float32. One row comes back as it is, bit for bit. Sums run in float64.
-    """
-    if len(rows) == 1:
-        return rows[0]
-    stacked = np.stack(rows).astype(np.float64)
-    mean: NDArray[np.float32] = np.average(stacked, axis=0, weights=weights).astype(np.float32)
-    return mean
-
+# transformers writes "no limit" as a `model_max_length` of 10**30. Everything from here on counts as that.
+_NO_LIMIT: Final = 10**9
+# Text that is encoded to learn which special tokens the tokenizer adds.
+_SAMPLE: Final = "a"
 
 # Token ids of one window, special tokens included, int32 [length].
 Ids: TypeAlias = NDArray[np.int32]
 
-_PROBE: Final = "a"
 
-# transformers says "no limit" by a `model_max_length` of 10**30.
-_NO_LIMIT: Final = 10**9
+class TextTokenizer:
+    """A transformers tokenizer for single texts, with the length limit of the model that reads them.
 
-
-class Tokens:
-    """A transformers tokenizer of one-text inputs, with the limit of the model that reads them.
-
-    max_length: the most tokens the model reads, special tokens included. longest_token: bytes of the longest token of
-    the vocabulary, in UTF-8.
+    Attributes:
+        max_length: maximum number of tokens the model reads, special tokens included.
+        max_token_bytes: UTF-8 bytes of the longest token of the vocabulary.
+        pad_id: id of the padding token; 0 if the tokenizer has none.
     """
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
-        if len(tokenizer) <= len(
-            tokenizer.all_special_tokens
-        ):  # transformers 5 builds an empty one without its files
+        """Wrap a tokenizer.
+
+        Args:
+            tokenizer: a transformers tokenizer, fast or written in Python.
+            max_length: maximum number of tokens the model reads, special tokens included.
+
+        Raises:
+            ModelUnusable: when the tokenizer has no vocabulary, changes a text while adding special tokens, or leaves
+                no room for content.
+        """
+        # transformers 5 builds a tokenizer without vocabulary if the files are missing.
+        if len(tokenizer) <= len(tokenizer.all_special_tokens):
             raise ModelUnusable(
-                "its tokenizer has no vocabulary: tokenizer.json, vocab.txt or its like is missing",
+                "its tokenizer has no vocabulary: tokenizer.json, vocab.txt or a similar file is missing",
                 "run cache-check; does the catalog list the tokenizer's files?",
             )
         self._encode = _encoder(tokenizer)
-        self._spell: Callable[[list[int]], list[str]] = tokenizer.convert_ids_to_tokens
-        self.longest_token = max(len(token.encode(errors="replace")) for token in tokenizer.get_vocab())
-        self._from_the_end = tokenizer.truncation_side == "left"
+        self._ids_to_tokens: Callable[[list[int]], list[str]] = tokenizer.convert_ids_to_tokens
+        self.max_token_bytes = max(len(token.encode(errors="replace")) for token in tokenizer.get_vocab())
+        self._keep_end = tokenizer.truncation_side == "left"
         self._prefix, self._suffix = self._special_tokens()
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self.max_length = max_length
-        self._room = max_length - len(self._prefix) - len(self._suffix)
-        if self._room < 1:
+        self._max_content = max_length - len(self._prefix) - len(self._suffix)
+        if self._max_content < 1:
             raise ModelUnusable(
                 f"a limit of {max_length} tokens leaves no room between the tokenizer's special tokens",
                 "raise serving.max_tokens in the catalog",
             )
 
     @property
-    def special_before(self) -> int:
-        """How many special tokens stand before a text."""
+    def prefix_length(self) -> int:
+        """Number of special tokens before a text."""
         return len(self._prefix)
 
-    def spelled(self, ids: Sequence[int]) -> tuple[str, ...]:
-        """Tokens as the vocabulary writes them."""
-        return tuple(self._spell(list(ids)))
+    def tokens(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """Return tokens as the vocabulary writes them."""
+        return tuple(self._ids_to_tokens(list(ids)))
 
-    def prepare(self, text: str, policy: LongText) -> Prepared[Ids]:
-        """The ids of each window of `text`. Raises TextTooLong under the policy ERROR."""
+    def prepare(self, text: str, policy: LongText) -> PreparedText[Ids]:
+        """Tokenise a text and apply the length policy. Any thread may call this.
+
+        Returns:
+            One unit of ids, int32 [length], per window.
+
+        Raises:
+            TextTooLong: when the text exceeds the limit under the policy ERROR.
+        """
         content = self._encode(text, False)
         special = len(self._prefix) + len(self._suffix)
         spans = choose_spans(
-            len(content), self._room, policy, special=special, from_the_end=self._from_the_end
+            len(content), self._max_content, policy, special=special, keep_end=self._keep_end
         )
         used = max(span.end for span in spans) - min(span.start for span in spans)
-        return Prepared(
+        return PreparedText(
             units=tuple(self._unit(content[span.start : span.end]) for span in spans),
             windows=spans,
             length=len(content) + special,
@@ -142,8 +108,8 @@ class Tokens:
         return Unit(ids, len(ids))
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:
-        """What the tokenizer puts before and after a text."""
-        whole, content = self._encode(_PROBE, True), self._encode(_PROBE, False)
+        """Return the ids that the tokenizer puts before and after a text."""
+        whole, content = self._encode(_SAMPLE, True), self._encode(_SAMPLE, False)
         for start in range(len(whole) - len(content) + 1):
             if whole[start : start + len(content)] == content:
                 return whole[:start], whole[start + len(content) :]
@@ -153,8 +119,120 @@ class Tokens:
         )
 
 
+def choose_spans(
+    length: int, max_content: int, policy: LongText, *, special: int = 0, keep_end: bool = False
+) -> tuple[Span, ...]:
+    """Return the spans of a text that the model reads.
+
+    Args:
+        length: content tokens of the text.
+        max_content: maximum content tokens the model reads at once.
+        policy: what to do if the text is longer.
+        special: number of special tokens that the model adds; only the error message counts them.
+        keep_end: CUT keeps the end of the text, as a tokenizer with `truncation_side="left"` does.
+
+    Raises:
+        TextTooLong: when the text is longer under the policy ERROR.
+    """
+    if length <= max_content:
+        return (Span(0, length),)
+    if policy is LongText.ERROR:
+        raise TextTooLong(
+            f"the text has {length + special} tokens and the model reads {max_content + special}"
+        )
+    if policy is LongText.WINDOW:
+        return window_spans(length, max_content, window_overlap(max_content))
+    return (Span(length - max_content, length),) if keep_end else (Span(0, max_content),)
+
+
+def window_overlap(window: int) -> int:
+    """Return the number of tokens that a window of `window` tokens shares with the next one."""
+    return window // OVERLAP_DIVISOR
+
+
+def window_spans(length: int, window: int, overlap: int) -> tuple[Span, ...]:
+    """Return spans of at most `window` tokens that cover 0..length.
+
+    Each span begins `overlap` tokens before the end of the one before. These are the windows of the tokenizers
+    library with `stride=overlap, return_overflowing_tokens=True`: all full except the last, which ends with the text
+    and is longer than the overlap.
+
+    Raises:
+        ValueError: unless 0 <= overlap < window.
+    """
+    if not 0 <= overlap < window:
+        raise ValueError(f"an overlap of {overlap} does not fit into windows of {window}")
+    spans = [Span(0, min(window, length))]
+    while spans[-1].end < length:
+        start = spans[-1].end - overlap
+        spans.append(Span(start, min(start + window, length)))
+    return tuple(spans)
+
+
+def weighted_mean(rows: Sequence[NDArray[np.float32]], weights: Sequence[int]) -> NDArray[np.float32]:
+    """Return the mean of the windows' rows, weighted by the content tokens of each window.
+
+    Args:
+        rows: n arrays of one shape, float32. A single row is returned unchanged, bit for bit.
+        weights: content tokens of each window.
+
+    Returns:
+        float32 of the same shape, summed in float64.
+    """
+    if len(rows) == 1:
+        return rows[0]
+    stacked = np.stack(rows).astype(np.float64)
+    mean: NDArray[np.float32] = np.average(stacked, axis=0, weights=weights).astype(np.float32)
+    return mean
+
+
+def position_limit(network: Any) -> int | None:
+    """Return how many tokens the position embeddings of a transformers network allow; None if unlimited.
+
+    Networks of the RoBERTa family number positions from `padding_idx + 1` (transformers,
+    `create_position_ids_from_input_ids`), so they read that many tokens fewer than `max_position_embeddings`.
+    """
+    limit = getattr(network.config, "max_position_embeddings", None)
+    if not isinstance(limit, int) or limit < 1:
+        return None
+    embeddings = getattr(network.base_model, "embeddings", None)
+    table = getattr(embeddings, "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return limit if padding is None else limit - padding - 1
+
+
+def token_limit(*limits: int | None) -> int:
+    """Return the smallest of the limits that are set.
+
+    Raises:
+        ModelUnusable: when none is set.
+    """
+    known = [limit for limit in limits if limit is not None and limit < _NO_LIMIT]
+    if not known:
+        raise ModelUnusable(
+            "neither its tokenizer nor its configuration says how many tokens it reads",
+            "set serving.max_tokens in the catalog",
+        )
+    return min(known)
+
+
+def pad_batch(
+    rows: Sequence[Ids], pad_id: int, device: "torch.device"
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Return ids and attention mask of a batch, both int64 [rows, longest] on `device`, padded on the right."""
+    import torch
+
+    longest = max(len(row) for row in rows)
+    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
+    mask = np.zeros((len(rows), longest), dtype=np.int64)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = row
+        mask[number, : len(row)] = 1
+    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)
+
+
 class _LockedEncoder:
-    """For tokenizers written in Python, which promise nothing about threads."""
+    """Encoder for tokenizers written in Python, which are not documented as thread-safe."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -167,7 +245,7 @@ class _LockedEncoder:
 
 
 class _FastEncoder:
-    """For tokenizers of the Rust library: encoding changes nothing and lets other threads run."""
+    """Encoder for tokenizers of the Rust library: encoding changes no state and runs in parallel."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._backend = tokenizer.backend_tokenizer
@@ -175,50 +253,11 @@ class _FastEncoder:
         self._backend.no_padding()
 
     def __call__(self, text: str, special: bool) -> list[int]:
-        # Of the library's ways to encode, those for batches alone let go of Python's lock: with `encode` a text of 2 MB
-        # stops every thread for 1.3 s (measured), with this for 10 ms. Same ids; offsets, unused here, are left out.
+        # Only the library's batch functions release the global interpreter lock: with `encode` a text of 2 MB stops
+        # every thread for 1.3 s, with this for 10 ms (measured). The ids are the same; this leaves out the offsets.
         ids: list[int] = self._backend.encode_batch_fast([text], add_special_tokens=special)[0].ids
         return ids
 
 
 def _encoder(tokenizer: Any) -> _FastEncoder | _LockedEncoder:
     return _FastEncoder(tokenizer) if tokenizer.is_fast else _LockedEncoder(tokenizer)
-
-
-def position_limit(network: Any) -> int | None:
-    """How many positions a transformers network has for tokens; None if it sets no limit.
-
-    Networks of the RoBERTa family count positions from `padding_idx + 1`, so they read that many tokens fewer than
-    `max_position_embeddings` says.
-    """
-    limit = getattr(network.config, "max_position_embeddings", None)
-    if not isinstance(limit, int) or limit < 1:
-        return None
-    embeddings = getattr(network.base_model, "embeddings", None)
-    table = getattr(embeddings, "position_embeddings", None)
-    padding = getattr(table, "padding_idx", None)
-    return limit if padding is None else limit - padding - 1
-
-
-def token_limit(*limits: int | None) -> int:
-    """The smallest of the limits that are set. Raises ModelUnusable if none is."""
-    known = [limit for limit in limits if limit is not None and limit < _NO_LIMIT]
-    if not known:
-        raise ModelUnusable(
-            "neither its tokenizer nor its configuration says how many tokens it reads",
-            "set serving.max_tokens in the catalog",
-        )
-    return min(known)
-
-
-def pad(rows: Sequence[Ids], pad_id: int, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
-    """One batch: ids and attention mask, both int64 [rows, longest], padded on the right."""
-    import torch
-
-    longest = max(len(row) for row in rows)
-    ids = np.full((len(rows), longest), pad_id, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for number, row in enumerate(rows):
-        ids[number, : len(row)] = row
-        mask[number, : len(row)] = 1
-    return torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device)

@@ -1,4 +1,7 @@
-"""What a text's vectors are, and what may be asked for; plain values, so that services need no torch to handle them."""
+"""The vectors of a text, and the options for them.
+
+Plain values and numpy only, so that services can handle vectors without importing torch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,31 +12,36 @@ from numpy.typing import NDArray
 
 from qda_worker.models.base import Options, Span, VectorKind
 
-# Tokens of one text that get a vector each, at most: 128 MiB of 1,024 float32, held until its last window
-# is done.
+# Maximum tokens of one text that get a vector each: 128 MiB for 1,024 float32 numbers, held until its last window is
+# computed.
 MAX_MULTI_VECTOR_TOKENS: Final = 32_768
 
-DENSE_ALONE: Final = frozenset({VectorKind.DENSE})
+DENSE_ONLY: Final = frozenset({VectorKind.DENSE})
 
 
 @dataclass(frozen=True, slots=True)
 class VectorOptions(Options):
-    """What a caller may choose for a text's vectors. The defaults are what the model's own files make of a text.
+    """Options of a caller for the vectors of one text. The defaults match the model's own files.
 
-    kinds: those wanted, all from one computation. dimension: leading numbers of the dense vector to keep; None: all.
-    normalise: whether the dense vector is brought to length 1, also where the model does not.
+    Attributes:
+        kinds: kinds of vectors to return, all from one pass.
+        dimension: leading numbers of the dense vector to keep; None for all.
+        normalise: scale the dense vector to length 1, even if the model does not.
     """
 
-    kinds: frozenset[VectorKind] = DENSE_ALONE
+    kinds: frozenset[VectorKind] = DENSE_ONLY
     dimension: int | None = None
     normalise: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
 class SparseWeights:
-    """Weights of a text's tokens, by falling weight, then by rising id: ids int32 [n], weights float32 [n] above 0.
+    """Weights of a text's tokens, by descending weight, then by ascending id.
 
-    tokens: each as the vocabulary writes it.
+    Attributes:
+        ids: token ids, int32 [n], each once.
+        weights: float32 [n], all above 0.
+        tokens: each token as the vocabulary writes it.
     """
 
     ids: NDArray[np.int32]
@@ -43,9 +51,12 @@ class SparseWeights:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextVectors:
-    """The vectors of one text; those that were not asked for are None.
+    """The vectors of one text. Kinds that were not requested are None.
 
-    dense: float32 [dimension]. multi: float32 [tokens, dimension], each row of length 1.
+    Attributes:
+        dense: float32 [dimension].
+        sparse: weights of the tokens.
+        multi: float32 [tokens, dimension], each row of length 1.
     """
 
     dense: NDArray[np.float32] | None = None
@@ -53,16 +64,25 @@ class TextVectors:
     multi: NDArray[np.float32] | None = None
 
 
-def greatest_weights(
-    ids: NDArray[np.int32], weights: NDArray[np.float32], left_out: frozenset[int]
+def max_weights(
+    ids: NDArray[np.int32], weights: NDArray[np.float32], excluded: frozenset[int]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Each id once with its greatest weight, by falling weight, then by rising id; without `left_out` and weights of 0.
+    """Return each token id once with its greatest weight.
 
-    ids, weights: int32 and float32 [n], one for each token, in any order.
+    As in bge-m3's reference code (FlagEmbedding, BGEM3FlagModel), a token that occurs several times counts with its
+    greatest weight.
+
+    Args:
+        ids: int32 [n], one for each token, in any order.
+        weights: float32 [n].
+        excluded: ids to leave out. Weights of 0 are left out too.
+
+    Returns:
+        ids int32 [m] and weights float32 [m], by descending weight, then by ascending id.
     """
     kept = weights > 0.0
-    if left_out:
-        kept &= ~np.isin(ids, np.fromiter(left_out, np.int32, len(left_out)))
+    if excluded:
+        kept &= ~np.isin(ids, np.fromiter(excluded, np.int32, len(excluded)))
     ids, weights = ids[kept], weights[kept]
     order = np.lexsort((ids, -weights))
     ids, weights = ids[order], weights[order]
@@ -70,25 +90,33 @@ def greatest_weights(
     return ids[first], weights[first]
 
 
-def joined_rows(
-    rows: Sequence[NDArray[np.float32]], windows: Sequence[Span], before: int
+def join_window_rows(
+    rows: Sequence[NDArray[np.float32]], windows: Sequence[Span], prefix_length: int
 ) -> NDArray[np.float32]:
-    """The rows of a text's windows as those of one text: each token once, from the window whose border is farther away.
+    """Join the token rows of a text's windows, each token once.
 
-    rows: for each window float32 [tokens - 1, d], special tokens included but for the very first. before: special
-    tokens that the tokenizer puts before a text, at least 1. Those after it are the last window's.
+    A token that two windows share is taken from the window whose border is farther away: it has more context there.
+
+    Args:
+        rows: for each window float32 [tokens - 1, d]: special tokens included, except the very first one.
+        windows: the content tokens that each window covers.
+        prefix_length: number of special tokens that the tokenizer puts before a text, at least 1. Special tokens after
+            the text are taken from the last window.
+
+    Returns:
+        float32 [tokens of the text - 1, d].
     """
     if len(rows) == 1:
         return rows[0]
     parts = []
     for number, (row, window) in enumerate(zip(rows, windows, strict=True)):
         last = number == len(rows) - 1
-        start = 0 if number == 0 else before - 1 + _border(windows[number - 1], window) - window.start
-        end = len(row) if last else before - 1 + _border(window, windows[number + 1]) - window.start
+        start = 0 if number == 0 else prefix_length - 1 + _split(windows[number - 1], window) - window.start
+        end = len(row) if last else prefix_length - 1 + _split(window, windows[number + 1]) - window.start
         parts.append(row[start:end])
     return np.concatenate(parts)
 
 
-def _border(left: Span, right: Span) -> int:
-    """The first token that the right one of two overlapping windows gives: the middle of what they share."""
+def _split(left: Span, right: Span) -> int:
+    """Return the first token that is taken from the right one of two overlapping windows: the middle of the overlap."""
     return right.start + (left.end - right.start) // 2

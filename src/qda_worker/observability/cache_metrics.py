@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import Phase, WarmStatus, read_status
-from qda_worker.registry.registry import ModelRegistry, State
+from qda_worker.registry.registry import ModelRegistry, ModelState
 from qda_worker.version import worker_version
 
 
@@ -38,7 +38,7 @@ class CacheMetrics(Collector):
         complete = GaugeMetricFamily(
             "qda_cache_complete", "1 if the last check found the cache complete, else 0."
         )
-        complete.add_metric([], float(fleet.complete))
+        complete.add_metric([], float(fleet.cache_complete))
         yield complete
         checked = GaugeMetricFamily(
             "qda_cache_last_check_timestamp_seconds", "When the cache was last checked."
@@ -53,9 +53,9 @@ class CacheMetrics(Collector):
         loaded = _by_model("qda_model_loaded", "1 if the model has loaded and answers, else 0.")
         seconds = _by_model("qda_model_load_seconds", "How long the model's last load took.")
         waiting = _by_model("qda_queue_texts", "Texts that were taken in and have no outcome yet.")
-        for key, member in fleet.members.items():
-            restart.add_metric([key], float(member.replaced))
-            loaded.add_metric([key], float(member.state is State.SERVING))
+        for key, member in fleet.models.items():
+            restart.add_metric([key], float(member.files_replaced))
+            loaded.add_metric([key], float(member.state is ModelState.SERVING))
             if member.load_seconds is not None:
                 seconds.add_metric([key], member.load_seconds)
             engine = member.engine

@@ -1,1 +1,1 @@
-"""The models of this worker: from a cache that fills to engines that answer, and an eye on their files."""
+"""The models that this worker serves (`registry`), and the loop that checks and loads them (`cache_watch`)."""

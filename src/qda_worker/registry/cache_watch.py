@@ -1,12 +1,18 @@
-"""From a cache that fills to models that serve, and afterwards an eye on both.
+"""The loop that checks the cache, loads the models, and keeps watching both.
 
-A worker does not wait for its cache by failing: it looks every few seconds, says every half minute what is missing,
-loads when all is there, and goes on looking, because what was loaded may be replaced and what failed may be repaired.
+A worker does not exit because its cache is incomplete. `CacheWatch.run` is one asyncio task:
 
-Blocking work that the end of the process must not wait for: loading a model takes minutes, and nobody needs
-it then.
+1. Check the cache, in a worker thread. Until every model serves, the check is repeated every `WAITING_SECONDS`; then
+   every `interval`, because files that are in use may be replaced and files that failed may be repaired.
+2. When the cache is complete, load all models that are not loaded, in parallel. Each load runs in its own daemon
+   thread, because a load takes minutes and the end of the process must not wait for it.
+3. Log what is missing or damaged, at once when it is news and then every `LOG_SECONDS`.
 
-Threads of an executor are joined when the program ends; these are not.
+A model that fails to load stays FAILED until its files change. A model that dies while it serves (its compute thread or
+process ended) is loaded again after the next check. Models that serve keep serving when the cache is damaged later.
+With `strict`, for a cache on the host that no other program will repair, a problem raises `CacheUnusable` instead.
+
+The states in `ModelRegistry` are changed in the event loop only; reports from other threads are passed to it.
 """
 
 import asyncio
@@ -18,274 +24,304 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
+from structlog.typing import FilteringBoundLogger
+
 from model_cache.catalog.catalog import Model
 from model_cache.check.types import CheckReport
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
-from qda_worker.observability.logs import Log
 from qda_worker.registry.registry import (
     Engine,
     ModelProblem,
     ModelRegistry,
+    ModelState,
     ServedModel,
-    State,
-    identities,
-    replaced,
+    any_file_replaced,
+    file_identities,
 )
 
-_Made = TypeVar("_Made")
+# Prefix of the names of threads that load a model; the rest is the key of the model.
+LOAD_THREAD_PREFIX: Final = "load-"
 
-# How the names of threads begin that load a model.
-LOADING: Final = "load-"
-
-
-async def in_daemon_thread(name: str, make: Callable[[], _Made]) -> _Made:
-    """What `make` gives or raises, in a thread of its own. Cancelled, it goes on unheard."""
-    loop = asyncio.get_running_loop()
-    made: asyncio.Future[_Made] = loop.create_future()
-
-    def tell(result: _Made | None, error: BaseException | None) -> None:
-        if made.done():
-            return
-        if error is not None:
-            made.set_exception(error)
-        else:
-            made.set_result(cast("_Made", result))
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = make()
-        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
-            failure = error
-        with suppress(RuntimeError):  # the loop has ended: nobody waits
-            loop.call_soon_threadsafe(tell, result, failure)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return await made
-
-
-# Between two looks at a cache that is not complete: a look costs milliseconds, and somebody waits.
+# Interval between two checks until every model serves. A check takes milliseconds, and callers are waiting.
 WAITING_SECONDS: Final = 2.0
-# How long a model's compute thread may take to end its batch.
+# Maximum wait for the compute thread of a model that is replaced.
 CLOSE_SECONDS: Final = 10.0
-# Between two log lines about the same trouble.
-SAY_SECONDS: Final = 30.0
-# Files that such a line names; it tells how many there are.
-_FILES_SAID: Final = 5
+# Interval between two log lines about the same problem.
+LOG_SECONDS: Final = 30.0
+# Maximum number of files named in such a line; the total is logged beside them.
+_MAX_LOGGED_FILES: Final = 5
+
+_Result = TypeVar("_Result")
 
 
 class CacheUnusable(ModelCacheError):
-    """The cache or a model of it cannot be served, in a place where that ends the program (`--cache host`)."""
+    """The cache or one of its models cannot be served, and that ends the program (`--cache host`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheWatchDeps:
-    """What the watch uses of the world; the first three may block and run in threads.
+    """Functions and values that the watch depends on.
 
-    look: check the cache. load: bring a model into memory and give its engine, which calls back, from any thread, if it
-    dies (raises ModelCacheError).
-    paths: each model's folder, by key. changed: called when a state may have changed. wall: seconds since 1970.
+    Attributes:
+        check: checks the cache. May block; called in a worker thread.
+        load: loads a model and returns its engine, or raises ModelCacheError. May block; called in a thread of its own.
+            Its second argument is to be called with the reason, from any thread, if the model dies.
+        paths: folder of each model, by key.
+        on_change: called in the event loop when the state of a model or of the cache may have changed.
+        clock: monotonic seconds.
+        wall_clock: seconds since 1970.
     """
 
-    look: Callable[[], CheckReport]
+    check: Callable[[], CheckReport]
     load: Callable[[Model, Callable[[str], None]], Engine]
     paths: Mapping[str, Path]
-    changed: Callable[[], Awaitable[None]]
+    on_change: Callable[[], Awaitable[None]]
     clock: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
+    wall_clock: Callable[[], float] = time.time
 
 
 class CacheWatch:
-    """Looks, loads and tells, until it is cancelled.
-
-    strict: raise CacheUnusable instead of waiting for something that nobody else will mend. interval: seconds between
-    two looks once everything serves.
-    """
+    """Checks the cache, loads models and logs problems until its task is cancelled."""
 
     def __init__(
-        self, fleet: ModelRegistry, outside: CacheWatchDeps, log: Log, *, strict: bool, interval: float
+        self,
+        registry: ModelRegistry,
+        deps: CacheWatchDeps,
+        log: FilteringBoundLogger,
+        *,
+        strict: bool,
+        interval: float,
     ) -> None:
-        self._fleet = fleet
-        self._outside = outside
+        """Create the watch; `run` starts it.
+
+        Args:
+            registry: the models to load; their states are updated.
+            deps: functions and values that the watch depends on.
+            log: the structured log.
+            strict: raise CacheUnusable instead of waiting for a repair.
+            interval: seconds between two checks when every model serves.
+        """
+        self._registry = registry
+        self._deps = deps
         self._log = log
         self._strict = strict
         self._interval = interval
-        self._death = asyncio.Event()
-        self._said: tuple[ModelProblem | None, float] = (None, 0.0)
-        self._failed_since = outside.clock()
+        self._model_died = asyncio.Event()
+        self._logged: tuple[ModelProblem | None, float] = (None, 0.0)  # the last problem, and when
+        self._failed_since = deps.clock()  # or since the last log lines about failed models
 
     async def run(self) -> None:
-        """Watch for ever. Raises CacheUnusable if strict."""
+        """Check and load without end.
+
+        Raises:
+            CacheUnusable: when `strict` and the cache or a model cannot be served.
+        """
         while True:
             await self.step()
-            if self._fleet.loaded:
+            if self._registry.all_serving:
                 await self._rest()
-            if not self._fleet.loaded:
+            if not self._registry.all_serving:
                 await asyncio.sleep(WAITING_SECONDS)
 
     async def step(self) -> None:
-        """Look once, and load what can be loaded."""
-        await self.look()
-        self._say()
-        if self._strict and not self._fleet.complete and not self._fleet.loaded:
-            raise self._unusable(self._fleet.cache_trouble(), self._missing())
-        if self._fleet.complete:
-            await self._load()
+        """Check once, and load what can be loaded.
 
-    async def _rest(self) -> None:
-        """Let the interval pass; a model's death ends it early."""
-        self._death.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._interval):
-                await self._death.wait()
+        Raises:
+            CacheUnusable: when `strict` and the cache or a model cannot be served.
+        """
+        await self.check()
+        self._log_cache_problem()
+        if self._strict and not self._registry.cache_complete and not self._registry.all_serving:
+            raise _unusable(self._registry.cache_problem(), self._incomplete_models())
+        if self._registry.cache_complete:
+            await self._load_due_models()
 
-    async def look(self) -> None:
-        """Check the cache once and note what was found."""
-        fleet, outside = self._fleet, self._outside
-        fleet.report = await asyncio.to_thread(outside.look)
-        fleet.checked_at = outside.wall()
-        present = await asyncio.to_thread(
+    async def check(self) -> None:
+        """Check the cache once and update the registry with the result."""
+        registry, deps = self._registry, self._deps
+        registry.report = await asyncio.to_thread(deps.check)
+        registry.checked_at = deps.wall_clock()
+        identities = await asyncio.to_thread(
             lambda: {
-                key: identities(outside.paths[key])
-                for key, member in fleet.members.items()
-                if member.loaded_from
+                key: file_identities(deps.paths[key])
+                for key, served in registry.models.items()
+                if served.loaded_files
             }
         )
-        for key, member in fleet.members.items():
-            member.replaced = member.state is State.SERVING and replaced(
-                member.loaded_from, present.get(key, {})
+        for key, served in registry.models.items():
+            served.files_replaced = served.state is ModelState.SERVING and any_file_replaced(
+                served.loaded_files, identities.get(key, {})
             )
-        for key, now in present.items():
-            member = fleet.members[key]
-            if member.state is State.FAILED and now != member.loaded_from:
-                member.state, member.trouble = (
-                    State.WAITING,
-                    None,
-                )  # its files are others now: worth another try
-        await outside.changed()
+        for key, now in identities.items():
+            served = registry.models[key]
+            if served.state is ModelState.FAILED and now != served.loaded_files:
+                # The files have changed since the failed load, so another attempt may succeed.
+                served.state, served.problem = ModelState.WAITING, None
+        await deps.on_change()
 
-    async def _died(self, member: ServedModel, why: str) -> None:
-        """Note that a model that served can answer no more. It is loaded anew after the next look."""
-        member.state, member.loaded_from = State.FAILED, {}
-        member.trouble = ModelProblem(
-            Reason.MODEL_UNUSABLE,
-            why,
-            "none needed at first, it is loaded anew; if it dies again, see the log before",
-        )
-        self._log.error("model.died", model=member.model.key, detail=why)
-        self._death.set()
-        await self._outside.changed()
+    async def _rest(self) -> None:
+        """Wait for the interval to pass or a model to die."""
+        self._model_died.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._interval):
+                await self._model_died.wait()
 
-    async def _load(self) -> None:
-        """Load all that is not loaded, side by side: reading one overlaps with building another."""
+    async def _load_due_models(self) -> None:
+        """Load all models that are not loaded, in parallel: reading one overlaps with building another."""
         due = [
-            member
-            for member in self._fleet.members.values()
-            if member.state is State.WAITING or (member.state is State.FAILED and not member.loaded_from)
+            served
+            for served in self._registry.models.values()
+            if served.state is ModelState.WAITING
+            or (served.state is ModelState.FAILED and not served.loaded_files)
         ]
-        for member in due:
-            member.state, member.trouble = State.LOADING, None
+        for served in due:
+            served.state, served.problem = ModelState.LOADING, None
         if due:
-            await asyncio.gather(*(self._load_one(member) for member in due))
+            await asyncio.gather(*(self._load(served) for served in due))
 
-    async def _load_one(self, member: ServedModel) -> None:
-        outside, key, began = self._outside, member.model.key, self._outside.clock()
-        former, member.engine = member.engine, None
+    async def _load(self, served: ServedModel) -> None:
+        deps, key, began = self._deps, served.model.key, self._deps.clock()
+        former, served.engine = served.engine, None
         loop = asyncio.get_running_loop()
         self._log.info("model.loading", model=key)
-        member.loaded_from = await asyncio.to_thread(identities, outside.paths[key])
+        served.loaded_files = await asyncio.to_thread(file_identities, deps.paths[key])
         try:
             if former is not None:
                 await asyncio.to_thread(former.close, CLOSE_SECONDS)
-            member.engine = await in_daemon_thread(
-                LOADING + key,
-                lambda: outside.load(
-                    member.model, lambda why: _from_any_thread(loop, self._died, member, why)
+            served.engine = await run_in_daemon_thread(
+                LOAD_THREAD_PREFIX + key,
+                lambda: deps.load(
+                    served.model,
+                    lambda reason: _call_in_loop(loop, self._record_death, served, reason),
                 ),
             )
         except ModelCacheError as error:
-            member.state, member.trouble = State.FAILED, ModelProblem.of(error)
-            self._log_unusable(key, member.trouble)
+            served.state, served.problem = ModelState.FAILED, ModelProblem.from_error(error)
+            self._log_unusable_model(key, served.problem)
         else:
-            member.state = State.SERVING
-            member.load_seconds = outside.clock() - began
-            self._log.info("model.loaded", model=key, seconds=round(member.load_seconds, 2))
-        await outside.changed()
-        if self._strict and member.state is State.FAILED:
-            raise self._unusable(member.trouble)
+            served.state = ModelState.SERVING
+            served.load_seconds = deps.clock() - began
+            self._log.info("model.loaded", model=key, seconds=round(served.load_seconds, 2))
+        await deps.on_change()
+        if self._strict and served.state is ModelState.FAILED:
+            raise _unusable(served.problem)
 
-    def _say(self) -> None:
-        """Log what is wrong with the cache, at once when it is new, else every half minute."""
-        trouble, now = self._fleet.cache_trouble(), self._outside.clock()
-        before, when = self._said
-        if trouble is None:
-            if before is not None:
-                self._log.info("cache.complete", generation=self._fleet.generation)
-            self._said = (None, now)
-            self._say_unusable(now)
-        elif trouble != before or now - when >= SAY_SECONDS:
-            event = "cache.damaged" if self._fleet.loaded else "cache.waiting"
+    async def _record_death(self, served: ServedModel, reason: str) -> None:
+        """Mark a model that served as FAILED. It is loaded again after the next check."""
+        served.state, served.loaded_files = ModelState.FAILED, {}
+        served.problem = ModelProblem(
+            Reason.MODEL_UNUSABLE,
+            reason,
+            "none needed at first, the model is loaded again; if it dies again, see the log before its death",
+        )
+        self._log.error("model.died", model=served.model.key, detail=reason)
+        self._model_died.set()
+        await self._deps.on_change()
+
+    def _log_cache_problem(self) -> None:
+        """Log what is wrong with the cache, at once when it is news and then every LOG_SECONDS."""
+        problem, now = self._registry.cache_problem(), self._deps.clock()
+        logged, logged_at = self._logged
+        if problem is None:
+            if logged is not None:
+                self._log.info("cache.complete", generation=self._registry.generation)
+            self._logged = (None, now)
+            self._log_failed_models(now)
+        elif problem != logged or now - logged_at >= LOG_SECONDS:
+            event = "cache.damaged" if self._registry.all_serving else "cache.waiting"
+            files = self._problem_files()
             self._log.warning(
                 event,
-                reason=str(trouble.reason),
-                detail=trouble.detail,
-                remedy=trouble.remedy,
-                models=self._broken(),
-                files=self._files()[:_FILES_SAID],
-                problems=len(self._files()),
+                reason=str(problem.reason),
+                detail=problem.detail,
+                remedy=problem.remedy,
+                models=self._incomplete_models(),
+                files=files[:_MAX_LOGGED_FILES],
+                problems=len(files),
             )
-            self._said = (trouble, now)
+            self._logged = (problem, now)
 
-    def _say_unusable(self, now: float) -> None:
-        """With a cache that is whole: say again which models do not load, and why."""
-        failed = [member for member in self._fleet.members.values() if member.state is State.FAILED]
+    def _log_failed_models(self, now: float) -> None:
+        """If the cache is complete, log every LOG_SECONDS which models failed to load, and why."""
+        failed = [served for served in self._registry.models.values() if served.state is ModelState.FAILED]
         if not failed:
             self._failed_since = now
-        elif now - self._failed_since >= SAY_SECONDS:
+        elif now - self._failed_since >= LOG_SECONDS:
             self._failed_since = now
-            for member in failed:
-                if member.trouble is not None:
-                    self._log_unusable(member.model.key, member.trouble)
+            for served in failed:
+                if served.problem is not None:
+                    self._log_unusable_model(served.model.key, served.problem)
 
-    def _log_unusable(self, key: str, trouble: ModelProblem) -> None:
+    def _log_unusable_model(self, key: str, problem: ModelProblem) -> None:
         self._log.error(
             "model.unusable",
             model=key,
-            reason=str(trouble.reason),
-            detail=trouble.detail,
-            remedy=trouble.remedy,
+            reason=str(problem.reason),
+            detail=problem.detail,
+            remedy=problem.remedy,
         )
 
-    def _missing(self) -> str:
-        """Which models are not whole, for a person who reads one line."""
-        keys = self._broken()
-        return f"not there as a whole: {', '.join(keys)}: " if keys else ""
-
-    def _broken(self) -> list[str]:
-        """The keys of the models that are not whole."""
-        report = self._fleet.report
+    def _incomplete_models(self) -> list[str]:
+        """Return the keys of the models whose files are not complete."""
+        report = self._registry.report
         return [model.key for model in report.models if model.reason is not Reason.OK] if report else []
 
-    def _files(self) -> list[str]:
-        """What is missing or bad, as the last look found it."""
-        report = self._fleet.report
+    def _problem_files(self) -> list[str]:
+        """Return the files that the last check found missing or damaged."""
+        report = self._registry.report
         if report is None:
             return []
-        found = [*report.problems, *(problem for model in report.models for problem in model.problems)]
-        return [problem.file for problem in found]
-
-    def _unusable(self, trouble: ModelProblem | None, first: str = "") -> CacheUnusable:
-        found = trouble or ModelProblem(Reason.INTERNAL, "the cache cannot be used", "report this")
-        return CacheUnusable(first + found.detail, found.remedy, reason=found.reason)
+        problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
+        return [problem.file for problem in problems]
 
 
-def _from_any_thread(
+async def run_in_daemon_thread(name: str, function: Callable[[], _Result]) -> _Result:
+    """Run a blocking function in its own daemon thread, and return or raise what it does.
+
+    The threads of an executor are joined when the interpreter exits; a daemon thread is not. If the calling task is
+    cancelled, the thread runs on and its result is discarded.
+
+    Args:
+        name: name of the thread.
+        function: the blocking function.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_Result] = loop.create_future()
+
+    def set_result(result: _Result | None, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(cast("_Result", result))
+
+    def run() -> None:
+        result, failure = None, None
+        try:
+            result = function()
+        except BaseException as error:  # noqa: BLE001  # raised in the task that waits
+            failure = error
+        with suppress(RuntimeError):  # the loop is closed: no task waits any more
+            loop.call_soon_threadsafe(set_result, result, failure)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await future
+
+
+def _call_in_loop(
     loop: asyncio.AbstractEventLoop,
-    note: Callable[[ServedModel, str], Coroutine[None, None, None]],
-    member: ServedModel,
-    why: str,
+    record_death: Callable[[ServedModel, str], Coroutine[None, None, None]],
+    served: ServedModel,
+    reason: str,
 ) -> None:
-    """Have the event loop note a death, unless the loop has ended: then nobody is left to serve."""
+    """Have the event loop record the death of a model, unless the loop is closed."""
     if not loop.is_closed():
-        asyncio.run_coroutine_threadsafe(note(member, why), loop)
+        asyncio.run_coroutine_threadsafe(record_death(served, reason), loop)
+
+
+def _unusable(problem: ModelProblem | None, models: list[str] | None = None) -> CacheUnusable:
+    prefix = f"incomplete models: {', '.join(models)}: " if models else ""
+    found = problem or ModelProblem(Reason.INTERNAL, "the cache cannot be used", "report this as a bug")
+    return CacheUnusable(prefix + found.detail, found.remedy, reason=found.reason)

@@ -1,14 +1,14 @@
-"""The models that this worker serves, and where each is on its way into service.
+"""The models that this worker serves, and the state of each on its way into service.
 
-One plain object, changed by the event loop only, so it needs no lock. Requests choose their model here; health, metrics
-and GetCacheStatus read it.
+`ModelRegistry` is one plain object. Only the event loop reads and changes it, so it needs no lock. The services select
+the model for a request here; health, metrics and GetCacheStatus read it. `CacheWatch` moves the models from state to
+state: WAITING -> LOADING -> SERVING, or FAILED with a `ModelProblem`.
 
-A loaded model with its queue: what a member of the fleet answers with.
+A `ServedModel` that serves has an `Engine`: the loaded model together with its queue (see `scheduling.queue`).
 
-Which files a model was loaded from, so that a replaced one is noticed.
-
-A mapped file that is replaced by rename goes on being served from its old bytes; only its name leads to others. Device
-and inode tell the two apart, for every file in the model's folder, through links.
+The files that a model was loaded from are remembered by device and inode (`file_identities`). The weights are mapped
+into memory. If a file is replaced by rename, the model keeps serving the old bytes, and only the path leads to the new
+file; comparing identities detects this, so that the worker can report that a restart is needed.
 """
 
 import asyncio
@@ -28,32 +28,263 @@ from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.models.base import ModelInfo, Options, TextModel
 from qda_worker.scheduling.jobs import Lane, Outcome
-from qda_worker.scheduling.observer import SILENT, Observer
+from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.queue import ModelQueue
+
+# For each task, the tasks of the models that can do it. The default model of the first one is used first.
+COMPATIBLE_TASKS: Final[Mapping[Task, tuple[Task, ...]]] = {
+    Task.SENTIMENT: (Task.SENTIMENT,),
+    Task.ENTITIES: (Task.ENTITIES,),
+    Task.EMBEDDING: (Task.EMBEDDING, Task.PARAPHRASE),
+    Task.PARAPHRASE: (Task.PARAPHRASE, Task.EMBEDDING),
+}
+
+# Device and inode of each file, by path relative to the model's folder.
+FileIdentities: TypeAlias = Mapping[str, tuple[int, int]]
+
+
+class ModelState(Enum):
+    """State of a model on its way into service."""
+
+    WAITING = "waiting"
+    LOADING = "loading"
+    SERVING = "serving"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProblem:
+    """Why a model or the whole cache cannot be served, and what to do about it."""
+
+    reason: Reason
+    detail: str
+    remedy: str
+
+    @classmethod
+    def from_error(cls, error: ModelCacheError) -> "ModelProblem":
+        """Return the problem that an error describes."""
+        return cls(error.reason, error.message, error.remedy)
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {with_remedy(self.detail, self.remedy)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Owns both: the queue ends before the model is closed."""
+    """A loaded model and its queue. The engine owns both."""
 
     model: TextModel[Any, Any, Any]
     queue: ModelQueue[Any, Any, Any]
 
     @property
     def info(self) -> ModelInfo:
-        """What the model is."""
+        """Static facts about the model."""
         return self.model.info
 
     async def answer(
         self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, caller: str
     ) -> list[Outcome[Any]]:
-        """One outcome a text; see `ModelQueue.submit`. Cancelling the task drops what is not computed."""
+        """Return one outcome per text, see `ModelQueue.submit`. Cancelling the task drops what is not computed."""
         return await self.queue.answer(texts, options, lane=lane, deadline=deadline, caller=caller)
 
     def close(self, timeout: float) -> None:
-        """Refuse what waits, wait at most `timeout` seconds for the batch that runs, and let go of the model."""
+        """Refuse what waits, wait at most `timeout` seconds for the running batch, then close the model."""
         self.queue.close(drain=False, timeout=timeout)
         self.model.close()
+
+
+@dataclass(slots=True)
+class ServedModel:
+    """One model that this worker serves.
+
+    Attributes:
+        digest: digest of the model's catalog entry.
+        problem: why the model is FAILED; None in other states.
+        engine: set while the model is SERVING.
+        loaded_files: identities of the files when the model was loaded.
+        files_replaced: whether a file has been replaced since.
+        load_seconds: duration of the last load; None before the first.
+    """
+
+    model: Model
+    digest: str
+    state: ModelState = ModelState.WAITING
+    problem: ModelProblem | None = None
+    engine: Engine | None = None
+    loaded_files: FileIdentities = field(default_factory=dict)
+    files_replaced: bool = False
+    load_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SelectedModel:
+    """The model that answers a request.
+
+    Attributes:
+        digest: digest of the model's catalog entry, for the provenance.
+        generation: generation of the catalog, for the provenance.
+    """
+
+    engine: Engine
+    digest: str
+    generation: str
+
+
+class ModelRegistry:
+    """All models that this worker serves, and the result of the last cache check.
+
+    Attributes:
+        models: the served models by key, in catalog order.
+        generation: generation of the catalog; empty without a catalog.
+        report: result of the last cache check; None before the first.
+        checked_at: time of the last cache check, in seconds since 1970.
+        problem: why there is no catalog; None if there is one.
+        fetch_problem: why filling the cache failed; None if it did not.
+        draining: set when the worker stops accepting work; long streams end then.
+    """
+
+    def __init__(self, catalog: Catalog, models: Sequence[Model]) -> None:
+        self.catalog = catalog
+        self.models = {model.key: ServedModel(model, model_digest(model)) for model in models}
+        self.generation = generation(catalog.models) if catalog.models else ""
+        self.report: CheckReport | None = None
+        self.checked_at: float | None = None
+        self.problem: ModelProblem | None = None
+        self.fetch_problem: ModelProblem | None = None
+        self.draining = asyncio.Event()
+
+    @classmethod
+    def without_catalog(cls, problem: ModelProblem) -> "ModelRegistry":
+        """Return the registry of a worker whose catalog is invalid: it serves nothing and reports `problem`."""
+        registry = cls(Catalog((), ""), ())
+        registry.problem = problem
+        return registry
+
+    @property
+    def cache_complete(self) -> bool:
+        """Whether the last check found the cache complete."""
+        return self.report is not None and self.report.reason is Reason.OK
+
+    @property
+    def restart_needed(self) -> bool:
+        """Whether a file in use has been replaced since it was loaded."""
+        return any(served.files_replaced for served in self.models.values())
+
+    @property
+    def all_serving(self) -> bool:
+        """Whether there are models and all of them serve."""
+        return bool(self.models) and all(
+            served.state is ModelState.SERVING for served in self.models.values()
+        )
+
+    def models_for(self, task: Task) -> list[ServedModel]:
+        """Return the models whose state decides whether `task` is served.
+
+        These are the models of the task itself or, if there are none, of a compatible task.
+        """
+        for compatible in COMPATIBLE_TASKS[task]:
+            models = [served for served in self.models.values() if served.model.task is compatible]
+            if models:
+                return models
+        return []
+
+    def is_serving(self, task: Task) -> bool:
+        """Return whether every model that decides about `task` serves."""
+        models = self.models_for(task)
+        return bool(models) and all(served.state is ModelState.SERVING for served in models)
+
+    def select(self, key: str, task: Task) -> SelectedModel:
+        """Select the model for a request.
+
+        Args:
+            key: key of the model; empty for the default of the task.
+            task: what the request needs.
+
+        Raises:
+            ModelUnknown: when the catalog has no model of that key.
+            ModelOfAnotherTask: when the model cannot do the task.
+            TaskNotServed: when this worker does not serve the model or the default of the task.
+            NotReady: when the model is served but not in state SERVING.
+        """
+        if not self.catalog.models:
+            raise NotReady(
+                f"no catalog is served: {self.problem}" if self.problem else "no catalog is served",
+                lasting=True,
+            )
+        served = self._select_by_key(key, task) if key else self._select_default(task)
+        if served.state is not ModelState.SERVING or served.engine is None:
+            raise NotReady(
+                f'the model "{served.model.key}" is not ready: {self.unavailable_reason(served)}',
+                # A model without loaded files died while serving and is reloaded soon; another failure lasts.
+                lasting=served.state is ModelState.FAILED and bool(served.loaded_files),
+            )
+        return SelectedModel(served.engine, served.digest, self.generation)
+
+    def unavailable_reason(self, served: ServedModel) -> str:
+        """Return why a model does not serve, in one sentence without a remedy."""
+        if served.problem is not None:
+            return f"{served.problem.reason}: {served.problem.detail}"
+        if served.state is ModelState.LOADING:
+            return "it is being loaded"
+        problem = self.cache_problem()
+        return f"{problem.reason}: {problem.detail}" if problem else "the cache is being checked"
+
+    def cache_problem(self) -> ModelProblem | None:
+        """Return the most severe problem of the catalog or cache; None if there is none or no check has run yet."""
+        if self.problem is not None:
+            return self.problem
+        if self.report is None or self.report.reason is Reason.OK:
+            return None
+        if self.fetch_problem is not None:
+            return self.fetch_problem
+        problems = [
+            *self.report.problems,
+            *(problem for model in self.report.models for problem in model.problems),
+        ]
+        worst = next(problem for problem in problems if problem.reason is self.report.reason)
+        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
+        return ModelProblem(worst.reason, f"{worst.file}: {worst.detail}{more}", worst.remedy)
+
+    def model_report(self, key: str) -> ModelReport | None:
+        """Return what the last cache check found for one model; None before the first check."""
+        return next((each for each in self.report.models if each.key == key), None) if self.report else None
+
+    def _select_by_key(self, key: str, task: Task) -> ServedModel:
+        model = next((model for model in self.catalog.models if model.key == key), None)
+        if model is None:
+            keys = [served.model.key for served in self._capable(task)]
+            guess = nearest(key, (model.key for model in self.catalog.models))
+            hint = f'; did you mean "{guess}"?' if guess else ""
+            raise ModelUnknown(
+                f'no model "{key[:100]}" in the catalog{hint}',
+                f"leave the model empty for the default, or name one of: {', '.join(keys) or 'none'}",
+            )
+        if model.task not in COMPATIBLE_TASKS[task]:
+            able = ", ".join(served.model.key for served in self._capable(task)) or "none is served here"
+            raise ModelWrongTask(
+                f'"{key}" is a model for {model.task}, not for {task}', f"models that can do it: {able}"
+            )
+        if key not in self.models:
+            raise TaskNotServed(
+                f'this worker does not serve "{key}"',
+                f"use another worker, or start this one with --model {key}",
+            )
+        return self.models[key]
+
+    def _select_default(self, task: Task) -> ServedModel:
+        default = self.catalog.default_for(task)
+        if default is not None and default.key in self.models:
+            return self.models[default.key]
+        others = ", ".join(served.model.key for served in self._capable(task))
+        detail = (
+            f'the default for {task}, "{default.key}", is not served here'
+            if default
+            else f"no default for {task}"
+        )
+        raise TaskNotServed(detail, f"name one of the models that are: {others}" if others else None)
+
+    def _capable(self, task: Task) -> list[ServedModel]:
+        return [served for served in self.models.values() if served.model.task in COMPATIBLE_TASKS[task]]
 
 
 def start_engine(
@@ -64,238 +295,49 @@ def start_engine(
     device: str,
     threads: int,
     on_failure: Callable[[str], None],
-    observer: Observer = SILENT,
+    observer: Observer = NULL_OBSERVER,
 ) -> Engine:
-    """Load a model and have it answer once; blocks for seconds. Raises ModelCacheError.
+    """Load a model, test it with one text, and start its queue. Blocks for seconds to minutes.
 
-    pool: where texts are tokenised. on_failure: called once, from another thread, when the model has died.
-    observer: hears of what the queue does.
+    Args:
+        model: the catalog entry.
+        path: folder of the model's files.
+        pool: executor for tokenisation.
+        device: auto, cpu or cuda.
+        threads: number of threads for the computation.
+        on_failure: called once with the reason, from another thread, if the model dies.
+        observer: receives the events of the queue.
+
+    Raises:
+        ModelCacheError: when the model cannot be loaded.
     """
-    from qda_worker.models.loading import (
-        load_model,
-    )  # here: what it imports is heavy, and the server listens already
+    # Imported here because it is heavy: the server is listening by the time the first model is loaded.
+    from qda_worker.models.loading import load_model
 
     loaded = load_model(model, path, device=device, threads=threads)
     return Engine(loaded, ModelQueue(loaded, pool, on_failure=on_failure, observer=observer))
 
 
-# Device and inode by path relative to the model's folder.
-Identities: TypeAlias = Mapping[str, tuple[int, int]]
+def file_identities(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return the identity of each file below `folder`, links followed.
 
-
-def identities(folder: Path) -> dict[str, tuple[int, int]]:
-    """The identity of each file below `folder`. What cannot be looked at is left out: the check reports it."""
-    found: dict[str, tuple[int, int]] = {}
+    Files that cannot be inspected are left out: the cache check reports them.
+    """
+    identities: dict[str, tuple[int, int]] = {}
     for directory, _, names in os.walk(folder):
         for name in names:
             path = os.path.join(directory, name)
             try:
-                seen = os.stat(path)
+                status = os.stat(path)
             except OSError:
                 continue
-            found[os.path.relpath(path, folder)] = (seen.st_dev, seen.st_ino)
-    return found
+            identities[os.path.relpath(path, folder)] = (status.st_dev, status.st_ino)
+    return identities
 
 
-def replaced(then: Identities, now: Identities) -> bool:
-    """Whether a file that was there then is another now. One that is gone is not: what is mapped stays."""
-    return any(now[name] != identity for name, identity in then.items() if name in now)
+def any_file_replaced(before: FileIdentities, now: FileIdentities) -> bool:
+    """Return whether a file has been replaced by another one.
 
-
-class State(Enum):
-    """Where a model is on its way into service."""
-
-    WAITING = "waiting"
-    LOADING = "loading"
-    SERVING = "serving"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelProblem:
-    """Why something does not serve, and what to do."""
-
-    reason: Reason
-    detail: str
-    remedy: str
-
-    @classmethod
-    def of(cls, error: ModelCacheError) -> "ModelProblem":
-        """The trouble that an error tells of."""
-        return cls(error.reason, error.message, error.remedy)
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {with_remedy(self.detail, self.remedy)}"
-
-
-@dataclass(slots=True)
-class ServedModel:
-    """One model that this worker serves.
-
-    trouble: why it is FAILED; else None.
-    engine: set while SERVING.
-    loaded_from: the identity of its files when it was loaded. replaced: whether these have changed since.
-    load_seconds: how long the last load took; None before.
+    A file that was deleted does not count: what is mapped into memory remains.
     """
-
-    model: Model
-    digest: str
-    state: State = State.WAITING
-    trouble: ModelProblem | None = None
-    engine: Engine | None = None
-    loaded_from: Identities = field(default_factory=dict)
-    replaced: bool = False
-    load_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What answers one request, and what its provenance says beside the engine's own info."""
-
-    engine: Engine
-    digest: str
-    generation: str
-
-
-# For each task the tasks of the models that can do it, the one whose default answers first.
-USES: Final[Mapping[Task, tuple[Task, ...]]] = {
-    Task.SENTIMENT: (Task.SENTIMENT,),
-    Task.ENTITIES: (Task.ENTITIES,),
-    Task.EMBEDDING: (Task.EMBEDDING, Task.PARAPHRASE),
-    Task.PARAPHRASE: (Task.PARAPHRASE, Task.EMBEDDING),
-}
-
-
-class ModelRegistry:
-    """The members, by key in the catalog's order, and what the last look at the cache found."""
-
-    def __init__(self, catalog: Catalog, served: Sequence[Model]) -> None:
-        self.catalog = catalog
-        self.members = {model.key: ServedModel(model, model_digest(model)) for model in served}
-        self.generation = generation(catalog.models) if catalog.models else ""
-        self.report: CheckReport | None = None
-        self.checked_at: float | None = None
-        self.trouble: ModelProblem | None = None
-        self.fetch_trouble: ModelProblem | None = None
-        self.ending = asyncio.Event()
-        """Set when this worker stops taking work in: long streams end then."""
-
-    @classmethod
-    def without_catalog(cls, trouble: ModelProblem) -> "ModelRegistry":
-        """The fleet of a worker whose catalog is invalid: it serves nothing, and says why."""
-        fleet = cls(Catalog((), ""), ())
-        fleet.trouble = trouble
-        return fleet
-
-    @property
-    def complete(self) -> bool:
-        """Whether the last look found the cache complete."""
-        return self.report is not None and self.report.reason is Reason.OK
-
-    @property
-    def restart_needed(self) -> bool:
-        """Whether a file in use was replaced since it was loaded."""
-        return any(member.replaced for member in self.members.values())
-
-    @property
-    def loaded(self) -> bool:
-        """Whether every model has loaded and answered."""
-        return bool(self.members) and all(member.state is State.SERVING for member in self.members.values())
-
-    def of_task(self, task: Task) -> list[ServedModel]:
-        """The members whose state decides whether `task` is served: those of the task itself, else its stand-ins."""
-        for kind in USES[task]:
-            found = [member for member in self.members.values() if member.model.task is kind]
-            if found:
-                return found
-        return []
-
-    def serves(self, task: Task) -> bool:
-        """Whether every model that answers for `task` serves."""
-        members = self.of_task(task)
-        return bool(members) and all(member.state is State.SERVING for member in members)
-
-    def choose(self, key: str, task: Task) -> Serving:
-        """Who answers a request for `task` that names the model `key`, or none.
-
-        Raises ModelUnknown, ModelWrongTask, TaskNotServed or NotReady.
-        """
-        if not self.catalog.models:
-            raise NotReady(
-                f"no catalog is served: {self.trouble}" if self.trouble else "no catalog is served",
-                lasting=True,
-            )
-        member = self._named(key, task) if key else self._default(task)
-        if member.state is not State.SERVING or member.engine is None:
-            raise NotReady(
-                f'the model "{member.model.key}" is not ready: {self.why(member)}',
-                lasting=member.state is State.FAILED
-                and bool(member.loaded_from),  # else it is loaded anew soon
-            )
-        return Serving(member.engine, member.digest, self.generation)
-
-    def why(self, member: ServedModel) -> str:
-        """Why a member does not serve, in a sentence without its remedy."""
-        if member.trouble is not None:
-            return f"{member.trouble.reason}: {member.trouble.detail}"
-        if member.state is State.LOADING:
-            return "it is being loaded"
-        trouble = self.cache_trouble()
-        return f"{trouble.reason}: {trouble.detail}" if trouble else "the cache is being checked"
-
-    def cache_trouble(self) -> ModelProblem | None:
-        """The gravest thing wrong with catalog or cache; None where nothing is, or nobody has looked yet."""
-        if self.trouble is not None:
-            return self.trouble
-        if self.report is None or self.report.reason is Reason.OK:
-            return None
-        if self.fetch_trouble is not None:
-            return self.fetch_trouble
-        problems = [
-            *self.report.problems,
-            *(problem for model in self.report.models for problem in model.problems),
-        ]
-        worst = next(problem for problem in problems if problem.reason is self.report.reason)
-        more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
-        return ModelProblem(worst.reason, f"{worst.file}: {worst.detail}{more}", worst.remedy)
-
-    def report_of(self, key: str) -> ModelReport | None:
-        """What the last look found of one model."""
-        return next((each for each in self.report.models if each.key == key), None) if self.report else None
-
-    def _named(self, key: str, task: Task) -> ServedModel:
-        model = next((model for model in self.catalog.models if model.key == key), None)
-        if model is None:
-            served = [member.model.key for member in self._able(task)]
-            guess = nearest(key, (model.key for model in self.catalog.models))
-            hint = f'; did you mean "{guess}"?' if guess else ""
-            raise ModelUnknown(
-                f'no model "{key[:100]}" in the catalog{hint}',
-                f"leave the model empty for the default, or name one of: {', '.join(served) or 'none'}",
-            )
-        if model.task not in USES[task]:
-            keys = ", ".join(each.model.key for each in self._able(task)) or "none is served here"
-            raise ModelWrongTask(
-                f'"{key}" is a model for {model.task}, not for {task}', f"models that can do it: {keys}"
-            )
-        if key not in self.members:
-            raise TaskNotServed(
-                f'this worker does not serve "{key}"',
-                f"ask another worker, or start this one with --model {key}",
-            )
-        return self.members[key]
-
-    def _default(self, task: Task) -> ServedModel:
-        default = self.catalog.default_for(task)
-        if default is not None and default.key in self.members:
-            return self.members[default.key]
-        others = ", ".join(member.model.key for member in self._able(task))
-        why = (
-            f'the default for {task}, "{default.key}", is not served here'
-            if default
-            else f"no default for {task}"
-        )
-        raise TaskNotServed(why, f"name one of the models that are: {others}" if others else None)
-
-    def _able(self, task: Task) -> list[ServedModel]:
-        return [member for member in self.members.values() if member.model.task in USES[task]]
+    return any(now[name] != identity for name, identity in before.items() if name in now)

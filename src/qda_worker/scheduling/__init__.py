@@ -1,1 +1,1 @@
-"""What a model computes next: one queue and one compute thread a model, with nothing of gRPC."""
+"""One queue and one compute thread per model. Start with `queue`. Nothing here knows gRPC."""

@@ -1,6 +1,12 @@
-"""Whether a call's texts are taken in: all of them or none, decided at once and with advice on when to come again.
+"""Admission control: decides at once whether a call may enter the queue, all of its texts or none.
 
-What is refused for its deadline could not have been done by then: see `pace`. Without a measurement nothing is.
+A call is refused for one of these reasons, in this order: the model died, the worker is shutting down, the deadline has
+passed, the queue is full, or the work could not be done before the deadline. A refusal carries advice on when to retry.
+It is computed from the backlog and the measured throughput, with random jitter so that callers refused together do not
+return together. Without a measurement no call is refused for its deadline.
+
+Admission runs in the thread that submits, usually the event loop, and holds the queue's lock for a few arithmetic
+operations.
 """
 
 import random
@@ -13,103 +19,140 @@ from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator
 
-# So much of the queue one caller may fill: the rest is kept for the others.
-ONE_CALLERS_SHARE: Final = 0.8
-# Work is refused only if it would be late even so many times as fast as measured.
-_DOUBT: Final = 2.0
-# Seconds that a refused caller is told to wait, before they are scattered.
-_SHORTEST, _LONGEST = 0.1, 60.0
-# The same, as long as the pace is not known: clients that retry by themselves try some five times in all.
-_UNMEASURED: Final = 2.0
-# Up to so much is added at random, so that those who were refused together do not come back together.
-_SCATTER: Final = 0.25
+# Share of the queue's limits that one caller may use; the rest is reserved for others.
+MAX_CALLER_SHARE: Final = 0.8
+# Work is refused only if it would be late even at this many times the measured throughput.
+_DEADLINE_TOLERANCE: Final = 2.0
+# Limits of the retry advice in seconds, before jitter.
+_MIN_RETRY_SECONDS: Final = 0.1
+_MAX_RETRY_SECONDS: Final = 60.0
+# Retry advice in seconds while the throughput is unknown. Clients that retry by themselves try about five times in all.
+_UNMEASURED_RETRY_SECONDS: Final = 2.0
+# Upper limit of the jitter, as a fraction of the advice.
+_JITTER: Final = 0.25
 
 
 class AdmissionControl(Generic[Result]):
-    """The door of one queue. capacity, capacity_bytes: texts that may wait, and bytes of memory that they may take; a
-    call that finds the queue empty is always let in. chance: a random number from 0 to 1.
-    """
+    """Admission control of one queue. The size limits do not apply to a call that finds the queue empty."""
 
     def __init__(
         self,
-        ledger: QueueState[Any, Any, Result],
-        pace: ThroughputEstimator,
+        state: QueueState[Any, Any, Result],
+        throughput: ThroughputEstimator,
         capacity: int,
         capacity_bytes: int,
         clock: Callable[[], float],
         observer: Observer,
-        chance: Callable[[], float] = random.random,
+        random_fraction: Callable[[], float] = random.random,
     ) -> None:
-        self._ledger = ledger
-        self._pace = pace
+        """Create the admission control.
+
+        Args:
+            state: the queue's shared state.
+            throughput: estimates of the compute time.
+            capacity: maximum number of waiting texts.
+            capacity_bytes: maximum memory of waiting texts, in bytes.
+            clock: monotonic seconds.
+            observer: receives refusals.
+            random_fraction: returns a random number in [0, 1) for the jitter.
+        """
+        self._state = state
+        self._throughput = throughput
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._clock = clock
         self._observer = observer
-        self._chance = chance
+        self._random_fraction = random_fraction
 
     def admit(self, job: Job[Result]) -> None:
-        """Opens the job in the ledger. Raises QueueFull, DeadlineTooShort, Draining or ModelDied."""
-        seconds = self._pace.seconds(job.costs)
-        job.seconds_each = seconds / job.open if job.open else 0.0
-        with self._ledger.changed:
+        """Add the job to the queue's state, or refuse it.
+
+        Raises:
+            QueueFull: when the queue, or the caller's share of it, has no room for the whole call.
+            DeadlineTooShort: when the deadline has passed or cannot be met.
+            Draining: when the queue is closed.
+            ModelDied: when the model cannot compute any more.
+        """
+        seconds = self._throughput.estimate_seconds(job.costs)
+        job.seconds_per_text = seconds / job.open_texts if job.open_texts else 0.0
+        with self._state.changed:
             refusal = self._refusal(job, seconds)
             if refusal is None:
-                self._ledger.open(job)
+                self._state.add_job(job)
         if refusal is not None:
-            self._observer.on_refused(refusal.reason, job.open)
+            self._observer.on_refused(refusal.reason, job.open_texts)
             raise refusal
 
     def _refusal(self, job: Job[Result], seconds: float) -> WorkerError | None:
-        ledger, now = self._ledger, self._clock()
-        if ledger.failure is not None:
-            return ModelDied(ledger.failure)
-        if ledger.closing:
-            return Draining("this worker is ending")
-        if job.expired(now):
-            return DeadlineTooShort("the deadline has passed already")
-        return self._no_room(job) or self._no_time(job, seconds, now)
+        state, now = self._state, self._clock()
+        if state.failure is not None:
+            return ModelDied(state.failure)
+        if state.closing:
+            return Draining("this worker is shutting down")
+        if job.is_expired(now):
+            return DeadlineTooShort("the deadline has already passed")
+        return self._check_room(job) or self._check_deadline(job, seconds, now)
 
-    def _no_room(self, job: Job[Result]) -> QueueFull | None:
-        ledger, caller = self._ledger, job.caller
-        own = ledger.backlog.texts_of(caller), ledger.backlog.bytes_of(caller)
-        found = _excess("texts", job.open, ledger.waiting, own[0], self._capacity) or _excess(
-            "bytes of text", job.bytes, ledger.waiting_bytes, own[1], self._capacity_bytes
+    def _check_room(self, job: Job[Result]) -> QueueFull | None:
+        state, caller = self._state, job.caller
+        backlog = state.backlog
+        excess = _excess(
+            "texts", job.open_texts, state.waiting, backlog.caller_texts(caller), self._capacity
+        ) or _excess(
+            "bytes of text",
+            job.bytes,
+            state.waiting_bytes,
+            backlog.caller_bytes(caller),
+            self._capacity_bytes,
         )
-        if found is None:
+        if excess is None:
             return None
-        told, share_to_go = found
-        # What was taken in before anything was measured counts as nothing in the backlog: it is priced as this job is.
-        seconds = ledger.backlog.seconds or job.seconds_each * ledger.waiting
-        return QueueFull(told, retry_after=self._advice(seconds * share_to_go or _UNMEASURED))
+        message, share_to_go = excess
+        # Jobs admitted before the first measurement count 0 seconds in the backlog. Assume that they take as long per
+        # text as this job does.
+        seconds = backlog.seconds or job.seconds_per_text * state.waiting
+        return QueueFull(
+            message, retry_after=self._retry_after(seconds * share_to_go or _UNMEASURED_RETRY_SECONDS)
+        )
 
-    def _no_time(self, job: Job[Result], seconds: float, now: float) -> DeadlineTooShort | None:
+    def _check_deadline(self, job: Job[Result], seconds: float, now: float) -> DeadlineTooShort | None:
         if job.deadline is None:
             return None
         left = job.deadline - now
-        expected = self._ledger.backlog.seconds_until_done(job, seconds)
-        if expected <= left * _DOUBT:
+        expected = self._state.backlog.seconds_until_done(job, seconds)
+        if expected <= left * _DEADLINE_TOLERANCE:
             return None
         return DeadlineTooShort(
-            f"{job.open} texts would be answered in about {expected:.1f} s, and the deadline is in {left:.1f} s",
-            retry_after=self._advice(max(seconds, expected - left)),
+            f"{job.open_texts} texts would be answered in about {expected:.1f} s, "
+            f"and the deadline is in {left:.1f} s",
+            retry_after=self._retry_after(max(seconds, expected - left)),
         )
 
-    def _advice(self, seconds: float) -> float:
-        return min(max(seconds, _SHORTEST), _LONGEST) * (1 + _SCATTER * self._chance())
+    def _retry_after(self, seconds: float) -> float:
+        clamped = min(max(seconds, _MIN_RETRY_SECONDS), _MAX_RETRY_SECONDS)
+        return clamped * (1 + _JITTER * self._random_fraction())
 
 
 def _excess(what: str, more: int, waiting: int, own: int, limit: int) -> tuple[str, float] | None:
-    """Why there is no room for `more`, and how much of what waits must go first, from 0 to 1; None if there is room.
+    """Check a limit for a call that needs `more` of it.
 
-    own: what waits of the same caller.
+    Args:
+        what: name of the limited resource, for the message.
+        more: what the call needs.
+        waiting: what all callers use.
+        own: what the same caller uses.
+        limit: the queue's limit.
+
+    Returns:
+        None if the call fits. Otherwise the error message, and the share of the waiting work that has to be done before
+        the call fits, from 0 to 1.
     """
-    share = int(limit * ONE_CALLERS_SHARE)
+    share = int(limit * MAX_CALLER_SHARE)
     if waiting and waiting + more > limit:
-        over, told = waiting + more - limit, f"{waiting} {what} wait, {more} more would exceed {limit}"
+        over, message = waiting + more - limit, f"{waiting} {what} wait, {more} more would exceed {limit}"
     elif own and own + more > share:
         over = own + more - share
-        told = f"{own} {what} of this caller wait, {more} more would exceed its {share}"
+        message = f"{own} {what} of this caller wait, {more} more would exceed its {share}"
     else:
         return None
-    return told, min(over, waiting) / waiting
+    return message, min(over, waiting) / waiting

@@ -1,7 +1,11 @@
-"""What travels through a model's queue: jobs of texts, the items they become, and what comes out.
+"""The values that pass through a model's queue.
 
-A job is one call's texts; an item is one text of it; an entry is one unit of an item, waiting. The caller sees only
-the job's future: cancelling it drops whatever has not been computed yet.
+A `Job` is the texts of one call, a `TextItem` is one text of a job after tokenisation, a `QueuedUnit` is one unit of a
+text while it waits in a lane, and an `Outcome` is how one text ended. The caller sees only the job's future; cancelling
+the future drops everything that has not been computed.
+
+The fields of a job and its items are guarded by the lock of `QueueState`. Only `TextItem.outputs` and
+`TextItem.timings` are written without it, by the one thread that owns the item at that time.
 """
 
 import sys
@@ -12,13 +16,13 @@ from enum import IntEnum
 from typing import Generic, TypeAlias, TypeVar
 
 from qda_worker.errors import WorkerError
-from qda_worker.models.base import Options, Output, Payload, Prepared, Unit, Usage
+from qda_worker.models.base import Options, Output, Payload, PreparedText, Unit, Usage
 
 Result = TypeVar("Result")
 
 
 class Lane(IntEnum):
-    """Who goes first."""
+    """Priority class of a call. INTERACTIVE goes first; see `Lanes` for the share of BULK."""
 
     INTERACTIVE = 0
     BULK = 1
@@ -26,11 +30,13 @@ class Lane(IntEnum):
 
 @dataclass(slots=True)
 class Timings:
-    """Where one text's time went, in seconds of the wall clock.
+    """Where the time of one text was spent, in seconds of the wall clock.
 
-    queue: from its arrival until the batch with its first unit began, less `tokenise`.
-    tokenise: cleaning and tokenising. compute: its share of the batches it was in, by length, so that the shares of
-    all texts of a batch add up to the batch's time.
+    Attributes:
+        queue: from the arrival of the call to the start of the batch with the text's first unit, less `tokenise`.
+        tokenise: cleaning and tokenising.
+        compute: the text's share of its batches. The time of a batch is divided among its units by length, so the
+            shares of all texts of a batch add up to the time of the batch.
     """
 
     queue: float = 0.0
@@ -39,8 +45,8 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
-class Answered(Generic[Result]):
-    """The answer to one text."""
+class Success(Generic[Result]):
+    """The outcome of a text that has a result."""
 
     result: Result
     usage: Usage
@@ -48,37 +54,44 @@ class Answered(Generic[Result]):
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """Why one text has no answer; the other texts of its call have theirs."""
+class Failure:
+    """The outcome of a text that has no result. Other texts of the same call are not affected."""
 
     error: WorkerError
     timings: Timings
 
 
-Outcome: TypeAlias = Answered[Result] | Failed
+Outcome: TypeAlias = Success[Result] | Failure
 
 
 class Job(Generic[Result]):
-    """One call's texts, and how many of them are still without an outcome.
+    """The texts of one call, and how many of them have no outcome yet.
 
-    bytes: of memory that the texts take. They are held until the whole job is over.
-
-    deadline: by the queue's clock, in seconds; None waits for ever. caller: between whom the model's time is shared.
-    costs: of each text (`pace`). seconds_each: what a text is expected to keep the model busy, on the average.
+    Attributes:
+        texts: in the order of the call.
+        bytes: memory of the texts, in bytes. It counts against the queue's limit until the whole job is done.
+        deadline: in seconds of the queue's clock; None for no deadline.
+        arrival: when the job was submitted, in seconds of the queue's clock.
+        caller: fairness key; the model's time is shared between callers.
+        costs: estimated cost of each text, see `throughput.text_cost`.
+        seconds_per_text: mean time that one text is expected to occupy the model.
+        future: completed with one outcome per text, or with the error that ended the whole job.
+        outcomes: of each text; None until it is known.
+        open_texts: number of texts without an outcome.
     """
 
     __slots__ = (
-        "arrived",
+        "arrival",
         "bytes",
         "caller",
         "costs",
         "deadline",
         "future",
         "lane",
-        "open",
+        "open_texts",
         "options",
         "outcomes",
-        "seconds_each",
+        "seconds_per_text",
         "texts",
     )
 
@@ -88,7 +101,7 @@ class Job(Generic[Result]):
         options: Options,
         lane: Lane,
         deadline: float | None,
-        arrived: float,
+        arrival: float,
         *,
         caller: str = "",
         costs: Sequence[int] = (),
@@ -98,70 +111,79 @@ class Job(Generic[Result]):
         self.options = options
         self.lane = lane
         self.deadline = deadline
-        self.arrived = arrived
+        self.arrival = arrival
         self.caller = caller
         self.costs = tuple(costs)
-        self.seconds_each = 0.0
+        self.seconds_per_text = 0.0
         self.future: Future[list[Outcome[Result]]] = Future()
         self.outcomes: list[Outcome[Result] | None] = [None] * len(self.texts)
-        self.open = len(self.texts)
+        self.open_texts = len(self.texts)
 
     @property
-    def over(self) -> bool:
-        """Whether nobody waits for its texts any more: all have their outcome, or the caller has gone."""
-        return self.open == 0 or self.future.done()
+    def done(self) -> bool:
+        """Whether no more work is needed: every text has an outcome, or the job ended early."""
+        return self.open_texts == 0 or self.future.done()
 
-    def expired(self, now: float) -> bool:
-        """Whether its deadline has passed."""
+    def is_expired(self, now: float) -> bool:
+        """Return whether the deadline has passed."""
         return self.deadline is not None and now >= self.deadline
 
 
 @dataclass(slots=True)
-class Item(Generic[Payload, Output, Result]):
-    """One text of a job on its way: its units and the outputs that are there.
+class TextItem(Generic[Payload, Output, Result]):
+    """One text of a job after tokenisation, with the outputs computed so far.
 
-    queued: how many of its units have come into a lane so far. in_lane: how many of those still wait there.
+    Attributes:
+        number: position of the text in its job.
+        outputs: raw outputs by unit index.
+        enqueued_units: how many of the units have been put into a lane so far.
+        waiting_units: how many of those are still in the lane.
     """
 
     job: Job[Result]
     number: int
-    prepared: Prepared[Payload]
+    prepared: PreparedText[Payload]
     timings: Timings
     outputs: dict[int, Output] = field(default_factory=dict)
-    queued: int = 0
-    in_lane: int = 0
+    enqueued_units: int = 0
+    waiting_units: int = 0
 
     @property
     def text(self) -> str:
-        """The text as sent."""
+        """The text as the caller sent it."""
         return self.job.texts[self.number]
 
     @property
-    def over(self) -> bool:
-        """Whether it has its outcome already, or nobody waits for it."""
-        return self.job.over or self.job.outcomes[self.number] is not None
+    def done(self) -> bool:
+        """Whether the text has an outcome already, or its job has ended."""
+        return self.job.done or self.job.outcomes[self.number] is not None
 
     @property
-    def complete(self) -> bool:
+    def computed(self) -> bool:
         """Whether every unit has its output."""
         return len(self.outputs) == len(self.prepared.units)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry(Generic[Payload, Output, Result]):
-    """One unit of an item that waits since `since`, by the queue's clock."""
+class QueuedUnit(Generic[Payload, Output, Result]):
+    """One unit of a text that waits in a lane.
 
-    item: Item[Payload, Output, Result]
-    place: int
-    since: float
+    Attributes:
+        index: position of the unit in `item.prepared.units`.
+        arrival: when its job was submitted, in seconds of the queue's clock.
+    """
+
+    item: TextItem[Payload, Output, Result]
+    index: int
+    arrival: float
 
     @property
     def cost(self) -> float:
-        """Its share of its text's cost."""
+        """The unit's share of the estimated cost of its text."""
         costs = self.item.job.costs
         return costs[self.item.number] / len(self.item.prepared.units) if costs else 0.0
 
     @property
     def unit(self) -> Unit[Payload]:
-        """What is to be computed."""
-        return self.item.prepared.units[self.place]
+        """What the model computes."""
+        return self.item.prepared.units[self.index]

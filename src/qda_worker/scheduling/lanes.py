@@ -1,15 +1,18 @@
-"""The units that wait for one model, in two lanes: what somebody waits for goes first, and work in bulk has its share.
+"""The waiting units of one model, in two lanes with fair sharing between callers.
 
-Bulk work that would wait for interactive work gets a batch after 2 seconds, and from then on a tenth of the time: so it
-is never kept waiting for ever, and never keeps anybody waiting for more than the batch that runs.
+Between lanes: interactive units go first. Bulk work that would wait for interactive work gets its first batch after
+`AGEING_SECONDS`, and from then on one tenth of the compute time. So bulk work never starves, and an interactive text
+never waits for more than the batch that is running.
 
-A text of many units has only some of them in its lane; when these are taken, the next go to the end. So short texts of
-the same caller pass between the parts of a long one, too.
+Within a lane: start-time fair queuing (Goyal, Vin and Cheng, 1996) between callers. Each caller has a virtual time
+that grows by the length of its computed units; the caller with the least virtual time is next. A caller that becomes
+active starts at the virtual time of the lane, so being idle earns no credit. A caller with 10,000 texts therefore does
+not delay a caller with 10.
 
-One lane's waiting units, shared fairly between callers: who sends 10,000 texts delays nobody who sends 10.
+Within a text: a text of many units has only a few of them in its lane. When those have been taken, the next ones are
+appended at the end, so that short texts of the same caller pass between the parts of a long one.
 
-Start-time fair queuing: each caller's account shows how much was computed for it, and the one with the least is next.
-A caller that comes (back) starts at the account of the last one served, so that idleness earns nothing.
+Nothing here locks or reads a clock. `QueueState` owns the lanes and guards them with its lock.
 """
 
 from collections import deque
@@ -18,186 +21,114 @@ from heapq import heapify, heappop, heapreplace
 from typing import Final, Generic
 
 from qda_worker.models.base import BatchBudget, Output, Payload
-from qda_worker.scheduling.batching import cut_batch
-from qda_worker.scheduling.jobs import Entry, Item, Job, Lane, Result
+from qda_worker.scheduling.batching import select_batch
+from qda_worker.scheduling.jobs import Job, Lane, QueuedUnit, Result, TextItem
 
-
-class FairLane(Generic[Payload, Output, Result]):
-    """Units by caller, oldest first."""
-
-    __slots__ = ("_accounts", "_reached", "_waiting")
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, deque[Entry[Payload, Output, Result]]] = {}
-        self._accounts: dict[str, int] = {}
-        self._reached = 0
-
-    def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
-
-    @property
-    def oldest(self) -> float:
-        """Since when the unit waits that came first. Only where one waits."""
-        return min(units[0].since for units in self._waiting.values())
-
-    def add(self, entry: Entry[Payload, Output, Result]) -> None:
-        """Puts a unit at the end of its caller's."""
-        caller = entry.item.job.caller
-        if caller not in self._waiting:
-            self._waiting[caller] = deque()
-            self._accounts[caller] = self._reached
-        self._waiting[caller].append(entry)
-
-    def drop(self, dead: Callable[[Entry[Payload, Output, Result]], bool]) -> None:
-        """Removes dead units in front of each caller's."""
-        for caller, units in list(self._waiting.items()):
-            while units and dead(units[0]):
-                units.popleft()
-            self._leave_if_empty(caller)
-
-    def take(
-        self, most: int, dead: Callable[[Entry[Payload, Output, Result]], bool]
-    ) -> list[Entry[Payload, Output, Result]]:
-        """Removes at most so many units, in the order in which they are due, and returns those that are alive."""
-        heap = [(account, caller) for caller, account in self._accounts.items()]
-        heapify(heap)
-        taken: list[Entry[Payload, Output, Result]] = []
-        for _ in range(most):
-            if not heap:
-                break
-            account, caller = heap[0]
-            units = self._waiting[caller]
-            entry = units.popleft()
-            if not dead(entry):
-                taken.append(entry)
-                account += max(entry.unit.length, 1)
-            if units:
-                heapreplace(heap, (account, caller))
-            else:
-                heappop(heap)
-        return taken
-
-    def give_back(self, seen: list[Entry[Payload, Output, Result]], chosen: Collection[int]) -> None:
-        """Ends a `take`: those of `seen` whose positions are not chosen wait on, the others go to their accounts."""
-        if seen:
-            self._reached = self._accounts[seen[0].item.job.caller]
-        for position in reversed(range(len(seen))):
-            entry = seen[position]
-            caller = entry.item.job.caller
-            if position in chosen:
-                self._accounts[caller] += max(entry.unit.length, 1)
-            else:
-                self._waiting[caller].appendleft(entry)
-        for caller in list(self._waiting):
-            self._leave_if_empty(caller)
-
-    def clear(self) -> None:
-        """Forgets all that waits."""
-        self._waiting.clear()
-        self._accounts.clear()
-
-    def _leave_if_empty(self, caller: str) -> None:
-        if not self._waiting[caller]:
-            del self._waiting[caller], self._accounts[caller]
-
-
-# So long bulk work waits for interactive work before its first batch.
+# How long bulk work waits for interactive work before its first batch, in seconds.
 AGEING_SECONDS: Final = 2.0
-# After a batch of bulk work, interactive work has so many times its duration.
-_OTHER_SHARES: Final = 9
-# How many of the units that are due a batch is chosen from: enough for like lengths, and sorted in well
-# under 1 ms.
-_SIGHT: Final = 512
-
-
-# How many batches' worth of one text waits at once where batches are padded: so many that like lengths
-# meet.
-_TURN_BATCHES: Final = 4
+# After a batch of bulk work, interactive work gets this many times the duration of that batch: nine tenths.
+_INTERACTIVE_SHARES: Final = 9
+# Number of due units from which a batch is selected: enough to find similar lengths, and sorted in well under 1 ms.
+_CANDIDATES: Final = 512
+# How many batches of one text may wait in the lane at once if batches are padded: enough to find similar lengths.
+_BATCHES_PER_TEXT: Final = 4
 
 
 class Lanes(Generic[Payload, Output, Result]):
-    """Waiting units. Holds no lock: its owner does. budget: of the batches to be made."""
+    """The interactive and the bulk lane of one model."""
 
-    __slots__ = ("_budget", "_bulk", "_bulk_pause", "_bulk_until", "_interactive", "_took", "_turn")
+    __slots__ = (
+        "_batches_per_text",
+        "_budget",
+        "_bulk",
+        "_bulk_pause",
+        "_bulk_until",
+        "_interactive",
+        "_last_batch",
+    )
 
     def __init__(self, budget: BatchBudget) -> None:
         self._budget = budget
-        self._turn = _TURN_BATCHES if budget.padded else 1
+        self._batches_per_text = _BATCHES_PER_TEXT if budget.padded else 1
         self._interactive: FairLane[Payload, Output, Result] = FairLane()
         self._bulk: FairLane[Payload, Output, Result] = FairLane()
-        self._took: tuple[FairLane[Payload, Output, Result] | None, float] = (None, 0.0)
-        self._bulk_until = 0.0  # when the last batch of bulk work ended
-        self._bulk_pause = AGEING_SECONDS
+        # The lane of the batch that is being computed, and when it started.
+        self._last_batch: tuple[FairLane[Payload, Output, Result] | None, float] = (None, 0.0)
+        self._bulk_until = 0.0  # when the last bulk batch ended
+        self._bulk_pause = AGEING_SECONDS  # how long bulk work has to wait after that
 
     def __len__(self) -> int:
         return len(self._interactive) + len(self._bulk)
 
-    def add(self, item: Item[Payload, Output, Result]) -> None:
-        """Puts a text's units, or the next of many, into its job's lane."""
+    def add(self, item: TextItem[Payload, Output, Result]) -> None:
+        """Put the next units of a text into the lane of its job."""
         job, units = item.job, item.prepared.units
         lane = self._bulk if job.lane is Lane.BULK else self._interactive
-        start, length = item.queued, 0
-        while item.queued < len(units):
-            length += units[item.queued].length
-            count = item.queued - start
-            if count and (
-                length > self._turn * self._budget.length or count >= self._turn * self._budget.units
-            ):
+        max_length = self._batches_per_text * self._budget.length
+        max_units = self._batches_per_text * self._budget.units
+        start, length = item.enqueued_units, 0
+        while item.enqueued_units < len(units):
+            length += units[item.enqueued_units].length
+            count = item.enqueued_units - start
+            if count and (length > max_length or count >= max_units):
                 break
-            lane.add(Entry(item, item.queued, job.arrived))
-            item.queued += 1
-        item.in_lane += item.queued - start
+            lane.add(QueuedUnit(item, item.enqueued_units, job.arrival))
+            item.enqueued_units += 1
+        item.waiting_units += item.enqueued_units - start
 
     def clear(self) -> None:
-        """Forgets all that waits."""
+        """Remove every unit."""
         self._interactive.clear()
         self._bulk.clear()
 
-    def take(self, now: float) -> tuple[list[Entry[Payload, Output, Result]], set[Job[Result]]]:
-        """Removes and returns the next batch, of one lane, and the jobs whose deadline was found to have passed.
+    def take(self, now: float) -> tuple[list[QueuedUnit[Payload, Output, Result]], set[Job[Result]]]:
+        """Remove and return the next batch, all of one lane.
 
-        Called when the batch before has been computed. Units of cancelled, settled and expired jobs that stand in the
-        way leave the lane without being computed.
+        The compute thread calls this when it has computed the batch before. Units of finished, cancelled and expired
+        jobs that are found on the way are removed without being computed.
+
+        Args:
+            now: the queue's clock, in seconds.
+
+        Returns:
+            The batch, empty if no unit waits; and the jobs that were found to be past their deadline.
         """
-        self._note_end(now)
+        self._record_batch_end(now)
         expired: set[Job[Result]] = set()
 
-        def dead(entry: Entry[Payload, Output, Result]) -> bool:
-            job = entry.item.job
-            if not entry.item.over and not job.expired(now):
+        def is_dead(queued: QueuedUnit[Payload, Output, Result]) -> bool:
+            job = queued.item.job
+            if not queued.item.done and not job.is_expired(now):
                 return False
-            if not entry.item.over:
+            if not queued.item.done:
                 expired.add(job)
             return True
 
         for lane in (self._interactive, self._bulk):
-            lane.drop(dead)
+            lane.drop_dead(is_dead)
         lane = self._next_lane(now)
-        seen = lane.take(_SIGHT, dead)
-        chosen = cut_batch([entry.unit.length for entry in seen], self._budget)
-        for position in chosen:
-            self._follow(seen[position].item)
-        lane.give_back(seen, set(chosen))
-        if chosen:
-            self._took = (lane, now)
-        return [seen[position] for position in chosen], expired
+        candidates = lane.take(_CANDIDATES, is_dead)
+        selected = select_batch([queued.unit.length for queued in candidates], self._budget)
+        for position in selected:
+            self._unit_taken(candidates[position].item)
+        lane.commit(candidates, set(selected))
+        if selected:
+            self._last_batch = (lane, now)
+        return [candidates[position] for position in selected], expired
 
-    def _follow(self, item: Item[Payload, Output, Result]) -> None:
-        """One of a text's units was taken; after the last of them the next come."""
-        item.in_lane -= 1
-        if not item.in_lane:
+    def _unit_taken(self, item: TextItem[Payload, Output, Result]) -> None:
+        """Count a unit that has left its lane; after the last one, append the next units of the text."""
+        item.waiting_units -= 1
+        if not item.waiting_units:
             self.add(item)
 
-    def _note_end(self, now: float) -> None:
-        lane, began = self._took
-        self._took = (None, now)
+    def _record_batch_end(self, now: float) -> None:
+        lane, began = self._last_batch
+        self._last_batch = (None, now)
         if lane is self._bulk:
-            self._bulk_until, self._bulk_pause = now, (now - began) * _OTHER_SHARES
+            self._bulk_until, self._bulk_pause = now, (now - began) * _INTERACTIVE_SHARES
 
-    def _next_lane(self, now: float) -> FairLane[Payload, Output, Result]:
+    def _next_lane(self, now: float) -> "FairLane[Payload, Output, Result]":
         if not self._bulk:
             self._bulk_pause = AGEING_SECONDS
             return self._interactive
@@ -205,3 +136,96 @@ class Lanes(Generic[Payload, Output, Result]):
             return self._bulk
         since = max(self._bulk.oldest, self._bulk_until)
         return self._bulk if now >= since + self._bulk_pause else self._interactive
+
+
+class FairLane(Generic[Payload, Output, Result]):
+    """The waiting units of one lane, by caller and oldest first, with start-time fair queuing between callers.
+
+    Taking a batch has two steps: `take` removes candidates in their order, and `commit` puts back those that were not
+    selected and charges the callers of those that were.
+    """
+
+    __slots__ = ("_callers", "_now", "_virtual_times")
+
+    def __init__(self) -> None:
+        self._callers: dict[str, deque[QueuedUnit[Payload, Output, Result]]] = {}
+        self._virtual_times: dict[str, int] = {}  # by caller; only callers with waiting units
+        self._now = 0  # virtual time of the lane: that of the caller served last
+
+    def __len__(self) -> int:
+        return sum(map(len, self._callers.values()))
+
+    def __bool__(self) -> bool:
+        return bool(self._callers)
+
+    @property
+    def oldest(self) -> float:
+        """Arrival of the unit that waits longest. The lane must not be empty."""
+        return min(units[0].arrival for units in self._callers.values())
+
+    def add(self, queued: QueuedUnit[Payload, Output, Result]) -> None:
+        """Append a unit to those of its caller."""
+        caller = queued.item.job.caller
+        if caller not in self._callers:
+            self._callers[caller] = deque()
+            self._virtual_times[caller] = self._now
+        self._callers[caller].append(queued)
+
+    def drop_dead(self, is_dead: Callable[[QueuedUnit[Payload, Output, Result]], bool]) -> None:
+        """Remove the dead units at the front of each caller's queue."""
+        for caller, units in list(self._callers.items()):
+            while units and is_dead(units[0]):
+                units.popleft()
+            self._remove_if_empty(caller)
+
+    def take(
+        self, limit: int, is_dead: Callable[[QueuedUnit[Payload, Output, Result]], bool]
+    ) -> list[QueuedUnit[Payload, Output, Result]]:
+        """Remove up to `limit` units in the order in which they are due, and return those that are not dead."""
+        heap = [(virtual_time, caller) for caller, virtual_time in self._virtual_times.items()]
+        heapify(heap)
+        taken: list[QueuedUnit[Payload, Output, Result]] = []
+        for _ in range(limit):
+            if not heap:
+                break
+            virtual_time, caller = heap[0]
+            units = self._callers[caller]
+            queued = units.popleft()
+            if not is_dead(queued):
+                taken.append(queued)
+                virtual_time += max(queued.unit.length, 1)
+            if units:
+                heapreplace(heap, (virtual_time, caller))
+            else:
+                heappop(heap)
+        return taken
+
+    def commit(
+        self, candidates: list[QueuedUnit[Payload, Output, Result]], selected: Collection[int]
+    ) -> None:
+        """Finish a `take`.
+
+        Args:
+            candidates: what `take` returned.
+            selected: positions of the candidates that will be computed. The others go back to the front.
+        """
+        if candidates:
+            self._now = self._virtual_times[candidates[0].item.job.caller]
+        for position in reversed(range(len(candidates))):
+            queued = candidates[position]
+            caller = queued.item.job.caller
+            if position in selected:
+                self._virtual_times[caller] += max(queued.unit.length, 1)
+            else:
+                self._callers[caller].appendleft(queued)
+        for caller in list(self._callers):
+            self._remove_if_empty(caller)
+
+    def clear(self) -> None:
+        """Remove every unit."""
+        self._callers.clear()
+        self._virtual_times.clear()
+
+    def _remove_if_empty(self, caller: str) -> None:
+        if not self._callers[caller]:
+            del self._callers[caller], self._virtual_times[caller]

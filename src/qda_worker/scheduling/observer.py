@@ -1,55 +1,77 @@
-"""What a queue tells whoever counts: a narrow hook, so that neither metrics nor queue know anything of the other."""
+"""The hook through which a queue reports events, so that metrics and queue do not depend on each other."""
 
 from typing import Final, Protocol
 
+# Reasons passed to `Observer.on_cancelled`. Calls are counted under the same reasons.
+CANCELLED_BY_CALLER: Final = "CANCELLED_BY_CALLER"
+CANCELLED_BY_WORKER: Final = "CANCELLED_BY_WORKER"
+DEADLINE_PASSED: Final = "DEADLINE_PASSED"
+
 
 class Observer(Protocol):
-    """Hears of each event once, from whichever thread it happens in. Must be quick, and must not raise."""
+    """Receiver of a queue's events.
+
+    Each event is reported once, from the thread in which it happens and without the queue's lock. A method must return
+    quickly and must not raise.
+    """
 
     def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """A batch was computed.
+        """Handle a computed batch.
 
-        tokens: the lengths of its units, in the model's length unit. padded_tokens: what was computed for them.
-        seconds: of the wall clock.
+        Args:
+            units: number of units in the batch.
+            tokens: sum of their lengths, in the model's length unit.
+            padded_tokens: what was computed for them, padding included.
+            seconds: duration, by the queue's clock.
         """
 
     def on_queue_seconds(self, seconds: float) -> None:
-        """A text's first unit is about to be computed, so long after its arrival; without its tokenising."""
+        """Handle the start of a text's first batch, `seconds` after its arrival, tokenising not included."""
 
     def on_outcome(self, reason: str, *, cut: bool) -> None:
-        """A text has its outcome: `OK`, or the reason of its error. cut: its answer rests on a part of it only."""
+        """Handle the outcome of one text.
+
+        Args:
+            reason: `OK`, or the reason of the error.
+            cut: whether the result is based on a part of the text only.
+        """
 
     def on_refused(self, reason: str, texts: int) -> None:
-        """A call of so many texts was turned away, or those of it that were left: QUEUE_FULL, DEADLINE_TOO_SHORT …"""
+        """Handle the refusal of a call, at admission or later.
+
+        Args:
+            reason: such as QUEUE_FULL or DEADLINE_TOO_SHORT.
+            texts: number of texts of the call that had no outcome.
+        """
 
     def on_cancelled(self, reason: str, texts: int) -> None:
-        """Nobody waits for these texts any more, which had no outcome yet and get none: CANCELLED_BY_CALLER …"""
+        """Handle the cancellation of a call.
+
+        Args:
+            reason: CANCELLED_BY_CALLER, CANCELLED_BY_WORKER or DEADLINE_PASSED.
+            texts: number of texts of the call that had no outcome and will get none.
+        """
 
 
 class NullObserver:
-    """Tells nobody."""
+    """Observer that ignores every event."""
 
     __slots__ = ()
 
     def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_queue_seconds(self, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_outcome(self, reason: str, *, cut: bool) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_refused(self, reason: str, texts: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def on_cancelled(self, reason: str, texts: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
 
-CANCELLED_BY_CALLER: Final = "CANCELLED_BY_CALLER"
-CANCELLED_BY_WORKER: Final = "CANCELLED_BY_WORKER"
-# Why nobody waits any more; the same words for calls.
-DEADLINE_PASSED: Final = "DEADLINE_PASSED"
-
-SILENT: Final = NullObserver()
+NULL_OBSERVER: Final = NullObserver()

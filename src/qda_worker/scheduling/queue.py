@@ -1,7 +1,36 @@
-"""One queue and one compute thread for one model: what services hold of it.
+"""The queue of one model: the whole life of a text from submission to result.
 
-A call's texts are admitted or refused at once (`intake`), tokenised by a pool of threads (`tokenising`), wait as units
-in lanes (`lanes`), are computed in batches by the model's own thread (`computing`), and end in the `ledger`.
+Steps of a text:
+
+1. Submit. The event loop (or any thread) calls `ModelQueue.submit` with all texts of a call. `AdmissionControl` admits
+   or refuses the whole call at once, without blocking. The admitted call is a `Job` with a future.
+2. Tokenise. A thread of the shared pool (`TokenizerPool`) runs `model.prepare` on each text, 32 texts of a job at a
+   time, so that jobs take turns. A text becomes a `TextItem` with one unit per window.
+3. Wait. The units wait in one of two `Lanes`, interactive or bulk, shared fairly between callers.
+4. Batch. When the compute thread is free, it takes the unit that is due next and the units nearest to it in length
+   (`batching.select_batch`), up to the model's `BatchBudget`. There is no batching delay.
+5. Compute. The compute thread (`ComputeThread`, one per model) runs `model.compute` on the batch.
+6. Finish. When all units of a text are computed, the same thread runs `model.finish` and records the `Outcome`. The
+   last outcome of a job sets the result of the future, in the order of the texts.
+
+Threads and locks: all shared state is in `QueueState` under one lock, the condition `QueueState.changed`. It is held
+for bookkeeping only, never while a model works, while an observer is called or while a future is completed. The compute
+thread waits on the condition; new units, ended jobs, `close` and the death of the model notify it. Callbacks of the
+future run in the thread that completes it; `answer` hands the result to the event loop.
+
+Failure: the error of a text, from `prepare`, `compute` or `finish`, is the outcome of that text alone. If a batch
+raises, its units are computed again one by one. If the model dies (`ModelDied`, the end of its compute thread, or a
+report by `model.watch`), every waiting text gets `ModelDied` as its outcome, later calls are refused, and `on_failure`
+is called once. A job whose deadline passes ends with `DeadlineTooShort` as soon as the tokenizer or the compute thread
+meets it; computed outcomes of such a job are lost. Cancelling the future ends the job; its units leave the lanes
+uncomputed, but a batch that is running is not interrupted.
+
+Shutdown: after `close` no call is admitted. With `drain=True` the waiting jobs are finished, otherwise they end with
+`Draining`. The compute thread ends when nothing waits, or at once when the model is dead. It is a daemon thread, so a
+batch that hangs does not keep the process alive. The owner of the queue closes the model afterwards.
+
+Design: admission by measured throughput is load shedding, the lanes are start-time fair queuing, and batches are formed
+from what is waiting, as in the dynamic batching of inference servers such as Triton and Infinity.
 """
 
 import asyncio
@@ -15,30 +44,25 @@ from qda_worker.errors import Draining
 from qda_worker.models.base import ModelInfo, Options, Output, Payload, TextModel
 from qda_worker.scheduling.admission import AdmissionControl
 from qda_worker.scheduling.jobs import Job, Lane, Outcome, Result
-from qda_worker.scheduling.observer import SILENT, Observer
+from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator, text_cost
 from qda_worker.scheduling.workers import ComputeThread, TokenizerPool
 
-_LOG: Final = logging.getLogger(__name__)
-
-# Texts that may wait for one model: five of the largest unary calls. Their ids take about the room of the
-# texts.
+# Maximum number of texts that wait for one model: five of the largest unary calls. Their token ids take about as much
+# memory as the texts.
 CAPACITY: Final = 50_000
 
-# Bytes of memory that these texts may take: sixteen of the largest messages in Latin letters, four where
-# each has an emoji (Python then holds four bytes a character). For four models that is a GiB, beside five
-# GiB of models; by number of texts alone, 50,000 of 1 MB would be 50 GB.
+# Maximum memory of these texts in bytes: sixteen of the largest messages in Latin letters, or four if every text has an
+# emoji (Python then stores four bytes per character). For four models that is 1 GiB beside 5 GiB of weights. A limit on
+# the number of texts alone would allow 50,000 texts of 1 MB, which is 50 GB.
 CAPACITY_BYTES: Final = 256 * 2**20
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class ModelQueue(Generic[Payload, Output, Result]):
-    """Answers texts with one model. Every method may be called from any thread, also from an event loop.
-
-    pool: where texts are tokenised; may be shared by the queues of all models. on_failure: called once, with the
-    reason, from the thread that noticed it, when the model can answer nothing any more. clock: seconds, monotonic.
-    observer: hears of batches, waiting, refusals and cancelled texts.
-    """
+    """Computes texts with one model. Every method may be called from any thread, including an event loop."""
 
     def __init__(
         self,
@@ -49,37 +73,48 @@ class ModelQueue(Generic[Payload, Output, Result]):
         capacity_bytes: int = CAPACITY_BYTES,
         clock: Callable[[], float] = time.monotonic,
         on_failure: Callable[[str], None] | None = None,
-        observer: Observer = SILENT,
+        observer: Observer = NULL_OBSERVER,
     ) -> None:
+        """Create the queue and start its compute thread.
+
+        Args:
+            model: the loaded model. The queue does not close it.
+            pool: executor for tokenisation; the queues of all models may share it.
+            capacity: maximum number of waiting texts.
+            capacity_bytes: maximum memory of waiting texts, in bytes.
+            clock: monotonic seconds.
+            on_failure: called once with the reason, from the thread that noticed it, if the model dies.
+            observer: receives batches, queue times, outcomes, refusals and cancellations.
+        """
         self._model = model
         self._clock = clock
         self._on_failure = on_failure
-        self._ledger: QueueState[Payload, Output, Result] = QueueState(observer, model.budget, clock)
-        pace = ThroughputEstimator()
-        self._intake = AdmissionControl(self._ledger, pace, capacity, capacity_bytes, clock, observer)
-        self._tokenising = TokenizerPool(model, pool, self._ledger, clock)
-        self._computing = ComputeThread(model, self._ledger, clock, pace, observer, self._fail)
+        self._state: QueueState[Payload, Output, Result] = QueueState(observer, model.budget, clock)
+        throughput = ThroughputEstimator()
+        self._admission = AdmissionControl(self._state, throughput, capacity, capacity_bytes, clock, observer)
+        self._tokenizers = TokenizerPool(model, pool, self._state, clock)
+        self._compute_thread = ComputeThread(model, self._state, clock, throughput, observer, self._fail)
         model.watch(self._fail)
 
     @property
     def info(self) -> ModelInfo:
-        """What the model is."""
+        """Static facts about the model."""
         return self._model.info
 
     @property
     def failure(self) -> str | None:
-        """Why the model can answer nothing any more; None while it can."""
-        return self._ledger.failure
+        """Reason why the model cannot compute any more; None while it can."""
+        return self._state.failure
 
     @property
     def healthy(self) -> bool:
-        """Whether the model can answer."""
+        """Whether the model can compute."""
         return self.failure is None
 
     @property
     def waiting(self) -> int:
-        """Texts that were taken in and have no outcome yet."""
-        return self._ledger.waiting
+        """Number of admitted texts without an outcome."""
+        return self._state.waiting
 
     def submit(
         self,
@@ -90,21 +125,34 @@ class ModelQueue(Generic[Payload, Output, Result]):
         deadline: float | None = None,
         caller: str = "",
     ) -> Future[list[Outcome[Result]]]:
-        """Takes in all texts of a call, or none. Returns at once; cancelling the future drops what is not computed.
+        """Admit all texts of a call, or none, and return at once.
 
-        deadline: by the queue's clock; what is not computed by then never is, and the future raises DeadlineTooShort.
-        The future's list has one outcome a text, in their order; it raises Draining if the queue is closed meanwhile.
-        caller: between callers, the model's time is shared. Raises QueueFull, DeadlineTooShort, Draining or ModelDied.
+        Args:
+            texts: the texts of the call.
+            options: options for every text; None for the defaults.
+            lane: priority class.
+            deadline: in seconds of the queue's clock. What is not computed by then never will be.
+            caller: fairness key; the model's time is shared between callers.
+
+        Returns:
+            A future of one outcome per text, in their order. It raises DeadlineTooShort when the deadline passes first,
+            and Draining when the queue is closed without a drain. Cancelling it drops what is not computed.
+
+        Raises:
+            QueueFull: when the queue, or the caller's share of it, has no room for the whole call.
+            DeadlineTooShort: when the deadline has passed or cannot be met.
+            Draining: when the queue is closed.
+            ModelDied: when the model cannot compute any more.
         """
         chosen, info = options or Options(), self._model.info
         costs = [text_cost(text, chosen, info) for text in texts]
         job: Job[Result] = Job(texts, chosen, lane, deadline, self._clock(), caller=caller, costs=costs)
-        self._intake.admit(job)
-        self._ledger.watch(job)
+        self._admission.admit(job)
+        self._state.remove_when_done(job)
         if job.texts:
-            self._tokenising.begin(job)
+            self._tokenizers.submit(job)
         else:
-            self._ledger.complete(job)
+            self._state.complete(job)
         return job.future
 
     async def answer(
@@ -116,26 +164,33 @@ class ModelQueue(Generic[Payload, Output, Result]):
         deadline: float | None = None,
         caller: str = "",
     ) -> list[Outcome[Result]]:
-        """`submit` for asyncio: cancelling the task drops what is not computed."""
+        """Submit texts and wait for their outcomes. Cancelling the task drops what is not computed.
+
+        Arguments, result and errors are those of `submit`.
+        """
         return await asyncio.wrap_future(
             self.submit(texts, options, lane=lane, deadline=deadline, caller=caller)
         )
 
     def close(self, *, drain: bool, timeout: float | None = None) -> bool:
-        """Takes in nothing more, finishes what waits (`drain`) or refuses it with Draining, and ends the thread.
+        """Stop admitting calls, end the waiting ones, and wait for the compute thread.
 
-        Blocks for at most `timeout` seconds; False if the thread was still busy then. The model stays open: its owner
-        closes it.
+        Args:
+            drain: True to finish what waits, False to end it with Draining.
+            timeout: maximum wait in seconds; None waits without limit.
+
+        Returns:
+            Whether the compute thread has ended. The model stays open; its owner closes it.
         """
-        for job in self._ledger.close():
+        for job in self._state.close():
             if not drain:
-                self._ledger.refuse(job, Draining("this worker is ending"))
-        return self._computing.join(timeout)
+                self._state.refuse(job, Draining("this worker is shutting down"))
+        return self._compute_thread.join(timeout)
 
     def _fail(self, reason: str) -> None:
-        """The model is dead: nobody who waits is left without an outcome, and no more is taken in."""
-        if not self._ledger.fail(reason):
+        """Record the death of the model, give every waiting text its outcome, and report it once."""
+        if not self._state.fail(reason):
             return
-        _LOG.error("model %s answers nothing any more: %s", self._model.info.key, reason)
+        _LOG.error("model %s has died: %s", self._model.info.key, reason)
         if self._on_failure is not None:
             self._on_failure(reason)

@@ -1,8 +1,12 @@
-"""The jobs of one queue and their outcomes: who waits, and how each of them ends, exactly once.
+"""The shared state of one queue: the jobs that wait, how many resources they hold, and how each of them ends.
 
-All of the queue's shared state is here, under one lock. Nothing here blocks, tokenises or computes.
+All mutable state that the queue's threads share is in `QueueState`, under one lock: the condition `changed`. The event
+loop (submit, cancel), the tokenizer pool, the compute thread and the thread that closes the queue all go through it.
+Nothing here tokenises, computes or blocks for longer than the lock. Observers and futures are called without the lock,
+because their callbacks may come back here.
 
-Who has how much waiting for one model, and how long a caller has to wait for more.
+Each text gets at most one outcome and each job exactly one end, whichever comes first: the last outcome, a refusal of
+the whole job, or cancellation by the caller. Every end releases the job's share of the limits exactly once.
 """
 
 import threading
@@ -11,7 +15,7 @@ from typing import Any, Generic
 
 from qda_worker.errors import ModelDied, WorkerError
 from qda_worker.models.base import BatchBudget, Output, Payload
-from qda_worker.scheduling.jobs import Failed, Item, Job, Lane, Outcome, Result, Timings
+from qda_worker.scheduling.jobs import Failure, Job, Lane, Outcome, Result, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes
 from qda_worker.scheduling.observer import (
     CANCELLED_BY_CALLER,
@@ -22,7 +26,10 @@ from qda_worker.scheduling.observer import (
 
 
 class Backlog:
-    """Texts and expected seconds by lane and caller, bytes by caller. Holds no lock: its owner does."""
+    """Waiting texts and their expected seconds by lane and caller, and held bytes by caller.
+
+    Not thread-safe: `QueueState` guards it with its lock.
+    """
 
     def __init__(self) -> None:
         self._texts: dict[tuple[Lane, str], int] = {}
@@ -31,41 +38,49 @@ class Backlog:
 
     @property
     def seconds(self) -> float:
-        """What all that waits is expected to take."""
+        """Expected compute time of everything that waits."""
         return sum(self._seconds.values())
 
-    def add(self, job: Job[Any], texts: int) -> None:
-        """So many texts of a job wait from now on; fewer, if negative."""
+    def add_texts(self, job: Job[Any], texts: int) -> None:
+        """Add waiting texts of a job; a negative number removes them."""
         key = (job.lane, job.caller)
         count = self._texts.get(key, 0) + texts
         if count > 0:
             self._texts[key] = count
-            self._seconds[key] = max(0.0, self._seconds.get(key, 0.0) + texts * job.seconds_each)
+            self._seconds[key] = max(0.0, self._seconds.get(key, 0.0) + texts * job.seconds_per_text)
         else:
             self._texts.pop(key, None)
             self._seconds.pop(key, None)
 
-    def hold(self, caller: str, size: int) -> None:
-        """So many bytes of a caller's texts are held from now on; fewer, if negative."""
+    def add_bytes(self, caller: str, size: int) -> None:
+        """Add bytes that a caller's texts hold; a negative number removes them."""
         held = self._bytes.get(caller, 0) + size
         if held > 0:
             self._bytes[caller] = held
         else:
             self._bytes.pop(caller, None)
 
-    def bytes_of(self, caller: str) -> int:
-        """How many bytes of a caller's texts are held, in both lanes."""
+    def caller_bytes(self, caller: str) -> int:
+        """Return the bytes that a caller's texts hold, in both lanes."""
         return self._bytes.get(caller, 0)
 
-    def texts_of(self, caller: str) -> int:
-        """How many texts of a caller wait, in both lanes."""
+    def caller_texts(self, caller: str) -> int:
+        """Return the number of a caller's waiting texts, in both lanes."""
         return sum(self._texts.get((lane, caller), 0) for lane in Lane)
 
     def seconds_until_done(self, job: Job[Any], seconds: float) -> float:
-        """When work of so many seconds of this job's lane and caller would be done, if nothing else came any more.
+        """Estimate when a job would be done if no other work arrived.
 
-        Callers share the time: until a caller's work is done, as much of each other's is, if it has so much. What the
-        other lane does meanwhile is left out: the result is rather too small.
+        Callers share the compute time equally: until the work of one caller is done, each other caller gets the same
+        amount computed, or all of its work if it has less. The other lane is left out, so the estimate is rather too
+        small than too large.
+
+        Args:
+            job: the job, not yet part of the backlog.
+            seconds: its expected compute time.
+
+        Returns:
+            Seconds from now.
         """
         own = self._seconds.get((job.lane, job.caller), 0.0) + seconds
         return own + sum(
@@ -76,7 +91,16 @@ class Backlog:
 
 
 class QueueState(Generic[Payload, Output, Result]):
-    """Books what came in and what came out. `changed` is the lock, and tells the compute thread of every change."""
+    """The jobs of one queue and their outcomes.
+
+    Attributes:
+        changed: the lock of all state here. Every change that the compute thread waits for notifies it.
+        lanes: tokenised units that wait to be computed.
+        waiting: number of admitted texts without an outcome.
+        waiting_bytes: memory of all admitted jobs that are not done, in bytes.
+        failure: why the model died; None while it lives.
+        closing: whether the queue takes in nothing more.
+    """
 
     def __init__(self, observer: Observer, budget: BatchBudget, clock: Callable[[], float]) -> None:
         self.changed = threading.Condition()
@@ -92,38 +116,44 @@ class QueueState(Generic[Payload, Output, Result]):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will ever have to be computed any more. The caller holds the lock."""
+        """Whether no unit will ever have to be computed again. The caller must hold the lock."""
         return self.failure is not None or (self.closing and not self.waiting)
 
-    def open(self, job: Job[Result]) -> None:
-        """Takes a job in. The caller holds the lock, and has it admitted."""
-        self.waiting += job.open
+    def add_job(self, job: Job[Result]) -> None:
+        """Add an admitted job. The caller must hold the lock."""
+        self.waiting += job.open_texts
         self.waiting_bytes += job.bytes
-        self.backlog.add(job, job.open)
-        self.backlog.hold(job.caller, job.bytes)
+        self.backlog.add_texts(job, job.open_texts)
+        self.backlog.add_bytes(job.caller, job.bytes)
         self._jobs.add(job)
 
-    def watch(self, job: Job[Result]) -> None:
-        """Has the job leave when its future is done, also by being cancelled."""
-        job.future.add_done_callback(lambda _: self._forget(job))
+    def remove_when_done(self, job: Job[Result]) -> None:
+        """Arrange that the job is removed when its future is done, by a result, an error or a cancellation."""
+        job.future.add_done_callback(lambda _: self._remove(job))
 
-    def add_units(self, item: Item[Payload, Output, Result]) -> None:
-        """A tokenised text's units wait from now on."""
+    def enqueue(self, item: TextItem[Payload, Output, Result]) -> None:
+        """Put the units of a tokenised text into their lane and wake up the compute thread."""
         with self.changed:
             self.lanes.add(item)
             self.changed.notify_all()
 
-    def settle(self, job: Job[Result], number: int, outcome: Outcome[Result]) -> None:
-        """Books the outcome of one text, unless it has one; the last completes its job."""
+    def record_outcome(self, job: Job[Result], number: int, outcome: Outcome[Result]) -> None:
+        """Record the outcome of one text unless it has one. The last outcome completes the job.
+
+        Args:
+            job: the job of the text.
+            number: position of the text in the job.
+            outcome: its result or error.
+        """
         with self.changed:
-            if job.over or job.outcomes[number] is not None:
+            if job.done or job.outcomes[number] is not None:
                 return
             job.outcomes[number] = outcome
-            job.open -= 1
+            job.open_texts -= 1
             self.waiting -= 1
-            self.backlog.add(job, -1)
-            last = job.open == 0
-        if isinstance(outcome, Failed):
+            self.backlog.add_texts(job, -1)
+            last = job.open_texts == 0
+        if isinstance(outcome, Failure):
             self._observer.on_outcome(outcome.error.reason, cut=False)
         else:
             self._observer.on_outcome("OK", cut=outcome.usage.cut)
@@ -131,31 +161,35 @@ class QueueState(Generic[Payload, Output, Result]):
             self.complete(job)
 
     def complete(self, job: Job[Result]) -> None:
-        """Gives a job whose texts all have their outcomes to who waits for it."""
+        """Set the result of a job whose texts all have an outcome."""
         if job.future.set_running_or_notify_cancel():
             job.future.set_result([outcome for outcome in job.outcomes if outcome is not None])
 
     def refuse(self, job: Job[Result], error: WorkerError) -> None:
-        """Ends a whole job without an answer."""
+        """End a whole job with an error instead of outcomes. Does nothing if the job is done."""
         with self.changed:
-            if job.over:
+            if job.done:
                 return
             left = self._release(job)
         if job.future.set_running_or_notify_cancel():
             self._observer.on_refused(error.reason, left)
             job.future.set_exception(error)
         else:
-            self._observer.on_cancelled(self._why_cancelled(job), left)
+            self._observer.on_cancelled(self._cancellation_reason(job), left)
 
     def close(self) -> tuple[Job[Result], ...]:
-        """Nothing more is taken in; the jobs that wait."""
+        """Stop taking in jobs, and return those that are not done."""
         with self.changed:
             self.closing = True
             self.changed.notify_all()
             return tuple(self._jobs)
 
     def fail(self, reason: str) -> bool:
-        """The model is dead: every text that waits has that as its outcome. False if that was known."""
+        """Record the death of the model: every waiting text gets ModelDied as its outcome.
+
+        Returns:
+            Whether the death was news.
+        """
         with self.changed:
             if self.failure is not None:
                 return False
@@ -165,28 +199,28 @@ class QueueState(Generic[Payload, Output, Result]):
             self.changed.notify_all()
         for job in jobs:
             for number in range(len(job.texts)):
-                self.settle(job, number, Failed(ModelDied(reason), Timings()))
+                self.record_outcome(job, number, Failure(ModelDied(reason), Timings()))
         return True
 
-    def _forget(self, job: Job[Result]) -> None:
+    def _remove(self, job: Job[Result]) -> None:
         with self.changed:
             left = self._release(job)
             self._jobs.discard(job)
             self.changed.notify_all()
         if left and job.future.cancelled():
-            self._observer.on_cancelled(self._why_cancelled(job), left)
+            self._observer.on_cancelled(self._cancellation_reason(job), left)
 
-    def _why_cancelled(self, job: Job[Result]) -> str:
-        if job.expired(self._clock()):
+    def _cancellation_reason(self, job: Job[Result]) -> str:
+        if job.is_expired(self._clock()):
             return DEADLINE_PASSED
         return CANCELLED_BY_WORKER if self.closing else CANCELLED_BY_CALLER
 
     def _release(self, job: Job[Result]) -> int:
-        """The job's texts wait no longer; how many that were."""
-        left, job.open = job.open, 0
+        """Release what the job holds of the limits, and return how many of its texts had no outcome."""
+        left, job.open_texts = job.open_texts, 0
         self.waiting -= left
         self.waiting_bytes -= job.bytes
-        self.backlog.add(job, -left)
-        self.backlog.hold(job.caller, -job.bytes)
+        self.backlog.add_texts(job, -left)
+        self.backlog.add_bytes(job.caller, -job.bytes)
         job.bytes = 0
         return left

@@ -1,12 +1,17 @@
-"""From waiting units to outcomes: the model's own thread, which cuts a batch from what is there as soon as it is free.
+"""The threads that process a queue: the tokenizer pool and the compute thread.
 
-There is no wait timer: a batch that waits for company is late whenever no company comes.
+`TokenizerPool` turns the texts of jobs into waiting units. It runs in an executor, which the queues of all models may
+share, so that no event loop waits for a tokenizer. A job is tokenised in turns of `TEXTS_PER_TURN` texts; after each
+turn it goes to the end of the executor's queue, so that a large call does not delay a small one.
 
-From texts to waiting units: in a pool of threads, so that no event loop ever waits for a tokenizer.
+`ComputeThread` is one thread per model. As soon as it is free it takes the next batch from what is waiting. It never
+waits for a batch to fill up: batching delay only adds latency when the worker is idle, and when it is busy, batches
+fill while the one before is computed.
 
-Calls take turns in the pool, a few texts each, so that a large call delays no other.
-
-A model's exceptions as callers may see them: never with a foreign message, which may hold a text.
+Failures: an exception of the model is the failure of one text. If a batch raises, each of its units is computed again
+alone, so that only the bad text fails. `ModelDied`, or the end of the compute thread by anything else, is the death of
+the model (`on_death`). Messages of foreign exceptions may contain text of the user, so only their type is logged and
+reported; see `to_worker_error`.
 """
 
 import logging
@@ -19,56 +24,107 @@ from typing import Final, Generic
 from qda_worker.errors import DeadlineTooShort, Draining, ModelDied, ModelFailed, WorkerError
 from qda_worker.models.base import Output, Payload, TextModel
 from qda_worker.scheduling.batching import batch_cost
-from qda_worker.scheduling.jobs import Answered, Entry, Failed, Item, Job, Outcome, Result, Timings
+from qda_worker.scheduling.jobs import Failure, Job, Outcome, QueuedUnit, Result, Success, TextItem, Timings
 from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator
 
+# Prefix of the names of all compute threads; the rest is the key of the model.
+COMPUTE_THREAD_PREFIX: Final = "compute-"
+# Texts of one job that are tokenised before the next job has its turn.
+TEXTS_PER_TURN: Final = 32
+
 _LOG: Final = logging.getLogger(__name__)
 
 
-def told(error: Exception, key: str) -> WorkerError:
-    """What the callers of the model `key` are told about an error."""
-    if isinstance(error, WorkerError):
-        return error
-    _LOG.error("model %s raised %s over a text", key, type(error).__name__)
-    trace(error)
-    return ModelFailed(f"the model raised {type(error).__name__} over this text")
-
-
-def trace(error: BaseException) -> None:
-    """Logs where an error came from, without its message."""
-    if _LOG.isEnabledFor(logging.DEBUG):
-        _LOG.debug("%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))
-
-
-# How the names of compute threads begin.
-COMPUTING: Final = "compute-"
-
-
-class ComputeThread(Generic[Payload, Output, Result]):
-    """The compute thread of one model; runs from the start. on_death: called with the reason if the model dies."""
+class TokenizerPool(Generic[Payload, Output, Result]):
+    """Prepares the texts of jobs in an executor and puts their units into the lanes."""
 
     def __init__(
         self,
         model: TextModel[Payload, Output, Result],
-        ledger: QueueState[Payload, Output, Result],
+        pool: Executor,
+        state: QueueState[Payload, Output, Result],
         clock: Callable[[], float],
-        pace: ThroughputEstimator,
+    ) -> None:
+        self._model = model
+        self._pool = pool
+        self._state = state
+        self._clock = clock
+
+    def submit(self, job: Job[Result]) -> None:
+        """Schedule a job for tokenisation and return at once. If the pool is shut down, the job ends as Draining."""
+        self._submit_turn(job, 0)
+
+    def _submit_turn(self, job: Job[Result], start: int) -> None:
+        try:
+            self._pool.submit(self._run_turn, job, start)
+        except RuntimeError:  # the executor was shut down because the worker is shutting down
+            self._state.refuse(job, Draining("this worker is shutting down"))
+
+    def _run_turn(self, job: Job[Result], start: int) -> None:
+        stop = min(start + TEXTS_PER_TURN, len(job.texts))
+        for number in range(start, stop):
+            if job.done:
+                return
+            if job.is_expired(self._clock()):
+                self._state.refuse(
+                    job, DeadlineTooShort("the deadline passed before the texts were tokenised")
+                )
+                return
+            self._prepare(job, number)
+        if stop < len(job.texts):
+            self._submit_turn(job, stop)
+
+    def _prepare(self, job: Job[Result], number: int) -> None:
+        began = self._clock()
+        timings = Timings()
+        try:
+            prepared = self._model.prepare(job.texts[number], job.options)
+        except Exception as error:  # noqa: BLE001  # the failure of one text is the outcome of that text
+            timings.tokenise = self._clock() - began
+            failure = Failure(to_worker_error(error, self._model.info.key), timings)
+            self._state.record_outcome(job, number, failure)
+            return
+        timings.tokenise = self._clock() - began
+        self._state.enqueue(TextItem(job, number, prepared, timings))
+
+
+class ComputeThread(Generic[Payload, Output, Result]):
+    """The compute thread of one model. It starts with the object and ends when the queue has finished or failed."""
+
+    def __init__(
+        self,
+        model: TextModel[Payload, Output, Result],
+        state: QueueState[Payload, Output, Result],
+        clock: Callable[[], float],
+        throughput: ThroughputEstimator,
         observer: Observer,
         on_death: Callable[[str], None],
     ) -> None:
+        """Create and start the thread.
+
+        Args:
+            model: the model; only this thread calls its `compute`.
+            state: the queue's shared state.
+            clock: monotonic seconds.
+            throughput: receives the duration of batches.
+            observer: receives batches and queue times.
+            on_death: called in this thread, with the reason, if the model dies.
+        """
         self._model = model
-        self._ledger = ledger
+        self._state = state
         self._clock = clock
-        self._pace = pace
+        self._throughput = throughput
         self._observer = observer
         self._on_death = on_death
-        self._thread = threading.Thread(target=self._run, name=COMPUTING + model.info.key, daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, name=COMPUTE_THREAD_PREFIX + model.info.key, daemon=True
+        )
         self._thread.start()
 
     def join(self, timeout: float | None) -> bool:
-        """Waits for the thread's end, at most `timeout` seconds; whether it has ended."""
+        """Wait for the end of the thread, at most `timeout` seconds. Return whether it has ended."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -76,129 +132,98 @@ class ComputeThread(Generic[Payload, Output, Result]):
         try:
             while (batch := self._next_batch()) is not None:
                 self._compute(batch)
-        except BaseException as error:  # noqa: BLE001  # whatever ends this thread ends the model's service
-            trace(error)
+        except BaseException as error:  # noqa: BLE001  # any end of this thread ends the service of the model
+            log_traceback(error)
             self._on_death(f"its compute thread ended by {type(error).__name__}")
 
-    def _next_batch(self) -> list[Entry[Payload, Output, Result]] | None:
-        """What to compute next, when there is something; None at the end."""
-        ledger = self._ledger
+    def _next_batch(self) -> list[QueuedUnit[Payload, Output, Result]] | None:
+        """Wait until there is a batch, and return it; None if there will never be one again."""
+        state = self._state
         while True:
-            with ledger.changed:
-                batch, expired = ledger.lanes.take(self._clock())
+            with state.changed:
+                batch, expired = state.lanes.take(self._clock())
                 if not batch and not expired:
-                    if ledger.finished:
+                    if state.finished:
                         return None
-                    ledger.changed.wait()
+                    state.changed.wait()
             for job in expired:
-                ledger.refuse(job, DeadlineTooShort("the deadline passed while the texts waited"))
+                state.refuse(job, DeadlineTooShort("the deadline passed while the texts waited"))
             if batch:
                 return batch
 
-    def _compute(self, batch: Sequence[Entry[Payload, Output, Result]]) -> None:
+    def _compute(self, batch: Sequence[QueuedUnit[Payload, Output, Result]]) -> None:
         began = self._clock()
         try:
-            outputs = self._model.compute([entry.unit for entry in batch])
+            outputs = self._model.compute([queued.unit for queued in batch])
             pairs = list(zip(batch, outputs, strict=True))
         except ModelDied as error:
             self._on_death(error.message)
             return
-        except Exception as error:  # noqa: BLE001  # a batch's failure is no other text's
-            self._compute_apart(batch, error)
+        except Exception as error:  # noqa: BLE001  # the failure of a batch is the failure of one of its texts
+            self._compute_one_by_one(batch, error)
             return
         seconds = self._clock() - began
-        total = self._observe(batch, seconds)
-        for entry, output in pairs:
-            item = entry.item
+        total = self._report_batch(batch, seconds)
+        for queued, output in pairs:
+            item = queued.item
             if not item.outputs:
-                item.timings.queue = max(0.0, began - item.job.arrived - item.timings.tokenise)
+                item.timings.queue = max(0.0, began - item.job.arrival - item.timings.tokenise)
                 self._observer.on_queue_seconds(item.timings.queue)
-            item.timings.compute += seconds * entry.unit.length / total if total else 0.0
-            item.outputs[entry.place] = output
-            if item.complete:
+            item.timings.compute += seconds * queued.unit.length / total if total else 0.0
+            item.outputs[queued.index] = output
+            if item.computed:
                 self._finish(item)
 
-    def _observe(self, batch: Sequence[Entry[Payload, Output, Result]], seconds: float) -> int:
-        """Tells of a batch, and measures the pace by it; the sum of its lengths."""
-        lengths, budget = [entry.unit.length for entry in batch], self._model.budget
+    def _report_batch(self, batch: Sequence[QueuedUnit[Payload, Output, Result]], seconds: float) -> int:
+        """Report a batch to the observer and, if it was half full, to the estimator. Return its summed length."""
+        lengths, budget = [queued.unit.length for queued in batch], self._model.budget
         total, padded = sum(lengths), batch_cost(lengths, budget)
         if len(batch) * 2 >= budget.units or padded * 2 >= budget.length:
-            self._pace.measure([entry.cost for entry in batch], seconds)
+            self._throughput.record_batch([queued.cost for queued in batch], seconds)
         self._observer.on_batch(len(batch), total, padded, seconds)
         return total
 
-    def _compute_apart(self, batch: Sequence[Entry[Payload, Output, Result]], error: Exception) -> None:
-        """Computes each unit of a failed batch by itself, so that only the bad one fails."""
+    def _compute_one_by_one(
+        self, batch: Sequence[QueuedUnit[Payload, Output, Result]], error: Exception
+    ) -> None:
+        """Compute each unit of a failed batch alone, so that only the bad one fails."""
         if len(batch) > 1:
-            for entry in batch:
-                if not entry.item.over:
-                    self._compute([entry])
+            for queued in batch:
+                if not queued.item.done:
+                    self._compute([queued])
             return
         item = batch[0].item
-        self._ledger.settle(item.job, item.number, Failed(told(error, self._model.info.key), item.timings))
+        failure = Failure(to_worker_error(error, self._model.info.key), item.timings)
+        self._state.record_outcome(item.job, item.number, failure)
 
-    def _finish(self, item: Item[Payload, Output, Result]) -> None:
-        outputs = [item.outputs[place] for place in range(len(item.prepared.units))]
+    def _finish(self, item: TextItem[Payload, Output, Result]) -> None:
+        outputs = [item.outputs[index] for index in range(len(item.prepared.units))]
         outcome: Outcome[Result]
         try:
             finished = self._model.finish(item.text, item.prepared, outputs)
-            outcome = Answered(finished.answer, finished.usage, item.timings)
-        except Exception as error:  # noqa: BLE001  # one text's failure is that text's outcome
-            outcome = Failed(told(error, self._model.info.key), item.timings)
-        self._ledger.settle(item.job, item.number, outcome)
+            outcome = Success(finished.answer, finished.usage, item.timings)
+        except Exception as error:  # noqa: BLE001  # the failure of one text is the outcome of that text
+            outcome = Failure(to_worker_error(error, self._model.info.key), item.timings)
+        self._state.record_outcome(item.job, item.number, outcome)
 
 
-# Texts that one turn in the pool tokenises; then the next call's turn comes.
-TURN: Final = 32
+def to_worker_error(error: Exception, key: str) -> WorkerError:
+    """Return the error that callers of a model see for an exception that it raised.
+
+    The message of a foreign exception may contain text of the user, so it is neither returned nor logged.
+
+    Args:
+        error: a WorkerError, which is returned as it is, or a foreign exception, which becomes ModelFailed.
+        key: key of the model, for the log.
+    """
+    if isinstance(error, WorkerError):
+        return error
+    _LOG.error("model %s raised %s for a text", key, type(error).__name__)
+    log_traceback(error)
+    return ModelFailed(f"the model raised {type(error).__name__} for this text")
 
 
-class TokenizerPool(Generic[Payload, Output, Result]):
-    """Prepares the texts of jobs. `pool` may be shared by the queues of all models."""
-
-    def __init__(
-        self,
-        model: TextModel[Payload, Output, Result],
-        pool: Executor,
-        ledger: QueueState[Payload, Output, Result],
-        clock: Callable[[], float],
-    ) -> None:
-        self._model = model
-        self._pool = pool
-        self._ledger = ledger
-        self._clock = clock
-
-    def begin(self, job: Job[Result]) -> None:
-        """Puts a job into the pool; returns at once."""
-        self._hand_over(job, 0)
-
-    def _hand_over(self, job: Job[Result], start: int) -> None:
-        try:
-            self._pool.submit(self._turn, job, start)
-        except RuntimeError:  # the pool was shut down: the worker is ending
-            self._ledger.refuse(job, Draining("this worker is ending"))
-
-    def _turn(self, job: Job[Result], start: int) -> None:
-        stop = min(start + TURN, len(job.texts))
-        for number in range(start, stop):
-            if job.over:
-                return
-            if job.expired(self._clock()):
-                self._ledger.refuse(
-                    job, DeadlineTooShort("the deadline passed before the texts were tokenised")
-                )
-                return
-            self._prepare(job, number)
-        if stop < len(job.texts):
-            self._hand_over(job, stop)
-
-    def _prepare(self, job: Job[Result], number: int) -> None:
-        began = self._clock()
-        timings = Timings()
-        try:
-            prepared = self._model.prepare(job.texts[number], job.options)
-        except Exception as error:  # noqa: BLE001  # one text's failure is that text's outcome
-            timings.tokenise = self._clock() - began
-            self._ledger.settle(job, number, Failed(told(error, self._model.info.key), timings))
-            return
-        timings.tokenise = self._clock() - began
-        self._ledger.add_units(Item(job, number, prepared, timings))
+def log_traceback(error: BaseException) -> None:
+    """Log the traceback of an exception at debug level, without its message."""
+    if _LOG.isEnabledFor(logging.DEBUG):
+        _LOG.debug("%s at\n%s", type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))

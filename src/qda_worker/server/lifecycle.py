@@ -18,11 +18,11 @@ import grpc
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from qda_worker.addresses import Address
 from qda_worker.observability.logs import Log
-from qda_worker.registry.cache_watch import LOADING
-from qda_worker.scheduling.workers import COMPUTING
+from qda_worker.registry.cache_watch import LOAD_THREAD_PREFIX
+from qda_worker.scheduling.workers import COMPUTE_THREAD_PREFIX
 from qda_worker.server.health import Health
 
-_UNHEEDED: Final = (LOADING, COMPUTING)
+_UNHEEDED: Final = (LOAD_THREAD_PREFIX, COMPUTE_THREAD_PREFIX)
 EXIT_CODES: Final = {signal.SIGTERM: EXIT_TERMINATED, signal.SIGINT: Reason.INTERRUPTED.exit_code}
 
 
@@ -85,7 +85,7 @@ def leave(code: int, end_now: Callable[[int], None] = os._exit) -> int:
 def wait_for_loading() -> None:
     """Let models that are being loaded come to their end, before an interpreter that has failed ends in order."""
     for thread in threading.enumerate():
-        if thread.name.startswith(LOADING):
+        if thread.name.startswith(LOAD_THREAD_PREFIX):
             thread.join()
 
 

@@ -96,7 +96,7 @@ class Worker:
         await drain(
             self._health,
             servers,
-            self._fleet.ending,
+            self._fleet.draining,
             delay=delay,
             grace=settings.shutdown_grace,
             log=self._log,
@@ -152,7 +152,7 @@ class Worker:
             port=address.port,
             tls=self._tls_word,
             version=worker_version(),
-            models=list(self._fleet.members),
+            models=list(self._fleet.models),
             generation=self._fleet.generation,
             cpus=self._cpus,
         )
@@ -167,15 +167,13 @@ class Worker:
 
     async def _watch(self) -> None:
         """Fill the cache if told to, then watch it for ever. Raises ModelCacheError only on a host."""
-        if not self._fleet.members:
+        if not self._fleet.models:
             await asyncio.Event().wait()  # an invalid catalog: there is nothing to look at
         outside = CacheWatchDeps(
-            look=self._look,
+            check=self._look,
             load=self._load,
-            paths={
-                key: model_path(self._places, member.model) for key, member in self._fleet.members.items()
-            },
-            changed=self._show,
+            paths={key: model_path(self._places, member.model) for key, member in self._fleet.models.items()},
+            on_change=self._show,
         )
         watch = CacheWatch(
             self._fleet,
@@ -189,8 +187,8 @@ class Worker:
         await watch.run()
 
     async def _fetch(self, watch: CacheWatch) -> None:
-        await watch.look()
-        if self._fleet.complete:
+        await watch.check()
+        if self._fleet.cache_complete:
             return
         self._log.info("cache.fetching", cache=self._settings.shared.cache)
         try:
@@ -201,12 +199,12 @@ class Worker:
             self._log.error(
                 "cache.not_fetched", reason=str(error.reason), detail=error.message, remedy=error.remedy
             )
-            self._fleet.fetch_trouble = ModelProblem.of(error)
+            self._fleet.fetch_problem = ModelProblem.from_error(error)
 
     def _look(self) -> CheckReport:
         shared, fleet = self._settings.shared, self._fleet
         return check(
-            [member.model for member in fleet.members.values()],
+            [member.model for member in fleet.models.values()],
             self._places,
             whole_catalog=not shared.models,
             generation=fleet.generation,
@@ -225,9 +223,9 @@ class Worker:
 
     async def _show(self) -> None:
         """Bring health up to date with the fleet."""
-        ready = self._fleet.loaded
+        ready = self._fleet.all_serving
         if self._settings.readiness is Readiness.COMPLETE:
-            ready = ready and self._fleet.complete
+            ready = ready and self._fleet.cache_complete
         await self._health.show(serving_status(self._fleet, ready=ready))
         if ready != self._was_ready:
             self._was_ready, self._was_ever_ready = ready, True
@@ -237,7 +235,7 @@ class Worker:
             self._log.info("server.ready" if ready else "server.not_ready")
 
     async def _let_go(self) -> None:
-        engines = [member.engine for member in self._fleet.members.values() if member.engine is not None]
+        engines = [member.engine for member in self._fleet.models.values() if member.engine is not None]
         await asyncio.gather(*(asyncio.to_thread(engine.close, END_SECONDS) for engine in engines))
         self._tokenizers.shutdown(wait=False, cancel_futures=True)
 
@@ -280,7 +278,7 @@ def _fleet(settings: ServeSettings, log: Log) -> ModelRegistry:
         if settings.on_host:
             raise
         log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # a user's mistake
-        return ModelRegistry.without_catalog(ModelProblem.of(error))
+        return ModelRegistry.without_catalog(ModelProblem.from_error(error))
     return ModelRegistry(catalog, _served(catalog, settings))
 
 

@@ -80,5 +80,5 @@ def serving_status(registry: ModelRegistry, *, ready: bool) -> dict[str, bool]:
         registry: The models.
         ready: Whether the whole worker is ready, which is the status of the empty name.
     """
-    by_task = {name: registry.serves(task) for name, task in TASK_BY_SERVICE.items()}
-    return {"": ready, **by_task, MODELS: True, ANALYSIS: registry.loaded}
+    by_task = {name: registry.is_serving(task) for name, task in TASK_BY_SERVICE.items()}
+    return {"": ready, **by_task, MODELS: True, ANALYSIS: registry.all_serving}

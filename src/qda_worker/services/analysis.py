@@ -39,8 +39,8 @@ from qda_worker.conversion.request_fields import field_prefix
 from qda_worker.errors import Draining, ModelDied, QueueFull, TextNotUtf8
 from qda_worker.interceptors.base import Context
 from qda_worker.observability.call_record import CallRecord, current_call
-from qda_worker.registry.registry import ModelRegistry, Serving
-from qda_worker.scheduling.jobs import Failed, Lane, Outcome, Timings
+from qda_worker.registry.registry import ModelRegistry, SelectedModel
+from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Timings
 from qda_worker.services.bounded_stream import BoundedPipeline
 from qda_worker.services.inference import build_off_loop, fairness_key, record_outcomes
 
@@ -55,7 +55,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         self, request_iterator: AsyncIterator[pb.AnalyzeDocumentsRequest], context: Context
     ) -> AsyncIterator[pb.AnalyzeDocumentsResponse]:
         """Yield a header, then one result for each document. What the client does not read is not computed."""
-        ending = self._registry.ending
+        ending = self._registry.draining
         request = parse_settings(await _read_first(request_iterator, ending))
         tasks = _choose_models(request, self._registry)
         record = current_call()
@@ -81,7 +81,7 @@ class _DocumentTask:
     """
 
     request: TaskRequest
-    serving: Serving
+    serving: SelectedModel
     registry: ModelRegistry
 
     async def infer(self, content: str, lane: Lane, caller: str) -> Outcome[Any]:
@@ -96,13 +96,13 @@ class _DocumentTask:
         while True:
             serving = self.serving
             if not serving.engine.queue.healthy:
-                serving = self.registry.choose(self.request.model, self.request.task)
+                serving = self.registry.select(self.request.model, self.request.task)
             try:
                 (outcome,) = await serving.engine.answer([content], self.request.options, lane, None, caller)
             except QueueFull as error:
                 await asyncio.sleep(error.retry_after)
             except ModelDied as error:
-                return Failed(error, Timings())
+                return Failure(error, Timings())
             else:
                 return outcome
 
@@ -118,7 +118,7 @@ def _choose_models(request: AnalysisRequest, registry: ModelRegistry) -> list[_D
     tasks = []
     for task in parse_tasks(request):
         with field_prefix(task.field):
-            serving = registry.choose(task.model, task.task)
+            serving = registry.select(task.model, task.task)
             task.check(serving.engine.info)
         tasks.append(_DocumentTask(task, serving, registry))
     return tasks
@@ -153,7 +153,7 @@ class _DocumentAnalyzer:
             return build_failed_document(document, document.error)
         outcomes = await self._infer(document.content)
         record_outcomes(self.record, outcomes)
-        self.record.failed_items += any(isinstance(outcome, Failed) for outcome in outcomes)
+        self.record.failed_items += any(isinstance(outcome, Failure) for outcome in outcomes)
         answers = [
             (task.request, task.serving.engine.info, outcome)
             for task, outcome in zip(self.tasks, outcomes, strict=True)

@@ -35,7 +35,7 @@ from qda_worker.conversion.embedding import (
 )
 from qda_worker.interceptors.base import Context
 from qda_worker.models.base import LongText, VectorKind
-from qda_worker.registry.registry import ModelRegistry, Serving
+from qda_worker.registry.registry import ModelRegistry, SelectedModel
 from qda_worker.scheduling.jobs import Outcome, Timings
 from qda_worker.services.inference import build_off_loop, infer
 
@@ -60,7 +60,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         started = time.monotonic()
         parsed = parse_embed(request)
         contents, options = parsed.texts.contents, parsed.vectors.options
-        serving = self._registry.choose(parsed.model, Task.EMBEDDING)
+        serving = self._registry.select(parsed.model, Task.EMBEDDING)
         check_supported(parsed.vectors, serving.engine.info)
         await _check_response_fits(serving, parsed)
         outcomes = await infer(serving, contents, options, parsed.lane, context)
@@ -72,7 +72,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Yield the vectors of each text in parts. Computes one batch ahead of what the client has read."""
         started = time.monotonic()
         parsed = parse_embed_stream(request)
-        serving = self._registry.choose(parsed.model, Task.EMBEDDING)
+        serving = self._registry.select(parsed.model, Task.EMBEDDING)
         info = serving.engine.info
         check_supported(parsed.vectors, info)
         yield build_embed_stream_header(serving)
@@ -86,7 +86,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         yield build_embed_stream_trailer(timings, started)
 
 
-async def _check_response_fits(serving: Serving, request: EmbeddingRequest) -> None:
+async def _check_response_fits(serving: SelectedModel, request: EmbeddingRequest) -> None:
     """Check that the vectors of all texts fit into one message.
 
     Raises:
@@ -108,7 +108,7 @@ async def _check_response_fits(serving: Serving, request: EmbeddingRequest) -> N
 
 
 async def _infer_batches(
-    serving: Serving, request: EmbeddingRequest, context: Context
+    serving: SelectedModel, request: EmbeddingRequest, context: Context
 ) -> AsyncGenerator[tuple[int, list[Outcome[Any]]]]:
     """Yield the outcomes of each batch, with the position of its first text."""
     contents, spec = request.texts.contents, request.vectors
@@ -116,7 +116,9 @@ async def _infer_batches(
         yield batch.start, await infer(serving, contents[batch], spec.options, request.lane, context)
 
 
-async def _batch_slices(serving: Serving, contents: Sequence[str], spec: VectorSpec) -> AsyncIterator[slice]:
+async def _batch_slices(
+    serving: SelectedModel, contents: Sequence[str], spec: VectorSpec
+) -> AsyncIterator[slice]:
     """Yield the slices of `contents` that form batches, bounded in texts and, for multi-vectors, in bytes."""
     if VectorKind.MULTI_VECTOR not in spec.kinds:
         for start, end in pairwise([*range(0, len(contents), _BATCH_TEXTS), len(contents)]):
@@ -134,7 +136,7 @@ async def _batch_slices(serving: Serving, contents: Sequence[str], spec: VectorS
     yield slice(first, len(contents))
 
 
-async def _count_tokens(serving: Serving, contents: Sequence[str], spec: VectorSpec) -> list[int]:
+async def _count_tokens(serving: SelectedModel, contents: Sequence[str], spec: VectorSpec) -> list[int]:
     """Count the tokens of each text that the model will use, in a thread; 0 for a text that will fail."""
 
     def count() -> list[int]:
@@ -143,7 +145,7 @@ async def _count_tokens(serving: Serving, contents: Sequence[str], spec: VectorS
     return await asyncio.to_thread(count)
 
 
-def _used_tokens(serving: Serving, content: str, spec: VectorSpec) -> int:
+def _used_tokens(serving: SelectedModel, content: str, spec: VectorSpec) -> int:
     try:
         return serving.engine.model.prepare(content, spec.options).used_length
     except Exception:  # noqa: BLE001  # the same error becomes the status of the text when it is computed

@@ -24,7 +24,7 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
         started = time.monotonic()
         parsed = parse_recognize_entities(request)
         contents = parsed.texts.contents
-        serving = self._registry.choose(parsed.model, Task.ENTITIES)
+        serving = self._registry.select(parsed.model, Task.ENTITIES)
         check_labels(parsed.labels, serving.engine.info.labels)
         outcomes = await infer(serving, contents, parsed.options, parsed.lane, context)
         return await build_off_loop(

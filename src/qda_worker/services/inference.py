@@ -15,8 +15,8 @@ from typing import Any, Final, TypeVar, cast
 from qda_worker.interceptors.base import Context
 from qda_worker.models.base import Options
 from qda_worker.observability.call_record import CallRecord, Step, current_call
-from qda_worker.registry.registry import Serving
-from qda_worker.scheduling.jobs import Answered, Failed, Lane, Outcome, Timings
+from qda_worker.registry.registry import SelectedModel
+from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Success, Timings
 
 # Limits for building on the event loop, in texts and in code points of all of them: about a millisecond of work.
 _MAX_TEXTS_ON_LOOP: Final = 64
@@ -26,7 +26,7 @@ _Result = TypeVar("_Result")
 
 
 async def infer(
-    serving: Serving, contents: Sequence[str], options: Options, lane: Lane, context: Context
+    serving: SelectedModel, contents: Sequence[str], options: Options, lane: Lane, context: Context
 ) -> list[Outcome[Any]]:
     """Compute texts with a model, and add what that took to the record of the current call.
 
@@ -51,7 +51,7 @@ async def infer(
         contents, options, lane, _monotonic_deadline(context), fairness_key(record.caller)
     )
     record.items += len(outcomes)
-    record.failed_items += sum(isinstance(outcome, Failed) for outcome in outcomes)
+    record.failed_items += sum(isinstance(outcome, Failure) for outcome in outcomes)
     record_outcomes(record, outcomes)
     return outcomes
 
@@ -81,7 +81,7 @@ def record_outcomes(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> Non
         record.queue_seconds = max(record.queue_seconds, outcome.timings.queue)
         record.tokenize_seconds += outcome.timings.tokenise
         record.compute_seconds += outcome.timings.compute
-        if isinstance(outcome, Answered):
+        if isinstance(outcome, Success):
             record.tokens += outcome.usage.used_token_count
             record.cut_items += outcome.usage.cut
     record.add_step(Step(time.monotonic(), items, slowest.tokenise, slowest.queue, slowest.compute))

@@ -26,7 +26,7 @@ from qda_worker.conversion.paraphrases import (
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.interceptors.base import Context
 from qda_worker.models.pair_search import Pairs, find_pairs
-from qda_worker.registry.registry import ModelRegistry, Serving
+from qda_worker.registry.registry import ModelRegistry, SelectedModel
 from qda_worker.services.inference import build_off_loop, infer
 
 # Texts of a search in the queue at a time, twice what a batch is chosen from: other calls are served in between, and a
@@ -45,7 +45,7 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         started = time.monotonic()
         parsed = parse_score_pairs(request)
         contents = parsed.contents
-        serving = self._registry.choose(parsed.model, Task.PARAPHRASE)
+        serving = self._registry.select(parsed.model, Task.PARAPHRASE)
         outcomes = await infer(serving, contents, parsed.options, parsed.lane, context)
         return await build_off_loop(contents, lambda: build_score_pairs(parsed, outcomes, serving, started))
 
@@ -55,7 +55,7 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         """Yield the pairs of similar texts within one set or between two."""
         started = time.monotonic()
         search = parse_search(await anext(request_iterator, None))
-        serving = self._registry.choose(search.model, Task.PARAPHRASE)
+        serving = self._registry.select(search.model, Task.PARAPHRASE)
         yield build_search_header(serving)
         sets = await parse_text_sets(request_iterator)
         two_sets = bool(sets[1].contents)
@@ -73,7 +73,7 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
 
 
 async def _encode(
-    distinct: DistinctTexts, search: ParaphraseSearchRequest, serving: Serving, context: Context
+    distinct: DistinctTexts, search: ParaphraseSearchRequest, serving: SelectedModel, context: Context
 ) -> EncodedSets:
     encoded = EncodedSets(distinct)
     for start in range(0, len(distinct.contents), _TEXTS_IN_QUEUE):
@@ -85,4 +85,4 @@ async def _encode(
 
 def _search(encoded: EncodedSets, search: ParaphraseSearchRequest, two_sets: bool) -> Iterator[Pairs]:
     right = encoded.rows(1) if two_sets else None
-    return find_pairs(encoded.rows(0), right, threshold=search.threshold, best=search.best_count)
+    return find_pairs(encoded.rows(0), right, threshold=search.threshold, top_k=search.best_count)

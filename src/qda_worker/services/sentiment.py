@@ -28,7 +28,7 @@ class SentimentService(sentiment_pb2_grpc.SentimentServiceServicer):
         started = time.monotonic()
         parsed = parse_analyze_sentiment(request)
         contents = parsed.texts.contents
-        serving = self._registry.choose(parsed.model, Task.SENTIMENT)
+        serving = self._registry.select(parsed.model, Task.SENTIMENT)
         if parsed.span_encoding is not None:
             await build_off_loop(contents, lambda: check_sentence_count(contents))
         outcomes = await infer(serving, contents, parsed.options, parsed.lane, context)

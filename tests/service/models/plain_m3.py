@@ -1,4 +1,4 @@
-"""bge-m3's three kinds of vectors by the published formulas, one text at a time, with plain transformers and torch."""
+"""The three kinds of vectors of bge-m3 by the published formulas, with plain transformers and torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ class PlainVectors:
 
 
 class PlainM3:
-    """The files of a model with bge-m3's heads, and what its authors' code makes of a text."""
+    """Computes the vectors of one text as the authors' code does, from the files of a model with bge-m3's heads."""
 
     def __init__(self, folder: Path, limit: int) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
@@ -42,8 +42,8 @@ class PlainM3:
 
     def _linear(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         head = self._heads[name]
-        made: torch.Tensor = hidden @ head["weight"].float().T + head["bias"].float()
-        return made
+        output: torch.Tensor = hidden @ head["weight"].float().T + head["bias"].float()
+        return output
 
     def _sparse(self, ids: list[int], weights: list[float]) -> dict[str, float]:
         tokenizer = self._tokenizer

@@ -17,7 +17,7 @@ from tests.support.tiny_models import GERMAN, hub_model, write_bert_embedding, w
 
 LONG: Final = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
 LAYOUTS: Final[dict[str, dict[str, Any]]] = {
-    "as bge-m3: cls, normalised, pickle, 2_Normalize not there": {
+    "as bge-m3: cls, normalised, pickle, without folder 2_Normalize": {
         "max_seq_length": 64,
         "normalise": True,
         "pooling": "cls",
@@ -36,7 +36,7 @@ def vector(model: Any, text: str, policy: LongText = LongText.CUT) -> Any:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_vectors_equal_the_plain_library_whatever_shares_the_batch(tmp_path: Path, layout: str) -> None:
+def test_vectors_equal_the_plain_library_alone_and_in_a_batch(tmp_path: Path, layout: str) -> None:
     folder = write_embedding(tmp_path, **LAYOUTS[layout])
     texts = [*GERMAN, LONG]
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
@@ -49,7 +49,7 @@ def test_vectors_equal_the_plain_library_whatever_shares_the_batch(tmp_path: Pat
     assert model.info.dimension == 32
 
 
-def test_models_with_token_types_answer_as_the_library(tmp_path: Path) -> None:
+def test_models_with_token_types_equal_the_plain_library(tmp_path: Path) -> None:
     folder = write_bert_embedding(tmp_path)
     model = load_model(hub_model(Task.PARAPHRASE), folder, device="cpu", threads=1)
     plain = SentenceTransformer(str(folder), device="cpu").encode([*GERMAN, LONG])
@@ -57,7 +57,7 @@ def test_models_with_token_types_answer_as_the_library(tmp_path: Path) -> None:
 
 
 def test_the_limit_is_the_models_own_max_seq_length(tmp_path: Path) -> None:
-    """It, not the tokenizer's 512 nor the network's 64 positions, is where the library cuts."""
+    """The library cuts there, not at the tokenizer's 512 or the network's 64 positions."""
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=False)
     model = load_model(hub_model(Task.PARAPHRASE), folder, device="cpu", threads=1)
     prepared = model.prepare(LONG, Options())
@@ -74,8 +74,8 @@ def test_the_catalog_may_lower_the_limit(tmp_path: Path) -> None:
     np.testing.assert_allclose(vector(model, LONG), library.encode([LONG])[0], atol=1e-5)
 
 
-def test_positions_of_the_roberta_family_bound_a_missing_limit(tmp_path: Path) -> None:
-    """66 positions of which two are taken: 64 tokens. The library alone would run past the end of its table."""
+def test_the_positions_of_the_network_limit_the_length(tmp_path: Path) -> None:
+    """Two of 66 positions are reserved, which leaves 64 tokens. The library alone would exceed its table."""
     folder = write_embedding(tmp_path, max_seq_length=500, normalise=True)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     assert model.info.max_length == 64
@@ -83,7 +83,7 @@ def test_positions_of_the_roberta_family_bound_a_missing_limit(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("normalise", [True, False])
-def test_windows_are_averaged_by_length_and_normalised_as_the_model_does(
+def test_windows_are_averaged_by_length_and_normalised_if_the_model_does(
     tmp_path: Path, normalise: bool
 ) -> None:
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=normalise)
@@ -97,7 +97,7 @@ def test_windows_are_averaged_by_length_and_normalised_as_the_model_does(
     assert len(prepared.windows) > 2
 
 
-def test_a_default_prompt_of_the_files_is_applied_as_encode_does(tmp_path: Path) -> None:
+def test_the_default_prompt_of_a_model_is_applied(tmp_path: Path) -> None:
     folder = write_embedding(tmp_path, max_seq_length=64, normalise=True)
     write_json(
         folder / "config_sentence_transformers.json",
@@ -108,7 +108,7 @@ def test_a_default_prompt_of_the_files_is_applied_as_encode_does(tmp_path: Path)
     np.testing.assert_allclose(vector(model, "gut"), plain, atol=1e-5)
 
 
-def test_without_modules_json_nothing_is_guessed(tmp_path: Path) -> None:
+def test_a_model_without_modules_json_is_refused(tmp_path: Path) -> None:
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
     (folder / "modules.json").unlink()
     with pytest.raises(ModelUnusable, match=r"model tiny: modules\.json is missing"):
@@ -116,10 +116,8 @@ def test_without_modules_json_nothing_is_guessed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_pickle", [False, True])
-def test_weights_that_lack_tensors_of_the_encoder_are_refused_by_their_names(
-    tmp_path: Path, as_pickle: bool
-) -> None:
-    """transformers would fill them with random numbers, and answer."""
+def test_weights_that_lack_tensors_of_the_encoder_are_refused(tmp_path: Path, as_pickle: bool) -> None:
+    """By default, transformers fills them with random numbers and continues."""
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, as_pickle=as_pickle)
     lost = "encoder.layer.1.attention.self.query"
     if as_pickle:
@@ -141,7 +139,7 @@ def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
         load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
 
 
-def test_a_pooler_that_nobody_uses_may_be_missing(tmp_path: Path) -> None:
+def test_an_unused_pooler_may_be_missing(tmp_path: Path) -> None:
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
     state = load_file(folder / "model.safetensors")
     kept = {name: each for name, each in state.items() if not name.startswith("pooler.")}

@@ -1,4 +1,4 @@
-"""Entities equal plain spaCy's on the same package, offsets included, from a process of its own."""
+"""Entities from the spaCy process equal those of plain spaCy on the same package, offsets included."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from thinc.api import fix_random_seed
 
 from model_cache.catalog.catalog import Serving
 from qda_worker.errors import ModelDied, ModelFailed, ModelUnusable, TextEmpty, TextTooLong
-from qda_worker.models.base import Finished, LengthUnit, LongText, Options, Unit
+from qda_worker.models.base import LengthUnit, LongText, Options, TextResult, Unit
 from qda_worker.models.entities import PART_LENGTH, EntityModel
 from qda_worker.models.entity_windows import Entity
 from qda_worker.models.loading import load_model
@@ -44,7 +44,7 @@ TEXTS: Final = (*SENTENCES, "😀 Frau Mu\u0308ller\r\naus Köln – und  Otto\x
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A trained pipeline laid out as de_core_news_lg: a shared tok2vec, a tagger and a parser before its ner."""
+    """Train a pipeline in the layout of de_core_news_lg: a shared tok2vec, tagger and parser before the ner."""
     fix_random_seed(0)
     nlp = spacy.blank("de")
     nlp.add_pipe("tok2vec", config={"model": {"width": 32}})
@@ -57,7 +57,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     optimizer = nlp.initialize(lambda: examples)
     for _ in range(25):
         nlp.update(examples, sgd=optimizer)
-    rules.add([[{"TAG": "NE"}]], {"POS": "PROPN"})  # initialising forgets rules
+    rules.add([[{"TAG": "NE"}]], {"POS": "PROPN"})  # initialize() removes rules, so they are added after it
     folder = tmp_path_factory.mktemp("spacy") / "de_tiny-1.0.0"
     nlp.to_disk(folder)
     return folder
@@ -88,14 +88,14 @@ def loaded(folder: Path, serving: Serving | None = None) -> Iterator[EntityModel
 
 @pytest.fixture(scope="module")
 def shared(package: Path) -> Iterator[EntityModel]:
-    """One process for all tests that leave it as it was: each takes seconds to start."""
+    """One process for all tests that do not change it: each takes seconds to start."""
     with loaded(package) as model:
         yield model
 
 
-def answer(model: Any, text: str, policy: LongText = LongText.CUT) -> Finished[tuple[Entity, ...]]:
+def answer(model: Any, text: str, policy: LongText = LongText.CUT) -> TextResult[tuple[Entity, ...]]:
     prepared = model.prepare(text, Options(policy))
-    finished: Finished[tuple[Entity, ...]] = model.finish(text, prepared, model.compute(prepared.units))
+    finished: TextResult[tuple[Entity, ...]] = model.finish(text, prepared, model.compute(prepared.units))
     return finished
 
 
@@ -114,20 +114,20 @@ def test_entities_and_offsets_equal_plain_spacy(package: Path, shared: EntityMod
     assert found["Köln"] == [("Köln", "LOC", 0, 4)]
 
 
-def test_a_batch_gives_each_text_what_it_gets_alone(shared: EntityModel) -> None:
+def test_a_text_has_the_same_entities_alone_and_in_a_batch(shared: EntityModel) -> None:
     together = shared.compute([shared.prepare(text, Options()).units[0] for text in TEXTS])
     alone = [shared.compute(shared.prepare(text, Options()).units)[0] for text in TEXTS]
     assert together == alone
 
 
-def test_token_counts_are_spacys(package: Path, shared: EntityModel) -> None:
+def test_token_counts_equal_spacys(package: Path, shared: EntityModel) -> None:
     text = SENTENCES[1]
     usage = answer(shared, text).usage
     assert usage.token_count == usage.used_token_count == len(spacy.load(package).make_doc(text))
     assert not usage.cut
 
 
-def test_the_info_tells_labels_and_the_limit_in_characters(shared: EntityModel) -> None:
+def test_the_info_has_the_labels_and_the_limit_in_characters(shared: EntityModel) -> None:
     assert shared.info.labels == ("LOC", "ORG", "PER")
     assert (shared.info.max_length, shared.info.length_unit) == (1_000_000, LengthUnit.CHARACTERS)
 
@@ -147,9 +147,7 @@ def test_a_text_over_the_limit_is_refused_cut_or_windowed(package: Path) -> None
     assert as_tuples(windowed.answer) == whole
 
 
-def test_a_long_text_is_read_in_parts_with_the_entities_of_the_whole(
-    package: Path, shared: EntityModel
-) -> None:
+def test_a_long_text_read_in_parts_has_the_entities_of_the_whole(package: Path, shared: EntityModel) -> None:
     text = "".join(f"{sentence}{end}" for sentence in TEXTS * 70 for end in (" ", "\n\n", "  "))[:60_000]
     prepared = shared.prepare(text, Options())
     assert len(prepared.units) >= 6
@@ -161,7 +159,7 @@ def test_a_long_text_is_read_in_parts_with_the_entities_of_the_whole(
     assert (finished.usage.window_count, finished.usage.cut) == (1, False)
 
 
-def test_what_was_cut_off_is_counted_in_parts(package: Path) -> None:
+def test_the_tokens_of_the_part_cut_off_are_counted(package: Path) -> None:
     text = "Anna und Otto wohnen in Köln.\n" * 10_000
     with loaded(package, Serving(max_tokens=1_000)) as model:
         prepared = model.prepare(text, Options())
@@ -174,22 +172,22 @@ def test_what_was_cut_off_is_counted_in_parts(package: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["x" * 50_000, "(" * 2_000, "😀" * 2_000, "a." * 25_000])
-def test_a_word_without_end_is_read_like_any_other(package: Path, shared: EntityModel, word: str) -> None:
+def test_a_very_long_word_is_read_like_any_other(package: Path, shared: EntityModel, word: str) -> None:
     text = f"Otto sah {word} in Köln . Anna auch ."
     found = answer(shared, text)
     assert [entity.text for entity in found.answer] == [text[each.start : each.end] for each in found.answer]
-    if len(word) < PART_LENGTH:  # a longer one is read in pieces, which is not what spaCy does with it
+    if len(word) < PART_LENGTH:  # a longer one is read in parts, which plain spaCy does not do
         assert as_tuples(found.answer) == plain(package, text)
     assert found.usage.token_count == len(spacy.load(package).make_doc(text))
 
 
-def test_an_empty_text_is_refused_and_whitespace_is_a_text(shared: EntityModel) -> None:
+def test_an_empty_text_is_refused_and_whitespace_is_not(shared: EntityModel) -> None:
     with pytest.raises(TextEmpty):
         shared.prepare("", Options())
     assert answer(shared, " \n\t ").answer == ()
 
 
-def test_a_text_that_makes_spacy_raise_fails_alone_and_the_process_lives(shared: EntityModel) -> None:
+def test_an_exception_of_spacy_fails_the_batch_and_not_the_process(shared: EntityModel) -> None:
     too_long = Unit(Passage("x" * 1_000_001, 0, 1_000_001), 1_000_001)
     with pytest.raises(ModelFailed, match="spaCy raised ValueError"):
         shared.compute([too_long])
@@ -197,34 +195,34 @@ def test_a_text_that_makes_spacy_raise_fails_alone_and_the_process_lives(shared:
     assert shared.failure is None
 
 
-def test_a_killed_process_is_noticed_and_told(package: Path) -> None:
-    told: list[str] = []
+def test_a_killed_process_is_noticed_and_reported(package: Path) -> None:
+    reported: list[str] = []
     noticed = threading.Event()
     with loaded(package) as model:
         unit = model.prepare("Köln", Options()).units[0]
-        model.watch(told.append)
+        model.watch(reported.append)
         model.watch(lambda _: noticed.set())
         os.kill(model._process.pid, signal.SIGKILL)
         assert noticed.wait(30)
         with pytest.raises(ModelDied, match="ended by signal 9"):
             model.compute([unit])
         assert model.failure is not None
-        model.watch(told.append)
-        model.close()  # closing twice is no failure
-    assert told == [model.failure] * 2
+        model.watch(reported.append)
+        model.close()  # a second close is allowed
+    assert reported == [model.failure] * 2
 
 
-def test_the_signals_of_a_drain_do_not_end_the_process(shared: EntityModel) -> None:
+def test_the_process_ignores_the_signals_that_start_a_drain(shared: EntityModel) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(shared._process.pid, number)
     assert as_tuples(answer(shared, "Köln").answer) == [("Köln", "LOC", 0, 4)]
 
 
-def test_the_process_ends_with_its_parent_however_that_ends(package: Path) -> None:
-    """The parent is killed without a chance to say anything."""
+def test_the_process_ends_when_its_parent_is_killed(package: Path) -> None:
+    """SIGKILL gives the parent no chance to end it."""
     program = (
-        "import sys, time; from pathlib import Path; from qda_worker.models.entities import EntityProcess\n"
-        f"print(EntityProcess(Path({str(package)!r}), 1).pid, flush=True); time.sleep(600)"
+        "import sys, time; from pathlib import Path; from qda_worker.models.entities import SpacyProcess\n"
+        f"print(SpacyProcess(Path({str(package)!r}), 1).pid, flush=True); time.sleep(600)"
     )
     path = os.pathsep.join(sys.path)
     with subprocess.Popen(
@@ -248,7 +246,7 @@ def test_the_process_loads_no_torch(shared: EntityModel) -> None:
 
 
 def damaged(package: Path, folder: Path, name: str, content: bytes) -> Path:
-    """A copy of the package with one file replaced."""
+    """Return a copy of the package with one file replaced."""
     for file in package.rglob("*"):
         if file.is_file():
             target = folder / file.relative_to(package)
@@ -257,7 +255,7 @@ def damaged(package: Path, folder: Path, name: str, content: bytes) -> Path:
     return folder
 
 
-def test_a_package_of_another_spacy_is_refused(package: Path, tmp_path: Path) -> None:
+def test_a_package_for_another_version_of_spacy_is_refused(package: Path, tmp_path: Path) -> None:
     meta = (package / "meta.json").read_bytes()
     version = spacy.util.load_meta(package / "meta.json")["spacy_version"].encode()
     folder = damaged(package, tmp_path / "old", "meta.json", meta.replace(version, b">=3.2.0,<3.3.0"))
@@ -266,7 +264,7 @@ def test_a_package_of_another_spacy_is_refused(package: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", ["ner/model", "config.cfg"])
-def test_a_damaged_file_is_one_clear_line(package: Path, tmp_path: Path, name: str) -> None:
+def test_a_damaged_file_is_reported_in_one_line(package: Path, tmp_path: Path, name: str) -> None:
     folder = damaged(package, tmp_path / "damaged", name, b"\x00\x01")
     with pytest.raises(ModelUnusable, match="model tiny-ner: ") as refused:
         load_model(spacy_model(), folder, device="cpu", threads=1)
@@ -280,7 +278,7 @@ def test_a_pipeline_without_entities_is_refused(tmp_path: Path) -> None:
         load_model(spacy_model(), tmp_path / "blank", device="cpu", threads=1)
 
 
-def test_a_pipeline_of_rules_alone_works(tmp_path: Path) -> None:
+def test_a_pipeline_with_only_rules_works(tmp_path: Path) -> None:
     nlp = spacy.blank("de")
     ruler: Any = nlp.add_pipe("entity_ruler")
     ruler.add_patterns([{"label": "ORT", "pattern": "Köln"}])

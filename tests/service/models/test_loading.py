@@ -1,4 +1,4 @@
-"""Whatever is wrong with a model's files, loading says so in one line with a remedy, and runs no code of theirs."""
+"""Damage to a model's files is reported in one line with a remedy, and no code of theirs is run."""
 
 import os
 import pickle
@@ -31,7 +31,7 @@ LABELS: Final = ("positive", "negative", "neutral")
 
 
 class RunsCode:
-    """What a hostile pickle does: it calls something while it is read."""
+    """A hostile pickle: it calls a function while it is read."""
 
     def __init__(self, trace: Path) -> None:
         self._trace = trace
@@ -56,7 +56,7 @@ def page_instead_of_weights(folder: Path) -> None:
 
 
 def foreign_pickle_beside_damage(folder: Path) -> None:
-    """A file that is never loaded, as in a repository that was fetched whole, is not what went wrong."""
+    """Add a file that is never loaded, as in a complete download: it is not reported as the cause."""
     torch.save({"arguments": RunsCode(folder / "ran")}, folder / "training_args.bin")
     cut_weights(folder)
 
@@ -121,7 +121,9 @@ DAMAGE: Final[dict[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
-def test_damage_is_one_clear_line_and_runs_no_code(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+def test_damage_is_reported_in_one_line_and_runs_no_code(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
     folder = write_classifier(tmp_path / "model", LABELS)
     damage(folder)
     with pytest.raises(ModelUnusable, match=f"^MODEL_UNUSABLE: model tiny: .*{DAMAGE[damage]}") as refused:
@@ -133,7 +135,7 @@ def test_damage_is_one_clear_line_and_runs_no_code(tmp_path: Path, damage: Calla
     assert not (folder / "ran").exists()
 
 
-def test_a_hostile_pickle_among_embedding_weights_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_hostile_pickle_in_embedding_weights_is_refused_by_name(tmp_path: Path) -> None:
     folder = write_embedding(tmp_path / "model", max_seq_length=16, normalise=True)
     hostile_pickle(folder)
     with pytest.raises(ModelUnusable, match=r"pytorch_model\.bin holds Python objects"):
@@ -141,7 +143,7 @@ def test_a_hostile_pickle_among_embedding_weights_is_refused_by_name(tmp_path: P
     assert not (folder / "ran").exists()
 
 
-def test_a_missing_folder_names_the_command_that_fills_it(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported_with_the_command_that_fills_it(tmp_path: Path) -> None:
     with pytest.raises(ModelUnusable, match="is missing") as refused:
         load_model(hub_model(Task.SENTIMENT), tmp_path / "nowhere", device="cpu", threads=1)
     assert "cache-warmer warm" in refused.value.remedy
@@ -155,37 +157,37 @@ def test_a_precision_without_a_prepared_form_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_device_is_refused(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path, LABELS)
     with pytest.raises(ModelUnusable, match="no CUDA device"):
         load_model(hub_model(Task.SENTIMENT), folder, device="cuda", threads=1)
 
 
-def test_weights_stored_in_half_precision_compute_in_float32(tmp_path: Path) -> None:
-    """transformers 5 would compute in what is stored."""
+def test_weights_stored_in_float16_are_computed_in_float32(tmp_path: Path) -> None:
+    """By default, transformers 5 computes in the stored type."""
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=False)
     AutoModel.from_pretrained(folder).half().save_pretrained(folder)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
-    parameters = model._network.parameters()  # type: ignore[attr-defined]  # how it computes is inside
+    parameters = model._network.parameters()  # type: ignore[attr-defined]  # the network is private
     assert {parameter.dtype for parameter in parameters} == {torch.float32}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc/self/maps")
 @pytest.mark.parametrize("as_pickle", [False, True])
-def test_weights_are_mapped_from_their_file_not_copied(tmp_path: Path, as_pickle: bool) -> None:
-    """So that the pods of a node share their pages."""
+def test_weights_are_mapped_from_their_file(tmp_path: Path, as_pickle: bool) -> None:
+    """Then the pods of a node share the pages."""
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=False, as_pickle=as_pickle)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     name = "pytorch_model.bin" if as_pickle else "model.safetensors"
     pattern = rf"(?m)^([0-9a-f]+)-([0-9a-f]+) .*{re.escape(str(folder / name))}"
     found = re.findall(pattern, Path("/proc/self/maps").read_text())
     mapped = [(int(low, 16), int(high, 16)) for low, high in found]
-    parameters = model._network.parameters()  # type: ignore[attr-defined]  # where its weights lie is inside
+    parameters = model._network.parameters()  # type: ignore[attr-defined]  # the network is private
     for parameter in parameters:
         assert any(low <= parameter.data_ptr() < high for low, high in mapped)
 
 
-def test_loading_and_answering_write_nothing_into_the_cache(tmp_path: Path) -> None:
+def test_loading_and_computing_write_nothing_into_the_cache(tmp_path: Path) -> None:
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, pooling="cls", as_pickle=True)
 
     def listing() -> dict[Path, tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Each sentence of a text is answered as transformers answers it alone."""
+"""Each sentence of a text gets the result that transformers gives for it alone."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +8,7 @@ import pytest
 
 from model_cache.catalog.catalog import Cleaning, Serving, Task
 from qda_worker.errors import TextTooLong, TooManyTexts
-from qda_worker.models.base import Finished, LongText
+from qda_worker.models.base import LongText, TextResult
 from qda_worker.models.loading import load_model
 from qda_worker.models.sentence_units import SentenceOptions
 from qda_worker.models.sentiment import Sentiment, SentimentAnswer, clean_german_sentiment
@@ -31,9 +31,9 @@ def model(folder: Path) -> Any:
     return load_model(hub_model(Task.SENTIMENT, serving), folder, device="cpu", threads=1)
 
 
-def answer_sentences(model: Any, text: str, policy: LongText = LongText.CUT) -> Finished[SentimentAnswer]:
+def answer_sentences(model: Any, text: str, policy: LongText = LongText.CUT) -> TextResult[SentimentAnswer]:
     prepared = model.prepare(text, SentenceOptions(policy))
-    finished: Finished[SentimentAnswer] = model.finish(text, prepared, model.compute(prepared.units))
+    finished: TextResult[SentimentAnswer] = model.finish(text, prepared, model.compute(prepared.units))
     return finished
 
 
@@ -50,7 +50,7 @@ def test_each_sentence_equals_the_plain_library_on_that_sentence(model: Any, fol
         assert each.probabilities[each.sentiment] == max(each.probabilities.values())
 
 
-def test_the_text_itself_is_answered_as_without_its_sentences(model: Any) -> None:
+def test_the_result_of_the_text_does_not_depend_on_its_sentences(model: Any) -> None:
     with_them, without = answer_sentences(model, TEXT), answer(model, TEXT)
     assert with_them.answer.sentiment is without.answer.sentiment
     assert with_them.answer.probabilities == pytest.approx(without.answer.probabilities, abs=TOLERANCE)
@@ -66,7 +66,7 @@ def test_equal_sentences_are_computed_once(model: Any) -> None:
     assert len(alone.units) == 1
 
 
-def test_sentences_behind_a_cut_are_answered_and_long_ones_obey_the_policy(model: Any) -> None:
+def test_sentences_after_a_cut_are_computed_with_their_own_policy(model: Any) -> None:
     long = "das war gut und " * 10
     text = f"{long}sehr schlecht. Das ist gut."
     cut = answer_sentences(model, text)
@@ -81,10 +81,10 @@ def test_sentences_behind_a_cut_are_answered_and_long_ones_obey_the_policy(model
         answer_sentences(model, text, LongText.ERROR)
 
 
-def test_more_sentences_than_an_answer_holds_are_refused(model: Any) -> None:
+def test_too_many_sentences_are_refused(model: Any) -> None:
     with pytest.raises(TooManyTexts, match="has 100001 sentences"):
         model.prepare("Ja. " * 100_001, SentenceOptions())
 
 
-def test_a_text_of_blanks_has_an_answer_and_no_sentences(model: Any) -> None:
+def test_a_text_of_blanks_has_a_result_and_no_sentences(model: Any) -> None:
     assert answer_sentences(model, " \n ").answer.sentences == ()

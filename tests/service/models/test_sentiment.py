@@ -1,4 +1,4 @@
-"""The sentiment model answers as transformers does when it is called directly on the same files."""
+"""The sentiment model equals transformers called directly on the same files."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from model_cache.catalog.catalog import Cleaning, Serving, Task
 from qda_worker.errors import ModelUnusable, TextEmpty, TextTooLong
-from qda_worker.models.base import Finished, LongText, Options
+from qda_worker.models.base import LongText, Options, TextResult
 from qda_worker.models.loading import load_model
 from qda_worker.models.sentiment import Sentiment, SentimentAnswer, clean_german_sentiment
 from tests.support.tiny_models import GERMAN, hub_model, write_classifier
@@ -20,14 +20,14 @@ LONG: Final = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut "
 OWN_ORDER: Final = ("positive", "negative", "neutral")
 
 
-def answer(model: Any, text: str, policy: LongText = LongText.CUT) -> Finished[SentimentAnswer]:
+def answer(model: Any, text: str, policy: LongText = LongText.CUT) -> TextResult[SentimentAnswer]:
     prepared = model.prepare(text, Options(policy))
-    finished: Finished[SentimentAnswer] = model.finish(text, prepared, model.compute(prepared.units))
+    finished: TextResult[SentimentAnswer] = model.finish(text, prepared, model.compute(prepared.units))
     return finished
 
 
 def plain(folder: Path, texts: list[str], **tokenizing: Any) -> Any:
-    """Probabilities as the model card's own code computes them."""
+    """Return the probabilities as the code of the model card computes them."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     network = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     encoded = tokenizer(texts, padding=True, truncation=True, return_tensors="pt", **tokenizing)
@@ -36,11 +36,11 @@ def plain(folder: Path, texts: list[str], **tokenizing: Any) -> Any:
         return torch.softmax(network(**encoded).logits, dim=-1).numpy()
 
 
-def in_own_order(finished: Finished[SentimentAnswer]) -> list[float]:
+def in_own_order(finished: TextResult[SentimentAnswer]) -> list[float]:
     return [finished.answer.probabilities[Sentiment(label)] for label in OWN_ORDER]
 
 
-def test_answers_equal_the_plain_library_whatever_shares_the_batch(tmp_path: Path) -> None:
+def test_results_equal_the_plain_library_alone_and_in_a_batch(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path, OWN_ORDER)
     texts = [*GERMAN, LONG]
     model = load_model(hub_model(Task.SENTIMENT), folder, device="cpu", threads=1)
@@ -51,7 +51,7 @@ def test_answers_equal_the_plain_library_whatever_shares_the_batch(tmp_path: Pat
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
-def test_german_cleaning_comes_before_the_tokenizer(tmp_path: Path) -> None:
+def test_german_cleaning_is_applied_before_the_tokenizer(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path, OWN_ORDER)
     serving = Serving(cleaning=Cleaning.GERMAN_SENTIMENT)
     model = load_model(hub_model(Task.SENTIMENT, serving), folder, device="cpu", threads=1)
@@ -59,7 +59,7 @@ def test_german_cleaning_comes_before_the_tokenizer(tmp_path: Path) -> None:
     np.testing.assert_allclose([in_own_order(answer(model, text)) for text in GERMAN], expected, atol=1e-5)
 
 
-def test_the_label_is_the_likeliest_and_probabilities_sum_to_one(tmp_path: Path) -> None:
+def test_the_label_is_the_most_probable_and_the_sum_is_one(tmp_path: Path) -> None:
     model = load_model(
         hub_model(Task.SENTIMENT), write_classifier(tmp_path, OWN_ORDER), device="cpu", threads=1
     )
@@ -69,7 +69,7 @@ def test_the_label_is_the_likeliest_and_probabilities_sum_to_one(tmp_path: Path)
         assert found.probabilities[found.sentiment] == max(found.probabilities.values())
 
 
-def test_a_long_text_is_cut_as_the_library_cuts_and_says_so(tmp_path: Path) -> None:
+def test_a_long_text_is_cut_as_by_the_library_and_reported(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path, OWN_ORDER)
     model = load_model(hub_model(Task.SENTIMENT), folder, device="cpu", threads=1)
     found = answer(model, LONG)
@@ -93,7 +93,7 @@ def test_the_limit_counts_special_tokens(tmp_path: Path, words: int) -> None:
         assert answer(model, text, LongText.ERROR).usage.token_count == words + 2
 
 
-def test_windows_are_the_tokenizers_own_and_joined_by_length(tmp_path: Path) -> None:
+def test_windows_equal_the_tokenizers_and_are_weighted_by_length(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path, OWN_ORDER)
     model = load_model(hub_model(Task.SENTIMENT), folder, device="cpu", threads=1)
     found = answer(model, LONG, LongText.WINDOW)
@@ -115,7 +115,7 @@ def test_the_catalog_may_lower_the_limit_and_the_network_bounds_it(tmp_path: Pat
     assert load_model(lower, folder, device="cpu", threads=1).info.max_length == 10
 
 
-def test_labels_of_other_makers_are_mapped_by_the_catalog(tmp_path: Path) -> None:
+def test_other_labels_are_mapped_by_the_catalog(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path, ("LABEL_0", "LABEL_1", "Neu"))
     serving = Serving(labels={"LABEL_0": "negative", "LABEL_1": "positive"})
     model = load_model(hub_model(Task.SENTIMENT, serving), folder, device="cpu", threads=1)
@@ -144,7 +144,7 @@ def test_probabilities_of_labels_mapped_to_one_add_up(tmp_path: Path) -> None:
         (("only",), {}, "1 outputs"),
     ],
 )
-def test_labels_that_nobody_explains_are_refused(
+def test_unknown_labels_are_refused(
     tmp_path: Path, labels: tuple[str, ...], serving: dict[str, str], message: str
 ) -> None:
     folder = write_classifier(tmp_path, labels)
@@ -153,7 +153,7 @@ def test_labels_that_nobody_explains_are_refused(
     assert "serving.labels" in refused.value.remedy or "single-label" in refused.value.remedy
 
 
-def test_an_empty_text_is_refused_and_one_that_cleaning_empties_is_answered(tmp_path: Path) -> None:
+def test_an_empty_text_is_refused_and_one_emptied_by_cleaning_is_not(tmp_path: Path) -> None:
     folder = write_classifier(tmp_path, OWN_ORDER)
     serving = Serving(cleaning=Cleaning.GERMAN_SENTIMENT)
     model = load_model(hub_model(Task.SENTIMENT, serving), folder, device="cpu", threads=1)
@@ -163,7 +163,7 @@ def test_an_empty_text_is_refused_and_one_that_cleaning_empties_is_answered(tmp_
 
 
 def test_many_threads_may_tokenise_at_once(tmp_path: Path) -> None:
-    """A fast tokenizer whose settings change meanwhile would say "Already borrowed"."""
+    """A fast tokenizer raises "Already borrowed" if its settings change meanwhile."""
     model = load_model(
         hub_model(Task.SENTIMENT), write_classifier(tmp_path, OWN_ORDER), device="cpu", threads=1
     )

@@ -1,4 +1,4 @@
-"""A text of exactly as many tokens as the model reads is read whole; one more is told, cut or windowed."""
+"""A text with exactly the maximum number of tokens is read whole; one more is refused, cut or windowed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ MODELS: Final[dict[int, tuple[Task, Callable[[Path], Path]]]] = {
 }
 
 
-def told(model: Any, text: str, policy: LongText) -> tuple[int, int, bool, int]:
+def lengths_of(model: Any, text: str, policy: LongText) -> tuple[int, int, bool, int]:
     prepared = model.prepare(text, Options(policy))
     return prepared.length, prepared.used_length, prepared.cut, len(prepared.windows)
 
@@ -36,9 +36,9 @@ def test_the_last_token_that_fits_and_the_first_that_does_not(tmp_path: Path, li
     assert model.info.max_length == limit
     fits, over = ("gut " * (limit - 2)).rstrip(), ("gut " * (limit - 1)).rstrip()
     for policy in LongText:
-        assert told(model, fits, policy) == (limit, limit, False, 1)
-    assert told(model, over, LongText.CUT) == (limit + 1, limit, True, 1)
-    assert told(model, over, LongText.WINDOW) == (limit + 1, limit + 1, False, 2)
+        assert lengths_of(model, fits, policy) == (limit, limit, False, 1)
+    assert lengths_of(model, over, LongText.CUT) == (limit + 1, limit, True, 1)
+    assert lengths_of(model, over, LongText.WINDOW) == (limit + 1, limit + 1, False, 2)
     with pytest.raises(TextTooLong, match=f"has {limit + 1} tokens and the model reads {limit}"):
         model.prepare(over, Options(LongText.ERROR))
     prepared = model.prepare(over, Options())

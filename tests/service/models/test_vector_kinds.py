@@ -1,4 +1,4 @@
-"""Sparse weights and multi-vectors are those of the published formulas, whatever else is in the batch."""
+"""Sparse weights and multi-vectors equal the published formulas, alone and in a batch."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -33,9 +33,9 @@ ALL: Final = frozenset(VectorKind)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("m3")
+    folder = tmp_path_factory.mktemp("m3")
     return write_embedding(
-        made, max_seq_length=LIMIT, normalise=True, pooling="cls", as_pickle=True, heads=True
+        folder, max_seq_length=LIMIT, normalise=True, pooling="cls", as_pickle=True, heads=True
     )
 
 
@@ -47,7 +47,7 @@ def model(folder: Path) -> Any:
 def answer(
     model: Any, text: str, kinds: Collection[VectorKind] = ALL, policy: LongText = LongText.CUT
 ) -> Any:
-    """Its TextVectors; Any, because each kind may be absent."""
+    """Return the TextVectors; as Any, because each kind may be None."""
     prepared = model.prepare(text, VectorOptions(policy, frozenset(kinds)))
     return model.finish(text, prepared, model.compute(prepared.units)).answer
 
@@ -64,38 +64,38 @@ def test_all_kinds_of_one_pass_equal_the_published_formulas(model: Any, folder: 
     assert weights_of(found) == pytest.approx(plain.sparse, abs=TOLERANCE)
 
 
-def test_a_text_has_the_same_vectors_alone_and_in_a_batch_of_other_kinds_and_lengths(model: Any) -> None:
-    asked = [ALL, {VectorKind.SPARSE}, {VectorKind.DENSE}, {VectorKind.MULTI_VECTOR}]
+def test_a_text_has_the_same_vectors_alone_and_in_a_mixed_batch(model: Any) -> None:
+    requested = [ALL, {VectorKind.SPARSE}, {VectorKind.DENSE}, {VectorKind.MULTI_VECTOR}]
     prepared = [
-        model.prepare(text, VectorOptions(kinds=frozenset(asked[number % 4])))
+        model.prepare(text, VectorOptions(kinds=frozenset(requested[number % 4])))
         for number, text in enumerate(TEXTS)
     ]
     outputs = model.compute([each.units[0] for each in prepared])
     for number, (text, each, output) in enumerate(zip(TEXTS, prepared, outputs, strict=True)):
         together = model.finish(text, each, [output]).answer
         alone = answer(model, text)
-        if VectorKind.DENSE in asked[number % 4]:
+        if VectorKind.DENSE in requested[number % 4]:
             np.testing.assert_allclose(together.dense, alone.dense, atol=TOLERANCE)
-        if VectorKind.SPARSE in asked[number % 4]:
+        if VectorKind.SPARSE in requested[number % 4]:
             assert weights_of(together) == pytest.approx(weights_of(alone), abs=TOLERANCE)
-        if VectorKind.MULTI_VECTOR in asked[number % 4]:
+        if VectorKind.MULTI_VECTOR in requested[number % 4]:
             np.testing.assert_allclose(together.multi, alone.multi, atol=TOLERANCE)
-        there = {
+        present = {
             VectorKind.DENSE: together.dense is not None,
             VectorKind.SPARSE: together.sparse is not None,
             VectorKind.MULTI_VECTOR: together.multi is not None,
         }
-        assert {kind for kind, is_there in there.items() if is_there} == set(asked[number % 4])
+        assert {kind for kind, is_present in present.items() if is_present} == set(requested[number % 4])
 
 
-def test_heads_that_nobody_asks_for_are_not_computed(model: Any) -> None:
+def test_heads_that_are_not_requested_are_not_computed(model: Any) -> None:
     prepared = model.prepare("das Haus", Options())
     [output] = model.compute(prepared.units)
     assert output.weights is None
     assert output.rows is None
 
 
-def test_sparse_weights_fall_and_name_each_token_once_without_special_ones(model: Any) -> None:
+def test_sparse_weights_are_sorted_and_name_each_token_once(model: Any) -> None:
     sparse = answer(model, "das Haus </s> <s> Ω das Haus 😀 und das", {VectorKind.SPARSE}).sparse
     order = list(zip((-sparse.weights).tolist(), sparse.ids.tolist(), strict=True))
     assert order == sorted(order)
@@ -105,14 +105,14 @@ def test_sparse_weights_fall_and_name_each_token_once_without_special_ones(model
     assert (sparse.ids.dtype, sparse.weights.dtype) == (np.int32, np.float32)
 
 
-def test_multi_vectors_are_one_row_a_token_but_the_first_each_of_length_one(model: Any) -> None:
+def test_multi_vectors_have_one_unit_row_per_token_except_the_first(model: Any) -> None:
     prepared = model.prepare("das Haus in Köln", Options())
     multi = answer(model, "das Haus in Köln", {VectorKind.MULTI_VECTOR}).multi
     assert multi.shape == (prepared.used_length - 1, 32)
     np.testing.assert_allclose(np.linalg.norm(multi, axis=1), 1.0, atol=1e-6)
 
 
-def test_windows_give_the_greatest_weights_and_each_token_one_vector(model: Any) -> None:
+def test_windows_give_the_maximum_weights_and_one_row_per_token(model: Any) -> None:
     text = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 15
     prepared = model.prepare(text, VectorOptions(LongText.WINDOW, ALL))
     assert len(prepared.windows) >= 3
@@ -136,7 +136,7 @@ def test_windows_give_the_greatest_weights_and_each_token_one_vector(model: Any)
     np.testing.assert_array_equal(found.multi[-1], outputs[-1].rows[-1])
 
 
-def test_multi_vectors_of_more_tokens_than_can_be_held_are_refused(
+def test_multi_vectors_of_too_many_tokens_are_refused(
     model: Any,
 ) -> None:
     text = "gut " * (vectors.MAX_MULTI_VECTOR_TOKENS + 10)
@@ -146,15 +146,15 @@ def test_multi_vectors_of_more_tokens_than_can_be_held_are_refused(
     assert model.prepare(text, VectorOptions(LongText.CUT, ALL)).used_length == LIMIT
 
 
-def test_a_shortened_vector_is_normalised_anew_where_the_model_normalises(model: Any) -> None:
+def test_a_shortened_vector_is_normalised_again_if_the_model_does(model: Any) -> None:
     whole = answer(model, "das Haus").dense
     prepared = model.prepare("das Haus", VectorOptions(dimension=8))
     short = model.finish("das Haus", prepared, model.compute(prepared.units)).answer.dense
     np.testing.assert_allclose(short, whole[:8] / np.linalg.norm(whole[:8]), atol=TOLERANCE)
 
 
-def test_the_catalog_says_to_which_lengths_vectors_may_be_cut(folder: Path) -> None:
-    """The files of a model do not: nothing in them tells how it was trained."""
+def test_the_catalog_lists_the_lengths_of_shortened_vectors(folder: Path) -> None:
+    """The files of a model do not tell how it was trained."""
     allowed = hub_model(Task.EMBEDDING, Serving(shortened_dimensions=(8, 16)))
     assert load_model(allowed, folder, device="cpu", threads=1).info.shortened_dimensions == (16, 8)
     with pytest.raises(ModelUnusable, match="shortened_dimensions names 32, and its vectors have 32"):
@@ -163,7 +163,7 @@ def test_the_catalog_says_to_which_lengths_vectors_may_be_cut(folder: Path) -> N
         )
 
 
-def test_numbers_that_are_none_are_the_models_failure(tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_are_a_failure_of_the_model(tmp_path: Path) -> None:
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=False, heads=True)
     model: Any = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     with torch.no_grad():
@@ -174,22 +174,22 @@ def test_numbers_that_are_none_are_the_models_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("there", "kinds"),
+    ("heads", "kinds"),
     [
         ((), {VectorKind.DENSE}),
         (("sparse",), {VectorKind.DENSE, VectorKind.SPARSE}),
         (("colbert",), {VectorKind.DENSE, VectorKind.MULTI_VECTOR}),
     ],
 )
-def test_which_kinds_a_model_has_follows_from_its_files(
-    tmp_path: Path, there: tuple[str, ...], kinds: set[VectorKind]
+def test_the_kinds_of_a_model_follow_from_its_files(
+    tmp_path: Path, heads: tuple[str, ...], kinds: set[VectorKind]
 ) -> None:
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, heads=True)
-    for name in {"sparse", "colbert"} - set(there):
+    for name in {"sparse", "colbert"} - set(heads):
         (folder / f"{name}_linear.pt").unlink()
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     assert set(model.info.vector_kinds) == kinds
-    assert model.info.multi_dimension == (32 if "colbert" in there else None)
+    assert model.info.multi_dimension == (32 if "colbert" in heads else None)
 
 
 def linear(width: int, out: int) -> dict[str, torch.Tensor]:
@@ -218,17 +218,19 @@ def test_a_head_that_does_not_fit_is_refused_by_name(
 
 
 @pytest.mark.parametrize("name", ["sparse_linear.pt", "colbert_linear.pt"])
-def test_a_head_that_would_run_code_is_refused_by_name_and_runs_none(tmp_path: Path, name: str) -> None:
+def test_a_head_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, name: str) -> None:
     folder = write_embedding(tmp_path / "model", max_seq_length=16, normalise=True, heads=True)
     torch.save({"weight": RunsCode(tmp_path / "ran")}, folder / name)
-    torch.save(RunsCode(tmp_path / "ran"), folder / "another.pt")  # never loaded, so never blamed
+    torch.save(
+        RunsCode(tmp_path / "ran"), folder / "another.pt"
+    )  # never loaded, so not reported as the cause
     with pytest.raises(ModelUnusable, match=f"model tiny: {name} holds Python objects"):
         load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Please log in</html>", None])
-def test_a_head_that_is_cut_short_or_a_page_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
+def test_a_truncated_head_or_a_web_page_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
     folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, heads=True)
     file = folder / "colbert_linear.pt"
     file.write_bytes(file.read_bytes()[:900] if content is None else content)

@@ -157,7 +157,7 @@ async def test_a_cancelled_stream_leaves_the_queue_at_once_and_is_counted_once(
     echo.model.gate.set()
     await until(lambda: bool(echo.lines))
     assert await stable_value(lambda: echo.model.computed) == computed_before
-    assert sum(texts for _, texts in echo.heard.cancelled) == MAX_IN_FLIGHT
+    assert sum(texts for _, texts in echo.observer.cancelled) == MAX_IN_FLIGHT
     (line,) = echo.lines
     assert (line["status"], line["items"]) == ("CANCELLED", MAX_IN_FLIGHT)
 
@@ -201,7 +201,7 @@ async def test_a_dead_model_fails_its_documents_and_ends_the_stream(echo: EchoSe
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT + 10))
     await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
-    member = echo.fleet.members["echo"]
+    member = echo.registry.models["echo"]
     member.state = type(member.state).FAILED
     echo.model.watchers[0]("its process ended")
     results, code, _ = await broken_off(call)
@@ -214,7 +214,7 @@ async def test_an_ending_worker_completes_the_documents_it_accepted(echo: EchoSe
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT))
     await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
-    echo.fleet.ending.set()
+    echo.registry.draining.set()
     stopping = asyncio.create_task(echo.server.stop(PATIENCE))
     echo.model.gate.set()
     results, code, message = await broken_off(call)
@@ -232,7 +232,7 @@ async def test_a_stream_without_settings_does_not_delay_the_end(echo: EchoServer
 
     call = stub.AnalyzeDocuments(silence())
     await asyncio.sleep(0.1)
-    echo.fleet.ending.set()
+    echo.registry.draining.set()
     await echo.server.stop(PATIENCE)
     assert await call.code() is grpc.StatusCode.UNAVAILABLE
 

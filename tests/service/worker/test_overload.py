@@ -79,7 +79,7 @@ async def test_a_full_queue_sends_retry_info_and_pushback(echo: EchoServer, stub
     assert 2000 <= delay <= 2500
     echo.model.gate.set()
     assert len((await waiting).results) == 10
-    assert echo.heard.refused == [("QUEUE_FULL", 1)]
+    assert echo.observer.refused == [("QUEUE_FULL", 1)]
 
 
 async def test_grpc_retries_follow_the_pushback_of_the_worker(echo: EchoServer, stub: Any) -> None:
@@ -89,7 +89,7 @@ async def test_grpc_retries_follow_the_pushback_of_the_worker(echo: EchoServer, 
     async with grpc.aio.insecure_channel(echo.target, options) as channel:
         retrying: Any = sentiment_pb2_grpc.SentimentServiceStub(channel)
         call = retrying.AnalyzeSentiment(request(1), timeout=PATIENCE)
-        await until(lambda: bool(echo.heard.refused))
+        await until(lambda: bool(echo.observer.refused))
         echo.model.gate.set()
         assert len((await call).results) == 1
     await waiting
@@ -99,7 +99,7 @@ async def test_our_client_retries_until_the_queue_has_capacity(echo: EchoServer,
     waiting = await fill(echo, stub)
     async with AsyncClient(Settings(echo.target)) as client:
         answer = asyncio.create_task(client.sentiment(["gut"]))
-        await until(lambda: len(echo.heard.refused) >= 3)
+        await until(lambda: len(echo.observer.refused) >= 3)
         echo.model.gate.set()
         assert (await answer)[0].ok
     await waiting
@@ -126,7 +126,7 @@ async def test_a_cancelled_call_leaves_the_queue_before_it_is_computed(echo: Ech
     echo.model.gate.set()
     await first
     assert echo.model.computed == max(computed_before, 2)
-    assert echo.heard.cancelled == [("CANCELLED_BY_CALLER", 5)]
+    assert echo.observer.cancelled == [("CANCELLED_BY_CALLER", 5)]
 
 
 async def test_a_call_past_its_deadline_leaves_the_queue_before_it_is_computed(

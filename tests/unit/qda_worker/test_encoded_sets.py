@@ -9,7 +9,7 @@ from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.errors import TextEmpty
 from qda_worker.models.base import Usage
 from qda_worker.models.vectors import TextVectors
-from qda_worker.scheduling.jobs import Answered, Failed, Timings
+from qda_worker.scheduling.jobs import Failure, Success, Timings
 
 WORDS = st.sampled_from(["", "a", "b", "c", "d"])
 
@@ -19,13 +19,13 @@ def test_sets_see_the_vectors_of_their_own_texts(first: list[str], second: list[
     sets = DistinctTexts.of((first, second))
     assert sets.contents == list(dict.fromkeys([*first, *second]))
     outcomes = [
-        Answered(
+        Success(
             TextVectors(np.array([ord(text), 1.0], np.float32)),
             Usage(1, 1, text == "a", 1 + (text == "b")),
             Timings(compute=1.0),
         )
         if text
-        else Failed(TextEmpty("empty"), Timings())
+        else Failure(TextEmpty("empty"), Timings())
         for text in sets.contents
     ]
     encoded = EncodedSets(sets)

@@ -28,14 +28,14 @@ from qda_worker.conversion.embedding import (
 from qda_worker.errors import ArgumentInvalid
 from qda_worker.models.base import LongText, ModelInfo, Usage, VectorKind
 from qda_worker.models.vectors import SparseWeights, TextVectors
-from qda_worker.registry.registry import Serving
-from qda_worker.scheduling.jobs import Answered, Timings
+from qda_worker.registry.registry import SelectedModel
+from qda_worker.scheduling.jobs import Success, Timings
 
 FLOAT32, FLOAT16 = pb.ELEMENT_TYPE_FLOAT32, pb.ELEMENT_TYPE_FLOAT16
 KINDS: Final = [pb.EMBEDDING_KIND_DENSE, pb.EMBEDDING_KIND_SPARSE]
 INFO: Final = ModelInfo(
     "m", Task.EMBEDDING, "s", "r", Precision.FP32, None, 8192,
-    dimension=1024, vector_kinds=tuple(VectorKind), multi_dimension=1024, longest_token=48,
+    dimension=1024, vector_kinds=tuple(VectorKind), multi_dimension=1024, max_token_bytes=48,
 )  # fmt: skip
 
 
@@ -65,10 +65,10 @@ def test_a_number_beyond_float16_fails_only_its_own_text() -> None:
     """No real model returns one, so the outcomes are made here."""
     request = embedding_request("a", "b", options=pb.EmbeddingOptions(element_type=FLOAT16))
     outcomes = [
-        Answered(TextVectors(np.full(4, number, np.float32)), Usage(3, 3, False, 1), Timings())
+        Success(TextVectors(np.full(4, number, np.float32)), Usage(3, 3, False, 1), Timings())
         for number in (1e6, 1.0)
     ]
-    serving = Serving(Mock(info=INFO), "digest", "generation")
+    serving = SelectedModel(Mock(info=INFO), "digest", "generation")
     failed, answered = build_embed(request, outcomes, serving, 0.0).results
     assert [failed.HasField("status"), answered.HasField("status")] == [True, False]
     assert failed.status.message.startswith("ARGUMENT_INVALID")
@@ -153,7 +153,7 @@ def stream_parts(tokens: int, max_bytes: int) -> list[pb.EmbedStreamResponse]:
     request = embedding_request(
         "long", options=pb.EmbeddingOptions(kinds=KINDS), long_text_policy=text_pb2.LONG_TEXT_POLICY_WINDOW
     )
-    outcome = Answered(vectors, Usage(tokens, tokens, False, 9), Timings())
+    outcome = Success(vectors, Usage(tokens, tokens, False, 9), Timings())
     return list(build_embed_stream_parts(request, 0, outcome, INFO, max_bytes))
 
 

@@ -1,4 +1,4 @@
-"""Sentences end where a reader of German says they end; nothing of the text is lost or told twice."""
+"""Sentences end where a reader of German would end them; no text is lost or repeated."""
 
 from itertools import pairwise
 from typing import Final
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from qda_worker.models.german_sentences import sentence_spans
 
-# "|" stands for a border.
+# "|" marks the end of a sentence.
 PROSE: Final = (
     "Das ist gut.| Das ist schlecht.",
     "Was?!| Wirklich?| Ja!!!",
@@ -67,7 +67,7 @@ SIGNS: Final = (
 
 
 @pytest.mark.parametrize("marked", [*PROSE, *QUOTATIONS, *LINES, *SIGNS])
-def test_sentences_end_where_a_reader_ends_them(marked: str) -> None:
+def test_sentences_end_where_a_reader_would_end_them(marked: str) -> None:
     text = marked.replace("|", "")
     found = [text[span.start : span.end] for span in sentence_spans(text)]
     assert found == [part.strip() for part in marked.split("|")]
@@ -85,7 +85,7 @@ TEXTS: Final = st.lists(PARTS | st.text(max_size=4), max_size=30).map("".join)
 
 
 @given(TEXTS)
-def test_sentences_hold_all_but_the_blanks_between_them(text: str) -> None:
+def test_sentences_cover_everything_except_blanks(text: str) -> None:
     spans = sentence_spans(text)
     assert all(before.end <= after.start for before, after in pairwise(spans))
     for span in spans:
@@ -97,6 +97,6 @@ def test_sentences_hold_all_but_the_blanks_between_them(text: str) -> None:
 
 
 @pytest.mark.parametrize("piece", ["„", "» a. ", "' ", ".", "\n", "x", "Dr. ", "1. ", '."', "(", " ", "a.B"])
-def test_no_run_of_one_thing_is_slow(piece: str) -> None:
-    """At 100,000 code points anything that looks back over the whole text would outlast the test's time limit."""
+def test_no_repeated_piece_is_slow(piece: str) -> None:
+    """At 100,000 code points, quadratic time would exceed the time limit of the test."""
     assert len(sentence_spans(piece * (100_000 // len(piece)))) <= 1

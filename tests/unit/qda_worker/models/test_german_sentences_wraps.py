@@ -1,4 +1,4 @@
-"""Hard-wrapped texts have the sentences that they have without the wraps; lists and answers stay one a line."""
+"""Hard-wrapped texts have the same sentences as without the wraps; lists and answers have one per line."""
 
 import random
 import textwrap
@@ -22,19 +22,19 @@ def parts(text: str) -> list[str]:
 
 
 def wrapped(text: str, width: int) -> str:
-    """As editors and mail programs do it: line breaks instead of blanks, so that every position stays."""
+    """Wrap a text as editors and mail programs do: line breaks replace blanks, so that all offsets stay."""
     return textwrap.fill(text, width, break_on_hyphens=False, break_long_words=False)
 
 
 @pytest.mark.parametrize("width", [60, 66, 72, 78, 80, 100])
 @pytest.mark.parametrize("seed", range(5))
-def test_a_wrapped_paragraph_has_the_sentences_of_the_unwrapped(width: int, seed: int) -> None:
+def test_a_wrapped_paragraph_has_the_sentences_of_the_original(width: int, seed: int) -> None:
     chosen = random.Random(seed)
     text = " ".join(chosen.choice(SENTENCES) for _ in range(8))
     assert sentence_spans(wrapped(text, width)) == sentence_spans(text)
 
 
-def test_paragraphs_that_are_wrapped_end_at_their_ends() -> None:
+def test_wrapped_paragraphs_end_a_sentence() -> None:
     paragraphs = [" ".join(SENTENCES), "Ein Absatz ohne Punkt " * 8 + "am Ende", " ".join(SENTENCES[::-1])]
     text = "\n\n".join(wrapped(paragraph, 72) for paragraph in paragraphs)
     assert len(parts(text)) == 2 * len(SENTENCES) + 1
@@ -52,10 +52,10 @@ def test_paragraphs_that_are_wrapped_end_at_their_ends() -> None:
         ["I: Wie haben Sie die ersten Wochen im Heim denn erlebt", "B: Es war nicht leicht für uns alle"] * 3,
     ],
 )
-def test_lists_verses_and_answers_are_one_a_line(lines: list[str]) -> None:
+def test_lists_verses_and_answers_have_one_sentence_per_line(lines: list[str]) -> None:
     assert parts("\n".join(lines)) == lines
 
 
-def test_a_line_of_any_length_is_looked_at_in_bounded_time() -> None:
+def test_lines_of_any_length_take_bounded_time() -> None:
     text = ("X" * 5_000 + "\n") * 40 + "Y " * 300 + "\n" * 2 + ("Kurz\n" * 500)
     assert len(parts(text)) == 40 + 1 + 500

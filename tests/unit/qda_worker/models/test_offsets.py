@@ -1,4 +1,4 @@
-"""Offsets cut the same words out of a text in every encoding."""
+"""Offsets select the same words of a text in every encoding."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ def texts_with_spans(draw: st.DrawFn) -> tuple[str, list[tuple[int, int]]]:
 
 
 @given(texts_with_spans())
-def test_utf8_spans_cut_the_same_words_out_of_the_bytes(case: tuple[str, list[tuple[int, int]]]) -> None:
+def test_utf8_spans_select_the_same_words_in_the_bytes(case: tuple[str, list[tuple[int, int]]]) -> None:
     text, spans = case
     encoded = text.encode()
     found = convert_spans(text, spans, OffsetEncoding.UTF8)
@@ -33,7 +33,7 @@ def test_utf8_spans_cut_the_same_words_out_of_the_bytes(case: tuple[str, list[tu
 
 
 @given(texts_with_spans())
-def test_utf16_spans_cut_the_same_words_out_of_the_units(case: tuple[str, list[tuple[int, int]]]) -> None:
+def test_utf16_spans_select_the_same_words_in_the_code_units(case: tuple[str, list[tuple[int, int]]]) -> None:
     text, spans = case
     encoded = text.encode("utf-16-le")
     found = convert_spans(text, spans, OffsetEncoding.UTF16)
@@ -42,7 +42,7 @@ def test_utf16_spans_cut_the_same_words_out_of_the_units(case: tuple[str, list[t
 
 
 @given(texts_with_spans())
-def test_code_points_stay_as_they_are(case: tuple[str, list[tuple[int, int]]]) -> None:
+def test_code_point_offsets_are_unchanged(case: tuple[str, list[tuple[int, int]]]) -> None:
     text, spans = case
     assert convert_spans(text, spans, OffsetEncoding.CODE_POINT) == spans
 

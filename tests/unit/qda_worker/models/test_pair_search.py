@@ -1,4 +1,4 @@
-"""Close pairs are those of the plain matrix of cosines, in the promised order, whatever the size of the blocks."""
+"""The search finds the pairs of the full matrix of cosines, in order, for any size of blocks."""
 
 from typing import Final
 
@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qda_worker.models.pair_search import CELLS, MOST_PAIRS, Matrix, TextRows, find_pairs, normalised
+from qda_worker.models.pair_search import MAX_PAIRS, TILE_CELLS, Matrix, TextRows, find_pairs, normalise_rows
 
-# Few different values: many equal vectors and ties, which is where orders go wrong.
+# Few different values give many equal vectors and ties, where the order may go wrong.
 VALUES: Final = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
 VECTORS: Final = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
 NUMBERS: Final = st.lists(st.integers(0, 11), min_size=1, max_size=20)
@@ -43,39 +43,41 @@ def found_pairs(
     right: TextRows | None,
     threshold: float | None,
     best: int | None,
-    cells: int = CELLS,
-    most: int = MOST_PAIRS,
+    cells: int = TILE_CELLS,
+    most: int = MAX_PAIRS,
 ) -> list[Triple]:
     return [
         (int(first), int(second), float(score))
-        for pairs in find_pairs(left, right, threshold=threshold, best=best, cells=cells, most=most)
+        for pairs in find_pairs(
+            left, right, threshold=threshold, top_k=best, tile_cells=cells, max_pairs=most
+        )
         for first, second, score in zip(pairs.first, pairs.second, pairs.scores, strict=True)
     ]
 
 
-def same(found: list[Triple], wanted: list[Triple], scores: Matrix) -> None:
-    """Equal, but for pairs whose scores lie so close that single precision may round either up."""
-    assert [pair[0] for pair in found] == [pair[0] for pair in wanted]
-    assert [pair[2] for pair in found] == pytest.approx([pair[2] for pair in wanted], abs=2e-6)
+def assert_same(found: list[Triple], reference: list[Triple], scores: Matrix) -> None:
+    """Check that pairs are equal, except where single precision may round two close scores either way."""
+    assert [pair[0] for pair in found] == [pair[0] for pair in reference]
+    assert [pair[2] for pair in found] == pytest.approx([pair[2] for pair in reference], abs=2e-6)
     assert [pair[2] for pair in found] == pytest.approx([scores[pair[:2]] for pair in found], abs=2e-6)
     assert len({pair[:2] for pair in found}) == len(found)
     assert found == sorted(found, key=lambda pair: (pair[0], -pair[2], pair[1]))
 
 
-@pytest.mark.parametrize(("cells", "most"), [(1, 1), (7, 3), (CELLS, MOST_PAIRS)])
+@pytest.mark.parametrize(("cells", "most"), [(1, 1), (7, 3), (TILE_CELLS, MAX_PAIRS)])
 @given(left=VECTORS, right=st.none() | VECTORS, threshold=THRESHOLDS, best=st.none() | st.integers(1, 4))
 def test_pairs_equal_brute_force(
     cells: int, most: int, left: Matrix, right: Matrix | None, threshold: float | None, best: int | None
 ) -> None:
     if threshold is None and best is None:
         return
-    others = None if right is None else TextRows.of(right)
-    found = found_pairs(TextRows.of(left), others, threshold, best, cells, most)
-    wanted = expected(left, right, threshold, best)
-    same(found, wanted, cosines(left, left if right is None else right))
+    others = None if right is None else TextRows.from_vectors(right)
+    found = found_pairs(TextRows.from_vectors(left), others, threshold, best, cells, most)
+    reference = expected(left, right, threshold, best)
+    assert_same(found, reference, cosines(left, left if right is None else right))
 
 
-@pytest.mark.parametrize(("cells", "most"), [(5, 2), (CELLS, MOST_PAIRS)])
+@pytest.mark.parametrize(("cells", "most"), [(5, 2), (TILE_CELLS, MAX_PAIRS)])
 @given(
     vectors=VECTORS,
     first=NUMBERS,
@@ -83,7 +85,7 @@ def test_pairs_equal_brute_force(
     threshold=THRESHOLDS,
     best=st.none() | st.integers(1, 4),
 )
-def test_texts_that_occur_several_times_are_as_many_partners(
+def test_a_text_that_occurs_several_times_is_several_partners(
     cells: int,
     most: int,
     vectors: Matrix,
@@ -94,19 +96,21 @@ def test_texts_that_occur_several_times_are_as_many_partners(
 ) -> None:
     if threshold is None and best is None:
         return
-    unit = normalised(vectors)
+    unit = normalise_rows(vectors)
     left = TextRows(unit, np.array(first) % len(unit))
     right = None if second is None else TextRows(unit, np.array(second) % len(unit))
     found = found_pairs(left, right, threshold, best, cells, most)
     others = None if right is None else unit[right.numbers]
-    wanted = expected(unit[left.numbers], others, threshold, best)
-    same(found, wanted, cosines(unit[left.numbers], unit[left.numbers] if others is None else others))
+    reference = expected(unit[left.numbers], others, threshold, best)
+    assert_same(
+        found, reference, cosines(unit[left.numbers], unit[left.numbers] if others is None else others)
+    )
 
 
 def test_equal_texts_tie_exactly_and_the_earlier_comes_first() -> None:
-    """Rows of their own would not: a matrix product gives the last bits differently from place to place."""
+    """With a row for each they would not: the last bits of a matrix product differ from place to place."""
     draw = np.random.default_rng(7)
-    unit = normalised(draw.normal(size=(3, 96)).astype(np.float32))
+    unit = normalise_rows(draw.normal(size=(3, 96)).astype(np.float32))
     texts = TextRows(unit, np.concatenate([[0, 1], np.full(300, 2)]))
     found = found_pairs(texts, None, None, 3, cells=1000)
     assert found[0][:2] in ((0, 1), (0, 2))
@@ -116,20 +120,20 @@ def test_equal_texts_tie_exactly_and_the_earlier_comes_first() -> None:
 
 
 def test_memory_is_bounded_by_tiles_and_by_pairs() -> None:
-    vectors = TextRows.of(np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32))
-    blocks = list(find_pairs(vectors, None, threshold=-1.0, best=None, most=1000))
+    vectors = TextRows.from_vectors(np.random.default_rng(1).normal(size=(300, 8)).astype(np.float32))
+    blocks = list(find_pairs(vectors, None, threshold=-1.0, top_k=None, max_pairs=1000))
     assert sum(len(block.scores) for block in blocks) == 300 * 299 / 2
     assert max(len(block.scores) for block in blocks) <= 1000
     assert len(blocks) < 200
 
 
 @pytest.mark.parametrize(("threshold", "best"), [(None, None), (0.5, 0), (None, -1)])
-def test_a_search_without_an_end_is_refused_at_the_call(threshold: float | None, best: int | None) -> None:
-    with pytest.raises(ValueError, match=r"all pairs|cannot find"):
-        find_pairs(TextRows.of(np.ones((2, 2), np.float32)), None, threshold=threshold, best=best)
+def test_a_search_without_a_limit_is_refused_at_the_call(threshold: float | None, best: int | None) -> None:
+    with pytest.raises(ValueError, match=r"all pairs|top_k must be"):
+        find_pairs(TextRows.from_vectors(np.ones((2, 2), np.float32)), None, threshold=threshold, top_k=best)
 
 
 def test_an_empty_set_has_no_pairs() -> None:
     nothing = TextRows(np.empty((0, 1), np.float32), np.empty(0, np.int64))
-    some = TextRows.of(np.ones((2, 1), np.float32))
+    some = TextRows.from_vectors(np.ones((2, 1), np.float32))
     assert found_pairs(nothing, None, 0.5, None) == found_pairs(some, nothing, None, 3) == []

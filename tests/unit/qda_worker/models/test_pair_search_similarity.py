@@ -1,4 +1,4 @@
-"""Scores are cosines, whatever the vectors, and equal texts are known."""
+"""Scores are cosines for any vectors, and equal texts are grouped."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qda_worker.models.pair_search import Matrix, distinct, normalised, pair_scores
+from qda_worker.models.pair_search import Matrix, normalise_rows, pair_scores, unique_texts
 
 VALUES: Final = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
 VECTORS: Final = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
@@ -33,14 +33,14 @@ def test_scores_never_leave_the_range_of_a_cosine() -> None:
     assert pair_scores(vectors, -vectors).min() >= -1.0
 
 
-def test_a_vector_of_zeros_is_like_nothing() -> None:
+def test_a_vector_of_zeros_has_cosine_zero() -> None:
     zeros, ones = np.zeros((1, 4), np.float32), np.ones((1, 4), np.float32)
     assert pair_scores(zeros, ones) == pair_scores(zeros, zeros) == [0.0]
-    assert np.isfinite(normalised(zeros)).all()
+    assert np.isfinite(normalise_rows(zeros)).all()
 
 
 @given(st.lists(st.sampled_from(["a", "b", "ä", "a\u0308", ""])))
-def test_each_distinct_text_is_there_once(texts: list[str]) -> None:
-    unique, index = distinct(texts)
+def test_each_distinct_text_is_returned_once(texts: list[str]) -> None:
+    unique, index = unique_texts(texts)
     assert [unique[number] for number in index] == texts
     assert len(unique) == len(set(texts))

@@ -1,4 +1,4 @@
-"""The cleaning is the one that was published with the sentiment model, on any input."""
+"""The cleaning equals the one published with the sentiment model, on any input."""
 
 import re
 from typing import Final
@@ -14,7 +14,7 @@ DIGITS: Final = ("null", "eins", "zwei", "drei", "vier", "fünf", "sechs", "sieb
 
 
 def reference(text: str) -> str:
-    """The published rules once more, as a walk over the characters: no regular expression but for what is a blank."""
+    """Apply the published rules by a second implementation, without regular expressions except for blanks."""
 
     def without(text: str, starts_here: str) -> str:
         kept, position = [], 0
@@ -38,7 +38,7 @@ def reference(text: str) -> str:
 
 
 def _word_begin(text: str, position: int, start: str) -> int:
-    """Length of `start` with one more character that is no blank, if they stand at `position`; else 0."""
+    """Return the length of `start` and one non-blank character if they are at `position`, else 0."""
     follows = position + len(start)
     if text.startswith(start, position) and follows < len(text) and not _is_blank(text[follows]):
         return len(start) + 1
@@ -75,13 +75,13 @@ TEXTS: Final = st.lists(PARTS | st.text(max_size=4), max_size=12).map("".join)
 @example("https")
 @example("httpss http s")
 @example("@@ @ @")
-def test_cleaning_equals_an_independent_reading_of_the_rules(text: str) -> None:
+def test_cleaning_equals_a_second_implementation_of_the_rules(text: str) -> None:
     assert clean_german_sentiment(text) == reference(text)
 
 
 @given(TEXTS)
-def test_what_is_cleaned_stays_as_it_is(text: str) -> None:
-    """But for a word that begins with http only after the cleaning, such as "h-ttp"."""
+def test_cleaning_is_idempotent(text: str) -> None:
+    """Except for a word that begins with http only after the cleaning, such as "h-ttp"."""
     cleaned = clean_german_sentiment(text)
     if "http" not in cleaned:
         assert clean_german_sentiment(cleaned) == cleaned
@@ -101,5 +101,5 @@ def test_what_is_cleaned_stays_as_it_is(text: str) -> None:
         ("", ""),
     ],
 )
-def test_published_effects(text: str, cleaned: str) -> None:
+def test_known_effects_of_the_published_rules(text: str, cleaned: str) -> None:
     assert clean_german_sentiment(text) == cleaned

@@ -1,4 +1,4 @@
-"""spaCy's tokens stay what they are, and words of signs are no longer slow."""
+"""The limited affix searches give spaCy's tokens, and words of punctuation are fast."""
 
 from typing import Any, Final
 
@@ -7,7 +7,7 @@ import spacy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qda_worker.models.spacy_process import bound_affix_searches
+from qda_worker.models.spacy_process import limit_affix_searches
 
 SIGNS: Final = "()[]{}.,;:!?…-–'\"„“”»«€%°/&+*_#😀👩‍👩‍👧"
 PIECES: Final = st.sampled_from(
@@ -17,7 +17,7 @@ REPEATED: Final = st.tuples(PIECES, st.sampled_from([1, 2, 90])).map(lambda pair
 TEXTS: Final = st.lists(REPEATED, max_size=8).map("".join)
 PLAIN: Final[Any] = spacy.blank("de")
 BOUND: Final[Any] = spacy.blank("de")
-bound_affix_searches(BOUND.tokenizer)
+limit_affix_searches(BOUND.tokenizer)
 
 
 def words(pipeline: Any, text: str) -> list[tuple[str, int]]:
@@ -34,14 +34,14 @@ def test_tokens_are_those_of_plain_spacy(text: str) -> None:
 
 
 @pytest.mark.parametrize("sign", ["(", ")", "😀", ","])
-def test_a_row_of_signs_is_as_many_tokens(sign: str) -> None:
+def test_each_sign_of_a_long_row_is_a_token(sign: str) -> None:
     """Plain spaCy takes a minute for each of these."""
     assert len(BOUND.make_doc(sign * 10_000)) == 10_000
 
 
-def test_rules_of_another_kind_stay_as_they_are() -> None:
+def test_searches_of_another_kind_are_unchanged() -> None:
     own: Any = spacy.blank("de").tokenizer
     own.prefix_search, own.suffix_search = (lambda _: None), (lambda _: None)
     before = own.prefix_search, own.suffix_search
-    bound_affix_searches(own)
+    limit_affix_searches(own)
     assert (own.prefix_search, own.suffix_search) == before

@@ -1,4 +1,4 @@
-"""Windows cover a text without a gap, and no text is cut unless its caller allows it."""
+"""Windows cover a text without gaps, and no text is cut unless its caller allows it."""
 
 from itertools import pairwise
 from typing import Final
@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from qda_worker.errors import TextTooLong
 from qda_worker.models.base import LongText, Span
-from qda_worker.models.tokenization import choose_spans, overlap_of, weighted_mean, window_spans
+from qda_worker.models.tokenization import choose_spans, weighted_mean, window_overlap, window_spans
 
 ROOMS: Final = st.integers(1, 600)
 LENGTHS: Final = st.integers(0, 5000)
 
 
 @given(LENGTHS, ROOMS, st.data())
-def test_windows_cover_all_overlap_as_told_and_fit(length: int, room: int, data: st.DataObject) -> None:
+def test_windows_cover_the_text_with_the_given_overlap(length: int, room: int, data: st.DataObject) -> None:
     overlap = data.draw(st.integers(0, room - 1).map(lambda value: min(value, room // 2)))
     spans = window_spans(length, room, overlap)
     assert spans[0].start == 0
@@ -35,16 +35,16 @@ def test_a_text_that_fits_is_read_whole_under_every_policy(length: int, room: in
 
 
 @given(st.integers(1, 600))
-def test_one_token_too_many_is_told_cut_or_windowed(room: int) -> None:
+def test_one_token_too_many_is_refused_cut_or_windowed(room: int) -> None:
     with pytest.raises(TextTooLong, match=f"has {room + 3} tokens and the model reads {room + 2}"):
         choose_spans(room + 1, room, LongText.ERROR, special=2)
     assert choose_spans(room + 1, room, LongText.CUT) == (Span(0, room),)
-    assert choose_spans(room + 1, room, LongText.CUT, from_the_end=True) == (Span(1, room + 1),)
-    assert choose_spans(room + 1, room, LongText.WINDOW) == window_spans(room + 1, room, overlap_of(room))
+    assert choose_spans(room + 1, room, LongText.CUT, keep_end=True) == (Span(1, room + 1),)
+    assert choose_spans(room + 1, room, LongText.WINDOW) == window_spans(room + 1, room, window_overlap(room))
 
 
 @pytest.mark.parametrize("overlap", [-1, 5, 6])
-def test_an_overlap_that_never_ends_is_an_error(overlap: int) -> None:
+def test_an_overlap_as_long_as_the_window_is_an_error(overlap: int) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         window_spans(10, 5, overlap)
 
@@ -54,6 +54,6 @@ def test_a_window_of_twice_the_tokens_counts_twice() -> None:
     np.testing.assert_allclose(weighted_mean(rows, [20, 10]), [0.75, 0.25], atol=1e-7)
 
 
-def test_one_window_comes_back_bit_for_bit_also_without_content() -> None:
+def test_a_single_window_is_returned_unchanged() -> None:
     row = np.array([0.1, 0.9], np.float32)
     assert weighted_mean([row], [0]) is row

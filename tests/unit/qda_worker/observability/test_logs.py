@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from qda_worker.observability.logs import open_log
-from qda_worker.scheduling.jobs import Failed
+from qda_worker.scheduling.jobs import Failure
 from qda_worker.scheduling.queue import ModelQueue
 from tests.support.echo_model import EchoModel
 
@@ -46,11 +46,11 @@ def test_an_exception_inside_a_model_is_logged_without_its_message(
         queue: ModelQueue[Any, Any, Any] = ModelQueue(model, pool)
         (outcome,) = queue.submit([f"{MARK}{sign}"]).result(30)
         queue.close(drain=True, timeout=30)
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert MARK not in str(outcome.error)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["event"] for line in lines if line["level"] == "error"] == [
-        f"model echo raised {error} over a text"
+        f"model echo raised {error} for a text"
     ]
     assert any(place in line["event"] for line in lines if line["level"] == "debug"), "and where"
     assert MARK not in stream.getvalue()

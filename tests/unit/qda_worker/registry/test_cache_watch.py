@@ -1,4 +1,4 @@
-"""The way of models into service: waiting, loading, failing, dying and coming back."""
+"""Models on their way into service: waiting, loading, failing, dying and being reloaded."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnusable
 from qda_worker.registry.cache_watch import CacheUnusable, CacheWatch, CacheWatchDeps
-from qda_worker.registry.registry import ModelRegistry, State
+from qda_worker.registry.registry import ModelRegistry, ModelState
 
 PLACES: Final = resolve_places("/cache", {}, Path("/home"))
 KEYS: Final = ("one", "two")
@@ -22,7 +22,7 @@ KEYS: Final = ("one", "two")
 
 @dataclass
 class FakeEngine:
-    """Knows whether it was closed."""
+    """Records whether it was closed."""
 
     closed: bool = False
 
@@ -32,7 +32,7 @@ class FakeEngine:
 
 @dataclass
 class World:
-    """A cache and models that do what a test says; time passes only when a test lets it."""
+    """A cache and models controlled by the test, with a clock that the test sets."""
 
     folder: Path
     missing: set[str] = field(default_factory=set)
@@ -41,37 +41,37 @@ class World:
     deaths: dict[str, Callable[[str], None]] = field(default_factory=dict)
     now: float = 0.0
     changes: int = 0
-    said: list[dict[str, Any]] = field(default_factory=list)
+    logged: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         models = tuple(Model(key, Task.SENTIMENT, HuggingFaceSource("o/r", "0" * 40, ("*",))) for key in KEYS)
-        self.fleet = ModelRegistry(Catalog(models, "catalog.yaml"), models)
+        self.registry = ModelRegistry(Catalog(models, "catalog.yaml"), models)
         for key in KEYS:
             (self.folder / key).mkdir()
             (self.folder / key / "weights").write_text("1")
 
     def watch(self, *, strict: bool = False) -> CacheWatch:
-        outside = CacheWatchDeps(
-            look=self.look,
+        deps = CacheWatchDeps(
+            check=self.check,
             load=self.load,
             paths={key: self.folder / key for key in KEYS},
-            changed=self.changed,
+            on_change=self.changed,
             clock=lambda: self.now,
         )
-        log = structlog.wrap_logger(None, processors=[self.say])
-        return CacheWatch(self.fleet, outside, log, strict=strict, interval=30.0)
+        log = structlog.wrap_logger(None, processors=[self.record])
+        return CacheWatch(self.registry, deps, log, strict=strict, interval=30.0)
 
-    def say(self, _: object, name: str, event: Any) -> Any:
-        self.said.append({"level": name, **event})
+    def record(self, _: object, name: str, event: Any) -> Any:
+        self.logged.append({"level": name, **event})
         raise structlog.DropEvent
 
     def events(self) -> list[str]:
-        return [line["event"] for line in self.said]
+        return [line["event"] for line in self.logged]
 
     async def changed(self) -> None:
         self.changes += 1
 
-    def look(self) -> CheckReport:
+    def check(self) -> CheckReport:
         reports = tuple(self.report(key) for key in KEYS)
         reason = Reason.CACHE_INCOMPLETE if self.missing else Reason.OK
         return CheckReport(reason, "g", "/cache", Tier.FAST, 1, 1, 0.0, reports, (), PLACES)
@@ -91,8 +91,8 @@ class World:
         self.deaths[model.key] = on_failure
         return FakeEngine()
 
-    def states(self) -> list[State]:
-        return [member.state for member in self.fleet.members.values()]
+    def states(self) -> list[ModelState]:
+        return [served.state for served in self.registry.models.values()]
 
 
 @pytest.fixture
@@ -104,81 +104,81 @@ async def test_nothing_is_loaded_before_the_cache_is_complete(world: World) -> N
     watch = world.watch()
     world.missing = {"two"}
     await watch.step()
-    assert (world.loads, world.states()) == ([], [State.WAITING] * 2)
+    assert (world.loads, world.states()) == ([], [ModelState.WAITING] * 2)
     world.missing = set()
     await watch.step()
     assert sorted(world.loads) == ["one", "two"]
-    assert world.states() == [State.SERVING] * 2
+    assert world.states() == [ModelState.SERVING] * 2
     assert world.changes > 2
 
 
-async def test_a_model_that_does_not_load_is_said_at_once_and_then_every_half_minute(world: World) -> None:
+async def test_a_failed_load_is_logged_at_once_and_then_every_half_minute(world: World) -> None:
     watch = world.watch()
     world.unloadable = {"two"}
     for world.now in (0.0, 2.0, 28.0, 31.0, 40.0, 61.5):
         await watch.step()
-    said = [line for line in world.said if line["event"] == "model.unusable"]
-    assert [line["model"] for line in said] == ["two"] * 3
-    assert {(line["reason"], line["detail"], line["remedy"]) for line in said} == {
+    logged = [line for line in world.logged if line["event"] == "model.unusable"]
+    assert [line["model"] for line in logged] == ["two"] * 3
+    assert {(line["reason"], line["detail"], line["remedy"]) for line in logged} == {
         ("MODEL_UNUSABLE", "the file is cut", "repair it")
     }
-    assert sorted(world.loads) == ["one", "two"]  # the same files are not tried again
+    assert sorted(world.loads) == ["one", "two"]  # files that have not changed are not loaded again
 
 
-async def test_what_is_missing_is_said_at_once_and_then_every_half_minute(world: World) -> None:
+async def test_missing_files_are_logged_at_once_and_then_every_half_minute(world: World) -> None:
     watch = world.watch()
     world.missing = {"two"}
     for world.now in (0.0, 2.0, 28.0, 31.0, 40.0, 61.5):
         await watch.step()
     assert world.events() == ["cache.waiting"] * 3
-    assert world.said[0]["detail"] == "/cache/two/weights: is missing"
-    assert world.said[0]["remedy"] == "run `cache-warmer warm`"
-    assert (world.said[0]["models"], world.said[0]["files"]) == (["two"], ["/cache/two/weights"])
+    assert world.logged[0]["detail"] == "/cache/two/weights: is missing"
+    assert world.logged[0]["remedy"] == "run `cache-warmer warm`"
+    assert (world.logged[0]["models"], world.logged[0]["files"]) == (["two"], ["/cache/two/weights"])
     world.missing = {"one", "two"}
     await watch.step()
-    assert world.said[-1]["models"] == ["one", "two"]
-    assert world.events() == ["cache.waiting"] * 4  # other news are said at once
-    assert "1 more" in world.said[-1]["detail"]
+    assert world.logged[-1]["models"] == ["one", "two"]
+    assert world.events() == ["cache.waiting"] * 4  # a different problem is logged at once
+    assert "1 more" in world.logged[-1]["detail"]
 
 
-async def test_a_model_that_does_not_load_is_tried_again_only_when_its_files_change(world: World) -> None:
+async def test_a_failed_model_is_loaded_again_only_when_its_files_change(world: World) -> None:
     watch = world.watch()
     world.unloadable = {"one"}
     await watch.step()
     await watch.step()
     assert sorted(world.loads) == ["one", "two"]
-    assert world.states() == [State.FAILED, State.SERVING]
-    assert world.fleet.members["one"].trouble is not None
+    assert world.states() == [ModelState.FAILED, ModelState.SERVING]
+    assert world.registry.models["one"].problem is not None
     repaired = world.folder / "repaired"
     repaired.write_text("2")
     repaired.replace(world.folder / "one" / "weights")
     world.unloadable = set()
     await watch.step()
-    assert world.states() == [State.SERVING] * 2
+    assert world.states() == [ModelState.SERVING] * 2
 
 
-async def test_a_model_that_died_is_loaded_anew_and_its_former_self_closed(world: World) -> None:
+async def test_a_model_that_died_is_reloaded_and_its_old_engine_closed(world: World) -> None:
     watch = world.watch()
     await watch.step()
-    former: Any = world.fleet.members["two"].engine
-    await watch._died(world.fleet.members["two"], "its process ended by signal 9")
-    assert world.states() == [State.SERVING, State.FAILED]
+    former: Any = world.registry.models["two"].engine
+    await watch._record_death(world.registry.models["two"], "its process ended by signal 9")
+    assert world.states() == [ModelState.SERVING, ModelState.FAILED]
     assert "model.died" in world.events()
     await watch.step()
-    assert world.states() == [State.SERVING] * 2
+    assert world.states() == [ModelState.SERVING] * 2
     assert former.closed
     assert world.loads.count("two") == 2
 
 
-async def test_what_is_loaded_stays_served_when_the_cache_is_damaged_and_the_damage_is_said(
+async def test_loaded_models_keep_serving_when_the_cache_is_damaged(
     world: World,
 ) -> None:
     watch = world.watch()
     await watch.step()
     world.missing = {"one"}
     await watch.step()
-    assert world.states() == [State.SERVING] * 2
-    assert not world.fleet.complete
+    assert world.states() == [ModelState.SERVING] * 2
+    assert not world.registry.cache_complete
     assert world.events()[-1] == "cache.damaged"
     world.missing = set()
     await watch.step()
@@ -190,15 +190,15 @@ async def test_a_replaced_file_needs_a_restart_and_a_deleted_one_does_not(world:
     await watch.step()
     (world.folder / "one" / "weights").unlink()
     await watch.step()
-    assert not world.fleet.restart_needed
+    assert not world.registry.restart_needed
     (world.folder / "new").write_text("3")  # made while the old inode may already be free again
     (world.folder / "two" / "other").write_text("4")
     (world.folder / "new").replace(world.folder / "two" / "weights")
     await watch.step()
-    assert world.fleet.restart_needed
+    assert world.registry.restart_needed
 
 
-async def test_where_nobody_else_mends_it_trouble_is_raised(world: World) -> None:
+async def test_a_strict_watch_raises_instead_of_waiting(world: World) -> None:
     world.missing = {"one"}
     with pytest.raises(CacheUnusable) as caught:
         await world.watch(strict=True).step()

@@ -1,11 +1,11 @@
-"""One thread that tokenises, and a bench for each test."""
+"""A tokenizer pool of one thread, and a queue harness for each test."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 
 import pytest
 
-from tests.support.queue_bench import WAIT, Bench
+from tests.support.queue_harness import WAIT, QueueHarness
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +15,8 @@ def pool() -> Iterator[Executor]:
 
 
 @pytest.fixture
-def bench(pool: Executor) -> Iterator[Bench]:
-    bench = Bench(pool)
-    yield bench
-    bench.model.gate.set()
-    assert bench.queue.close(drain=False, timeout=WAIT)
+def harness(pool: Executor) -> Iterator[QueueHarness]:
+    harness = QueueHarness(pool)
+    yield harness
+    harness.model.gate.set()
+    assert harness.queue.close(drain=False, timeout=WAIT)

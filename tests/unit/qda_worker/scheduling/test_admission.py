@@ -1,4 +1,4 @@
-"""Who is turned away at the door, when to come again, and that nobody is turned away who would have been served."""
+"""Calls are refused only for good reason, and a refusal says when to retry."""
 
 from collections.abc import Sequence
 from concurrent.futures import Executor
@@ -10,21 +10,21 @@ from qda_worker.errors import DeadlineTooShort, QueueFull
 from qda_worker.models.base import Unit
 from qda_worker.scheduling.jobs import Lane
 from tests.support.echo_model import EchoModel
-from tests.support.queue_bench import WAIT, Bench, results
+from tests.support.queue_harness import WAIT, QueueHarness, results
 
-# Eight of these make a batch.
+# Eight of these fill a batch.
 TEN: Final = "x" * 10
 
 
 class TimedModel(EchoModel):
-    """Takes a second of the test's clock for each batch. After `batches_to_go` it closes its own gate."""
+    """Takes one second of the test's clock per batch. Closes its own gate after `batches_to_go` batches."""
 
-    bench: Bench
+    harness: QueueHarness
     batches_to_go = 0
 
     def compute(self, units: Sequence[Unit[str]]) -> list[str]:
         found = super().compute(units)
-        self.bench.now += 1.0
+        self.harness.now += 1.0
         self.batches_to_go -= 1
         if self.batches_to_go == 0:
             self.gate.clear()
@@ -32,22 +32,22 @@ class TimedModel(EchoModel):
 
 
 @pytest.fixture
-def timed(pool: Executor) -> Bench:
+def timed(pool: Executor) -> QueueHarness:
     model = TimedModel()
-    model.bench = Bench(pool, model)
-    return model.bench
+    model.harness = QueueHarness(pool, model)
+    return model.harness
 
 
 @pytest.fixture
-def measured(timed: Bench) -> Bench:
-    """A queue that knows its pace: 8 texts a second. Its compute thread is held up, and one text waits in it."""
-    timed.busy()
+def measured(timed: QueueHarness) -> QueueHarness:
+    """Return a queue with a measured throughput of 8 texts a second. One text blocks its compute thread."""
+    timed.block_compute_thread()
     first = timed.queue.submit([TEN] * 80)
-    timed.settled()
+    timed.wait_for_tokenizer()
     timed.model.gate.set()
     first.result(WAIT)
     timed.model.gate.clear()
-    timed.queue.submit(["busy"], caller="somebody")
+    timed.queue.submit(["busy"], caller="other")
     assert timed.model.entered.acquire(timeout=WAIT)
     while timed.model.entered.acquire(blocking=False):
         pass
@@ -55,99 +55,99 @@ def measured(timed: Bench) -> Bench:
 
 
 @pytest.fixture(autouse=True)
-def closed(timed: Bench) -> object:
+def closed(timed: QueueHarness) -> object:
     yield
     timed.model.gate.set()
     assert timed.queue.close(drain=False, timeout=WAIT)
 
 
-def test_what_cannot_be_done_in_time_is_refused_at_once(measured: Bench) -> None:
-    """160 texts would take 20 s. They are refused only if twice the pace would not do either."""
+def test_work_that_cannot_meet_its_deadline_is_refused_at_once(measured: QueueHarness) -> None:
+    """160 texts would take 20 s. They are refused only if twice the throughput would not suffice either."""
     with pytest.raises(
         DeadlineTooShort, match=r"answered in about 20\.\d s, and the deadline is in 5\.0 s"
     ) as caught:
         measured.queue.submit([TEN] * 160, deadline=measured.now + 5)
     assert 20 <= caught.value.retry_after <= 20.2 * 1.25
-    assert measured.heard.refused == [("DEADLINE_TOO_SHORT", 160)]
+    assert measured.observer.refused == [("DEADLINE_TOO_SHORT", 160)]
 
 
-def test_what_might_be_done_in_time_is_taken_in(measured: Bench) -> None:
+def test_work_that_might_meet_its_deadline_is_admitted(measured: QueueHarness) -> None:
     measured.queue.submit([TEN] * 150, deadline=measured.now + 11)  # is not refused
 
 
-def test_what_waits_before_it_counts(measured: Bench) -> None:
+def test_work_that_waits_already_counts_against_the_deadline(measured: QueueHarness) -> None:
     measured.queue.submit([TEN] * 80)
     measured.queue.submit([TEN] * 8, deadline=measured.now + 6)  # is not refused
     with pytest.raises(DeadlineTooShort):
         measured.queue.submit([TEN] * 8, deadline=measured.now + 4)
 
 
-def test_what_others_have_waiting_counts_only_as_much_as_ones_own(measured: Bench) -> None:
-    """Callers share the time: 16 texts of one beside 120 of another are done after 32."""
+def test_the_work_of_others_counts_only_as_much_as_ones_own(measured: QueueHarness) -> None:
+    """Callers share the time: 16 texts beside 120 of another caller are done after 32 texts."""
     measured.queue.submit([TEN] * 120, caller="greedy")
     measured.queue.submit([TEN] * 16, caller="modest", deadline=measured.now + 2.1)  # is not refused
     with pytest.raises(DeadlineTooShort):
         measured.queue.submit([TEN] * 16, caller="another", deadline=measured.now + 1.5)
 
 
-def test_bulk_work_does_not_count_for_interactive_work(measured: Bench) -> None:
+def test_bulk_work_does_not_count_for_interactive_work(measured: QueueHarness) -> None:
     measured.queue.submit([TEN] * 120, lane=Lane.BULK)
     measured.queue.submit([TEN] * 8, deadline=measured.now + 0.6)  # is not refused
 
 
-def test_without_a_measurement_nothing_is_refused_for_its_deadline(timed: Bench) -> None:
-    timed.busy()
-    timed.queue.submit([TEN] * 99, caller="somebody")
+def test_before_a_measurement_no_call_is_refused_for_its_deadline(timed: QueueHarness) -> None:
+    timed.block_compute_thread()
+    timed.queue.submit([TEN] * 99, caller="other")
     future = timed.queue.submit([TEN] * 99, deadline=timed.now + 0.001)
     timed.model.gate.set()
     with pytest.raises(DeadlineTooShort, match=r"texts (waited|were tokenised)"):
         future.result(WAIT)
 
 
-def test_texts_computed_alone_are_no_measure(timed: Bench) -> None:
-    """One text a second says nothing of how many go into a batch."""
+def test_texts_computed_alone_are_not_measured(timed: QueueHarness) -> None:
+    """One text a second does not tell how many fit into a batch."""
     for _ in range(5):
         timed.queue.submit([TEN]).result(WAIT)
     assert timed.queue.submit([TEN] * 160, deadline=timed.now + 21).result(WAIT)
 
 
-def test_a_full_queue_says_when_there_will_be_room(measured: Bench) -> None:
-    """Of 160 texts 80 must go first: that is half of 20 s."""
+def test_a_full_queue_says_when_to_retry(measured: QueueHarness) -> None:
+    """80 of 160 texts must be done first, which is half of 20 s."""
     measured.queue.submit([TEN] * 159, caller="greedy")
     with pytest.raises(QueueFull) as caught:
         measured.queue.submit([TEN] * 120, caller="late")
     assert 9.5 <= caught.value.retry_after <= 10.5 * 1.25
 
 
-def test_what_came_before_any_measurement_is_waited_for_too(timed: Bench) -> None:
-    """Else five refused calls would use up their tries within a second: the first load after a start."""
-    timed.busy()
+def test_work_admitted_before_a_measurement_counts_in_the_advice(timed: QueueHarness) -> None:
+    """Otherwise five refused calls would use up their retries within a second, in the first load after a start."""
+    timed.block_compute_thread()
     timed.queue.submit([TEN] * 159, caller="greedy")
-    timed.settled()
+    timed.wait_for_tokenizer()
     assert isinstance(timed.model, TimedModel)
-    timed.model.batches_to_go = 3  # the one that is under way, and two that are full and so are measured
+    timed.model.batches_to_go = 3  # the running one, and two full ones, which are measured
     timed.model.gate.set()
     for _ in range(3):
         assert timed.model.entered.acquire(timeout=WAIT)
-    timed.settled()
+    timed.wait_for_tokenizer()
     with pytest.raises(QueueFull, match="143 texts wait") as caught:
         timed.queue.submit([TEN] * 120, caller="late")
-    assert 7.8 <= caught.value.retry_after <= 8.0 * 1.25, "63 of them must go first, eight a second"
+    assert 7.8 <= caught.value.retry_after <= 8.0 * 1.25, "63 of them must be done first, eight a second"
 
 
-def test_without_a_measurement_the_advice_is_some_seconds_and_scattered(timed: Bench) -> None:
-    timed.busy()
+def test_before_a_measurement_the_advice_is_two_seconds_with_jitter(timed: QueueHarness) -> None:
+    timed.block_compute_thread()
     timed.queue.submit([TEN] * 159, caller="greedy")
-    told = set()
+    advice = set()
     for _ in range(20):
         with pytest.raises(QueueFull) as caught:
             timed.queue.submit([TEN] * 120, caller="late")
-        told.add(caught.value.retry_after)
-    assert len(told) > 1
-    assert all(2.0 <= seconds <= 2.5 for seconds in told)
+        advice.add(caught.value.retry_after)
+    assert len(advice) > 1
+    assert all(2.0 <= seconds <= 2.5 for seconds in advice)
 
 
-def test_one_caller_cannot_fill_the_queue(measured: Bench) -> None:
+def test_one_caller_cannot_fill_the_queue(measured: QueueHarness) -> None:
     measured.queue.submit([TEN] * 150, caller="greedy")
     with pytest.raises(QueueFull, match="150 texts of this caller wait, 20 more would exceed its 160"):
         measured.queue.submit([TEN] * 20, caller="greedy")
@@ -156,57 +156,59 @@ def test_one_caller_cannot_fill_the_queue(measured: Bench) -> None:
     assert len(results(waiting.result(WAIT))) == 20
 
 
-# Three of these fit beside a short text: 100,000 bytes may wait.
+# Three of these fit beside a short text: the limit is 100,000 bytes.
 LONG: Final = "x" * 30_000
 
 
-def test_texts_that_would_take_more_memory_than_may_wait_are_refused_with_a_wait(bench: Bench) -> None:
-    bench.busy()
-    bench.queue.submit([LONG] * 2, caller="a")
+def test_texts_beyond_the_memory_limit_are_refused_with_advice(
+    harness: QueueHarness,
+) -> None:
+    harness.block_compute_thread()
+    harness.queue.submit([LONG] * 2, caller="a")
     with pytest.raises(
         QueueFull, match=r"60\d+ bytes of text wait, 60\d+ more would exceed 100000"
     ) as caught:
-        bench.queue.submit([LONG] * 2, caller="b")
+        harness.queue.submit([LONG] * 2, caller="b")
     assert caught.value.retry_after > 0
-    assert bench.heard.refused == [("QUEUE_FULL", 2)]
-    bench.queue.submit([LONG], caller="b")  # is not refused
+    assert harness.observer.refused == [("QUEUE_FULL", 2)]
+    harness.queue.submit([LONG], caller="b")  # is not refused
 
 
-def test_characters_that_take_more_memory_count_for_more(bench: Bench) -> None:
-    bench.busy()
+def test_wide_characters_count_with_the_memory_they_take(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
     with pytest.raises(QueueFull, match="bytes of text"):
-        bench.queue.submit([LONG + "🙂"], caller="b")
+        harness.queue.submit([LONG + "🙂"], caller="b")
 
 
-def test_one_caller_cannot_fill_the_queue_with_bytes_either(bench: Bench) -> None:
-    bench.busy()
-    bench.queue.submit([LONG] * 2, caller="greedy")
+def test_one_caller_cannot_fill_the_queue_with_bytes_either(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    harness.queue.submit([LONG] * 2, caller="greedy")
     with pytest.raises(
         QueueFull, match="bytes of text of this caller wait, 30049 more would exceed its 80000"
     ):
-        bench.queue.submit([LONG], caller="greedy")
-    bench.queue.submit([LONG], caller="modest")  # is not refused
+        harness.queue.submit([LONG], caller="greedy")
+    harness.queue.submit([LONG], caller="modest")  # is not refused
 
 
-def test_a_call_that_finds_an_empty_queue_is_let_in_whatever_its_size(bench: Bench) -> None:
-    assert bench.queue.submit([LONG] * 9).result(WAIT)
+def test_an_empty_queue_admits_a_call_of_any_size(harness: QueueHarness) -> None:
+    assert harness.queue.submit([LONG] * 9).result(WAIT)
 
 
-def test_room_is_made_when_a_job_is_answered_cancelled_or_late(bench: Bench) -> None:
+def test_a_job_that_is_answered_cancelled_or_late_releases_its_memory(harness: QueueHarness) -> None:
     for round_ in range(3):
-        bench.busy()
-        waiting = bench.queue.submit([LONG] * 3, caller="a", deadline=bench.now + 5)
+        harness.block_compute_thread()
+        waiting = harness.queue.submit([LONG] * 3, caller="a", deadline=harness.now + 5)
         if round_ == 0:
-            bench.model.gate.set()
+            harness.model.gate.set()
             waiting.result(WAIT)
         elif round_ == 1:
             assert waiting.cancel()
         else:
-            bench.now += 6
-            bench.model.gate.set()
+            harness.now += 6
+            harness.model.gate.set()
             with pytest.raises(DeadlineTooShort):
                 waiting.result(WAIT)
-        bench.queue.submit([LONG] * 3, caller="b")  # is not refused
-        bench.model.gate.set()
-        while bench.queue.waiting:
-            bench.settled()
+        harness.queue.submit([LONG] * 3, caller="b")  # is not refused
+        harness.model.gate.set()
+        while harness.queue.waiting:
+            harness.wait_for_tokenizer()

@@ -1,4 +1,4 @@
-"""What the batching promises, for any lengths and any budget."""
+"""Properties of batch selection, for any lengths and any budget."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qda_worker.models.base import BatchBudget
-from qda_worker.scheduling.batching import batch_cost, cut_batch
+from qda_worker.scheduling.batching import batch_cost, select_batch
 
 LENGTHS: Final = st.lists(st.integers(1, 600), max_size=60)
 BUDGETS: Final = st.builds(
@@ -15,35 +15,33 @@ BUDGETS: Final = st.builds(
 
 
 @given(LENGTHS, BUDGETS)
-def test_a_batch_keeps_to_its_budget_unless_it_is_a_single_unit(
+def test_a_batch_stays_within_its_budget_unless_it_is_a_single_unit(
     lengths: list[int], budget: BatchBudget
 ) -> None:
-    batch = [lengths[position] for position in cut_batch(lengths, budget)]
+    batch = [lengths[position] for position in select_batch(lengths, budget)]
     assert len(batch) <= budget.units
     assert len(batch) <= 1 or batch_cost(batch, budget) <= budget.length
 
 
 @given(LENGTHS.filter(bool), BUDGETS)
-def test_the_unit_that_must_not_wait_is_in_the_batch(lengths: list[int], budget: BatchBudget) -> None:
-    assert 0 in cut_batch(lengths, budget)
+def test_the_unit_that_is_due_next_is_in_the_batch(lengths: list[int], budget: BatchBudget) -> None:
+    assert 0 in select_batch(lengths, budget)
 
 
 @given(LENGTHS, BUDGETS)
-def test_cutting_until_nothing_waits_computes_every_unit_once(
-    lengths: list[int], budget: BatchBudget
-) -> None:
+def test_selecting_until_nothing_waits_takes_every_unit_once(lengths: list[int], budget: BatchBudget) -> None:
     waiting, done = list(range(len(lengths))), []
     while waiting:
-        batch = [waiting[position] for position in cut_batch([lengths[unit] for unit in waiting], budget)]
+        batch = [waiting[position] for position in select_batch([lengths[unit] for unit in waiting], budget)]
         done += batch
         waiting = [unit for unit in waiting if unit not in batch]
     assert sorted(done) == list(range(len(lengths)))
 
 
 @given(LENGTHS, BUDGETS)
-def test_a_batch_has_no_gap_in_the_order_of_length(lengths: list[int], budget: BatchBudget) -> None:
-    """No unit is left out whose length lies between two that were taken: that one would have padded less."""
-    taken = cut_batch(lengths, budget)
+def test_a_batch_is_contiguous_in_the_order_of_length(lengths: list[int], budget: BatchBudget) -> None:
+    """No unit is left out whose length lies between two selected ones: it would have needed less padding."""
+    taken = select_batch(lengths, budget)
     batch = [lengths[position] for position in taken]
     left = [length for position, length in enumerate(lengths) if position not in taken]
     assert batch == sorted(batch)
@@ -51,8 +49,10 @@ def test_a_batch_has_no_gap_in_the_order_of_length(lengths: list[int], budget: B
 
 
 @given(LENGTHS, BUDGETS)
-def test_a_batch_is_as_full_as_the_next_shorter_unit_allows(lengths: list[int], budget: BatchBudget) -> None:
-    taken = cut_batch(lengths, budget)
+def test_a_batch_grows_until_the_next_shorter_unit_does_not_fit(
+    lengths: list[int], budget: BatchBudget
+) -> None:
+    taken = select_batch(lengths, budget)
     batch = [lengths[position] for position in taken]
     shorter = [
         length
@@ -63,10 +63,10 @@ def test_a_batch_is_as_full_as_the_next_shorter_unit_allows(lengths: list[int], 
         assert batch_cost([max(shorter), *batch], budget) > budget.length
 
 
-def test_lengths_alike_go_together() -> None:
-    """The long unit came second and would have padded four short ones to its length."""
-    assert cut_batch([10, 400, 12, 9, 11], BatchBudget(1024, 64)) == [3, 0, 4, 2]
+def test_units_of_similar_length_are_batched_together() -> None:
+    """The long unit came second; with it, four short ones would be padded to its length."""
+    assert select_batch([10, 400, 12, 9, 11], BatchBudget(1024, 64)) == [3, 0, 4, 2]
 
 
-def test_nothing_waits() -> None:
-    assert cut_batch([], BatchBudget(1024, 64)) == []
+def test_an_empty_queue_gives_an_empty_batch() -> None:
+    assert select_batch([], BatchBudget(1024, 64)) == []

@@ -1,4 +1,4 @@
-"""Who goes first: interactive before bulk, which keeps its share; and all callers of a lane alike."""
+"""Interactive work goes before bulk work, which keeps its share; callers of a lane share it equally."""
 
 from collections import Counter
 from typing import Final
@@ -6,8 +6,8 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda_worker.models.base import BatchBudget, Options, Prepared, Span, Unit
-from qda_worker.scheduling.jobs import Item, Job, Lane, Timings
+from qda_worker.models.base import BatchBudget, Options, PreparedText, Span, Unit
+from qda_worker.scheduling.jobs import Job, Lane, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes
 
 BUDGET: Final = BatchBudget(length=40, units=4)
@@ -23,23 +23,23 @@ def add(
     length: int = 10,
     now: float = 0.0,
 ) -> Job[str]:
-    """So many texts of one caller wait from now on."""
+    """Put `count` texts of one caller into a lane."""
     job: Job[str] = Job(
         [f"{caller}{number}" for number in range(count)], Options(), lane, None, now, caller=caller
     )
     for number, text in enumerate(job.texts):
-        prepared = Prepared((Unit(text, length),), (Span(0, length),), length, length)
-        lanes.add(Item(job, number, prepared, Timings()))
+        prepared = PreparedText((Unit(text, length),), (Span(0, length),), length, length)
+        lanes.add(TextItem(job, number, prepared, Timings()))
     return job
 
 
 def take(lanes: Waiting, now: float = 0.0) -> list[str]:
-    """The texts of the next batch."""
+    """Return the texts of the next batch."""
     batch, _ = lanes.take(now)
-    return [entry.unit.payload for entry in batch]
+    return [queued.unit.payload for queued in batch]
 
 
-def test_ten_texts_pass_ten_thousand() -> None:
+def test_a_caller_with_ten_texts_passes_one_with_ten_thousand() -> None:
     lanes = Waiting(BUDGET)
     add(lanes, "greedy", 10_000)
     assert take(lanes) == [f"greedy{number}" for number in range(4)]
@@ -50,8 +50,7 @@ def test_ten_texts_pass_ten_thousand() -> None:
     ]
 
 
-def test_callers_with_short_texts_have_more_of_them_computed() -> None:
-    """The model's time is shared, not the number of texts."""
+def test_callers_share_the_time_not_the_number_of_texts() -> None:
     lanes = Waiting(BUDGET)
     add(lanes, "short", 400, length=10)
     add(lanes, "long", 400, length=40)
@@ -59,7 +58,7 @@ def test_callers_with_short_texts_have_more_of_them_computed() -> None:
     assert 3 <= counts["short"] / counts["long"] <= 5
 
 
-def test_a_caller_that_was_away_has_no_claim_on_the_past() -> None:
+def test_a_new_caller_gets_no_credit_for_idle_time() -> None:
     lanes = Waiting(BUDGET)
     add(lanes, "steady", 1_000)
     for _ in range(100):
@@ -75,7 +74,7 @@ def test_a_caller_that_was_away_has_no_claim_on_the_past() -> None:
         max_size=12,
     )
 )
-def test_every_unit_is_taken_once_and_a_callers_like_ones_in_their_order(
+def test_every_unit_is_taken_exactly_once(
     calls: list[tuple[str, int, Lane, int]],
 ) -> None:
     lanes = Waiting(BUDGET)
@@ -88,7 +87,7 @@ def test_every_unit_is_taken_once_and_a_callers_like_ones_in_their_order(
     assert len(lanes) == 0
 
 
-def test_bulk_work_that_waited_gets_one_batch_and_then_a_tenth_of_the_time() -> None:
+def test_bulk_work_gets_a_tenth_of_the_time_beside_interactive_work() -> None:
     lanes, now = Waiting(BUDGET), 0.0
     add(lanes, "bulk", 4_000, lane=Lane.BULK)
     add(lanes, "person", 4_000)
@@ -100,7 +99,7 @@ def test_bulk_work_that_waited_gets_one_batch_and_then_a_tenth_of_the_time() -> 
     assert 0.07 <= seconds["bulk"] / 500 <= 0.13
 
 
-def test_an_interactive_text_waits_for_one_batch_however_old_the_bulk_work_is() -> None:
+def test_an_interactive_text_waits_for_at_most_one_bulk_batch() -> None:
     lanes = Waiting(BUDGET)
     add(lanes, "bulk", 1_000, lane=Lane.BULK, now=0.0)
     for second in range(100):
@@ -109,7 +108,7 @@ def test_an_interactive_text_waits_for_one_batch_however_old_the_bulk_work_is() 
     assert take(lanes, 100.0) == ["person0", "person1"]
 
 
-def test_bulk_work_has_all_the_time_that_nobody_else_wants() -> None:
+def test_bulk_work_alone_gets_all_the_time() -> None:
     lanes = Waiting(BUDGET)
     add(lanes, "bulk", 8, lane=Lane.BULK)
     assert len(take(lanes)) == len(take(lanes)) == 4
@@ -123,6 +122,6 @@ def test_cancelled_and_expired_work_is_not_taken() -> None:
     add(lanes, "kept", 2)
     gone.future.cancel()
     batch, expired = lanes.take(6.0)
-    assert [entry.unit.payload for entry in batch] == ["kept0", "kept1"]
+    assert [queued.unit.payload for queued in batch] == ["kept0", "kept1"]
     assert expired == {late}
     assert len(lanes) == 0

@@ -1,4 +1,4 @@
-"""What a queue promises to those who wait in it."""
+"""Guarantees of a queue to its callers."""
 
 import asyncio
 import logging
@@ -20,17 +20,17 @@ from qda_worker.errors import (
     TextTooLong,
 )
 from qda_worker.models.base import LongText, Options, Unit
-from qda_worker.scheduling.jobs import Failed, Lane, Outcome
+from qda_worker.scheduling.jobs import Failure, Lane, Outcome
 from qda_worker.scheduling.queue import ModelQueue
 from tests.support.echo_model import EchoModel
-from tests.support.queue_bench import WAIT, Bench, Queue, results
+from tests.support.queue_harness import WAIT, Queue, QueueHarness, results
 
 WINDOWED: Final = Options(LongText.WINDOW)
 
 
 @settings(max_examples=30)
 @given(st.lists(st.text("abc ", min_size=1, max_size=300), max_size=40), st.sampled_from(Lane))
-def test_every_text_has_its_own_answer_in_its_place(texts: list[str], lane: Lane) -> None:
+def test_every_text_gets_its_own_result_in_its_position(texts: list[str], lane: Lane) -> None:
     with ThreadPoolExecutor(2) as threads:
         queue: Queue = ModelQueue(EchoModel(), threads)
         outcomes = queue.submit(texts, WINDOWED, lane=lane).result(WAIT)
@@ -39,168 +39,170 @@ def test_every_text_has_its_own_answer_in_its_place(texts: list[str], lane: Lane
         assert queue.close(drain=True, timeout=WAIT)
 
 
-def test_calls_of_many_threads_share_batches_and_keep_their_answers(bench: Bench) -> None:
-    bench.busy()
-    futures = [bench.queue.submit([f"text {number}"] * 2) for number in range(4)]
-    bench.settled()
-    bench.model.gate.set()
+def test_calls_share_batches_and_keep_their_own_results(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    futures = [harness.queue.submit([f"text {number}"] * 2) for number in range(4)]
+    harness.wait_for_tokenizer()
+    harness.model.gate.set()
     assert [results(future.result(WAIT)) for future in futures] == [[f"TEXT {n}"] * 2 for n in range(4)]
-    assert bench.model.batches[1:] == [[f"text {number}" for number in range(4) for _ in range(2)]]
+    assert harness.model.batches[1:] == [[f"text {number}" for number in range(4) for _ in range(2)]]
 
 
-def test_short_texts_pass_between_the_windows_of_a_long_one(bench: Bench) -> None:
-    bench.busy()
-    long = bench.queue.submit(["ab " * 1000], WINDOWED)
-    bench.settled()
-    short = bench.queue.submit(["short"])
-    bench.settled()
-    bench.model.gate.set()
+def test_short_texts_pass_between_the_windows_of_a_long_text(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    long = harness.queue.submit(["ab " * 1000], WINDOWED)
+    harness.wait_for_tokenizer()
+    short = harness.queue.submit(["short"])
+    harness.wait_for_tokenizer()
+    harness.model.gate.set()
     assert results(short.result(WAIT)) == ["SHORT"]
     assert results(long.result(WAIT)) == ["AB " * 1000]
-    at = next(number for number, batch in enumerate(bench.model.batches) if "short" in batch)
-    assert 1 <= at <= 5  # after the batch under way at most four of the long text's, which has 22
-    assert len(bench.model.batches) > 20
+    at = next(number for number, batch in enumerate(harness.model.batches) if "short" in batch)
+    assert 1 <= at <= 5  # after the running batch, at most four of the 22 of the long text
+    assert len(harness.model.batches) > 20
 
 
-def test_one_bad_text_is_one_items_error_alone(bench: Bench) -> None:
-    """The batch raises; each text is computed again by itself, and only the bad one has no answer."""
-    bench.busy()
-    future = bench.queue.submit(["good", "bad!", "also good", "", "x" * 41], Options(LongText.ERROR))
-    bench.settled()
-    bench.model.gate.set()
+def test_a_bad_text_fails_alone(harness: QueueHarness) -> None:
+    """The batch raises; each text is computed again alone, and only the bad one fails."""
+    harness.block_compute_thread()
+    future = harness.queue.submit(["good", "bad!", "also good", "", "x" * 41], Options(LongText.ERROR))
+    harness.wait_for_tokenizer()
+    harness.model.gate.set()
     outcomes = future.result(WAIT)
     assert results(outcomes) == ["GOOD", "MODEL_FAILED", "ALSO GOOD", "TEXT_EMPTY", "TEXT_TOO_LONG"]
-    kinds = [type(outcome.error) for outcome in outcomes if isinstance(outcome, Failed)]
+    kinds = [type(outcome.error) for outcome in outcomes if isinstance(outcome, Failure)]
     assert kinds == [ModelFailed, TextEmpty, TextTooLong]
-    assert bench.queue.healthy
+    assert harness.queue.healthy
 
 
 @pytest.mark.parametrize("text", ["secret! ", "secret? ", "secret# "])
-def test_no_text_reaches_a_log_or_an_error(bench: Bench, caplog: pytest.LogCaptureFixture, text: str) -> None:
-    """The foreign exceptions hold the text in their messages."""
+def test_no_text_reaches_a_log_or_an_error(
+    harness: QueueHarness, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    """The messages of the foreign exceptions contain the text."""
     with caplog.at_level(logging.DEBUG):
-        (outcome,) = bench.queue.submit([text]).result(WAIT)
-    assert isinstance(outcome, Failed)
+        (outcome,) = harness.queue.submit([text]).result(WAIT)
+    assert isinstance(outcome, Failure)
     assert outcome.error.reason == "MODEL_FAILED"
     assert "secret" not in str(outcome.error) + caplog.text
     assert "echo_model.py" in caplog.text
 
 
-def test_a_failed_window_fails_its_text_once(bench: Bench) -> None:
-    outcomes = bench.queue.submit(["a" * 50 + "!" + "b" * 100, "fine"], WINDOWED).result(WAIT)
+def test_a_failed_window_fails_its_text_once(harness: QueueHarness) -> None:
+    outcomes = harness.queue.submit(["a" * 50 + "!" + "b" * 100, "fine"], WINDOWED).result(WAIT)
     assert results(outcomes) == ["MODEL_FAILED", "FINE"]
-    assert bench.queue.waiting == 0
+    assert harness.queue.waiting == 0
 
 
-def test_cancelled_work_is_never_computed(bench: Bench) -> None:
-    bench.busy()
-    cancelled, kept = bench.queue.submit(["cancelled"] * 3), bench.queue.submit(["kept"])
-    bench.settled()
+def test_cancelled_work_is_not_computed(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    cancelled, kept = harness.queue.submit(["cancelled"] * 3), harness.queue.submit(["kept"])
+    harness.wait_for_tokenizer()
     assert cancelled.cancel()
-    assert bench.queue.waiting == 2
-    bench.model.gate.set()
+    assert harness.queue.waiting == 2
+    harness.model.gate.set()
     assert results(kept.result(WAIT)) == ["KEPT"]
-    assert bench.model.batches == [["busy"], ["kept"]]
+    assert harness.model.batches == [["busy"], ["kept"]]
     with pytest.raises(CancelledError):
         cancelled.result(WAIT)
 
 
-def test_cancelling_an_asyncio_task_drops_its_work(bench: Bench) -> None:
+def test_cancelling_an_asyncio_task_drops_its_work(harness: QueueHarness) -> None:
     async def cancel_one() -> list[Outcome[str]]:
-        bench.busy()
-        gone = asyncio.create_task(bench.queue.answer(["gone"]))
-        kept = asyncio.create_task(bench.queue.answer(["kept"]))
+        harness.block_compute_thread()
+        gone = asyncio.create_task(harness.queue.answer(["gone"]))
+        kept = asyncio.create_task(harness.queue.answer(["kept"]))
         await asyncio.sleep(0)
         gone.cancel()
         with pytest.raises(asyncio.CancelledError):
             await gone
-        bench.model.gate.set()
+        harness.model.gate.set()
         return await kept
 
     assert results(asyncio.run(cancel_one())) == ["KEPT"]
-    assert ["gone"] not in bench.model.batches
+    assert ["gone"] not in harness.model.batches
 
 
-def test_work_past_its_deadline_leaves_the_queue_before_it_is_computed(bench: Bench) -> None:
-    bench.busy()
-    late = bench.queue.submit(["late"] * 2, deadline=bench.now + 5)
-    kept = bench.queue.submit(["kept"], deadline=bench.now + 50)
-    bench.settled()
-    bench.now += 10
-    bench.model.gate.set()
+def test_work_past_its_deadline_is_not_computed(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    late = harness.queue.submit(["late"] * 2, deadline=harness.now + 5)
+    kept = harness.queue.submit(["kept"], deadline=harness.now + 50)
+    harness.wait_for_tokenizer()
+    harness.now += 10
+    harness.model.gate.set()
     assert results(kept.result(WAIT)) == ["KEPT"]
     with pytest.raises(DeadlineTooShort):
         late.result(WAIT)
-    assert bench.model.batches == [["busy"], ["kept"]]
-    with pytest.raises(DeadlineTooShort, match="passed already"):
-        bench.queue.submit(["too late"], deadline=bench.now)
+    assert harness.model.batches == [["busy"], ["kept"]]
+    with pytest.raises(DeadlineTooShort, match="already passed"):
+        harness.queue.submit(["too late"], deadline=harness.now)
 
 
-def test_a_full_queue_refuses_a_whole_call_at_once_and_takes_others_later(bench: Bench) -> None:
-    bench.busy()
-    waiting = bench.queue.submit(["waits"] * 150)
+def test_a_full_queue_refuses_a_whole_call_and_admits_later_ones(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    waiting = harness.queue.submit(["waits"] * 150)
     with pytest.raises(QueueFull, match="151 texts wait, 50 more would exceed 200"):
-        bench.queue.submit(["refused"] * 50)
-    fits = bench.queue.submit(["fits"] * 49, caller="another")
-    bench.model.gate.set()
+        harness.queue.submit(["refused"] * 50)
+    fits = harness.queue.submit(["fits"] * 49, caller="another")
+    harness.model.gate.set()
     assert results(waiting.result(WAIT) + fits.result(WAIT)) == ["WAITS"] * 150 + ["FITS"] * 49
-    assert results(bench.queue.submit(["now it fits"] * 50).result(WAIT)) == ["NOW IT FITS"] * 50
+    assert results(harness.queue.submit(["now it fits"] * 50).result(WAIT)) == ["NOW IT FITS"] * 50
 
 
-def test_interactive_work_goes_before_bulk_work_that_came_first(bench: Bench) -> None:
-    bench.busy()
-    bulk = bench.queue.submit(["bulk"], lane=Lane.BULK)
-    bench.now += 1
-    interactive = bench.queue.submit(["interactive"])
-    bench.settled()
-    bench.model.gate.set()
+def test_interactive_work_goes_before_earlier_bulk_work(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    bulk = harness.queue.submit(["bulk"], lane=Lane.BULK)
+    harness.now += 1
+    interactive = harness.queue.submit(["interactive"])
+    harness.wait_for_tokenizer()
+    harness.model.gate.set()
     assert results(bulk.result(WAIT) + interactive.result(WAIT)) == ["BULK", "INTERACTIVE"]
-    assert bench.model.batches[1:] == [["interactive"], ["bulk"]]
+    assert harness.model.batches[1:] == [["interactive"], ["bulk"]]
 
 
-def test_bulk_work_that_has_aged_goes_first(bench: Bench) -> None:
-    bench.busy()
-    bulk = bench.queue.submit(["bulk"], lane=Lane.BULK)
-    bench.now += 3
-    interactive = bench.queue.submit(["interactive"])
-    bench.settled()
-    bench.model.gate.set()
+def test_bulk_work_that_has_aged_goes_first(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    bulk = harness.queue.submit(["bulk"], lane=Lane.BULK)
+    harness.now += 3
+    interactive = harness.queue.submit(["interactive"])
+    harness.wait_for_tokenizer()
+    harness.model.gate.set()
     assert results(bulk.result(WAIT) + interactive.result(WAIT)) == ["BULK", "INTERACTIVE"]
-    assert bench.model.batches[1:] == [["bulk"], ["interactive"]]
+    assert harness.model.batches[1:] == [["bulk"], ["interactive"]]
 
 
-def test_a_large_call_does_not_keep_a_small_one_from_being_tokenised(bench: Bench) -> None:
-    """Calls take turns in the pool: the small one is computed while the large one is still being prepared."""
-    bench.busy()
-    large = bench.queue.submit(["l" * 40] * 150, lane=Lane.BULK)
-    small = bench.queue.submit(["small"])
-    bench.model.gate.set()
+def test_a_large_call_does_not_delay_the_tokenisation_of_a_small_one(harness: QueueHarness) -> None:
+    """Calls take turns in the pool: the small one is computed while the large one is still tokenised."""
+    harness.block_compute_thread()
+    large = harness.queue.submit(["l" * 40] * 150, lane=Lane.BULK)
+    small = harness.queue.submit(["small"])
+    harness.model.gate.set()
     assert results(small.result(WAIT)) == ["SMALL"]
     assert len(large.result(WAIT)) == 150
 
 
-def test_the_death_of_the_model_is_told_to_all_who_wait(bench: Bench) -> None:
-    bench.busy()
-    waiting = bench.queue.submit(["dies†", "z" * 40])
-    bench.settled()
-    bench.model.gate.set()
+def test_the_death_of_the_model_is_the_outcome_of_every_waiting_text(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    waiting = harness.queue.submit(["dies†", "z" * 40])
+    harness.wait_for_tokenizer()
+    harness.model.gate.set()
     assert results(waiting.result(WAIT)) == ["MODEL_FAILED", "MODEL_FAILED"]
-    assert bench.queue.close(drain=True, timeout=WAIT)
-    assert bench.failures == ["the echo died away"]
-    assert not bench.queue.healthy
+    assert harness.queue.close(drain=True, timeout=WAIT)
+    assert harness.failures == ["the echo died away"]
+    assert not harness.queue.healthy
     with pytest.raises(ModelDied, match="the echo died away"):
-        bench.queue.submit(["afterwards"])
+        harness.queue.submit(["afterwards"])
 
 
-def test_a_model_that_dies_while_nothing_waits_is_noticed(bench: Bench) -> None:
-    (told,) = bench.model.watchers
-    told("its process ended")
-    told("and told twice")
-    assert bench.failures == ["its process ended"]
-    assert bench.queue.failure == "its process ended"
+def test_a_model_that_dies_while_nothing_waits_is_noticed(harness: QueueHarness) -> None:
+    (on_failure,) = harness.model.watchers
+    on_failure("its process ended")
+    on_failure("a second report")
+    assert harness.failures == ["its process ended"]
+    assert harness.queue.failure == "its process ended"
 
 
-def test_a_dead_compute_thread_ends_the_service_with_its_reason(pool: Executor) -> None:
+def test_the_end_of_the_compute_thread_is_the_death_of_the_model(pool: Executor) -> None:
     class Fatal(BaseException):
         pass
 
@@ -215,7 +217,7 @@ def test_a_dead_compute_thread_ends_the_service_with_its_reason(pool: Executor) 
     assert failures == ["its compute thread ended by Fatal"]
 
 
-def test_a_wrong_number_of_outputs_is_a_failure_not_a_mix_up(pool: Executor) -> None:
+def test_a_wrong_number_of_outputs_is_a_failure(pool: Executor) -> None:
     class ShortModel(EchoModel):
         def compute(self, units: Sequence[Unit[str]]) -> list[str]:
             return []
@@ -225,29 +227,29 @@ def test_a_wrong_number_of_outputs_is_a_failure_not_a_mix_up(pool: Executor) -> 
     assert queue.close(drain=True, timeout=WAIT)
 
 
-def test_a_drain_finishes_what_waits_and_takes_nothing_more(bench: Bench) -> None:
-    bench.busy()
-    waiting = bench.queue.submit(["waits"] * 100)
-    assert not bench.queue.close(drain=True, timeout=0)
+def test_a_drain_finishes_what_waits_and_admits_nothing_more(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    waiting = harness.queue.submit(["waits"] * 100)
+    assert not harness.queue.close(drain=True, timeout=0)
     with pytest.raises(Draining):
-        bench.queue.submit(["too late"])
-    bench.model.gate.set()
-    assert bench.queue.close(drain=True, timeout=WAIT)
+        harness.queue.submit(["too late"])
+    harness.model.gate.set()
+    assert harness.queue.close(drain=True, timeout=WAIT)
     assert results(waiting.result(0)) == ["WAITS"] * 100
 
 
-def test_closing_without_a_drain_refuses_what_waits(bench: Bench) -> None:
-    bench.busy()
-    waiting = bench.queue.submit(["waits"])
-    assert not bench.queue.close(drain=False, timeout=0)
+def test_closing_without_a_drain_refuses_what_waits(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    waiting = harness.queue.submit(["waits"])
+    assert not harness.queue.close(drain=False, timeout=0)
     with pytest.raises(Draining):
         waiting.result(WAIT)
-    bench.model.gate.set()
-    assert bench.queue.close(drain=False, timeout=WAIT)
-    assert bench.model.batches == [["busy"]]
+    harness.model.gate.set()
+    assert harness.queue.close(drain=False, timeout=WAIT)
+    assert harness.model.batches == [["busy"]]
 
 
-def test_a_pool_that_was_shut_down_is_a_drain_not_a_hang() -> None:
+def test_a_pool_that_was_shut_down_ends_calls_as_draining() -> None:
     threads = ThreadPoolExecutor(1)
     queue: Queue = ModelQueue(EchoModel(), threads)
     threads.shutdown()
@@ -256,22 +258,22 @@ def test_a_pool_that_was_shut_down_is_a_drain_not_a_hang() -> None:
     assert queue.close(drain=True, timeout=WAIT)
 
 
-def test_no_texts_are_answered_with_no_outcomes(bench: Bench) -> None:
-    assert bench.queue.submit([]).result(WAIT) == []
+def test_a_call_without_texts_has_no_outcomes(harness: QueueHarness) -> None:
+    assert harness.queue.submit([]).result(WAIT) == []
 
 
-def test_timings_tell_waiting_from_computing(bench: Bench) -> None:
-    bench.busy()
-    future = bench.queue.submit(["four", "eight888"])
-    bench.settled()
-    bench.now += 7
-    bench.model.gate.set()
+def test_timings_separate_waiting_from_computing(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    future = harness.queue.submit(["four", "eight888"])
+    harness.wait_for_tokenizer()
+    harness.now += 7
+    harness.model.gate.set()
     timings = [outcome.timings for outcome in future.result(WAIT)]
     assert [timing.queue for timing in timings] == [7.0, 7.0]
     assert [timing.tokenise for timing in timings] == [0.0, 0.0]
 
 
-def test_compute_time_is_shared_out_by_length(pool: Executor) -> None:
+def test_compute_time_is_divided_by_length(pool: Executor) -> None:
     now = [0.0]
 
     class SlowModel(EchoModel):

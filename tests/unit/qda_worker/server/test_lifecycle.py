@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from qda_worker.registry.cache_watch import LOADING, in_daemon_thread
+from qda_worker.registry.cache_watch import LOAD_THREAD_PREFIX, run_in_daemon_thread
 from qda_worker.server.lifecycle import leave
 
 
@@ -16,19 +16,19 @@ def gate() -> Iterator[threading.Event]:
     yield gate
     gate.set()
     for thread in threading.enumerate():
-        if thread.name.startswith(LOADING):
+        if thread.name.startswith(LOAD_THREAD_PREFIX):
             thread.join(30)
 
 
 async def test_what_a_thread_makes_or_raises_is_given_to_who_waits() -> None:
-    assert await in_daemon_thread("load-x", lambda: 3) == 3
+    assert await run_in_daemon_thread("load-x", lambda: 3) == 3
     with pytest.raises(KeyError):
-        await in_daemon_thread("load-x", lambda: dict[str, int]()["missing"])
+        await run_in_daemon_thread("load-x", lambda: dict[str, int]()["missing"])
 
 
 def test_the_end_of_the_loop_does_not_wait_for_a_thread(gate: threading.Event) -> None:
     async def begin() -> None:
-        task = asyncio.create_task(in_daemon_thread("load-slow", lambda: gate.wait(30)))
+        task = asyncio.create_task(run_in_daemon_thread("load-slow", lambda: gate.wait(30)))
         await asyncio.sleep(0)
         task.cancel()
 
