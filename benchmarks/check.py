@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.used import used_by
+from benchmarks.resource_usage import measure_usage
 from model_cache.catalog.catalog import HuggingFaceSource, Model, generation, model_digest
 from model_cache.catalog.parse import load_catalog
 from model_cache.layout import manifest_path, model_folder, model_record_path, repository_folder
@@ -56,7 +56,7 @@ def main() -> None:
 
 def measured(command: Sequence[str], runs: int) -> tuple[float, float]:
     """Return the medians of processor seconds and of greatest resident bytes of a program that must succeed."""
-    outcomes = [used_by(command) for _ in range(runs)]
+    outcomes = [measure_usage(command) for _ in range(runs)]
     return statistics.median(one.seconds for one in outcomes), statistics.median(
         one.resident for one in outcomes
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from benchmarks.check import write_catalog
-from benchmarks.used import used_by
+from benchmarks.resource_usage import measure_usage
 from model_cache.catalog.catalog import generation, model_digest
 from model_cache.catalog.parse import load_catalog
 from model_cache.layout import manifest_path, snapshot_folder
@@ -97,7 +97,7 @@ def _write_noise(path: Path, size: int) -> tuple[str, int]:
 def _timed(command: Sequence[str], stdin: bytes) -> tuple[float, int]:
     """Return wall seconds and greatest resident bytes of a program that must succeed."""
     began = time.perf_counter()
-    used = used_by(command, stdin)
+    used = measure_usage(command, stdin)
     return time.perf_counter() - began, used.resident
 
 

@@ -1,11 +1,12 @@
-"""`cache-warmer warm` against a plain parallel copy of the same bytes from the same server, and its memory.
+"""Time and memory of `cache-warmer warm`, compared with a plain parallel copy of the same bytes from the same server.
 
     python -m benchmarks.warm [--gigabytes 1] [--files 1] [--runs 3] [--line 0] [--folder DIR]
 
-Both run as programs of their own, in turn, each twice into an empty folder of one file system, of which the second is
-counted; both end when their bytes are on disk. The ratio is of the medians of one run of this script: times alone mean
-nothing on another machine, or on one that does something else. Without nginx the double of the hub serves, which is
-slower than either.
+Both speak HTTPS, as every real hub does, with a self-signed certificate that they get in SSL_CERT_FILE. Both run as
+programs of their own, in turn, each twice into an empty folder of one file system, of which the second run counts;
+both end when their bytes are on disk. The ratio is that of the medians of one run of this script: absolute times do not
+carry over to another machine, or to one that does other work. Without nginx the fake hub serves, which is slower than
+either.
 """
 
 import argparse
@@ -22,14 +23,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.file_server import nginx, serving
+from benchmarks.file_server import find_nginx, serve_files
 from cache_warmer.fetch import CONNECTIONS
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import Certificate, HubDouble, Repository, self_signed_certificate
 
-_NAME: Final = "org/random"
+_REPOSITORY: Final = "org/random"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table; seconds are medians, memory is the highest of the runs."""
 
@@ -50,48 +51,67 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print a row as JSON; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--gigabytes", type=float, default=1.0, help="size of all files together")
-    parser.add_argument("--files", type=int, default=1, help="into how many files of one size")
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--line", type=int, default=0, help="MB a second that each connection gets (0: all)")
     parser.add_argument(
-        "--folder", type=Path, default=None, help="where to write; its file system is measured"
+        "--gigabytes", type=float, default=1.0, help="size of all files together in GB (default: %(default)s)"
     )
-    chosen = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=chosen.folder) as folder:
-        row = measure(Path(folder), int(chosen.gigabytes * 10**9), chosen.files, chosen.runs, chosen.line)
+    parser.add_argument(
+        "--files", type=int, default=1, help="number of files of equal size (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--runs", type=int, default=3, help="number of measurements of each program (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--line", type=int, default=0, help="limit of each connection in MB per second; 0: none (the default)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="folder to write into (default: a temporary folder)"
+    )
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.folder) as folder:
+        row = measure(Path(folder), int(options.gigabytes * 10**9), options.files, options.runs, options.line)
     print(json.dumps(asdict(row)))
     return 0
 
 
 def measure(folder: Path, size: int, count: int, runs: int, line: int = 0) -> Row:
-    """Copy and warm in turn; return the row."""
+    """Copy and warm in turn, and return the row.
+
+    Args:
+        folder: an empty folder; its file system is measured.
+        size: bytes of all files together.
+        count: number of files.
+        runs: measurements of each program.
+        line: limit of each connection in MB per second; 0 for none.
+    """
     names = [f"model-{number:05}.safetensors" for number in range(count)]
-    files = {name: folder / "served" / _NAME / name for name in names}
+    files = {name: folder / "served" / _REPOSITORY / name for name in names}
     for path in files.values():
         _write_random(path, size // count)
-    repository = Repository(_NAME, files)
-    with _served(folder, repository, line) as (hub, storage, server):
+    repository = Repository(_REPOSITORY, files)
+    certificate = self_signed_certificate(folder)
+    with _serve(folder, repository, certificate, line) as (hub, storage, server):
         catalog = _write_catalog(folder, repository)
-        urls = [f"{storage}/lfs/{repository.files[name].sha256}/{_NAME}/{name}" for name in names]
-        plain = ["-m", "benchmarks.plain_copy", f"{folder}/copy", str(CONNECTIONS), *urls]
-        ours = ["-m", "cache_warmer", "warm", "--catalog", str(catalog), "--cache", f"{folder}/cache"]
-        ours += ["--hub", hub, "--quiet", "--format", "json"]
+        urls = [f"{storage}/lfs/{repository.files[name].sha256}/{_REPOSITORY}/{name}" for name in names]
+        copy_command = ["-m", "benchmarks.plain_copy", f"{folder}/copy", str(CONNECTIONS), *urls]
+        warm_command = [
+            *("-m", "cache_warmer", "warm", "--catalog", str(catalog), "--cache", f"{folder}/cache"),
+            *("--hub", hub, "--quiet", "--format", "json"),
+        ]
         warm, copy = [], []
         for _ in range(runs):
-            copy.append(_second(plain, folder / "copy"))
-            warm.append(_second(ours, folder / "cache"))
+            copy.append(_run_twice(copy_command, folder / "copy", certificate))
+            warm.append(_run_twice(warm_command, folder / "cache", certificate))
         fetched = json.loads(warm[-1].output)["bytes_fetched"]
-    middle, other = (statistics.median(one.seconds for one in ended) for ended in (warm, copy))
+    warm_seconds, copy_seconds = (statistics.median(one.seconds for one in runs) for runs in (warm, copy))
     return Row(
         gigabytes=size / 10**9,
         files=count,
         runs=runs,
         megabytes_a_second_and_connection=line,
         server=server,
-        warm_seconds=round(middle, 2),
-        copy_seconds=round(other, 2),
-        ratio=round(middle / other, 3),
+        warm_seconds=round(warm_seconds, 2),
+        copy_seconds=round(copy_seconds, 2),
+        ratio=round(warm_seconds / copy_seconds, 3),
         warm_cpu_seconds=round(statistics.median(one.cpu for one in warm), 2),
         copy_cpu_seconds=round(statistics.median(one.cpu for one in copy), 2),
         warm_megabytes_of_memory=max(one.memory for one in warm),
@@ -99,31 +119,34 @@ def measure(folder: Path, size: int, count: int, runs: int, line: int = 0) -> Ro
     )
 
 
-@dataclass(frozen=True)
-class _Ended:
+@dataclass(frozen=True, slots=True)
+class _ProgramRun:
+    """One run of a program: seconds, processor seconds, peak of memory in MB, and its stdout."""
+
     seconds: float
     cpu: float
     memory: int
     output: str
 
 
-def _second(arguments: list[str], written: Path) -> _Ended:
-    """Run a program twice and return how the second run went.
+def _run_twice(arguments: list[str], target: Path, certificate: Certificate) -> _ProgramRun:
+    """Run a program twice and return the second run.
 
-    The first of a kind pays for what another program left: memory that the system has to find, modules that are not
+    The first one pays for what another program left: memory that the system must reclaim, modules that are not
     compiled. That would be as much as what is measured here.
     """
-    _timed([sys.executable, *arguments])
-    shutil.rmtree(written)
-    ended = _timed([sys.executable, *arguments])
-    shutil.rmtree(written)
-    return ended
+    _run([sys.executable, *arguments], certificate)
+    shutil.rmtree(target)
+    second = _run([sys.executable, *arguments], certificate)
+    shutil.rmtree(target)
+    return second
 
 
-def _timed(command: list[str]) -> _Ended:
-    """Run a program with nothing left to write from before; its time in seconds, its peak of memory in MB."""
+def _run(command: list[str], certificate: Certificate) -> _ProgramRun:
+    """Run a program, with nothing left to write from before, and measure it."""
     os.sync()
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environ["SSL_CERT_FILE"] = str(certificate.certificate)
     with tempfile.TemporaryFile() as out:
         start = time.monotonic()
         process = os.posix_spawn(
@@ -135,19 +158,21 @@ def _timed(command: list[str]) -> _Ended:
         output = out.read().decode()
     if status:
         raise SystemExit(f"{command} ended with {os.waitstatus_to_exitcode(status)}: {output}")
-    return _Ended(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 // 10**6, output)
+    return _ProgramRun(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 // 10**6, output)
 
 
 @contextlib.contextmanager
-def _served(folder: Path, repository: Repository, line: int = 0) -> Iterator[tuple[str, str, str]]:
-    """Yield the hub's address, that of the host of its bytes, and what serves these."""
-    if nginx() is None:
-        with HubDouble([repository]) as hub:
-            yield hub.url, hub.storage_url, "hub double"
+def _serve(
+    folder: Path, repository: Repository, certificate: Certificate, line: int
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the address of the hub, that of the host of its bytes, and which program serves these."""
+    if find_nginx() is None:
+        with HubDouble([repository], tls=certificate) as hub:
+            yield hub.url, hub.storage_url, "fake hub"
         return
     with (
-        serving(folder / "served", folder / "nginx", line) as storage,
-        HubDouble([repository], storage_listen=None, storage_url=storage) as hub,
+        serve_files(folder / "served", folder / "nginx", certificate, line) as storage,
+        HubDouble([repository], storage_listen=None, storage_url=storage, tls=certificate) as hub,
     ):
         yield hub.url, storage, "nginx"
 

@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import Download, Staged
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.warm_report import RunStats
 from cache_warmer.survey import ModelSurvey
+from cache_warmer.transfer.download import Download, StagedBody
 from cache_warmer.transfer.pool import Stop, run_jobs
 from model_cache.catalog.catalog import HuggingFaceSource, SpacySource
 from model_cache.manifest import FileRecord
@@ -88,9 +88,9 @@ def fetch_models(
     bodies_with_claims = claims_by_body(surveys)
     if not bodies_with_claims:
         return
-    transfer = sources.transfer(stop)
+    downloader = sources.downloader(stop)
     bodies = [
-        transfer.body(
+        downloader.body(
             claims[0].downloads[0],
             counter.add,
             counter.resume,
@@ -116,7 +116,7 @@ def fetch_models(
             body.close()
 
 
-def _accept(claims: Sequence[Claim], staged: Staged) -> AcceptedFiles:
+def _accept(claims: Sequence[Claim], staged: StagedBody) -> AcceptedFiles:
     """Move or unpack a verified body for each model that claims it, once for identical claims."""
     distinct: dict[_ClaimIdentity, Claim] = {}
     for claim in claims:
@@ -124,7 +124,7 @@ def _accept(claims: Sequence[Claim], staged: Staged) -> AcceptedFiles:
     accepted: dict[_ClaimIdentity, tuple[FileRecord, ...]] = {}
     for number, (identity, claim) in enumerate(distinct.items(), 1):
         shared = number < len(distinct)  # the last one may move the staging file away
-        accepted[identity] = claim.survey.artifact.accept(claim.downloads, staged, shared=shared)
+        accepted[identity] = claim.survey.artifact.install(claim.downloads, staged, shared=shared)
     return tuple((claim.key, accepted[_identity(claim)]) for claim in claims)
 
 

@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import Artifact, Download, HashFile, Holding, SpaceNeeded, Wanted
+from cache_warmer.artifacts.artifact import Artifact, CacheState, HashFile, Resolution
 from cache_warmer.artifacts.sources import Sources
+from cache_warmer.disk.preflight import SpaceNeeded
 from cache_warmer.records import read_records, read_repository_bytes
+from cache_warmer.transfer.download import Download
 from cache_warmer.transfer.pool import Stop, run_all
 from cache_warmer.transfer.staging import staged_bytes
 from model_cache.catalog.catalog import Model
@@ -45,8 +47,8 @@ class ModelSurvey:
 
     artifact: Artifact
     record: ModelRecord | None
-    offer: Wanted | None
-    holding: Holding | None
+    offer: Resolution | None
+    holding: CacheState | None
     repository_bytes: int | None
     shared_bodies: frozenset[Path] = frozenset()
 
@@ -64,10 +66,10 @@ class ModelSurvey:
     @property
     def space_needed(self) -> SpaceNeeded:
         """The bytes of the bodies to fetch, and the inodes of all missing files."""
-        space = self.artifact.room(
+        space = self.artifact.space_needed(
             tuple(one for one in self.missing if one.staging not in self.shared_bodies)
         )
-        return replace(space, inodes=self.artifact.room(self.missing).inodes)
+        return replace(space, inodes=self.artifact.space_needed(self.missing).inodes)
 
     @property
     def bytes_to_fetch(self) -> int:
@@ -119,7 +121,7 @@ def survey_models(
         if offer is None:
             surveys.append(ModelSurvey(artifact, record, None, None, _repository_bytes(model, places, lock)))
             continue
-        holding = artifact.look(offer, record, hash_file, bad.get(model.key, frozenset()))
+        holding = artifact.inspect_cache(offer, record, hash_file, bad.get(model.key, frozenset()))
         one = ModelSurvey(artifact, None, offer, holding, offer.whole_repository_bytes, claimed)
         claimed |= one.bodies.keys()
         surveys.append(one)

@@ -24,7 +24,8 @@ from typing import Final
 
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.disk import volume
-from cache_warmer.disk.preflight import preflight, write_probe
+from cache_warmer.disk.preflight import preflight
+from cache_warmer.disk.probe import write_probe
 from cache_warmer.fetch import fetch_models
 from cache_warmer.lease.base import Lease
 from cache_warmer.records import make_record, write_manifest, write_record, write_repository_bytes
@@ -188,9 +189,9 @@ class WarmRun:
         """Raise unless the volume can be written and has space for what these models lack."""
         on_host = self.places.label == HOST
         if on_host:  # name every folder that this user cannot write to at once, not only the first
-            folders = {folder for one in surveys for folder in one.artifact.writes_to(one.missing)}
-            if blocked := volume.not_writable(folders):
-                raise volume.not_permitted(*blocked)
+            folders = {folder for one in surveys for folder in one.artifact.target_folders(one.missing)}
+            if blocked := volume.unwritable_folders(folders):
+                raise volume.permission_error(*blocked)
         # A cache of our own is probed in all its places already before the survey, so the second time needs no probe.
         # On a host the survey decides which places are written to.
         probe = write_probe if on_host or not surveys else None
@@ -219,7 +220,7 @@ class WarmRun:
             return
         model = one.artifact.model
         files = [record for _, records in one.holding.present for record in records] + list(fetched)
-        one.artifact.settle(one.offer)
+        one.artifact.write_file_list(one.offer)
         self.lease.check()
         write_repository_bytes(model, one.repository_bytes, self.places)
         write_record(make_record(model, files), self.places)
@@ -261,13 +262,13 @@ class WarmRun:
         """Point `refs/main` and package links at this model, and restore its list of files."""
         try:
             if one.record is not None:  # else `_record` has just written the list
-                one.artifact.relist(one.record.files)
+                one.artifact.repair_file_list(one.record.files)
             one.artifact.update_refs()
         except OSError as error:
             if self.places.label != HOST or not volume.is_denied(error):
                 raise
             # A cache of another user that this one may only read: its files can be served, its refs stay.
-            denied = volume.of_os_error(error, self.places.own.path, on_host=True)
+            denied = volume.volume_error(error, self.places.own.path, on_host=True)
             _LOG.warning("%s: refs for other projects are not updated: %s", one.artifact.model.key, denied)
 
     def _report_repair(self, found: CheckReport, bad: BadFiles) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.package_links import point_package
+from cache_warmer.artifacts.package_links import update_package_links
 from cache_warmer.gc.plan import GcPlan
 from cache_warmer.gc.retention import RetentionRules
 from cache_warmer.gc.scan import Scanner
@@ -118,7 +118,7 @@ class FilledCache:
         }
         for name, content in files.items():
             write_old_file(self.places.spacy.path / tree / name, content)
-        point_package(self.places.spacy.path, self.places.spacy.path / tree, source.package)
+        update_package_links(self.places.spacy.path, self.places.spacy.path / tree, source.package)
         return [
             FileRecord(PlaceName.SPACY, f"{tree}/{name}", len(content), hashlib.sha256(content).hexdigest())
             for name, content in files.items()

@@ -29,12 +29,13 @@ from cache_warmer.archive.format import (
     parse_contents,
 )
 from cache_warmer.archive.tar import TarReader
-from cache_warmer.artifacts.artifact import Artifact, SpaceNeeded
-from cache_warmer.artifacts.hf_layout import recorded_list
+from cache_warmer.artifacts.artifact import Artifact
+from cache_warmer.artifacts.hf_layout import tree_list_from_records
 from cache_warmer.disk import atomic, volume
 from cache_warmer.disk.atomic import remove_obstruction
-from cache_warmer.disk.preflight import Probe, preflight
-from cache_warmer.disk.volume import FreeOf
+from cache_warmer.disk.preflight import SpaceNeeded, preflight
+from cache_warmer.disk.probe import Probe
+from cache_warmer.disk.volume import MeasureFreeSpace
 from cache_warmer.errors import ArchiveInvalid, VolumeUnsuitable
 from cache_warmer.lease.base import Lease
 from cache_warmer.records import write_manifest, write_record
@@ -81,7 +82,7 @@ class Importer:
         lease: held while anything is written.
         artifact: returns a model as it is stored; used to move its names, never to fetch.
         record_reference: records which user references the generation; None: no user was named.
-        probe, free_here: of the preflight.
+        probe, free_space: of the preflight.
         status: makes the status file for a generation's import; it shows `counter`.
         on_contents: called with the archive's contents before anything is written.
         counter: counts the bytes that are read.
@@ -96,7 +97,7 @@ class Importer:
     probe: Probe
     status: Callable[[str], StatusFile]
     on_contents: Callable[[ArchiveContents], None] = lambda _: None
-    free_here: FreeOf = volume.free_of
+    free_space: MeasureFreeSpace = volume.measure_free_space
     counter: ProgressCounter = field(default_factory=ProgressCounter)
     show_progress: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
 
@@ -115,7 +116,7 @@ class Importer:
         try:
             yield
         except OSError as error:
-            raise volume.of_os_error(error, self.places.own.path, on_host=self._on_host) from error
+            raise volume.volume_error(error, self.places.own.path, on_host=self._on_host) from error
 
     @property
     def _on_host(self) -> bool:
@@ -156,7 +157,7 @@ class Importer:
 
     def _preflight(self, contents: ArchiveContents) -> None:
         verdict = preflight(
-            self._space_needed(contents), self.places, probe=self.probe, free_here=self.free_here
+            self._space_needed(contents), self.places, probe=self.probe, free_space=self.free_space
         )
         if verdict.error is not None:
             raise verdict.error
@@ -284,7 +285,7 @@ class FilePlacer:
                 continue
             folder = self._places.hub.path / repository_folder(model.source.repository)
             path = folder / "trees" / f"{model.source.revision}.json"
-            content = recorded_list(self._listed_files(model.source))
+            content = tree_list_from_records(self._listed_files(model.source))
             if not _is_content(path, content):
                 atomic.write_file(path, content)
 
@@ -343,7 +344,7 @@ class FilePlacer:
             path,
             temporary=staging,
             mode=0o644,
-            prepare=lambda descriptor: atomic.readable_by_all(descriptor, staging.parent),
+            prepare=lambda descriptor: atomic.apply_cache_mode(descriptor, staging.parent),
         ) as out:
             for chunk in chunks:
                 content.update(chunk)
@@ -353,7 +354,7 @@ class FilePlacer:
     def _link(self, target: Path, blob: Path) -> bool:
         """Link a name to its blob, or copy the blob where there are no links. Returns whether it is a link."""
         self._prepare_target(target, self._places.hub.path)
-        if atomic.place_link(target, blob):
+        if atomic.replace_link(target, blob):
             return True
         atomic.copy_file(blob, target)
         return False

@@ -1,1 +1,1 @@
-"""A model as it is stored: a Hugging Face snapshot or a spaCy package, both behind one interface."""
+"""Models as they are stored, Hugging Face snapshots and spaCy packages, behind one interface."""

@@ -1,76 +1,39 @@
-"""What the warmer knows of a model, whatever its source: an artifact.
+"""Artifact: the interface to one model as it is stored, whatever its source.
 
-Hugging Face snapshots and spaCy packages are equals. Each answers the same five questions, so that plan,
-preflight, transfer, records and (later) repair, collect and export are written once.
+Hugging Face snapshots (`hf_snapshot`) and spaCy packages (`spacy_package`) implement it, so that survey, preflight,
+transfer and records are written once. A warm run calls the methods in this order:
+
+1. `resolve`: ask the source which files there are.
+2. `inspect_cache`: find out which of them the cache has.
+3. `space_needed`, `target_folders`: what the missing ones need, for the preflight.
+4. `install`: once per downloaded body, in a thread of the pool; bodies of one model may arrive in parallel.
+5. `write_file_list`, `update_refs`: what libraries expect beside the files.
+
+Only `resolve` talks to the network. Every step can be repeated after a crash.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from cache_warmer.disk.preflight import SpaceNeeded
+from cache_warmer.transfer.download import Download, StagedBody
 from model_cache.catalog.catalog import Model
 from model_cache.manifest import FileRecord, ModelRecord
-from model_cache.places import PlaceName
+
+# Reads a file: (path, size in bytes) to (sha256, git's sha1).
+HashFile = Callable[[Path, int], tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """What a file's content must be. None: not known.
+class Resolution:
+    """Files that a source offers of those that the catalog selects.
 
     Attributes:
-        bytes: its size.
-        sha256: of the content, 64 lower-case hex digits.
-        git_sha1: of the git blob (its size, then the content), 40 lower-case hex digits.
-        said_by: who says so, for messages: `lock`, `hub`, `catalog`.
-    """
-
-    bytes: int | None
-    sha256: str | None
-    git_sha1: str | None
-    said_by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """One body to fetch.
-
-    Attributes:
-        name: path in the repository, or the wheel's name.
-        url: where; never shown without `urls.redacted`.
-        headers: sent with the request; an Authorization goes to the hub's own host only.
-        expected: what must arrive.
-        staging: where it grows; in the same place as its final name, so that it can be renamed.
-        label: of the model and file, for messages: `org/name: config.json`.
-        git_blob: git's name of what the repository stores (content, or pointer of a big file); None elsewhere.
-    """
-
-    name: str
-    url: str
-    headers: Mapping[str, str]
-    expected: Expected
-    staging: Path
-    label: str
-    git_blob: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """A body that arrived and was verified: its file, size and sha256."""
-
-    path: Path
-    bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a source offers of what the catalog selects.
-
-    Attributes:
-        downloads: every selected file, there already or not, in order of name.
+        downloads: every selected file, whether cached or not, sorted by name.
         whole_repository_bytes: of all files of the repository; None if not known.
-        compared_with: whom the content is compared with: `lock`, `hub` or `catalog`.
+        compared_with: what the content is compared with: `lock`, `hub` or `catalog`.
     """
 
     downloads: tuple[Download, ...]
@@ -79,27 +42,16 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
-    """What of it is in the cache: the verified records there are, and the downloads that are missing."""
+class CacheState:
+    """Which of the resolved files the cache has.
+
+    Attributes:
+        present: each cached download with the verified records of the files that it became.
+        missing: the downloads to fetch.
+    """
 
     present: tuple[tuple[Download, tuple[FileRecord, ...]], ...]
     missing: tuple[Download, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SpaceNeeded:
-    """What the missing downloads need in a place, on top of what is staged there."""
-
-    place: PlaceName
-    bytes: int
-    inodes: int
-
-
-# Called with the number of bytes done since the last call.
-Progress = Callable[[int], None]
-
-# Reads a file: (path, size) to (sha256, git sha1).
-HashFile = Callable[[Path, int], tuple[str, str]]
 
 
 class Artifact(Protocol):
@@ -107,54 +59,67 @@ class Artifact(Protocol):
 
     @property
     def model(self) -> Model:
-        """The catalog's entry."""
+        """The entry of the catalog."""
         ...
 
-    def resolve(self) -> Wanted:
-        """Ask the source what there is to fetch. Raises `HubError`."""
-        ...
+    def resolve(self) -> Resolution:
+        """Ask the source what there is to fetch.
 
-    def look(
-        self,
-        wanted: Wanted,
-        record: ModelRecord | None,
-        hash_file: HashFile | None,
-        wrong: frozenset[str] = frozenset(),
-    ) -> Holding:
-        """Return what is there already.
-
-        A file of the record counts by its size, unless it is `wrong`: among the paths (as `record_path` makes
-        them) that a check found damaged. One that no record knows, and a wrong one, is read by `hash_file`; with None
-        (a plan) the size alone counts.
+        Raises:
+            HubError: the source cannot be reached, or does not have what the catalog selects.
         """
         ...
 
-    def room(self, missing: tuple[Download, ...]) -> SpaceNeeded:
-        """Return what these downloads will take."""
+    def inspect_cache(
+        self,
+        resolution: Resolution,
+        record: ModelRecord | None,
+        hash_file: HashFile | None,
+        damaged: frozenset[str] = frozenset(),
+    ) -> CacheState:
+        """Return which of the files the cache has.
+
+        A recorded file that is not damaged counts by its size. Any other is read and compared.
+
+        Args:
+            resolution: the files that the source offers.
+            record: the verified files of an earlier run; None if there are none.
+            hash_file: reads a file; None to let the size alone count, for a plan.
+            damaged: paths, in the form of `record_path`, of the files that a check found damaged.
+        """
         ...
 
-    def writes_to(self, missing: tuple[Download, ...]) -> frozenset[Path]:
+    def space_needed(self, missing: tuple[Download, ...]) -> SpaceNeeded:
+        """Return the space that these downloads need, less what is staged already."""
+        ...
+
+    def target_folders(self, missing: tuple[Download, ...]) -> frozenset[Path]:
         """Return the folders that these downloads will be written to; they need not exist."""
         ...
 
-    def accept(
-        self, same: tuple[Download, ...], staged: Staged, *, shared: bool = False
+    def install(
+        self, same: tuple[Download, ...], staged: StagedBody, *, shared: bool = False
     ) -> tuple[FileRecord, ...]:
-        """Move a verified body to its final names, or unpack it; return the records of what it became.
+        """Move a verified body to its final names, or unpack it.
 
-        `same` are the downloads that share this staging file: one content under several names. With `shared`
-        another artifact accepts the same body after this one, so it must stay within its reach.
+        Args:
+            same: the downloads that share this staging file: one content under several names.
+            staged: the verified body.
+            shared: whether another artifact installs the same body after this one, so that it must stay available.
+
+        Returns:
+            The records of the files that the body became.
         """
         ...
 
-    def settle(self, wanted: Wanted) -> None:
-        """Write what libraries want beside the files (the hub's list of a commit)."""
+    def write_file_list(self, resolution: Resolution) -> None:
+        """Write the list of files that libraries expect beside them (the hub's list of a commit)."""
         ...
 
-    def relist(self, files: tuple[FileRecord, ...]) -> None:
-        """Write what `settle` wrote, if it is gone or damaged, from the verified files; asks nobody."""
+    def repair_file_list(self, files: tuple[FileRecord, ...]) -> None:
+        """Write that list from the verified files, without network, if it is missing or damaged."""
         ...
 
     def update_refs(self) -> None:
-        """Point the mutable names (`refs/main`, links to the current package) at this model, if ours."""
+        """Point the mutable names (`refs/main`, links to the current package) at this model, where they are ours."""
         ...

@@ -1,16 +1,18 @@
-"""The names in the hub's layout that move: `refs/main`, and the folder of older sentence-transformers.
+"""Names and lists in the hub client's cache layout beside the files themselves.
 
-In a cache of our own both follow the last generation that was warmed. On a host they are ours only if they
-were absent or we wrote them, which a note beside our manifests remembers: another project's are never moved.
+* Mutable references: `refs/main`, and the folder of older sentence-transformers below `TORCH_HOME`. In a cache of our
+  own both follow the last generation that was warmed. On a host they are ours only if they did not exist or we wrote
+  them, which a note beside our manifests (`refs/<folder>.json`) records: another project's are never moved.
+* Blob names: the name under which a hub cache stores the content of a file. An export carries them along.
+* Tree lists: `trees/<commit>.json`, format 1, read and written by `huggingface_hub._tree_cache` since 1.22. Ours has
+  the selected files alone: with the full list the client's offline calls would fail on a filtered snapshot, with
+  none a call by commit would fail.
 
-How a hub cache calls the blob of each file: what an export carries along, and a list of a commit needs.
-
-The hub client's list of a commit (`trees/<commit>.json`, format 1), of the selected files alone.
-
-With the full list the client's offline calls would fail on a filtered snapshot; with none, a call by commit
-fails. Read and written by `huggingface_hub._tree_cache` since 1.22.
+All of these files may have been written by others, so they are read with a size limit, and content that cannot be
+parsed counts as missing or as another project's.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -20,55 +22,152 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from cache_warmer.artifacts.artifact import Download
 from cache_warmer.disk import atomic
+from cache_warmer.transfer.download import Download
 from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.staging import final_name
 from model_cache.catalog.catalog import Model, Task
+from model_cache.file_io import read_small_file
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, Places
 
+# Git's sha1 of a small file, the sha256 of a big one.
+BLOB_NAME: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+# Bytes above which the hub stores a file under LFS, where its name is its sha256.
+_LFS_THRESHOLD: Final = 10_000_000
+# Hex digits of the two hashes.
+_SHA1_DIGITS, _SHA256_DIGITS = 40, 64
+_TREE_FORMAT: Final = 1
+# Bytes: a reference is a commit of 40 bytes, and a note lists some hundred of them at most.
+_MAX_REFERENCE_BYTES, _MAX_NOTE_BYTES = 4096, 1 << 20
+# Tasks whose models sentence-transformers loads.
 _SENTENCE_TRANSFORMERS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
 
 
-def point_reference(folder: Path, commit: str, places: Places) -> None:
-    """Let `refs/main` of a repository's folder name the commit, if it is ours to move.
+def update_main_ref(folder: Path, commit: str, places: Places) -> None:
+    """Point `refs/main` of a repository's folder at the commit, if it is ours to move.
 
-    No line break at its end: the hub client takes one for a part of the commit.
+    Raises:
+        OSError: the reference or our note of it cannot be written.
     """
     path = folder / "refs" / "main"
     if places.label == HOST and path.is_dir():
         return
-    current = _read(path)
-    if current == commit.encode():
+    content = _read_if_present(path, _MAX_REFERENCE_BYTES)
+    if content == commit.encode():
         return
     note = places.own.path / "refs" / f"{folder.name}.json"
-    ours = _noted(note)
-    named = None if current is None else current.decode("utf-8", "replace").strip()
-    if places.label == HOST and named is not None and named not in ours:
+    own_commits = _read_note(note)
+    current = None if content is None else content.decode("utf-8", "replace").strip()
+    if places.label == HOST and current is not None and current not in own_commits:
         return
-    # noted first: a crash between the two writes must not make our own reference look foreign
-    _note(note, {*ours, commit})
+    # the note first: after a crash between the two writes our own reference must not look like another project's
+    _write_note(note, {*own_commits, commit})
     try:
+        # without a line break, which the hub client would take as a part of the commit
         atomic.write_file(path, commit.encode())
     except OSError:
-        _note(note, ours)  # nor may one that another project writes later look like ours
+        _write_note(
+            note, own_commits
+        )  # so that the same commit, written by another project later, is not ours
         raise
 
 
-def point_torch_folder(model: Model, folder: Path, places: Places) -> None:
-    """Link a sentence-transformers model's hub folder below `TORCH_HOME`, where older versions look."""
+def update_torch_link(model: Model, folder: Path, places: Places) -> None:
+    """Link a sentence-transformers model's hub folder below `TORCH_HOME`, where older versions look for it.
+
+    Without symbolic links nothing is written: a copy would take the space of the model again.
+
+    Raises:
+        OSError: the link cannot be written.
+    """
     if model.task not in _SENTENCE_TRANSFORMERS:
         return
     link = places.torch.path / "sentence_transformers" / folder.name
-    if _looks_like_ours(link) or not os.path.lexists(link):
-        atomic.place_link(
-            link, folder
-        )  # without links there is nothing to put: a copy would double the model
+    if _is_own_torch_link(link) or not os.path.lexists(link):
+        atomic.replace_link(link, folder)
 
 
-def _looks_like_ours(link: Path) -> bool:
-    """A relative link to a folder of the same name, as we write them; another's is left alone."""
+class BlobNames:
+    """Names of the blobs of one hub cache. Reads each tree list once."""
+
+    def __init__(self, hub: Path) -> None:
+        self._hub = hub
+        self._tree_lists: dict[str, Mapping[str, Any]] = {}
+
+    def of(self, file: FileRecord) -> str:
+        """Return the blob name of a file: a sha256, or git's sha1.
+
+        It comes from the file's link; where there are no links, from the tree list; else from size and content.
+
+        Raises:
+            OSError: the file must be read for it and cannot be.
+        """
+        path = self._hub / file.path
+        try:
+            link_target = Path(os.readlink(path)).name
+        except OSError:
+            link_target = ""
+        for name in (link_target, self._listed_name(file.path)):
+            if BLOB_NAME.fullmatch(name) and (len(name) == _SHA1_DIGITS or name == file.sha256):
+                return name
+        if file.bytes > _LFS_THRESHOLD:
+            return file.sha256
+        return hash_file(path, file.bytes)[1]
+
+    def _listed_name(self, path: str) -> str:
+        repository, _, rest = path.partition("/snapshots/")
+        commit, _, name = rest.partition("/")
+        entry = self._tree_list(f"{repository}/trees/{commit}.json").get(name)
+        if not isinstance(entry, dict):
+            return ""
+        return str(entry.get("lfs_sha256") or entry.get("blob_id") or "")
+
+    def _tree_list(self, path: str) -> Mapping[str, Any]:
+        if path not in self._tree_lists:
+            self._tree_lists[path] = read_tree_list(self._hub / path)
+        return self._tree_lists[path]
+
+
+def read_tree_list(path: Path) -> Mapping[str, Any]:
+    """Return the files of a tree list, by name; empty if there is none that can be parsed."""
+    try:
+        files = json.loads(read_small_file(path))["files"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return files if isinstance(files, dict) else {}
+
+
+def build_tree_list(downloads: Sequence[Download]) -> bytes:
+    """Return the tree list of these files, without Xet hashes: with these an online client would bypass the mirror."""
+    return _dump_tree_list(
+        {
+            download.name: _tree_entry(
+                download.expected.bytes, download.git_blob, final_name(download.staging.name)
+            )
+            for download in downloads
+        }
+    )
+
+
+def tree_list_from_records(
+    files: Iterable[tuple[str, FileRecord, str]], kept: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> bytes:
+    """Return the same tree list without asking the hub.
+
+    Args:
+        files: name, record and blob name of each file.
+        kept: entries of a former list, by name; those of `files` replace them.
+    """
+    entries = {
+        name: _tree_entry(file.bytes, _git_blob(file, blob_name), blob_name)
+        for name, file, blob_name in files
+    }
+    return _dump_tree_list({**kept, **entries})
+
+
+def _is_own_torch_link(link: Path) -> bool:
+    """Return whether this is a relative link to a folder of the same name, as only we write them."""
     try:
         target = os.readlink(link)
     except OSError:
@@ -76,19 +175,13 @@ def _looks_like_ours(link: Path) -> bool:
     return not os.path.isabs(target) and os.path.basename(target) == link.name
 
 
-def _note(note: Path, commits: Collection[str]) -> None:
+def _write_note(note: Path, commits: Collection[str]) -> None:
     atomic.write_file(note, json.dumps(sorted(commits)).encode() + b"\n")
 
 
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, IsADirectoryError):
-        return None
-
-
-def _noted(note: Path) -> frozenset[str]:
-    content = _read(note)
+def _read_note(note: Path) -> frozenset[str]:
+    """Return the commits that we wrote to a reference; empty if the note is missing or damaged."""
+    content = _read_if_present(note, _MAX_NOTE_BYTES)
     try:
         commits = json.loads(content) if content is not None else []
     except ValueError:
@@ -96,97 +189,35 @@ def _noted(note: Path) -> frozenset[str]:
     return frozenset(commit for commit in commits if isinstance(commit, str))
 
 
-# Git's sha1 of a small file, the sha256 of a big one.
-BLOB_NAME: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-# The hub keeps larger files under LFS, where a file is named by its sha256.
-_SMALL_BYTES: Final = 10_000_000
-
-
-class BlobNames:
-    """Of one hub cache. Reads each list of a commit once."""
-
-    def __init__(self, hub: Path) -> None:
-        self._hub = hub
-        self._read: dict[str, Mapping[str, Any]] = {}
-
-    def of(self, file: FileRecord) -> str:
-        """Return the sha256 or git's sha1: from the file's link, else (where there are none) as listed, else by size.
-
-        Raises `OSError` where that takes reading the file.
-        """
-        path = self._hub / file.path
-        try:
-            linked = Path(os.readlink(path)).name
-        except OSError:
-            linked = ""
-        for said in (linked, self._listed(file.path)):
-            if BLOB_NAME.fullmatch(said) and (len(said) == 40 or said == file.sha256):
-                return said
-        if file.bytes > _SMALL_BYTES:
-            return file.sha256
-        return hash_file(path, file.bytes)[1]
-
-    def _listed(self, path: str) -> str:
-        repository, _, rest = path.partition("/snapshots/")
-        commit, _, name = rest.partition("/")
-        entry = self._list(f"{repository}/trees/{commit}.json").get(name)
-        if not isinstance(entry, dict):
-            return ""
-        return str(entry.get("lfs_sha256") or entry.get("blob_id") or "")
-
-    def _list(self, path: str) -> Mapping[str, Any]:
-        if path not in self._read:
-            self._read[path] = read_list(self._hub / path)
-        return self._read[path]
-
-
-def read_list(path: Path) -> Mapping[str, Any]:
-    """Return the files of a list (`trees/<commit>.json`); nothing where there is none that can be read."""
+def _read_if_present(path: Path, limit: int) -> bytes | None:
+    """Return the content of a file; None if there is none, empty if it is not a small regular file."""
     try:
-        files = json.loads(path.read_bytes())["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return files if isinstance(files, dict) else {}
+        return read_small_file(path, limit)
+    except (FileNotFoundError, IsADirectoryError):
+        return None
+    except OSError as error:
+        if error.errno not in (errno.EFBIG, errno.EINVAL):
+            raise
+        return b""
 
 
-_FORMAT_VERSION: Final = 1
+def _dump_tree_list(files: dict[str, Any]) -> bytes:
+    return json.dumps({"format_version": _TREE_FORMAT, "files": files}, indent=1, sort_keys=True).encode()
 
 
-def tree_list(downloads: Sequence[Download]) -> bytes:
-    """Return the list. No Xet hashes: by them an online client would leave the mirror."""
-    return _dump({download.name: _entry(download) for download in downloads})
-
-
-def recorded_list(
-    files: Iterable[tuple[str, FileRecord, str]], kept: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-) -> bytes:
-    """Return the same list without asking the hub: from each file's name, record, and name of its blob.
-
-    `kept` are entries of a former list, by name; those of `files` replace them.
-    """
-    entries = {name: _listed(file.bytes, _git_blob(file, etag), etag) for name, file, etag in files}
-    return _dump({**kept, **entries})
-
-
-def _dump(files: dict[str, Any]) -> bytes:
-    return json.dumps({"format_version": _FORMAT_VERSION, "files": files}, indent=1, sort_keys=True).encode()
-
-
-def _entry(download: Download) -> dict[str, int | str | None]:
-    return _listed(download.expected.bytes, download.git_blob, final_name(download.staging.name))
-
-
-def _listed(size: int | None, git_blob: str | None, etag: str) -> dict[str, int | str | None]:
-    if len(etag) == 64:  # a big file's blob is named by its sha256, a small one's by git's sha1
-        return {"size": size, "blob_id": git_blob, "lfs_sha256": etag, "lfs_size": size}
+def _tree_entry(size: int | None, git_blob: str | None, blob_name: str) -> dict[str, int | str | None]:
+    if (
+        len(blob_name) == _SHA256_DIGITS
+    ):  # a big file's blob is named by its sha256, a small one's by git's sha1
+        return {"size": size, "blob_id": git_blob, "lfs_sha256": blob_name, "lfs_size": size}
     return {"size": size, "blob_id": git_blob}
 
 
-def _git_blob(file: FileRecord, etag: str) -> str:
-    """Return git's name of what a repository stores: of a big file the pointer (git-lfs specification)."""
-    if len(etag) == 40:
-        return etag
-    text = (
+def _git_blob(file: FileRecord, blob_name: str) -> str:
+    """Return git's name of what a repository stores: of a big file its pointer (git-lfs specification)."""
+    if len(blob_name) == _SHA1_DIGITS:
+        return blob_name
+    pointer = (
         f"version https://git-lfs.github.com/spec/v1\noid sha256:{file.sha256}\nsize {file.bytes}\n".encode()
     )
-    return hashlib.sha1(b"blob %d\0%s" % (len(text), text), usedforsecurity=False).hexdigest()
+    return hashlib.sha1(b"blob %d\0%s" % (len(pointer), pointer), usedforsecurity=False).hexdigest()

@@ -1,15 +1,17 @@
-"""A spaCy package that pip or `spacy download` installed here before: proven to be the catalog's, or not used.
+"""A spaCy package that pip or `spacy download` installed on this host before: verified against the pin, then reused.
 
-The catalog pins the hash of a wheel, and an installed package no longer has its wheel. But pip notes the hash of the
-wheel that it unpacked (`direct_url.json`, PEP 610) and each file's hash (`RECORD`). If the first is the pin and
-every file still has the second, these are the wheel's files. Anything less proves nothing, and the wheel is fetched.
+The catalog pins the sha256 of a wheel, and an installed package no longer has its wheel. But pip records the hash of
+the wheel that it unpacked (`direct_url.json`, PEP 610) and the hash of each file (`RECORD`). If the first is the pin
+and every file still has the second, these are the files of the wheel. Anything less is no proof, and the wheel is
+fetched.
 
-What is taken over gets names of its own beside the original: hard links, so that it costs no space and stays when the
-original is upgraded or removed; copies where those do not work. The original is only read.
+The files are linked beside the original: hard links take no space and stay when the original is upgraded or removed.
+Where hard links do not work, they are copied. The original is only read.
 """
 
 import base64
 import csv
+import hashlib
 import json
 import logging
 import os
@@ -22,13 +24,16 @@ from typing import Final
 from cache_warmer.artifacts.artifact import HashFile
 from cache_warmer.disk import atomic
 from model_cache.catalog.catalog import SpacySource
+from model_cache.file_io import read_small_file, sync_folder
 from model_cache.safe_names import why_unsafe
 
 _LOG: Final = logging.getLogger(__name__)
-_NOTE: Final = "direct_url.json"
-# What pip adds to a `.dist-info`, and RECORD, to which it adds that.
-_BY_PIP: Final = frozenset({"INSTALLER", "REQUESTED", _NOTE, "RECORD"})
-_COMPILED: Final = frozenset({".pyc"})
+_DIRECT_URL: Final = "direct_url.json"
+# Limits in bytes; the largest packages have a RECORD of some 20 kB.
+_MAX_DIRECT_URL_BYTES, _MAX_RECORD_BYTES = 1 << 20, 16 * 10**6
+# Files that pip adds to a `.dist-info`, and RECORD, which pip rewrites.
+_WRITTEN_BY_PIP: Final = frozenset({"INSTALLER", "REQUESTED", _DIRECT_URL, "RECORD"})
+_COMPILED_SUFFIX: Final = ".pyc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,13 @@ class InstalledFile:
 
 @dataclass(frozen=True, slots=True)
 class InstalledPackage:
-    """A package whose files are those of the pinned wheel. `dist_info` is the name of its metadata's folder."""
+    """A package whose files are those of the pinned wheel.
+
+    Attributes:
+        folder: where it is installed.
+        dist_info: name of the folder with its metadata.
+        files: the files of the wheel.
+    """
 
     folder: Path
     dist_info: str
@@ -58,124 +69,150 @@ class InstalledPackage:
 def find_installed(
     source: SpacySource, folders: Iterable[Path], hash_file: HashFile
 ) -> InstalledPackage | None:
-    """Return the package from the first folder that has it and proves it. Reads only."""
+    """Return the package from the first folder that has it, verified; None if it is nowhere or cannot be verified.
+
+    Args:
+        source: package, version and hash of the wheel.
+        folders: where packages may be installed.
+        hash_file: reads a file.
+    """
     for folder in dict.fromkeys(folders):
         dist_info = folder / f"{source.package}-{source.version}.dist-info"
-        if _is_own_folder(dist_info):
-            found = _proven(source, folder, dist_info, hash_file)
-            if isinstance(found, InstalledPackage):
-                return found
-            _LOG.info("%s is there already, but %s: it stays, and is not used", dist_info, found)
+        if _is_real_folder(dist_info):
+            result = _verify(source, folder, dist_info, hash_file)
+            if isinstance(result, InstalledPackage):
+                return result
+            _LOG.info("%s is installed, but %s: it stays, and is not used", dist_info, result)
     return None
 
 
-def take_over(installed: InstalledPackage, fresh: Path) -> dict[str, tuple[int, str]]:
-    """Give the files names below an empty folder. Returns (size, sha256) by path. Raises `OSError`."""
+def link_installed(installed: InstalledPackage, target: Path) -> dict[str, tuple[int, str]]:
+    """Link or copy the files of a package into an empty folder, with a RECORD of their own.
+
+    Returns:
+        Size in bytes and sha256 by path.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
     for file in installed.files:
-        target = fresh / file.path
-        atomic.make_folders(target.parent)
-        _link_or_copy(file.source, target)
+        path = target / file.path
+        atomic.make_folders(path.parent)
+        _link_or_copy(file.source, path)
     record = f"{installed.dist_info}/RECORD"
     rows = [f"{file.path},sha256={_urlsafe(file.sha256)},{file.bytes}" for file in installed.files]
     content = "\n".join([*rows, f"{record},,", ""]).encode()
-    atomic.write_file(fresh / record, content)
-    for path in sorted({parent for file in installed.files for parent in PurePosixPath(file.path).parents}):
-        atomic.sync_folder(fresh / path)
+    atomic.write_file(target / record, content)
+    for folder in sorted({parent for file in installed.files for parent in PurePosixPath(file.path).parents}):
+        sync_folder(target / folder)
     written = {file.path: (file.bytes, file.sha256) for file in installed.files}
     return {**written, record: (len(content), _sha256(content))}
 
 
-def note_wheel(source: SpacySource, fresh: Path, dist_info: str) -> dict[str, tuple[int, str]]:
-    """Note the wheel's hash as pip does, so that another user, or we without our records, can prove the tree.
+def write_direct_url(source: SpacySource, tree: Path, dist_info: str) -> dict[str, tuple[int, str]]:
+    """Record the hash of the wheel as pip does, so that the tree can be verified without our records.
 
-    Returns (size, sha256) by path. Raises `OSError`.
+    Returns:
+        Size in bytes and sha256 by path.
+
+    Raises:
+        OSError: the file cannot be written.
     """
-    note = {"url": source.url, "archive_info": {"hashes": {"sha256": source.sha256}}}
-    content = json.dumps(note, sort_keys=True).encode() + b"\n"
-    atomic.write_file(fresh / dist_info / _NOTE, content)
-    return {f"{dist_info}/{_NOTE}": (len(content), _sha256(content))}
+    document = {"url": source.url, "archive_info": {"hashes": {"sha256": source.sha256}}}
+    content = json.dumps(document, sort_keys=True).encode() + b"\n"
+    atomic.write_file(tree / dist_info / _DIRECT_URL, content)
+    return {f"{dist_info}/{_DIRECT_URL}": (len(content), _sha256(content))}
 
 
 def metadata_files(installed: InstalledPackage, hash_file: HashFile) -> tuple[InstalledFile, ...]:
-    """Return the two files that prove the others, and so are not among them. Raises `OSError`."""
+    """Return RECORD and `direct_url.json`, which verify the other files and so are not among them.
+
+    Raises:
+        OSError: one cannot be read.
+    """
     files = []
-    for path in (f"{installed.dist_info}/RECORD", f"{installed.dist_info}/{_NOTE}"):
+    for path in (f"{installed.dist_info}/RECORD", f"{installed.dist_info}/{_DIRECT_URL}"):
         source = installed.folder / path
         size = source.stat().st_size
         files.append(InstalledFile(path, source, size, hash_file(source, size)[0]))
     return tuple(files)
 
 
-def _is_own_folder(path: Path) -> bool:
-    """Whether there is a folder that is no link (a link is ours); one that this user may not look at is not there."""
+def _is_real_folder(path: Path) -> bool:
+    """Return whether this is a folder and no link (links are ours); False if this user may not access it."""
     try:
         return path.is_dir() and not path.is_symlink()
     except OSError:
         return False
 
 
-def _proven(
+def _verify(
     source: SpacySource, folder: Path, dist_info: Path, hash_file: HashFile
 ) -> InstalledPackage | str:
-    """Return the package, or why it is not proven."""
+    """Return the package, or why it cannot be verified."""
     try:
-        if _wheel_hash(dist_info) != source.sha256:
-            return "pip did not note that it came from the wheel that the catalog pins"
-        rows = _rows((dist_info / "RECORD").read_text("utf-8"), dist_info.name)
-        files = tuple(_file(folder, path, said, hash_file) for path, said in rows)
+        if _wheel_sha256(dist_info) != source.sha256:
+            return "pip did not record that it came from the wheel that the catalog pins"
+        record = read_small_file(dist_info / "RECORD", _MAX_RECORD_BYTES).decode("utf-8")
+        rows = _wheel_rows(record, dist_info.name)
+        files = tuple(_verify_file(folder, path, encoded, hash_file) for path, encoded in rows)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"it cannot be proven ({error})"
     return InstalledPackage(folder, dist_info.name, files)
 
 
-def _wheel_hash(dist_info: Path) -> str | None:
-    path = dist_info / _NOTE
-    if not path.is_file():  # installed by name from an index
+def _wheel_sha256(dist_info: Path) -> str | None:
+    """Return the wheel's sha256 as pip recorded it; None for a package that was installed by name from an index."""
+    path = dist_info / _DIRECT_URL
+    if not path.is_file():
         return None
-    archive = json.loads(path.read_bytes())["archive_info"]
+    archive = json.loads(read_small_file(path, _MAX_DIRECT_URL_BYTES))["archive_info"]
     hashes = archive.get("hashes") or {}
     return hashes.get("sha256") or str(archive.get("hash", "")).removeprefix("sha256=") or None
 
 
-def _rows(record: str, dist_info: str) -> list[tuple[str, str]]:
-    """Return (path, hash as RECORD writes it) of the wheel's own files. Raises `ValueError`."""
+def _wheel_rows(record: str, dist_info: str) -> list[tuple[str, str]]:
+    """Return path and encoded sha256 of the wheel's own files in RECORD.
+
+    Raises:
+        ValueError: a path is unsafe, or a file has no sha256.
+    """
     rows = []
-    for path, said, *_ in csv.reader(record.splitlines()):
+    for path, hashed, *_ in csv.reader(record.splitlines()):
         pure = PurePosixPath(path)
-        if pure.suffix in _COMPILED or (pure.parts[0] == dist_info and pure.name in _BY_PIP):
+        if pure.suffix == _COMPILED_SUFFIX or (pure.parts[0] == dist_info and pure.name in _WRITTEN_BY_PIP):
             continue
         if unsafe := why_unsafe(path):
             raise ValueError(f"RECORD lists {path!r}, which {unsafe}")
-        if not said.startswith("sha256="):
+        if not hashed.startswith("sha256="):
             raise ValueError(f"RECORD has no sha256 of {path}")
-        rows.append((path, said.removeprefix("sha256=")))
+        rows.append((path, hashed.removeprefix("sha256=")))
     return rows
 
 
-def _file(folder: Path, path: str, said: str, hash_file: HashFile) -> InstalledFile:
+def _verify_file(folder: Path, path: str, encoded: str, hash_file: HashFile) -> InstalledFile:
     source = folder / path
     size = source.stat().st_size
     sha256, _ = hash_file(source, size)
-    if _urlsafe(sha256) != said:
-        raise ValueError(f"{source} is not as it was installed")
+    if _urlsafe(sha256) != encoded:
+        raise ValueError(f"{source} was changed after its installation")
     return InstalledFile(path, source, size, sha256)
 
 
 def _link_or_copy(source: Path, target: Path, link: Callable[[Path, Path], None] = os.link) -> None:
     try:
         link(source.resolve(), target)
-    except (OSError, NotImplementedError):  # another file system, or somebody else's file
+    except (OSError, NotImplementedError):  # another file system, or another user's file
         shutil.copyfile(source, target)
         with target.open("rb+") as file:
-            atomic.readable_by_all(file.fileno(), target.parent)
+            atomic.apply_cache_mode(file.fileno(), target.parent)
             os.fsync(file.fileno())
 
 
 def _urlsafe(sha256: str) -> str:
+    """Return a hash as RECORD encodes it: base64 without padding (binary distribution format, PEP 427)."""
     return base64.urlsafe_b64encode(bytes.fromhex(sha256)).decode().rstrip("=")
 
 
 def _sha256(content: bytes) -> str:
-    import hashlib
-
     return hashlib.sha256(content).hexdigest()

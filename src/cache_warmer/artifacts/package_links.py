@@ -1,8 +1,10 @@
-"""The names under which other projects import a spaCy package: links to its current version.
+"""Links by which other projects import a spaCy package: `<package>` and its `.dist-info`, pointing at one version.
 
-`importlib.metadata` finds a package by its `.dist-info`, so a former version's must not stay beside the
-current one. What is no link and no copy of ours (a package that the user put there) is left alone; then none of our
-names goes beside it, because half of one package and half of another are neither.
+`importlib.metadata` finds a package by its `.dist-info`, so that of a former version is removed. Something that is
+neither a link nor a copy of ours (a package that the user installed there) is left alone; then none of our links is
+written beside it, because a mixture of two packages is neither.
+
+Where there are no links, the tree is copied, and an empty marker file for each copy records that it is ours.
 """
 
 import logging
@@ -11,78 +13,94 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.disk import atomic
+from model_cache.file_io import read_small_file, sync_folder
 
 _LOG: Final = logging.getLogger(__name__)
+# Folder of the unpacked wheels, below the spaCy place.
 PACKAGES: Final = ".packages"
-# Below PACKAGES: an empty file for each copy that we made because there are no links. A copy without one is
-# not ours, though it may be the same: whoever installed the package put it there.
-_COPIES: Final = ".copies"
+# Below PACKAGES: an empty file for each copy that we made because there are no links. A copy without one is not ours,
+# even if its content is the same: the user installed it.
+_COPY_MARKERS: Final = ".copies"
+# Files that differ between any two versions: of a .dist-info, and of a package.
+_VERSION_FILES: Final = ("RECORD", "meta.json")
+_MAX_VERSION_FILE_BYTES: Final = 16 * 10**6
 
 
-def point_package(place: Path, tree: Path, package: str, *, ours: bool = False) -> None:
-    """Let `<package>` and its `.dist-info` in the place stand for that tree. Raises `OSError`.
+def update_package_links(place: Path, tree: Path, package: str, *, ours: bool = False) -> None:
+    """Point `<package>` and its `.dist-info` in a place at the files of an unpacked wheel.
 
-    `ours`: the place belongs to a cache of our own, where nobody else has a reason to put links.
+    Args:
+        place: the spaCy place.
+        tree: folder of the unpacked wheel.
+        package: name of the package.
+        ours: whether the place belongs to a cache of our own, so that any link in it may be replaced.
+
+    Raises:
+        OSError: a link or copy cannot be written.
     """
-    dist_infos = sorted(tree.glob("*.dist-info"))
-    current = {package: tree / package, **{folder.name: folder for folder in dist_infos}}
+    targets = {package: tree / package, **{path.name: path for path in sorted(tree.glob("*.dist-info"))}}
     foreign = [
         place / name
-        for name in current
+        for name in targets
         if _is_foreign(place / name) and not (ours and (place / name).is_symlink())
     ]
     if foreign:
-        if not _same_content(place / package, tree / package):
+        if not _is_same_version(place / package, tree / package):
             _LOG.warning(
                 "%s is not ours and stays as it is; other projects import that one, the worker loads %s",
                 foreign[0],
                 tree,
             )
         return
-    for name, target in current.items():
-        _point(place / name, target)
+    for name, target in targets.items():
+        _link_or_copy(place / name, target)
     for former in place.glob("*.dist-info"):
-        if former.name.startswith(f"{package}-") and former.name not in current and not _is_foreign(former):
+        if former.name.startswith(f"{package}-") and former.name not in targets and not _is_foreign(former):
             _remove(former)
 
 
-def _point(link: Path, target: Path) -> None:
+def _link_or_copy(link: Path, target: Path) -> None:
     if atomic.points_at(link, target):
         return
     if not link.is_symlink() and link.is_dir():
-        if _same_content(link, target):
+        if _is_same_version(link, target):
             return
         _remove(link)
-    if not atomic.place_link(link, target):
-        fresh = link.with_name(f".{link.name}.fresh")
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(target, fresh)
-        atomic.write_file(_mark(link), b"")  # first: a crash must not make our own copy look foreign
-        fresh.rename(link)
-        atomic.sync_folder(link.parent)
+    if not atomic.replace_link(link, target):
+        copy = link.with_name(f".{link.name}.fresh")
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(target, copy)
+        # the marker first: after a crash our own copy must not look like the user's
+        atomic.write_file(_copy_marker(link), b"")
+        copy.rename(link)
+        sync_folder(link.parent)
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether something is there that is no link into our packages and no copy that we made of one."""
+    """Return whether a path is neither a link into our packages nor a copy that we made of one."""
     if path.is_symlink():
         return PACKAGES not in Path(path.readlink()).parts
     if not path.exists():
         return False
     trees = (path.parent / PACKAGES).glob("*")
-    return not (_mark(path).exists() and any(_same_content(path, tree / path.name) for tree in trees))
+    is_copy = any(_is_same_version(path, tree / path.name) for tree in trees)
+    return not (_copy_marker(path).exists() and is_copy)
 
 
-def _mark(path: Path) -> Path:
-    return path.parent / PACKAGES / _COPIES / path.name
+def _copy_marker(path: Path) -> Path:
+    return path.parent / PACKAGES / _COPY_MARKERS / path.name
 
 
-def _same_content(copy: Path, original: Path) -> bool:
-    """By the file that differs between any two versions: RECORD of a .dist-info, meta.json of a package."""
-    for marker in ("RECORD", "meta.json"):
+def _is_same_version(copy: Path, original: Path) -> bool:
+    """Compare two packages, or two `.dist-info` folders, by the file that differs between any two versions."""
+    for name in _VERSION_FILES:
         try:
-            return (copy / marker).read_bytes() == (original / marker).read_bytes()
+            content, expected = (
+                read_small_file(folder / name, _MAX_VERSION_FILE_BYTES) for folder in (copy, original)
+            )
         except OSError:
             continue
+        return content == expected
     return False
 
 

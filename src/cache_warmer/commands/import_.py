@@ -19,7 +19,7 @@ from cache_warmer.archive.import_ import Importer, ImportResult
 from cache_warmer.archive.tar import TarReader
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
-from cache_warmer.disk.preflight import write_probe
+from cache_warmer.disk.probe import write_probe
 from cache_warmer.errors import NoPermission
 from cache_warmer.kubernetes.events import IMPORTING, EventRecorder, holder_identity
 from cache_warmer.lease.select import select_lease

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from cache_warmer.commands.command import Invocation
-from cache_warmer.disk.preflight import Verdict, preflight, write_probe
+from cache_warmer.disk.preflight import Verdict, preflight
+from cache_warmer.disk.probe import write_probe
 from cache_warmer.disk.volume import explain_os_errors
 from cache_warmer.survey import ModelSurvey, bad_files, survey_models
 from model_cache.catalog.catalog import Model, SpacySource, generation

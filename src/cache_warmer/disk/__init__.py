@@ -1,1 +1,1 @@
-"""What the warmer asks of a file system: room, rights, durable writes, links, locks."""
+"""File systems below the cache: atomic writes, locks, free space, and what a volume supports."""

@@ -1,56 +1,140 @@
-"""Writes that survive a crash, with modes that other users of a shared volume can read.
+"""Atomic writes into a cache that other users, pods and programs read at the same time.
 
-A file appears under its final name by rename only, after its content is on disk. Files are 0644, folders
-0755. Below a set-group-id folder that its group may write (a volume shared by a group) both stay writable
-for the group, because that is what its administrator set up.
+A file appears under its final name by rename only, after its content is on disk (`model_cache.file_io.replacement`), so
+a crash leaves the former content or the new one. The rest of this module is what a shared cache needs beyond that:
 
-Relative links that are replaced in one step, and what stands in for them where links do not work.
+* Modes: files are 0644 and folders 0755, whatever the umask. Below a set-group-id folder that its group may write (a
+  volume that a group shares) both stay writable for the group, as its administrator set up.
+* Links: relative symbolic links that are replaced in one step; `replace_link` reports a file system without links, and
+  the caller copies instead.
+* Obstructions: a rename replaces files and links, but not a folder under the name of a file, or a file under that of
+  a folder. These are renamed aside, not deleted, because their owner is unknown. The new name ends like that of an
+  abandoned transfer, so that garbage collection finds it.
 
-Moves aside what stands where a file of ours must be: a folder under its name, a file where its folder should
-be.
-
-Rename replaces files and links, not these. Nothing is deleted: whose they are is not known. The new name ends as one of
-an abandoned transfer does, so that cleaning up finds it.
-
-Replaces a user's own file in one step: who reads it sees the old text or the new one, in the old file's mode.
+Everything may be called by several threads and processes at once. All functions raise `OSError` as it comes, except
+`replace_file`, which also raises `NoPermission`; the callers add what the failure means for the volume.
 """
 
 import contextlib
 import errno
 import logging
 import os
-import secrets
 import shutil
 import stat
-import tempfile
 import threading
 from pathlib import Path
 from typing import Final
 
 from cache_warmer.errors import NoPermission
+from model_cache.file_io import replacement, sync_folder, take_over_mode, temporary_name
 
+_LOG: Final = logging.getLogger(__name__)
+_FILE_MODE, _FOLDER_MODE = 0o644, 0o755
+_GROUP_WRITE: Final = 0o020
+# Mode of a new file until `apply_cache_mode` has opened it to others.
+_PRIVATE_MODE: Final = 0o600
+# Mode of a user's new file, before the umask.
+_USER_FILE_MODE: Final = 0o666
+_COPY_CHUNK_BYTES: Final = 1 << 20
+# Characters of a name that are kept when it is moved aside: the suffixes must fit into 255 bytes.
+_MAX_KEPT_NAME: Final = 200
+# Failures of `symlink` that do not mean that the file system has no links.
 _NOT_ABOUT_LINKS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOENT}
 )
+# Failures to replace a file that are about permissions or the path, not about the disk. EBUSY: a file that is itself
+# a mount, as in a container, cannot be replaced by rename.
+_NOT_REPLACEABLE: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+)
+# Held while a thread creates a folder on a shared volume: a rename onto the empty folder of another thread would
+# remove it while that thread starts to write into it.
+_creating_shared_folder = threading.Lock()
 
 
-def relative_target(link: Path, target: Path) -> str:
-    """Return `target` as a relative link at `link` must name it."""
-    return os.path.relpath(target, link.parent)
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file by rename, synced, with the modes of the cache; its folders are created.
+
+    The former file stays until then; a folder under that name is moved aside.
+
+    Raises:
+        OSError: a folder or the file cannot be written.
+    """
+    make_folders(path.parent)
+    remove_obstruction(path, path.parent)
+    with replacement(
+        path, mode=_PRIVATE_MODE, prepare=lambda descriptor: apply_cache_mode(descriptor, path.parent)
+    ) as file:
+        file.write(content)
 
 
-def points_at(link: Path, target: Path) -> bool:
-    """Return whether there is a link with exactly that relative target."""
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file by rename, synced, with the modes of the cache: the substitute for a link.
+
+    Raises:
+        OSError: the source cannot be read, or the copy not be written.
+    """
+    make_folders(path.parent)
+    with (
+        source.open("rb") as original,
+        replacement(
+            path, mode=_PRIVATE_MODE, prepare=lambda descriptor: apply_cache_mode(descriptor, path.parent)
+        ) as copy,
+    ):
+        shutil.copyfileobj(original, copy, _COPY_CHUNK_BYTES)
+
+
+def replace_file(path: Path, content: bytes) -> bool:
+    """Replace a user's own file by rename, synced, with the mode and owner of the former one. A link is followed.
+
+    Returns:
+        False if it has that content already.
+
+    Raises:
+        NoPermission: this user may not replace the file.
+        OSError: the disk fails or is full.
+    """
+    target = Path(os.path.realpath(path))
     try:
-        return os.readlink(link) == relative_target(link, target)
-    except OSError:
-        return False
+        if has_content(target, content):
+            return False
+        with replacement(
+            target,
+            mode=_USER_FILE_MODE,
+            prepare=lambda descriptor: take_over_mode(target, descriptor),
+            sync=False,
+        ) as file:
+            file.write(content)
+            file.flush()
+            # the content alone: a user's folder may be on a file system that cannot sync folders
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _NOT_REPLACEABLE:
+            raise
+        raise NoPermission(
+            f"{path} cannot be written: {error.strerror}",
+            f"let this user write to {target.parent}, or write the pinned catalog elsewhere with --output FILE",
+        ) from error
+    return True
 
 
-def place_link(link: Path, target: Path) -> bool:
-    """Let `link` point at `target`, replacing the file or link that stands there.
+def has_content(path: Path, content: bytes) -> bool:
+    """Return whether a regular file has exactly this content; reads it only if the size is right.
 
-    Returns False if this file system has no links. Raises `OSError` for anything else.
+    Raises:
+        OSError: the file cannot be read.
+    """
+    return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
+
+
+def replace_link(link: Path, target: Path) -> bool:
+    """Point the relative link `link` at `target`, replacing the file or link under that name.
+
+    Returns:
+        False if this file system has no links.
+
+    Raises:
+        OSError: anything else.
     """
     if points_at(link, target):
         return True
@@ -74,196 +158,98 @@ def place_link(link: Path, target: Path) -> bool:
     return True
 
 
-_LOG: Final = logging.getLogger(__name__)
+def points_at(link: Path, target: Path) -> bool:
+    """Return whether `link` is a link with exactly this relative target."""
+    try:
+        return os.readlink(link) == relative_target(link, target)
+    except OSError:
+        return False
 
 
-def remove_obstruction(path: Path, below: Path) -> None:
-    """Let a file be renamed to `path`, and its folders below `below` be made. Raises `OSError`."""
-    for folder in reversed(path.parents):
-        if (
-            folder != below
-            and folder.is_relative_to(below)
-            and os.path.lexists(folder)
-            and not folder.is_dir()
-        ):
-            _set_aside(folder)
-    if path.is_dir() and not path.is_symlink():
-        _set_aside(path)
-
-
-def _set_aside(path: Path) -> None:
-    aside = path.with_name(f"{path.name[:200]}.{os.getpid()}.set-aside.incomplete")
-    _LOG.warning("%s is in the way: moved to %s", path, aside)
-    path.rename(aside)
-
-
-_FILE, _FOLDER = 0o644, 0o755
-_GROUP_WRITE: Final = 0o020
-# A folder that is renamed onto an empty one takes it from under whoever is about to write there.
-_making_shared = threading.Lock()
+def relative_target(link: Path, target: Path) -> str:
+    """Return `target` as the relative link `link` must name it."""
+    return os.path.relpath(target, link.parent)
 
 
 def make_folders(path: Path) -> None:
-    """Create a folder and its missing parents, their names on disk. Raises `OSError`.
+    """Create a folder and its missing parents, their names on disk.
 
-    On a volume that a group shares a folder appears with its modes: whoever sees it may write below it at once, and
-    what is made there takes them over. Elsewhere its owner alone writes, whom no mode of ours keeps out.
+    On a volume that a group shares a folder appears with its final modes, because another user may write into it at
+    once, and what is created there inherits them. Elsewhere only its owner writes, who has access with any mode.
+
+    Raises:
+        OSError: a folder cannot be created.
     """
     if path.is_dir():
         return
     make_folders(path.parent)
-    if _shared_group(path.parent):
-        with _making_shared:
-            _make_shared(path)
+    if _shared_group_bits(path.parent):
+        with _creating_shared_folder:
+            _make_shared_folder(path)
     else:
-        _make_own(path)
+        _make_own_folder(path)
     sync_folder(path.parent)
 
 
-def _make_own(path: Path) -> None:
+def apply_cache_mode(descriptor: int, folder: Path) -> None:
+    """Give an open file in `folder` the mode of the cache's files."""
+    if hasattr(os, "fchmod"):  # Windows has no modes
+        os.fchmod(descriptor, _FILE_MODE | _shared_group_bits(folder))
+
+
+def remove_obstruction(path: Path, below: Path) -> None:
+    """Move aside what prevents a file from being renamed to `path`, or its folders below `below` from being created.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    for folder in reversed(path.parents):
+        is_below = folder != below and folder.is_relative_to(below)
+        if is_below and os.path.lexists(folder) and not folder.is_dir():
+            _move_aside(folder)
+    if path.is_dir() and not path.is_symlink():
+        _move_aside(path)
+
+
+def _move_aside(path: Path) -> None:
+    aside = path.with_name(f"{path.name[:_MAX_KEPT_NAME]}.{os.getpid()}.set-aside.incomplete")
+    _LOG.warning("%s is in the way: moved to %s", path, aside)
+    path.rename(aside)
+
+
+def _make_own_folder(path: Path) -> None:
     try:
         path.mkdir()
     except FileExistsError:
         if not path.is_dir():
             raise
         return
-    with contextlib.suppress(PermissionError):  # another writer replaced it: its modes are its own
-        path.chmod(_FOLDER | path.stat().st_mode & stat.S_ISGID)
+    with contextlib.suppress(PermissionError):  # another writer replaced it: its modes are that writer's
+        path.chmod(_FOLDER_MODE | path.stat().st_mode & stat.S_ISGID)
 
 
-def _make_shared(path: Path) -> None:
-    """Make a folder under another name, open it to the group, and rename it; another's that is there first stays."""
+def _make_shared_folder(path: Path) -> None:
+    """Create a folder under a temporary name, open it to the group, and rename it; one that exists by then stays."""
     if path.is_dir():
         return
-    made = temporary_name(path)
-    made.mkdir()
+    temporary = temporary_name(path)
+    temporary.mkdir()
     try:
-        made.chmod(_FOLDER | _GROUP_WRITE | made.stat().st_mode & stat.S_ISGID)
+        temporary.chmod(_FOLDER_MODE | _GROUP_WRITE | temporary.stat().st_mode & stat.S_ISGID)
         if not path.is_dir():
-            # onto another's, made in this moment, that is empty: as good as that; onto one with files: refused
-            made.rename(path)
+            # may replace an empty folder that another process created just now, which is equivalent; fails on one
+            # that has files
+            temporary.rename(path)
             return
     except OSError:
-        made.rmdir()
+        temporary.rmdir()
         if not path.is_dir():
             raise
         return
-    made.rmdir()
+    temporary.rmdir()
 
 
-def temporary_name(path: Path) -> Path:
-    """Return a name beside that one which nobody else uses: two pods on one volume may have the same process id."""
-    return path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.tmp")
-
-
-def readable_by_all(descriptor: int, folder: Path) -> None:
-    """Give an open file the modes of the cache."""
-    if hasattr(os, "fchmod"):  # Windows has no modes to give
-        os.fchmod(descriptor, _FILE | _shared_group(folder))
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a file by rename, synced; what stood under that name stays until then, a folder is moved beside it.
-
-    Raises `OSError`.
-    """
-    make_folders(path.parent)
-    remove_obstruction(path, path.parent)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            readable_by_all(file.fileno(), path.parent)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    sync_folder(path.parent)
-
-
-def copy_file(source: Path, path: Path) -> None:
-    """Copy a file by rename, synced: the stand-in for a link. Raises `OSError`."""
-    make_folders(path.parent)
-    temporary = temporary_name(path)
-    try:
-        with source.open("rb") as old, temporary.open("xb") as new:
-            shutil.copyfileobj(old, new, 1 << 20)
-            readable_by_all(new.fileno(), path.parent)
-            new.flush()
-            os.fsync(new.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Put the names in a folder on disk."""
-    if os.name == "posix":  # Windows cannot open a folder, and syncs names by itself
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _shared_group(folder: Path) -> int:
+def _shared_group_bits(folder: Path) -> int:
+    """Return the bits to add to a mode in this folder: group write on a volume that a group shares."""
     mode = folder.stat().st_mode
     return _GROUP_WRITE if mode & stat.S_ISGID and mode & _GROUP_WRITE else 0
-
-
-# EBUSY: a file that is itself a mount, as in a container, cannot be renamed over.
-_CANNOT: Final = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EBUSY, errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
-)
-
-
-def replace_file(path: Path, content: bytes) -> bool:
-    """Write a file by rename, synced; a link is followed. Returns False if it has that content already.
-
-    Raises `NoPermission`, or `OSError` (a full disk).
-    """
-    target = Path(os.path.realpath(path))
-    try:
-        if target.is_file() and target.read_bytes() == content:
-            return False
-        _write(target, content)
-    except OSError as error:
-        if error.errno not in _CANNOT:
-            raise
-        raise NoPermission(
-            f"{path} cannot be written: {error.strerror}",
-            f"let this user write to {target.parent}, or write the pinned catalog elsewhere with --output FILE",
-        ) from error
-    return True
-
-
-def _write(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f".{target.name[:40]}.{os.getpid()}.tmp")
-    try:
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666
-        )
-        with os.fdopen(descriptor, "wb") as file:
-            _take_over(target, file.fileno())
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _take_over(target: Path, descriptor: int) -> None:
-    """Give the new file the mode, and if we may the owner, of the one it replaces."""
-    with contextlib.suppress(OSError):
-        former = target.stat()
-        os.fchmod(descriptor, stat.S_IMODE(former.st_mode))
-        os.fchown(descriptor, former.st_uid, former.st_gid)

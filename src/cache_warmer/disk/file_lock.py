@@ -1,15 +1,19 @@
-"""An exclusive lock on an open file, where the system has one (`flock`; it ends with its holder)."""
+"""Exclusive lock on an open file by `flock`, which the system releases when its holder dies.
+
+A module of its own because Windows has no `fcntl`, and some file systems have no locks: both are a result, not an
+error.
+"""
 
 from enum import Enum, auto
 
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # a module or nothing
+    fcntl = None  # type: ignore[assignment]  # a module or None
 
 
 class LockResult(Enum):
-    """What came of an attempt to lock."""
+    """Outcome of an attempt to lock."""
 
     TAKEN = auto()
     HELD_BY_ANOTHER = auto()
@@ -17,7 +21,7 @@ class LockResult(Enum):
 
 
 def try_lock(descriptor: int) -> LockResult:
-    """Lock without waiting; the lock lasts until the descriptor is closed."""
+    """Lock an open file without waiting; the lock lasts until the descriptor is closed."""
     if fcntl is None:
         return LockResult.NOT_POSSIBLE
     try:

@@ -1,7 +1,10 @@
-"""Says before the first byte whether the cache can be written and has room: one verdict, in one line.
+"""Preflight: decides before the first byte whether the cache can be written and has enough space.
 
-A volume may be several mounts, so room is added up by file system. The verdict names the place, the cause
-and the remedy; `plan` prints it, `warm` stops at it.
+The parts of a cache may lie on several file systems, so the needed space is added up per file system. The verdict names
+the place, the cause and the remedy in one line; `plan` prints it, `warm` and `import` stop at it.
+
+Order: the folders exist or can be created, each place that is written to passes the probe (`probe`), then the space.
+The first failure is the verdict.
 """
 
 from collections import defaultdict
@@ -9,28 +12,44 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_warmer.artifacts.artifact import SpaceNeeded
-from cache_warmer.disk.probe import Findings, Probe, write_probe
-from cache_warmer.disk.volume import Free, FreeOf, free_of, nearest_folder, no_space, of_os_error, with_margin
+from cache_warmer.disk.probe import Probe, VolumeFeatures
+from cache_warmer.disk.volume import (
+    FreeSpace,
+    MeasureFreeSpace,
+    measure_free_space,
+    nearest_folder,
+    no_space_error,
+    volume_error,
+    with_margin,
+)
 from cache_warmer.errors import VolumeError, VolumeUnsuitable
 from model_cache.check.report import human_bytes
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
-__all__ = ["Findings", "Probe", "Verdict", "preflight", "write_probe"]
+
+@dataclass(frozen=True, slots=True)
+class SpaceNeeded:
+    """Space that files to be written need in a place, on top of what is staged there."""
+
+    place: PlaceName
+    bytes: int
+    inodes: int
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the preflight found.
+    """Result of the preflight.
 
     Attributes:
         reason: `OK`, `NO_SPACE`, `NO_PERMISSION` or `VOLUME_UNSUITABLE`.
-        bytes_needed: with the margin, on the file system that is judged: the first that fails, else the
-            one that the most is written to.
-        bytes_free, inodes_free: of that file system; None: not known.
+        bytes_needed: with the margin, on the file system that the verdict is about: the first that fails, else the
+            one that gets the most bytes.
+        bytes_free: of that file system; None if not known.
+        inodes_free: of that file system; None if not known.
         detail: the verdict in one line.
         remedy: what to do; empty if all is well.
+        error: the error to raise; None if all is well.
     """
 
     reason: Reason
@@ -43,42 +62,52 @@ class Verdict:
 
 
 def preflight(
-    rooms: Sequence[SpaceNeeded], places: Places, *, probe: Probe | None, free_here: FreeOf = free_of
+    needs: Sequence[SpaceNeeded],
+    places: Places,
+    *,
+    probe: Probe | None,
+    free_space: MeasureFreeSpace = measure_free_space,
 ) -> Verdict:
-    """Return the verdict. `probe` None: judge space alone.
+    """Return the verdict.
 
-    A cache of our own is probed in all its places. On a host our own records are, and the places that something is to
-    be fetched into: a hub's cache that others keep and we only read is as good as one of ours.
+    Args:
+        needs: the space that is needed, by place.
+        places: where the parts of the cache lie. A cache of our own is probed in all of them. On a host only our
+            records are, and the places that something is fetched into: a hub cache that we only read need not be
+            writable.
+        probe: probes a folder; None to check the space alone.
+        free_space: measures the free space of a folder.
     """
-    found: dict[PlaceName, Findings] = {}
+    features: dict[PlaceName, VolumeFeatures] = {}
+    on_host = places.label == HOST
     try:
-        _demand_folders(places)
+        _require_folders(places)
         if probe is not None:
-            for place in _written_to(rooms, places):
-                found[place.name] = _probe(place.path, probe, on_host=places.label == HOST)
+            for place in _written_places(needs, places):
+                features[place.name] = _probe(place.path, probe, on_host=on_host)
     except VolumeError as error:
-        return _failed(error, rooms, None)
+        return _failure(error, needs, None)
     try:
-        shares = _by_file_system([_with_copies(room, found) for room in rooms], places, free_here)
+        shares = _by_file_system([_with_copies(need, features) for need in needs], places, free_space)
     except OSError as error:
-        return _failed(of_os_error(error, places.own.path, on_host=places.label == HOST), rooms, None)
+        return _failure(volume_error(error, places.own.path, on_host=on_host), needs, None)
     for share in shares:
         problem = share.problem()
         if problem:
-            return _failed(no_space(problem), rooms, share)
+            return _failure(no_space_error(problem), needs, share)
     largest = max(shares, key=lambda share: share.needed)
     detail = (
         f"OK: {human_bytes(largest.needed)} needed, {human_bytes(largest.free.bytes)} free at {largest.path}"
-    ) + _remarks(found, places)
+    ) + _limitations(features, places)
     return Verdict(Reason.OK, largest.needed, largest.free.bytes, largest.free.inodes, detail)
 
 
 @dataclass(frozen=True, slots=True)
-class _Share:
+class _FileSystemShare:
     """What is to be written to one file system."""
 
     path: Path
-    free: Free
+    free: FreeSpace
     bytes: int
     inodes: int
 
@@ -97,76 +126,82 @@ class _Share:
         return ""
 
 
-def _by_file_system(rooms: Sequence[SpaceNeeded], places: Places, free_here: FreeOf) -> list[_Share]:
-    grouped: dict[int, list[tuple[Path, Free, SpaceNeeded | None]]] = defaultdict(list)
+def _by_file_system(
+    needs: Sequence[SpaceNeeded], places: Places, free_space: MeasureFreeSpace
+) -> list[_FileSystemShare]:
+    grouped: dict[int, list[tuple[Path, FreeSpace, SpaceNeeded | None]]] = defaultdict(list)
     for place in places.all():
-        free = free_here(place.path)
-        own = [room for room in rooms if room.place is place.name]
-        grouped[free.device] += [(place.path, free, room) for room in own] or [(place.path, free, None)]
+        free = free_space(place.path)
+        own = [need for need in needs if need.place is place.name]
+        grouped[free.device] += [(place.path, free, need) for need in own] or [(place.path, free, None)]
     return [
-        _Share(
-            path=next((path for path, _, room in group if room is not None and room.bytes), group[0][0]),
+        _FileSystemShare(
+            path=next((path for path, _, need in group if need is not None and need.bytes), group[0][0]),
             free=group[0][1],
-            bytes=sum(room.bytes for _, _, room in group if room is not None),
-            inodes=sum(room.inodes for _, _, room in group if room is not None),
+            bytes=sum(need.bytes for _, _, need in group if need is not None),
+            inodes=sum(need.inodes for _, _, need in group if need is not None),
         )
         for group in grouped.values()
     ]
 
 
-def _demand_folders(places: Places) -> None:
-    """A cache folder that nobody made is made, its parents are not: a typo must not fill another disk."""
+def _require_folders(places: Places) -> None:
+    """Require that the folders exist or can be created.
+
+    The root of a cache is created, its parents are not: a typo in `--cache` must not fill another disk.
+    """
     if places.own.chosen_by == "--cache":
         root = places.own.path.parent
         if not root.exists() and not root.parent.is_dir():
+            nearest = nearest_folder(root)
+            obstacle = "is as far as its path exists" if nearest.is_dir() else "is a file"
             raise VolumeUnsuitable(
-                f"{root} cannot be made: {nearest_folder(root)} is as far as its path exists"
-                if nearest_folder(root).is_dir()
-                else f"{root} cannot be made: {nearest_folder(root)} is a file",
-                "correct --cache, mount the volume, or make the folder",
+                f"{root} cannot be created: {nearest} {obstacle}",
+                "correct --cache, mount the volume, or create the folder",
             )
     for place in places.all():
-        there = nearest_folder(place.path)
-        if not there.is_dir():
+        nearest = nearest_folder(place.path)
+        if not nearest.is_dir():
             raise VolumeUnsuitable(
-                f"{there} is a file, where a folder for the cache should be",
+                f"{nearest} is a file, where a folder for the cache should be",
                 "name a folder with --cache, or remove it",
             )
 
 
-def _written_to(rooms: Sequence[SpaceNeeded], places: Places) -> tuple[Place, ...]:
+def _written_places(needs: Sequence[SpaceNeeded], places: Places) -> tuple[Place, ...]:
     if places.label != HOST:
         return places.all()
-    wanted = {PlaceName.OWN, *(room.place for room in rooms if room.bytes or room.inodes)}
-    return tuple(place for place in places.all() if place.name in wanted)
+    written = {PlaceName.OWN, *(need.place for need in needs if need.bytes or need.inodes)}
+    return tuple(place for place in places.all() if place.name in written)
 
 
-def _with_copies(room: SpaceNeeded, found: Mapping[PlaceName, Findings]) -> SpaceNeeded:
-    """Return the room that is taken where copies stand in for links: that of the blob, and that of the copy."""
-    if room.place not in found or found[room.place].links:
-        return room
-    return SpaceNeeded(room.place, 2 * room.bytes, room.inodes)
+def _with_copies(need: SpaceNeeded, features: Mapping[PlaceName, VolumeFeatures]) -> SpaceNeeded:
+    """Return the space for the blob and its copy where there are no links, else the space unchanged."""
+    if need.place not in features or features[need.place].links:
+        return need
+    return SpaceNeeded(need.place, 2 * need.bytes, need.inodes)
 
 
-def _remarks(found: Mapping[PlaceName, Findings], places: Places) -> str:
-    """Return what the volumes cannot do, a remark once: places mostly lie on one volume."""
-    said: dict[str, Path] = {}
-    for name, findings in found.items():
-        for remark in findings.remarks():
-            said.setdefault(remark, nearest_folder(places.of(name).path))
-    return "".join(f"; {path} has {remark}" for remark, path in said.items())
+def _limitations(features: Mapping[PlaceName, VolumeFeatures], places: Places) -> str:
+    """Return the limitations of the volumes, each once: places mostly lie on one volume."""
+    paths: dict[str, Path] = {}
+    for name, of_volume in features.items():
+        for limitation in of_volume.limitations():
+            paths.setdefault(limitation, nearest_folder(places.of(name).path))
+    return "".join(f"; {path} has {limitation}" for limitation, path in paths.items())
 
 
-def _probe(path: Path, probe: Probe, *, on_host: bool) -> Findings:
+def _probe(path: Path, probe: Probe, *, on_host: bool) -> VolumeFeatures:
+    folder = nearest_folder(path)
     try:
-        return probe(nearest_folder(path))
+        return probe(folder)
     except OSError as error:
-        error.filename = str(nearest_folder(path))
-        raise of_os_error(error, path, on_host=on_host) from error
+        error.filename = str(folder)
+        raise volume_error(error, path, on_host=on_host) from error
 
 
-def _failed(error: VolumeError, rooms: Sequence[SpaceNeeded], share: _Share | None) -> Verdict:
-    needed = share.needed if share is not None else with_margin(sum(room.bytes for room in rooms))
+def _failure(error: VolumeError, needs: Sequence[SpaceNeeded], share: _FileSystemShare | None) -> Verdict:
+    needed = share.needed if share is not None else with_margin(sum(need.bytes for need in needs))
     free = share.free if share is not None else None
     return Verdict(
         error.reason,

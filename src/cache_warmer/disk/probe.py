@@ -1,8 +1,11 @@
-"""Tries in a folder what the cache will do there, and leaves nothing behind.
+"""Probe of a volume: tries in a temporary folder every operation that the cache needs, and removes the folder.
 
-Some volumes take a write and yet cannot hold a cache: no rename over a file, no sync, no mapping. Others can with less:
-no symbolic links, no modes, locks that exclude nobody. The first end a run before its first byte; the second are told.
-What a killed probe left is removed by the next one.
+Some volumes accept a write and still cannot hold a cache: no rename over a file, no sync, no memory mapping. These
+failures end a run before its first byte (`VolumeUnsuitable`). Others lack features that the cache can do without:
+symbolic links, modes, locks. These are reported as `VolumeFeatures`.
+
+A probe holds a lock on a file in its folder while it runs. One that was killed leaves its folder behind; the next
+probe removes folders whose lock is free, and, where there are no locks, those that are ten minutes old.
 """
 
 import contextlib
@@ -21,23 +24,26 @@ from typing import Final
 
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.errors import VolumeUnsuitable
+from model_cache.file_io import sync_folder
 
-PREFIX: Final = ".qda-probe-"
-# Age at which a probe whose maker cannot be asked counts as left behind.
-_LEFT_BEHIND_SECONDS: Final = 600.0
-_ABOUT_THE_VOLUME: Final = frozenset(
+# Beginning of the name of a probe's folder.
+PROBE_PREFIX: Final = ".qda-probe-"
+# Age from which a probe folder counts as abandoned if its lock cannot tell.
+_ABANDONED_SECONDS: Final = 600.0
+# Failures that concern the volume as a whole, not a missing feature: full, denied, or broken.
+_VOLUME_ERRORS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ESTALE}
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
-    """What a volume cannot do and the cache can do without.
+class VolumeFeatures:
+    """Features that the cache can do without.
 
     Attributes:
-        links: whether relative symbolic links work; else copies stand in for them, at twice the room.
+        links: whether relative symbolic links work; otherwise files are copied, which takes twice the space.
         readable: whether files can be given modes by which other users may read them.
-        locks: whether a lock excludes a second holder; None: there are none.
+        locks: whether a lock excludes a second holder; None if there are no locks.
         case: whether two names may differ in case alone.
     """
 
@@ -46,60 +52,71 @@ class Findings:
     locks: bool | None = True
     case: bool = True
 
-    def remarks(self) -> tuple[str, ...]:
-        """Return what follows from it, a phrase each; empty if all is well."""
-        said = (
-            (self.links, "no symbolic links, so that copies take twice the room"),
+    def limitations(self) -> tuple[str, ...]:
+        """Return the consequences of missing features, one phrase each; empty if none is missing."""
+        phrases = (
+            (self.links, "no symbolic links, so that copies take twice the space"),
             (self.readable, "no modes, so that its mount decides who may read"),
-            (self.locks is not False, "locks that exclude nobody, so run one warmer at a time"),
+            (
+                self.locks is not False,
+                "locks that do not exclude a second holder, so run one warmer at a time",
+            ),
             (self.locks is not None, "no locks, so run one warmer at a time"),
             (self.case, "one file for names that differ in case alone"),
         )
-        return tuple(phrase for well, phrase in said if not well)
+        return tuple(phrase for present, phrase in phrases if not present)
 
 
-# Tries what the cache does in a folder, leaving nothing behind. Raises `OSError`, `VolumeUnsuitable`.
-Probe = Callable[[Path], Findings]
+# Probes a folder and leaves nothing behind. Raises `OSError` and `VolumeUnsuitable`.
+Probe = Callable[[Path], VolumeFeatures]
 
 
-def write_probe(folder: Path) -> Findings:
-    """Try everything. Raises `OSError` where nothing can be written, `VolumeUnsuitable` for what fails there."""
-    _remove_left_behind(folder)
-    trial = folder / f"{PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+def write_probe(folder: Path) -> VolumeFeatures:
+    """Probe a folder by writing into it.
+
+    Raises:
+        OSError: nothing can be written there.
+        VolumeUnsuitable: an operation that the cache needs fails there.
+    """
+    _remove_abandoned(folder)
+    trial = folder / f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
     trial.mkdir()
     try:
         with _locked(trial / "lock") as descriptor:
-            return _try_all(trial, descriptor)
+            return _try_operations(trial, descriptor)
     finally:
         shutil.rmtree(trial, ignore_errors=True)
 
 
-def _try_all(trial: Path, lock: int) -> Findings:
+def _try_operations(trial: Path, lock: int) -> VolumeFeatures:
     file = trial / "File"
-    with _demanded(file, "a file cannot be written and synced"):
+    with _required(file, "a file cannot be written and synced"):
         _write(file, b"one")
         _write(trial / "new", b"two")
-    with _demanded(file, "a file cannot be renamed over another one"):
+    with _required(file, "a file cannot be renamed over another one"):
         os.replace(trial / "new", file)
         if file.read_bytes() != b"two":
             raise OSError(errno.EIO, "the old content is still there")
     if os.name == "posix":
-        with _demanded(trial, "a folder cannot be synced"):
-            _sync_folder(trial)
-    with _demanded(file, "a file cannot be mapped into memory"):
+        with _required(trial, "a folder cannot be synced"):
+            sync_folder(trial)
+    with _required(file, "a file cannot be mapped into memory"):
         _map(file)
-    return Findings(
-        links=_links_work(trial, file), readable=_is_readable(file), locks=_excludes(trial / "lock", lock),
+    return VolumeFeatures(
+        links=_supports_links(trial, file),
+        readable=_supports_modes(file),
+        locks=_lock_excludes(trial / "lock", lock),
         case=not (trial / "fILE").exists(),
-    )  # fmt: skip
+    )
 
 
 @contextmanager
-def _demanded(path: Path, failed: str) -> Iterator[None]:
+def _required(path: Path, failed: str) -> Iterator[None]:
+    """Turn the failure of an operation that the cache needs into `VolumeUnsuitable`."""
     try:
         yield
     except OSError as error:
-        if error.errno in _ABOUT_THE_VOLUME:
+        if error.errno in _VOLUME_ERRORS:
             raise
         raise VolumeUnsuitable(
             f"{path.parent.parent}: {failed} ({error.strerror or error})",
@@ -116,32 +133,24 @@ def _write(path: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _map(path: Path) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         mapped.read(1)
 
 
-def _links_work(trial: Path, file: Path) -> bool:
+def _supports_links(trial: Path, file: Path) -> bool:
     try:
         for name in ("link", "newer"):
             os.symlink(file.name, trial / name)
         os.replace(trial / "newer", trial / "link")
         return os.readlink(trial / "link") == file.name and (trial / "link").read_bytes() == b"two"
     except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno in _ABOUT_THE_VOLUME:
+        if isinstance(error, OSError) and error.errno in _VOLUME_ERRORS:
             raise
         return False
 
 
-def _is_readable(file: Path) -> bool:
+def _supports_modes(file: Path) -> bool:
     if os.name != "posix":
         return True
     with contextlib.suppress(OSError):
@@ -149,8 +158,8 @@ def _is_readable(file: Path) -> bool:
     return stat.S_IMODE(file.stat().st_mode) & 0o044 == 0o044
 
 
-def _excludes(path: Path, held: int) -> bool | None:
-    """Whether a lock that `held` has is refused to whoever opens the file anew."""
+def _lock_excludes(path: Path, held: int) -> bool | None:
+    """Return whether the lock of the descriptor `held` is refused to a second one; None if there are no locks."""
     if try_lock(held) is LockResult.NOT_POSSIBLE:
         return None
     second = os.open(path, os.O_RDWR)
@@ -162,7 +171,7 @@ def _excludes(path: Path, held: int) -> bool | None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """Hold a lock by which others see that this probe is alive."""
+    """Yield a locked descriptor: other probes see by the lock that this one is alive."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         try_lock(descriptor)
@@ -171,18 +180,18 @@ def _locked(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _remove_left_behind(folder: Path) -> None:
-    for path in folder.glob(f"{PREFIX}*"):
+def _remove_abandoned(folder: Path) -> None:
+    for path in folder.glob(f"{PROBE_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if path.is_dir() and not path.is_symlink() and _is_left_behind(path):
+            if path.is_dir() and not path.is_symlink() and _is_abandoned(path):
                 shutil.rmtree(path, ignore_errors=True)
 
 
-def _is_left_behind(path: Path) -> bool:
-    old = time.time() - path.stat().st_mtime > _LEFT_BEHIND_SECONDS
+def _is_abandoned(path: Path) -> bool:
+    old = time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
     try:
         descriptor = os.open(path / "lock", os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
-    except OSError:  # killed before it made one, or about to
+    except OSError:  # killed before it created the file, or about to create it
         return old
     try:
         result = try_lock(descriptor)

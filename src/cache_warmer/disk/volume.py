@@ -1,11 +1,14 @@
-"""What the file system below a place says: its free bytes and inodes, and why a write to it failed.
+"""Volumes below the cache: free space, the mount that a path lies on, and what a failed write means.
 
-Names the volume that a path lies on as it was mounted: people know their volumes, not device numbers.
+`volume_error` turns the `OSError` of any system call below the cache into one of our errors, with a remedy that depends
+on where the cache lies: on a host (owner and mode of the blocking path) or on a volume of a cluster (fsGroup, the
+mount). Volumes are named as they were mounted, because people know mounts and not device numbers.
 """
 
 import errno
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,71 +17,55 @@ from typing import Final
 
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
 from model_cache.check.permissions import Identity, advice, blocking_path, described, this_user
+from model_cache.file_io import read_small_file
 from model_cache.places import HOST, Places
 
-_MOUNTS: Final = Path("/proc/self/mountinfo")
-_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
-
-
-def volume_of(path: Path, mounts: Path = _MOUNTS) -> str:
-    """Return `/cache, nfs4 of server:/export`; empty where the system does not say. Never raises."""
-    try:
-        lines = mounts.read_text("utf-8", "replace").splitlines()
-        there = path.resolve()
-    except (OSError, RuntimeError):
-        return ""
-    found: tuple[int, str] = (-1, "")
-    for line in lines:
-        before, _, after = line.partition(" - ")
-        fields, kind = before.split(), after.split()
-        if len(fields) < 5 or len(kind) < 2:
-            continue
-        mount = Path(_plain(fields[4]))
-        # of two on one path the later one is what is seen
-        if there.is_relative_to(mount) and len(mount.parts) >= found[0]:
-            source = _plain(kind[1])
-            of = f" of {source}" if source not in ("none", kind[0]) else ""
-            found = len(mount.parts), f"{mount}, {kind[0]}{of}"
-    return found[1]
-
-
-def _plain(text: str) -> str:
-    return _ESCAPED.sub(lambda match: chr(int(match[1], 8)), text)
-
-
-# Kept free beside what is fetched, with 2 % of it: records, folders, and a file system's own growth.
+# Bytes that stay free beside what is fetched, in addition to 2 % of it: for records, folders, and the file system's
+# own growth.
 MARGIN_BYTES: Final = 4 << 20
-
+_MARGIN_DIVISOR: Final = 50
+# Format: proc_pid_mountinfo(5). The limit in bytes suffices for some 50,000 mounts.
+_MOUNTS: Final = Path("/proc/self/mountinfo")
+_MAX_MOUNTS_BYTES: Final = 16 << 20
+_OCTAL_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM})
-_DENIED: Final = _NOT_OURS | {errno.EROFS, errno.EIO}
-_MAKE_ROOM: Final = (
+_NOT_PERMITTED: Final = frozenset({errno.EACCES, errno.EPERM})
+_DENIED: Final = _NOT_PERMITTED | {errno.EROFS, errno.EIO}
+_FREE_SPACE: Final = (
     "free some space, enlarge the volume (cache.size in a cluster), or choose another with --cache"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
-    """What a file system has left for this user. `inodes` None: it does not count them."""
+class FreeSpace:
+    """Space that a file system has left for this user.
+
+    Attributes:
+        device: number of the file system.
+        bytes: free bytes.
+        inodes: free inodes; None if the file system does not count them.
+    """
 
     device: int
     bytes: int
     inodes: int | None
 
 
-FreeOf = Callable[[Path], Free]
+MeasureFreeSpace = Callable[[Path], FreeSpace]
 
 
-def free_of(path: Path) -> Free:
-    """Return what is free where that path is, or would be. Raises `OSError`."""
-    there = nearest_folder(path)
+def measure_free_space(path: Path) -> FreeSpace:
+    """Return the free space at a path, or where it would be created.
+
+    Raises:
+        OSError: the file system cannot be queried.
+    """
+    folder = nearest_folder(path)
     if not hasattr(os, "statvfs"):  # Windows
-        import shutil
-
-        return Free(there.stat().st_dev, shutil.disk_usage(there).free, None)
-    state = os.statvfs(there)
+        return FreeSpace(folder.stat().st_dev, shutil.disk_usage(folder).free, None)
+    state = os.statvfs(folder)
     inodes = state.f_favail if state.f_files else None  # btrfs and others report 0 of 0
-    return Free(there.stat().st_dev, state.f_bavail * state.f_frsize, inodes)
+    return FreeSpace(folder.stat().st_dev, state.f_bavail * state.f_frsize, inodes)
 
 
 def nearest_folder(path: Path) -> Path:
@@ -89,37 +76,56 @@ def nearest_folder(path: Path) -> Path:
 
 
 def with_margin(count: int) -> int:
-    """Return the bytes that must be free for so many to be written; none for none."""
-    return count + count // 50 + MARGIN_BYTES if count else 0
+    """Return the bytes that must be free to write `count` bytes; 0 for 0."""
+    return count + count // _MARGIN_DIVISOR + MARGIN_BYTES if count else 0
 
 
-def demand_space(folder: Path, count: int, inodes: int, free_here: FreeOf = free_of) -> None:
-    """Raise `NoSpace` unless so many bytes and inodes are free there."""
-    free = free_here(folder)
+def require_free_space(
+    folder: Path, count: int, inodes: int, free_space: MeasureFreeSpace = measure_free_space
+) -> None:
+    """Raise unless a folder has enough free space.
+
+    Args:
+        folder: where the files will be written; it must exist.
+        count: bytes to write.
+        inodes: files and folders to create.
+        free_space: measures the free space.
+
+    Raises:
+        NoSpace: bytes or inodes do not suffice.
+        OSError: the file system cannot be queried.
+    """
+    free = free_space(folder)
     if free.bytes < count:
-        raise NoSpace(f"{folder}: {count} bytes are needed, {free.bytes} are free", _MAKE_ROOM)
+        raise no_space_error(f"{folder}: {count} bytes are needed, {free.bytes} are free")
     if free.inodes is not None and free.inodes < inodes:
-        raise NoSpace(f"{folder}: {inodes} inodes are needed, {free.inodes} are free", _MAKE_ROOM)
+        raise no_space_error(f"{folder}: {inodes} inodes are needed, {free.inodes} are free")
 
 
-def no_space(message: str) -> NoSpace:
+def no_space_error(message: str) -> NoSpace:
     """Return the error with its remedy."""
-    return NoSpace(message, _MAKE_ROOM)
+    return NoSpace(message, _FREE_SPACE)
 
 
-def of_os_error(error: OSError, place: Path, *, on_host: bool = False) -> VolumeError:
-    """Return what a failed system call below a place says about it."""
-    where = error.filename if isinstance(error.filename, str) else str(place)
-    said = error.strerror or str(error)
+def volume_error(error: OSError, place: Path, *, on_host: bool = False) -> VolumeError:
+    """Return what a failed system call means for the volume.
+
+    Args:
+        error: of the system call.
+        place: the folder of the cache below which it failed.
+        on_host: whether the cache lies in a user's home folder.
+    """
+    path = error.filename if isinstance(error.filename, str) else str(place)
+    message = error.strerror or str(error)
     if error.errno in _FULL:
-        return no_space(f"{where}: {said} (bytes or inodes of the volume that holds {place} ran out)")
+        return no_space_error(f"{path}: {message} (bytes or inodes of the volume that holds {place} ran out)")
     if error.errno in _DENIED:
-        if on_host and error.errno in _NOT_OURS:
-            return not_permitted(Path(where))
+        if on_host and error.errno in _NOT_PERMITTED:
+            return permission_error(Path(path))
         return NoPermission(
-            f"{where} cannot be written: {said}{_on_volume(place)}", write_remedy(place, error)
+            f"{path} cannot be written: {message}{_on_volume(place)}", write_remedy(place, error)
         )
-    return VolumeUnsuitable(f"{where}: {said}", f"let {place} be a folder on a volume with POSIX semantics")
+    return VolumeUnsuitable(f"{path}: {message}", f"let {place} be a folder on a volume with POSIX semantics")
 
 
 @contextmanager
@@ -128,32 +134,91 @@ def explain_os_errors(places: Places) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise of_os_error(error, places.own.path, on_host=places.label == HOST) from error
+        raise volume_error(error, places.own.path, on_host=places.label == HOST) from error
 
 
 def is_denied(error: OSError) -> bool:
-    """Return whether the system refused a write: by permission, or because all of it is read-only."""
-    return error.errno in _NOT_OURS or error.errno == errno.EROFS
+    """Return whether the system denied a write: no permission, or a read-only file system."""
+    return error.errno in _NOT_PERMITTED or error.errno == errno.EROFS
 
 
-def not_writable(folders: Iterable[Path]) -> list[Path]:
-    """Return what this user cannot write to of the folders, or of the nearest parents of those that do not exist."""
-    there = {nearest_folder(folder) for folder in folders}
-    return sorted(path for path in there if path.is_dir() and not os.access(path, os.W_OK | os.X_OK))
+def unwritable_folders(folders: Iterable[Path]) -> list[Path]:
+    """Return those of the folders that this user may not write to, sorted.
+
+    A folder that does not exist stands for its nearest parent that does.
+    """
+    existing = {nearest_folder(folder) for folder in folders}
+    return sorted(path for path in existing if path.is_dir() and not os.access(path, os.W_OK | os.X_OK))
 
 
-def not_permitted(*paths: Path) -> NoPermission:
-    """Return the error about paths of a host that this user may not write (or, of a file, not read)."""
-    blocked = [_blocked(path) for path in paths]
+def permission_error(*paths: Path) -> NoPermission:
+    """Return the error about paths of a host that this user may not write, or files that it may not read."""
+    blocked = [_blocking_path(path) for path in paths]
     parts = [f"{path} cannot be {verb} ({described(path)})" for path, verb in blocked]
-    me = this_user()
-    remedies = [advice(path, me, write=verb == "written") for path, verb in blocked]
-    uid = me.uid if me is not None else "this user"
+    user = this_user()
+    remedies = [advice(path, user, write=verb == "written") for path, verb in blocked]
+    uid = user.uid if user is not None else "this user"
     return NoPermission(f"uid {uid} may not: {'; '.join(parts)}", "; ".join(remedies))
 
 
-def _blocked(path: Path) -> tuple[Path, str]:
-    """Return what is in the way of a path, and what cannot be done with it."""
+def write_remedy(place: Path, error: OSError) -> str:
+    """Return the remedy for a user who may not write to a volume."""
+    if error.errno == errno.EROFS:
+        return "mount the volume read-write for the warmer; only the workers mount it read-only"
+    if error.errno == errno.EIO:
+        return "check the disk below the volume (input/output error), then run `cache-warmer warm` again"
+    folder = nearest_folder(place)
+    user = this_user()
+    if user is not None and user.uid == 0:
+        return (
+            "even root may not (NFS with root_squash, or a container without capabilities): run as the owner of "
+            f"{folder}, which is {described(folder)}"
+        )
+    identity = (
+        f"uid {user.uid}, groups {', '.join(map(str, sorted(user.groups)))}"
+        if user is not None
+        else "this user"
+    )
+    return (
+        f"{folder} belongs to {described(folder)}, the warmer runs as {identity}. In a cluster that means that this "
+        "storage class ignores fsGroup; three ways to correct it: where the volume is served run "
+        f"`chgrp {_gid(user)} DIR && chmod 2775 DIR`; or run as the volume's owner (podSecurityContext.runAsUser, "
+        ".runAsGroup, .fsGroup); or take a storage class whose driver applies fsGroup"
+    )
+
+
+def volume_of(path: Path, mounts: Path = _MOUNTS) -> str:
+    """Return the mount that a path lies on: `/cache, nfs4 of server:/export`. Never raises.
+
+    Args:
+        path: any path; need not exist.
+        mounts: the table of mounts, in the format of `/proc/self/mountinfo`.
+
+    Returns:
+        The description; empty where the system has no such table.
+    """
+    try:
+        lines = read_small_file(mounts, _MAX_MOUNTS_BYTES).decode("utf-8", "replace").splitlines()
+        real_path = path.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: a circle of links
+        return ""
+    depth, description = -1, ""
+    for line in lines:
+        before, _, after = line.partition(" - ")
+        fields, type_and_source = before.split(), after.split()
+        if len(fields) < 5 or len(type_and_source) < 2:
+            continue
+        mount = Path(_unescape(fields[4]))
+        # of two mounts on one path the later one is visible
+        if real_path.is_relative_to(mount) and len(mount.parts) >= depth:
+            kind, source = type_and_source[0], _unescape(type_and_source[1])
+            of_source = f" of {source}" if source not in ("none", kind) else ""
+            depth, description = len(mount.parts), f"{mount}, {kind}{of_source}"
+    return description
+
+
+def _blocking_path(path: Path) -> tuple[Path, str]:
+    """Return what denies access to a path, and what cannot be done with it: `read` or `written`."""
     barrier = blocking_path(path)
     if barrier != path:
         return barrier, "read"
@@ -162,32 +227,15 @@ def _blocked(path: Path) -> tuple[Path, str]:
     return nearest_folder(path), "written"
 
 
-def write_remedy(place: Path, error: OSError) -> str:
-    """Return what helps a user who may not write to a volume."""
-    if error.errno == errno.EROFS:
-        return "mount the volume read-write for the warmer; only the workers mount it read-only"
-    if error.errno == errno.EIO:
-        return "look at the disk below the volume (input/output error), then run `cache-warmer warm` again"
-    there = nearest_folder(place)
-    me = this_user()
-    if me is not None and me.uid == 0:
-        return (
-            "even root may not (NFS with root_squash, or a container without capabilities): run as the owner of "
-            f"{there}, which is {described(there)}"
-        )
-    who = f"uid {me.uid}, groups {', '.join(map(str, sorted(me.groups)))}" if me is not None else "this user"
-    return (
-        f"{there} belongs to {described(there)}, the warmer runs as {who}. In a cluster that means that this "
-        "storage class ignores fsGroup; three ways to mend it: where the volume is served run "
-        f"`chgrp {_group(me)} DIR && chmod 2775 DIR`; or run as the volume's owner (podSecurityContext.runAsUser, "
-        ".runAsGroup, .fsGroup); or take a storage class whose driver applies fsGroup"
-    )
-
-
-def _group(me: Identity | None) -> str:
-    return str(me.gid) if me is not None else "GID"
+def _gid(user: Identity | None) -> str:
+    return str(user.gid) if user is not None else "GID"
 
 
 def _on_volume(place: Path) -> str:
     volume = volume_of(nearest_folder(place))
     return f" (volume {volume})" if volume else ""
+
+
+def _unescape(text: str) -> str:
+    """Resolve the octal escapes of the table of mounts, such as 040 for a space."""
+    return _OCTAL_ESCAPE.sub(lambda match: chr(int(match[1], 8)), text)

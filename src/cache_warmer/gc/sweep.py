@@ -19,8 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_warmer.artifacts.hf_layout import point_reference
-from cache_warmer.artifacts.package_links import PACKAGES, point_package
+from cache_warmer.artifacts.hf_layout import update_main_ref
+from cache_warmer.artifacts.package_links import PACKAGES, update_package_links
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.gc.leftovers import SWEPT_SUFFIX
@@ -28,6 +28,7 @@ from cache_warmer.gc.packages import package_of
 from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind, NameUpdate
 from cache_warmer.gc.retention import RetentionDecision
 from cache_warmer.gc.roots import retired_folder
+from model_cache.file_io import sync_folder
 from model_cache.places import Places
 
 
@@ -78,9 +79,9 @@ class Sweeper:
             self.check_lease()
             os.replace(path, folder / path.name)
         for parent in {path.parent for path in expired}:
-            atomic.sync_folder(parent)
+            sync_folder(parent)
         if expired:
-            atomic.sync_folder(folder)
+            sync_folder(folder)
         for path in retention.dead_references:
             path.unlink(missing_ok=True)
 
@@ -89,7 +90,7 @@ class Sweeper:
         if path.parent == self.places.spacy.path:
             self._update_package_name(path, update.target)
         elif update.target is not None:
-            point_reference(path.parents[1], update.target, self.places)
+            update_main_ref(path.parents[1], update.target, self.places)
         else:
             path.unlink(missing_ok=True)
             # A ref that another project writes later must not look like ours.
@@ -98,7 +99,7 @@ class Sweeper:
     def _update_package_name(self, name: Path, tree: str | None) -> None:
         packages = name.parent / PACKAGES
         if tree is not None:
-            point_package(name.parent, packages / tree, package_of(tree))
+            update_package_links(name.parent, packages / tree, package_of(tree))
         else:
             _remove(name)
             (packages / ".copies" / name.name).unlink(missing_ok=True)

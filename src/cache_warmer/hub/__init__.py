@@ -1,1 +1,1 @@
-"""The hub and what serves like it: lists, addresses, the HTTP session, and what its refusals mean."""
+"""Hugging Face hub and servers like it: listings, the HTTP client, retries, and errors of both."""

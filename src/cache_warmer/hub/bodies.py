@@ -1,59 +1,105 @@
-"""Asks how large a body is, without fetching it.
+"""Facts about a remote body without storing it: its size, its sha256, and whether a response is compressed.
 
-By a GET for its first byte: addresses that were signed for GET, as release pages hand out, refuse a HEAD.
-
-Reads a body only to know its sha256: nothing of it is kept.
+The size is asked for with a GET of the first byte: addresses that are signed for GET, as release pages hand them out,
+refuse a HEAD. The sha256 takes reading the whole body.
 """
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Final
 
 import httpx2
 
 from cache_warmer.hub import errors
-from cache_warmer.transfer.hashing import CHUNK
-from cache_warmer.transfer.range_requests import is_compressed
+
+# Digits of a plausible size; more would not fit into 64 bits.
+_MAX_DIGITS: Final = 18
+# RFC 9110, section 14.4.
+_FIRST_BYTE: Final = re.compile(r"bytes 0-0/(\d{1,18})")
+_CHUNK_BYTES: Final = 1 << 20
 
 
 def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
-    """Return the size in bytes; None if the server does not say. Raises `HubError`."""
+    """Return the size of a body in bytes; None if the server does not tell.
+
+    Args:
+        http: the client.
+        url: address of the body.
+        label: what is asked for, for messages.
+
+    Raises:
+        HubError: the server cannot be reached, refuses, or sends an HTML page.
+    """
     try:
         headers = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
         request = http.build_request("GET", url, headers=headers, extensions={"label": label})
         response = http.send(request, stream=True)
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
-        raise errors.of_exception(error, label) or error from error
+        raise errors.from_exception(error, label) or error from error
     response.close()
     if response.status_code in (200, 206) and is_compressed(response.headers, None, None):
         return None
     if response.status_code == 206:
-        match = re.fullmatch(r"bytes 0-0/(\d{1,18})", response.headers.get("Content-Range", ""))
+        match = _FIRST_BYTE.fullmatch(response.headers.get("Content-Range", ""))
         return int(match[1]) if match else None
     if response.status_code not in (200, 416):
-        raise errors.of_status(response, label)
-    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise errors.page(label, url)
-    length = response.headers.get("Content-Length", "")
-    return int(length) if response.status_code == 200 and length.isdecimal() else None
+        raise errors.from_status(response, label)
+    _require_no_html(response, url, label)
+    return content_length(response.headers) if response.status_code == 200 else None
 
 
 def body_sha256(http: httpx2.Client, url: str, label: str) -> str:
-    """Return the sha256 of the whole body, 64 lower-case hex digits. Raises `HubError`."""
+    """Read a body and return its sha256, 64 lower-case hex digits.
+
+    Args:
+        http: the client.
+        url: address of the body.
+        label: what is asked for, for messages.
+
+    Raises:
+        HubError: the server cannot be reached, refuses, or sends an HTML page.
+    """
     digest = hashlib.sha256()
     try:
-        request = http.build_request(
-            "GET", url, headers={"Accept-Encoding": "identity"}, extensions={"label": label}
-        )
+        headers = {"Accept-Encoding": "identity"}
+        request = http.build_request("GET", url, headers=headers, extensions={"label": label})
         response = http.send(request, stream=True)
         try:
             if response.status_code != 200:
-                raise errors.of_status(response, label)
-            if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-                raise errors.page(label, url)
-            for chunk in response.iter_bytes(CHUNK):  # decompressed, should a server compress unasked
+                raise errors.from_status(response, label)
+            _require_no_html(response, url, label)
+            # decompressed, because some servers compress although the request asks for none
+            for chunk in response.iter_bytes(_CHUNK_BYTES):
                 digest.update(chunk)
         finally:
             response.close()
     except (httpx2.RequestError, httpx2.InvalidURL) as error:
-        raise errors.of_exception(error, label) or error from error
+        raise errors.from_exception(error, label) or error from error
     return digest.hexdigest()
+
+
+def content_length(headers: Mapping[str, str]) -> int | None:
+    """Return the value of `Content-Length`; None if it is missing or no plausible size."""
+    value = headers.get("Content-Length", "")
+    return int(value) if value.isdecimal() and len(value) <= _MAX_DIGITS else None
+
+
+def is_compressed(headers: Mapping[str, str], length: int | None, size: int | None) -> bool:
+    """Return whether a response's body is a compressed form of the file.
+
+    Requests ask for no compression, but some servers compress all the same. A body that has the size of the file is the
+    file itself: it was compressed when it was stored, and some stores report its coding as the response's.
+
+    Args:
+        headers: of the response; a mapping that ignores the case of names.
+        length: bytes of the body; None if not known.
+        size: bytes that the file must have; None if not known.
+    """
+    coding = headers.get("Content-Encoding", "").strip().lower()
+    return coding not in ("", "identity") and (length is None or length != size)
+
+
+def _require_no_html(response: httpx2.Response, url: str, label: str) -> None:
+    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise errors.html_page(label, url)

@@ -1,13 +1,18 @@
-"""What we ask the Hugging Face hub: which files a commit has, and where one is. The hub's own client answers.
+"""Connection to a Hugging Face hub: listings and addresses by the hub's own library, bodies by our HTTP client.
 
-`connect` is the only door to the hub library, which is slow to import and reads its variables then.
+`connect` is the only place that imports `huggingface_hub`: it is slow to import and reads its environment variables at
+that moment. It sets them first, installs our `RetryingClient` as the library's HTTP session, and returns both. So
+listings and bodies share proxies, CA bundle, token, retries and timeouts. There is one connection per process, because
+the library keeps its session in a global.
+
+Whatever the library or the HTTP client raises becomes one of our errors by the table in `hub.errors`.
 """
 
 import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from cache_warmer.errors import HubError, HubUnreachable, HubUntrusted
 from cache_warmer.hub.retry import Retry
@@ -18,7 +23,15 @@ if TYPE_CHECKING:
     import httpx2
     from huggingface_hub import HfApi, RepoFile
 
-_Answer = TypeVar("_Answer")
+_Result = TypeVar("_Result")
+# Sent as a part of the User-Agent header.
+_LIBRARY_NAME: Final = "qda-cache-warmer"
+# Xet and shared blobs store files in another layout than the one that other projects mount; telemetry would ask the
+# hub for a list of agents and write it into HF_HOME.
+_SWITCHES: Final = ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_SHARED_BLOBS", "HF_HUB_DISABLE_TELEMETRY")
+_COMMIT: Final = re.compile("[0-9a-f]{40}")
+# Characters of a reference, and of a commit, that messages show.
+_SHOWN_REFERENCE, _SHOWN_COMMIT = 80, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +59,30 @@ class RemoteFile:
 class Hub(Protocol):
     """What a Hugging Face artifact needs of a hub."""
 
-    def commit_of(self, repository: str, reference: str) -> str:
-        """Return the commit that a branch, tag or commit names now. Raises `HubError`."""
+    def resolve_commit(self, repository: str, reference: str) -> str:
+        """Return the commit that a branch, tag or commit refers to now.
+
+        Raises:
+            HubError: the hub cannot be reached, or has no such repository or reference.
+        """
         ...
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
-        """Return all files of a commit. Raises `HubError`."""
+        """Return all files of a commit.
+
+        Raises:
+            HubError: the hub cannot be reached, or has no such repository or commit.
+        """
         ...
 
-    def address(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
-        """Return the URL of a file and the headers to ask for it with."""
+    def file_url(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
+        """Return the URL of a file and the headers to request it with."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """A hub and the HTTP client for the bodies; of both, one a process."""
+class HubConnection:
+    """A hub, and the HTTP client for bodies. One per process."""
 
     hub: Hub
     http: "httpx2.Client"
@@ -69,16 +90,15 @@ class Connection:
 
 def connect(
     endpoint: str | None, environ: MutableMapping[str, str], retry: Retry, stall: float
-) -> Connection:
-    """Import the hub library and return the connection. Makes no request.
+) -> HubConnection:
+    """Import the hub library and return the connection. Sends no request.
 
     Args:
-        endpoint: of `--hub`; None: the library's default.
-        environ: the process's environment, which the library reads when it is imported. Set here: no Xet
-            and no shared blobs (their files are not the layout that other projects mount), no telemetry
-            (it would ask the hub for a list of agents and write it into `HF_HOME`), and the CA bundle.
+        endpoint: address of the hub (`--hub`); None for the library's default.
+        environ: the environment of the process, which the library reads when it is imported. Set here: the
+            library's switches, the endpoint, and the CA bundle.
         retry: limits of the retries.
-        stall: seconds without a byte.
+        stall: seconds without a byte after which a request is aborted.
 
     Raises:
         UsageError: `HF_HUB_OFFLINE` is set, the extra `warmer` is not installed, or a proxy cannot be used.
@@ -89,8 +109,8 @@ def connect(
             f"there are models to fetch, but {variable} is set",
             f"unset {variable} for the warmer; it belongs to programs that only read the cache",
         )
-    _take_bundle(environ)
-    for switch in ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_SHARED_BLOBS", "HF_HUB_DISABLE_TELEMETRY"):
+    _set_ca_bundle(environ)
+    for switch in _SWITCHES:
         environ[switch] = "1"
     if endpoint is not None:
         environ["HF_ENDPOINT"] = endpoint
@@ -102,13 +122,13 @@ def connect(
         ) from error
     from cache_warmer.hub.http_client import RetryingClient
 
-    api = huggingface_hub.HfApi(endpoint=endpoint, library_name="qda-cache-warmer")
+    api = huggingface_hub.HfApi(endpoint=endpoint, library_name=_LIBRARY_NAME)
     huggingface_hub.set_client_factory(lambda: RetryingClient(api.endpoint, retry, stall))
-    return Connection(_ClientHub(api), _opened(huggingface_hub.get_session, environ))
+    return HubConnection(_LibraryHub(api), _open_session(huggingface_hub.get_session, environ))
 
 
-def _take_bundle(environ: MutableMapping[str, str]) -> None:
-    """Let the HTTP library, which knows only OpenSSL's own variables, heed the usual other ones."""
+def _set_ca_bundle(environ: MutableMapping[str, str]) -> None:
+    """Copy the CA bundle of requests and curl to OpenSSL's variables, the only ones that httpx2 reads."""
     if environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR"):
         return
     bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
@@ -116,13 +136,13 @@ def _take_bundle(environ: MutableMapping[str, str]) -> None:
         environ["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
 
 
-def _opened(get_session: "Callable[[], httpx2.Client]", environ: Mapping[str, str]) -> "httpx2.Client":
-    """Make the client, which reads the CA bundle and the proxies' addresses."""
+def _open_session(get_session: "Callable[[], httpx2.Client]", environ: Mapping[str, str]) -> "httpx2.Client":
+    """Create the HTTP client, which reads the CA bundle and the addresses of the proxies."""
     from httpx2 import InvalidURL
 
     try:
         return get_session()
-    except OSError as error:  # of ssl, too
+    except OSError as error:  # ssl.SSLError is one
         bundle = environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR", "")
         raise HubUntrusted(
             f"the CA bundle {bundle} cannot be read: {error.strerror or error}",
@@ -136,32 +156,33 @@ def _opened(get_session: "Callable[[], httpx2.Client]", environ: Mapping[str, st
 
 
 @dataclass(frozen=True, slots=True)
-class _ClientHub:
+class _LibraryHub:
+    """`Hub` by the library `huggingface_hub`."""
+
     api: "HfApi"
 
-    def commit_of(self, repository: str, reference: str) -> str:
-        commit = _asked(
-            f"{repository} at {reference[:80]}",
-            lambda: self.api.model_info(repository, revision=reference).sha,
-        )
-        if commit is None or not re.fullmatch("[0-9a-f]{40}", commit):
+    def resolve_commit(self, repository: str, reference: str) -> str:
+        label = f"{repository} at {reference[:_SHOWN_REFERENCE]}"
+        commit = _call_library(label, lambda: self.api.model_info(repository, revision=reference).sha)
+        if commit is None or not _COMMIT.fullmatch(commit):
             raise HubUnreachable(
-                f"{repository} at {reference[:80]}: the hub names no commit",
-                "check the address (--hub, HF_ENDPOINT): a mirror may not know this question",
+                f"{label}: the hub names no commit",
+                "check the address (--hub, HF_ENDPOINT): some mirrors do not support this request",
             )
         return commit
 
     def list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
-        return _asked(f"{repository} at {revision[:12]}", lambda: self._listed(repository, revision))
+        label = f"{repository} at {revision[:_SHOWN_COMMIT]}"
+        return _call_library(label, lambda: self._list_files(repository, revision))
 
-    def address(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
+    def file_url(self, repository: str, revision: str, path: str) -> tuple[str, Mapping[str, str]]:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # documented there
 
         url = hf_hub_url(repository, path, revision=revision, endpoint=self.api.endpoint)
-        return url, build_hf_headers(library_name="qda-cache-warmer")
+        return url, build_hf_headers(library_name=_LIBRARY_NAME)
 
-    def _listed(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
+    def _list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
         from huggingface_hub import RepoFile
 
         entries = self.api.list_repo_tree(repository, revision=revision, recursive=True)
@@ -169,24 +190,28 @@ class _ClientHub:
 
 
 def _remote_file(entry: "RepoFile") -> RemoteFile:
-    """Return an entry of a listing, which the client does not judge. Raises `ValueError`."""
+    """Return an entry of a listing, whose types the library does not check.
+
+    Raises:
+        ValueError: its size is not a size.
+    """
     size: object = entry.size
     if not isinstance(size, int) or size < 0:
-        raise ValueError("a size that is none")
+        raise ValueError("a file without a valid size")
     return RemoteFile(entry.path, size, entry.blob_id, entry.lfs.sha256 if entry.lfs is not None else None)
 
 
-def _asked(label: str, ask: Callable[[], _Answer]) -> _Answer:
-    """Return the hub client's answer, with whatever it raises as an error of ours."""
+def _call_library(label: str, call: Callable[[], _Result]) -> _Result:
+    """Return the result of a call of the hub library; whatever it raises becomes one of our errors."""
     from cache_warmer.hub import errors
 
     try:
-        return ask()
+        return call()
     except HubError as error:
         error.message = f"{label}: {error.message}"
         raise
     except Exception as error:
-        ours = errors.of_exception(error, label)
-        if ours is None:
+        hub_error = errors.from_exception(error, label)
+        if hub_error is None:
             raise
-        raise ours from error
+        raise hub_error from error

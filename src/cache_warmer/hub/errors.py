@@ -1,10 +1,14 @@
-"""The one table from what the hub client and the HTTP library raise, or a server answers, to our errors."""
+"""Mapping from failures of the hub library, the HTTP client and HTTP responses to our errors and their remedies.
+
+The only such table: whoever talks to a hub raises what these functions return. `label` names what was requested
+(`org/name: config.json`) and begins the message. URLs are shown without user, password and query.
+"""
 
 import ssl
 from typing import Final
 
 import httpx2
-from huggingface_hub import errors as client
+from huggingface_hub import errors as library_errors
 
 from cache_warmer.errors import (
     HubBusy,
@@ -17,92 +21,101 @@ from cache_warmer.errors import (
 )
 from cache_warmer.hub.urls import redacted
 
-_BUSY: Final = frozenset({408, 425, 429})
-_ACCESS: Final = (
+# 408 Request Timeout, 425 Too Early, 429 Too Many Requests.
+_BUSY_STATUSES: Final = frozenset({408, 425, 429})
+# Characters of the operating system's message that ours quotes.
+_MAX_CAUSE: Final = 200
+# Remedies.
+_CHECK_ACCESS: Final = (
     "set HF_TOKEN to a token that may read it (accept the licence on the model's page if it is gated), "
     "or correct the name"
 )
-_NAME: Final = "compare repository, revision and file names in the catalog with the hub"
-_REACH: Final = "check the address (--hub, HF_ENDPOINT), the network and HTTPS_PROXY / NO_PROXY"
-_LATER: Final = "run the same command again later: it goes on from what is there"
-_TRUST: Final = "give the CA bundle that signed it in SSL_CERT_FILE, or correct the clock of this machine"
-_STALL: Final = "check the network or raise --stall-timeout; the next run goes on from the staged bytes"
+_CHECK_NAMES: Final = "compare repository, revision and file names in the catalog with the hub"
+_CHECK_NETWORK: Final = "check the address (--hub, HF_ENDPOINT), the network and HTTPS_PROXY / NO_PROXY"
+_RUN_LATER: Final = "run the same command again later: it resumes from the staged bytes"
+_CHECK_CERTIFICATES: Final = (
+    "give the CA bundle that signed it in SSL_CERT_FILE, or correct the clock of this machine"
+)
+_CHECK_SPEED: Final = "check the network or raise --stall-timeout; the next run resumes from the staged bytes"
 
 
-def is_busy(status: int) -> bool:
-    """Return whether the same request may succeed later."""
-    return status in _BUSY or status >= 500
-
-
-def of_status(response: httpx2.Response, label: str) -> HubError:
-    """Return the error that a refusing answer stands for; `label` says what was asked for."""
+def from_status(response: httpx2.Response, label: str) -> HubError:
+    """Return the error for a response with an error status."""
     status, url = response.status_code, redacted(str(response.request.url))
     code = response.headers.get("X-Error-Code", "")
-    said = f"{label}: {status} from {url}" + (f" ({code})" if code else "")
+    message = f"{label}: {status} from {url}" + (f" ({code})" if code else "")
     if status in (401, 403):
-        return HubUnauthorized(said, _ACCESS)
+        return HubUnauthorized(message, _CHECK_ACCESS)
     if status in (404, 410):
-        return HubNotFound(_not_found(code, said), _NAME)
+        return HubNotFound(_not_found_message(code, message), _CHECK_NAMES)
     if is_busy(status):
-        return HubBusy(said, _LATER)
+        return HubBusy(message, _RUN_LATER)
     if status == 407:
-        return HubUnreachable(f"{label}: the proxy wants a password (407)", _REACH)
-    return HubUnreachable(f"{said}, which no hub answers", _REACH)
+        return HubUnreachable(f"{label}: the proxy requires a password (407)", _CHECK_NETWORK)
+    return HubUnreachable(f"{message}, which is not a status of a hub", _CHECK_NETWORK)
 
 
-def busy(response: httpx2.Response, label: str, retry_after: float | None) -> HubError:
-    """Return the error for an answer that says to come back, and after how many seconds if it says so."""
-    error = of_status(response, label)
+def from_busy_response(response: httpx2.Response, label: str, retry_after: float | None) -> HubError:
+    """Return the error for a response that asks to try later; `retry_after` in seconds, None if it names no time."""
+    error = from_status(response, label)
     if isinstance(error, HubBusy):
         error.retry_after = retry_after
     return error
 
 
-def of_exception(error: Exception, label: str) -> HubError | None:
-    """Return the error of ours for one of the hub client or HTTP library; None if it is none of theirs."""
-    if isinstance(error, client.HfHubHTTPError):
-        return of_status(error.response, label)
+def from_exception(error: Exception, label: str) -> HubError | None:
+    """Return the error for an exception of the hub library or the HTTP client; None for any other exception."""
+    if isinstance(error, library_errors.HfHubHTTPError):
+        return from_status(error.response, label)
     if isinstance(error, httpx2.TooManyRedirects):
-        return HubUnreachable(f"{label}: redirected in a circle", _REACH)
+        return HubUnreachable(f"{label}: too many redirects", _CHECK_NETWORK)
     if isinstance(error, httpx2.ConnectTimeout | httpx2.PoolTimeout):
-        return HubUnreachable(f"{label}: no connection in time to {_host(error)}", _REACH)
+        return HubUnreachable(f"{label}: timed out connecting to {_url_of(error)}", _CHECK_NETWORK)
     if isinstance(error, httpx2.TimeoutException):
-        return HubStalled(f"{label}: no byte in time from {_host(error)}", _STALL)
-    if isinstance(error, httpx2.RequestError | client.OfflineModeIsEnabled):
-        return _connection(error, label)
+        return HubStalled(f"{label}: timed out waiting for data from {_url_of(error)}", _CHECK_SPEED)
+    if isinstance(error, httpx2.RequestError | library_errors.OfflineModeIsEnabled):
+        return _connection_error(error, label)
     if isinstance(error, httpx2.InvalidURL):
-        return HubUnreachable(f"{label}: the address cannot be used ({error})", _REACH)
+        return HubUnreachable(f"{label}: the address cannot be used ({error})", _CHECK_NETWORK)
     if isinstance(error, ValueError | KeyError | TypeError | AttributeError):
-        # the client parses what it is sent: a page instead of JSON, JSON of another shape
-        return HubUnreachable(f"{label}: the answer is not a hub's ({type(error).__name__})", _REACH)
+        # the library parses without checks: HTML instead of JSON, or JSON of another shape
+        return HubUnreachable(
+            f"{label}: the response is not a hub's ({type(error).__name__})", _CHECK_NETWORK
+        )
     return None
 
 
-def can_retry(error: Exception) -> bool:
-    """Return whether the same request may succeed if it is sent again."""
+def html_page(label: str, url: str) -> HubUnreachable:
+    """Return the error for an HTML page where a file was requested."""
+    return HubUnreachable(f"{label}: {redacted(url)} sent an HTML page instead of the file", _CHECK_NETWORK)
+
+
+def retry_after_too_long(label: str, seconds: float) -> HubBusy:
+    """Return the error for a `Retry-After` above the longest one that is waited for."""
+    return HubBusy(f"{label}: the hub asks to wait {seconds:.0f} s", _RUN_LATER)
+
+
+def is_busy(status: int) -> bool:
+    """Return whether the same request may succeed later."""
+    return status in _BUSY_STATUSES or status >= 500
+
+
+def is_retryable(error: Exception) -> bool:
+    """Return whether the same request may succeed if it is sent again now."""
     if isinstance(error, httpx2.TimeoutException | httpx2.NetworkError | httpx2.RemoteProtocolError):
-        return _certificate(error) is None
+        return _certificate_error(error) is None
     return isinstance(error, httpx2.ProxyError)
 
 
-def page(label: str, url: str) -> HubUnreachable:
-    """Return the error for a page of HTML where a file was asked for."""
-    return HubUnreachable(f"{label}: {redacted(url)} answered with a page instead of the file", _REACH)
+def _connection_error(error: Exception, label: str) -> HubError:
+    certificate_error = _certificate_error(error)
+    if certificate_error is not None:
+        return HubUntrusted(f"{label}: {_url_of(error)}: {certificate_error}", _CHECK_CERTIFICATES)
+    return HubUnreachable(f"{label}: {_url_of(error)}: {_root_cause(error)}", _CHECK_NETWORK)
 
 
-def waits_too_long(label: str, seconds: float) -> HubBusy:
-    """Return the error for a `Retry-After` beyond our patience."""
-    return HubBusy(f"{label}: the hub asks to wait {seconds:.0f} s", _LATER)
-
-
-def _connection(error: Exception, label: str) -> HubError:
-    untrusted = _certificate(error)
-    if untrusted is not None:
-        return HubUntrusted(f"{label}: {_host(error)}: {untrusted}", _TRUST)
-    return HubUnreachable(f"{label}: {_host(error)}: {_cause(error)}", _REACH)
-
-
-def _certificate(error: BaseException | None) -> str | None:
+def _certificate_error(error: BaseException | None) -> str | None:
+    """Return the message of a failed certificate check among the causes of an error."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return f"certificate not trusted ({error.verify_message})"
@@ -110,21 +123,21 @@ def _certificate(error: BaseException | None) -> str | None:
     return None
 
 
-def _cause(error: BaseException) -> str:
-    """Return the innermost message: the system's own words (refused, name not known)."""
+def _root_cause(error: BaseException) -> str:
+    """Return the innermost message: that of the operating system, such as "Connection refused"."""
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text.partition("\n")[0][:200] or type(error).__name__
+    return text.partition("\n")[0][:_MAX_CAUSE] or type(error).__name__
 
 
-def _host(error: Exception) -> str:
+def _url_of(error: Exception) -> str:
     try:
         return redacted(str(error.request.url))  # type: ignore[attr-defined]  # of httpx2.RequestError only
     except (AttributeError, RuntimeError):  # raised before there was a request
         return "the hub"
 
 
-def _not_found(code: str, said: str) -> str:
+def _not_found_message(code: str, message: str) -> str:
     what = {"RepoNotFound": "no such repository", "RevisionNotFound": "no such revision"}.get(code)
-    return f"{said}: {what}" if what else said
+    return f"{message}: {what}" if what else message

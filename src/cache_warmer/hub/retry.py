@@ -1,7 +1,8 @@
-"""When a request is tried again: how often, after how long, and how the wait is interrupted.
+"""Retry policy: how often a request is sent again, after which wait, and how the wait is interrupted.
 
-Waits double and are drawn at random from the upper half, so that many pods that failed together do not
-come back together. `Retry-After` is honoured: we never come back sooner than a server asked.
+Exponential backoff with jitter: waits double, and each is drawn at random from the upper half of its span, so that
+pods that failed together do not retry together ("equal jitter" in "Exponential Backoff And Jitter", AWS Architecture
+Blog, 2015). `Retry-After` (RFC 9110, section 10.2.3) is honoured: no retry comes sooner than a server asks.
 """
 
 import random
@@ -13,16 +14,16 @@ from email.utils import parsedate_to_datetime
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Attributes: limits and the outside world of retries.
+    """Limits of the retries, and clock, random numbers and sleep as replaceable functions.
 
     Attributes:
-        attempts: tries in all, the first one included.
-        first: seconds before the second try.
-        longest: upper limit in seconds of a wait of our own choice.
+        attempts: tries in all, including the first.
+        first: seconds before the second try, before jitter.
+        longest: upper limit in seconds of a wait that no server asked for.
         patience: longest `Retry-After` in seconds that is waited for; a longer one ends the run.
-        sleep: waits that many seconds; raises if the run shall stop.
-        draw: a random number from 0 to 1.
-        now: seconds since the epoch, for `Retry-After` as a date.
+        sleep: waits this many seconds; raises if the run must stop.
+        draw: returns a random number from 0 to 1.
+        now: returns seconds since the epoch, for a `Retry-After` that is a date.
     """
 
     attempts: int = 6
@@ -34,13 +35,21 @@ class Retry:
     now: Callable[[], float] = time.time
 
     def delay(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures in a row (at least one)."""
-        whole = min(self.longest, self.first * 2.0 ** (failures - 1))
-        return whole / 2 + whole / 2 * self.draw()
+        """Return the seconds to wait after this many failures in a row (at least one)."""
+        span = min(self.longest, self.first * 2.0 ** (failures - 1))
+        return span / 2 + span / 2 * self.draw()
 
 
 def retry_after(value: str | None, now: float) -> float | None:
-    """Return the seconds that a `Retry-After` header asks for, from seconds or an HTTP date; None if neither."""
+    """Return the seconds that a `Retry-After` header asks to wait.
+
+    Args:
+        value: the header, seconds or an HTTP date; None if there is none.
+        now: seconds since the epoch.
+
+    Returns:
+        Seconds, at least 0; None if the header is missing or is neither.
+    """
     if value is None:
         return None
     try:

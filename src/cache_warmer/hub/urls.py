@@ -1,6 +1,7 @@
-"""URLs for messages and logs, and the URL of a file below a base; imports nothing heavy.
+"""URLs: without secrets for messages and logs, and of a file below a base URL.
 
-Messages show a URL without user, password and query, because signed URLs carry secrets there.
+Messages show a URL without user, password and query, because signed URLs have secrets in their query. A module of its
+own because light commands show URLs, too: it imports the standard library alone.
 """
 
 from urllib.parse import quote, urlsplit, urlunsplit

@@ -86,7 +86,7 @@ class FileLease:
         try:
             if self._acquire(descriptor):
                 with contextlib.suppress(OSError):  # on a full disk the lock works without a name in it
-                    atomic.readable_by_all(descriptor, self.path.parent)
+                    atomic.apply_cache_mode(descriptor, self.path.parent)
                     os.ftruncate(descriptor, 0)
                     os.pwrite(descriptor, self._holder_document(), 0)
             yield

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final, TypeAlias
 
-from cache_warmer.artifacts.hf_snapshot import expected, select
+from cache_warmer.artifacts.hf_snapshot import expected_content, select_files
 from cache_warmer.errors import ContentMismatch, HubError
 from cache_warmer.hub.client import RemoteFile
 from cache_warmer.pinning.catalog_text import (
@@ -153,7 +153,7 @@ class Pinner:
     def _edits(self, model: Model, pins: ModelPins, reference: str) -> dict[SourceSpan, str]:
         source = model.source
         if isinstance(source, HuggingFaceSource) and reference and pins.revision is not None:
-            return {pins.revision: self.metadata.upstream.commit_of(source.repository, reference)}
+            return {pins.revision: self.metadata.upstream.resolve_commit(source.repository, reference)}
         if isinstance(source, SpacySource) and pins.lacks_sha256 and pins.sha256 is not None:
             return {pins.sha256: self.hash_body(self.metadata.wheel_url(source), wheel_label(source))}
         return {}
@@ -232,9 +232,11 @@ def _compare_commits(
     """Return the commit that a branch names now, and the selected files that differ from the pinned commit."""
     pinned = metadata.upstream.list_files(source.repository, source.revision)
     label = snapshot_label(source)
-    for file in select(pinned, source.files, label):
-        expected(file, locked.files if locked is not None else {}, label)  # raises if hub and lock disagree
-    now = metadata.upstream.commit_of(source.repository, branch)
+    for file in select_files(pinned, source.files, label):
+        expected_content(
+            file, locked.files if locked is not None else {}, label
+        )  # raises if hub and lock disagree
+    now = metadata.upstream.resolve_commit(source.repository, branch)
     if now == source.revision:
         return now, ()
     return now, changed_files(source.files, pinned, metadata.upstream.list_files(source.repository, now))

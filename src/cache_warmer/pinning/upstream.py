@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from cache_warmer.artifacts.hf_snapshot import select
+from cache_warmer.artifacts.hf_snapshot import select_files
 from cache_warmer.hub.client import RemoteFile
 from cache_warmer.hub.urls import join_file_name
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource
@@ -17,7 +17,7 @@ from model_cache.catalog.lock import LockedFile, LockedModel
 class Upstream(Protocol):
     """The queries to the hub and to the server of wheels. `Sources` implements them."""
 
-    def commit_of(self, repository: str, reference: str) -> str:
+    def resolve_commit(self, repository: str, reference: str) -> str:
         """Return the commit that a branch, tag or commit names now.
 
         Raises:
@@ -88,7 +88,7 @@ class UpstreamMetadata:
     ) -> LockedModel:
         listed = self.upstream.list_files(source.repository, source.revision)
         former = known.files if known is not None else {}
-        selected = select(listed, source.files, snapshot_label(source))
+        selected = select_files(listed, source.files, snapshot_label(source))
         if resolved_from is None and known is not None:
             resolved_from = known.resolved_from
         return LockedModel(

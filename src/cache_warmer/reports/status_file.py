@@ -133,6 +133,6 @@ class StatusFile:
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
-        prepare = partial(atomic.readable_by_all, folder=self.path.parent)
+        prepare = partial(atomic.apply_cache_mode, folder=self.path.parent)
         with replacement(self.path, temporary=temporary, mode=0o644, prepare=prepare, sync=False) as file:
             file.write(content)

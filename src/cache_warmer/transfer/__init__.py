@@ -1,1 +1,1 @@
-"""Bodies on their way: fetched in parts, hashed as they grow, kept over runs."""
+"""Downloads of bodies: parallel range requests into staging files, hashed while they grow, resumed by later runs."""

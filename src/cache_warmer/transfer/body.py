@@ -1,9 +1,16 @@
-"""Fetches one body into a staging file: in ranges side by side if it is big, resumable by a later process, verified.
+"""Download of one body into its staging file: parallel range requests, resumable, verified.
 
-Ranges are handed out from the front, a few at a time, so that the part without holes grows with the transfer and its
-hash with it. What counts in the end is the expected hash, not an ETag or an address: those of a redirect's target
-change between runs. A body that is wrong is fetched once more, whole and in one stream, because what damages ranges
-may leave that alone; its bytes are no beginning to go on from, and what is wrong twice is put aside.
+A body is a job of the pool; its steps are: open the staging file, one step per range, verify. The ranges are handed
+out from the front and only a few run at once, so that the part without holes grows with the transfer and its hash
+with it (`partial_file`).
+
+Verification compares size and hash with what lock, hub or catalog promise. ETags and addresses do not count: those of
+a redirect's target change between runs. Content that is wrong is fetched a second time from scratch, whole and in one
+stream, because what damages ranges (a proxy, a cache) may leave a plain request alone. Content that is wrong twice is
+quarantined (`staging`) and `ContentMismatch` is raised.
+
+Steps run in threads of the pool; `next_step` is called by one thread at a time. A body owns its `PartialFile` and the
+open staging file, from its first step until `close`. After a failure both stay on disk for the next run.
 """
 
 from collections import deque
@@ -15,121 +22,126 @@ from typing import Final, Generic, TypeVar
 
 import httpx2
 
-from cache_warmer.artifacts.artifact import Download, Progress, Staged
 from cache_warmer.errors import ContentMismatch, Interrupted, LeaseLost
 from cache_warmer.hub.retry import Retry
 from cache_warmer.hub.urls import redacted
-from cache_warmer.transfer.hashing import difference
-from cache_warmer.transfer.partial_file import GrowingFile
+from cache_warmer.transfer.download import Download, ProgressCallback, StagedBody
+from cache_warmer.transfer.hashing import describe_mismatch
+from cache_warmer.transfer.partial_file import PartialFile
 from cache_warmer.transfer.pool import StepResult
-from cache_warmer.transfer.range_requests import ByteRange, Requests, WrongSize
-from cache_warmer.transfer.staging import is_still_there, quarantine, staging_file
+from cache_warmer.transfer.range_requests import ByteRange, RangeRequests, SizeMismatch
+from cache_warmer.transfer.staging import is_same_file, open_staging_file, quarantine
 
 _Result = TypeVar("_Result")
-# Of one body: what one connection's share of a line is small against, and no hub minds.
+# Parallel requests for one body. One connection's share of a line is then small, and hubs accept this many.
 RANGES_AT_ONCE: Final = 8
-# Bytes from which on a body comes in ranges.
+# Bytes above which a body is fetched in ranges.
 SPLIT_ABOVE: Final = 32 << 20
-# Limits of a range: large against a request's cost, small against what waits to be hashed.
-_SMALLEST_RANGE, _LARGEST_RANGE = 16 << 20, 64 << 20
-# As many ranges a body has, within these limits.
+# Limits in bytes of one range: large compared with the cost of a request, small compared with what waits to be hashed.
+_MIN_RANGE, _MAX_RANGE = 16 << 20, 64 << 20
+# Number of ranges of a body, within these limits.
 _RANGES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """Makes bodies that are fetched with one client.
+class Downloader:
+    """Factory of the download jobs of one run.
 
     Attributes:
-        http, retry: the client, and the limits of what is tried again.
-        keep_going: called at every chunk; raises when the run shall stop.
+        http: the client for all requests.
+        retry: limits of the retries.
+        check_cancelled: called before every chunk; raises when the run must stop.
     """
 
     http: httpx2.Client
     retry: Retry
-    keep_going: Callable[[], None]
+    check_cancelled: Callable[[], None]
 
     def body(
         self,
         download: Download,
-        progress: Progress,
-        resumed: Progress,
-        received: Progress,
-        working: Callable[[], AbstractContextManager[None]],
-        accept: Callable[[Staged], _Result],
-    ) -> "Body[_Result]":
-        """Return the job of fetching a body.
+        on_progress: ProgressCallback,
+        on_resumed: ProgressCallback,
+        on_received: ProgressCallback,
+        activity: Callable[[], AbstractContextManager[None]],
+        on_verified: Callable[[StagedBody], _Result],
+    ) -> "BodyDownload[_Result]":
+        """Return the job that downloads a body.
 
         Args:
             download: what to fetch.
-            progress: told of bytes done; negative when they are dropped.
-            resumed: told of bytes that an earlier run left.
-            received: told of bytes that came over the network.
-            working: spans the work; an error leaves it if the work is given up.
-            accept: called once with the verified body, in a thread of the pool.
+            on_progress: called with bytes written; negative when they are discarded.
+            on_resumed: called with the bytes that an earlier run left.
+            on_received: called with bytes that came over the network.
+            activity: context manager around the work; an exception leaves it if the work is abandoned.
+            on_verified: called once with the verified body, in a thread of the pool; its result is the job's.
         """
-        requests = Requests(self.http, self.retry, download, received)
-        return Body(download, requests, progress, resumed, working, self.keep_going, accept)
+        requests = RangeRequests(self.http, self.retry, download, on_received)
+        return BodyDownload(
+            download, requests, on_progress, on_resumed, activity, self.check_cancelled, on_verified
+        )
 
 
-class Body(Generic[_Result]):
-    """One body as a job of the pool.
+class BodyDownload(Generic[_Result]):
+    """Job of the pool that downloads one body.
 
-    The steps raise `HubError` if it cannot be had or arrived wrong twice (`ContentMismatch` with both hashes),
-    `LeaseLost` if another writer took the staging file over, `OSError` for the disk.
+    A step raises `HubError` if the body cannot be had or was wrong twice (`ContentMismatch`, with both hashes),
+    `LeaseLost` if another writer replaced the staging file, and `OSError` for the disk.
     """
 
     def __init__(
         self,
         download: Download,
-        requests: Requests,
-        progress: Progress,
-        resumed: Progress,
-        working: Callable[[], AbstractContextManager[None]],
-        keep_going: Callable[[], None],
-        accept: Callable[[Staged], _Result],
+        requests: RangeRequests,
+        on_progress: ProgressCallback,
+        on_resumed: ProgressCallback,
+        activity: Callable[[], AbstractContextManager[None]],
+        check_cancelled: Callable[[], None],
+        on_verified: Callable[[StagedBody], _Result],
     ) -> None:
         self._download, self._requests = download, requests
-        self._progress, self._resumed, self._working = progress, resumed, working
-        self._keep_going, self._accept = keep_going, accept
-        self._open = ExitStack()
-        self._file: GrowingFile | None = None
+        self._on_progress, self._on_resumed, self._activity = on_progress, on_resumed, activity
+        self._check_cancelled, self._on_verified = check_cancelled, on_verified
+        # Activity and staging file.
+        self._resources = ExitStack()
+        self._file: PartialFile | None = None
         self._descriptor = -1
-        self._begun = self._concluding = self._again = self._made = False
-        self._pieces: deque[ByteRange] = deque()
-        self._wrong = ""
+        self._started = self._verifying = self._second_attempt = self._succeeded = False
+        self._ranges: deque[ByteRange] = deque()
+        # What was wrong with the size, if a response said so.
+        self._wrong_size = ""
 
     def next_step(self, running: int) -> Callable[[], StepResult[_Result] | None] | None:
-        """Return the next range, or what comes before and after them."""
-        if not self._begun:
-            self._begun = True
-            return self._named(self._begin)
+        """Return the step that opens the file, the next range, or the step that verifies."""
+        if not self._started:
+            self._started = True
+            return self._with_file_name(self._start)
         file = self._file
-        if file is None or self._concluding:
+        if file is None or self._verifying:
             return None
-        while self._pieces and self._pieces[0].epoch != file.epoch:
-            self._pieces.popleft()  # of an attempt that is over
-        if self._pieces and running < RANGES_AT_ONCE:
-            piece = self._pieces.popleft()
-            return self._named(lambda: self._fetch(piece))
-        if not self._pieces and not running:
-            self._concluding = True
-            return self._named(self._conclude)
+        while self._ranges and self._ranges[0].epoch != file.epoch:
+            self._ranges.popleft()  # of an attempt that is over
+        if self._ranges and running < RANGES_AT_ONCE:
+            byte_range = self._ranges.popleft()
+            return self._with_file_name(lambda: self._fetch(byte_range))
+        if not self._ranges and not running:
+            self._verifying = True
+            return self._with_file_name(self._verify)
         return None
 
     def close(self) -> None:
-        """Let go of the file, which stays for the next run. Idempotent."""
+        """Release the file, which stays for the next run. Idempotent."""
         if self._file is not None and not self._file.close():
-            return
-        if self._made:
-            self._open.close()
-        else:  # whoever counts the work sees that it was given up
-            self._open.__exit__(Interrupted, Interrupted(), None)
+            return  # a thread still uses the descriptor
+        if self._succeeded:
+            self._resources.close()
+        else:  # the activity learns that the work was abandoned
+            self._resources.__exit__(Interrupted, Interrupted(), None)
 
-    def _named(
+    def _with_file_name(
         self, step: Callable[[], StepResult[_Result] | None]
     ) -> Callable[[], StepResult[_Result] | None]:
-        """Let an error of the disk say which file it is about: a write to an open file does not."""
+        """Add the path to an `OSError` that has none, such as one of a write to an open file."""
 
         def run() -> StepResult[_Result] | None:
             try:
@@ -141,67 +153,76 @@ class Body(Generic[_Result]):
 
         return run
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         download = self._download
-        self._open.enter_context(self._working())
-        self._descriptor = self._open.enter_context(staging_file(download.staging))
+        self._resources.enter_context(self._activity())
+        self._descriptor = self._resources.enter_context(open_staging_file(download.staging))
         size = download.expected.bytes
-        big = size is not None and size > SPLIT_ABOVE
-        file = GrowingFile(
-            self._descriptor, download.staging, download.expected, self._progress, self._keep_going, big=big
+        file = PartialFile(
+            self._descriptor,
+            download.staging,
+            download.expected,
+            self._on_progress,
+            self._check_cancelled,
+            big=size is not None and size > SPLIT_ABOVE,
         )
-        self._resumed(file.received)
-        self._pieces = deque(_pieces(file, size))
+        self._on_resumed(file.received)
+        self._ranges = deque(_missing_ranges(file, size))
         self._file = file
 
-    def _fetch(self, piece: ByteRange) -> None:
+    def _fetch(self, byte_range: ByteRange) -> None:
         file = self._file
-        assert file is not None  # pieces are of an open file
+        assert file is not None  # ranges are of an open file
         try:
-            self._requests.fetch(piece, file)
-        except WrongSize as error:
-            self._wrong = self._wrong or str(error)
+            self._requests.fetch(byte_range, file)
+        except SizeMismatch as error:
+            self._wrong_size = self._wrong_size or str(error)
             file.restart(file.epoch)
 
-    def _conclude(self) -> StepResult[_Result] | None:
+    def _verify(self) -> StepResult[_Result] | None:
         file, download = self._file, self._download
-        assert file is not None  # only an open one is concluded
+        assert file is not None  # only an open file is verified
         sha256, git_sha1 = file.hashes()
-        wrong = self._wrong or difference(download.expected, file.prefix, sha256, git_sha1)
-        if wrong:
-            if self._again:
-                raise _mismatch(download, wrong, self._put_aside(file, sha256))
-            file.restart(file.epoch)
-            self._again, self._wrong = True, ""
-            self._requests.refuse_ranges()
-            self._pieces.append(ByteRange(file.epoch, 0, download.expected.bytes))
-            self._concluding = False
+        mismatch = self._wrong_size or describe_mismatch(download.expected, file.prefix, sha256, git_sha1)
+        if mismatch:
+            if self._second_attempt:
+                raise _content_mismatch(download, mismatch, self._quarantine(file, sha256))
+            self._restart(file)
             return None
         size = file.prefix
-        if not is_still_there(self._descriptor, download.staging):
+        if not is_same_file(self._descriptor, download.staging):
             raise LeaseLost(
                 f"{download.label}: another writer replaced {download.staging}",
                 "run one warmer at a time; run the same command again to see what is left to do",
             )
         file.complete()
-        accepted = self._accept(Staged(download.staging, size, sha256))
-        self._made = True
+        result = self._on_verified(StagedBody(download.staging, size, sha256))
+        self._succeeded = True
         self.close()
-        return StepResult(accepted)
+        return StepResult(result)
 
-    def _put_aside(self, file: GrowingFile, sha256: str) -> Path | None:
+    def _restart(self, file: PartialFile) -> None:
+        """Discard the content and fetch it a second time, whole and in one stream."""
+        file.restart(file.epoch)
+        self._second_attempt, self._wrong_size = True, ""
+        self._requests.disable_ranges()
+        self._ranges.append(ByteRange(file.epoch, 0, self._download.expected.bytes))
+        self._verifying = False
+
+    def _quarantine(self, file: PartialFile, sha256: str) -> Path | None:
         kept = quarantine(self._descriptor, self._download.staging, sha256)
         if kept is None:
             file.restart(file.epoch)
         else:
-            file.complete()  # a note of its ranges would be of a file that has gone
+            file.complete()  # removes the journal, which would be of a file that is gone
         return kept
 
 
-def _pieces(file: GrowingFile, size: int | None) -> list[ByteRange]:
+def _missing_ranges(file: PartialFile, size: int | None) -> list[ByteRange]:
+    """Return the ranges to fetch, in order."""
     if size is None:
         return [ByteRange(file.epoch, file.prefix, None)]
-    length = min(_LARGEST_RANGE, max(_SMALLEST_RANGE, size // _RANGES)) if size > SPLIT_ABOVE else size
+    length = min(_MAX_RANGE, max(_MIN_RANGE, size // _RANGES)) if size > SPLIT_ABOVE else size
     return [
         ByteRange(file.epoch, at, min(at + length, end))
         for start, end in file.holes(size)
@@ -209,10 +230,10 @@ def _pieces(file: GrowingFile, size: int | None) -> list[ByteRange]:
     ]
 
 
-def _mismatch(download: Download, wrong: str, kept: Path | None) -> ContentMismatch:
-    where = f"; it is kept as {kept}" if kept is not None else ""
+def _content_mismatch(download: Download, mismatch: str, kept: Path | None) -> ContentMismatch:
+    kept_as = f"; it is kept as {kept}" if kept is not None else ""
     return ContentMismatch(
-        f"{download.label}: {redacted(download.url)} sent {wrong} (as the {download.expected.said_by} says), "
-        f"twice{where}",
+        f"{download.label}: {redacted(download.url)} sent {mismatch} (according to the {download.expected.source}), "
+        f"twice{kept_as}",
         "compare the pin in the catalog and its lock with the source; a mirror or proxy may hold a damaged copy",
     )

@@ -1,18 +1,21 @@
-"""Both hashes of a file in one pass: sha256 for the manifest and big files, git's sha1 for small ones."""
+"""Content hashes: sha256 for manifests and big files, git's sha1 for the small files of a repository.
+
+Both are computed in one pass over the content, because reading it costs more than the hash of a small file.
+"""
 
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import Expected
+from cache_warmer.transfer.download import ExpectedContent
 
-# Bytes read at once: large enough for full speed, small enough to stop soon and to stay in 150 MB.
-CHUNK: Final = 1 << 20
+# Bytes per read: large enough for the full speed of a disk, small enough to stop soon and to stay below 150 MB in all.
+CHUNK_BYTES: Final = 1 << 20
 
 
 class ContentHash:
-    """Grows with the content. Git's sha1 begins with the size, so that must be known before the first byte."""
+    """Running sha256, and git's sha1 where the size is known: git hashes the size before the first byte."""
 
     def __init__(self, size: int | None) -> None:
         self._sha256 = hashlib.sha256()
@@ -20,7 +23,7 @@ class ContentHash:
         self._git = None if size is None else hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
 
     def update(self, chunk: bytes | memoryview) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._sha256.update(chunk)
         if self._git is not None:
             self._git.update(chunk)
@@ -35,10 +38,19 @@ class ContentHash:
 
 
 def hash_file(path: Path, size: int, progress: Callable[[int], None] = lambda _: None) -> tuple[str, str]:
-    """Return (sha256, git sha1) of a file of that size. Raises `OSError`."""
+    """Return the sha256 and git's sha1 of a file.
+
+    Args:
+        path: the file.
+        size: its size in bytes, which git's sha1 begins with.
+        progress: called with the number of bytes of each chunk.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
     content = ContentHash(size)
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
+        while chunk := file.read(CHUNK_BYTES):
             content.update(chunk)
             progress(len(chunk))
     git_sha1 = content.git_sha1()
@@ -46,8 +58,8 @@ def hash_file(path: Path, size: int, progress: Callable[[int], None] = lambda _:
     return content.sha256(), git_sha1
 
 
-def difference(expected: Expected, size: int, sha256: str, git_sha1: str | None) -> str:
-    """Return how a content differs from what was expected, with both values; empty if it does not."""
+def describe_mismatch(expected: ExpectedContent, size: int, sha256: str, git_sha1: str | None) -> str:
+    """Return how a content differs from what was expected, with both values; empty if it does not differ."""
     if expected.bytes is not None and size != expected.bytes:
         return f"{size} bytes instead of {expected.bytes}"
     if expected.sha256 is not None and sha256 != expected.sha256:

@@ -1,34 +1,59 @@
-"""The note beside a big staging file: which of its bytes are there, for a later process.
+"""Journal of a big staging file: which byte ranges of it are present, for a later process that resumes it.
 
-Ranges arrive side by side, so the file has holes and its size says nothing. Two things are noted:
+Ranges arrive in parallel, so the staging file has holes and its size says nothing. The journal is a small file beside
+it that records two states:
 
-* `written`: handed to the system. They outlive the process that dies, but not the machine, so they are believed only
-  while the machine has not started anew: the note carries the kernel's boot id.
-* `synced`: on disk since an fsync that ended before the note was written. They are believed by everybody, also on the
-  other node on which the next pod runs.
+* `written`: passed to the operating system. These bytes survive the death of the process but not of the machine, so
+  they count only until the machine restarts: the record carries the kernel's boot id.
+* `synced`: on disk since an fsync that ended before the record was written. These bytes always count, also on the
+  node on which the next pod runs.
 
-So a killed process loses no more than what it had not noted, a power cut no more than what was not synced; and whatever
-is believed, the expected hash has the last word. Each state has slots of a fixed size, with a checksum: a slot that was
-torn while it was overwritten is no note. `synced` alternates between two, so that one of them is whole.
+So a killed process loses at most what it had not recorded, a power failure at most what was not synced. Either way
+the expected hash decides in the end.
 
-Which bytes of a file are there: a set of half-open ranges, kept sorted and merged.
+File format: three slots of 4096 bytes, each one JSON array behind its CRC-32. A slot that was torn while it was
+overwritten fails its checksum and is ignored. `synced` alternates between the first two slots, so that one of them
+is always whole; `written` has the third.
+
+On failure: a journal that cannot be parsed counts as "nothing is present"; without a journal the whole staging file
+counts as present (`staging.staged_extents`). `Journal` and `Extents` are not thread-safe; `PartialFile` guards them.
 """
 
 import contextlib
+import errno
 import json
 import os
 import zlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from model_cache.file_io import read_small_file
+
+# Ending of every staging file and of its journal; garbage collection finds both by it.
+STAGING_SUFFIX: Final = ".incomplete"
+# To open a staging file or a journal for reading and writing, without following a link.
+OPEN_FLAGS: Final = (
+    os.O_RDWR
+    | os.O_CREAT
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
+# Bytes of a slot: one page, which most disks write atomically.
+_SLOT_BYTES: Final = 4096
+# Number of the slot for `written`; slots 0 and 1 are for `synced`.
+_WRITTEN_SLOT: Final = 2
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 # First byte, and the byte after the last.
 Extent = tuple[int, int]
 
 
 class Extents:
-    """Grows by ranges, in any order. Not safe for threads."""
+    """A set of half-open byte ranges, kept sorted and merged. Not thread-safe."""
 
     def __init__(self, extents: Iterable[Extent] = ()) -> None:
         self._sorted: list[Extent] = []
@@ -36,7 +61,7 @@ class Extents:
             self.add(start, end)
 
     def add(self, start: int, end: int) -> None:
-        """Add a range; what touches or overlaps it becomes one with it."""
+        """Add a range and merge it with those that it touches or overlaps."""
         if start >= end:
             return
         first = bisect_left(self._sorted, start, key=lambda extent: extent[1])
@@ -53,12 +78,12 @@ class Extents:
 
     @property
     def prefix(self) -> int:
-        """Bytes that are there from the beginning without a hole."""
+        """Bytes that are present from the beginning up to the first hole."""
         return self._sorted[0][1] if self._sorted and self._sorted[0][0] == 0 else 0
 
     @property
     def end(self) -> int:
-        """The byte after the last one that is there."""
+        """The byte after the last one that is present."""
         return self._sorted[-1][1] if self._sorted else 0
 
     def pairs(self) -> tuple[Extent, ...]:
@@ -66,7 +91,7 @@ class Extents:
         return tuple(self._sorted)
 
     def holes(self, size: int) -> Iterator[Extent]:
-        """Yield what is not there of a file of that size, in order."""
+        """Yield the missing ranges of a file of `size` bytes, in order."""
         at = 0
         for start, end in self._sorted:
             if at < start:
@@ -76,107 +101,123 @@ class Extents:
             yield at, size
 
 
-# A page: what most disks write as one.
-_SLOT: Final = 4096
-# The slot of what was written; slots 0 and 1 are of what was synced.
-_WRITTEN: Final = 2
-_SUFFIX: Final = ".incomplete"
-_FLAGS: Final = (
-    os.O_RDWR
-    | os.O_CREAT
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-
-
-def journal_path(staging: Path) -> Path:
-    """Return where the note of a staging file lies; its name ends like that of all staging files."""
-    return staging.with_name(f"{staging.name.removesuffix(_SUFFIX)}.ranges{_SUFFIX}")
-
-
-def boot_id() -> str:
-    """Return what names this start of this machine; empty where the system does not say."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def noted_extents(staging: Path, size: int, boot: str) -> tuple[Extent, ...] | None:
-    """Return what the note says of a staging file; None if there is none. Reads only."""
-    try:
-        with journal_path(staging).open("rb") as file:
-            content = file.read(3 * _SLOT)
-    except OSError:
-        return None
-    slots = [_parse(content[at : at + _SLOT], size) for at in range(0, 3 * _SLOT, _SLOT)]
-    written = slots[_WRITTEN]
-    if written is not None and boot and written.boot == boot:
-        return written.extents
-    synced = [slot for slot in slots[:_WRITTEN] if slot is not None]
-    return max(synced, key=lambda slot: slot.number).extents if synced else ()
-
-
 class Journal:
-    """Writes the note. Not safe for threads."""
+    """Writer of the journal of one staging file. Not thread-safe."""
 
     def __init__(self, staging: Path, size: int, boot: str, mode: int) -> None:
-        """Begin a note that says nothing. Raises `OSError`."""
+        """Create an empty journal.
+
+        Args:
+            staging: the staging file.
+            size: bytes that the body will have.
+            boot: boot id of this machine.
+            mode: permission bits of the journal.
+
+        Raises:
+            OSError: the journal cannot be created.
+        """
         self.path = journal_path(staging)
         self._size, self._boot, self._number = size, boot, 0
-        self.path.unlink(missing_ok=True)  # a frozen writer's stays its own
-        self._descriptor = os.open(self.path, _FLAGS | os.O_EXCL, mode)
+        # a new file, so that a suspended process which still has the former one open cannot write into this
+        self.path.unlink(missing_ok=True)
+        self._descriptor = os.open(self.path, OPEN_FLAGS | os.O_EXCL, mode)
 
-    def written(self, extents: Sequence[Extent]) -> None:
-        """Note what the system has taken. Raises `OSError`."""
-        self._write(_WRITTEN, extents)
+    def record_written(self, extents: Sequence[Extent]) -> None:
+        """Record what was passed to the operating system.
 
-    def synced(self, extents: Sequence[Extent]) -> None:
-        """Note what an fsync that is over has put on disk. Raises `OSError`."""
+        Raises:
+            OSError: the record cannot be written.
+        """
+        self._write(_WRITTEN_SLOT, extents)
+
+    def record_synced(self, extents: Sequence[Extent]) -> None:
+        """Record what a finished fsync brought to disk.
+
+        Raises:
+            OSError: the record cannot be written or synced.
+        """
         self._number += 1
-        self._write(self._number % _WRITTEN, extents)
+        self._write(self._number % _WRITTEN_SLOT, extents)
         os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Close the file; it stays."""
+        """Close the file and leave it for the next run."""
         os.close(self._descriptor)
 
     def remove(self) -> None:
-        """Delete the note: the staging file has no hole any more, or is empty."""
+        """Delete the journal, unless another writer replaced it: the staging file is complete, or empty."""
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
                 self.path.unlink()
 
     def _write(self, slot: int, extents: Sequence[Extent]) -> None:
-        os.pwrite(self._descriptor, _dump(self._number, self._boot, self._size, extents), slot * _SLOT)
+        record = _dump_slot(self._number, self._boot, self._size, extents)
+        os.pwrite(self._descriptor, record, slot * _SLOT_BYTES)
 
 
+def journal_path(staging: Path) -> Path:
+    """Return the path of a staging file's journal, which ends like a staging file."""
+    return staging.with_name(f"{staging.name.removesuffix(STAGING_SUFFIX)}.ranges{STAGING_SUFFIX}")
+
+
+def boot_id() -> str:
+    """Return the kernel's id of the present boot; empty where the system has none."""
+    try:
+        return _BOOT_ID.read_text("ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def read_journal(staging: Path, size: int, boot: str) -> tuple[Extent, ...] | None:
+    """Return the ranges of a staging file that its journal vouches for; None if there is no journal.
+
+    Args:
+        staging: the staging file.
+        size: bytes that the body will have; a journal for another size vouches for nothing.
+        boot: boot id of this machine.
+    """
+    try:
+        content = read_small_file(journal_path(staging))
+    except OSError as error:
+        # something else under the name of a journal: the staging file beside it may have holes
+        return () if error.errno in (errno.EFBIG, errno.EINVAL) else None
+    slots = [
+        _parse_slot(content[at : at + _SLOT_BYTES], size) for at in range(0, 3 * _SLOT_BYTES, _SLOT_BYTES)
+    ]
+    written = slots[_WRITTEN_SLOT]
+    if written is not None and boot and written.boot == boot:
+        return written.extents
+    synced = [slot for slot in slots[:_WRITTEN_SLOT] if slot is not None]
+    return max(synced, key=lambda slot: slot.number).extents if synced else ()
+
+
+@dataclass(frozen=True, slots=True)
 class _Slot:
-    def __init__(self, number: int, boot: str, extents: tuple[Extent, ...]) -> None:
-        self.number, self.boot, self.extents = number, boot, extents
+    number: int
+    boot: str
+    extents: tuple[Extent, ...]
 
 
-def _dump(number: int, boot: str, size: int, extents: Sequence[Extent]) -> bytes:
+def _dump_slot(number: int, boot: str, size: int, extents: Sequence[Extent]) -> bytes:
     kept = list(extents)
     while True:
         text = json.dumps([number, boot, size, kept], separators=(",", ":")).encode()
         line = b"%08x %s\n" % (zlib.crc32(text), text)
-        if len(line) <= _SLOT:
-            return line.ljust(_SLOT)
-        # so many holes do not arise; what is not noted is fetched again
-        kept = kept[: len(kept) * _SLOT // (len(line) + 1)]
+        if len(line) <= _SLOT_BYTES:
+            return line.ljust(_SLOT_BYTES)
+        # does not happen with the ranges that `body` requests; what is not recorded is fetched again
+        kept = kept[: len(kept) * _SLOT_BYTES // (len(line) + 1)]
 
 
-def _parse(slot: bytes, size: int) -> _Slot | None:
+def _parse_slot(slot: bytes, size: int) -> _Slot | None:
     checksum, _, text = slot.rstrip().partition(b" ")
     try:
         if int(checksum, 16) != zlib.crc32(text):
             return None
-        number, boot, noted_size, extents = json.loads(text)
+        number, boot, recorded_size, extents = json.loads(text)
         pairs = tuple((int(start), int(end)) for start, end in extents)
     except (ValueError, TypeError):
         return None
-    if noted_size != size or any(not 0 <= start < end <= size for start, end in pairs):
+    if recorded_size != size or any(not 0 <= start < end <= size for start, end in pairs):
         return None
     return _Slot(int(number), str(boot), pairs)

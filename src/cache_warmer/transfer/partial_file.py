@@ -1,280 +1,342 @@
-"""A staging file that several threads write at once, and what is known of its content.
+"""Staging file that several threads write in parallel, with its hash, its journal and its syncs.
 
-Bytes go straight to disk, so that a killed run loses little. Two threads of its own serve a big file: one hashes the
-part without holes as it grows, so that connections never wait for the hash and no body is held in memory; one brings
-what was written to disk and notes it, so that little is left to sync at the end. A small file needs neither.
+Bytes go to disk as they arrive, so that a killed run loses little. A big file has two threads of its own:
+
+* the hash thread reads the file behind the writers, as far as it has no hole, and updates the hash. Connections do
+  not wait for the hash and no body is held in memory; only when the hash falls 256 MiB behind do writers wait for it.
+* the sync thread brings what was written to disk and records it in the journal, so that little is left to sync at
+  the end.
+
+A small file needs neither: it is hashed and synced when it is complete.
+
+One lock guards all state; the conditions belong to it. Disk writes and reads happen outside it. A second lock
+(`_journal_lock`, taken first) keeps a restart and the sync thread from writing contradicting records. `epoch` counts
+the restarts: a writer names the epoch in which it began, and once that is over its bytes are refused, so that nothing
+of a former attempt ends up below the hash of the next one.
+
+On failure: an error of a helper thread is stored and raised by `hashes`. `close` may return before a helper that waits
+for a slow disk has ended; then the descriptor must stay open.
 """
 
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import Expected, Progress
-from cache_warmer.transfer.hashing import CHUNK, ContentHash
+from cache_warmer.transfer.download import ExpectedContent, ProgressCallback
+from cache_warmer.transfer.hashing import CHUNK_BYTES, ContentHash
 from cache_warmer.transfer.journal import Extent, Extents, Journal, boot_id
 from cache_warmer.transfer.staging import staged_extents
 
-# A killed process has fetched at most so many bytes in vain, and the chunks that were in its hands.
-NOTE_BYTES: Final = 1 << 20
-# As many are brought to disk at a time: enough for a disk's full speed, little for the end to wait for.
+# Bytes after which `written` is recorded: a killed process loses at most these and the chunks in its hands.
+JOURNAL_BYTES: Final = 1 << 20
+# Bytes that are synced at a time: enough for the full speed of a disk, little to wait for at the end.
 SYNC_BYTES: Final = 32 << 20
+_JOURNAL_MODE: Final = 0o644
+# Seconds that `close` waits for writers, and for each helper thread.
 _GRACE_SECONDS: Final = 2.0
-# The hash wakes for as many, and reads as many at once.
-_HASH_BYTES: Final = 4 * CHUNK
-# Connections wait for a hash that is so far behind: where processors are what is short they would take them
-# all, and the hash would do its work when they are done, on one core.
-_HASH_LAG: Final = 256 << 20
+# Bytes that the hash thread waits for, and reads at once.
+_HASH_BYTES: Final = 4 * CHUNK_BYTES
+# Bytes that the hash may fall behind before writers wait for it. Without a limit the connections would take all
+# processors where these are scarce, and the hash would run at the end, on one core.
+_MAX_HASH_LAG: Final = 256 << 20
+# Seconds between two checks for cancellation while waiting for the hash.
+_WAIT_FOR_HASH_SECONDS: Final = 1.0
+_FINAL_HASH_SECONDS: Final = 0.2
 
 
-class GrowingFile:
-    """One open staging file. `write` and `restart` may be called by several threads.
+class PartialFile:
+    """One open staging file. Thread-safe.
 
-    `epoch` counts the restarts. A writer names the epoch it began in; once that is over its bytes are refused, so
-    that nobody writes below the hash of another attempt.
+    Attributes:
+        epoch: number of the present attempt; see the module.
     """
 
     def __init__(
         self,
         descriptor: int,
         path: Path,
-        expected: Expected,
-        progress: Progress,
-        keep_going: Callable[[], None],
+        expected: ExpectedContent,
+        on_progress: ProgressCallback,
+        check_cancelled: Callable[[], None],
         *,
         big: bool,
     ) -> None:
-        """Take what an earlier run left, which `progress` is not told of; `received` says how much it is."""
+        """Resume what an earlier run left. `received` says how much that is; `on_progress` does not report it.
+
+        Args:
+            descriptor: of the open staging file; stays the caller's.
+            path: of the staging file.
+            expected: size and hashes of the content.
+            on_progress: called with the number of bytes written; negative when a restart discards them.
+            check_cancelled: called before every chunk; raises when the run must stop.
+            big: whether the file gets a journal and helper threads; needs a known size.
+
+        Raises:
+            OSError: the file cannot be truncated or synced, or the journal cannot be written.
+        """
         self.epoch = 0
         self._descriptor, self._path, self._size = descriptor, path, expected.bytes
-        self._progress, self._keep_going = progress, keep_going
-        self._noting, self._lock = threading.Lock(), threading.Lock()  # taken in this order
-        self._hashing, self._syncing = threading.Condition(self._lock), threading.Condition(self._lock)
-        self._hashed, self._written = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._on_progress, self._check_cancelled = on_progress, check_cancelled
+        self._journal_lock, self._lock = threading.Lock(), threading.Lock()  # taken in this order
+        # Conditions of `_lock`: there is something to hash or to sync, the hash has advanced, a writer has ended.
+        self._to_hash, self._to_sync = threading.Condition(self._lock), threading.Condition(self._lock)
+        self._hash_advanced = threading.Condition(self._lock)
+        self._writer_ended = threading.Condition(self._lock)
         self._writers = 0
         self._extents = staged_extents(path, expected.bytes)
         self._closed = False
-        self._hash = _Hash(descriptor, expected)
-        self._unnoted = self._unsynced = 0
+        self._hash = _PrefixHash(descriptor, expected)
+        # Bytes since the last record of `written`, and since the last sync.
+        self._unrecorded = self._unsynced = 0
         self._failure: BaseException | None = None
         self._journal: Journal | None = None
         self._helpers: list[threading.Thread] = []
         if not self._extents.total:
             os.ftruncate(descriptor, 0)
         if big and expected.bytes is not None:
-            self._begin_journal(expected.bytes)
-            for work in (self._follow, self._sync):
+            self._start_journal(expected.bytes)
+            for work in (self._run_hash, self._run_sync):
                 self._helpers.append(threading.Thread(target=self._guarded, args=(work,), daemon=True))
                 self._helpers[-1].start()
 
     @property
     def received(self) -> int:
-        """Bytes that are there."""
+        """Bytes that are present."""
         with self._lock:
             return self._extents.total
 
     @property
     def prefix(self) -> int:
-        """Bytes that are there without a hole."""
+        """Bytes that are present from the beginning up to the first hole."""
         with self._lock:
             return self._extents.prefix
 
     def holes(self, size: int) -> tuple[Extent, ...]:
-        """Return what is not there."""
+        """Return the missing ranges of a file of `size` bytes."""
         with self._lock:
             return tuple(self._extents.holes(size))
 
-    def write(self, epoch: int, at: int, chunks: Sequence[bytes | memoryview]) -> bool:
-        """Write at a place. Returns False, and writes nothing, if the epoch is over. Raises `OSError`."""
-        self._keep_going()
+    def write(self, epoch: int, at: int, chunk: bytes | memoryview) -> bool:
+        """Write a chunk at an offset.
+
+        Returns:
+            False, with nothing recorded, if the epoch is over.
+
+        Raises:
+            OSError: the disk fails or is full.
+        """
+        self._check_cancelled()
         with self._lock:
             self._wait_for_hash()
             if epoch != self.epoch:
                 return False
             self._writers += 1
-        end = at + sum(map(len, chunks))
         try:
-            _write_at(self._descriptor, chunks, at)  # and not in the lock: the disk may take its time
+            _write_at(self._descriptor, chunk, at)  # outside the lock: the disk may take long
         finally:
             with self._lock:
                 self._writers -= 1
-                self._written.notify_all()
+                self._writer_ended.notify_all()
         with self._lock:
             if epoch != self.epoch:
                 return False
             before = self._extents.total
-            self._extents.add(at, end)
+            self._extents.add(at, at + len(chunk))
             grown = self._extents.total - before
-            self._unnoted += grown
+            self._unrecorded += grown
             self._unsynced += grown
-            if self._journal is not None and self._unnoted >= NOTE_BYTES:
-                self._journal.written(self._extents.pairs())
-                self._unnoted = 0
+            if self._journal is not None and self._unrecorded >= JOURNAL_BYTES:
+                self._journal.record_written(self._extents.pairs())
+                self._unrecorded = 0
             if self._helpers:
-                self._wake()
-        self._progress(grown)
+                self._wake_helpers()
+        self._on_progress(grown)
         return True
 
     def restart(self, epoch: int) -> int | None:
-        """Forget everything and return the new epoch; None, and nothing happens, if that epoch is over.
+        """Discard everything and start the next epoch.
 
-        Raises `OSError`.
+        Returns:
+            The new epoch; None, with nothing discarded, if `epoch` is over already.
+
+        Raises:
+            OSError: the journal cannot be written or the file not truncated.
         """
-        with self._noting, self._lock:
+        with self._journal_lock, self._lock:
             if epoch != self.epoch:
                 return None
             self.epoch += 1
-            while self._writers:  # of the epoch that is over, and in the middle of it
-                self._written.wait()
-            dropped, self._extents = self._extents.total, Extents()
-            if self._journal is not None:  # first: a note must never promise more than is there
-                self._journal.synced(())
-                self._journal.written(())
+            while self._writers:  # those of the former epoch that are inside a write
+                self._writer_ended.wait()
+            discarded, self._extents = self._extents.total, Extents()
+            if self._journal is not None:  # before the truncation: it must never promise more than is there
+                self._journal.record_synced(())
+                self._journal.record_written(())
             os.ftruncate(self._descriptor, 0)
             self._hash = self._hash.restart()
-            self._unnoted = self._unsynced = 0
-        self._progress(-dropped)
+            self._unrecorded = self._unsynced = 0
+        self._on_progress(-discarded)
         return epoch + 1
 
     def hashes(self) -> tuple[str, str | None]:
-        """Return (sha256, git sha1 or None) of what is there without a hole, once the hash has come so far."""
+        """Wait for the hash of what is present up to the first hole.
+
+        Returns:
+            The sha256, and git's sha1 or None.
+
+        Raises:
+            OSError: the file cannot be read; also any error of a helper thread.
+        """
         with self._lock:
             while self._helpers and self._hash.at < self._extents.prefix:
                 if self._failure is not None:
                     raise self._failure
-                self._hashing.notify_all()
-                self._hashed.wait(0.2)
-                self._keep_going()
-            hashed, end = self._hash, self._extents.prefix
-        hashed.read_on(end, self._keep_going)  # of a small file that is all
-        return hashed.value()
+                self._to_hash.notify_all()
+                self._hash_advanced.wait(_FINAL_HASH_SECONDS)
+                self._check_cancelled()
+            prefix_hash, end = self._hash, self._extents.prefix
+        prefix_hash.advance(
+            end, self._check_cancelled
+        )  # of a small file, which has no helpers, this is all of it
+        return prefix_hash.digests()
 
     def complete(self) -> None:
-        """Sync all of it and drop the note: from now on the file's size says what is there. Raises `OSError`."""
+        """Sync the whole file and delete the journal: from now on the size says what is present.
+
+        Raises:
+            OSError: the disk fails or is full.
+        """
         os.fsync(self._descriptor)
         if self._journal is not None:
             self._journal.remove()
         self.close()
 
     def close(self) -> bool:
-        """End threads and epoch, and let the note say the last state.
+        """End the epoch and the helper threads, and record the last state. Idempotent.
 
-        Returns whether nobody uses the descriptor any more; a thread that waits for a slow disk may. Idempotent.
+        Returns:
+            Whether no thread uses the descriptor any more; one that waits for a slow disk may.
         """
         with self._lock:
             self.epoch += 0 if self._closed else 1
             first, self._closed = not self._closed, True
-            for condition in (self._hashing, self._syncing, self._hashed):
+            for condition in (self._to_hash, self._to_sync, self._hash_advanced):
                 condition.notify_all()
-            written = self._written.wait_for(lambda: not self._writers, _GRACE_SECONDS)
+            writers_ended = self._writer_ended.wait_for(lambda: not self._writers, _GRACE_SECONDS)
         for helper in self._helpers:
             helper.join(_GRACE_SECONDS)
-        if not written or any(helper.is_alive() for helper in self._helpers):
+        if not writers_ended or any(helper.is_alive() for helper in self._helpers):
             return False
         if first and self._journal is not None:
-            with contextlib.suppress(OSError):  # a full disk: what is not noted is fetched again
-                self._journal.written(self._extents.pairs())
+            with contextlib.suppress(OSError):  # a full disk: what is not recorded is fetched again
+                self._journal.record_written(self._extents.pairs())
             self._journal.close()
         return True
 
-    def _begin_journal(self, size: int) -> None:
-        """Begin a note anew; what an older one of another boot promised is on disk since then."""
-        self._journal = Journal(self._path, size, boot_id(), 0o644)
+    def _start_journal(self, size: int) -> None:
+        """Start a new journal after syncing what the former one, perhaps of another boot, vouched for."""
+        self._journal = Journal(self._path, size, boot_id(), _JOURNAL_MODE)
         os.fsync(self._descriptor)
-        self._journal.written(self._extents.pairs())
-        self._journal.synced(self._extents.pairs())
+        self._journal.record_written(self._extents.pairs())
+        self._journal.record_synced(self._extents.pairs())
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except BaseException as error:  # noqa: BLE001  # raised by whoever waits for the hash
+        except BaseException as error:  # noqa: BLE001  # raised by `hashes`
             with self._lock:
                 self._failure = error
 
-    def _wake(self) -> None:
+    def _wake_helpers(self) -> None:
         if self._extents.prefix - self._hash.at >= _HASH_BYTES or self._extents.total == self._size:
-            self._hashing.notify()
+            self._to_hash.notify()
         if self._unsynced >= SYNC_BYTES:
-            self._syncing.notify()
+            self._to_sync.notify()
 
     def _wait_for_hash(self) -> None:
-        while self._helpers and self._extents.prefix - self._hash.at > _HASH_LAG:
+        while self._helpers and self._extents.prefix - self._hash.at > _MAX_HASH_LAG:
             if self._closed or self._failure is not None:
-                return  # told by `hashes`
-            self._hashed.wait(1.0)
-            self._keep_going()
+                return  # `hashes` raises the failure
+            self._hash_advanced.wait(_WAIT_FOR_HASH_SECONDS)
+            self._check_cancelled()
 
-    def _follow(self) -> None:
+    def _run_hash(self) -> None:
+        """Hash what was written. The target of the hash thread."""
         while True:
             with self._lock:
-                self._hashing.wait_for(lambda: self._closed or self._hash.at < self._extents.prefix)
+                self._to_hash.wait_for(lambda: self._closed or self._hash.at < self._extents.prefix)
                 if self._closed:
                     return
-                hashed, end = self._hash, self._extents.prefix
-            hashed.read_on(min(end, hashed.at + _HASH_BYTES), self._keep_going)
+                prefix_hash, end = self._hash, self._extents.prefix
+            prefix_hash.advance(min(end, prefix_hash.at + _HASH_BYTES), self._check_cancelled)
             with self._lock:
-                self._hashed.notify_all()
+                self._hash_advanced.notify_all()
 
-    def _sync(self) -> None:
+    def _run_sync(self) -> None:
+        """Sync and record what was written. The target of the sync thread."""
         while True:
             with self._lock:
-                self._syncing.wait_for(lambda: self._closed or self._unsynced >= SYNC_BYTES)
+                self._to_sync.wait_for(lambda: self._closed or self._unsynced >= SYNC_BYTES)
                 if self._closed:
                     return
                 epoch, extents, self._unsynced = self.epoch, self._extents.pairs(), 0
-            _data_sync(self._descriptor)
-            with self._noting:  # and not in the other lock: writers would wait for the disk
+            _sync_data(self._descriptor)
+            with self._journal_lock:  # not `_lock`: writers would wait for the disk
                 if epoch == self.epoch and self._journal is not None:
-                    self._journal.synced(extents)
+                    self._journal.record_synced(extents)
 
 
-class _Hash:
-    """Of the beginning of a file. Read from the file, where the system still has it in memory."""
+class _PrefixHash:
+    """Hash of the beginning of a file, read from the file while the system still has it in memory.
 
-    def __init__(self, descriptor: int, expected: Expected) -> None:
+    Attributes:
+        at: number of bytes that are hashed.
+    """
+
+    def __init__(self, descriptor: int, expected: ExpectedContent) -> None:
         self.at = 0
         self._buffer = bytearray()
         self._descriptor, self._expected = descriptor, expected
-        # git's hash costs as much again, so a big file, of which sha256 is known, goes without
-        git = expected.git_sha1 is not None or expected.sha256 is None
-        self._content = ContentHash(expected.bytes if git else None)
+        # git's sha1 takes as long again, so a file whose sha256 is known goes without
+        needs_git_sha1 = expected.git_sha1 is not None or expected.sha256 is None
+        self._content = ContentHash(expected.bytes if needs_git_sha1 else None)
 
-    def restart(self) -> "_Hash":
-        return _Hash(self._descriptor, self._expected)
+    def restart(self) -> "_PrefixHash":
+        return _PrefixHash(self._descriptor, self._expected)
 
-    def read_on(self, end: int, keep_going: Callable[[], None]) -> None:
+    def advance(self, end: int, check_cancelled: Callable[[], None]) -> None:
+        """Hash up to `end`; stop early if the file is shorter, because a restart truncated it."""
         while self.at < end:
-            keep_going()
+            check_cancelled()
             chunk = self._read(min(_HASH_BYTES, end - self.at))
             if not chunk:
-                return  # the file was made empty meanwhile: this attempt is over
+                return
             self._content.update(chunk)
             self.at += len(chunk)
+
+    def digests(self) -> tuple[str, str | None]:
+        return self._content.sha256(), self._content.git_sha1()
 
     def _read(self, count: int) -> bytes | memoryview:
         if not hasattr(os, "preadv"):  # macOS before 11, Windows
             return os.pread(self._descriptor, count, self.at)
-        if len(self._buffer) < count:  # one buffer, since new memory costs about as much as the copy into it
+        if len(self._buffer) < count:  # one buffer: allocating memory costs about as much as copying into it
             self._buffer = bytearray(count)
         into = memoryview(self._buffer)[:count]
         return into[: os.preadv(self._descriptor, [into], self.at)]
 
-    def value(self) -> tuple[str, str | None]:
-        return self._content.sha256(), self._content.git_sha1()
+
+def _write_at(descriptor: int, chunk: bytes | memoryview, at: int) -> None:
+    rest = memoryview(chunk)
+    while rest:  # a write may be short, for example on a nearly full disk
+        written = os.pwrite(descriptor, rest, at)
+        rest, at = rest[written:], at + written
 
 
-def _write_at(descriptor: int, chunks: Sequence[bytes | memoryview], at: int) -> None:
-    """Write the chunks one after the other, without joining them first where the system can do so."""
-    done = os.pwritev(descriptor, chunks, at) if hasattr(os, "pwritev") else 0
-    if done < sum(map(len, chunks)):
-        whole = memoryview(b"".join(chunks))
-        while done < len(whole):
-            done += os.pwrite(descriptor, whole[done:], at + done)
-
-
-def _data_sync(descriptor: int) -> None:
+def _sync_data(descriptor: int) -> None:
     if hasattr(os, "fdatasync"):
         os.fdatasync(descriptor)
     else:  # macOS, Windows

@@ -1,69 +1,93 @@
-"""One pool for everything that is fetched: each of its threads takes the next step of the first job that has one.
+"""Thread pool for downloads: every thread takes the next step of the first job that has one.
 
-A job is a body; its steps are its ranges. So the files of all models flow side by side, a big one over several
-connections, and no connection waits for a model to end. The standard pool joins its threads at exit, so a thread that
-waits for a silent server would hold up the program for the whole stall time. These are daemons: the main thread waits
-where signals are heard, tells them to stop and does not wait for a socket. What they fetched is on disk already.
+A job is a body and its steps are its ranges. So the files of all models download in parallel, a big one over several
+connections, and no connection waits for a model to end.
+
+The main thread starts the workers, waits on a queue of outcomes and yields results; it is where signals arrive. One
+condition guards the lists of jobs; steps run outside it. The first failure of a step goes through the queue to the
+main thread, which sets the `Stop`, wakes the workers and raises.
+
+The standard library's executor is not used because it joins its threads at exit: a thread that waits for a silent
+server would delay the exit by the whole stall time. These threads are daemons that are waited for briefly; what they
+fetched is on disk already.
 """
 
 import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
 from cache_warmer.errors import Interrupted
 
 _Result = TypeVar("_Result")
-# How long threads may finish the chunk they are at.
+# Seconds that all threads together get to finish their present chunk.
 _GRACE_SECONDS: Final = 2.0
 
 
 class Stop:
-    """Tells the threads of a run to stop."""
+    """Cancellation flag of a run, shared by all its threads."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def set(self) -> None:
-        """Let every wait and every chunk raise from now on."""
+        """Cancel: every `check` and `sleep` raises from now on."""
         self._event.set()
 
     def check(self) -> None:
-        """Raise `Interrupted` if the run shall stop."""
+        """Raise if the run was cancelled.
+
+        Raises:
+            Interrupted: it was.
+        """
         if self._event.is_set():
             raise Interrupted
 
     def sleep(self, seconds: float) -> None:
-        """Wait; raise `Interrupted` at once if the run shall stop."""
+        """Wait, or raise as soon as the run is cancelled.
+
+        Raises:
+            Interrupted: it was cancelled.
+        """
         if self._event.wait(seconds):
             raise Interrupted
 
 
+@dataclass(frozen=True, slots=True)
+class StepResult(Generic[_Result]):
+    """The result of a job, returned by its last step."""
+
+    value: _Result
+
+
 class Job(Protocol[_Result]):
-    """Something that is made in steps, several of them at once."""
+    """Work in steps, several of which may run in parallel."""
 
     def next_step(self, running: int) -> "Callable[[], StepResult[_Result] | None] | None":
-        """Return what can be done now, while so many steps run; None: nothing at present.
+        """Return the next step that can run now; None if there is none at present.
 
-        Asked by one thread at a time. The step that ends the job returns what was made, the others return None.
+        Called by one thread at a time. The step that completes the job returns a `StepResult`, the others None.
+
+        Args:
+            running: number of steps of this job that run now.
         """
         ...
-
-
-class StepResult(Generic[_Result]):
-    """What a job made."""
-
-    def __init__(self, value: _Result) -> None:
-        self.value = value
 
 
 def run_jobs(
     jobs: Sequence[Job[_Result]], workers: int, stop: Stop
 ) -> Generator[tuple[int, _Result], None, None]:
-    """Yield (number of the job, what it made) as they end; the first failure stops the rest and is raised.
+    """Yield the index and the result of each job as it ends.
 
-    The jobs begin in their order. Whoever gives the iterator up stops them.
+    Jobs start in their order. The first failure stops all of them and is raised; closing the generator stops them
+    too.
+
+    Args:
+        jobs: what to run.
+        workers: number of threads.
+        stop: cancels the run; set here after a failure.
     """
     pool = _Pool(jobs, stop)
     threads = [
@@ -86,21 +110,29 @@ def run_jobs(
 
 
 def run_all(tasks: Sequence[Callable[[], _Result]], workers: int, stop: Stop) -> list[_Result]:
-    """Return the results in the order of the tasks; the first failure stops the rest and is raised."""
-    results = dict(run_jobs([_Task(task) for task in tasks], min(workers, len(tasks)), stop))
+    """Run tasks in parallel and return their results in the order of the tasks.
+
+    The first failure stops the others and is raised.
+
+    Args:
+        tasks: functions to call.
+        workers: largest number of threads.
+        stop: cancels the run; set here after a failure.
+    """
+    results = dict(run_jobs([_SingleStep(task) for task in tasks], min(workers, len(tasks)), stop))
     return [results[index] for index in range(len(tasks))]
 
 
-class _Task(Generic[_Result]):
+class _SingleStep(Generic[_Result]):
     """A job of one step."""
 
     def __init__(self, task: Callable[[], _Result]) -> None:
-        self._task, self._begun = task, False
+        self._task, self._started = task, False
 
     def next_step(self, running: int) -> Callable[[], StepResult[_Result]] | None:
-        if self._begun:
+        if self._started:
             return None
-        self._begun = True
+        self._started = True
         return lambda: StepResult(self._task())
 
 
@@ -109,42 +141,44 @@ class _Pool(Generic[_Result]):
         self.outcomes: queue.SimpleQueue[tuple[int, _Result] | BaseException] = queue.SimpleQueue()
         self._changed, self._stop = threading.Condition(), stop
         self._waiting = deque(enumerate(jobs))
-        self._begun: dict[int, Job[_Result]] = {}
+        self._active: dict[int, Job[_Result]] = {}
+        # Number of running steps of each active job.
         self._running: dict[int, int] = {}
 
     def work(self) -> None:
-        """Take step after step until there is nothing left."""
+        """Run steps until no job is left. The target of every worker thread."""
         try:
             while (taken := self._take()) is not None:
                 number, step = taken
-                made = step()
+                result = step()
                 with self._changed:
                     self._running[number] -= 1
-                    if made is not None:
-                        del self._begun[number], self._running[number]
-                        self.outcomes.put((number, made.value))
+                    if result is not None:
+                        del self._active[number], self._running[number]
+                        self.outcomes.put((number, result.value))
                     self._changed.notify_all()
-        except BaseException as error:  # noqa: BLE001  # handed to the main thread, which raises it
+        except BaseException as error:  # noqa: BLE001  # passed to the main thread, which raises it
             self.outcomes.put(error)
 
     def wake(self) -> None:
-        """Let those that wait for a step look whether they shall stop."""
+        """Let waiting workers check whether they must stop."""
         with self._changed:
             self._changed.notify_all()
 
     def _take(self) -> tuple[int, Callable[[], StepResult[_Result] | None]] | None:
+        """Wait for a step and return it with its job's index; None when all jobs are done."""
         with self._changed:
             while True:
                 self._stop.check()
-                for number, job in self._begun.items():
+                for number, job in self._active.items():
                     step = job.next_step(self._running[number])
                     if step is not None:
                         self._running[number] += 1
                         return number, step
                 if self._waiting:
                     number, job = self._waiting.popleft()
-                    self._begun[number], self._running[number] = job, 0
-                elif not self._begun:
+                    self._active[number], self._running[number] = job, 0
+                elif not self._active:
                     return None
                 else:
                     self._changed.wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer.disk.volume import Free
+from cache_warmer.disk.volume import FreeSpace
 from cache_warmer.transfer.staging import quarantine
 from tests.service.warmer.fixtures import World
 from tests.service.warmer.test_collect import collect
@@ -64,7 +64,7 @@ def test_it_is_kept_only_if_the_right_body_fits_beside_it(tmp_path: Path, free: 
     staging.write_bytes(bytes(200_000))
 
     with staging.open("rb") as file:
-        found = quarantine(file.fileno(), staging, "f" * 64, lambda _: Free(1, free, None))
+        found = quarantine(file.fileno(), staging, "f" * 64, lambda _: FreeSpace(1, free, None))
 
     assert found == (tmp_path / f"abc.wrong-{'f' * 64}.incomplete" if stays else None)
     assert staging.exists() is not stays

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cache_warmer.disk.probe import PREFIX
+from cache_warmer.disk.probe import PROBE_PREFIX
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
 from model_cache.check.types import Tier
@@ -76,7 +76,7 @@ def test_a_volume_without_links_holds_a_cache_of_copies(world: World, tmp_path: 
         assert is_whole(world, cache)
         assert not [path for path in cache.rglob("*") if path.is_symlink()]
         assert world.warm(cache=str(cache)).document["bytes_fetched"] == 0
-        assert not list(volume.rglob(f"{PREFIX}*"))
+        assert not list(volume.rglob(f"{PROBE_PREFIX}*"))
 
 
 def test_an_import_fills_a_volume_without_links_with_copies(world: World, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ not change the sum. What a repository weighs whole is in the lock.
 
 from typing import Final
 
-from cache_warmer.artifacts.hf_snapshot import select
+from cache_warmer.artifacts.hf_snapshot import select_files
 from cache_warmer.hub.client import RemoteFile
 from model_cache.catalog.catalog import HuggingFaceSource
 from model_cache.catalog.lock import load_lock
@@ -53,7 +53,7 @@ def test_at_most_a_quarter_of_the_repositories_is_fetched() -> None:
             continue
         sizes = {**dict.fromkeys(model.source.files, 1000), **SIZES[model.key]}
         listed = [RemoteFile(path, size, "0" * 40, None) for path, size in sizes.items()]
-        fetched += sum(file.bytes for file in select(listed, model.source.files, model.key))
+        fetched += sum(file.bytes for file in select_files(listed, model.source.files, model.key))
         locked = lock.models[model.key]
         whole += locked.whole_repository_bytes or locked.whole_repository_bytes_about or 0
 
