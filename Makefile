@@ -1,5 +1,5 @@
-# The project's verbs. `make` alone explains them. Environments are made when a verb first needs them, and again only when
-# what they are made from has changed.
+# The targets of this project; `make` without arguments lists them. Virtual environments are created when a target first needs
+# them, and updated only when their sources change.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -8,7 +8,7 @@ MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-# The Python that the environments are made with: the first of these that starts and is new enough.
+# The Python for the virtual environments: the first of these that starts and is new enough.
 PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
 
@@ -34,68 +34,68 @@ HUB_HOST ?= host.containers.internal
 
 .PHONY: help demo test check fix proto pins images test-compose test-cluster test-faults soak bench verify-real clean
 
-help: ## this list
-	@printf 'make VERB  [PYTHON=python3.11]\n\n'
+help: ## list the targets
+	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/.installed ## warm a cache from a hub, serve it, and analyse a German interview over gRPC
 	$(if $(wildcard demo/__main__.py),,$(call absent,the demo))
 	@.venv/bin/python -m demo
 
-test: .venv/.installed .venv-floor/.installed ## unit and service tests; the client also as installed from the wheel, on the oldest packages
+test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the client also from its wheel with the oldest packages
 	.venv/bin/python -m pytest
 	.venv-floor/bin/python -m pytest tests/client tests/base
 
-check: .venv/.installed .venv-proto/.installed ## format, lint, types, who imports whom, and the proto; changes nothing
+check: .venv/.installed .venv-proto/.installed ## check format, lint, types, import rules and the proto; changes nothing
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	scripts/check-proto
 
-fix: .venv/.installed ## what ruff can mend by itself
+fix: .venv/.installed ## apply the automatic fixes of ruff
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-proto: .venv-proto/.installed ## write src/qda again from proto/, with the oldest tools that we support
+proto: .venv-proto/.installed ## generate src/qda from proto/, with the oldest supported tools
 	scripts/generate-stubs src
 
-pins: ## resolve every dependency afresh and write constraints/pinned.txt
+pins: ## resolve all dependencies and write constraints/pinned.txt
 	scripts/pin '$(PYTHON)'
 
-images: ## both container images; BUILDER takes docker build's arguments, BUILD_ARGS adds some, IMAGE_PREFIX and IMAGE_TAG name them
+images: ## build both container images; BUILDER is the build command, BUILD_ARGS adds arguments, IMAGE_PREFIX and IMAGE_TAG set the names
 	$(if $(wildcard images/*/Dockerfile),,$(call absent,images/))
 	$(BUILD_IMAGE) --file images/warmer/Dockerfile --tag $(WARMER_IMAGE) .
 	$(BUILD_IMAGE) --file images/worker/Dockerfile --tag $(WORKER_IMAGE) .
 
-test-compose: .venv/.installed ## the images, and the compose files with them; COMPOSE, ENGINE, BUILDER and the images' names as made
+test-compose: .venv/.installed ## test the images and the compose files; COMPOSE, ENGINE, BUILDER, IMAGE_PREFIX and IMAGE_TAG as for make images
 	$(if $(wildcard tests/compose),,$(call absent,tests/compose))
 	COMPOSE='$(COMPOSE)' ENGINE='$(ENGINE)' BUILDER='$(BUILDER)' HUB_HOST='$(HUB_HOST)' \
 		WORKER_IMAGE='$(WORKER_IMAGE)' WARMER_IMAGE='$(WARMER_IMAGE)' .venv/bin/python -m pytest tests/compose
 
-test-cluster: .venv/.installed ## lint and render the chart, then install it on the cluster of the current KUBECONFIG; see docs/kubernetes.md
+test-cluster: .venv/.installed ## lint and render the chart, then test it on the cluster of KUBECONFIG; see docs/kubernetes.md
 	helm lint --strict charts/qda-worker
 	.venv/bin/python -m pytest tests/chart
 	.venv/bin/python -m pytest tests/cluster
 
-test-faults: .venv/.installed ## the long fault campaign against the warmer: kills, full disks, odd contents; as root on Linux, else it leaves out what it must mount
+test-faults: .venv/.installed ## run the long fault tests of the warmer: kills, full disks, invalid content; without root on Linux, tests that mount are skipped
 	.venv/bin/python -m pytest tests/faults
 
-soak: .venv/.installed ## a million documents through one worker: their order, and its memory (half an hour)
+soak: .venv/.installed ## send a million documents through one worker and check order and memory (half an hour)
 	.venv/bin/python -m benchmarks.documents_soak --documents 1000000
 
-bench: .venv/.installed ## what is fast, beside what a user would pick instead; BENCHES names some, see benchmarks/README.md
+bench: .venv/.installed ## compare the performance with baselines; BENCHES selects benchmarks, see benchmarks/README.md
 	$(if $(wildcard benchmarks/*.py),,$(call absent,benchmarks/))
 	@for name in $(BENCHES); do echo "== $$name"; .venv/bin/python -m "benchmarks.$$name"; done
 
-verify-real: .venv/.installed ## compare the four real models, where the cache (QDA_CACHE) holds them, with their published values
+verify-real: .venv/.installed ## compare the four real models in the cache (QDA_CACHE) with their published values
 	.venv/bin/cache-check --load
 
-clean: ## remove all that make made: environments, builds, caches, and the demo's models
+clean: ## remove everything that make created: environments, builds, caches and demo models
 	rm -rf .venv .venv-floor .venv-proto build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A verb whose part is not built ends with one line and, as make's errors do, with status 2.
+# A target whose files are missing ends with a one-line error and make's exit code 2.
 absent = $(error make $@: $(1) does not exist yet)
 
 # --- environments ----------------------------------------------------------------------------------------------------
@@ -103,11 +103,11 @@ absent = $(error make $@: $(1) does not exist yet)
 .venv/.installed: pyproject.toml constraints/pinned.txt | .venv/bin/python
 	@echo 'Installing the development environment into .venv (some minutes the first time)'
 	@.venv/bin/python $(PIP_INSTALL) --constraint constraints/pinned.txt --editable '.[dev]'
-	@.venv/bin/python -m compileall -q src # pip compiles what it installs, and an editable install is not compiled
+	@.venv/bin/python -m compileall -q src # pip does not compile an editable installation
 	@touch $@
 
-# The client's tests run against the wheel, not against src/: what a user installs is what is tested, and nothing but the
-# base dependencies, at their oldest, is there.
+# The client's tests run against the wheel, as users install it, with only the base dependencies in their oldest supported
+# versions.
 .venv-floor/.installed: .venv-floor/.packages $(wildcard README.md) LICENSE $(SOURCES) | .venv/.installed
 	@rm -rf build/wheel
 	@.venv/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir build/wheel .
@@ -126,7 +126,7 @@ absent = $(error make $@: $(1) does not exist yet)
 	@touch $@
 
 .venv/bin/python .venv-floor/bin/python .venv-proto/bin/python:
-	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Install one, or name it: make PYTHON=/path/to/python3.11' >&2; exit 2; }
+	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Install one, or set its path: make PYTHON=/path/to/python3.11' >&2; exit 2; }
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Python 3.11 or newer is needed, and $(PYTHON) is not. Name another: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+		echo "Python 3.11 or newer is required, but $(PYTHON) is older. Set another one: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@'$(PYTHON)' -m venv $(patsubst %/bin/python,%,$@)

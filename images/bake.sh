@@ -1,6 +1,6 @@
-# Makes the image's own cache: its folders, and with BAKE_MODELS these models, by the same warmer that fills a volume.
-# Run at build in the images' `cache` stage, with the build context at /context. A catalog other than the one inside the
-# package goes into the image with its lock, as /etc/qda-worker/catalog.yaml: what is baked is checked and served by it.
+# Creates the cache in the image: its folders and, with BAKE_MODELS, these models, fetched by the warmer. It runs at build time
+# in the `cache` stage of the images, with the build context mounted at /context. A catalog of BAKE_CATALOG is copied into the
+# image with its lock, as /etc/qda-worker/catalog.yaml, and becomes the default catalog.
 set -eu
 mkdir -p /cache/huggingface/hub /cache/spacy /cache/torch /cache/.model-cache /etc/qda-worker
 if [ -n "$BAKE_CATALOG" ]; then

@@ -1,10 +1,11 @@
-# Compiles what Python would compile at each start, because it cannot keep the result: the image's user may not write to
-# it, and its root may be read-only. The official base image comes without the bytecode of the standard library.
-#   sh bytecode.sh FOLDER         that folder's, in place
-#   sh bytecode.sh --stdlib OUT   the standard library's, below OUT, to be copied over the root of the image
-# Never compared with its source again (PEP 552): neither changes, and the times of files differ between builders.
+# Compiles Python files to bytecode. Python could not store bytecode at run time, because the image's user may not write to
+# the packages and the root file system may be read-only. The official base image lacks the bytecode of the standard library.
+#   sh bytecode.sh FOLDER         compile a folder in place
+#   sh bytecode.sh --stdlib OUT   compile the standard library to OUT, to be copied over the root of the image
+# The bytecode is not validated against its source (unchecked hash, PEP 552): neither changes, and file times differ between
+# builders.
 set -eu
-compile() { # a template or a test that is no Python, or not this Python, stays as it is
+compile() { # ignore templates and tests that are not valid for this Python
     python -m compileall -q -j 0 --invalidation-mode unchecked-hash "$@" >/dev/null || true
 }
 if [ "$1" != --stdlib ]; then

@@ -1,4 +1,4 @@
-"""The same as `cache-check`, for those who are used to `docker exec qda_worker python check_global_cache.py`."""
+"""Run `cache-check`: an alias for `docker exec qda_worker python check_global_cache.py`."""
 
 import sys
 

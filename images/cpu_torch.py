@@ -1,4 +1,4 @@
-"""Fails the build of the worker's image when torch is not a CPU build, before its gigabytes of CUDA follow."""
+"""Fail the build of the worker image if torch is not a CPU build, before its CUDA packages are installed."""
 
 import runpy
 import sys
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def main() -> int:
-    """Look at the version that torch was built as; torch itself cannot be imported yet."""
+    """Check the version file of torch. Torch itself cannot be imported before its requirements are installed."""
     version = runpy.run_path(str(Path(sysconfig.get_path("purelib")) / "torch" / "version.py"))
     if version["cuda"] is None:
         return 0
     sys.stderr.write(
-        f"torch {version['__version__']} is built for CUDA {version['cuda']}; the image takes CPU builds. "
+        f"torch {version['__version__']} is built for CUDA {version['cuda']}, but the image needs a CPU build. "
         "Remedy: --build-arg TORCH_INDEX=<PyTorch's index of CPU builds>\n"
     )
     return 1

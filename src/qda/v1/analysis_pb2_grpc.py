@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class AnalysisServiceStub(object):
-    """AnalysisService does several tasks on a stream of documents in one trip.
+    """AnalysisService runs several tasks on a stream of documents in one call.
     """
 
     def __init__(self, channel):
@@ -43,18 +43,18 @@ class AnalysisServiceStub(object):
 
 
 class AnalysisServiceServicer(object):
-    """AnalysisService does several tasks on a stream of documents in one trip.
+    """AnalysisService runs several tasks on a stream of documents in one call.
     """
 
     def AnalyzeDocuments(self, request_iterator, context):
-        """AnalyzeDocuments answers documents in their order, as many as the caller
-        likes, in constant memory on both sides. First one AnalyzeDocumentsSettings,
-        then documents. The answer: a header, then one result for each document.
+        """AnalyzeDocuments analyses any number of documents, in their order and in
+        constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
+        then documents. The response is a header, then one result for each document.
 
-        Flow-controlled: a caller that does not read stops the server from computing
-        on. A document that cannot be analysed is one result with a status. When a
-        worker goes away the stream ends with UNAVAILABLE after the results of all
-        documents that it had accepted: a caller goes on with the next one.
+        The stream is flow-controlled: if the caller does not read, the server stops
+        computing. The error of a document is the status of its result. When a worker
+        shuts down, the stream ends with UNAVAILABLE after the results of all
+        documents that it has accepted; the caller can continue with the next one.
 
         Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for a document
         before the settings, settings sent twice or without a task; ENCODING_MISSING,
@@ -82,7 +82,7 @@ def add_AnalysisServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AnalysisService(object):
-    """AnalysisService does several tasks on a stream of documents in one trip.
+    """AnalysisService runs several tasks on a stream of documents in one call.
     """
 
     @staticmethod

@@ -18,21 +18,21 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class AnalysisServiceStub:
-    """AnalysisService does several tasks on a stream of documents in one trip."""
+    """AnalysisService runs several tasks on a stream of documents in one call."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     AnalyzeDocuments: grpc.StreamStreamMultiCallable[
         qda.v1.analysis_pb2.AnalyzeDocumentsRequest,
         qda.v1.analysis_pb2.AnalyzeDocumentsResponse,
     ]
-    """AnalyzeDocuments answers documents in their order, as many as the caller
-    likes, in constant memory on both sides. First one AnalyzeDocumentsSettings,
-    then documents. The answer: a header, then one result for each document.
+    """AnalyzeDocuments analyses any number of documents, in their order and in
+    constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
+    then documents. The response is a header, then one result for each document.
 
-    Flow-controlled: a caller that does not read stops the server from computing
-    on. A document that cannot be analysed is one result with a status. When a
-    worker goes away the stream ends with UNAVAILABLE after the results of all
-    documents that it had accepted: a caller goes on with the next one.
+    The stream is flow-controlled: if the caller does not read, the server stops
+    computing. The error of a document is the status of its result. When a worker
+    shuts down, the stream ends with UNAVAILABLE after the results of all
+    documents that it has accepted; the caller can continue with the next one.
 
     Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for a document
     before the settings, settings sent twice or without a task; ENCODING_MISSING,
@@ -41,20 +41,20 @@ class AnalysisServiceStub:
     """
 
 class AnalysisServiceAsyncStub:
-    """AnalysisService does several tasks on a stream of documents in one trip."""
+    """AnalysisService runs several tasks on a stream of documents in one call."""
 
     AnalyzeDocuments: grpc.aio.StreamStreamMultiCallable[
         qda.v1.analysis_pb2.AnalyzeDocumentsRequest,
         qda.v1.analysis_pb2.AnalyzeDocumentsResponse,
     ]
-    """AnalyzeDocuments answers documents in their order, as many as the caller
-    likes, in constant memory on both sides. First one AnalyzeDocumentsSettings,
-    then documents. The answer: a header, then one result for each document.
+    """AnalyzeDocuments analyses any number of documents, in their order and in
+    constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
+    then documents. The response is a header, then one result for each document.
 
-    Flow-controlled: a caller that does not read stops the server from computing
-    on. A document that cannot be analysed is one result with a status. When a
-    worker goes away the stream ends with UNAVAILABLE after the results of all
-    documents that it had accepted: a caller goes on with the next one.
+    The stream is flow-controlled: if the caller does not read, the server stops
+    computing. The error of a document is the status of its result. When a worker
+    shuts down, the stream ends with UNAVAILABLE after the results of all
+    documents that it has accepted; the caller can continue with the next one.
 
     Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for a document
     before the settings, settings sent twice or without a task; ENCODING_MISSING,
@@ -63,7 +63,7 @@ class AnalysisServiceAsyncStub:
     """
 
 class AnalysisServiceServicer(metaclass=abc.ABCMeta):
-    """AnalysisService does several tasks on a stream of documents in one trip."""
+    """AnalysisService runs several tasks on a stream of documents in one call."""
 
     @abc.abstractmethod
     def AnalyzeDocuments(
@@ -71,14 +71,14 @@ class AnalysisServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[qda.v1.analysis_pb2.AnalyzeDocumentsRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[qda.v1.analysis_pb2.AnalyzeDocumentsResponse], collections.abc.AsyncIterator[qda.v1.analysis_pb2.AnalyzeDocumentsResponse]]:
-        """AnalyzeDocuments answers documents in their order, as many as the caller
-        likes, in constant memory on both sides. First one AnalyzeDocumentsSettings,
-        then documents. The answer: a header, then one result for each document.
+        """AnalyzeDocuments analyses any number of documents, in their order and in
+        constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
+        then documents. The response is a header, then one result for each document.
 
-        Flow-controlled: a caller that does not read stops the server from computing
-        on. A document that cannot be analysed is one result with a status. When a
-        worker goes away the stream ends with UNAVAILABLE after the results of all
-        documents that it had accepted: a caller goes on with the next one.
+        The stream is flow-controlled: if the caller does not read, the server stops
+        computing. The error of a document is the status of its result. When a worker
+        shuts down, the stream ends with UNAVAILABLE after the results of all
+        documents that it has accepted; the caller can continue with the next one.
 
         Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for a document
         before the settings, settings sent twice or without a task; ENCODING_MISSING,

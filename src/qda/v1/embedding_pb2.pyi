@@ -29,7 +29,7 @@ class _EmbeddingKind:
 class _EmbeddingKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_EmbeddingKind.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     EMBEDDING_KIND_UNSPECIFIED: _EmbeddingKind.ValueType  # 0
-    """Not said. Refused in a list of kinds."""
+    """Unspecified. Refused in a list of kinds."""
     EMBEDDING_KIND_DENSE: _EmbeddingKind.ValueType  # 1
     """One vector for the text. Every model has it."""
     EMBEDDING_KIND_SPARSE: _EmbeddingKind.ValueType  # 2
@@ -38,10 +38,10 @@ class _EmbeddingKindEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     """One vector for each token, for late interaction (bge-m3)."""
 
 class EmbeddingKind(_EmbeddingKind, metaclass=_EmbeddingKindEnumTypeWrapper):
-    """EmbeddingKind is a form of vector."""
+    """EmbeddingKind is a kind of vector."""
 
 EMBEDDING_KIND_UNSPECIFIED: EmbeddingKind.ValueType  # 0
-"""Not said. Refused in a list of kinds."""
+"""Unspecified. Refused in a list of kinds."""
 EMBEDDING_KIND_DENSE: EmbeddingKind.ValueType  # 1
 """One vector for the text. Every model has it."""
 EMBEDDING_KIND_SPARSE: EmbeddingKind.ValueType  # 2
@@ -62,16 +62,16 @@ class _ElementTypeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """IEEE 754 single precision, little-endian, in Tensor.data."""
     ELEMENT_TYPE_FLOAT16: _ElementType.ValueType  # 2
     """IEEE 754 half precision, little-endian, in Tensor.data: half the bytes,
-    three significant digits. A text whose vector has a number beyond 65,504
+    three significant digits. A text whose vector has a number above 65,504
     gets the status ARGUMENT_INVALID instead.
     """
     ELEMENT_TYPE_FLOAT_LIST: _ElementType.ValueType  # 3
-    """Single precision in Tensor.values, for clients that cannot read bytes.
-    About ten times slower to write and to read.
+    """Single precision in Tensor.values, for clients that cannot decode bytes.
+    Encoding and decoding are about ten times slower.
     """
 
 class ElementType(_ElementType, metaclass=_ElementTypeEnumTypeWrapper):
-    """ElementType is the form in which the numbers of a tensor travel."""
+    """ElementType is the encoding of the numbers of a tensor."""
 
 ELEMENT_TYPE_UNSPECIFIED: ElementType.ValueType  # 0
 """The same as ELEMENT_TYPE_FLOAT32."""
@@ -79,18 +79,18 @@ ELEMENT_TYPE_FLOAT32: ElementType.ValueType  # 1
 """IEEE 754 single precision, little-endian, in Tensor.data."""
 ELEMENT_TYPE_FLOAT16: ElementType.ValueType  # 2
 """IEEE 754 half precision, little-endian, in Tensor.data: half the bytes,
-three significant digits. A text whose vector has a number beyond 65,504
+three significant digits. A text whose vector has a number above 65,504
 gets the status ARGUMENT_INVALID instead.
 """
 ELEMENT_TYPE_FLOAT_LIST: ElementType.ValueType  # 3
-"""Single precision in Tensor.values, for clients that cannot read bytes.
-About ten times slower to write and to read.
+"""Single precision in Tensor.values, for clients that cannot decode bytes.
+Encoding and decoding are about ten times slower.
 """
 global___ElementType = ElementType
 
 @typing.final
 class EmbeddingOptions(google.protobuf.message.Message):
-    """EmbeddingOptions say which vectors are wanted and in which form."""
+    """EmbeddingOptions select the kinds and the encoding of vectors."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -99,20 +99,20 @@ class EmbeddingOptions(google.protobuf.message.Message):
     NORMALIZE_FIELD_NUMBER: builtins.int
     DIMENSION_COUNT_FIELD_NUMBER: builtins.int
     element_type: global___ElementType.ValueType
-    """The form of the numbers. Unspecified: FLOAT32."""
+    """The encoding of the numbers. Unspecified: FLOAT32."""
     normalize: builtins.bool
-    """Whether dense vectors are brought to length 1. Unset and false: as the
-    model's own files say (bge-m3 normalises, the paraphrase model does not).
+    """Whether to normalise dense vectors to length 1. Unset or false: as configured
+    in the model's files (bge-m3 normalises, the paraphrase model does not).
     """
     dimension_count: builtins.int
     """The number of leading dimensions of the dense vector to keep, for models
     that were trained for it (ModelInfo.shortened_dimension_counts; others
-    refuse it with ARGUMENT_INVALID). Shortened vectors are normalised anew if
+    refuse it with ARGUMENT_INVALID). Shortened vectors are normalised again if
     they were normalised. 0: all.
     """
     @property
     def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___EmbeddingKind.ValueType]:
-        """The kinds of vectors, all from one computation. Empty: DENSE alone. A kind
+        """The kinds of vectors, all from one computation. Empty: DENSE only. A kind
         that the model does not have (ModelInfo.embedding_kinds) is refused with
         ARGUMENT_INVALID.
         """
@@ -133,7 +133,7 @@ global___EmbeddingOptions = EmbeddingOptions
 
 @typing.final
 class EmbedRequest(google.protobuf.message.Message):
-    """EmbedRequest asks for vectors of texts."""
+    """EmbedRequest contains texts to embed."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -147,21 +147,21 @@ class EmbedRequest(google.protobuf.message.Message):
     embeddings.
     """
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
-    """What to do with texts that are too long. Unspecified: CUT. WINDOW gives the
-    mean of the windows' dense vectors, weighted by tokens and normalised as the
-    model does it; sparse vectors take the maximum; multi-vectors follow on one
-    another, a token that lies in two windows once: as that window gives it whose
-    border is farther away.
+    """How to handle texts above the limit of the model. Unspecified: CUT. WINDOW
+    combines the windows as follows. Dense vectors: their mean, weighted by tokens
+    and normalised as the model does. Sparse vectors: the maximum weight of each
+    token. Multi-vectors: concatenated; a token in two windows is included once,
+    from the window whose border is farther away.
     """
     priority: qda.v1.processing_pb2.Priority.ValueType
-    """The lane. Unspecified: INTERACTIVE."""
+    """The scheduling lane. Unspecified: INTERACTIVE."""
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
         """The texts: at least 1, at most 10,000, and 16 MiB for the whole message."""
 
     @property
     def options(self) -> global___EmbeddingOptions:
-        """Which vectors, and in which form."""
+        """The kinds and the encoding of the vectors."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ global___EmbedRequest = EmbedRequest
 
 @typing.final
 class EmbedResponse(google.protobuf.message.Message):
-    """EmbedResponse holds one result for each text."""
+    """EmbedResponse contains one result for each text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -188,15 +188,15 @@ class EmbedResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     @property
     def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EmbedResult]:
-        """As many as there were texts, in their order."""
+        """One result for each text, in the order of the request."""
 
     @property
     def provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answered."""
+        """The model that computed the results."""
 
     @property
     def timings(self) -> qda.v1.processing_pb2.Timings:
-        """Where the time went."""
+        """How long the steps of the request took."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ global___EmbedResponse = EmbedResponse
 
 @typing.final
 class EmbedResult(google.protobuf.message.Message):
-    """EmbedResult holds the vectors of one text."""
+    """EmbedResult contains the vectors of one text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -223,11 +223,11 @@ class EmbedResult(google.protobuf.message.Message):
     SPARSE_FIELD_NUMBER: builtins.int
     MULTI_VECTOR_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The text's id as it was sent."""
+    """The id of the text, as it was sent."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Absent where the text was answered. Otherwise why not, with ErrorInfo
-        (domain "qda-worker") among its details.
+        """Absent if the text was answered. Otherwise the error of this text, with
+        ErrorInfo (domain "qda-worker") in its details.
         """
 
     @property
@@ -236,18 +236,18 @@ class EmbedResult(google.protobuf.message.Message):
 
     @property
     def dense(self) -> global___Tensor:
-        """Shape [dimensions]. Present if DENSE was asked for."""
+        """Shape [dimensions]. Present if DENSE was requested."""
 
     @property
     def sparse(self) -> global___SparseVector:
-        """Present if SPARSE was asked for."""
+        """Present if SPARSE was requested."""
 
     @property
     def multi_vector(self) -> global___Tensor:
-        """Shape [tokens, dimensions]: a row for each used token, special tokens
-        included, but for the first one. Present if MULTI_VECTOR was asked for.
-        Always of length 1 each. A text of more than 32,768 used tokens gets
-        TEXT_TOO_LONG instead.
+        """Shape [tokens, dimensions]: one row for each used token, including special
+        tokens, except the first one. Present if MULTI_VECTOR was requested. Each row
+        has length 1. A text with more than 32,768 used tokens gets TEXT_TOO_LONG
+        instead.
         """
 
     def __init__(
@@ -276,16 +276,16 @@ class Tensor(google.protobuf.message.Message):
     DATA_FIELD_NUMBER: builtins.int
     VALUES_FIELD_NUMBER: builtins.int
     element_type: global___ElementType.ValueType
-    """The form of the numbers; never unspecified."""
+    """The encoding of the numbers; never unspecified."""
     data: builtins.bytes
     """The numbers, little-endian, 4 or 2 bytes each. Empty for FLOAT_LIST."""
     @property
     def shape(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """The length of each axis. Their product is the number of elements."""
+        """The size of each axis. The product is the number of elements."""
 
     @property
     def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """The numbers for FLOAT_LIST; else empty."""
+        """The numbers for FLOAT_LIST; otherwise empty."""
 
     def __init__(
         self,
@@ -301,10 +301,10 @@ global___Tensor = Tensor
 
 @typing.final
 class SparseVector(google.protobuf.message.Message):
-    """SparseVector holds the weights of a text's tokens, by falling weight, then by
-    rising token id. Special tokens, the one for unknown words among them, and
-    weights of 0 are left out; a token that occurs several times has its greatest
-    weight.
+    """SparseVector contains the weights of a text's tokens, in descending order of
+    weight, then in ascending order of token id. Special tokens, including that for
+    unknown words, and weights of 0 are omitted; a token that occurs several times
+    has its greatest weight.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -314,15 +314,15 @@ class SparseVector(google.protobuf.message.Message):
     TOKENS_FIELD_NUMBER: builtins.int
     @property
     def token_ids(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Ids in the model's vocabulary."""
+        """Token ids in the model's vocabulary."""
 
     @property
     def weights(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
-        """The weight of each, greater than 0."""
+        """The weight of each token, greater than 0."""
 
     @property
     def tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The token of each as the vocabulary writes it."""
+        """The text of each token in the vocabulary."""
 
     def __init__(
         self,
@@ -337,7 +337,7 @@ global___SparseVector = SparseVector
 
 @typing.final
 class EmbedStreamRequest(google.protobuf.message.Message):
-    """EmbedStreamRequest asks for vectors of texts, in chunks."""
+    """EmbedStreamRequest contains texts to embed; the result is streamed."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -351,16 +351,16 @@ class EmbedStreamRequest(google.protobuf.message.Message):
     embeddings.
     """
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
-    """What to do with texts that are too long; see EmbedRequest. Unspecified: CUT."""
+    """How to handle texts above the limit; see EmbedRequest. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
-    """The lane. Unspecified: BULK."""
+    """The scheduling lane. Unspecified: BULK."""
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
         """The texts: at least 1, at most 10,000, and 16 MiB for the whole message."""
 
     @property
     def options(self) -> global___EmbeddingOptions:
-        """Which vectors, and in which form."""
+        """The kinds and the encoding of the vectors."""
 
     def __init__(
         self,
@@ -418,14 +418,14 @@ global___EmbedStreamResponse = EmbedStreamResponse
 
 @typing.final
 class EmbedStreamHeader(google.protobuf.message.Message):
-    """EmbedStreamHeader begins the stream."""
+    """EmbedStreamHeader is the first part of the stream."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PROVENANCE_FIELD_NUMBER: builtins.int
     @property
     def provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answers."""
+        """The model that computes the results."""
 
     def __init__(
         self,
@@ -439,7 +439,7 @@ global___EmbedStreamHeader = EmbedStreamHeader
 
 @typing.final
 class EmbedStreamRows(google.protobuf.message.Message):
-    """EmbedStreamRows are successive rows of one kind of one text's vectors. A dense
+    """EmbedStreamRows are consecutive rows of one kind of vector of one text. A dense
     vector is one row.
     """
 
@@ -454,7 +454,7 @@ class EmbedStreamRows(google.protobuf.message.Message):
     kind: global___EmbeddingKind.ValueType
     """DENSE or MULTI_VECTOR."""
     row_offset: builtins.int
-    """Number of the first of these rows within the text's rows of this kind."""
+    """Index of the first of these rows among the text's rows of this kind."""
     @property
     def rows(self) -> global___Tensor:
         """Shape [rows, dimensions]."""
@@ -474,7 +474,7 @@ global___EmbedStreamRows = EmbedStreamRows
 
 @typing.final
 class EmbedStreamItem(google.protobuf.message.Message):
-    """EmbedStreamItem ends one text."""
+    """EmbedStreamItem is the end of one text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -487,12 +487,12 @@ class EmbedStreamItem(google.protobuf.message.Message):
     item_index: builtins.int
     """Position of the text in the request, from 0."""
     id: builtins.str
-    """The text's id as it was sent."""
+    """The id of the text, as it was sent."""
     multi_vector_row_count: builtins.int
-    """How many rows of multi-vectors were sent for this text."""
+    """Number of rows of multi-vectors that were sent for this text."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Absent where the text was answered. Otherwise why not."""
+        """Absent if the text was answered. Otherwise the error of this text."""
 
     @property
     def usage(self) -> qda.v1.text_pb2.TextUsage:
@@ -500,7 +500,7 @@ class EmbedStreamItem(google.protobuf.message.Message):
 
     @property
     def sparse(self) -> global___SparseVector:
-        """Present if SPARSE was asked for."""
+        """Present if SPARSE was requested."""
 
     def __init__(
         self,
@@ -519,14 +519,14 @@ global___EmbedStreamItem = EmbedStreamItem
 
 @typing.final
 class EmbedStreamTrailer(google.protobuf.message.Message):
-    """EmbedStreamTrailer ends the stream. A stream without it broke off."""
+    """EmbedStreamTrailer is the last part. A stream without it was interrupted."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TIMINGS_FIELD_NUMBER: builtins.int
     @property
     def timings(self) -> qda.v1.processing_pb2.Timings:
-        """Where the time went."""
+        """How long the steps of the request took."""
 
     def __init__(
         self,

@@ -18,8 +18,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class EmbeddingServiceStub:
-    """EmbeddingService turns texts into vectors whose nearness is nearness of
-    meaning. It takes embedding and paraphrase models.
+    """EmbeddingService computes vectors of texts: texts with similar meanings have
+    similar vectors. It uses embedding and paraphrase models.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -27,66 +27,68 @@ class EmbeddingServiceStub:
         qda.v1.embedding_pb2.EmbedRequest,
         qda.v1.embedding_pb2.EmbedResponse,
     ]
-    """Embed answers each text by itself, in the order of the request. A response
-    that would pass the message limit is refused with ARGUMENT_INVALID before
-    anything is computed: ask for fewer texts, for float16, or use EmbedStream.
+    """Embed computes the vectors of each text separately, in the order of the
+    request. A request whose response could exceed the message limit is refused
+    with ARGUMENT_INVALID before anything is computed: send fewer texts, request
+    float16, or use EmbedStream.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID,
     TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN, MODEL_WRONG_TASK),
     FAILED_PRECONDITION (TASK_NOT_SERVED), UNAVAILABLE (NOT_READY, DRAINING),
     RESOURCE_EXHAUSTED (QUEUE_FULL, DEADLINE_TOO_SHORT; with RetryInfo). Errors
-    of one text stand in its result: TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
+    of one text are in its result: TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
     EmbedStream: grpc.UnaryStreamMultiCallable[
         qda.v1.embedding_pb2.EmbedStreamRequest,
         qda.v1.embedding_pb2.EmbedStreamResponse,
     ]
-    """EmbedStream gives the same vectors in chunks of at most 1 MiB, for what does
-    not fit a message: the multi-vectors of 8,192 tokens are 16.8 MB in float16.
-    First one EmbedStreamHeader; then for each text, in their order, its rows
-    and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer. What the
-    caller does not read is not computed, but for the next few texts.
+    """EmbedStream returns the same vectors in parts of at most 1 MiB, for results
+    that do not fit into a message: the multi-vectors of 8,192 tokens have 16.8 MB
+    in float16. First one EmbedStreamHeader; then for each text, in the order of
+    the request, its rows and an EmbedStreamItem; finally one EmbedStreamTrailer.
+    The worker computes only a few texts ahead of the reader.
 
-    Errors are those of Embed.
+    The errors are those of Embed.
     """
 
 class EmbeddingServiceAsyncStub:
-    """EmbeddingService turns texts into vectors whose nearness is nearness of
-    meaning. It takes embedding and paraphrase models.
+    """EmbeddingService computes vectors of texts: texts with similar meanings have
+    similar vectors. It uses embedding and paraphrase models.
     """
 
     Embed: grpc.aio.UnaryUnaryMultiCallable[
         qda.v1.embedding_pb2.EmbedRequest,
         qda.v1.embedding_pb2.EmbedResponse,
     ]
-    """Embed answers each text by itself, in the order of the request. A response
-    that would pass the message limit is refused with ARGUMENT_INVALID before
-    anything is computed: ask for fewer texts, for float16, or use EmbedStream.
+    """Embed computes the vectors of each text separately, in the order of the
+    request. A request whose response could exceed the message limit is refused
+    with ARGUMENT_INVALID before anything is computed: send fewer texts, request
+    float16, or use EmbedStream.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID,
     TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN, MODEL_WRONG_TASK),
     FAILED_PRECONDITION (TASK_NOT_SERVED), UNAVAILABLE (NOT_READY, DRAINING),
     RESOURCE_EXHAUSTED (QUEUE_FULL, DEADLINE_TOO_SHORT; with RetryInfo). Errors
-    of one text stand in its result: TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
+    of one text are in its result: TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
     EmbedStream: grpc.aio.UnaryStreamMultiCallable[
         qda.v1.embedding_pb2.EmbedStreamRequest,
         qda.v1.embedding_pb2.EmbedStreamResponse,
     ]
-    """EmbedStream gives the same vectors in chunks of at most 1 MiB, for what does
-    not fit a message: the multi-vectors of 8,192 tokens are 16.8 MB in float16.
-    First one EmbedStreamHeader; then for each text, in their order, its rows
-    and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer. What the
-    caller does not read is not computed, but for the next few texts.
+    """EmbedStream returns the same vectors in parts of at most 1 MiB, for results
+    that do not fit into a message: the multi-vectors of 8,192 tokens have 16.8 MB
+    in float16. First one EmbedStreamHeader; then for each text, in the order of
+    the request, its rows and an EmbedStreamItem; finally one EmbedStreamTrailer.
+    The worker computes only a few texts ahead of the reader.
 
-    Errors are those of Embed.
+    The errors are those of Embed.
     """
 
 class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
-    """EmbeddingService turns texts into vectors whose nearness is nearness of
-    meaning. It takes embedding and paraphrase models.
+    """EmbeddingService computes vectors of texts: texts with similar meanings have
+    similar vectors. It uses embedding and paraphrase models.
     """
 
     @abc.abstractmethod
@@ -95,15 +97,16 @@ class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
         request: qda.v1.embedding_pb2.EmbedRequest,
         context: _ServicerContext,
     ) -> typing.Union[qda.v1.embedding_pb2.EmbedResponse, collections.abc.Awaitable[qda.v1.embedding_pb2.EmbedResponse]]:
-        """Embed answers each text by itself, in the order of the request. A response
-        that would pass the message limit is refused with ARGUMENT_INVALID before
-        anything is computed: ask for fewer texts, for float16, or use EmbedStream.
+        """Embed computes the vectors of each text separately, in the order of the
+        request. A request whose response could exceed the message limit is refused
+        with ARGUMENT_INVALID before anything is computed: send fewer texts, request
+        float16, or use EmbedStream.
 
         Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID,
         TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN, MODEL_WRONG_TASK),
         FAILED_PRECONDITION (TASK_NOT_SERVED), UNAVAILABLE (NOT_READY, DRAINING),
         RESOURCE_EXHAUSTED (QUEUE_FULL, DEADLINE_TOO_SHORT; with RetryInfo). Errors
-        of one text stand in its result: TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
+        of one text are in its result: TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
         """
 
     @abc.abstractmethod
@@ -112,13 +115,13 @@ class EmbeddingServiceServicer(metaclass=abc.ABCMeta):
         request: qda.v1.embedding_pb2.EmbedStreamRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[qda.v1.embedding_pb2.EmbedStreamResponse], collections.abc.AsyncIterator[qda.v1.embedding_pb2.EmbedStreamResponse]]:
-        """EmbedStream gives the same vectors in chunks of at most 1 MiB, for what does
-        not fit a message: the multi-vectors of 8,192 tokens are 16.8 MB in float16.
-        First one EmbedStreamHeader; then for each text, in their order, its rows
-        and an EmbedStreamItem that ends it; at last one EmbedStreamTrailer. What the
-        caller does not read is not computed, but for the next few texts.
+        """EmbedStream returns the same vectors in parts of at most 1 MiB, for results
+        that do not fit into a message: the multi-vectors of 8,192 tokens have 16.8 MB
+        in float16. First one EmbedStreamHeader; then for each text, in the order of
+        the request, its rows and an EmbedStreamItem; finally one EmbedStreamTrailer.
+        The worker computes only a few texts ahead of the reader.
 
-        Errors are those of Embed.
+        The errors are those of Embed.
         """
 
 def add_EmbeddingServiceServicer_to_server(servicer: EmbeddingServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

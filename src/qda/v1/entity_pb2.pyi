@@ -34,12 +34,12 @@ class _LabelSchemeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The model's own labels: LOC, MISC, ORG and PER for the default model."""
     LABEL_SCHEME_COMMON: _LabelScheme.ValueType  # 2
     """Names that are the same for every model: PERSON, LOCATION, ORGANIZATION,
-    OTHER and, from models that tell them apart, DATE, TIME, MONEY, QUANTITY.
+    OTHER and, for models that distinguish them, DATE, TIME, MONEY, QUANTITY.
     A label without a common name is OTHER.
     """
 
 class LabelScheme(_LabelScheme, metaclass=_LabelSchemeEnumTypeWrapper):
-    """LabelScheme says by which names the kinds of entities are called."""
+    """LabelScheme is the naming scheme of entity labels."""
 
 LABEL_SCHEME_UNSPECIFIED: LabelScheme.ValueType  # 0
 """The same as LABEL_SCHEME_MODEL."""
@@ -47,14 +47,14 @@ LABEL_SCHEME_MODEL: LabelScheme.ValueType  # 1
 """The model's own labels: LOC, MISC, ORG and PER for the default model."""
 LABEL_SCHEME_COMMON: LabelScheme.ValueType  # 2
 """Names that are the same for every model: PERSON, LOCATION, ORGANIZATION,
-OTHER and, from models that tell them apart, DATE, TIME, MONEY, QUANTITY.
+OTHER and, for models that distinguish them, DATE, TIME, MONEY, QUANTITY.
 A label without a common name is OTHER.
 """
 global___LabelScheme = LabelScheme
 
 @typing.final
 class RecognizeEntitiesRequest(google.protobuf.message.Message):
-    """RecognizeEntitiesRequest asks for the entities of texts."""
+    """RecognizeEntitiesRequest contains texts to search for entities."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -68,22 +68,22 @@ class RecognizeEntitiesRequest(google.protobuf.message.Message):
     model: builtins.str
     """Key of an entity model. Empty: the catalog's default for entities."""
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
-    """What to do with texts that are too long (1,000,000 characters for spaCy).
-    Unspecified: CUT.
+    """How to handle texts above the limit of the model (1,000,000 characters for
+    spaCy). Unspecified: CUT.
     """
     priority: qda.v1.processing_pb2.Priority.ValueType
-    """The lane. Unspecified: INTERACTIVE."""
+    """The scheduling lane. Unspecified: INTERACTIVE."""
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
-    """The unit of the spans. Required: ENCODING_MISSING without."""
+    """The unit of the spans. Required, otherwise ENCODING_MISSING."""
     label_scheme: global___LabelScheme.ValueType
-    """How labels are named. Unspecified: by the model's own labels."""
+    """The naming scheme of labels. Unspecified: the model's own labels."""
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
         """The texts: at least 1, at most 10,000, and 16 MiB for the whole message."""
 
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Only entities with one of these labels, in the chosen scheme. Empty: all.
+        """Only entities with one of these labels, in the requested scheme. Empty: all.
         A label that the model does not have is refused with ARGUMENT_INVALID.
         """
 
@@ -104,7 +104,7 @@ global___RecognizeEntitiesRequest = RecognizeEntitiesRequest
 
 @typing.final
 class RecognizeEntitiesResponse(google.protobuf.message.Message):
-    """RecognizeEntitiesResponse holds one result for each text."""
+    """RecognizeEntitiesResponse contains one result for each text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -113,18 +113,18 @@ class RecognizeEntitiesResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     OFFSET_ENCODING_FIELD_NUMBER: builtins.int
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
-    """The unit of all spans, as it was asked for."""
+    """The unit of all spans, as requested."""
     @property
     def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EntityResult]:
-        """As many as there were texts, in their order."""
+        """One result for each text, in the order of the request."""
 
     @property
     def provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answered."""
+        """The model that computed the results."""
 
     @property
     def timings(self) -> qda.v1.processing_pb2.Timings:
-        """Where the time went."""
+        """How long the steps of the request took."""
 
     def __init__(
         self,
@@ -141,7 +141,7 @@ global___RecognizeEntitiesResponse = RecognizeEntitiesResponse
 
 @typing.final
 class EntityResult(google.protobuf.message.Message):
-    """EntityResult holds the entities of one text."""
+    """EntityResult contains the entities of one text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -150,16 +150,16 @@ class EntityResult(google.protobuf.message.Message):
     ENTITIES_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The text's id as it was sent."""
+    """The id of the text, as it was sent."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Absent where the text was answered. Otherwise why not, with ErrorInfo
-        (domain "qda-worker") among its details.
+        """Absent if the text was answered. Otherwise the error of this text, with
+        ErrorInfo (domain "qda-worker") in its details.
         """
 
     @property
     def entities(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Entity]:
-        """The entities by their place in the text; they do not overlap."""
+        """The entities in the order of their positions; they do not overlap."""
 
     @property
     def usage(self) -> qda.v1.text_pb2.TextUsage:
@@ -189,14 +189,14 @@ class Entity(google.protobuf.message.Message):
     MODEL_LABEL_FIELD_NUMBER: builtins.int
     SPAN_FIELD_NUMBER: builtins.int
     text: builtins.str
-    """The words as they stand in the text: exactly the span's part of it."""
+    """The part of the text that the span denotes, unchanged."""
     label: builtins.str
-    """The kind of entity, in the chosen scheme."""
+    """The label of the entity, in the requested scheme."""
     model_label: builtins.str
-    """The kind of entity as the model itself calls it."""
+    """The label of the entity in the model's own scheme."""
     @property
     def span(self) -> qda.v1.text_pb2.Span:
-        """Where it stands in the text, in the request's encoding."""
+        """The position in the text, in the request's encoding."""
 
     def __init__(
         self,

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EntityServiceStub(object):
-    """EntityService finds names of people, places, organisations and so on.
+    """EntityService recognises names of people, places, organisations and others.
     """
 
     def __init__(self, channel):
@@ -43,17 +43,18 @@ class EntityServiceStub(object):
 
 
 class EntityServiceServicer(object):
-    """EntityService finds names of people, places, organisations and so on.
+    """EntityService recognises names of people, places, organisations and others.
     """
 
     def RecognizeEntities(self, request, context):
-        """RecognizeEntities answers each text by itself, in the order of the request.
+        """RecognizeEntities processes each text separately, in the order of the
+        request.
 
         Idempotent. Errors of the whole call: INVALID_ARGUMENT (ENCODING_MISSING,
-        ARGUMENT_INVALID for no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
+        ARGUMENT_INVALID for a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
         MODEL_UNKNOWN, MODEL_WRONG_TASK), FAILED_PRECONDITION (TASK_NOT_SERVED),
         UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
         TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -77,7 +78,7 @@ def add_EntityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EntityService(object):
-    """EntityService finds names of people, places, organisations and so on.
+    """EntityService recognises names of people, places, organisations and others.
     """
 
     @staticmethod

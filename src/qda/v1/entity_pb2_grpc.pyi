@@ -18,42 +18,44 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class EntityServiceStub:
-    """EntityService finds names of people, places, organisations and so on."""
+    """EntityService recognises names of people, places, organisations and others."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     RecognizeEntities: grpc.UnaryUnaryMultiCallable[
         qda.v1.entity_pb2.RecognizeEntitiesRequest,
         qda.v1.entity_pb2.RecognizeEntitiesResponse,
     ]
-    """RecognizeEntities answers each text by itself, in the order of the request.
+    """RecognizeEntities processes each text separately, in the order of the
+    request.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ENCODING_MISSING,
-    ARGUMENT_INVALID for no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
+    ARGUMENT_INVALID for a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
     MODEL_UNKNOWN, MODEL_WRONG_TASK), FAILED_PRECONDITION (TASK_NOT_SERVED),
     UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
     TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
 class EntityServiceAsyncStub:
-    """EntityService finds names of people, places, organisations and so on."""
+    """EntityService recognises names of people, places, organisations and others."""
 
     RecognizeEntities: grpc.aio.UnaryUnaryMultiCallable[
         qda.v1.entity_pb2.RecognizeEntitiesRequest,
         qda.v1.entity_pb2.RecognizeEntitiesResponse,
     ]
-    """RecognizeEntities answers each text by itself, in the order of the request.
+    """RecognizeEntities processes each text separately, in the order of the
+    request.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ENCODING_MISSING,
-    ARGUMENT_INVALID for no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
+    ARGUMENT_INVALID for a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
     MODEL_UNKNOWN, MODEL_WRONG_TASK), FAILED_PRECONDITION (TASK_NOT_SERVED),
     UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
     TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
 class EntityServiceServicer(metaclass=abc.ABCMeta):
-    """EntityService finds names of people, places, organisations and so on."""
+    """EntityService recognises names of people, places, organisations and others."""
 
     @abc.abstractmethod
     def RecognizeEntities(
@@ -61,13 +63,14 @@ class EntityServiceServicer(metaclass=abc.ABCMeta):
         request: qda.v1.entity_pb2.RecognizeEntitiesRequest,
         context: _ServicerContext,
     ) -> typing.Union[qda.v1.entity_pb2.RecognizeEntitiesResponse, collections.abc.Awaitable[qda.v1.entity_pb2.RecognizeEntitiesResponse]]:
-        """RecognizeEntities answers each text by itself, in the order of the request.
+        """RecognizeEntities processes each text separately, in the order of the
+        request.
 
         Idempotent. Errors of the whole call: INVALID_ARGUMENT (ENCODING_MISSING,
-        ARGUMENT_INVALID for no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
+        ARGUMENT_INVALID for a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
         MODEL_UNKNOWN, MODEL_WRONG_TASK), FAILED_PRECONDITION (TASK_NOT_SERVED),
         UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
         TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
         """
 

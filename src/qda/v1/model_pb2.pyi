@@ -29,7 +29,7 @@ class _Task:
 class _TaskEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Task.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     TASK_UNSPECIFIED: _Task.ValueType  # 0
-    """Not said."""
+    """Unspecified."""
     TASK_SENTIMENT: _Task.ValueType  # 1
     """Sentiment of texts."""
     TASK_ENTITIES: _Task.ValueType  # 2
@@ -40,10 +40,10 @@ class _TaskEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     """Paraphrases."""
 
 class Task(_Task, metaclass=_TaskEnumTypeWrapper):
-    """Task is what a model is for."""
+    """Task is the task of a model."""
 
 TASK_UNSPECIFIED: Task.ValueType  # 0
-"""Not said."""
+"""Unspecified."""
 TASK_SENTIMENT: Task.ValueType  # 1
 """Sentiment of texts."""
 TASK_ENTITIES: Task.ValueType  # 2
@@ -61,34 +61,34 @@ class _ModelState:
 class _ModelStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ModelState.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     MODEL_STATE_UNSPECIFIED: _ModelState.ValueType  # 0
-    """Not said."""
+    """Unspecified."""
     MODEL_STATE_WAITING_FOR_CACHE: _ModelState.ValueType  # 1
-    """Files are missing or wrong; the worker looks again every few seconds."""
+    """Files are missing or wrong; the worker checks again every few seconds."""
     MODEL_STATE_LOADING: _ModelState.ValueType  # 2
-    """The files are there and being loaded."""
+    """The files are complete and the model is being loaded."""
     MODEL_STATE_SERVING: _ModelState.ValueType  # 3
-    """Loaded, tried out and answering."""
+    """The model is loaded, was tested, and answers."""
     MODEL_STATE_FAILED: _ModelState.ValueType  # 4
-    """Does not load, or died. ModelInfo.reason tells why."""
+    """The model does not load, or has crashed. See ModelInfo.reason."""
 
 class ModelState(_ModelState, metaclass=_ModelStateEnumTypeWrapper):
-    """ModelState is where a model is on its way into service."""
+    """ModelState is the loading state of a model."""
 
 MODEL_STATE_UNSPECIFIED: ModelState.ValueType  # 0
-"""Not said."""
+"""Unspecified."""
 MODEL_STATE_WAITING_FOR_CACHE: ModelState.ValueType  # 1
-"""Files are missing or wrong; the worker looks again every few seconds."""
+"""Files are missing or wrong; the worker checks again every few seconds."""
 MODEL_STATE_LOADING: ModelState.ValueType  # 2
-"""The files are there and being loaded."""
+"""The files are complete and the model is being loaded."""
 MODEL_STATE_SERVING: ModelState.ValueType  # 3
-"""Loaded, tried out and answering."""
+"""The model is loaded, was tested, and answers."""
 MODEL_STATE_FAILED: ModelState.ValueType  # 4
-"""Does not load, or died. ModelInfo.reason tells why."""
+"""The model does not load, or has crashed. See ModelInfo.reason."""
 global___ModelState = ModelState
 
 @typing.final
 class ListModelsRequest(google.protobuf.message.Message):
-    """ListModelsRequest asks for all models."""
+    """ListModelsRequest requests all models."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -100,7 +100,7 @@ global___ListModelsRequest = ListModelsRequest
 
 @typing.final
 class ListModelsResponse(google.protobuf.message.Message):
-    """ListModelsResponse lists the models and the limits."""
+    """ListModelsResponse contains the models and the limits."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -118,7 +118,7 @@ class ListModelsResponse(google.protobuf.message.Message):
 
     @property
     def limits(self) -> global___ServiceLimits:
-        """What a request may hold."""
+        """The limits of requests."""
 
     def __init__(
         self,
@@ -157,50 +157,50 @@ class ModelInfo(google.protobuf.message.Message):
     DETAIL_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     key: builtins.str
-    """The key by which requests name it."""
+    """The key of the model in requests."""
     task: global___Task.ValueType
-    """What it is for."""
+    """The task of the model."""
     is_default: builtins.bool
-    """Whether requests that name no model get it."""
+    """Whether it is used by requests that name no model."""
     source: builtins.str
-    """Where it is from: a repository of the hub, or a spaCy package."""
+    """The source: a repository of the hub, or a spaCy package."""
     revision: builtins.str
     """The commit of the repository, or the version of the package."""
     precision: builtins.str
-    """The number format in which it is computed: "fp32", "bf16" or "int8"."""
+    """The number format of the computation: "fp32", "bf16" or "int8"."""
     licence: builtins.str
-    """The licence as an SPDX expression; empty where the catalog does not say."""
+    """The licence as an SPDX expression; empty if the catalog has none."""
     limit_count: builtins.int
-    """The longest text that it reads at once, in limit_unit. 0 until it is
-    loaded.
-    """
+    """The maximum length of a text, in limit_unit. 0 until the model is loaded."""
     limit_unit: qda.v1.text_pb2.LengthUnit.ValueType
     """The unit of limit_count."""
     dimension_count: builtins.int
-    """The length of its dense vectors; 0 for models without, or not yet loaded."""
+    """The length of its dense vectors; 0 for models without vectors, and until the
+    model is loaded.
+    """
     state: global___ModelState.ValueType
-    """Where it is on its way into service."""
+    """The loading state."""
     reason: builtins.str
-    """Why it is not serving: a reason such as CACHE_INCOMPLETE or MODEL_UNUSABLE;
-    empty when it serves.
+    """Why it does not serve: a reason such as CACHE_INCOMPLETE or MODEL_UNUSABLE;
+    empty if it serves.
     """
     detail: builtins.str
-    """The same in a sentence, with what to do about it."""
+    """The reason as a sentence, with a remedy."""
     model_digest: builtins.str
-    """SHA-256 (hexadecimal) of what decides its bytes; see Provenance."""
+    """SHA-256 (hexadecimal) of what determines its content; see Provenance."""
     @property
     def embedding_kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[qda.v1.embedding_pb2.EmbeddingKind.ValueType]:
-        """The kinds of vectors that it gives; empty for models without, or not yet
-        loaded: its files decide.
+        """The kinds of vectors that it supports, which depend on its files; empty for
+        models without vectors, and until the model is loaded.
         """
 
     @property
     def shortened_dimension_counts(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
-        """Values of dimension_count that requests may ask for; empty: all or nothing."""
+        """Supported values of dimension_count in requests; empty: no shortened vectors."""
 
     @property
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The labels that it gives, in the model's own words; empty until loaded."""
+        """The labels of the model, in its own scheme; empty until it is loaded."""
 
     def __init__(
         self,
@@ -241,22 +241,22 @@ class ServiceLimits(google.protobuf.message.Message):
     MAX_QUEUED_BYTES_FIELD_NUMBER: builtins.int
     MAX_SEARCH_BYTES_FIELD_NUMBER: builtins.int
     max_text_count: builtins.int
-    """Texts in a unary request."""
+    """Maximum number of texts in a unary request."""
     max_request_bytes: builtins.int
-    """Bytes of a request message."""
+    """Maximum size of a request message in bytes."""
     max_response_bytes: builtins.int
-    """Bytes of a response message."""
+    """Maximum size of a response message in bytes."""
     max_set_text_count: builtins.int
-    """Texts in each set of FindParaphrases."""
+    """Maximum number of texts in each set of FindParaphrases."""
     max_queued_text_count: builtins.int
-    """Texts that may wait in one model's queue; more get QUEUE_FULL."""
+    """Maximum number of texts in the queue of one model; more get QUEUE_FULL."""
     max_queued_bytes: builtins.int
-    """Bytes of memory that these texts may take; more get QUEUE_FULL. A call that
-    finds an empty queue is let in whatever its size.
+    """Maximum memory of these texts in bytes; more get QUEUE_FULL. A call is
+    accepted regardless of its size if the queue is empty.
     """
     max_search_bytes: builtins.int
-    """Bytes of all texts of a FindParaphrases, both sets together; more get
-    TOO_MANY_TEXTS.
+    """Maximum size of all texts of a FindParaphrases call in bytes, both sets
+    together; more get TOO_MANY_TEXTS.
     """
     def __init__(
         self,
@@ -275,7 +275,7 @@ global___ServiceLimits = ServiceLimits
 
 @typing.final
 class GetCacheStatusRequest(google.protobuf.message.Message):
-    """GetCacheStatusRequest asks for the state of the cache."""
+    """GetCacheStatusRequest requests the state of the cache."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -287,7 +287,7 @@ global___GetCacheStatusRequest = GetCacheStatusRequest
 
 @typing.final
 class GetCacheStatusResponse(google.protobuf.message.Message):
-    """GetCacheStatusResponse tells the state of the cache."""
+    """GetCacheStatusResponse is the state of the cache."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -302,24 +302,24 @@ class GetCacheStatusResponse(google.protobuf.message.Message):
     RESTART_NEEDED_FIELD_NUMBER: builtins.int
     MODELS_FIELD_NUMBER: builtins.int
     reason: builtins.str
-    """OK when the cache is complete and all models are loaded; otherwise the
-    gravest reason, CACHE_INCOMPLETE for instance, in the words of cache-check.
+    """OK if the cache is complete and all models are loaded; otherwise the most
+    severe reason, such as CACHE_INCOMPLETE, with the names of cache-check.
     """
     detail: builtins.str
-    """The reason in a sentence."""
+    """The reason as a sentence."""
     remedy: builtins.str
-    """What to do about it; empty when all is well."""
+    """The remedy; empty if the reason is OK."""
     generation: builtins.str
     """The generation (SHA-256, hexadecimal) that the worker needs."""
     cache: builtins.str
     """The cache: a folder, or "host" for the user's own global caches."""
     total_bytes: builtins.int
-    """Bytes of all files that the generation lists."""
+    """Size of all files of the generation in bytes."""
     file_count: builtins.int
-    """Number of all files that the generation lists."""
+    """Number of files of the generation."""
     restart_needed: builtins.bool
-    """Whether a file that this worker has mapped was replaced since, so that only
-    a restart brings the present bytes into service.
+    """Whether a file that this worker has mapped was replaced since, so that the
+    current content is served only after a restart.
     """
     @property
     def check_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -350,7 +350,7 @@ global___GetCacheStatusResponse = GetCacheStatusResponse
 
 @typing.final
 class ModelCacheStatus(google.protobuf.message.Message):
-    """ModelCacheStatus tells the state of one model's files."""
+    """ModelCacheStatus is the state of one model's files."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -364,24 +364,24 @@ class ModelCacheStatus(google.protobuf.message.Message):
     PROBLEM_COUNT_FIELD_NUMBER: builtins.int
     RESTART_NEEDED_FIELD_NUMBER: builtins.int
     key: builtins.str
-    """The model's key."""
+    """The key of the model."""
     reason: builtins.str
-    """OK, or the gravest reason found."""
+    """OK, or the most severe reason found."""
     total_bytes: builtins.int
-    """Bytes of its files."""
+    """Size of its files in bytes."""
     file_count: builtins.int
     """Number of its files."""
     path: builtins.str
-    """The folder it is loaded from."""
+    """The folder that it is loaded from."""
     state: global___ModelState.ValueType
-    """Where it is on its way into service."""
+    """The loading state."""
     problem_count: builtins.int
-    """How many problems there are in all."""
+    """The total number of problems."""
     restart_needed: builtins.bool
     """Whether one of its files was replaced since this worker loaded it."""
     @property
     def problems(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CacheProblem]:
-        """What is wrong with its files; at most 20."""
+        """The problems of its files; at most 20."""
 
     def __init__(
         self,
@@ -402,7 +402,7 @@ global___ModelCacheStatus = ModelCacheStatus
 
 @typing.final
 class CacheProblem(google.protobuf.message.Message):
-    """CacheProblem is one thing that is wrong with the cache."""
+    """CacheProblem is one problem of the cache."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -413,11 +413,11 @@ class CacheProblem(google.protobuf.message.Message):
     file: builtins.str
     """The file."""
     reason: builtins.str
-    """CACHE_INCOMPLETE, CACHE_CORRUPT and so on."""
+    """The reason, such as CACHE_INCOMPLETE or CACHE_CORRUPT."""
     detail: builtins.str
     """What was found and what was expected."""
     remedy: builtins.str
-    """What to do about it."""
+    """The remedy."""
     def __init__(
         self,
         *,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class ModelServiceStub(object):
-    """ModelService tells what this worker serves and in which state its cache is.
-    It answers at once and always, also while the worker waits for its cache.
+    """ModelService describes the models of this worker and the state of its cache. It
+    always answers at once, also while the worker waits for its cache.
     """
 
     def __init__(self, channel):
@@ -49,26 +49,26 @@ class ModelServiceStub(object):
 
 
 class ModelServiceServicer(object):
-    """ModelService tells what this worker serves and in which state its cache is.
-    It answers at once and always, also while the worker waits for its cache.
+    """ModelService describes the models of this worker and the state of its cache. It
+    always answers at once, also while the worker waits for its cache.
     """
 
     def ListModels(self, request, context):
-        """ListModels lists the models that this worker serves, and its limits. Not
-        paged: a catalog is short.
+        """ListModels lists the models that this worker serves, and its limits. It has
+        no pagination, because catalogs are short.
 
-        Idempotent. No errors of its own. An invalid catalog gives an empty list;
-        GetCacheStatus tells why.
+        Idempotent. It has no errors of its own. With an invalid catalog the list is
+        empty; GetCacheStatus returns the reason.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCacheStatus(self, request, context):
-        """GetCacheStatus tells what the last check of the cache found, and whether
-        the models are loaded. It checks nothing itself: see check_time.
+        """GetCacheStatus returns the result of the last check of the cache, and whether
+        the models are loaded. It does not run a check: see check_time.
 
-        Idempotent. No errors of its own.
+        Idempotent. It has no errors of its own.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,8 +96,8 @@ def add_ModelServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ModelService(object):
-    """ModelService tells what this worker serves and in which state its cache is.
-    It answers at once and always, also while the worker waits for its cache.
+    """ModelService describes the models of this worker and the state of its cache. It
+    always answers at once, also while the worker waits for its cache.
     """
 
     @staticmethod

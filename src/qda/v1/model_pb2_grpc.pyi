@@ -18,8 +18,8 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class ModelServiceStub:
-    """ModelService tells what this worker serves and in which state its cache is.
-    It answers at once and always, also while the worker waits for its cache.
+    """ModelService describes the models of this worker and the state of its cache. It
+    always answers at once, also while the worker waits for its cache.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -27,52 +27,52 @@ class ModelServiceStub:
         qda.v1.model_pb2.ListModelsRequest,
         qda.v1.model_pb2.ListModelsResponse,
     ]
-    """ListModels lists the models that this worker serves, and its limits. Not
-    paged: a catalog is short.
+    """ListModels lists the models that this worker serves, and its limits. It has
+    no pagination, because catalogs are short.
 
-    Idempotent. No errors of its own. An invalid catalog gives an empty list;
-    GetCacheStatus tells why.
+    Idempotent. It has no errors of its own. With an invalid catalog the list is
+    empty; GetCacheStatus returns the reason.
     """
 
     GetCacheStatus: grpc.UnaryUnaryMultiCallable[
         qda.v1.model_pb2.GetCacheStatusRequest,
         qda.v1.model_pb2.GetCacheStatusResponse,
     ]
-    """GetCacheStatus tells what the last check of the cache found, and whether
-    the models are loaded. It checks nothing itself: see check_time.
+    """GetCacheStatus returns the result of the last check of the cache, and whether
+    the models are loaded. It does not run a check: see check_time.
 
-    Idempotent. No errors of its own.
+    Idempotent. It has no errors of its own.
     """
 
 class ModelServiceAsyncStub:
-    """ModelService tells what this worker serves and in which state its cache is.
-    It answers at once and always, also while the worker waits for its cache.
+    """ModelService describes the models of this worker and the state of its cache. It
+    always answers at once, also while the worker waits for its cache.
     """
 
     ListModels: grpc.aio.UnaryUnaryMultiCallable[
         qda.v1.model_pb2.ListModelsRequest,
         qda.v1.model_pb2.ListModelsResponse,
     ]
-    """ListModels lists the models that this worker serves, and its limits. Not
-    paged: a catalog is short.
+    """ListModels lists the models that this worker serves, and its limits. It has
+    no pagination, because catalogs are short.
 
-    Idempotent. No errors of its own. An invalid catalog gives an empty list;
-    GetCacheStatus tells why.
+    Idempotent. It has no errors of its own. With an invalid catalog the list is
+    empty; GetCacheStatus returns the reason.
     """
 
     GetCacheStatus: grpc.aio.UnaryUnaryMultiCallable[
         qda.v1.model_pb2.GetCacheStatusRequest,
         qda.v1.model_pb2.GetCacheStatusResponse,
     ]
-    """GetCacheStatus tells what the last check of the cache found, and whether
-    the models are loaded. It checks nothing itself: see check_time.
+    """GetCacheStatus returns the result of the last check of the cache, and whether
+    the models are loaded. It does not run a check: see check_time.
 
-    Idempotent. No errors of its own.
+    Idempotent. It has no errors of its own.
     """
 
 class ModelServiceServicer(metaclass=abc.ABCMeta):
-    """ModelService tells what this worker serves and in which state its cache is.
-    It answers at once and always, also while the worker waits for its cache.
+    """ModelService describes the models of this worker and the state of its cache. It
+    always answers at once, also while the worker waits for its cache.
     """
 
     @abc.abstractmethod
@@ -81,11 +81,11 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         request: qda.v1.model_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> typing.Union[qda.v1.model_pb2.ListModelsResponse, collections.abc.Awaitable[qda.v1.model_pb2.ListModelsResponse]]:
-        """ListModels lists the models that this worker serves, and its limits. Not
-        paged: a catalog is short.
+        """ListModels lists the models that this worker serves, and its limits. It has
+        no pagination, because catalogs are short.
 
-        Idempotent. No errors of its own. An invalid catalog gives an empty list;
-        GetCacheStatus tells why.
+        Idempotent. It has no errors of its own. With an invalid catalog the list is
+        empty; GetCacheStatus returns the reason.
         """
 
     @abc.abstractmethod
@@ -94,10 +94,10 @@ class ModelServiceServicer(metaclass=abc.ABCMeta):
         request: qda.v1.model_pb2.GetCacheStatusRequest,
         context: _ServicerContext,
     ) -> typing.Union[qda.v1.model_pb2.GetCacheStatusResponse, collections.abc.Awaitable[qda.v1.model_pb2.GetCacheStatusResponse]]:
-        """GetCacheStatus tells what the last check of the cache found, and whether
-        the models are loaded. It checks nothing itself: see check_time.
+        """GetCacheStatus returns the result of the last check of the cache, and whether
+        the models are loaded. It does not run a check: see check_time.
 
-        Idempotent. No errors of its own.
+        Idempotent. It has no errors of its own.
         """
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -33,8 +33,8 @@ class _TextSetEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTy
     TEXT_SET_FIRST: _TextSet.ValueType  # 1
     """The only set, or the first of two."""
     TEXT_SET_SECOND: _TextSet.ValueType  # 2
-    """The second set. As soon as it has a text, only pairs of a first and a
-    second text are looked for.
+    """The second set. If it contains a text, only pairs of one text of each set are
+    searched.
     """
 
 class TextSet(_TextSet, metaclass=_TextSetEnumTypeWrapper):
@@ -45,8 +45,8 @@ TEXT_SET_UNSPECIFIED: TextSet.ValueType  # 0
 TEXT_SET_FIRST: TextSet.ValueType  # 1
 """The only set, or the first of two."""
 TEXT_SET_SECOND: TextSet.ValueType  # 2
-"""The second set. As soon as it has a text, only pairs of a first and a
-second text are looked for.
+"""The second set. If it contains a text, only pairs of one text of each set are
+searched.
 """
 global___TextSet = TextSet
 
@@ -60,8 +60,8 @@ class TextPair(google.protobuf.message.Message):
     SECOND_FIELD_NUMBER: builtins.int
     ID_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The caller's own name for the pair, returned with its score. Optional, at
-    most 256 bytes.
+    """An id that the caller chooses, returned with the score. Optional, at most
+    256 bytes.
     """
     @property
     def first(self) -> qda.v1.text_pb2.Text:
@@ -85,7 +85,7 @@ global___TextPair = TextPair
 
 @typing.final
 class ScorePairsRequest(google.protobuf.message.Message):
-    """ScorePairsRequest asks how alike the texts of pairs are."""
+    """ScorePairsRequest contains pairs of texts to score."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -98,9 +98,9 @@ class ScorePairsRequest(google.protobuf.message.Message):
     paraphrases.
     """
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
-    """What to do with texts that are too long; see EmbedRequest. Unspecified: CUT."""
+    """How to handle texts above the limit; see EmbedRequest. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
-    """The lane. Unspecified: INTERACTIVE."""
+    """The scheduling lane. Unspecified: INTERACTIVE."""
     @property
     def pairs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TextPair]:
         """The pairs: at least 1, at most 5,000 (10,000 texts), and 16 MiB for the
@@ -121,7 +121,7 @@ global___ScorePairsRequest = ScorePairsRequest
 
 @typing.final
 class ScorePairsResponse(google.protobuf.message.Message):
-    """ScorePairsResponse holds one result for each pair."""
+    """ScorePairsResponse contains one result for each pair."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -130,15 +130,15 @@ class ScorePairsResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     @property
     def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PairResult]:
-        """As many as there were pairs, in their order."""
+        """One result for each pair, in the order of the request."""
 
     @property
     def provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answered."""
+        """The model that computed the results."""
 
     @property
     def timings(self) -> qda.v1.processing_pb2.Timings:
-        """Where the time went."""
+        """How long the steps of the request took."""
 
     def __init__(
         self,
@@ -164,13 +164,13 @@ class PairResult(google.protobuf.message.Message):
     FIRST_USAGE_FIELD_NUMBER: builtins.int
     SECOND_USAGE_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The pair's id as it was sent."""
+    """The id of the pair, as it was sent."""
     score: builtins.float
     """The cosine, from -1 to 1."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Absent where the pair was scored. Otherwise why not, with ErrorInfo (domain
-        "qda-worker") among its details.
+        """Absent if the pair was scored. Otherwise the error of this pair, with
+        ErrorInfo (domain "qda-worker") in its details.
         """
 
     @property
@@ -225,8 +225,8 @@ global___FindParaphrasesRequest = FindParaphrasesRequest
 
 @typing.final
 class FindParaphrasesSettings(google.protobuf.message.Message):
-    """FindParaphrasesSettings say what to look for. At least one of threshold and
-    best_count is needed.
+    """FindParaphrasesSettings define the search. At least one of threshold and
+    best_count is required.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -241,17 +241,17 @@ class FindParaphrasesSettings(google.protobuf.message.Message):
     paraphrases.
     """
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
-    """What to do with texts that are too long; see EmbedRequest. Unspecified: CUT."""
+    """How to handle texts above the limit; see EmbedRequest. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
-    """The lane. Unspecified: BULK."""
+    """The scheduling lane. Unspecified: BULK."""
     threshold: builtins.float
-    """Only pairs whose score is at least this, from -1 to 1. Each pair of a set
-    is given once, the text that was sent earlier first.
+    """The minimum score of a pair, from -1 to 1. Each pair of a set is returned
+    once, with the text that was sent earlier first.
     """
     best_count: builtins.int
-    """For each text of the first set its best partners only, at most so many; at
-    least 1. A text of a set may then be a partner of several, and a pair may be
-    given in both directions. Of equal scores the earlier partner is better.
+    """The maximum number of best matches for each text of the first set; at least
+    1. A text may then be a match of several texts, and a pair may be returned in
+    both directions. Among equal scores the earlier match is better.
     """
     def __init__(
         self,
@@ -273,7 +273,7 @@ global___FindParaphrasesSettings = FindParaphrasesSettings
 
 @typing.final
 class TextChunk(google.protobuf.message.Message):
-    """TextChunk is some texts of one set."""
+    """TextChunk contains some texts of one set."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -283,7 +283,7 @@ class TextChunk(google.protobuf.message.Message):
     """The set they belong to. Unspecified: FIRST."""
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
-        """The texts: at most 10,000, and 16 MiB for the whole message. A set holds at
+        """The texts: at most 10,000, and 16 MiB for the whole message. A set contains at
         most 100,000 texts (ServiceLimits.max_set_text_count), both sets 256 MiB
         (ServiceLimits.max_search_bytes).
         """
@@ -314,7 +314,7 @@ class FindParaphrasesResponse(google.protobuf.message.Message):
 
     @property
     def problem(self) -> global___TextProblem:
-        """A text that was left out."""
+        """A text that was not used."""
 
     @property
     def pairs(self) -> global___ParaphraseChunk:
@@ -322,7 +322,7 @@ class FindParaphrasesResponse(google.protobuf.message.Message):
 
     @property
     def summary(self) -> global___FindParaphrasesSummary:
-        """The last part. A stream without it broke off."""
+        """The last part. A stream without it was interrupted."""
 
     def __init__(
         self,
@@ -340,14 +340,14 @@ global___FindParaphrasesResponse = FindParaphrasesResponse
 
 @typing.final
 class FindParaphrasesHeader(google.protobuf.message.Message):
-    """FindParaphrasesHeader begins the answer."""
+    """FindParaphrasesHeader is the first part of the response."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PROVENANCE_FIELD_NUMBER: builtins.int
     @property
     def provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answers."""
+        """The model that computes the results."""
 
     def __init__(
         self,
@@ -361,7 +361,7 @@ global___FindParaphrasesHeader = FindParaphrasesHeader
 
 @typing.final
 class TextProblem(google.protobuf.message.Message):
-    """TextProblem tells why one text takes no part."""
+    """TextProblem is the reason why one text was not used."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -374,10 +374,10 @@ class TextProblem(google.protobuf.message.Message):
     index: builtins.int
     """Position of the text within its set, from 0."""
     id: builtins.str
-    """The text's id as it was sent."""
+    """The id of the text, as it was sent."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Why, with ErrorInfo (domain "qda-worker") among its details."""
+        """The reason, with ErrorInfo (domain "qda-worker") in its details."""
 
     def __init__(
         self,
@@ -394,14 +394,14 @@ global___TextProblem = TextProblem
 
 @typing.final
 class ParaphraseChunk(google.protobuf.message.Message):
-    """ParaphraseChunk is some pairs, at most 1 MiB of them."""
+    """ParaphraseChunk contains some pairs, at most 1 MiB."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     PAIRS_FIELD_NUMBER: builtins.int
     @property
     def pairs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ParaphrasePair]:
-        """The pairs, in the order that FindParaphrases states."""
+        """The pairs, in the order that FindParaphrases documents."""
 
     def __init__(
         self,
@@ -414,7 +414,7 @@ global___ParaphraseChunk = ParaphraseChunk
 
 @typing.final
 class ParaphrasePair(google.protobuf.message.Message):
-    """ParaphrasePair is two like texts."""
+    """ParaphrasePair is a pair of similar texts."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -425,7 +425,7 @@ class ParaphrasePair(google.protobuf.message.Message):
     """Position of the first text within the first set, from 0."""
     second_index: builtins.int
     """Position of the second text, from 0: within the second set if there is one,
-    else within the first.
+    otherwise within the first.
     """
     score: builtins.float
     """The cosine, from -1 to 1."""
@@ -442,7 +442,7 @@ global___ParaphrasePair = ParaphrasePair
 
 @typing.final
 class FindParaphrasesSummary(google.protobuf.message.Message):
-    """FindParaphrasesSummary ends the answer."""
+    """FindParaphrasesSummary is the last part of the response."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -454,20 +454,20 @@ class FindParaphrasesSummary(google.protobuf.message.Message):
     PAIR_COUNT_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
     first_text_count: builtins.int
-    """Texts of the first set."""
+    """Number of texts of the first set."""
     second_text_count: builtins.int
-    """Texts of the second set."""
+    """Number of texts of the second set."""
     encoded_text_count: builtins.int
-    """Texts that were encoded: distinct ones without a problem."""
+    """Number of texts that were encoded: distinct texts without a problem."""
     cut_text_count: builtins.int
-    """Texts of which only the beginning was used."""
+    """Number of texts of which only the beginning was used."""
     windowed_text_count: builtins.int
-    """Texts that were used in windows."""
+    """Number of texts that were used in windows."""
     pair_count: builtins.int
-    """Pairs that were given."""
+    """Number of pairs that were returned."""
     @property
     def timings(self) -> qda.v1.processing_pb2.Timings:
-        """Where the time went."""
+        """How long the steps of the request took."""
 
     def __init__(
         self,

@@ -18,9 +18,9 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class ParaphraseServiceStub:
-    """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
-    a vector of zeros.
+    """ParaphraseService finds texts with the same meaning. A score is the cosine of
+    the dense vectors of two texts, from -1 to 1, computed in single precision; 0
+    for a vector of zeros.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -28,14 +28,14 @@ class ParaphraseServiceStub:
         qda.v1.paraphrase_pb2.ScorePairsRequest,
         qda.v1.paraphrase_pb2.ScorePairsResponse,
     ]
-    """ScorePairs scores each pair by itself, in the order of the request. Texts
+    """ScorePairs scores each pair separately, in the order of the request. Texts
     that occur in several pairs are computed once.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for
-    no pairs at all or a pair with a side missing, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
+    no pairs or a pair with only one text, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
     MODEL_UNKNOWN, MODEL_WRONG_TASK), FAILED_PRECONDITION (TASK_NOT_SERVED),
     UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one pair stand in its result:
+    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one pair are in its result:
     TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
@@ -43,16 +43,16 @@ class ParaphraseServiceStub:
         qda.v1.paraphrase_pb2.FindParaphrasesRequest,
         qda.v1.paraphrase_pb2.FindParaphrasesResponse,
     ]
-    """FindParaphrases finds like texts within a set, or between two sets. First
-    one FindParaphrasesSettings, then the texts in as many chunks as the caller
-    likes, then the caller half-closes. The answer: a header, one
-    TextProblem for each text that could not be used, the pairs by chunk, and a
-    summary. Nothing is computed twice: equal texts are encoded once.
+    """FindParaphrases finds similar texts within a set, or between two sets. The
+    caller sends one FindParaphrasesSettings, then the texts in any number of
+    chunks, then half-closes. The response is a header, one TextProblem for each
+    text that could not be used, the pairs in chunks, and a summary. Equal texts
+    are encoded once.
 
-    Order of the pairs: by the first text's position, then by falling score,
-    then by the second text's position. So it is always the same: scores are
-    rounded to six decimals, and texts that are equal have exactly equal scores
-    with any other.
+    Order of the pairs: by the position of the first text, then by descending
+    score, then by the position of the second text. The order is reproducible:
+    scores are rounded to six decimals, and equal texts have exactly equal scores
+    with any other text.
 
     Errors of the whole call: those of ScorePairs; ARGUMENT_INVALID for texts
     before the settings, settings sent twice, or neither threshold nor
@@ -60,23 +60,23 @@ class ParaphraseServiceStub:
     """
 
 class ParaphraseServiceAsyncStub:
-    """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
-    a vector of zeros.
+    """ParaphraseService finds texts with the same meaning. A score is the cosine of
+    the dense vectors of two texts, from -1 to 1, computed in single precision; 0
+    for a vector of zeros.
     """
 
     ScorePairs: grpc.aio.UnaryUnaryMultiCallable[
         qda.v1.paraphrase_pb2.ScorePairsRequest,
         qda.v1.paraphrase_pb2.ScorePairsResponse,
     ]
-    """ScorePairs scores each pair by itself, in the order of the request. Texts
+    """ScorePairs scores each pair separately, in the order of the request. Texts
     that occur in several pairs are computed once.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for
-    no pairs at all or a pair with a side missing, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
+    no pairs or a pair with only one text, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
     MODEL_UNKNOWN, MODEL_WRONG_TASK), FAILED_PRECONDITION (TASK_NOT_SERVED),
     UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one pair stand in its result:
+    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one pair are in its result:
     TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
@@ -84,16 +84,16 @@ class ParaphraseServiceAsyncStub:
         qda.v1.paraphrase_pb2.FindParaphrasesRequest,
         qda.v1.paraphrase_pb2.FindParaphrasesResponse,
     ]
-    """FindParaphrases finds like texts within a set, or between two sets. First
-    one FindParaphrasesSettings, then the texts in as many chunks as the caller
-    likes, then the caller half-closes. The answer: a header, one
-    TextProblem for each text that could not be used, the pairs by chunk, and a
-    summary. Nothing is computed twice: equal texts are encoded once.
+    """FindParaphrases finds similar texts within a set, or between two sets. The
+    caller sends one FindParaphrasesSettings, then the texts in any number of
+    chunks, then half-closes. The response is a header, one TextProblem for each
+    text that could not be used, the pairs in chunks, and a summary. Equal texts
+    are encoded once.
 
-    Order of the pairs: by the first text's position, then by falling score,
-    then by the second text's position. So it is always the same: scores are
-    rounded to six decimals, and texts that are equal have exactly equal scores
-    with any other.
+    Order of the pairs: by the position of the first text, then by descending
+    score, then by the position of the second text. The order is reproducible:
+    scores are rounded to six decimals, and equal texts have exactly equal scores
+    with any other text.
 
     Errors of the whole call: those of ScorePairs; ARGUMENT_INVALID for texts
     before the settings, settings sent twice, or neither threshold nor
@@ -101,9 +101,9 @@ class ParaphraseServiceAsyncStub:
     """
 
 class ParaphraseServiceServicer(metaclass=abc.ABCMeta):
-    """ParaphraseService tells which texts mean the same. A score is the cosine of
-    the two texts' dense vectors, from -1 to 1, computed in single precision; 0 for
-    a vector of zeros.
+    """ParaphraseService finds texts with the same meaning. A score is the cosine of
+    the dense vectors of two texts, from -1 to 1, computed in single precision; 0
+    for a vector of zeros.
     """
 
     @abc.abstractmethod
@@ -112,14 +112,14 @@ class ParaphraseServiceServicer(metaclass=abc.ABCMeta):
         request: qda.v1.paraphrase_pb2.ScorePairsRequest,
         context: _ServicerContext,
     ) -> typing.Union[qda.v1.paraphrase_pb2.ScorePairsResponse, collections.abc.Awaitable[qda.v1.paraphrase_pb2.ScorePairsResponse]]:
-        """ScorePairs scores each pair by itself, in the order of the request. Texts
+        """ScorePairs scores each pair separately, in the order of the request. Texts
         that occur in several pairs are computed once.
 
         Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for
-        no pairs at all or a pair with a side missing, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
+        no pairs or a pair with only one text, TOO_MANY_TEXTS, TEXT_NOT_UTF8,
         MODEL_UNKNOWN, MODEL_WRONG_TASK), FAILED_PRECONDITION (TASK_NOT_SERVED),
         UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one pair stand in its result:
+        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one pair are in its result:
         TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
         """
 
@@ -129,16 +129,16 @@ class ParaphraseServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[qda.v1.paraphrase_pb2.FindParaphrasesRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[qda.v1.paraphrase_pb2.FindParaphrasesResponse], collections.abc.AsyncIterator[qda.v1.paraphrase_pb2.FindParaphrasesResponse]]:
-        """FindParaphrases finds like texts within a set, or between two sets. First
-        one FindParaphrasesSettings, then the texts in as many chunks as the caller
-        likes, then the caller half-closes. The answer: a header, one
-        TextProblem for each text that could not be used, the pairs by chunk, and a
-        summary. Nothing is computed twice: equal texts are encoded once.
+        """FindParaphrases finds similar texts within a set, or between two sets. The
+        caller sends one FindParaphrasesSettings, then the texts in any number of
+        chunks, then half-closes. The response is a header, one TextProblem for each
+        text that could not be used, the pairs in chunks, and a summary. Equal texts
+        are encoded once.
 
-        Order of the pairs: by the first text's position, then by falling score,
-        then by the second text's position. So it is always the same: scores are
-        rounded to six decimals, and texts that are equal have exactly equal scores
-        with any other.
+        Order of the pairs: by the position of the first text, then by descending
+        score, then by the position of the second text. The order is reproducible:
+        scores are rounded to six decimals, and equal texts have exactly equal scores
+        with any other text.
 
         Errors of the whole call: those of ScorePairs; ARGUMENT_INVALID for texts
         before the settings, settings sent twice, or neither threshold nor

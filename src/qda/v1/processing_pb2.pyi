@@ -27,24 +27,24 @@ class _PriorityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
     """Interactive for unary calls, bulk for streams."""
     PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
-    """Somebody is waiting for the answer: before all bulk work."""
+    """A user waits for the result: scheduled before bulk work."""
     PRIORITY_BULK: _Priority.ValueType  # 2
-    """Work of thousands of texts. It ages: it is never kept waiting for ever."""
+    """Batches of thousands of texts. Ageing ensures that they are never starved."""
 
 class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
-    """Priority is the lane in which a request waits."""
+    """Priority is the scheduling lane of a request."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
 """Interactive for unary calls, bulk for streams."""
 PRIORITY_INTERACTIVE: Priority.ValueType  # 1
-"""Somebody is waiting for the answer: before all bulk work."""
+"""A user waits for the result: scheduled before bulk work."""
 PRIORITY_BULK: Priority.ValueType  # 2
-"""Work of thousands of texts. It ages: it is never kept waiting for ever."""
+"""Batches of thousands of texts. Ageing ensures that they are never starved."""
 global___Priority = Priority
 
 @typing.final
 class Timings(google.protobuf.message.Message):
-    """Timings tells where the time of a request went. All are wall-clock times."""
+    """Timings are the durations of the steps of a request, in wall-clock time."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -54,16 +54,16 @@ class Timings(google.protobuf.message.Message):
     TOTAL_DURATION_FIELD_NUMBER: builtins.int
     @property
     def queue_duration(self) -> google.protobuf.duration_pb2.Duration:
-        """Waiting in the model's queue: the longest of the request's texts."""
+        """Time in the model's queue: the maximum over the request's texts."""
 
     @property
     def tokenize_duration(self) -> google.protobuf.duration_pb2.Duration:
-        """Cleaning and tokenising: the sum over the request's texts."""
+        """Cleaning and tokenization: the sum over the request's texts."""
 
     @property
     def compute_duration(self) -> google.protobuf.duration_pb2.Duration:
-        """The model's computing: the sum over the batches, each shared out by tokens
-        among the requests whose texts it held.
+        """Computation of the model: the sum over the batches. The time of a batch is
+        divided by tokens among the requests with texts in it.
         """
 
     @property
@@ -85,10 +85,10 @@ global___Timings = Timings
 
 @typing.final
 class Provenance(google.protobuf.message.Message):
-    """Provenance names what made a result, precisely enough to make it again: with
-    equal provenance, a text gets the same answer, to within 0.00001 in fp32 on
-    CPUs (probabilities, scores, coordinates of vectors of length 1), whatever
-    shares its batch, after a restart and on another node.
+    """Provenance identifies what computed a result, so that it can be reproduced:
+    with equal provenance a text gets the same result, within 0.00001 in fp32 on
+    CPUs (probabilities, scores, coordinates of vectors of length 1), regardless of
+    the other texts in its batch, after a restart and on another node.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -101,21 +101,21 @@ class Provenance(google.protobuf.message.Message):
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     model: builtins.str
-    """The model's key in the catalog, "german-sentiment" for instance."""
+    """The key of the model in the catalog, such as "german-sentiment"."""
     source: builtins.str
-    """Where the model is from: a repository of the hub, or a spaCy package."""
+    """The source of the model: a repository of the hub, or a spaCy package."""
     revision: builtins.str
     """The commit of the repository, or the version of the package."""
     precision: builtins.str
-    """The number format in which it was computed: "fp32", "bf16" or "int8"."""
+    """The number format of the computation: "fp32", "bf16" or "int8"."""
     worker_version: builtins.str
     """The version of the worker."""
     model_digest: builtins.str
-    """The SHA-256 (hexadecimal) of what decides the bytes of this model: source,
+    """SHA-256 (hexadecimal) of what determines the content of this model: source,
     revision and file names. Equal digests mean equal model files.
     """
     generation: builtins.str
-    """The generation (SHA-256, hexadecimal) of the catalog that is served."""
+    """The generation (SHA-256, hexadecimal) of the catalog."""
     def __init__(
         self,
         *,

@@ -29,7 +29,7 @@ class _SentimentLabel:
 class _SentimentLabelEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SentimentLabel.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SENTIMENT_LABEL_UNSPECIFIED: _SentimentLabel.ValueType  # 0
-    """No answer: see the result's status."""
+    """No result: see the status."""
     SENTIMENT_LABEL_POSITIVE: _SentimentLabel.ValueType  # 1
     """Positive."""
     SENTIMENT_LABEL_NEGATIVE: _SentimentLabel.ValueType  # 2
@@ -38,10 +38,10 @@ class _SentimentLabelEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     """Neutral: a statement without a judgement."""
 
 class SentimentLabel(_SentimentLabel, metaclass=_SentimentLabelEnumTypeWrapper):
-    """SentimentLabel is the answer in one word."""
+    """SentimentLabel is the class of a text."""
 
 SENTIMENT_LABEL_UNSPECIFIED: SentimentLabel.ValueType  # 0
-"""No answer: see the result's status."""
+"""No result: see the status."""
 SENTIMENT_LABEL_POSITIVE: SentimentLabel.ValueType  # 1
 """Positive."""
 SENTIMENT_LABEL_NEGATIVE: SentimentLabel.ValueType  # 2
@@ -52,7 +52,7 @@ global___SentimentLabel = SentimentLabel
 
 @typing.final
 class AnalyzeSentimentRequest(google.protobuf.message.Message):
-    """AnalyzeSentimentRequest asks for the sentiment of texts."""
+    """AnalyzeSentimentRequest contains texts to classify."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -65,16 +65,16 @@ class AnalyzeSentimentRequest(google.protobuf.message.Message):
     model: builtins.str
     """Key of a sentiment model. Empty: the catalog's default for sentiment."""
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
-    """What to do with texts that are too long. Unspecified: CUT."""
+    """How to handle texts above the limit of the model. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
-    """The lane. Unspecified: INTERACTIVE."""
+    """The scheduling lane. Unspecified: INTERACTIVE."""
     include_sentences: builtins.bool
-    """Whether each sentence is answered too, with its place in the text. The texts
-    of a request may have at most 100,000 sentences (TOO_MANY_TEXTS).
+    """Whether each sentence is classified too and returned with its position. The
+    texts of a request may have at most 100,000 sentences (TOO_MANY_TEXTS).
     """
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
-    """The unit of the sentences' spans. Required with include_sentences, not
-    looked at without.
+    """The unit of the sentences' spans. Required with include_sentences, otherwise
+    ignored.
     """
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
@@ -96,7 +96,7 @@ global___AnalyzeSentimentRequest = AnalyzeSentimentRequest
 
 @typing.final
 class AnalyzeSentimentResponse(google.protobuf.message.Message):
-    """AnalyzeSentimentResponse holds one result for each text."""
+    """AnalyzeSentimentResponse contains one result for each text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -105,18 +105,18 @@ class AnalyzeSentimentResponse(google.protobuf.message.Message):
     TIMINGS_FIELD_NUMBER: builtins.int
     OFFSET_ENCODING_FIELD_NUMBER: builtins.int
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
-    """The unit of all spans, as it was asked for."""
+    """The unit of all spans, as requested."""
     @property
     def results(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SentimentResult]:
-        """As many as there were texts, in their order."""
+        """One result for each text, in the order of the request."""
 
     @property
     def provenance(self) -> qda.v1.processing_pb2.Provenance:
-        """The model that answered."""
+        """The model that computed the results."""
 
     @property
     def timings(self) -> qda.v1.processing_pb2.Timings:
-        """Where the time went."""
+        """How long the steps of the request took."""
 
     def __init__(
         self,
@@ -133,8 +133,8 @@ global___AnalyzeSentimentResponse = AnalyzeSentimentResponse
 
 @typing.final
 class SentimentProbabilities(google.protobuf.message.Message):
-    """SentimentProbabilities are the model's probabilities, from 0 to 1. They add
-    up to 1. A model that does not know one of them gives it 0.
+    """SentimentProbabilities are the probabilities of the classes, from 0 to 1. Their
+    sum is 1. A class that the model does not have is 0.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -161,7 +161,7 @@ global___SentimentProbabilities = SentimentProbabilities
 
 @typing.final
 class SentimentResult(google.protobuf.message.Message):
-    """SentimentResult is the answer to one text."""
+    """SentimentResult is the result of one text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -172,21 +172,21 @@ class SentimentResult(google.protobuf.message.Message):
     USAGE_FIELD_NUMBER: builtins.int
     SENTENCES_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The text's id as it was sent."""
+    """The id of the text, as it was sent."""
     label: global___SentimentLabel.ValueType
-    """The most probable label; of equal ones the first of positive, negative,
-    neutral.
+    """The most probable label; for equal probabilities the first of positive,
+    negative, neutral.
     """
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Absent where the text was answered. Otherwise why not, with ErrorInfo
-        (domain "qda-worker") among its details.
+        """Absent if the text was answered. Otherwise the error of this text, with
+        ErrorInfo (domain "qda-worker") in its details.
         """
 
     @property
     def probabilities(self) -> global___SentimentProbabilities:
-        """All three probabilities. Of a windowed text: the mean over the windows,
-        weighted by their tokens.
+        """All three probabilities. For a text in windows: the mean over the windows,
+        weighted by their number of tokens.
         """
 
     @property
@@ -195,9 +195,9 @@ class SentimentResult(google.protobuf.message.Message):
 
     @property
     def sentences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SentenceSentiment]:
-        """The sentences in their order, where they were asked for: all of the text's,
-        also where the text itself was cut. Each is answered as if it were a text of
-        its own. A text of blanks alone has none.
+        """The sentences in their order, if requested: all sentences of the text, also
+        if the text itself was truncated. Each sentence is classified like a separate
+        text. A text of whitespace has none.
         """
 
     def __init__(
@@ -217,7 +217,7 @@ global___SentimentResult = SentimentResult
 
 @typing.final
 class SentenceSentiment(google.protobuf.message.Message):
-    """SentenceSentiment is the answer to one sentence of a text."""
+    """SentenceSentiment is the result of one sentence of a text."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -229,8 +229,8 @@ class SentenceSentiment(google.protobuf.message.Message):
     """The most probable label."""
     @property
     def span(self) -> qda.v1.text_pb2.Span:
-        """Where the sentence stands in the text, in the request's encoding, without
-        the blanks around it. Between sentences there is nothing but blanks.
+        """The position of the sentence in the text, in the request's encoding, without
+        surrounding whitespace. There is only whitespace between sentences.
         """
 
     @property
@@ -239,8 +239,8 @@ class SentenceSentiment(google.protobuf.message.Message):
 
     @property
     def usage(self) -> qda.v1.text_pb2.TextUsage:
-        """How much of the sentence was used: long_text_policy holds for each sentence,
-        too.
+        """How much of the sentence was used: long_text_policy also applies to each
+        sentence.
         """
 
     def __init__(

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SentimentServiceStub(object):
-    """SentimentService tells whether texts are positive, negative or neutral.
+    """SentimentService classifies texts as positive, negative or neutral.
     """
 
     def __init__(self, channel):
@@ -43,17 +43,17 @@ class SentimentServiceStub(object):
 
 
 class SentimentServiceServicer(object):
-    """SentimentService tells whether texts are positive, negative or neutral.
+    """SentimentService classifies texts as positive, negative or neutral.
     """
 
     def AnalyzeSentiment(self, request, context):
-        """AnalyzeSentiment answers each text by itself, in the order of the request.
+        """AnalyzeSentiment classifies each text separately, in the order of the request.
 
         Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for
-        no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
+        a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
         MODEL_WRONG_TASK, ENCODING_MISSING), FAILED_PRECONDITION (TASK_NOT_SERVED),
         UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
         TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -77,7 +77,7 @@ def add_SentimentServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SentimentService(object):
-    """SentimentService tells whether texts are positive, negative or neutral.
+    """SentimentService classifies texts as positive, negative or neutral.
     """
 
     @staticmethod

@@ -18,42 +18,42 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class SentimentServiceStub:
-    """SentimentService tells whether texts are positive, negative or neutral."""
+    """SentimentService classifies texts as positive, negative or neutral."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     AnalyzeSentiment: grpc.UnaryUnaryMultiCallable[
         qda.v1.sentiment_pb2.AnalyzeSentimentRequest,
         qda.v1.sentiment_pb2.AnalyzeSentimentResponse,
     ]
-    """AnalyzeSentiment answers each text by itself, in the order of the request.
+    """AnalyzeSentiment classifies each text separately, in the order of the request.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for
-    no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
+    a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
     MODEL_WRONG_TASK, ENCODING_MISSING), FAILED_PRECONDITION (TASK_NOT_SERVED),
     UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
     TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
 class SentimentServiceAsyncStub:
-    """SentimentService tells whether texts are positive, negative or neutral."""
+    """SentimentService classifies texts as positive, negative or neutral."""
 
     AnalyzeSentiment: grpc.aio.UnaryUnaryMultiCallable[
         qda.v1.sentiment_pb2.AnalyzeSentimentRequest,
         qda.v1.sentiment_pb2.AnalyzeSentimentResponse,
     ]
-    """AnalyzeSentiment answers each text by itself, in the order of the request.
+    """AnalyzeSentiment classifies each text separately, in the order of the request.
 
     Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for
-    no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
+    a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
     MODEL_WRONG_TASK, ENCODING_MISSING), FAILED_PRECONDITION (TASK_NOT_SERVED),
     UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+    DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
     TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
     """
 
 class SentimentServiceServicer(metaclass=abc.ABCMeta):
-    """SentimentService tells whether texts are positive, negative or neutral."""
+    """SentimentService classifies texts as positive, negative or neutral."""
 
     @abc.abstractmethod
     def AnalyzeSentiment(
@@ -61,13 +61,13 @@ class SentimentServiceServicer(metaclass=abc.ABCMeta):
         request: qda.v1.sentiment_pb2.AnalyzeSentimentRequest,
         context: _ServicerContext,
     ) -> typing.Union[qda.v1.sentiment_pb2.AnalyzeSentimentResponse, collections.abc.Awaitable[qda.v1.sentiment_pb2.AnalyzeSentimentResponse]]:
-        """AnalyzeSentiment answers each text by itself, in the order of the request.
+        """AnalyzeSentiment classifies each text separately, in the order of the request.
 
         Idempotent. Errors of the whole call: INVALID_ARGUMENT (ARGUMENT_INVALID for
-        no texts at all, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
+        a request without texts, TOO_MANY_TEXTS, TEXT_NOT_UTF8, MODEL_UNKNOWN,
         MODEL_WRONG_TASK, ENCODING_MISSING), FAILED_PRECONDITION (TASK_NOT_SERVED),
         UNAVAILABLE (NOT_READY, DRAINING), RESOURCE_EXHAUSTED (QUEUE_FULL,
-        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text stand in its result:
+        DEADLINE_TOO_SHORT; with RetryInfo). Errors of one text are in its result:
         TEXT_EMPTY, TEXT_TOO_LONG, MODEL_FAILED.
         """
 

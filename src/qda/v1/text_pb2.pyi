@@ -30,15 +30,15 @@ class _LongTextPolicyEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
     texts of the request are answered.
     """
     LONG_TEXT_POLICY_CUT: _LongTextPolicy.ValueType  # 2
-    """The beginning is used, as the plain libraries do it."""
+    """The text is truncated: its beginning is used, as in the plain libraries."""
     LONG_TEXT_POLICY_WINDOW: _LongTextPolicy.ValueType  # 3
-    """The whole text is used in overlapping windows, whose results are joined.
-    How they are joined is said at each result.
+    """The complete text is used, in overlapping windows whose results are combined.
+    How they are combined is documented at each result.
     """
 
 class LongTextPolicy(_LongTextPolicy, metaclass=_LongTextPolicyEnumTypeWrapper):
-    """LongTextPolicy says what shall happen to a text that is longer than the model
-    can read. Whatever happens is told in TextUsage: nothing is cut in silence.
+    """LongTextPolicy defines how a text above the limit of the model is handled.
+    TextUsage reports what was done; a text is never truncated without notice.
     """
 
 LONG_TEXT_POLICY_UNSPECIFIED: LongTextPolicy.ValueType  # 0
@@ -48,10 +48,10 @@ LONG_TEXT_POLICY_ERROR: LongTextPolicy.ValueType  # 1
 texts of the request are answered.
 """
 LONG_TEXT_POLICY_CUT: LongTextPolicy.ValueType  # 2
-"""The beginning is used, as the plain libraries do it."""
+"""The text is truncated: its beginning is used, as in the plain libraries."""
 LONG_TEXT_POLICY_WINDOW: LongTextPolicy.ValueType  # 3
-"""The whole text is used in overlapping windows, whose results are joined.
-How they are joined is said at each result.
+"""The complete text is used, in overlapping windows whose results are combined.
+How they are combined is documented at each result.
 """
 global___LongTextPolicy = LongTextPolicy
 
@@ -62,23 +62,23 @@ class _LongTextOutcome:
 class _LongTextOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LongTextOutcome.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     LONG_TEXT_OUTCOME_UNSPECIFIED: _LongTextOutcome.ValueType  # 0
-    """Not said: the text was not analysed."""
+    """Unspecified: the text was not analysed."""
     LONG_TEXT_OUTCOME_WHOLE: _LongTextOutcome.ValueType  # 1
-    """The text fitted; all of it was used."""
+    """The text is within the limit; all of it was used."""
     LONG_TEXT_OUTCOME_CUT: _LongTextOutcome.ValueType  # 2
-    """Only the beginning was used."""
+    """The text was truncated: only its beginning was used."""
     LONG_TEXT_OUTCOME_WINDOWED: _LongTextOutcome.ValueType  # 3
     """All of the text was used, in windows."""
 
 class LongTextOutcome(_LongTextOutcome, metaclass=_LongTextOutcomeEnumTypeWrapper):
-    """LongTextOutcome tells what was done about a text's length."""
+    """LongTextOutcome is how the length of a text was handled."""
 
 LONG_TEXT_OUTCOME_UNSPECIFIED: LongTextOutcome.ValueType  # 0
-"""Not said: the text was not analysed."""
+"""Unspecified: the text was not analysed."""
 LONG_TEXT_OUTCOME_WHOLE: LongTextOutcome.ValueType  # 1
-"""The text fitted; all of it was used."""
+"""The text is within the limit; all of it was used."""
 LONG_TEXT_OUTCOME_CUT: LongTextOutcome.ValueType  # 2
-"""Only the beginning was used."""
+"""The text was truncated: only its beginning was used."""
 LONG_TEXT_OUTCOME_WINDOWED: LongTextOutcome.ValueType  # 3
 """All of the text was used, in windows."""
 global___LongTextOutcome = LongTextOutcome
@@ -90,9 +90,9 @@ class _LengthUnit:
 class _LengthUnitEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LengthUnit.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     LENGTH_UNIT_UNSPECIFIED: _LengthUnit.ValueType  # 0
-    """Not said."""
+    """Unspecified."""
     LENGTH_UNIT_TOKENS: _LengthUnit.ValueType  # 1
-    """The model's own tokens, its special tokens included."""
+    """Tokens of the model, including special tokens."""
     LENGTH_UNIT_CHARACTERS: _LengthUnit.ValueType  # 2
     """Unicode code points."""
 
@@ -100,9 +100,9 @@ class LengthUnit(_LengthUnit, metaclass=_LengthUnitEnumTypeWrapper):
     """LengthUnit is the unit in which a model's limit is counted."""
 
 LENGTH_UNIT_UNSPECIFIED: LengthUnit.ValueType  # 0
-"""Not said."""
+"""Unspecified."""
 LENGTH_UNIT_TOKENS: LengthUnit.ValueType  # 1
-"""The model's own tokens, its special tokens included."""
+"""Tokens of the model, including special tokens."""
 LENGTH_UNIT_CHARACTERS: LengthUnit.ValueType  # 2
 """Unicode code points."""
 global___LengthUnit = LengthUnit
@@ -114,7 +114,7 @@ class _OffsetEncoding:
 class _OffsetEncodingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OffsetEncoding.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     OFFSET_ENCODING_UNSPECIFIED: _OffsetEncoding.ValueType  # 0
-    """Not said. Refused wherever positions are returned."""
+    """Unspecified. Refused if positions are returned."""
     OFFSET_ENCODING_UTF8_BYTES: _OffsetEncoding.ValueType  # 1
     """Bytes of the UTF-8 form: Go, Rust, C, PHP."""
     OFFSET_ENCODING_UTF16_UNITS: _OffsetEncoding.ValueType  # 2
@@ -124,13 +124,13 @@ class _OffsetEncodingEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper.
 
 class OffsetEncoding(_OffsetEncoding, metaclass=_OffsetEncodingEnumTypeWrapper):
     """OffsetEncoding is the unit in which the caller's programming language counts
-    positions in a string. There is no default, because a wrong guess gives wrong
-    positions without any error: a request that returns positions and leaves it
-    out is refused with ENCODING_MISSING.
+    positions in a string. There is no default, because a wrong assumption gives
+    wrong positions without an error: a request that returns positions but does not
+    set it is refused with ENCODING_MISSING.
     """
 
 OFFSET_ENCODING_UNSPECIFIED: OffsetEncoding.ValueType  # 0
-"""Not said. Refused wherever positions are returned."""
+"""Unspecified. Refused if positions are returned."""
 OFFSET_ENCODING_UTF8_BYTES: OffsetEncoding.ValueType  # 1
 """Bytes of the UTF-8 form: Go, Rust, C, PHP."""
 OFFSET_ENCODING_UTF16_UNITS: OffsetEncoding.ValueType  # 2
@@ -141,7 +141,7 @@ global___OffsetEncoding = OffsetEncoding
 
 @typing.final
 class Text(google.protobuf.message.Message):
-    """Text is one text to analyse: an utterance, a paragraph, a whole report."""
+    """Text is one text to analyse: an utterance, a paragraph or a complete report."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -149,16 +149,16 @@ class Text(google.protobuf.message.Message):
     ID_FIELD_NUMBER: builtins.int
     LANGUAGE_CODE_FIELD_NUMBER: builtins.int
     content: builtins.str
-    """The text itself, not changed by the service. At least one character. A text
-    of no characters is refused with TEXT_EMPTY; whitespace alone is a text.
+    """The text itself, which the service does not change. At least one character:
+    an empty text is refused with TEXT_EMPTY; a text of whitespace is valid.
     """
     id: builtins.str
-    """The caller's own name for the text, returned with its result. Optional, at
-    most 256 bytes. Not looked at, and need not be unique.
+    """An id that the caller chooses, returned with the result. Optional, at most
+    256 bytes. It is not interpreted and need not be unique.
     """
     language_code: builtins.str
-    """The language as a BCP-47 tag, "de" for instance. Optional. Today's models
-    are German or multilingual and do not need it; it decides nothing yet.
+    """The language as a BCP-47 tag, such as "de". Optional. The current models are
+    German or multilingual; the field has no effect yet.
     """
     def __init__(
         self,
@@ -173,7 +173,7 @@ global___Text = Text
 
 @typing.final
 class TextUsage(google.protobuf.message.Message):
-    """TextUsage tells how much of a text the model has read."""
+    """TextUsage is how much of a text the model has used."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -185,23 +185,23 @@ class TextUsage(google.protobuf.message.Message):
     WINDOW_COUNT_FIELD_NUMBER: builtins.int
     CHARACTER_COUNT_FIELD_NUMBER: builtins.int
     outcome: global___LongTextOutcome.ValueType
-    """What was done about the text's length."""
+    """How the length of the text was handled."""
     token_count: builtins.int
-    """Tokens in the whole text after the model's own cleaning, special tokens
-    included where the model has such.
+    """Number of tokens of the complete text after the model's cleaning, including
+    special tokens if the model has any.
     """
     used_token_count: builtins.int
-    """Tokens that the answer rests on. Equal to token_count unless the text was
-    cut; a token that lies in two windows counts once.
+    """Number of tokens that were used. Equal to token_count unless the text was
+    truncated; a token in two windows is counted once.
     """
     limit_count: builtins.int
-    """The model's limit, in limit_unit."""
+    """The limit of the model, in limit_unit."""
     limit_unit: global___LengthUnit.ValueType
     """The unit of limit_count: tokens, or characters for spaCy models."""
     window_count: builtins.int
     """Number of windows; 1 unless the text was windowed."""
     character_count: builtins.int
-    """Unicode code points in the text as sent."""
+    """Number of Unicode code points in the text as sent."""
     def __init__(
         self,
         *,
@@ -219,8 +219,8 @@ global___TextUsage = TextUsage
 
 @typing.final
 class Span(google.protobuf.message.Message):
-    """Span is a part of a text as it was sent, whatever a model did to the text
-    inside. In the request's OffsetEncoding; never inside a character.
+    """Span is a part of a text as it was sent, regardless of the model's cleaning. It
+    is counted in the request's OffsetEncoding and never splits a character.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor

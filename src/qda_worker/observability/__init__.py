@@ -1,1 +1,1 @@
-"""What the worker tells of itself: logs, metrics, and the record of each call that both are made from."""
+"""What the worker reports about itself: logs, metrics and traces, all made from one record a call."""

@@ -1,10 +1,11 @@
-"""The state of cache and models for Prometheus, read from the fleet at each scrape: nothing is kept up to date twice.
+"""Prometheus metrics of the cache, the models and the warm, computed at each scrape.
 
-Read by the HTTP server's threads: plain attributes that the event loop replaces whole.
+`CacheMetrics` reads the model registry. `WarmMetrics` reads the status file that a warmer updates in the cache: the
+warmer itself cannot be scraped, because its pod ends with its work, so the worker that waits for it exports its
+progress. Nothing is stored here, so no value can be outdated.
 
-How far the warm is that fills this worker's cache, for Prometheus: its status file, read at each scrape.
-
-The warmer itself cannot be scraped: its pod ends with its work. A worker that waits for it tells instead.
+Both run in the threads of the metrics server. They need no lock: the event loop replaces the attributes of the registry
+as a whole, and the status file is replaced by rename.
 """
 
 from collections import Counter
@@ -22,79 +23,84 @@ from qda_worker.version import worker_version
 
 
 class CacheMetrics(Collector):
-    """What the last look at the cache found, and which models serve."""
+    """What the last check of the cache found, and which models serve."""
 
-    def __init__(self, fleet: ModelRegistry) -> None:
-        self._fleet = fleet
+    def __init__(self, registry: ModelRegistry) -> None:
+        self._registry = registry
 
     def collect(self) -> Iterator[Metric]:
-        """The gauges of this moment."""
-        fleet = self._fleet
+        """Yield the current values."""
+        registry = self._registry
         yield InfoMetricFamily(
             "qda_worker_build",
             "The worker's version.",
-            {"version": worker_version(), "generation": fleet.generation},
+            {"version": worker_version(), "generation": registry.generation},
         )
         complete = GaugeMetricFamily(
             "qda_cache_complete", "1 if the last check found the cache complete, else 0."
         )
-        complete.add_metric([], float(fleet.cache_complete))
+        complete.add_metric([], float(registry.cache_complete))
         yield complete
         checked = GaugeMetricFamily(
             "qda_cache_last_check_timestamp_seconds", "When the cache was last checked."
         )
-        if fleet.checked_at is not None:
-            checked.add_metric([], fleet.checked_at)
+        if registry.checked_at is not None:
+            checked.add_metric([], registry.checked_at)
         yield checked
         yield self._problems()
-        restart = _by_model(
+        yield from self._models()
+
+    def _problems(self) -> GaugeMetricFamily:
+        problems = GaugeMetricFamily(
+            "qda_cache_problems",
+            "Problems that the last check found; model is empty for problems of the whole cache.",
+            labels=["model", "reason"],
+        )
+        if self._registry.report is not None:
+            counts = Counter(("", str(problem.reason)) for problem in self._registry.report.problems)
+            for model in self._registry.report.models:
+                counts.update((model.key, str(problem.reason)) for problem in model.problems)
+            for labels, count in sorted(counts.items()):
+                problems.add_metric(list(labels), float(count))
+        return problems
+
+    def _models(self) -> tuple[GaugeMetricFamily, ...]:
+        restart = _model_gauge(
             "qda_cache_restart_needed", "1 if a file of the model was replaced since it was loaded."
         )
-        loaded = _by_model("qda_model_loaded", "1 if the model has loaded and answers, else 0.")
-        seconds = _by_model("qda_model_load_seconds", "How long the model's last load took.")
-        waiting = _by_model("qda_queue_texts", "Texts that were taken in and have no outcome yet.")
-        for key, member in fleet.models.items():
+        loaded = _model_gauge("qda_model_loaded", "1 if the model is loaded and answers, else 0.")
+        seconds = _model_gauge("qda_model_load_seconds", "How long the last load of the model took.")
+        waiting = _model_gauge("qda_queue_texts", "Texts that were accepted and have no outcome yet.")
+        for key, member in self._registry.models.items():
             restart.add_metric([key], float(member.files_replaced))
             loaded.add_metric([key], float(member.state is ModelState.SERVING))
             if member.load_seconds is not None:
                 seconds.add_metric([key], member.load_seconds)
             engine = member.engine
             waiting.add_metric([key], float(engine.queue.waiting if engine is not None else 0))
-        yield from (restart, loaded, seconds, waiting)
-
-    def _problems(self) -> GaugeMetricFamily:
-        problems = GaugeMetricFamily(
-            "qda_cache_problems",
-            "Problems that the last check found; model is empty for the whole cache's.",
-            labels=["model", "reason"],
-        )
-        if self._fleet.report is not None:
-            counts = Counter(("", str(problem.reason)) for problem in self._fleet.report.problems)
-            for model in self._fleet.report.models:
-                counts.update((model.key, str(problem.reason)) for problem in model.problems)
-            for labels, count in sorted(counts.items()):
-                problems.add_metric(list(labels), float(count))
-        return problems
-
-
-def _by_model(name: str, help: str) -> GaugeMetricFamily:
-    return GaugeMetricFamily(name, help, labels=["model"])
+        return (restart, loaded, seconds, waiting)
 
 
 class WarmMetrics(Collector):
-    """What the last status of a warm says; nothing where there never was one. wall: seconds since 1970."""
+    """The last status that a warm wrote to the cache; no metrics if there never was a warm."""
 
-    def __init__(self, places: Places, wall: Callable[[], float]) -> None:
-        self._places, self._wall = places, wall
+    def __init__(self, places: Places, wall_clock: Callable[[], float]) -> None:
+        """Read the status of a cache.
+
+        Args:
+            places: where the cache is.
+            wall_clock: the current time in seconds since 1970.
+        """
+        self._places, self._wall_clock = places, wall_clock
 
     def collect(self) -> Iterator[Metric]:
-        """The gauges of this moment."""
+        """Yield the current values."""
         status = read_status(self._places)
         if status is None:
             return
-        now = datetime.fromtimestamp(self._wall(), UTC)
-        for name, said, value in _gauges(status, now):
-            gauge = GaugeMetricFamily(f"qda_cache_warm_{name}", said)
+        now = datetime.fromtimestamp(self._wall_clock(), UTC)
+        for name, documentation, value in _warm_values(status, now):
+            gauge = GaugeMetricFamily(f"qda_cache_warm_{name}", documentation)
             gauge.add_metric([], value)
             yield gauge
         if status.phase is Phase.ENDED and status.reason in list(Reason):
@@ -105,18 +111,23 @@ class WarmMetrics(Collector):
             yield ended
 
 
-def _gauges(status: WarmStatus, now: datetime) -> Iterator[tuple[str, str, float]]:
-    goes_on = status.goes_on(now)
-    yield "running", "1 while a warmer fills the cache and gives signs of life, else 0.", float(goes_on)
-    yield "done_bytes", "Bytes that the present or last warm has.", float(status.bytes_done)
+def _model_gauge(name: str, documentation: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, labels=["model"])
+
+
+def _warm_values(status: WarmStatus, now: datetime) -> Iterator[tuple[str, str, float]]:
+    """Yield name suffix, documentation and value of each gauge."""
+    running = status.goes_on(now)
+    yield "running", "1 while a warmer fills the cache and updates its status, else 0.", float(running)
+    yield "done_bytes", "Bytes that the current or last warm has fetched.", float(status.bytes_done)
     yield (
         "wanted_bytes",
-        "Bytes that it wants, with those that were staged before.",
+        "Bytes that the warm has to fetch, with those that were staged before.",
         float(status.bytes_total),
     )
-    yield "done_files", "Files that it has.", float(status.files_done)
-    yield "wanted_files", "Files that it wants.", float(status.files_total)
-    speed = status.bytes_per_second if goes_on else None
-    yield "bytes_per_second", "Its speed over the last seconds; 0: not known.", speed or 0.0
-    yield "started_timestamp_seconds", "When it started.", status.started.timestamp()
-    yield "updated_timestamp_seconds", "Its last sign of life.", status.updated.timestamp()
+    yield "done_files", "Files that the warm has fetched.", float(status.files_done)
+    yield "wanted_files", "Files that the warm has to fetch.", float(status.files_total)
+    speed = status.bytes_per_second if running else None
+    yield "bytes_per_second", "Speed of the warm over the last seconds; 0 if unknown.", speed or 0.0
+    yield "started_timestamp_seconds", "When the warm started.", status.started.timestamp()
+    yield "updated_timestamp_seconds", "When the warm last updated its status.", status.updated.timestamp()

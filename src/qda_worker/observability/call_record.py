@@ -1,25 +1,33 @@
-"""What one call did, gathered while it runs, for its line in the log, its metrics and its trace.
+"""What one call did: collected while it runs, for its log line, its metrics and its trace.
 
-Counts, times and names only: no text, and nothing made from one, ever gets here.
+`begin_call` creates the record of a call and stores it in a context variable, so that every layer of the same asyncio
+task (interceptors, services) can add to it without passing it on: `current_call` returns it. `CallListener`s receive it
+at the start and at the end of the call. All of this runs on the event loop, so a record needs no lock.
+
+A record holds counts, durations and names only. Texts, and anything made from them, must never be stored in it.
 """
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-# The request never arrived whole: its sender has gone, or it is over the limit of one message.
+# Reason of a call whose request never arrived completely: the sender has gone, or the message is above the size limit.
 REQUEST_INCOMPLETE: Final = "REQUEST_INCOMPLETE"
 
-
-# Steps that a call's trace tells of: a stream of a million documents asks a million times.
+# Limit of inference steps in a trace: a stream of a million documents has a million.
 MAX_STEPS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One time that a call asked a model: where its slowest text's time went, in seconds.
+class InferenceStep:
+    """The timing of one inference request of a call: where the time of its slowest text went.
 
-    ended: when the answers were there, by the clock of `CallRecord.began`. items: texts that were asked together.
+    Attributes:
+        ended: when the results were there, on the same clock as `CallRecord.began`.
+        items: number of texts that were sent to the model together.
+        tokenize: seconds of tokenization.
+        queue: seconds in the queue.
+        compute: seconds of computation.
     """
 
     ended: float
@@ -30,24 +38,42 @@ class Step:
 
     @property
     def parts(self) -> tuple[tuple[str, float], ...]:
-        """By name, one after the other."""
+        """Name and seconds of each part, in order."""
         return (("tokenize", self.tokenize), ("queue", self.queue), ("compute", self.compute))
 
     @property
     def seconds(self) -> float:
-        """All of it."""
+        """The sum of all parts."""
         return self.tokenize + self.queue + self.compute
 
 
 @dataclass(slots=True)
 class CallRecord:
-    """One call. Times in seconds; those of queue, tokenising and computing come from the answers' own timings.
+    """One call. All durations are in seconds; those of queue, tokenization and computation come from the results.
 
-    method: `package.Service/Method`. began: by the server's monotonic clock, as is `deadline`. caller: the name it
-    gives itself, else its address; empty until its request is there. peer_name: of its certificate (mutual TLS).
-    status: name of the status code; empty while it runs. reason: of a call that was refused, failed or cancelled.
-    metadata: what came with the call, never logged. received_bytes, sent_bytes: of its messages.
-    trace_id: of the trace that it belongs to, if any. span: what `tracing` keeps of it.
+    Attributes:
+        method: `package.Service/Method`; `other` for a method that does not exist.
+        began: when the call started, on the server's monotonic clock.
+        metadata: the metadata of the request. It is never logged.
+        caller: the name that the caller gives itself, else its address; empty until the request has arrived.
+        peer_name: the common name of the client certificate (mutual TLS).
+        deadline: on the same clock as `began`; None without a deadline.
+        status: the name of the status code; empty while the call runs.
+        reason: why a call was refused, failed or cancelled; empty otherwise.
+        trace_id: the trace that the call belongs to, if any.
+        model: the key of the model that answers.
+        items: number of texts.
+        failed_items: texts with an error of their own.
+        cut_items: texts of which only the beginning was read.
+        tokens: number of tokens of all texts.
+        received_bytes: size of all request messages.
+        sent_bytes: size of all response messages.
+        seconds: duration of the call.
+        queue_seconds: the longest time of a text in the queue.
+        tokenize_seconds: the sum of all texts' tokenization.
+        compute_seconds: the sum of all texts' computation.
+        steps: the first `MAX_STEPS` inference requests, for the trace.
+        span: the span of the call, set and used by `tracing` only.
     """
 
     method: str
@@ -70,35 +96,39 @@ class CallRecord:
     queue_seconds: float = 0.0
     tokenize_seconds: float = 0.0
     compute_seconds: float = 0.0
-    steps: list[Step] = field(default_factory=list)
+    steps: list[InferenceStep] = field(default_factory=list)
     span: object = None
 
-    def add_step(self, step: Step) -> None:
-        """Note what a trace may tell."""
+    def add_step(self, step: InferenceStep) -> None:
+        """Add an inference step for the trace; steps above `MAX_STEPS` are dropped."""
         if len(self.steps) < MAX_STEPS:
             self.steps.append(step)
 
 
 class CallListener(Protocol):
-    """Hears of each call twice, on the event loop. Must be quick, and must not raise."""
+    """Is notified of each call twice, on the event loop. Implementations must be quick and must not raise."""
 
     def on_start(self, record: CallRecord) -> None:
-        """A call has come in; method and metadata are known."""
+        """Handle the start of a call; method and metadata are known."""
 
     def on_end(self, record: CallRecord) -> None:
-        """It has ended; everything is known."""
+        """Handle the end of a call; every field is known."""
 
 
 _CURRENT: Final[ContextVar[CallRecord]] = ContextVar("qda_worker.call")
 
 
 def begin_call(method: str, began: float = 0.0) -> CallRecord:
-    """Start the record of the call that runs in this task."""
+    """Create the record of the call that runs in this task."""
     record = CallRecord(method, began)
     _CURRENT.set(record)
     return record
 
 
 def current_call() -> CallRecord:
-    """The record of the call that runs in this task. Raises LookupError outside a call."""
+    """Return the record of the call that runs in this task.
+
+    Raises:
+        LookupError: no call runs in this task.
+    """
     return _CURRENT.get()

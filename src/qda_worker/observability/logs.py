@@ -1,9 +1,11 @@
-"""One structured log on stderr: key=value for people at a terminal, one JSON object a line for everything else.
+"""The structured log on stderr: key=value on a terminal, otherwise one JSON object a line.
 
-The libraries' own records go the same way, from WARNING on. Texts never get in: nobody passes them, and errors of the
-libraries are logged as type and trace, because their messages may quote what they were given.
+`configure_logging` sets up structlog for the server's own events. Records of the standard logging module, from our
+models and from libraries, go through the same renderer; those of libraries from WARNING on. `CallLog` writes one
+line for each call.
 
-One line in the log for each call.
+Texts must never appear in the log. Our events contain no texts, and an exception that comes through the standard
+logging module is reduced to its type and its trace, because its message may quote the input.
 """
 
 import logging
@@ -17,9 +19,17 @@ from qda_worker.observability.call_record import CallRecord
 
 Log = structlog.typing.FilteringBoundLogger
 
+# Prefix of the methods of our own services.
+_OUR_METHODS: Final = "qda.v1."
 
-def open_log(level: int, stream: TextIO = sys.stderr) -> Log:
-    """Configure this process's log and give it. `level` is one of the logging module's numbers."""
+
+def configure_logging(level: int, stream: TextIO = sys.stderr) -> Log:
+    """Configure the logging of this process and return its log.
+
+    Args:
+        level: a level of the logging module.
+        stream: where the log goes; a terminal gets key=value lines.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -29,7 +39,7 @@ def open_log(level: int, stream: TextIO = sys.stderr) -> Log:
         if stream.isatty()
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
-    _route_libraries(stream, level, shared, renderer)
+    _configure_standard_logging(stream, level, shared, renderer)
     log: Log = structlog.wrap_logger(
         structlog.PrintLogger(stream),
         processors=[*shared, renderer],
@@ -38,7 +48,7 @@ def open_log(level: int, stream: TextIO = sys.stderr) -> Log:
     return log
 
 
-def _route_libraries(
+def _configure_standard_logging(
     stream: TextIO, level: int, shared: list[structlog.typing.Processor], renderer: structlog.typing.Processor
 ) -> None:
     handler = logging.StreamHandler(stream)
@@ -47,7 +57,7 @@ def _route_libraries(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                _without_message_of_errors,
+                _drop_error_message,
                 renderer,
             ],
         )
@@ -55,36 +65,36 @@ def _route_libraries(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
-    logging.getLogger("qda_worker").setLevel(level)  # our own modules know what they may say at any level
+    logging.getLogger("qda_worker").setLevel(level)  # our own modules log no texts at any level
 
 
-def _without_message_of_errors(
-    _: object, __: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
-    """Replace a record's exception by its type and where it came from."""
-    found = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
+def _drop_error_message(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Replace the exception of a record by its type and its trace."""
+    exc_info = event.pop("exc_info", None)
+    error = (
+        sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
+    )
     if isinstance(error, BaseException):
         event["error"] = type(error).__name__
         event["trace"] = "".join(traceback.format_tb(error.__traceback__))
     return event
 
 
-_OURS: Final = "qda.v1."
-
-
 class CallLog:
-    """Writes `call.ended`; calls of other services (health, reflection, unknown ones) at level debug."""
+    """Writes `call.ended` for each call.
+
+    Calls of our services are logged at level info; health, reflection and unknown methods at level debug.
+    """
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
     def on_start(self, record: CallRecord) -> None:
-        """Nothing: a call is one line."""
+        """Do nothing: a call is one line, written at its end."""
 
     def on_end(self, record: CallRecord) -> None:
-        """The line."""
-        write = self._log.info if record.method.startswith(_OURS) else self._log.debug
+        """Write the line."""
+        write = self._log.info if record.method.startswith(_OUR_METHODS) else self._log.debug
         optional = {
             "reason": record.reason,
             "peer_name": record.peer_name,

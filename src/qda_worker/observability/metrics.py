@@ -1,10 +1,14 @@
-"""All metrics of one worker, in one registry of its own.
+"""The worker's Prometheus metrics: their registry, the collectors of calls and queues, and the HTTP server for scrapes.
 
-Where Prometheus scrapes: a small HTTP server in threads of its own.
+Three sources feed one `CollectorRegistry`, which is this worker's own and not the library's global one:
 
-Metrics of calls, under the names of gRPC proposal A66 as Prometheus spells them, and why calls had no answer.
+- `CallMetrics` is a `CallListener` of the gRPC server and runs on the event loop. Its metrics have the names of gRPC
+  proposal A66, in Prometheus spelling.
+- `QueueMetrics` makes one `scheduling.observer.Observer` a model, which that model's threads call.
+- `CacheMetrics` and `WarmMetrics` (`cache_metrics`) read their values at each scrape.
 
-Metrics of the queues: how long texts wait, how well batches are filled, and what became of each text.
+`prometheus_client` serves `/metrics` from threads of its own; counters and histograms have locks of their own. Labels
+are bounded: models of the catalog, methods of the server or `other`, and reasons of the contract.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,51 +29,52 @@ from qda_worker.observability.call_record import CallRecord
 from qda_worker.registry.registry import ModelRegistry
 from qda_worker.scheduling.observer import Observer
 
-
-@dataclass(frozen=True, slots=True)
-class MetricsServer:
-    """A running HTTP server and its thread."""
-
-    server: WSGIServer
-    thread: Thread
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return int(self.server.server_port)
-
-    def close(self) -> None:
-        """Stop listening."""
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-def serve_metrics(registry: CollectorRegistry, address: Address) -> MetricsServer:
-    """Serve the metrics of `registry` at `http://ADDRESS/metrics`. Raises UsageError."""
-    try:
-        server, thread = start_http_server(address.port or 0, address.host, registry)
-    except OSError as error:
-        raise UsageError(
-            f"--metrics-listen {address}: {error.strerror or error}",
-            "choose another port, or stop what listens there",
-        ) from error
-    return MetricsServer(server, thread)
-
-
-# Bounds of times: every second or third of A66's, and two more, for streams run for minutes.
+# Bucket bounds of durations, in seconds: every second or third bound of A66, and 300 and 1000 for streams of minutes.
 SECONDS: Final = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 300, 1000,
 )  # fmt: skip
-# Bounds of sizes: A66's up to the largest message.
+# Bucket bounds of message sizes, in bytes: those of A66 up to the largest message.
 BYTES: Final = (1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
+# Bucket bounds of units in a batch.
+_UNITS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+# Bucket bounds of tokens in a batch.
+_TOKENS: Final = (16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
+# Bucket bounds of ratios between 0 and 1.
+_RATIOS: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+
+
+class Metrics:
+    """All metrics of one worker.
+
+    Attributes:
+        registry: what a scrape returns.
+        calls: the listener for the gRPC server.
+        queues: makes the observers for the models' queues.
+    """
+
+    def __init__(self, model_registry: ModelRegistry) -> None:
+        self.registry = CollectorRegistry()
+        self.calls = CallMetrics(self.registry)
+        self.queues = QueueMetrics(self.registry)
+        self.registry.register(CacheMetrics(model_registry))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+    def add_certificate(self, expires: Callable[[], float]) -> None:
+        """Add the expiry time of the TLS certificate.
+
+        Args:
+            expires: returns the time in seconds since 1970; called at each scrape.
+        """
+        Gauge(
+            "qda_tls_certificate_expiry_timestamp_seconds",
+            "When the certificate of the gRPC port expires.",
+            registry=self.registry,
+        ).set_function(expires)
 
 
 class CallMetrics:
-    """Counts each call once when it starts and once when it ends.
-
-    Labels are bounded: `grpc_method` is one that the server has, or `other`; `reason` a word of the contract.
-    """
+    """Counts each call once when it starts and once when it ends."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._started = Counter(
@@ -78,46 +83,46 @@ class CallMetrics:
         labels = ["grpc_method", "grpc_status"]
         self._seconds = Histogram(
             "grpc_server_call_duration_seconds",
-            "From a call's first sign to its end, both as the server sees them.",
+            "Duration of a call, as the server sees it.",
             labels,
             buckets=SECONDS,
             registry=registry,
         )
         self._sent = Histogram(
             "grpc_server_call_sent_total_compressed_message_size_bytes",
-            "Bytes of all messages that were sent in a call.",
+            "Size of all messages sent in a call, in bytes.",
             labels,
             buckets=BYTES,
             registry=registry,
         )
         self._received = Histogram(
             "grpc_server_call_rcvd_total_compressed_message_size_bytes",
-            "Bytes of all messages that were received in a call.",
+            "Size of all messages received in a call, in bytes.",
             labels,
             buckets=BYTES,
             registry=registry,
         )
-        self._under_way = Gauge(
+        self._in_flight = Gauge(
             "qda_calls_under_way",
-            "Calls that have started and not ended.",
+            "Calls in flight: started and not ended.",
             ["grpc_method"],
             registry=registry,
         )
         self._without_answer = Counter(
             "qda_calls_without_answer",
-            "Calls that were refused, failed or were cancelled, by reason.",
+            "Calls that were refused, failed or cancelled, by reason.",
             ["grpc_method", "grpc_status", "reason"],
             registry=registry,
         )
 
     def on_start(self, record: CallRecord) -> None:
-        """A call has come in."""
+        """Count the start of a call."""
         self._started.labels(record.method).inc()
-        self._under_way.labels(record.method).inc()
+        self._in_flight.labels(record.method).inc()
 
     def on_end(self, record: CallRecord) -> None:
-        """It has ended."""
-        self._under_way.labels(record.method).dec()
+        """Count the end of a call, with its duration and sizes."""
+        self._in_flight.labels(record.method).dec()
         self._seconds.labels(record.method, record.status).observe(record.seconds)
         self._sent.labels(record.method, record.status).observe(record.sent_bytes)
         self._received.labels(record.method, record.status).observe(record.received_bytes)
@@ -126,59 +131,56 @@ class CallMetrics:
             self._without_answer.labels(record.method, record.status, reason).inc()
 
 
-_ITEMS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-_TOKENS: Final = (16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
-_SHARES: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
-
-
 class QueueMetrics:
-    """The metrics; `of` gives each model's queue who counts for it."""
+    """The metrics of all queues; `observer` returns the part of one model."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def histogram(name: str, help: str, buckets: tuple[float, ...]) -> Histogram:
             return Histogram(name, help, ["model"], buckets=buckets, registry=registry)
 
         self._queue = histogram(
-            "qda_queue_seconds", "From a text's arrival to its first batch, less its tokenising.", SECONDS
+            "qda_queue_seconds",
+            "Time of a text in the queue: from its arrival to its first batch, without its tokenization.",
+            SECONDS,
         )
-        self._compute = histogram("qda_compute_seconds", "Of each batch.", SECONDS)
-        self._items = histogram("qda_batch_items", "Units (texts, or windows of texts) in a batch.", _ITEMS)
+        self._compute = histogram("qda_compute_seconds", "Computation time of a batch.", SECONDS)
+        self._items = histogram("qda_batch_items", "Units (texts, or windows of texts) in a batch.", _UNITS)
         self._tokens = histogram(
             "qda_batch_tokens",
-            "In a batch, without padding; characters where the model counts those.",
+            "Tokens in a batch, without padding; characters for models that count characters.",
             _TOKENS,
         )
         self._padding = histogram(
-            "qda_batch_padding_ratio", "Share of a batch's computed cells that is padding.", _SHARES
+            "qda_batch_padding_ratio", "Share of padding in the computed tokens of a batch.", _RATIOS
         )
         self._texts = Counter(
             "qda_texts",
-            "Texts that were answered (OK), or have an error of their own.",
+            "Texts with an outcome: OK, or the reason of the text's own error.",
             ["model", "reason"],
             registry=registry,
         )
         self._cut = Counter(
             "qda_texts_truncated",
-            "Texts that were answered from their beginning only.",
+            "Texts of which only the beginning was analysed.",
             ["model"],
             registry=registry,
         )
         self._refused = Counter(
             "qda_texts_refused",
-            "Texts whose whole call was turned away.",
+            "Texts of calls that were refused as a whole.",
             ["model", "reason"],
             registry=registry,
         )
         self._cancelled = Counter(
             "qda_texts_cancelled",
-            "Texts for which nobody waited any more.",
+            "Texts whose call had ended before they were computed.",
             ["model", "reason"],
             registry=registry,
         )
 
-    def of(self, model: str) -> Observer:
-        """Who counts for this model's queue; its series exist from now on, at 0."""
-        return _ModelMetrics(
+    def observer(self, model: str) -> Observer:
+        """Return the observer of a model's queue. Its series exist from now on, with the value 0."""
+        return _QueueObserver(
             histograms={
                 "queue": self._queue.labels(model),
                 "compute": self._compute.labels(model),
@@ -194,7 +196,9 @@ class QueueMetrics:
         )
 
 
-class _ModelMetrics:
+class _QueueObserver:
+    """Counts the events of one model's queue. Any thread may call it."""
+
     def __init__(
         self,
         *,
@@ -213,7 +217,7 @@ class _ModelMetrics:
         self._model = model
 
     def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        """A batch was computed."""
+        """Count a computed batch."""
         self._histograms["compute"].observe(seconds)
         self._histograms["items"].observe(units)
         self._histograms["tokens"].observe(tokens)
@@ -221,39 +225,54 @@ class _ModelMetrics:
             self._histograms["padding"].observe(1 - tokens / padded_tokens)
 
     def on_queue_seconds(self, seconds: float) -> None:
-        """A text has waited so long."""
+        """Observe the queue time of a text."""
         self._histograms["queue"].observe(seconds)
 
     def on_outcome(self, reason: str, *, cut: bool) -> None:
-        """A text has its outcome."""
+        """Count the outcome of a text."""
         self._texts.labels(self._model, reason).inc()
         if cut:
             self._cut.inc()
 
     def on_refused(self, reason: str, texts: int) -> None:
-        """A call was turned away."""
+        """Count the texts of a refused call."""
         self._refused.labels(self._model, reason).inc(texts)
 
     def on_cancelled(self, reason: str, texts: int) -> None:
-        """Nobody waits any more."""
+        """Count the texts of a cancelled call."""
         self._cancelled.labels(self._model, reason).inc(texts)
 
 
-class Metrics:
-    """`calls` listens to the server, `queues` to the models' queues; `registry` is what is scraped."""
+@dataclass(frozen=True, slots=True)
+class MetricsServer:
+    """A running HTTP server and its thread."""
 
-    def __init__(self, fleet: ModelRegistry) -> None:
-        self.registry = CollectorRegistry()
-        self.calls = CallMetrics(self.registry)
-        self.queues = QueueMetrics(self.registry)
-        self.registry.register(CacheMetrics(fleet))
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
+    server: WSGIServer
+    thread: Thread
 
-    def add_certificate(self, expires: Callable[[], float]) -> None:
-        """Tell when the certificate in use expires. `expires`: seconds since 1970, asked at each scrape."""
-        Gauge(
-            "qda_tls_certificate_expiry_timestamp_seconds",
-            "When the certificate of the gRPC port expires.",
-            registry=self.registry,
-        ).set_function(expires)
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return int(self.server.server_port)
+
+    def close(self) -> None:
+        """Stop the server and join its thread."""
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+def serve_metrics(registry: CollectorRegistry, address: Address) -> MetricsServer:
+    """Serve the metrics of `registry` at `http://ADDRESS/metrics`, in a thread of its own.
+
+    Raises:
+        UsageError: the address cannot be bound.
+    """
+    try:
+        server, thread = start_http_server(address.port or 0, address.host, registry)
+    except OSError as error:
+        raise UsageError(
+            f"--metrics-listen {address}: {error.strerror or error}",
+            "choose another port, or stop the program that uses it",
+        ) from error
+    return MetricsServer(server, thread)

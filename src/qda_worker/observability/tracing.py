@@ -1,7 +1,14 @@
-"""Traces of calls for OpenTelemetry: a span a call, and below it what its slowest text went through.
+"""OpenTelemetry traces: one span a call, with child spans for tokenization, queue and computation.
 
-Which variables ask for it are OpenTelemetry's own; its libraries read the others (headers, sampling, resource). Nothing
-of it is imported where none is set. Attributes are names, counts and times: never a text.
+OpenTelemetry's own variables switch it on: `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`. Its
+libraries read the others (headers, sampling, resource attributes). If neither is set, none of it is imported.
+
+`Tracing` is a `CallListener` and runs on the event loop. It starts the span when a call starts, as a child of the
+caller's span if the request carries a W3C `traceparent`, and ends it with what the call's record holds. Child spans
+are created at the end, from the measured durations of each inference step's slowest text. A background thread of the
+SDK exports the spans in batches; an unreachable collector delays no calls, and the shutdown by a timeout at most.
+
+Attributes are names, counts and durations; texts never get into a span.
 """
 
 import threading
@@ -18,23 +25,56 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
 
-_OURS: Final = "qda.v1."
+# Prefix of the methods of our own services; others get no span.
+_OUR_METHODS: Final = "qda.v1."
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-_MODULES: Final = {
+# The exporter module of each protocol.
+_EXPORTERS: Final = {
     "http/protobuf": "opentelemetry.exporter.otlp.proto.http.trace_exporter",
     "grpc": "opentelemetry.exporter.otlp.proto.grpc.trace_exporter",
 }
-# Statuses that make a server's span an error (OpenTelemetry's conventions for gRPC).
+# Statuses that mark a server span as an error (OpenTelemetry's semantic conventions for gRPC).
 _SERVER_ERRORS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
 
 
+def open_tracing(environ: Mapping[str, str]) -> "Tracing | None":
+    """Return the exporter of traces that the environment configures; None if it configures none.
+
+    Raises:
+        UsageError: the protocol is unknown, or OpenTelemetry is not installed.
+    """
+    off = (
+        environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or environ.get("OTEL_TRACES_EXPORTER") == "none"
+    )
+    endpoint = next((name for name in _ENDPOINTS if environ.get(name)), None)
+    if off or endpoint is None:
+        return None
+    variable = next((name for name in _PROTOCOLS if environ.get(name)), _PROTOCOLS[0])
+    protocol = environ.get(variable) or "http/protobuf"
+    if protocol not in _EXPORTERS:
+        raise UsageError(f'{variable}: found "{protocol}"', f"give one of {', '.join(_EXPORTERS)}")
+    if not (_installed("opentelemetry.sdk.trace") and _installed(_EXPORTERS[protocol])):
+        raise UsageError(
+            f"{endpoint} is set, but OpenTelemetry is not installed",
+            'install the extra: pip install "qda-worker[worker,otel]", or unset the variable',
+        )
+    return Tracing(_provider(environ, protocol))
+
+
 class Tracing:
-    """Hears of each call and makes its spans. Spans leave in a thread of OpenTelemetry's."""
+    """Makes the spans of each call."""
 
     def __init__(self, provider: "TracerProvider", wall_nanos: Callable[[], int] = time.time_ns) -> None:
+        """Take over a provider, which `close` shuts down.
+
+        Args:
+            provider: exports the spans.
+            wall_nanos: the current time in nanoseconds since 1970.
+        """
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         self._provider = provider
@@ -43,10 +83,10 @@ class Tracing:
         self._wall_nanos = wall_nanos
 
     def on_start(self, record: CallRecord) -> None:
-        """Begin the span of a call of ours, below the caller's if it sent one (W3C `traceparent`)."""
+        """Start the span of a call of `qda.v1`, as a child of the caller's span if it sent one."""
         from opentelemetry.trace import SpanKind, format_trace_id
 
-        if not record.method.startswith(_OURS):
+        if not record.method.startswith(_OUR_METHODS):
             return
         carrier = {key: value for key, value in record.metadata if isinstance(value, str)}
         service, _, method = record.method.partition("/")
@@ -61,7 +101,7 @@ class Tracing:
         record.trace_id = format_trace_id(span.get_span_context().trace_id)
 
     def on_end(self, record: CallRecord) -> None:
-        """End it, with what is known by now."""
+        """Set the attributes of the span, add its child spans, and end it."""
         import grpc
         from opentelemetry.trace import Status, StatusCode
 
@@ -76,52 +116,31 @@ class Tracing:
         span.end(span.start_time + _nanos(record.seconds))
 
     def close(self, timeout: float) -> None:
-        """Send what is left, for at most `timeout` seconds: a collector that is away must not hold up the end."""
+        """Export the remaining spans, for at most `timeout` seconds: a collector may be unreachable."""
         thread = threading.Thread(target=self._provider.shutdown, name="traces-end", daemon=True)
         thread.start()
         thread.join(timeout)
 
     def _add_steps(self, span: "Span", record: CallRecord) -> None:
-        """For each time that a model was asked: what its slowest text went through."""
+        """Add the child spans of each inference step: tokenize, queue and compute of its slowest text."""
         from opentelemetry.trace import set_span_in_context
 
-        inside = set_span_in_context(span)
-        began: int = span.start_time  # type: ignore[attr-defined]  # only the SDK's span, which it is, tells
+        parent = set_span_in_context(span)
+        started: int = span.start_time  # type: ignore[attr-defined]  # an attribute of the SDK's span only
         for step in record.steps:
-            at = began + max(0, _nanos(step.ended - record.began - step.seconds))
+            at = started + max(0, _nanos(step.ended - record.began - step.seconds))
             for name, seconds in step.parts:
                 child = self._tracer.start_span(
-                    name, context=inside, start_time=at, attributes={"qda.items": step.items}
+                    name, context=parent, start_time=at, attributes={"qda.items": step.items}
                 )
                 at += _nanos(seconds)
                 child.end(at)
 
 
-def open_tracing(environ: Mapping[str, str]) -> Tracing | None:
-    """Traces to the endpoint that the environment names; None if it names none. Raises UsageError."""
-    off = (
-        environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
-        or environ.get("OTEL_TRACES_EXPORTER") == "none"
-    )
-    endpoint = next((name for name in _ENDPOINTS if environ.get(name)), None)
-    if off or endpoint is None:
-        return None
-    variable = next((name for name in _PROTOCOLS if environ.get(name)), _PROTOCOLS[0])
-    protocol = environ.get(variable) or "http/protobuf"
-    if protocol not in _MODULES:
-        raise UsageError(f'{variable}: found "{protocol}"', f"give one of {', '.join(_MODULES)}")
-    if not (_installed("opentelemetry.sdk.trace") and _installed(_MODULES[protocol])):
-        raise UsageError(
-            f"{endpoint} asks for traces, and OpenTelemetry is not installed",
-            'install the extra: pip install "qda-worker[worker,otel]", or unset the variable',
-        )
-    return Tracing(_provider(environ, protocol))
-
-
 def _installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
-    except ModuleNotFoundError:  # not even what it stands in
+    except ModuleNotFoundError:  # a parent package is missing
         return False
 
 
@@ -133,16 +152,18 @@ def _provider(environ: Mapping[str, str], protocol: str) -> "TracerProvider":
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     resource = {"service.version": worker_version()}
-    named = environ.get("OTEL_SERVICE_NAME") or "service.name=" in environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    if not named:
+    has_name = environ.get("OTEL_SERVICE_NAME") or "service.name=" in environ.get(
+        "OTEL_RESOURCE_ATTRIBUTES", ""
+    )
+    if not has_name:
         resource["service.name"] = "qda-worker"
     provider = TracerProvider(resource=Resource.create(resource), shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(import_module(_MODULES[protocol]).OTLPSpanExporter()))
+    provider.add_span_processor(BatchSpanProcessor(import_module(_EXPORTERS[protocol]).OTLPSpanExporter()))
     return provider
 
 
 def _attributes(record: CallRecord) -> dict[str, str | int | float]:
-    found: dict[str, str | int | float] = {
+    attributes: dict[str, str | int | float] = {
         "qda.model": record.model,
         "qda.caller": record.caller,
         "qda.reason": record.reason,
@@ -153,7 +174,7 @@ def _attributes(record: CallRecord) -> dict[str, str | int | float]:
         "qda.received_bytes": record.received_bytes,
         "qda.sent_bytes": record.sent_bytes,
     }
-    return {name: value for name, value in found.items() if value != ""}
+    return {name: value for name, value in attributes.items() if value != ""}
 
 
 def _nanos(seconds: float) -> int:

@@ -1,6 +1,10 @@
-"""The gRPC servers: one for everything, and one that tells probes about health and nothing else.
+"""The gRPC servers: one with all services, and one for probes that has the health service only.
 
-Both listen before anything is loaded. Options are those of `grpc_types.h`; each has its reason here.
+Both are bound and started before any model is loaded, so that probes and `GetCacheStatus` work from the start. The
+channel options are those of gRPC's `grpc_types.h`; the reason for each value is given beside it in `_options`.
+
+Interceptors of the main server, from the outside in: observation (log, metrics, traces), errors (exceptions to
+statuses), the limit of concurrent calls, and the guard of calls to library-provided services.
 """
 
 from collections.abc import Sequence
@@ -24,13 +28,16 @@ from qda_worker.server.reflection import add_reflection
 from qda_worker.services import SERVICES, add_services
 from qda_worker.settings import ServeSettings
 
+# Seconds between two keepalive pings of the server on an idle connection.
 _SERVER_PING_SECONDS: Final = 60
+# Seconds to wait for the answer to a ping before the connection is closed.
 _PING_TIMEOUT_SECONDS: Final = 20
+# Seconds that a new connection has for its handshake; gRPC's default is 120.
 _HANDSHAKE_SECONDS: Final = 20
 
 
-def open_server(
-    fleet: ModelRegistry,
+def create_server(
+    registry: ModelRegistry,
     health: Health,
     settings: ServeSettings,
     *,
@@ -38,12 +45,24 @@ def open_server(
     listeners: Sequence[CallListener],
     log: Log,
 ) -> tuple[grpc.aio.Server, Address]:
-    """The server of all services, bound but not started, and its address with the port it got. Raises UsageError.
+    """Create the server of all services, bound but not started.
 
-    credentials: of TLS; None: plain text. listeners: who hears of each call.
+    Args:
+        registry: the models that answer.
+        health: the health servicer, shared with the probe server.
+        settings: address, limits and options.
+        credentials: TLS credentials; None for plain text.
+        listeners: notified of the start and the end of each call.
+        log: receives internal errors of calls.
+
+    Returns:
+        The server, and its address with the port that it was given.
+
+    Raises:
+        UsageError: the address cannot be bound.
     """
     server = grpc.aio.server(
-        # From the outside in: who looks on, who makes statuses of errors, who refuses.
+        # From the outside in.
         interceptors=[
             CallObserver(listeners, ending=lambda: health.draining),
             ErrorInterceptor(log),
@@ -52,15 +71,22 @@ def open_server(
         ],
         options=_options(settings),
     )
-    add_services(server, fleet, settings.shared.cache)
+    add_services(server, registry, settings.shared.cache)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         add_reflection(server, [*SERVICES, HEALTH_SERVICE])
     return server, _bind(server, settings.listen, "--listen", credentials)
 
 
-def open_health_server(health: Health, address: Address) -> tuple[grpc.aio.Server, Address]:
-    """The probes' server, bound but not started, and its address. Raises UsageError."""
+def create_health_server(health: Health, address: Address) -> tuple[grpc.aio.Server, Address]:
+    """Create the probe server, bound but not started.
+
+    Returns:
+        The server, and its address with the port that it was given.
+
+    Raises:
+        UsageError: the address cannot be bound.
+    """
     server = grpc.aio.server(interceptors=[LibraryCallInterceptor()], options=[("grpc.so_reuseport", 0)])
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return server, _bind(server, address, "--health-listen")
@@ -68,22 +94,23 @@ def open_health_server(health: Health, address: Address) -> tuple[grpc.aio.Serve
 
 def _options(settings: ServeSettings) -> list[tuple[str, Any]]:
     return [
-        ("grpc.so_reuseport", 0),  # a second worker on the same port is a mistake, not half of the traffic
+        # A second worker on the same port is an error; without this it would get half of the connections.
+        ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
         ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
-        # Old connections are asked to go (gRPC adds 10 % of jitter), so that new pods get traffic; calls on them end
-        # in peace, for the age's own grace is infinite.
+        # Old connections are closed with GOAWAY, so that clients reconnect and new pods get traffic. gRPC adds 10 % of
+        # jitter. Calls on the old connection finish: the grace of this option is infinite by default.
         ("grpc.max_connection_age_ms", max(1, int(settings.max_connection_age * 1000))),
-        # Clients may look for dead connections as often as ours does, also between calls.
+        # Clients may ping as often as `qda_worker.client` does, also between calls.
         ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_PING_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 1),
-        # Whoever connects and says nothing is cut off; gRPC would wait two minutes.
+        # Connections that send nothing are closed early.
         ("grpc.server_handshake_timeout_ms", _HANDSHAKE_SECONDS * 1000),
-        # One connection cannot open streams without end. Far above the limit of calls, for what is beyond this one is
-        # UNAVAILABLE without a reason while the connection is new, and waits in the client afterwards.
+        # Bounds the streams of one connection. It is far above --max-calls, because a call beyond this limit fails with
+        # UNAVAILABLE and no reason while the connection is new, and waits in the client afterwards.
         ("grpc.max_concurrent_streams", 2 * settings.max_calls + 1000),
-        # And the server finds clients that vanished without a word, whose calls would hold the queue.
+        # Finds clients that vanished without closing the connection; their calls would hold places in the queue.
         ("grpc.keepalive_time_ms", _SERVER_PING_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", _PING_TIMEOUT_SECONDS * 1000),
     ]
@@ -102,7 +129,7 @@ def _bind(
             port = server.add_secure_port(str(address), credentials)
     except RuntimeError as error:
         raise UsageError(
-            f"{option} {address}: cannot listen there; is the port in use, and the address one of this machine's?",
-            "choose another port, or stop what listens there",
+            f"{option} {address}: cannot listen there; the port is in use, or the address is not one of this machine",
+            "choose another port, or stop the program that uses it",
         ) from error
     return address.at(port)

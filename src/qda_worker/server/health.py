@@ -1,7 +1,14 @@
-"""`grpc.health.v1`: alive at once, ready when the models answer.
+"""`grpc.health.v1`: liveness from the start, readiness once the models answer.
 
-Three kinds of names: `liveness` is the process, `""` is everything this worker serves, and each service's full name
-follows that service's own models. One servicer answers on the main port and on the probes' port.
+Three kinds of service names are reported:
+
+- `liveness`: the process itself; always SERVING.
+- `""` (the empty name): the whole worker; Kubernetes readiness probes use it.
+- each service's full name: SERVING while the models of that service do.
+
+One servicer answers on the main port and on the probe port. It runs on the event loop, which is the only writer of the
+statuses. On shutdown `drain` sets all names but `liveness` to NOT_SERVING for good, and `stop_watchers` ends the
+open `Watch` streams, which would otherwise keep the servers from stopping.
 """
 
 import asyncio
@@ -23,23 +30,23 @@ _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-checking ships no types
-    """The health of this worker. Everything but `liveness` is NOT_SERVING until told otherwise."""
+    """The health of this worker. Everything but `liveness` is NOT_SERVING until `update` sets it."""
 
     def __init__(self, services: Iterable[str]) -> None:
         super().__init__()
         self._server_status = dict.fromkeys((READINESS, *services), _NOT_SERVING) | {LIVENESS: _SERVING}
         self._draining = False
-        self._ended = asyncio.Event()
+        self._stopping = asyncio.Event()
 
     @property
     def draining(self) -> bool:
-        """Whether this worker is on its way to its end."""
+        """Whether this worker is shutting down."""
         return self._draining
 
     async def List(
         self, request: health_pb2.HealthListRequest, context: "grpc.aio.ServicerContext[Any, Any]"
     ) -> health_pb2.HealthListResponse:
-        """Every name with its status: the library's own asynchronous servicer leaves this call out."""
+        """Return every name with its status. The library's asynchronous servicer does not implement this method."""
         return health_pb2.HealthListResponse(
             statuses={
                 name: health_pb2.HealthCheckResponse(status=status)
@@ -52,35 +59,39 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
         request: health_pb2.HealthCheckRequest,
         context: "grpc.aio.ServicerContext[Any, Any]",
     ) -> None:
-        """The status of a name, and each change of it, until the worker ends: the library's own would go on for ever,
-        and hold up the end of every worker that somebody watches.
+        """Stream the status of a name and each change of it, until `stop_watchers` is called.
+
+        The library's own stream never ends, so that one watcher would delay the shutdown by the whole grace period.
         """
         watching = asyncio.ensure_future(super().Watch(request, context))
-        ended = asyncio.ensure_future(self._ended.wait())
+        stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait((watching, ended), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ended.cancel()
+            stopping.cancel()
             if not watching.done():
                 watching.cancel()
-        if self._ended.is_set():
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "this worker is ending")
+        if self._stopping.is_set():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this worker is shutting down")
         await watching
 
-    async def show(self, serving: Mapping[str, bool]) -> None:
-        """Set each name's status, unless the worker drains. Tells watchers what changed."""
+    async def update(self, serving: Mapping[str, bool]) -> None:
+        """Set the status of each name and notify its watchers. Does nothing while the worker drains."""
         if self._draining:
             return
         for name, serves in serving.items():
             await self.set(name, _SERVING if serves else _NOT_SERVING)
 
     async def drain(self) -> None:
-        """NOT_SERVING for good, except `liveness`: a probe that killed a draining worker would lose its calls."""
+        """Set all names to NOT_SERVING for good, except `liveness`.
+
+        A liveness probe that failed would have the draining worker killed, and its calls with it.
+        """
         self._draining = True
         for name in self._server_status:
             if name != LIVENESS:
                 await self.set(name, _NOT_SERVING)
 
-    def end(self) -> None:
-        """Let nobody watch any more."""
-        self._ended.set()
+    def stop_watchers(self) -> None:
+        """End all `Watch` streams with UNAVAILABLE."""
+        self._stopping.set()

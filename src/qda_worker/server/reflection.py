@@ -1,10 +1,11 @@
-"""Server reflection, v1 and v1alpha: one servicer under both names.
+"""Server reflection under both names, `grpc.reflection.v1` and `grpc.reflection.v1alpha`, by one servicer.
 
-grpcio-reflection has v1alpha only. The two versions differ in nothing but the package's name, so the same handlers
-answer under both, and v1's own descriptor is made from v1alpha's, so that clients can describe that service too.
+grpcio-reflection implements v1alpha only. The two versions differ only in the package name, so the same handlers are
+registered under both names, and the descriptor of v1 is derived from that of v1alpha, so that clients can describe
+that service too.
 
-Clients may ask for a method by its name (ghz does), and the pool of descriptors does not look methods up when it is
-asked for the file of a symbol, so they are looked up here.
+Clients may ask for the file of a method by the method's name (ghz does). The descriptor pool does not look up methods
+and oneofs in `FindFileContainingSymbol`, so `_SymbolPool` adds that.
 """
 
 from collections.abc import Iterable
@@ -21,15 +22,15 @@ _V1_FILE: Final = "grpc/reflection/v1/reflection.proto"
 
 REFLECTION_SERVICES: Final = (f"{_V1}.ServerReflection", f"{_V1ALPHA}.ServerReflection")
 
-# Statuses carry these in their details; importing them puts them where clients of reflection find them.
+# Error details in statuses have these types. Importing the module registers them for reflection clients.
 ERROR_DETAILS: Final = error_details_pb2.DESCRIPTOR.name
 
 
 def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Serve reflection about `services` (full names) and about itself."""
+    """Add reflection about `services` (full names) and about the reflection services to `server`."""
     pool = descriptor_pool.Default()
-    _describe_v1(pool)
-    servicer = reflection.aio.ReflectionServicer([*services, *REFLECTION_SERVICES], pool=_Symbols(pool))
+    _add_v1_descriptor(pool)
+    servicer = reflection.aio.ReflectionServicer([*services, *REFLECTION_SERVICES], pool=_SymbolPool(pool))
     for name in REFLECTION_SERVICES:
         handler = grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
@@ -41,8 +42,8 @@ def add_reflection(server: grpc.aio.Server, services: Iterable[str]) -> None:
         )
 
 
-class _Symbols:
-    """A pool of descriptors that also finds the file of a method and of a oneof."""
+class _SymbolPool:
+    """A descriptor pool that also finds the file of a method and of a oneof."""
 
     def __init__(self, pool: descriptor_pool.DescriptorPool) -> None:
         self._pool = pool
@@ -51,7 +52,11 @@ class _Symbols:
         return getattr(self._pool, name)
 
     def FindFileContainingSymbol(self, symbol: str) -> descriptor.FileDescriptor:
-        """The file that declares the symbol. Raises KeyError where none does."""
+        """Return the file that declares a symbol.
+
+        Raises:
+            KeyError: no file declares it.
+        """
         try:
             return self._pool.FindFileContainingSymbol(symbol)
         except KeyError:
@@ -62,20 +67,19 @@ class _Symbols:
             return self._pool.FindOneofByName(symbol).containing_type.file
 
 
-def _describe_v1(pool: descriptor_pool.DescriptorPool) -> None:
-    """Put v1's descriptor into the pool, unless a library of this process has done so."""
+def _add_v1_descriptor(pool: descriptor_pool.DescriptorPool) -> None:
+    """Add the descriptor of v1 to the pool, unless another library of this process did."""
     try:
         pool.FindFileByName(_V1_FILE)
     except KeyError:
-        described = descriptor_pb2.FileDescriptorProto()
-        reflection_pb2.DESCRIPTOR.CopyToProto(described)
-        renamed = descriptor_pb2.FileDescriptorProto.FromString(described.SerializeToString())
-        renamed.name, renamed.package = _V1_FILE, _V1
-        for message in renamed.message_type:
-            for field in filter(lambda each: each.HasField("type_name"), message.field):
+        v1 = descriptor_pb2.FileDescriptorProto()
+        reflection_pb2.DESCRIPTOR.CopyToProto(v1)
+        v1.name, v1.package = _V1_FILE, _V1
+        for message in v1.message_type:
+            for field in filter(lambda field: field.HasField("type_name"), message.field):
                 field.type_name = field.type_name.replace(f".{_V1ALPHA}.", f".{_V1}.")
-        for service in renamed.service:
+        for service in v1.service:
             for method in service.method:
                 method.input_type = method.input_type.replace(f".{_V1ALPHA}.", f".{_V1}.")
                 method.output_type = method.output_type.replace(f".{_V1ALPHA}.", f".{_V1}.")
-        pool.AddSerializedFile(renamed.SerializeToString())
+        pool.AddSerializedFile(v1.SerializeToString())

@@ -1,12 +1,17 @@
-"""The files of TLS as one checked value: what is wrong with them is told by name before a client meets it.
+"""TLS for the gRPC port: certificate files are validated at start and reloaded while the worker serves.
 
-gRPC itself says only "handshaker factory creation failed" to a key of another certificate, and nothing at all about one
-that has expired.
+`read_identity` reads certificate chain, private key and client CA into one checked value and names the file that is
+wrong. gRPC itself reports only "handshaker factory creation failed" for a key that does not match its certificate, and
+nothing at all for an expired certificate.
 
-Certificates that are replaced while the worker serves: the files as they are now, or the last that were good.
+`RotatingIdentity` holds the identity in use: that of the files as they are now, or the last valid one. Two callers
+check the files for changes: gRPC before each handshake, in one of its own threads, so that the next connection uses a
+renewed certificate; and a task of the event loop every minute, so that a renewal or a defect is logged while no client
+connects. A lock serialises both. Open connections keep the certificate they were opened with.
 
-gRPC asks before each handshake, in a thread of its own, so a renewed certificate is used by the next connection; those
-that are open stay. A look every minute finds the renewal, or what is wrong with it, also while nobody connects.
+A change is noticed by inode, mtime and size, which also covers the way Kubernetes updates a mounted Secret (a symbolic
+link is swapped). Files that cannot be used are logged once and the former identity stays in use: certificate and key
+may be written one after the other, so the next check may find a matching pair.
 """
 
 import asyncio
@@ -25,16 +30,28 @@ from model_cache.errors import UsageError
 from qda_worker.observability.logs import Log
 from qda_worker.settings import TlsFiles
 
-# Share of a certificate's life at whose begin a missing renewal is worth a warning. cert-manager renews
+# Remaining share of a certificate's lifetime below which a missing renewal is logged as a warning. cert-manager renews
 # when a third is left.
 RENEW_AT: Final = 0.1
+# Seconds between two checks of the files while no client connects.
+CHECK_SECONDS: Final = 60.0
+
+# Inode, mtime in nanoseconds and size of each file.
+_FileStamps = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The contents of the files, in PEM form, and what people want to know of the certificate.
+    """The contents of the TLS files, and what operators need to know about the certificate.
 
-    since, expires: when its validity begins and ends, UTC. serial: its number, hexadecimal.
+    Attributes:
+        certificate: the server's certificate, followed by intermediate certificates, in PEM form.
+        key: the private key of the certificate, in PEM form.
+        client_ca: the CA certificates that sign client certificates, in PEM form; None without mutual TLS.
+        subject: the certificate's subject, as RFC 4514 writes it.
+        serial: its serial number, hexadecimal.
+        not_before: when its validity begins, in UTC.
+        not_after: when its validity ends, in UTC.
     """
 
     certificate: bytes
@@ -42,34 +59,39 @@ class Identity:
     client_ca: bytes | None
     subject: str
     serial: str
-    since: datetime
-    expires: datetime
+    not_before: datetime
+    not_after: datetime
 
-    def warning(self, now: datetime) -> str | None:
-        """What is wrong with the certificate's time; None if nothing is."""
-        if now >= self.expires:
-            return f"the certificate expired at {self.expires:%Y-%m-%d %H:%M} UTC"
-        if now < self.since:
-            return f"the certificate is not valid before {self.since:%Y-%m-%d %H:%M} UTC"
-        if self.expires - now < (self.expires - self.since) * RENEW_AT:
-            return f"the certificate expires at {self.expires:%Y-%m-%d %H:%M} UTC and was not renewed yet"
+    def validity_warning(self, now: datetime) -> str | None:
+        """Return what is wrong with the validity period at `now`; None if nothing is."""
+        if now >= self.not_after:
+            return f"the certificate expired at {self.not_after:%Y-%m-%d %H:%M} UTC"
+        if now < self.not_before:
+            return f"the certificate is not valid before {self.not_before:%Y-%m-%d %H:%M} UTC"
+        if self.not_after - now < (self.not_after - self.not_before) * RENEW_AT:
+            return f"the certificate expires at {self.not_after:%Y-%m-%d %H:%M} UTC and was not renewed yet"
         return None
 
 
 def read_identity(files: TlsFiles) -> Identity:
-    """Read and check the files. Raises UsageError that names the file and what is wrong with it."""
-    chain, key = _content(files.certificate), _content(files.key)
-    leaf = _certificates(files.certificate, chain)[0]
+    """Read and check the TLS files.
+
+    Raises:
+        UsageError: a file cannot be read, has the wrong form, or the key does not match the certificate. The message
+            names the file.
+    """
+    chain, key = _read_file(files.certificate), _read_file(files.key)
+    leaf = _load_certificates(files.certificate, chain)[0]
     client_ca = None
     if files.client_ca is not None:
-        client_ca = _content(files.client_ca)
-        _certificates(files.client_ca, client_ca)
+        client_ca = _read_file(files.client_ca)
+        _load_certificates(files.client_ca, client_ca)
     if _public_key(files.key, key) != leaf.public_key().public_bytes(
         Encoding.DER, PublicFormat.SubjectPublicKeyInfo
     ):
         raise UsageError(
-            f"the key {files.key} is not that of the certificate {files.certificate}",
-            "name the two files that were issued together; the server's own certificate comes first in its file",
+            f"the key {files.key} does not match the certificate {files.certificate}",
+            "give the two files that were issued together; the server's own certificate must come first in its file",
         )
     return Identity(
         chain,
@@ -77,36 +99,143 @@ def read_identity(files: TlsFiles) -> Identity:
         client_ca,
         subject=leaf.subject.rfc4514_string(),
         serial=f"{leaf.serial_number:x}",
-        since=leaf.not_valid_before_utc.astimezone(UTC),
-        expires=leaf.not_valid_after_utc.astimezone(UTC),
+        not_before=leaf.not_valid_before_utc.astimezone(UTC),
+        not_after=leaf.not_valid_after_utc.astimezone(UTC),
     )
 
 
-def _content(path: Path) -> bytes:
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class RotatingIdentity:
+    """The identity in use, reloaded when its files change. Every method may be called from any thread."""
+
+    def __init__(self, files: TlsFiles, log: Log, now: Callable[[], datetime] = _utc_now) -> None:
+        """Read the files for the first time.
+
+        Args:
+            files: the paths of the TLS files.
+            log: receives `tls.loaded`, `tls.certificate_time` and `tls.not_reloaded`.
+            now: the current time in UTC.
+
+        Raises:
+            UsageError: the files cannot be used.
+        """
+        self._files = files
+        self._log = log
+        self._now = now
+        self._lock = threading.Lock()
+        self._stamps = _file_stamps(files)
+        # What gRPC was given last; None must be returned to it when nothing changed since.
+        self._current = self._configured = read_identity(files)
+        self._last_warning: str | None = None
+        self._log_loaded()
+        self._log_validity()
+
+    @property
+    def current(self) -> Identity:
+        """The identity for the next connection, unless the files change before."""
+        return self._current
+
+    def expires(self) -> float:
+        """Return when the current certificate expires, in seconds since 1970."""
+        return self._current.not_after.timestamp()
+
+    def reload_if_changed(self) -> Identity | None:
+        """Return the new identity if the files hold one; None if nothing changed or the files cannot be used."""
+        with self._lock:
+            self._log_validity()
+            stamps = _file_stamps(self._files)
+            if stamps == self._stamps:
+                return None
+            try:
+                identity = read_identity(self._files)
+            except UsageError as error:
+                # Certificate and key may be written one after the other: the stamps stay old, the next check retries.
+                self._log_not_reloaded(error)
+                return None
+            self._stamps = stamps
+            if identity == self._current:
+                return None
+            self._current, self._last_warning = identity, None
+            self._log_loaded()
+            self._log_validity()
+            return identity
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return credentials for `add_secure_port`; with a client CA, clients must present a certificate."""
+        self._configured = self._current
+        return grpc.dynamic_ssl_server_credentials(
+            _certificate_configuration(self._configured),
+            self._updated_configuration,  # type: ignore[arg-type]  # None is allowed, see gRPC's documentation
+            require_client_authentication=self._files.client_ca is not None,
+        )
+
+    async def watch(self) -> None:
+        """Check the files every `CHECK_SECONDS` until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.to_thread(self.reload_if_changed)
+
+    def _updated_configuration(self) -> grpc.ServerCertificateConfiguration | None:
+        """Return the configuration for a handshake if it changed, else None.
+
+        gRPC calls this before each handshake, one at a time: it holds a lock of its own.
+        """
+        self.reload_if_changed()
+        if self._configured is self._current:
+            return None
+        self._configured = self._current
+        return _certificate_configuration(self._configured)
+
+    def _log_loaded(self) -> None:
+        identity = self._current
+        self._log.info(
+            "tls.loaded",
+            subject=identity.subject,
+            serial=identity.serial,
+            expires=identity.not_after.isoformat(),
+            mutual=identity.client_ca is not None,
+        )
+
+    def _log_validity(self) -> None:
+        warning = self._current.validity_warning(self._now())
+        if warning is not None and warning != self._last_warning:
+            self._log.warning("tls.certificate_time", detail=warning, remedy="renew it; no restart is needed")
+            self._last_warning = warning
+
+    def _log_not_reloaded(self, error: UsageError) -> None:
+        if error.message != self._last_warning:
+            self._log.error("tls.not_reloaded", detail=error.message, remedy=error.remedy)
+            self._last_warning = error.message
+
+
+def _read_file(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
         raise UsageError(
             f"{path} cannot be read: {error.strerror or error}",
-            "name a file that this user may read",
+            "give a file that this user may read",
         ) from error
 
 
-def _certificates(path: Path, content: bytes) -> list[x509.Certificate]:
+def _load_certificates(path: Path, content: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(content)
     except ValueError as error:
         raise UsageError(
             f"{path} holds no certificate in PEM form",
-            "name a file that begins with -----BEGIN CERTIFICATE-----",
+            "give a file that begins with -----BEGIN CERTIFICATE-----",
         ) from error
 
 
 def _public_key(path: Path, content: bytes) -> bytes:
-    """The public half of the private key, to be compared."""
+    """Return the public key of a private key, DER-encoded, for comparison with the certificate's."""
     try:
         key = load_pem_private_key(content, password=None)
-    except TypeError as error:  # how the library says that it needs a passphrase
+    except TypeError as error:  # raised by the library for a key with a passphrase
         raise UsageError(
             f"the key {path} is protected by a passphrase",
             "remove it with: openssl pkey -in KEY -out NEW_KEY",
@@ -114,124 +243,24 @@ def _public_key(path: Path, content: bytes) -> bytes:
     except ValueError as error:
         raise UsageError(
             f"{path} holds no private key in PEM form",
-            "name a file that begins with -----BEGIN PRIVATE KEY-----",
+            "give a file that begins with -----BEGIN PRIVATE KEY-----",
         ) from error
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-# Between two looks at the files while nobody connects.
-LOOK_SECONDS: Final = 60.0
-
-_Stamp = tuple[tuple[int, int, int], ...]
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-class RotatingIdentity:
-    """The certificate in use. Every method may be called from any thread. Making it raises UsageError for bad files."""
-
-    def __init__(self, files: TlsFiles, log: Log, now: Callable[[], datetime] = _now) -> None:
-        self._files = files
-        self._log = log
-        self._now = now
-        self._lock = threading.Lock()
-        self._stamp = _stamp(files)
-        self._current = self._given = read_identity(files)
-        self._said: str | None = None
-        self._tell_loaded()
-        self._tell_time()
-
-    @property
-    def current(self) -> Identity:
-        """What the next connection gets, unless the files change before."""
-        return self._current
-
-    def expires(self) -> float:
-        """When that one expires, in seconds since 1970."""
-        return self._current.expires.timestamp()
-
-    def refresh(self) -> Identity | None:
-        """Look at the files: the new identity if they hold one, None if nothing changed or what they hold is bad."""
-        with self._lock:
-            self._tell_time()
-            stamp = _stamp(self._files)
-            if stamp == self._stamp:
-                return None
-            try:
-                found = read_identity(self._files)
-            except UsageError as error:
-                # Not the end: certificate and key may be written one after the other, so the next look may find a pair.
-                self._tell_bad(error)
-                return None
-            self._stamp = stamp
-            if found == self._current:
-                return None
-            self._current, self._said = found, None
-            self._tell_loaded()
-            self._tell_time()
-            return found
-
-    def credentials(self) -> grpc.ServerCredentials:
-        """For `add_secure_port`; clients must show a certificate where there is a CA for them."""
-        self._given = self._current
-        return grpc.dynamic_ssl_server_credentials(
-            _configuration(self._given),
-            self._fetch,  # type: ignore[arg-type]  # None is allowed, as gRPC's own documentation says
-            require_client_authentication=self._files.client_ca is not None,
-        )
-
-    async def watch(self) -> None:
-        """Look every minute, until it is cancelled."""
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await asyncio.to_thread(self.refresh)
-
-    def _fetch(self) -> grpc.ServerCertificateConfiguration | None:
-        """Before each handshake, one at a time: gRPC holds a lock of its own. None: nothing new since the last."""
-        self.refresh()
-        if self._given is self._current:
-            return None
-        self._given = self._current
-        return _configuration(self._given)
-
-    def _tell_loaded(self) -> None:
-        identity = self._current
-        self._log.info(
-            "tls.loaded",
-            subject=identity.subject,
-            serial=identity.serial,
-            expires=identity.expires.isoformat(),
-            mutual=identity.client_ca is not None,
-        )
-
-    def _tell_time(self) -> None:
-        trouble = self._current.warning(self._now())
-        if trouble is not None and trouble != self._said:
-            self._log.warning("tls.certificate_time", detail=trouble, remedy="renew it; no restart is needed")
-            self._said = trouble
-
-    def _tell_bad(self, error: UsageError) -> None:
-        if error.message != self._said:
-            self._log.error("tls.not_reloaded", detail=error.message, remedy=error.remedy)
-            self._said = error.message
-
-
-def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+def _certificate_configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration(
         [(identity.key, identity.certificate)], root_certificates=identity.client_ca
     )
 
 
-def _stamp(files: TlsFiles) -> _Stamp:
-    """What changes when a file is replaced, also through the links by which Kubernetes swaps a mounted Secret."""
-    found = []
+def _file_stamps(files: TlsFiles) -> _FileStamps:
+    stamps = []
     for path in files.all:
         try:
             status = path.stat()
         except OSError:
-            found.append((0, 0, 0))  # reading it says what is wrong
+            stamps.append((0, 0, 0))  # reading the file reports the error
         else:
-            found.append((status.st_ino, status.st_mtime_ns, status.st_size))
-    return tuple(found)
+            stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
+    return tuple(stamps)

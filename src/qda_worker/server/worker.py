@@ -1,8 +1,20 @@
-"""One run of the worker: servers that listen at once, the watch that brings the models in, and the end in order.
+"""`qda-worker serve`: one run of the worker, from options to exit code.
 
-`qda-worker serve`: reads the catalog, puts the parts together, runs them until a signal.
+`serve` reads the catalog, configures the log, switches this process offline and runs a `Worker` on an asyncio event
+loop. `Worker.run` binds and starts all servers first, then starts these tasks and waits for the first two:
 
-What is heavy (torch, spaCy) is imported by the loading threads, after the server listens.
+- the cache watch (`registry.cache_watch`): fills the cache if `--fetch` is set, checks it, loads the models, and keeps
+  watching both;
+- the stop signal (`server.lifecycle`);
+- with TLS, the check of the certificate files (`server.tls`).
+
+The event loop runs all calls and is the only writer of the registry. All models share a tokenizer pool with one thread
+a CPU; each model has a queue with a compute thread of its own; metrics are served by threads of their own. Heavy
+packages (torch, spaCy) are imported by the loading threads, after the servers listen.
+
+On a host (`--cache host`) an invalid catalog, an incomplete cache or a model that does not load ends the program,
+because its user is present and nothing else will repair it. Anywhere else the servers stay up, not ready, and report
+the reason through health, `GetCacheStatus`, metrics and the log.
 """
 
 import asyncio
@@ -29,50 +41,121 @@ from model_cache.places import Places
 from model_cache.reasons import Reason
 from qda_worker.cpu import usable_cpus
 from qda_worker.observability.cache_metrics import WarmMetrics
-from qda_worker.observability.logs import CallLog, Log, open_log
+from qda_worker.observability.logs import CallLog, Log, configure_logging
 from qda_worker.observability.metrics import Metrics, MetricsServer, serve_metrics
 from qda_worker.observability.tracing import open_tracing
 from qda_worker.offline import OFFLINE
 from qda_worker.registry.cache_watch import CacheWatch, CacheWatchDeps
 from qda_worker.registry.registry import Engine, ModelProblem, ModelRegistry, start_engine
-from qda_worker.server.grpc_server import open_health_server, open_server
+from qda_worker.server.grpc_server import create_health_server, create_server
 from qda_worker.server.health import Health
-from qda_worker.server.lifecycle import StopSignals, drain, leave, tell_port, wait_for_loading
+from qda_worker.server.lifecycle import (
+    StopSignals,
+    drain,
+    exit_if_busy,
+    join_loading_threads,
+    write_port_file,
+)
 from qda_worker.server.tls import RotatingIdentity
-from qda_worker.server.warm_process import FetchFailed, command_by_hand, fetch
+from qda_worker.server.warm_process import WarmerFailed, manual_command, run_warmer
 from qda_worker.services import SERVICES, serving_status
 from qda_worker.settings import Readiness, ServeSettings
 from qda_worker.version import worker_version
 
-# How long the last traces may take to leave.
-TRACES_END_SECONDS: Final = 3.0
+# Seconds to export the last traces.
+TRACE_FLUSH_SECONDS: Final = 3.0
+# Seconds to wait at the end for a batch whose callers have gone.
+ENGINE_CLOSE_SECONDS: Final = 1.0
+
+_LOG_LEVELS: Final = {
+    LogLevel.DEBUG: logging.DEBUG,
+    LogLevel.INFO: logging.INFO,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.ERROR: logging.ERROR,
+}
 
 
-# How long a batch that nobody waits for any more may hold up the end.
-END_SECONDS: Final = 1.0
+def serve(
+    settings: ServeSettings,
+    environ: Mapping[str, str],
+    process_environ: MutableMapping[str, str] = os.environ,
+) -> int:
+    """Serve until a signal and return the exit code.
+
+    Args:
+        settings: the options of `serve`.
+        environ: the environment that this program was started with. The warmer runs with it.
+        process_environ: the environment of this process, which is switched offline.
+
+    Raises:
+        ModelCacheError: catalog, cache or options cannot be served.
+    """
+    original_environ = dict(environ)
+    log = configure_logging(_LOG_LEVELS[settings.shared.log_level])
+    places = find_places(settings.shared.cache, environ)
+    registry = _create_registry(settings, log)
+    process_environ.update(OFFLINE)
+    try:
+        code = asyncio.run(Worker(settings, original_environ, places, registry, log).run())
+    except ModelCacheError:
+        join_loading_threads()
+        raise
+    return exit_if_busy(code)
+
+
+def _create_registry(settings: ServeSettings, log: Log) -> ModelRegistry:
+    """Return the registry of the models to serve.
+
+    With an invalid catalog it is empty, so that the container stays up and can be inspected; on a host the error is
+    raised.
+
+    Raises:
+        ModelCacheError: a model of `--model` is unknown, or on a host the catalog is invalid.
+    """
+    try:
+        catalog = load_catalog(settings.shared.catalog)
+    except CatalogInvalid as error:
+        if settings.on_host:
+            raise
+        log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # no trace for users
+        return ModelRegistry.without_catalog(ModelProblem.from_error(error))
+    return ModelRegistry(catalog, _selected_models(catalog, settings))
+
+
+def _selected_models(catalog: Catalog, settings: ServeSettings) -> tuple[Model, ...]:
+    return catalog.select(settings.shared.models) if settings.shared.models else catalog.models
 
 
 class Worker:
-    """Owns everything that a run needs, and lets go of it.
-
-    started_with: the environment that the program was started with, for the warmer.
-    """
+    """Owns what one run needs (servers, threads, engines, exporters) and closes it in order."""
 
     def __init__(
         self,
         settings: ServeSettings,
-        started_with: Mapping[str, str],
+        original_environ: Mapping[str, str],
         places: Places,
-        fleet: ModelRegistry,
+        registry: ModelRegistry,
         log: Log,
     ) -> None:
+        """Create metrics, traces, TLS identity and the tokenizer pool; nothing listens yet.
+
+        Args:
+            settings: the options of `serve`.
+            original_environ: the environment that the program was started with, for the warmer and for traces.
+            places: where the cache is.
+            registry: the models to serve.
+            log: the log of this process.
+
+        Raises:
+            UsageError: the TLS files or the variables of OpenTelemetry are wrong.
+        """
         self._settings = settings
-        self._started_with = started_with
+        self._original_environ = original_environ
         self._places = places
-        self._fleet = fleet
+        self._registry = registry
         self._log = log
-        self._metrics = Metrics(fleet)
-        self._tracing = open_tracing(started_with)
+        self._metrics = Metrics(registry)
+        self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
         self._health = Health(SERVICES)
         self._cpus = usable_cpus()
@@ -80,41 +163,45 @@ class Worker:
         self._was_ready = self._was_ever_ready = False
 
     async def run(self) -> int:
-        """Serve until a signal; the exit code. Raises ModelCacheError for what cannot be served."""
+        """Serve until a signal and return the exit code.
+
+        Raises:
+            ModelCacheError: an address cannot be bound, or on a host the cache cannot be served.
+        """
         settings = self._settings
-        stop = StopSignals(self._log)
-        stop.catch()
-        metrics = self._open_metrics()
-        servers = await self._open_servers()
-        watch = asyncio.create_task(self._watch())
-        asked = asyncio.create_task(stop.asked.wait())
-        renewals = asyncio.create_task(self._identity.watch()) if self._identity else None
-        await asyncio.wait([watch, asked], return_when=asyncio.FIRST_COMPLETED)
+        signals = StopSignals(self._log)
+        signals.install()
+        metrics_server = self._start_metrics_server()
+        servers = await self._start_servers()
+        watch = asyncio.create_task(self._watch_cache())
+        stop = asyncio.create_task(signals.requested.wait())
+        certificates = asyncio.create_task(self._identity.watch()) if self._identity else None
+        await asyncio.wait([watch, stop], return_when=asyncio.FIRST_COMPLETED)
         failure = watch.exception() if watch.done() else None
-        # A worker that was never ready is in no endpoints: nobody has to be told, and nothing to be waited for.
+        # A worker that was never ready is in no endpoints: no load balancer has to notice that it stops.
         delay = settings.drain_delay if self._was_ever_ready and not failure else 0.0
         await drain(
             self._health,
             servers,
-            self._fleet.draining,
+            self._registry.draining,
             delay=delay,
             grace=settings.shutdown_grace,
             log=self._log,
         )
-        for task in filter(None, (watch, asked, renewals)):
+        for task in filter(None, (watch, stop, certificates)):
             task.cancel()
             with suppress(asyncio.CancelledError, ModelCacheError):
                 await task
-        if metrics is not None:
-            metrics.close()
+        if metrics_server is not None:
+            metrics_server.close()
         if self._tracing is not None:
-            await asyncio.to_thread(self._tracing.close, TRACES_END_SECONDS)
-        await self._let_go()
+            await asyncio.to_thread(self._tracing.close, TRACE_FLUSH_SECONDS)
+        await self._close_engines()
         if failure is not None:
             raise failure
         return Reason.OK.exit_code
 
-    def _open_metrics(self) -> MetricsServer | None:
+    def _start_metrics_server(self) -> MetricsServer | None:
         if self._settings.metrics_listen is None:
             return None
         if self._identity is not None:
@@ -125,162 +212,120 @@ class Worker:
         self._log.info("metrics.listening", address=str(address), port=server.port)
         return server
 
-    async def _open_servers(self) -> list[grpc.aio.Server]:
-        """Bind all ports, then listen on them. Raises UsageError."""
+    async def _start_servers(self) -> list[grpc.aio.Server]:
+        """Bind all ports, then start the servers, so that a port in use ends the program before it serves."""
         settings = self._settings
         credentials = self._identity.credentials() if self._identity else None
-        server, address = open_server(
-            self._fleet,
+        server, address = create_server(
+            self._registry,
             self._health,
             settings,
             credentials=credentials,
-            # Traces first: they give the log its trace's id.
+            # Tracing comes first: it sets the trace id that the log prints.
             listeners=[*filter(None, [self._tracing]), self._metrics.calls, CallLog(self._log)],
             log=self._log,
         )
         servers = [server]
         if settings.health_listen is not None:
-            health_server, health_address = open_health_server(self._health, settings.health_listen)
+            health_server, health_address = create_health_server(self._health, settings.health_listen)
             servers.append(health_server)
             self._log.info("health.listening", address=str(health_address), port=health_address.port)
-        await self._show()
+        await self._update_health()
         for each in servers:
             await each.start()
         self._log.info(
             "server.listening",
             address=str(address),
             port=address.port,
-            tls=self._tls_word,
+            tls=self._tls_mode,
             version=worker_version(),
-            models=list(self._fleet.models),
-            generation=self._fleet.generation,
+            models=list(self._registry.models),
+            generation=self._registry.generation,
             cpus=self._cpus,
         )
-        tell_port(settings.port_file, address)
+        write_port_file(settings.port_file, address)
         return servers
 
     @property
-    def _tls_word(self) -> str:
+    def _tls_mode(self) -> str:
         if self._identity is None:
             return "off"
         return "mutual" if self._identity.current.client_ca else "on"
 
-    async def _watch(self) -> None:
-        """Fill the cache if told to, then watch it for ever. Raises ModelCacheError only on a host."""
-        if not self._fleet.models:
-            await asyncio.Event().wait()  # an invalid catalog: there is nothing to look at
-        outside = CacheWatchDeps(
-            check=self._look,
-            load=self._load,
-            paths={key: model_path(self._places, member.model) for key, member in self._fleet.models.items()},
-            on_change=self._show,
+    async def _watch_cache(self) -> None:
+        """Fill the cache if `--fetch` is set, then watch it until cancelled. Raises ModelCacheError on a host only."""
+        if not self._registry.models:
+            await asyncio.Event().wait()  # an invalid catalog: there is nothing to watch
+        deps = CacheWatchDeps(
+            check=self._check_cache,
+            load=self._load_model,
+            paths={
+                key: model_path(self._places, member.model) for key, member in self._registry.models.items()
+            },
+            on_change=self._update_health,
         )
         watch = CacheWatch(
-            self._fleet,
-            outside,
+            self._registry,
+            deps,
             self._log,
             strict=self._settings.on_host,
             interval=self._settings.check_interval,
         )
         if self._settings.fetch:
-            await self._fetch(watch)
+            await self._fill_cache(watch)
         await watch.run()
 
-    async def _fetch(self, watch: CacheWatch) -> None:
+    async def _fill_cache(self, watch: CacheWatch) -> None:
         await watch.check()
-        if self._fleet.cache_complete:
+        if self._registry.cache_complete:
             return
         self._log.info("cache.fetching", cache=self._settings.shared.cache)
         try:
-            await fetch(self._settings, self._started_with)
-        except FetchFailed as error:
+            await run_warmer(self._settings, self._original_environ)
+        except WarmerFailed as error:
             if self._settings.on_host:
                 raise
             self._log.error(
                 "cache.not_fetched", reason=str(error.reason), detail=error.message, remedy=error.remedy
             )
-            self._fleet.fetch_problem = ModelProblem.from_error(error)
+            self._registry.fetch_problem = ModelProblem.from_error(error)
 
-    def _look(self) -> CheckReport:
-        shared, fleet = self._settings.shared, self._fleet
+    def _check_cache(self) -> CheckReport:
+        """Check the files of the served models. Blocks; the watch calls it in a thread."""
+        shared, registry = self._settings.shared, self._registry
         return check(
-            [member.model for member in fleet.models.values()],
+            [member.model for member in registry.models.values()],
             self._places,
             whole_catalog=not shared.models,
-            generation=fleet.generation,
+            generation=registry.generation,
             remedies=Remedies(
-                command_by_hand(self._settings, self._started_with),
-                command_by_hand(self._settings, self._started_with, "repair"),
+                manual_command(self._settings, self._original_environ),
+                manual_command(self._settings, self._original_environ, "repair"),
             ),
         )
 
-    def _load(self, model: Model, on_failure: Callable[[str], None]) -> Engine:
+    def _load_model(self, model: Model, on_failure: Callable[[str], None]) -> Engine:
+        """Load one model. Blocks for seconds; the watch calls it in a daemon thread."""
         return start_engine(
             model, model_path(self._places, model), self._tokenizers,
             device=self._settings.device, threads=self._cpus, on_failure=on_failure,
-            observer=self._metrics.queues.of(model.key),
+            observer=self._metrics.queues.observer(model.key),
         )  # fmt: skip
 
-    async def _show(self) -> None:
-        """Bring health up to date with the fleet."""
-        ready = self._fleet.all_serving
+    async def _update_health(self) -> None:
+        """Derive the health statuses from the registry, and log when readiness changes."""
+        ready = self._registry.all_serving
         if self._settings.readiness is Readiness.COMPLETE:
-            ready = ready and self._fleet.cache_complete
-        await self._health.show(serving_status(self._fleet, ready=ready))
+            ready = ready and self._registry.cache_complete
+        await self._health.update(serving_status(self._registry, ready=ready))
         if ready != self._was_ready:
             self._was_ready, self._was_ever_ready = ready, True
-            # What the libraries brought in stays for ever: left out of the collector's full runs, which would stop
-            # every call for 0.4 s (measured).
+            # Objects of the imported libraries live until the end. Without this, each full garbage collection scans
+            # them and stops every call for 0.4 s (measured).
             gc.freeze()
             self._log.info("server.ready" if ready else "server.not_ready")
 
-    async def _let_go(self) -> None:
-        engines = [member.engine for member in self._fleet.models.values() if member.engine is not None]
-        await asyncio.gather(*(asyncio.to_thread(engine.close, END_SECONDS) for engine in engines))
+    async def _close_engines(self) -> None:
+        engines = [member.engine for member in self._registry.models.values() if member.engine is not None]
+        await asyncio.gather(*(asyncio.to_thread(engine.close, ENGINE_CLOSE_SECONDS) for engine in engines))
         self._tokenizers.shutdown(wait=False, cancel_futures=True)
-
-
-_LEVELS: Final = {
-    LogLevel.DEBUG: logging.DEBUG,
-    LogLevel.INFO: logging.INFO,
-    LogLevel.WARNING: logging.WARNING,
-    LogLevel.ERROR: logging.ERROR,
-}
-
-
-def serve(
-    settings: ServeSettings, environ: Mapping[str, str], own_environ: MutableMapping[str, str] = os.environ
-) -> int:
-    """Serve until a signal; the exit code. Raises ModelCacheError for what cannot be served.
-
-    environ: as this program was started, also for the warmer. own_environ: this process's, which goes offline.
-    """
-    started_with = dict(environ)
-    log = open_log(_LEVELS[settings.shared.log_level])
-    places = find_places(settings.shared.cache, environ)
-    fleet = _fleet(settings, log)
-    own_environ.update(OFFLINE)
-    try:
-        code = asyncio.run(Worker(settings, started_with, places, fleet, log).run())
-    except ModelCacheError:
-        wait_for_loading()
-        raise
-    return leave(code)
-
-
-def _fleet(settings: ServeSettings, log: Log) -> ModelRegistry:
-    """The models to serve. An invalid catalog is told by a server that serves nothing, so that exec goes on working;
-    on a host it ends the program. Raises ModelCacheError.
-    """
-    try:
-        catalog = load_catalog(settings.shared.catalog)
-    except CatalogInvalid as error:
-        if settings.on_host:
-            raise
-        log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # a user's mistake
-        return ModelRegistry.without_catalog(ModelProblem.from_error(error))
-    return ModelRegistry(catalog, _served(catalog, settings))
-
-
-def _served(catalog: Catalog, settings: ServeSettings) -> tuple[Model, ...]:
-    return catalog.select(settings.shared.models) if settings.shared.models else catalog.models

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar, cast
 
 from qda_worker.interceptors.base import Context
 from qda_worker.models.base import Options
-from qda_worker.observability.call_record import CallRecord, Step, current_call
+from qda_worker.observability.call_record import CallRecord, InferenceStep, current_call
 from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Success, Timings
 
@@ -84,7 +84,7 @@ def record_outcomes(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> Non
         if isinstance(outcome, Success):
             record.tokens += outcome.usage.used_token_count
             record.cut_items += outcome.usage.cut
-    record.add_step(Step(time.monotonic(), items, slowest.tokenise, slowest.queue, slowest.compute))
+    record.add_step(InferenceStep(time.monotonic(), items, slowest.tokenise, slowest.queue, slowest.compute))
 
 
 def _total(timings: Timings) -> float:

@@ -1,4 +1,4 @@
-"""Calls to a worker, and what their refusals say."""
+"""Helpers for calls to a worker, and for the statuses of refused calls."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -10,22 +10,22 @@ from grpc_status import rpc_status
 
 from qda.v1 import text_pb2
 
-# Seconds: many times what any of these calls takes.
+# Timeout in seconds: many times the duration of these calls.
 PATIENCE: Final = 60.0
 
 
 def texts(*contents: str) -> list[text_pb2.Text]:
-    """Texts with ids t0, t1, …"""
+    """Return texts with the ids t0, t1 and so on."""
     return [text_pb2.Text(content=content, id=f"t{number}") for number, content in enumerate(contents)]
 
 
 def error_info(status: status_pb2.Status) -> Any:
-    """The ErrorInfo of a status."""
+    """Return the ErrorInfo of a status."""
     return detail(status, error_details_pb2.ErrorInfo())
 
 
 def detail(status: status_pb2.Status, kind: Any) -> Any:
-    """The detail of that kind; fails where there is none."""
+    """Return the detail of that kind; fail if there is none."""
     for box in status.details:
         if box.Unpack(kind):
             return kind
@@ -33,7 +33,7 @@ def detail(status: status_pb2.Status, kind: Any) -> Any:
 
 
 def refusal(call: Any, request: Any, **options: Any) -> status_pb2.Status:
-    """The status of a call that is refused; its message must end with a remedy."""
+    """Send a call that must be refused and return its status, whose message must end with a remedy."""
     with pytest.raises(grpc.RpcError) as caught:
         all_of(call(request, timeout=PATIENCE, **options))
     error: Any = caught.value
@@ -45,11 +45,11 @@ def refusal(call: Any, request: Any, **options: Any) -> status_pb2.Status:
 
 
 def all_of(answer: Any) -> list[Any]:
-    """A stream fails when it is read."""
+    """Read the answer: a stream fails only when it is read."""
     return list(answer) if isinstance(answer, Iterable) else [answer]
 
 
 def reason(status: status_pb2.Status) -> tuple[str, str]:
-    """The code's name and the reason."""
+    """Return the name of the status code and the reason."""
     code = next(code.name for code in grpc.StatusCode if code.value[0] == status.code)
     return code, error_info(status).reason

@@ -1,7 +1,7 @@
-"""One cache for all of these tests, and one worker that is ready, for those that only ask.
+"""One cache for all of these tests, and one ready worker for the tests that only send requests.
 
-To start one costs seven seconds of a core. So this one logs all it can and tells health and metrics too; whatever was
-asked of it, nothing may have gone wrong inside.
+Starting a worker takes seven seconds of a core. The shared one logs at level debug and serves health and metrics. After
+all tests it must still be healthy and must have logged no internal error.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from tests.service.worker.process import ServeProcess, serving
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A complete cache. Nobody changes it: tests that break one copy it."""
+    """Return a complete cache. Tests that change a cache copy it first."""
     return make_world(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="session")
 def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    """A ready worker of that cache."""
+    """Start a worker on that cache and wait until it is ready."""
     arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch", "--verbose"]
     arguments += ["--health-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     with serving(tmp_path_factory.mktemp("worker"), *arguments, TRANSFORMERS_VERBOSITY="debug") as process:
@@ -34,6 +34,6 @@ def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture
 def channel(worker: ServeProcess) -> Iterator[grpc.Channel]:
-    """A channel to the ready worker."""
+    """Open a channel to the ready worker."""
     with worker.channel() as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Streams of documents to a worker."""
+"""Helpers for `AnalyzeDocuments` streams."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -13,7 +13,7 @@ CODE_POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
 
 def settings(*, sentiment: bool = False, entities: bool = False, **more: Any) -> pb.AnalyzeDocumentsSettings:
-    """Settings that ask for the default models of these tasks."""
+    """Return settings for the default models of these tasks."""
     return pb.AnalyzeDocumentsSettings(
         sentiment=pb.SentimentTask() if sentiment else None,
         entities=pb.EntityTask() if entities else None,
@@ -25,14 +25,14 @@ def settings(*, sentiment: bool = False, entities: bool = False, **more: Any) ->
 def parts(
     first: pb.AnalyzeDocumentsSettings, documents: Iterable[text_pb2.Text]
 ) -> Iterator[pb.AnalyzeDocumentsRequest]:
-    """The settings, then the documents."""
+    """Yield the settings, then the documents, as requests."""
     yield pb.AnalyzeDocumentsRequest(settings=first)
     for document in documents:
         yield pb.AnalyzeDocumentsRequest(document=document)
 
 
 def open_stream(channel: grpc.Channel, requests: Iterable[Any], **options: Any) -> Any:
-    """The call, as gRPC's own iterator of responses."""
+    """Start the call and return gRPC's iterator of responses."""
     stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
     return stub.AnalyzeDocuments(iter(requests), **{"timeout": PATIENCE, **options})
 
@@ -40,7 +40,7 @@ def open_stream(channel: grpc.Channel, requests: Iterable[Any], **options: Any) 
 def analysed(
     channel: grpc.Channel, first: pb.AnalyzeDocumentsSettings, documents: Iterable[text_pb2.Text]
 ) -> tuple[pb.AnalyzeDocumentsHeader, list[pb.DocumentResult]]:
-    """The header and the results; fails where they are not in order."""
+    """Return the header and the results; fail if they are out of order."""
     header, *results = open_stream(channel, parts(first, documents))
     assert header.WhichOneof("part") == "header"
     assert {part.WhichOneof("part") for part in results} <= {"result"}
@@ -49,11 +49,11 @@ def analysed(
 
 
 def broken_off(call: Any) -> tuple[list[pb.DocumentResult], grpc.RpcError]:
-    """The results of a stream that ends with an error, and the error."""
+    """Return the results of a stream that ends with an error, and the error."""
     results = []
     try:
         for part in call:
             results += [part.result] if part.HasField("result") else []
     except grpc.RpcError as error:
         return results, error
-    raise AssertionError(f"the stream ended well, after {len(results)} results")
+    raise AssertionError(f"the stream ended without an error, after {len(results)} results")

@@ -1,4 +1,4 @@
-"""A cache of four tiny real models with its catalog, published as the warmer publishes it."""
+"""A cache with four tiny real models and its catalog, in the layout that the warmer publishes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ NAMES: Final = {"Merkel": "PER", "Müller": "PER", "Berlin": "LOC", "Köln": "LO
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A cache folder and its catalog."""
+    """A cache folder and the catalog of its models."""
 
     folder: Path
 
@@ -74,15 +74,15 @@ class World:
         return resolve_places(str(self.cache), {}, self.folder)
 
     def path(self, key: str) -> Path:
-        """The folder that a library loads the model from."""
+        """Return the folder that a library loads the model from."""
         return model_path(self.places, self.catalog.model(key))
 
     def unpublish(self) -> None:
-        """Make the cache look as before the warmer's last step."""
+        """Remove the manifest, as before the warmer's last step."""
         manifest_path(self.places, generation(self.catalog.models)).unlink()
 
     def publish(self) -> None:
-        """Record what is there: each model, then the generation."""
+        """Write the records of the models, then the manifest of the generation."""
         records = [self._record(model) for model in self.catalog.models]
         for record in records:
             _write(model_record_path(self.places, record.digest), dump_model_record(record))
@@ -125,7 +125,7 @@ def _write_hub_model(key: str, path: Path) -> None:
 
 
 def write_ruler(path: Path) -> None:
-    """A spaCy pipeline that finds the words of NAMES."""
+    """Write a spaCy pipeline that recognises the words of NAMES."""
     nlp = spacy.blank("de")
     ruler = nlp.add_pipe("entity_ruler")
     ruler.add_patterns([{"label": label, "pattern": name} for name, label in NAMES.items()])  # type: ignore[attr-defined]  # spaCy types pipes as callables

@@ -1,4 +1,4 @@
-"""`qda-worker serve` as a child process, as operators run it: options in, log lines and gRPC out."""
+"""`qda-worker serve` as a child process, controlled as operators do: by options, signals, log lines and gRPC."""
 
 import json
 import os
@@ -15,12 +15,18 @@ from typing import Any, Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-# Seconds until a test gives up waiting: many times what anything here takes, even on a busy machine.
+# Timeout of all waits in seconds: many times their usual duration, even on a busy machine.
 PATIENCE: Final = 120.0
 
 
 class ServeProcess:
-    """A running worker. `lines` is its log so far, parsed."""
+    """A running worker.
+
+    Attributes:
+        process: the child process.
+        raw: the lines of its stderr so far.
+        lines: its structured log lines so far, parsed.
+    """
 
     def __init__(self, arguments: list[str], environ: dict[str, str], port_file: Path) -> None:
         self._port_file = port_file
@@ -46,15 +52,15 @@ class ServeProcess:
 
     @property
     def log(self) -> str:
-        """Everything that was logged."""
+        """Everything on stderr so far."""
         return "".join(self.raw)
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """The log lines of one event."""
+        """Return the log lines of one event."""
         return [line for line in self.lines if line.get("event") == name]
 
     def wait_for(self, what: str, condition: Callable[[], bool]) -> None:
-        """Wait until the condition holds; fails with the log when the process ends or patience does."""
+        """Wait until the condition holds; fail with the log if the process ends first or the timeout passes."""
         until = time.monotonic() + PATIENCE
         while not condition():
             if self.process.poll() is not None or time.monotonic() > until:
@@ -62,19 +68,19 @@ class ServeProcess:
             time.sleep(0.02)
 
     def wait_for_event(self, name: str) -> dict[str, Any]:
-        """The first log line of an event."""
+        """Wait for an event and return its first log line."""
         self.wait_for(name, lambda: bool(self.events(name)))
         return self.events(name)[0]
 
     @property
     def address(self) -> str:
-        """Where it serves gRPC, once it listens."""
+        """The address of its gRPC port; waits until it listens."""
         self.wait_for("port", self._port_file.exists)
         return f"127.0.0.1:{self._port_file.read_text().strip()}"
 
     @contextmanager
     def channel(self) -> Iterator[grpc.Channel]:
-        """A channel to it, with room for large answers."""
+        """Open a channel to it, without a limit of the message size."""
         options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
         with grpc.insecure_channel(self.address, options=options) as channel:
             yield channel
@@ -84,25 +90,25 @@ class ServeProcess:
         self.wait_for_event("server.ready")
 
     def health(self, service: str = "", address: str | None = None) -> str:
-        """What the health service says of a service."""
+        """Return the status of a service, by the health service."""
         with grpc.insecure_channel(address or self.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Send a signal, unless it has ended; its exit code."""
+        """Send a signal, unless the process has ended, and return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.wait()
 
     def close(self) -> None:
-        """Let go of its log."""
+        """Close the pipe of its log."""
         assert self.process.stderr is not None
         self.process.stderr.close()
 
     def wait(self) -> int:
-        """Its exit code, when it ends by itself."""
+        """Wait for the end of the process and return its exit code."""
         code = self.process.wait(PATIENCE)
         self._reader.join(PATIENCE)
         return code
@@ -110,7 +116,7 @@ class ServeProcess:
 
 @contextmanager
 def serving(folder: Path, *arguments: str, **environ: str) -> Iterator[ServeProcess]:
-    """A worker that listens on free ports; ended in any case. `folder` is for its port file."""
+    """Start a worker that listens on free ports, and kill it at the end. `folder` is for its port file."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("QDA_")}
     port_file = folder / f"port-{time.monotonic_ns()}"
     worker = ServeProcess(

@@ -18,7 +18,7 @@ from qda.v1 import (
 )
 from tests.service.worker.calls import PATIENCE, texts
 from tests.service.worker.process import ServeProcess
-from tests.service.worker.test_metrics import rest, scrape
+from tests.service.worker.test_metrics import scrape, wait_until_idle
 
 ENTITIES: Final = "qda.v1.EntityService/RecognizeEntities"
 EMBED: Final = "qda.v1.EmbeddingService/EmbedStream"
@@ -26,16 +26,16 @@ FIND: Final = "qda.v1.ParaphraseService/FindParaphrases"
 CODE_POINT: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
 
-class Change:
-    """What a call changed in the metrics; `wait` until a sample has changed by so much."""
+class MetricsDelta:
+    """The changes of the metrics since this object was created."""
 
     def __init__(self, worker: ServeProcess) -> None:
-        rest(worker)
+        wait_until_idle(worker)
         self._worker = worker
         self._before = scrape(worker)
 
     def now(self) -> dict[tuple[str, ...], float]:
-        """What has changed, without times, sizes of the process and the like."""
+        """Return what has changed, without durations, timestamps and metrics of the process."""
         after = scrape(self._worker)
         return {
             key: after[key] - self._before.get(key, 0)
@@ -46,13 +46,13 @@ class Change:
         }
 
     def wait(self, *key: str) -> dict[tuple[str, ...], float]:
-        """The changes, once this one is there: a call's end is counted just after its caller hears of it."""
+        """Return the changes once this sample is among them: the end of a call is counted just after it is sent."""
         self._worker.wait_for(str(key), lambda: key in self.now())
         return self.now()
 
 
 def counted(method: str, status: str) -> dict[tuple[str, ...], float]:
-    """What each call changes."""
+    """Return the changes that every call makes."""
     names: tuple[str, ...] = ("duration_seconds", "sent_total_compressed_message_size_bytes")
     names += ("rcvd_total_compressed_message_size_bytes",)
     return {("grpc_server_call_started_total", method): 1} | {
@@ -60,17 +60,17 @@ def counted(method: str, status: str) -> dict[tuple[str, ...], float]:
     }
 
 
-def ended(change: Change, method: str, status: str) -> dict[tuple[str, ...], float]:
+def wait_for_end(change: MetricsDelta, method: str, status: str) -> dict[tuple[str, ...], float]:
     return change.wait("grpc_server_call_duration_seconds_count", method, status)
 
 
 def test_an_answered_call_and_its_texts_are_counted_once(worker: ServeProcess, channel: grpc.Channel) -> None:
-    change = Change(worker)
+    change = MetricsDelta(worker)
     request = entity_pb2.RecognizeEntitiesRequest(
         texts=texts("Merkel war da", "", "Köln"), offset_encoding=CODE_POINT
     )
     entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
-    found = ended(change, ENTITIES, "OK")
+    found = wait_for_end(change, ENTITIES, "OK")
     batches = found.pop(("qda_batch_items_count", "tiny-ner"))
     assert batches in {1, 2}
     assert found == counted(ENTITIES, "OK") | {
@@ -88,23 +88,23 @@ def test_an_answered_call_and_its_texts_are_counted_once(worker: ServeProcess, c
 
 
 def test_a_refused_call_is_counted_with_its_reason(worker: ServeProcess, channel: grpc.Channel) -> None:
-    change = Change(worker)
+    change = MetricsDelta(worker)
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts("Merkel"))
     with pytest.raises(grpc.RpcError):
         entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
     reason = ("qda_calls_without_answer_total", ENTITIES, "INVALID_ARGUMENT", "ENCODING_MISSING")
-    found = ended(change, ENTITIES, "INVALID_ARGUMENT")
+    found = wait_for_end(change, ENTITIES, "INVALID_ARGUMENT")
     assert found == counted(ENTITIES, "INVALID_ARGUMENT") | {reason: 1}
 
 
-def test_texts_of_which_only_the_beginning_was_read_are_counted(
+def test_texts_of_which_only_the_beginning_is_read_are_counted(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
-    change = Change(worker)
+    change = MetricsDelta(worker)
     request = embedding_pb2.EmbedStreamRequest(texts=texts("gut " * 500, "gut"))
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
     parts = list(stub.EmbedStream(request, timeout=PATIENCE))
-    found = ended(change, EMBED, "OK")
+    found = wait_for_end(change, EMBED, "OK")
     assert found["qda_texts_truncated_total", "tiny-embedding"] == 1
     assert found["qda_texts_total", "tiny-embedding", "OK"] == 2
     assert counted(EMBED, "OK").items() <= found.items()
@@ -116,7 +116,7 @@ def test_texts_of_which_only_the_beginning_was_read_are_counted(
 def test_a_stream_that_its_caller_cancels_is_counted_as_cancelled(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
-    change = Change(worker)
+    change = MetricsDelta(worker)
 
     def requests() -> Iterator[Any]:
         yield paraphrase_pb2.FindParaphrasesRequest(
@@ -128,13 +128,13 @@ def test_a_stream_that_its_caller_cancels_is_counted_as_cancelled(
     next(call)
     assert change.now()["qda_calls_under_way", FIND] == 1
     call.cancel()
-    found = ended(change, FIND, "CANCELLED")
+    found = wait_for_end(change, FIND, "CANCELLED")
     reason = ("qda_calls_without_answer_total", FIND, "CANCELLED", "CANCELLED_BY_CALLER")
     assert found == counted(FIND, "CANCELLED") | {reason: 1}
 
 
-def test_a_stream_whose_time_is_up_is_counted_as_such(worker: ServeProcess, channel: grpc.Channel) -> None:
-    change = Change(worker)
+def test_a_stream_after_its_deadline_is_counted_as_such(worker: ServeProcess, channel: grpc.Channel) -> None:
+    change = MetricsDelta(worker)
 
     def requests() -> Iterator[Any]:
         yield paraphrase_pb2.FindParaphrasesRequest(
@@ -145,13 +145,13 @@ def test_a_stream_whose_time_is_up_is_counted_as_such(worker: ServeProcess, chan
     call: Any = paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases(requests(), timeout=0.5)
     with pytest.raises(grpc.RpcError):
         list(call)
-    found = ended(change, FIND, "DEADLINE_EXCEEDED")
+    found = wait_for_end(change, FIND, "DEADLINE_EXCEEDED")
     reason = ("qda_calls_without_answer_total", FIND, "DEADLINE_EXCEEDED", "DEADLINE_PASSED")
     assert found == counted(FIND, "DEADLINE_EXCEEDED") | {reason: 1}
 
 
-def test_methods_that_callers_make_up_share_one_name(worker: ServeProcess, channel: grpc.Channel) -> None:
-    change = Change(worker)
+def test_unknown_methods_share_one_label(worker: ServeProcess, channel: grpc.Channel) -> None:
+    change = MetricsDelta(worker)
     for number in range(3):
         call: Any = channel.unary_unary(f"/made.up.Service/Number{number}")
         with pytest.raises(grpc.RpcError):
@@ -163,21 +163,21 @@ def test_methods_that_callers_make_up_share_one_name(worker: ServeProcess, chann
 def test_a_message_over_the_limit_is_counted_as_incomplete(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
-    change = Change(worker)
+    change = MetricsDelta(worker)
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts("x" * 17 * 2**20), offset_encoding=CODE_POINT)
     with pytest.raises(grpc.RpcError) as caught:
         entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    found = ended(change, ENTITIES, "CANCELLED")
+    found = wait_for_end(change, ENTITIES, "CANCELLED")
     assert found["qda_calls_without_answer_total", ENTITIES, "CANCELLED", "REQUEST_INCOMPLETE"] == 1
     assert found["grpc_server_call_started_total", ENTITIES] == 1
 
 
-def test_a_scrape_of_nonsense_hurts_nobody(worker: ServeProcess) -> None:
+def test_an_invalid_http_request_does_not_disturb_later_scrapes(worker: ServeProcess) -> None:
     port = worker.wait_for_event("metrics.listening")["port"]
-    with socket.create_connection(("127.0.0.1", port)) as nonsense:
-        nonsense.sendall(b"\x00\xff" * 100 + b"\r\n\r\n")
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"\x00\xff" * 100 + b"\r\n\r\n")
     assert scrape(worker)["qda_cache_complete",] == 1
     assert scrape(worker)["qda_model_load_seconds", "tiny-ner"] > 0
     assert scrape(worker)["qda_cache_restart_needed", "tiny-ner"] == 0
@@ -191,20 +191,20 @@ def recognise(channel: grpc.Channel, contents: list[str], timeout: float = PATIE
     return entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities.future(request, timeout=timeout)
 
 
-def of_texts(change: Change) -> dict[tuple[str, ...], float]:
-    """What became of the texts."""
+def text_counters(change: MetricsDelta) -> dict[tuple[str, ...], float]:
+    """Return the changes of the counters of texts."""
     return {key: value for key, value in change.now().items() if key[0].startswith("qda_texts")}
 
 
-def test_texts_whose_caller_goes_are_counted_once_answered_or_cancelled(
+def test_texts_of_a_cancelled_call_are_counted_once_as_ok_or_cancelled(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
-    change = Change(worker)
+    change = MetricsDelta(worker)
     call = recognise(channel, LONG)
     worker.wait_for("the first", lambda: ("qda_texts_total", "tiny-ner", "OK") in change.now())
     call.cancel()
-    rest(worker)
-    found = of_texts(change)
+    wait_until_idle(worker)
+    found = text_counters(change)
     assert found.pop(("qda_texts_truncated_total", "tiny-ner"), 0) == 0
     assert set(found) == {
         ("qda_texts_total", "tiny-ner", "OK"),
@@ -213,16 +213,16 @@ def test_texts_whose_caller_goes_are_counted_once_answered_or_cancelled(
     assert sum(found.values()) == len(LONG)
 
 
-def test_texts_that_cannot_be_done_in_time_are_counted_as_refused(
+def test_texts_that_cannot_be_finished_in_time_are_counted_as_refused(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
-    """At once, by the pace that was measured; a deadline that passes before they arrive is tried again, doubled."""
+    """They are refused at once, by the measured throughput. A deadline that passes before they arrive is doubled."""
     recognise(channel, LONG[:80]).result()
     seconds = 1
-    change, call = Change(worker), recognise(channel, LONG, seconds)
+    change, call = MetricsDelta(worker), recognise(channel, LONG, seconds)
     while call.code() is grpc.StatusCode.DEADLINE_EXCEEDED and seconds < 16:
         seconds *= 2
-        change, call = Change(worker), recognise(channel, LONG, seconds)
+        change, call = MetricsDelta(worker), recognise(channel, LONG, seconds)
     assert "DEADLINE_TOO_SHORT" in call.details()
-    rest(worker)
-    assert of_texts(change) == {("qda_texts_refused_total", "tiny-ner", "DEADLINE_TOO_SHORT"): len(LONG)}
+    wait_until_idle(worker)
+    assert text_counters(change) == {("qda_texts_refused_total", "tiny-ner", "DEADLINE_TOO_SHORT"): len(LONG)}

@@ -1,4 +1,4 @@
-"""`--fetch` fills the cache by the real warmer from a hub over HTTP, and its failure is told or ends the program."""
+"""`--fetch` fills the cache with the real warmer from a hub over HTTP; a failure is reported or ends the program."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ from tests.support.fake_hub import HubDouble, Repository
 
 @pytest.fixture
 def hub(world: World) -> Iterator[tuple[HubDouble, Repository]]:
-    """A hub that has the sentiment model."""
+    """Start a hub that has the sentiment model."""
     folder = world.path("tiny-sentiment")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     repository = Repository("qda-test/sentiment", files)
@@ -33,7 +33,9 @@ def write_catalog(file: Path, repository: Repository, name: str = "qda-test/sent
     file.write_text(yaml.safe_dump({"apiVersion": "qda/v1", "kind": "Catalog", "models": [model]}))
 
 
-def test_an_empty_cache_is_filled_and_loaded_from(hub: tuple[HubDouble, Repository], tmp_path: Path) -> None:
+def test_an_empty_cache_is_filled_and_its_models_are_loaded(
+    hub: tuple[HubDouble, Repository], tmp_path: Path
+) -> None:
     double, repository = hub
     write_catalog(tmp_path / "catalog.yaml", repository)
     arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
@@ -45,7 +47,7 @@ def test_an_empty_cache_is_filled_and_loaded_from(hub: tuple[HubDouble, Reposito
         assert not again.events("cache.fetching")
 
 
-def test_a_hub_without_the_model_leaves_the_worker_up_with_the_reason(
+def test_with_a_hub_without_the_model_the_worker_reports_the_reason(
     hub: tuple[HubDouble, Repository], tmp_path: Path
 ) -> None:
     double, repository = hub
@@ -56,11 +58,11 @@ def test_a_hub_without_the_model_leaves_the_worker_up_with_the_reason(
         assert [worker.health(name) for name in ("liveness", "")] == ["SERVING", "NOT_SERVING"]
         with worker.channel() as channel:
             stub = model_pb2_grpc.ModelServiceStub(channel)
-            told = stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
-        assert told.reason == "HUB_NOT_FOUND"
+            status = stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
+        assert status.reason == "HUB_NOT_FOUND"
 
 
-def test_on_a_host_the_warmers_failure_is_the_programs(
+def test_on_a_host_a_failure_of_the_warmer_ends_the_program(
     hub: tuple[HubDouble, Repository], tmp_path: Path
 ) -> None:
     double, repository = hub
@@ -74,7 +76,7 @@ def test_on_a_host_the_warmers_failure_is_the_programs(
 
 @contextmanager
 def fetching(repository: Repository, folder: Path) -> Iterator[tuple[ServeProcess, int]]:
-    """A worker whose warmer tries a hub where nobody listens again and again; with the warmer's process id."""
+    """Start a worker whose warmer retries an unreachable hub; yield it with the process id of the warmer."""
     write_catalog(folder / "catalog.yaml", repository)
     arguments = ["--catalog", str(folder / "catalog.yaml"), "--cache", str(folder / "cache"), "--fetch"]
     with serving(folder, *arguments, "--hub", "http://127.0.0.1:9") as worker:
@@ -84,7 +86,7 @@ def fetching(repository: Repository, folder: Path) -> Iterator[tuple[ServeProces
         yield worker, warmer
 
 
-def test_stopping_while_fetching_stops_the_warmer_too(
+def test_stopping_a_fetching_worker_stops_the_warmer(
     hub: tuple[HubDouble, Repository], tmp_path: Path
 ) -> None:
     with fetching(hub[1], tmp_path) as (worker, warmer):
@@ -93,16 +95,14 @@ def test_stopping_while_fetching_stops_the_warmer_too(
             os.kill(warmer, 0)
 
 
-def test_a_worker_that_is_killed_while_fetching_takes_its_warmer_with_it(
-    hub: tuple[HubDouble, Repository], tmp_path: Path
-) -> None:
+def test_the_warmer_ends_when_its_worker_is_killed(hub: tuple[HubDouble, Repository], tmp_path: Path) -> None:
     with fetching(hub[1], tmp_path) as (worker, warmer):
         worker.process.kill()
-        until_gone(warmer)
+        wait_until_ended(warmer)
 
 
-def until_gone(pid: int) -> None:
-    """Wait until there is no such process, or only its remains."""
+def wait_until_ended(pid: int) -> None:
+    """Wait until the process has ended, or is a zombie."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         try:
@@ -112,11 +112,11 @@ def until_gone(pid: int) -> None:
         if state == "Z":
             return
         time.sleep(0.05)
-    raise AssertionError(f"process {pid} lives on")
+    raise AssertionError(f"process {pid} is still running")
 
 
 def children(pid: int) -> list[int]:
-    """The children of a process, on Linux."""
+    """Return the child processes of a process, on Linux."""
     if sys.platform != "linux":
         pytest.skip("needs /proc")
     tasks = Path(f"/proc/{pid}/task").iterdir()

@@ -1,4 +1,4 @@
-"""`serve` with this user's global caches: fetches what is missing for everybody, once, or says how to."""
+"""`serve` with the global caches of this user: missing models are fetched once, or the command is named."""
 
 import shlex
 import shutil
@@ -33,33 +33,33 @@ def catalog(world: World, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"  # made by tests/conftest.py, empty
+    return tmp_path / "home"  # tests/conftest.py creates it, empty
 
 
-def bodies(hub: HubDouble) -> list[str]:
-    """The path of each file whose body was sent, as often as it was."""
+def sent_bodies(hub: HubDouble) -> list[str]:
+    """Return the path of each file body that was sent, as often as it was."""
     sent = [one.path for one in hub.log.requests("*", method="GET") if one.status == 200 and one.bytes_sent]
     return sorted(path for path in sent if "/resolve/" in path or path.startswith("/lfs/"))
 
 
 def remedy_of(worker: ServeProcess) -> list[str]:
-    """The command that the last line of a program names, as a shell reads it."""
+    """Return the command in the remedy of the last log line, split as a shell splits it."""
     command = worker.log.strip().splitlines()[-1].split("Remedy: run `")[1].partition("`")[0]
     return shlex.split(command)
 
 
-def test_an_empty_home_is_filled_with_progress_and_serves_again_without_a_request(
+def test_an_empty_home_is_filled_once_and_with_progress(
     hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
     with serving(tmp_path, *options, HOME=str(home)) as worker:
         worker.wait_until_ready()
-        assert "verified" in worker.log, "the warmer's words reach the user"
+        assert "verified" in worker.log, "the output of the warmer reaches the user"
         assert worker.log.index("cache.fetching") < worker.log.index("server.ready")
     assert list(home.glob(".cache/huggingface/hub/models--qda-test--sentiment/snapshots/*/config.json"))
     hub.log.clear()
     with serving(tmp_path, *options, HOME=str(home)) as again:
-        again.wait_for_event("model.loading")  # which it has done above, from the same files
+        again.wait_for_event("model.loading")  # from the same files as above
     assert hub.log.requests() == ()
 
 
@@ -76,17 +76,17 @@ def test_two_workers_that_start_at_once_fetch_each_file_once(
         two.wait_for_event("model.loading")
         assert one.events("cache.fetching")
         assert two.events("cache.fetching")
-    assert bodies(hub)
-    assert len(bodies(hub)) == len(set(bodies(hub)))
+    assert sent_bodies(hub)
+    assert len(sent_bodies(hub)) == len(set(sent_bodies(hub)))
 
 
-def test_without_fetching_it_ends_and_says_what_is_missing_and_the_command(
+def test_with_no_fetch_it_ends_and_names_missing_models_and_command(
     hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     options = ["--catalog", str(catalog), "--no-fetch", "--hub", hub.url, "--model", "fetched"]
     with serving(tmp_path, *options, HOME=str(home)) as worker:
         assert worker.wait() == 10
-        assert "CACHE_INCOMPLETE: not there as a whole: fetched: " in worker.log
+        assert "CACHE_INCOMPLETE: incomplete models: fetched: " in worker.log
         assert "models--qda-test--sentiment" in worker.log
         assert remedy_of(worker) == [
             "cache-warmer", "warm", "--catalog", str(catalog), "--model", "fetched", "--hub", hub.url,
@@ -95,7 +95,7 @@ def test_without_fetching_it_ends_and_says_what_is_missing_and_the_command(
     assert list(home.iterdir()) == [], "nothing was written"
 
 
-def test_offline_nothing_is_fetched_and_the_command_goes_online(
+def test_offline_nothing_is_fetched_and_the_command_unsets_offline(
     hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     environ = {"HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": hub.url}
@@ -108,7 +108,7 @@ def test_offline_nothing_is_fetched_and_the_command_goes_online(
     assert hub.log.requests() == ()
 
 
-def test_a_removed_model_comes_back_at_the_next_start(
+def test_a_removed_model_is_fetched_at_the_next_start(
     hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]

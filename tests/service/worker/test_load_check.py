@@ -22,10 +22,11 @@ def cache_check(world: World, *more: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_recorded_answers_are_compared_and_a_model_that_answers_otherwise_is_unusable(
-    world: World, tmp_path: Path
-) -> None:
-    """One test, because each loading costs seconds. The paraphrase model is of the embedding's kind."""
+def test_a_model_whose_answers_differ_from_the_recorded_is_unusable(world: World, tmp_path: Path) -> None:
+    """Check recording and comparison in one test, because loading takes seconds.
+
+    The paraphrase model is of the same kind as the embedding model.
+    """
     mine = World(tmp_path / "copy")
     shutil.copytree(world.folder, mine.folder, symlinks=True)
     lock = mine.folder / "catalog.lock.json"
@@ -50,7 +51,7 @@ def test_recorded_answers_are_compared_and_a_model_that_answers_otherwise_is_unu
     assert {path: path.stat() for path in mine.cache.rglob("*")}.keys() == before.keys(), "nothing is written"
 
 
-def test_weights_that_load_but_are_none_are_unusable(world: World, tmp_path: Path) -> None:
+def test_a_model_with_broken_metadata_is_unusable(world: World, tmp_path: Path) -> None:
     mine = World(tmp_path / "copy")
     shutil.copytree(world.folder, mine.folder, symlinks=True)
     meta = mine.path("tiny-ner") / "meta.json"

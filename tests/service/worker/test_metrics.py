@@ -1,4 +1,4 @@
-"""The cache's status for Prometheus."""
+"""Metrics of the cache and the models, as Prometheus scrapes them."""
 
 import shutil
 import urllib.request
@@ -10,18 +10,18 @@ from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess, serving
 
 
-def rest(worker: ServeProcess) -> None:
-    """Wait until no call is under way and no text waits: those of other tests have been counted by then."""
+def wait_until_idle(worker: ServeProcess) -> None:
+    """Wait until no call is in flight and no text waits, so that the calls of other tests are counted."""
 
     def idle() -> bool:
         names = ("qda_calls_under_way", "qda_queue_texts")
         return not any(value for key, value in scrape(worker).items() if key[0] in names)
 
-    worker.wait_for("rest", idle)
+    worker.wait_for("an idle worker", idle)
 
 
 def scrape(worker: ServeProcess) -> dict[tuple[str, ...], float]:
-    """Samples by name and label values."""
+    """Return the samples, by name and label values."""
     port = worker.wait_for_event("metrics.listening")["port"]
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         families = text_string_to_metric_families(answer.read().decode())
@@ -47,7 +47,7 @@ def options(world: World) -> list[str]:
     ]
 
 
-def test_a_complete_cache_and_a_loaded_model_are_told(world: World, tmp_path: Path) -> None:
+def test_a_complete_cache_and_a_loaded_model_are_exported(world: World, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world)) as worker:
         worker.wait_until_ready()
         samples = scrape(worker)
@@ -57,7 +57,7 @@ def test_a_complete_cache_and_a_loaded_model_are_told(world: World, tmp_path: Pa
     assert [name for name, *_ in samples if name == "qda_worker_build_info"]
 
 
-def test_what_is_missing_is_counted_by_model_and_reason(world: World, tmp_path: Path) -> None:
+def test_problems_are_counted_by_model_and_reason(world: World, tmp_path: Path) -> None:
     own = World(tmp_path / "world")
     shutil.copytree(world.folder, own.folder)
     (own.path("tiny-ner") / "config.cfg").unlink()

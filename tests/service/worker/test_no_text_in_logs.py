@@ -1,4 +1,4 @@
-"""No text gets into a log, at any level, whatever becomes of its call: ids and counts only."""
+"""No text appears in the log, at any level and with any outcome of its call: ids and counts only."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from qda.v1 import (
 )
 from tests.service.worker.calls import PATIENCE
 from tests.service.worker.process import ServeProcess
-from tests.service.worker.test_metrics import rest
+from tests.service.worker.test_metrics import wait_until_idle
 
 MARK: Final = "Zyankalirose"
 CALLERS_ID: Final = "fall-7"
@@ -90,14 +90,14 @@ def analyse(channel: grpc.Channel) -> Any:
     requests = [
         analysis_pb2.AnalyzeDocumentsRequest(settings=settings),
         analysis_pb2.AnalyzeDocumentsRequest(document=text()),
-        analysis_pb2.AnalyzeDocumentsRequest(settings=settings),  # a second time: a mistake
+        analysis_pb2.AnalyzeDocumentsRequest(settings=settings),  # a second time, which is an error
     ]
     stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
     return list(stub.AnalyzeDocuments(iter(requests), timeout=PATIENCE))
 
 
 def broken_bytes(channel: grpc.Channel) -> Any:
-    """A text that is not UTF-8, and behind it half of a field."""
+    """Send a text that is not UTF-8, followed by half a field."""
     body = MARK.encode() + b"\xff"
     message = bytes([0x0A, len(body) + 2, 0x0A, len(body)]) + body
     call: Any = channel.unary_unary("/qda.v1.SentimentService/AnalyzeSentiment")
@@ -130,19 +130,19 @@ CALLS: Final[list[Call]] = [
 ]
 
 
-def ended(worker: ServeProcess, number: int) -> bool:
-    """Whether so many calls have ended."""
+def has_ended(worker: ServeProcess, number: int) -> bool:
+    """Return whether at least `number` calls have ended."""
     return len(worker.events("call.ended")) >= number
 
 
-def test_whatever_becomes_of_a_call_its_text_is_not_logged(worker: ServeProcess) -> None:
-    rest(worker)
+def test_no_outcome_of_a_call_logs_its_text(worker: ServeProcess) -> None:
+    wait_until_idle(worker)
     before = len(worker.events("call.ended"))
     with worker.channel() as channel:
         for number, call in enumerate(CALLS, before + 1):
             with suppress(grpc.RpcError):
                 call(channel)
-            worker.wait_for("a line a call", partial(ended, worker, number))
+            worker.wait_for("a line a call", partial(has_ended, worker, number))
     lines = worker.events("call.ended")[before:]
     assert len(lines) == len(CALLS)
     assert {line["status"] for line in lines} >= {"OK", "INVALID_ARGUMENT", "CANCELLED"}
@@ -153,12 +153,12 @@ def test_whatever_becomes_of_a_call_its_text_is_not_logged(worker: ServeProcess)
 @pytest.mark.parametrize(
     "arguments", [["sentiment"], ["entities"], ["embed"], ["paraphrases", "--best", "1"]]
 )
-def test_the_clients_program_says_nothing_of_its_texts_on_stderr(
+def test_the_command_line_client_prints_no_texts_on_stderr(
     worker: ServeProcess, tmp_path: Path, arguments: list[str]
 ) -> None:
     file = tmp_path / "texts.txt"
     file.write_text(f"{MARK} ist gut\n{MARK} ist schlecht\n", encoding="utf-8")
-    for more in ([], ["--model", "nobody"]):
+    for more in ([], ["--model", "unknown"]):
         if more and arguments[0] == "paraphrases":
             continue
         command = [

@@ -16,7 +16,7 @@ from qda.v1 import paraphrase_pb2_grpc
 from tests.service.worker.calls import PATIENCE, reason, refusal, texts
 from tests.service.worker.fixtures import World
 from tests.service.worker.process import ServeProcess
-from tests.service.worker.test_metrics import rest
+from tests.service.worker.test_metrics import wait_until_idle
 
 FIRST: Final = (
     "das ist gut",
@@ -167,7 +167,7 @@ def test_a_client_that_does_not_read_stops_the_search(worker: ServeProcess) -> N
     """12 million pairs, about 150 MB of messages: few are searched and held until the client reads."""
     statements = [f"{word} ist {mood}" for word in ("Haus", "Stadt", "das") for mood in ("gut", "schlecht")]
     settings = pb.FindParaphrasesSettings(threshold=-1)
-    rest(worker)
+    wait_until_idle(worker)
     before = memory_when_idle(worker)
     with worker.channel() as channel:
         stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)

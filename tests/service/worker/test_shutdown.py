@@ -1,4 +1,4 @@
-"""SIGTERM: not ready at once, serving on for the delay, calls in flight answered, exit 0. A second signal: at once."""
+"""Shutdown: a signal makes the worker not ready, and calls in flight are answered; a second signal ends it at once."""
 
 import signal
 import time
@@ -36,8 +36,8 @@ def start_call(channel: grpc.Channel) -> Any:
     return stub.RecognizeEntities.future(request(MANY), timeout=PATIENCE)
 
 
-def wait_for_computing(worker: ServeProcess, call: Any) -> None:
-    """A second call is answered only after the first was taken in."""
+def wait_until_accepted(worker: ServeProcess, call: Any) -> None:
+    """Wait until the worker has accepted a call: a second call is answered only after that."""
     with worker.channel() as channel:
         stub = entity_pb2_grpc.EntityServiceStub(channel)
         stub.RecognizeEntities(request(MANY[:1]), timeout=PATIENCE)
@@ -49,14 +49,14 @@ def test_a_call_in_flight_is_answered_before_the_end(world: World, tmp_path: Pat
         worker.wait_until_ready()
         with worker.channel() as channel:
             call = start_call(channel)
-            wait_for_computing(worker, call)
+            wait_until_accepted(worker, call)
             worker.process.send_signal(signal.SIGTERM)
             assert len(call.result().results) == len(MANY)
         assert worker.wait() == 0
         assert worker.events("server.stopped")
 
 
-def test_during_the_delay_it_is_not_ready_and_serves_on(world: World, tmp_path: Path) -> None:
+def test_during_the_drain_delay_it_is_not_ready_and_keeps_serving(world: World, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world, "--drain-delay", "600")) as worker:
         worker.wait_until_ready()
         worker.process.send_signal(signal.SIGTERM)
@@ -81,10 +81,10 @@ def test_ctrl_c_twice_ends_at_once(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_that_waits_for_its_cache_ends_in_order(
+def test_a_worker_that_waits_for_its_cache_stops_with_exit_code_0(
     world: World, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """Never having been ready, it has nobody to wait for, whatever the drain delay."""
+    """It was never ready, so no load balancer has to notice the end, and the drain delay is skipped."""
     empty = [
         *("--catalog", str(world.catalog_file), "--cache", str(tmp_path / "nothing"), "--no-fetch"),
         *("--drain-delay", "600"),
@@ -94,12 +94,12 @@ def test_a_worker_that_waits_for_its_cache_ends_in_order(
         assert worker.stop(number) == 0
 
 
-def test_a_call_beyond_the_grace_is_ended(world: World, tmp_path: Path) -> None:
+def test_a_call_in_flight_after_the_grace_is_cancelled(world: World, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world, "--shutdown-grace", "0")) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
             call = start_call(channel)
-            wait_for_computing(worker, call)
+            wait_until_accepted(worker, call)
             worker.process.send_signal(signal.SIGTERM)
             with pytest.raises(grpc.RpcError):
                 call.result()
@@ -117,10 +117,10 @@ sys.meta_path.insert(0, Slow())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_worker_that_loads_does_not_wait_for_its_load(
+def test_shutdown_does_not_wait_for_a_model_that_is_being_loaded(
     world: World, tmp_path: Path, number: signal.Signals
 ) -> None:
-    """The load takes ten minutes here; the test's patience is shorter."""
+    """The load takes ten minutes here; the timeout of the test is shorter."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_LOAD)
     with serving(tmp_path, *options(world), PYTHONPATH=str(tmp_path)) as worker:
         worker.wait_for_event("model.loading")
@@ -128,7 +128,7 @@ def test_a_worker_that_loads_does_not_wait_for_its_load(
         assert worker.events("server.stopped")
 
 
-def test_somebody_who_watches_the_health_does_not_hold_up_the_end(world: World, tmp_path: Path) -> None:
+def test_a_health_watcher_does_not_delay_the_shutdown(world: World, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world, "--shutdown-grace", "600")) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
@@ -136,7 +136,7 @@ def test_somebody_who_watches_the_health_does_not_hold_up_the_end(world: World, 
             assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
             worker.process.send_signal(signal.SIGTERM)
             assert next(watch).status == health_pb2.HealthCheckResponse.NOT_SERVING
-            with pytest.raises(grpc.RpcError, match="this worker is ending"):
+            with pytest.raises(grpc.RpcError, match="this worker is shutting down"):
                 next(watch)
         assert worker.wait() == 0
 
@@ -154,19 +154,19 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.parametrize("how", ["idle", "computing", "loading"])
-def test_no_child_outlives_a_worker_that_is_killed(world: World, tmp_path: Path, how: str) -> None:
+@pytest.mark.parametrize("phase", ["idle", "computing", "loading"])
+def test_no_child_process_outlives_a_killed_worker(world: World, tmp_path: Path, phase: str) -> None:
     with serving(tmp_path, *options(world)) as worker:
-        if how == "loading":
+        if phase == "loading":
             worker.wait_for("child", lambda: bool(children_of(worker.process.pid)))
         else:
             worker.wait_until_ready()
         children = children_of(worker.process.pid)
         assert children
         with worker.channel() as channel:
-            if how == "computing":
+            if phase == "computing":
                 call = start_call(channel)
-                wait_for_computing(worker, call)
+                wait_until_accepted(worker, call)
             worker.process.kill()
             worker.process.wait(PATIENCE)
         until = time.monotonic() + PATIENCE

@@ -1,4 +1,4 @@
-"""TLS on the gRPC port: real certificates, good, foreign, expired and renewed, against a real worker."""
+"""TLS on the gRPC port: valid, foreign, expired and renewed certificates, against a real worker."""
 
 import datetime as dt
 import subprocess
@@ -23,8 +23,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture(scope="module")
-def foreigner(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("foreigner"), "foreigner")
+def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("other-authority"), "other-authority")
 
 
 def options(world: World, pair: KeyPair, *more: str) -> list[str]:
@@ -38,7 +38,7 @@ def options(world: World, pair: KeyPair, *more: str) -> list[str]:
 def mutual_worker(
     world: World, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServeProcess]:
-    """A ready worker that wants certificates of its clients; its probes' port is plain."""
+    """Start a worker that requires client certificates; its health port is plain text."""
     arguments = options(world, authority.issue("mutual-server"), "--tls-client-ca", str(authority.file))
     arguments += ["--health-listen", "127.0.0.1:0"]
     with serving(tmp_path_factory.mktemp("mutual"), *arguments) as process:
@@ -51,7 +51,7 @@ def entities(worker: ServeProcess, tls: Tls | None) -> str:
         return client.entities(["Merkel war in Köln."])[0].entities[0].text
 
 
-def test_a_client_with_a_certificate_of_the_right_authority_is_let_in(
+def test_a_client_with_a_certificate_of_the_client_ca_is_accepted(
     mutual_worker: ServeProcess, authority: Authority
 ) -> None:
     own = authority.issue("client")
@@ -59,15 +59,15 @@ def test_a_client_with_a_certificate_of_the_right_authority_is_let_in(
     assert mutual_worker.events("server.listening")[0]["tls"] == "mutual"
 
 
-def test_the_port_of_probes_stays_plain(mutual_worker: ServeProcess) -> None:
+def test_the_health_port_stays_plain_text(mutual_worker: ServeProcess) -> None:
     port = mutual_worker.wait_for_event("health.listening")["port"]
     assert mutual_worker.health(address=f"127.0.0.1:{port}") == "SERVING"
 
 
-def test_who_shows_no_certificate_a_foreign_or_an_expired_one_is_told_what_the_worker_may_want(
-    mutual_worker: ServeProcess, authority: Authority, foreigner: Authority
+def test_a_missing_foreign_or_expired_client_certificate_is_explained(
+    mutual_worker: ServeProcess, authority: Authority, other_authority: Authority
 ) -> None:
-    foreign = foreigner.issue("foreign-client")
+    foreign = other_authority.issue("foreign-client")
     expired = authority.issue("expired-client", since=-3 * DAY, until=-DAY)
     for tls in (
         None,
@@ -79,15 +79,15 @@ def test_who_shows_no_certificate_a_foreign_or_an_expired_one_is_told_what_the_w
             entities(mutual_worker, tls)
 
 
-def test_a_client_that_does_not_trust_the_authority_says_so(
-    mutual_worker: ServeProcess, foreigner: Authority
+def test_a_client_that_does_not_trust_the_server_reports_it(
+    mutual_worker: ServeProcess, other_authority: Authority
 ) -> None:
     with pytest.raises(TlsFailed, match="not signed by an authority that this client trusts"):
-        entities(mutual_worker, Tls(foreigner.file))
+        entities(mutual_worker, Tls(other_authority.file))
 
 
-def test_the_program_tells_a_failure_of_tls_in_one_line(
-    mutual_worker: ServeProcess, foreigner: Authority
+def test_the_command_line_client_reports_a_tls_failure_in_one_line(
+    mutual_worker: ServeProcess, other_authority: Authority
 ) -> None:
     command = [
         sys.executable,
@@ -98,7 +98,7 @@ def test_the_program_tells_a_failure_of_tls_in_one_line(
         mutual_worker.address,
     ]
     done = subprocess.run(
-        [*command, "--tls-ca", str(foreigner.file)],
+        [*command, "--tls-ca", str(other_authority.file)],
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -110,33 +110,33 @@ def test_the_program_tells_a_failure_of_tls_in_one_line(
 
 
 def test_a_renewed_certificate_is_used_without_a_restart(
-    world: World, authority: Authority, foreigner: Authority, tmp_path: Path
+    world: World, authority: Authority, other_authority: Authority, tmp_path: Path
 ) -> None:
-    """As Kubernetes renews a mounted Secret: the files are links, and the folder behind them is swapped."""
+    """Renew it as Kubernetes renews a mounted Secret: the files are links, and the folder behind them is swapped."""
     secret = tmp_path / "secret"
     secret.mkdir()
-    mount(secret, foreigner.issue("old"), "old")
+    mount(secret, other_authority.issue("old"), "old")
     pair = KeyPair(secret / "tls.crt", secret / "tls.key")
     with serving(tmp_path, *options(world, pair)) as worker:
         worker.wait_until_ready()
-        assert entities(worker, Tls(foreigner.file)) == "Merkel"
-        with Client(Settings(worker.address, tls=Tls(foreigner.file))) as open_before:
+        assert entities(worker, Tls(other_authority.file)) == "Merkel"
+        with Client(Settings(worker.address, tls=Tls(other_authority.file))) as open_before:
             assert open_before.entities(["Köln"])[0].ok
             mount(secret, authority.issue("new"), "new")
             assert entities(worker, Tls(authority.file)) == "Merkel"
-            assert open_before.entities(["Köln"])[0].ok, "who is connected stays connected"
+            assert open_before.entities(["Köln"])[0].ok, "open connections stay open"
         with pytest.raises(TlsFailed):
-            entities(worker, Tls(foreigner.file))
+            entities(worker, Tls(other_authority.file))
         assert [line["subject"] for line in worker.events("tls.loaded")] == ["CN=old", "CN=new"]
-        # Half of a renewal: a key that is not the certificate's. What was good stays in use, and the log says why.
+        # Half of a renewal: the key does not match the certificate. The former pair stays in use.
         (secret / "tls.key").unlink()
-        (secret / "tls.key").write_bytes(foreigner.issue("half").key.read_bytes())
+        (secret / "tls.key").write_bytes(other_authority.issue("half").key.read_bytes())
         assert entities(worker, Tls(authority.file)) == "Merkel"
-        assert "is not that of the certificate" in worker.wait_for_event("tls.not_reloaded")["detail"]
+        assert "does not match the certificate" in worker.wait_for_event("tls.not_reloaded")["detail"]
 
 
 def mount(secret: Path, pair: KeyPair, version: str) -> None:
-    """Put a pair where a pod finds it, by swapping one link."""
+    """Write a pair as a mounted Secret, by swapping one link."""
     folder = secret / f"..{version}"
     folder.mkdir()
     (folder / "tls.crt").write_bytes(pair.certificate.read_bytes())
@@ -148,7 +148,7 @@ def mount(secret: Path, pair: KeyPair, version: str) -> None:
             (secret / name).symlink_to(Path("..data") / name)
 
 
-def test_an_expired_certificate_is_told_by_worker_and_client(
+def test_an_expired_certificate_is_reported_by_worker_and_client(
     world: World, authority: Authority, tmp_path: Path
 ) -> None:
     with serving(tmp_path, *options(world, authority.issue("aged", since=-3 * DAY, until=-DAY))) as worker:
@@ -158,12 +158,12 @@ def test_an_expired_certificate_is_told_by_worker_and_client(
             entities(worker, Tls(authority.file))
 
 
-def test_files_that_cannot_be_used_end_the_program(
-    world: World, authority: Authority, foreigner: Authority, tmp_path: Path
+def test_unusable_files_end_the_program(
+    world: World, authority: Authority, other_authority: Authority, tmp_path: Path
 ) -> None:
-    mixed = KeyPair(authority.issue("mixed").certificate, foreigner.issue("mixed").key)
+    mixed = KeyPair(authority.issue("mixed").certificate, other_authority.issue("mixed").key)
     with serving(tmp_path, *options(world, mixed)) as worker:
         assert worker.wait() == 2
     assert "USAGE: " in worker.log
-    assert "is not that of the certificate" in worker.log
+    assert "does not match the certificate" in worker.log
     assert " Remedy: " in worker.log

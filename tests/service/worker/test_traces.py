@@ -1,4 +1,4 @@
-"""Traces, as a collector receives them from a real worker."""
+"""Traces of a real worker, as an OpenTelemetry collector receives them."""
 
 import socket
 import subprocess
@@ -26,7 +26,7 @@ def options(world: World) -> list[str]:
     return [*arguments, "--model", "tiny-ner"]
 
 
-def ask(
+def recognise(
     worker: ServeProcess, encoding: text_pb2.OffsetEncoding.ValueType, *metadata: tuple[str, str]
 ) -> None:
     request = entity_pb2.RecognizeEntitiesRequest(
@@ -37,20 +37,18 @@ def ask(
         call(request, timeout=PATIENCE, metadata=metadata)
 
 
-def test_a_call_is_a_span_below_its_callers_with_what_its_slowest_text_went_through(
-    world: World, tmp_path: Path
-) -> None:
+def test_a_call_is_a_child_of_its_callers_span_and_has_timed_children(world: World, tmp_path: Path) -> None:
     metadata = (("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-qda-caller", "study-7"))
     with (
         http_receiver() as (url, received),
         serving(tmp_path, *options(world), OTEL_EXPORTER_OTLP_ENDPOINT=url) as worker,
     ):
         worker.wait_until_ready()
-        ask(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES, *metadata)
+        recognise(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES, *metadata)
         with pytest.raises(grpc.RpcError):
-            ask(worker, text_pb2.OFFSET_ENCODING_UNSPECIFIED)
+            recognise(worker, text_pb2.OFFSET_ENCODING_UNSPECIFIED)
         line = worker.wait_for_event("call.ended")
-        assert worker.stop() == 0, "what is left is sent before the end"
+        assert worker.stop() == 0, "the last spans are exported before the end"
     answered, refused = (span for span in received.spans if span.name == METHOD)
     assert answered.trace_id.hex() == line["trace_id"] == TRACE
     assert answered.parent_span_id.hex() == PARENT
@@ -65,13 +63,13 @@ def test_a_call_is_a_span_below_its_callers_with_what_its_slowest_text_went_thro
         assert answered.start_time_unix_nano <= child.start_time_unix_nano <= child.end_time_unix_nano
         assert child.end_time_unix_nano <= answered.end_time_unix_nano
     assert attributes(refused.attributes)["qda.reason"] == "ENCODING_MISSING"
-    assert refused.status.code == Status.STATUS_CODE_UNSET, "the caller's mistake is no error of the server's"
+    assert refused.status.code == Status.STATUS_CODE_UNSET, "an error of the caller is no error of the server"
     assert refused.trace_id != answered.trace_id
     assert received.resource["service.name"] == "qda-worker"
     assert not [message for message in received.raw if SECRET.encode() in message]
 
 
-def test_traces_travel_over_grpc_too_under_the_name_that_was_given(world: World, tmp_path: Path) -> None:
+def test_traces_are_exported_over_grpc_with_the_configured_name(world: World, tmp_path: Path) -> None:
     with grpc_receiver() as (url, received):
         variables = {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": url,
@@ -81,24 +79,24 @@ def test_traces_travel_over_grpc_too_under_the_name_that_was_given(world: World,
         }
         with serving(tmp_path, *options(world), **variables) as worker:
             worker.wait_until_ready()
-            ask(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
+            recognise(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
             assert worker.stop() == 0
     assert METHOD in [span.name for span in received.spans]
     assert received.resource["service.name"] == "analysis"
 
 
-def test_a_collector_that_is_away_holds_up_neither_calls_nor_the_end(world: World, tmp_path: Path) -> None:
+def test_an_unreachable_collector_delays_neither_calls_nor_shutdown(world: World, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with serving(tmp_path, *options(world), OTEL_EXPORTER_OTLP_ENDPOINT=url) as worker:
             worker.wait_until_ready()
-            ask(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
+            recognise(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
             assert worker.stop() == 0
             assert SECRET not in worker.log
 
 
-def test_nothing_of_opentelemetry_is_imported_unless_an_endpoint_is_set() -> None:
+def test_opentelemetry_is_not_imported_without_an_endpoint() -> None:
     program = (
         "import sys, qda_worker.server.worker as w; assert w.open_tracing({}) is None; "
         "assert w.open_tracing({'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://x', 'OTEL_SDK_DISABLED': 'true'}) is None; "
@@ -107,9 +105,7 @@ def test_nothing_of_opentelemetry_is_imported_unless_an_endpoint_is_set() -> Non
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=PATIENCE).returncode == 0
 
 
-def test_a_protocol_that_there_is_not_is_a_mistake_that_names_the_variable(
-    world: World, tmp_path: Path
-) -> None:
+def test_an_unknown_protocol_is_an_error_that_names_the_variable(world: World, tmp_path: Path) -> None:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
     with serving(tmp_path, *options(world), **variables) as worker:
         assert worker.wait() == 2

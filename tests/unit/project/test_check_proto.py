@@ -100,7 +100,7 @@ def test_an_agreement_that_is_only_now_added_has_nothing_to_be_compared_with(rep
     repository.write("proto/AGREED", "1")
     answer = repository.check(ci=True)
     assert answer.returncode == 0, answer.stdout
-    assert "only now being added" in answer.stdout
+    assert "is not committed yet" in answer.stdout
     assert "buf breaking" not in answer.stdout
 
 
@@ -109,7 +109,7 @@ def test_without_any_agreement_ci_fails_and_others_are_told(repository: Reposito
     repository.commit("no agreement")
     answer = repository.check(ci=ci)
     assert answer.returncode == (1 if ci else 0)
-    assert "no proto is agreed: buf breaking is left out" in answer.stdout
+    assert "no version is agreed: buf breaking is skipped" in answer.stdout
 
 
 @pytest.mark.parametrize("ci", [False, True])
@@ -131,7 +131,7 @@ def test_without_git_ci_fails_and_others_are_told(repository: Repository, ci: bo
     shutil.rmtree(repository.folder / ".git")
     answer = repository.check(ci=ci)
     assert answer.returncode == (1 if ci else 0)
-    assert "no git checkout" in answer.stdout
+    assert "not a git checkout" in answer.stdout
 
 
 @pytest.mark.parametrize("ci", [False, True])

@@ -74,7 +74,7 @@ def test_an_old_python_is_refused_by_name(bare: Path) -> None:
     old.chmod(0o755)
     answer = make("demo", f"PYTHON={old}", folder=bare)
     assert answer.returncode == 2
-    assert f"Python 3.11 or newer is needed, and {old} is not" in answer.stderr
+    assert f"Python 3.11 or newer is required, but {old} is older" in answer.stderr
     assert not (bare / ".venv").exists()
 
 

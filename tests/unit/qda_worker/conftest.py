@@ -1,4 +1,4 @@
-"""Property tests of the worker: no example is too slow, because a shared machine may be."""
+"""Settings of the property tests: no deadline for an example, because a shared machine may be slow."""
 
 from hypothesis import settings
 

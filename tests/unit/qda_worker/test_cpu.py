@@ -1,4 +1,4 @@
-"""The number of threads follows the quota and the affinity, not the cores of the node."""
+"""The number of usable CPUs follows quota and affinity, not the cores of the node."""
 
 from pathlib import Path
 from typing import Final
@@ -8,7 +8,7 @@ import pytest
 from qda_worker.cpu import cgroup_quota, usable_cpus
 
 
-def files(root: Path, contents: dict[str, str]) -> Path:
+def write_files(root: Path, contents: dict[str, str]) -> Path:
     for name, content in contents.items():
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ V1_UNLIMITED: Final = {
     ("contents", "quota", "cpus"),
     [
         pytest.param(V2_POD, 2.5, 2, id="v2: rounded down"),
-        pytest.param(V2_NESTED, 1.5, 1, id="v2: the least of all groups above"),
+        pytest.param(V2_NESTED, 1.5, 1, id="v2: the minimum of all parent groups"),
         pytest.param(V1, 3.0, 3, id="v1"),
         pytest.param(V1_HOST_PATH, 0.5, 1, id="v1 in a container: the path is the host's; never below one"),
         pytest.param(V1_UNLIMITED, None, 16, id="v1 without a quota"),
@@ -54,14 +54,14 @@ V1_UNLIMITED: Final = {
 def test_quota_of_the_control_group(
     tmp_path: Path, contents: dict[str, str], quota: float | None, cpus: int
 ) -> None:
-    root = files(tmp_path, contents)
+    root = write_files(tmp_path, contents)
     assert cgroup_quota(root) == quota
     assert usable_cpus(root=root, affinity=16) == cpus
 
 
-def test_affinity_below_the_quota_decides(tmp_path: Path) -> None:
-    assert usable_cpus(root=files(tmp_path, V1), affinity=2) == 2
+def test_an_affinity_below_the_quota_counts(tmp_path: Path) -> None:
+    assert usable_cpus(root=write_files(tmp_path, V1), affinity=2) == 2
 
 
-def test_this_machine_has_at_least_one() -> None:
+def test_this_machine_has_at_least_one_cpu() -> None:
     assert usable_cpus() >= 1

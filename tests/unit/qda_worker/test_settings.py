@@ -1,16 +1,20 @@
-"""Options and variables of `qda-worker serve`, and what the program refuses before it loads anything."""
+"""The options of `qda-worker serve`: defaults, variables, and wrong values."""
 
-import subprocess
-import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
-from qda_worker.addresses import Address, parse_address
-from qda_worker.cli import in_container, qda_worker
-from qda_worker.settings import Device, Readiness, ServeSettings, add_serve_options, read_serve_settings
+from qda_worker.settings import (
+    Device,
+    Readiness,
+    ServeSettings,
+    TlsFiles,
+    add_serve_options,
+    read_serve_settings,
+)
 
 
 def read(
@@ -21,7 +25,7 @@ def read(
     return read_serve_settings(parser.parse_args(arguments), environ or {}, in_container=in_container)
 
 
-def test_defaults_are_the_contracts() -> None:
+def test_defaults_are_those_of_the_contract() -> None:
     settings = read()
     assert str(settings.listen) == "127.0.0.1:50051"
     assert (settings.health_listen, settings.metrics_listen) == (None, None)
@@ -52,8 +56,38 @@ def test_a_variable_means_the_same_as_its_option(flag: str, variable: str, text:
     assert by_flag != getattr(read(), field)
 
 
+def test_variables_of_tls_reflection_and_calls_mean_the_same_as_options() -> None:
+    tls = read("--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a").tls
+    assert tls == TlsFiles(Path("c"), Path("k"), Path("a"))
+    variables = {"QDA_TLS_CERT": "c", "QDA_TLS_KEY": "k", "QDA_TLS_CLIENT_CA": "a"}
+    assert read(environ=variables).tls == tls
+    assert read().tls is None
+    assert read().reflection
+    assert not read("--no-reflection").reflection
+    assert not read(environ={"QDA_REFLECTION": "false"}).reflection
+    assert read("--reflection", environ={"QDA_REFLECTION": "false"}).reflection
+    assert read(environ={"QDA_MAX_CALLS": "7"}).max_calls == 7
+
+
 @pytest.mark.parametrize(
-    ("arguments", "environ", "contained", "fetches"),
+    ("arguments", "environ", "words"),
+    [
+        (["--tls-cert", "c"], {}, "without --tls-key"),
+        (["--tls-key", "k"], {}, "without --tls-cert"),
+        (["--tls-client-ca", "a"], {}, "without --tls-cert"),
+        ([], {"QDA_TLS_KEY": "k"}, "QDA_TLS_CERT"),
+        ([], {"QDA_REFLECTION": "maybe"}, 'QDA_REFLECTION: found "maybe"'),
+        (["--max-calls", "0"], {}, '--max-calls: found "0"'),
+        (["--max-calls", "many"], {}, '--max-calls: found "many"'),
+    ],
+)
+def test_an_error_names_the_option(arguments: list[str], environ: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read(*arguments, environ=environ)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "in_container", "fetch"),
     [
         ((), {}, False, True),
         ((), {}, True, False),
@@ -63,72 +97,7 @@ def test_a_variable_means_the_same_as_its_option(flag: str, variable: str, text:
         (("--no-fetch",), {}, False, False),
     ],
 )
-def test_it_fetches_by_itself_only_on_a_host_that_is_online(
-    arguments: tuple[str, ...], environ: dict[str, str], contained: bool, fetches: bool
+def test_the_default_is_to_fetch_only_on_a_host_that_is_online(
+    arguments: tuple[str, ...], environ: dict[str, str], in_container: bool, fetch: bool
 ) -> None:
-    assert read(*arguments, environ=environ, in_container=contained).fetch is fetches
-
-
-def test_kubernetes_is_a_container() -> None:
-    assert in_container({"KUBERNETES_SERVICE_HOST": "10.0.0.1"})
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:0", Address("127.0.0.1", 0)),
-        ("[::]:50051", Address("::", 50051)),
-        ("localhost:65535", Address("localhost", 65535)),
-        ("unix:/run/qda.sock", Address("unix:/run/qda.sock", None)),
-    ],
-)
-def test_addresses_are_read_and_written_alike(text: str, address: Address) -> None:
-    assert parse_address(text) == address
-    assert str(address) == text
-
-
-@pytest.mark.parametrize(
-    "text", ["", "50051", ":50051", "host:", "host:http", "::1:50051", "host:65536", "host:-1"]
-)
-def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match=r"127\.0\.0\.1:50051"):
-        parse_address(text)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "hint"),
-    [
-        (["serve", "--lisen", "x"], "did you mean --listen?"),
-        (["serve", "--device", "cdua"], 'did you mean "cuda"'),
-        (["serve", "--drain-delay", "soon"], "5s"),
-        (["serve", "--check-interval", "0"], "longer than 0"),
-        (["sevre"], 'did you mean "serve"'),
-        (["prepare", "--model", "x"], "prepare does not exist in this version"),
-        ([], "COMMAND"),
-    ],
-)
-def test_a_wrong_command_line_is_one_clear_error(arguments: list[str], hint: str) -> None:
-    with pytest.raises(UsageError) as caught:
-        qda_worker(arguments, {})
-    assert hint in str(caught.value)
-    assert "Remedy: " in str(caught.value)
-
-
-def test_a_missing_extra_is_a_usage_error_and_help_needs_none() -> None:
-    blind = (
-        "import sys\n"
-        "class Hiding:\n"
-        "    def __init__(self, finder): self.finder = finder\n"
-        "    def find_spec(self, name, *more):\n"
-        "        hidden = name in {'torch', 'structlog', 'spacy', 'grpc_health'}\n"
-        "        return None if hidden else self.finder.find_spec(name, *more)\n"
-        "sys.meta_path[:] = [Hiding(finder) for finder in sys.meta_path]\n"
-        "from qda_worker.cli import main\n"
-        "sys.argv[1:] = {arguments!r}\n"
-        "main()\n"
-    )
-    for arguments, code in ((["serve", "--help"], 0), (["--version"], 0), (["serve"], 2)):
-        program = blind.replace("{arguments!r}", repr(arguments))
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
+    assert read(*arguments, environ=environ, in_container=in_container).fetch is fetch

@@ -1,5 +1,5 @@
-{{- /* The warmer Job's whole spec. Its hash is the Job's name, so it holds nothing that changes without a reason to warm
-       again: no chart version, no release revision. */}}
+{{- /* The complete spec of the warmer Job. Its hash is part of the Job's name, so it must not contain anything that changes
+       without a reason to warm again, such as the chart version or the release revision. */}}
 {{- define "qda-worker.warmerJobSpec" -}}
 {{- $warmer := .Values.cacheWarmer }}
 backoffLimit: {{ $warmer.backoffLimit }}
@@ -7,8 +7,8 @@ activeDeadlineSeconds: {{ $warmer.activeDeadlineSeconds }}
 {{- if not (kindIs "invalid" $warmer.ttlSecondsAfterFinished) }}
 ttlSecondsAfterFinished: {{ $warmer.ttlSecondsAfterFinished }}
 {{- end }}
-{{- /* What retrying cannot mend fails at once; the codes are those of `cache-warmer --help`. A pod that was evicted or
-       preempted does not count as a try. */}}
+{{- /* Permanent failures fail the Job at once; the exit codes are those of `cache-warmer --help`. An evicted or preempted pod
+       does not count as a retry. */}}
 podFailurePolicy:
   rules:
     - action: Ignore

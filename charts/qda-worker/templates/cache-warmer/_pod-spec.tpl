@@ -1,4 +1,4 @@
-{{- /* The pod of the warmer: the Job's, which warms and ends, and with `shell` one that sleeps, for `kubectl exec`. */}}
+{{- /* The pod of the warmer: that of the Job, and with `shell` an idle one for `kubectl exec`. */}}
 {{- define "qda-worker.warmerPodSpec" -}}
 {{- $root := .root }}
 {{- $shell := .shell }}
@@ -24,7 +24,7 @@ containers:
     image: {{ include "qda-worker.image" (dict "root" $root "image" $warmer.image) }}
     imagePullPolicy: {{ $root.Values.image.pullPolicy }}
     {{- if $shell }}
-    {{- /* A shell as the first process hears SIGTERM only where it says so. */}}
+    {{- /* A shell as PID 1 ignores SIGTERM unless it sets a trap. */}}
     command: [sh, -c, "trap 'exit 0' TERM; sleep infinity & wait"]
     {{- else }}
     args: [warm, --wait, {{ $warmer.wait | quote }}]
@@ -68,7 +68,7 @@ containers:
         value: {{ . | quote }}
       {{- end }}
       {{- with $root.Values.hub.tokenSecret }}
-      {{- /* Optional for Kubernetes, so that the warmer can say that it is missing; without it the pod would hang. */}}
+      {{- /* Optional, so that the warmer can report a missing Secret. Otherwise the pod would never start. */}}
       - name: HF_TOKEN
         valueFrom:
           secretKeyRef:

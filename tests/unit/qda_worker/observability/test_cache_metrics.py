@@ -1,4 +1,4 @@
-"""A scrape of a waiting worker says how far its cache's warm is."""
+"""A scrape of a waiting worker contains the progress of the warm of its cache."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,13 +26,13 @@ def scrape(places: Places, seconds: float) -> list[str]:
     return [line for line in generate_latest(registry).decode().splitlines() if not line.startswith("#")]
 
 
-def write(places: Places, status: WarmStatus) -> None:
+def write_status(places: Places, status: WarmStatus) -> None:
     status_path(places).parent.mkdir(exist_ok=True)
     status_path(places).write_bytes(dump_status(status))
 
 
-def test_a_warm_that_goes_on_is_told_with_its_figures(places: Places) -> None:
-    write(places, STATUS)
+def test_a_running_warm_is_reported_with_its_progress(places: Places) -> None:
+    write_status(places, STATUS)
     lines = scrape(places, 3)
 
     for line in (
@@ -46,25 +46,25 @@ def test_a_warm_that_goes_on_is_told_with_its_figures(places: Places) -> None:
     assert not [line for line in lines if "ended" in line]
 
 
-def test_a_warm_without_signs_of_life_does_not_run(places: Places) -> None:
-    write(places, STATUS)
+def test_a_warm_that_stopped_updating_its_status_does_not_run(places: Places) -> None:
+    write_status(places, STATUS)
     lines = scrape(places, 300)
 
     assert "qda_cache_warm_running 0.0" in lines
     assert "qda_cache_warm_bytes_per_second 0.0" in lines
 
 
-def test_the_end_is_told_with_its_reason(places: Places) -> None:
-    write(places, STATUS._replace(phase=Phase.ENDED, reason="NO_SPACE"))
+def test_the_end_of_a_warm_is_reported_with_its_reason(places: Places) -> None:
+    write_status(places, STATUS._replace(phase=Phase.ENDED, reason="NO_SPACE"))
 
     assert 'qda_cache_warm_ended{reason="NO_SPACE"} 1.0' in scrape(places, 3)
 
 
-def test_a_reason_that_is_none_makes_no_label(places: Places) -> None:
-    write(places, STATUS._replace(phase=Phase.ENDED, reason="whatever somebody wrote there"))
+def test_an_unknown_reason_is_no_label(places: Places) -> None:
+    write_status(places, STATUS._replace(phase=Phase.ENDED, reason="not a reason of the contract"))
 
     assert not [line for line in scrape(places, 3) if "ended" in line]
 
 
-def test_without_a_warm_nothing_is_said(places: Places) -> None:
+def test_without_a_warm_there_are_no_metrics(places: Places) -> None:
     assert scrape(places, 3) == []

@@ -1,4 +1,4 @@
-"""What a model's failure leaves in the log: which error and where, never what it says, for that may quote the text."""
+"""The log of a model failure: the type of the error and its trace, but no message, because it may quote the text."""
 
 import io
 import json
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from qda_worker.observability.logs import open_log
+from qda_worker.observability.logs import configure_logging
 from qda_worker.scheduling.jobs import Failure
 from qda_worker.scheduling.queue import ModelQueue
 from tests.support.echo_model import EchoModel
@@ -19,19 +19,19 @@ MARK: Final = "Zyankalirose"
 
 @pytest.fixture
 def stream() -> Iterator[io.StringIO]:
-    """Everything that is logged, at level debug; the loggers are as before afterwards."""
-    root, ours = logging.getLogger(), logging.getLogger("qda_worker")
-    before = (root.handlers[:], root.level, ours.level)
+    """Capture the log at level debug, and restore the loggers afterwards."""
+    root, worker = logging.getLogger(), logging.getLogger("qda_worker")
+    before = (root.handlers[:], root.level, worker.level)
     stream = io.StringIO()
-    open_log(logging.DEBUG, stream)
+    configure_logging(logging.DEBUG, stream)
     yield stream
     root.handlers[:] = before[0]
     root.setLevel(before[1])
-    ours.setLevel(before[2])
+    worker.setLevel(before[2])
 
 
 @pytest.mark.parametrize(
-    ("sign", "error", "place"),
+    ("character", "error", "location"),
     [
         ("?", "ValueError", "in prepare"),
         ("!", "ArithmeticError", "in compute"),
@@ -39,12 +39,12 @@ def stream() -> Iterator[io.StringIO]:
     ],
 )
 def test_an_exception_inside_a_model_is_logged_without_its_message(
-    stream: io.StringIO, sign: str, error: str, place: str
+    stream: io.StringIO, character: str, error: str, location: str
 ) -> None:
     model = EchoModel()
     with ThreadPoolExecutor(1) as pool:
         queue: ModelQueue[Any, Any, Any] = ModelQueue(model, pool)
-        (outcome,) = queue.submit([f"{MARK}{sign}"]).result(30)
+        (outcome,) = queue.submit([f"{MARK}{character}"]).result(30)
         queue.close(drain=True, timeout=30)
     assert isinstance(outcome, Failure)
     assert MARK not in str(outcome.error)
@@ -52,11 +52,11 @@ def test_an_exception_inside_a_model_is_logged_without_its_message(
     assert [line["event"] for line in lines if line["level"] == "error"] == [
         f"model echo raised {error} for a text"
     ]
-    assert any(place in line["event"] for line in lines if line["level"] == "debug"), "and where"
+    assert any(location in line["event"] for line in lines if line["level"] == "debug"), "the location"
     assert MARK not in stream.getvalue()
 
 
-def test_an_error_that_a_library_logs_is_its_type_and_trace(stream: io.StringIO) -> None:
+def test_an_error_logged_by_a_library_is_reduced_to_type_and_trace(stream: io.StringIO) -> None:
     try:
         raise ValueError(MARK)
     except ValueError:
@@ -67,7 +67,7 @@ def test_an_error_that_a_library_logs_is_its_type_and_trace(stream: io.StringIO)
     assert MARK not in stream.getvalue()
 
 
-def test_a_library_that_chats_is_not_heard(stream: io.StringIO) -> None:
+def test_info_records_of_libraries_are_dropped(stream: io.StringIO) -> None:
     logging.getLogger("some.library").info("chatter")
-    logging.getLogger("qda_worker.some.module").debug("said")
-    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["said"]
+    logging.getLogger("qda_worker.some.module").debug("ours")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["ours"]

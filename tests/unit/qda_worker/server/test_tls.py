@@ -1,6 +1,5 @@
-"""Files of TLS: what cannot be used is named, with the remedy."""
+"""TLS files: an unusable file is named in the error, with a remedy."""
 
-import argparse
 import datetime as dt
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from qda_worker.server.tls import read_identity
-from qda_worker.settings import ServeSettings, TlsFiles, add_serve_options, read_serve_settings
+from qda_worker.settings import TlsFiles
 from tests.support.certificates import Authority
 
 DAY: Final = dt.timedelta(days=1)
@@ -35,30 +33,30 @@ def files(authority: Authority) -> TlsFiles:
     return TlsFiles(pair.certificate, pair.key, authority.file)
 
 
-def protect(key: Path) -> None:
+def add_passphrase(key: Path) -> None:
     loaded = load_pem_private_key(key.read_bytes(), None)
     secret = BestAvailableEncryption(b"secret")
     key.write_bytes(loaded.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret))
 
 
-def become_folder(path: Path) -> None:
+def replace_by_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
 
-def test_a_good_set_of_files_tells_whose_it_is_and_how_long(files: TlsFiles) -> None:
+def test_valid_files_give_subject_client_ca_and_no_warning(files: TlsFiles) -> None:
     identity = read_identity(files)
     assert identity.subject == "CN=own"
     assert files.client_ca is not None
     assert identity.client_ca == files.client_ca.read_bytes()
-    assert identity.warning(NOW) is None
+    assert identity.validity_warning(NOW) is None
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("break_file", "words"),
     [
         (lambda files: files.key.unlink(), "own.key cannot be read: No such file"),
-        (lambda files: become_folder(files.certificate), "own.crt cannot be read: Is a directory"),
+        (lambda files: replace_by_folder(files.certificate), "own.crt cannot be read: Is a directory"),
         (lambda files: files.certificate.write_text("nothing"), "own.crt holds no certificate in PEM form"),
         (
             lambda files: files.certificate.write_bytes(b"\xff\x00"),
@@ -66,20 +64,22 @@ def test_a_good_set_of_files_tells_whose_it_is_and_how_long(files: TlsFiles) -> 
         ),
         (lambda files: files.key.write_text("nothing"), "own.key holds no private key in PEM form"),
         (lambda files: files.client_ca.write_text(""), "authority.crt holds no certificate in PEM form"),
-        (lambda files: protect(files.key), "own.key is protected by a passphrase"),
+        (lambda files: add_passphrase(files.key), "own.key is protected by a passphrase"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_named(
-    files: TlsFiles, spoil: Callable[[TlsFiles], None], words: str
+def test_an_unusable_file_is_named(
+    files: TlsFiles, break_file: Callable[[TlsFiles], None], words: str
 ) -> None:
-    spoil(files)
+    break_file(files)
     with pytest.raises(UsageError, match=words) as caught:
         read_identity(files)
     assert caught.value.remedy
 
 
-def test_a_key_of_another_certificate_is_told_with_both_names(files: TlsFiles, authority: Authority) -> None:
-    with pytest.raises(UsageError, match=r"other\.key is not that of the certificate .*own\.crt"):
+def test_a_key_of_another_certificate_is_reported_with_both_names(
+    files: TlsFiles, authority: Authority
+) -> None:
+    with pytest.raises(UsageError, match=r"other\.key does not match the certificate .*own\.crt"):
         read_identity(TlsFiles(files.certificate, authority.issue("other").key))
 
 
@@ -92,45 +92,9 @@ def test_a_key_of_another_certificate_is_told_with_both_names(files: TlsFiles, a
         (-DAY, DAY, None),
     ],
 )
-def test_a_certificate_whose_time_is_over_or_not_come_is_worth_a_warning(
+def test_a_certificate_outside_its_validity_causes_a_warning(
     authority: Authority, since: dt.timedelta, until: dt.timedelta, words: str | None
 ) -> None:
     pair = authority.issue("timed", since=since, until=until)
-    warning = read_identity(TlsFiles(pair.certificate, pair.key)).warning(NOW)
+    warning = read_identity(TlsFiles(pair.certificate, pair.key)).validity_warning(NOW)
     assert (words is None and warning is None) or (words and warning and words in warning)
-
-
-def settings(*arguments: str, **environ: str) -> ServeSettings:
-    parser = OptionParser(prog="test")
-    add_serve_options(parser)
-    given: argparse.Namespace = parser.parse_args(arguments)
-    return read_serve_settings(given, environ, in_container=False)
-
-
-def test_variables_mean_the_same_as_options() -> None:
-    named = settings("--tls-cert", "c", "--tls-key", "k", "--tls-client-ca", "a")
-    assert named.tls == TlsFiles(Path("c"), Path("k"), Path("a"))
-    assert settings(QDA_TLS_CERT="c", QDA_TLS_KEY="k", QDA_TLS_CLIENT_CA="a").tls == named.tls
-    assert settings().tls is None
-    assert settings().reflection
-    assert not settings("--no-reflection").reflection
-    assert not settings(QDA_REFLECTION="false").reflection
-    assert settings("--reflection", QDA_REFLECTION="false").reflection
-    assert settings(QDA_MAX_CALLS="7").max_calls == 7
-
-
-@pytest.mark.parametrize(
-    ("arguments", "environ", "words"),
-    [
-        (["--tls-cert", "c"], {}, "without --tls-key"),
-        (["--tls-key", "k"], {}, "without --tls-cert"),
-        (["--tls-client-ca", "a"], {}, "without --tls-cert"),
-        ([], {"QDA_TLS_KEY": "k"}, "QDA_TLS_CERT"),
-        ([], {"QDA_REFLECTION": "maybe"}, 'QDA_REFLECTION: found "maybe"'),
-        (["--max-calls", "0"], {}, '--max-calls: found "0"'),
-        (["--max-calls", "many"], {}, '--max-calls: found "many"'),
-    ],
-)
-def test_mistakes_name_the_option(arguments: list[str], environ: dict[str, str], words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        settings(*arguments, **environ)

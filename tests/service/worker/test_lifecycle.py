@@ -1,4 +1,4 @@
-"""Alive at once, ready when the cache is complete and every model has answered, and honest about what is in the way."""
+"""Liveness from the start, readiness with a complete cache and loaded models, and the reason while not ready."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ OF_MODELS: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
 
 @pytest.fixture
 def own(world: World, tmp_path: Path) -> World:
-    """A copy of the cache that a test may break."""
+    """Copy the cache, so that a test may break it."""
     copy = World(tmp_path / "world")
     shutil.copytree(world.folder, copy.folder)
     return copy
@@ -37,7 +37,7 @@ def status_of(worker: ServeProcess) -> model_pb2.GetCacheStatusResponse:
         return stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
 
 
-def ask_sentiment(worker: ServeProcess) -> Any:
+def sentiment_refusal(worker: ServeProcess) -> Any:
     with worker.channel() as channel:
         stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
         return refusal(stub.AnalyzeSentiment, sentiment_pb2.AnalyzeSentimentRequest(texts=texts("gut")))
@@ -48,10 +48,8 @@ def weights(own: World) -> Path:
     return own.path("tiny-sentiment") / "model.safetensors"
 
 
-def test_a_worker_waits_for_its_cache_serves_when_it_is_published_and_writes_nothing_below_it(
-    own: World, tmp_path: Path
-) -> None:
-    def seen() -> dict[str, int]:
+def test_a_worker_waits_for_its_cache_serves_it_and_writes_nothing(own: World, tmp_path: Path) -> None:
+    def modification_times() -> dict[str, int]:
         return {str(path): path.lstat().st_mtime_ns for path in own.cache.rglob("*")}
 
     own.unpublish()
@@ -62,41 +60,39 @@ def test_a_worker_waits_for_its_cache_serves_when_it_is_published_and_writes_not
         assert worker.health("liveness") == "SERVING"
         assert {worker.health(name) for name in ("", *OF_MODELS)} == {"NOT_SERVING"}
         assert worker.health(MODELS) == "SERVING"
-        status = ask_sentiment(worker)
+        status = sentiment_refusal(worker)
         assert reason(status) == ("UNAVAILABLE", "NOT_READY")
         assert "CACHE_INCOMPLETE" in status.message
         own.publish()
-        before = seen()
+        before = modification_times()
         worker.wait_until_ready()
         assert {worker.health(name) for name in ("", *OF_MODELS)} == {"SERVING"}
         assert status_of(worker).reason == "OK"
         assert worker.stop() == 0
-    assert seen() == before
+    assert modification_times() == before
 
 
-def test_with_the_manifest_there_and_one_file_gone_a_worker_is_not_ready_and_names_the_file(
+def test_a_missing_file_keeps_a_worker_not_ready_and_is_named(
     own: World, weights: Path, tmp_path: Path
 ) -> None:
     weights.unlink()
     with serving(tmp_path, *options(own)) as worker:
         assert str(weights) in worker.wait_for_event("cache.waiting")["detail"]
         assert worker.health() == "NOT_SERVING"
-        told = status_of(worker)
-        assert (told.reason, told.generation) == (
+        status = status_of(worker)
+        assert (status.reason, status.generation) == (
             "CACHE_INCOMPLETE",
             worker.events("server.listening")[0]["generation"],
         )
-        assert str(weights) in told.detail
-        assert "cache-warmer warm" in told.remedy
-        model = told.models[0]
+        assert str(weights) in status.detail
+        assert "cache-warmer warm" in status.remedy
+        model = status.models[0]
         assert (model.key, model.reason, model.problem_count) == ("tiny-sentiment", "CACHE_INCOMPLETE", 1)
         assert model.problems[0].file == str(weights)
         assert model.state == model_pb2.MODEL_STATE_WAITING_FOR_CACHE
 
 
-def test_a_model_that_does_not_load_leaves_the_others_serving_and_says_why(
-    own: World, tmp_path: Path
-) -> None:
+def test_a_model_that_does_not_load_is_reported_and_the_others_serve(own: World, tmp_path: Path) -> None:
     config = own.path("tiny-sentiment") / "config.json"
     config.write_text("{}" + " " * (config.stat().st_size - 2))
     own.publish()
@@ -107,40 +103,36 @@ def test_a_model_that_does_not_load_leaves_the_others_serving_and_says_why(
         worker.wait_for("the other", lambda: len(worker.events("model.loaded")) == 1)
         assert [worker.health(name) for name in ("", SENTIMENT)] == ["NOT_SERVING"] * 2
         assert [worker.health(name) for name in ("liveness", ENTITIES)] == ["SERVING"] * 2
-        told = status_of(worker)
-        assert told.reason == "MODEL_UNUSABLE"
-        assert told.models[0].state == model_pb2.MODEL_STATE_FAILED
-        status = ask_sentiment(worker)
-        assert reason(status) == ("UNAVAILABLE", "NOT_READY")
-        assert "MODEL_UNUSABLE" in status.message
+        status = status_of(worker)
+        assert status.reason == "MODEL_UNUSABLE"
+        assert status.models[0].state == model_pb2.MODEL_STATE_FAILED
+        refused = sentiment_refusal(worker)
+        assert reason(refused) == ("UNAVAILABLE", "NOT_READY")
+        assert "MODEL_UNUSABLE" in refused.message
 
 
-def test_an_invalid_catalog_leaves_the_server_up_with_the_reason(own: World, tmp_path: Path) -> None:
+def test_with_an_invalid_catalog_the_server_runs_and_reports_the_reason(own: World, tmp_path: Path) -> None:
     own.catalog_file.write_text(own.catalog_file.read_text().replace("task: sentiment", "task: sentimnt"))
     with serving(tmp_path, *options(own)) as worker:
         assert 'did you mean "sentiment"' in worker.wait_for_event("catalog.invalid")["detail"]
         assert [worker.health(name) for name in ("liveness", "")] == ["SERVING", "NOT_SERVING"]
         assert status_of(worker).reason == "CATALOG_INVALID"
-        assert reason(ask_sentiment(worker)) == ("UNAVAILABLE", "NOT_READY")
+        assert reason(sentiment_refusal(worker)) == ("UNAVAILABLE", "NOT_READY")
         assert worker.stop() == 0
 
 
-def test_a_worker_of_one_model_is_ready_with_that_one_and_refuses_other_tasks(
-    own: World, tmp_path: Path
-) -> None:
+def test_a_worker_of_one_model_is_ready_and_refuses_other_tasks(own: World, tmp_path: Path) -> None:
     shutil.rmtree(own.path("tiny-embedding"))
     own.unpublish()
     with serving(tmp_path, *options(own, "--model", "tiny-ner")) as worker:
         worker.wait_until_ready()
         assert [worker.health(name) for name in ("", ENTITIES)] == ["SERVING"] * 2
         assert worker.health(SENTIMENT) == "NOT_SERVING"
-        status = ask_sentiment(worker)
+        status = sentiment_refusal(worker)
         assert reason(status) == ("FAILED_PRECONDITION", "TASK_NOT_SERVED")
 
 
-def test_a_cache_damaged_while_serving_is_told_and_readiness_follows_only_if_asked(
-    own: World, tmp_path: Path
-) -> None:
+def test_with_readiness_complete_a_damaged_cache_makes_it_not_ready(own: World, tmp_path: Path) -> None:
     more = ("--model", "tiny-ner", "--readiness", "complete")
     with serving(tmp_path, *options(own, *more), QDA_CHECK_INTERVAL="0.2") as worker:
         worker.wait_until_ready()
@@ -152,7 +144,7 @@ def test_a_cache_damaged_while_serving_is_told_and_readiness_follows_only_if_ask
         assert status_of(worker).reason == "CACHE_INCOMPLETE"
 
 
-def test_a_replaced_file_asks_for_a_restart(own: World, tmp_path: Path) -> None:
+def test_a_replaced_file_is_reported_as_restart_needed(own: World, tmp_path: Path) -> None:
     more = ("--model", "tiny-ner")
     file = own.path("tiny-ner") / "meta.json"
     with serving(tmp_path, *options(own, *more), QDA_CHECK_INTERVAL="0.2") as worker:
@@ -165,7 +157,7 @@ def test_a_replaced_file_asks_for_a_restart(own: World, tmp_path: Path) -> None:
         assert worker.health() == "SERVING"
 
 
-def test_a_model_whose_process_dies_stops_serving_and_comes_back(own: World, tmp_path: Path) -> None:
+def test_a_model_whose_process_dies_is_loaded_again(own: World, tmp_path: Path) -> None:
     with serving(tmp_path, *options(own, "--model", "tiny-ner")) as worker:
         worker.wait_until_ready()
         os.kill(child_of(worker.process.pid), signal.SIGKILL)
@@ -188,7 +180,7 @@ def child_of(pid: int) -> int:
 
 @pytest.fixture
 def host(own: World, tmp_path: Path) -> dict[str, str]:
-    """An environment in which `--cache host` is the test's own cache."""
+    """Return an environment in which `--cache host` is the cache of the test."""
     places = own.places
     home = tmp_path / "host"
     (home / ".local/share").mkdir(parents=True)
@@ -208,7 +200,7 @@ def test_on_a_host_a_worker_serves_from_the_global_caches(
         assert status_of(worker).cache == "host"
 
 
-def test_on_a_host_what_cannot_be_served_ends_the_program(
+def test_on_a_host_an_unusable_cache_or_catalog_ends_the_program(
     own: World, weights: Path, host: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ["--catalog", str(own.catalog_file), "--no-fetch", "--model", "tiny-sentiment"]
@@ -250,7 +242,7 @@ def test_a_port_in_use_is_a_usage_error(world: World, tmp_path: Path) -> None:
                 assert "Traceback" not in worker.log
 
 
-def test_the_health_port_tells_health_and_nothing_else(world: World, tmp_path: Path) -> None:
+def test_the_health_port_serves_health_only(world: World, tmp_path: Path) -> None:
     more = ("--model", "tiny-ner", "--health-listen", "127.0.0.1:0")
     with serving(tmp_path, *options(world, *more)) as worker:
         worker.wait_until_ready()
