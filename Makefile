@@ -32,7 +32,7 @@ ENGINE ?= podman
 COMPOSE ?= podman-compose
 HUB_HOST ?= host.containers.internal
 
-.PHONY: help demo test check fix proto pins images test-compose test-cluster test-faults soak bench verify-real clean
+.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-faults soak bench verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -46,11 +46,12 @@ test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the
 	.venv/bin/python -m pytest
 	.venv-floor/bin/python -m pytest tests/client tests/base
 
-check: .venv/.installed .venv-proto/.installed ## check format, lint, types, import rules and the proto; changes nothing
+check: .venv/.installed .venv-proto/.installed ## check format, lint, types, import rules, the generated sync client and the proto; changes nothing
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/python scripts/generate-sync-client --check
 	scripts/check-proto
 
 fix: .venv/.installed ## apply the automatic fixes of ruff
@@ -59,6 +60,9 @@ fix: .venv/.installed ## apply the automatic fixes of ruff
 
 proto: .venv-proto/.installed ## generate src/qda from proto/, with the oldest supported tools
 	scripts/generate-stubs src
+
+sync-client: .venv/.installed ## write the client's sync_client.py from its async_client.py
+	.venv/bin/python scripts/generate-sync-client
 
 pins: ## resolve all dependencies and write constraints/pinned.txt
 	scripts/pin '$(PYTHON)'

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from qda_worker.client import AnalysisTask, Client, EmbeddingTask, EntityTask, SentimentTask, Settings, Text
-from tests.service.worker.fixtures import make_world
+from tests.service.worker.fixtures import create_cache
 from tests.service.worker.process import serving
 
 TASKS: Final[dict[str, AnalysisTask]] = {
@@ -67,7 +67,7 @@ def target(given: str | None) -> Iterator[tuple[str, list[int]]]:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        world = make_world(folder)
+        world = create_cache(folder)
         options = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
         with serving(folder, *options) as worker:
             worker.wait_until_ready()

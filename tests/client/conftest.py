@@ -1,4 +1,4 @@
-"""The fake worker, and both clients at it."""
+"""A fake worker, and both clients connected to it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -9,13 +9,13 @@ import pytest
 from qda_worker.client import AsyncClient, Client, Settings
 from tests.support.fake_worker import FakeWorker
 
-Ask = Callable[..., Any]
+Invoke = Callable[..., Any]
 ITERATORS: Final = ("analyze", "embed_stream")
 
 
 @pytest.fixture
 def worker() -> Iterator[FakeWorker]:
-    """A worker that serves."""
+    """Start a worker that serves."""
     started = FakeWorker().start()
     yield started
     started.stop()
@@ -23,21 +23,21 @@ def worker() -> Iterator[FakeWorker]:
 
 @pytest.fixture
 def client(worker: FakeWorker) -> Iterator[Client]:
-    """The sync client, connected to the worker."""
+    """Connect a sync client to the worker."""
     with Client(worker.target) as connected:
         yield connected
 
 
 @pytest.fixture(params=["sync", "async"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    """Calls a method of a fresh client by its name, of the sync and of the async one: both must behave the same."""
+def invoke(request: pytest.FixtureRequest) -> Invoke:
+    """Return a function that calls a method of a new client by name; once for each of the two clients."""
 
-    def ask_sync(settings: Settings, method: str, *arguments: Any, **options: Any) -> Any:
+    def invoke_sync(settings: Settings, method: str, *arguments: Any, **options: Any) -> Any:
         with Client(settings) as client:
             answer = getattr(client, method)(*arguments, **options)
             return list(answer) if method in ITERATORS else answer
 
-    def ask_async(settings: Settings, method: str, *arguments: Any, **options: Any) -> Any:
+    def invoke_async(settings: Settings, method: str, *arguments: Any, **options: Any) -> Any:
         async def run() -> Any:
             async with AsyncClient(settings) as client:
                 if method in ITERATORS:
@@ -46,10 +46,10 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 
         return asyncio.run(run())
 
-    return ask_sync if request.param == "sync" else ask_async
+    return invoke_sync if request.param == "sync" else invoke_async
 
 
 async def as_async(items: Iterable[Any]) -> AsyncIterator[Any]:
-    """An async iterator of the items."""
+    """Yield the items asynchronously."""
     for item in items:
         yield item

@@ -1,6 +1,5 @@
-"""How workers are reached: targets, several of them, workers that come back, TLS, the caller's name."""
+"""How the client reaches workers: targets, load balancing, reconnection, TLS, metadata."""
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from qda_worker.client import Client, InvalidSettings, NotReachable, Settings, Tls, TlsFailed
 from qda_worker.client.channel import channel_options, target_uri
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
-from tests.client.conftest import Ask
+from tests.client.conftest import Invoke
 from tests.support.fake_hub.certificate import Certificate, self_signed_certificate
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse
@@ -29,7 +28,7 @@ from tests.support.grpc_faults import refuse
         ("ipv4:10.0.0.1:5,10.0.0.2:5", "ipv4:10.0.0.1:5,10.0.0.2:5"),
     ],
 )
-def test_plain_targets_are_looked_up_by_name_and_others_are_left_alone(target: str, uri: str) -> None:
+def test_a_target_without_a_scheme_is_resolved_by_dns(target: str, uri: str) -> None:
     assert target_uri(target) == uri
     assert Settings(target).uri == uri
 
@@ -48,13 +47,13 @@ def test_plain_targets_are_looked_up_by_name_and_others_are_left_alone(target: s
         {"in_flight": 0},
     ],
 )
-def test_settings_that_cannot_work_are_refused_when_they_are_made(wrong: dict[str, Any]) -> None:
+def test_invalid_settings_are_rejected_when_they_are_created(wrong: dict[str, Any]) -> None:
     with pytest.raises(InvalidSettings) as caught:
         Settings(**wrong)
     assert caught.value.remedy
 
 
-def test_the_limits_and_the_pings_are_those_of_the_worker() -> None:
+def test_the_limits_and_the_pings_match_the_worker() -> None:
     options = dict(channel_options(Settings()))
     assert options["grpc.max_send_message_length"] == MAX_REQUEST_BYTES
     assert options["grpc.max_receive_message_length"] == MAX_RESPONSE_BYTES
@@ -63,42 +62,44 @@ def test_the_limits_and_the_pings_are_those_of_the_worker() -> None:
 
 @pytest.fixture
 def second_worker() -> Iterator[FakeWorker]:
-    """Another worker."""
+    """Start another worker."""
     started = FakeWorker(name="second").start()
     yield started
     started.stop()
 
 
-def test_requests_go_to_all_workers_in_turn(worker: FakeWorker, second_worker: FakeWorker, ask: Ask) -> None:
+def test_requests_go_to_all_workers_in_turn(
+    worker: FakeWorker, second_worker: FakeWorker, invoke: Invoke
+) -> None:
     settings = Settings(f"ipv4:{worker.target},{second_worker.target}", chunk_texts=1, in_flight=1)
-    ask(settings, "wait_ready", 30)
-    answer = ask(settings, "sentiment", ["gut"] * 40)
+    invoke(settings, "wait_ready", 30)
+    answer = invoke(settings, "sentiment", ["gut"] * 40)
     assert len(worker.calls) + len(second_worker.calls) == 40
     assert len(worker.calls) >= 10
     assert len(second_worker.calls) >= 10
     assert {made.worker_version for made in answer.provenances} == {"fake", "second"}
 
 
-def test_a_list_is_answered_though_one_of_two_workers_drains(
-    worker: FakeWorker, second_worker: FakeWorker, ask: Ask
+def test_a_list_is_answered_while_one_of_two_workers_drains(
+    worker: FakeWorker, second_worker: FakeWorker, invoke: Invoke
 ) -> None:
-    worker.script = [refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")] * 1_000
+    worker.faults = [refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")] * 1_000
     settings = Settings(f"ipv4:{worker.target},{second_worker.target}", chunk_texts=1)
-    answer = ask(settings, "sentiment", ["gut"] * 8)
+    answer = invoke(settings, "sentiment", ["gut"] * 8)
     assert all(result.ok for result in answer)
     assert [made.worker_version for made in answer.provenances] == ["second"]
 
 
-def test_watching_health_leaves_a_worker_alone_that_does_not_serve(
-    worker: FakeWorker, second_worker: FakeWorker, ask: Ask
+def test_with_watch_health_a_worker_that_does_not_serve_gets_no_calls(
+    worker: FakeWorker, second_worker: FakeWorker, invoke: Invoke
 ) -> None:
     worker.health[""] = 2
     settings = Settings(f"ipv4:{worker.target},{second_worker.target}", chunk_texts=1, watch_health=True)
-    ask(settings, "sentiment", ["gut"] * 8)
+    invoke(settings, "sentiment", ["gut"] * 8)
     assert worker.calls == []
 
 
-def test_a_client_outlives_its_worker(client: Client, worker: FakeWorker) -> None:
+def test_a_client_reconnects_to_a_restarted_worker(client: Client, worker: FakeWorker) -> None:
     assert client.sentiment(["gut"])[0].ok
     worker.stop()
     with pytest.raises(NotReachable):
@@ -111,85 +112,81 @@ def test_a_client_outlives_its_worker(client: Client, worker: FakeWorker) -> Non
         again.stop()
 
 
-def test_the_callers_name_and_the_clients_own_travel_with_every_call(worker: FakeWorker, ask: Ask) -> None:
+def test_every_call_has_the_callers_name_and_the_clients_version(worker: FakeWorker, invoke: Invoke) -> None:
     settings = Settings(worker.target, caller="interview-study")
-    ask(settings, "sentiment", ["gut"])
-    ask(settings, "find_paraphrases", ["gut"], best=1)
-    ask(settings, "models")
+    invoke(settings, "sentiment", ["gut"])
+    invoke(settings, "find_paraphrases", ["gut"], best=1)
+    invoke(settings, "models")
     assert [call.metadata["x-qda-caller"] for call in worker.calls] == ["interview-study"] * 3
     assert worker.calls[0].metadata["user-agent"].startswith("qda-client/")
 
 
-def test_without_a_name_none_is_sent(client: Client, worker: FakeWorker) -> None:
+def test_without_a_callers_name_none_is_sent(client: Client, worker: FakeWorker) -> None:
     client.models()
     assert "x-qda-caller" not in worker.calls[0].metadata
 
 
-def test_a_request_larger_than_grpcs_usual_retry_buffer_is_tried_again_too(
-    client: Client, worker: FakeWorker
-) -> None:
-    worker.script = [refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")]
+def test_a_request_above_grpcs_default_retry_buffer_is_retried(client: Client, worker: FakeWorker) -> None:
+    worker.faults = [refuse(grpc.StatusCode.UNAVAILABLE, "DRAINING")]
     assert client.sentiment(["gut" * 1_000_000])[0].ok
     assert len(worker.calls) == 2
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A certificate for localhost and 127.0.0.1."""
+    """Create a certificate for localhost and 127.0.0.1."""
     return self_signed_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
 def tls_worker(certificate: Certificate) -> Iterator[FakeWorker]:
-    """A worker that wants to know who calls (mutual TLS)."""
+    """Start a worker that requires mutual TLS."""
     key, chain = certificate.key.read_bytes(), certificate.certificate.read_bytes()
     started = FakeWorker().start(grpc.ssl_server_credentials([(key, chain)], chain, require_client_auth=True))
     yield started
     started.stop()
 
 
-def test_mutual_tls_from_files(tls_worker: FakeWorker, certificate: Certificate, ask: Ask) -> None:
+def test_mutual_tls_from_files(tls_worker: FakeWorker, certificate: Certificate, invoke: Invoke) -> None:
     tls = Tls(ca=certificate.certificate, certificate=certificate.certificate, key=certificate.key)
-    assert ask(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])[0].ok
+    assert invoke(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])[0].ok
     named = Tls(
         ca=certificate.certificate,
         certificate=certificate.certificate,
         key=certificate.key,
         server_name="localhost",
     )
-    assert ask(Settings(tls_worker.target, tls=named), "sentiment", ["gut"])[0].ok
+    assert invoke(Settings(tls_worker.target, tls=named), "sentiment", ["gut"])[0].ok
 
 
 @pytest.mark.parametrize("tls", [None, Tls()])
-def test_a_worker_whose_certificate_is_not_trusted_is_not_reachable(
-    tls_worker: FakeWorker, ask: Ask, tls: Tls | None
+def test_an_untrusted_certificate_is_reported_with_the_option_for_it(
+    tls_worker: FakeWorker, invoke: Invoke, tls: Tls | None
 ) -> None:
     with pytest.raises(NotReachable if tls is None else TlsFailed, match="--tls-ca"):
-        ask(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])
+        invoke(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])
 
 
-def test_a_target_that_speaks_no_tls_is_named_as_such(worker: FakeWorker, ask: Ask) -> None:
+def test_a_target_without_tls_is_reported_as_such(worker: FakeWorker, invoke: Invoke) -> None:
     with pytest.raises(TlsFailed, match="does not speak TLS"):
-        ask(Settings(worker.target, tls=Tls()), "sentiment", ["gut"])
+        invoke(Settings(worker.target, tls=Tls()), "sentiment", ["gut"])
 
 
-def test_a_certificate_for_another_name_is_told_with_the_option_that_helps(
-    tls_worker: FakeWorker, certificate: Certificate, ask: Ask
+def test_a_certificate_for_another_name_is_reported_with_the_option_for_it(
+    tls_worker: FakeWorker, certificate: Certificate, invoke: Invoke
 ) -> None:
     tls = Tls(certificate.certificate, certificate.certificate, certificate.key, server_name="other.invalid")
     with pytest.raises(TlsFailed, match="--tls-server-name"):
-        ask(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])
+        invoke(Settings(tls_worker.target, tls=tls), "sentiment", ["gut"])
 
 
-def test_a_key_of_another_certificate_is_refused_before_anything_is_sent(
-    certificate: Certificate, tmp_path: Path
-) -> None:
+def test_a_key_of_another_certificate_is_rejected_at_once(certificate: Certificate, tmp_path: Path) -> None:
     other = self_signed_certificate(tmp_path)
     with pytest.raises(InvalidSettings, match="do not belong together"):
         Client(Settings(tls=Tls(certificate=certificate.certificate, key=other.key)))
 
 
-def test_files_of_tls_that_cannot_be_used_are_named(tmp_path: Path, certificate: Certificate) -> None:
+def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path, certificate: Certificate) -> None:
     text = tmp_path / "no.pem"
     text.write_text("nothing")
     for tls, words in [
@@ -199,31 +196,3 @@ def test_files_of_tls_that_cannot_be_used_are_named(tmp_path: Path, certificate:
     ]:
         with pytest.raises(InvalidSettings, match=words):
             Client(Settings(tls=tls))
-
-
-def test_waiting_ends_as_soon_as_the_worker_serves(worker: FakeWorker, ask: Ask) -> None:
-    assert ask(Settings(worker.target), "wait_ready", 30) is None
-
-
-def test_waiting_in_vain_says_what_the_worker_lacks(worker: FakeWorker, ask: Ask) -> None:
-    from qda_worker.client import NotReady
-
-    worker.health[""] = 2
-    with pytest.raises(NotReady, match="CACHE_INCOMPLETE: 1 file is missing") as caught:
-        ask(Settings(worker.target), "wait_ready", 0.1)
-    assert caught.value.remedy == "run cache-warmer warm"
-
-
-def test_waiting_for_a_service_that_does_not_exist_ends_at_once(worker: FakeWorker, ask: Ask) -> None:
-    from qda_worker.client import NotReady
-
-    with pytest.raises(NotReady, match="no service 'typo'"):
-        ask(Settings(worker.target), "wait_ready", 3600, service="typo")
-
-
-def test_waiting_for_nobody_says_that_nobody_answers(ask: Ask) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        target = f"127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(NotReachable, match=target):
-        ask(Settings(target), "wait_ready", 0.6)

@@ -1,4 +1,4 @@
-"""The package's public face: complete, and light to import."""
+"""The public names of the package: complete, and without heavy imports."""
 
 import ast
 import subprocess
@@ -9,15 +9,15 @@ import qda_worker.client
 from qda_worker.client import errors
 
 
-def test_every_public_name_can_be_loaded_and_no_other() -> None:
+def test_every_public_name_can_be_imported_and_no_other() -> None:
     for name in qda_worker.client.__all__:
         assert getattr(qda_worker.client, name) is not None
     assert set(qda_worker.client.__all__) <= set(dir(qda_worker.client))
     assert not hasattr(qda_worker.client, "Clinet")
 
 
-def test_type_checkers_see_the_names_that_are_loaded() -> None:
-    """The imports for type checkers and the table for the lazy loading say the same."""
+def test_type_checkers_see_the_names_that_are_imported_lazily() -> None:
+    """The imports for type checkers and the table of the lazy imports name the same."""
     tree = ast.parse(Path(qda_worker.client.__file__).read_text(encoding="utf-8"))
     imported = {
         alias.name
@@ -25,10 +25,10 @@ def test_type_checkers_see_the_names_that_are_loaded() -> None:
         if isinstance(node, ast.ImportFrom) and str(node.module).startswith("qda_worker.client.")
         for alias in node.names
     }
-    assert imported == set(qda_worker.client.__all__) == set(qda_worker.client._HOME)
+    assert imported == set(qda_worker.client.__all__) == set(qda_worker.client._MODULE_BY_NAME)
 
 
-def test_every_error_is_public_and_drawn_in_its_tree() -> None:
+def test_every_error_is_public_and_documented_in_the_tree() -> None:
     leaves = [name for name, value in vars(errors).items() if isinstance(value, type)]
     own = [name for name in leaves if issubclass(getattr(errors, name), errors.ClientError)]
     assert set(own) <= set(qda_worker.client.__all__)
@@ -38,7 +38,7 @@ def test_every_error_is_public_and_drawn_in_its_tree() -> None:
 
 
 def loaded(statement: str) -> set[str]:
-    """Which heavy modules a fresh interpreter has after a statement."""
+    """Return the heavy modules that a new interpreter has imported after a statement."""
     heavy = ["google.protobuf", "grpc", "grpc.aio", "numpy", "structlog", "torch"]
     code = f"import sys; {statement}; print(*[name for name in {heavy} if name in sys.modules])"
     run = subprocess.run(
@@ -48,13 +48,13 @@ def loaded(statement: str) -> set[str]:
 
 
 def _environment() -> dict[str, str]:
-    """The package's own folder, wherever these tests have it from."""
+    """Let the interpreter import the package from where this test did."""
     return {"PYTHONPATH": str(Path(qda_worker.client.__file__).parents[2])}
 
 
-def test_the_program_knows_its_options_without_grpc() -> None:
+def test_the_program_parses_options_without_grpc() -> None:
     assert loaded("import qda_worker.client.cli.main") == set()
 
 
-def test_the_client_needs_grpc_alone_and_no_numpy() -> None:
+def test_the_client_imports_grpc_and_not_numpy() -> None:
     assert loaded("from qda_worker.client import Client") <= {"google.protobuf", "grpc", "grpc.aio"}

@@ -1,4 +1,4 @@
-"""Texts that can never be answered are found before anything is sent, and named by their place."""
+"""Texts that cannot be sent are detected before anything is sent, and named by their position."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from qda_worker.client.texts import Pair, Text, pair_messages, text_messages
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_a_text_travels_unchanged(content: str) -> None:
+def test_a_text_is_sent_unchanged(content: str) -> None:
     [message] = text_messages([Text(content, id="i", language="de")])
     assert (message.content, message.id, message.language_code) == (content, "i", "de")
 
@@ -27,7 +27,7 @@ def test_a_text_travels_unchanged(content: str) -> None:
         ([Text("gut", language="\udc80")], "TEXT_NOT_UTF8", "texts[0].language"),
     ],
 )
-def test_what_cannot_be_sent_is_named(texts: list[str | Text], reason: str, place: str) -> None:
+def test_a_text_that_cannot_be_sent_is_named(texts: list[str | Text], reason: str, place: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         text_messages(texts)
     assert caught.value.reason == reason
@@ -35,32 +35,32 @@ def test_what_cannot_be_sent_is_named(texts: list[str | Text], reason: str, plac
     assert caught.value.remedy
 
 
-def test_a_lone_surrogate_is_named_by_its_position() -> None:
+def test_the_position_of_a_lone_surrogate_is_named() -> None:
     with pytest.raises(InvalidRequest, match=r"U\+D83D\) at position 4"):
         text_messages(["halb\ud83d"])
 
 
-def test_an_empty_text_is_sent_because_its_error_is_its_own() -> None:
+def test_an_empty_text_is_sent() -> None:
     assert [message.content for message in text_messages(["", "gut"])] == ["", "gut"]
 
 
 @pytest.mark.parametrize("texts", ["one string", Text("one text"), [b"bytes"], [None]])
-def test_what_is_no_list_of_texts_is_a_type_error(texts: Any) -> None:
+def test_anything_but_a_list_of_texts_is_a_type_error(texts: Any) -> None:
     with pytest.raises(TypeError, match="texts"):
         text_messages(texts)
 
 
-def test_pairs_are_tuples_or_named() -> None:
+def test_pairs_are_tuples_or_pair_objects() -> None:
     first, second = pair_messages([("a", Text("b", id="B")), Pair("c", "d", id="cd")])
     assert (first.first.content, first.second.id, second.id) == ("a", "B", "cd")
 
 
 @pytest.mark.parametrize("pairs", [[("only one",)], [("a", "b", "c")], [7]])
-def test_what_is_no_pair_is_a_type_error(pairs: Any) -> None:
+def test_anything_but_a_pair_is_a_type_error(pairs: Any) -> None:
     with pytest.raises(TypeError, match=r"pairs\[0\]"):
         pair_messages(pairs)
 
 
-def test_the_bad_side_of_a_pair_is_named() -> None:
+def test_the_invalid_text_of_a_pair_is_named() -> None:
     with pytest.raises(InvalidRequest, match=r"pairs\[1\]\.second\.content"):
         pair_messages([("a", "b"), ("a", "\ud800")])

@@ -1,4 +1,4 @@
-"""Vectors arrive as they were sent, with numpy and without."""
+"""Tensors become arrays with the same numbers, with and without numpy."""
 
 import struct
 from array import array
@@ -28,10 +28,10 @@ def tensor(numbers: list[float], element_type: Any, shape: list[int] | None = No
 
 
 @given(st.lists(st.floats(width=16, allow_nan=False)), st.sampled_from([FLOAT32, FLOAT16, FLOAT_LIST]))
-def test_each_form_gives_the_numbers_that_were_sent(numbers: list[float], element_type: Any) -> None:
+def test_each_element_type_gives_the_numbers_that_were_sent(numbers: list[float], element_type: Any) -> None:
     sent = tensor(numbers, element_type)
     assert list(vectors.vector(sent)) == numbers
-    assert list(vectors._plain(sent)) == numbers
+    assert list(vectors._to_array(sent)) == numbers
 
 
 def test_a_vector_is_a_buffer_of_single_precision_numbers() -> None:
@@ -51,7 +51,7 @@ def test_a_matrix_has_its_rows() -> None:
     assert [list(row) for row in rows] == [[1, 2], [3, 4], [5, 6]]
 
 
-def test_a_vector_can_be_written_to() -> None:
+def test_a_vector_is_writable() -> None:
     found = vectors.vector(tensor([1.0, 2.0], FLOAT32))
     found[0] = 9.0
     assert list(found) == [9.0, 2.0]
@@ -68,10 +68,10 @@ def test_a_vector_can_be_written_to() -> None:
         embedding_pb2.Tensor(shape=[1], data=b"1234"),
     ],
 )
-def test_a_tensor_that_contradicts_itself_is_the_workers_failure(broken: embedding_pb2.Tensor) -> None:
+def test_an_inconsistent_tensor_is_an_error_of_the_worker(broken: embedding_pb2.Tensor) -> None:
     with pytest.raises(ServerFailed, match="tensor"):
         vectors.vector(broken)
 
 
-def test_without_numpy_single_precision_is_taken_as_it_lies_in_memory() -> None:
-    assert vectors._plain(tensor([0.1], FLOAT32)) == array("f", [0.1])
+def test_without_numpy_vectors_are_arrays_in_single_precision() -> None:
+    assert vectors._to_array(tensor([0.1], FLOAT32)) == array("f", [0.1])

@@ -1,7 +1,8 @@
-"""A small worker for the client's tests: a real gRPC server that speaks qda.v1 and answers by rule, without any model.
+"""A small worker for the client's tests: a real gRPC server for qda.v1 that computes its answers without any model.
 
-Sentiment goes by a smile or a frown; entities are the words with a capital; a vector holds the text's length and its
-vowels; equal lengths are paraphrases. Faults are put into `script`: each call takes the next one, if there is one.
+Texts with `:)` are positive, others neutral; words that begin with a capital letter are entities; a vector holds the
+numbers of characters and vowels; texts of equal length are paraphrases. The server runs in threads of gRPC's. Each call
+takes the next item of `faults`, if there is one, before it is answered.
 """
 
 import time
@@ -18,8 +19,8 @@ from tests.support.grpc_faults import Fault
 
 
 @dataclass
-class Seen:
-    """One call as the worker saw it."""
+class RecordedCall:
+    """A call that the worker received; `remaining` is the time to its deadline in seconds."""
 
     method: str
     request: Any
@@ -29,13 +30,21 @@ class Seen:
 
 @dataclass
 class FakeWorker:
-    """The server, what it has seen, and what it shall do."""
+    """The server with its settings and its calls.
+
+    Attributes:
+        name: its version in `Provenance`.
+        health: the status of each service, by name; `""` is the whole worker.
+        faults: what the next calls meet.
+        calls: the calls so far.
+        stream_breaks: for each of the next streams: after how many results it fails with UNAVAILABLE.
+        target: its address.
+    """
 
     name: str = "fake"
     health: dict[str, int] = field(default_factory=lambda: {"": 1})
-    script: list[Fault] = field(default_factory=list)
-    calls: list[Seen] = field(default_factory=list)
-    # For each stream: after how many results it breaks with UNAVAILABLE.
+    faults: list[Fault] = field(default_factory=list)
+    calls: list[RecordedCall] = field(default_factory=list)
     stream_breaks: list[int] = field(default_factory=list)
     target: str = ""
     _server: grpc.Server | None = None
@@ -43,7 +52,7 @@ class FakeWorker:
     def start(
         self, credentials: grpc.ServerCredentials | None = None, address: str = "127.0.0.1:0"
     ) -> "FakeWorker":
-        """Listens on a free port, or at `address`."""
+        """Listen on a free port, or at `address`."""
         options = [("grpc.max_receive_message_length", 16 * 2**20), ("grpc.so_reuseport", 0)]
         server = grpc.server(ThreadPoolExecutor(8), options=options)
         fake_worker_services.add_to(server, self)
@@ -57,16 +66,16 @@ class FakeWorker:
         return self
 
     def stop(self) -> None:
-        """Ends at once, in the midst of calls too."""
+        """Stop at once, without finishing calls in progress."""
         if self._server is not None:
             self._server.stop(None).wait()
 
-    def meet(self, request: Any, context: grpc.ServicerContext) -> None:
-        """Notes a call, then lets it meet the next fault."""
+    def receive(self, request: Any, context: grpc.ServicerContext) -> None:
+        """Record a call, then apply the next fault to it."""
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
-        self.calls.append(Seen(type(request).__name__, request, metadata, context.time_remaining()))
-        if self.script:
-            self.script.pop(0)(context)
+        self.calls.append(RecordedCall(type(request).__name__, request, metadata, context.time_remaining()))
+        if self.faults:
+            self.faults.pop(0)(context)
 
 
 def _health_handler(worker: FakeWorker) -> grpc.GenericRpcHandler:

@@ -1,4 +1,4 @@
-"""The services of the fake worker: answers by rule, from which a test can tell which text each result belongs to."""
+"""The services of the fake worker. Results are computed from the texts, so that a test can assign each to its text."""
 
 import struct
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ from qda.v1 import (
     sentiment_pb2_grpc,
     text_pb2,
 )
-from tests.support.grpc_faults import packed, refuse
+from tests.support.grpc_faults import pack, refuse
 
 if TYPE_CHECKING:
     from tests.support.fake_worker import FakeWorker
@@ -52,7 +52,7 @@ def provenance(worker: "FakeWorker", model: str) -> processing_pb2.Provenance:
 
 
 def status(text: text_pb2.Text) -> status_pb2.Status | None:
-    """Why a text is not answered: it is empty."""
+    """Return the error of an empty text, None for others."""
     if text.content:
         return None
     info = error_details_pb2.ErrorInfo(
@@ -60,7 +60,7 @@ def status(text: text_pb2.Text) -> status_pb2.Status | None:
     )
     message = "TEXT_EMPTY: the text has no characters. Remedy: leave it out"
     return status_pb2.Status(
-        code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=message, details=packed(info)
+        code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message=message, details=pack(info)
     )
 
 
@@ -105,13 +105,13 @@ def entities_of(text: text_pb2.Text) -> entity_pb2.EntityResult:
     problem = status(text)
     if problem is not None:
         return entity_pb2.EntityResult(id=text.id, status=problem)
-    found, place = [], 0
+    entities, position = [], 0
     for word in text.content.split(" "):
         if word[:1].isupper():
-            span = text_pb2.Span(start=place, end=place + len(word))
-            found.append(entity_pb2.Entity(text=word, label="PER", model_label="PER", span=span))
-        place += len(word) + 1
-    return entity_pb2.EntityResult(id=text.id, entities=found, usage=usage(text))
+            span = text_pb2.Span(start=position, end=position + len(word))
+            entities.append(entity_pb2.Entity(text=word, label="PER", model_label="PER", span=span))
+        position += len(word) + 1
+    return entity_pb2.EntityResult(id=text.id, entities=entities, usage=usage(text))
 
 
 def embedding_of(text: text_pb2.Text, options: embedding_pb2.EmbeddingOptions) -> embedding_pb2.EmbedResult:
@@ -129,7 +129,7 @@ def embedding_of(text: text_pb2.Text, options: embedding_pb2.EmbeddingOptions) -
 def stream_parts_of(
     index: int, text: text_pb2.Text, options: embedding_pb2.EmbeddingOptions
 ) -> Iterator[embedding_pb2.EmbedStreamResponse]:
-    """Multi-vectors are the code and the place of each character, in parts of two."""
+    """Yield the vectors of a text; multi-vectors are code and position of each character, two rows in a message."""
     item = embedding_pb2.EmbedStreamItem(item_index=index, id=text.id)
     problem = status(text)
     if problem is not None:
@@ -159,7 +159,7 @@ def stream_parts_of(
         vowels = sum(char in "aeiou" for char in text.content)
         yield from rows_of(embedding_pb2.EMBEDDING_KIND_DENSE, [[float(len(text.content)), float(vowels)]])
     if embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR in kinds:
-        multi = [[float(ord(char)), float(place)] for place, char in enumerate(text.content)]
+        multi = [[float(ord(char)), float(position)] for position, char in enumerate(text.content)]
         yield from rows_of(embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR, multi)
         item.multi_vector_row_count = len(multi)
     if embedding_pb2.EMBEDDING_KIND_SPARSE in kinds:
@@ -176,7 +176,7 @@ class Sentiments(sentiment_pb2_grpc.SentimentServiceServicer):
     def AnalyzeSentiment(
         self, request: sentiment_pb2.AnalyzeSentimentRequest, context: grpc.ServicerContext
     ) -> sentiment_pb2.AnalyzeSentimentResponse:
-        self._worker.meet(request, context)
+        self._worker.receive(request, context)
         return sentiment_pb2.AnalyzeSentimentResponse(
             results=[sentiment_of(text, request.include_sentences) for text in request.texts],
             provenance=provenance(self._worker, request.model or "german-sentiment"),
@@ -192,7 +192,7 @@ class Entities(entity_pb2_grpc.EntityServiceServicer):
     def RecognizeEntities(
         self, request: entity_pb2.RecognizeEntitiesRequest, context: grpc.ServicerContext
     ) -> entity_pb2.RecognizeEntitiesResponse:
-        self._worker.meet(request, context)
+        self._worker.receive(request, context)
         return entity_pb2.RecognizeEntitiesResponse(
             results=[entities_of(text) for text in request.texts],
             provenance=provenance(self._worker, "german-ner"),
@@ -208,7 +208,7 @@ class Embeddings(embedding_pb2_grpc.EmbeddingServiceServicer):
     def Embed(
         self, request: embedding_pb2.EmbedRequest, context: grpc.ServicerContext
     ) -> embedding_pb2.EmbedResponse:
-        self._worker.meet(request, context)
+        self._worker.receive(request, context)
         return embedding_pb2.EmbedResponse(
             results=[embedding_of(text, request.options) for text in request.texts],
             provenance=provenance(self._worker, "multilingual-embedding"),
@@ -218,7 +218,7 @@ class Embeddings(embedding_pb2_grpc.EmbeddingServiceServicer):
     def EmbedStream(
         self, request: embedding_pb2.EmbedStreamRequest, context: grpc.ServicerContext
     ) -> Iterator[embedding_pb2.EmbedStreamResponse]:
-        self._worker.meet(request, context)
+        self._worker.receive(request, context)
         breaks_after = self._worker.stream_breaks.pop(0) if self._worker.stream_breaks else None
         header = embedding_pb2.EmbedStreamHeader(
             provenance=provenance(self._worker, "multilingual-embedding")
@@ -239,7 +239,7 @@ class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):
     def ScorePairs(
         self, request: paraphrase_pb2.ScorePairsRequest, context: grpc.ServicerContext
     ) -> paraphrase_pb2.ScorePairsResponse:
-        self._worker.meet(request, context)
+        self._worker.receive(request, context)
         results = []
         for pair in request.pairs:
             problem = status(pair.first) or status(pair.second)
@@ -259,7 +259,7 @@ class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         self, request_iterator: Iterable[paraphrase_pb2.FindParaphrasesRequest], context: grpc.ServicerContext
     ) -> Iterator[paraphrase_pb2.FindParaphrasesResponse]:
         parts = list(request_iterator)
-        self._worker.meet(parts, context)
+        self._worker.receive(parts, context)
         sets: dict[int, list[text_pb2.Text]] = {1: [], 2: []}
         for part in parts[1:]:
             sets[part.texts.set].extend(part.texts.texts)
@@ -270,10 +270,10 @@ class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         for index, text in enumerate(sets[1]):
             problem = status(text)
             if problem is not None:
-                told = paraphrase_pb2.TextProblem(
+                text_problem = paraphrase_pb2.TextProblem(
                     set=paraphrase_pb2.TEXT_SET_FIRST, index=index, id=text.id, status=problem
                 )
-                yield paraphrase_pb2.FindParaphrasesResponse(problem=told)
+                yield paraphrase_pb2.FindParaphrasesResponse(problem=text_problem)
         breaks_after = self._worker.stream_breaks.pop(0) if self._worker.stream_breaks else None
         sent = 0
         by_length: dict[int, list[int]] = {}
@@ -302,7 +302,7 @@ class Analyses(analysis_pb2_grpc.AnalysisServiceServicer):
     ) -> Iterator[analysis_pb2.AnalyzeDocumentsResponse]:
         parts = iter(request_iterator)
         settings = next(parts).settings
-        self._worker.meet(settings, context)
+        self._worker.receive(settings, context)
         breaks_after = self._worker.stream_breaks.pop(0) if self._worker.stream_breaks else None
         header = analysis_pb2.AnalyzeDocumentsHeader(offset_encoding=settings.offset_encoding)
         if settings.HasField("sentiment"):
@@ -330,7 +330,7 @@ class Models(model_pb2_grpc.ModelServiceServicer):
     def ListModels(
         self, request: model_pb2.ListModelsRequest, context: grpc.ServicerContext
     ) -> model_pb2.ListModelsResponse:
-        self._worker.meet(request, context)
+        self._worker.receive(request, context)
         model = model_pb2.ModelInfo(
             key="german-sentiment",
             task=model_pb2.TASK_SENTIMENT,
@@ -349,7 +349,7 @@ class Models(model_pb2_grpc.ModelServiceServicer):
     def GetCacheStatus(
         self, request: model_pb2.GetCacheStatusRequest, context: grpc.ServicerContext
     ) -> model_pb2.GetCacheStatusResponse:
-        self._worker.meet(request, context)
+        self._worker.receive(request, context)
         if self._worker.health[""] == 1:
             return model_pb2.GetCacheStatusResponse(reason="OK", cache="/cache", total_bytes=7, file_count=1)
         problem = model_pb2.CacheProblem(file="config.json", reason="CACHE_INCOMPLETE", detail="is not there")

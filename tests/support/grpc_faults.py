@@ -1,5 +1,6 @@
-"""What can befall a call at the fake worker."""
+"""Faults for calls to the fake worker."""
 
+import threading
 from typing import Protocol
 
 import grpc
@@ -10,7 +11,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 
 class Fault(Protocol):
-    """What a call meets instead of its answer; it may also let the answer pass."""
+    """Called before a call is answered; may abort it, delay it or do nothing."""
 
     def __call__(self, context: grpc.ServicerContext) -> None: ...
 
@@ -23,21 +24,33 @@ def refuse(
     details: tuple[Message, ...] = (),
     pushback: str | None = None,
 ) -> Fault:
-    """A fault that ends the call with a rich status; without a reason with a bare one."""
+    """Return a fault that aborts the call with a `google.rpc.Status`; without a reason only with code and message."""
 
     def fault(context: grpc.ServicerContext) -> None:
         if pushback is not None:
             context.set_trailing_metadata((("grpc-retry-pushback-ms", pushback),))
         if not reason:
             context.abort(code, message)
-        info = error_details_pb2.ErrorInfo(reason=reason, domain="qda-worker", metadata={"remedy": "mend it"})
-        text = f"{reason}: {message}. Remedy: mend it"
-        status = status_pb2.Status(code=code.value[0], message=text, details=packed(info, *details))
+        info = error_details_pb2.ErrorInfo(
+            reason=reason, domain="qda-worker", metadata={"remedy": "correct it"}
+        )
+        text = f"{reason}: {message}. Remedy: correct it"
+        status = status_pb2.Status(code=code.value[0], message=text, details=pack(info, *details))
         trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
         if pushback is not None:
             trailers.append(("grpc-retry-pushback-ms", pushback))
         context.set_trailing_metadata(tuple(trailers))
         context.abort(code, text)
+
+    return fault
+
+
+def hang(arrived: threading.Event, released: threading.Event) -> Fault:
+    """Return a fault that sets `arrived`, then waits for `released`."""
+
+    def fault(context: grpc.ServicerContext) -> None:
+        arrived.set()
+        released.wait(30)
 
     return fault
 
@@ -48,10 +61,10 @@ def retry_info(seconds: float) -> error_details_pb2.RetryInfo:
     )
 
 
-def packed(*messages: Message) -> list[AnyMessage]:
-    boxes = []
+def pack(*messages: Message) -> list[AnyMessage]:
+    packed = []
     for message in messages:
-        box = AnyMessage()
-        box.Pack(message)
-        boxes.append(box)
-    return boxes
+        any_message = AnyMessage()
+        any_message.Pack(message)
+        packed.append(any_message)
+    return packed

@@ -1,12 +1,13 @@
-"""The client of `qda-worker`: sentiment, entities, embeddings and paraphrases of texts, typed, sync and async.
+"""The typed Python client of `qda-worker`, sync and async: sentiment, entities, embeddings and paraphrases of texts.
 
 >>> from qda_worker.client import Client
 >>> with Client("127.0.0.1:50051") as client:
 ...     client.sentiment(["Ich war froh."])[0].label
 <SentimentLabel.POSITIVE: 'positive'>
 
-Needs grpcio and protobuf alone. The names below are loaded when they are first used, so that `qda-client --help`
-answers before gRPC is imported.
+Needs only the base install. The public names are imported from their modules when they are first used (PEP 562), so
+that `qda-client --help` answers without importing gRPC. A test compares the imports for type checkers with the table
+of the lazy ones.
 """
 
 from importlib import import_module
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
     from qda_worker.client.sync_client import Client
     from qda_worker.client.texts import Pair, Text
 
+# The public names of each module.
 _MODULES: Final = {
     "async_client": ("AsyncClient",),
     "channel": (
@@ -152,7 +154,7 @@ _MODULES: Final = {
         "Text",
     ),
 }
-_HOME: Final = {name: module for module, names in _MODULES.items() for name in names}
+_MODULE_BY_NAME: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "DEFAULT_TARGET",
@@ -222,10 +224,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Loads a public name from its module (PEP 562)."""
-    if name not in _HOME:
+    """Import a public name from its module."""
+    if name not in _MODULE_BY_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    value: object = getattr(import_module(f"{__name__}.{_MODULE_BY_NAME[name]}"), name)
     globals()[name] = value
     return value
 

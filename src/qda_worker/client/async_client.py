@@ -1,37 +1,31 @@
-"""The async client: the same questions as the sync one, for programs with an event loop.
+"""The async client.
 
-An async client's connection: opened and closed, and what may be asked of the worker itself.
+Each method builds its requests (`requests`, `document_stream`, `vector_stream`, `paraphrase_search`) and passes them to
+the transport, which sends them, retries, and reads the results with the functions that came with the requests.
+
+`sync_client` is generated from this module by scripts/generate-sync-client (`make sync-client`), with its docstrings.
+The script removes `async` and `await` and replaces the passages in which the two clients differ. It fails if such a
+passage is changed only here.
 """
+
+# ruff: noqa: ASYNC109 - gRPC sends a timeout to the worker as the call's deadline; `asyncio.timeout` would not
 
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, cast
+from typing import Self
 
-from qda.v1.analysis_pb2_grpc import AnalysisServiceStub
-from qda.v1.embedding_pb2_grpc import EmbeddingServiceStub
-from qda.v1.entity_pb2_grpc import EntityServiceStub
 from qda.v1.model_pb2 import GetCacheStatusRequest, ListModelsRequest
-from qda.v1.model_pb2_grpc import ModelServiceStub
-from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceStub
-from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
 from qda_worker.client import from_proto, health, requests
-from qda_worker.client import health as health_check
-from qda_worker.client.async_transport import AsyncCalls, StreamMethod
+from qda_worker.client.async_transport import AsyncTransport
 from qda_worker.client.channel import DEFAULT_TARGET, Settings
-from qda_worker.client.enums import (
-    EmbeddingKind,
-    Health,
-    LabelScheme,
-    LongTexts,
-    Numbers,
-    Offsets,
-    Priority,
-)
+from qda_worker.client.document_stream import analysis_settings
+from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets, Priority
 from qda_worker.client.errors import ClientError
-from qda_worker.client.paraphrase_search import search_parts
-from qda_worker.client.requests import Progress, of_total
+from qda_worker.client.health import PROBE_TIMEOUT
+from qda_worker.client.paraphrase_search import search_messages
+from qda_worker.client.requests import Progress
 from qda_worker.client.results import (
     AnalysisTask,
     Answer,
@@ -43,35 +37,42 @@ from qda_worker.client.results import (
     Sentiment,
 )
 from qda_worker.client.status import CacheStatus, Models
-from qda_worker.client.streams import analysis_settings, vector_streams
 from qda_worker.client.texts import Pair, Text, iter_text_messages, text_messages
-
-if TYPE_CHECKING:
-    from qda.v1.analysis_pb2_grpc import AnalysisServiceAsyncStub
-    from qda.v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
-    from qda.v1.entity_pb2_grpc import EntityServiceAsyncStub
-    from qda.v1.model_pb2_grpc import ModelServiceAsyncStub
-    from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceAsyncStub
-    from qda.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
-
-# ruff: noqa: ASYNC109 - a deadline of gRPC's travels to the worker; `asyncio.timeout` around the call would not
+from qda_worker.client.vector_stream import vector_streams
 
 
-class AsyncConnection:
-    """What `AsyncClient` is before it asks about texts. See `SyncConnection`."""
+class AsyncClient:
+    """Calls a worker from an event loop. Close it at the end, or use it as a context manager.
+
+    >>> async with AsyncClient("127.0.0.1:50051") as client:
+    ...     for result in await client.sentiment(["Ich war froh.", "Das ärgert mich."]):
+    ...         print(result.label or result.error)
+    positive
+    negative
+
+    Lists of any length are sent as several requests, `Settings.in_flight` of them concurrently, and the results are
+    returned in the order of the texts. If a single text fails, its result has an `error`. If the whole call fails, the
+    method raises a `ClientError`; see `errors` for the kinds. Every call has a deadline: `timeout`, in seconds for each
+    request, or that of the settings.
+
+    A client belongs to one event loop. Cancelling a task cancels its calls, also in the worker.
+    """
 
     def __init__(self, target: str | Settings = DEFAULT_TARGET) -> None:
-        """Connects when the first call is made. `target` is `HOST:PORT`, or all the settings.
+        """Create the client. It connects when the first call is made.
+
+        Args:
+            target: `HOST:PORT`, or all settings.
 
         Raises:
-            InvalidSettings: a setting or a file of TLS that cannot be used.
+            InvalidSettings: when a setting or a TLS file cannot be used.
         """
         self.settings = target if isinstance(target, Settings) else Settings(target)
-        self._calls = AsyncCalls(self.settings)
+        self._transport = AsyncTransport(self.settings)
 
     async def close(self) -> None:
-        """Ends the connection; calls that are under way fail with CallCancelled."""
-        await self._calls.close()
+        """Close the connection. Calls in progress fail with `CallCancelled`."""
+        await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -81,73 +82,57 @@ class AsyncConnection:
     ) -> None:
         await self.close()
 
-    async def models(self, *, timeout: float = health.PROBE_TIMEOUT) -> Models:
-        """See `Client.models`."""
-        stub = cast("ModelServiceAsyncStub", ModelServiceStub(self._calls.channel()))
-        return from_proto.models(await self._calls.ask(stub.ListModels, ListModelsRequest(), timeout))
-
-    async def cache_status(self, *, timeout: float = health.PROBE_TIMEOUT) -> CacheStatus:
-        """See `Client.cache_status`."""
-        stub = cast("ModelServiceAsyncStub", ModelServiceStub(self._calls.channel()))
-        return from_proto.cache_status(
-            await self._calls.ask(stub.GetCacheStatus, GetCacheStatusRequest(), timeout)
+    async def models(self, *, timeout: float = PROBE_TIMEOUT) -> Models:
+        """Return the worker's models and its limits, also while it is not ready."""
+        response = await self._transport.call(
+            self._transport.models().ListModels, ListModelsRequest(), timeout
         )
+        return from_proto.models(response)
 
-    async def health(self, service: str = "", *, timeout: float = health.PROBE_TIMEOUT) -> Health:
-        """See `Client.health`."""
-        check = self._calls.channel().unary_unary(
-            health_check.METHOD,
-            request_serializer=health_check.request_bytes,
-            response_deserializer=health_check.read_response,
+    async def cache_status(self, *, timeout: float = PROBE_TIMEOUT) -> CacheStatus:
+        """Return the result of the worker's last check of its cache, also while it is not ready."""
+        response = await self._transport.call(
+            self._transport.models().GetCacheStatus, GetCacheStatusRequest(), timeout
         )
+        return from_proto.cache_status(response)
+
+    async def health(self, service: str = "", *, timeout: float = PROBE_TIMEOUT) -> Health:
+        """Return the health of a service.
+
+        Args:
+            service: its full name, `qda.v1.EntityService` for instance; empty: the whole worker.
+        """
+        request = health.check_request(service)
         try:
-            return health_check.health(
-                await self._calls.ask(check, health_check.health_request(service), timeout)
-            )
+            response = await self._transport.call(self._transport.health_check(), request, timeout)
         except ClientError as error:
-            if health_check.is_unknown_service(error):
+            if health.is_unknown_service(error):
                 return Health.SERVICE_UNKNOWN
             raise
+        return health.serving_status(response)
 
     async def wait_ready(self, timeout: float, *, service: str = "") -> None:
-        """See `Client.wait_ready`."""
+        """Return as soon as the worker serves.
+
+        Args:
+            timeout: seconds.
+            service: as for `health`.
+
+        Raises:
+            NotReady: when it does not serve within that time; with the reason that the worker reports.
+            NotReachable: when no worker answers at the end of that time.
+        """
         deadline = time.monotonic() + timeout
         while True:
-            found = await self._health_or_error(service)
-            if found is Health.SERVING:
+            outcome = await self._health_or_error(service)
+            if outcome is Health.SERVING:
                 return
-            if not health.worth_waiting(found, deadline - time.monotonic()):
+            if not health.should_poll_again(outcome, deadline - time.monotonic()):
                 break
-            await asyncio.sleep(health.PAUSE)
-        if isinstance(found, ClientError):
-            raise found
-        raise health.not_ready(found, await self._cache_status_if_told(), service, timeout)
-
-    async def _health_or_error(self, service: str) -> Health | ClientError:
-        try:
-            return await self.health(service)
-        except ClientError as error:
-            return error
-
-    async def _cache_status_if_told(self) -> CacheStatus | None:
-        try:
-            return await self.cache_status()
-        except ClientError:  # the worker may have gone meanwhile; that it is not ready is known already
-            return None
-
-
-# ruff: noqa: ASYNC109 - a deadline of gRPC's travels to the worker; `asyncio.timeout` around the call would not
-
-
-class AsyncClient(AsyncConnection):
-    """Calls a worker from an event loop; what each method takes, gives and raises is said at `Client`'s.
-
-    >>> async with AsyncClient("127.0.0.1:50051") as client:
-    ...     answer = await client.sentiment(["Ich war froh.", "Das ärgert mich."])
-    ...     print([result.label for result in answer])
-
-    Made and used within one event loop. Cancelling a task cancels its calls, in the worker too.
-    """
+            await asyncio.sleep(health.POLL_INTERVAL)
+        if isinstance(outcome, ClientError):
+            raise outcome
+        raise health.not_ready(outcome, await self._cache_status_or_none(), service, timeout)
 
     async def sentiment(
         self,
@@ -161,8 +146,18 @@ class AsyncClient(AsyncConnection):
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Answer[Sentiment]:
-        """See `Client.sentiment`."""
-        job = requests.sentiment_job(
+        """Classify each text as positive, negative or neutral.
+
+        Args:
+            model: key of a sentiment model; empty: the catalog's default.
+            priority: None: interactive for a list that fits into one request, bulk for a longer one.
+            sentences: whether to classify each sentence, too.
+            offsets: the unit of the sentences' positions.
+
+        Raises:
+            InvalidRequest: when an argument is invalid or a text cannot be sent; the message names it.
+        """
+        request = requests.sentiment_request(
             texts,
             model=model,
             long_texts=long_texts,
@@ -171,12 +166,8 @@ class AsyncClient(AsyncConnection):
             offsets=offsets,
             chunk_texts=self.settings.chunk_texts,
         )
-        return await self._calls.run(
-            cast("SentimentServiceAsyncStub", SentimentServiceStub(self._calls.channel())).AnalyzeSentiment,
-            job,
-            timeout,
-            progress,
-        )
+        method = self._transport.sentiment().AnalyzeSentiment
+        return await self._transport.call_chunked(method, request, timeout, progress)
 
     async def entities(
         self,
@@ -191,8 +182,20 @@ class AsyncClient(AsyncConnection):
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Answer[Entities]:
-        """See `Client.entities`."""
-        job = requests.entity_job(
+        """Find the entities in each text.
+
+        >>> text = "Grüße 👩‍🔬 aus Köln: Frau Müller"
+        >>> answer = await client.entities([text], labels=["PER"])
+        >>> [entity] = answer[0].entities
+        >>> text[entity.start : entity.end]
+        'Müller'
+
+        Args:
+            offsets: the unit of positions; code points are the indices of Python strings.
+            label_scheme: the model's own labels, or labels that are the same for every model.
+            labels: return only entities with these labels; empty: all.
+        """
+        request = requests.entity_request(
             texts,
             model=model,
             long_texts=long_texts,
@@ -202,12 +205,8 @@ class AsyncClient(AsyncConnection):
             labels=labels,
             chunk_texts=self.settings.chunk_texts,
         )
-        return await self._calls.run(
-            cast("EntityServiceAsyncStub", EntityServiceStub(self._calls.channel())).RecognizeEntities,
-            job,
-            timeout,
-            progress,
-        )
+        method = self._transport.entities().RecognizeEntities
+        return await self._transport.call_chunked(method, request, timeout, progress)
 
     async def embed(
         self,
@@ -224,8 +223,23 @@ class AsyncClient(AsyncConnection):
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Answer[Embedding]:
-        """See `Client.embed`."""
-        if EmbeddingKind.MULTI_VECTOR in kinds if stream is None else stream:
+        """Compute vectors of each text: numpy arrays if numpy is installed, else `array.array("f")`.
+
+        >>> answer = await client.embed(texts)
+        >>> matrix = numpy.stack([result.dense for result in answer])  # shape [texts, dimensions]
+
+        Args:
+            model: key of an embedding or paraphrase model; empty: the catalog's default for embeddings.
+            kinds: the kinds of vectors; `models()` lists those of each model.
+            normalize: whether to scale dense vectors to length 1; None: as in the model's configuration.
+            dimensions: number of leading dimensions to keep, for models that allow it; 0: all.
+            numbers: number format in transit; FLOAT16 halves the size and keeps three significant digits.
+            stream: whether to receive vectors in parts of at most 1 MiB, which large results need; None: only for
+                multi-vectors. `timeout` is then that of a stream, and the default priority is bulk.
+        """
+        if stream is None:
+            stream = EmbeddingKind.MULTI_VECTOR in kinds
+        if stream:
             messages = text_messages(texts)
             streams = vector_streams(
                 messages,
@@ -237,10 +251,9 @@ class AsyncClient(AsyncConnection):
                 dimensions=dimensions,
                 numbers=numbers,
             )
-            return await self._calls.all_vectors(
-                self._embed_stream(), streams, timeout, of_total(progress, len(messages))
-            )
-        job = requests.embed_job(
+            count = requests.with_total(progress, len(messages))
+            return await self._transport.embed_stream_answer(streams, timeout, count)
+        request = requests.embed_request(
             texts,
             model=model,
             long_texts=long_texts,
@@ -251,12 +264,8 @@ class AsyncClient(AsyncConnection):
             numbers=numbers,
             chunk_texts=self.settings.chunk_texts,
         )
-        return await self._calls.run(
-            cast("EmbeddingServiceAsyncStub", EmbeddingServiceStub(self._calls.channel())).Embed,
-            job,
-            timeout,
-            progress,
-        )
+        method = self._transport.embeddings().Embed
+        return await self._transport.call_chunked(method, request, timeout, progress)
 
     def embed_stream(
         self,
@@ -271,7 +280,14 @@ class AsyncClient(AsyncConnection):
         numbers: Numbers = Numbers.FLOAT32,
         timeout: float | None = None,
     ) -> AsyncIterator[Embedding]:
-        """See `Client.embed_stream`."""
+        """Compute vectors of any number of texts in constant memory; yield those of each text as they arrive.
+
+        `texts` is read as results are taken. If a worker fails, the next one continues with the first text that has no
+        result. For the other arguments see `embed`.
+
+        Raises:
+            InvalidRequest: when a text cannot be sent; after the results before it.
+        """
         streams = vector_streams(
             iter_text_messages(texts, "texts"),
             model=model,
@@ -282,7 +298,7 @@ class AsyncClient(AsyncConnection):
             dimensions=dimensions,
             numbers=numbers,
         )
-        return self._calls.vectors(self._embed_stream(), streams, timeout)
+        return self._transport.embed_stream(streams, timeout)
 
     async def score_pairs(
         self,
@@ -294,20 +310,18 @@ class AsyncClient(AsyncConnection):
         timeout: float | None = None,
         progress: Progress | None = None,
     ) -> Answer[PairScore]:
-        """See `Client.score_pairs`."""
-        job = requests.pair_job(
-            pairs,
-            model=model,
-            long_texts=long_texts,
-            priority=priority,
-            chunk_texts=self.settings.chunk_texts,
+        """Compute the similarity of the two texts of each pair: the cosine of their vectors, -1 to 1.
+
+        >>> answer = await client.score_pairs([("Ich bin müde.", "Ich möchte schlafen.")])
+        >>> answer[0].score
+        0.71
+        """
+        chunk_texts = self.settings.chunk_texts
+        request = requests.pair_request(
+            pairs, model=model, long_texts=long_texts, priority=priority, chunk_texts=chunk_texts
         )
-        return await self._calls.run(
-            cast("ParaphraseServiceAsyncStub", ParaphraseServiceStub(self._calls.channel())).ScorePairs,
-            job,
-            timeout,
-            progress,
-        )
+        method = self._transport.paraphrases().ScorePairs
+        return await self._transport.call_chunked(method, request, timeout, progress)
 
     async def find_paraphrases(
         self,
@@ -321,8 +335,21 @@ class AsyncClient(AsyncConnection):
         priority: Priority | None = None,
         timeout: float | None = None,
     ) -> Paraphrases:
-        """See `Client.find_paraphrases`."""
-        parts = search_parts(
+        """Find texts of similar meaning within `texts`, or between `texts` and `others`.
+
+        >>> found = await client.find_paraphrases(texts, threshold=0.8)
+        >>> for pair in found.pairs:
+        ...     print(pair.score, texts[pair.first], texts[pair.second])
+
+        Args:
+            threshold: return only pairs with at least this score, -1 to 1.
+            best: return for each of `texts` at most this many partners, those with the highest scores.
+            timeout: seconds for the whole search; None: the settings' `stream_timeout`.
+
+        Raises:
+            InvalidRequest: when threshold and best are both missing.
+        """
+        messages = search_messages(
             texts,
             others,
             threshold=threshold,
@@ -331,10 +358,7 @@ class AsyncClient(AsyncConnection):
             long_texts=long_texts,
             priority=priority,
         )
-        method = cast(
-            "ParaphraseServiceAsyncStub", ParaphraseServiceStub(self._calls.channel())
-        ).FindParaphrases
-        return await self._calls.search(method, parts, timeout)
+        return await self._transport.find_paraphrases(messages, timeout)
 
     def analyze(
         self,
@@ -346,11 +370,30 @@ class AsyncClient(AsyncConnection):
         priority: Priority | None = None,
         timeout: float | None = None,
     ) -> AsyncIterator[DocumentAnalysis]:
-        """See `Client.analyze`; `documents` may be an async iterator. Its end is awaited with `async for`."""
-        settings = analysis_settings(tasks, offsets=offsets, long_texts=long_texts, priority=priority)
-        method = cast("AnalysisServiceAsyncStub", AnalysisServiceStub(self._calls.channel())).AnalyzeDocuments
-        return self._calls.analyze(method, settings, documents, timeout)
+        """Run several tasks on each of any number of documents in constant memory; yield results as they arrive.
 
-    def _embed_stream(self) -> StreamMethod:
-        stub = cast("EmbeddingServiceAsyncStub", EmbeddingServiceStub(self._calls.channel()))
-        return stub.EmbedStream
+        gRPC reads `documents` in a task as results are taken. If a worker fails, the next one continues with the
+        first document that has no result. An exception of `documents` itself is raised after the results before it.
+
+        >>> async for result in client.analyze(open("interview.txt"), [SentimentTask(), EntityTask()]):
+        ...     print(result.sentiment.label, [entity.text for entity in result.entities.entities])
+
+        Args:
+            documents: an iterable, or an async one.
+            tasks: at least one; `SentimentTask` and `EntityTask` once each, `EmbeddingTask` once for each model.
+            timeout: seconds for one stream; None: the settings' `stream_timeout`. The whole call may take longer.
+        """
+        settings = analysis_settings(tasks, offsets=offsets, long_texts=long_texts, priority=priority)
+        return self._transport.analyze_documents(settings, documents, timeout)
+
+    async def _health_or_error(self, service: str) -> Health | ClientError:
+        try:
+            return await self.health(service)
+        except ClientError as error:
+            return error
+
+    async def _cache_status_or_none(self) -> CacheStatus | None:
+        try:
+            return await self.cache_status()
+        except ClientError:  # only adds the cause to an error; the worker may have gone since
+            return None

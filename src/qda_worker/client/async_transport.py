@@ -1,42 +1,68 @@
-"""Carries requests to a worker and responses back, in an event loop; what they hold is made and read elsewhere."""
+"""Sends the requests of the async client and receives the responses.
 
-# ruff: noqa: ASYNC109 - a deadline of gRPC's travels to the worker; `asyncio.timeout` around the call would not
+Owns the `grpc.aio` channel and the availability of the worker (`retry.WorkerAvailability`), which all calls share. The
+requests are built and the responses are read elsewhere (`requests`, `document_stream`, `vector_stream`,
+`paraphrase_search`). Everything runs in the event loop in which the client was created: the requests of a long list are
+tasks, streams are read by the caller's task. A failed call becomes a `ClientError`, and `retry` decides whether it is
+sent again. Cancelling the caller's task cancels its calls; closing the channel cancels all calls, which then raise
+`CallCancelled`. `sync_transport` is the same with threads.
+"""
+
+# ruff: noqa: ASYNC109 - gRPC sends a timeout to the worker as the call's deadline; `asyncio.timeout` would not
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
 from itertools import islice
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
-from qda_worker.client import requests
+from qda.v1.analysis_pb2_grpc import AnalysisServiceStub
+from qda.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from qda.v1.entity_pb2_grpc import EntityServiceStub
+from qda.v1.model_pb2_grpc import ModelServiceStub
+from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceStub
+from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
+from qda_worker.client import health
 from qda_worker.client.channel import Settings, channel_options, credentials
+from qda_worker.client.document_stream import AnalysisReader, AsyncDocumentSource, PendingDocuments
 from qda_worker.client.errors import CallCancelled, ClientError
 from qda_worker.client.grpc_errors import client_error
-from qda_worker.client.paraphrase_search import Collection
+from qda_worker.client.paraphrase_search import ParaphraseCollector
+from qda_worker.client.requests import ChunkedRequest, Progress, Response, ResultCollector
 from qda_worker.client.results import Answer, DocumentAnalysis, Embedding, Paraphrases
 from qda_worker.client.retry import RetryBudget, StreamRetry, WorkerAvailability
-from qda_worker.client.streams import AsyncDocumentSource, StreamAnswers, UnansweredDocuments, VectorStreams
 from qda_worker.client.texts import Text
+from qda_worker.client.vector_stream import VectorStreams
+
+if TYPE_CHECKING:
+    from qda.v1.analysis_pb2_grpc import AnalysisServiceAsyncStub
+    from qda.v1.embedding_pb2_grpc import EmbeddingServiceAsyncStub
+    from qda.v1.entity_pb2_grpc import EntityServiceAsyncStub
+    from qda.v1.model_pb2_grpc import ModelServiceAsyncStub
+    from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceAsyncStub
+    from qda.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
-P = TypeVar("P", bound=requests.Response)
+P = TypeVar("P", bound=Response)
 R = TypeVar("R")
 
-StreamMethod: TypeAlias = (
-    "grpc.aio.UnaryStreamMultiCallable[embedding_pb2.EmbedStreamRequest, embedding_pb2.EmbedStreamResponse]"
-)
 
-
-class AsyncCalls:
-    """One channel, and the ways in which calls go over it."""
+class AsyncTransport:
+    """The channel of one async client, and the ways to send calls over it."""
 
     def __init__(self, settings: Settings) -> None:
+        """Create the channel; gRPC connects when the first call is sent.
+
+        Raises:
+            InvalidSettings: when a TLS file cannot be used.
+        """
         options = channel_options(settings)
         if settings.tls is None:
             self._channel = grpc.aio.insecure_channel(settings.uri, options)
@@ -44,115 +70,132 @@ class AsyncCalls:
             self._channel = grpc.aio.secure_channel(settings.uri, credentials(settings.tls), options)
         self._settings = settings
         self._metadata = settings.metadata()
-        self._contact = WorkerAvailability(settings.target)
+        self._availability = WorkerAvailability(settings.target)
         self._closed = False
 
     async def close(self) -> None:
-        """Cancels what is under way and ends the connection."""
+        """Close the channel, which cancels all calls in progress."""
         self._closed = True
         await self._channel.close()
 
-    def channel(self) -> grpc.aio.Channel:
-        """The channel, while it is open."""
-        if self._closed:
-            raise CallCancelled("the client is closed")
-        return self._channel
+    # The stubs. Each raises CallCancelled if the client is closed. The generated classes serve both kinds of channels;
+    # the casts give the type checker the async one.
 
-    async def ask(self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, S]", request: Q, timeout: float) -> S:
-        """One request and its response. Who is asked about itself is not waited for."""
-        return await self._send(method, request, RetryBudget(self._contact, timeout, patience=0.0))
+    def models(self) -> "ModelServiceAsyncStub":
+        """Return the stub of ModelService."""
+        return cast("ModelServiceAsyncStub", ModelServiceStub(self._open_channel()))
 
-    async def _send(
-        self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, S]", request: Q, tries: RetryBudget
-    ) -> S:
-        """One request, sent again within its deadline while that can help."""
-        while True:
-            call = method(request, timeout=tries.begin(), metadata=self._metadata)
-            try:
-                response = await call
-            except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
-                pause = tries.pause(failure)
-                if pause is None:
-                    raise tries.outcome(failure) from error
-                await self._wait(pause)
-            except asyncio.CancelledError as error:
-                self._tell_who_cancelled(error)
-                raise
-            else:
-                tries.succeeded()
-                return response
+    def sentiment(self) -> "SentimentServiceAsyncStub":
+        """Return the stub of SentimentService."""
+        return cast("SentimentServiceAsyncStub", SentimentServiceStub(self._open_channel()))
 
-    async def run(
+    def entities(self) -> "EntityServiceAsyncStub":
+        """Return the stub of EntityService."""
+        return cast("EntityServiceAsyncStub", EntityServiceStub(self._open_channel()))
+
+    def embeddings(self) -> "EmbeddingServiceAsyncStub":
+        """Return the stub of EmbeddingService."""
+        return cast("EmbeddingServiceAsyncStub", EmbeddingServiceStub(self._open_channel()))
+
+    def paraphrases(self) -> "ParaphraseServiceAsyncStub":
+        """Return the stub of ParaphraseService."""
+        return cast("ParaphraseServiceAsyncStub", ParaphraseServiceStub(self._open_channel()))
+
+    def health_check(self) -> "grpc.aio.UnaryUnaryMultiCallable[StringValue, Int32Value]":
+        """Return the method of the standard health service."""
+        return self._open_channel().unary_unary(
+            health.CHECK_METHOD,
+            request_serializer=health.serialize_request,
+            response_deserializer=health.deserialize_response,
+        )
+
+    # The kinds of calls.
+
+    async def call(self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, S]", request: Q, timeout: float) -> S:
+        """Send one request about the worker itself and return its response.
+
+        Such a call does not wait for a worker that is unreachable or not ready: the caller wants to know just that.
+
+        Args:
+            method: of a stub.
+            request: its request.
+            timeout: seconds.
+
+        Raises:
+            ClientError: when the call fails.
+        """
+        return await self._call(method, request, RetryBudget(self._availability, timeout, 0.0))
+
+    async def call_chunked(
         self,
         method: "grpc.aio.UnaryUnaryMultiCallable[Q, P]",
-        job: requests.Job[Q, P, R],
+        request: ChunkedRequest[Q, P, R],
         timeout: float | None,
-        progress: requests.Progress | None,
+        progress: Progress | None,
     ) -> Answer[R]:
-        """A job's requests, `in_flight` of them at once; the responses are taken in their order."""
+        """Send the requests of one list, `Settings.in_flight` of them concurrently, and return all results.
+
+        Args:
+            method: of a stub.
+            request: the list.
+            timeout: seconds for each request; None: `Settings.timeout`.
+            progress: called after each response, in the order of the requests.
+
+        Raises:
+            ClientError: when one request fails; `partial` holds the results before it. The others are cancelled.
+        """
         seconds = self._settings.timeout if timeout is None else timeout
-        gathering = requests.ResultCollector(job.read)
-        remaining = iter(job.requests)
-        window: deque[tuple[asyncio.Task[P], int]] = deque()
+        collector = ResultCollector(request.read)
+        chunks = iter(request.chunks)
+        in_flight: deque[tuple[asyncio.Task[P], int]] = deque()
         try:
             while True:
-                for request, items in islice(remaining, self._settings.in_flight - len(window)):
-                    sending = self._send(method, request, RetryBudget(self._contact, seconds))
-                    window.append((asyncio.create_task(sending), items))
-                if not window:
-                    return gathering.answer()
-                flight, items = window[0]
-                gathering.add(await flight, items)
-                window.popleft()
+                for chunk, item_count in islice(chunks, self._settings.in_flight - len(in_flight)):
+                    call = self._call(method, chunk, RetryBudget(self._availability, seconds))
+                    in_flight.append((asyncio.create_task(call), item_count))
+                if not in_flight:
+                    return collector.answer()
+                task, item_count = in_flight[0]
+                collector.add(await task, item_count)
+                in_flight.popleft()
                 if progress is not None:
-                    progress(len(gathering.results), job.items)
+                    progress(len(collector.results), request.item_count)
         except ClientError as error:
-            error.partial = gathering.answer() if gathering.results else None
+            error.partial = collector.answer() if collector.results else None
             raise
         finally:
-            for flight, _ in window:
-                flight.cancel()
-            await asyncio.gather(*(flight for flight, _ in window), return_exceptions=True)
+            for task, _ in in_flight:
+                task.cancel()
+            await asyncio.gather(*(task for task, _ in in_flight), return_exceptions=True)
 
-    async def vectors(
-        self, method: StreamMethod, streams: VectorStreams, timeout: float | None
-    ) -> AsyncIterator[Embedding]:
-        """The results of one stream after the other, until all texts have theirs."""
-        seconds = self._settings.stream_timeout if timeout is None else timeout
-        resuming = StreamRetry(self._contact, min(seconds, self._settings.timeout))
-        while (request := streams.request()) is not None:
-            call = method(request, timeout=seconds, metadata=self._metadata)
-            try:
-                async for response in call:
-                    self._contact.answered()
-                    result = streams.read(response)
-                    if result is not None:
-                        yield result
-                streams.end()
-            except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
-                pause = resuming.pause(failure, fruitful=streams.fruitful)
-                if pause is None:
-                    raise failure from error
-                await self._wait(pause)
-            except asyncio.CancelledError as error:
-                self._tell_who_cancelled(error)
-                raise
-            finally:
-                call.cancel()
+    def embed_stream(self, streams: VectorStreams, timeout: float | None) -> AsyncIterator[Embedding]:
+        """Open one EmbedStream after the other until all texts have their vectors, and yield these.
 
-    async def all_vectors(
-        self,
-        method: StreamMethod,
-        streams: VectorStreams,
-        timeout: float | None,
-        progress: Callable[[int], None] | None,
+        Args:
+            streams: the requests.
+            timeout: seconds for each stream; None: `Settings.stream_timeout`.
+
+        Raises:
+            ClientError: when a stream fails and is not continued; at once, if the client is closed.
+        """
+        return self._embed_stream(self.embeddings().EmbedStream, streams, timeout)
+
+    async def embed_stream_answer(
+        self, streams: VectorStreams, timeout: float | None, progress: Callable[[int], None] | None
     ) -> Answer[Embedding]:
-        """The same as one answer; `progress` is told how many texts are done."""
+        """Return the results of `embed_stream` as one answer.
+
+        Args:
+            streams: the requests.
+            timeout: seconds for each stream; None: `Settings.stream_timeout`.
+            progress: called after each result with the number of results.
+
+        Raises:
+            ClientError: when a stream fails and is not continued; `partial` holds the results before it.
+        """
         results: list[Embedding] = []
         try:
-            async for result in self.vectors(method, streams, timeout):
+            async for result in self.embed_stream(streams, timeout):
                 results.append(result)
                 if progress is not None:
                     progress(len(results))
@@ -161,37 +204,113 @@ class AsyncCalls:
             raise
         return streams.answer(results)
 
-    async def search(
-        self,
-        method: "grpc.aio.StreamStreamMultiCallable[paraphrase_pb2.FindParaphrasesRequest, "
-        "paraphrase_pb2.FindParaphrasesResponse]",
-        parts: Sequence[paraphrase_pb2.FindParaphrasesRequest],
-        timeout: float | None,
+    async def find_paraphrases(
+        self, messages: Sequence[paraphrase_pb2.FindParaphrasesRequest], timeout: float | None
     ) -> Paraphrases:
-        """One search. What breaks, also in the midst of its pairs, begins anew; pairs of two tries are never mixed."""
+        """Run one search. If its stream breaks, it starts from the beginning.
+
+        Args:
+            messages: the request.
+            timeout: seconds for all attempts; None: `Settings.stream_timeout`.
+
+        Raises:
+            ClientError: when the search fails.
+        """
+        method = self.paraphrases().FindParaphrases
         seconds = self._settings.stream_timeout if timeout is None else timeout
-        tries = RetryBudget(self._contact, seconds, min(seconds, self._settings.timeout))
+        budget = RetryBudget(self._availability, seconds, min(seconds, self._settings.timeout))
         while True:
-            collection = Collection()
-            call = method(iter(parts), timeout=tries.begin(), metadata=self._metadata)
+            collector = ParaphraseCollector()
+            call = method(iter(messages), timeout=budget.start_attempt(), metadata=self._metadata)
             try:
                 async for response in call:
-                    self._contact.answered()
-                    collection.add(response)
-                return collection.paraphrases()
+                    self._availability.record_success()
+                    collector.add(response)
+                return collector.result()
             except grpc.RpcError as error:
                 failure = client_error(error, self._settings.target)
-                pause = tries.pause(failure, answering=collection.begun)
-                if pause is None:
-                    raise tries.outcome(failure) from error
-                await self._wait(pause)
+                delay = budget.next_delay(failure, mid_response=collector.started)
+                if delay is None:
+                    raise budget.final_error(failure) from error
+                await self._sleep(delay)
             except asyncio.CancelledError as error:
-                self._tell_who_cancelled(error)
+                self._raise_if_closed(error)
                 raise
             finally:
-                call.cancel()  # does nothing to a call that has ended
+                call.cancel()  # has no effect on a call that has ended
 
-    async def analyze(
+    def analyze_documents(
+        self,
+        settings: analysis_pb2.AnalyzeDocumentsRequest,
+        documents: Iterable[str | Text] | AsyncIterable[str | Text],
+        timeout: float | None,
+    ) -> AsyncIterator[DocumentAnalysis]:
+        """Open one AnalyzeDocuments stream after the other until all documents have their results, and yield these.
+
+        Args:
+            settings: the first message of each stream.
+            documents: the caller's documents.
+            timeout: seconds for each stream; None: `Settings.stream_timeout`.
+
+        Raises:
+            ClientError: when a stream fails and is not continued; at once, if the client is closed.
+            Exception: that of the iterator `documents`, after the last result.
+        """
+        stub = cast("AnalysisServiceAsyncStub", AnalysisServiceStub(self._open_channel()))
+        return self._analyze_documents(stub.AnalyzeDocuments, settings, documents, timeout)
+
+    async def _call(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[Q, S]", request: Q, budget: RetryBudget
+    ) -> S:
+        """Send one request, again if that can help, and return its response."""
+        while True:
+            call = method(request, timeout=budget.start_attempt(), metadata=self._metadata)
+            try:
+                response = await call
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                delay = budget.next_delay(failure)
+                if delay is None:
+                    raise budget.final_error(failure) from error
+                await self._sleep(delay)
+            except asyncio.CancelledError as error:
+                self._raise_if_closed(error)
+                raise
+            else:
+                budget.record_success()
+                return response
+
+    async def _embed_stream(
+        self,
+        method: "grpc.aio.UnaryStreamMultiCallable[embedding_pb2.EmbedStreamRequest, "
+        "embedding_pb2.EmbedStreamResponse]",
+        streams: VectorStreams,
+        timeout: float | None,
+    ) -> AsyncIterator[Embedding]:
+        seconds = self._settings.stream_timeout if timeout is None else timeout
+        retry = StreamRetry(self._availability, min(seconds, self._settings.timeout))
+        while (request := streams.next_request()) is not None:
+            call = method(request, timeout=seconds, metadata=self._metadata)
+            try:
+                async for response in call:
+                    self._availability.record_success()
+                    result = streams.read(response)
+                    if result is not None:
+                        yield result
+                streams.end()
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                delay = retry.next_delay(failure, made_progress=streams.made_progress)
+                if delay is None:
+                    raise failure from error
+                await self._sleep(delay)
+            except asyncio.CancelledError as error:
+                self._raise_if_closed(error)
+                raise
+            finally:
+                call.cancel()
+
+    async def _analyze_documents(
         self,
         method: "grpc.aio.StreamStreamMultiCallable[analysis_pb2.AnalyzeDocumentsRequest, "
         "analysis_pb2.AnalyzeDocumentsResponse]",
@@ -199,59 +318,51 @@ class AsyncCalls:
         documents: Iterable[str | Text] | AsyncIterable[str | Text],
         timeout: float | None,
     ) -> AsyncIterator[DocumentAnalysis]:
-        """The results of one stream after the other, until all documents have theirs."""
         seconds = self._settings.stream_timeout if timeout is None else timeout
-        waiting = UnansweredDocuments()
-        source = AsyncDocumentSource(documents, waiting)
+        pending = PendingDocuments()
+        source = AsyncDocumentSource(documents, pending)
+        retry = StreamRetry(self._availability, min(seconds, self._settings.timeout))
+        ended = False
         try:
-            async for result in self._streams(method, settings, source, waiting, seconds):
-                yield result
+            while not ended:
+                reader = AnalysisReader(pending)
+                call = method(source.requests(settings), timeout=seconds, metadata=self._metadata)
+                try:
+                    async for response in call:
+                        self._availability.record_success()
+                        result = reader.read(response)
+                        if result is not None:
+                            yield result
+                    reader.end()
+                    ended = True
+                except grpc.RpcError as error:
+                    failure = client_error(error, self._settings.target)
+                    delay = retry.next_delay(failure, made_progress=reader.result_count > 0)
+                    if delay is None:
+                        raise failure from error
+                    await self._sleep(delay)
+                except asyncio.CancelledError as error:
+                    self._raise_if_closed(error)
+                    raise
+                finally:
+                    call.cancel()
         finally:
             await source.close()
         if source.failure is not None:
             raise source.failure
 
-    async def _streams(
-        self,
-        method: "grpc.aio.StreamStreamMultiCallable[analysis_pb2.AnalyzeDocumentsRequest, "
-        "analysis_pb2.AnalyzeDocumentsResponse]",
-        settings: analysis_pb2.AnalyzeDocumentsRequest,
-        source: AsyncDocumentSource,
-        waiting: UnansweredDocuments,
-        seconds: float,
-    ) -> AsyncIterator[DocumentAnalysis]:
-        resuming = StreamRetry(self._contact, min(seconds, self._settings.timeout))
-        while True:
-            answers = StreamAnswers(waiting)
-            call = method(source.parts(settings), timeout=seconds, metadata=self._metadata)
-            try:
-                async for response in call:
-                    self._contact.answered()
-                    result = answers.read(response)
-                    if result is not None:
-                        yield result
-                answers.end()
-            except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
-                pause = resuming.pause(failure, fruitful=answers.results > 0)
-                if pause is None:
-                    raise failure from error
-                await self._wait(pause)
-            except asyncio.CancelledError as error:
-                self._tell_who_cancelled(error)
-                raise
-            else:
-                return
-            finally:
-                call.cancel()
+    def _open_channel(self) -> grpc.aio.Channel:
+        if self._closed:
+            raise CallCancelled("the client is closed")
+        return self._channel
 
-    async def _wait(self, seconds: float) -> None:
-        """Waits between two tries. Raises CallCancelled if the client was closed meanwhile."""
+    async def _sleep(self, seconds: float) -> None:
+        """Wait between two attempts; raise CallCancelled if the client was closed meanwhile."""
         await asyncio.sleep(seconds)
         if self._closed:
             raise CallCancelled("the client was closed")
 
-    def _tell_who_cancelled(self, error: asyncio.CancelledError) -> None:
-        """gRPC cancels the calls of a channel that is closed; that is not the cancelling of the task that waits."""
+    def _raise_if_closed(self, error: asyncio.CancelledError) -> None:
+        """Raise CallCancelled if gRPC cancelled the call because the channel was closed, not the caller its task."""
         if self._closed:
             raise CallCancelled("the client was closed") from error

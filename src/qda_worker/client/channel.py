@@ -1,4 +1,9 @@
-"""How a worker is reached: target, TLS, the caller's name, limits, and what gRPC itself does to balance and retry."""
+"""The client's settings and the gRPC channel that they describe.
+
+gRPC itself does what needs several workers: it resolves all addresses of the target, sends requests to them in turn
+(`round_robin`) and retries unary calls that end with UNAVAILABLE, a few times within a second, on another worker.
+Longer waits are the subject of `retry`. Both transports create their channel from these options.
+"""
 
 import json
 import re
@@ -13,33 +18,37 @@ import grpc
 from qda_worker.client.errors import InvalidSettings
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_TEXTS
 
-# Where `qda-worker serve` listens by default.
+# The address at which `qda-worker serve` listens by default.
 DEFAULT_TARGET: Final = "127.0.0.1:50051"
 
+# Seconds between keepalive pings, which detect dead connections. Workers accept one every 10 seconds
+# (limits.MIN_PING_SECONDS; a test compares them).
 _KEEPALIVE_SECONDS: Final = 60
-# How soon a dead connection is noticed. Workers take a ping every 10 seconds (limits.MIN_PING_SECONDS; a test
-# compares).
 
-_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")  # what follows is more than a port number
+# A gRPC target with a scheme, `dns:///host:1` for instance; `host:1` alone has only a port after the colon.
+_SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")
 
-_IDEMPOTENT: Final = [
+# Services whose calls gRPC may retry. AnalysisService is not one of them: gRPC could only repeat a stream from its
+# start, whereas the client continues it with the first document that has no result.
+_RETRYABLE_SERVICES: Final = [
     "qda.v1.SentimentService",
     "qda.v1.EntityService",
     "qda.v1.EmbeddingService",
     "qda.v1.ParaphraseService",
     "qda.v1.ModelService",
 ]
-# AnalyzeDocuments is missing: gRPC can only send a stream again from its start, the client goes on in its midst.
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Files in PEM form for an encrypted connection.
+    """Files in PEM format for a TLS connection.
 
     Attributes:
-        ca: who signs the workers' certificates; None: the authorities that gRPC brings along.
-        certificate, key: this client's own, for workers that want to know who calls (mutual TLS); both or none.
-        server_name: the name in the worker's certificate, where it is not the target's.
+        ca: certificates of the authorities that sign the workers' certificates; None: the authorities that gRPC
+            includes.
+        certificate: this client's certificate, for workers that require mutual TLS; needs `key`.
+        key: the private key of `certificate`.
+        server_name: the name in the worker's certificate, if it differs from the target's.
     """
 
     ca: Path | None = None
@@ -50,18 +59,23 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything about a client that does not depend on a single call. Checked when it is made.
+    """The settings of a client, valid for all its calls.
 
     Attributes:
         target: `HOST:PORT` (all addresses of the name are used in turn), or any gRPC target: `ipv4:…,…`, `unix:…`.
         tls: None for plain text.
-        caller: the name under which the worker's log and limits know this caller (`x-qda-caller`); empty: its address.
-        timeout: seconds that one request may take, retries included. A long list is several requests.
-        stream_timeout: seconds that one stream (paraphrases, analyze) may take; analyze opens the next one by itself.
-        chunk_texts: texts in one request, at most 10,000. More are not faster: the worker makes its own batches.
-        in_flight: requests of one list that are under way at once.
-        watch_health: leave workers alone that say NOT_SERVING. Then also `models` and `cache_status` cannot ask
-            them why.
+        caller: the name of this caller in the worker's log and for its fair scheduling (metadata `x-qda-caller`);
+            empty: the worker uses the client's address.
+        timeout: deadline of one request in seconds, including retries. A long list is sent as several requests.
+        stream_timeout: deadline of one stream in seconds (`find_paraphrases`, `analyze`, `embed_stream`). `analyze`
+            and `embed_stream` open further streams as needed.
+        chunk_texts: texts in one request, at most 10,000. More are not faster: the worker forms its own batches.
+        in_flight: number of concurrent requests of one list.
+        watch_health: send nothing to workers whose health is NOT_SERVING. Then `models` and `cache_status` cannot
+            reach them either.
+
+    Raises:
+        InvalidSettings: when a value is out of its range.
     """
 
     target: str = DEFAULT_TARGET
@@ -76,52 +90,52 @@ class Settings:
     def __post_init__(self) -> None:
         if not _SCHEME.match(self.target) and not re.fullmatch(r".+:\d+", self.target):
             raise InvalidSettings(
-                f"the target {self.target!r} has no port", remedy="name the worker as HOST:PORT"
+                f"the target {self.target!r} has no port", remedy="give the worker's address as HOST:PORT"
             )
         if not re.fullmatch(r"[\x21-\x7e]{0,128}", self.caller):
             raise InvalidSettings(
-                f"the caller's name {self.caller!r} cannot travel as metadata",
+                f"the caller's name {self.caller!r} cannot be sent as metadata",
                 remedy="use at most 128 printable ASCII characters without spaces",
             )
-        for name, value, most in (
+        for name, value, maximum in (
             ("timeout", self.timeout, None),
             ("stream_timeout", self.stream_timeout, None),
             ("chunk_texts", self.chunk_texts, MAX_TEXTS),
             ("in_flight", self.in_flight, None),
         ):
-            if not value > 0 or (most is not None and value > most):
-                limit = f"from 1 to {most:,}" if most else "greater than 0"
-                raise InvalidSettings(f"{name} is {value}", remedy=f"use a number {limit}")
+            if not value > 0 or (maximum is not None and value > maximum):
+                allowed = f"from 1 to {maximum:,}" if maximum else "greater than 0"
+                raise InvalidSettings(f"{name} is {value}", remedy=f"use a number {allowed}")
 
     @property
     def uri(self) -> str:
-        """The target as gRPC takes it."""
+        """The target as a gRPC URI."""
         return target_uri(self.target)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """What is sent with every call."""
+        """Return the metadata of every call."""
         return (("x-qda-caller", self.caller),) if self.caller else ()
 
 
 def target_uri(target: str) -> str:
-    """A plain `HOST:PORT` as `dns:///HOST:PORT`, so that all its addresses are found and used; others as they are."""
+    """Return `HOST:PORT` as `dns:///HOST:PORT`, so that gRPC uses all its addresses; other targets unchanged."""
     return target if _SCHEME.match(target) else f"dns:///{target}"
 
 
 def channel_options(settings: Settings) -> list[tuple[str, str | int]]:
-    """The options of gRPC's channel, sync or async."""
+    """Return the options of the gRPC channel, sync or async."""
     options: list[tuple[str, str | int]] = [
         ("grpc.primary_user_agent", f"qda-client/{_version()}"),
         ("grpc.max_send_message_length", MAX_REQUEST_BYTES),
         ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
         ("grpc.service_config", json.dumps(service_config(watch_health=settings.watch_health))),
         ("grpc.enable_retries", 1),
-        # A request larger than this buffer is never retried by gRPC (default: 256 KiB).
+        # gRPC never retries a request that is larger than this buffer (default: 256 KiB).
         ("grpc.per_rpc_retry_buffer_size", MAX_REQUEST_BYTES + 4096),
         ("grpc.keepalive_time_ms", _KEEPALIVE_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 0),
-        # A worker that was not there is looked for again soon; gRPC would take up to two minutes.
+        # Milliseconds between connection attempts. gRPC's default maximum is two minutes, longer than a restart.
         ("grpc.initial_reconnect_backoff_ms", 300),
         ("grpc.max_reconnect_backoff_ms", 3_000),
     ]
@@ -131,12 +145,15 @@ def channel_options(settings: Settings) -> list[tuple[str, str | int]]:
 
 
 def service_config(*, watch_health: bool) -> dict[str, object]:
-    """gRPC's service config: every address in turn, four tries of idempotent calls at workers that are UNAVAILABLE."""
+    """Return gRPC's service config: round robin, and at most four attempts of calls that end with UNAVAILABLE.
+
+    See https://github.com/grpc/grpc/blob/master/doc/service_config.md.
+    """
     config: dict[str, object] = {
         "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             {
-                "name": [{"service": service} for service in _IDEMPOTENT],
+                "name": [{"service": service} for service in _RETRYABLE_SERVICES],
                 "waitForReady": False,
                 "retryPolicy": {
                     "maxAttempts": 4,
@@ -154,23 +171,24 @@ def service_config(*, watch_health: bool) -> dict[str, object]:
 
 
 def credentials(tls: Tls) -> grpc.ChannelCredentials:
-    """The credentials of an encrypted connection.
+    """Return the channel credentials for TLS.
 
     Raises:
-        InvalidSettings: a file cannot be read, or certificate and key do not belong together.
+        InvalidSettings: when a file cannot be read, or certificate and key do not match.
     """
     if (tls.certificate is None) != (tls.key is None):
         raise InvalidSettings(
-            "a client certificate needs its key, and a key its certificate", remedy="name both files, or none"
+            "a client certificate needs its key, and a key its certificate",
+            remedy="give both files, or neither",
         )
-    ca, certificate, key = _pem(tls.ca), _pem(tls.certificate), _pem(tls.key)
+    ca, certificate, key = _read_pem(tls.ca), _read_pem(tls.certificate), _read_pem(tls.key)
     if tls.certificate is not None and tls.key is not None:
         _check_pair(tls.certificate, tls.key)
     return grpc.ssl_channel_credentials(root_certificates=ca, private_key=key, certificate_chain=certificate)
 
 
 def _check_pair(certificate: Path, key: Path) -> None:
-    """gRPC itself would only fail to connect."""
+    """Raise InvalidSettings unless certificate and key match; gRPC itself would only fail to connect."""
 
     def no_passphrase() -> str:
         raise InvalidSettings(
@@ -183,21 +201,21 @@ def _check_pair(certificate: Path, key: Path) -> None:
     except (ssl.SSLError, OSError) as error:
         raise InvalidSettings(
             f"the certificate {certificate} and the key {key} do not belong together, or are damaged",
-            remedy="name the two files that were issued together",
+            remedy="give the two files that were issued together",
         ) from error
 
 
-def _pem(path: Path | None) -> bytes | None:
+def _read_pem(path: Path | None) -> bytes | None:
     if path is None:
         return None
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidSettings(
-            f"{path} cannot be read: {error.strerror}", remedy="name a readable file in PEM form"
+            f"{path} cannot be read: {error.strerror}", remedy="give a readable file in PEM format"
         ) from error
     if b"-----BEGIN " not in content:
-        raise InvalidSettings(f"{path} is not in PEM form", remedy="convert it with openssl")
+        raise InvalidSettings(f"{path} is not in PEM format", remedy="convert it with openssl")
     return content
 
 

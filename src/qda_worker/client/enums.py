@@ -1,24 +1,26 @@
-"""What a caller can choose, and what an answer can say, as plain Python words instead of protobuf numbers.
+"""The enumerations of the client's public API, for options and results.
 
-Each word is a string too (`LongTexts.CUT == "cut"`), so that it prints, compares and travels as JSON without ado.
+Each member is also a string (`LongTexts.CUT == "cut"`), so it prints, compares and serializes to JSON as such.
+`proto_enums` maps the members to protobuf's numbers. Imports neither gRPC nor protobuf: the options of `qda-client`
+use these values.
 """
 
 from enum import StrEnum
 
 
 class LongTexts(StrEnum):
-    """What shall happen to a text that is longer than its model reads."""
+    """What to do with a text that is longer than its model's limit."""
 
-    # That text's result is an error, TEXT_TOO_LONG.
+    # The text's result is the error TEXT_TOO_LONG.
     ERROR = "error"
-    # The beginning is used, as the plain libraries do it; the result's `usage` says so.
+    # Only the beginning is used, as in transformers and sentence-transformers; the result's `usage` reports it.
     CUT = "cut"
-    # All of it is used, in overlapping windows whose results are joined.
+    # The whole text is used, in overlapping windows whose results are combined.
     WINDOW = "window"
 
 
 class LongTextOutcome(StrEnum):
-    """What was done about a text's length."""
+    """How a text was fitted to its model's limit."""
 
     UNSPECIFIED = "unspecified"
     WHOLE = "whole"
@@ -37,23 +39,23 @@ class LimitUnit(StrEnum):
 class Offsets(StrEnum):
     """The unit in which positions in a text are counted."""
 
-    # Python's own: `text[entity.start:entity.end]` is the entity.
+    # Indices of Python strings: `text[entity.start:entity.end]` is the entity.
     CODE_POINTS = "code-points"
     # JavaScript, Java, C#.
     UTF16_UNITS = "utf-16"
-    # Go, Rust, C; in Python positions in `text.encode()`.
+    # Go, Rust, C; in Python, indices of `text.encode()`.
     UTF8_BYTES = "utf-8"
 
 
 class Priority(StrEnum):
-    """The lane in which a request waits."""
+    """The scheduling lane of a request."""
 
     INTERACTIVE = "interactive"
     BULK = "bulk"
 
 
 class SentimentLabel(StrEnum):
-    """The answer in one word."""
+    """The sentiment of a text or a sentence."""
 
     POSITIVE = "positive"
     NEGATIVE = "negative"
@@ -61,16 +63,16 @@ class SentimentLabel(StrEnum):
 
 
 class LabelScheme(StrEnum):
-    """By which names the kinds of entities are called."""
+    """The set of labels for entities."""
 
-    # The model's own: LOC, MISC, ORG and PER for the default model.
+    # The labels of the model: LOC, MISC, ORG and PER for the default model.
     MODEL = "model"
     # The same for every model: PERSON, LOCATION, ORGANIZATION, OTHER, DATE, TIME, MONEY, QUANTITY.
     COMMON = "common"
 
 
 class EmbeddingKind(StrEnum):
-    """A form of vector."""
+    """The kind of a vector."""
 
     DENSE = "dense"
     SPARSE = "sparse"
@@ -78,15 +80,15 @@ class EmbeddingKind(StrEnum):
 
 
 class Numbers(StrEnum):
-    """The form in which vectors travel; in Python they are always single precision."""
+    """The number format of vectors in transit; in Python they are always single precision."""
 
     FLOAT32 = "float32"
-    # Half the bytes, three significant digits.
+    # Half the size, three significant digits.
     FLOAT16 = "float16"
 
 
 class Task(StrEnum):
-    """What a model is for."""
+    """The task of a model."""
 
     UNSPECIFIED = "unspecified"
     SENTIMENT = "sentiment"
@@ -96,7 +98,7 @@ class Task(StrEnum):
 
 
 class ModelState(StrEnum):
-    """Where a model is on its way into service."""
+    """The state of a model in the worker."""
 
     UNSPECIFIED = "unspecified"
     WAITING_FOR_CACHE = "waiting for cache"
@@ -106,10 +108,10 @@ class ModelState(StrEnum):
 
 
 class Health(StrEnum):
-    """What the health service says."""
+    """The serving status that the health service reports."""
 
     UNKNOWN = "UNKNOWN"
     SERVING = "SERVING"
     NOT_SERVING = "NOT_SERVING"
-    # This worker has no service of that name.
+    # The worker has no service of that name.
     SERVICE_UNKNOWN = "SERVICE_UNKNOWN"

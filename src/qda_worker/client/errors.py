@@ -1,20 +1,20 @@
-"""What can go wrong when a worker is called, as one small tree. No bare gRPC error leaves the client.
+"""The errors of the client, as one tree. A gRPC error never leaves the client; `grpc_errors` converts each of them.
 
     ClientError               exit   reason
-    ├── InvalidSettings        2     USAGE               the client was set up wrongly: a file of TLS, a name, a number
+    ├── InvalidSettings        2     USAGE               a setting of the client is wrong: a TLS file, a name, a number
     ├── InvalidRequest         2     the worker's own, ARGUMENT_INVALID, MODEL_UNKNOWN, TEXT_NOT_UTF8 … (`violations`)
-    ├── ServerFailed           50    INTERNAL            the worker failed, or answered what no worker may answer
-    ├── NotReachable           60    NOT_REACHABLE       nobody answers at the target, or the connection broke
-    │   └── TlsFailed          67    TLS_FAILED          somebody answers, but no encrypted connection comes about
-    ├── NotReady               61    NOT_READY, DRAINING the worker is there and cannot answer yet, or no longer
+    ├── ServerFailed           50    INTERNAL            the worker failed, or its response breaks the protocol
+    ├── NotReachable           60    NOT_REACHABLE       no worker answers at the target, or the connection broke
+    │   └── TlsFailed          67    TLS_FAILED          the TLS handshake failed
+    ├── NotReady               61    NOT_READY, DRAINING the worker cannot answer yet, or is shutting down
     ├── Overloaded             62    QUEUE_FULL, DEADLINE_TOO_SHORT … (`retry_after`)
-    ├── DeadlineExceeded       63    DEADLINE_EXCEEDED   no answer within the time that was given
-    ├── NotServed              64    TASK_NOT_SERVED, UNIMPLEMENTED: this worker does not do that
+    ├── DeadlineExceeded       63    DEADLINE_EXCEEDED   no response before the deadline
+    ├── NotServed              64    TASK_NOT_SERVED, UNIMPLEMENTED: this worker does not provide that
     ├── Refused                65    UNAUTHENTICATED, PERMISSION_DENIED
     └── CallCancelled          66    CANCELLED           the call was cancelled, usually because the client was closed
 
-The exit codes are those of `qda-client`. What is wrong with one text is not raised: it stands in that text's result, as
-its `error` (`qda_worker.client.results.ItemError`).
+The exit codes are those of `qda-client`. A problem of one text is not raised: it is the `error` of that text's result
+(`qda_worker.client.results.ItemError`).
 """
 
 from collections.abc import Sequence
@@ -27,17 +27,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One field of the request that is not as it should be: its path, `texts[17].content` for instance, and why."""
+    """An invalid field of the request.
+
+    Attributes:
+        field: its path, `texts[17].content` for instance.
+        description: why it is invalid.
+    """
 
     field: str
     description: str
 
 
 class ClientError(Exception):
-    """A call that gave no answer: its reason (one word), the message, and what to do about it.
+    """A call that failed.
 
-    `partial`: of a list that travelled in several requests, the results before the one that failed; None if there are
-    none. To go on: `texts[len(error.partial):]`.
+    Attributes:
+        reason: one word, such as `QUEUE_FULL`.
+        message: what happened, as a sentence.
+        remedy: what to do about it.
+        partial: for a list that was sent in several requests: the results before the request that failed, or None if
+            there are none. The rest is `texts[len(error.partial):]`.
     """
 
     usual_reason: ClassVar[str] = "INTERNAL"
@@ -52,31 +61,32 @@ class ClientError(Exception):
         self.remedy = remedy or self.usual_remedy
 
     def __str__(self) -> str:
-        """`REASON: message. Remedy: remedy`."""
+        """Return `REASON: message. Remedy: remedy`."""
         stop = "" if self.message.endswith((".", "!", "?")) else "."
         return f"{self.reason}: {self.message}{stop} Remedy: {self.remedy}"
 
     def fields(self) -> dict[str, str]:
-        """Return reason, message and remedy as the JSON output of `qda-client` has them."""
+        """Return reason, message and remedy, as in the JSON output of `qda-client`."""
         return {"reason": self.reason, "message": self.message, "remedy": self.remedy}
 
 
 class InvalidSettings(ClientError):
-    """The client cannot be made as it was asked for."""
+    """A setting of the client is invalid."""
 
     usual_reason = "USAGE"
-    usual_remedy = "correct the setting that is named"
+    usual_remedy = "correct this setting"
     exit_code = 2
 
 
 class InvalidRequest(ClientError):
-    """The request cannot be answered as it is; found by the client before sending, or by the worker.
+    """The request is invalid; detected by the client before sending, or by the worker.
 
-    `violations` name the fields at fault, where there are fields.
+    Attributes:
+        violations: the invalid fields, if they are known.
     """
 
     usual_reason = "ARGUMENT_INVALID"
-    usual_remedy = "correct the request; the proto's comments say what each field may hold"
+    usual_remedy = "correct the request; the comments in the proto define what each field may contain"
     exit_code = 2
 
     def __init__(
@@ -87,17 +97,21 @@ class InvalidRequest(ClientError):
 
 
 class ServerFailed(ClientError):
-    """The worker failed over the whole call, or its answer is not one that the contract allows."""
+    """The worker failed to process the whole call, or its response breaks the protocol."""
 
-    usual_remedy = "look into the worker's log; if the same request fails again, report it"
+    usual_remedy = "read the worker's log; if the same request fails again, report it"
 
 
 class NotReachable(ClientError):
-    """Nobody answers at `target`, or the connection broke and trying again did not help."""
+    """No worker answers at the target, or the connection broke and retries did not help.
+
+    Attributes:
+        target: the address that was called.
+    """
 
     usual_reason = "NOT_REACHABLE"
     usual_remedy = (
-        "start the worker (`qda-worker serve`), wait for it (`qda-client health --wait 5m`, `wait_ready`), or name its "
+        "start the worker (`qda-worker serve`), wait for it (`qda-client health --wait 5m`, `wait_ready`), or give its "
         "address as HOST:PORT"
     )
     exit_code = 60
@@ -108,22 +122,23 @@ class NotReachable(ClientError):
 
 
 class TlsFailed(NotReachable):
-    """Somebody answers at `target`, but client and worker do not agree on TLS: whom to trust, or whether to encrypt."""
+    """The TLS handshake failed: a certificate is not trusted, or only one side uses TLS."""
 
     usual_reason = "TLS_FAILED"
-    usual_remedy = "compare the client's files of TLS with the worker's"
+    usual_remedy = "compare the client's TLS files with the worker's"
     exit_code = 67
 
 
 class NotReady(ClientError):
-    """The worker is there and says that it cannot answer yet, or that it is about to end.
+    """The worker cannot answer yet, or is shutting down.
 
-    `lasting`: it says that waiting alone does not help: a model that does not load, a catalog that is invalid.
-    `retry_after` is the wait in seconds that it asks for; None if it does not say.
+    Attributes:
+        retry_after: seconds to wait before a retry, as the worker requests; None if it does not.
+        lasting: whether the worker reports that waiting does not help: a model fails to load, the catalog is invalid.
     """
 
     usual_reason = "NOT_READY"
-    usual_remedy = "wait until the worker is ready (`wait_ready`); `qda-client cache` says what is missing"
+    usual_remedy = "wait until the worker is ready (`wait_ready`); `qda-client cache` shows what is missing"
     exit_code = 61
 
     def __init__(
@@ -141,9 +156,10 @@ class NotReady(ClientError):
 
 
 class Overloaded(ClientError):
-    """The worker has more work than it can do in time.
+    """The worker has more work than it can finish in time.
 
-    `retry_after` is the wait in seconds that the worker asks for; None if it does not say, or asks for no retry.
+    Attributes:
+        retry_after: seconds to wait before a retry, as the worker requests; None if it does not, or forbids retries.
     """
 
     usual_reason = "QUEUE_FULL"
@@ -158,7 +174,7 @@ class Overloaded(ClientError):
 
 
 class DeadlineExceeded(ClientError):
-    """No answer came within the time that was given."""
+    """No response arrived before the deadline."""
 
     usual_reason = "DEADLINE_EXCEEDED"
     usual_remedy = "allow more time (`timeout`), or send fewer texts at a time"
@@ -166,15 +182,15 @@ class DeadlineExceeded(ClientError):
 
 
 class NotServed(ClientError):
-    """The worker is well, but does not do what was asked."""
+    """The worker does not provide what was requested."""
 
     usual_reason = "UNIMPLEMENTED"
-    usual_remedy = "ask a worker that serves it; `qda-client models` lists what this one has"
+    usual_remedy = "call a worker that serves it; `qda-client models` lists the models of this one"
     exit_code = 64
 
 
 class Refused(ClientError):
-    """Who stands before the worker does not let this caller in."""
+    """Authentication or authorization failed."""
 
     usual_reason = "PERMISSION_DENIED"
     usual_remedy = "use a certificate that this worker accepts"
@@ -182,7 +198,7 @@ class Refused(ClientError):
 
 
 class CallCancelled(ClientError):
-    """The call ended because it was cancelled."""
+    """The call was cancelled."""
 
     usual_reason = "CANCELLED"
     usual_remedy = "keep the client open until its calls have ended"

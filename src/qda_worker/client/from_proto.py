@@ -1,6 +1,7 @@
-"""Turns the worker's messages about texts into plain values. Pure; shared by both clients.
+"""Converts protobuf responses to the values of `results` and `status`. No I/O; shared by both clients.
 
-Turns what a worker says about itself into plain values. Pure; shared by both clients.
+One function for each message. Enum numbers that this client does not know become `UNSPECIFIED`, because a newer worker
+may send them; only an unknown sentiment is an error, because the result would have no label.
 """
 
 from datetime import UTC
@@ -21,32 +22,32 @@ from qda.v1 import (
 from qda_worker.client import proto_enums, results, vectors
 from qda_worker.client.enums import LimitUnit, LongTextOutcome, ModelState, Offsets, SentimentLabel, Task
 from qda_worker.client.errors import ServerFailed
-from qda_worker.client.grpc_errors import read_details
+from qda_worker.client.grpc_errors import error_details
 from qda_worker.client.results import AnalysisProvenance, DocumentAnalysis, TextProblem
 from qda_worker.client.status import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
 
 
 def item_error(status: status_pb2.Status) -> results.ItemError:
-    """Why one text was not answered."""
-    details = read_details(status)
+    """Return why a text has no result."""
+    details = error_details(status)
     return results.ItemError(details.reason or f"STATUS_{status.code}", details.message, details.remedy)
 
 
 def usage(message: text_pb2.TextUsage) -> results.Usage:
-    """How much of a text was read."""
+    """Return how much of a text the model read."""
     return results.Usage(
-        outcome=proto_enums.word_or(proto_enums.OUTCOMES, message.outcome, LongTextOutcome.UNSPECIFIED),
+        outcome=proto_enums.to_enum_or(proto_enums.OUTCOMES, message.outcome, LongTextOutcome.UNSPECIFIED),
         tokens=message.token_count,
         used_tokens=message.used_token_count,
         limit=message.limit_count,
-        limit_unit=proto_enums.word_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
+        limit_unit=proto_enums.to_enum_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
         windows=message.window_count,
         characters=message.character_count,
     )
 
 
 def provenance(message: processing_pb2.Provenance) -> results.Provenance:
-    """What made the results."""
+    """Return the model and the worker that computed the results."""
     return results.Provenance(
         model=message.model,
         source=message.source,
@@ -59,7 +60,7 @@ def provenance(message: processing_pb2.Provenance) -> results.Provenance:
 
 
 def timings(message: processing_pb2.Timings) -> results.Timings:
-    """Where the time went, in seconds."""
+    """Return the durations of a request."""
     return results.Timings(
         queue=_seconds(message.queue_duration),
         tokenize=_seconds(message.tokenize_duration),
@@ -69,14 +70,18 @@ def timings(message: processing_pb2.Timings) -> results.Timings:
 
 
 def sentiment(message: sentiment_pb2.SentimentResult, offsets: Offsets | None) -> results.Sentiment:
-    """The sentiment of one text, whose sentences are placed in `offsets`."""
+    """Return the sentiment of one text; `offsets` is the unit of its sentences' positions.
+
+    Raises:
+        ServerFailed: when the label is unknown.
+    """
     if message.HasField("status"):
         return results.Sentiment(
             id=message.id,
             error=item_error(message.status),
             label=None,
             probabilities=None,
-            usage=_usage_of_failed(message),
+            usage=_usage_without_result(message),
         )
     return results.Sentiment(
         id=message.id,
@@ -99,10 +104,10 @@ def sentiment(message: sentiment_pb2.SentimentResult, offsets: Offsets | None) -
 
 
 def entities(message: entity_pb2.EntityResult, offsets: Offsets | None) -> results.Entities:
-    """The entities of one text, placed in `offsets`."""
+    """Return the entities of one text; `offsets` is the unit of their positions."""
     if message.HasField("status"):
         return results.Entities(
-            message.id, item_error(message.status), (), _usage_of_failed(message), offsets
+            message.id, item_error(message.status), (), _usage_without_result(message), offsets
         )
     return results.Entities(
         id=message.id,
@@ -123,9 +128,13 @@ def entities(message: entity_pb2.EntityResult, offsets: Offsets | None) -> resul
 
 
 def embedding(message: embedding_pb2.EmbedResult) -> results.Embedding:
-    """The vectors of one text."""
+    """Return the vectors of one text.
+
+    Raises:
+        ServerFailed: when a tensor is inconsistent.
+    """
     if message.HasField("status"):
-        return results.Embedding(message.id, item_error(message.status), _usage_of_failed(message))
+        return results.Embedding(message.id, item_error(message.status), _usage_without_result(message))
     return results.Embedding(
         id=message.id,
         error=None,
@@ -139,9 +148,9 @@ def embedding(message: embedding_pb2.EmbedResult) -> results.Embedding:
 def streamed_embedding(
     message: embedding_pb2.EmbedStreamItem, dense: "results.Vector | None", multi: "results.Matrix | None"
 ) -> results.Embedding:
-    """The vectors of one text whose rows came before its end."""
+    """Return the vectors of one text from a stream, whose rows arrived before this message."""
     if message.HasField("status"):
-        return results.Embedding(message.id, item_error(message.status), _usage_of_failed(message))
+        return results.Embedding(message.id, item_error(message.status), _usage_without_result(message))
     return results.Embedding(
         id=message.id,
         error=None,
@@ -153,7 +162,7 @@ def streamed_embedding(
 
 
 def pair_score(message: paraphrase_pb2.PairResult) -> results.PairScore:
-    """The score of one pair."""
+    """Return the score of one pair."""
     failed = message.HasField("status")
     return results.PairScore(
         id=message.id,
@@ -165,7 +174,7 @@ def pair_score(message: paraphrase_pb2.PairResult) -> results.PairScore:
 
 
 def text_problem(message: paraphrase_pb2.TextProblem) -> TextProblem:
-    """A text that takes no part in the search for paraphrases."""
+    """Return a text that could not be used in a search for paraphrases, and why."""
     return TextProblem(
         in_others=message.set == paraphrase_pb2.TEXT_SET_SECOND,
         index=message.index,
@@ -175,7 +184,7 @@ def text_problem(message: paraphrase_pb2.TextProblem) -> TextProblem:
 
 
 def analysis_provenance(message: analysis_pb2.AnalyzeDocumentsHeader) -> AnalysisProvenance:
-    """The models that answer a stream of documents."""
+    """Return the models that compute the results of a stream of documents."""
     return AnalysisProvenance(
         sentiment=provenance(message.sentiment_provenance)
         if message.HasField("sentiment_provenance")
@@ -186,9 +195,16 @@ def analysis_provenance(message: analysis_pb2.AnalyzeDocumentsHeader) -> Analysi
 
 
 def document(
-    message: analysis_pb2.DocumentResult, index: int, offsets: Offsets | None, made_by: AnalysisProvenance
+    message: analysis_pb2.DocumentResult, index: int, offsets: Offsets | None, provenance: AnalysisProvenance
 ) -> DocumentAnalysis:
-    """The analysis of the document that stands at `index` of all that were sent, over all streams."""
+    """Return the analysis of one document.
+
+    Args:
+        message: its result.
+        index: its position among all documents of the call, over all streams.
+        offsets: the unit of positions.
+        provenance: the models of the stream.
+    """
     return DocumentAnalysis(
         index=index,
         id=message.id,
@@ -196,47 +212,18 @@ def document(
         sentiment=sentiment(message.sentiment, offsets) if message.HasField("sentiment") else None,
         entities=entities(message.entities, offsets) if message.HasField("entities") else None,
         embeddings=tuple(embedding(each) for each in message.embeddings),
-        provenance=made_by,
+        provenance=provenance,
         timings=timings(message.timings),
     )
 
 
-def offsets_of(encoding: text_pb2.OffsetEncoding.ValueType) -> Offsets | None:
-    """The unit that an answer echoes; None where it holds no positions."""
-    return proto_enums.word(proto_enums.OFFSETS, encoding)
-
-
-def _sparse(message: embedding_pb2.SparseVector) -> results.SparseVector:
-    return results.SparseVector(tuple(message.token_ids), tuple(message.weights), tuple(message.tokens))
-
-
-def _usage_of_failed(
-    message: sentiment_pb2.SentimentResult
-    | entity_pb2.EntityResult
-    | embedding_pb2.EmbedResult
-    | embedding_pb2.EmbedStreamItem,
-) -> results.Usage | None:
-    """A text that is too long has no answer, but tells how long it is."""
-    return usage(message.usage) if message.HasField("usage") else None
-
-
-def _label(label: int) -> SentimentLabel:
-    found = proto_enums.word(proto_enums.SENTIMENT_LABELS, label)
-    if found is None:
-        raise ServerFailed(f"the worker answered with the sentiment {label}, which this client does not know")
-    return found
-
-
-def _probabilities(message: sentiment_pb2.SentimentProbabilities) -> results.Probabilities:
-    return results.Probabilities(message.positive, message.negative, message.neutral)
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos / 1e9
+def offset_unit(encoding: text_pb2.OffsetEncoding.ValueType) -> Offsets | None:
+    """Return the unit of positions in a response; None if it has no positions."""
+    return proto_enums.to_enum(proto_enums.OFFSETS, encoding)
 
 
 def models(message: model_pb2.ListModelsResponse) -> Models:
-    """The models of a worker, and its limits."""
+    """Return the models of a worker and its limits."""
     limits = message.limits
     return Models(
         models=tuple(_model(each) for each in message.models),
@@ -255,7 +242,7 @@ def models(message: model_pb2.ListModelsResponse) -> Models:
 
 
 def cache_status(message: model_pb2.GetCacheStatusResponse) -> CacheStatus:
-    """The state of a worker's cache."""
+    """Return the state of a worker's cache."""
     return CacheStatus(
         reason=message.reason,
         detail=message.detail,
@@ -270,18 +257,47 @@ def cache_status(message: model_pb2.GetCacheStatusResponse) -> CacheStatus:
     )
 
 
+def _sparse(message: embedding_pb2.SparseVector) -> results.SparseVector:
+    return results.SparseVector(tuple(message.token_ids), tuple(message.weights), tuple(message.tokens))
+
+
+def _usage_without_result(
+    message: sentiment_pb2.SentimentResult
+    | entity_pb2.EntityResult
+    | embedding_pb2.EmbedResult
+    | embedding_pb2.EmbedStreamItem,
+) -> results.Usage | None:
+    """Return the usage of a text without a result: one that is too long still has its length."""
+    return usage(message.usage) if message.HasField("usage") else None
+
+
+def _label(label: int) -> SentimentLabel:
+    sentiment_label = proto_enums.to_enum(proto_enums.SENTIMENT_LABELS, label)
+    if sentiment_label is None:
+        raise ServerFailed(f"the worker answered with the sentiment {label}, which this client does not know")
+    return sentiment_label
+
+
+def _probabilities(message: sentiment_pb2.SentimentProbabilities) -> results.Probabilities:
+    return results.Probabilities(message.positive, message.negative, message.neutral)
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos / 1e9
+
+
 def _model(message: model_pb2.ModelInfo) -> Model:
-    kinds = (proto_enums.word(proto_enums.EMBEDDING_KINDS, kind) for kind in message.embedding_kinds)
+    kinds = (proto_enums.to_enum(proto_enums.EMBEDDING_KINDS, kind) for kind in message.embedding_kinds)
     return Model(
         key=message.key,
-        task=proto_enums.word_or(proto_enums.TASKS, message.task, Task.UNSPECIFIED),
+        task=proto_enums.to_enum_or(proto_enums.TASKS, message.task, Task.UNSPECIFIED),
         is_default=message.is_default,
         source=message.source,
         revision=message.revision,
         precision=message.precision,
         licence=message.licence,
         limit=message.limit_count,
-        limit_unit=proto_enums.word_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
+        limit_unit=proto_enums.to_enum_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
         dimensions=message.dimension_count,
         embedding_kinds=tuple(kind for kind in kinds if kind is not None),
         shortened_dimensions=tuple(message.shortened_dimension_counts),
@@ -310,4 +326,4 @@ def _model_cache(message: model_pb2.ModelCacheStatus) -> ModelCache:
 
 
 def _state(number: model_pb2.ModelState.ValueType) -> ModelState:
-    return proto_enums.word_or(proto_enums.MODEL_STATES, number, ModelState.UNSPECIFIED)
+    return proto_enums.to_enum_or(proto_enums.MODEL_STATES, number, ModelState.UNSPECIFIED)

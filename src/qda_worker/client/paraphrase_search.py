@@ -1,4 +1,9 @@
-"""A search for paraphrases: the parts that are sent, and the answer that the parts make up. Pure."""
+"""The messages of FindParaphrases, a bidirectional stream, in both directions. No I/O here; both clients share it.
+
+The request is a message with the settings, then messages with chunks of texts. The response is a header, then problems
+and pairs, then a summary. A search that breaks is repeated from the beginning by the transports, each time with a new
+`ParaphraseCollector`, so that pairs of two attempts are never mixed.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -7,17 +12,19 @@ from qda.v1 import paraphrase_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums
 from qda_worker.client.enums import LongTexts, Priority
 from qda_worker.client.errors import InvalidRequest, ServerFailed, Violation
-from qda_worker.client.requests import field_overhead, spans
+from qda_worker.client.requests import chunk_slices, field_overhead
 from qda_worker.client.results import Paraphrase, Paraphrases, Provenance, TextProblem
 from qda_worker.client.texts import Text, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_SET_TEXTS
 
-_CHUNK_TEXTS: Final = (
-    1_000  # texts in one part of the stream; the worker encodes the first while the next ones travel
-)
+# Texts in one message of the stream. The worker encodes the first ones while the next ones are in transit.
+_CHUNK_TEXTS: Final = 1_000
+
+# Bytes of a message for its texts, beside the number of the set and the header of the chunk.
+_CHUNK_BYTES: Final = MAX_REQUEST_BYTES - 2 - field_overhead(MAX_REQUEST_BYTES)
 
 
-def search_parts(
+def search_messages(
     texts: Iterable[str | Text],
     others: Iterable[str | Text] | None,
     *,
@@ -27,35 +34,35 @@ def search_parts(
     long_texts: LongTexts,
     priority: Priority | None,
 ) -> list[paraphrase_pb2.FindParaphrasesRequest]:
-    """All parts of the request, in their order.
+    """Return all messages of the request, in their order; see `Client.find_paraphrases` for the arguments.
 
     Raises:
-        InvalidRequest: neither threshold nor best, one out of its range, a set too large, or a text that cannot be
-            sent.
+        InvalidRequest: when threshold and best are both missing, an argument is out of its range, a set is too large,
+            or a text cannot be sent.
     """
     if threshold is None and best is None:
-        raise _invalid("threshold", "and best are both missing, so that every pair would be asked for")
+        raise _invalid("threshold", "and best are both missing; the result would be every pair")
     if threshold is not None and not -1 <= threshold <= 1:
         raise _invalid("threshold", f"is {threshold}; a cosine is from -1 to 1")
     if best is not None and best < 1:
-        raise _invalid("best", f"is {best}; at least 1 partner must be asked for")
+        raise _invalid("best", f"is {best}; it must be at least 1")
     settings = paraphrase_pb2.FindParaphrasesSettings(
         model=model,
-        long_text_policy=proto_enums.number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
+        long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
         threshold=threshold,
         best_count=best,
     )
     if priority is not None:
-        settings.priority = proto_enums.number(proto_enums.PRIORITIES, priority, "priority")
-    parts = [paraphrase_pb2.FindParaphrasesRequest(settings=settings)]
-    parts.extend(_chunks(_set_messages(texts, "texts"), paraphrase_pb2.TEXT_SET_FIRST))
+        settings.priority = proto_enums.to_number(proto_enums.PRIORITIES, priority, "priority")
+    messages = [paraphrase_pb2.FindParaphrasesRequest(settings=settings)]
+    messages.extend(_chunk_messages(_text_set(texts, "texts"), paraphrase_pb2.TEXT_SET_FIRST))
     if others is not None:
-        parts.extend(_chunks(_set_messages(others, "others"), paraphrase_pb2.TEXT_SET_SECOND))
-    return parts
+        messages.extend(_chunk_messages(_text_set(others, "others"), paraphrase_pb2.TEXT_SET_SECOND))
+    return messages
 
 
-class Collection:
-    """The answer so far; its parts are added as they arrive."""
+class ParaphraseCollector:
+    """Combines the messages of one response."""
 
     def __init__(self) -> None:
         self._provenance: Provenance | None = None
@@ -64,12 +71,12 @@ class Collection:
         self._summary: paraphrase_pb2.FindParaphrasesSummary | None = None
 
     @property
-    def begun(self) -> bool:
-        """Whether any part of an answer has arrived."""
+    def started(self) -> bool:
+        """Whether the response has begun to arrive."""
         return self._provenance is not None
 
     def add(self, response: paraphrase_pb2.FindParaphrasesResponse) -> None:
-        """Takes in one part."""
+        """Add the next message."""
         match response.WhichOneof("part"):
             case "header":
                 self._provenance = from_proto.provenance(response.header.provenance)
@@ -83,11 +90,11 @@ class Collection:
             case "summary":
                 self._summary = response.summary
 
-    def paraphrases(self) -> Paraphrases:
-        """The whole answer.
+    def result(self) -> Paraphrases:
+        """Return the complete result.
 
         Raises:
-            ServerFailed: the stream ended without its header or its summary, so that pairs may be missing.
+            ServerFailed: when the stream ended without its header or its summary, so that pairs may be missing.
         """
         summary = self._summary
         if self._provenance is None or summary is None:
@@ -103,28 +110,25 @@ class Collection:
         )
 
 
-def _set_messages(texts: Iterable[str | Text], name: str) -> list[text_pb2.Text]:
+def _text_set(texts: Iterable[str | Text], name: str) -> list[text_pb2.Text]:
     messages = text_messages(texts, name)
     if len(messages) > MAX_SET_TEXTS:
         raise InvalidRequest(
             f"{name} holds {len(messages):,} texts; a search takes {MAX_SET_TEXTS:,} at most",
             reason="TOO_MANY_TEXTS",
-            remedy="search in parts: each part in itself, and each two parts as texts and others",
+            remedy="split the texts into parts; search within each part, and between each two as texts and others",
         )
     return messages
 
 
-def _chunks(
-    messages: Sequence[text_pb2.Text], of_set: paraphrase_pb2.TextSet.ValueType
+def _chunk_messages(
+    texts: Sequence[text_pb2.Text], text_set: paraphrase_pb2.TextSet.ValueType
 ) -> Iterator[paraphrase_pb2.FindParaphrasesRequest]:
-    sizes = [message.ByteSize() for message in messages]
-    room = (
-        MAX_REQUEST_BYTES - 2 - field_overhead(MAX_REQUEST_BYTES)
-    )  # the set's field, and the chunk as a field itself
-    for span in spans(sizes, _CHUNK_TEXTS, room):
-        chunk = paraphrase_pb2.TextChunk(texts=messages[span], set=of_set)
-        yield paraphrase_pb2.FindParaphrasesRequest(texts=chunk)
+    sizes = [text.ByteSize() for text in texts]
+    for chunk in chunk_slices(sizes, _CHUNK_TEXTS, _CHUNK_BYTES):
+        text_chunk = paraphrase_pb2.TextChunk(texts=texts[chunk], set=text_set)
+        yield paraphrase_pb2.FindParaphrasesRequest(texts=text_chunk)
 
 
-def _invalid(field: str, what: str) -> InvalidRequest:
-    return InvalidRequest(f"{field} {what}", violations=[Violation(field, what)])
+def _invalid(field: str, description: str) -> InvalidRequest:
+    return InvalidRequest(f"{field} {description}", violations=[Violation(field, description)])

@@ -1,13 +1,18 @@
-"""The protobuf number of each word of `choices`, and back."""
+"""Maps between the members of `enums` and protobuf's enum numbers.
+
+One table for each enumeration. Members are converted strictly, because they come from the caller; numbers
+leniently, because a newer worker may send numbers that this client's proto does not have.
+"""
 
 from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from typing import Final, TypeVar
 
 from qda.v1 import embedding_pb2, entity_pb2, model_pb2, processing_pb2, sentiment_pb2, text_pb2
 from qda_worker.client import enums
 from qda_worker.client.errors import InvalidRequest, Violation
 
-W = TypeVar("W", bound=str)
+E = TypeVar("E", bound=StrEnum)
 N = TypeVar("N", bound=int)
 
 LONG_TEXTS: Final = {
@@ -69,30 +74,37 @@ MODEL_STATES: Final = {
 }
 
 
-def number(words: Mapping[W, N], word: W, argument: str) -> N:
-    """The number of a word; a plain string that equals one will do.
+def to_number(numbers: Mapping[E, N], member: E, argument: str) -> N:
+    """Return the number of a member; a plain string with the member's value is accepted too.
+
+    Args:
+        numbers: one of this module's tables.
+        member: the caller's value.
+        argument: the name of the caller's argument, for the error.
 
     Raises:
-        InvalidRequest: no such word; `argument` is what the error calls it.
+        InvalidRequest: when there is no such member.
     """
     try:
-        return words[word]
+        return numbers[member]
     except (KeyError, TypeError) as error:
-        allowed = ", ".join(str(each) for each in words)
-        what = f"{word!r} is not one of: {allowed}"
-        raise InvalidRequest(f"{argument}: {what}", violations=[Violation(argument, what)]) from error
+        allowed = ", ".join(str(each) for each in numbers)
+        description = f"{member!r} is not one of: {allowed}"
+        raise InvalidRequest(
+            f"{argument}: {description}", violations=[Violation(argument, description)]
+        ) from error
 
 
-def numbers(words: Mapping[W, N], chosen: Iterable[W], argument: str) -> list[N]:
-    """The numbers of several words."""
-    return [number(words, word, argument) for word in chosen]
+def to_numbers(numbers: Mapping[E, N], members: Iterable[E], argument: str) -> list[N]:
+    """Return the numbers of several members; see `to_number`."""
+    return [to_number(numbers, member, argument) for member in members]
 
 
-def word(words: Mapping[W, N], found: int) -> W | None:
-    """The word of a number; None for one that this client's proto does not have, from a newer worker."""
-    return next((each for each, value in words.items() if value == found), None)
+def to_enum(numbers: Mapping[E, N], number: int) -> E | None:
+    """Return the member with a number; None for a number that is not in the table."""
+    return next((member for member, value in numbers.items() if value == number), None)
 
 
-def word_or(words: Mapping[W, N], found: int, unknown: W) -> W:
-    """The same, with a word for the unknown."""
-    return word(words, found) or unknown
+def to_enum_or(numbers: Mapping[E, N], number: int, default: E) -> E:
+    """Return the member with a number; `default` for a number that is not in the table."""
+    return to_enum(numbers, number) or default

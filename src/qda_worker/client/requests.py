@@ -1,8 +1,11 @@
-"""A list of texts as a job: the requests that it takes, chunk by chunk, and how their responses become one answer.
+"""Converts a list of texts of any length to unary requests, and their responses to one `Answer`.
 
-Pure: the sync and the async client differ only in how they carry a job's requests to the worker and back.
+A `ChunkedRequest` is all that a transport needs to know about a call: the requests, each within the limits of a
+message, and the function that reads the results of a response. `ResultCollector` checks the number of results and
+combines them in the order of the texts. No I/O here: the sync and the async client share this module and differ only in
+how they send the requests.
 
-Cuts a long list into requests that a worker takes: at most so many items, at most so many bytes, in order.
+Requests are built one at a time, when the transport takes the next one: a long list is not in memory twice.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,34 +22,12 @@ from qda_worker.client.results import Answer, Embedding, Entities, PairScore, Pr
 from qda_worker.client.texts import Pair, Text, pair_messages, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES
 
-
-def spans(sizes: Sequence[int], max_items: int, max_bytes: int) -> Iterator[slice]:
-    """Successive slices that together cover all items once, each as long as both limits allow.
-
-    Args:
-        sizes: bytes of each item's message, without what a repeated field adds to it.
-        max_items: items in one slice, at least 1.
-        max_bytes: bytes of one slice's items, what a repeated field adds included. A single item above it gets a slice
-            of its own: whoever made the item has checked that a message can hold it.
-    """
-    start = taken = 0
-    for index, size in enumerate(sizes):
-        cost = size + field_overhead(size)
-        if index > start and (index - start == max_items or taken + cost > max_bytes):
-            yield slice(start, index)
-            start, taken = index, 0
-        taken += cost
-    if start < len(sizes):
-        yield slice(start, len(sizes))
-
-
-def field_overhead(size: int) -> int:
-    """Bytes before an embedded message of `size` bytes: its field number (below 16), then its length, 7 bits a byte."""
-    return 1 + max(1, (size.bit_length() + 6) // 7)
+# Called each time a request is answered, with the number of texts that are done and the number of all texts.
+Progress: TypeAlias = Callable[[int, int], None]
 
 
 class Response(Protocol):
-    """What the responses of all jobs have."""
+    """The fields that the responses of all unary RPCs about texts have."""
 
     @property
     def provenance(self) -> processing_pb2.Provenance: ...
@@ -54,60 +35,62 @@ class Response(Protocol):
     def timings(self) -> processing_pb2.Timings: ...
 
 
-# Called with the texts that are done and the texts of the whole list, each time a request is answered.
-Progress: TypeAlias = Callable[[int, int], None]
-
-
-def of_total(progress: Progress | None, total: int) -> Callable[[int], None] | None:
-    """The same, called with the texts that are done alone."""
-    return None if progress is None else lambda done: progress(done, total)
-
-
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S", bound=Response)
 R = TypeVar("R")
+TextRequest = TypeVar(
+    "TextRequest",
+    sentiment_pb2.AnalyzeSentimentRequest,
+    entity_pb2.RecognizeEntitiesRequest,
+    embedding_pb2.EmbedRequest,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Job(Generic[Q, S, R]):
-    """The requests of one list of texts, made one by one as they are asked for, and the reader of their responses."""
+class ChunkedRequest(Generic[Q, S, R]):
+    """One list of texts (or pairs) as several requests.
 
-    items: int
-    # Each request with the number of its items.
-    requests: Iterable[tuple[Q, int]]
+    Attributes:
+        item_count: number of all items.
+        chunks: each request with the number of its items; can be iterated once.
+        read: returns the results of a response, one for each item.
+    """
+
+    item_count: int
+    chunks: Iterable[tuple[Q, int]]
     read: Callable[[S], Sequence[R]]
 
 
 @dataclass(slots=True)
 class ResultCollector(Generic[S, R]):
-    """The responses of a job so far; they are added in the order of its requests."""
+    """Combines the responses of a `ChunkedRequest`, which are added in the order of its chunks."""
 
     read: Callable[[S], Sequence[R]]
     results: list[R] = field(default_factory=list)
     provenances: list[Provenance] = field(default_factory=list)
     timings: Timings = field(default_factory=Timings)
 
-    def add(self, response: S, expected: int) -> None:
-        """Takes in one response.
+    def add(self, response: S, item_count: int) -> None:
+        """Add the response to a chunk of `item_count` items.
 
         Raises:
-            ServerFailed: it does not hold `expected` results, so that no result could be given to its text.
+            ServerFailed: when it has another number of results, which could not be assigned to their texts.
         """
         results = self.read(response)
-        if len(results) != expected:
-            raise ServerFailed(f"the worker answered {len(results)} of {expected} texts")
+        if len(results) != item_count:
+            raise ServerFailed(f"the worker answered {len(results)} of {item_count} texts")
         self.results.extend(results)
-        made_by = from_proto.provenance(response.provenance)
-        if made_by not in self.provenances:
-            self.provenances.append(made_by)
+        provenance = from_proto.provenance(response.provenance)
+        if provenance not in self.provenances:
+            self.provenances.append(provenance)
         self.timings = self.timings.joined(from_proto.timings(response.timings))
 
     def answer(self) -> Answer[R]:
-        """All results, in the order of the texts."""
+        """Return all results so far, in the order of the texts."""
         return Answer(tuple(self.results), tuple(self.provenances), self.timings)
 
 
-def sentiment_job(
+def sentiment_request(
     texts: Iterable[str | Text],
     *,
     model: str,
@@ -116,25 +99,29 @@ def sentiment_job(
     sentences: bool,
     offsets: Offsets,
     chunk_texts: int,
-) -> Job[sentiment_pb2.AnalyzeSentimentRequest, sentiment_pb2.AnalyzeSentimentResponse, Sentiment]:
-    """Asks for the sentiment of texts."""
+) -> ChunkedRequest[sentiment_pb2.AnalyzeSentimentRequest, sentiment_pb2.AnalyzeSentimentResponse, Sentiment]:
+    """Return the requests for the sentiment of texts.
+
+    Raises:
+        InvalidRequest: when a text or an argument is invalid.
+    """
     messages = text_messages(texts)
     base = sentiment_pb2.AnalyzeSentimentRequest(
         model=model,
-        long_text_policy=proto_enums.number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
-        priority=_lane(priority, len(messages), chunk_texts),
+        long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
+        priority=_priority(priority, len(messages), chunk_texts),
         include_sentences=sentences,
-        offset_encoding=proto_enums.number(proto_enums.OFFSETS, offsets, "offsets"),
+        offset_encoding=proto_enums.to_number(proto_enums.OFFSETS, offsets, "offsets"),
     )
 
     def read(response: sentiment_pb2.AnalyzeSentimentResponse) -> list[Sentiment]:
-        echoed = from_proto.offsets_of(response.offset_encoding) if sentences else None
-        return [from_proto.sentiment(each, echoed) for each in response.results]
+        unit = from_proto.offset_unit(response.offset_encoding) if sentences else None
+        return [from_proto.sentiment(each, unit) for each in response.results]
 
-    return Job(len(messages), _text_requests(base, messages, chunk_texts), read)
+    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read)
 
 
-def entity_job(
+def entity_request(
     texts: Iterable[str | Text],
     *,
     model: str,
@@ -144,26 +131,30 @@ def entity_job(
     label_scheme: LabelScheme,
     labels: Sequence[str],
     chunk_texts: int,
-) -> Job[entity_pb2.RecognizeEntitiesRequest, entity_pb2.RecognizeEntitiesResponse, Entities]:
-    """Asks for the entities of texts."""
+) -> ChunkedRequest[entity_pb2.RecognizeEntitiesRequest, entity_pb2.RecognizeEntitiesResponse, Entities]:
+    """Return the requests for the entities of texts.
+
+    Raises:
+        InvalidRequest: when a text or an argument is invalid.
+    """
     messages = text_messages(texts)
     base = entity_pb2.RecognizeEntitiesRequest(
         model=model,
-        long_text_policy=proto_enums.number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
-        priority=_lane(priority, len(messages), chunk_texts),
-        offset_encoding=proto_enums.number(proto_enums.OFFSETS, offsets, "offsets"),
-        label_scheme=proto_enums.number(proto_enums.LABEL_SCHEMES, label_scheme, "label_scheme"),
+        long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
+        priority=_priority(priority, len(messages), chunk_texts),
+        offset_encoding=proto_enums.to_number(proto_enums.OFFSETS, offsets, "offsets"),
+        label_scheme=proto_enums.to_number(proto_enums.LABEL_SCHEMES, label_scheme, "label_scheme"),
         labels=labels,
     )
 
     def read(response: entity_pb2.RecognizeEntitiesResponse) -> list[Entities]:
-        echoed = from_proto.offsets_of(response.offset_encoding)
-        return [from_proto.entities(each, echoed) for each in response.results]
+        unit = from_proto.offset_unit(response.offset_encoding)
+        return [from_proto.entities(each, unit) for each in response.results]
 
-    return Job(len(messages), _text_requests(base, messages, chunk_texts), read)
+    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read)
 
 
-def embed_job(
+def embed_request(
     texts: Iterable[str | Text],
     *,
     model: str,
@@ -174,86 +165,127 @@ def embed_job(
     dimensions: int,
     numbers: Numbers,
     chunk_texts: int,
-) -> Job[embedding_pb2.EmbedRequest, embedding_pb2.EmbedResponse, Embedding]:
-    """Asks for the vectors of texts."""
+) -> ChunkedRequest[embedding_pb2.EmbedRequest, embedding_pb2.EmbedResponse, Embedding]:
+    """Return the requests for the vectors of texts.
+
+    Raises:
+        InvalidRequest: when a text or an argument is invalid.
+    """
     messages = text_messages(texts)
     base = embedding_pb2.EmbedRequest(
         model=model,
-        long_text_policy=proto_enums.number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
-        priority=_lane(priority, len(messages), chunk_texts),
+        long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
+        priority=_priority(priority, len(messages), chunk_texts),
         options=embedding_options(kinds, normalize, dimensions, numbers),
     )
 
     def read(response: embedding_pb2.EmbedResponse) -> list[Embedding]:
         return [from_proto.embedding(each) for each in response.results]
 
-    return Job(len(messages), _text_requests(base, messages, chunk_texts), read)
+    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read)
 
 
-def pair_job(
+def pair_request(
     pairs: Iterable[Pair | tuple[str | Text, str | Text]],
     *,
     model: str,
     long_texts: LongTexts,
     priority: Priority | None,
     chunk_texts: int,
-) -> Job[paraphrase_pb2.ScorePairsRequest, paraphrase_pb2.ScorePairsResponse, PairScore]:
-    """Asks for the scores of pairs."""
+) -> ChunkedRequest[paraphrase_pb2.ScorePairsRequest, paraphrase_pb2.ScorePairsResponse, PairScore]:
+    """Return the requests for the scores of pairs; a pair counts as two texts.
+
+    Raises:
+        InvalidRequest: when a text or an argument is invalid.
+    """
     messages = pair_messages(pairs)
     base = paraphrase_pb2.ScorePairsRequest(
         model=model,
-        long_text_policy=proto_enums.number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
-        priority=_lane(priority, 2 * len(messages), chunk_texts),
+        long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
+        priority=_priority(priority, 2 * len(messages), chunk_texts),
     )
 
-    def requests() -> Iterator[tuple[paraphrase_pb2.ScorePairsRequest, int]]:
+    def chunks() -> Iterator[tuple[paraphrase_pb2.ScorePairsRequest, int]]:
         sizes = [message.ByteSize() for message in messages]
-        for span in spans(sizes, max(1, chunk_texts // 2), MAX_REQUEST_BYTES - base.ByteSize()):
-            request = paraphrase_pb2.ScorePairsRequest(pairs=messages[span])
+        for chunk in chunk_slices(sizes, max(1, chunk_texts // 2), MAX_REQUEST_BYTES - base.ByteSize()):
+            request = paraphrase_pb2.ScorePairsRequest(pairs=messages[chunk])
             request.MergeFrom(base)
             yield request, len(request.pairs)
 
     def read(response: paraphrase_pb2.ScorePairsResponse) -> list[PairScore]:
         return [from_proto.pair_score(each) for each in response.results]
 
-    return Job(len(messages), requests(), read)
+    return ChunkedRequest(len(messages), chunks(), read)
 
 
 def embedding_options(
     kinds: Sequence[EmbeddingKind], normalize: bool | None, dimensions: int, numbers: Numbers
 ) -> embedding_pb2.EmbeddingOptions:
-    """The message that says which vectors are wanted, and in which form."""
+    """Return the message with the options of vectors; see `Client.embed`.
+
+    Raises:
+        InvalidRequest: when an option is invalid.
+    """
     if dimensions < 0:
         raise InvalidRequest(
             f"dimensions is {dimensions}", remedy="use 0 for all, or a length that the model allows"
         )
     return embedding_pb2.EmbeddingOptions(
-        kinds=proto_enums.numbers(proto_enums.EMBEDDING_KINDS, kinds, "kinds"),
-        element_type=proto_enums.number(proto_enums.NUMBERS, numbers, "numbers"),
+        kinds=proto_enums.to_numbers(proto_enums.EMBEDDING_KINDS, kinds, "kinds"),
+        element_type=proto_enums.to_number(proto_enums.NUMBERS, numbers, "numbers"),
         normalize=normalize,
         dimension_count=dimensions,
     )
 
 
-T = TypeVar(
-    "T",
-    sentiment_pb2.AnalyzeSentimentRequest,
-    entity_pb2.RecognizeEntitiesRequest,
-    embedding_pb2.EmbedRequest,
-)
+def chunk_slices(sizes: Sequence[int], max_items: int, max_bytes: int) -> Iterator[slice]:
+    """Yield successive slices that together cover all items once, each as long as both limits allow.
+
+    Args:
+        sizes: size in bytes of each item's message, without the header that a repeated field adds.
+        max_items: items in one slice, at least 1.
+        max_bytes: bytes of the items in one slice, including those headers. A single larger item gets a slice of
+            its own: `texts` has checked that a request can hold it.
+    """
+    start = total = 0
+    for index, size in enumerate(sizes):
+        encoded = size + field_overhead(size)
+        if index > start and (index - start == max_items or total + encoded > max_bytes):
+            yield slice(start, index)
+            start, total = index, 0
+        total += encoded
+    if start < len(sizes):
+        yield slice(start, len(sizes))
 
 
-def _text_requests(base: T, messages: Sequence[text_pb2.Text], chunk_texts: int) -> Iterator[tuple[T, int]]:
-    """Requests that hold `base` and their share of the texts."""
+def field_overhead(size: int) -> int:
+    """Return the bytes before an embedded message of `size` bytes: its tag (field number below 16) and its length.
+
+    The length is a varint, 7 bits a byte: https://protobuf.dev/programming-guides/encoding/.
+    """
+    return 1 + max(1, (size.bit_length() + 6) // 7)
+
+
+def with_total(progress: Progress | None, total: int) -> Callable[[int], None] | None:
+    """Return `progress` as a function of the finished texts only."""
+    return None if progress is None else lambda done: progress(done, total)
+
+
+def _text_chunks(
+    base: TextRequest, messages: Sequence[text_pb2.Text], chunk_texts: int
+) -> Iterator[tuple[TextRequest, int]]:
+    """Yield requests that contain the fields of `base` and a chunk of the texts."""
     sizes = [message.ByteSize() for message in messages]
-    for span in spans(sizes, chunk_texts, MAX_REQUEST_BYTES - base.ByteSize()):
-        request = type(base)(texts=messages[span])
+    for chunk in chunk_slices(sizes, chunk_texts, MAX_REQUEST_BYTES - base.ByteSize()):
+        request = type(base)(texts=messages[chunk])
         request.MergeFrom(base)
         yield request, len(request.texts)
 
 
-def _lane(priority: Priority | None, texts: int, chunk_texts: int) -> processing_pb2.Priority.ValueType:
-    """Unless told otherwise, a list of several requests is bulk work: somebody's single one goes before it."""
+def _priority(
+    priority: Priority | None, text_count: int, chunk_texts: int
+) -> processing_pb2.Priority.ValueType:
+    """Return the caller's choice, or bulk for a list of several requests, so that it does not delay short ones."""
     if priority is not None:
-        return proto_enums.number(proto_enums.PRIORITIES, priority, "priority")
-    return processing_pb2.PRIORITY_BULK if texts > chunk_texts else processing_pb2.PRIORITY_UNSPECIFIED
+        return proto_enums.to_number(proto_enums.PRIORITIES, priority, "priority")
+    return processing_pb2.PRIORITY_BULK if text_count > chunk_texts else processing_pb2.PRIORITY_UNSPECIFIED

@@ -1,11 +1,7 @@
-"""What comes back, as frozen plain Python values. Nothing here knows protobuf or gRPC.
+"""The results of all calls, and the tasks of `analyze`, as frozen plain Python values.
 
-Every result of one text has `error`: None, or why this text has no answer while its neighbours have. Then `ok` is
-False and the other fields are empty.
-
-What a search for paraphrases brings back, as frozen plain Python values.
-
-The analysis of a stream of documents: what can be asked for, and what comes back for each.
+Imports neither protobuf nor gRPC; `from_proto` makes these values from responses. The result of a text has an `error`:
+None, or why this text has no result while the others have. In that case `ok` is False and the other fields are empty.
 """
 
 from array import array
@@ -27,9 +23,8 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-# Single-precision numbers: a numpy array if numpy is installed, else an `array.array("f")`. Both have a
-# length, an index and an order, and both are buffers: `memoryview(vector)` and `numpy.asarray(vector)` copy
-# nothing.
+# Single-precision numbers: a numpy array if numpy is installed, else an `array.array("f")`. Both are sequences
+# and both support the buffer protocol: `memoryview(vector)` and `numpy.asarray(vector)` do not copy.
 Vector: TypeAlias = "NDArray[numpy.float32] | array[float]"
 
 # Rows of equal length: a two-dimensional numpy array, or a tuple of `array.array("f")`.
@@ -40,7 +35,13 @@ R = TypeVar("R")
 
 @dataclass(frozen=True, slots=True)
 class ItemError:
-    """Why one text was not answered: a reason such as TEXT_EMPTY, TEXT_TOO_LONG or MODEL_FAILED, and a sentence."""
+    """Why one text has no result.
+
+    Attributes:
+        reason: one word, such as TEXT_EMPTY, TEXT_TOO_LONG or MODEL_FAILED.
+        message: the same as a sentence.
+        remedy: what to do about it; may be empty.
+    """
 
     reason: str
     message: str
@@ -52,13 +53,14 @@ class ItemError:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much of a text the model has read.
+    """How much of a text the model read.
 
     Attributes:
-        outcome: what was done about the text's length.
-        tokens: tokens of the whole text, after the model's own cleaning.
-        used_tokens: tokens that the answer rests on.
+        outcome: how the text was fitted to the model's limit.
+        tokens: tokens of the whole text, after the model's own normalization.
+        used_tokens: tokens that the result is based on.
         limit: the model's limit, in `limit_unit`.
+        limit_unit: the unit of `limit`.
         windows: number of windows; 1 unless the text was windowed.
         characters: code points of the text as sent.
     """
@@ -74,7 +76,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What made a result, precisely enough to make it again: model, its source and revision, number format, worker."""
+    """The model and the worker that computed a result, precisely enough to reproduce it.
+
+    Attributes:
+        model: the model's key.
+        source: a repository of the Hugging Face Hub, or a spaCy package.
+        revision: the repository's commit, or the package's version.
+        precision: the number format of the weights: `fp32` for instance.
+        worker_version: version of the worker.
+        model_digest: digest of the model's files; equal digests mean equal files.
+        generation: the generation of the worker's catalog.
+    """
 
     model: str
     source: str
@@ -87,7 +99,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time went, in seconds. Of several requests: the longest wait, and the sums of the rest."""
+    """Durations in seconds. For several requests: the longest wait in the queue, and the sums of the others."""
 
     queue: float = 0.0
     tokenize: float = 0.0
@@ -95,7 +107,7 @@ class Timings:
     total: float = 0.0
 
     def joined(self, other: "Timings") -> "Timings":
-        """Those of two requests together."""
+        """Return the durations of two requests together."""
         return Timings(
             queue=max(self.queue, other.queue),
             tokenize=self.tokenize + other.tokenize,
@@ -106,12 +118,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Answer(Sequence[R], Generic[R]):
-    """One result for each text, in their order; it is used as a list of them.
+    """A sequence with one result for each text, in the order of the texts.
 
     Attributes:
-        results: as many as there were texts.
-        provenances: the models that answered; more than one only if the workers were exchanged in the midst of a
-            long list.
+        results: the results.
+        provenances: the models that computed them; more than one only if workers were replaced during a long list.
         timings: of all requests together.
     """
 
@@ -121,7 +132,7 @@ class Answer(Sequence[R], Generic[R]):
 
     @property
     def provenance(self) -> Provenance:
-        """The model that answered (the first, where `provenances` has several)."""
+        """The model that computed the results (the first of `provenances`)."""
         return self.provenances[0]
 
     def __len__(self) -> int:
@@ -140,7 +151,7 @@ class Answer(Sequence[R], Generic[R]):
 
 @dataclass(frozen=True, slots=True)
 class Probabilities:
-    """The model's probabilities, from 0 to 1; together 1."""
+    """The model's probabilities, from 0 to 1; their sum is 1."""
 
     positive: float
     negative: float
@@ -149,9 +160,13 @@ class Probabilities:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """The sentiment of one sentence, which stands at `start` to `end` of its text, and how much of it was used.
+    """The sentiment of one sentence.
 
-    `usage` is None only from a worker that does not tell it.
+    Attributes:
+        start, end: its position in the text, in the unit of `Sentiment.offsets`.
+        label: the label with the highest probability.
+        probabilities: of all labels.
+        usage: how much of the sentence the model read; None only from a worker that does not report it.
     """
 
     start: int
@@ -163,7 +178,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Sentiment:
-    """The sentiment of one text. `label` and `probabilities` are None only where `error` is not."""
+    """The sentiment of one text. `label` and `probabilities` are None only if `error` is set."""
 
     id: str
     error: ItemError | None
@@ -175,13 +190,20 @@ class Sentiment:
 
     @property
     def ok(self) -> bool:
-        """Whether this text was answered."""
+        """Whether this text has a result."""
         return self.error is None
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """One name in a text: its words, its kind, the kind in the model's own words, and where it stands."""
+    """An entity in a text.
+
+    Attributes:
+        text: the words.
+        label: its label in the scheme that was requested.
+        model_label: the model's own label.
+        start, end: its position in the text, in the unit of `Entities.offsets`.
+    """
 
     text: str
     label: str
@@ -192,7 +214,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Entities:
-    """The entities of one text by their place, which is counted in `offsets`."""
+    """The entities of one text, in order of their position; `offsets` is the unit of positions."""
 
     id: str
     error: ItemError | None
@@ -202,13 +224,13 @@ class Entities:
 
     @property
     def ok(self) -> bool:
-        """Whether this text was answered."""
+        """Whether this text has a result."""
         return self.error is None
 
 
 @dataclass(frozen=True, slots=True)
 class SparseVector:
-    """Weights of a text's tokens by falling weight; `token_ids`, `weights` and `tokens` have equal lengths."""
+    """Weights of a text's tokens, in descending order; `token_ids`, `weights` and `tokens` have equal lengths."""
 
     token_ids: tuple[int, ...]
     weights: tuple[float, ...]
@@ -217,11 +239,11 @@ class SparseVector:
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
 class Embedding:
-    """The vectors of one text; those that were not asked for are None.
+    """The vectors of one text; kinds that were not requested are None.
 
     Attributes:
         dense: shape [dimensions].
-        sparse: token weights.
+        sparse: weights of tokens.
         multi_vector: shape [tokens, dimensions].
     """
 
@@ -234,13 +256,13 @@ class Embedding:
 
     @property
     def ok(self) -> bool:
-        """Whether this text was answered."""
+        """Whether this text has a result."""
         return self.error is None
 
 
 @dataclass(frozen=True, slots=True)
 class PairScore:
-    """How alike the two texts of a pair are: the cosine of their vectors, -1 to 1; None where `error` is not."""
+    """The similarity of a pair: the cosine of the vectors of its texts, -1 to 1; None only if `error` is set."""
 
     id: str
     error: ItemError | None
@@ -256,11 +278,11 @@ class PairScore:
 
 @dataclass(frozen=True, slots=True)
 class Paraphrase:
-    """Two like texts.
+    """Two texts of similar meaning.
 
     Attributes:
         first: position of one text within `texts`, from 0.
-        second: position of the other, within `others` if they were given, else within `texts`.
+        second: position of the other, within `others` if given, else within `texts`.
         score: the cosine of their vectors, -1 to 1.
     """
 
@@ -271,7 +293,14 @@ class Paraphrase:
 
 @dataclass(frozen=True, slots=True)
 class TextProblem:
-    """A text that takes no part: whether it is one of `others`, its position there, its id, and why."""
+    """A text that could not be used in a search.
+
+    Attributes:
+        in_others: whether it is one of `others`.
+        index: its position in `others`, else in `texts`.
+        id: its id.
+        error: why it could not be used.
+    """
 
     in_others: bool
     index: int
@@ -281,16 +310,16 @@ class TextProblem:
 
 @dataclass(frozen=True, slots=True)
 class Paraphrases:
-    """The pairs, by the first text's position, then by falling score, then by the second text's position.
+    """The result of a search for paraphrases.
 
     Attributes:
-        pairs: what was found.
+        pairs: sorted by the first text's position, then by descending score, then by the second text's position.
         problems: texts that could not be used; all others were.
-        provenance: the model that answered.
-        encoded_texts: distinct texts that were encoded.
-        cut_texts: texts of which only the beginning was used.
-        windowed_texts: texts that were used in windows.
-        timings: where the time went.
+        provenance: the model that encoded the texts.
+        encoded_texts: number of distinct texts that were encoded.
+        cut_texts: number of texts of which only the beginning was used.
+        windowed_texts: number of texts that were used in windows.
+        timings: durations of the search.
     """
 
     pairs: tuple[Paraphrase, ...]
@@ -304,7 +333,7 @@ class Paraphrases:
 
 @dataclass(frozen=True, slots=True)
 class SentimentTask:
-    """Asks for each document's sentiment, and that of its sentences if `sentences`."""
+    """Request the sentiment of each document, and of its sentences if `sentences` is set."""
 
     model: str = ""
     sentences: bool = False
@@ -312,7 +341,7 @@ class SentimentTask:
 
 @dataclass(frozen=True, slots=True)
 class EntityTask:
-    """Asks for each document's entities; of `labels` only, if any are named."""
+    """Request the entities of each document; only those with one of `labels`, unless that is empty."""
 
     model: str = ""
     label_scheme: LabelScheme = LabelScheme.MODEL
@@ -321,7 +350,7 @@ class EntityTask:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingTask:
-    """Asks for each document's vectors; may be given up to 8 times, for several models."""
+    """Request the vectors of each document; may be given up to 8 times, for several models."""
 
     model: str = ""
     kinds: tuple[EmbeddingKind, ...] = (EmbeddingKind.DENSE,)
@@ -335,7 +364,7 @@ AnalysisTask: TypeAlias = SentimentTask | EntityTask | EmbeddingTask
 
 @dataclass(frozen=True, slots=True)
 class AnalysisProvenance:
-    """The models that answer a stream: None, or empty, for what was not asked for."""
+    """The models of a stream of documents: None, or empty, for tasks that were not requested."""
 
     sentiment: Provenance | None
     entities: Provenance | None
@@ -344,11 +373,14 @@ class AnalysisProvenance:
 
 @dataclass(frozen=True, slots=True, eq=False)  # holds vectors
 class DocumentAnalysis:
-    """The analysis of one document; what was not asked for is None, or empty.
+    """The analysis of one document.
 
     Attributes:
-        index: position of the document among those that were sent, from 0.
-        error: why the whole document was not analysed. Each task has an error of its own beside it.
+        index: position of the document among all documents of the call, from 0.
+        error: why the whole document was not analysed. The results of the tasks have errors of their own.
+        sentiment, entities: None if not requested.
+        embeddings: one for each `EmbeddingTask`.
+        provenance: the models of the stream.
     """
 
     index: int
@@ -362,6 +394,6 @@ class DocumentAnalysis:
 
     @property
     def ok(self) -> bool:
-        """Whether all that was asked for was answered."""
+        """Whether all requested tasks have a result."""
         parts = [self.sentiment, self.entities, *self.embeddings]
         return self.error is None and all(part is None or part.ok for part in parts)

@@ -1,14 +1,17 @@
-"""What a client knows about its worker over all its calls, and what it says while it waits for it.
+"""Decides whether and when a failed call is tried again.
 
-Said through `logging` (`qda_worker.client`): at level WARNING when a wait begins and each half minute while it lasts,
-however many calls wait, and at level INFO when the worker answers again. `qda-client` shows both on stderr.
+Retries happen on two levels. gRPC itself retries UNAVAILABLE a few times within a second (the channel's service
+config), because only gRPC can choose another worker. This module handles what lasts longer, within the call's
+deadline: a worker that loads its models, drains, restarts, or is overloaded and states when to retry. A target that
+has never answered is given up after gRPC's own attempts: a wrong address is more likely than a late worker.
 
-When a call that was turned away is worth another try. Pure.
+`RetryBudget` belongs to one call that is repeated as a whole, `StreamRetry` to one call that continues a broken stream
+where it ended. `WorkerAvailability` is shared by all calls of a client. None of them sleeps or sends: they return a
+delay, and the transports wait in their thread or task. Threads share a `WorkerAvailability` without a lock: its fields
+are set in single assignments, and the worst outcome of a race is one log line too many.
 
-Two layers, so that each knows what the other cannot. UNAVAILABLE is tried again by gRPC itself, a few times within a
-second (the channel's service config): it alone can pick another worker. What lasts longer is waited for here,
-within the call's deadline: a worker that loads its models, drains, restarts, or is overloaded and says until when.
-Nobody at a target that never answered is given up after gRPC's tries: a wrong address more often than a late worker.
+Waiting is logged to `qda_worker.client`: at level WARNING when it begins and every 30 seconds, however many calls wait,
+and at level INFO when the worker answers again. `qda-client` writes these records to stderr.
 """
 
 import logging
@@ -26,46 +29,67 @@ from qda_worker.client.errors import (
     TlsFailed,
 )
 
-# Where waiting is told.
 LOG: Final = logging.getLogger("qda_worker.client")
 
-_SILENT: Final = 0.5  # seconds: a shorter wait is worth no word
-_TOLD_EACH: Final = 30.0  # seconds
-_LATE: Final = (
-    5.0  # seconds: a try that had no more ran out of time over the same trouble as the one before it
-)
+# Attempts of one request at a worker that answers RESOURCE_EXHAUSTED; usually the deadline comes first.
+MAX_OVERLOADED_ATTEMPTS: Final = 30
+
+# Streams that are opened at a target that has never answered. gRPC retries only unary calls by itself.
+MAX_UNKNOWN_TARGET_ATTEMPTS: Final = 5
+
+# Responses that may break off before a call that starts from the beginning each time is given up: a request that
+# crashes its worker must not crash it again and again for an hour.
+MAX_BROKEN_RESPONSES: Final = 3
+
+_FIRST_DELAY: Final = 0.2  # seconds; doubled for each further attempt
+_LONGEST_DELAY: Final = 5.0  # seconds
+
+_LOG_AFTER: Final = 0.5  # seconds; shorter waits are not logged
+_LOG_INTERVAL: Final = 30.0  # seconds
+
+# Seconds. If an attempt with less time than this exceeds its deadline, the cause is that of the attempt before it.
+_SHORT_ATTEMPT: Final = 5.0
 
 
 class WorkerAvailability:
-    """One client's acquaintance with the worker at its target. Threads may share it: what they race for is a note."""
+    """The availability of the worker at one target, as all calls of a client have seen it.
+
+    Attributes:
+        has_answered: whether a worker has ever answered at this target.
+    """
 
     def __init__(self, target: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.has_answered = False
         self._target = target
         self._clock = clock
-        self._told = ""
-        self._told_at = 0.0
-        self.met = False
-        """Whether a worker has ever answered."""
+        self._logged_reason = ""
+        self._logged_at = 0.0
 
-    def answered(self) -> None:
-        """A worker did what it was asked for."""
-        self.met = True
-        if self._told:
-            self._told = ""
+    def record_success(self) -> None:
+        """Record that a worker answered a call."""
+        self.has_answered = True
+        if self._logged_reason:
+            self._logged_reason = ""
             LOG.info("the worker at %s answers again", self._target)
 
-    def failed(self, failure: ClientError) -> None:
-        """A call ended like this."""
-        self.met = self.met or not isinstance(failure, NotReachable | DeadlineExceeded)
+    def record_failure(self, failure: ClientError) -> None:
+        """Record a failed call. An error that the worker itself sent proves that it is there."""
+        self.has_answered = self.has_answered or not isinstance(failure, NotReachable | DeadlineExceeded)
 
-    def waits(self, failure: ClientError, waited: float, remaining: float) -> None:
-        """Somebody has waited because of `failure` and will for `remaining` seconds at most."""
+    def log_waiting(self, failure: ClientError, waited: float, remaining: float) -> None:
+        """Log that a call waits for the worker, unless another call has just logged the same.
+
+        Args:
+            failure: why it waits.
+            waited: seconds so far.
+            remaining: seconds for which it will go on at most.
+        """
         now = self._clock()
-        if waited < _SILENT:
+        if waited < _LOG_AFTER:
             return
-        if failure.reason == self._told and now - self._told_at < _TOLD_EACH:
+        if failure.reason == self._logged_reason and now - self._logged_at < _LOG_INTERVAL:
             return
-        self._told, self._told_at = failure.reason, now
+        self._logged_reason, self._logged_at = failure.reason, now
         LOG.warning(
             "waiting up to %.0f s for the worker at %s: %s: %s",
             remaining,
@@ -76,156 +100,183 @@ class WorkerAvailability:
 
 
 class RetryBudget:
-    """The tries of one call, which begins anew each time.
-
-    seconds: for all of them. patience: of these, how many a worker may let it wait that is not there or not ready.
-    """
+    """The attempts of one call that starts from the beginning each time, and the time that is left for them."""
 
     def __init__(
         self,
-        contact: WorkerAvailability,
+        availability: WorkerAvailability,
         seconds: float,
-        patience: float | None = None,
+        unavailable_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._contact = contact
+        """Start the call's deadline.
+
+        Args:
+            availability: shared with the client's other calls.
+            seconds: for all attempts together.
+            unavailable_seconds: how long of these the call may wait for a worker that is unreachable or not ready;
+                None: as long as `seconds`.
+            clock: monotonic, in seconds.
+        """
+        self._availability = availability
         self._clock = clock
         self._deadline = clock() + seconds
-        self._patience = seconds if patience is None else patience
+        self._unavailable_seconds = seconds if unavailable_seconds is None else unavailable_seconds
         self._waiting_since: float | None = None
-        self._before: ClientError | None = None
-        self._given = seconds
-        self._count = 0
-        self._broken = 0
+        self._waited_for: ClientError | None = None
+        self._attempt_seconds = seconds
+        self._attempts = 0
+        self._broken_responses = 0
 
-    def begin(self) -> float:
-        """One more try; the seconds that it may take."""
-        self._count += 1
-        self._given = max(0.0, self._deadline - self._clock())
-        return self._given
+    def start_attempt(self) -> float:
+        """Count one more attempt and return its timeout in seconds."""
+        self._attempts += 1
+        self._attempt_seconds = max(0.0, self._deadline - self._clock())
+        return self._attempt_seconds
 
-    def pause(self, failure: ClientError, *, answering: bool = False) -> float | None:
-        """Seconds to wait before the next try; None to give up. answering: the worker had begun to answer."""
-        self._contact.failed(failure)
+    def next_delay(self, failure: ClientError, *, mid_response: bool = False) -> float | None:
+        """Return the seconds to wait before the next attempt; None to give up.
+
+        Args:
+            failure: how the last attempt ended.
+            mid_response: whether a part of the response had arrived.
+        """
+        self._availability.record_failure(failure)
         now = self._clock()
-        if answering:
+        if mid_response:
             self._waiting_since = None
-            self._count = 1
-            self._broken += 1
-            if self._broken >= MAX_BROKEN_ANSWERS:
+            self._attempts = 1
+            self._broken_responses += 1
+            if self._broken_responses >= MAX_BROKEN_RESPONSES:
                 return None
         if self._waiting_since is None:
             self._waiting_since = now
         remaining = self._deadline - now
-        met = self._contact.met
-        passing = is_transient(failure, met=met)
-        if passing:
-            remaining = min(remaining, self._waiting_since + self._patience - now)
-        pause = retry_pause(failure, self._count, remaining, met=met)
-        if pause is not None and passing:
-            self._before = failure
-            self._contact.waits(failure, now - self._waiting_since, remaining)
-        return pause
+        has_answered = self._availability.has_answered
+        transient = is_transient(failure, has_answered=has_answered)
+        if transient:
+            remaining = min(remaining, self._waiting_since + self._unavailable_seconds - now)
+        delay = retry_delay(failure, self._attempts, remaining, has_answered=has_answered)
+        if delay is not None and transient:
+            self._waited_for = failure
+            self._availability.log_waiting(failure, now - self._waiting_since, remaining)
+        return delay
 
-    def succeeded(self) -> None:
-        """The call was answered."""
-        self._contact.answered()
+    def record_success(self) -> None:
+        """Record that the call was answered."""
+        self._availability.record_success()
 
-    def outcome(self, failure: ClientError) -> ClientError:
-        """What the call failed over: the last try's failure, unless that had just no time left to meet the cause."""
-        if isinstance(failure, DeadlineExceeded) and self._before is not None and self._given < _LATE:
-            return self._before
+    def final_error(self, failure: ClientError) -> ClientError:
+        """Return the error to raise after the last attempt.
+
+        That is the attempt's own failure, unless it ran out of time because an earlier one had waited for the worker.
+        """
+        timed_out_early = self._attempt_seconds < _SHORT_ATTEMPT
+        if isinstance(failure, DeadlineExceeded) and self._waited_for is not None and timed_out_early:
+            return self._waited_for
         return failure
 
 
 class StreamRetry:
-    """The streams of one call, each of which goes on where the last one broke.
-
-    patience: seconds for which they may go on without one result, over a worker that is not there or not ready.
-    """
+    """The streams of one call, each of which continues where the one before it broke."""
 
     def __init__(
-        self, contact: WorkerAvailability, patience: float, clock: Callable[[], float] = time.monotonic
+        self,
+        availability: WorkerAvailability,
+        unavailable_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._contact = contact
-        self._patience = patience
+        """Start the wait for the first result.
+
+        Args:
+            availability: shared with the client's other calls.
+            unavailable_seconds: how long the call may go on without any result while the worker is unreachable or not
+                ready.
+            clock: monotonic, in seconds.
+        """
+        self._availability = availability
+        self._unavailable_seconds = unavailable_seconds
         self._clock = clock
-        self._fruitless = 0
+        self._streams_without_result = 0
         self._waiting_since = clock()
 
-    def pause(self, failure: ClientError, *, fruitful: bool) -> float | None:
-        """Seconds to wait before the next stream; None to give up. fruitful: this one brought a result."""
-        self._contact.failed(failure)
+    def next_delay(self, failure: ClientError, *, made_progress: bool) -> float | None:
+        """Return the seconds to wait before the next stream; None to give up.
+
+        Args:
+            failure: how the stream ended.
+            made_progress: whether it had brought a result.
+        """
+        self._availability.record_failure(failure)
         now = self._clock()
-        if fruitful:
-            self._fruitless = 0
+        if made_progress:
+            self._streams_without_result = 0
         else:
-            self._fruitless += 1
-        if self._fruitless <= 1:
+            self._streams_without_result += 1
+        if self._streams_without_result <= 1:
             self._waiting_since = now
-        met = self._contact.met
-        passing = is_transient(failure, met=met)
-        remaining = self._waiting_since + self._patience - now if passing else math.inf
-        pause = resume_pause(failure, self._fruitless, remaining, met=met)
-        if pause is not None and passing and self._fruitless:
-            self._contact.waits(failure, now - self._waiting_since, remaining)
-        return pause
+        has_answered = self._availability.has_answered
+        transient = is_transient(failure, has_answered=has_answered)
+        remaining = self._waiting_since + self._unavailable_seconds - now if transient else math.inf
+        delay = stream_retry_delay(
+            failure, self._streams_without_result, remaining, has_answered=has_answered
+        )
+        if delay is not None and transient and self._streams_without_result:
+            self._availability.log_waiting(failure, now - self._waiting_since, remaining)
+        return delay
 
 
-# Tries of one request at a worker that answers RESOURCE_EXHAUSTED; the deadline usually ends them earlier.
-MAX_OVERLOADED_TRIES: Final = 30
+def is_transient(failure: ClientError, *, has_answered: bool) -> bool:
+    """Return whether waiting for the worker can help.
 
-# Times that a stream is opened at a target that never answered; unary calls have gRPC's own tries.
-MAX_STRANGER_TRIES: Final = 5
-
-# Times that an answer may break in its midst before a call that begins anew each time is given up: what
-# ends its worker again and again must not do so for an hour.
-MAX_BROKEN_ANSWERS: Final = 3
-
-_FIRST_PAUSE: Final = 0.2  # seconds; doubled each time
-_LONGEST_PAUSE: Final = 5.0
-
-
-def is_transient(failure: ClientError, *, met: bool) -> bool:
-    """Whether waiting can help: the worker is there and not ready, or it is gone and was there before (`met`)."""
+    It can if the worker is not ready, or if it is unreachable and has answered before (`has_answered`).
+    """
     if isinstance(failure, NotReady):
         return not failure.lasting
-    return met and isinstance(failure, NotReachable) and not isinstance(failure, TlsFailed)
+    return has_answered and isinstance(failure, NotReachable) and not isinstance(failure, TlsFailed)
 
 
-def retry_pause(failure: ClientError, tries: int, remaining: float, *, met: bool) -> float | None:
-    """Seconds to wait before the next try of a whole call; None to give up.
+def retry_delay(failure: ClientError, attempts: int, remaining: float, *, has_answered: bool) -> float | None:
+    """Return the seconds to wait before the next attempt of a whole call; None to give up.
+
+    The delay is the one that the worker requests, but at least that of the exponential backoff.
 
     Args:
-        failure: how the last try ended.
-        tries: how many there were, at least 1.
-        remaining: seconds for which it may be tried again.
-        met: whether a worker has ever answered at this target.
+        failure: how the last attempt ended.
+        attempts: number of attempts so far, at least 1.
+        remaining: seconds for which the call may be tried again.
+        has_answered: whether a worker has ever answered at this target.
     """
-    advised: float | None = None
-    if isinstance(failure, Overloaded) and tries < MAX_OVERLOADED_TRIES:
-        advised = failure.retry_after
-    elif isinstance(failure, NotReady | NotReachable) and is_transient(failure, met=met):
-        advised = (failure.retry_after or 0.0) if isinstance(failure, NotReady) else 0.0
-    if advised is None:
+    requested: float | None = None
+    if isinstance(failure, Overloaded) and attempts < MAX_OVERLOADED_ATTEMPTS:
+        requested = failure.retry_after
+    elif isinstance(failure, NotReady | NotReachable) and is_transient(failure, has_answered=has_answered):
+        requested = (failure.retry_after or 0.0) if isinstance(failure, NotReady) else 0.0
+    if requested is None:
         return None
-    pause = max(advised, _growing(tries - 1))
-    return pause if pause < remaining else None
+    delay = max(requested, _backoff(attempts - 1))
+    return delay if delay < remaining else None
 
 
-def resume_pause(failure: ClientError, fruitless: int, remaining: float, *, met: bool) -> float | None:
-    """Seconds to wait before a broken stream goes on with the next text; None to give up.
+def stream_retry_delay(
+    failure: ClientError, streams_without_result: int, remaining: float, *, has_answered: bool
+) -> float | None:
+    """Return the seconds to wait before a broken stream is continued; None to give up.
 
     Args:
-        fruitless: streams in a row, this one included, that brought no result; 0 if this one did.
-        remaining: seconds for which it may go on without one result.
+        failure: how the last stream ended.
+        streams_without_result: number of streams in a row without a result, up to and including the last one.
+        remaining: seconds for which the call may go on without any result.
+        has_answered: whether a worker has ever answered at this target.
     """
     if isinstance(failure, DeadlineExceeded):
-        return _growing(0) if fruitless == 0 else None
-    if type(failure) is NotReachable and not met:
-        return _growing(max(fruitless - 1, 0)) if fruitless < MAX_STRANGER_TRIES else None
-    return retry_pause(failure, max(fruitless, 1), remaining, met=met)
+        return _backoff(0) if streams_without_result == 0 else None
+    if type(failure) is NotReachable and not has_answered:
+        if streams_without_result >= MAX_UNKNOWN_TARGET_ATTEMPTS:
+            return None
+        return _backoff(max(streams_without_result - 1, 0))
+    return retry_delay(failure, max(streams_without_result, 1), remaining, has_answered=has_answered)
 
 
-def _growing(tries: int) -> float:
-    return min(_FIRST_PAUSE * 2.0 ** min(tries, 10), _LONGEST_PAUSE)
+def _backoff(retries: int) -> float:
+    return min(_FIRST_DELAY * 2.0 ** min(retries, 10), _LONGEST_DELAY)

@@ -1,4 +1,7 @@
-"""What a worker says about itself: its models, its limits and its cache, as frozen plain Python values."""
+"""The worker's status as frozen plain Python values: its models, its limits and its cache.
+
+Imports neither protobuf nor gRPC; `from_proto` makes these values from responses.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,17 +11,26 @@ from qda_worker.client.enums import EmbeddingKind, LimitUnit, ModelState, Task
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the worker serves.
+    """A model of the worker's catalog.
 
     Attributes:
-        key: the name by which requests call it.
-        is_default: whether requests that name no model get it.
-        source: a repository of the hub, or a spaCy package; `revision` is its commit or version.
-        licence: SPDX expression; empty where the catalog does not say.
+        key: the name by which requests select it.
+        task: the task that it does.
+        is_default: whether requests without a model use it.
+        source: a repository of the Hugging Face Hub, or a spaCy package.
+        revision: the repository's commit, or the package's version.
+        precision: the number format of its weights: `fp32` for instance.
+        licence: SPDX expression; empty if the catalog does not state one.
         limit: the longest text that it reads at once, in `limit_unit`; 0 until it is loaded.
+        limit_unit: the unit of `limit`.
         dimensions: length of its dense vectors; 0 for models without.
-        shortened_dimensions: lengths that requests may ask for instead.
-        reason, detail: why it is not serving; empty when it serves.
+        embedding_kinds: the kinds of vectors that it can compute.
+        shortened_dimensions: shorter lengths that requests may ask for.
+        labels: the labels that it can return.
+        state: its state in the worker.
+        reason: why it is not serving, as one word; empty when it serves.
+        detail: the same as a sentence.
+        model_digest: digest of its files, as in `Provenance`.
     """
 
     key: str
@@ -42,7 +54,17 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a request to this worker may hold. 0: a worker too old to say."""
+    """The worker's limits; 0 for one that the worker does not report (older versions).
+
+    Attributes:
+        texts: texts in one request.
+        request_bytes: size of one request.
+        response_bytes: size of one response.
+        set_texts: texts in each set of a search for paraphrases.
+        queued_texts: texts in the queue of one model.
+        queued_bytes: bytes of the texts in the queue of one model.
+        search_bytes: bytes of all texts of a search for paraphrases.
+    """
 
     texts: int
     request_bytes: int
@@ -55,7 +77,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The models of a worker in its catalog's order, its limits, its version and its catalog's generation."""
+    """The worker's models in the order of its catalog, its limits, its version and its catalog's generation."""
 
     models: tuple[Model, ...]
     limits: Limits
@@ -65,7 +87,7 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class CacheProblem:
-    """One thing that is wrong with the cache: the file, the reason, what was found, what to do."""
+    """One problem of the cache: the file, the reason, the details and the remedy."""
 
     file: str
     reason: str
@@ -75,9 +97,18 @@ class CacheProblem:
 
 @dataclass(frozen=True, slots=True)
 class ModelCache:
-    """The state of one model's files; `problems` holds 20 at most, `problem_count` counts them all.
+    """The state of one model's files in the cache.
 
-    `restart_needed`: a file of it was replaced since the worker loaded it.
+    Attributes:
+        key: the model's key.
+        reason: `OK`, or the worst problem's reason.
+        bytes: size of all files.
+        files: number of files.
+        path: the model's folder.
+        state: the model's state in the worker.
+        problems: at most 20.
+        problem_count: number of all problems.
+        restart_needed: whether one of its files was replaced after the worker loaded it.
     """
 
     key: str
@@ -93,11 +124,19 @@ class ModelCache:
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """What the worker's last check of its cache found; `reason` is OK when all is well and all models are loaded.
+    """The result of the worker's last check of its cache.
 
     Attributes:
-        checked_at: when, in UTC; None before the first check.
-        restart_needed: whether files were replaced under the worker, so that only a restart serves the present ones.
+        reason: `OK` if the cache is complete and all models are loaded.
+        detail: what is wrong, as a sentence.
+        remedy: how to correct it.
+        generation: the catalog's generation.
+        cache: the cache's folder.
+        checked_at: time of the check, in UTC; None before the first one.
+        bytes: size of all files.
+        files: number of files.
+        restart_needed: whether files were replaced since the worker loaded them: only a restart loads the new ones.
+        models: the state of each model's files.
     """
 
     reason: str

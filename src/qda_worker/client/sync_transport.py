@@ -1,139 +1,189 @@
-"""Carries requests to a worker and responses back, one thread waiting; what they hold is made and read elsewhere."""
+"""Sends the requests of the sync client and receives the responses.
+
+Owns the gRPC channel and the availability of the worker (`retry.WorkerAvailability`), which all calls share. The
+requests are built and the responses are read elsewhere (`requests`, `document_stream`, `vector_stream`,
+`paraphrase_search`). Everything runs in the caller's thread, and several threads may call at the same time. The
+requests of a long list are gRPC futures, for which the thread waits in order; only the documents of `analyze` are read
+by a thread of gRPC's. A failed call becomes a `ClientError`, and `retry` decides whether it is sent again. Closing the
+channel cancels all calls and ends all waits between attempts; they raise `CallCancelled`. `async_transport` is the same
+for event loops.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from threading import Event
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
 from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
-from qda_worker.client import requests
+from qda.v1.analysis_pb2_grpc import AnalysisServiceStub
+from qda.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from qda.v1.entity_pb2_grpc import EntityServiceStub
+from qda.v1.model_pb2_grpc import ModelServiceStub
+from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceStub
+from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
+from qda_worker.client import health
 from qda_worker.client.channel import Settings, channel_options, credentials
+from qda_worker.client.document_stream import AnalysisReader, DocumentSource, PendingDocuments
 from qda_worker.client.errors import CallCancelled, ClientError
 from qda_worker.client.grpc_errors import client_error
-from qda_worker.client.paraphrase_search import Collection
+from qda_worker.client.paraphrase_search import ParaphraseCollector
+from qda_worker.client.requests import ChunkedRequest, Progress, Response, ResultCollector
 from qda_worker.client.results import Answer, DocumentAnalysis, Embedding, Paraphrases
 from qda_worker.client.retry import RetryBudget, StreamRetry, WorkerAvailability
-from qda_worker.client.streams import DocumentSource, StreamAnswers, UnansweredDocuments, VectorStreams
 from qda_worker.client.texts import Text
+from qda_worker.client.vector_stream import VectorStreams
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
-P = TypeVar("P", bound=requests.Response)
+P = TypeVar("P", bound=Response)
 R = TypeVar("R")
 
-StreamMethod: TypeAlias = (
-    "grpc.UnaryStreamMultiCallable[embedding_pb2.EmbedStreamRequest, embedding_pb2.EmbedStreamResponse]"
-)
 
-
-class Calls:
-    """One channel, and the ways in which calls go over it."""
+class SyncTransport:
+    """The channel of one sync client, and the ways to send calls over it."""
 
     def __init__(self, settings: Settings) -> None:
+        """Create the channel; gRPC connects when the first call is sent.
+
+        Raises:
+            InvalidSettings: when a TLS file cannot be used.
+        """
         options = channel_options(settings)
         if settings.tls is None:
             self._channel = grpc.insecure_channel(settings.uri, options)
         else:
             self._channel = grpc.secure_channel(settings.uri, credentials(settings.tls), options)
         self._settings = settings
-        self.metadata = settings.metadata()
-        self._contact = WorkerAvailability(settings.target)
+        self._metadata = settings.metadata()
+        self._availability = WorkerAvailability(settings.target)
         self._closed = Event()
 
     def close(self) -> None:
-        """Cancels what is under way and ends the connection."""
+        """Close the channel, which cancels all calls in progress."""
         self._closed.set()
         self._channel.close()
 
-    def channel(self) -> grpc.Channel:
-        """The channel, while it is open."""
-        if self._closed.is_set():
-            raise CallCancelled("the client is closed")
-        return self._channel
+    # The stubs. Each raises CallCancelled if the client is closed.
 
-    def wait(self, seconds: float) -> None:
-        """Waits between two tries. Raises CallCancelled as soon as the client is closed."""
-        if self._closed.wait(seconds):
-            raise CallCancelled("the client was closed")
+    def models(self) -> ModelServiceStub:
+        """Return the stub of ModelService."""
+        return ModelServiceStub(self._open_channel())
 
-    def ask(self, method: "grpc.UnaryUnaryMultiCallable[Q, S]", request: Q, timeout: float) -> S:
-        """One request and its response. Who is asked about itself is not waited for."""
-        return _Flight(self, method, request, RetryBudget(self._contact, timeout, patience=0.0)).result()
+    def sentiment(self) -> SentimentServiceStub:
+        """Return the stub of SentimentService."""
+        return SentimentServiceStub(self._open_channel())
 
-    def received(self, error: grpc.RpcError) -> ClientError:
-        """What a failed call means."""
-        return client_error(error, self._settings.target)
+    def entities(self) -> EntityServiceStub:
+        """Return the stub of EntityService."""
+        return EntityServiceStub(self._open_channel())
 
-    def run(
+    def embeddings(self) -> EmbeddingServiceStub:
+        """Return the stub of EmbeddingService."""
+        return EmbeddingServiceStub(self._open_channel())
+
+    def paraphrases(self) -> ParaphraseServiceStub:
+        """Return the stub of ParaphraseService."""
+        return ParaphraseServiceStub(self._open_channel())
+
+    def health_check(self) -> "grpc.UnaryUnaryMultiCallable[StringValue, Int32Value]":
+        """Return the method of the standard health service."""
+        return self._open_channel().unary_unary(
+            health.CHECK_METHOD,
+            request_serializer=health.serialize_request,
+            response_deserializer=health.deserialize_response,
+        )
+
+    # The kinds of calls.
+
+    def call(self, method: "grpc.UnaryUnaryMultiCallable[Q, S]", request: Q, timeout: float) -> S:
+        """Send one request about the worker itself and return its response.
+
+        Such a call does not wait for a worker that is unreachable or not ready: the caller wants to know just that.
+
+        Args:
+            method: of a stub.
+            request: its request.
+            timeout: seconds.
+
+        Raises:
+            ClientError: when the call fails.
+        """
+        return self._start_call(method, request, RetryBudget(self._availability, timeout, 0.0)).result()
+
+    def call_chunked(
         self,
         method: "grpc.UnaryUnaryMultiCallable[Q, P]",
-        job: requests.Job[Q, P, R],
+        request: ChunkedRequest[Q, P, R],
         timeout: float | None,
-        progress: requests.Progress | None,
+        progress: Progress | None,
     ) -> Answer[R]:
-        """A job's requests, `in_flight` of them at once; the responses are taken in their order."""
+        """Send the requests of one list, `Settings.in_flight` of them concurrently, and return all results.
+
+        Args:
+            method: of a stub.
+            request: the list.
+            timeout: seconds for each request; None: `Settings.timeout`.
+            progress: called after each response, in the order of the requests.
+
+        Raises:
+            ClientError: when one request fails; `partial` holds the results before it. The others are cancelled.
+        """
         seconds = self._settings.timeout if timeout is None else timeout
-        gathering = requests.ResultCollector(job.read)
-        remaining = iter(job.requests)
-        window: deque[tuple[_Flight[Q, P], int]] = deque()
+        collector = ResultCollector(request.read)
+        chunks = iter(request.chunks)
+        in_flight: deque[tuple[_Call[Q, P], int]] = deque()
         try:
             while True:
-                for request, items in islice(remaining, self._settings.in_flight - len(window)):
-                    tries = RetryBudget(self._contact, seconds)
-                    window.append((_Flight(self, method, request, tries), items))
-                if not window:
-                    return gathering.answer()
-                flight, items = window[0]
-                gathering.add(flight.result(), items)
-                window.popleft()
+                for chunk, item_count in islice(chunks, self._settings.in_flight - len(in_flight)):
+                    call = self._start_call(method, chunk, RetryBudget(self._availability, seconds))
+                    in_flight.append((call, item_count))
+                if not in_flight:
+                    return collector.answer()
+                call, item_count = in_flight[0]
+                collector.add(call.result(), item_count)
+                in_flight.popleft()
                 if progress is not None:
-                    progress(len(gathering.results), job.items)
+                    progress(len(collector.results), request.item_count)
         except ClientError as error:
-            error.partial = gathering.answer() if gathering.results else None
+            error.partial = collector.answer() if collector.results else None
             raise
         finally:
-            for flight, _ in window:
-                flight.cancel()
-
-    def vectors(
-        self, method: StreamMethod, streams: VectorStreams, timeout: float | None
-    ) -> Iterator[Embedding]:
-        """The results of one stream after the other, until all texts have theirs."""
-        seconds = self._settings.stream_timeout if timeout is None else timeout
-        resuming = StreamRetry(self._contact, min(seconds, self._settings.timeout))
-        while (request := streams.request()) is not None:
-            call = method(request, timeout=seconds, metadata=self.metadata)
-            try:
-                for response in call:
-                    self._contact.answered()
-                    result = streams.read(response)
-                    if result is not None:
-                        yield result
-                streams.end()
-            except grpc.RpcError as error:
-                failure = self.received(error)
-                pause = resuming.pause(failure, fruitful=streams.fruitful)
-                if pause is None:
-                    raise failure from error
-                self.wait(pause)
-            finally:
+            for call, _ in in_flight:
                 call.cancel()
 
-    def all_vectors(
-        self,
-        method: StreamMethod,
-        streams: VectorStreams,
-        timeout: float | None,
-        progress: Callable[[int], None] | None,
+    def embed_stream(self, streams: VectorStreams, timeout: float | None) -> Iterator[Embedding]:
+        """Open one EmbedStream after the other until all texts have their vectors, and yield these.
+
+        Args:
+            streams: the requests.
+            timeout: seconds for each stream; None: `Settings.stream_timeout`.
+
+        Raises:
+            ClientError: when a stream fails and is not continued; at once, if the client is closed.
+        """
+        return self._embed_stream(self.embeddings().EmbedStream, streams, timeout)
+
+    def embed_stream_answer(
+        self, streams: VectorStreams, timeout: float | None, progress: Callable[[int], None] | None
     ) -> Answer[Embedding]:
-        """The same as one answer; `progress` is told how many texts are done."""
+        """Return the results of `embed_stream` as one answer.
+
+        Args:
+            streams: the requests.
+            timeout: seconds for each stream; None: `Settings.stream_timeout`.
+            progress: called after each result with the number of results.
+
+        Raises:
+            ClientError: when a stream fails and is not continued; `partial` holds the results before it.
+        """
         results: list[Embedding] = []
         try:
-            for result in self.vectors(method, streams, timeout):
+            for result in self.embed_stream(streams, timeout):
                 results.append(result)
                 if progress is not None:
                     progress(len(results))
@@ -142,34 +192,91 @@ class Calls:
             raise
         return streams.answer(results)
 
-    def search(
-        self,
-        method: "grpc.StreamStreamMultiCallable[paraphrase_pb2.FindParaphrasesRequest, "
-        "paraphrase_pb2.FindParaphrasesResponse]",
-        parts: Sequence[paraphrase_pb2.FindParaphrasesRequest],
-        timeout: float | None,
+    def find_paraphrases(
+        self, messages: Sequence[paraphrase_pb2.FindParaphrasesRequest], timeout: float | None
     ) -> Paraphrases:
-        """One search. What breaks, also in the midst of its pairs, begins anew; pairs of two tries are never mixed."""
+        """Run one search. If its stream breaks, it starts from the beginning.
+
+        Args:
+            messages: the request.
+            timeout: seconds for all attempts; None: `Settings.stream_timeout`.
+
+        Raises:
+            ClientError: when the search fails.
+        """
+        method = self.paraphrases().FindParaphrases
         seconds = self._settings.stream_timeout if timeout is None else timeout
-        tries = RetryBudget(self._contact, seconds, min(seconds, self._settings.timeout))
+        budget = RetryBudget(self._availability, seconds, min(seconds, self._settings.timeout))
         while True:
-            collection = Collection()
-            call = method(iter(parts), timeout=tries.begin(), metadata=self.metadata)
+            collector = ParaphraseCollector()
+            call = method(iter(messages), timeout=budget.start_attempt(), metadata=self._metadata)
             try:
                 for response in call:
-                    self._contact.answered()
-                    collection.add(response)
-                return collection.paraphrases()
+                    self._availability.record_success()
+                    collector.add(response)
+                return collector.result()
             except grpc.RpcError as error:
-                failure = self.received(error)
-                pause = tries.pause(failure, answering=collection.begun)
-                if pause is None:
-                    raise tries.outcome(failure) from error
-                self.wait(pause)
+                failure = client_error(error, self._settings.target)
+                delay = budget.next_delay(failure, mid_response=collector.started)
+                if delay is None:
+                    raise budget.final_error(failure) from error
+                self._sleep(delay)
             finally:
-                call.cancel()  # does nothing to a call that has ended
+                call.cancel()  # has no effect on a call that has ended
 
-    def analyze(
+    def analyze_documents(
+        self,
+        settings: analysis_pb2.AnalyzeDocumentsRequest,
+        documents: Iterable[str | Text],
+        timeout: float | None,
+    ) -> Iterator[DocumentAnalysis]:
+        """Open one AnalyzeDocuments stream after the other until all documents have their results, and yield these.
+
+        Args:
+            settings: the first message of each stream.
+            documents: the caller's documents.
+            timeout: seconds for each stream; None: `Settings.stream_timeout`.
+
+        Raises:
+            ClientError: when a stream fails and is not continued; at once, if the client is closed.
+            Exception: that of the iterator `documents`, after the last result.
+        """
+        stub = AnalysisServiceStub(self._open_channel())
+        return self._analyze_documents(stub.AnalyzeDocuments, settings, documents, timeout)
+
+    def _start_call(
+        self, method: "grpc.UnaryUnaryMultiCallable[Q, S]", request: Q, budget: RetryBudget
+    ) -> "_Call[Q, S]":
+        return _Call(method, request, budget, self._metadata, self._settings.target, self._sleep)
+
+    def _embed_stream(
+        self,
+        method: "grpc.UnaryStreamMultiCallable[embedding_pb2.EmbedStreamRequest, "
+        "embedding_pb2.EmbedStreamResponse]",
+        streams: VectorStreams,
+        timeout: float | None,
+    ) -> Iterator[Embedding]:
+        seconds = self._settings.stream_timeout if timeout is None else timeout
+        retry = StreamRetry(self._availability, min(seconds, self._settings.timeout))
+        while (request := streams.next_request()) is not None:
+            call = method(request, timeout=seconds, metadata=self._metadata)
+            try:
+                for response in call:
+                    self._availability.record_success()
+                    result = streams.read(response)
+                    if result is not None:
+                        yield result
+                streams.end()
+            except grpc.RpcError as error:
+                failure = client_error(error, self._settings.target)
+                delay = retry.next_delay(failure, made_progress=streams.made_progress)
+                if delay is None:
+                    raise failure from error
+                self._sleep(delay)
+            finally:
+                call.cancel()
+
+    def _analyze_documents(
         self,
         method: "grpc.StreamStreamMultiCallable[analysis_pb2.AnalyzeDocumentsRequest, "
         "analysis_pb2.AnalyzeDocumentsResponse]",
@@ -177,68 +284,90 @@ class Calls:
         documents: Iterable[str | Text],
         timeout: float | None,
     ) -> Iterator[DocumentAnalysis]:
-        """The results of one stream after the other, until all documents have theirs."""
         seconds = self._settings.stream_timeout if timeout is None else timeout
-        waiting = UnansweredDocuments()
-        source = DocumentSource(documents, waiting)
-        resuming = StreamRetry(self._contact, min(seconds, self._settings.timeout))
-        while True:
-            answers = StreamAnswers(waiting)
-            call = method(source.parts(settings), timeout=seconds, metadata=self.metadata)
+        pending = PendingDocuments()
+        source = DocumentSource(documents, pending)
+        retry = StreamRetry(self._availability, min(seconds, self._settings.timeout))
+        ended = False
+        while not ended:
+            reader = AnalysisReader(pending)
+            call = method(source.requests(settings), timeout=seconds, metadata=self._metadata)
             try:
                 for response in call:
-                    self._contact.answered()
-                    result = answers.read(response)
+                    self._availability.record_success()
+                    result = reader.read(response)
                     if result is not None:
                         yield result
-                answers.end()
-                break
+                reader.end()
+                ended = True
             except grpc.RpcError as error:
-                failure = self.received(error)
-                pause = resuming.pause(failure, fruitful=answers.results > 0)
-                if pause is None:
+                failure = client_error(error, self._settings.target)
+                delay = retry.next_delay(failure, made_progress=reader.result_count > 0)
+                if delay is None:
                     raise failure from error
-                self.wait(pause)
+                self._sleep(delay)
             finally:
                 call.cancel()
         if source.failure is not None:
             raise source.failure
 
+    def _open_channel(self) -> grpc.Channel:
+        if self._closed.is_set():
+            raise CallCancelled("the client is closed")
+        return self._channel
 
-class _Flight(Generic[Q, S]):
-    """One request on its way, sent again within its deadline while that can help."""
+    def _sleep(self, seconds: float) -> None:
+        """Wait between two attempts; raise CallCancelled as soon as the client is closed."""
+        if self._closed.wait(seconds):
+            raise CallCancelled("the client was closed")
+
+
+class _Call(Generic[Q, S]):
+    """A request in progress. `result` sends it again if that can help."""
 
     def __init__(
-        self, calls: Calls, method: "grpc.UnaryUnaryMultiCallable[Q, S]", request: Q, tries: RetryBudget
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[Q, S]",
+        request: Q,
+        budget: RetryBudget,
+        metadata: tuple[tuple[str, str], ...],
+        target: str,
+        sleep: Callable[[float], None],
     ) -> None:
-        self._calls = calls
         self._method = method
         self._request = request
-        self._tries = tries
-        self._call = self._send()
+        self._budget = budget
+        self._metadata = metadata
+        self._target = target
+        self._sleep = sleep
+        self._future = self._send()
 
     def result(self) -> S:
-        """Waits for the response. Raises this package's errors only."""
+        """Wait for the response and return it.
+
+        Raises:
+            ClientError: when the call fails.
+        """
         while True:
             try:
-                response: S = self._call.result()
+                response: S = self._future.result()
             except grpc.FutureCancelledError as error:
                 raise CallCancelled("the call was cancelled") from error
             except grpc.RpcError as error:
-                failure = self._calls.received(error)
-                pause = self._tries.pause(failure)
-                if pause is None:
-                    raise self._tries.outcome(failure) from error
-                self._calls.wait(pause)
-                self._call = self._send()
+                failure = client_error(error, self._target)
+                delay = self._budget.next_delay(failure)
+                if delay is None:
+                    raise self._budget.final_error(failure) from error
+                self._sleep(delay)
+                self._future = self._send()
             else:
-                self._tries.succeeded()
+                self._budget.record_success()
                 return response
 
     def cancel(self) -> None:
-        """Ends the call, if it has not ended yet."""
-        self._call.cancel()
+        """Cancel the call, unless it has ended."""
+        self._future.cancel()
 
-    def _send(self) -> Any:  # a grpc.CallFuture[S], a class that grpc itself does not name at run time
-        metadata = self._calls.metadata
-        return self._method.future(self._request, timeout=self._tries.begin(), metadata=metadata)
+    def _send(self) -> Any:  # a grpc.CallFuture[S], a class that exists only in the type stubs
+        timeout = self._budget.start_attempt()
+        return self._method.future(self._request, timeout=timeout, metadata=self._metadata)

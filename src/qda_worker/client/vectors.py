@@ -1,4 +1,8 @@
-"""Tensors as arrays: numpy's where numpy is installed, else the standard library's. Always single precision."""
+"""Converts tensors of responses to arrays in single precision.
+
+The arrays are numpy's if numpy is installed, else `array.array("f")` from the standard library: the base install does
+not bring numpy. numpy is imported when the first vector arrives, to keep `import qda_worker.client` fast.
+"""
 
 import struct
 import sys
@@ -15,36 +19,41 @@ from qda_worker.client.errors import ServerFailed
 if TYPE_CHECKING:
     from qda_worker.client.results import Matrix, Vector
 
-_BYTES: Final = {embedding_pb2.ELEMENT_TYPE_FLOAT32: 4, embedding_pb2.ELEMENT_TYPE_FLOAT16: 2}
+# Bytes of one element in `Tensor.data`.
+_ELEMENT_BYTES: Final = {embedding_pb2.ELEMENT_TYPE_FLOAT32: 4, embedding_pb2.ELEMENT_TYPE_FLOAT16: 2}
 
 
 def vector(tensor: embedding_pb2.Tensor) -> "Vector":
-    """The numbers of a tensor of one axis.
+    """Return the elements of a tensor of shape [n].
 
     Raises:
-        ServerFailed: the tensor contradicts itself.
+        ServerFailed: when the shape does not match the elements, or the element type is unknown.
     """
-    (_,) = _shape(tensor, axes=1)
+    (_,) = _checked_shape(tensor, axes=1)
     numpy = _numpy()
     if numpy is None:
-        return _plain(tensor)
-    flat: Vector = _with_numpy(numpy, tensor)
-    return flat
+        return _to_array(tensor)
+    elements: Vector = _to_numpy(numpy, tensor)
+    return elements
 
 
 def matrix(tensor: embedding_pb2.Tensor) -> "Matrix":
-    """The rows of a tensor of two axes. Raises as `vector` does."""
-    rows, columns = _shape(tensor, axes=2)
+    """Return the rows of a tensor of shape [rows, columns].
+
+    Raises:
+        ServerFailed: as for `vector`.
+    """
+    rows, columns = _checked_shape(tensor, axes=2)
     numpy = _numpy()
     if numpy is None:
-        flat = _plain(tensor)
-        return tuple(flat[row * columns : (row + 1) * columns] for row in range(rows))
-    shaped: Matrix = _with_numpy(numpy, tensor).reshape(rows, columns)
+        elements = _to_array(tensor)
+        return tuple(elements[row * columns : (row + 1) * columns] for row in range(rows))
+    shaped: Matrix = _to_numpy(numpy, tensor).reshape(rows, columns)
     return shaped
 
 
-def joined(parts: "Sequence[Matrix]") -> "Matrix":
-    """The rows of successive parts of one matrix, at least one part."""
+def concatenate(parts: "Sequence[Matrix]") -> "Matrix":
+    """Return the rows of several matrices, at least one, as one matrix."""
     if len(parts) == 1:
         return parts[0]
     numpy = _numpy()
@@ -56,7 +65,6 @@ def joined(parts: "Sequence[Matrix]") -> "Matrix":
 
 @cache
 def _numpy() -> ModuleType | None:
-    """numpy, imported when the first vector arrives: `import qda_worker.client` must stay quick."""
     try:
         import numpy
     except ImportError:
@@ -64,41 +72,42 @@ def _numpy() -> ModuleType | None:
     return numpy
 
 
-def _shape(tensor: embedding_pb2.Tensor, axes: int) -> tuple[int, ...]:
+def _checked_shape(tensor: embedding_pb2.Tensor, axes: int) -> tuple[int, ...]:
     shape = tuple(tensor.shape)
-    elements = prod(shape)
     if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT_LIST:
-        found = len(tensor.values)
+        count = len(tensor.values)
     else:
-        width = _BYTES.get(tensor.element_type)
-        if width is None:
+        element_bytes = _ELEMENT_BYTES.get(tensor.element_type)
+        if element_bytes is None:
             raise ServerFailed(
                 f"a tensor has the element type {tensor.element_type}, which this client does not know"
             )
-        found, rest = divmod(len(tensor.data), width)
-        found = -1 if rest else found
-    if len(shape) != axes or min(shape) < 0 or found != elements:
+        count, rest = divmod(len(tensor.data), element_bytes)
+        if rest:
+            count = -1
+    if len(shape) != axes or min(shape) < 0 or count != prod(shape):
         raise ServerFailed(
             f"a tensor of shape {list(shape)} holds {len(tensor.data)} bytes and {len(tensor.values)} values"
         )
     return shape
 
 
-def _plain(tensor: embedding_pb2.Tensor) -> "array[float]":
+def _to_array(tensor: embedding_pb2.Tensor) -> "array[float]":
     if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT_LIST:
         return array("f", tensor.values)
     if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT16:
         return array("f", struct.unpack(f"<{len(tensor.data) // 2}e", tensor.data))
-    numbers = array("f", tensor.data)  # bytes are taken as they lie in memory
+    elements = array(
+        "f", tensor.data
+    )  # reads the bytes in the machine's byte order; the tensor's are little-endian
     if sys.byteorder == "big":
-        numbers.byteswap()
-    return numbers
+        elements.byteswap()
+    return elements
 
 
-def _with_numpy(numpy: Any, tensor: embedding_pb2.Tensor) -> Any:  # numpy may be absent: no types of it here
+def _to_numpy(numpy: Any, tensor: embedding_pb2.Tensor) -> Any:  # Any: numpy's types may not be installed
     if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT_LIST:
         return numpy.array(tensor.values, dtype=numpy.float32)
-    wire = "<f2" if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT16 else "<f4"
-    return numpy.frombuffer(tensor.data, dtype=wire).astype(
-        numpy.float32
-    )  # a copy, so that it can be written to
+    dtype = "<f2" if tensor.element_type == embedding_pb2.ELEMENT_TYPE_FLOAT16 else "<f4"
+    # `astype` copies: an array from `frombuffer` alone would be read-only.
+    return numpy.frombuffer(tensor.data, dtype=dtype).astype(numpy.float32)

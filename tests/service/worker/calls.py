@@ -11,7 +11,7 @@ from grpc_status import rpc_status
 from qda.v1 import text_pb2
 
 # Timeout in seconds: many times the duration of these calls.
-PATIENCE: Final = 60.0
+TIMEOUT: Final = 60.0
 
 
 def texts(*contents: str) -> list[text_pb2.Text]:
@@ -32,10 +32,10 @@ def detail(status: status_pb2.Status, kind: Any) -> Any:
     raise AssertionError(f"no {kind.DESCRIPTOR.full_name} in {status}")
 
 
-def refusal(call: Any, request: Any, **options: Any) -> status_pb2.Status:
+def refused_status(call: Any, request: Any, **options: Any) -> status_pb2.Status:
     """Send a call that must be refused and return its status, whose message must end with a remedy."""
     with pytest.raises(grpc.RpcError) as caught:
-        all_of(call(request, timeout=PATIENCE, **options))
+        all_of(call(request, timeout=TIMEOUT, **options))
     error: Any = caught.value
     status: status_pb2.Status | None = rpc_status.from_call(error)
     assert status is not None, error

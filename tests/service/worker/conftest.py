@@ -9,18 +9,18 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from tests.service.worker.fixtures import World, make_world
+from tests.service.worker.fixtures import CacheFixture, create_cache
 from tests.service.worker.process import ServeProcess, serving
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> CacheFixture:
     """Return a complete cache. Tests that change a cache copy it first."""
-    return make_world(tmp_path_factory.mktemp("world"))
+    return create_cache(tmp_path_factory.mktemp("world"))
 
 
 @pytest.fixture(scope="session")
-def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+def worker(world: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """Start a worker on that cache and wait until it is ready."""
     arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch", "--verbose"]
     arguments += ["--health-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]

@@ -7,7 +7,7 @@ import grpc
 
 from qda.v1 import analysis_pb2 as pb
 from qda.v1 import analysis_pb2_grpc, text_pb2
-from tests.service.worker.calls import PATIENCE
+from tests.service.worker.calls import TIMEOUT
 
 CODE_POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 
@@ -31,24 +31,24 @@ def parts(
         yield pb.AnalyzeDocumentsRequest(document=document)
 
 
-def open_stream(channel: grpc.Channel, requests: Iterable[Any], **options: Any) -> Any:
+def start_stream(channel: grpc.Channel, requests: Iterable[Any], **options: Any) -> Any:
     """Start the call and return gRPC's iterator of responses."""
     stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
-    return stub.AnalyzeDocuments(iter(requests), **{"timeout": PATIENCE, **options})
+    return stub.AnalyzeDocuments(iter(requests), **{"timeout": TIMEOUT, **options})
 
 
-def analysed(
+def analyse_documents(
     channel: grpc.Channel, first: pb.AnalyzeDocumentsSettings, documents: Iterable[text_pb2.Text]
 ) -> tuple[pb.AnalyzeDocumentsHeader, list[pb.DocumentResult]]:
     """Return the header and the results; fail if they are out of order."""
-    header, *results = open_stream(channel, parts(first, documents))
+    header, *results = start_stream(channel, parts(first, documents))
     assert header.WhichOneof("part") == "header"
     assert {part.WhichOneof("part") for part in results} <= {"result"}
     assert [part.result.index for part in results] == list(range(len(results)))
     return header.header, [part.result for part in results]
 
 
-def broken_off(call: Any) -> tuple[list[pb.DocumentResult], grpc.RpcError]:
+def results_until_error(call: Any) -> tuple[list[pb.DocumentResult], grpc.RpcError]:
     """Return the results of a stream that ends with an error, and the error."""
     results = []
     try:

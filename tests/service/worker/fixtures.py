@@ -52,7 +52,7 @@ NAMES: Final = {"Merkel": "PER", "Müller": "PER", "Berlin": "LOC", "Köln": "LO
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class CacheFixture:
     """A cache folder and the catalog of its models."""
 
     folder: Path
@@ -100,9 +100,9 @@ class World:
         return ModelRecord(model_digest(model), model.key, model.source_name, model.revision, files)
 
 
-def make_world(folder: Path) -> World:
+def create_cache(folder: Path) -> CacheFixture:
     """Write catalog and models into an empty folder, and publish them."""
-    world = World(folder)
+    world = CacheFixture(folder)
     world.catalog_file.write_text(CATALOG, encoding="utf-8")
     for model in world.catalog.models:
         path = world.path(model.key)

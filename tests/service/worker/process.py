@@ -16,7 +16,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 # Timeout of all waits in seconds: many times their usual duration, even on a busy machine.
-PATIENCE: Final = 120.0
+TIMEOUT: Final = 120.0
 
 
 class ServeProcess:
@@ -61,7 +61,7 @@ class ServeProcess:
 
     def wait_for(self, what: str, condition: Callable[[], bool]) -> None:
         """Wait until the condition holds; fail with the log if the process ends first or the timeout passes."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT
         while not condition():
             if self.process.poll() is not None or time.monotonic() > until:
                 raise AssertionError(f"no {what}; exit {self.process.poll()}; log:\n{self.log}")
@@ -93,7 +93,7 @@ class ServeProcess:
         """Return the status of a service, by the health service."""
         with grpc.insecure_channel(address or self.address) as channel:
             stub = health_pb2_grpc.HealthStub(channel)
-            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=TIMEOUT)
         return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
@@ -109,8 +109,8 @@ class ServeProcess:
 
     def wait(self) -> int:
         """Wait for the end of the process and return its exit code."""
-        code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        code = self.process.wait(TIMEOUT)
+        self._reader.join(TIMEOUT)
         return code
 
 

@@ -23,8 +23,8 @@ from qda.v1 import (
     text_pb2,
 )
 from qda_worker.models.sentiment import clean_german_sentiment
-from tests.service.worker.calls import PATIENCE, texts
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT, texts
+from tests.service.worker.fixtures import CacheFixture
 
 STATEMENTS: Final = (
     "Das war sehr gut, und die Stadt ist schön!",
@@ -38,7 +38,7 @@ NAMES: Final = "😀 Frau Müller (Siemens) fuhr von Köln nach Berlin; dort war
 TOLERANCE: Final = 1e-5  # float32: a batch's padding changes the last bits
 
 
-def plain_vectors(world: World, key: str) -> NDArray[np.float32]:
+def plain_vectors(world: CacheFixture, key: str) -> NDArray[np.float32]:
     model = SentenceTransformer(str(world.path(key)), device="cpu", model_kwargs={"weights_only": True})
     vectors: NDArray[np.float32] = model.encode(list(STATEMENTS), batch_size=1)
     return vectors
@@ -48,7 +48,7 @@ def embed(channel: grpc.Channel, model: str, **options: object) -> embedding_pb2
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
     embedding_options = embedding_pb2.EmbeddingOptions(**options)  # type: ignore[arg-type]  # each test knows its fields
     request = embedding_pb2.EmbedRequest(texts=texts(*STATEMENTS), model=model, options=embedding_options)
-    return stub.Embed(request, timeout=PATIENCE)
+    return stub.Embed(request, timeout=TIMEOUT)
 
 
 def as_arrays(response: embedding_pb2.EmbedResponse, kind: str = "<f4") -> NDArray[np.float32]:
@@ -58,10 +58,12 @@ def as_arrays(response: embedding_pb2.EmbedResponse, kind: str = "<f4") -> NDArr
     )
 
 
-def test_sentiment_equals_transformers_on_the_cleaned_text(world: World, channel: grpc.Channel) -> None:
+def test_sentiment_equals_transformers_on_the_cleaned_text(
+    world: CacheFixture, channel: grpc.Channel
+) -> None:
     stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
     response = stub.AnalyzeSentiment(
-        sentiment_pb2.AnalyzeSentimentRequest(texts=texts(*STATEMENTS)), timeout=PATIENCE
+        sentiment_pb2.AnalyzeSentimentRequest(texts=texts(*STATEMENTS)), timeout=TIMEOUT
     )
     folder = world.path("tiny-sentiment")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -82,7 +84,7 @@ def test_sentiment_equals_transformers_on_the_cleaned_text(world: World, channel
 def test_a_cut_text_is_reported_as_cut(channel: grpc.Channel) -> None:
     stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
     request = sentiment_pb2.AnalyzeSentimentRequest(texts=texts("das ist gut " * 40, "das"))
-    long, short = [result.usage for result in stub.AnalyzeSentiment(request, timeout=PATIENCE).results]
+    long, short = [result.usage for result in stub.AnalyzeSentiment(request, timeout=TIMEOUT).results]
     assert (long.outcome, long.used_token_count, long.limit_count) == (text_pb2.LONG_TEXT_OUTCOME_CUT, 64, 64)
     assert long.token_count == 122  # 40 times three words, and two special tokens
     assert long.character_count == 480
@@ -98,11 +100,15 @@ def test_a_cut_text_is_reported_as_cut(channel: grpc.Channel) -> None:
     ],
 )
 def test_entities_equal_spacy_and_spans_are_right_in_each_encoding(
-    world: World, channel: grpc.Channel, encoding: text_pb2.OffsetEncoding.ValueType, codec: str, width: int
+    world: CacheFixture,
+    channel: grpc.Channel,
+    encoding: text_pb2.OffsetEncoding.ValueType,
+    codec: str,
+    width: int,
 ) -> None:
     stub = entity_pb2_grpc.EntityServiceStub(channel)
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts(NAMES), offset_encoding=encoding)
-    response = stub.RecognizeEntities(request, timeout=PATIENCE)
+    response = stub.RecognizeEntities(request, timeout=TIMEOUT)
     found = response.results[0].entities
     doc = spacy.load(world.path("tiny-ner"))(NAMES)
     assert [(entity.text, entity.label) for entity in found] == [(ent.text, ent.label_) for ent in doc.ents]
@@ -121,7 +127,7 @@ def test_entities_can_have_common_labels_and_be_filtered(channel: grpc.Channel) 
         label_scheme=entity_pb2.LABEL_SCHEME_COMMON,
         labels=["PERSON", "ORGANIZATION"],
     )
-    found = stub.RecognizeEntities(request, timeout=PATIENCE).results[0].entities
+    found = stub.RecognizeEntities(request, timeout=TIMEOUT).results[0].entities
     assert [(entity.text, entity.label, entity.model_label) for entity in found] == [
         ("Müller", "PERSON", "PER"),
         ("Siemens", "ORGANIZATION", "ORG"),
@@ -130,7 +136,7 @@ def test_entities_can_have_common_labels_and_be_filtered(channel: grpc.Channel) 
 
 
 @pytest.mark.parametrize("key", ["tiny-embedding", "tiny-paraphrase"])
-def test_embeddings_equal_sentence_transformers(world: World, channel: grpc.Channel, key: str) -> None:
+def test_embeddings_equal_sentence_transformers(world: CacheFixture, channel: grpc.Channel, key: str) -> None:
     response = embed(channel, key)
     np.testing.assert_allclose(as_arrays(response), plain_vectors(world, key), atol=TOLERANCE)
     assert response.provenance.model == key
@@ -155,7 +161,7 @@ def test_normalised_vectors_have_length_one(channel: grpc.Channel) -> None:
 def test_streamed_vectors_are_the_same_in_the_same_order(channel: grpc.Channel) -> None:
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
     request = embedding_pb2.EmbedStreamRequest(texts=texts(*STATEMENTS, ""))
-    parts = list(stub.EmbedStream(request, timeout=PATIENCE))
+    parts = list(stub.EmbedStream(request, timeout=TIMEOUT))
     kinds = [part.WhichOneof("part") for part in parts]
     assert kinds == ["header", *["rows", "item"] * len(STATEMENTS), "item", "trailer"]
     rows = [np.frombuffer(part.rows.rows.data, "<f4") for part in parts if part.HasField("rows")]
@@ -164,7 +170,7 @@ def test_streamed_vectors_are_the_same_in_the_same_order(channel: grpc.Channel) 
     assert "TEXT_EMPTY" in parts[-2].item.status.message
 
 
-def test_pair_scores_are_cosines_of_plain_vectors(world: World, channel: grpc.Channel) -> None:
+def test_pair_scores_are_cosines_of_plain_vectors(world: CacheFixture, channel: grpc.Channel) -> None:
     vectors = plain_vectors(world, "tiny-paraphrase")
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     statements = texts(*STATEMENTS)
@@ -173,7 +179,7 @@ def test_pair_scores_are_cosines_of_plain_vectors(world: World, channel: grpc.Ch
         for a, b in [(0, 1), (1, 0), (2, 2), (3, 5)]
     ]
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
-    response = stub.ScorePairs(paraphrase_pb2.ScorePairsRequest(pairs=pairs), timeout=PATIENCE)
+    response = stub.ScorePairs(paraphrase_pb2.ScorePairsRequest(pairs=pairs), timeout=TIMEOUT)
     expected = [float(unit[a] @ unit[b]) for a, b in [(0, 1), (1, 0), (2, 2), (3, 5)]]
     assert [result.score for result in response.results] == pytest.approx(expected, abs=TOLERANCE)
     assert response.results[0].score == response.results[1].score
@@ -186,11 +192,11 @@ def test_a_text_has_the_same_answer_alone_and_among_others(channel: grpc.Channel
     for number, statement in enumerate(STATEMENTS):
         request = embedding_pb2.EmbedRequest(texts=texts(statement), model="tiny-embedding")
         np.testing.assert_allclose(
-            as_arrays(stub.Embed(request, timeout=PATIENCE))[0], together[number], atol=TOLERANCE
+            as_arrays(stub.Embed(request, timeout=TIMEOUT))[0], together[number], atol=TOLERANCE
         )
 
 
-def test_every_response_has_provenance_and_timings(world: World, channel: grpc.Channel) -> None:
+def test_every_response_has_provenance_and_timings(world: CacheFixture, channel: grpc.Channel) -> None:
     response = embed(channel, "")
     provenance = response.provenance
     assert (provenance.model, provenance.source, provenance.precision) == (

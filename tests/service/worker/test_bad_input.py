@@ -18,7 +18,7 @@ from qda.v1 import (
     sentiment_pb2_grpc,
     text_pb2,
 )
-from tests.service.worker.calls import PATIENCE, detail, error_info, reason, refusal, texts
+from tests.service.worker.calls import TIMEOUT, detail, error_info, reason, refused_status, texts
 from tests.service.worker.process import ServeProcess
 
 # An enum number that the proto does not have; the stubs' types would refuse it.
@@ -109,14 +109,14 @@ def method_for(channel: grpc.Channel, request: Any) -> Callable[..., Any]:
 @pytest.mark.parametrize("case", WHOLE_CALL)
 def test_an_invalid_request_is_refused_with_reason_and_remedy(channel: grpc.Channel, case: str) -> None:
     request, expected, hint = WHOLE_CALL[case]
-    status = refusal(method_for(channel, request), request)
+    status = refused_status(method_for(channel, request), request)
     assert reason(status) == ("INVALID_ARGUMENT", expected)
     assert hint in status.message
 
 
 def test_the_first_twenty_fields_at_fault_are_named(channel: grpc.Channel) -> None:
     request = sentiment(texts=[text_pb2.Text(content="x", id="i" * 300)] * 50)
-    status = refusal(method_for(channel, request), request)
+    status = refused_status(method_for(channel, request), request)
     violations = detail(status, error_details_pb2.BadRequest()).field_violations
     assert [violation.field for violation in violations] == [f"texts[{number}].id" for number in range(20)]
     assert error_info(status).metadata["violation_count"] == "50"
@@ -124,7 +124,7 @@ def test_the_first_twenty_fields_at_fault_are_named(channel: grpc.Channel) -> No
 
 def test_an_empty_text_fails_alone(channel: grpc.Channel) -> None:
     request = sentiment(texts=texts("das ist gut", "", " ", "😀"))
-    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    results = method_for(channel, request)(request, timeout=TIMEOUT).results
     assert [result.HasField("status") for result in results] == [False, True, False, False]
     assert reason(results[1].status) == ("INVALID_ARGUMENT", "TEXT_EMPTY")
     assert results[1].id == "t1"
@@ -134,7 +134,7 @@ def test_an_empty_text_fails_alone(channel: grpc.Channel) -> None:
 def test_an_empty_side_fails_only_its_own_pair(channel: grpc.Channel) -> None:
     full, empty = text_pb2.Text(content="x"), text_pb2.Text(content="")
     request = pairs((full, full), (full, empty))
-    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    results = method_for(channel, request)(request, timeout=TIMEOUT).results
     assert results[0].score == pytest.approx(1.0)
     assert reason(results[1].status) == ("INVALID_ARGUMENT", "TEXT_EMPTY")
     assert "second" in results[1].status.message
@@ -142,7 +142,7 @@ def test_an_empty_side_fails_only_its_own_pair(channel: grpc.Channel) -> None:
 
 def test_a_text_too_long_fails_under_the_policy_error(channel: grpc.Channel) -> None:
     request = sentiment(texts=texts("gut " * 100, "gut"), long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR)
-    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    results = method_for(channel, request)(request, timeout=TIMEOUT).results
     assert reason(results[0].status) == ("INVALID_ARGUMENT", "TEXT_TOO_LONG")
     assert not results[1].HasField("status")
 
@@ -150,19 +150,19 @@ def test_a_text_too_long_fails_under_the_policy_error(channel: grpc.Channel) -> 
 def test_a_text_of_more_than_a_megabyte_is_answered_and_reported_as_cut(channel: grpc.Channel) -> None:
     long = "das ist gut und Köln ist schön " * 36_000
     request = embedding_pb2.EmbedRequest(texts=texts(long, "kurz"))
-    results = method_for(channel, request)(request, timeout=PATIENCE).results
+    results = method_for(channel, request)(request, timeout=TIMEOUT).results
     usage = results[0].usage
     assert usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
     assert (usage.character_count, usage.used_token_count) == (len(long), 64)
     entity_request = entities(texts=texts(long))
-    cut = method_for(channel, entity_request)(entity_request, timeout=PATIENCE).results[0]
+    cut = method_for(channel, entity_request)(entity_request, timeout=TIMEOUT).results[0]
     assert cut.usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
     assert len(cut.entities) > 30_000
 
 
 def test_nul_is_a_character_like_any_other(channel: grpc.Channel) -> None:
     request = entities(texts=texts("\x00 Köln\x00 in Berlin \x00"))
-    found = method_for(channel, request)(request, timeout=PATIENCE).results[0]
+    found = method_for(channel, request)(request, timeout=TIMEOUT).results[0]
     assert found.usage.character_count == 19
     assert [(entity.text, entity.span.start) for entity in found.entities] == [("Berlin", 11)]
 
@@ -177,7 +177,7 @@ ANALYZE: Final = "/qda.v1.SentimentService/AnalyzeSentiment"
 
 def test_bytes_that_are_not_utf8_are_refused_by_field(channel: grpc.Channel) -> None:
     data = sentiment(texts=texts("gut", "schlecht")).SerializeToString().replace(b"schlecht", b"schl\xe4cht")
-    status = refusal(raw_call(channel, ANALYZE), data)
+    status = refused_status(raw_call(channel, ANALYZE), data)
     assert reason(status) == ("INVALID_ARGUMENT", "TEXT_NOT_UTF8")
     violations = detail(status, error_details_pb2.BadRequest()).field_violations
     assert [violation.field for violation in violations] == ["texts[1].content"]
@@ -191,7 +191,7 @@ def test_bytes_that_are_not_utf8_are_refused_in_a_stream_as_well(channel: grpc.C
     call = channel.stream_stream(
         "/qda.v1.ParaphraseService/FindParaphrases", request_serializer=bytes, response_deserializer=bytes
     )
-    status = refusal(call, iter([settings, chunk.replace(b"schlecht", b"schl\xe4cht")]))
+    status = refused_status(call, iter([settings, chunk.replace(b"schlecht", b"schl\xe4cht")]))
     assert reason(status) == ("INVALID_ARGUMENT", "TEXT_NOT_UTF8")
 
 
@@ -204,5 +204,5 @@ def test_a_call_past_its_deadline_leaves_the_queue(worker: ServeProcess, channel
     error: Any = caught.value
     assert error.code() in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED}
     quick = sentiment(texts=texts("gut"))
-    assert method_for(channel, quick)(quick, timeout=PATIENCE).results
+    assert method_for(channel, quick)(quick, timeout=TIMEOUT).results
     assert worker.health() == "SERVING"

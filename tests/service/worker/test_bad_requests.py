@@ -20,7 +20,7 @@ from qda.v1 import (
     sentiment_pb2_grpc,
     text_pb2,
 )
-from tests.service.worker.calls import all_of, reason, refusal
+from tests.service.worker.calls import all_of, reason, refused_status
 from tests.service.worker.process import ServeProcess
 
 POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
@@ -127,7 +127,7 @@ def test_a_bad_request_has_the_same_reason_in_every_service(
     expected: str,
 ) -> None:
     call, request = make_call(channel, texts, **fields)
-    assert reason(refusal(call, request)) == ("INVALID_ARGUMENT", expected)
+    assert reason(refused_status(call, request)) == ("INVALID_ARGUMENT", expected)
 
 
 @pytest.mark.parametrize("make_call", UNARY)

@@ -24,8 +24,8 @@ from qda.v1 import (
     text_pb2,
 )
 from qda_worker.models.sentiment import clean_german_sentiment
-from tests.service.worker.calls import PATIENCE, reason
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT, reason
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess
 
 BAD: Final = {
@@ -52,16 +52,16 @@ TOLERANCE: Final = 1e-5
 def alone(stub: Any, make: Any) -> Iterator[Any]:
     """Yield each text's result from a request of its own."""
     for text in TEXTS:
-        yield stub(make([text]), timeout=PATIENCE).results[0]
+        yield stub(make([text]), timeout=TIMEOUT).results[0]
 
 
-def test_sentiment_is_that_of_transformers(world: World, channel: grpc.Channel) -> None:
+def test_sentiment_is_that_of_transformers(world: CacheFixture, channel: grpc.Channel) -> None:
     stub = sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment
 
     def make(texts: list[text_pb2.Text]) -> sentiment_pb2.AnalyzeSentimentRequest:
         return sentiment_pb2.AnalyzeSentimentRequest(texts=texts)
 
-    results = stub(make(TEXTS), timeout=PATIENCE).results
+    results = stub(make(TEXTS), timeout=TIMEOUT).results
     folder = world.path("tiny-sentiment")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     network = AutoModelForSequenceClassification.from_pretrained(folder)
@@ -77,14 +77,14 @@ def test_sentiment_is_that_of_transformers(world: World, channel: grpc.Channel) 
         assert result.id == "alike"
 
 
-def test_entities_are_those_of_spacy(world: World, channel: grpc.Channel) -> None:
+def test_entities_are_those_of_spacy(world: CacheFixture, channel: grpc.Channel) -> None:
     stub = entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities
 
     def make(texts: list[text_pb2.Text]) -> entity_pb2.RecognizeEntitiesRequest:
         encoding = text_pb2.OFFSET_ENCODING_UTF16_UNITS
         return entity_pb2.RecognizeEntitiesRequest(texts=texts, offset_encoding=encoding)
 
-    results = stub(make(TEXTS), timeout=PATIENCE).results
+    results = stub(make(TEXTS), timeout=TIMEOUT).results
     plain = spacy.load(world.path("tiny-ner"))
     for result, own, content in zip(results, alone(stub, make), BAD.values(), strict=True):
         expected = [(entity.text, entity.label_) for entity in plain(content).ents]
@@ -96,28 +96,28 @@ def test_entities_are_those_of_spacy(world: World, channel: grpc.Channel) -> Non
             assert cut.decode("utf-16-le", "surrogatepass") == entity.text
 
 
-def plain_vectors(world: World, key: str) -> NDArray[np.float32]:
+def plain_vectors(world: CacheFixture, key: str) -> NDArray[np.float32]:
     model = SentenceTransformer(str(world.path(key)), device="cpu", model_kwargs={"weights_only": True})
     vectors: NDArray[np.float32] = model.encode(list(BAD.values()), batch_size=1)
     return vectors
 
 
-def test_vectors_are_those_of_sentence_transformers(world: World, channel: grpc.Channel) -> None:
+def test_vectors_are_those_of_sentence_transformers(world: CacheFixture, channel: grpc.Channel) -> None:
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed
 
     def make(texts: list[text_pb2.Text]) -> embedding_pb2.EmbedRequest:
         return embedding_pb2.EmbedRequest(texts=texts)
 
     expected = plain_vectors(world, "tiny-embedding")
-    for results in (stub(make(TEXTS), timeout=PATIENCE).results, list(alone(stub, make))):
+    for results in (stub(make(TEXTS), timeout=TIMEOUT).results, list(alone(stub, make))):
         rows = np.stack([np.frombuffer(result.dense.data, "<f4") for result in results])
         np.testing.assert_allclose(rows, expected, atol=TOLERANCE)
 
 
-def test_scores_are_cosines_of_plain_vectors(world: World, channel: grpc.Channel) -> None:
+def test_scores_are_cosines_of_plain_vectors(world: CacheFixture, channel: grpc.Channel) -> None:
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
     pairs = [paraphrase_pb2.TextPair(first=text, second=TEXTS[-1]) for text in TEXTS]
-    results = stub.ScorePairs(paraphrase_pb2.ScorePairsRequest(pairs=pairs), timeout=PATIENCE).results
+    results = stub.ScorePairs(paraphrase_pb2.ScorePairsRequest(pairs=pairs), timeout=TIMEOUT).results
     vectors = plain_vectors(world, "tiny-paraphrase")
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert [result.score for result in results] == pytest.approx((unit @ unit[-1]).tolist(), abs=TOLERANCE)
@@ -130,7 +130,7 @@ def test_a_text_of_ten_megabytes_is_answered_among_others(
     texts = [text_pb2.Text(content=content) for content in (long, "Köln", "")]
     sentiment = sentiment_pb2.AnalyzeSentimentRequest(texts=texts)
     first, second, third = (
-        sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment(sentiment, timeout=PATIENCE).results
+        sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment(sentiment, timeout=TIMEOUT).results
     )
     assert first.usage.outcome == text_pb2.LONG_TEXT_OUTCOME_CUT
     assert (first.usage.used_token_count, first.usage.character_count) == (64, 10_000_000)
@@ -142,7 +142,7 @@ def test_a_text_of_ten_megabytes_is_answered_among_others(
         long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR,
     )
     first_found, found, _ = (
-        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(entities, timeout=PATIENCE).results
+        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(entities, timeout=TIMEOUT).results
     )
     assert reason(first_found.status) == ("INVALID_ARGUMENT", "TEXT_TOO_LONG")
     assert [(entity.text, entity.span.end) for entity in found.entities] == [("Köln", 5)]

@@ -16,7 +16,7 @@ from qda.v1 import (
     paraphrase_pb2_grpc,
     text_pb2,
 )
-from tests.service.worker.calls import PATIENCE, texts
+from tests.service.worker.calls import TIMEOUT, texts
 from tests.service.worker.process import ServeProcess
 from tests.service.worker.test_metrics import scrape, wait_until_idle
 
@@ -69,7 +69,7 @@ def test_an_answered_call_and_its_texts_are_counted_once(worker: ServeProcess, c
     request = entity_pb2.RecognizeEntitiesRequest(
         texts=texts("Merkel war da", "", "Köln"), offset_encoding=CODE_POINT
     )
-    entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
+    entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=TIMEOUT)
     found = wait_for_end(change, ENTITIES, "OK")
     batches = found.pop(("qda_batch_items_count", "tiny-ner"))
     assert batches in {1, 2}
@@ -91,7 +91,7 @@ def test_a_refused_call_is_counted_with_its_reason(worker: ServeProcess, channel
     change = MetricsDelta(worker)
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts("Merkel"))
     with pytest.raises(grpc.RpcError):
-        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
+        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=TIMEOUT)
     reason = ("qda_calls_without_answer_total", ENTITIES, "INVALID_ARGUMENT", "ENCODING_MISSING")
     found = wait_for_end(change, ENTITIES, "INVALID_ARGUMENT")
     assert found == counted(ENTITIES, "INVALID_ARGUMENT") | {reason: 1}
@@ -103,7 +103,7 @@ def test_texts_of_which_only_the_beginning_is_read_are_counted(
     change = MetricsDelta(worker)
     request = embedding_pb2.EmbedStreamRequest(texts=texts("gut " * 500, "gut"))
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-    parts = list(stub.EmbedStream(request, timeout=PATIENCE))
+    parts = list(stub.EmbedStream(request, timeout=TIMEOUT))
     found = wait_for_end(change, EMBED, "OK")
     assert found["qda_texts_truncated_total", "tiny-embedding"] == 1
     assert found["qda_texts_total", "tiny-embedding", "OK"] == 2
@@ -155,7 +155,7 @@ def test_unknown_methods_share_one_label(worker: ServeProcess, channel: grpc.Cha
     for number in range(3):
         call: Any = channel.unary_unary(f"/made.up.Service/Number{number}")
         with pytest.raises(grpc.RpcError):
-            call(b"", timeout=PATIENCE)
+            call(b"", timeout=TIMEOUT)
     worker.wait_for("three calls", lambda: change.now()["grpc_server_call_started_total", "other"] == 3)
     assert not [key for key in scrape(worker) if any("made.up" in label for label in key)]
 
@@ -166,7 +166,7 @@ def test_a_message_over_the_limit_is_counted_as_incomplete(
     change = MetricsDelta(worker)
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts("x" * 17 * 2**20), offset_encoding=CODE_POINT)
     with pytest.raises(grpc.RpcError) as caught:
-        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=PATIENCE)
+        entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(request, timeout=TIMEOUT)
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     found = wait_for_end(change, ENTITIES, "CANCELLED")
@@ -186,7 +186,7 @@ def test_an_invalid_http_request_does_not_disturb_later_scrapes(worker: ServePro
 LONG: Final = ["Merkel fuhr nach Köln. " * 130] * 4_800  # 14 MB; four make a batch
 
 
-def recognise(channel: grpc.Channel, contents: list[str], timeout: float = PATIENCE) -> Any:
+def recognise(channel: grpc.Channel, contents: list[str], timeout: float = TIMEOUT) -> Any:
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts(*contents), offset_encoding=CODE_POINT)
     return entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities.future(request, timeout=timeout)
 

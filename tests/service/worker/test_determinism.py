@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from qda_worker.client import Client, EmbeddingKind, LongTexts, Settings
-from tests.service.worker.calls import PATIENCE
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 
 # What docs/calling.md and Provenance in the proto promise.
@@ -41,7 +41,7 @@ def ask(worker: ServeProcess, among: Sequence[str] = ()) -> Answers:
     together = bool(among)
     half = len(among) // 2
     settings = Settings(
-        worker.address, timeout=PATIENCE, chunk_texts=1_000 if together else 1, in_flight=1, caller="same"
+        worker.address, timeout=TIMEOUT, chunk_texts=1_000 if together else 1, in_flight=1, caller="same"
     )
     texts = [*among[:half], *TEXTS, *among[half:]]
     asked = slice(half, half + len(TEXTS))
@@ -83,12 +83,12 @@ def first(worker: ServeProcess) -> Answers:
     return ask(worker)
 
 
-def options(world: World) -> list[str]:
+def options(world: CacheFixture) -> list[str]:
     return ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
 
 
 def test_after_a_restart_every_number_is_the_same_to_the_last_bit(
-    world: World, first: Answers, tmp_path_factory: pytest.TempPathFactory
+    world: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with serving(tmp_path_factory.mktemp("again"), *options(world)) as again:
         again.wait_until_ready()
@@ -98,7 +98,7 @@ def test_after_a_restart_every_number_is_the_same_to_the_last_bit(
 
 
 def test_a_node_with_another_number_of_cores_gives_the_same_answers(
-    world: World, first: Answers, tmp_path_factory: pytest.TempPathFactory
+    world: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with ExitStack() as stack:
         with one_core():

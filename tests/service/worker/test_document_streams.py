@@ -19,9 +19,9 @@ from qda.v1 import analysis_pb2 as pb
 from qda.v1 import analysis_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc, text_pb2
 from qda_worker.client import AsyncClient, Client, EntityTask, Settings, Text
 from qda_worker.services.bounded_stream import MAX_IN_FLIGHT
-from tests.service.worker.calls import PATIENCE
+from tests.service.worker.calls import TIMEOUT
 from tests.service.worker.documents import parts, settings
-from tests.service.worker.fixtures import World
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.support.echo_worker import EchoServer, echo_server
 
@@ -39,7 +39,7 @@ async def stub(echo: EchoServer) -> AsyncIterator[Any]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -72,7 +72,7 @@ async def then_wait(count: int) -> AsyncIterator[pb.AnalyzeDocumentsRequest]:
     await asyncio.Event().wait()
 
 
-async def broken_off(call: Any) -> tuple[list[pb.DocumentResult], grpc.StatusCode, str]:
+async def results_until_error(call: Any) -> tuple[list[pb.DocumentResult], grpc.StatusCode, str]:
     """Return the results of a stream that ends with an error, its code and its message."""
     results: list[pb.DocumentResult] = []
     try:
@@ -164,7 +164,7 @@ async def test_a_cancelled_stream_leaves_the_queue_at_once_and_is_counted_once(
 
 async def test_a_stream_past_its_deadline_leaves_the_queue(echo: EchoServer, stub: Any) -> None:
     echo.model.gate.clear()
-    _, code, _ = await broken_off(stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT), timeout=0.5))
+    _, code, _ = await results_until_error(stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT), timeout=0.5))
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     computed_before = echo.model.computed
     await until(lambda: echo.queue.waiting == 0)
@@ -188,7 +188,7 @@ async def test_interactive_calls_overtake_a_bulk_stream(echo: EchoServer, stub: 
     async with grpc.aio.insecure_channel(echo.target) as channel:
         moods: Any = sentiment_pb2_grpc.SentimentServiceStub(channel)
         request = sentiment_pb2.AnalyzeSentimentRequest(texts=[text_pb2.Text(content="eilig")])
-        answer = moods.AnalyzeSentiment(request, timeout=PATIENCE)
+        answer = moods.AnalyzeSentiment(request, timeout=TIMEOUT)
         await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT + 1)
         echo.model.gate.set()
         await answer
@@ -204,7 +204,7 @@ async def test_a_dead_model_fails_its_documents_and_ends_the_stream(echo: EchoSe
     member = echo.registry.models["echo"]
     member.state = type(member.state).FAILED
     echo.model.watchers[0]("its process ended")
-    results, code, _ = await broken_off(call)
+    results, code, _ = await results_until_error(call)
     assert code is grpc.StatusCode.UNAVAILABLE
     assert len(results) == MAX_IN_FLIGHT
     assert all(result.sentiment.HasField("status") for result in results)
@@ -215,9 +215,9 @@ async def test_an_ending_worker_completes_the_documents_it_accepted(echo: EchoSe
     call = stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT))
     await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
     echo.registry.draining.set()
-    stopping = asyncio.create_task(echo.server.stop(PATIENCE))
+    stopping = asyncio.create_task(echo.server.stop(TIMEOUT))
     echo.model.gate.set()
-    results, code, message = await broken_off(call)
+    results, code, message = await results_until_error(call)
     assert code is grpc.StatusCode.UNAVAILABLE
     assert "DRAINING" in message
     assert [result.index for result in results] == list(range(MAX_IN_FLIGHT))
@@ -233,14 +233,14 @@ async def test_a_stream_without_settings_does_not_delay_the_end(echo: EchoServer
     call = stub.AnalyzeDocuments(silence())
     await asyncio.sleep(0.1)
     echo.registry.draining.set()
-    await echo.server.stop(PATIENCE)
+    await echo.server.stop(TIMEOUT)
     assert await call.code() is grpc.StatusCode.UNAVAILABLE
 
 
 # Across workers that end.
 
 
-def options(world: World) -> list[str]:
+def options(world: CacheFixture) -> list[str]:
     return [
         *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
         *("--model", "tiny-ner"),
@@ -248,7 +248,7 @@ def options(world: World) -> list[str]:
 
 
 @pytest.fixture
-def pair(world: World, tmp_path: Path) -> Iterator[tuple[ServeProcess, ServeProcess]]:
+def pair(world: CacheFixture, tmp_path: Path) -> Iterator[tuple[ServeProcess, ServeProcess]]:
     with ExitStack() as stack:
         first, second = (stack.enter_context(serving(tmp_path, *options(world))) for _ in range(2))
         first.wait_until_ready()

@@ -20,8 +20,15 @@ from qda.v1 import (
     sentiment_pb2_grpc,
     text_pb2,
 )
-from tests.service.worker.calls import PATIENCE, detail, error_info, reason, refusal
-from tests.service.worker.documents import CODE_POINTS, analysed, broken_off, open_stream, parts, settings
+from tests.service.worker.calls import TIMEOUT, detail, error_info, reason, refused_status
+from tests.service.worker.documents import (
+    CODE_POINTS,
+    analyse_documents,
+    parts,
+    results_until_error,
+    settings,
+    start_stream,
+)
 
 DOCUMENTS: Final = [
     text_pb2.Text(content=content, id=f"d{number}")
@@ -48,9 +55,9 @@ def test_each_task_returns_the_results_of_its_unary_call(channel: grpc.Channel) 
     half = request_settings.embeddings.add(model="tiny-paraphrase")
     half.options.element_type = embedding_pb2.ELEMENT_TYPE_FLOAT16
     half.options.normalize = True
-    header, results = analysed(channel, request_settings, DOCUMENTS)
+    header, results = analyse_documents(channel, request_settings, DOCUMENTS)
     moods = sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment(
-        sentiment_pb2.AnalyzeSentimentRequest(texts=DOCUMENTS), timeout=PATIENCE
+        sentiment_pb2.AnalyzeSentimentRequest(texts=DOCUMENTS), timeout=TIMEOUT
     )
     names = entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(
         entity_pb2.RecognizeEntitiesRequest(
@@ -58,12 +65,12 @@ def test_each_task_returns_the_results_of_its_unary_call(channel: grpc.Channel) 
             offset_encoding=request_settings.offset_encoding,
             label_scheme=request_settings.entities.label_scheme,
         ),
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
     vectors = [
         embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed(
             embedding_pb2.EmbedRequest(texts=DOCUMENTS, model=task.model, options=task.options),
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
         for task in request_settings.embeddings
     ]
@@ -92,7 +99,7 @@ def assert_close(got: embedding_pb2.Tensor, plain: embedding_pb2.Tensor) -> None
 
 
 def test_a_stream_without_documents_has_only_a_header(channel: grpc.Channel) -> None:
-    header, results = analysed(channel, settings(sentiment=True), [])
+    header, results = analyse_documents(channel, settings(sentiment=True), [])
     assert header.sentiment_provenance.model == "tiny-sentiment"
     assert not header.HasField("entity_provenance")
     assert results == []
@@ -104,10 +111,10 @@ def test_the_header_comes_before_the_first_document_is_sent(channel: grpc.Channe
 
     def requests() -> Any:
         yield pb.AnalyzeDocumentsRequest(settings=settings(entities=True))
-        assert arrived.wait(PATIENCE)
+        assert arrived.wait(TIMEOUT)
         yield pb.AnalyzeDocumentsRequest(document=DOCUMENTS[0])
 
-    call = open_stream(channel, requests())
+    call = start_stream(channel, requests())
     assert next(call).header.entity_provenance.model == "tiny-ner"
     arrived.set()
     assert [part.result.id for part in call] == ["d0"]
@@ -116,7 +123,7 @@ def test_the_header_comes_before_the_first_document_is_sent(channel: grpc.Channe
 def test_a_document_is_answered_before_the_next_is_sent(channel: grpc.Channel) -> None:
     """Nothing waits for a batch to fill."""
     outbox: queue.Queue[Any] = queue.Queue()
-    call = open_stream(channel, iter(outbox.get, None))
+    call = start_stream(channel, iter(outbox.get, None))
     outbox.put(pb.AnalyzeDocumentsRequest(settings=settings(sentiment=True)))
     assert next(call).HasField("header")
     for number in range(5):
@@ -133,7 +140,7 @@ def test_an_invalid_document_has_a_result_with_a_status(channel: grpc.Channel) -
         text_pb2.Text(content="gut", id="i" * 257),
         text_pb2.Text(content="gut", id="last"),
     ]
-    _, results = analysed(channel, settings(sentiment=True, entities=True), documents)
+    _, results = analyse_documents(channel, settings(sentiment=True, entities=True), documents)
     assert [result.HasField("status") for result in results] == [False, True, True, False]
     assert error_info(results[1].status).reason == "TEXT_EMPTY"
     assert error_info(results[2].status).reason == "ARGUMENT_INVALID"
@@ -149,7 +156,7 @@ def test_a_document_that_is_not_utf8_fails_alone(channel: grpc.Channel) -> None:
     )
     messages = [part.SerializeToString() for part in parts(settings(sentiment=True), DOCUMENTS[:3])]
     messages[2] = messages[1].replace("Köln".encode(), b"K\xf6lnn")
-    _, first, broken, last = raw(iter(messages), timeout=PATIENCE)
+    _, first, broken, last = raw(iter(messages), timeout=TIMEOUT)
     assert error_info(broken.result.status).reason == "TEXT_NOT_UTF8"
     bad_request = detail(broken.result.status, error_details_pb2.BadRequest())
     assert bad_request.field_violations[0].field == "document.content"
@@ -163,7 +170,7 @@ def test_each_task_has_a_status_of_its_own(channel: grpc.Channel) -> None:
     request_settings = settings(
         sentiment=True, entities=True, long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR
     )
-    _, (result,) = analysed(channel, request_settings, [text_pb2.Text(content="Merkel " * 700)])
+    _, (result,) = analyse_documents(channel, request_settings, [text_pb2.Text(content="Merkel " * 700)])
     assert not result.HasField("status")
     assert error_info(result.sentiment.status).reason == "TEXT_TOO_LONG"
     assert len(result.entities.entities) == 700
@@ -230,7 +237,7 @@ INVALID: Final[dict[str, tuple[Callable[[], list[Any]], str, str]]] = {
 @pytest.mark.parametrize("name", INVALID)
 def test_invalid_settings_are_refused_by_field(channel: grpc.Channel, name: str) -> None:
     make, expected, field = INVALID[name]
-    status = refusal(lambda requests, **options: open_stream(channel, requests, **options), make())
+    status = refused_status(lambda requests, **options: start_stream(channel, requests, **options), make())
     assert reason(status) == ("INVALID_ARGUMENT", expected)
     violations = detail(status, error_details_pb2.BadRequest()).field_violations
     assert [violation.field for violation in violations] == [field]
@@ -246,8 +253,8 @@ def test_invalid_settings_are_refused_by_field(channel: grpc.Channel, name: str)
 def test_a_wrong_model_is_refused(
     channel: grpc.Channel, request_settings: pb.AnalyzeDocumentsSettings, expected: str
 ) -> None:
-    status = refusal(
-        lambda requests, **options: open_stream(channel, requests, **options), [*parts(request_settings, [])]
+    status = refused_status(
+        lambda requests, **options: start_stream(channel, requests, **options), [*parts(request_settings, [])]
     )
     assert reason(status) == ("INVALID_ARGUMENT", expected)
 
@@ -259,12 +266,12 @@ def test_a_part_out_of_place_ends_the_stream_after_the_results_before_it(
     channel: grpc.Channel, part: pb.AnalyzeDocumentsRequest
 ) -> None:
     requests = [*parts(settings(sentiment=True), DOCUMENTS[:3]), part]
-    results, error = broken_off(open_stream(channel, requests))
+    results, error = results_until_error(start_stream(channel, requests))
     assert [result.index for result in results] == [0, 1, 2]
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_a_message_over_the_limit_ends_the_stream(channel: grpc.Channel) -> None:
     large = text_pb2.Text(content="x" * (16 * 2**20))
-    _, error = broken_off(open_stream(channel, parts(settings(sentiment=True), [large])))
+    _, error = results_until_error(start_stream(channel, parts(settings(sentiment=True), [large])))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -11,14 +11,14 @@ import pytest
 import yaml
 
 from qda.v1 import model_pb2, model_pb2_grpc
-from tests.service.worker.calls import PATIENCE
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.support.fake_hub import HubDouble, Repository
 
 
 @pytest.fixture
-def hub(world: World) -> Iterator[tuple[HubDouble, Repository]]:
+def hub(world: CacheFixture) -> Iterator[tuple[HubDouble, Repository]]:
     """Start a hub that has the sentiment model."""
     folder = world.path("tiny-sentiment")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -58,7 +58,7 @@ def test_with_a_hub_without_the_model_the_worker_reports_the_reason(
         assert [worker.health(name) for name in ("liveness", "")] == ["SERVING", "NOT_SERVING"]
         with worker.channel() as channel:
             stub = model_pb2_grpc.ModelServiceStub(channel)
-            status = stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
+            status = stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=TIMEOUT)
         assert status.reason == "HUB_NOT_FOUND"
 
 
@@ -103,7 +103,7 @@ def test_the_warmer_ends_when_its_worker_is_killed(hub: tuple[HubDouble, Reposit
 
 def wait_until_ended(pid: int) -> None:
     """Wait until the process has ended, or is a zombie."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT
     while time.monotonic() < until:
         try:
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -12,9 +12,9 @@ import pytest
 
 from qda.v1 import analysis_pb2, analysis_pb2_grpc, entity_pb2, entity_pb2_grpc, text_pb2
 from qda_worker.client import Client, Settings
-from tests.service.worker.calls import PATIENCE, texts
+from tests.service.worker.calls import TIMEOUT, texts
 from tests.service.worker.documents import parts, settings
-from tests.service.worker.fixtures import World
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -39,7 +39,7 @@ REQUEST: Final = entity_pb2.RecognizeEntitiesRequest(
 
 
 @pytest.fixture(scope="module")
-def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+def worker(world: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """It lets in so few calls at once that they can be counted."""
     arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
     arguments += ["--model", "tiny-ner", "--max-calls", str(LIMIT)]
@@ -50,7 +50,7 @@ def worker(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 def answered(worker: ServeProcess) -> bool:
     """By a connection of its own."""
-    with Client(Settings(worker.address, timeout=PATIENCE)) as client:
+    with Client(Settings(worker.address, timeout=TIMEOUT)) as client:
         return client.entities(["Merkel"])[0].ok
 
 
@@ -60,12 +60,12 @@ def test_hundreds_of_idle_and_half_open_connections_keep_nobody_from_being_answe
     host, _, port = worker.address.rpartition(":")
     with ExitStack() as flood, worker.channel() as before:
         stub = entity_pb2_grpc.EntityServiceStub(before)
-        assert stub.RecognizeEntities(REQUEST, timeout=PATIENCE).results
+        assert stub.RecognizeEntities(REQUEST, timeout=TIMEOUT).results
         for number in range(FLOOD):
-            connection = flood.enter_context(socket.create_connection((host, int(port)), PATIENCE))
+            connection = flood.enter_context(socket.create_connection((host, int(port)), TIMEOUT))
             with suppress(OSError):  # nonsense may be cut off at once
                 connection.sendall(KINDS[number % len(KINDS)])
-        assert stub.RecognizeEntities(REQUEST, timeout=PATIENCE).results, "who was there before"
+        assert stub.RecognizeEntities(REQUEST, timeout=TIMEOUT).results, "who was there before"
         assert answered(worker), "who comes now"
         assert worker.health() == "SERVING"
     assert answered(worker)
@@ -77,7 +77,7 @@ def test_more_calls_at_once_than_are_let_in_are_answered_or_refused_with_a_reaso
 ) -> None:
     with worker.channel() as channel:
         stub = entity_pb2_grpc.EntityServiceStub(channel)
-        calls = [stub.RecognizeEntities.future(REQUEST, timeout=PATIENCE) for _ in range(400)]
+        calls = [stub.RecognizeEntities.future(REQUEST, timeout=TIMEOUT) for _ in range(400)]
         codes = {call.code() for call in calls}
         assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
         assert grpc.StatusCode.OK in codes
@@ -90,7 +90,7 @@ def test_more_calls_at_once_than_are_let_in_are_answered_or_refused_with_a_reaso
 def test_one_call_beyond_the_limit_is_refused_with_a_wait_until_one_has_ended(worker: ServeProcess) -> None:
     def documents() -> Iterator[analysis_pb2.AnalyzeDocumentsRequest]:
         yield from parts(settings(entities=True), [])
-        over.wait(PATIENCE)
+        over.wait(TIMEOUT)
 
     over = Event()
     with worker.channel() as channel:
@@ -100,7 +100,7 @@ def test_one_call_beyond_the_limit_is_refused_with_a_wait_until_one_has_ended(wo
         try:
             assert all(next(stream).HasField("header") for stream in streams)
             with pytest.raises(grpc.RpcError) as caught:
-                ask(REQUEST, timeout=PATIENCE)
+                ask(REQUEST, timeout=TIMEOUT)
             error: Any = caught.value
             assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
             assert "TOO_MANY_CALLS" in error.details()
@@ -109,7 +109,7 @@ def test_one_call_beyond_the_limit_is_refused_with_a_wait_until_one_has_ended(wo
             ended = len(worker.events("call.ended"))
             streams[0].cancel()
             worker.wait_for("the first stream's end", lambda: len(worker.events("call.ended")) > ended)
-            assert ask(REQUEST, timeout=PATIENCE).results
+            assert ask(REQUEST, timeout=TIMEOUT).results
         finally:
             over.set()
             for stream in streams:

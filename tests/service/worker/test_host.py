@@ -7,26 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.service.worker.fixtures import World
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.test_fetch import write_catalog
 from tests.support.fake_hub import Fault, FaultKind, HubDouble, Repository
 
 
 @pytest.fixture
-def hub(world: World) -> Iterator[HubDouble]:
+def hub(world: CacheFixture) -> Iterator[HubDouble]:
     with HubDouble([repository_of(world)], []) as double:
         yield double
 
 
-def repository_of(world: World) -> Repository:
+def repository_of(world: CacheFixture) -> Repository:
     folder = world.path("tiny-sentiment")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return Repository("qda-test/sentiment", files)
 
 
 @pytest.fixture
-def catalog(world: World, tmp_path: Path) -> Path:
+def catalog(world: CacheFixture, tmp_path: Path) -> Path:
     write_catalog(tmp_path / "my catalog.yaml", repository_of(world))
     return tmp_path / "my catalog.yaml"
 

@@ -12,43 +12,45 @@ import pytest
 
 from qda.v1 import model_pb2, model_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
 from qda_worker.services import EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT
-from tests.service.worker.calls import PATIENCE, reason, refusal, texts
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT, reason, refused_status, texts
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 
 OF_MODELS: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
 
 
 @pytest.fixture
-def own(world: World, tmp_path: Path) -> World:
+def own(world: CacheFixture, tmp_path: Path) -> CacheFixture:
     """Copy the cache, so that a test may break it."""
-    copy = World(tmp_path / "world")
+    copy = CacheFixture(tmp_path / "world")
     shutil.copytree(world.folder, copy.folder)
     return copy
 
 
-def options(world: World, *more: str) -> list[str]:
+def options(world: CacheFixture, *more: str) -> list[str]:
     return ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch", *more]
 
 
 def status_of(worker: ServeProcess) -> model_pb2.GetCacheStatusResponse:
     with worker.channel() as channel:
         stub = model_pb2_grpc.ModelServiceStub(channel)
-        return stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
+        return stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=TIMEOUT)
 
 
 def sentiment_refusal(worker: ServeProcess) -> Any:
     with worker.channel() as channel:
         stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
-        return refusal(stub.AnalyzeSentiment, sentiment_pb2.AnalyzeSentimentRequest(texts=texts("gut")))
+        return refused_status(
+            stub.AnalyzeSentiment, sentiment_pb2.AnalyzeSentimentRequest(texts=texts("gut"))
+        )
 
 
 @pytest.fixture
-def weights(own: World) -> Path:
+def weights(own: CacheFixture) -> Path:
     return own.path("tiny-sentiment") / "model.safetensors"
 
 
-def test_a_worker_waits_for_its_cache_serves_it_and_writes_nothing(own: World, tmp_path: Path) -> None:
+def test_a_worker_waits_for_its_cache_serves_it_and_writes_nothing(own: CacheFixture, tmp_path: Path) -> None:
     def modification_times() -> dict[str, int]:
         return {str(path): path.lstat().st_mtime_ns for path in own.cache.rglob("*")}
 
@@ -73,7 +75,7 @@ def test_a_worker_waits_for_its_cache_serves_it_and_writes_nothing(own: World, t
 
 
 def test_a_missing_file_keeps_a_worker_not_ready_and_is_named(
-    own: World, weights: Path, tmp_path: Path
+    own: CacheFixture, weights: Path, tmp_path: Path
 ) -> None:
     weights.unlink()
     with serving(tmp_path, *options(own)) as worker:
@@ -92,7 +94,9 @@ def test_a_missing_file_keeps_a_worker_not_ready_and_is_named(
         assert model.state == model_pb2.MODEL_STATE_WAITING_FOR_CACHE
 
 
-def test_a_model_that_does_not_load_is_reported_and_the_others_serve(own: World, tmp_path: Path) -> None:
+def test_a_model_that_does_not_load_is_reported_and_the_others_serve(
+    own: CacheFixture, tmp_path: Path
+) -> None:
     config = own.path("tiny-sentiment") / "config.json"
     config.write_text("{}" + " " * (config.stat().st_size - 2))
     own.publish()
@@ -111,7 +115,9 @@ def test_a_model_that_does_not_load_is_reported_and_the_others_serve(own: World,
         assert "MODEL_UNUSABLE" in refused.message
 
 
-def test_with_an_invalid_catalog_the_server_runs_and_reports_the_reason(own: World, tmp_path: Path) -> None:
+def test_with_an_invalid_catalog_the_server_runs_and_reports_the_reason(
+    own: CacheFixture, tmp_path: Path
+) -> None:
     own.catalog_file.write_text(own.catalog_file.read_text().replace("task: sentiment", "task: sentimnt"))
     with serving(tmp_path, *options(own)) as worker:
         assert 'did you mean "sentiment"' in worker.wait_for_event("catalog.invalid")["detail"]
@@ -121,7 +127,7 @@ def test_with_an_invalid_catalog_the_server_runs_and_reports_the_reason(own: Wor
         assert worker.stop() == 0
 
 
-def test_a_worker_of_one_model_is_ready_and_refuses_other_tasks(own: World, tmp_path: Path) -> None:
+def test_a_worker_of_one_model_is_ready_and_refuses_other_tasks(own: CacheFixture, tmp_path: Path) -> None:
     shutil.rmtree(own.path("tiny-embedding"))
     own.unpublish()
     with serving(tmp_path, *options(own, "--model", "tiny-ner")) as worker:
@@ -132,7 +138,9 @@ def test_a_worker_of_one_model_is_ready_and_refuses_other_tasks(own: World, tmp_
         assert reason(status) == ("FAILED_PRECONDITION", "TASK_NOT_SERVED")
 
 
-def test_with_readiness_complete_a_damaged_cache_makes_it_not_ready(own: World, tmp_path: Path) -> None:
+def test_with_readiness_complete_a_damaged_cache_makes_it_not_ready(
+    own: CacheFixture, tmp_path: Path
+) -> None:
     more = ("--model", "tiny-ner", "--readiness", "complete")
     with serving(tmp_path, *options(own, *more), QDA_CHECK_INTERVAL="0.2") as worker:
         worker.wait_until_ready()
@@ -144,7 +152,7 @@ def test_with_readiness_complete_a_damaged_cache_makes_it_not_ready(own: World, 
         assert status_of(worker).reason == "CACHE_INCOMPLETE"
 
 
-def test_a_replaced_file_is_reported_as_restart_needed(own: World, tmp_path: Path) -> None:
+def test_a_replaced_file_is_reported_as_restart_needed(own: CacheFixture, tmp_path: Path) -> None:
     more = ("--model", "tiny-ner")
     file = own.path("tiny-ner") / "meta.json"
     with serving(tmp_path, *options(own, *more), QDA_CHECK_INTERVAL="0.2") as worker:
@@ -157,7 +165,7 @@ def test_a_replaced_file_is_reported_as_restart_needed(own: World, tmp_path: Pat
         assert worker.health() == "SERVING"
 
 
-def test_a_model_whose_process_dies_is_loaded_again(own: World, tmp_path: Path) -> None:
+def test_a_model_whose_process_dies_is_loaded_again(own: CacheFixture, tmp_path: Path) -> None:
     with serving(tmp_path, *options(own, "--model", "tiny-ner")) as worker:
         worker.wait_until_ready()
         os.kill(child_of(worker.process.pid), signal.SIGKILL)
@@ -179,7 +187,7 @@ def child_of(pid: int) -> int:
 
 
 @pytest.fixture
-def host(own: World, tmp_path: Path) -> dict[str, str]:
+def host(own: CacheFixture, tmp_path: Path) -> dict[str, str]:
     """Return an environment in which `--cache host` is the cache of the test."""
     places = own.places
     home = tmp_path / "host"
@@ -192,7 +200,7 @@ def host(own: World, tmp_path: Path) -> dict[str, str]:
 
 
 def test_on_a_host_a_worker_serves_from_the_global_caches(
-    own: World, host: dict[str, str], tmp_path: Path
+    own: CacheFixture, host: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ["--catalog", str(own.catalog_file), "--no-fetch", "--model", "tiny-ner"]
     with serving(tmp_path, *arguments, **host) as worker:
@@ -201,7 +209,7 @@ def test_on_a_host_a_worker_serves_from_the_global_caches(
 
 
 def test_on_a_host_an_unusable_cache_or_catalog_ends_the_program(
-    own: World, weights: Path, host: dict[str, str], tmp_path: Path
+    own: CacheFixture, weights: Path, host: dict[str, str], tmp_path: Path
 ) -> None:
     arguments = ["--catalog", str(own.catalog_file), "--no-fetch", "--model", "tiny-sentiment"]
     weights.write_bytes(b"short")
@@ -219,7 +227,7 @@ def test_on_a_host_an_unusable_cache_or_catalog_ends_the_program(
 
 
 def test_on_a_host_a_model_that_does_not_load_ends_the_program(
-    own: World, host: dict[str, str], tmp_path: Path
+    own: CacheFixture, host: dict[str, str], tmp_path: Path
 ) -> None:
     config = own.path("tiny-ner") / "config.cfg"
     config.write_text("#" * config.stat().st_size)
@@ -230,7 +238,7 @@ def test_on_a_host_a_model_that_does_not_load_ends_the_program(
         assert "MODEL_UNUSABLE" in worker.log
 
 
-def test_a_port_in_use_is_a_usage_error(world: World, tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_usage_error(world: CacheFixture, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -242,7 +250,7 @@ def test_a_port_in_use_is_a_usage_error(world: World, tmp_path: Path) -> None:
                 assert "Traceback" not in worker.log
 
 
-def test_the_health_port_serves_health_only(world: World, tmp_path: Path) -> None:
+def test_the_health_port_serves_health_only(world: CacheFixture, tmp_path: Path) -> None:
     more = ("--model", "tiny-ner", "--health-listen", "127.0.0.1:0")
     with serving(tmp_path, *options(world, *more)) as worker:
         worker.wait_until_ready()
@@ -251,6 +259,6 @@ def test_the_health_port_serves_health_only(world: World, tmp_path: Path) -> Non
         with grpc.insecure_channel(address) as channel:
             stub = model_pb2_grpc.ModelServiceStub(channel)
             with pytest.raises(grpc.RpcError) as caught:
-                stub.ListModels(model_pb2.ListModelsRequest(), timeout=PATIENCE)
+                stub.ListModels(model_pb2.ListModelsRequest(), timeout=TIMEOUT)
         error: Any = caught.value
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tests.service.worker.fixtures import World
+from tests.service.worker.fixtures import CacheFixture
 
 KEYS: Final = ("--model", "tiny-embedding", "--model", "tiny-ner")
 
 
-def cache_check(world: World, *more: str) -> tuple[int, dict[str, Any]]:
+def cache_check(world: CacheFixture, *more: str) -> tuple[int, dict[str, Any]]:
     command = [
         sys.executable, "-m", "model_cache.check.cli", "--catalog", str(world.catalog_file), "--cache",
         str(world.cache), "--format", "json", *more,
@@ -22,12 +22,14 @@ def cache_check(world: World, *more: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_a_model_whose_answers_differ_from_the_recorded_is_unusable(world: World, tmp_path: Path) -> None:
+def test_a_model_whose_answers_differ_from_the_recorded_is_unusable(
+    world: CacheFixture, tmp_path: Path
+) -> None:
     """Check recording and comparison in one test, because loading takes seconds.
 
     The paraphrase model is of the same kind as the embedding model.
     """
-    mine = World(tmp_path / "copy")
+    mine = CacheFixture(tmp_path / "copy")
     shutil.copytree(world.folder, mine.folder, symlinks=True)
     lock = mine.folder / "catalog.lock.json"
     before = {path: path.stat() for path in mine.cache.rglob("*")}
@@ -51,8 +53,8 @@ def test_a_model_whose_answers_differ_from_the_recorded_is_unusable(world: World
     assert {path: path.stat() for path in mine.cache.rglob("*")}.keys() == before.keys(), "nothing is written"
 
 
-def test_a_model_with_broken_metadata_is_unusable(world: World, tmp_path: Path) -> None:
-    mine = World(tmp_path / "copy")
+def test_a_model_with_broken_metadata_is_unusable(world: CacheFixture, tmp_path: Path) -> None:
+    mine = CacheFixture(tmp_path / "copy")
     shutil.copytree(world.folder, mine.folder, symlinks=True)
     meta = mine.path("tiny-ner") / "meta.json"
     meta.write_text("{")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.worker.fixtures import World
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 
 
@@ -32,7 +32,7 @@ def scrape(worker: ServeProcess) -> dict[tuple[str, ...], float]:
         }
 
 
-def options(world: World) -> list[str]:
+def options(world: CacheFixture) -> list[str]:
     return [
         *(
             "--catalog",
@@ -47,7 +47,7 @@ def options(world: World) -> list[str]:
     ]
 
 
-def test_a_complete_cache_and_a_loaded_model_are_exported(world: World, tmp_path: Path) -> None:
+def test_a_complete_cache_and_a_loaded_model_are_exported(world: CacheFixture, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world)) as worker:
         worker.wait_until_ready()
         samples = scrape(worker)
@@ -57,8 +57,8 @@ def test_a_complete_cache_and_a_loaded_model_are_exported(world: World, tmp_path
     assert [name for name, *_ in samples if name == "qda_worker_build_info"]
 
 
-def test_problems_are_counted_by_model_and_reason(world: World, tmp_path: Path) -> None:
-    own = World(tmp_path / "world")
+def test_problems_are_counted_by_model_and_reason(world: CacheFixture, tmp_path: Path) -> None:
+    own = CacheFixture(tmp_path / "world")
     shutil.copytree(world.folder, own.folder)
     (own.path("tiny-ner") / "config.cfg").unlink()
     (own.path("tiny-ner") / "meta.json").unlink()

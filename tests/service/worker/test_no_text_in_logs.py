@@ -24,7 +24,7 @@ from qda.v1 import (
     sentiment_pb2_grpc,
     text_pb2,
 )
-from tests.service.worker.calls import PATIENCE
+from tests.service.worker.calls import TIMEOUT
 from tests.service.worker.process import ServeProcess
 from tests.service.worker.test_metrics import wait_until_idle
 
@@ -41,37 +41,37 @@ def text(content: str = f"Merkel mag {MARK} in Köln.") -> text_pb2.Text:
 def sentiment(**more: Any) -> Call:
     request = sentiment_pb2.AnalyzeSentimentRequest(texts=[text()], **more)
     return lambda channel: sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment(
-        request, timeout=PATIENCE
+        request, timeout=TIMEOUT
     )
 
 
 def entities(content: str, **more: Any) -> Call:
     request = entity_pb2.RecognizeEntitiesRequest(texts=[text(content)], **more)
     return lambda channel: entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities(
-        request, timeout=PATIENCE
+        request, timeout=TIMEOUT
     )
 
 
 def embed(channel: grpc.Channel) -> Any:
     request = embedding_pb2.EmbedRequest(texts=[text()])
-    return embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed(request, timeout=PATIENCE)
+    return embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed(request, timeout=TIMEOUT)
 
 
 def embed_stream(channel: grpc.Channel) -> Any:
     request = embedding_pb2.EmbedStreamRequest(texts=[text(), text(MARK * 1000)])
-    return list(embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(request, timeout=PATIENCE))
+    return list(embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(request, timeout=TIMEOUT))
 
 
 def score(channel: grpc.Channel) -> Any:
     request = paraphrase_pb2.ScorePairsRequest(
         pairs=[paraphrase_pb2.TextPair(first=text(), second=text(MARK))]
     )
-    return paraphrase_pb2_grpc.ParaphraseServiceStub(channel).ScorePairs(request, timeout=PATIENCE)
+    return paraphrase_pb2_grpc.ParaphraseServiceStub(channel).ScorePairs(request, timeout=TIMEOUT)
 
 
 def half_a_pair(channel: grpc.Channel) -> Any:
     request = paraphrase_pb2.ScorePairsRequest(pairs=[paraphrase_pb2.TextPair(first=text())])
-    return paraphrase_pb2_grpc.ParaphraseServiceStub(channel).ScorePairs(request, timeout=PATIENCE)
+    return paraphrase_pb2_grpc.ParaphraseServiceStub(channel).ScorePairs(request, timeout=TIMEOUT)
 
 
 def find(channel: grpc.Channel) -> Any:
@@ -80,7 +80,7 @@ def find(channel: grpc.Channel) -> Any:
         paraphrase_pb2.FindParaphrasesRequest(texts=paraphrase_pb2.TextChunk(texts=[text(), text(MARK)])),
     ]
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
-    return list(stub.FindParaphrases(iter(requests), timeout=PATIENCE))
+    return list(stub.FindParaphrases(iter(requests), timeout=TIMEOUT))
 
 
 def analyse(channel: grpc.Channel) -> Any:
@@ -93,7 +93,7 @@ def analyse(channel: grpc.Channel) -> Any:
         analysis_pb2.AnalyzeDocumentsRequest(settings=settings),  # a second time, which is an error
     ]
     stub = analysis_pb2_grpc.AnalysisServiceStub(channel)
-    return list(stub.AnalyzeDocuments(iter(requests), timeout=PATIENCE))
+    return list(stub.AnalyzeDocuments(iter(requests), timeout=TIMEOUT))
 
 
 def broken_bytes(channel: grpc.Channel) -> Any:
@@ -101,12 +101,12 @@ def broken_bytes(channel: grpc.Channel) -> Any:
     body = MARK.encode() + b"\xff"
     message = bytes([0x0A, len(body) + 2, 0x0A, len(body)]) + body
     call: Any = channel.unary_unary("/qda.v1.SentimentService/AnalyzeSentiment")
-    return call(message + b"\x0a\x7f", timeout=PATIENCE)
+    return call(message + b"\x0a\x7f", timeout=TIMEOUT)
 
 
 def cancelled(channel: grpc.Channel) -> Any:
     request = embedding_pb2.EmbedStreamRequest(texts=[text(f"{MARK} {number}") for number in range(2000)])
-    call = embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(request, timeout=PATIENCE)
+    call = embedding_pb2_grpc.EmbeddingServiceStub(channel).EmbedStream(request, timeout=TIMEOUT)
     next(iter(call))
     call.cancel()
 
@@ -174,7 +174,7 @@ def test_the_command_line_client_prints_no_texts_on_stderr(
             [*command, "--target", worker.address],
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             check=False,
         )
         assert done.returncode == (2 if more else 0), done.stderr

@@ -14,7 +14,7 @@ from grpc_status import rpc_status
 from qda.v1 import sentiment_pb2 as pb
 from qda.v1 import sentiment_pb2_grpc, text_pb2
 from qda_worker.client import AsyncClient, Overloaded, Settings
-from tests.service.worker.calls import PATIENCE, detail, reason
+from tests.service.worker.calls import TIMEOUT, detail, reason
 from tests.support.echo_worker import EchoServer, echo_server
 
 RETRYING: Final = {
@@ -51,7 +51,7 @@ def request(count: int) -> pb.AnalyzeSentimentRequest:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + TIMEOUT
     while not condition():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
@@ -60,14 +60,14 @@ async def until(condition: Callable[[], bool]) -> None:
 async def fill(echo: EchoServer, stub: Any) -> Any:
     """Start a call of ten texts that waits until the gate opens."""
     echo.model.gate.clear()
-    call = stub.AnalyzeSentiment(request(10), timeout=PATIENCE)
+    call = stub.AnalyzeSentiment(request(10), timeout=TIMEOUT)
     await until(lambda: echo.queue.waiting == 10)
     return call
 
 
 async def test_a_full_queue_sends_retry_info_and_pushback(echo: EchoServer, stub: Any) -> None:
     waiting = await fill(echo, stub)
-    call = stub.AnalyzeSentiment(request(1), timeout=PATIENCE)
+    call = stub.AnalyzeSentiment(request(1), timeout=TIMEOUT)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     status = rpc_status.from_call(caught.value)
@@ -88,7 +88,7 @@ async def test_grpc_retries_follow_the_pushback_of_the_worker(echo: EchoServer, 
     options = [("grpc.service_config", json.dumps(RETRYING)), ("grpc.enable_retries", 1)]
     async with grpc.aio.insecure_channel(echo.target, options) as channel:
         retrying: Any = sentiment_pb2_grpc.SentimentServiceStub(channel)
-        call = retrying.AnalyzeSentiment(request(1), timeout=PATIENCE)
+        call = retrying.AnalyzeSentiment(request(1), timeout=TIMEOUT)
         await until(lambda: bool(echo.observer.refused))
         echo.model.gate.set()
         assert len((await call).results) == 1
@@ -116,10 +116,10 @@ async def test_our_client_stops_when_the_delay_exceeds_its_timeout(echo: EchoSer
 
 async def test_a_cancelled_call_leaves_the_queue_before_it_is_computed(echo: EchoServer, stub: Any) -> None:
     echo.model.gate.clear()
-    first = stub.AnalyzeSentiment(request(2), timeout=PATIENCE)
-    assert await asyncio.to_thread(echo.model.entered.acquire, timeout=PATIENCE)
+    first = stub.AnalyzeSentiment(request(2), timeout=TIMEOUT)
+    assert await asyncio.to_thread(echo.model.entered.acquire, timeout=TIMEOUT)
     computed_before = echo.model.computed
-    cancelled = stub.AnalyzeSentiment(request(5), timeout=PATIENCE)
+    cancelled = stub.AnalyzeSentiment(request(5), timeout=TIMEOUT)
     await until(lambda: echo.queue.waiting == 7)
     cancelled.cancel()
     await until(lambda: echo.queue.waiting == 2)
@@ -133,8 +133,8 @@ async def test_a_call_past_its_deadline_leaves_the_queue_before_it_is_computed(
     echo: EchoServer, stub: Any
 ) -> None:
     echo.model.gate.clear()
-    first = stub.AnalyzeSentiment(request(2), timeout=PATIENCE)
-    assert await asyncio.to_thread(echo.model.entered.acquire, timeout=PATIENCE)
+    first = stub.AnalyzeSentiment(request(2), timeout=TIMEOUT)
+    assert await asyncio.to_thread(echo.model.entered.acquire, timeout=TIMEOUT)
     late = stub.AnalyzeSentiment(request(5), timeout=0.3)
     assert await late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     await until(lambda: echo.queue.waiting == 2)
@@ -150,9 +150,9 @@ async def test_a_response_over_the_message_limit_is_refused_with_a_reason() -> N
         grpc.aio.insecure_channel(echo.target) as channel,
     ):
         stub: Any = sentiment_pb2_grpc.SentimentServiceStub(channel)
-        assert len((await stub.AnalyzeSentiment(request(10), timeout=PATIENCE)).results) == 10
+        assert len((await stub.AnalyzeSentiment(request(10), timeout=TIMEOUT)).results) == 10
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await stub.AnalyzeSentiment(request(500), timeout=PATIENCE)
+            await stub.AnalyzeSentiment(request(500), timeout=TIMEOUT)
         status = rpc_status.from_call(caught.value)
         assert status is not None
         assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")

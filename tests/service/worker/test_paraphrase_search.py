@@ -13,8 +13,8 @@ from sentence_transformers import SentenceTransformer
 
 from qda.v1 import paraphrase_pb2 as pb
 from qda.v1 import paraphrase_pb2_grpc
-from tests.service.worker.calls import PATIENCE, reason, refusal, texts
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT, reason, refused_status, texts
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess
 from tests.service.worker.test_metrics import wait_until_idle
 
@@ -44,7 +44,7 @@ def find(
     channel: grpc.Channel, stream: Iterator[pb.FindParaphrasesRequest]
 ) -> list[pb.FindParaphrasesResponse]:
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
-    return list(stub.FindParaphrases(stream, timeout=PATIENCE))
+    return list(stub.FindParaphrases(stream, timeout=TIMEOUT))
 
 
 def pairs_of(parts: list[pb.FindParaphrasesResponse]) -> list[tuple[int, int, float]]:
@@ -52,7 +52,7 @@ def pairs_of(parts: list[pb.FindParaphrasesResponse]) -> list[tuple[int, int, fl
     return [(pair.first_index, pair.second_index, pair.score) for chunk in chunks for pair in chunk]
 
 
-def cosines(world: World, left: Sequence[str], right: Sequence[str]) -> Any:
+def cosines(world: CacheFixture, left: Sequence[str], right: Sequence[str]) -> Any:
     model = SentenceTransformer(str(world.path("tiny-paraphrase")), device="cpu")
     unit = [model.encode(list(side), batch_size=1, normalize_embeddings=True) for side in (left, right)]
     return unit[0] @ unit[1].T
@@ -79,7 +79,11 @@ def exhaustive_search(
     [((), 0.5, None), ((), -1.0, None), ((), None, 2), ((), 0.6, 1), (SECOND, 0.4, None), (SECOND, None, 1)],
 )
 def test_pairs_equal_those_of_an_exhaustive_search(
-    world: World, channel: grpc.Channel, second: Sequence[str], threshold: float | None, best: int | None
+    world: CacheFixture,
+    channel: grpc.Channel,
+    second: Sequence[str],
+    threshold: float | None,
+    best: int | None,
 ) -> None:
     settings = pb.FindParaphrasesSettings(threshold=threshold, best_count=best)
     found = pairs_of(find(channel, requests(settings, FIRST, second)))
@@ -120,7 +124,7 @@ def test_settings_out_of_range_are_refused(
     channel: grpc.Channel, settings: pb.FindParaphrasesSettings
 ) -> None:
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
-    status = refusal(stub.FindParaphrases, requests(settings, FIRST))
+    status = refused_status(stub.FindParaphrases, requests(settings, FIRST))
     assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
 
 
@@ -135,7 +139,7 @@ def test_a_stream_in_another_order_is_refused(channel: grpc.Channel, order: str)
         "empty part": [good, pb.FindParaphrasesRequest()],
     }
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
-    status = refusal(stub.FindParaphrases, iter(streams[order]))
+    status = refused_status(stub.FindParaphrases, iter(streams[order]))
     assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
 
 
@@ -172,7 +176,7 @@ def test_a_client_that_does_not_read_stops_the_search(worker: ServeProcess) -> N
     with worker.channel() as channel:
         stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
         stream = requests(settings, statements * 830, chunk=5_000)
-        call = stub.FindParaphrases(stream, timeout=PATIENCE, metadata=(("x-qda-caller", "unread"),))
+        call = stub.FindParaphrases(stream, timeout=TIMEOUT, metadata=(("x-qda-caller", "unread"),))
         assert next(call).HasField("header")
         assert len(next(call).pairs.pairs) > 1_000
         held = memory_when_idle(worker) - before

@@ -10,7 +10,7 @@ import pytest
 from grpc_reflection.v1alpha import reflection_pb2
 
 from qda_worker.services import SERVICES
-from tests.service.worker.calls import PATIENCE
+from tests.service.worker.calls import TIMEOUT
 from tests.service.worker.process import ServeProcess
 
 VERSIONS: Final = ("grpc.reflection.v1", "grpc.reflection.v1alpha")
@@ -23,7 +23,7 @@ def reflect(channel: grpc.Channel, package: str, **request: Any) -> Any:
         request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
         response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
     )
-    return next(iter(call(iter([reflection_pb2.ServerReflectionRequest(**request)]), timeout=PATIENCE)))
+    return next(iter(call(iter([reflection_pb2.ServerReflectionRequest(**request)]), timeout=TIMEOUT)))
 
 
 @pytest.mark.parametrize("package", VERSIONS)
@@ -71,7 +71,7 @@ def grpcurl() -> str:
 
 def run(arguments: list[str], stdin: str = "") -> Iterator[str]:
     completed = subprocess.run(
-        arguments, input=stdin, capture_output=True, text=True, timeout=PATIENCE, check=False
+        arguments, input=stdin, capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     return iter((completed.stdout, completed.stderr))
 

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from qda.v1 import embedding_pb2, embedding_pb2_grpc, model_pb2, model_pb2_grpc
-from tests.service.worker.calls import PATIENCE, texts
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT, texts
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.test_metrics import scrape
 from tests.support.fake_hub import HubDouble, Repository
@@ -23,13 +23,13 @@ SENTIMENT, EMBEDDING = "tiny-sentiment", "tiny-embedding"
 
 
 @pytest.fixture
-def hub(world: World) -> Iterator[HubDouble]:
+def hub(world: CacheFixture) -> Iterator[HubDouble]:
     """A hub that has two of the models."""
     with HubDouble([_repository(world, key) for key in (SENTIMENT, EMBEDDING)], []) as double:
         yield double
 
 
-def _repository(world: World, key: str) -> Repository:
+def _repository(world: CacheFixture, key: str) -> Repository:
     folder = world.path(key)
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return Repository(f"qda-test/{key.removeprefix('tiny-')}", files)
@@ -38,7 +38,7 @@ def _repository(world: World, key: str) -> Repository:
 class Volume:
     """A cache that the real warmer fills from that hub."""
 
-    def __init__(self, world: World, hub: HubDouble, folder: Path) -> None:
+    def __init__(self, world: CacheFixture, hub: HubDouble, folder: Path) -> None:
         self.hub, self.catalog, self.cache = hub, folder / "catalog.yaml", folder / "cache"
         models = []
         for key, task in ((SENTIMENT, "sentiment"), (EMBEDDING, "embedding")):
@@ -72,7 +72,7 @@ def asked_without_end(worker: ServeProcess) -> Iterator[list[object]]:
         request = embedding_pb2.EmbedRequest(model=EMBEDDING, texts=texts("gut"))
         while not over.is_set():
             try:
-                answer = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed(request, timeout=PATIENCE)
+                answer = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed(request, timeout=TIMEOUT)
                 answers.append(answer.results[0].SerializeToString(deterministic=True))
             except grpc.RpcError as error:
                 answers.append(error)
@@ -84,11 +84,11 @@ def asked_without_end(worker: ServeProcess) -> Iterator[list[object]]:
             yield answers
         finally:
             over.set()
-            thread.join(PATIENCE)
+            thread.join(TIMEOUT)
 
 
 def test_one_flipped_byte_is_one_file_fetched_and_one_model_that_asks_for_a_restart(
-    world: World, hub: HubDouble, tmp_path: Path
+    world: CacheFixture, hub: HubDouble, tmp_path: Path
 ) -> None:
     volume = Volume(world, hub, tmp_path)
     volume.tend("warm")
@@ -135,4 +135,4 @@ def flip_last_byte(path: Path) -> None:
 def status_of(worker: ServeProcess) -> model_pb2.GetCacheStatusResponse:
     with worker.channel() as channel:
         stub = model_pb2_grpc.ModelServiceStub(channel)
-        return stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=PATIENCE)
+        return stub.GetCacheStatus(model_pb2.GetCacheStatusRequest(), timeout=TIMEOUT)

@@ -10,8 +10,8 @@ import pytest
 
 from qda.v1 import sentiment_pb2, sentiment_pb2_grpc, text_pb2
 from qda_worker.client import AsyncClient, Client, Offsets, Settings
-from tests.service.worker.calls import PATIENCE, reason, refusal, texts
-from tests.service.worker.documents import analysed, settings
+from tests.service.worker.calls import TIMEOUT, reason, refused_status, texts
+from tests.service.worker.documents import analyse_documents, settings
 from tests.service.worker.process import ServeProcess
 
 TEXT: Final = "😀 Das war schön!\nu\u0308ber Köln z. B. nicht. 👩‍👩‍👧 Sehr schlecht…"
@@ -27,7 +27,7 @@ def analyze(
         texts=texts(*contents), include_sentences=True, offset_encoding=encoding
     )
     stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
-    return stub.AnalyzeSentiment(request, timeout=PATIENCE)
+    return stub.AnalyzeSentiment(request, timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_too_many_sentences_are_refused(channel: grpc.Channel) -> None:
         include_sentences=True,
         offset_encoding=text_pb2.OFFSET_ENCODING_UTF8_BYTES,
     )
-    status = refusal(sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment, request)
+    status = refused_status(sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment, request)
     assert reason(status) == ("INVALID_ARGUMENT", "TOO_MANY_TEXTS")
     assert "120000 sentences" in status.message
 
@@ -83,7 +83,7 @@ def test_a_stream_of_documents_returns_the_same_sentences(channel: grpc.Channel)
     request_settings = settings(sentiment=True)
     request_settings.offset_encoding = POINTS
     request_settings.sentiment.include_sentences = True
-    _, (document,) = analysed(channel, request_settings, texts(TEXT))
+    _, (document,) = analyse_documents(channel, request_settings, texts(TEXT))
     expected = analyze(channel, TEXT).results[0].sentences
     assert [each.span for each in document.sentiment.sentences] == [each.span for each in expected]
     scores = [each.probabilities.positive for each in document.sentiment.sentences]
@@ -110,7 +110,7 @@ def test_the_command_line_shows_each_sentence(worker: ServeProcess) -> None:
             input=TEXT.encode(),
             capture_output=True,
             check=True,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
         )
         return done.stdout.decode()
 

@@ -10,8 +10,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qda.v1 import entity_pb2, entity_pb2_grpc, text_pb2
-from tests.service.worker.calls import PATIENCE
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 
 MANY: Final = [
@@ -19,7 +19,7 @@ MANY: Final = [
 ]
 
 
-def options(world: World, *more: str) -> list[str]:
+def options(world: CacheFixture, *more: str) -> list[str]:
     return [
         *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
         *("--model", "tiny-ner", *more),
@@ -33,18 +33,18 @@ def request(texts: list[text_pb2.Text]) -> entity_pb2.RecognizeEntitiesRequest:
 
 def start_call(channel: grpc.Channel) -> Any:
     stub = entity_pb2_grpc.EntityServiceStub(channel)
-    return stub.RecognizeEntities.future(request(MANY), timeout=PATIENCE)
+    return stub.RecognizeEntities.future(request(MANY), timeout=TIMEOUT)
 
 
 def wait_until_accepted(worker: ServeProcess, call: Any) -> None:
     """Wait until the worker has accepted a call: a second call is answered only after that."""
     with worker.channel() as channel:
         stub = entity_pb2_grpc.EntityServiceStub(channel)
-        stub.RecognizeEntities(request(MANY[:1]), timeout=PATIENCE)
+        stub.RecognizeEntities(request(MANY[:1]), timeout=TIMEOUT)
     assert not call.done()
 
 
-def test_a_call_in_flight_is_answered_before_the_end(world: World, tmp_path: Path) -> None:
+def test_a_call_in_flight_is_answered_before_the_end(world: CacheFixture, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world)) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
@@ -56,7 +56,9 @@ def test_a_call_in_flight_is_answered_before_the_end(world: World, tmp_path: Pat
         assert worker.events("server.stopped")
 
 
-def test_during_the_drain_delay_it_is_not_ready_and_keeps_serving(world: World, tmp_path: Path) -> None:
+def test_during_the_drain_delay_it_is_not_ready_and_keeps_serving(
+    world: CacheFixture, tmp_path: Path
+) -> None:
     with serving(tmp_path, *options(world, "--drain-delay", "600")) as worker:
         worker.wait_until_ready()
         worker.process.send_signal(signal.SIGTERM)
@@ -65,13 +67,13 @@ def test_during_the_drain_delay_it_is_not_ready_and_keeps_serving(world: World, 
         assert worker.health("liveness") == "SERVING"
         with worker.channel() as channel:
             stub = entity_pb2_grpc.EntityServiceStub(channel)
-            response = stub.RecognizeEntities(request(MANY[:2]), timeout=PATIENCE)
+            response = stub.RecognizeEntities(request(MANY[:2]), timeout=TIMEOUT)
         assert len(response.results) == 2
         worker.process.send_signal(signal.SIGTERM)
         assert worker.wait() == 143
 
 
-def test_ctrl_c_twice_ends_at_once(world: World, tmp_path: Path) -> None:
+def test_ctrl_c_twice_ends_at_once(world: CacheFixture, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world, "--drain-delay", "600")) as worker:
         worker.wait_until_ready()
         worker.process.send_signal(signal.SIGINT)
@@ -82,7 +84,7 @@ def test_ctrl_c_twice_ends_at_once(world: World, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_waits_for_its_cache_stops_with_exit_code_0(
-    world: World, tmp_path: Path, number: signal.Signals
+    world: CacheFixture, tmp_path: Path, number: signal.Signals
 ) -> None:
     """It was never ready, so no load balancer has to notice the end, and the drain delay is skipped."""
     empty = [
@@ -94,7 +96,7 @@ def test_a_worker_that_waits_for_its_cache_stops_with_exit_code_0(
         assert worker.stop(number) == 0
 
 
-def test_a_call_in_flight_after_the_grace_is_cancelled(world: World, tmp_path: Path) -> None:
+def test_a_call_in_flight_after_the_grace_is_cancelled(world: CacheFixture, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world, "--shutdown-grace", "0")) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
@@ -118,7 +120,7 @@ sys.meta_path.insert(0, Slow())
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_shutdown_does_not_wait_for_a_model_that_is_being_loaded(
-    world: World, tmp_path: Path, number: signal.Signals
+    world: CacheFixture, tmp_path: Path, number: signal.Signals
 ) -> None:
     """The load takes ten minutes here; the timeout of the test is shorter."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_LOAD)
@@ -128,7 +130,7 @@ def test_shutdown_does_not_wait_for_a_model_that_is_being_loaded(
         assert worker.events("server.stopped")
 
 
-def test_a_health_watcher_does_not_delay_the_shutdown(world: World, tmp_path: Path) -> None:
+def test_a_health_watcher_does_not_delay_the_shutdown(world: CacheFixture, tmp_path: Path) -> None:
     with serving(tmp_path, *options(world, "--shutdown-grace", "600")) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
@@ -155,7 +157,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("phase", ["idle", "computing", "loading"])
-def test_no_child_process_outlives_a_killed_worker(world: World, tmp_path: Path, phase: str) -> None:
+def test_no_child_process_outlives_a_killed_worker(world: CacheFixture, tmp_path: Path, phase: str) -> None:
     with serving(tmp_path, *options(world)) as worker:
         if phase == "loading":
             worker.wait_for("child", lambda: bool(children_of(worker.process.pid)))
@@ -168,8 +170,8 @@ def test_no_child_process_outlives_a_killed_worker(world: World, tmp_path: Path,
                 call = start_call(channel)
                 wait_until_accepted(worker, call)
             worker.process.kill()
-            worker.process.wait(PATIENCE)
-        until = time.monotonic() + PATIENCE
+            worker.process.wait(TIMEOUT)
+        until = time.monotonic() + TIMEOUT
         while any(map(alive, children)):
             assert time.monotonic() < until
             time.sleep(0.01)

@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from qda_worker.client import Client, NotReachable, Settings, Tls, TlsFailed
-from tests.service.worker.fixtures import World
-from tests.service.worker.process import PATIENCE, ServeProcess, serving
+from tests.service.worker.fixtures import CacheFixture
+from tests.service.worker.process import TIMEOUT, ServeProcess, serving
 from tests.support.certificates import Authority, KeyPair
 
 DAY: Final = dt.timedelta(days=1)
@@ -27,7 +27,7 @@ def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("other-authority"), "other-authority")
 
 
-def options(world: World, pair: KeyPair, *more: str) -> list[str]:
+def options(world: CacheFixture, pair: KeyPair, *more: str) -> list[str]:
     return [
         *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
         *("--model", "tiny-ner", "--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), *more),
@@ -36,7 +36,7 @@ def options(world: World, pair: KeyPair, *more: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def mutual_worker(
-    world: World, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    world: CacheFixture, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServeProcess]:
     """Start a worker that requires client certificates; its health port is plain text."""
     arguments = options(world, authority.issue("mutual-server"), "--tls-client-ca", str(authority.file))
@@ -47,7 +47,7 @@ def mutual_worker(
 
 
 def entities(worker: ServeProcess, tls: Tls | None) -> str:
-    with Client(Settings(worker.address, tls=tls, timeout=PATIENCE)) as client:
+    with Client(Settings(worker.address, tls=tls, timeout=TIMEOUT)) as client:
         return client.entities(["Merkel war in Köln."])[0].entities[0].text
 
 
@@ -101,7 +101,7 @@ def test_the_command_line_client_reports_a_tls_failure_in_one_line(
         [*command, "--tls-ca", str(other_authority.file)],
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
         check=False,
     )
     assert done.returncode == 67
@@ -110,7 +110,7 @@ def test_the_command_line_client_reports_a_tls_failure_in_one_line(
 
 
 def test_a_renewed_certificate_is_used_without_a_restart(
-    world: World, authority: Authority, other_authority: Authority, tmp_path: Path
+    world: CacheFixture, authority: Authority, other_authority: Authority, tmp_path: Path
 ) -> None:
     """Renew it as Kubernetes renews a mounted Secret: the files are links, and the folder behind them is swapped."""
     secret = tmp_path / "secret"
@@ -149,7 +149,7 @@ def mount(secret: Path, pair: KeyPair, version: str) -> None:
 
 
 def test_an_expired_certificate_is_reported_by_worker_and_client(
-    world: World, authority: Authority, tmp_path: Path
+    world: CacheFixture, authority: Authority, tmp_path: Path
 ) -> None:
     with serving(tmp_path, *options(world, authority.issue("aged", since=-3 * DAY, until=-DAY))) as worker:
         worker.wait_until_ready()
@@ -159,7 +159,7 @@ def test_an_expired_certificate_is_reported_by_worker_and_client(
 
 
 def test_unusable_files_end_the_program(
-    world: World, authority: Authority, other_authority: Authority, tmp_path: Path
+    world: CacheFixture, authority: Authority, other_authority: Authority, tmp_path: Path
 ) -> None:
     mixed = KeyPair(authority.issue("mixed").certificate, other_authority.issue("mixed").key)
     with serving(tmp_path, *options(world, mixed)) as worker:

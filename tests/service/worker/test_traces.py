@@ -11,8 +11,8 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from qda.v1 import entity_pb2, entity_pb2_grpc, text_pb2
-from tests.service.worker.calls import PATIENCE, texts
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT, texts
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.support.trace_receiver import attributes, grpc_receiver, http_receiver
 
@@ -21,7 +21,7 @@ METHOD: Final = "qda.v1.EntityService/RecognizeEntities"
 SECRET: Final = "Geheimnisvoll"
 
 
-def options(world: World) -> list[str]:
+def options(world: CacheFixture) -> list[str]:
     arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
     return [*arguments, "--model", "tiny-ner"]
 
@@ -34,10 +34,12 @@ def recognise(
     )
     with worker.channel() as channel:
         call = entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities
-        call(request, timeout=PATIENCE, metadata=metadata)
+        call(request, timeout=TIMEOUT, metadata=metadata)
 
 
-def test_a_call_is_a_child_of_its_callers_span_and_has_timed_children(world: World, tmp_path: Path) -> None:
+def test_a_call_is_a_child_of_its_callers_span_and_has_timed_children(
+    world: CacheFixture, tmp_path: Path
+) -> None:
     metadata = (("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-qda-caller", "study-7"))
     with (
         http_receiver() as (url, received),
@@ -69,7 +71,7 @@ def test_a_call_is_a_child_of_its_callers_span_and_has_timed_children(world: Wor
     assert not [message for message in received.raw if SECRET.encode() in message]
 
 
-def test_traces_are_exported_over_grpc_with_the_configured_name(world: World, tmp_path: Path) -> None:
+def test_traces_are_exported_over_grpc_with_the_configured_name(world: CacheFixture, tmp_path: Path) -> None:
     with grpc_receiver() as (url, received):
         variables = {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": url,
@@ -85,7 +87,9 @@ def test_traces_are_exported_over_grpc_with_the_configured_name(world: World, tm
     assert received.resource["service.name"] == "analysis"
 
 
-def test_an_unreachable_collector_delays_neither_calls_nor_shutdown(world: World, tmp_path: Path) -> None:
+def test_an_unreachable_collector_delays_neither_calls_nor_shutdown(
+    world: CacheFixture, tmp_path: Path
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -102,10 +106,10 @@ def test_opentelemetry_is_not_imported_without_an_endpoint() -> None:
         "assert w.open_tracing({'OTEL_EXPORTER_OTLP_ENDPOINT': 'http://x', 'OTEL_SDK_DISABLED': 'true'}) is None; "
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=PATIENCE).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=TIMEOUT).returncode == 0
 
 
-def test_an_unknown_protocol_is_an_error_that_names_the_variable(world: World, tmp_path: Path) -> None:
+def test_an_unknown_protocol_is_an_error_that_names_the_variable(world: CacheFixture, tmp_path: Path) -> None:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
     with serving(tmp_path, *options(world), **variables) as worker:
         assert worker.wait() == 2

@@ -11,8 +11,8 @@ from qda.v1 import embedding_pb2 as pb
 from qda.v1 import embedding_pb2_grpc, model_pb2, model_pb2_grpc, text_pb2
 from qda_worker.limits import MAX_RESPONSE_BYTES
 from tests.service.models.plain_m3 import PlainM3
-from tests.service.worker.calls import PATIENCE, error_info, reason, refusal, texts
-from tests.service.worker.fixtures import World
+from tests.service.worker.calls import TIMEOUT, error_info, reason, refused_status, texts
+from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess
 
 STATEMENTS: Final = (
@@ -36,12 +36,12 @@ def stub(channel: grpc.Channel) -> embedding_pb2_grpc.EmbeddingServiceStub:
 def embed(channel: grpc.Channel, *contents: str, **options: Any) -> pb.EmbedResponse:
     embedding_options = pb.EmbeddingOptions(**options)
     return stub(channel).Embed(
-        pb.EmbedRequest(texts=texts(*contents), options=embedding_options), timeout=PATIENCE
+        pb.EmbedRequest(texts=texts(*contents), options=embedding_options), timeout=TIMEOUT
     )
 
 
 def streamed(channel: grpc.Channel, request: pb.EmbedStreamRequest) -> list[pb.EmbedStreamResponse]:
-    return list(stub(channel).EmbedStream(request, timeout=PATIENCE))
+    return list(stub(channel).EmbedStream(request, timeout=TIMEOUT))
 
 
 def stream(channel: grpc.Channel, *contents: str, **options: Any) -> list[pb.EmbedStreamResponse]:
@@ -62,7 +62,7 @@ def weights(sparse: pb.SparseVector) -> dict[str, float]:
     return dict(zip(sparse.tokens, sparse.weights, strict=True))
 
 
-def test_all_kinds_equal_the_published_formulas(world: World, channel: grpc.Channel) -> None:
+def test_all_kinds_equal_the_published_formulas(world: CacheFixture, channel: grpc.Channel) -> None:
     plain = PlainM3(world.path("tiny-embedding"), 64)
     response = embed(channel, *STATEMENTS, kinds=ALL)
     for statement, result in zip(STATEMENTS, response.results, strict=True):
@@ -89,7 +89,7 @@ def test_the_stream_sends_the_same_vectors_in_parts(
     contents = texts(*STATEMENTS, "", "das ist gut " * 2000)
     options = pb.EmbeddingOptions(kinds=ALL, element_type=element)
     request: dict[str, Any] = {"texts": contents, "options": options, "long_text_policy": policy}
-    whole = stub(channel).Embed(pb.EmbedRequest(**request), timeout=PATIENCE)
+    whole = stub(channel).Embed(pb.EmbedRequest(**request), timeout=TIMEOUT)
     parts = streamed(channel, pb.EmbedStreamRequest(**request))
     assert parts[0].header.provenance == whole.provenance
     assert parts[-1].HasField("trailer")
@@ -141,14 +141,14 @@ def test_a_kind_that_the_model_does_not_support_is_refused(channel: grpc.Channel
         (pb.EmbedStreamRequest, stub(channel).EmbedStream),
     ):
         options = pb.EmbeddingOptions(kinds=kinds)
-        status = refusal(call, make(texts=texts("gut"), model="tiny-paraphrase", options=options))
+        status = refused_status(call, make(texts=texts("gut"), model="tiny-paraphrase", options=options))
         assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
         assert "EMBEDDING_KIND_DENSE" in error_info(status).metadata["remedy"]
 
 
 def test_list_models_has_the_kinds_of_each_model(channel: grpc.Channel) -> None:
     listed = model_pb2_grpc.ModelServiceStub(channel).ListModels(
-        model_pb2.ListModelsRequest(), timeout=PATIENCE
+        model_pb2.ListModelsRequest(), timeout=TIMEOUT
     )
     kinds = {model.key: list(model.embedding_kinds) for model in listed.models}
     assert kinds["tiny-embedding"] == ALL
@@ -163,7 +163,7 @@ def test_shortened_vectors_are_the_first_numbers_normalised_on_request(
     def dense(count: int) -> NDArray[np.float32]:
         options = pb.EmbeddingOptions(dimension_count=count, normalize=unit)
         request = pb.EmbedRequest(texts=texts("das Haus"), model="tiny-paraphrase", options=options)
-        return array(stub(channel).Embed(request, timeout=PATIENCE).results[0].dense)
+        return array(stub(channel).Embed(request, timeout=TIMEOUT).results[0].dense)
 
     beginning = dense(0)[:8]
     expected = beginning / np.linalg.norm(beginning) if unit else beginning
@@ -183,7 +183,7 @@ def test_a_response_beyond_the_limit_is_refused_before_computing(
     row = 63 * 32 * 4
     long = ["das ist gut " * 40] * (MAX_RESPONSE_BYTES // row + 1)
     request = pb.EmbedRequest(texts=texts(*long), options=pb.EmbeddingOptions(kinds=MULTI))
-    status = refusal(stub(channel).Embed, request, metadata=(("x-qda-caller", "too-much"),))
+    status = refused_status(stub(channel).Embed, request, metadata=(("x-qda-caller", "too-much"),))
     assert reason(status) == ("INVALID_ARGUMENT", "ARGUMENT_INVALID")
     assert "EmbedStream" in error_info(status).metadata["remedy"]
     worker.wait_for("line", lambda: any(e["caller"] == "too-much" for e in worker.events("call.ended")))
@@ -199,7 +199,7 @@ def test_a_client_that_does_not_read_stops_the_computing(worker: ServeProcess) -
         texts=texts(*["das ist gut " * 40] * count), options=pb.EmbeddingOptions(kinds=MULTI)
     )
     with worker.channel() as channel:
-        call = stub(channel).EmbedStream(request, timeout=PATIENCE, metadata=(("x-qda-caller", "slow"),))
+        call = stub(channel).EmbedStream(request, timeout=TIMEOUT, metadata=(("x-qda-caller", "slow"),))
         assert next(call).HasField("header")
         for _ in range(3):
             next(call)

@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from qda.v1 import analysis_pb2, embedding_pb2, entity_pb2, model_pb2, paraphrase_pb2, sentiment_pb2
 from qda_worker.conversion.parse_errors import is_repeated
-from tests.service.worker.calls import PATIENCE
+from tests.service.worker.calls import TIMEOUT
 from tests.service.worker.process import ServeProcess
 
 PROTOS: Final = (sentiment_pb2, entity_pb2, embedding_pb2, paraphrase_pb2, analysis_pb2, model_pb2)
@@ -60,7 +60,7 @@ def send(channel: grpc.Channel, method: str, kind: MethodDescriptor, data: list[
     }
     call = call_types[kind.client_streaming, kind.server_streaming](method, **options)
     try:
-        answer = call(iter(data) if kind.client_streaming else data[0], timeout=PATIENCE)
+        answer = call(iter(data) if kind.client_streaming else data[0], timeout=TIMEOUT)
         if kind.server_streaming and method != "/grpc.health.v1.Health/Watch":
             list(answer)
         elif kind.server_streaming:

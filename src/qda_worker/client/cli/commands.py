@@ -1,14 +1,15 @@
-"""The commands of `qda-client`: each asks the worker, writes the result, and gives the exit code.
+"""The commands of `qda-client`.
 
-What `qda-client` says on stderr while it waits for its worker: the client's own log lines, as this program's.
+Each command reads its texts, calls the sync client, writes the result in the chosen format, and returns the exit code.
+`analyze` and `embed --stream --format jsonl` work on streams and write each result as it arrives, in constant memory;
+the other commands read the whole input first. If a long list fails after some requests, the results before the failure
+are written, then the error.
 """
 
 import argparse
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO, Final, Generic, TextIO, TypeVar
+from typing import Final, Generic, TypeVar
 
 from model_cache.cli.options import duration
 from model_cache.errors import UsageError
@@ -18,6 +19,7 @@ from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
 from qda_worker.client.cli.input import read_texts
 from qda_worker.client.cli.options import DEFAULT_THRESHOLD, PROGRAM, Connection, Format, Input
+from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets
 from qda_worker.client.errors import ClientError, NotReady
 from qda_worker.client.results import (
@@ -27,79 +29,35 @@ from qda_worker.client.results import (
     EmbeddingTask,
     Entities,
     EntityTask,
+    Paraphrases,
     Sentiment,
     SentimentTask,
 )
-from qda_worker.client.retry import LOG
 from qda_worker.client.sync_client import Client
 from qda_worker.client.texts import Text
 
-
-class _Notes(logging.Handler):
-    """Writes each line to `stderr`, over a progress that may stand there."""
-
-    def __init__(self, stderr: TextIO) -> None:
-        super().__init__()
-        self._stderr = stderr
-
-    def emit(self, record: logging.LogRecord) -> None:
-        clear = "\r\x1b[K" if self._stderr.isatty() else ""
-        self._stderr.write(f"{clear}{PROGRAM}: {record.getMessage()}\n")
-        self._stderr.flush()
-
-
-@contextmanager
-def waiting_told(stderr: TextIO, quiet: bool) -> Iterator[None]:
-    """Tells of waiting as long as the context lasts, or keeps it silent."""
-    notes = logging.NullHandler() if quiet else _Notes(stderr)
-    level = LOG.level
-    LOG.setLevel(logging.INFO)
-    LOG.addHandler(notes)
-    try:
-        yield
-    finally:
-        LOG.removeHandler(notes)
-        LOG.setLevel(level)
-
-
-# Exit code where some texts have an error and the others are answered.
+# Exit code if some texts have an error and the others have results.
 SOME_FAILED: Final = 1
 
 R = TypeVar("R", Sentiment, Entities, Embedding)
 
-# Results of a stream between two states of its progress.
-_SHOWN_EACH: Final = 100
-
 
 @dataclass(frozen=True, slots=True)
-class Terminal:
-    """The program's three streams; `progress` says whether stderr may be drawn on."""
+class _Outcome(Generic[R]):
+    """The answer to a list of texts; if the call failed, the results before the failure."""
 
-    stdin: BinaryIO
-    stdout: TextIO
-    stderr: TextIO
-    progress: bool
-
-    def write(self, text: str) -> None:
-        """One result, or several, to stdout."""
-        self.stdout.write(text + "\n")
-
-    def show_progress(self, done: int, total: int) -> None:
-        """Draws over the last state, and away at the end."""
-        if self.progress:
-            self.stderr.write("\r\x1b[K" if done == total else f"\r{done:,} of {total:,} texts")
-            self.stderr.flush()
-
-    def show_count(self, done: int, *, ended: bool = False) -> None:
-        """The same for a stream, whose length nobody knows; not where its results are on the screen themselves."""
-        if self.progress and not self.stdout.isatty() and (ended or done % _SHOWN_EACH == 0):
-            self.stderr.write("\r\x1b[K" if ended else f"\r{done:,} texts")
-            self.stderr.flush()
+    answer: Answer[R]
+    failure: ClientError | None = None
 
 
 def run_command(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> int:
-    """Runs the command that was asked for. Raises UsageError and ClientError."""
-    with waiting_told(terminal.stderr, arguments.quiet), Client(_settings(connection)) as client:
+    """Run the command of the arguments and return its exit code.
+
+    Raises:
+        UsageError: when an argument or the input is wrong.
+        ClientError: when the call fails.
+    """
+    with terminal.log_messages(quiet=arguments.quiet), Client(_settings(connection)) as client:
         return _COMMANDS[arguments.command](client, arguments, connection.format, terminal)
 
 
@@ -113,9 +71,12 @@ def _settings(connection: Connection) -> Settings:
     )
 
 
+# --- one function for each command ------------------------------------------------------------------------------------
+
+
 def _sentiment(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    texts = _texts(arguments, terminal)
-    answer = _asked(
+    texts = _read_list(arguments, terminal)
+    outcome = _call(
         lambda: client.sentiment(
             texts,
             model=arguments.model,
@@ -125,12 +86,12 @@ def _sentiment(client: Client, arguments: argparse.Namespace, form: Format, term
             progress=terminal.show_progress,
         )
     )
-    return _write(answer, texts, form, terminal, render.SENTIMENT_HEAD, render.sentiment_rows)
+    return _write_answer(outcome, texts, form, terminal, render.SENTIMENT_COLUMNS, render.sentiment_rows)
 
 
 def _entities(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    texts = _texts(arguments, terminal)
-    answer = _asked(
+    texts = _read_list(arguments, terminal)
+    outcome = _call(
         lambda: client.entities(
             texts,
             model=arguments.model,
@@ -141,16 +102,16 @@ def _entities(client: Client, arguments: argparse.Namespace, form: Format, termi
             progress=terminal.show_progress,
         )
     )
-    return _write(answer, texts, form, terminal, render.ENTITY_HEAD, render.entity_rows)
+    return _write_answer(outcome, texts, form, terminal, render.ENTITY_COLUMNS, render.entity_rows)
 
 
 def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
     kinds = [EmbeddingKind(kind) for kind in arguments.kind or (EmbeddingKind.DENSE,)]
     stream = arguments.stream or EmbeddingKind.MULTI_VECTOR in kinds
     if stream and form is Format.JSONL:
-        return _embed_as_it_arrives(client, arguments, kinds, terminal)
-    texts = _texts(arguments, terminal)
-    answer = _asked(
+        return _embed_stream(client, arguments, kinds, terminal)
+    texts = _read_list(arguments, terminal)
+    outcome = _call(
         lambda: client.embed(
             texts,
             model=arguments.model,
@@ -163,13 +124,12 @@ def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal
             progress=terminal.show_progress,
         )
     )
-    return _write(answer, texts, form, terminal, render.EMBEDDING_HEAD, render.embedding_rows)
+    return _write_answer(outcome, texts, form, terminal, render.EMBEDDING_COLUMNS, render.embedding_rows)
 
 
-def _embed_as_it_arrives(
+def _embed_stream(
     client: Client, arguments: argparse.Namespace, kinds: Sequence[EmbeddingKind], terminal: Terminal
 ) -> int:
-    """One line after the other, so that memory stays constant."""
     results = client.embed_stream(
         _read(arguments.file, arguments, terminal),
         model=arguments.model,
@@ -187,12 +147,12 @@ def _embed_as_it_arrives(
 
 
 def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    texts = _texts(arguments, terminal)
-    others = _texts(arguments, terminal, arguments.others) if arguments.others else None
+    texts = _read_list(arguments, terminal)
+    others = _read_list(arguments, terminal, arguments.others) if arguments.others else None
     threshold = arguments.threshold
     if threshold is None and arguments.best is None:
         threshold = DEFAULT_THRESHOLD
-    found = client.find_paraphrases(
+    result = client.find_paraphrases(
         texts,
         others,
         threshold=threshold,
@@ -200,40 +160,19 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
         model=arguments.model,
         long_texts=LongTexts(arguments.long_texts),
     )
-    partners = texts if others is None else others
-    if form is Format.TABLE:
-        rows = list(render.paraphrase_rows(found, texts, partners))
-        terminal.write(render.aligned(render.PARAPHRASE_HEAD, rows))
-        terminal.write(f"\n{len(found.pairs):,} pairs. {render.made_by([found.provenance])}")
-        return SOME_FAILED if found.problems else 0
-    pairs = [
-        {"score": pair.score, "first": _named(texts, pair.first), "second": _named(partners, pair.second)}
-        for pair in found.pairs
-    ]
-    if form is Format.JSONL:
-        for line in [*pairs, *found.problems]:
-            terminal.write(to_json_line(line))
-    else:
-        whole = {
-            "pairs": pairs,
-            "problems": found.problems,
-            "provenance": found.provenance,
-            "timings": found.timings,
-        }
-        terminal.write(to_json_text(whole))
-    return SOME_FAILED if found.problems else 0
+    _write_paraphrases(result, texts, texts if others is None else others, form, terminal)
+    return SOME_FAILED if result.problems else 0
 
 
 def _analyze(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    """Writes each result as it arrives; JSON is one list, so that memory stays constant."""
     results = client.analyze(
         _read(arguments.file, arguments, terminal),
-        [_task(name) for name in arguments.task or ("sentiment", "entities")],
+        [_parse_task(text) for text in arguments.task or ("sentiment", "entities")],
         offsets=Offsets(arguments.encoding),
         long_texts=LongTexts(arguments.long_texts),
     )
     failed = False
-    before = "["
+    before = "["  # JSON is one list that is written piece by piece
     for done, result in enumerate(results, 1):
         failed |= not result.ok
         terminal.show_count(done)
@@ -251,17 +190,17 @@ def _analyze(client: Client, arguments: argparse.Namespace, form: Format, termin
 
 
 def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    found = client.models()
+    models = client.models()
     if form is Format.JSONL:
-        for model in found.models:
+        for model in models.models:
             terminal.write(to_json_line(model))
     else:
-        terminal.write(render.models_table(found) if form is Format.TABLE else to_json_text(found))
+        terminal.write(render.models_table(models) if form is Format.TABLE else to_json_text(models))
     return 0
 
 
 def _cache(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    """Ends with the code that cache-check would end with."""
+    """Return the exit code that cache-check would have."""
     status = client.cache_status()
     if form is Format.JSONL:
         terminal.write(to_json_line(status))
@@ -272,11 +211,11 @@ def _cache(client: Client, _: argparse.Namespace, form: Format, terminal: Termin
 
 def _health(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
     if arguments.wait is not None:
-        client.wait_ready(_duration(arguments.wait), service=arguments.service)
-    found = client.health(arguments.service)
-    document = {"service": arguments.service, "health": found}
-    terminal.write(str(found) if form is Format.TABLE else to_json_line(document))
-    return 0 if found is Health.SERVING else NotReady.exit_code
+        client.wait_ready(_parse_wait(arguments.wait), service=arguments.service)
+    health = client.health(arguments.service)
+    document = {"service": arguments.service, "health": health}
+    terminal.write(str(health) if form is Format.TABLE else to_json_line(document))
+    return 0 if health is Health.SERVING else NotReady.exit_code
 
 
 _COMMANDS: Final[dict[str, Callable[[Client, argparse.Namespace, Format, Terminal], int]]] = {
@@ -291,62 +230,15 @@ _COMMANDS: Final[dict[str, Callable[[Client, argparse.Namespace, Format, Termina
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome(Generic[R]):
-    """An answer; of a list that failed in the midst the results before that, with the failure."""
-
-    answer: Answer[R]
-    failure: ClientError | None = None
-
-
-def _asked(ask: Callable[[], Answer[R]]) -> _Outcome[R]:
-    """What is asked for, as far as it came. Raises ClientError where nothing came."""
-    try:
-        return _Outcome(ask())
-    except ClientError as error:
-        if error.partial is None:
-            raise
-        return _Outcome(error.partial, error)
-
-
-def _write(
-    outcome: _Outcome[R],
-    texts: Sequence[Text],
-    form: Format,
-    terminal: Terminal,
-    head: render.Row,
-    rows: Callable[[R, Text], Iterator[render.Row]],
-) -> int:
-    """Writes what there is. Raises the failure that ended it early, unless the one JSON document holds it too."""
-    answer, failure = outcome.answer, outcome.failure
-    failed = sum(not result.ok for result in answer)
-    if form is Format.JSON:
-        told = {"results": answer.results, "provenances": answer.provenances, "timings": answer.timings}
-        if failure is not None:
-            told["error"] = failure.fields()
-        terminal.write(to_json_text(told))
-        if failure is not None:
-            terminal.stderr.write(f"{PROGRAM}: {failure}\n")
-            return failure.exit_code
-    elif form is Format.JSONL:
-        for result in answer:
-            terminal.write(to_json_line(result))
-    else:
-        table = [row for result, text in zip(answer, texts, strict=False) for row in rows(result, text)]
-        terminal.write(render.aligned(head, table))
-        of_all = f" of {len(texts):,}" if failure else ""
-        counted = f"{len(answer):,}{of_all} texts" + (f", {failed:,} with an error" if failed else "")
-        terminal.write(f"\n{counted}. {render.made_by(answer.provenances)}")
-    if failure is not None:
-        raise failure
-    return SOME_FAILED if failed else 0
+# --- input ------------------------------------------------------------------------------------------------------------
 
 
 def _read(file: str, arguments: argparse.Namespace, terminal: Terminal) -> Iterator[Text]:
     return read_texts(file, terminal.stdin, kind=Input(arguments.input), whole=arguments.whole)
 
 
-def _texts(arguments: argparse.Namespace, terminal: Terminal, file: str | None = None) -> list[Text]:
+def _read_list(arguments: argparse.Namespace, terminal: Terminal, file: str | None = None) -> list[Text]:
+    """Return all texts of `file`, or of the command's first file; at least one."""
     texts = list(_read(file or arguments.file, arguments, terminal))
     if not texts:
         raise UsageError(
@@ -355,24 +247,107 @@ def _texts(arguments: argparse.Namespace, terminal: Terminal, file: str | None =
     return texts
 
 
-def _task(asked: str) -> AnalysisTask:
-    name, _, model = asked.partition("=")
-    kinds: dict[str, AnalysisTask] = {
+def _parse_task(text: str) -> AnalysisTask:
+    """Return the task of `TASK` or `TASK=KEY`."""
+    name, _, model = text.partition("=")
+    tasks: dict[str, AnalysisTask] = {
         "sentiment": SentimentTask(model),
         "entities": EntityTask(model),
         "embedding": EmbeddingTask(model),
     }
-    if name not in kinds:
-        raise UsageError(f'unknown task "{name}"', f"give one of: {', '.join(kinds)}")
-    return kinds[name]
+    if name not in tasks:
+        raise UsageError(f'unknown task "{name}"', f"give one of: {', '.join(tasks)}")
+    return tasks[name]
 
 
-def _duration(text: str) -> float:
+def _parse_wait(text: str) -> float:
+    """Return the seconds of `--wait`."""
     try:
         return duration(text)
     except ValueError as error:
         raise UsageError(f'--wait: found "{text}"', f"give {error}") from error
 
 
-def _named(texts: Sequence[Text], index: int) -> dict[str, object]:
+# --- calls and output -------------------------------------------------------------------------------------------------
+
+
+def _call(call: Callable[[], Answer[R]]) -> _Outcome[R]:
+    """Call the client; raise its error only if there is no result at all."""
+    try:
+        return _Outcome(call())
+    except ClientError as error:
+        if error.partial is None:
+            raise
+        return _Outcome(error.partial, error)
+
+
+def _write_answer(
+    outcome: _Outcome[R],
+    texts: Sequence[Text],
+    form: Format,
+    terminal: Terminal,
+    columns: render.Row,
+    rows: Callable[[R, Text], Iterator[render.Row]],
+) -> int:
+    """Write the results and return the exit code.
+
+    Raises:
+        ClientError: the failure of the call, after its partial results. In JSON it is part of the one document instead.
+    """
+    answer, failure = outcome.answer, outcome.failure
+    failed_count = sum(not result.ok for result in answer)
+    if form is Format.JSON:
+        document = {"results": answer.results, "provenances": answer.provenances, "timings": answer.timings}
+        if failure is not None:
+            document["error"] = failure.fields()
+        terminal.write(to_json_text(document))
+        if failure is not None:
+            terminal.stderr.write(f"{PROGRAM}: {failure}\n")
+            return failure.exit_code
+    elif form is Format.JSONL:
+        for result in answer:
+            terminal.write(to_json_line(result))
+    else:
+        table = [row for result, text in zip(answer, texts, strict=False) for row in rows(result, text)]
+        terminal.write(render.format_table(columns, table))
+        of_total = f" of {len(texts):,}" if failure else ""
+        errors = f", {failed_count:,} with an error" if failed_count else ""
+        terminal.write(
+            f"\n{len(answer):,}{of_total} texts{errors}. {render.provenance_line(answer.provenances)}"
+        )
+    if failure is not None:
+        raise failure
+    return SOME_FAILED if failed_count else 0
+
+
+def _write_paraphrases(
+    result: Paraphrases, texts: Sequence[Text], others: Sequence[Text], form: Format, terminal: Terminal
+) -> None:
+    if form is Format.TABLE:
+        rows = list(render.paraphrase_rows(result, texts, others))
+        terminal.write(render.format_table(render.PARAPHRASE_COLUMNS, rows))
+        terminal.write(f"\n{len(result.pairs):,} pairs. {render.provenance_line([result.provenance])}")
+        return
+    pairs = [
+        {
+            "score": pair.score,
+            "first": _text_fields(texts, pair.first),
+            "second": _text_fields(others, pair.second),
+        }
+        for pair in result.pairs
+    ]
+    if form is Format.JSONL:
+        for line in [*pairs, *result.problems]:
+            terminal.write(to_json_line(line))
+    else:
+        document = {
+            "pairs": pairs,
+            "problems": result.problems,
+            "provenance": result.provenance,
+            "timings": result.timings,
+        }
+        terminal.write(to_json_text(document))
+
+
+def _text_fields(texts: Sequence[Text], index: int) -> dict[str, object]:
     return {"index": index, "id": texts[index].id, "text": texts[index].content}

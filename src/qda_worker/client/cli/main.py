@@ -1,7 +1,8 @@
-"""`qda-client`: asks a worker about the texts of a file, from a shell.
+"""The entry point of `qda-client`, which calls a worker from a shell.
 
-The program's edge is that of all programs here (`model_cache.cli.program`); the client's own errors join it
-below, with their own exit codes (`qda_worker.client.errors`).
+`model_cache.cli.program` runs this program as it runs the others: errors of options and files become one line on stderr
+and an exit code. The client's own errors are handled below, with their own exit codes (`qda_worker.client.errors`).
+gRPC is imported after the options have been read, so that `--help` and wrong options answer at once.
 """
 
 import os
@@ -17,30 +18,30 @@ from qda_worker.client.errors import ClientError
 
 def main() -> NoReturn:
     """Run `qda-client` with this process's arguments and exit."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # each failure is told once, by this program
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # this program reports each failure itself, once
     run(qda_client, name=PROGRAM)
 
 
 def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Run a command and give its exit code. Raises ModelCacheError for wrong options."""
+    """Run a command and return its exit code.
+
+    Raises:
+        ModelCacheError: when an option or an input file is wrong.
+    """
     arguments = parser().parse_args(argv)
     connection = read_connection(arguments, environ)
-    from qda_worker.client.cli.commands import Terminal, run_command  # here: it imports gRPC
+    from qda_worker.client.cli.commands import run_command  # imports gRPC
+    from qda_worker.client.cli.terminal import Terminal
 
     progress = sys.stderr.isatty() and not arguments.quiet
+    terminal = Terminal(sys.stdin.buffer, sys.stdout, sys.stderr, progress)
     try:
-        return run_command(
-            arguments, connection, Terminal(sys.stdin.buffer, sys.stdout, sys.stderr, progress)
-        )
+        return run_command(arguments, connection, terminal)
     except ClientError as error:
-        return _failed(error, connection.format)
-
-
-def _failed(error: ClientError, form: Format) -> int:
-    print(f"{PROGRAM}: {error}", file=sys.stderr)
-    if form is not Format.TABLE:
-        print(to_json_line(error.fields()))
-    return error.exit_code
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        if connection.format is not Format.TABLE:
+            print(to_json_line(error.fields()))
+        return error.exit_code
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Results as tables for people. Pure.
+"""Formats results as tables for people. No I/O.
 
-Results as JSON. Pure.
+JSON needs no code here: the results are dataclasses, which `model_cache.json_values` encodes.
 """
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from qda_worker.client.enums import LongTextOutcome, Offsets
 from qda_worker.client.results import (
@@ -23,19 +23,26 @@ from qda_worker.client.results import (
 from qda_worker.client.status import CacheStatus, Models
 from qda_worker.client.texts import Text
 
-Row = Sequence[str]
+Row: TypeAlias = Sequence[str]
 
-SENTIMENT_HEAD: Final = ("ID", "SENTIMENT", "POSITIVE", "NEGATIVE", "NEUTRAL", "TEXT")
-ENTITY_HEAD: Final = ("ID", "START", "END", "LABEL", "ENTITY")
-EMBEDDING_HEAD: Final = ("ID", "DIMENSIONS", "VECTOR")
-PARAPHRASE_HEAD: Final = ("SCORE", "ID", "ID", "TEXT", "LIKE TEXT")
-ANALYSIS_HEAD: Final = ("ID", "SENTIMENT", "ENTITIES", "VECTORS")
+SENTIMENT_COLUMNS: Final = ("ID", "SENTIMENT", "POSITIVE", "NEGATIVE", "NEUTRAL", "TEXT")
+ENTITY_COLUMNS: Final = ("ID", "START", "END", "LABEL", "ENTITY")
+EMBEDDING_COLUMNS: Final = ("ID", "DIMENSIONS", "VECTOR")
+PARAPHRASE_COLUMNS: Final = ("SCORE", "ID", "ID", "TEXT", "SIMILAR TEXT")
+
+# Tokens of a sparse vector in its row.
+_SPARSE_TOKENS: Final = 6
 
 
-def aligned(head: Row, rows: Sequence[Row]) -> str:
-    """The rows below the head, in columns as wide as they need; the last column is ragged."""
-    table = [head, *rows]
-    widths = [max(_width(row[column]) for row in table) for column in range(len(head) - 1)]
+def format_table(columns: Row, rows: Sequence[Row]) -> str:
+    """Return a table with aligned columns; the last column is not padded.
+
+    Args:
+        columns: the names of the columns.
+        rows: one cell for each column.
+    """
+    table = [columns, *rows]
+    widths = [max(_width(row[column]) for row in table) for column in range(len(columns) - 1)]
     return "\n".join(
         "  ".join(
             [
@@ -48,16 +55,16 @@ def aligned(head: Row, rows: Sequence[Row]) -> str:
 
 
 def sentiment_rows(result: Sentiment, text: Text) -> Iterator[Row]:
-    """One row for the text, and one for each of its sentences."""
+    """Yield one row for the text, and one for each of its sentences."""
     if result.label is None or result.probabilities is None:
-        yield (text.id, "-", "-", "-", "-", _failed(result.error))
+        yield (text.id, "-", "-", "-", "-", _error_cell(result.error))
         return
     scores = result.probabilities
     yield (
         text.id,
         str(result.label),
         *(f"{score:.3f}" for score in (scores.positive, scores.negative, scores.neutral)),
-        shortened(text.content) + _cut(result.usage),
+        shorten(text.content) + _length_note(result.usage),
     )
     for sentence in result.sentences:
         scores = sentence.probabilities
@@ -65,68 +72,67 @@ def sentiment_rows(result: Sentiment, text: Text) -> Iterator[Row]:
             f"{text.id}[{sentence.start}:{sentence.end}]",
             str(sentence.label),
             *(f"{score:.3f}" for score in (scores.positive, scores.negative, scores.neutral)),
-            shortened(_part(text.content, sentence, result.offsets)) + _cut(sentence.usage),
+            shorten(_sentence_text(text.content, sentence, result.offsets)) + _length_note(sentence.usage),
         )
 
 
 def entity_rows(result: Entities, text: Text) -> Iterator[Row]:
-    """One row for each entity; one that says so where there is none."""
+    """Yield one row for each entity, or one row that reports that there is none."""
     if result.error is not None:
-        yield (text.id, "-", "-", "-", _failed(result.error))
+        yield (text.id, "-", "-", "-", _error_cell(result.error))
     elif not result.entities:
-        yield (text.id, "-", "-", "-", f"(none in: {shortened(text.content)})")
+        yield (text.id, "-", "-", "-", f"(none in: {shorten(text.content)})")
     for entity in result.entities:
-        yield (text.id, str(entity.start), str(entity.end), entity.label, shortened(entity.text))
+        yield (text.id, str(entity.start), str(entity.end), entity.label, shorten(entity.text))
 
 
 def embedding_rows(result: Embedding, text: Text) -> Iterator[Row]:
-    """A row for each kind of vector: how large it is, and its first numbers or weightiest tokens."""
-    cut = _cut(result.usage)
+    """Yield a row for each kind of vector: its size, and its first numbers or the tokens with the highest weights."""
+    note = _length_note(result.usage)
     if result.error is not None:
-        yield (text.id, "-", _failed(result.error))
+        yield (text.id, "-", _error_cell(result.error))
     if result.dense is not None:
-        yield (text.id, str(len(result.dense)), f"{_first(result.dense)} …{cut}")
+        yield (text.id, str(len(result.dense)), f"{_first_numbers(result.dense)} …{note}")
     if result.sparse is not None:
-        pairs = zip(result.sparse.tokens[:6], result.sparse.weights[:6], strict=True)
-        weights = " ".join(f"{shortened(token, 20)}={weight:.3f}" for token, weight in pairs)
-        yield (
-            text.id,
-            f"{len(result.sparse.tokens)} tokens",
-            f"{weights}{_more(result.sparse.tokens, 6)}{cut}",
-        )
+        tokens = result.sparse.tokens
+        heaviest = zip(tokens[:_SPARSE_TOKENS], result.sparse.weights[:_SPARSE_TOKENS], strict=True)
+        weights = " ".join(f"{shorten(token, 20)}={weight:.3f}" for token, weight in heaviest)
+        more = " …" if len(tokens) > _SPARSE_TOKENS else ""
+        yield (text.id, f"{len(tokens)} tokens", f"{weights}{more}{note}")
     if result.multi_vector is not None:
         rows = result.multi_vector
         size = f"{len(rows)}x{len(rows[0]) if len(rows) else 0}"
-        yield (text.id, size, f"{_first(rows[0]) if len(rows) else ''} …{cut}")
+        yield (text.id, size, f"{_first_numbers(rows[0]) if len(rows) else ''} …{note}")
 
 
-def paraphrase_rows(found: Paraphrases, texts: Sequence[Text], others: Sequence[Text]) -> Iterator[Row]:
-    """One row for each pair, then one for each text that took no part."""
-    for pair in found.pairs:
+def paraphrase_rows(result: Paraphrases, texts: Sequence[Text], others: Sequence[Text]) -> Iterator[Row]:
+    """Yield one row for each pair, then one for each text that could not be used."""
+    for pair in result.pairs:
         first, second = texts[pair.first], others[pair.second]
-        yield (f"{pair.score:.4f}", first.id, second.id, shortened(first.content), shortened(second.content))
-    for problem in found.problems:
-        yield ("-", problem.id, "-", _failed(problem.error), "-")
+        yield (f"{pair.score:.4f}", first.id, second.id, shorten(first.content), shorten(second.content))
+    for problem in result.problems:
+        yield ("-", problem.id, "-", _error_cell(problem.error), "-")
 
 
 def analysis_row(result: DocumentAnalysis) -> Row:
-    """One row for the document."""
+    """Return one row for the document."""
     if result.error is not None:
-        return (result.id, "-", "-", _failed(result.error))
+        return (result.id, "-", "-", _error_cell(result.error))
     sentiment, entities = result.sentiment, result.entities
     return (
         result.id,
-        "-" if sentiment is None else str(sentiment.label or _failed(sentiment.error)),
-        "-" if entities is None else _entities_in_short(entities),
+        "-" if sentiment is None else str(sentiment.label or _error_cell(sentiment.error)),
+        "-" if entities is None else _entities_cell(entities),
         " ".join(
-            _failed(each.error) if each.dense is None else str(len(each.dense)) for each in result.embeddings
+            _error_cell(each.error) if each.dense is None else str(len(each.dense))
+            for each in result.embeddings
         )
         or "-",
     )
 
 
-def models_table(found: Models) -> str:
-    """The models, what is wrong with those that do not serve, and the limits."""
+def models_table(models: Models) -> str:
+    """Return the models, the reasons of those that do not serve, and the limits."""
     rows = [
         (
             model.key + ("*" if model.is_default else ""),
@@ -137,57 +143,59 @@ def models_table(found: Models) -> str:
             model.licence or "-",
             f"{model.source}@{model.revision[:12]}",
         )
-        for model in found.models
+        for model in models.models
     ]
-    lines = [aligned(("MODEL", "TASK", "STATE", "READS", "VECTORS", "LICENCE", "SOURCE"), rows)]
-    lines += [f"{model.key}: {model.reason}: {model.detail}" for model in found.models if model.reason]
-    limits = found.limits
+    lines = [format_table(("MODEL", "TASK", "STATE", "READS", "VECTORS", "LICENCE", "SOURCE"), rows)]
+    lines += [f"{model.key}: {model.reason}: {model.detail}" for model in models.models if model.reason]
+    limits = models.limits
     lines.append(
         f"\n* default of its task. A request takes {limits.texts:,} texts and {limits.request_bytes:,} bytes. "
-        f"Worker {found.worker_version}, generation {found.generation[:12]}"
+        f"Worker {models.worker_version}, generation {models.generation[:12]}"
     )
     return "\n".join(lines)
 
 
 def cache_table(status: CacheStatus) -> str:
-    """The models' files, what is wrong with them, and the verdict."""
+    """Return the state of each model's files, their problems, and the overall result."""
     rows = [
         (model.key, model.reason, str(model.state), f"{model.files:,}", f"{model.bytes:,}", model.path)
         for model in status.models
     ]
-    lines = [aligned(("MODEL", "CACHE", "STATE", "FILES", "BYTES", "FOLDER"), rows)]
+    lines = [format_table(("MODEL", "CACHE", "STATE", "FILES", "BYTES", "FOLDER"), rows)]
     for model in status.models:
         lines += [f"{model.key}: {each.file}: {each.reason}: {each.detail}" for each in model.problems]
         if model.problem_count > len(model.problems):
             lines.append(f"{model.key}: and {model.problem_count - len(model.problems)} problems more")
     checked = f", checked {status.checked_at:%Y-%m-%d %H:%M:%S} UTC" if status.checked_at else ""
-    verdict = f"{status.reason}: {status.detail}" if status.detail else status.reason
+    summary = f"{status.reason}: {status.detail}" if status.detail else status.reason
     remedy = f"\nRemedy: {status.remedy}" if status.remedy else ""
     replaced = ", ".join(model.key for model in status.models if model.restart_needed)
-    of = f" of {replaced}" if replaced else ""
+    of_models = f" of {replaced}" if replaced else ""
     restart = (
-        f"\nFiles{of} were replaced since: a restart serves the present ones" if status.restart_needed else ""
+        f"\nFiles{of_models} were replaced since they were loaded: restart the worker to load the new ones"
+        if status.restart_needed
+        else ""
     )
-    lines.append(f"\n{verdict} (cache {status.cache}{checked}){remedy}{restart}")
+    lines.append(f"\n{summary} (cache {status.cache}{checked}){remedy}{restart}")
     return "\n".join(lines)
 
 
-def made_by(provenances: Sequence[Provenance]) -> str:
-    """One line on what made the results."""
+def provenance_line(provenances: Sequence[Provenance]) -> str:
+    """Return one line with the models and workers that computed the results."""
     return "; ".join(
         f"{each.model} ({each.source}@{each.revision[:12]}, {each.precision}), worker {each.worker_version}"
         for each in provenances
     )
 
 
-def shortened(text: str, width: int = 60) -> str:
-    """The beginning of a text on one line, without characters that would move the cursor."""
+def shorten(text: str, width: int = 60) -> str:
+    """Return the beginning of a text on one line, without characters that would move the cursor."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(text[: 4 * width].split()))
     return line if len(line) <= width and len(text) <= 4 * width else line[: width - 1].rstrip() + "…"
 
 
-def _part(text: str, sentence: Sentence, offsets: Offsets | None) -> str:
-    """The sentence's words, in whichever unit its place is counted."""
+def _sentence_text(text: str, sentence: Sentence, offsets: Offsets | None) -> str:
+    """Return the text of a sentence, whose position is in the unit `offsets`."""
     if offsets is Offsets.UTF8_BYTES:
         return text.encode()[sentence.start : sentence.end].decode(errors="replace")
     if offsets is Offsets.UTF16_UNITS:
@@ -196,26 +204,22 @@ def _part(text: str, sentence: Sentence, offsets: Offsets | None) -> str:
     return text[sentence.start : sentence.end]
 
 
-def _entities_in_short(entities: Entities) -> str:
+def _entities_cell(entities: Entities) -> str:
     if entities.error is not None:
-        return _failed(entities.error)
-    return shortened(", ".join(f"{each.text} ({each.label})" for each in entities.entities) or "-")
+        return _error_cell(entities.error)
+    return shorten(", ".join(f"{each.text} ({each.label})" for each in entities.entities) or "-")
 
 
-def _failed(error: ItemError | None) -> str:
-    return f"error {shortened(str(error), 200)}" if error else "-"
+def _error_cell(error: ItemError | None) -> str:
+    return f"error {shorten(str(error), 200)}" if error else "-"
 
 
-def _first(vector: Vector) -> str:
+def _first_numbers(vector: Vector) -> str:
     return " ".join(f"{number:+.4f}" for number in vector[:4])
 
 
-def _more(shown: Sequence[str], count: int) -> str:
-    return " …" if len(shown) > count else ""
-
-
-def _cut(usage: Usage | None) -> str:
-    """Nothing is cut in silence."""
+def _length_note(usage: Usage | None) -> str:
+    """Return a note if a text was cut or windowed, else an empty string."""
     if usage is None or usage.outcome in (LongTextOutcome.WHOLE, LongTextOutcome.UNSPECIFIED):
         return ""
     if usage.outcome is LongTextOutcome.WINDOWED:
@@ -224,7 +228,7 @@ def _cut(usage: Usage | None) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns on a terminal: wide East Asian characters take two, combining marks none."""
+    """Return the columns on a terminal: wide East Asian characters take two, combining marks none."""
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1
         for char in text

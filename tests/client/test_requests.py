@@ -1,11 +1,11 @@
-"""Long lists in requests: every text once, in order, each request within both limits."""
+"""Long lists as several requests: every text once, in order, each request within both limits."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qda.v1 import sentiment_pb2, text_pb2
 from qda_worker.client.enums import LongTexts, Offsets
-from qda_worker.client.requests import field_overhead, pair_job, sentiment_job, spans
+from qda_worker.client.requests import chunk_slices, field_overhead, pair_request, sentiment_request
 from qda_worker.client.texts import Text
 from qda_worker.limits import MAX_REQUEST_BYTES
 
@@ -15,16 +15,16 @@ from qda_worker.limits import MAX_REQUEST_BYTES
     max_items=st.integers(1, 20),
     max_bytes=st.integers(1, 2_000),
 )
-def test_spans_cover_every_item_once_in_order_within_the_limits(
+def test_slices_cover_every_item_once_in_order_within_the_limits(
     sizes: list[int], max_items: int, max_bytes: int
 ) -> None:
-    found = list(spans(sizes, max_items, max_bytes))
-    covered = [index for span in found for index in range(span.start, span.stop)]
+    found = list(chunk_slices(sizes, max_items, max_bytes))
+    covered = [index for chunk in found for index in range(chunk.start, chunk.stop)]
     assert covered == list(range(len(sizes)))
-    for span in found:
-        cost = sum(size + field_overhead(size) for size in sizes[span])
-        assert 1 <= len(sizes[span]) <= max_items
-        assert cost <= max_bytes or len(sizes[span]) == 1
+    for chunk in found:
+        cost = sum(size + field_overhead(size) for size in sizes[chunk])
+        assert 1 <= len(sizes[chunk]) <= max_items
+        assert cost <= max_bytes or len(sizes[chunk]) == 1
 
 
 @given(
@@ -32,23 +32,22 @@ def test_spans_cover_every_item_once_in_order_within_the_limits(
     max_items=st.integers(1, 20),
     max_bytes=st.integers(400, 2_000),
 )
-def test_no_span_could_take_the_next_item_too(sizes: list[int], max_items: int, max_bytes: int) -> None:
-    """Requests are as full as the limits allow: none is sent for nothing."""
-    found = list(spans(sizes, max_items, max_bytes))
-    for span in found[:-1]:
-        grown = sizes[span.start : span.stop + 1]
+def test_slices_are_as_long_as_the_limits_allow(sizes: list[int], max_items: int, max_bytes: int) -> None:
+    found = list(chunk_slices(sizes, max_items, max_bytes))
+    for chunk in found[:-1]:
+        grown = sizes[chunk.start : chunk.stop + 1]
         assert len(grown) > max_items or sum(size + field_overhead(size) for size in grown) > max_bytes
 
 
 @given(st.lists(st.text(max_size=200), max_size=50), st.integers(0, 40_000))
-def test_the_overhead_is_what_protobuf_adds(contents: list[str], long: int) -> None:
+def test_the_field_overhead_is_that_of_protobuf(contents: list[str], long: int) -> None:
     texts = [text_pb2.Text(content=content) for content in [*contents, "x" * long]]
     counted = sum(text.ByteSize() + field_overhead(text.ByteSize()) for text in texts)
     assert sentiment_pb2.AnalyzeSentimentRequest(texts=texts).ByteSize() == counted
 
 
 def sentiment_requests(texts: list[Text], chunk_texts: int) -> list[sentiment_pb2.AnalyzeSentimentRequest]:
-    job = sentiment_job(
+    request = sentiment_request(
         texts,
         model="german-sentiment",
         long_texts=LongTexts.CUT,
@@ -57,7 +56,7 @@ def sentiment_requests(texts: list[Text], chunk_texts: int) -> list[sentiment_pb
         offsets=Offsets.CODE_POINTS,
         chunk_texts=chunk_texts,
     )
-    requests = list(job.requests)
+    requests = list(request.chunks)
     assert [items for _, items in requests] == [len(request.texts) for request, _ in requests]
     return [request for request, _ in requests]
 
@@ -65,7 +64,7 @@ def sentiment_requests(texts: list[Text], chunk_texts: int) -> list[sentiment_pb
 @given(
     st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=60), st.integers(1, 25)
 )
-def test_a_job_sends_every_text_exactly_once_in_order(contents: list[str], chunk_texts: int) -> None:
+def test_every_text_is_sent_exactly_once_in_order(contents: list[str], chunk_texts: int) -> None:
     texts = [Text(content, id=str(index)) for index, content in enumerate(contents)]
     requests = sentiment_requests(texts, chunk_texts)
     sent = [Text(text.content, text.id) for request in requests for text in request.texts]
@@ -74,7 +73,7 @@ def test_a_job_sends_every_text_exactly_once_in_order(contents: list[str], chunk
     assert all(request.model == "german-sentiment" for request in requests)
 
 
-def test_large_texts_make_smaller_requests_that_fit_a_message() -> None:
+def test_requests_with_large_texts_fit_into_a_message() -> None:
     texts = [Text("x" * (3 * 2**20), id=str(index)) for index in range(12)]
     requests = sentiment_requests(texts, 10_000)
     assert [len(request.texts) for request in requests] == [5, 5, 2]
@@ -87,7 +86,7 @@ def test_ten_thousand_and_one_texts_are_two_requests() -> None:
 
 
 def test_a_pair_counts_as_two_texts() -> None:
-    job = pair_job(
+    request = pair_request(
         [("a", "b")] * 10_001, model="", long_texts=LongTexts.CUT, priority=None, chunk_texts=10_000
     )
-    assert [items for _, items in job.requests] == [5_000, 5_000, 1]
+    assert [items for _, items in request.chunks] == [5_000, 5_000, 1]

@@ -1,10 +1,9 @@
-"""`qda-client` as a user runs it: input, output, exit codes, mistakes."""
+"""`qda-client` as a program: input, output, exit codes, wrong usage."""
 
 import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Final
 
@@ -12,17 +11,20 @@ import grpc
 import pytest
 
 import qda_worker
-from qda_worker.client.cli.commands import Terminal
+from qda_worker.client import (
+    EmbeddingKind,
+)
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse
 
 SOURCES: Final = str(Path(qda_worker.__file__).parents[1])
+ALL: Final = (EmbeddingKind.DENSE, EmbeddingKind.SPARSE, EmbeddingKind.MULTI_VECTOR)
 
 
-def run(
+def run_program(
     arguments: Sequence[str], *, stdin: bytes = b"", environment: dict[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the program in a process of its own."""
+    """Run the program in its own process."""
     return subprocess.run(
         [sys.executable, "-m", "qda_worker.client.cli.main", *arguments],
         input=stdin,
@@ -33,12 +35,12 @@ def run(
     )
 
 
-def ask(worker: FakeWorker, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return run([arguments[0], "--target", worker.target, *arguments[1:]], stdin=stdin)
+def run_client(worker: FakeWorker, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return run_program([arguments[0], "--target", worker.target, *arguments[1:]], stdin=stdin)
 
 
-def test_a_line_is_a_text_and_its_number_is_its_id(worker: FakeWorker) -> None:
-    answer = ask(worker, "sentiment", stdin="Schön :)\r\n\n   \nNun ja.".encode())
+def test_each_line_is_a_text_and_its_number_is_the_id(worker: FakeWorker) -> None:
+    answer = run_client(worker, "sentiment", stdin="Schön :)\r\n\n   \nNun ja.".encode())
     assert answer.returncode == 0, answer.stderr
     assert [text.content for text in worker.calls[0].request.texts] == ["Schön :)", "Nun ja."]
     table = answer.stdout.decode().splitlines()
@@ -49,8 +51,8 @@ def test_a_line_is_a_text_and_its_number_is_its_id(worker: FakeWorker) -> None:
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])
-def test_sentences_are_shown_with_their_place_and_words(worker: FakeWorker, form: str) -> None:
-    answer = ask(worker, "sentiment", "--sentences", "--format", form, stdin=b"a b c d e f g h i :)")
+def test_sentences_are_shown_with_position_and_text(worker: FakeWorker, form: str) -> None:
+    answer = run_client(worker, "sentiment", "--sentences", "--format", form, stdin=b"a b c d e f g h i :)")
     assert answer.returncode == 0, answer.stderr
     request = worker.calls[0].request
     assert (request.include_sentences, request.offset_encoding) == (True, 3)
@@ -65,17 +67,17 @@ def test_sentences_are_shown_with_their_place_and_words(worker: FakeWorker, form
     assert sentence["usage"]["used_tokens"] == 8
 
 
-def test_a_file_as_a_whole_is_one_text(worker: FakeWorker, tmp_path: Path) -> None:
+def test_a_whole_file_can_be_one_text(worker: FakeWorker, tmp_path: Path) -> None:
     file = tmp_path / "interview.txt"
     file.write_bytes("\ufeffEins\nZwei".encode())
-    assert ask(worker, "entities", str(file), "--whole").returncode == 0
+    assert run_client(worker, "entities", str(file), "--whole").returncode == 0
     [text] = worker.calls[0].request.texts
     assert (text.content, text.id) == ("Eins\nZwei", "interview.txt")
 
 
-def test_json_lines_in_and_out(worker: FakeWorker) -> None:
+def test_json_lines_as_input_and_output(worker: FakeWorker) -> None:
     lines = b'{"id": "a", "text": "Anna :)", "language": "de"}\n"nur Text"\n{"text": ""}\n'
-    answer = ask(worker, "sentiment", "--input", "jsonl", "--format", "jsonl", stdin=lines)
+    answer = run_client(worker, "sentiment", "--input", "jsonl", "--format", "jsonl", stdin=lines)
     assert answer.returncode == 1, answer.stderr
     first, second, third = [json.loads(line) for line in answer.stdout.splitlines()]
     assert (first["id"], first["label"], first["error"]) == ("a", "positive", None)
@@ -84,40 +86,40 @@ def test_json_lines_in_and_out(worker: FakeWorker) -> None:
     assert worker.calls[0].request.texts[0].language_code == "de"
 
 
-def test_some_failed_texts_are_exit_code_one_and_stand_in_the_table(worker: FakeWorker) -> None:
-    answer = ask(worker, "entities", "--input", "jsonl", stdin=b'"Anna"\n""\n')
+def test_failed_texts_are_in_the_table_and_the_exit_code_is_1(worker: FakeWorker) -> None:
+    answer = run_client(worker, "entities", "--input", "jsonl", stdin=b'"Anna"\n""\n')
     assert answer.returncode == 1
     assert "error TEXT_EMPTY: the text has no characters" in answer.stdout.decode()
     assert "2 texts, 1 with an error" in answer.stdout.decode()
 
 
-def test_vectors_show_their_first_numbers_and_json_has_them_all(worker: FakeWorker) -> None:
-    assert "2           +4.0000 +2.0000 …" in ask(worker, "embed", stdin=b"aber").stdout.decode()
-    document = json.loads(ask(worker, "embed", "--format", "json", stdin=b"aber").stdout)
+def test_tables_show_the_first_numbers_of_vectors_and_json_all(worker: FakeWorker) -> None:
+    assert "2           +4.0000 +2.0000 …" in run_client(worker, "embed", stdin=b"aber").stdout.decode()
+    document = json.loads(run_client(worker, "embed", "--format", "json", stdin=b"aber").stdout)
     assert document["results"][0]["dense"] == [4.0, 2.0]
     assert document["provenances"][0]["model"] == "multilingual-embedding"
 
 
-def test_what_was_cut_is_said(worker: FakeWorker) -> None:
-    answer = ask(worker, "sentiment", stdin=b"a b c d e f g h i j")
+def test_cut_texts_are_marked(worker: FakeWorker) -> None:
+    answer = run_client(worker, "sentiment", stdin=b"a b c d e f g h i j")
     assert "(cut: 8 of 10 tokens)" in answer.stdout.decode()
 
 
 def test_paraphrases_are_shown_with_their_texts(worker: FakeWorker, tmp_path: Path) -> None:
-    answer = ask(worker, "paraphrases", "--format", "json", stdin=b"ab\nc\nde\n")
+    answer = run_client(worker, "paraphrases", "--format", "json", stdin=b"ab\nc\nde\n")
     [pair] = json.loads(answer.stdout)["pairs"]
     assert (pair["first"]["text"], pair["second"]["text"], pair["score"]) == ("ab", "de", 1.0)
     assert worker.calls[0].request[0].settings.threshold == 0.75
     others = tmp_path / "others.txt"
     others.write_text("xy\n", encoding="utf-8")
-    table = ask(worker, "paraphrases", "-", str(others), "--best", "1", stdin=b"ab\n").stdout.decode()
+    table = run_client(worker, "paraphrases", "-", str(others), "--best", "1", stdin=b"ab\n").stdout.decode()
     assert table.splitlines()[1].split() == ["1.0000", "1", "1", "ab", "xy"]
     assert not worker.calls[1].request[0].settings.HasField("threshold")
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])
-def test_analyze_streams_each_form(worker: FakeWorker, form: str) -> None:
-    answer = ask(worker, "analyze", "--format", form, "--task", "entities", stdin=b"Anna\nBen\n")
+def test_analyze_writes_each_format(worker: FakeWorker, form: str) -> None:
+    answer = run_client(worker, "analyze", "--format", form, "--task", "entities", stdin=b"Anna\nBen\n")
     assert answer.returncode == 0, answer.stderr
     text = answer.stdout.decode()
     if form == "table":
@@ -127,20 +129,20 @@ def test_analyze_streams_each_form(worker: FakeWorker, form: str) -> None:
         assert [each["entities"]["entities"][0]["text"] for each in results] == ["Anna", "Ben"]
 
 
-def test_models_cache_and_health_are_told(worker: FakeWorker) -> None:
-    assert "german-sentiment*" in ask(worker, "models").stdout.decode()
-    assert ask(worker, "cache").returncode == 0
-    health = ask(worker, "health", "--wait", "5s", "--format", "json")
+def test_models_cache_and_health_are_shown(worker: FakeWorker) -> None:
+    assert "german-sentiment*" in run_client(worker, "models").stdout.decode()
+    assert run_client(worker, "cache").returncode == 0
+    health = run_client(worker, "health", "--wait", "5s", "--format", "json")
     assert (health.returncode, json.loads(health.stdout)) == (0, {"service": "", "health": "SERVING"})
 
 
-def test_a_cache_that_is_incomplete_ends_as_cache_check_does(worker: FakeWorker) -> None:
+def test_an_incomplete_cache_has_the_exit_code_of_cache_check(worker: FakeWorker) -> None:
     worker.health[""] = 2
-    answer = ask(worker, "cache")
+    answer = run_client(worker, "cache")
     assert answer.returncode == 10
     assert "german-ner: config.json: CACHE_INCOMPLETE: is not there" in answer.stdout.decode()
     assert "and 1 problems more" in answer.stdout.decode()
-    assert ask(worker, "health").returncode == 61
+    assert run_client(worker, "health").returncode == 61
 
 
 @pytest.mark.parametrize(
@@ -152,18 +154,18 @@ def test_a_cache_that_is_incomplete_ends_as_cache_check_does(worker: FakeWorker)
         (grpc.StatusCode.FAILED_PRECONDITION, "TASK_NOT_SERVED", 64),
     ],
 )
-def test_each_refusal_has_its_exit_code(
+def test_each_error_has_its_exit_code(
     worker: FakeWorker, code: grpc.StatusCode, reason: str, exit_code: int
 ) -> None:
-    worker.script = [refuse(code, reason, "so it is")]
-    answer = ask(worker, "sentiment", "--format", "json", stdin=b"gut")
+    worker.faults = [refuse(code, reason, "so it is")]
+    answer = run_client(worker, "sentiment", "--format", "json", stdin=b"gut")
     assert answer.returncode == exit_code
-    assert answer.stderr.decode() == f"qda-client: {reason}: so it is. Remedy: mend it\n"
-    assert json.loads(answer.stdout) == {"reason": reason, "message": "so it is", "remedy": "mend it"}
+    assert answer.stderr.decode() == f"qda-client: {reason}: so it is. Remedy: correct it\n"
+    assert json.loads(answer.stdout) == {"reason": reason, "message": "so it is", "remedy": "correct it"}
 
 
-def test_nobody_at_the_target_is_exit_code_60_in_one_line() -> None:
-    answer = run(["models"], environment={"QDA_TARGET": "127.0.0.1:1"})
+def test_an_unreachable_target_is_one_line_and_exit_code_60() -> None:
+    answer = run_program(["models"], environment={"QDA_TARGET": "127.0.0.1:1"})
     assert answer.returncode == 60
     assert answer.stderr.decode().startswith("qda-client: NOT_REACHABLE: no worker answers at 127.0.0.1:1")
     assert answer.stderr.count(b"\n") == 1
@@ -192,8 +194,8 @@ def test_nobody_at_the_target_is_exit_code_60_in_one_line() -> None:
         (["models", "--cache", "x"], b"", "unknown option"),
     ],
 )
-def test_a_mistake_is_one_line_with_a_remedy(arguments: list[str], stdin: bytes, words: str) -> None:
-    answer = run(arguments, stdin=stdin)
+def test_a_usage_error_is_one_line_with_a_remedy(arguments: list[str], stdin: bytes, words: str) -> None:
+    answer = run_program(arguments, stdin=stdin)
     message = answer.stderr.decode()
     assert answer.returncode == 2, message
     assert words in message
@@ -202,7 +204,7 @@ def test_a_mistake_is_one_line_with_a_remedy(arguments: list[str], stdin: bytes,
     assert answer.stdout == b""
 
 
-def test_a_reader_that_goes_away_is_no_error(worker: FakeWorker) -> None:
+def test_a_closed_stdout_is_not_an_error(worker: FakeWorker) -> None:
     program = subprocess.Popen(
         [
             sys.executable,
@@ -226,13 +228,52 @@ def test_a_reader_that_goes_away_is_no_error(worker: FakeWorker) -> None:
     assert program.returncode == 141
 
 
-def test_the_progress_of_a_stream_is_shown_where_its_results_are_not() -> None:
-    shown = StringIO()
-    terminal = Terminal(BytesIO(), StringIO(), shown, progress=True)
-    for done in range(1, 250):
-        terminal.show_count(done)
-    terminal.show_count(0, ended=True)
-    assert shown.getvalue() == "\r100 texts\r200 texts\r\x1b[K"
-    quiet = StringIO()
-    Terminal(BytesIO(), StringIO(), quiet, progress=False).show_count(100)
-    assert quiet.getvalue() == ""
+def characters(text: str) -> list[list[float]]:
+    return [[float(ord(char)), float(place)] for place, char in enumerate(text)]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_the_program_reports_what_it_waits_for_until_the_deadline(worker: FakeWorker, quiet: bool) -> None:
+    worker.faults = [refuse(grpc.StatusCode.UNAVAILABLE, "NOT_READY", "german-ner waits for its cache")] * 99
+    more = ["--quiet"] if quiet else []
+    answer = run_client(worker, "sentiment", "--timeout", "3", *more, stdin=b"gut")
+    assert answer.returncode == 61
+    lines = answer.stderr.decode().splitlines()
+    assert lines[-1].startswith("qda-client: NOT_READY: german-ner waits for its cache. Remedy:")
+    assert len(lines[:-1]) == (0 if quiet else 1)
+    for note in lines[:-1]:
+        assert note.startswith("qda-client: waiting up to ")
+        assert note.endswith(f"worker at {worker.target}: NOT_READY: german-ner waits for its cache")
+
+
+def test_every_kind_of_vector_is_shown(worker: FakeWorker) -> None:
+    kinds = [word for kind in ALL for word in ("--kind", kind)]
+    table = run_client(worker, "embed", *kinds, stdin=b"aber").stdout.decode()
+    assert "2 tokens    ▁gut=0.500 ▁und=0.250" in table
+    assert "4x2         +97.0000 +0.0000 …" in table
+    answer = run_client(worker, "embed", *kinds, "--format", "jsonl", stdin=b"aber\nja")
+    first, second = [json.loads(line) for line in answer.stdout.splitlines()]
+    assert first["multi_vector"] == characters("aber")
+    assert second["sparse"] == {"token_ids": [7, 3], "weights": [0.5, 0.25], "tokens": ["▁gut", "▁und"]}
+
+
+@pytest.mark.parametrize("form", ["table", "json", "jsonl"])
+def test_results_before_a_failure_are_written(worker: FakeWorker, form: str) -> None:
+    worker.faults = [lambda _: None] * 4 + [refuse(grpc.StatusCode.INTERNAL, "INTERNAL")] * 4
+    lines = b"gut :)\n" * 1_000
+    answer = run_client(worker, "sentiment", "--format", form, stdin=lines)
+    assert answer.returncode == 50
+    assert b"INTERNAL" in answer.stderr
+    if form == "json":
+        document = json.loads(answer.stdout)
+        assert document["error"]["reason"] == "INTERNAL"
+        count = len(document["results"])
+    elif form == "jsonl":
+        *results, error = [json.loads(line) for line in answer.stdout.splitlines()]
+        assert error["reason"] == "INTERNAL"
+        count = len(results)
+    else:
+        count = answer.stdout.decode().count("positive")
+        assert f"{count} of 1,000 texts" in answer.stdout.decode()
+    assert 0 < count < 1_000
+    assert count % 100 == 0

@@ -1,0 +1,79 @@
+"""The program's three streams: results on stdout, progress and log messages on stderr.
+
+Progress is one line that is drawn over itself, and only if stderr is a terminal. Log messages are those of the client
+library about waiting for the worker (`retry`); they replace the progress line.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Final, TextIO
+
+from qda_worker.client.cli.options import PROGRAM
+from qda_worker.client.retry import LOG
+
+# Moves the cursor to the start of the line and erases the line (ECMA-48 EL).
+_CLEAR_LINE: Final = "\r\x1b[K"
+
+# Results of a stream between two updates of its progress.
+_UPDATE_INTERVAL: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """The streams of one run.
+
+    Attributes:
+        progress: whether to draw progress on stderr.
+    """
+
+    stdin: BinaryIO
+    stdout: TextIO
+    stderr: TextIO
+    progress: bool
+
+    def write(self, text: str) -> None:
+        """Write one or more results to stdout."""
+        self.stdout.write(text + "\n")
+
+    def show_progress(self, done: int, total: int) -> None:
+        """Draw the progress of a list; erase it when all texts are done."""
+        if self.progress:
+            self.stderr.write(_CLEAR_LINE if done == total else f"\r{done:,} of {total:,} texts")
+            self.stderr.flush()
+
+    def show_count(self, done: int, *, ended: bool = False) -> None:
+        """Draw the progress of a stream of unknown length; erase it at the end.
+
+        Draws nothing if stdout is a terminal, where the results show the progress themselves.
+        """
+        if self.progress and not self.stdout.isatty() and (ended or done % _UPDATE_INTERVAL == 0):
+            self.stderr.write(_CLEAR_LINE if ended else f"\r{done:,} texts")
+            self.stderr.flush()
+
+    @contextmanager
+    def log_messages(self, *, quiet: bool) -> Iterator[None]:
+        """Write the client library's log messages to stderr while the context lasts, or drop them if `quiet`."""
+        handler = logging.NullHandler() if quiet else _StderrHandler(self.stderr)
+        level = LOG.level
+        LOG.setLevel(logging.INFO)
+        LOG.addHandler(handler)
+        try:
+            yield
+        finally:
+            LOG.removeHandler(handler)
+            LOG.setLevel(level)
+
+
+class _StderrHandler(logging.Handler):
+    """Writes each message as a line of this program, over a progress line."""
+
+    def __init__(self, stderr: TextIO) -> None:
+        super().__init__()
+        self._stderr = stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        clear = _CLEAR_LINE if self._stderr.isatty() else ""
+        self._stderr.write(f"{clear}{PROGRAM}: {record.getMessage()}\n")
+        self._stderr.flush()

@@ -1,0 +1,166 @@
+"""Each way in which a call can fail becomes one error of the client, with a reason and a remedy."""
+
+import socket
+import threading
+from typing import Any, Final
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+
+from qda_worker.client import (
+    CallCancelled,
+    ClientError,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotReachable,
+    NotReady,
+    NotServed,
+    Overloaded,
+    Refused,
+    SentimentTask,
+    ServerFailed,
+    Settings,
+    Violation,
+)
+from tests.client.conftest import Invoke
+from tests.support.fake_worker import FakeWorker
+from tests.support.grpc_faults import Fault, hang, refuse, retry_info
+
+CODE: Final = grpc.StatusCode
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected", "reason"),
+    [
+        (refuse(CODE.INVALID_ARGUMENT, "MODEL_UNKNOWN"), InvalidRequest, "MODEL_UNKNOWN"),
+        (refuse(CODE.FAILED_PRECONDITION, "TASK_NOT_SERVED"), NotServed, "TASK_NOT_SERVED"),
+        (refuse(CODE.UNIMPLEMENTED), NotServed, "UNIMPLEMENTED"),
+        (refuse(CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL"), Overloaded, "QUEUE_FULL"),
+        (refuse(CODE.RESOURCE_EXHAUSTED), Overloaded, "QUEUE_FULL"),
+        (
+            refuse(CODE.RESOURCE_EXHAUSTED, "", "larger than max (5 vs. 4)"),
+            InvalidRequest,
+            "MESSAGE_TOO_LARGE",
+        ),
+        (refuse(CODE.DEADLINE_EXCEEDED), DeadlineExceeded, "DEADLINE_EXCEEDED"),
+        (refuse(CODE.UNAUTHENTICATED), Refused, "UNAUTHENTICATED"),
+        (refuse(CODE.PERMISSION_DENIED), Refused, "PERMISSION_DENIED"),
+        (refuse(CODE.CANCELLED), CallCancelled, "CANCELLED"),
+        (refuse(CODE.INTERNAL, "MODEL_FAILED"), ServerFailed, "MODEL_FAILED"),
+        (refuse(CODE.UNKNOWN), ServerFailed, "INTERNAL"),
+        (refuse(CODE.DATA_LOSS), ServerFailed, "INTERNAL"),
+    ],
+)
+def test_each_status_is_one_error(
+    worker: FakeWorker, invoke: Invoke, fault: Fault, expected: type[ClientError], reason: str
+) -> None:
+    worker.faults = [fault]
+    with pytest.raises(ClientError) as caught:
+        invoke(Settings(worker.target), "sentiment", ["gut"])
+    assert type(caught.value) is expected
+    assert caught.value.reason == reason
+    assert caught.value.message
+    assert caught.value.remedy
+    assert len(worker.calls) == 1
+
+
+def test_reason_and_remedy_are_not_repeated_in_the_message(worker: FakeWorker, invoke: Invoke) -> None:
+    worker.faults = [refuse(CODE.INVALID_ARGUMENT, "MODEL_UNKNOWN", "there is no model x")]
+    with pytest.raises(InvalidRequest) as caught:
+        invoke(Settings(worker.target), "sentiment", ["gut"], model="x")
+    assert str(caught.value) == "MODEL_UNKNOWN: there is no model x. Remedy: correct it"
+
+
+def test_field_violations_are_part_of_the_error(worker: FakeWorker, invoke: Invoke) -> None:
+    field = error_details_pb2.BadRequest.FieldViolation(field="texts[3].id", description="too long")
+    details: tuple[Message, ...] = (error_details_pb2.BadRequest(field_violations=[field]),)
+    worker.faults = [refuse(CODE.INVALID_ARGUMENT, "ARGUMENT_INVALID", details=details)]
+    with pytest.raises(InvalidRequest) as caught:
+        invoke(Settings(worker.target), "sentiment", ["gut"])
+    assert caught.value.violations == (Violation("texts[3].id", "too long"),)
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "options"),
+    [
+        ("sentiment", [["a"]], {}),
+        ("find_paraphrases", [["a"]], {"best": 1}),
+        ("analyze", [["a"], [SentimentTask()]], {}),
+        ("models", [], {}),
+        ("health", [], {}),
+    ],
+)
+def test_an_unreachable_target_is_named_with_a_remedy(
+    invoke: Invoke, method: str, arguments: list[Any], options: dict[str, Any]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        target = f"127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(NotReachable) as caught:
+        invoke(Settings(target), method, *arguments, **options)
+    assert caught.value.target == target
+    assert target in caught.value.message
+    assert "refused" in caught.value.message.lower()
+    assert "qda-worker serve" in caught.value.remedy
+
+
+def test_a_worker_that_is_not_ready_is_reported_with_its_reason(worker: FakeWorker, invoke: Invoke) -> None:
+    worker.faults = [refuse(CODE.UNAVAILABLE, "NOT_READY", "german-ner waits for its cache")] * 50
+    with pytest.raises(NotReady, match="german-ner waits for its cache"):
+        invoke(Settings(worker.target), "entities", ["gut"], timeout=2)
+
+
+def test_a_draining_worker_is_retried(worker: FakeWorker, invoke: Invoke) -> None:
+    worker.faults = [refuse(CODE.UNAVAILABLE, "DRAINING")] * 2
+    assert invoke(Settings(worker.target), "sentiment", ["gut"])[0].ok
+    assert len(worker.calls) == 3
+
+
+def test_a_full_queue_is_retried_after_the_delay_of_retry_info(worker: FakeWorker, invoke: Invoke) -> None:
+    worker.faults = [refuse(CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL", details=(retry_info(0.01),))] * 2
+    assert invoke(Settings(worker.target), "sentiment", ["gut"])[0].ok
+    assert len(worker.calls) == 3
+
+
+def test_pushback_overrides_retry_info_and_forbids_retries_if_negative(
+    worker: FakeWorker, invoke: Invoke
+) -> None:
+    busy = refuse(CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL", details=(retry_info(0.01),), pushback="-1")
+    worker.faults = [busy]
+    with pytest.raises(Overloaded) as caught:
+        invoke(Settings(worker.target), "sentiment", ["gut"])
+    assert caught.value.retry_after is None
+    assert len(worker.calls) == 1
+
+
+def test_a_delay_beyond_the_deadline_is_not_waited_for(worker: FakeWorker, invoke: Invoke) -> None:
+    worker.faults = [
+        refuse(CODE.RESOURCE_EXHAUSTED, "QUEUE_FULL", details=(retry_info(900),), pushback="900000")
+    ]
+    with pytest.raises(Overloaded) as caught:
+        invoke(Settings(worker.target), "sentiment", ["gut"], timeout=5)
+    assert caught.value.retry_after == 900
+    assert len(worker.calls) == 1
+
+
+def test_a_missing_response_is_deadline_exceeded(worker: FakeWorker, invoke: Invoke) -> None:
+    released = threading.Event()
+    worker.faults = [hang(threading.Event(), released)]
+    try:
+        with pytest.raises(DeadlineExceeded) as caught:
+            invoke(Settings(worker.target), "sentiment", ["gut"], timeout=0.2)
+    finally:
+        released.set()
+    assert worker.target in caught.value.message
+
+
+def test_details_that_cannot_be_parsed_do_not_hide_the_error(worker: FakeWorker, invoke: Invoke) -> None:
+    def garbage(context: grpc.ServicerContext) -> None:
+        context.set_trailing_metadata((("grpc-status-details-bin", b"\xff\xff"),))
+        context.abort(CODE.INTERNAL, "broken")
+
+    worker.faults = [garbage]
+    with pytest.raises(ServerFailed, match="broken"):
+        invoke(Settings(worker.target), "sentiment", ["gut"])
