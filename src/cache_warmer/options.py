@@ -3,7 +3,7 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from model_cache.cli.options import Option, above_zero, duration
+from model_cache.cli.options import Option, duration, positive_duration
 
 
 def _url(text: str) -> str:
@@ -46,7 +46,7 @@ WHEEL_BASE: Final[Option[str | None]] = Option(
 STALL_TIMEOUT: Final = Option(
     "--stall-timeout",
     "QDA_STALL_TIMEOUT",
-    above_zero,
+    positive_duration,
     60.0,
     "TIME",
     "abort a connection that has been idle this long, in seconds or as 500ms, 60s, 5m",

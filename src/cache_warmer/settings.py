@@ -9,7 +9,7 @@ from cache_warmer.hub.retry import Retry
 from model_cache.catalog.catalog import Catalog
 from model_cache.catalog.lock import Lock, load_lock
 from model_cache.catalog.parse import load_catalog
-from model_cache.cli.options import Options, find_places
+from model_cache.cli.options import SharedOptions, find_places
 from model_cache.places import Places
 
 
@@ -29,7 +29,7 @@ class Settings:
         termination_log: Where the termination message goes, if that file exists.
     """
 
-    options: Options
+    options: SharedOptions
     endpoint: str | None = None
     wheel_base: str | None = None
     stall_timeout: float = 60.0

@@ -39,7 +39,7 @@ from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Catalog, Model, generation
 from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
-from model_cache.check.types import CheckReport, Progress, Tier, problems_of
+from model_cache.check.types import CheckReport, ProgressCallback, Tier, all_problems
 from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, Places
@@ -95,7 +95,7 @@ class Reports:
     status: StatusFile
     counter: ProgressCounter
     show_transfers: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
-    show_check: Progress | None = None
+    show_check: ProgressCallback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,12 +281,12 @@ class WarmRun:
                 models, self.places, Tier.DEEP, whole_catalog=False, progress=self.reports.show_check
             )
             _raise_first_problem(report, "just repaired")
-        self.reports.stats.repaired(problems_of(found))
+        self.reports.stats.repaired(all_problems(found))
 
 
 def _raise_first_problem(report: CheckReport, stage: str) -> None:
     """Raise the first problem of a report, if there is one."""
-    problem = next(iter(problems_of(report)), None)
+    problem = next(iter(all_problems(report)), None)
     if problem is not None:
         message = f"{problem.file}: {problem.detail}, though it was {stage}"
         raise ModelCacheError(message, problem.remedy, reason=problem.reason)

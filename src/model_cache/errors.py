@@ -1,11 +1,14 @@
-"""Errors of the model cache, and the root that the errors of the other packages derive from.
+"""Errors of the model cache, and the base class of the errors of all packages.
 
-* ModelCacheError          carries reason, message, remedy; programs print exactly these
+* ModelCacheError          has reason, message and remedy, which programs print
     - UsageError           USAGE             wrong options, or an unknown model key
     - CatalogInvalid       CATALOG_INVALID   the catalog does not parse or contradicts itself
     - LockInvalid          CATALOG_INVALID   the lock beside the catalog does not parse
     - ManifestInvalid      CACHE_CORRUPT     a manifest or a model record cannot be trusted
     - CacheUnreadable      NO_PERMISSION     a file of the cache or the catalog cannot be read
+
+Programs end with the exit code of the reason (`model_cache.cli.program`); the worker sends the reason in the status
+details of a call.
 """
 
 from collections.abc import Sequence
@@ -15,7 +18,13 @@ from model_cache.reasons import Reason
 
 
 class ModelCacheError(Exception):
-    """Something that a user can cause and mend: what happened, and what to do about it."""
+    """An error that a user can cause and correct.
+
+    Attributes:
+        reason: why the operation failed; each subclass has a default.
+        message: what happened, without a full stop at its end.
+        remedy: what to do about it.
+    """
 
     reason = Reason.INTERNAL
 
@@ -27,19 +36,23 @@ class ModelCacheError(Exception):
             self.reason = reason
 
     def __str__(self) -> str:
-        """`REASON: message. Remedy: remedy` (a message of several lines ends with a line break)."""
+        """Return `REASON: message. Remedy: remedy`, as programs print it."""
         return f"{self.reason}: {with_remedy(self.message, self.remedy)}"
 
 
 def with_remedy(message: str, remedy: str) -> str:
-    """Return `message. Remedy: remedy`; no second full stop where the message ends a sentence itself."""
+    """Return `message. Remedy: remedy`.
+
+    A message that ends with a full stop gets no second one. After a message of several lines, the remedy has a line of
+    its own.
+    """
     end = "\n" if "\n" in message else " "
     stop = "" if message.endswith((".", "!", "?")) else "."
     return f"{message}{stop}{end}Remedy: {remedy}"
 
 
 class UsageError(ModelCacheError):
-    """The command line, or a variable that stands for an option, cannot be followed."""
+    """The command line, or an environment variable of an option, is wrong."""
 
     reason = Reason.USAGE
 
@@ -48,12 +61,12 @@ class CatalogProblem(NamedTuple):
     """One mistake in a catalog.
 
     Attributes:
-        file: the catalog as the user knows it.
-        line: counted from 1; 0 if the mistake has no line (the file is not there).
-        key: where in the document, as `models[1].huggingface.revision`; empty for the document.
-        found: what stands there.
-        allowed: what may stand there, and what to do.
-        suggestion: the nearest allowed word, or an empty string.
+        file: the catalog's name in messages.
+        line: counted from 1; 0 if the mistake has no line, as when the file does not exist.
+        key: path in the document, as `models[1].huggingface.revision`; empty for the document.
+        found: the value that the document has there.
+        allowed: the values that it may have, and what to do.
+        suggestion: the most similar allowed word, or an empty string.
     """
 
     file: str
@@ -64,13 +77,13 @@ class CatalogProblem(NamedTuple):
     suggestion: str = ""
 
     @property
-    def is_not_pinned(self) -> bool:
-        """Whether it is a branch, a tag or a missing hash, which `cache-warmer lock` turns into a pin."""
+    def is_unpinned(self) -> bool:
+        """Whether it is a branch, a tag or a missing hash, which `cache-warmer lock` replaces by a pin."""
         lacks_hash = self.key.endswith(".sha256") and self.found in ("no such key", "nothing")
         return lacks_hash or self.found.endswith("(a branch or tag)")
 
     def __str__(self) -> str:
-        """One line: `FILE:LINE: KEY: found …; allowed: …. Did you mean "…"?`."""
+        """Return one line: `FILE:LINE: KEY: found … (did you mean "…"?); allowed: …`."""
         place = f"{self.file}:{self.line}" if self.line else self.file
         key = f"{self.key}: " if self.key else ""
         hint = f' (did you mean "{self.suggestion}"?)' if self.suggestion else ""
@@ -78,7 +91,11 @@ class CatalogProblem(NamedTuple):
 
 
 class CatalogInvalid(ModelCacheError):
-    """The catalog has mistakes; `problems` holds all of them, in the order of the file."""
+    """The catalog has mistakes.
+
+    Attributes:
+        problems: all mistakes, in the order of the file.
+    """
 
     reason = Reason.CATALOG_INVALID
 
@@ -89,32 +106,32 @@ class CatalogInvalid(ModelCacheError):
             message = lines[0]
         else:
             message = "\n  ".join([f"{len(lines)} mistakes in the catalog:", *lines])
-        # a mistake without a line is one of the file as a whole: it cannot be read
-        mend = (
-            "correct the catalog at the lines named"
+        # A problem without a line concerns the file as a whole: it cannot be read.
+        action = (
+            "correct the catalog at these lines"
             if self.problems[0].line
-            else "name a catalog that is there"
+            else "give a catalog that exists and can be read"
         )
-        if all(problem.is_not_pinned for problem in self.problems):
+        if all(problem.is_unpinned for problem in self.problems):
             import shlex  # here: an unneeded import delays each start
 
-            mend = f"run `cache-warmer lock --catalog {shlex.quote(self.problems[0].file)}`, which pins it"
-        super().__init__(message, f"{mend}, then run the same command again")
+            action = f"run `cache-warmer lock --catalog {shlex.quote(self.problems[0].file)}`, which pins it"
+        super().__init__(message, f"{action}, then run the same command again")
 
 
 class LockInvalid(ModelCacheError):
-    """The lock beside the catalog is not a lock of it."""
+    """The lock beside the catalog does not parse, or is not about the catalog's models."""
 
     reason = Reason.CATALOG_INVALID
 
 
 class ManifestInvalid(ModelCacheError):
-    """A manifest or a model record in the cache is cut, changed or unsafe."""
+    """A manifest, a model record or a reference in the cache is truncated, changed or unsafe."""
 
     reason = Reason.CACHE_CORRUPT
 
 
 class CacheUnreadable(ModelCacheError):
-    """A file is there and cannot be read."""
+    """A file exists and cannot be read or written."""
 
     reason = Reason.NO_PERMISSION

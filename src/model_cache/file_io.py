@@ -1,15 +1,13 @@
-"""Reading small files that others may have written, and replacing files that others may be reading.
+"""Bounded reads of small files that others may have written, and atomic replacement of files that others may read.
 
-A cache is shared: another pod, another user or another program may put anything under the names that we read. So a
-read is bounded: it accepts regular files only, never blocks on a FIFO or a device, and refuses a file above its
-limit instead of filling the memory. It opens first and looks at the open file, so that nothing can be swapped in
-between.
+A cache is shared: another pod, user or program may put anything under the names that we read. A read therefore accepts
+regular files only, never blocks on a FIFO or a device, and refuses a file above its limit instead of filling the
+memory. It opens the file first and inspects the open file, so that the file cannot be exchanged in between.
 
-A write never touches a published file: the content grows in a temporary file beside it, is synced, and takes over
-the name by rename. Readers see the former content or the new one. A failure removes the temporary file and leaves
-the former content.
+A write never changes a published file. The content is written to a temporary file beside it, synced, and renamed.
+Readers see the former content or the new one. A failure removes the temporary file and leaves the former content.
 
-Both raise `OSError`, which the callers turn into an error with a remedy: they know what the file is for.
+Both raise `OSError`. The callers know the purpose of the file, and turn it into an error with a remedy.
 """
 
 import contextlib
@@ -20,8 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-# Far above every record of ours: a manifest of 10,000 files has 2 MB.
+# Default limit of a read, in bytes. Far above every record of ours: a manifest of 10,000 files has 2 MB.
 MAX_BYTES: Final = 64 * 2**20
+
+_CHUNK_BYTES: Final = 2**20
 _READ_FLAGS: Final = (
     os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 )
@@ -36,20 +36,21 @@ _WRITE_FLAGS: Final = (
 
 
 def read_small_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
-    """Read a regular file of at most `limit` bytes.
+    """Return the content of a regular file of at most `limit` bytes.
 
     Raises:
-        OSError: it cannot be read; EISDIR or EINVAL if it is not a regular file, EFBIG if it is larger.
+        OSError: the file cannot be read; errno is EISDIR for a folder, EINVAL for another file that is not regular,
+            EFBIG for a file above the limit.
     """
     descriptor = os.open(path, _READ_FLAGS)
     with open(descriptor, "rb", buffering=0) as file:
-        found = os.fstat(descriptor)
-        if stat.S_ISDIR(found.st_mode):
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         content = bytearray()
-        while len(content) <= limit and (chunk := file.read(limit + 1 - len(content))):
+        while len(content) <= limit and (chunk := file.read(min(limit + 1 - len(content), _CHUNK_BYTES))):
             content += chunk
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(path))
@@ -65,13 +66,13 @@ def replacement(
     prepare: Callable[[int], None] | None = None,
     sync: bool = True,
 ) -> Iterator[BinaryIO]:
-    """Yield a new file that takes the place of `path` when the block ends, and disappears if it raises.
+    """Yield a new file that replaces `path` when the block ends, and is removed if the block raises.
 
     Args:
-        path: the name to take over. A link is replaced, not followed.
-        temporary: where the file grows, in the same folder; default: a name that nobody else uses.
-        mode: of the new file, less the umask.
-        prepare: called with the open file's descriptor before anything is written, for its mode and owner.
+        path: the file to replace. A link is replaced, not followed.
+        temporary: path of the temporary file, in the same folder; default: a unique name.
+        mode: permissions of the new file, before the umask is applied.
+        prepare: called with the open file's descriptor before anything is written, to set mode and owner.
         sync: whether content and name must be on disk before this returns.
 
     Raises:
@@ -97,12 +98,19 @@ def replacement(
 
 
 def temporary_name(path: Path) -> Path:
-    """Return a name beside `path` that nobody else uses: two pods on one volume may have the same process id."""
+    """Return a unique name beside `path`.
+
+    It is random, because two pods that share a volume may have the same process id.
+    """
     return path.with_name(f".{path.name[:40]}.{os.urandom(6).hex()}.tmp")
 
 
 def sync_folder(path: Path) -> None:
-    """Put the names in a folder on disk. Raises `OSError`."""
+    """Write the names in a folder to disk.
+
+    Raises:
+        OSError: the folder cannot be opened or synced.
+    """
     if os.name == "posix":  # Windows cannot open a folder, and syncs names by itself
         descriptor = os.open(path, os.O_RDONLY)
         try:
@@ -112,7 +120,7 @@ def sync_folder(path: Path) -> None:
 
 
 def take_over_mode(target: Path, descriptor: int) -> None:
-    """Give an open file the mode, and where permitted the owner, of the file at `target`, if there is one."""
+    """Give an open file the mode and, where permitted, the owner of the file at `target`, if that exists."""
     with contextlib.suppress(OSError):
         former = target.stat()
         os.fchmod(descriptor, stat.S_IMODE(former.st_mode))

@@ -1,13 +1,13 @@
-"""Results as JSON values: the one encoder of dataclasses and named tuples for everything that we print or write.
+"""Conversion of results to JSON: one encoder for everything that the programs print or write.
 
-The names of the fields are the names in the document, in their order. What the document calls otherwise, or leaves
-out, its own module says beside this. Imports nothing: `cache-check` uses it, and numpy is recognised by its
-methods.
+Dataclasses and named tuples become objects whose keys are the field names, in field order. Where a document has other
+keys, or leaves some out, its own module builds that part and encodes the rest here.
+
+The module imports nothing heavy, because `cache-check` uses it: numpy arrays and times are recognised by their methods.
 """
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from enum import Enum
 from os import PathLike
 from typing import TypeAlias
@@ -16,10 +16,10 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 
 def to_json_value(value: object) -> Json:
-    """Return a value as JSON has it.
+    """Return the JSON form of a value.
 
-    Dataclasses, named tuples and mappings become objects; other iterables and arrays become lists; enum members their
-    values; paths their text; times ISO 8601.
+    Dataclasses, named tuples and mappings become objects; other iterables and arrays become lists; enum members become
+    their values, paths their text, and dates and times ISO 8601 text.
 
     Raises:
         TypeError: the value, or one inside it, has no form in JSON.
@@ -30,35 +30,25 @@ def to_json_value(value: object) -> Json:
         return value
     if isinstance(value, str | PathLike):
         return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): to_json_value(each) for key, each in value.items()}
     if (names := _field_names(value)) is not None:
         return {name: to_json_value(getattr(value, name)) for name in names}
-    return _array_or_iterable(value)
-
-
-def _array_or_iterable(value: object) -> Json:
-    to_list = getattr(value, "tolist", None)  # numpy arrays and array.array
-    if to_list is not None:
-        return to_json_value(to_list())
-    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
-        return [to_json_value(each) for each in value]
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
+    return _from_methods(value)
 
 
 def to_json_text(value: object) -> str:
-    """Return a value as one indented JSON document without a line break at its end."""
+    """Return a value as one indented JSON document, without a line break at the end."""
     return json.dumps(to_json_value(value), ensure_ascii=False, indent=2)
 
 
 def to_json_line(value: object) -> str:
-    """Return a value as one line of JSON without a line break at its end."""
+    """Return a value as one line of JSON, without a line break at the end."""
     return json.dumps(to_json_value(value), ensure_ascii=False)
 
 
 def _field_names(value: object) -> Iterable[str] | None:
+    """Return the field names of a named tuple or dataclass instance; None for any other value."""
     if isinstance(value, type):
         return None
     if isinstance(value, tuple):
@@ -66,3 +56,15 @@ def _field_names(value: object) -> Iterable[str] | None:
         return names
     fields: dict[str, object] | None = getattr(value, "__dataclass_fields__", None)
     return fields
+
+
+def _from_methods(value: object) -> Json:
+    isoformat = getattr(value, "isoformat", None)  # dates and times
+    if isoformat is not None and not isinstance(value, type):
+        return str(isoformat())
+    to_list = getattr(value, "tolist", None)  # numpy arrays and array.array
+    if to_list is not None:
+        return to_json_value(to_list())
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
+        return [to_json_value(each) for each in value]
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

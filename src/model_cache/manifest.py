@@ -1,9 +1,11 @@
-"""Manifests and model records: what was verified to be in the cache, file by file.
+"""Manifests and model records: the files of a cache that were verified.
 
-A record stands for one verified model. A manifest holds the records of a whole generation and is published
-last, by rename: a generation is complete if its manifest is there and every file it lists is. Both are
-canonical JSON, so that the same content is the same bytes. What is read back is not trusted: it may be cut
-by a crash of the volume, or written by somebody else, so each path is checked to stay inside its place.
+A record lists the files of one verified model. A manifest holds the records of a whole generation. The warmer
+publishes it last, by rename: a generation is complete if its manifest exists and every file that it lists does.
+
+Both are canonical JSON, so that equal content has equal bytes. What is read back is not trusted: a crash of the volume
+may have truncated it, or another program may have written it. Types are checked, and each path must stay inside its
+place.
 """
 
 import json
@@ -12,21 +14,24 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from model_cache.errors import ManifestInvalid
+from model_cache.json_values import to_json_value
 from model_cache.places import PlaceName
-from model_cache.safe_names import why_unsafe
+from model_cache.safe_names import unsafe_reason
 
 API_VERSION: Final = "qda/v1"
-_Record = TypeVar("_Record")
+
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
-_REMEDY: Final = "run `cache-warmer repair`, which writes it anew"
+_REMEDY: Final = "run `cache-warmer repair`, which writes a new one"
+
+_Record = TypeVar("_Record")
 
 
 class FileRecord(NamedTuple):
     """One verified file.
 
     Attributes:
-        place: the part of the cache it lies in.
-        path: relative POSIX path there; for a hub file the one below `snapshots/<commit>/`.
+        place: the part of the cache that holds it.
+        path: relative POSIX path in the place; for a hub file the one below `snapshots/<commit>/`.
         bytes: its size.
         sha256: of its content, 64 lower-case hex digits.
     """
@@ -38,7 +43,13 @@ class FileRecord(NamedTuple):
 
 
 class ModelRecord(NamedTuple):
-    """One verified model: its digest (`digest.model_digest`), what it is, and its files."""
+    """One verified model.
+
+    Attributes:
+        digest: see `model_cache.catalog.catalog.model_digest`.
+        key, source, revision: as in the catalog.
+        files: in the order of the download.
+    """
 
     digest: str
     key: str
@@ -48,7 +59,7 @@ class ModelRecord(NamedTuple):
 
 
 class Manifest(NamedTuple):
-    """All models of one generation."""
+    """The verified models of one generation (`model_cache.catalog.catalog.generation`)."""
 
     generation: str
     models: tuple[ModelRecord, ...]
@@ -56,50 +67,38 @@ class Manifest(NamedTuple):
 
 def dump_manifest(manifest: Manifest) -> bytes:
     """Return the manifest as canonical JSON in UTF-8, with a line break at the end."""
-    return _dump(
-        {
-            "apiVersion": API_VERSION,
-            "kind": "CacheManifest",
-            "generation": manifest.generation,
-            "models": [_model_to_json(model) for model in manifest.models],
-        }
-    )
+    return _dump({"apiVersion": API_VERSION, "kind": "CacheManifest", **manifest._asdict()})
 
 
 def dump_model_record(record: ModelRecord) -> bytes:
     """Return the record as canonical JSON in UTF-8, with a line break at the end."""
-    return _dump({"apiVersion": API_VERSION, "kind": "ModelRecord", "model": _model_to_json(record)})
+    return _dump({"apiVersion": API_VERSION, "kind": "ModelRecord", "model": record})
 
 
 def parse_manifest(content: bytes) -> Manifest:
-    """Read what `dump_manifest` wrote. Raises `ManifestInvalid`."""
+    """Return the manifest of a file's content.
+
+    Raises:
+        ManifestInvalid: the content is not a manifest.
+    """
     return _parse(content, "CacheManifest", _manifest_from_json)
 
 
 def parse_model_record(content: bytes) -> ModelRecord:
-    """Read what `dump_model_record` wrote. Raises `ManifestInvalid`."""
+    """Return the model record of a file's content.
+
+    Raises:
+        ManifestInvalid: the content is not a model record.
+    """
     return _parse(content, "ModelRecord", lambda document: _model_from_json(document["model"]))
 
 
 def _dump(document: object) -> bytes:
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(to_json_value(document), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode("utf-8") + b"\n"
 
 
-def _model_to_json(record: ModelRecord) -> dict[str, object]:
-    return {
-        "digest": record.digest,
-        "key": record.key,
-        "source": record.source,
-        "revision": record.revision,
-        "files": [
-            {"place": str(file.place), "path": file.path, "bytes": file.bytes, "sha256": file.sha256}
-            for file in record.files
-        ],
-    }
-
-
-def _parse(content: bytes, kind: str, read: "Callable[[dict[str, object]], _Record]") -> _Record:
+def _parse(content: bytes, kind: str, read: Callable[[dict[str, object]], _Record]) -> _Record:
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -133,9 +132,9 @@ def _model_from_json(value: object) -> ModelRecord:
 def _file_from_json(value: object) -> FileRecord:
     file = _object(value)
     path, size = _text(file["path"]), file["bytes"]
-    unsafe = why_unsafe(path)
-    if unsafe:
-        raise ValueError(f"it lists the path {path!r}, which {unsafe}")
+    reason = unsafe_reason(path)
+    if reason:
+        raise ValueError(f"it lists the path {path!r}, which {reason}")
     if type(size) is not int or size < 0:
         raise ValueError(f"it gives {path!r} a size of {size!r}")
     return FileRecord(PlaceName(_text(file["place"])), path, size, _hex64(file["sha256"]))

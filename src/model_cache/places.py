@@ -1,10 +1,9 @@
-"""Where the models are: the global caches of this user, or one folder that holds them all.
+"""The places of a cache: the global caches of this user, or the subfolders of one folder.
 
-On a host each library looks in a place of its own, and other projects look there too, so the places are
-found by the libraries' own rules (huggingface_hub `constants.py`, `torch.hub`). In one thing we differ: an
-empty variable counts as unset, where the libraries would take the working folder of whoever asks. The result
-says where each choice came from, because "why there?" is the first question when a model is not found. The
-environment and the home come in as arguments.
+On a host each library has its own global cache, which other projects use too. Their paths follow the libraries' own
+rules (huggingface_hub `constants.py`, `torch.hub`), with one difference: an empty variable counts as unset, where the
+libraries would use the working folder. Each place records which variable chose it, because that is the first question
+when a model is not found. The environment and the home are arguments, so that nothing here depends on the process.
 """
 
 import os
@@ -15,14 +14,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
-# The value of `--cache` that means the global caches of this user.
+# The value of `--cache` for the global caches of this user.
 HOST: Final = "host"
 
+# `Place.chosen_by` where no variable is set.
 _BY_DEFAULT: Final = "default"
 
 
 class PlaceName(StrEnum):
-    """The four parts of a cache, by the names of their folders in a cache of our own."""
+    """The four parts of a cache, named as their folders in a cache of one folder."""
 
     HUB = "huggingface"
     SPACY = "spacy"
@@ -31,7 +31,13 @@ class PlaceName(StrEnum):
 
 
 class Place(NamedTuple):
-    """One part of the cache; `chosen_by` is a variable's name, `--cache` or `default`."""
+    """One part of the cache.
+
+    Attributes:
+        name: which part.
+        path: absolute path of its folder.
+        chosen_by: the name of the variable that chose the path, `--cache`, or `default`.
+    """
 
     name: PlaceName
     path: Path
@@ -39,7 +45,15 @@ class Place(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The four places. `label` is `host`, or the folder as the user gave it."""
+    """The four places of a cache.
+
+    Attributes:
+        hub: cache of the Hugging Face hub client.
+        spacy: spaCy packages.
+        torch: cache of `torch.hub`.
+        own: manifests, records, references and status of this project.
+        label: `host`, or the folder as the user gave it.
+    """
 
     hub: Place
     spacy: Place
@@ -48,22 +62,22 @@ class Places(NamedTuple):
     label: str
 
     def of(self, name: PlaceName) -> Place:
-        """Return the place of that name."""
+        """Return the place with a name."""
         return next(place for place in self.all() if place.name is name)
 
     def all(self) -> tuple[Place, Place, Place, Place]:
-        """Return the four places, the model's before our own."""
+        """Return the four places, those of models first."""
         return self.hub, self.spacy, self.torch, self.own
 
 
 def resolve_places(
     cache: str, environ: Mapping[str, str], home: Path, platform: str = sys.platform
 ) -> Places:
-    """Return where the cache's parts are.
+    """Return the places of a cache.
 
     Args:
-        cache: `host`, or a folder (`~` is the home, a relative one counts from the working folder).
-        environ: the environment; consulted for `host` only.
+        cache: `host`, or a folder (`~` is the home, a relative path starts at the working folder).
+        environ: the environment; used for `host` only.
         home: the user's home folder.
         platform: as `sys.platform`.
     """
@@ -98,7 +112,7 @@ def _host_places(env: "_Environment", platform: str) -> Places:
             ("TORCH_HOME", ""),
             ("XDG_CACHE_HOME", "torch"),
             default=".cache/torch",
-            with_variables=False,  # torch expands ~ alone
+            with_variables=False,  # torch expands ~ only
         ),
         own=env.first(
             PlaceName.OWN,
@@ -111,7 +125,7 @@ def _host_places(env: "_Environment", platform: str) -> Places:
 
 
 def _spacy_place(env: "_Environment", platform: str) -> Place:
-    """spaCy 3 has no folder of its own and reads no variable; SPACY_DATA is our override."""
+    """Return the place of spaCy packages. spaCy 3 defines neither folder nor variable; SPACY_DATA is ours."""
     if platform == "win32":
         return env.first(
             PlaceName.SPACY, ("SPACY_DATA", ""), ("APPDATA", "spacy"), default="AppData/Roaming/spacy"
@@ -120,13 +134,22 @@ def _spacy_place(env: "_Environment", platform: str) -> Place:
 
 
 class _Environment(NamedTuple):
+    """The variables and the home folder from which places are resolved."""
+
     variables: Mapping[str, str]
     home: Path
 
     def first(
         self, name: PlaceName, *candidates: tuple[str, str], default: str, with_variables: bool = True
     ) -> Place:
-        """Return the place of the first variable that is set; `default` is relative to the home."""
+        """Return the place of the first variable that is set.
+
+        Args:
+            name: of the place.
+            candidates: variables, each with a path below its value.
+            default: path below the home if no variable is set.
+            with_variables: expand `$NAME` in the variable's value.
+        """
         for variable, below in candidates:
             value = self.variables.get(variable)
             if value:
@@ -134,13 +157,12 @@ class _Environment(NamedTuple):
         return Place(name, self.home / default, _BY_DEFAULT)
 
     def path(self, value: str, *, with_variables: bool = True) -> Path:
-        """Expand `~` and `$NAME` as the libraries do; a relative path counts from the working folder."""
+        """Return the absolute path of a value, with `~` and `$NAME` expanded as the libraries do."""
         if value == "~" or value.startswith(("~/", "~\\")):
             value = str(self.home) + value[1:]
         elif value.startswith("~"):
-            value = os.path.expanduser(
-                value
-            )  # another user's home: the system knows it, the environment does not
+            # The home of another user: the environment does not have it, the system does.
+            value = os.path.expanduser(value)
         if with_variables:
             value = re.sub(r"\$(\w+)|\$\{(\w+)\}", self._variable, value)
         return Path(value).absolute()

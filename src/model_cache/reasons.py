@@ -1,15 +1,18 @@
-"""The one vocabulary of outcomes, shared by every program, log line, metric and status detail.
+"""The reasons of failures, shared by all programs, log records, metrics, Events and status details.
 
-A reason is the same word wherever it appears, and stands for one exit code. Monitoring, a Job's
-`podFailurePolicy` and scripts rely on these numbers: add to them, never change one.
+A reason is the same word wherever it appears, and has one exit code. Monitoring, a Job's `podFailurePolicy` and scripts
+rely on these numbers: new ones may be added, existing ones must never change.
 """
 
 from enum import StrEnum
 from typing import Final
 
+# Exit code of a program that SIGTERM ended (128 + 15); its reason is `INTERRUPTED`.
+EXIT_TERMINATED: Final = 143
+
 
 class Reason(StrEnum):
-    """Why a program ended as it did, or what is wrong with a model or a file."""
+    """Why a program ended with its exit code, or what is wrong with a model or a file."""
 
     OK = "OK"
     USAGE = "USAGE"
@@ -35,12 +38,12 @@ class Reason(StrEnum):
 
     @property
     def exit_code(self) -> int:
-        """The process exit status. `INTERRUPTED` is 130 (SIGINT); a program ended by SIGTERM says 143."""
+        """The exit code of a process. `INTERRUPTED` has 130 (SIGINT); after SIGTERM it is `EXIT_TERMINATED`."""
         return _EXIT_CODES[self]
 
     @property
     def retryable(self) -> bool:
-        """Whether running the same command again, with nothing else changed, can help."""
+        """Whether running the same command again, without any other change, can succeed."""
         return self in _RETRYABLE
 
 
@@ -78,5 +81,3 @@ _RETRYABLE: Final = frozenset(
         Reason.INTERRUPTED,
     }
 )
-# Exit status of a program that SIGTERM ended: 128 + 15, reason `INTERRUPTED`.
-EXIT_TERMINATED: Final = 143

@@ -1,7 +1,9 @@
-"""Who needs which generation: a small file for each release, or for each catalog of a host.
+"""References: which release, or which catalog of a host, needs which generation.
 
-What no live reference names may be deleted. A release of a cluster is live while its Deployment exists; a reference
-without one lives until somebody forgets it. Written by the warmer, under the lease, when all that is named is there.
+Each reference is a small file in the cache. `cache-warmer collect` keeps what a live reference names and may delete the
+rest. The reference of a release is live while its Deployment exists; one without a Deployment is live until it is
+removed with `collect --forget`. The warmer writes references while it holds the lease, after everything that they name
+is published.
 """
 
 import hashlib
@@ -12,24 +14,30 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from model_cache.errors import ManifestInvalid
+from model_cache.file_io import read_small_file
+from model_cache.json_values import to_json_value
 from model_cache.manifest import API_VERSION
 from model_cache.places import Places
 
 KIND: Final = "CacheReference"
+# Limit of a reference's file, in bytes. A model needs about 150 of them.
+MAX_REFERENCE_BYTES: Final = 2**20
+
+# `namespace/release`, both as Kubernetes names.
 _RELEASE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
-_REMEDY: Final = "let its release warm again, or drop it with `cache-warmer collect --forget NAME`"
+_REMEDY: Final = "warm its release again, or remove it with `cache-warmer collect --forget NAME`"
 
 
 class Reference(NamedTuple):
     """One user of the cache.
 
     Attributes:
-        name: `namespace/release` of a cluster; elsewhere `default`, the catalog's path, or as told.
+        name: `namespace/release` in a cluster; elsewhere `default`, the catalog's path, or the value of `--reference`.
         generation: of its catalog.
-        models: the digest (`digest.model_digest`) of each model that was warmed, by key.
-        namespace, deployment: the Deployment that it lives with; empty: it lives until it is forgotten.
-        updated: when it was written, in UTC (RFC 3339).
+        models: the digest (`model_cache.catalog.catalog.model_digest`) of each warmed model, by key.
+        namespace, deployment: the Deployment whose existence keeps it live; empty: it is live until it is removed.
+        updated: time of writing, in UTC (RFC 3339).
     """
 
     name: str
@@ -41,12 +49,15 @@ class Reference(NamedTuple):
 
 
 def references_folder(places: Places) -> Path:
-    """Return where the references lie, a file each."""
+    """Return the folder of the references."""
     return places.own.path / "references"
 
 
 def reference_path(places: Places, name: str) -> Path:
-    """Return the file of one reference: `<namespace>_<release>.json` for a release."""
+    """Return the path of one reference: `<namespace>_<release>.json` for a release.
+
+    The file of any other name has the printable part of the name and a hash of it.
+    """
     if _RELEASE.fullmatch(name) and len(name) <= 200:
         return references_folder(places) / f"{name.replace('/', '_')}.json"
     plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.")[-80:]
@@ -55,23 +66,22 @@ def reference_path(places: Places, name: str) -> Path:
 
 def dump_reference(reference: Reference) -> bytes:
     """Return the reference as JSON in UTF-8, with a line break at the end."""
-    document: dict[str, object] = {
-        "apiVersion": API_VERSION,
-        "kind": KIND,
-        **reference._asdict(),
-        "models": dict(reference.models),
-    }
+    document = to_json_value({"apiVersion": API_VERSION, "kind": KIND, **reference._asdict()})
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def parse_reference(content: bytes) -> Reference:
-    """Read what `dump_reference` wrote. Raises `ManifestInvalid`."""
+    """Return the reference of a file's content.
+
+    Raises:
+        ManifestInvalid: the content is not a reference.
+    """
     try:
         document = json.loads(content)
         if document["apiVersion"] != API_VERSION or document["kind"] != KIND:
             raise ValueError(f"not a {KIND} of {API_VERSION}")
         models = document["models"]
-        found = Reference(
+        reference = Reference(
             name=_text(document["name"]),
             generation=_hex64(document["generation"]),
             models={_text(key): _hex64(digest) for key, digest in models.items()},
@@ -83,31 +93,36 @@ def parse_reference(content: bytes) -> Reference:
         raise ManifestInvalid(f"{error} is missing", _REMEDY) from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ManifestInvalid(f"not a reference ({error})", _REMEDY) from error
-    if not found.name:
+    if not reference.name:
         raise ManifestInvalid("not a reference (it has no name)", _REMEDY)
-    return found
+    return reference
 
 
 def read_references(places: Places) -> tuple[dict[Path, Reference], dict[Path, str]]:
-    """Return the references by file, and the files that cannot be read, with why. Raises `OSError` for the folder.
+    """Read all references of a cache.
 
-    Whoever deletes must not take a file that cannot be read for one that needs nothing.
+    Returns:
+        The references by file, and the files that cannot be read, each with the cause. A caller that deletes must not
+        treat an unreadable reference as one that needs nothing.
+
+    Raises:
+        OSError: the folder cannot be listed.
     """
-    found: dict[Path, Reference] = {}
-    bad: dict[Path, str] = {}
+    references: dict[Path, Reference] = {}
+    unreadable: dict[Path, str] = {}
     folder = references_folder(places)
     if not folder.is_dir():
-        return found, bad
+        return references, unreadable
     for path in sorted(folder.glob("*.json")):
-        if path.name.startswith("."):  # one that is just being written
+        if path.name.startswith("."):  # a temporary file
             continue
         try:
-            found[path] = parse_reference(path.read_bytes())
-        except FileNotFoundError:  # forgotten meanwhile
+            references[path] = parse_reference(read_small_file(path, MAX_REFERENCE_BYTES))
+        except FileNotFoundError:  # removed since the folder was listed
             continue
         except (OSError, ManifestInvalid) as error:
-            bad[path] = error.message if isinstance(error, ManifestInvalid) else str(error)
-    return found, bad
+            unreadable[path] = error.message if isinstance(error, ManifestInvalid) else str(error)
+    return references, unreadable
 
 
 def _text(value: object) -> str:

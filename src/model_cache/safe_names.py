@@ -1,23 +1,23 @@
-"""Decides whether a file name from outside may be used below a folder of ours.
+"""Validation of file names from untrusted sources.
 
-Names come from catalogs, manifests, hubs and wheels. One that leaves its folder, or that a file system
-reads otherwise than we do, is refused before it is joined to anything.
+Names come from catalogs, manifests, hubs and wheels. A name that leaves its folder, or that file systems interpret
+differently, is rejected before it is joined to a path.
 """
 
 import re
 from typing import Final
 
-# Longest part of a path: NAME_MAX of Linux file systems.
+# Longest part of a path, in bytes: NAME_MAX of Linux file systems.
 MAX_PART_BYTES: Final = 255
-# Longest relative path; leaves room for a root below PATH_MAX (4096 on Linux, 1024 on macOS).
+# Longest relative path, in bytes. Leaves room for a root below PATH_MAX, which is 4096 on Linux.
 MAX_PATH_BYTES: Final = 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 
 
-def why_unsafe(name: str) -> str:
-    """Return why a relative POSIX path must not be used, to follow "which …"; empty if it may be."""
+def unsafe_reason(name: str) -> str:
+    """Return why a relative POSIX path must not be used, as the end of "a path which …"; empty if it may be used."""
     if not name:
         return "is empty"
     if "\x00" in name:
@@ -33,11 +33,11 @@ def why_unsafe(name: str) -> str:
         return 'leads out of its folder by ".."'
     if "." in parts or "" in parts:
         return "has an empty part"
-    return _why_too_long(name, parts)
+    return _length_reason(name, parts)
 
 
-def _why_too_long(name: str, parts: list[str]) -> str:
-    if len(name) <= MAX_PART_BYTES and name.isascii():  # nearly all names
+def _length_reason(name: str, parts: list[str]) -> str:
+    if len(name) <= MAX_PART_BYTES and name.isascii():  # the fast path for almost all names
         return ""
     try:
         longest, total = max(len(part.encode()) for part in parts), len(name.encode())

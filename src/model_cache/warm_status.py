@@ -1,7 +1,7 @@
-"""How far a warm or an import is: a small file beside the manifests that its warmer replaces every second.
+"""Status of a warm or an import: a small file beside the manifests that the warmer replaces every second.
 
-Workers export it as metrics, and `cache-check` says it where the cache is not complete yet. It promises nothing: what
-is there is decided by the check alone.
+Workers export it as metrics, and `cache-check` reports it where the cache is not complete yet. It is information only:
+whether a cache is complete is decided by the check alone. A file that cannot be read or parsed counts as no status.
 """
 
 import json
@@ -11,14 +11,20 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from model_cache.check.report import human_bytes
+from model_cache.file_io import read_small_file
+from model_cache.json_values import to_json_text
 from model_cache.places import Places
 
-# A warmer that goes on writes every few seconds; clocks of two nodes may differ a little.
-SILENT_SECONDS: Final = 30.0
+# Age in seconds from which a status is stale. A running warmer writes every second; clocks of two nodes may differ.
+STALE_AFTER_SECONDS: Final = 30.0
+# Limit of the file, in bytes. Ours have less than 1,000.
+MAX_STATUS_BYTES: Final = 100_000
+
+_MAX_TEXT_CHARACTERS: Final = 2000
 
 
 class Phase(StrEnum):
-    """What a warm is at, or an import."""
+    """The current step of a warm or an import."""
 
     CHECKING = "checking"
     FETCHING = "fetching"
@@ -28,18 +34,18 @@ class Phase(StrEnum):
 
 
 class WarmStatus(NamedTuple):
-    """A warm that goes on, or the last one that did.
+    """The progress of a running warm, or of the last one.
 
     Attributes:
-        phase: what it is at.
+        phase: its current step.
         generation: of its catalog.
         holder: the pod, or `process 7 on HOST`.
-        started, updated: when, in UTC.
-        bytes_done, bytes_total, files_done, files_total: of what it fetches, with what an earlier run had staged.
-        bytes_per_second: over the last seconds; None: not known.
-        seconds_left: at that speed; None: not known.
-        current: the file that it is at.
-        reason: how it ended; empty before.
+        started, updated: times in UTC.
+        bytes_done, bytes_total, files_done, files_total: of what it fetches, including what earlier runs had fetched.
+        bytes_per_second: over the last seconds; None if not known.
+        seconds_left: at that speed; None if not known.
+        current: the file that is being fetched.
+        reason: of its end; empty while it runs.
         message: of a failure.
     """
 
@@ -58,39 +64,40 @@ class WarmStatus(NamedTuple):
     reason: str = ""
     message: str = ""
 
-    def goes_on(self, now: datetime) -> bool:
-        """Return whether its warmer still gives signs of life."""
-        return self.phase is not Phase.ENDED and (now - self.updated).total_seconds() < SILENT_SECONDS
+    def is_running(self, now: datetime) -> bool:
+        """Return whether the warm has not ended and its status is not stale."""
+        age = (now - self.updated).total_seconds()
+        return self.phase is not Phase.ENDED and age < STALE_AFTER_SECONDS
 
     @property
-    def share(self) -> int:
-        """Percent of its bytes."""
+    def percent_done(self) -> int:
+        """Percentage of its bytes; 0 if the total is not known."""
         return min(100, 100 * self.bytes_done // self.bytes_total) if self.bytes_total else 0
 
 
 def status_path(places: Places) -> Path:
-    """Return where the file lies."""
+    """Return the path of the status file."""
     return places.own.path / "status.json"
 
 
 def dump_status(status: WarmStatus) -> bytes:
-    """Return it as JSON in UTF-8, with a line break at the end."""
+    """Return the status as JSON in UTF-8, with a line break at the end."""
     document = status._asdict()
     for name in ("started", "updated"):
         document[name] = document[name].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+    return to_json_text(document).encode() + b"\n"
 
 
 def read_status(places: Places) -> WarmStatus | None:
-    """Return the last warm's; None where there is none that can be read. Never raises."""
+    """Return the status of the last warm; None if there is none that can be read. Never raises."""
     try:
-        document: dict[str, Any] = json.loads(status_path(places).read_bytes()[:100_000])
+        document: dict[str, Any] = json.loads(read_small_file(status_path(places), MAX_STATUS_BYTES))
         known = {name: document[name] for name in WarmStatus._fields if name in document}
         known["phase"] = Phase(known["phase"])
         for name in ("started", "updated"):
-            known[name] = _time(known[name])
+            known[name] = _parse_time(known[name])
         for name in ("generation", "holder", "current", "reason", "message"):
-            known[name] = str(known.get(name, ""))[:2000]
+            known[name] = str(known.get(name, ""))[:_MAX_TEXT_CHARACTERS]
         for name in ("bytes_done", "bytes_total", "files_done", "files_total"):
             known[name] = int(known.get(name, 0))
         for name in ("bytes_per_second", "seconds_left"):
@@ -100,33 +107,35 @@ def read_status(places: Places) -> WarmStatus | None:
         return None
 
 
-def warm_note(places: Places, now: datetime) -> str:
-    """Return a sentence about a warm that goes on, or that went silent before its end; empty if there is none."""
-    found = read_status(places)
-    if found is None or found.phase is Phase.ENDED:
+def describe_warm(places: Places, now: datetime) -> str:
+    """Return a sentence about a running or interrupted warm; empty if there is none."""
+    status = read_status(places)
+    if status is None or status.phase is Phase.ENDED:
         return ""
-    done = _done(found)
-    if found.goes_on(now):
-        return f"a warm goes on, by {found.holder}: {found.phase}, {done}"
-    silent = max(0, int((now - found.updated).total_seconds()))
+    progress = _describe_progress(status)
+    if status.is_running(now):
+        return f"a warm is running ({status.holder}): {status.phase}, {progress}"
+    age = max(0, int((now - status.updated).total_seconds()))
     return (
-        f"a warm by {found.holder} ended without a word, {silent} s ago: {found.phase}, {done}; "
-        "what it fetched is kept, the next one goes on"
+        f"a warm was interrupted ({status.holder}, last status {age} s ago): {status.phase}, {progress}; "
+        "what it fetched is kept, and the next warm continues from there"
     )
 
 
-def _time(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError("a time without a zone")
     return time.astimezone(UTC)
 
 
-def _done(status: WarmStatus) -> str:
+def _describe_progress(status: WarmStatus) -> str:
     if not status.bytes_total:
         return "nothing fetched yet"
-    parts = [f"{status.share} %, {human_bytes(status.bytes_done)} of {human_bytes(status.bytes_total)}"]
-    parts.append(f"{status.files_done} of {status.files_total} files")
+    parts = [
+        f"{status.percent_done} %, {human_bytes(status.bytes_done)} of {human_bytes(status.bytes_total)}",
+        f"{status.files_done} of {status.files_total} files",
+    ]
     if status.seconds_left is not None:
         parts.append(f"{status.seconds_left:.0f} s left")
     return ", ".join(parts)

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from model_cache.catalog.catalog import Task
-from model_cache.catalog.expected_answers import VECTOR_BEGINNING, Kind, Question
+from model_cache.catalog.expected_answers import VECTOR_PREFIX_LENGTH, Question, QuestionKind
 from model_cache.catalog.parse import load_catalog
 from model_cache.cli.options import CACHE, CATALOG, find_places
 from model_cache.cli.parser import OptionParser
@@ -43,8 +43,8 @@ _PARAPHRASE: Final = "Die Unterhaltung mit Frau Müller in Köln verlief sehr fr
 _UNFRIENDLY: Final = "Leider hat mir auf der Station niemand geholfen."
 _NAMES: Final = "Angela Merkel wurde in Hamburg geboren und arbeitete in Berlin für die Bundesregierung."
 
-_SENTIMENT_KINDS: Final = frozenset({Kind.LABEL, Kind.PROBABILITIES})
-_ENTITY_KINDS: Final = frozenset({Kind.ENTITIES})
+_SENTIMENT_KINDS: Final = frozenset({QuestionKind.LABEL, QuestionKind.PROBABILITIES})
+_ENTITY_KINDS: Final = frozenset({QuestionKind.ENTITIES})
 
 
 def main(argv: Sequence[str], stdin: TextIO, out: TextIO) -> int:
@@ -100,26 +100,36 @@ def run_probe(argv: Sequence[str], environ: Mapping[str, str], questions: str) -
 
 def parse_questions(document: Sequence[dict[str, str]]) -> tuple[Question, ...]:
     """Return the questions of a JSON list."""
-    return tuple(Question(Kind(one["kind"]), one.get("text", ""), one.get("other", "")) for one in document)
+    return tuple(
+        Question(QuestionKind(one["kind"]), one.get("text", ""), one.get("other", "")) for one in document
+    )
 
 
 def default_questions(info: ModelInfo) -> tuple[Question, ...]:
     """Return the questions that a model of this task is asked if the parent sends none."""
     if info.task is Task.SENTIMENT:
         texts = (_FRIENDLY, _UNFRIENDLY)
-        return tuple(Question(kind, text) for text in texts for kind in (Kind.LABEL, Kind.PROBABILITIES))
+        return tuple(
+            Question(kind, text)
+            for text in texts
+            for kind in (QuestionKind.LABEL, QuestionKind.PROBABILITIES)
+        )
     if info.task is Task.ENTITIES:
-        return (Question(Kind.LABELS), Question(Kind.ENTITIES, _FRIENDLY), Question(Kind.ENTITIES, _NAMES))
+        return (
+            Question(QuestionKind.LABELS),
+            Question(QuestionKind.ENTITIES, _FRIENDLY),
+            Question(QuestionKind.ENTITIES, _NAMES),
+        )
     questions = [
-        Question(Kind.DIMENSION),
-        Question(Kind.VECTOR, _FRIENDLY),
-        Question(Kind.SIMILARITY, _FRIENDLY, _PARAPHRASE),
-        Question(Kind.SIMILARITY, _FRIENDLY, _UNFRIENDLY),
+        Question(QuestionKind.DIMENSION),
+        Question(QuestionKind.VECTOR, _FRIENDLY),
+        Question(QuestionKind.SIMILARITY, _FRIENDLY, _PARAPHRASE),
+        Question(QuestionKind.SIMILARITY, _FRIENDLY, _UNFRIENDLY),
     ]
     if VectorKind.SPARSE in info.vector_kinds:
-        questions.append(Question(Kind.SPARSE, _FRIENDLY))
+        questions.append(Question(QuestionKind.SPARSE, _FRIENDLY))
     if VectorKind.MULTI_VECTOR in info.vector_kinds:
-        questions.append(Question(Kind.MAX_SIMILARITY, _FRIENDLY, _PARAPHRASE))
+        questions.append(Question(QuestionKind.MAX_SIMILARITY, _FRIENDLY, _PARAPHRASE))
     return tuple(questions)
 
 
@@ -129,9 +139,9 @@ def answer_question(model: TextModel[Any, Any, Any], question: Question) -> obje
     Raises:
         ModelUnusable: a model of this task cannot answer a question of this kind.
     """
-    if question.kind is Kind.LABELS:
+    if question.kind is QuestionKind.LABELS:
         return list(model.info.labels)
-    if question.kind is Kind.DIMENSION:
+    if question.kind is QuestionKind.DIMENSION:
         return model.info.dimension
     if (question.kind in _SENTIMENT_KINDS, question.kind in _ENTITY_KINDS) != (
         model.info.task is Task.SENTIMENT,
@@ -141,12 +151,12 @@ def answer_question(model: TextModel[Any, Any, Any], question: Question) -> obje
             f"the lock expects {question}, which no model of the task {model.info.task} answers",
             "correct the answers in the lock, or the task in the catalog",
         )
-    if question.kind is Kind.LABEL:
+    if question.kind is QuestionKind.LABEL:
         return str(_run_model(model, question.text).sentiment)
-    if question.kind is Kind.PROBABILITIES:
+    if question.kind is QuestionKind.PROBABILITIES:
         probabilities = _run_model(model, question.text).probabilities
         return {str(name): round(float(share), _DECIMALS) for name, share in sorted(probabilities.items())}
-    if question.kind is Kind.ENTITIES:
+    if question.kind is QuestionKind.ENTITIES:
         return [[entity.start, entity.end, entity.label] for entity in _run_model(model, question.text)]
     return _answer_with_vectors(model, question)
 
@@ -156,7 +166,9 @@ def _answer_with_vectors(model: TextModel[Any, Any, Any], question: Question) ->
 
     from qda_worker.models.pair_search import normalise_rows
 
-    kind = {Kind.SPARSE: VectorKind.SPARSE, Kind.MAX_SIMILARITY: VectorKind.MULTI_VECTOR}.get(question.kind)
+    kind = {QuestionKind.SPARSE: VectorKind.SPARSE, QuestionKind.MAX_SIMILARITY: VectorKind.MULTI_VECTOR}.get(
+        question.kind
+    )
     if kind is not None and kind not in model.info.vector_kinds:
         raise ModelUnusable(
             f"the lock expects {question}, but the model's files contain no head for it",
@@ -164,12 +176,12 @@ def _answer_with_vectors(model: TextModel[Any, Any, Any], question: Question) ->
         )
     texts = [text for text in (question.text, question.other) if text]
     vectors = [_compute_vectors(model, text, kind or VectorKind.DENSE) for text in texts]
-    if question.kind is Kind.VECTOR:
-        return [round(float(number), _DECIMALS) for number in vectors[0].dense[:VECTOR_BEGINNING]]
-    if question.kind is Kind.SPARSE:
+    if question.kind is QuestionKind.VECTOR:
+        return [round(float(number), _DECIMALS) for number in vectors[0].dense[:VECTOR_PREFIX_LENGTH]]
+    if question.kind is QuestionKind.SPARSE:
         weights = vectors[0].sparse
         return _weights_by_token(zip(weights.tokens, weights.weights, strict=True))
-    if question.kind is Kind.SIMILARITY:
+    if question.kind is QuestionKind.SIMILARITY:
         both = normalise_rows(np.stack([one.dense for one in vectors]))
         return round(float(both[0] @ both[1]), _DECIMALS)
     # MaxSim of ColBERT: for each token of the first text the greatest product with a token of the second; their mean.

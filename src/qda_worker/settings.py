@@ -14,13 +14,13 @@ from typing import Final
 
 from model_cache.cli.options import (
     Option,
-    Options,
-    above_zero,
+    SharedOptions,
     add_shared_options,
     duration,
     offline_variables,
+    one_of,
+    positive_duration,
     read_shared_options,
-    words,
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
@@ -90,7 +90,7 @@ class ServeSettings:
         stall_timeout: a duration, passed to `cache-warmer`; None: its default.
     """
 
-    shared: Options
+    shared: SharedOptions
     listen: Address
     health_listen: Address | None
     metrics_listen: Address | None
@@ -223,7 +223,7 @@ PORT_FILE: Final = Option(
 READINESS: Final = Option(
     "--readiness",
     "QDA_READINESS",
-    words(Readiness),
+    one_of(Readiness),
     Readiness.LOADED,
     "loaded|complete",
     "what readiness depends on once all models answer; loaded: on the models; complete: on the cache too",
@@ -252,14 +252,19 @@ MAX_CONNECTION_AGE: Final = Option(
 CHECK_INTERVAL: Final = Option(
     "--check-interval",
     "QDA_CHECK_INTERVAL",
-    above_zero,
+    positive_duration,
     30.0,
     "TIME",
     "seconds between two checks of the cache once all models serve",
     "30s",
 )
 DEVICE: Final = Option(
-    "--device", "QDA_DEVICE", words(Device), Device.AUTO, "auto|cpu|cuda", "device that the models compute on"
+    "--device",
+    "QDA_DEVICE",
+    one_of(Device),
+    Device.AUTO,
+    "auto|cpu|cuda",
+    "device that the models compute on",
 )
 HUB: Final = Option(
     "--hub",

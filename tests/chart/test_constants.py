@@ -13,7 +13,7 @@ from cache_warmer.cli import cache_warmer
 from cache_warmer.kubernetes import events as warmer_settings
 from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WHEEL_BASE
 from model_cache.catalog.parse import load_catalog
-from model_cache.cli.options import CACHE, CATALOG, COMMAND_ELSEWHERE
+from model_cache.cli.options import CACHE, CATALOG, COMMAND_VARIABLES
 from model_cache.reasons import Reason
 from qda_worker import settings as worker_settings
 from qda_worker.cli import qda_worker
@@ -56,7 +56,7 @@ def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> Non
     }
     known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL", worker_settings.REFLECTION}
     known |= {option.variable for option in TLS_OPTIONS}
-    known |= set(COMMAND_ELSEWHERE.values())
+    known |= set(COMMAND_VARIABLES.values())
     ours = {name for name in environment(template) if name.startswith("QDA_")}
     assert ours
     assert ours <= known

@@ -13,7 +13,7 @@ from model_cache.layout import (
     repository_folder,
     snapshot_folder,
     spacy_model_folder,
-    spacy_tree,
+    spacy_package_folder,
 )
 from model_cache.manifest import (
     FileRecord,
@@ -70,7 +70,7 @@ class CacheTree:
 
 def build_cache(root: Path) -> CacheTree:
     """Write a complete cache of `MODELS`: files, model records, manifest."""
-    places = resolve_places(str(root), {}, Path("/nobody"))
+    places = resolve_places(str(root), {}, Path("/home"))
     records = (write_snapshot(places, SENTIMENT, SENTIMENT_FILES), write_package(places, ENTITIES))
     write_records(places, MODELS, records)
     return CacheTree(root, places)
@@ -105,7 +105,7 @@ def write_package(places: Places, model: Model) -> ModelRecord:
         records.append(
             FileRecord(PlaceName.SPACY, str(path), len(content), hashlib.sha256(content).hexdigest())
         )
-    (places.spacy.path / source.package).symlink_to(spacy_tree(source) / source.package)
+    (places.spacy.path / source.package).symlink_to(spacy_package_folder(source) / source.package)
     return record_of(model, records)
 
 

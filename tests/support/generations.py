@@ -18,7 +18,7 @@ from model_cache.layout import (
     model_record_path,
     repository_folder,
     snapshot_folder,
-    spacy_tree,
+    spacy_package_folder,
 )
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
 from model_cache.places import PlaceName, Places, resolve_places
@@ -111,7 +111,7 @@ class FilledCache:
         )
 
     def _write_package(self, source: SpacySource) -> list[FileRecord]:
-        tree = spacy_tree(source)
+        tree = spacy_package_folder(source)
         files = {
             f"{source.package}/meta.json": source.version.encode(),
             f"{source.package}-{source.version}.dist-info/RECORD": source.sha256.encode(),

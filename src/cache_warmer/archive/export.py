@@ -134,7 +134,7 @@ class Exporter:
 
     def _corrupt(self, file: FileRecord, detail: str) -> ModelCacheError:
         path = f"{self.places.of(file.place).path}/{file.path}"
-        return _error_of(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.mend()))
+        return _error_of(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.for_corrupt()))
 
 
 def _read(stream: BinaryIO, path: str) -> bytes:

@@ -23,7 +23,7 @@ from cache_warmer.errors import ArchiveInvalid
 from model_cache.catalog.catalog import HuggingFaceSource, Model, generation, model_digest
 from model_cache.catalog.parse import parse_catalog
 from model_cache.errors import CatalogInvalid, ManifestInvalid
-from model_cache.layout import snapshot_folder, spacy_tree
+from model_cache.layout import snapshot_folder, spacy_package_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, parse_manifest
 from model_cache.places import PlaceName
 
@@ -164,7 +164,7 @@ def _validate_file(file: FileRecord, model: Model, blobs: Mapping[str, str]) -> 
     if isinstance(source, HuggingFaceSource):
         place, folder = PlaceName.HUB, snapshot_folder(source)
     else:
-        place, folder = PlaceName.SPACY, spacy_tree(source)
+        place, folder = PlaceName.SPACY, spacy_package_folder(source)
     if file.place is not place or not PurePosixPath(file.path).is_relative_to(folder):
         raise _foreign_file(file, model)
     name = str(PurePosixPath(file.path).relative_to(folder))

@@ -52,7 +52,7 @@ from model_cache.layout import repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
-from model_cache.safe_names import why_unsafe
+from model_cache.safe_names import unsafe_reason
 from model_cache.warm_status import Phase
 
 
@@ -196,7 +196,7 @@ class Importer:
         if member is None:
             raise ArchiveInvalid(f"it ends where {name} should follow", REMEDY)
         if member[0] != name:
-            unsafe = why_unsafe(member[0])
+            unsafe = unsafe_reason(member[0])
             detail = f", which {unsafe}" if unsafe else ""
             raise ArchiveInvalid(f"it holds {member[0][:300]!r}{detail}, where {name} should be", REMEDY)
         if size is not None and member[1] != size:

@@ -1,4 +1,4 @@
-"""Artifact: the interface to one model as it is stored, whatever its source.
+"""Artifact: the interface to one model as it is stored, for all sources.
 
 Hugging Face snapshots (`hf_snapshot`) and spaCy packages (`spacy_package`) implement it, so that survey, preflight,
 transfer and records are written once. A warm run calls the methods in this order:

@@ -40,10 +40,10 @@ from cache_warmer.transfer.staging import final_name, staged_bytes, staging_name
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.catalog.lock import LockedFile, LockedModel
 from model_cache.file_io import sync_folder
-from model_cache.layout import record_path, repository_folder, snapshot_folder
+from model_cache.layout import recorded_file_path, repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
-from model_cache.safe_names import why_unsafe
+from model_cache.safe_names import unsafe_reason
 
 _GIT_SHA1: Final = re.compile("[0-9a-f]{40}")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
@@ -79,7 +79,7 @@ def select_files(files: Sequence[RemoteFile], patterns: Sequence[str], label: st
         selected.update((file.path, file) for file in matches)
     folders = {str(folder) for path in selected for folder in PurePosixPath(path).parents}
     for file in selected.values():
-        unsafe = why_unsafe(file.path)
+        unsafe = unsafe_reason(file.path)
         if not unsafe and file.path in folders:
             unsafe = "is a folder of other files, too"
         if unsafe:
@@ -172,7 +172,7 @@ class HuggingFaceSnapshot:
     ) -> CacheState:
         """Return what is cached; a blob that another commit brought is linked."""
         files = record.files if record is not None else ()
-        recorded = {file.path: file for file in files if record_path(self.places, file) not in damaged}
+        recorded = {file.path: file for file in files if recorded_file_path(self.places, file) not in damaged}
         present: list[tuple[Download, tuple[FileRecord, ...]]] = []
         missing: list[Download] = []
         for download in resolution.downloads:

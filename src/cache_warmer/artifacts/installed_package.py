@@ -25,7 +25,7 @@ from cache_warmer.artifacts.artifact import HashFile
 from cache_warmer.disk import atomic
 from model_cache.catalog.catalog import SpacySource
 from model_cache.file_io import read_small_file, sync_folder
-from model_cache.safe_names import why_unsafe
+from model_cache.safe_names import unsafe_reason
 
 _LOG: Final = logging.getLogger(__name__)
 _DIRECT_URL: Final = "direct_url.json"
@@ -182,7 +182,7 @@ def _wheel_rows(record: str, dist_info: str) -> list[tuple[str, str]]:
         pure = PurePosixPath(path)
         if pure.suffix == _COMPILED_SUFFIX or (pure.parts[0] == dist_info and pure.name in _WRITTEN_BY_PIP):
             continue
-        if unsafe := why_unsafe(path):
+        if unsafe := unsafe_reason(path):
             raise ValueError(f"RECORD lists {path!r}, which {unsafe}")
         if not hashed.startswith("sha256="):
             raise ValueError(f"RECORD has no sha256 of {path}")

@@ -42,7 +42,7 @@ from model_cache.catalog.catalog import Model, SpacySource
 from model_cache.catalog.lock import LockedModel
 from model_cache.check.files import Remedies, inspect
 from model_cache.file_io import sync_folder
-from model_cache.layout import record_path, spacy_tree
+from model_cache.layout import recorded_file_path, spacy_package_folder
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
 
@@ -84,7 +84,7 @@ class SpacyPackage:
 
     @property
     def _tree(self) -> Path:
-        return self.places.spacy.path / spacy_tree(self.source)
+        return self.places.spacy.path / spacy_package_folder(self.source)
 
     @property
     def _staging(self) -> Path:
@@ -128,7 +128,7 @@ class SpacyPackage:
         """
         (download,) = resolution.downloads
         recorded = record.files if record is not None else ()
-        if recorded and damaged.isdisjoint(record_path(self.places, file) for file in recorded):
+        if recorded and damaged.isdisjoint(recorded_file_path(self.places, file) for file in recorded):
             found, problems = inspect(recorded, self.places, Remedies())
             if not problems and len(found) == len(recorded):
                 return CacheState(((download, recorded),), ())
@@ -202,7 +202,7 @@ class SpacyPackage:
         return self._records(written)
 
     def _records(self, written: _WrittenFiles) -> tuple[FileRecord, ...]:
-        tree = str(spacy_tree(self.source))
+        tree = str(spacy_package_folder(self.source))
         return tuple(
             FileRecord(PlaceName.SPACY, f"{tree}/{path}", size, sha256)
             for path, (size, sha256) in sorted(written.items())

@@ -25,7 +25,7 @@ from cache_warmer.disk import atomic
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.transfer.hashing import CHUNK_BYTES
 from model_cache.file_io import sync_folder
-from model_cache.safe_names import why_unsafe
+from model_cache.safe_names import unsafe_reason
 
 # Upper limits of a wheel's content; the largest spaCy packages have 100 files and 1 GB.
 MAX_FILES: Final = 20_000
@@ -159,7 +159,7 @@ class _RecordReader:
         return WheelContent(tuple(files[path] for path in sorted(files)), dist_info)
 
     def _check_member(self, info: zipfile.ZipInfo) -> None:
-        unsafe = why_unsafe(info.filename)
+        unsafe = unsafe_reason(info.filename)
         if unsafe:
             raise _mismatch(self.wheel, f"holds the file name {info.filename!r}, which {unsafe}")
         if stat.S_ISLNK(info.external_attr >> 16):
@@ -221,16 +221,16 @@ def _write(source: IO[bytes], target: Path, file: WheelFile) -> str:
         while chunk := source.read(CHUNK_BYTES):
             size += len(chunk)
             if size > file.bytes:
-                raise _mismatch(file.path, f"is larger than the {file.bytes} bytes that RECORD says")
+                raise _mismatch(file.path, f"is larger than the {file.bytes} bytes that RECORD lists")
             digest.update(chunk)
             out.write(chunk)
         atomic.apply_cache_mode(out.fileno(), target.parent)
         out.flush()
         os.fsync(out.fileno())
     if size != file.bytes:
-        raise _mismatch(file.path, f"has {size} bytes, where RECORD says {file.bytes}")
+        raise _mismatch(file.path, f"has {size} bytes, where RECORD lists {file.bytes}")
     if file.sha256 is not None and digest.hexdigest() != file.sha256:
-        raise _mismatch(file.path, f"has the sha256 {digest.hexdigest()}, where RECORD says {file.sha256}")
+        raise _mismatch(file.path, f"has the sha256 {digest.hexdigest()}, where RECORD lists {file.sha256}")
     return digest.hexdigest()
 
 

@@ -31,7 +31,7 @@ from cache_warmer.options import KEEP
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model, generation, model_digest
-from model_cache.cli.options import OutputFormat, warm_command
+from model_cache.cli.options import OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.json_values import to_json_text
@@ -177,4 +177,4 @@ def _apply_command(invocation: Invocation, settings: Settings) -> str:
     """Return the command that deletes what this one lists."""
     keep = invocation.value(KEEP)
     more = ("--keep", str(keep)) if keep != KEEP.default else ()
-    return warm_command(settings.options, {}, *more, "--apply", verb="collect")
+    return warmer_command(settings.options, {}, *more, "--apply", verb="collect")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.commands.command import Invocation
-from model_cache.cli.options import CACHE, Option, find_places, words
+from model_cache.cli.options import CACHE, Option, find_places, one_of
 from model_cache.json_values import to_json_text
 from model_cache.places import HOST, Place, Places
 
@@ -39,7 +39,7 @@ class EnvFormat(StrEnum):
 ENV_FORMAT: Final = Option(
     "--format",
     "QDA_ENV_FORMAT",
-    words(EnvFormat),
+    one_of(EnvFormat),
     EnvFormat.SHELL,
     "shell|compose|dotenv|json",
     "format of the output",

@@ -22,7 +22,7 @@ from cache_warmer.errors import Interrupted, NoPermission, NoSpace
 from cache_warmer.reports.progress import ProgressCounter, show_progress
 from model_cache.check.files import Remedies
 from model_cache.check.report import human_bytes
-from model_cache.cli.options import LogLevel, OutputFormat, warm_command
+from model_cache.cli.options import LogLevel, OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import EXIT_BROKEN_PIPE, Terminated
 from model_cache.errors import ModelCacheError, UsageError
@@ -102,7 +102,7 @@ def _export(invocation: Invocation, output: str) -> int:
         catalog.select(options.models) if options.models else catalog.models,
         not options.models,
         places,
-        Remedies(warm_command(options, environ), warm_command(options, environ, verb="repair")),
+        Remedies(warmer_command(options, environ), warmer_command(options, environ, verb="repair")),
         counter,
     )
     with contextlib.ExitStack() as stack:

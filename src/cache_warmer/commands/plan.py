@@ -20,7 +20,7 @@ from model_cache.check.report import human_bytes
 from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.json_values import to_json_text
-from model_cache.layout import model_folder, spacy_tree
+from model_cache.layout import model_folder, spacy_package_folder
 from model_cache.reasons import Reason
 
 
@@ -163,7 +163,11 @@ def _planned_files(one: ModelSurvey) -> tuple[PlannedFile, ...]:
 
 def _root(model: Model) -> PurePosixPath:
     """Return the folder with which the paths in this model's record begin."""
-    return spacy_tree(model.source) if isinstance(model.source, SpacySource) else model_folder(model)[1]
+    return (
+        spacy_package_folder(model.source)
+        if isinstance(model.source, SpacySource)
+        else model_folder(model)[1]
+    )
 
 
 def _sum_if_known(counts: Iterable[int | None]) -> int | None:

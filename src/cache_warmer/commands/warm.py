@@ -32,7 +32,7 @@ from cache_warmer.reports.warm_report import RunStats, WarmReport, to_json, to_l
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from cache_warmer.warm import Reports, Selection, WarmRun
-from model_cache.check.progress import progress_to
+from model_cache.check.progress import progress_printer
 from model_cache.check.types import Tier
 from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
@@ -150,7 +150,7 @@ def _make_reports(
         status,
         counter,
         show_transfers=partial(show_progress, out=err),
-        show_check=progress_to(err, "cache-warmer"),
+        show_check=progress_printer(err, "cache-warmer"),
     )
 
 

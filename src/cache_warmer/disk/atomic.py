@@ -3,7 +3,7 @@
 A file appears under its final name by rename only, after its content is on disk (`model_cache.file_io.replacement`), so
 a crash leaves the former content or the new one. The rest of this module is what a shared cache needs beyond that:
 
-* Modes: files are 0644 and folders 0755, whatever the umask. Below a set-group-id folder that its group may write (a
+* Modes: files are 0644 and folders 0755, with any umask. Below a set-group-id folder that its group may write (a
   volume that a group shares) both stay writable for the group, as its administrator set up.
 * Links: relative symbolic links that are replaced in one step; `replace_link` reports a file system without links, and
   the caller copies instead.

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
-from model_cache.check.permissions import Identity, advice, blocking_path, described, this_user
+from model_cache.check.permissions import (
+    Identity,
+    blocking_path,
+    current_user,
+    owner_and_mode,
+    permission_remedy,
+)
 from model_cache.file_io import read_small_file
 from model_cache.places import HOST, Places
 
@@ -154,9 +160,9 @@ def unwritable_folders(folders: Iterable[Path]) -> list[Path]:
 def permission_error(*paths: Path) -> NoPermission:
     """Return the error about paths of a host that this user may not write, or files that it may not read."""
     blocked = [_blocking_path(path) for path in paths]
-    parts = [f"{path} cannot be {verb} ({described(path)})" for path, verb in blocked]
-    user = this_user()
-    remedies = [advice(path, user, write=verb == "written") for path, verb in blocked]
+    parts = [f"{path} cannot be {verb} ({owner_and_mode(path)})" for path, verb in blocked]
+    user = current_user()
+    remedies = [permission_remedy(path, user, write=verb == "written") for path, verb in blocked]
     uid = user.uid if user is not None else "this user"
     return NoPermission(f"uid {uid} may not: {'; '.join(parts)}", "; ".join(remedies))
 
@@ -168,11 +174,11 @@ def write_remedy(place: Path, error: OSError) -> str:
     if error.errno == errno.EIO:
         return "check the disk below the volume (input/output error), then run `cache-warmer warm` again"
     folder = nearest_folder(place)
-    user = this_user()
+    user = current_user()
     if user is not None and user.uid == 0:
         return (
             "even root may not (NFS with root_squash, or a container without capabilities): run as the owner of "
-            f"{folder}, which is {described(folder)}"
+            f"{folder}, which is {owner_and_mode(folder)}"
         )
     identity = (
         f"uid {user.uid}, groups {', '.join(map(str, sorted(user.groups)))}"
@@ -180,8 +186,8 @@ def write_remedy(place: Path, error: OSError) -> str:
         else "this user"
     )
     return (
-        f"{folder} belongs to {described(folder)}, the warmer runs as {identity}. In a cluster that means that this "
-        "storage class ignores fsGroup; three ways to correct it: where the volume is served run "
+        f"{folder} belongs to {owner_and_mode(folder)}, the warmer runs as {identity}. In a cluster that means that "
+        "this storage class ignores fsGroup; three ways to correct it: where the volume is served run "
         f"`chgrp {_gid(user)} DIR && chmod 2775 DIR`; or run as the volume's owner (podSecurityContext.runAsUser, "
         ".runAsGroup, .fsGroup); or take a storage class whose driver applies fsGroup"
     )

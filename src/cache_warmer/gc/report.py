@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind
 from cache_warmer.gc.roots import PublishedManifest
-from model_cache.check.report import aligned, human_bytes
+from model_cache.check.report import align_columns, human_bytes
 from model_cache.json_values import to_json_value
 from model_cache.reasons import Reason
 
@@ -66,9 +66,9 @@ def to_table(report: CollectReport, command: str) -> str:
     plan = report.plan
     blocks = []
     if plan.roots.manifests:
-        blocks.append(aligned(_generation_rows(plan)))
+        blocks.append(align_columns(_generation_rows(plan)))
     if plan.deletions:
-        blocks.append(aligned(_deletion_rows(plan), right={1, 2}))
+        blocks.append(align_columns(_deletion_rows(plan), right={1, 2}))
     if dead := _dead_references(plan):
         blocks.append("\n".join(f"delete: the reference {name}: its Deployment is gone" for name in dead))
     if plan.holds:

@@ -24,7 +24,7 @@ from cache_warmer.gc.roots import FileKey, GcRoots, read_roots
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.check.check import check
 from model_cache.file_io import read_small_file
-from model_cache.layout import repository_folder, spacy_tree
+from model_cache.layout import repository_folder, spacy_package_folder
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
@@ -116,7 +116,7 @@ class Scanner:
         if self._is_shared(self.places.spacy):
             return PlanSection()
         current = [
-            spacy_tree(model.source).name
+            spacy_package_folder(model.source).name
             for model in self.models
             if not isinstance(model.source, HuggingFaceSource)
         ]

@@ -1,6 +1,6 @@
 """Facts about a remote body without storing it: its size, its sha256, and whether a response is compressed.
 
-The size is asked for with a GET of the first byte: addresses that are signed for GET, as release pages hand them out,
+The size comes from a GET of the first byte: addresses that are signed for GET, as release pages hand them out,
 refuse a HEAD. The sha256 takes reading the whole body.
 """
 
@@ -26,7 +26,7 @@ def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
     Args:
         http: the client.
         url: address of the body.
-        label: what is asked for, for messages.
+        label: what is requested, for messages.
 
     Raises:
         HubError: the server cannot be reached, refuses, or sends an HTML page.
@@ -55,7 +55,7 @@ def body_sha256(http: httpx2.Client, url: str, label: str) -> str:
     Args:
         http: the client.
         url: address of the body.
-        label: what is asked for, for messages.
+        label: what is requested, for messages.
 
     Raises:
         HubError: the server cannot be reached, refuses, or sends an HTML page.

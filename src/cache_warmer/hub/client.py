@@ -5,7 +5,7 @@ that moment. It sets them first, installs our `RetryingClient` as the library's 
 listings and bodies share proxies, CA bundle, token, retries and timeouts. There is one connection per process, because
 the library keeps its session in a global.
 
-Whatever the library or the HTTP client raises becomes one of our errors by the table in `hub.errors`.
+Exceptions of the library and of the HTTP client become our errors by the table in `hub.errors`.
 """
 
 import os
@@ -202,7 +202,7 @@ def _remote_file(entry: "RepoFile") -> RemoteFile:
 
 
 def _call_library(label: str, call: Callable[[], _Result]) -> _Result:
-    """Return the result of a call of the hub library; whatever it raises becomes one of our errors."""
+    """Return the result of a call of the hub library; its exceptions become our errors."""
     from cache_warmer.hub import errors
 
     try:

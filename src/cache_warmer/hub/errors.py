@@ -1,6 +1,6 @@
 """Mapping from failures of the hub library, the HTTP client and HTTP responses to our errors and their remedies.
 
-The only such table: whoever talks to a hub raises what these functions return. `label` names what was requested
+The only such table: all code that talks to a hub raises what these functions return. `label` names what was requested
 (`org/name: config.json`) and begins the message. URLs are shown without user, password and query.
 """
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cache_warmer.pinning.pins import Drift, PinnedCatalog, overall_reason
 from model_cache.catalog.lock import LockedModel
-from model_cache.check.report import aligned, human_bytes
+from model_cache.check.report import align_columns, human_bytes
 from model_cache.json_values import to_json_value
 from model_cache.reasons import Reason
 
@@ -73,7 +73,7 @@ def lock_table(report: LockReport) -> str:
         if changed
     ]
     verdict = f"OK: wrote {' and '.join(written)}" if written else "OK: nothing changed"
-    return f"{aligned(rows, right={4, 5})}\n\n{verdict}"
+    return f"{align_columns(rows, right={4, 5})}\n\n{verdict}"
 
 
 def drift_json(catalog: str, drifts: Sequence[Drift]) -> dict[str, object]:
@@ -99,7 +99,7 @@ def drift_table(catalog: str, drifts: Sequence[Drift]) -> str:
         )
         for drift in drifts
     ]
-    blocks = [aligned(rows)]
+    blocks = [align_columns(rows)]
     details = [f"{drift.key}: {drift.detail}" for drift in drifts if drift.detail]
     details += [
         f"{drift.key}: the lock has no entry for this revision; `cache-warmer lock` writes it"

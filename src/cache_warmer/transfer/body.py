@@ -108,7 +108,7 @@ class BodyDownload(Generic[_Result]):
         self._descriptor = -1
         self._started = self._verifying = self._second_attempt = self._succeeded = False
         self._ranges: deque[ByteRange] = deque()
-        # What was wrong with the size, if a response said so.
+        # The mismatch, if a response had another size than expected.
         self._wrong_size = ""
 
     def next_step(self, running: int) -> Callable[[], StepResult[_Result] | None] | None:

@@ -1,7 +1,7 @@
 """Journal of a big staging file: which byte ranges of it are present, for a later process that resumes it.
 
-Ranges arrive in parallel, so the staging file has holes and its size says nothing. The journal is a small file beside
-it that records two states:
+Ranges arrive in parallel, so the staging file has holes and its size is not what is present. The journal is a small
+file beside it that records two states:
 
 * `written`: passed to the operating system. These bytes survive the death of the process but not of the machine, so
   they count only until the machine restarts: the record carries the kernel's boot id.

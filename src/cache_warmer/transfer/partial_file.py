@@ -64,7 +64,7 @@ class PartialFile:
         *,
         big: bool,
     ) -> None:
-        """Resume what an earlier run left. `received` says how much that is; `on_progress` does not report it.
+        """Resume what an earlier run left: `received` counts it, `on_progress` does not report it.
 
         Args:
             descriptor: of the open staging file; stays the caller's.
@@ -204,7 +204,7 @@ class PartialFile:
         return prefix_hash.digests()
 
     def complete(self) -> None:
-        """Sync the whole file and delete the journal: from now on the size says what is present.
+        """Sync the whole file and delete the journal: from now on the file is complete.
 
         Raises:
             OSError: the disk fails or is full.

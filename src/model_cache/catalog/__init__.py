@@ -1,1 +1,1 @@
-"""What is wanted: the catalog, its lock, and the digests that name it."""
+"""The catalog of models, its lock, and the digests that identify both by content."""

@@ -1,19 +1,17 @@
-"""The catalog: which models a release wants, each pinned to its bytes, and how to serve it.
+"""The catalog: the models of a release, each pinned to its bytes, and how each is served.
 
-Plain frozen values. `catalog_file` reads them from YAML, `digest` names them by content.
+Plain frozen values. `model_cache.catalog.parse` reads them from YAML.
 
-Names a catalog, and each model of it, by what decides its bytes.
-
-The generation is the SHA-256 of the canonical JSON of all models, sorted by key: UTF-8, keys sorted, no
-spaces, characters not escaped. A model is its key with either repository, commit and the sorted set of
-files, or package, version and the wheel's sha256:
+`generation` and `model_digest` identify a catalog and a model by what decides their bytes. The generation is the
+SHA-256 of the canonical JSON of all models, sorted by key: UTF-8, keys sorted, no spaces, characters not escaped. A
+model is its key with either repository, commit and the sorted set of files, or package, version and the wheel's sha256:
 
     [{"files":["config.json","model.safetensors"],"key":"a","repository":"org/name","revision":"<40 hex>"},
      {"key":"b","package":"de_core_news_lg","sha256":"<64 hex>","version":"3.8.0"}]
 
-(on one line, without the line break). A model's digest is the SHA-256 of its own object in the same form.
-Task, serving, licence, URL, lock, order, comments and spelling do not count, so that changing how a model
-is served needs no new generation. Changing this form makes every cache look incomplete: don't.
+(on one line, without the line break). A model's digest is the SHA-256 of its own object in the same form. Task,
+serving, licence, URL, lock, order, comments and spelling do not count, so a change of how a model is served needs no
+new generation. Never change this form: it would make every existing cache look incomplete.
 """
 
 import hashlib
@@ -24,7 +22,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from model_cache.cli.parser import nearest
+from model_cache.cli.parser import closest_match
 from model_cache.errors import UsageError
 
 
@@ -38,7 +36,7 @@ class Task(StrEnum):
 
 
 class Precision(StrEnum):
-    """The numbers a model computes with. All but fp32 come from a prepared form."""
+    """Number format of a model's weights and computation. All but fp32 need a prepared form of the model."""
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -46,7 +44,7 @@ class Precision(StrEnum):
 
 
 class Cleaning(StrEnum):
-    """What is done to a text before the tokenizer sees it."""
+    """How a text is preprocessed before it is tokenized."""
 
     NONE = "none"
     GERMAN_SENTIMENT = "german-sentiment"
@@ -91,11 +89,12 @@ class Serving(NamedTuple):
     """How the worker uses a model. Nothing here decides which bytes are fetched.
 
     Attributes:
-        cleaning: applied to each text first.
-        labels: the model's own label names to `positive`, `negative` or `neutral`; empty: as they are.
-        max_tokens: upper limit of a text's length (characters for spaCy); None: the model's own.
-        shortened_dimensions: lengths to which its vectors may be cut, because it was trained for that (Matryoshka).
-        precision: what the model computes in.
+        cleaning: applied to each text before it is tokenized.
+        labels: the model's own label names to `positive`, `negative` or `neutral`; empty: the model's own names.
+        max_tokens: upper limit of a text's length, in tokens (characters for spaCy); None: the model's own limit.
+        shortened_dimensions: lengths to which its vectors may be truncated, because it was trained for that
+            (Matryoshka representation learning).
+        precision: number format that the model computes in.
         default: whether it answers requests for its task that name no model.
     """
 
@@ -107,12 +106,20 @@ class Serving(NamedTuple):
     shortened_dimensions: tuple[int, ...] = ()
 
     def __hash__(self) -> int:
-        """Mappings have none; the rest is enough."""
+        """Leave out `labels`, because mappings have no hash."""
         return hash((self.cleaning, self.max_tokens, self.precision, self.default))
 
 
 class Model(NamedTuple):
-    """One entry of a catalog. `licence` is an SPDX expression or None."""
+    """One entry of a catalog.
+
+    Attributes:
+        key: the name that requests and reports use.
+        task: what it is used for.
+        source: where its files come from.
+        serving: how the worker uses it.
+        licence: an SPDX expression; None if the catalog gives none.
+    """
 
     key: str
     task: Task
@@ -127,38 +134,51 @@ class Model(NamedTuple):
 
     @property
     def source_name(self) -> str:
-        """`oliverguhr/german-sentiment-bert`, or `de_core_news_lg` for a spaCy package."""
+        """The repository, as `oliverguhr/german-sentiment-bert`, or the spaCy package, as `de_core_news_lg`."""
         return self.source.repository if isinstance(self.source, HuggingFaceSource) else self.source.package
 
 
 class Catalog(NamedTuple):
-    """The models of a release in the order they were written; `origin` names the file to its users."""
+    """The models of a release.
+
+    Attributes:
+        models: in the order of the file.
+        origin: the file's name in messages.
+    """
 
     models: tuple[Model, ...]
     origin: str
 
     def model(self, key: str) -> Model:
-        """Return the model of that key. Raises `UsageError` that names the keys there are."""
+        """Return the model of a key.
+
+        Raises:
+            UsageError: no model has this key; the message suggests one, the remedy lists all.
+        """
         for model in self.models:
             if model.key == key:
                 return model
         keys = [model.key for model in self.models]
-        guess = nearest(key, keys)
+        guess = closest_match(key, keys)
         hint = f'; did you mean "{guess}"?' if guess else ""
         raise UsageError(
             f'no model "{key}" in {self.origin}{hint}', f"give one of these keys: {', '.join(keys)}"
         )
 
     def default_for(self, task: Task) -> Model | None:
-        """Return the model that answers for a task: the one marked `default`, else the first, else None."""
+        """Return the default model of a task: the one marked `default`, else the first, else None."""
         of_task = [model for model in self.models if model.task is task]
         marked = [model for model in of_task if model.serving.default]
         return next(iter([*marked, *of_task]), None)
 
     def select(self, keys: Iterable[str]) -> tuple[Model, ...]:
-        """Return the models of these keys in catalog order, each once. Raises `UsageError`."""
-        wanted = {self.model(key).key for key in keys}
-        return tuple(model for model in self.models if model.key in wanted)
+        """Return the models of these keys in catalog order, each once.
+
+        Raises:
+            UsageError: no model has one of the keys.
+        """
+        selected = {self.model(key).key for key in keys}
+        return tuple(model for model in self.models if model.key in selected)
 
 
 def generation(models: Iterable[Model]) -> str:
@@ -167,7 +187,7 @@ def generation(models: Iterable[Model]) -> str:
 
 
 def model_digest(model: Model) -> str:
-    """Return the digest of one model, by which its record is found: 64 lower-case hex digits."""
+    """Return the digest of one model, which names its record in the cache: 64 lower-case hex digits."""
     return _sha256(_identity(model))
 
 

@@ -1,1 +1,1 @@
-"""What is there: the three tiers of `cache-check`, its report and its command line."""
+"""The cache check in its three tiers, its report and the program `cache-check`."""

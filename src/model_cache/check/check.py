@@ -1,9 +1,12 @@
-"""Compares a cache with what a catalog needs. Reads only, and is safe while a warmer writes.
+"""Compare a cache with what a catalog needs. It only reads, and is safe while a warmer writes.
 
-The manifest of the catalog's generation says which files there must be; without it the records of single
-models still say which of them are whole. Nothing that is wrong with the cache raises: all of it is reported.
+The manifest of the catalog's generation lists the files that must exist. Without a manifest, the records of single
+models still show which of them are complete. Problems of the cache are reported, never raised.
+
+`check` is called by `cache-check`, by the warmer before and after it fetches, and by the worker's watch of its cache.
 """
 
+import errno
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,9 +15,18 @@ from typing import NamedTuple, TypeVar
 
 from model_cache.catalog.catalog import Model, model_digest
 from model_cache.catalog.catalog import generation as generation_of
-from model_cache.check.files import Found, Remedies, inspect, problem_of
-from model_cache.check.types import CheckReport, Content, ModelReport, Problem, Progress, Tier, worst
+from model_cache.check.files import CheckedFile, Remedies, inspect, problem_from_error
+from model_cache.check.types import (
+    CheckReport,
+    FileTotals,
+    ModelReport,
+    Problem,
+    ProgressCallback,
+    Tier,
+    worst_reason,
+)
 from model_cache.errors import ManifestInvalid
+from model_cache.file_io import read_small_file
 from model_cache.layout import manifest_path, model_path, model_record_path
 from model_cache.manifest import (
     FileRecord,
@@ -28,7 +40,7 @@ from model_cache.reasons import Reason
 
 __all__ = ["CheckReport", "ModelReport", "Problem", "Remedies", "Tier", "check"]
 
-_Parsed = TypeVar("_Parsed", Manifest, ModelRecord)
+_Record = TypeVar("_Record", Manifest, ModelRecord)
 
 
 def check(
@@ -39,36 +51,43 @@ def check(
     whole_catalog: bool = True,
     generation: str | None = None,
     clock: Callable[[], float] = time.perf_counter,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
     remedies: Remedies | None = None,
 ) -> CheckReport:
-    """Return what is there of these models.
+    """Check the files of some models, or of a whole catalog.
 
     Args:
-        models: those to look for.
-        places: where the cache's parts are.
+        models: to check.
+        places: of the cache.
         tier: `FAST` or `DEEP`.
-        whole_catalog: the models are a whole catalog, whose manifest must be there; False: they are some of
-            one, and go by their own records.
+        whole_catalog: whether the models are a whole catalog, whose manifest must exist; if not, the records of
+            the single models are used.
         generation: of the whole catalog, for the report; None: that of `models`.
-        clock: seconds.
+        clock: returns seconds.
         progress: called during `DEEP` with bytes read and bytes in all.
-        remedies: the commands to name in remedies.
+        remedies: the commands that remedies name.
     """
     start = clock()
-    look = _Look(places, remedies or Remedies())
+    checker = _Checker(places, remedies or Remedies())
     generation = generation or generation_of(models)
-    listed, problems = look.manifest(models, generation) if whole_catalog else ({}, [])
-    looks = [look.model(model, listed.get(model.key)) for model in models]
+    listed, problems = checker.manifest(models, generation) if whole_catalog else ({}, [])
+    results = [checker.model(model, listed.get(model.key)) for model in models]
     if tier is Tier.DEEP:
-        from model_cache.check.deep import hash_all  # here: the fast tier must not pay for it
+        from model_cache.check.deep import verify_hashes  # here: the fast tier does not need it
 
-        bad = hash_all([file for one in looks for file in one.found], look.remedies, progress)
-        looks = [one.without(bad) for one in looks]
-    reports = tuple(one.report(places) for one in looks)
-    sizes = {(file.record.place, file.record.path): file.record.bytes for one in looks for file in one.found}
+        files = [file for result in results for file in result.intact]
+        corrupt = verify_hashes(files, checker.remedies, progress)
+        results = [result.without(corrupt) for result in results]
+    reports = tuple(result.report(places) for result in results)
+    # By path, because two models may share a file.
+    sizes = {
+        (file.record.place, file.record.path): file.record.bytes
+        for result in results
+        for file in result.intact
+    }
+    reasons = [*(report.reason for report in reports), *(problem.reason for problem in problems)]
     return CheckReport(
-        reason=worst([*(report.reason for report in reports), *(problem.reason for problem in problems)]),
+        reason=worst_reason(reasons),
         generation=generation,
         cache=places.label,
         tier=tier,
@@ -78,27 +97,29 @@ def check(
         models=reports,
         problems=tuple(problems),
         places=places,
-        contents=_contents(sizes),
+        totals=_totals(sizes),
     )
 
 
-def _contents(sizes: Mapping[tuple[PlaceName, str], int]) -> dict[PlaceName, Content]:
-    found = {name: Content() for name in PlaceName}
+def _totals(sizes: Mapping[tuple[PlaceName, str], int]) -> dict[PlaceName, FileTotals]:
+    totals = {name: FileTotals() for name in PlaceName}
     for (name, _), size in sizes.items():
-        found[name] = Content(found[name].bytes + size, found[name].files + 1)
-    return found
+        totals[name] = FileTotals(totals[name].bytes + size, totals[name].files + 1)
+    return totals
 
 
-class _ModelLook(NamedTuple):
+class _ModelResult(NamedTuple):
+    """The intact files and the problems of one model."""
+
     model: Model
-    found: list[Found]
+    intact: list[CheckedFile]
     problems: list[Problem]
 
-    def without(self, bad: dict[Found, Problem]) -> "_ModelLook":
-        well = [file for file in self.found if file not in bad]
-        return _ModelLook(
-            self.model, well, [*self.problems, *(bad[file] for file in self.found if file in bad)]
-        )
+    def without(self, corrupt: Mapping[CheckedFile, Problem]) -> "_ModelResult":
+        """Return the result after a deep check that found some of its files corrupt."""
+        intact = [file for file in self.intact if file not in corrupt]
+        problems = [corrupt[file] for file in self.intact if file in corrupt]
+        return _ModelResult(self.model, intact, [*self.problems, *problems])
 
     def report(self, places: Places) -> ModelReport:
         return ModelReport(
@@ -106,63 +127,67 @@ class _ModelLook(NamedTuple):
             task=self.model.task,
             source=self.model.source_name,
             revision=self.model.revision,
-            reason=worst(problem.reason for problem in self.problems),
-            bytes=sum({file.record.path: file.record.bytes for file in self.found}.values()),
-            files=len(self.found),
+            reason=worst_reason(problem.reason for problem in self.problems),
+            bytes=sum({file.record.path: file.record.bytes for file in self.intact}.values()),
+            files=len(self.intact),
             path=str(model_path(places, self.model)),
             problems=tuple(self.problems),
         )
 
 
-class _Look(NamedTuple):
+class _Checker(NamedTuple):
+    """Reads manifests and records, and checks the files that they list."""
+
     places: Places
     remedies: Remedies
 
     def manifest(
         self, models: Sequence[Model], generation: str
     ) -> tuple[dict[str, tuple[FileRecord, ...]], list[Problem]]:
-        """Return the files of each model by key, or the problem with the manifest."""
+        """Return the listed files of each model by key, or the problem of the manifest."""
         path = manifest_path(self.places, generation)
         manifest = self._read(path, parse_manifest)
         if isinstance(manifest, Problem):
-            return {}, [self._nothing_published(path, manifest)]
+            return {}, [self._manifest_problem(path, manifest)]
         by_digest = {record.digest: record for record in manifest.models}
-        wanted = {model_digest(model): model.key for model in models}
-        if manifest.generation != generation or set(by_digest) != set(wanted):
-            return {}, [self._not_trusted(path, "is the manifest of another generation")]
-        return {key: by_digest[digest].files for digest, key in wanted.items()}, []
+        keys = {model_digest(model): model.key for model in models}
+        if manifest.generation != generation or set(by_digest) != set(keys):
+            return {}, [self._corrupt(path, "is the manifest of another generation")]
+        return {key: by_digest[digest].files for digest, key in keys.items()}, []
 
-    def model(self, model: Model, files: tuple[FileRecord, ...] | None) -> _ModelLook:
-        """Return what is there of one model; `files` None: its own record says which there must be."""
+    def model(self, model: Model, files: tuple[FileRecord, ...] | None) -> _ModelResult:
+        """Check the files of one model; if `files` is None, those that its own record lists."""
         if files is None:
             digest = model_digest(model)
             path = model_record_path(self.places, digest)
             record = self._read(path, parse_model_record)
             if isinstance(record, Problem):
-                return _ModelLook(model, [], [self._no_record(model, record)])
+                return _ModelResult(model, [], [self._record_problem(model, record)])
             if record.digest != digest:
-                return _ModelLook(model, [], [self._not_trusted(path, "is the record of another model")])
+                return _ModelResult(model, [], [self._corrupt(path, "is the record of another model")])
             files = record.files
         if not files:
             path = model_path(self.places, model)
-            return _ModelLook(model, [], [self._not_trusted(path, "has a record without a file")])
-        found, problems = inspect(files, self.places, self.remedies)
-        return _ModelLook(model, found, problems)
+            return _ModelResult(model, [], [self._corrupt(path, "has a record without a file")])
+        intact, problems = inspect(files, self.places, self.remedies)
+        return _ModelResult(model, intact, problems)
 
-    def _read(self, path: Path, parse: Callable[[bytes], _Parsed]) -> _Parsed | Problem:
+    def _read(self, path: Path, parse: Callable[[bytes], _Record]) -> _Record | Problem:
         try:
-            return parse(path.read_bytes())
+            return parse(read_small_file(path))
         except ManifestInvalid as error:
-            return self._not_trusted(path, f"cannot be trusted: {error.message}")
+            return self._corrupt(path, f"cannot be trusted: {error.message}")
         except OSError as error:
             if isinstance(error, NotADirectoryError):
                 return self._missing(path, "is missing")
             if isinstance(error, IsADirectoryError):
-                return self._not_trusted(path, "is a folder where a file should be")
-            return problem_of(str(path), error, self.remedies)
+                return self._corrupt(path, "is a folder where a file should be")
+            if error.errno in (errno.EINVAL, errno.EFBIG):  # of read_small_file
+                return self._corrupt(path, f"cannot be trusted: {error.strerror}")
+            return problem_from_error(str(path), error, self.remedies)
 
-    def _nothing_published(self, path: Path, problem: Problem) -> Problem:
-        """Return why there is no manifest to read: the cache itself may not be there."""
+    def _manifest_problem(self, path: Path, problem: Problem) -> Problem:
+        """Return why the manifest cannot be read: perhaps the cache itself does not exist."""
         if problem.reason is Reason.NO_PERMISSION:
             return problem
         root = _root(self.places)
@@ -177,21 +202,22 @@ class _Look(NamedTuple):
         remedy = f"give a folder with --cache, then run `{self.remedies.warm}`"
         return Problem(str(root), Reason.CACHE_INCOMPLETE, f"there is no cache: this is {kind}", remedy)
 
-    def _no_record(self, model: Model, problem: Problem) -> Problem:
+    def _record_problem(self, model: Model, problem: Problem) -> Problem:
         root = _root(self.places)
-        is_there = root is None or os.path.isdir(root)
-        if problem.reason is Reason.NO_PERMISSION or (is_there and problem.reason is Reason.CACHE_CORRUPT):
+        cache_exists = root is None or os.path.isdir(root)
+        is_corrupt = cache_exists and problem.reason is Reason.CACHE_CORRUPT
+        if problem.reason is Reason.NO_PERMISSION or is_corrupt:
             return problem
         return self._missing(model_path(self.places, model), "the model was not fetched yet")
 
     def _missing(self, path: Path, detail: str) -> Problem:
-        return Problem(str(path), Reason.CACHE_INCOMPLETE, detail, self.remedies.fetch())
+        return Problem(str(path), Reason.CACHE_INCOMPLETE, detail, self.remedies.for_missing())
 
-    def _not_trusted(self, path: Path, detail: str) -> Problem:
-        return Problem(str(path), Reason.CACHE_CORRUPT, detail, self.remedies.mend())
+    def _corrupt(self, path: Path, detail: str) -> Problem:
+        return Problem(str(path), Reason.CACHE_CORRUPT, detail, self.remedies.for_corrupt())
 
 
 def _root(places: Places) -> Path | None:
-    """Return the folder that holds all places, or None where each has its own."""
+    """Return the folder that holds all places; None where each has its own."""
     root = places.own.path.parent
     return root if places.own.chosen_by == "--cache" else None

@@ -1,10 +1,10 @@
-"""`cache-check`: says whether the cache holds what the catalog wants. Reads only.
+"""The program `cache-check`: check whether the cache holds what the catalog needs. It only reads.
 
-It runs in probes and by `kubectl exec`, so it must answer within a tenth of a second: nothing is imported
-here that a fast check does not use.
+It runs in probes and by `kubectl exec`, and must end within 100 ms. So nothing is imported at the top of this module
+that a fast check of a complete cache does not use; the deep check, the load check and their output are imported where
+they are needed. A test lists the modules that must not be loaded.
 """
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,31 +14,39 @@ from model_cache.catalog.catalog import Model, generation
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
 from model_cache.check.files import Remedies
-from model_cache.check.notes import notes
-from model_cache.check.report import paths_table, to_json, to_table, verdict
-from model_cache.check.types import CheckReport, Progress, Tier
+from model_cache.check.notes import collect_notes
+from model_cache.check.report import paths_table, report_to_json, report_to_table, summary_line
+from model_cache.check.types import CheckReport, ProgressCallback, Tier
 from model_cache.cli.options import (
     LogLevel,
     Option,
-    Options,
     OutputFormat,
-    above_zero,
+    SharedOptions,
     add_shared_options,
     find_places,
+    positive_duration,
     read_shared_options,
-    warm_command,
+    warmer_command,
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
+from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
 PROGRAM: Final = "cache-check"
 LOAD_TIMEOUT: Final = Option(
-    "--load-timeout", "QDA_LOAD_TIMEOUT", above_zero, 600.0, "TIME", "for each model of --load", "10m"
+    "--load-timeout",
+    "QDA_LOAD_TIMEOUT",
+    positive_duration,
+    600.0,
+    "TIME",
+    "time limit of --load for each model, in seconds or as 10m",
+    "10m",
 )
 _EPILOG: Final = """exit codes: 0 complete; 2 wrong options; 3 catalog invalid; 10 something is missing; 11 something
-is corrupt; 12 a model does not load or answers otherwise; 31 something cannot be read. Corrupt beats missing."""
+is corrupt; 12 a model does not load or its answers differ; 31 something cannot be read. Corrupt takes precedence over
+missing."""
 
 
 def main() -> NoReturn:
@@ -52,83 +60,86 @@ def cache_check(
     stdout: TextIO | None = None,
     stderr: TextIO | None = None,
 ) -> int:
-    """Check the cache, print the report and return the exit code. Raises `ModelCacheError`."""
+    """Check the cache, print the report and return the exit code.
+
+    Raises:
+        ModelCacheError: the options, the catalog or the lock are wrong.
+    """
+    out, err = stdout or sys.stdout, stderr or sys.stderr
     arguments = _parser().parse_args(argv)
     options = read_shared_options(arguments, environ)
-    wanted = _wanted(options)
-    report = _report(
-        options, wanted, environ, Tier.DEEP if arguments.deep else Tier.FAST, stderr or sys.stderr
-    )
+    selection = _select_models(options)
+    report = _check(options, selection, environ, Tier.DEEP if arguments.deep else Tier.FAST, err)
     if arguments.load or arguments.record is not None:
-        from model_cache.check.load import report_by_loading  # here: other tiers must not pay for it
+        from model_cache.check.load import run_load_check  # here: other tiers do not need it
 
         timeout = LOAD_TIMEOUT.value(arguments, environ)
-        report = report_by_loading(
-            report, wanted.models, options, environ, timeout, arguments.record, stderr or sys.stderr
-        )
-    out = stdout or sys.stdout
+        report = run_load_check(report, selection.models, options, environ, timeout, arguments.record, err)
     if options.format is OutputFormat.JSON:
-        print(json.dumps(to_json(report), indent=2, ensure_ascii=False), file=out)
+        print(to_json_text(report_to_json(report)), file=out)
     elif arguments.paths:
         print(paths_table(report), file=out)
         if report.reason is not Reason.OK:
-            print(f"{PROGRAM}: {verdict(report)}", file=stderr or sys.stderr)
+            print(f"{PROGRAM}: {summary_line(report)}", file=err)
     else:
-        print(to_table(report), file=out)
+        print(report_to_table(report), file=out)
     return report.reason.exit_code
 
 
-class _Wanted(NamedTuple):
+class _Selection(NamedTuple):
+    """The models to check, and the generation of the whole catalog."""
+
     models: tuple[Model, ...]
     generation: str
 
 
-def _wanted(options: Options) -> _Wanted:
+def _select_models(options: SharedOptions) -> _Selection:
     catalog = load_catalog(options.catalog)
     models = catalog.select(options.models) if options.models else catalog.models
-    return _Wanted(models, generation(catalog.models))
+    return _Selection(models, generation(catalog.models))
 
 
-def _report(
-    options: Options, wanted: _Wanted, environ: Mapping[str, str], tier: Tier, stderr: TextIO
+def _check(
+    options: SharedOptions, selection: _Selection, environ: Mapping[str, str], tier: Tier, stderr: TextIO
 ) -> CheckReport:
-    models = wanted.models
-    show = tier is Tier.DEEP and options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
+    """Run the fast or deep check, and add notes and unlisted paths to its report."""
+    models = selection.models
+    shows_progress = tier is Tier.DEEP and options.log_level in (LogLevel.DEBUG, LogLevel.INFO)
     places = find_places(options.cache, environ)
     report = check(
         models,
         places,
         tier,
         whole_catalog=not options.models,
-        generation=wanted.generation,
-        progress=_progress(stderr) if show else None,
-        remedies=Remedies(warm_command(options, environ), warm_command(options, environ, verb="repair")),
+        generation=selection.generation,
+        progress=_progress(stderr) if shows_progress else None,
+        remedies=Remedies(warmer_command(options, environ), warmer_command(options, environ, verb="repair")),
     )
-    said = notes(models, places, environ)
+    notes = collect_notes(models, places, environ)
     if report.reason is not Reason.OK:
-        said += _about_a_warm(places)
-    report = report._replace(notes=said)
+        notes += _warm_notes(places)
+    report = report._replace(notes=notes)
     if tier is Tier.DEEP:
-        from model_cache.check.deep import unlisted  # here: the fast tier must not pay for it
+        from model_cache.check.deep import find_unlisted  # here: the fast tier does not need it
 
-        report = report._replace(unlisted=unlisted(places))
+        report = report._replace(unlisted=find_unlisted(places))
     return report
 
 
-def _about_a_warm(places: Places) -> tuple[str, ...]:
-    """Return what a warm that goes on says: for whoever waits that is more than what is missing."""
-    from datetime import UTC, datetime  # here: a complete cache must not pay for it
+def _warm_notes(places: Places) -> tuple[str, ...]:
+    """Return the note on a running or interrupted warm, which may explain what is missing."""
+    from datetime import UTC, datetime  # here, with the next: a complete cache does not need them
 
-    from model_cache.warm_status import warm_note
+    from model_cache.warm_status import describe_warm
 
-    note = warm_note(places, datetime.now(UTC))
+    note = describe_warm(places, datetime.now(UTC))
     return (note,) if note else ()
 
 
-def _progress(stderr: TextIO) -> Progress:
-    from model_cache.check.progress import progress_to  # here: the fast tier shows none
+def _progress(stderr: TextIO) -> ProgressCallback:
+    from model_cache.check.progress import progress_printer  # here: the fast tier shows none
 
-    return progress_to(stderr, PROGRAM)
+    return progress_printer(stderr, PROGRAM)
 
 
 def _parser() -> OptionParser:
@@ -145,10 +156,16 @@ def _parser() -> OptionParser:
         help="also load each model and compare its answers with those in the lock",
     )
     parser.add_argument(
-        "--record", metavar="FILE", help="load each model and write its answers into this lock instead"
+        "--record",
+        metavar="FILE",
+        help="load each model and write its answers into this lock instead of comparing them",
     )
     LOAD_TIMEOUT.add_to(parser)
-    parser.add_argument("--paths", action="store_true", help="list each model's folder instead of the table")
+    parser.add_argument(
+        "--paths",
+        action="store_true",
+        help="list the folder of each model instead of the table",
+    )
     parser.add_version()
     return parser
 

@@ -1,14 +1,14 @@
-"""Reads every byte of the files and compares their hashes, on all cores.
+"""The deep check: compare the hash of every listed file, and find files that no manifest lists.
 
-Hashing releases the GIL, so threads are enough. Memory is one buffer a thread, whatever the files' size. A
-file may change or vanish while it is read: that is a finding, not a failure.
+`verify_hashes` reads with one thread per core, because hashing releases the GIL. Memory is one buffer per thread,
+whatever the size of the files. The threads take paths from a shared queue, largest first, and end when it is empty,
+when one of them fails, or when the main thread gets a signal. A file that changes or disappears while it is read is a
+problem of that file, not a failure of the check.
 
-Names what lies in a cache and no manifest lists: left-overs cost room, and code on other projects' path may
-run.
-
-A cache of one folder is ours whole. On a host others keep repositories and packages in the same places, and fetch more
-files of the same commits: there only our own trees of packages are looked at, and the modules that every Python would
-run by itself.
+`find_unlisted` reports what lies in a cache without being listed: leftovers use space, and Python modules on other
+projects' path may run. In a cache of one folder everything is ours. On a host other projects keep repositories and
+packages in the same places, and fetch more files of the same commits; there only our own package folders are searched,
+and the modules that every Python imports at its start.
 """
 
 import hashlib
@@ -19,47 +19,59 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from model_cache.check.files import Found, Remedies, problem_of
-from model_cache.check.types import Problem, Progress
+from model_cache.check.files import CheckedFile, Remedies, problem_from_error
+from model_cache.check.types import Problem, ProgressCallback
 from model_cache.errors import ManifestInvalid
+from model_cache.file_io import read_small_file
 from model_cache.manifest import ModelRecord, parse_manifest, parse_model_record
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
 
+# Size of one read.
 BUFFER_BYTES: Final = 2**20
 
+# Folder of our packages inside the spaCy place; see `model_cache.layout.spacy_package_folder`.
+_PACKAGES: Final = ".packages"
+# Python imports these at every start from wherever they are on its path.
+_STARTUP_MODULES: Final = ("sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize")
+_BYTECODE_FOLDER: Final = "__pycache__"
+_REPOSITORY_PREFIXES: Final = ("models--", "datasets--", "spaces--")
 
-def hash_all(
-    files: Sequence[Found], remedies: Remedies, progress: Progress | None = None, threads: int | None = None
-) -> dict[Found, Problem]:
+
+def verify_hashes(
+    files: Sequence[CheckedFile],
+    remedies: Remedies,
+    progress: ProgressCallback | None = None,
+    threads: int | None = None,
+) -> dict[CheckedFile, Problem]:
     """Return the problem of each file whose content is not as recorded. Writes nothing.
 
     Args:
-        files: as `inspect` found them; a real path that is listed twice is read once.
-        remedies: the commands to name.
-        progress: see `Progress`.
-        threads: how many read at once; None: one a core that this process may use.
+        files: as `inspect` returns them; a real path that is listed twice is read once.
+        remedies: the commands that remedies name.
+        progress: see `ProgressCallback`; an exception of it ends the check.
+        threads: number of readers; None: one per core that this process may use.
     """
-    from concurrent.futures import ThreadPoolExecutor  # here: the fast tier must not pay for it
+    from concurrent.futures import ThreadPoolExecutor  # here: this module is imported for `find_unlisted` too
 
-    by_path: dict[str, list[Found]] = {}
+    by_path: dict[str, list[CheckedFile]] = {}
     for file in files:
         by_path.setdefault(file.real_path, []).append(file)
-    counter = _Counter(sum(group[0].record.bytes for group in by_path.values()), progress)
+    counter = _ProgressCounter(sum(group[0].record.bytes for group in by_path.values()), progress)
     largest_first = deque(sorted(by_path, key=lambda path: -by_path[path][0].record.bytes))
 
-    def work(_thread: int) -> dict[Found, Problem]:
+    def work(_thread: int) -> dict[CheckedFile, Problem]:
         buffer = memoryview(bytearray(BUFFER_BYTES))
-        problems: dict[Found, Problem] = {}
+        problems: dict[CheckedFile, Problem] = {}
         try:
-            while (path := _next(largest_first)) and not counter.stop:
-                problems.update(_hash_one(by_path[path], buffer, counter, remedies))
+            while (path := _next_path(largest_first)) and not counter.stop:
+                problems.update(_verify_one(by_path[path], buffer, counter, remedies))
         except BaseException:
             counter.stop = True
             raise
         return problems
 
-    count = min(threads or _cores(), len(by_path)) or 1
+    count = min(threads or _core_count(), len(by_path)) or 1
     with ThreadPoolExecutor(count) as pool:
         try:
             results = list(pool.map(work, range(count)))
@@ -69,22 +81,37 @@ def hash_all(
     return {file: problem for result in results for file, problem in result.items()}
 
 
-def _next(paths: deque[str]) -> str | None:
+def find_unlisted(places: Places) -> tuple[str, ...]:
+    """Return the full paths that no manifest or record lists, sorted. Reads only; never raises.
+
+    A folder without any listed file is one path that ends with `/`. If the cache has no record at all, nothing is
+    reported. While a warmer runs, files that it has just fetched are not listed yet.
+    """
+    listed = _listed_paths(places)
+    if not any(listed.values()):
+        return ()
+    paths = list(_unlisted_in_spacy(places, listed[PlaceName.SPACY]))
+    if places.label != HOST:
+        paths += _unlisted_in_hub(places.hub.path, listed[PlaceName.HUB])
+    return tuple(sorted(paths))
+
+
+def _next_path(paths: deque[str]) -> str | None:
     try:
         return paths.popleft()
-    except IndexError:  # also where another thread took the last one
+    except IndexError:  # empty, perhaps because another thread took the last path
         return None
 
 
-def _hash_one(
-    same: Sequence[Found], buffer: memoryview, counter: "_Counter", remedies: Remedies
-) -> dict[Found, Problem]:
-    path = same[0].real_path
+def _verify_one(
+    same: Sequence[CheckedFile], buffer: memoryview, counter: "_ProgressCounter", remedies: Remedies
+) -> dict[CheckedFile, Problem]:
+    """Return the problems of listed files that share one real path."""
     try:
-        size, sha256 = _size_and_hash(path, buffer, counter)
+        size, sha256 = _size_and_hash(same[0].real_path, buffer, counter)
     except OSError as error:
-        return {file: problem_of(file.path, error, remedies) for file in same}
-    problems: dict[Found, Problem] = {}
+        return {file: problem_from_error(file.path, error, remedies) for file in same}
+    problems: dict[CheckedFile, Problem] = {}
     for file in same:
         if size != file.record.bytes:
             detail = f"had {size} bytes when it was read, where {file.record.bytes} should be"
@@ -92,11 +119,11 @@ def _hash_one(
             detail = f"has the sha256 {sha256} where {file.record.sha256} should be"
         else:
             continue
-        problems[file] = Problem(file.path, Reason.CACHE_CORRUPT, detail, remedies.mend())
+        problems[file] = Problem(file.path, Reason.CACHE_CORRUPT, detail, remedies.for_corrupt())
     return problems
 
 
-def _size_and_hash(path: str, buffer: memoryview, counter: "_Counter") -> tuple[int, str]:
+def _size_and_hash(path: str, buffer: memoryview, counter: "_ProgressCounter") -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
     with open(path, "rb", buffering=0) as stream:
         while (count := stream.readinto(buffer)) and not counter.stop:
@@ -106,8 +133,14 @@ def _size_and_hash(path: str, buffer: memoryview, counter: "_Counter") -> tuple[
     return size, digest.hexdigest()
 
 
-class _Counter:
-    def __init__(self, total: int, progress: Progress | None) -> None:
+class _ProgressCounter:
+    """Counts the bytes of all threads, and tells them to stop.
+
+    Attributes:
+        stop: set by whichever thread fails first; all threads read it.
+    """
+
+    def __init__(self, total: int, progress: ProgressCallback | None) -> None:
         self.stop = False
         self._done, self._total, self._progress = 0, total, progress
         self._lock = threading.Lock()
@@ -119,38 +152,17 @@ class _Counter:
                 return
             try:
                 self._progress(self._done, self._total)
-            except OSError:  # whoever watched went away; this must not look like a file that cannot be read
+            except OSError:  # stderr was closed; this must not look like a file that cannot be read
                 self._progress = None
 
 
-def _cores() -> int:
+def _core_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-_PACKAGES: Final = ".packages"
-# Python imports these at every start from wherever they are on its path.
-_RUN_BY_ITSELF: Final = ("sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize")
-_COMPILED: Final = "__pycache__"
-
-
-def unlisted(places: Places) -> tuple[str, ...]:
-    """Return the full paths, sorted; a folder with nothing that is listed ends with `/`. Reads only; never raises.
-
-    Without a single record nothing is known, and nothing is named. While a warmer works, what it has just fetched is
-    not listed yet.
-    """
-    listed = _listed(places)
-    if not any(listed.values()):
-        return ()
-    found = [*_packages(places, listed[PlaceName.SPACY])]
-    if places.label != HOST:
-        found += _snapshots(places.hub.path, listed[PlaceName.HUB])
-    return tuple(sorted(found))
-
-
-def _listed(places: Places) -> dict[PlaceName, set[str]]:
+def _listed_paths(places: Places) -> dict[PlaceName, set[str]]:
     """Return the paths that any manifest or record lists, of this catalog or another, by place."""
     listed: dict[PlaceName, set[str]] = {name: set() for name in PlaceName}
     for record in _records(places.own.path):
@@ -162,31 +174,31 @@ def _listed(places: Places) -> dict[PlaceName, set[str]]:
 def _records(own: Path) -> Iterator[ModelRecord]:
     for entry in _entries(own / "manifests"):
         try:
-            yield from parse_manifest(Path(entry.path).read_bytes()).models
+            yield from parse_manifest(read_small_file(entry.path)).models
         except (OSError, ManifestInvalid):
             continue
     for entry in _entries(own / "models"):
         try:
-            yield parse_model_record(Path(entry.path).read_bytes())
+            yield parse_model_record(read_small_file(entry.path))
         except (OSError, ManifestInvalid):
             continue
 
 
-def _packages(places: Places, listed: set[str]) -> Iterator[str]:
+def _unlisted_in_spacy(places: Places, listed: set[str]) -> Iterator[str]:
     root, on_host = places.spacy.path, places.label == HOST
-    trees = {path.split("/")[1] for path in listed if path.startswith(f"{_PACKAGES}/")}
+    our_packages = {path.split("/")[1] for path in listed if path.startswith(f"{_PACKAGES}/")}
     for entry in _entries(root / _PACKAGES):
-        if entry.name in trees:
-            yield from _files(root, f"{_PACKAGES}/{entry.name}", listed, compiled=not on_host)
-        elif not entry.name.startswith("."):  # what is being unpacked, and our notes
+        if entry.name in our_packages:
+            yield from _unlisted_below(root, f"{_PACKAGES}/{entry.name}", listed, with_bytecode=not on_host)
+        elif not entry.name.startswith("."):  # packages that are being unpacked, and our notes
             yield f"{entry.path}/"
     for entry in _entries(root):
-        if entry.name in _RUN_BY_ITSELF or not (on_host or _is_ours(root, entry)):
+        if entry.name in _STARTUP_MODULES or not (on_host or _is_ours(root, entry)):
             yield f"{entry.path}/" if entry.is_dir(follow_symlinks=False) else entry.path
 
 
 def _is_ours(root: Path, entry: "os.DirEntry[str]") -> bool:
-    """Whether a name on other projects' path is a link to a package of ours, or a copy where there are no links."""
+    """Return whether an entry is a link to a package of ours, or a copy of one where links do not work."""
     if entry.name == _PACKAGES:
         return True
     if entry.is_symlink():
@@ -194,26 +206,26 @@ def _is_ours(root: Path, entry: "os.DirEntry[str]") -> bool:
     return os.path.exists(root / _PACKAGES / ".copies" / entry.name)
 
 
-def _snapshots(root: Path, listed: set[str]) -> Iterator[str]:
-    """Return the files of our commits that nothing lists, and the repositories of which nothing is."""
+def _unlisted_in_hub(root: Path, listed: set[str]) -> Iterator[str]:
+    """Return unlisted files of listed commits, and repositories and commits without any listed file."""
     commits = {"/".join(path.split("/")[:3]) for path in listed}
     repositories = {commit.split("/")[0] for commit in commits}
     for entry in _entries(root):
-        if entry.name.startswith(("models--", "datasets--", "spaces--")) and entry.name not in repositories:
+        if entry.name.startswith(_REPOSITORY_PREFIXES) and entry.name not in repositories:
             yield f"{entry.path}/"
     for repository in repositories:
         for entry in _entries(root / repository / "snapshots"):
             commit = f"{repository}/snapshots/{entry.name}"
             if commit in commits:
-                yield from _files(root, commit, listed, compiled=True)
+                yield from _unlisted_below(root, commit, listed, with_bytecode=True)
             else:
                 yield f"{entry.path}/"
 
 
-def _files(root: Path, folder: str, listed: set[str], *, compiled: bool) -> Iterator[str]:
+def _unlisted_below(root: Path, folder: str, listed: set[str], *, with_bytecode: bool) -> Iterator[str]:
     for directory, folders, names in os.walk(root / folder):
-        if not compiled and _COMPILED in folders:
-            folders.remove(_COMPILED)  # of whoever imported the package
+        if not with_bytecode and _BYTECODE_FOLDER in folders:
+            folders.remove(_BYTECODE_FOLDER)  # written by other projects that import the package
         below = os.path.relpath(directory, root).replace(os.sep, "/")
         links = [name for name in folders if os.path.islink(os.path.join(directory, name))]
         yield from (
@@ -222,6 +234,7 @@ def _files(root: Path, folder: str, listed: set[str], *, compiled: bool) -> Iter
 
 
 def _entries(folder: Path) -> list["os.DirEntry[str]"]:
+    """Return the entries of a folder, sorted by name; none if it cannot be read."""
     try:
         with os.scandir(folder) as entries:
             return sorted(entries, key=lambda entry: entry.name)

@@ -1,7 +1,10 @@
-"""Looks at listed files: is each there, inside its place, readable, and of the right size?
+"""Check the files that records list: each must exist inside its place, be readable, and have the right size.
 
-The whole catalog is looked at by a readiness probe every few seconds, so each folder is resolved once and
-each file costs three system calls.
+A worker's watch repeats this for the whole catalog every few seconds. Folders are therefore resolved once per check,
+and each file costs three system calls.
+
+A link may lead anywhere inside its place, because the hub's layout consists of links to blobs. One that leads out of it
+is corrupt: it could expose a file of the system as a file of a model.
 """
 
 import errno
@@ -15,44 +18,45 @@ from model_cache.manifest import FileRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
-_MAX_LINKS: Final = 40  # as Linux's own limit
+_MAX_LINKS: Final = 40  # the limit of Linux
 
 
 class Remedies(NamedTuple):
-    """The commands to name, with the catalog and cache that the user gave."""
+    """The commands that remedies name, with the catalog and cache that the user gave."""
 
     warm: str = "cache-warmer warm"
     repair: str = "cache-warmer repair"
 
-    def fetch(self) -> str:
-        """Return what to do about something that is not there."""
+    def for_missing(self) -> str:
+        """Return the remedy for something that does not exist."""
         return f"run `{self.warm}`"
 
-    def mend(self) -> str:
-        """Return what to do about something that is there and wrong."""
+    def for_corrupt(self) -> str:
+        """Return the remedy for something that exists and is wrong."""
         return f"run `{self.repair}`"
 
-    def permit(self, path: str) -> str:
-        """Return what to do about something that cannot be read."""
-        from pathlib import Path  # here, with what follows: this is said of few caches
+    def for_unreadable(self, path: str) -> str:
+        """Return the remedy for something that cannot be read."""
+        from pathlib import Path  # here, with the next: few checks need them
 
-        from model_cache.check.permissions import advice, blocking_path, this_user
+        from model_cache.check.permissions import blocking_path, current_user, permission_remedy
 
-        return f"let this user (uid {_uid()}) read it: {advice(blocking_path(Path(path)), this_user(), write=False)}"
+        remedy = permission_remedy(blocking_path(Path(path)), current_user(), write=False)
+        return f"let this user (uid {_uid()}) read it: {remedy}"
 
 
-class Found(NamedTuple):
-    """A listed file that is right so far: its path, and the one without links, by which it is read."""
+class CheckedFile(NamedTuple):
+    """A listed file that passed the fast check.
+
+    Attributes:
+        record: its entry in the manifest.
+        path: its path in the place.
+        real_path: the path of its content, without links.
+    """
 
     record: FileRecord
     path: str
     real_path: str
-
-
-class _Wrong(Exception):
-    def __init__(self, reason: Reason, detail: str, path: str) -> None:
-        super().__init__(detail)
-        self.reason, self.detail, self.path = reason, detail, path
 
 
 def _may_read(path: str) -> bool:
@@ -64,88 +68,119 @@ def inspect(
     places: Places,
     remedies: Remedies,
     may_read: Callable[[str], bool] = _may_read,
-) -> tuple[list[Found], list[Problem]]:
-    """Return the files that are right and the problems of those that are not. Writes nothing."""
-    found: list[Found] = []
+) -> tuple[list[CheckedFile], list[Problem]]:
+    """Check listed files. Writes nothing.
+
+    Args:
+        records: of the files.
+        places: of the cache.
+        remedies: the commands that remedies name.
+        may_read: returns whether this user may read a path.
+
+    Returns:
+        The files that pass, and the problems of the others.
+    """
+    checked: list[CheckedFile] = []
     problems: list[Problem] = []
-    folders = {name: _Folders(str(places.of(name).path)) for name in {record.place for record in records}}
+    resolvers = {
+        name: _PathResolver(str(places.of(name).path)) for name in {record.place for record in records}
+    }
     for record in records:
-        place = folders[record.place]
-        path = f"{place.root}/{record.path}"
+        resolver = resolvers[record.place]
+        path = f"{resolver.root}/{record.path}"
         try:
-            found.append(Found(record, path, _look_at_one(path, record, place, may_read)))
-        except _Wrong as wrong:
-            problems.append(_problem(path, wrong, remedies))
+            checked.append(CheckedFile(record, path, _check_file(path, record, resolver, may_read)))
+        except _FileError as error:
+            problems.append(_problem(path, error, remedies))
         except (OSError, ValueError) as error:
-            problems.append(problem_of(path, error, remedies))
-    return found, problems
+            problems.append(problem_from_error(path, error, remedies))
+    return checked, problems
 
 
-def problem_of(path: str, error: OSError | ValueError, remedies: Remedies) -> Problem:
-    """Return the problem that a failed system call on a listed file stands for."""
-    if isinstance(error, ValueError):  # a NUL in the name
-        return _problem(path, _Wrong(Reason.CACHE_CORRUPT, str(error), path), remedies)
+def problem_from_error(path: str, error: OSError | ValueError, remedies: Remedies) -> Problem:
+    """Return the problem that a failed system call on a listed file means.
+
+    Args:
+        path: of the listed file.
+        error: of the call; a ValueError is a NUL in the name.
+        remedies: the commands that remedies name.
+    """
+    if isinstance(error, ValueError):
+        return _problem(path, _FileError(Reason.CACHE_CORRUPT, str(error), path), remedies)
     where = os.fspath(error.filename) if isinstance(error.filename, str) else path
     if error.errno == errno.ENOENT:
-        detail = "is missing" if where == path else f"is missing ({where} is not there)"
-        return _problem(path, _Wrong(Reason.CACHE_INCOMPLETE, detail, path), remedies)
+        detail = "is missing" if where == path else f"is missing ({where} does not exist)"
+        return _problem(path, _FileError(Reason.CACHE_INCOMPLETE, detail, path), remedies)
     if error.errno == errno.ELOOP:
         detail = "is a link that leads in a circle"
-        return _problem(path, _Wrong(Reason.CACHE_CORRUPT, detail, path), remedies)
+        return _problem(path, _FileError(Reason.CACHE_CORRUPT, detail, path), remedies)
     if error.errno in (errno.ENOTDIR, errno.ENAMETOOLONG):
         detail = f"cannot be reached: {error.strerror}"
-        return _problem(path, _Wrong(Reason.CACHE_CORRUPT, detail, os.path.dirname(path)), remedies)
+        return _problem(path, _FileError(Reason.CACHE_CORRUPT, detail, os.path.dirname(path)), remedies)
     detail = f"cannot be read: {error.strerror}"
-    return _problem(path, _Wrong(Reason.NO_PERMISSION, detail, where), remedies)
+    return _problem(path, _FileError(Reason.NO_PERMISSION, detail, where), remedies)
 
 
-def _problem(path: str, wrong: _Wrong, remedies: Remedies) -> Problem:
-    remedy = {
-        Reason.CACHE_INCOMPLETE: remedies.fetch(),
-        Reason.NO_PERMISSION: remedies.permit(wrong.path),
-    }.get(wrong.reason, remedies.mend())
-    return Problem(path, wrong.reason, wrong.detail, remedy)
+class _FileError(Exception):
+    """A listed file does not pass. `path` is the one to which the remedy applies."""
+
+    def __init__(self, reason: Reason, detail: str, path: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail, self.path = reason, detail, path
 
 
-def _look_at_one(path: str, record: FileRecord, folders: "_Folders", may_read: Callable[[str], bool]) -> str:
-    real = folders.resolve(path)
-    if not folders.holds(real):
-        raise _Wrong(Reason.CACHE_CORRUPT, f"leads out of the cache, to {real}", path)
+def _problem(path: str, error: _FileError, remedies: Remedies) -> Problem:
+    if error.reason is Reason.CACHE_INCOMPLETE:
+        remedy = remedies.for_missing()
+    elif error.reason is Reason.NO_PERMISSION:
+        remedy = remedies.for_unreadable(error.path)
+    else:
+        remedy = remedies.for_corrupt()
+    return Problem(path, error.reason, error.detail, remedy)
+
+
+def _check_file(
+    path: str, record: FileRecord, resolver: "_PathResolver", may_read: Callable[[str], bool]
+) -> str:
+    """Return the real path of a listed file; raise `_FileError` or `OSError` if it does not pass."""
+    real = resolver.resolve(path)
+    if not resolver.contains(real):
+        raise _FileError(Reason.CACHE_CORRUPT, f"leads out of the cache, to {real}", path)
     try:
         status = os.lstat(real)
     except FileNotFoundError as error:
         if real == path or not os.path.islink(path):
             raise
         detail = f"is a link whose target is missing ({real})"
-        raise _Wrong(Reason.CACHE_INCOMPLETE, detail, path) from error
+        raise _FileError(Reason.CACHE_INCOMPLETE, detail, path) from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise _Wrong(Reason.CACHE_CORRUPT, f"is {kind} where a file should be", real)
+        raise _FileError(Reason.CACHE_CORRUPT, f"is {kind} where a file should be", real)
     if status.st_size != record.bytes:
         detail = f"has {status.st_size} bytes where {record.bytes} should be"
-        raise _Wrong(Reason.CACHE_CORRUPT, detail, real)
+        raise _FileError(Reason.CACHE_CORRUPT, detail, real)
     if not may_read(real):
-        raise _Wrong(Reason.NO_PERMISSION, "cannot be read: Permission denied", real)
+        raise _FileError(Reason.NO_PERMISSION, "cannot be read: Permission denied", real)
     return real
 
 
-class _Folders:
-    """Resolves paths below one root; each folder is asked for once."""
+class _PathResolver:
+    """Resolves the links of paths below one root, and remembers the folders that it has resolved."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self._prefix = os.path.join(os.path.realpath(root), "")
-        self._real: dict[str, str] = {}
+        self._real_folders: dict[str, str] = {}
 
     def resolve(self, path: str) -> str:
-        """Return the path without links; the last part need not exist. Raises `OSError`."""
+        """Return the path without links; its last part need not exist. Raises `OSError`."""
         for _ in range(_MAX_LINKS):
             folder, name = os.path.split(path)
-            real = os.path.join(self._folder(folder), name)
+            real = os.path.join(self._real_folder(folder), name)
             try:
                 target = os.readlink(real)
             except OSError as error:
-                if error.errno in (errno.EINVAL, errno.ENOENT):  # no link, or nothing there
+                if error.errno in (errno.EINVAL, errno.ENOENT):  # not a link, or missing
                     return real
                 raise
             path = os.path.join(os.path.dirname(real), target)
@@ -153,14 +188,14 @@ class _Folders:
                 return os.path.realpath(path)
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
 
-    def holds(self, real: str) -> bool:
+    def contains(self, real: str) -> bool:
         """Return whether a resolved path lies below the root."""
         return real.startswith(self._prefix)
 
-    def _folder(self, folder: str) -> str:
-        real = self._real.get(folder)
+    def _real_folder(self, folder: str) -> str:
+        real = self._real_folders.get(folder)
         if real is None:
-            real = self._real[folder] = os.path.realpath(folder, strict=True)
+            real = self._real_folders[folder] = os.path.realpath(folder, strict=True)
         return real
 
 

@@ -1,7 +1,7 @@
-"""What is no fault of the cache and yet surprises: names that lead other projects to something else.
+"""Notes of a check: names in a shared cache that lead other programs to something else than the catalog's model.
 
-A cache on a host is shared. Another project may have pointed `refs/main` at a commit of its own, or have put a
-spaCy package of the same name beside ours: both stay as they are, and the check says what follows from it.
+These are not problems of the cache. On a host, another project may have pointed `refs/main` at another commit, or have
+put a spaCy package of the same name beside ours. Both stay as they are, and the note says what follows from it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,71 +9,76 @@ from pathlib import Path
 from typing import Final
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, Task
-from model_cache.layout import model_path, repository_folder, spacy_tree
+from model_cache.file_io import read_small_file
+from model_cache.layout import model_path, repository_folder, spacy_package_folder
 from model_cache.places import HOST, Places
 
-_SENTENCE_TRANSFORMERS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
+_SENTENCE_TRANSFORMERS_TASKS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
+_COMMIT_CHARACTERS: Final = 40
 
 
-def notes(models: Sequence[Model], places: Places, environ: Mapping[str, str]) -> tuple[str, ...]:
+def collect_notes(models: Sequence[Model], places: Places, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return a sentence for each name that does not lead to the catalog's model. Reads only; never raises."""
-    said = [_note(model, places) for model in models]
-    return tuple(note for note in [*said, _other_home(models, places, environ)] if note)
+    notes = [_model_note(model, places) for model in models]
+    return tuple(note for note in [*notes, _home_note(models, places, environ)] if note)
 
 
-def _note(model: Model, places: Places) -> str:
+def _model_note(model: Model, places: Places) -> str:
     if isinstance(model.source, HuggingFaceSource):
-        return _reference(model.source, places)
-    return _package(model, model.source, places)
+        return _reference_note(model.source, places)
+    return _package_note(model, model.source, places)
 
 
-def _reference(source: HuggingFaceSource, places: Places) -> str:
+def _reference_note(source: HuggingFaceSource, places: Places) -> str:
+    """Return the note on `refs/main`, which the hub client follows when no revision is given."""
     path = places.hub.path / repository_folder(source.repository) / "refs" / "main"
     try:
-        content = path.read_text("utf-8", "replace")
+        content = read_small_file(path).decode("utf-8", "replace")
     except OSError:
         return ""
-    named = content.strip()[:40]
+    commit = content.strip()[:_COMMIT_CHARACTERS]
     if content == source.revision:
         return ""
-    if named == source.revision:
+    if commit == source.revision:
         return (
             f'{path} has more than the commit in it, such as a line break: offline calls of "{source.repository}" '
-            "without a revision fail. `cache-warmer repair` puts it right if it is ours"
+            "without a revision fail. `cache-warmer repair` corrects it if it is ours"
         )
-    whose = " It is not ours, so it is never moved." if places.label == HOST else ""
+    owner = " It is not ours, so it is never changed." if places.label == HOST else ""
     return (
-        f'{path} names {named}: calls of "{source.repository}" without a revision load that commit, not the catalog\'s.'
-        f'{whose} With revision="{source.revision}" they load the catalog\'s, as the worker does'
+        f'{path} names {commit}: calls of "{source.repository}" without a revision load that commit, not the '
+        f"catalog's.{owner} With revision=\"{source.revision}\" they load the catalog's, as the worker does"
     )
 
 
-def _package(model: Model, source: SpacySource, places: Places) -> str:
+def _package_note(model: Model, source: SpacySource, places: Places) -> str:
+    """Return the note on a package that `spacy.load` finds by name before ours."""
     name = places.spacy.path / source.package
-    ours = places.spacy.path / spacy_tree(source) / source.package
-    if not name.exists() or not ours.exists() or _same(name, ours):
+    ours = places.spacy.path / spacy_package_folder(source) / source.package
+    if not name.exists() or not ours.exists() or _is_same_package(name, ours):
         return ""
     return (
         f'{name} is not ours and stays as it is: where {places.spacy.path} is on the path, spacy.load("'
-        f'{source.package}") takes that one. The catalog\'s: spacy.load("{model_path(places, model)}")'
+        f'{source.package}") loads that one. The catalog\'s: spacy.load("{model_path(places, model)}")'
     )
 
 
-def _same(name: Path, ours: Path) -> bool:
+def _is_same_package(name: Path, ours: Path) -> bool:
     if name.resolve() == ours.resolve():
         return True
-    try:  # a copy where there are no links, or a package that somebody installed and we took over
-        return (name / "meta.json").read_bytes() == (ours / "meta.json").read_bytes()
+    try:  # a copy where links do not work, or an installed package from which ours was taken
+        return read_small_file(name / "meta.json") == read_small_file(ours / "meta.json")
     except OSError:
         return False
 
 
-def _other_home(models: Sequence[Model], places: Places, environ: Mapping[str, str]) -> str:
+def _home_note(models: Sequence[Model], places: Places, environ: Mapping[str, str]) -> str:
+    """Return the note on a variable that sends sentence-transformers to another cache."""
     home = environ.get("SENTENCE_TRANSFORMERS_HOME", "")
-    concerned = places.label == HOST and any(model.task in _SENTENCE_TRANSFORMERS for model in models)
-    if not home or not concerned or Path(home) == places.hub.path:
+    is_used = any(model.task in _SENTENCE_TRANSFORMERS_TASKS for model in models)
+    if not home or places.label != HOST or not is_used or Path(home) == places.hub.path:
         return ""
     return (
         f"SENTENCE_TRANSFORMERS_HOME is {home}: sentence-transformers looks there instead of {places.hub.path}. "
-        "Unset it, and it finds these models"
+        "Unset it, and sentence-transformers finds these models"
     )

@@ -1,4 +1,4 @@
-"""What a check says: plain values that the table, the JSON, the worker and the warmer read alike."""
+"""Results of a check: plain values that the table, the JSON document, the worker and the warmer use."""
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
@@ -12,12 +12,23 @@ from model_cache.reasons import Reason
 if TYPE_CHECKING:
     from model_cache.catalog.expected_answers import Answer
 
-# Called during a deep check with the bytes read so far and the bytes in all, one call at a time.
-Progress = Callable[[int, int], None]
+# Called during a deep check with the bytes read so far and the bytes in all, by one thread at a time.
+ProgressCallback = Callable[[int, int], None]
+
+_WORST_FIRST: Final = (
+    Reason.CACHE_CORRUPT,
+    Reason.NO_PERMISSION,  # before CACHE_INCOMPLETE, because fetching again does not correct it
+    Reason.CACHE_INCOMPLETE,
+    Reason.MODEL_UNUSABLE,
+)
 
 
 class Tier(StrEnum):
-    """How closely a check looks: names, links and sizes; every hash; loading each model."""
+    """How thorough a check is.
+
+    FAST: existence, links and sizes of all files. DEEP: their hashes too. LOAD: each model is loaded too, and its
+    answers are compared.
+    """
 
     FAST = "fast"
     DEEP = "deep"
@@ -25,7 +36,14 @@ class Tier(StrEnum):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: the file's full path, the reason, what was seen and what to do."""
+    """One thing that is wrong.
+
+    Attributes:
+        file: full path.
+        reason: kind of the problem.
+        detail: what was found, as the end of a sentence that begins with the file.
+        remedy: what to do about it.
+    """
 
     file: str
     reason: Reason
@@ -33,32 +51,43 @@ class Problem(NamedTuple):
     remedy: str
 
 
-class Compared(NamedTuple):
-    """One answer of a loaded model: what it should be, what it was, and how they differ (empty: they agree)."""
+class AnswerComparison(NamedTuple):
+    """One answer of a loaded model beside the expected one.
 
-    answer: "Answer"
-    said: object
+    Attributes:
+        expected: the question, with the value that the lock holds.
+        actual: the value that the model returned.
+        difference: how they differ, in a few words; empty if they agree.
+    """
+
+    expected: "Answer"
+    actual: object
     difference: str
 
 
-class Loaded(NamedTuple):
-    """What became of loading a model: how long loading and answering took, and what was compared, if anything."""
+class LoadResult(NamedTuple):
+    """The result of loading one model.
+
+    Attributes:
+        seconds: duration of loading and answering.
+        comparisons: of its answers; empty if the lock has none of this model.
+    """
 
     seconds: float
-    compared: tuple[Compared, ...]
+    comparisons: tuple[AnswerComparison, ...]
 
 
 class ModelReport(NamedTuple):
-    """What was found of one model.
+    """The result of a check for one model.
 
     Attributes:
         key, task, source, revision: as in the catalog.
         reason: the worst of its problems, or `OK`.
-        bytes: size of its files that were found right.
-        files: how many files were found right.
+        bytes: total size of its intact files.
+        files: number of its intact files.
         path: the folder from which a library loads it.
         problems: in the order of the files.
-        loaded: of the tier `LOAD`; None: it was not loaded, or could not be.
+        loaded: of the tier `LOAD`; None if it was not loaded, or could not be.
     """
 
     key: str
@@ -70,32 +99,32 @@ class ModelReport(NamedTuple):
     files: int
     path: str
     problems: tuple[Problem, ...]
-    loaded: Loaded | None = None
+    loaded: LoadResult | None = None
 
 
-class Content(NamedTuple):
-    """What was found right in one place: the catalog's files there, and their bytes."""
+class FileTotals(NamedTuple):
+    """Total size and number of the intact files of one place."""
 
     bytes: int = 0
     files: int = 0
 
 
 class CheckReport(NamedTuple):
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         reason: the worst of all problems, or `OK`: the cache is complete.
         generation: of the catalog.
         cache: `host`, or the folder as the user gave it.
-        tier: how closely it looked.
-        bytes, files: the sums over the models; a file that two models share counts once.
-        seconds: how long it took.
+        tier: how thorough the check was.
+        bytes, files: sums over the models; a file that two models share counts once.
+        seconds: duration of the check.
         models: in catalog order.
-        problems: those that belong to no model, as a missing manifest.
-        places: where the cache's parts are and why.
-        contents: what was found right in each place; together they are `bytes` and `files`.
-        notes: what is no fault and yet surprises, a sentence each.
-        unlisted: paths that no manifest lists, of the tier `DEEP`; None: nobody looked.
+        problems: those that concern no single model, as a missing manifest.
+        places: of the cache.
+        totals: of the catalog's intact files, by place; their sums are `bytes` and `files`.
+        notes: sentences about facts that are not problems but may surprise.
+        unlisted: paths that no manifest lists, of the tier `DEEP`; None: not searched.
     """
 
     reason: Reason
@@ -108,25 +137,17 @@ class CheckReport(NamedTuple):
     models: tuple[ModelReport, ...]
     problems: tuple[Problem, ...]
     places: Places
-    contents: Mapping[PlaceName, Content] = MappingProxyType({})
+    totals: Mapping[PlaceName, FileTotals] = MappingProxyType({})
     notes: tuple[str, ...] = ()
     unlisted: tuple[str, ...] | None = None
 
 
-def problems_of(report: CheckReport) -> tuple[Problem, ...]:
-    """Return all problems: those of no model, then each model's."""
+def all_problems(report: CheckReport) -> tuple[Problem, ...]:
+    """Return all problems: those that concern no single model, then those of each model."""
     return (*report.problems, *(problem for model in report.models for problem in model.problems))
 
 
-_WORST_FIRST: Final = (
-    Reason.CACHE_CORRUPT,
-    Reason.NO_PERMISSION,  # before incomplete: fetching again does not mend it
-    Reason.CACHE_INCOMPLETE,
-    Reason.MODEL_UNUSABLE,
-)
-
-
-def worst(reasons: Iterable[Reason]) -> Reason:
-    """Return the reason that stands for all of them; `OK` for none."""
+def worst_reason(reasons: Iterable[Reason]) -> Reason:
+    """Return the most severe of several reasons; `OK` for none."""
     seen = set(reasons) - {Reason.OK}
     return next((reason for reason in _WORST_FIRST if reason in seen), next(iter(seen), Reason.OK))

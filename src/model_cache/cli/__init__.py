@@ -1,1 +1,1 @@
-"""What all programs share: options, their parser, and the one edge that turns errors into exit codes."""
+"""Options, argument parser and exit handling, shared by all programs."""

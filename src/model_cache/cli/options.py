@@ -1,23 +1,30 @@
-"""Options that the programs share, each with an environment variable of the same meaning.
+"""Options with a value, each with an environment variable of the same meaning, and those that all programs share.
 
-A flag beats its variable, a variable beats the default, an empty variable counts as unset. Both are read
-the same way, so that a bad value in either is one clear USAGE error that names where it stood.
+A flag takes precedence over its variable, the variable over the default. An empty variable counts as unset. Both are
+parsed by the same function, so a wrong value is one USAGE error that names the flag or the variable.
 """
 
 import argparse
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from model_cache.cli.parser import OptionParser, nearest
+from model_cache.cli.parser import OptionParser, closest_match
 from model_cache.errors import UsageError
 from model_cache.places import HOST, Places, resolve_places
 
+# Variables with the command that remedies name, where another program than this one can write to the cache.
+COMMAND_VARIABLES: Final = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
+
+_UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
+_OFFLINE_VARIABLES: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_TRUE_WORDS: Final = frozenset({"1", "ON", "YES", "TRUE"})  # as in huggingface_hub.constants
+
 _Value = TypeVar("_Value")
-_Word = TypeVar("_Word", bound=StrEnum)
+_Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 class OutputFormat(StrEnum):
@@ -28,7 +35,7 @@ class OutputFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """From which level on log records go to stderr."""
+    """Lowest level of the log records that are written to stderr."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -42,11 +49,11 @@ class Option(NamedTuple, Generic[_Value]):
     Attributes:
         flag: as `--cache`.
         variable: the environment variable of the same meaning.
-        parse: text to value; raises `ValueError` with what is allowed.
-        default: the value if neither is given.
-        metavar: what the help calls the value.
-        help: what it does; default and variable are added.
-        shown_default: the default as the help shows it; empty: as it is.
+        parse: converts the text to the value; raises `ValueError` with what is allowed.
+        default: the value if neither flag nor variable is given.
+        metavar: name of the value in the help.
+        help: what the option sets, and its unit; the default and the variable are appended.
+        shown_default: the default as the help shows it; empty: its text.
     """
 
     flag: str
@@ -58,7 +65,7 @@ class Option(NamedTuple, Generic[_Value]):
     shown_default: str = ""
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
-        """Let a parser accept it. Its value stays text until `value` reads it."""
+        """Add the option to a parser. Its value stays text until `value` parses it."""
         default = self.shown_default or str(self.default)
         parser.add_argument(
             self.flag,
@@ -67,46 +74,55 @@ class Option(NamedTuple, Generic[_Value]):
         )
 
     def value(self, arguments: argparse.Namespace, environ: Mapping[str, str]) -> _Value:
-        """Return the value from flag, variable or default. Raises `UsageError`."""
+        """Return the value from flag, variable or default.
+
+        Raises:
+            UsageError: the text of the flag or of the variable is not a value of this option.
+        """
         given = getattr(arguments, self.flag.lstrip("-").replace("-", "_"))
         if given is not None:
-            return self._read(given, self.flag)
+            return self._parse(given, self.flag)
         text = environ.get(self.variable, "")
-        return self._read(text, self.variable) if text else self.default
+        return self._parse(text, self.variable) if text else self.default
 
-    def _read(self, text: str, where: str) -> _Value:
+    def _parse(self, text: str, where: str) -> _Value:
         try:
             return self.parse(text)
         except ValueError as error:
             raise UsageError(f'{where}: found "{text[:200]}"', f"give {error}") from error
 
 
-def words(kind: type[_Word]) -> Callable[[str], _Word]:
-    """Return a parser of an enumeration's words."""
+def one_of(choices: type[_Choice]) -> Callable[[str], _Choice]:
+    """Return a function that parses one value of an enumeration."""
 
-    def parse(text: str) -> _Word:
-        if text in list(kind):
-            return kind(text)
-        guess = nearest(text, list(kind))
+    def parse(text: str) -> _Choice:
+        if text in list(choices):
+            return choices(text)
+        guess = closest_match(text, list(choices))
         hint = f'; did you mean "{guess}"?' if guess else ""
-        raise ValueError(f"one of {', '.join(kind)}{hint}")
+        raise ValueError(f"one of {', '.join(choices)}{hint}")
 
     return parse
 
 
-_UNITS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
-
-
 def duration(text: str) -> float:
-    """Return seconds from `5`, `5s`, `500ms`, `30m` or `1.5h`. Raises `ValueError`."""
+    """Return the seconds of `5`, `5s`, `500ms`, `30m` or `1.5h`.
+
+    Raises:
+        ValueError: the text is not a duration.
+    """
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(ms|s|m|h|)", text.strip(), re.ASCII)
     if not match:
         raise ValueError("a duration as 5, 5s, 500ms, 30m or 1h")
-    return float(match[1]) * _UNITS[match[2]]
+    return float(match[1]) * _UNIT_SECONDS[match[2]]
 
 
-def above_zero(text: str) -> float:
-    """Return the seconds of a duration that must not be 0. Raises `ValueError`."""
+def positive_duration(text: str) -> float:
+    """Return the seconds of a duration above 0.
+
+    Raises:
+        ValueError: the text is not a duration, or is 0.
+    """
     seconds = duration(text)
     if seconds <= 0:
         raise ValueError("a duration above 0, as 5, 5s, 500ms, 30m or 1h")
@@ -125,12 +141,14 @@ def _file(text: str) -> Path:
     return Path(text)
 
 
-def _keys(text: str) -> tuple[str, ...]:
-    return tuple(key.strip() for key in text.split(",") if key.strip())
-
-
 CATALOG: Final[Option[Path | None]] = Option(
-    "--catalog", "QDA_CATALOG", _file, None, "FILE", "the models wanted", "the catalog inside the package"
+    "--catalog",
+    "QDA_CATALOG",
+    _file,
+    None,
+    "FILE",
+    "catalog of the models to use",
+    "the catalog inside the package",
 )
 CACHE: Final = Option(
     "--cache",
@@ -138,18 +156,24 @@ CACHE: Final = Option(
     _folder,
     HOST,
     "DIR",
-    "the folder that holds the models; host: the global caches of this user",
+    "folder that holds the models; host: the global caches of this user",
 )
 FORMAT: Final = Option(
-    "--format", "QDA_FORMAT", words(OutputFormat), OutputFormat.TABLE, "table|json", "of the result"
+    "--format",
+    "QDA_FORMAT",
+    one_of(OutputFormat),
+    OutputFormat.TABLE,
+    "table|json",
+    "format of the result on stdout",
 )
+# Not added to any parser: --quiet and --verbose stand for the flag.
 LOG_LEVEL: Final = Option(
-    "--log-level", "QDA_LOG_LEVEL", words(LogLevel), LogLevel.INFO, "LEVEL", "of the log"
+    "--log-level", "QDA_LOG_LEVEL", one_of(LogLevel), LogLevel.INFO, "LEVEL", "lowest level of the log"
 )
 
 
-class Options(NamedTuple):
-    """The shared options, read. `models` is empty for all models of the catalog."""
+class SharedOptions(NamedTuple):
+    """The values of the shared options. `models` is empty for all models of the catalog."""
 
     catalog: Path | None
     cache: str
@@ -159,7 +183,7 @@ class Options(NamedTuple):
 
 
 def add_shared_options(parser: OptionParser, *, with_models: bool = True) -> None:
-    """Let a parser accept --catalog, --cache, --model, --format, --quiet and --verbose."""
+    """Add --catalog, --cache, --model, --format, --quiet and --verbose to a parser."""
     CATALOG.add_to(parser)
     CACHE.add_to(parser)
     if with_models:
@@ -167,29 +191,40 @@ def add_shared_options(parser: OptionParser, *, with_models: bool = True) -> Non
             "--model",
             action="append",
             metavar="KEY",
-            help="only this model; may be repeated (default: all models; variable: QDA_MODELS, with commas)",
+            help="use only this model of the catalog; may be repeated (default: all models; variable: QDA_MODELS, "
+            "keys separated by commas)",
         )
     FORMAT.add_to(parser)
     level = parser.add_mutually_exclusive_group()
     level.add_argument("--quiet", action="store_true", help="log warnings and errors only")
     level.add_argument(
-        "--verbose", action="store_true", help="log more (variable for both: QDA_LOG_LEVEL, default: info)"
+        "--verbose",
+        action="store_true",
+        help="log debug messages too (default without --quiet and --verbose: info; variable: QDA_LOG_LEVEL)",
     )
 
 
-def read_shared_options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Options:
-    """Return the shared options from parsed arguments and the environment. Raises `UsageError`."""
-    return Options(
+def read_shared_options(arguments: argparse.Namespace, environ: Mapping[str, str]) -> SharedOptions:
+    """Return the shared options from parsed arguments and the environment.
+
+    Raises:
+        UsageError: a value is wrong.
+    """
+    return SharedOptions(
         catalog=CATALOG.value(arguments, environ),
         cache=CACHE.value(arguments, environ),
-        models=_models(getattr(arguments, "model", None), environ),
+        models=_models(arguments, environ),
         format=FORMAT.value(arguments, environ),
         log_level=_log_level(arguments, environ),
     )
 
 
-def _models(given: Sequence[str] | None, environ: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(given) if given is not None else _keys(environ.get("QDA_MODELS", ""))
+def _models(arguments: argparse.Namespace, environ: Mapping[str, str]) -> tuple[str, ...]:
+    given = getattr(arguments, "model", None)
+    if given is not None:
+        return tuple(given)
+    keys = (key.strip() for key in environ.get("QDA_MODELS", "").split(","))
+    return tuple(key for key in keys if key)
 
 
 def _log_level(arguments: argparse.Namespace, environ: Mapping[str, str]) -> LogLevel:
@@ -201,7 +236,11 @@ def _log_level(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Log
 
 
 def find_places(cache: str, environ: Mapping[str, str]) -> Places:
-    """Return where the cache of `--cache` is for this user. Raises `UsageError` if that needs a home."""
+    """Return the places of the cache that `--cache` names.
+
+    Raises:
+        UsageError: the places are below the user's home, and this user has none.
+    """
     variable = "USERPROFILE" if os.name == "nt" else "HOME"
     home = environ.get(variable) or os.path.expanduser("~")
     if home == "~" and (cache == HOST or cache.startswith("~")):
@@ -209,28 +248,26 @@ def find_places(cache: str, environ: Mapping[str, str]) -> Places:
     return resolve_places(cache, environ, Path(home))
 
 
-_TRUE: Final = frozenset({"1", "ON", "YES", "TRUE"})  # as huggingface_hub.constants reads them
-_OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-
-
 def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the names of the variables that tell the hub client to make no request."""
-    return tuple(name for name in _OFFLINE if environ.get(name, "").upper() in _TRUE)
+    """Return the names of the set variables that forbid the hub client to make requests."""
+    return tuple(name for name in _OFFLINE_VARIABLES if environ.get(name, "").upper() in _TRUE_WORDS)
 
 
-# Variables with the command that remedies name where it is not this program's own.
-COMMAND_ELSEWHERE: Final = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
+def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:
+    """Return the shell command that fills this cache with these models, for remedies.
 
+    Variables that forbid requests are unset in it, because the warmer would refuse to run. Where this program cannot
+    write to its cache, as in a worker's container, `QDA_WARM_COMMAND` and `QDA_REPAIR_COMMAND` hold the command that
+    can.
 
-def warm_command(options: Options, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:
-    """Return the command that fills this cache with these models, for remedies.
-
-    Where the environment says offline, the command leaves that out, because the warmer would refuse. `more`
-    are further arguments; `verb` is another command with the same options. Where this program cannot write to
-    its cache, as in a worker's container, `QDA_WARM_COMMAND` and `QDA_REPAIR_COMMAND` say who can.
+    Args:
+        options: of this program.
+        environ: of this program.
+        more: further arguments of the command.
+        verb: the command of `cache-warmer`, as `repair`.
     """
-    if elsewhere := environ.get(COMMAND_ELSEWHERE.get(verb, "")):
-        return elsewhere
+    if command_elsewhere := environ.get(COMMAND_VARIABLES.get(verb, "")):
+        return command_elsewhere
     import shlex  # here: an unneeded import delays each start
 
     unset = (

@@ -1,82 +1,69 @@
-"""An argument parser whose mistakes are errors of ours: one line, a remedy, and a "did you mean".
+"""The argument parser of all programs, and suggestions for misspelled words.
 
-argparse itself would print its usage and exit, which no JSON reader could follow.
+argparse prints a usage text and exits when it cannot parse the arguments, which a reader of `--format json` cannot
+follow. `OptionParser` raises `UsageError` instead: one line with a remedy, and a suggestion for a misspelled option,
+command or choice. `model_cache.cli.program` prints it.
 
-Finds the word that a mistyped one was probably meant to be.
+`closest_match` serves the catalog as well, for misspelled keys and values.
 """
 
 import argparse
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 from model_cache.errors import UsageError
 
+DISTRIBUTION: Final = "qda-worker"
 
-def nearest(word: str, allowed: Iterable[str]) -> str:
-    """Return the allowed word most like `word`, or an empty string if none is near."""
-    from difflib import get_close_matches  # here, not above: only mistakes pay for its import
+_DEFAULT_COLUMNS: Final = 100
+_MIN_COLUMNS: Final = 40
+
+
+def closest_match(word: str, allowed: Iterable[str]) -> str:
+    """Return the allowed word that is most like `word`, or an empty string if none is similar.
+
+    The comparison ignores case. If no word is similar by difflib's ratio, a word that begins with `word` is returned.
+    """
+    from difflib import get_close_matches  # here: only mistakes need it
 
     by_folded = {candidate.casefold(): candidate for candidate in allowed}
-    typed = word.casefold()[:100]  # the cost grows with the square of the length; no allowed word is longer
+    # The cost grows with the square of the length, and no allowed word is longer.
+    typed = word.casefold()[:100]
     matches = get_close_matches(typed, list(by_folded), n=1)
     if not matches and len(typed) > 2:
         matches = [candidate for candidate in by_folded if candidate.startswith(typed)]
     return by_folded[matches[0]] if matches else ""
 
 
-DISTRIBUTION: Final = "qda-worker"
-
-
-class _Help(argparse.HelpFormatter):
-    """Asks for the terminal's width itself: argparse's own way imports `shutil` at every start."""
-
-    def __init__(self, prog: str, *args: Any, **kwargs: Any) -> None:
-        try:
-            width = os.get_terminal_size().columns
-        except (OSError, ValueError):  # no terminal
-            width = 100
-        super().__init__(prog, *args, **{"width": max(width - 2, 40), "max_help_position": 32, **kwargs})
-
-
 class OptionParser(argparse.ArgumentParser):
-    """`argparse.ArgumentParser` that raises `UsageError` and takes no abbreviated options."""
+    """`argparse.ArgumentParser` that raises `UsageError` and accepts no abbreviated options."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _Help, **kwargs})
+        super().__init__(*args, **{"allow_abbrev": False, "formatter_class": _HelpFormatter, **kwargs})
 
     def add_version(self) -> None:
-        """Accept `--version`."""
-        self.add_argument("--version", action=_Version, help="print the version and exit")
+        """Add `--version`."""
+        self.add_argument("--version", action=_VersionAction, help="print the version and exit")
 
     def parse_args(  # type: ignore[override]  # the overloads for a namespace of one's own are not needed
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
-        """Return the arguments. Raises `UsageError` that names the first unknown one."""
+        """Return the parsed arguments.
+
+        Raises:
+            UsageError: the arguments cannot be parsed; the message names the first unknown one.
+        """
         arguments, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            self._refuse(unknown[0], getattr(arguments, "command", None))
+            raise self._unknown_argument(unknown[0], getattr(arguments, "command", None))
         return arguments
 
     def error(self, message: str) -> NoReturn:
-        """Raise `UsageError` (called by argparse for all that it finds wrong)."""
+        """Raise `UsageError`; argparse calls this for every mistake that it finds."""
         raise UsageError(message, f"see `{self.prog} --help`")
 
-    def _refuse(self, unknown: str, command: str | None) -> NoReturn:
-        option, remedy = (
-            unknown.partition("=")[0],
-            f"see `{' '.join(filter(None, (self.prog, command)))} --help`",
-        )
-        if not option.startswith("-"):
-            raise UsageError(f'unexpected argument "{unknown[:200]}"', remedy)
-        known = list(self.all_options())
-        if option in known:
-            raise UsageError(f"{command or self.prog} takes no {option}", remedy)
-        guess = nearest(option, known)
-        hint = f"; did you mean {guess}?" if guess else ""
-        raise UsageError(f'unknown option "{option[:200]}"{hint}', remedy)
-
-    def all_options(self) -> Iterable[str]:
+    def all_options(self) -> Iterator[str]:
         """Return every option of this parser and of its commands."""
         for action in self._actions:
             yield from action.option_strings
@@ -84,12 +71,25 @@ class OptionParser(argparse.ArgumentParser):
             for parser in commands.values():
                 yield from parser.all_options()
 
+    def _unknown_argument(self, argument: str, command: str | None) -> UsageError:
+        program = f"{self.prog} {command}" if command else self.prog
+        remedy = f"see `{program} --help`"
+        option = argument.partition("=")[0]
+        if not option.startswith("-"):
+            return UsageError(f'unexpected argument "{argument[:200]}"', remedy)
+        known = list(self.all_options())
+        if option in known:
+            return UsageError(f"{command or self.prog} takes no {option}", remedy)
+        guess = closest_match(option, known)
+        hint = f"; did you mean {guess}?" if guess else ""
+        return UsageError(f'unknown option "{option[:200]}"{hint}', remedy)
+
     def _check_value(self, action: argparse.Action, value: Any) -> None:
-        """Refuse a value that is no choice (argparse calls this; its own message has no suggestion)."""
+        """Reject a value that is not a choice; argparse calls this, and its own message has no suggestion."""
         if action.choices is None or value in action.choices:
             return
         choices = [str(choice) for choice in action.choices]
-        guess = nearest(str(value), choices)
+        guess = closest_match(str(value), choices)
         hint = f'; did you mean "{guess}"?' if guess else ""
         raise UsageError(
             f'unknown {action.metavar or action.dest} "{str(value)[:200]}"{hint}',
@@ -97,15 +97,30 @@ class OptionParser(argparse.ArgumentParser):
         )
 
 
-class _Version(argparse.Action):
+class _HelpFormatter(argparse.HelpFormatter):
+    """`argparse.HelpFormatter` that reads the terminal's width without `shutil`, which is slow to import."""
+
+    def __init__(self, prog: str, *args: Any, **kwargs: Any) -> None:
+        try:
+            width = os.get_terminal_size().columns
+        except (OSError, ValueError):  # stdout is not a terminal
+            width = _DEFAULT_COLUMNS
+        width = max(width - 2, _MIN_COLUMNS)
+        super().__init__(prog, *args, **{"width": width, "max_help_position": 32, **kwargs})
+
+
+class _VersionAction(argparse.Action):
+    """`--version` that looks the version up only when it is given."""
+
     def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
         super().__init__(option_strings, argparse.SUPPRESS, nargs=0, default=argparse.SUPPRESS, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from importlib.metadata import PackageNotFoundError, version  # slow, and rarely asked for
+        from importlib.metadata import PackageNotFoundError, version  # here: slow to import
 
+        program = parser.prog.split()[0]
         try:
-            print(f"{parser.prog.split()[0]} {version(DISTRIBUTION)}")
+            print(f"{program} {version(DISTRIBUTION)}")
         except PackageNotFoundError:
-            print(f"{parser.prog.split()[0]} (run from source, not installed)")
+            print(f"{program} (run from source, not installed)")
         parser.exit()

@@ -1,11 +1,14 @@
-"""The one edge of every program: errors become a message with a remedy and an exit code.
+"""The outermost frame of every program: errors become a message with a remedy, and an exit code.
 
-Inside, code raises `ModelCacheError` and returns exit codes. Only here is anything printed about failure,
-so that all programs say it alike: on stderr, and with `--format json` as one document on stdout too.
+A program's `main` returns its exit code and raises `ModelCacheError`. `run` calls it, prints the error to stderr and,
+with `--format json`, as one document to stdout too. Failed system calls that have an obvious meaning (no space, no
+permission) become such errors; every other exception is reported as INTERNAL, with the trace in the log.
+
+SIGTERM raises `Terminated` in the main thread, so that `finally` blocks run as they do for Ctrl-C. A closed stdout ends
+the program with 141, and one that cannot be written with NO_SPACE.
 """
 
 import errno
-import json
 import os
 import signal
 import sys
@@ -15,15 +18,19 @@ from types import FrameType
 from typing import Final, NoReturn
 
 from model_cache.errors import ModelCacheError
+from model_cache.json_values import to_json_line
 from model_cache.reasons import EXIT_TERMINATED, Reason
 
 Main = Callable[[Sequence[str]], int]
-# As a shell reports a program that SIGPIPE ended: the reader of our output went away.
+# 128 + SIGPIPE, as a shell reports it: the reader of our output has closed it.
 EXIT_BROKEN_PIPE: Final = 141
+
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like `KeyboardInterrupt`, it passes every `except Exception`."""
+    """SIGTERM was received. Like `KeyboardInterrupt`, it is not an `Exception`."""
 
 
 def run(main: Main, argv: Sequence[str] | None = None, *, name: str) -> NoReturn:
@@ -38,32 +45,32 @@ def run(main: Main, argv: Sequence[str] | None = None, *, name: str) -> NoReturn
     _prepare_streams()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _raise_terminated)
-    code = exit_code(main, arguments, name=name, environ=os.environ)
-    sys.exit(_flushed(code, name))
+    code = run_main(main, arguments, name=name, environ=os.environ)
+    sys.exit(_flush_stdout(code, name))
 
 
-def exit_code(main: Main, argv: Sequence[str], *, name: str, environ: Mapping[str, str]) -> int:
-    """Run a program and return its exit code; whatever it raises is printed, not passed on."""
+def run_main(main: Main, argv: Sequence[str], *, name: str, environ: Mapping[str, str]) -> int:
+    """Run a program, print whatever it raises, and return its exit code."""
     try:
         return main(argv)
     except SystemExit as end:  # --help and --version
         return end.code if isinstance(end.code, int) else 0
     except ModelCacheError as error:
-        return _failed(error, name, argv, environ)
+        return _report(error, name, argv, environ)
     except KeyboardInterrupt:
-        return _interrupted(Reason.INTERRUPTED.exit_code, name, argv, environ)
+        return _report_interrupt(Reason.INTERRUPTED.exit_code, name, argv, environ)
     except Terminated:
-        return _interrupted(EXIT_TERMINATED, name, argv, environ)
+        return _report_interrupt(EXIT_TERMINATED, name, argv, environ)
     except BrokenPipeError:
-        _drop_stdout()
+        _discard_stdout()
         return EXIT_BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001  # the edge: a bug must not end in a bare traceback
-        known = _as_known(error)
-        return _failed(known, name, argv, environ) if known else _internal(error, name, argv, environ)
+    except Exception as error:  # noqa: BLE001  # the outermost frame: a bug must not end in a bare traceback
+        known = _known_error(error)
+        return _report(known, name, argv, environ) if known else _report_bug(error, name, argv, environ)
 
 
 def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
-    """Return whether JSON was asked for, also of arguments that cannot be parsed."""
+    """Return whether the output format is JSON, even if the arguments cannot be parsed."""
     for index, argument in enumerate(argv):
         if argument == "--format":
             return argv[index + 1 : index + 2] == ["json"]
@@ -73,7 +80,7 @@ def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
 
 
 def set_up_logging(level: str) -> None:
-    """Send log records of this level (`debug`, `info`, `warning`, `error`) and above to stderr."""
+    """Write log records of this level (`debug`, `info`, `warning`, `error`) and above to stderr."""
     import logging  # here: cache-check logs nothing, and the import costs a tenth of its time
 
     logging.basicConfig(
@@ -81,20 +88,16 @@ def set_up_logging(level: str) -> None:
     )
 
 
-def _failed(error: ModelCacheError, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def _report(error: ModelCacheError, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     print(f"{name}: {error}", file=sys.stderr)
     if wants_json(argv, environ):
-        document = {"reason": str(error.reason), "message": error.message, "remedy": error.remedy}
-        print(json.dumps(document, ensure_ascii=False))
+        document = {"reason": error.reason, "message": error.message, "remedy": error.remedy}
+        print(to_json_line(document))
     return error.reason.exit_code
 
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
-
-
-def _as_known(error: Exception) -> ModelCacheError | None:
-    """Return what a failed system call means to a user, or None if that is not known."""
+def _known_error(error: Exception) -> ModelCacheError | None:
+    """Return the error that a failed system call means to a user; None if its meaning is not known."""
     if not isinstance(error, OSError) or error.errno is None:
         return None
     message = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
@@ -102,24 +105,24 @@ def _as_known(error: Exception) -> ModelCacheError | None:
         remedy = "free some space there, or give another folder"
         return ModelCacheError(message, remedy, reason=Reason.NO_SPACE)
     if error.errno in _NO_PERMISSION:
-        remedy = "let this user use it, or mend the disk below it"
+        remedy = "give this user access to it, or repair the disk below it"
         return ModelCacheError(message, remedy, reason=Reason.NO_PERMISSION)
     return None
 
 
-def _interrupted(code: int, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
+def _report_interrupt(code: int, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     signal_name = "SIGTERM" if code == EXIT_TERMINATED else "SIGINT"
     error = ModelCacheError(
         f"stopped by {signal_name}",
-        "run the same command again; it goes on from there",
+        "run the same command again; it continues where it stopped",
         reason=Reason.INTERRUPTED,
     )
-    _failed(error, name, argv, environ)
+    _report(error, name, argv, environ)
     return code
 
 
-def _internal(error: Exception, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    import logging
+def _report_bug(error: Exception, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    import logging  # here: only bugs need it
 
     logging.getLogger(name).error("unexpected error", exc_info=error)
     failure = ModelCacheError(
@@ -127,7 +130,7 @@ def _internal(error: Exception, name: str, argv: Sequence[str], environ: Mapping
         "report it with the trace in the log, the command and its version (--version)",
         reason=Reason.INTERNAL,
     )
-    return _failed(failure, name, argv, environ)
+    return _report(failure, name, argv, environ)
 
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
@@ -135,28 +138,28 @@ def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _prepare_streams() -> None:
-    """Have somewhere to print to, also where both are closed, and escape what cannot be shown."""
+    """Replace standard streams that are closed, and escape characters that they cannot encode."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started us
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # lives on
+        if stream is None:  # the process was started with it closed
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open until exit
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
 
 
-def _flushed(code: int, name: str) -> int:
-    """Write out what is buffered now, where a failure can still be said."""
+def _flush_stdout(code: int, name: str) -> int:
+    """Write buffered output while an error can still be reported, and return the exit code."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _drop_stdout()
+        _discard_stdout()
     except OSError as error:
-        _drop_stdout()
+        _discard_stdout()
         print(f"{name}: cannot write the output: {error.strerror}", file=sys.stderr)
         return code or Reason.NO_SPACE.exit_code
     return code
 
 
-def _drop_stdout() -> None:
-    """Let the interpreter's own flush at exit succeed."""
+def _discard_stdout() -> None:
+    """Redirect stdout to the null device, so that the interpreter's flush at exit succeeds."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -117,7 +117,7 @@ def _model_gauge(name: str, documentation: str) -> GaugeMetricFamily:
 
 def _warm_values(status: WarmStatus, now: datetime) -> Iterator[tuple[str, str, float]]:
     """Yield name suffix, documentation and value of each gauge."""
-    running = status.goes_on(now)
+    running = status.is_running(now)
     yield "running", "1 while a warmer fills the cache and updates its status, else 0.", float(running)
     yield "done_bytes", "Bytes that the current or last warm has fetched.", float(status.bytes_done)
     yield (

@@ -22,7 +22,7 @@ from typing import Any, Final, TypeAlias
 
 from model_cache.catalog.catalog import Catalog, Model, Task, generation, model_digest
 from model_cache.check.types import CheckReport, ModelReport
-from model_cache.cli.parser import nearest
+from model_cache.cli.parser import closest_match
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
@@ -253,7 +253,7 @@ class ModelRegistry:
         model = next((model for model in self.catalog.models if model.key == key), None)
         if model is None:
             keys = [served.model.key for served in self._capable(task)]
-            guess = nearest(key, (model.key for model in self.catalog.models))
+            guess = closest_match(key, (model.key for model in self.catalog.models))
             hint = f'; did you mean "{guess}"?' if guess else ""
             raise ModelUnknown(
                 f'no model "{key[:100]}" in the catalog{hint}',

@@ -85,7 +85,7 @@ def manual_command(settings: ServeSettings, environ: Mapping[str, str], verb: st
         wheel_base=_unless_in_environment(settings.wheel_base, "QDA_WHEEL_BASE", environ),
         stall_timeout=_unless_in_environment(settings.stall_timeout, "QDA_STALL_TIMEOUT", environ),
     )
-    return options.warm_command(settings.shared, environ, *_download_arguments(given), verb=verb)
+    return options.warmer_command(settings.shared, environ, *_download_arguments(given), verb=verb)
 
 
 def reason_of_exit_code(code: int) -> Reason:

@@ -17,7 +17,7 @@ from cache_warmer.commands.warm import warm_cache
 from cache_warmer.hub.retry import Retry
 from cache_warmer.settings import Settings
 from model_cache.check.types import Tier
-from model_cache.cli.options import LogLevel, Options, OutputFormat
+from model_cache.cli.options import LogLevel, OutputFormat, SharedOptions
 from tests.support.fake_hub import HubDouble, Repository
 
 QUICK: Final = Retry(attempts=3, first=0.01, longest=0.02, patience=2.0)
@@ -70,7 +70,9 @@ class World:
         **changes: Any,
     ) -> Outcome:
         """Run `warm` in this process with quick retries."""
-        options = Options(self.catalog, cache or str(self.cache), keys, OutputFormat.JSON, LogLevel.WARNING)
+        options = SharedOptions(
+            self.catalog, cache or str(self.cache), keys, OutputFormat.JSON, LogLevel.WARNING
+        )
         usual: dict[str, Any] = {
             "options": options,
             "endpoint": endpoint or self.endpoint,

@@ -46,7 +46,7 @@ def test_a_running_warm_is_in_the_status_file_and_the_check(world: World) -> Non
     assert found["bytes_total"] > found["bytes_done"]
     assert "model.safetensors" in found["current"]
     assert code == 10
-    assert "note: a warm goes on, by process" in output
+    assert "note: a warm is running (process" in output
     assert " %, " in output
 
 
@@ -55,7 +55,7 @@ def test_the_status_file_has_the_reason_of_the_end(world: World) -> None:
     done = status(world)
     assert (done["phase"], done["reason"]) == ("ended", "OK")
     assert done["bytes_done"] == done["bytes_total"] > 0
-    assert "warm goes on" not in check(world)[1]
+    assert "a warm" not in check(world)[1]
 
     world.hub.faults.add(Fault(FaultKind.STATUS, "config.json", status=403))
     text = world.catalog.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""One encoder for all documents: which JSON each kind of value becomes."""
+"""The JSON form of each kind of value."""
 
 from array import array
 from collections import OrderedDict
@@ -55,11 +55,11 @@ def test_arrays_and_iterables_become_lists() -> None:
 
 
 @pytest.mark.parametrize("value", [b"bytes", object(), Point])
-def test_what_has_no_form_in_json_is_refused(value: object) -> None:
+def test_a_value_without_a_form_in_json_is_refused(value: object) -> None:
     with pytest.raises(TypeError, match="has no form in JSON"):
         to_json_value({"inside": [value]})
 
 
-def test_text_keeps_its_letters() -> None:
+def test_text_is_not_escaped() -> None:
     assert to_json_line({"ort": "Köln"}) == '{"ort": "Köln"}'
     assert to_json_text({"ort": "Köln"}) == '{\n  "ort": "Köln"\n}'

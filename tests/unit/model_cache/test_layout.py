@@ -1,4 +1,4 @@
-"""The libraries' own layouts."""
+"""Paths inside the places of a cache."""
 
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -12,19 +12,19 @@ PACKAGE: Final = SpacySource("de_core_news_lg", "3.8.0", "https://x/w.whl", "36f
 PLACES: Final = resolve_places("/cache", {}, Path("/home"))
 
 
-def test_a_repository_lies_where_the_hub_client_puts_it() -> None:
+def test_the_folder_of_a_repository_is_that_of_the_hub_client() -> None:
     assert layout.repository_folder("BAAI/bge-m3") == PurePosixPath("models--BAAI--bge-m3")
     assert layout.repository_folder("bert-base-cased") == PurePosixPath("models--bert-base-cased")
     assert layout.snapshot_folder(HUB) == PurePosixPath(f"models--BAAI--bge-m3/snapshots/{'5' * 40}")
 
 
-def test_two_builds_of_one_package_version_lie_side_by_side() -> None:
+def test_two_builds_of_one_package_version_have_different_folders() -> None:
     other = SpacySource("de_core_news_lg", "3.8.0", "https://x/w.whl", "f" * 64)
-    assert layout.spacy_tree(PACKAGE) == PurePosixPath(".packages/de_core_news_lg-3.8.0-36fda650")
-    assert layout.spacy_tree(other) != layout.spacy_tree(PACKAGE)
+    assert layout.spacy_package_folder(PACKAGE) == PurePosixPath(".packages/de_core_news_lg-3.8.0-36fda650")
+    assert layout.spacy_package_folder(other) != layout.spacy_package_folder(PACKAGE)
 
 
-def test_a_model_is_loaded_from_the_folder_that_its_library_takes() -> None:
+def test_the_folder_of_a_model_is_the_one_its_library_accepts() -> None:
     entities, embedding = Model("a", Task.ENTITIES, PACKAGE), Model("b", Task.EMBEDDING, HUB)
     inner = ".packages/de_core_news_lg-3.8.0-36fda650/de_core_news_lg/de_core_news_lg-3.8.0"
     assert layout.model_folder(entities) == (PlaceName.SPACY, PurePosixPath(inner))
@@ -34,6 +34,6 @@ def test_a_model_is_loaded_from_the_folder_that_its_library_takes() -> None:
     )
 
 
-def test_our_own_files_lie_in_our_own_place() -> None:
+def test_manifests_and_records_are_in_our_own_place() -> None:
     assert layout.manifest_path(PLACES, "abc") == Path("/cache/.model-cache/manifests/abc.json")
     assert layout.model_record_path(PLACES, "abc") == Path("/cache/.model-cache/models/abc.json")

@@ -1,4 +1,4 @@
-"""Manifests and records: what is written is read back, as the same bytes each time."""
+"""Reading and writing manifests and model records."""
 
 from typing import Final
 
@@ -52,7 +52,7 @@ def test_a_record_is_read_back_as_it_was(record: ModelRecord) -> None:
 
 
 @given(_MODELS, st.data())
-def test_a_record_cut_anywhere_is_refused(record: ModelRecord, data: st.DataObject) -> None:
+def test_a_truncated_record_is_refused(record: ModelRecord, data: st.DataObject) -> None:
     content = dump_model_record(record)
     cut = data.draw(st.integers(0, len(content) - 2))
     with pytest.raises(ManifestInvalid) as caught:
@@ -61,17 +61,17 @@ def test_a_record_cut_anywhere_is_refused(record: ModelRecord, data: st.DataObje
 
 
 @given(st.binary(max_size=200))
-def test_noise_is_refused_and_nothing_else_raised(content: bytes) -> None:
+def test_random_bytes_are_refused(content: bytes) -> None:
     with pytest.raises(ManifestInvalid):
         parse_manifest(content)
 
 
-def test_a_manifest_is_no_record() -> None:
+def test_a_manifest_is_not_a_model_record() -> None:
     with pytest.raises(ManifestInvalid, match="not a ModelRecord"):
         parse_model_record(dump_manifest(Manifest("0" * 64, ())))
 
 
-def test_true_is_no_size() -> None:
+def test_true_is_not_a_size() -> None:
     file = FileRecord(PlaceName.HUB, "a", 1, "0" * 64)
     content = dump_model_record(ModelRecord("0" * 64, "k", "s", "r", (file,)))
     with pytest.raises(ManifestInvalid, match="size of True"):

@@ -1,4 +1,4 @@
-"""Where the models are: each library's own rules, on Linux and Windows, and why a place was chosen."""
+"""Places of a cache, by each library's own rules on Linux and Windows."""
 
 from pathlib import Path
 from typing import Final
@@ -30,9 +30,7 @@ HOME: Final = Path("/home/me")
         ({"TRANSFORMERS_CACHE": "/ignored"}, "/home/me/.cache/huggingface/hub", "default"),
     ],
 )
-def test_the_hubs_place_is_where_the_hub_client_looks(
-    environ: dict[str, str], path: str, chosen_by: str
-) -> None:
+def test_the_hubs_place_is_that_of_the_hub_client(environ: dict[str, str], path: str, chosen_by: str) -> None:
     place = resolve_places("host", environ, HOME, "linux").hub
     assert (place.name, place.path, place.chosen_by) == (PlaceName.HUB, Path(path), chosen_by)
 
@@ -49,13 +47,15 @@ def test_the_hubs_place_is_where_the_hub_client_looks(
         ({}, "darwin", "/home/me/.local/share/spacy", "default"),
     ],
 )
-def test_spacys_place(environ: dict[str, str], platform: str, path: str, chosen_by: str) -> None:
+def test_the_place_of_spacy_packages(
+    environ: dict[str, str], platform: str, path: str, chosen_by: str
+) -> None:
     place = resolve_places("host", environ, HOME, platform).spacy
     assert (place.path, place.chosen_by) == (Path(path), chosen_by)
 
 
 @pytest.mark.parametrize("platform", ["linux", "win32"])
-def test_without_variables_the_other_places_are_below_the_home_on_every_platform(platform: str) -> None:
+def test_the_default_places_are_below_the_home_on_every_platform(platform: str) -> None:
     places = resolve_places("host", {}, HOME, platform)
     assert places.hub.path == HOME / ".cache/huggingface/hub"
     assert places.torch.path == HOME / ".cache/torch"
@@ -70,19 +70,19 @@ def test_torch_and_our_own_place_follow_their_variables() -> None:
     assert resolve_places("host", {"XDG_CACHE_HOME": "/x"}, HOME).torch.path == Path("/x/torch")
 
 
-def test_our_records_may_be_put_anywhere_alone() -> None:
+def test_a_variable_moves_our_own_place_alone() -> None:
     places = resolve_places("host", {"QDA_RECORDS": "~/r", "XDG_CACHE_HOME": "/x"}, HOME)
     assert (places.own.path, places.own.chosen_by) == (HOME / "r", "QDA_RECORDS")
     assert places.hub.chosen_by == "XDG_CACHE_HOME"
 
 
-def test_torch_expands_a_tilde_and_no_variable() -> None:
+def test_torch_expands_a_tilde_but_no_variable() -> None:
     environ = {"TORCH_HOME": "~/$DATA", "DATA": "d", "SPACY_DATA": "~/$DATA"}
     places = resolve_places("host", environ, HOME)
     assert (places.torch.path, places.spacy.path) == (HOME / "$DATA", HOME / "d")
 
 
-def test_a_folder_holds_all_places_whatever_the_environment_says() -> None:
+def test_a_folder_holds_all_places_regardless_of_the_environment() -> None:
     places = resolve_places("/cache", {"HF_HOME": "/hf", "SPACY_DATA": "/s", "TORCH_HOME": "/t"}, HOME)
     assert [(place.name, str(place.path)) for place in places.all()] == [
         (PlaceName.HUB, "/cache/huggingface/hub"),
@@ -94,7 +94,7 @@ def test_a_folder_holds_all_places_whatever_the_environment_says() -> None:
     assert places.label == "/cache"
 
 
-def test_a_relative_folder_counts_from_the_working_folder_and_keeps_its_label() -> None:
+def test_a_relative_folder_starts_at_the_working_folder() -> None:
     places = resolve_places("here", {}, HOME)
     assert places.own.path == Path.cwd() / "here" / ".model-cache"
     assert places.label == "here"

@@ -1,4 +1,4 @@
-"""The vocabulary of outcomes: its numbers are a contract with scripts and Jobs."""
+"""The exit codes of the reasons, which scripts and Jobs rely on."""
 
 from typing import Final
 
@@ -19,5 +19,5 @@ def test_every_reason_has_the_exit_code_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_retrying_can_help_with_what_the_contract_says_and_nothing_else(reason: Reason) -> None:
+def test_the_retryable_reasons_are_those_of_the_contract(reason: Reason) -> None:
     assert reason.retryable == (reason.exit_code in {22, 24, 25, 40, 41, 130})

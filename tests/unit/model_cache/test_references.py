@@ -1,5 +1,6 @@
-"""References say who needs which generation, and one that cannot be read is never taken for none."""
+"""Reading and writing references; an unreadable one is reported, not ignored."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +9,7 @@ import pytest
 from model_cache.errors import ManifestInvalid
 from model_cache.places import Places, resolve_places
 from model_cache.references import (
+    MAX_REFERENCE_BYTES,
     Reference,
     dump_reference,
     parse_reference,
@@ -30,11 +32,11 @@ def test_a_reference_is_read_as_it_was_written() -> None:
     assert parse_reference(dump_reference(RELEASE)) == RELEASE
 
 
-def test_a_release_has_a_file_of_its_plain_name(places: Places) -> None:
+def test_the_file_of_a_release_has_its_plain_name(places: Places) -> None:
     assert reference_path(places, "texts/worker").name == "texts_worker.json"
 
 
-def test_any_other_name_has_a_safe_file_of_its_own(places: Places) -> None:
+def test_any_other_name_has_a_safe_and_unique_file_name(places: Places) -> None:
     names = [
         "default",
         "/srv/a/b.yaml",
@@ -67,7 +69,7 @@ def test_any_other_name_has_a_safe_file_of_its_own(places: Places) -> None:
         dump_reference(RELEASE).replace(b'"texts/worker"', b"7"),
     ],
 )
-def test_a_reference_that_is_cut_or_changed_is_told_not_ignored(places: Places, content: bytes) -> None:
+def test_a_truncated_or_changed_reference_is_reported(places: Places, content: bytes) -> None:
     with pytest.raises(ManifestInvalid):
         parse_reference(content)
 
@@ -78,6 +80,19 @@ def test_a_reference_that_is_cut_or_changed_is_told_not_ignored(places: Places, 
 
     assert found == {}
     assert list(bad) == [path]
+
+
+def test_a_pipe_or_a_huge_file_is_an_unreadable_reference(places: Places) -> None:
+    folder = references_folder(places)
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "pipe.json")
+    with (folder / "huge.json").open("wb") as file:
+        file.truncate(MAX_REFERENCE_BYTES + 1)
+
+    found, bad = read_references(places)
+
+    assert found == {}
+    assert sorted(path.name for path in bad) == ["huge.json", "pipe.json"]
 
 
 def test_all_references_of_a_cache_are_found(places: Places) -> None:

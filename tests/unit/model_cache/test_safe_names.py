@@ -1,4 +1,4 @@
-"""File names from outside: those that could leave their folder are refused."""
+"""Validation of untrusted file names."""
 
 from pathlib import PurePosixPath
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_cache.safe_names import why_unsafe
+from model_cache.safe_names import unsafe_reason
 
 
 @pytest.mark.parametrize(
@@ -35,20 +35,20 @@ from model_cache.safe_names import why_unsafe
     ],
 )
 def test_a_dangerous_name_is_refused_with_its_reason(name: str, why: str) -> None:
-    assert why in why_unsafe(name)
+    assert why in unsafe_reason(name)
 
 
 @pytest.mark.parametrize(
     "name",
     ["config.json", "1_Pooling/config.json", "ä/ü.txt", "a\u0308.txt", "..a", "a..b", "*.json", "x" * 255],
 )
-def test_an_ordinary_name_may_be_used(name: str) -> None:
-    assert why_unsafe(name) == ""
+def test_an_ordinary_name_is_accepted(name: str) -> None:
+    assert unsafe_reason(name) == ""
 
 
 @given(st.text(max_size=30) | st.lists(st.sampled_from(["..", ".", "", "a", "C:", "/"])).map("/".join))
-def test_whatever_may_be_used_stays_below_its_folder(name: str) -> None:
-    if not why_unsafe(name):
+def test_every_accepted_name_stays_below_its_folder(name: str) -> None:
+    if not unsafe_reason(name):
         path = PurePosixPath("/root/folder") / name
         assert path.parts[:3] == ("/", "root", "folder")
         assert len(path.parts) > 3

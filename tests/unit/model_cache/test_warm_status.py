@@ -1,6 +1,7 @@
-"""The status of a warm is read for what it is worth: never trusted, never a reason to fail."""
+"""Reading and describing the status of a warm, which may be damaged or stale."""
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -8,7 +9,7 @@ from typing import Final
 import pytest
 
 from model_cache.places import Places, resolve_places
-from model_cache.warm_status import Phase, WarmStatus, dump_status, read_status, status_path, warm_note
+from model_cache.warm_status import Phase, WarmStatus, describe_warm, dump_status, read_status, status_path
 
 NOW: Final = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 FETCHING: Final = WarmStatus(
@@ -24,7 +25,7 @@ def places(tmp_path: Path) -> Places:
     return places
 
 
-def test_it_is_read_as_it_was_written(places: Places) -> None:
+def test_a_status_is_read_as_it_was_written(places: Places) -> None:
     status_path(places).write_bytes(dump_status(FETCHING))
 
     assert read_status(places) == FETCHING
@@ -46,38 +47,43 @@ def test_it_is_read_as_it_was_written(places: Places) -> None:
         b"[" * 100_000,
     ],
 )
-def test_what_cannot_be_read_is_no_status_and_no_failure(places: Places, content: bytes) -> None:
+def test_a_status_that_cannot_be_read_counts_as_none(places: Places, content: bytes) -> None:
     status_path(places).write_bytes(content)
 
     assert read_status(places) is None
-    assert warm_note(places, NOW) == ""
+    assert describe_warm(places, NOW) == ""
 
 
-def test_a_field_that_a_later_version_adds_is_passed_over(places: Places) -> None:
+def test_a_pipe_where_the_status_should_be_is_not_read(places: Places) -> None:
+    os.mkfifo(status_path(places))
+    assert read_status(places) is None
+
+
+def test_a_field_of_a_later_version_is_ignored(places: Places) -> None:
     document = {**json.loads(dump_status(FETCHING)), "phase_of_the_moon": "full"}
     status_path(places).write_bytes(json.dumps(document).encode())
 
     assert read_status(places) == FETCHING
 
 
-def test_a_warm_that_goes_on_says_how_far_it_is(places: Places) -> None:
+def test_a_running_warm_is_described_with_its_progress(places: Places) -> None:
     status_path(places).write_bytes(dump_status(FETCHING))
 
-    assert warm_note(places, NOW + timedelta(seconds=3)) == (
-        "a warm goes on, by pod warmer-x: fetching, 60 %, 600.0 MB of 1.0 GB, 3 of 17 files, 40 s left"
+    assert describe_warm(places, NOW + timedelta(seconds=3)) == (
+        "a warm is running (pod warmer-x): fetching, 60 %, 600.0 MB of 1.0 GB, 3 of 17 files, 40 s left"
     )
 
 
-def test_a_warm_that_was_killed_is_told_from_one_that_goes_on(places: Places) -> None:
+def test_a_killed_warm_is_described_as_interrupted(places: Places) -> None:
     status_path(places).write_bytes(dump_status(FETCHING))
 
-    note = warm_note(places, NOW + timedelta(minutes=5))
+    note = describe_warm(places, NOW + timedelta(minutes=5))
 
-    assert "ended without a word, 300 s ago" in note
-    assert "the next one goes on" in note
+    assert "a warm was interrupted (pod warmer-x, last status 300 s ago)" in note
+    assert "the next warm continues from there" in note
 
 
-def test_a_warm_that_ended_is_not_worth_a_note(places: Places) -> None:
+def test_a_warm_that_has_ended_is_not_described(places: Places) -> None:
     status_path(places).write_bytes(dump_status(FETCHING._replace(phase=Phase.ENDED, reason="OK")))
 
-    assert warm_note(places, NOW) == ""
+    assert describe_warm(places, NOW) == ""

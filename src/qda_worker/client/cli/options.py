@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from model_cache.cli.options import Option, duration, words
+from model_cache.cli.options import Option, duration, one_of
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Offsets
@@ -94,7 +94,7 @@ CALLER: Final = Option(
     "its address",
 )
 FORMAT: Final = Option(
-    "--format", "QDA_FORMAT", words(Format), Format.TABLE, "table|json|jsonl", "format of the result"
+    "--format", "QDA_FORMAT", one_of(Format), Format.TABLE, "table|json|jsonl", "format of the result"
 )
 TLS_CA: Final = Option(
     "--tls-ca",

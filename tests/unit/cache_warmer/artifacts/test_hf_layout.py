@@ -49,7 +49,7 @@ def test_a_damaged_note_makes_a_reference_foreign_and_is_no_error(tmp_path: Path
     assert (folder / "refs/main").read_text() == OLD
 
 
-def test_a_fifo_in_place_of_a_reference_stays_on_a_host_and_is_replaced_in_ours(tmp_path: Path) -> None:
+def test_a_fifo_as_reference_stays_on_a_host_and_is_replaced_in_ours(tmp_path: Path) -> None:
     host = resolve_places("host", {"XDG_CACHE_HOME": str(tmp_path)}, tmp_path)
     own = resolve_places(str(tmp_path / "cache"), {}, tmp_path)
     folder = tmp_path / FOLDER

@@ -1,7 +1,7 @@
-"""What the default catalog fetches, beside what an unfiltered download of its repositories would.
+"""Bytes that the default catalog fetches, compared with an unfiltered download of its repositories.
 
 Sizes in bytes as the models' pages list them (rounded there to three digits for most big files); files below 100 kB do
-not change the sum. What a repository weighs whole is in the lock.
+not change the sum. The size of a whole repository is in the lock.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Wheels from outside: what is unpacked, and what is refused before it can do harm."""
+"""Wheels from outside: what is unpacked, and what is refused before a byte is written."""
 
 import stat
 import zipfile
@@ -40,9 +40,7 @@ def test_the_files_of_record_are_unpacked_and_hashed(tmp_path: Path) -> None:
         "de_tiny-1.0.0.data/scripts/tool",
     ],
 )
-def test_a_name_that_is_not_of_the_package_is_refused_even_if_record_lists_it(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_name_outside_the_package_is_refused_even_if_record_lists_it(tmp_path: Path, name: str) -> None:
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", {name: b"print('no')"})
 
     with pytest.raises(ContentMismatch, match=r"which|not of the package"):
@@ -56,7 +54,7 @@ def test_a_member_that_record_does_not_list_is_refused(tmp_path: Path) -> None:
         read_content(wheel, "de_tiny")
 
 
-def test_a_record_that_lists_what_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_record_that_lists_a_missing_file_is_refused(tmp_path: Path) -> None:
     record = "de_tiny/gone.py,sha256=AAAA,4\nde_tiny-1.0.0.dist-info/RECORD,,\n"
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", record=record)
 
@@ -85,7 +83,7 @@ def rewrite(wheel: Path, name: str, content: str | bytes) -> None:
     ("content", "wrong"),
     [(b"[NLP]\n", "sha256"), (b"[nlp]", "5 bytes"), (b"[nlp]\n" * 1_000_000, "larger than the 6 bytes")],
 )
-def test_content_other_than_record_says_is_refused_and_a_bomb_stops_at_its_size(
+def test_content_that_differs_from_record_is_refused_at_its_size(
     tmp_path: Path, content: bytes, wrong: str
 ) -> None:
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0")
@@ -98,7 +96,7 @@ def test_content_other_than_record_says_is_refused_and_a_bomb_stops_at_its_size(
     assert (tmp_path / "tree" / name).stat().st_size <= 6
 
 
-def test_a_bomb_whose_record_agrees_is_refused_before_a_byte_is_unpacked(tmp_path: Path) -> None:
+def test_a_zip_bomb_whose_record_agrees_is_refused_before_unpacking(tmp_path: Path) -> None:
     big = "de_tiny/de_tiny-1.0.0/vocab/zeros"
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", {big: bytes(120_000_000)})
 
@@ -117,7 +115,7 @@ def test_a_link_in_a_wheel_is_refused(tmp_path: Path) -> None:
         read_content(wheel, "de_tiny")
 
 
-def test_what_is_no_archive_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
     page = tmp_path / "page.whl"
     page.write_text("<html>")
 
@@ -137,7 +135,7 @@ def test_an_archive_that_is_damaged_inside_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_name_that_stands_twice_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0")
     with zipfile.ZipFile(wheel, "a") as archive:
         archive.writestr("de_tiny/__init__.py", "print('other')")

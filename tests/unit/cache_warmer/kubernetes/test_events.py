@@ -25,7 +25,7 @@ from cache_warmer.kubernetes.events import (
 )
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
-from model_cache.cli.options import LogLevel, Options, OutputFormat
+from model_cache.cli.options import LogLevel, OutputFormat, SharedOptions
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from tests.support.fake_cluster import FakeCluster
@@ -185,7 +185,7 @@ def test_a_run_writes_events_at_its_start_and_its_end(tmp_path: Path) -> None:
     catalog.write_text("apiVersion: qda/v2\nkind: Catalog\nmodels: []\n", "utf-8")
     last_words = tmp_path / "termination-log"
     last_words.touch()
-    options = Options(catalog, str(tmp_path / "cache"), (), OutputFormat.TABLE, LogLevel.ERROR)
+    options = SharedOptions(catalog, str(tmp_path / "cache"), (), OutputFormat.TABLE, LogLevel.ERROR)
     cluster = FakeCluster()
     code = warm_cache(
         Settings(options, termination_log=last_words), {}, io.StringIO(), io.StringIO(), recorder_of(cluster)

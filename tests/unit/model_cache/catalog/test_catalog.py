@@ -1,4 +1,4 @@
-"""Choosing among a catalog's models."""
+"""Selection and defaults of a catalog's models."""
 
 from typing import Final
 
@@ -26,29 +26,29 @@ def test_an_unknown_key_is_a_usage_error_with_a_guess_and_all_keys() -> None:
     assert "mood, names" in caught.value.remedy
 
 
-def test_selected_models_come_once_and_in_the_order_of_the_catalog() -> None:
+def test_selected_models_appear_once_and_in_catalog_order() -> None:
     selected = read(SENTIMENT, ENTITIES, SECOND).select(["other", "mood", "other"])
     assert [model.key for model in selected] == ["mood", "other"]
 
 
-def test_the_first_model_of_a_task_is_its_default_unless_another_is_marked() -> None:
+def test_the_default_of_a_task_is_the_marked_model_or_the_first() -> None:
     marked = SECOND + "    serving: {default: true}\n"
     first, second = read(SENTIMENT, SECOND), read(SENTIMENT, marked)
     assert [c.default_for(Task.SENTIMENT) for c in (first, second)] == [first.models[0], second.models[1]]
     assert first.default_for(Task.EMBEDDING) is None
 
 
-def test_the_revision_of_a_package_is_its_version_and_its_wheel_is_named_by_the_url() -> None:
+def test_a_package_has_its_version_as_revision_and_a_wheel_name() -> None:
     model = read(ENTITIES).model("names")
     assert model.revision == "3.8.0"
     assert isinstance(model.source, SpacySource)
     assert model.source.wheel_name == "de_test-3.8.0-py3-none-any.whl"
 
 
-def test_models_can_be_told_apart_in_sets() -> None:
+def test_models_are_hashable() -> None:
     assert len({*read(SENTIMENT, ENTITIES).models, *read(SENTIMENT).models}) == 2
 
 
-def test_what_a_catalog_leaves_out_is_as_the_plain_library_would_do_it() -> None:
+def test_serving_defaults_are_those_of_the_plain_library() -> None:
     assert read(SENTIMENT).models[0].serving == Serving()
     assert load_catalog(None).model("multilingual-embedding").serving.precision == "fp32"

@@ -41,8 +41,8 @@ def test_the_canonical_form_is_the_documented_one() -> None:
     assert generation([hub, package]) == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_the_built_in_catalogs_generation_stays() -> None:
-    """Every cache in use would look incomplete if it changed without a change of the catalog's bytes."""
+def test_the_generation_of_the_built_in_catalog_stays_the_same() -> None:
+    """Every existing cache would look incomplete if it changed without a change of the files."""
     expected = "9a3fbc0e54fc01f69f5c00d4b966573a0c3bc0f49b68d59bf9509c7ff03c3904"
     assert generation(load_catalog(None).models) == expected
 

@@ -1,4 +1,4 @@
-"""The lock beside a catalog: found by name, and refused with the place of a mistake."""
+"""Reading the lock beside a catalog, and the position of a mistake in it."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def lock_text(**file: object) -> bytes:
     return json.dumps({"apiVersion": "qda/v1", "kind": "CatalogLock", "models": {"m": model}}).encode()
 
 
-def test_it_is_found_beside_the_catalog_by_its_stem(tmp_path: Path) -> None:
+def test_a_lock_is_found_beside_the_catalog_by_its_stem(tmp_path: Path) -> None:
     (tmp_path / "demo.lock.json").write_bytes(lock_text())
     lock = load_lock(tmp_path / "demo.yaml")
     assert lock is not None
@@ -29,7 +29,7 @@ def test_a_catalog_without_a_lock_has_none(tmp_path: Path) -> None:
     assert load_lock(tmp_path / "demo.yaml") is None
 
 
-def test_a_lock_that_cannot_be_read_is_no_missing_lock(tmp_path: Path) -> None:
+def test_an_unreadable_lock_does_not_count_as_missing(tmp_path: Path) -> None:
     (tmp_path / "demo.lock.json").mkdir()
     with pytest.raises(CacheUnreadable) as caught:
         load_lock(tmp_path / "demo.yaml")
@@ -37,12 +37,12 @@ def test_a_lock_that_cannot_be_read_is_no_missing_lock(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (b"{", "not valid JSON"),
         (b"\xff", "not valid JSON"),
         (b"[]", "the document: found \\[\\]; allowed: an object"),
-        (b"{}", "is no CatalogLock"),
+        (b"{}", "is not a CatalogLock"),
         (lock_text(bytes="5"), r"models\.m\.files\['a\.json'\]\.bytes: found \"5\""),
         (lock_text(bytes=-1), "a number of bytes, or null"),
         (lock_text(bytes=True), "a number of bytes, or null"),
@@ -52,8 +52,8 @@ def test_a_lock_that_cannot_be_read_is_no_missing_lock(tmp_path: Path) -> None:
         (lock_text().replace(b'"source": "o/n"', b'"source": 5'), r"models\.m\.source: found 5"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(content: bytes, told: str) -> None:
-    with pytest.raises(LockInvalid, match=told) as caught:
+def test_a_mistake_is_reported_with_its_position(content: bytes, message: str) -> None:
+    with pytest.raises(LockInvalid, match=message) as caught:
         parse_lock(content, "demo.lock.json")
     assert caught.value.reason is Reason.CATALOG_INVALID
     assert caught.value.message.startswith("demo.lock.json")

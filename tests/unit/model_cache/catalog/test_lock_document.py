@@ -1,4 +1,4 @@
-"""A lock is written so that it reads back as it was meant, a line a file, with what others keep in it."""
+"""Writing a lock: one line per file and answer, with the unknown fields of the former one."""
 
 import json
 from typing import Final
@@ -29,7 +29,7 @@ _MODELS: Final = st.builds(
 
 
 @given(st.dictionaries(_NAME, _MODELS, max_size=3))
-def test_what_is_written_is_read_back(models: dict[str, LockedModel]) -> None:
+def test_a_lock_is_read_back_as_it_was_written(models: dict[str, LockedModel]) -> None:
     content = dump_lock(lock_document(list(models), models, None))
 
     assert parse_lock(content, "x").models == models
@@ -43,7 +43,7 @@ def test_each_file_has_a_line_of_its_own() -> None:
     assert sum('"bytes": 1' in line for line in lines) == 9
 
 
-def test_what_others_keep_stays_with_the_revision_it_is_about() -> None:
+def test_unknown_fields_stay_as_long_as_the_revision_stays() -> None:
     former = {
         "comment": "ours",
         "models": {

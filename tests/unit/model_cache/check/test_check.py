@@ -1,4 +1,4 @@
-"""The fast check: what it accepts, and what each kind of damage is called."""
+"""The fast check: what it accepts, and the reason of each kind of damage."""
 
 import os
 import shutil
@@ -48,7 +48,7 @@ def listing(root: Path) -> list[tuple[str, int, int]]:
     )
 
 
-def test_a_complete_cache_is_ok_and_its_bytes_and_files_are_counted(tree: CacheTree) -> None:
+def test_a_complete_cache_is_ok_and_its_files_are_counted(tree: CacheTree) -> None:
     report = check(MODELS, tree.places)
 
     assert report.reason is Reason.OK
@@ -64,7 +64,7 @@ def test_a_complete_cache_is_ok_and_its_bytes_and_files_are_counted(tree: CacheT
     assert (Path(report.models[1].path) / "config.cfg").is_file()
 
 
-def test_seconds_are_those_of_the_clock_it_is_given(tree: CacheTree) -> None:
+def test_seconds_are_measured_with_the_given_clock(tree: CacheTree) -> None:
     ticks = iter([10.0, 12.5])
     assert check(MODELS, tree.places, clock=lambda: next(ticks)).seconds == 2.5
 
@@ -189,7 +189,7 @@ def test_each_damage_to_one_file_has_its_reason_and_a_remedy(
         (link_a_folder_out_of_the_place, Reason.CACHE_CORRUPT),
     ],
 )
-def test_damage_to_a_folder_names_each_of_its_files(
+def test_damage_to_a_folder_is_reported_for_each_of_its_files(
     tree: CacheTree, damage: Callable[[CacheTree], None], reason: Reason
 ) -> None:
     damage(tree)
@@ -199,7 +199,7 @@ def test_damage_to_a_folder_names_each_of_its_files(
     assert report.models[1].reason is Reason.OK
 
 
-def test_corrupt_beats_incomplete_whatever_comes_first(tree: CacheTree) -> None:
+def test_corrupt_takes_precedence_over_incomplete(tree: CacheTree) -> None:
     delete_link(tree)
     folder_instead_of_a_file(tree)
     report = check(MODELS, tree.places)
@@ -207,14 +207,14 @@ def test_corrupt_beats_incomplete_whatever_comes_first(tree: CacheTree) -> None:
     assert [model.reason for model in report.models] == [Reason.CACHE_INCOMPLETE, Reason.CACHE_CORRUPT]
 
 
-def test_a_place_that_is_itself_a_link_is_no_link_out_of_the_cache(tree: CacheTree) -> None:
+def test_a_place_may_itself_be_a_link(tree: CacheTree) -> None:
     elsewhere = tree.root / "disk"
     tree.places.hub.path.rename(elsewhere)
     tree.places.hub.path.symlink_to(elsewhere)
     assert check(MODELS, tree.places).reason is Reason.OK
 
 
-def test_a_blob_kept_in_the_hub_clients_shared_store_is_inside_the_cache(tree: CacheTree) -> None:
+def test_a_blob_in_the_hub_clients_shared_store_is_accepted(tree: CacheTree) -> None:
     blob = tree.blob("config.json")
     shared = tree.places.hub.path / "blobs" / "ab" / "xet"
     shared.parent.mkdir(parents=True)
@@ -223,7 +223,7 @@ def test_a_blob_kept_in_the_hub_clients_shared_store_is_inside_the_cache(tree: C
     assert check(MODELS, tree.places).reason is Reason.OK
 
 
-def test_without_the_manifest_a_model_with_a_record_is_still_told_apart(tree: CacheTree) -> None:
+def test_without_a_manifest_models_are_checked_by_their_records(tree: CacheTree) -> None:
     tree.manifest.unlink()
     tree.record(ENTITIES).unlink()
 
@@ -235,7 +235,7 @@ def test_without_the_manifest_a_model_with_a_record_is_still_told_apart(tree: Ca
     assert "not fetched yet" in report.models[1].problems[0].detail
 
 
-def test_selected_models_go_by_their_own_records(tree: CacheTree) -> None:
+def test_selected_models_are_checked_by_their_records(tree: CacheTree) -> None:
     tree.manifest.unlink()
     tree.record(ENTITIES).unlink()
 
@@ -247,7 +247,7 @@ def test_selected_models_go_by_their_own_records(tree: CacheTree) -> None:
     assert missing.reason is Reason.CACHE_INCOMPLETE
 
 
-def test_the_manifest_suffices_where_model_records_are_gone(tree: CacheTree) -> None:
+def test_the_manifest_suffices_without_model_records(tree: CacheTree) -> None:
     shutil.rmtree(tree.record(SENTIMENT).parent)
     assert check(MODELS, tree.places).reason is Reason.OK
 
@@ -298,7 +298,7 @@ def of_fewer_models(content: bytes) -> bytes:
         of_fewer_models,
     ],
 )
-def test_a_manifest_that_cannot_be_trusted_is_corrupt_and_named(
+def test_a_manifest_that_cannot_be_trusted_is_corrupt(
     tree: CacheTree, change: Callable[[bytes], bytes]
 ) -> None:
     tree.manifest.write_bytes(change(tree.manifest.read_bytes()))
@@ -316,7 +316,7 @@ def test_a_record_of_another_model_is_corrupt(tree: CacheTree) -> None:
     assert report.reason is Reason.CACHE_CORRUPT
 
 
-def test_a_record_that_lists_no_file_does_not_make_a_model_complete(tree: CacheTree) -> None:
+def test_a_record_without_files_does_not_make_a_model_complete(tree: CacheTree) -> None:
     write_records(tree.places, MODELS, (record_of(SENTIMENT, []), record_of(ENTITIES, [])))
     assert check(MODELS, tree.places).reason is Reason.CACHE_CORRUPT
 
@@ -327,7 +327,15 @@ def test_a_folder_where_the_manifest_should_be_is_corrupt(tree: CacheTree) -> No
     assert check(MODELS, tree.places).reason is Reason.CACHE_CORRUPT
 
 
-def test_a_cache_that_does_not_exist_is_incomplete_and_the_command_is_named(tmp_path: Path) -> None:
+def test_a_pipe_where_the_manifest_should_be_is_corrupt_and_not_read(tree: CacheTree) -> None:
+    tree.manifest.unlink()
+    os.mkfifo(tree.manifest)
+    report = check(MODELS, tree.places)
+    assert report.reason is Reason.CACHE_CORRUPT
+    assert report.problems[0].detail == "cannot be trusted: not a regular file"
+
+
+def test_a_missing_cache_is_incomplete_and_the_remedy_is_to_warm(tmp_path: Path) -> None:
     places = resolve_places(str(tmp_path / "none"), {}, tmp_path)
     report = check(MODELS, places, remedies=Remedies("cache-warmer warm --cache none"))
     assert report.reason is Reason.CACHE_INCOMPLETE
@@ -335,14 +343,14 @@ def test_a_cache_that_does_not_exist_is_incomplete_and_the_command_is_named(tmp_
     assert "cache-warmer warm --cache none" in report.problems[0].remedy
 
 
-def test_a_file_where_the_cache_should_be_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_file_where_the_cache_should_be_is_reported_as_one(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     report = check(MODELS, resolve_places(str(tmp_path / "file"), {}, tmp_path))
     assert report.reason is Reason.CACHE_INCOMPLETE
     assert "this is a file" in report.problems[0].detail
 
 
-def test_a_link_in_a_circle_where_the_cache_should_be_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_circular_link_where_the_cache_should_be_is_reported(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     report = check(MODELS, resolve_places(str(tmp_path / "loop"), {}, tmp_path))
     assert report.reason is Reason.CACHE_INCOMPLETE

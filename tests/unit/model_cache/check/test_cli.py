@@ -1,4 +1,4 @@
-"""`cache-check` as its users see it: table, JSON, paths, exit codes, and no traceback."""
+"""The program `cache-check`: table, JSON, paths and exit codes."""
 
 import io
 import json
@@ -65,7 +65,7 @@ def test_json_has_the_keys_of_the_contract_in_their_order(tree: CacheTree) -> No
     assert report["files"] == 6
 
 
-def test_json_tells_each_problem_with_its_remedy(tree: CacheTree) -> None:
+def test_json_has_each_problem_with_its_remedy(tree: CacheTree) -> None:
     tree.blob("config.json").unlink()
     code, report = document(tree, "--deep")
     assert code == 10
@@ -77,13 +77,13 @@ def test_json_tells_each_problem_with_its_remedy(tree: CacheTree) -> None:
     assert report["tier"] == "deep"
 
 
-def test_the_table_ends_with_the_verdict(tree: CacheTree) -> None:
+def test_the_table_ends_with_the_summary(tree: CacheTree) -> None:
     code, out, err = cache_check_in(tree)
     lines = out.splitlines()
     assert (code, err) == (0, "")
     assert lines[0].split() == ["MODEL", "TASK", "SOURCE", "REVISION", "FILES", "SIZE", "STATE"]
     assert lines[1].split() == ["mood", "sentiment", "org/mood", "aaaaaaaaaaaa", "3", "7.0", "kB", "OK"]
-    assert lines[-1].startswith("OK: mood, names: all there (6 files, 12.0 kB, fast check in ")
+    assert lines[-1].startswith("OK: mood, names: complete (6 files, 12.0 kB, fast check in ")
 
 
 def test_the_table_names_the_file_the_places_and_the_remedy(tree: CacheTree) -> None:
@@ -97,7 +97,7 @@ def test_the_table_names_the_file_the_places_and_the_remedy(tree: CacheTree) -> 
     assert "Remedy: run `cache-warmer repair --catalog " in verdict
 
 
-def test_paths_are_one_line_a_model(tree: CacheTree) -> None:
+def test_paths_are_one_line_per_model(tree: CacheTree) -> None:
     code, out, err = cache_check_in(tree, "--paths")
     rows = [line.split() for line in out.splitlines()]
     assert (code, err) == (0, "")
@@ -105,7 +105,7 @@ def test_paths_are_one_line_a_model(tree: CacheTree) -> None:
     assert [Path(row[1]).is_dir() for row in rows] == [True, True]
 
 
-def test_paths_of_a_damaged_cache_say_so_beside_the_list(tree: CacheTree) -> None:
+def test_paths_of_a_damaged_cache_print_the_problem_to_stderr(tree: CacheTree) -> None:
     tree.manifest.unlink()
     code, out, err = cache_check_in(tree, "--paths")
     assert code == 10
@@ -126,13 +126,13 @@ def test_an_unknown_model_is_a_usage_error(tree: CacheTree) -> None:
         cache_check_in(tree, "--model", "mod")
 
 
-def test_a_bad_catalog_is_told_before_the_cache_is_looked_at(tree: CacheTree) -> None:
+def test_a_bad_catalog_is_reported_before_the_cache_is_checked(tree: CacheTree) -> None:
     (tree.root.parent / "c.yaml").write_text(CATALOG.replace("b" * 64, "main"))
     with pytest.raises(CatalogInvalid):
         cache_check_in(tree)
 
 
-def test_deep_reports_progress_to_stderr_of_a_terminal_unless_quiet(tree: CacheTree) -> None:
+def test_a_deep_check_shows_progress_unless_quiet(tree: CacheTree) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
             return True
@@ -151,15 +151,15 @@ def test_deep_reports_progress_to_stderr_of_a_terminal_unless_quiet(tree: CacheT
     ("argv", "code"),
     [(["--cache", "/nowhere"], 10), (["--fromat"], 2), (["--catalog", "/nowhere.yaml"], 3), (["--help"], 0)],
 )
-def test_as_a_program_it_ends_with_the_contracts_exit_codes(argv: list[str], code: int) -> None:
+def test_the_program_ends_with_the_exit_codes_of_the_contract(argv: list[str], code: int) -> None:
     command = [sys.executable, "-m", "model_cache.check.cli", *argv]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert "Traceback" not in done.stderr
 
 
-def test_it_imports_nothing_heavy() -> None:
-    """The start-up time rests on this: no pools, loops, logs or metadata."""
+def test_a_fast_check_imports_nothing_heavy() -> None:
+    """The start-up time depends on it."""
     code = "import sys, model_cache.check.cli as c; c.load_catalog(None); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())

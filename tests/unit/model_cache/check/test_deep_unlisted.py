@@ -1,4 +1,4 @@
-"""A deep check names what lies in a cache of ours and no manifest lists, and nothing that belongs to others."""
+"""Paths that no manifest lists: which are reported, and which belong to other projects."""
 
 import json
 import shutil
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.check.deep import unlisted
+from model_cache.check.deep import find_unlisted
 from model_cache.places import Places
 from tests.support.cache_trees import CacheTree, build_cache
 from tests.unit.model_cache.check.test_cli import CATALOG, cache_check_in
@@ -28,12 +28,12 @@ def as_host(places: Places) -> Places:
     return places._replace(label="host")
 
 
-def test_a_cache_of_listed_files_has_none(tree: CacheTree) -> None:
+def test_a_cache_of_listed_files_has_no_unlisted_paths(tree: CacheTree) -> None:
     assert (tree.places.spacy.path / "de_test").is_symlink()
-    assert unlisted(tree.places) == ()
+    assert find_unlisted(tree.places) == ()
 
 
-def test_left_overs_and_code_on_the_path_are_named(tree: CacheTree) -> None:
+def test_leftovers_and_code_on_the_path_are_unlisted(tree: CacheTree) -> None:
     spacy, hub = tree.places.spacy.path, tree.places.hub.path
     snapshot = tree.snapshot_file("config.json").parent
     expected = [
@@ -47,28 +47,28 @@ def test_left_overs_and_code_on_the_path_are_named(tree: CacheTree) -> None:
     added(spacy / ".packages/.staging/a.whl.incomplete")
     added(tree.blob("config.json").with_name("b.incomplete"))
 
-    assert unlisted(tree.places) == tuple(sorted(expected))
+    assert find_unlisted(tree.places) == tuple(sorted(expected))
 
 
-def test_on_a_host_only_our_packages_and_what_python_runs_by_itself_are_looked_at(tree: CacheTree) -> None:
+def test_on_a_host_only_our_packages_and_startup_modules_are_searched(tree: CacheTree) -> None:
     spacy, hub = tree.places.spacy.path, tree.places.hub.path
     added(tree.snapshot_file("config.json").parent / "onnx/model.onnx")
     added(hub / "models--else--where/blobs/x")
     added(spacy / "another_package/__init__.py")
     added(tree.spacy_file("__pycache__/x.pyc"))
     expected = [added(spacy / "usercustomize.py"), added(tree.spacy_file("evil.py"))]
-    assert unlisted(as_host(tree.places)) == tuple(sorted(expected))
+    assert find_unlisted(as_host(tree.places)) == tuple(sorted(expected))
 
 
 def test_files_of_a_former_generation_are_listed(tree: CacheTree) -> None:
     for record in (tree.places.own.path / "models").iterdir():
         record.unlink()
-    assert unlisted(tree.places) == ()
+    assert find_unlisted(tree.places) == ()
     tree.manifest.write_bytes(tree.manifest.read_bytes()[:100])
-    assert unlisted(tree.places) == (), "without a record nothing is known"
+    assert find_unlisted(tree.places) == (), "without a record nothing is known"
 
 
-def test_the_deep_check_tells_them_and_stays_well(tree: CacheTree) -> None:
+def test_a_deep_check_reports_unlisted_paths_and_is_ok(tree: CacheTree) -> None:
     stranger = added(tree.places.spacy.path / "sitecustomize.py")
     code, out, _ = cache_check_in(tree, "--deep", "--quiet")
     assert code == 0
@@ -78,6 +78,6 @@ def test_the_deep_check_tells_them_and_stays_well(tree: CacheTree) -> None:
     assert "unlisted" not in json.loads(cache_check_in(tree, "--format", "json")[1])
 
 
-def test_a_cache_that_goes_away_meanwhile_is_no_failure(tree: CacheTree) -> None:
+def test_a_cache_that_disappears_meanwhile_is_not_a_failure(tree: CacheTree) -> None:
     shutil.rmtree(tree.places.hub.path)
-    assert unlisted(tree.places) == ()
+    assert find_unlisted(tree.places) == ()

@@ -1,4 +1,4 @@
-"""Shared options: flag before variable before default, and one clear error for what cannot be read."""
+"""Shared options: precedence of flag, variable and default, and errors of wrong values."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,13 @@ import pytest
 
 from model_cache.cli.options import (
     LogLevel,
-    Options,
     OutputFormat,
+    SharedOptions,
     add_shared_options,
     duration,
     find_places,
     read_shared_options,
-    warm_command,
+    warmer_command,
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
@@ -26,7 +26,7 @@ def parser() -> OptionParser:
     return parser
 
 
-def read(*argv: str, **environ: str) -> Options:
+def read(*argv: str, **environ: str) -> SharedOptions:
     return read_shared_options(parser().parse_args(argv), environ)
 
 
@@ -39,16 +39,16 @@ ALL_VARIABLES: Final = {
 }
 
 
-def test_without_anything_the_defaults_hold() -> None:
-    assert read() == Options(None, "host", (), OutputFormat.TABLE, LogLevel.INFO)
+def test_without_flags_and_variables_the_defaults_apply() -> None:
+    assert read() == SharedOptions(None, "host", (), OutputFormat.TABLE, LogLevel.INFO)
 
 
-def test_variables_replace_the_defaults() -> None:
-    expected = Options(Path("e.yaml"), "/e", ("a", "b"), OutputFormat.JSON, LogLevel.ERROR)
+def test_variables_override_defaults() -> None:
+    expected = SharedOptions(Path("e.yaml"), "/e", ("a", "b"), OutputFormat.JSON, LogLevel.ERROR)
     assert read(**ALL_VARIABLES) == expected
 
 
-def test_flags_beat_variables() -> None:
+def test_flags_override_variables() -> None:
     flags = [
         "--catalog",
         "f.yaml",
@@ -61,7 +61,7 @@ def test_flags_beat_variables() -> None:
         "table",
         "--quiet",
     ]
-    expected = Options(Path("f.yaml"), "/f", ("c", "d"), OutputFormat.TABLE, LogLevel.WARNING)
+    expected = SharedOptions(Path("f.yaml"), "/f", ("c", "d"), OutputFormat.TABLE, LogLevel.WARNING)
     assert read(*flags, **ALL_VARIABLES) == expected
 
 
@@ -90,7 +90,7 @@ def test_verbose_logs_more() -> None:
         ([], {"QDA_LOG_LEVEL": "loud"}, 'QDA_LOG_LEVEL: found "loud"', "debug, info, warning, error"),
     ],
 )
-def test_what_cannot_be_followed_is_one_usage_error(
+def test_a_wrong_command_line_is_one_usage_error(
     argv: list[str], environ: dict[str, str], message: str, remedy: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -98,17 +98,6 @@ def test_what_cannot_be_followed_is_one_usage_error(
     assert message in caught.value.message
     assert remedy in caught.value.remedy
     assert "\n" not in str(caught.value)
-
-
-def test_unknown_commands_and_their_options_are_guessed_too() -> None:
-    parser = OptionParser(prog="prog")
-    commands = parser.add_subparsers(dest="command", metavar="command")
-    commands.add_parser("warm").add_argument("--stall-timeout")
-    with pytest.raises(UsageError, match='unknown command "wram"; did you mean "warm"'):
-        parser.parse_args(["wram"])
-    with pytest.raises(UsageError, match="did you mean --stall-timeout") as caught:
-        parser.parse_args(["warm", "--stal-timeout", "5"])
-    assert caught.value.remedy == "see `prog warm --help`"  # the program's own help does not list it
 
 
 @pytest.mark.parametrize(
@@ -120,42 +109,33 @@ def test_durations_are_read_as_seconds(text: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "s", "-5", "5 s", "5d", "nan", "inf", "1e3", "٥s", "5s5", "9" * 40])
-def test_what_is_no_duration_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a duration as 5, 5s"):
         duration(text)
 
 
-def test_the_command_in_a_remedy_repeats_what_was_given() -> None:
+def test_the_warmers_command_repeats_the_given_options() -> None:
     options = read("--catalog", "my models.yaml", "--cache", "/c", "--model", "a")
-    assert warm_command(options, {}) == "cache-warmer warm --catalog 'my models.yaml' --cache /c --model a"
-    assert warm_command(read(), {}) == "cache-warmer warm"
+    assert warmer_command(options, {}) == "cache-warmer warm --catalog 'my models.yaml' --cache /c --model a"
+    assert warmer_command(read(), {}) == "cache-warmer warm"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="env is a program of POSIX systems")
-def test_the_command_to_fetch_leaves_out_what_forbids_it() -> None:
+def test_the_warmers_command_unsets_variables_that_forbid_requests() -> None:
     environ = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "yes"}
     expected = "env -u HF_HUB_OFFLINE -u TRANSFORMERS_OFFLINE cache-warmer warm --hub http://mirror"
-    assert warm_command(read(), environ, "--hub", "http://mirror") == expected
-    assert warm_command(read(), {"HF_HUB_OFFLINE": "0"}) == "cache-warmer warm"
+    assert warmer_command(read(), environ, "--hub", "http://mirror") == expected
+    assert warmer_command(read(), {"HF_HUB_OFFLINE": "0"}) == "cache-warmer warm"
 
 
-def test_the_command_in_a_remedy_is_that_of_who_may_write() -> None:
+def test_variables_replace_the_warmers_command() -> None:
     environ = {"QDA_WARM_COMMAND": "helm upgrade it", "HF_HUB_OFFLINE": "1"}
-    assert warm_command(read("--cache", "/c"), environ) == "helm upgrade it"
-    assert warm_command(read(), {**environ, "QDA_WARM_COMMAND": ""}).endswith("cache-warmer warm")
-    assert warm_command(read(), environ, verb="repair").endswith("cache-warmer repair")
-    assert warm_command(read(), {"QDA_REPAIR_COMMAND": "mend it"}, verb="repair") == "mend it"
+    assert warmer_command(read("--cache", "/c"), environ) == "helm upgrade it"
+    assert warmer_command(read(), {**environ, "QDA_WARM_COMMAND": ""}).endswith("cache-warmer warm")
+    assert warmer_command(read(), environ, verb="repair").endswith("cache-warmer repair")
+    assert warmer_command(read(), {"QDA_REPAIR_COMMAND": "mend it"}, verb="repair") == "mend it"
 
 
 def test_the_home_of_the_environment_is_used() -> None:
     places = find_places("host", {"HOME": "/h", "USERPROFILE": "/h"})
     assert places.torch.path == Path("/h/.cache/torch")
-
-
-def test_the_version_is_printed_and_nothing_else_done(capsys: pytest.CaptureFixture[str]) -> None:
-    parser = OptionParser(prog="prog")
-    parser.add_version()
-    with pytest.raises(SystemExit) as caught:
-        parser.parse_args(["--version"])
-    assert not caught.value.code
-    assert capsys.readouterr().out.startswith("prog ")

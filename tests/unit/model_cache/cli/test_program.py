@@ -1,4 +1,4 @@
-"""The edge of every program: whatever goes wrong inside leaves as a message, a remedy and an exit code."""
+"""How programs end: messages, remedies and exit codes of errors, signals and closed streams."""
 
 import errno
 import json
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from model_cache.cli.program import exit_code, wants_json
+from model_cache.cli.program import run_main, wants_json
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.reasons import Reason
 
@@ -22,16 +22,16 @@ def raising(error: BaseException) -> Callable[[Sequence[str]], int]:
     return main
 
 
-def test_the_mains_own_exit_code_is_kept() -> None:
-    assert exit_code(len, ["a", "b"], name="p", environ={}) == 2
+def test_the_exit_code_of_main_is_returned() -> None:
+    assert run_main(len, ["a", "b"], name="p", environ={}) == 2
 
 
 @pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.OK])
-def test_an_error_leaves_with_its_reason_message_and_remedy(
+def test_an_error_is_printed_with_reason_message_and_remedy(
     reason: Reason, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = ModelCacheError("it broke", "mend it", reason=reason)
-    assert exit_code(raising(error), [], name="p", environ={}) == reason.exit_code
+    assert run_main(raising(error), [], name="p", environ={}) == reason.exit_code
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"p: {reason}: it broke. Remedy: mend it\n")
 
@@ -47,13 +47,13 @@ def test_an_error_leaves_with_its_reason_message_and_remedy(
 def test_with_json_the_error_is_a_document_on_stdout_too(
     argv: list[str], environ: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    exit_code(raising(UsageError("no", "yes")), argv, name="p", environ=environ)
+    run_main(raising(UsageError("no", "yes")), argv, name="p", environ=environ)
     out, err = capsys.readouterr()
     assert json.loads(out) == {"reason": "USAGE", "message": "no", "remedy": "yes"}
     assert err == "p: USAGE: no. Remedy: yes\n"
 
 
-def test_a_flag_without_its_value_asks_for_no_json() -> None:
+def test_a_format_flag_without_a_value_is_not_json() -> None:
     assert not wants_json(["--format"], {"QDA_FORMAT": "json"})
 
 
@@ -68,24 +68,24 @@ def test_a_flag_without_its_value_asks_for_no_json() -> None:
         (errno.EXDEV, Reason.INTERNAL),
     ],
 )
-def test_a_failed_system_call_is_told_as_what_it_means(
+def test_a_failed_system_call_has_the_reason_of_its_errno(
     number: int, reason: Reason, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = OSError(number, os.strerror(number), "/cache/f")
-    assert exit_code(raising(error), [], name="p", environ={}) == reason.exit_code
+    assert run_main(raising(error), [], name="p", environ={}) == reason.exit_code
     assert f"p: {reason}: " in capsys.readouterr().err
 
 
 def test_a_bug_is_a_short_message_with_the_trace_in_the_log(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert exit_code(raising(ZeroDivisionError("by 0")), [], name="p", environ={}) == 50
+    assert run_main(raising(ZeroDivisionError("by 0")), [], name="p", environ={}) == 50
     assert "p: INTERNAL: a bug: ZeroDivisionError: by 0. Remedy: report it" in capsys.readouterr().err
     assert caplog.records[0].exc_info
 
 
 def test_ctrl_c_is_interrupted(capsys: pytest.CaptureFixture[str]) -> None:
-    assert exit_code(raising(KeyboardInterrupt()), [], name="p", environ={}) == 130
+    assert run_main(raising(KeyboardInterrupt()), [], name="p", environ={}) == 130
     assert "INTERRUPTED: stopped by SIGINT" in capsys.readouterr().err
 
 
@@ -112,7 +112,7 @@ def test_sigterm_ends_a_program_with_143_and_a_message() -> None:
     assert "Traceback" not in message
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_a_closed_pipe_on_stdout_is_not_an_error() -> None:
     body = "[print('x' * 1000) for _ in range(10000)]; return 0"
     with subprocess.Popen(program(body), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -131,13 +131,13 @@ def test_output_that_cannot_be_written_is_an_error() -> None:
     assert b"No space left" in done.stderr
 
 
-def test_closed_streams_do_no_harm() -> None:
+def test_closed_standard_streams_are_accepted() -> None:
     command = [*program("print('x'); print('y', file=sys.stderr); return 7")]
     done = subprocess.run(["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *command], check=False)
     assert done.returncode == 7
 
 
-def test_a_name_that_the_terminal_cannot_show_is_escaped() -> None:
+def test_characters_that_stdout_cannot_encode_are_escaped() -> None:
     environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(
         program(r"print('\u00e4 \udcff'); return 0"), capture_output=True, env=environ, check=True
