@@ -26,6 +26,9 @@ BUILD_IMAGE = $(BUILDER) --build-arg VERSION=$(VERSION) \
 WORKER_IMAGE = $(IMAGE_PREFIX)qda-worker:$(IMAGE_TAG)
 WARMER_IMAGE = $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG)
 
+# Two processes share the tests, file by file: more would hold more copies of the models than a laptop's memory does.
+TEST_PROCESSES ?= --numprocesses=2 --dist=loadfile
+
 BENCHES ?= warm paraphrase_search
 
 ENGINE ?= podman
@@ -43,8 +46,8 @@ demo: .venv/.installed ## warm a cache from a hub, serve it, and analyse a Germa
 	@.venv/bin/python -m demo
 
 test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the client also from its wheel with the oldest packages
-	.venv/bin/python -m pytest
-	.venv-floor/bin/python -m pytest tests/client tests/base
+	.venv/bin/python -m pytest $(TEST_PROCESSES)
+	.venv-floor/bin/python -m pytest $(TEST_PROCESSES) tests/client tests/base
 
 check: .venv/.installed .venv-proto/.installed ## check format, lint, types, import rules, the generated sync client and the proto; changes nothing
 	.venv/bin/ruff check

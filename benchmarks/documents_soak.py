@@ -1,4 +1,4 @@
-"""A stream of a million documents through one worker: does its memory stay where it was, and is nothing lost?
+"""Stream a million documents through one worker: memory must stay flat and no result may be lost.
 
 Tiny models, so that what is measured is the worker and not a model: the worker as `qda-worker serve` runs it, the
 client as projects use it. Every result is compared with its document by position and id; every tenth part of the way,
@@ -54,7 +54,7 @@ def resident(pids: Sequence[int]) -> list[int]:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """Return the child processes of a process."""
     threads = Path(f"/proc/{pid}/task").glob("*/children")
     return [int(child) for thread in threads for child in thread.read_text(encoding="ascii").split()]
 

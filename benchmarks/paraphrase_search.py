@@ -55,7 +55,7 @@ def main() -> None:
 
 
 def encode(texts: int, dimensions: int) -> EncodedSets:
-    """The texts as the service takes them in: in slices, each outcome with its own vector."""
+    """Return the encoded texts as the service adds them: in slices, each outcome with a vector of its own."""
     draw = np.random.default_rng(1)
     encoded = EncodedSets(DistinctTexts.of(([str(number) for number in range(texts)],)))
     for start in range(0, texts, SLICE):

@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def run() -> None:
-    """The steps in their order. Raises DemoFailed, BuildFailed or ClientError at the first that fails."""
+    """Return the steps in their order. Raises DemoFailed, BuildFailed or ClientError at the first that fails."""
     texts = answers.read_interview(Path(__file__).with_name("interview.txt"))
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
@@ -67,7 +67,7 @@ def run() -> None:
 
 
 def make_models() -> SmallModels:
-    """The models that the hub will serve."""
+    """Return the models that the hub will serve."""
     with section("1. Four small models"):
         print(
             "The real models are gigabytes. These four have their architectures, file names and formats, but are\n"
@@ -83,7 +83,7 @@ def make_models() -> SmallModels:
 
 
 def shown(path: Path) -> str:
-    """The path as short as it can be from here."""
+    """Return the path relative to the working directory where that is shorter."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

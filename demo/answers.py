@@ -26,7 +26,7 @@ def read_interview(path: Path) -> list[str]:
 
 
 def show_models(client: Client) -> None:
-    """What the worker serves, and from which revision."""
+    """Return what the worker serves, and from which revision."""
     for model in client.models().models:
         print(f"  {model.key:24} {model.task:10} {model.source} at {model.revision[:12]}")
 
@@ -44,7 +44,7 @@ def show_sentiment(client: Client, texts: Sequence[str]) -> None:
 
 
 def show_entities(client: Client, texts: Sequence[str]) -> None:
-    """The names, with offsets in code points: Python's own."""
+    """Return the names, with offsets in code points: Python's own."""
     with section("6. Names, with their places in code points"):
         answer = client.entities(texts)
         for text, result in zip(texts, answer, strict=True):

@@ -22,7 +22,7 @@ class DemoFailed(Exception):
 
 @contextmanager
 def section(title: str) -> Iterator[None]:
-    """A headline before a step, and the seconds it took behind it."""
+    """Print a headline before a step, and the seconds that it took after it."""
     print(f"\n{title}\n{'-' * len(title)}", flush=True)
     began = time.perf_counter()
     yield
@@ -49,7 +49,7 @@ def run_program(name: str, *arguments: str, show: bool = True) -> str:
 
 @contextmanager
 def running(name: str, command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """A program for as long as the block lasts: stdout is a pipe, stderr goes into `log`, SIGTERM must end it with 0.
+    """Run a program while the block lasts: stdout is a pipe, stderr goes to `log`, SIGTERM must end it with 0.
 
     Raises DemoFailed.
     """
@@ -80,19 +80,19 @@ def end(name: str, process: subprocess.Popen[str], log: Path) -> None:
 
 
 def installed_command(name: str, *arguments: str) -> list[str]:
-    """The command line of one of the project's commands, which is printed."""
+    """Return the command line of one of the project's commands, which is printed."""
     print(f"$ {shlex.join([name, *arguments])}", flush=True)
     return [_installed(name), *arguments]
 
 
 def tail(log: Path) -> str:
-    """The last lines of a log, with its path."""
+    """Return the last lines of a log, with its path."""
     lines = log.read_text("utf-8", "replace").splitlines()[-_TAIL:]
     return "\n".join([f"the end of {log}:", *lines])
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without what would send the programs elsewhere."""
+    """Return this process's environment without what would send the programs elsewhere."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -30,7 +30,7 @@ def empty(cache: Path) -> None:
 
 @contextmanager
 def hub(root: Path, log: Path) -> Iterator[str]:
-    """The hub double while the block lasts: its address. It speaks the hub's protocol to the unmodified hub client."""
+    """Run the fake hub while the block lasts and yield its address; the hub client talks to it unmodified."""
     command = [sys.executable, "-m", "tests.support.fake_hub", "--root", str(root)]
     listen = ["--listen", "127.0.0.1:0", "--second-listen", "127.0.0.1:0"]
     with running("the hub", [*command, *listen], log) as process:
@@ -58,7 +58,7 @@ def warm(hub: str, options: Options) -> None:
 
 
 def cache_check(options: Options) -> None:
-    """The fast check, then every hash."""
+    """Run the fast check, then hash every file."""
     run_program("cache-check", *options)
     deep = run_program("cache-check", *options, "--deep", show=False)
     print(deep.rstrip().rpartition("\n")[2])
@@ -90,7 +90,7 @@ def read_only(cache: Path) -> Iterator[int]:
 
 @contextmanager
 def worker(options: Options, log: Path) -> Iterator[Client]:
-    """A worker on a free port while the block lasts, once it is SERVING: a client of it.
+    """Run a worker on a free port while the block lasts and yield a client of it once it is SERVING.
 
     Raises DemoFailed, ClientError.
     """

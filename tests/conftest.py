@@ -56,7 +56,7 @@ def own_environment(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """A folder that everybody may enter, for tests that act as another user of this machine.
+    """Yield a folder that everybody may enter, for tests that act as another user of this machine.
 
     Pytest keeps its own below one that it closes to other users whenever a session starts, also to those of a session
     that runs beside it; opening that from a test holds no longer.

@@ -10,8 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from model_cache.check.report import human_bytes
 from model_cache.file_io import read_small_file
+from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 

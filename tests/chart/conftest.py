@@ -26,7 +26,7 @@ class Rendered:
     objects: tuple[Object, ...]
 
     def one(self, kind: str, suffix: str = "") -> Object:
-        """The one object of a kind whose name ends so."""
+        """Return the one object of a kind whose name ends so."""
         found = [one for one in self.all(kind) if one["metadata"]["name"].endswith(suffix)]
         assert len(found) == 1, [one["metadata"]["name"] for one in self.all(kind)]
         return found[0]
@@ -55,7 +55,7 @@ Render = Callable[..., Rendered]
 
 @pytest.fixture(scope="session")
 def render() -> Render:
-    """Renders the chart with values (nested, as in values.yaml). Raises `Refused`."""
+    """Render the chart with values (nested, as in values.yaml). Raises `Refused`."""
     helm = shutil.which("helm")
     if helm is None:
         pytest.skip("the chart tier needs helm")
@@ -71,12 +71,12 @@ def _rendered(helm: str, values: Object, options: Sequence[str]) -> Rendered:
 
 
 def container(template: Object) -> Object:
-    """The one container of a pod template."""
+    """Return the one container of a pod template."""
     (only,) = template["spec"]["containers"]
     assert isinstance(only, dict)
     return only
 
 
 def environment(template: Object) -> dict[str, Any]:
-    """The container's environment; variables that come from elsewhere keep their `valueFrom`."""
+    """Return the container's environment; variables that come from elsewhere keep their `valueFrom`."""
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in container(template)["env"]}

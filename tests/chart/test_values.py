@@ -135,7 +135,7 @@ def _paths(values: Object, above: str = "") -> Iterator[str]:
 
 
 def nested(path: str, value: Any) -> Object:
-    """The values that set one path."""
+    """Return the values that set one path."""
     for name in reversed(path.split(".")):
         value = {name: value}
     assert isinstance(value, dict)

@@ -17,7 +17,7 @@ from tests.support.small_models import small_models
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The variables are read here because tests run in an environment that has been emptied."""
+    """Read the variables here, because tests run in an empty environment."""
     group = parser.getgroup("cluster", "the cluster tier")
     for option, variable, default, said in (
         ("--kubeconfig", "KUBECONFIG", "", "the cluster to test on"),
@@ -66,7 +66,7 @@ def worker_image(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def kubectl(pytestconfig: pytest.Config, worker_image: str) -> Iterator[Kubectl]:
-    """A namespace of this run, with the hub in it; gone afterwards."""
+    """Yield a namespace of this run, with the hub in it; gone afterwards."""
     name = f"qda-test-{time.time_ns() // 1_000_000 % 10**9}"
     kubectl = Kubectl(name, _option(pytestconfig, "--kubeconfig"))
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -82,7 +82,7 @@ def kubectl(pytestconfig: pytest.Config, worker_image: str) -> Iterator[Kubectl]
 
 @pytest.fixture(scope="session")
 def around_the_warm() -> dict[str, dict[str, object]]:
-    """What was seen of the shared release's worker before and after its cache was filled."""
+    """Return what was seen of the shared release's worker before and after its cache was filled."""
     return {}
 
 
@@ -90,7 +90,7 @@ def around_the_warm() -> dict[str, dict[str, object]]:
 def shared(
     kubectl: Kubectl, images: tuple[str, ...], around_the_warm: dict[str, dict[str, object]]
 ) -> Iterator[Release]:
-    """A release with all four models, whose worker was started before the warmer. Whoever harms it mends it."""
+    """Yield a release with all four models; its worker starts before the warmer. Tests that damage it repair it."""
     release = Release("shared-qda-worker", kubectl, images)
     release("install", *FIRST, "--set=cacheWarmer.enabled=false")
     around_the_warm["before"] = _seen(release)
@@ -114,7 +114,7 @@ def _seen(release: Release) -> dict[str, object]:
 
 @pytest.fixture
 def new_release(kubectl: Kubectl, images: tuple[str, ...]) -> Iterator[Callable[..., Release]]:
-    """Makes releases that are removed after the test, claims and all."""
+    """Make releases that are removed after the test, claims and all."""
     made: list[Release] = []
 
     def make(name: str, helm: str = "helm") -> Release:
@@ -138,7 +138,7 @@ def hub_requests(kubectl: Kubectl) -> Callable[[], int]:
 
 @pytest.fixture
 def storage_class(pytestconfig: pytest.Config) -> Callable[[str], str]:
-    """A storage class that the cluster has for a fault, by its option; the test is skipped without it."""
+    """Return a storage class that the cluster has for a fault, by its option; the test is skipped without it."""
 
     def find(option: str) -> str:
         return _option(pytestconfig, option) or pytest.skip(f"no storage class was named with {option}")

@@ -65,8 +65,9 @@ def start(kubectl: Kubectl, image: str, models: SmallModels) -> None:
 
 
 def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
-    """Write `catalog.yaml` with its lock, and `second.yaml`, whose sentiment model has a newer revision, and
-    `third.yaml`, whose spaCy package has a newer version; neither has a lock.
+    """Write `catalog.yaml` with its lock, and two later catalogs without one.
+
+    `second.yaml` has a newer revision of the sentiment model, `third.yaml` a newer version of the spaCy package.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(models.catalog, folder / "catalog.yaml")
@@ -81,7 +82,7 @@ def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
 
 
 def _files(models: SmallModels) -> bytes:
-    """The hub's program and its models as a tar file, with a second revision of one of them."""
+    """Return the hub's program and its models as a tar file, with a second revision of one of them."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         tar.add(ROOT / "tests/support/fake_hub", "fake_hub", filter=_without_caches)

@@ -43,7 +43,7 @@ class Kubectl:
         return run(["kubectl", *self.options(), *arguments], stdin)
 
     def options(self) -> list[str]:
-        """The options that lead to the namespace."""
+        """Return the options that lead to the namespace."""
         config = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
         return [*config, "--namespace", self.namespace]
 

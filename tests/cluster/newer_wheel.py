@@ -32,7 +32,7 @@ def newer(wheel: Path) -> tuple[str, bytes]:
 
 
 def with_newer(catalog: dict[str, Any], name: str, content: bytes) -> dict[str, Any]:
-    """The catalog with the newer package."""
+    """Return the catalog with the newer package."""
     for model in catalog["models"]:
         if "spacy" in model:
             url = model["spacy"]["url"].rpartition("/")[0] + f"/{name}"

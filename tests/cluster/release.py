@@ -53,11 +53,11 @@ class Release:
         ]
 
     def worker(self) -> dict[str, Any]:
-        """The one worker."""
+        """Return the one worker."""
         return eventually("a worker's pod", lambda: next(iter(self.pods()), None))
 
     def running_worker(self) -> str:
-        """The name of the one worker, once its container runs."""
+        """Return the name of the one worker, once its container runs."""
 
         def look() -> str | None:
             for pod in self.pods():
@@ -68,7 +68,7 @@ class Release:
         return eventually("a worker that runs", look)
 
     def jobs(self) -> dict[str, str]:
-        """The uids of the warmer's Jobs, by name."""
+        """Return the uids of the warmer's Jobs, by name."""
         found = self.kubectl.items("jobs", f"app.kubernetes.io/instance={self.name}")
         return {job["metadata"]["name"]: job["metadata"]["uid"] for job in found}
 
@@ -81,7 +81,7 @@ class Release:
         return self.kubectl.says("exec", pod, "--container=worker", "--", "cache-check", *options)
 
     def event(self, kind: str, reason: str, seconds: float = 90.0) -> str:
-        """The message of an Event of that reason on the release's Job or Deployment, once it is there."""
+        """Return the message of an Event of that reason on the release's Job or Deployment, once it is there."""
 
         def look() -> str | None:
             for event in self.kubectl.items("events"):
@@ -95,7 +95,7 @@ class Release:
         return eventually(f"an Event {reason} on the {kind} of {self.name}", look, seconds)
 
     def last_words(self) -> dict[str, Any]:
-        """The termination message of a warmer that ended."""
+        """Return the termination message of a warmer that ended."""
 
         def look() -> str | None:
             for pod in self.pods("warmer"):
@@ -115,7 +115,7 @@ class Release:
 
 
 def state(pod: dict[str, Any]) -> dict[str, Any]:
-    """The status of a pod's one container; empty before it has one."""
+    """Return the status of a pod's one container; empty before it has one."""
     statuses = pod["status"].get("containerStatuses") or [{}]
     first = statuses[0]
     assert isinstance(first, dict)

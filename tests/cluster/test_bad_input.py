@@ -97,7 +97,7 @@ def test_a_volume_that_only_root_may_write_is_told_with_remedies(
 
 
 def _fails_at_once(release: Release) -> None:
-    """The Job is failed by its policy after one pod."""
+    """Assert that the policy fails the Job after one pod."""
 
     def look() -> list[str]:
         found = release.kubectl.items("jobs", f"app.kubernetes.io/instance={release.name}")

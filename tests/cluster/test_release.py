@@ -12,7 +12,7 @@ Seen = tuple[int, set[str], dict[str, str]]
 
 
 def _seen(release: Release) -> Seen:
-    """What an upgrade that changes nothing must leave as it is: the Deployment's generation, pods, Jobs."""
+    """Return what an upgrade that changes nothing must leave as it is: the Deployment's generation, pods, Jobs."""
     deployment = release.kubectl.get("deployment", release.name)
     return (
         deployment["metadata"]["generation"],

@@ -12,7 +12,8 @@ from tests.compose.engine import Engine, Project, engine_of
 from tests.support.fake_hub import HubDouble, repositories_below
 from tests.support.small_models import SmallModels, small_models
 
-UID = GID = 12345  # nobody's on this machine and in the images: as yours is nobody's in the images
+UID: Final = 12345
+GID: Final = UID  # nobody's on this machine and in the images: as yours is nobody's in the images
 HOST_FOLDERS: Final = (".cache/huggingface", ".cache/torch", ".cache/qda-worker", ".local/share/spacy")
 
 
@@ -45,7 +46,7 @@ class Hub:
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """The engine, or one line about what is missing."""
+    """Return the engine, or skip with one line about what is missing."""
     try:
         return engine_of(os.environ)
     except KeyError as missing:
@@ -67,7 +68,7 @@ def hub(models: SmallModels, engine: Engine) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh home: the four folders that the documentation has one make, empty, and of a user that is not root."""
+    """Return a new home of a user that is not root, with the four empty folders of the documentation."""
     home = tmp_path_factory.mktemp("home")
     for name in HOST_FOLDERS:
         (home / name).mkdir(parents=True)
@@ -82,7 +83,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def catalog_folder(models: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the catalog and its lock, and nothing else of the models."""
+    """Return a folder with the catalog and its lock, and nothing else of the models."""
     folder = tmp_path_factory.mktemp("catalogs")
     for file in (models.catalog, models.catalog.with_name("catalog.lock.json")):
         (folder / file.name).write_bytes(file.read_bytes())
@@ -92,7 +93,7 @@ def catalog_folder(models: SmallModels, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def variables(engine: Engine, hub: Hub, home: Path, catalog_folder: Path) -> dict[str, str]:
-    """What the user has set before `compose up`."""
+    """Return what the user has set before `compose up`."""
     return {
         "HOME": str(home),
         "QDA_UID": str(UID),
@@ -108,7 +109,7 @@ def variables(engine: Engine, hub: Hub, home: Path, catalog_folder: Path) -> dic
 
 @pytest.fixture(scope="module")
 def project(engine: Engine, variables: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Project]:
-    """The module's compose project (`FILES`), taken down at the end with its volumes."""
+    """Yield the module's compose project (`FILES`), taken down at the end with its volumes."""
     project = Project(engine, request.module.FILES, variables)
     project.down("--volumes")  # what an interrupted run left
     yield project

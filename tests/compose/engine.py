@@ -30,7 +30,7 @@ class Engine:
     hub_host: str
 
     def run(self, image: str, *command: str, options: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-        """A container for the time of a command; the first word of the command is the program."""
+        """Run a command in a container of its own; the first word of the command is the program."""
         entry = ("--entrypoint", command[0])
         return call([*self.engine, "run", "--rm", *entry, *options, image, *command[1:]])
 
@@ -39,7 +39,7 @@ class Engine:
 
 
 def engine_of(environ: Mapping[str, str]) -> Engine:
-    """The engine that make named. Raises KeyError where a test was started without make."""
+    """Return the engine that make named. Raises KeyError where a test was started without make."""
     return Engine(
         engine=shlex.split(environ["ENGINE"]),
         compose=shlex.split(environ["COMPOSE"]),

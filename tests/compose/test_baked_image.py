@@ -20,7 +20,7 @@ ALONE: Final = ("--read-only", "--tmpfs", "/tmp", "--network", "none")
 def baked(
     engine: Engine, hub: Hub, catalog_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The warmer's image with one model, from a copy of the sources that has a catalog below catalogs/."""
+    """Yield the warmer's image with one model, from a copy of the sources that has a catalog below catalogs/."""
     context = tmp_path_factory.mktemp("context")
     for name in CONTEXT:
         source = ROOT / name

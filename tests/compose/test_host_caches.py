@@ -20,7 +20,7 @@ READY_SECONDS: Final = 120.0
 
 @pytest.fixture(scope="module")
 def served(project: Project, hub: Hub, figure: Figure) -> Project:
-    """The project after `up` from empty caches. The times stand in the summary; nothing is asserted of them."""
+    """Return the project after `up` from empty caches. The times stand in the summary; nothing is asserted of them."""
     hub.double.log.clear()
     figure("seconds from up to SERVING, empty caches", up_seconds(project))
     return project

@@ -44,7 +44,7 @@ class Authority:
         until: dt.timedelta = 7 * _DAY,
         dns: str = "localhost",
     ) -> KeyPair:
-        """A new certificate with its key, valid from and until so long from now, in files of that name."""
+        """Return a new certificate with its key, valid from and until so long from now, in files of that name."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         names: list[x509.GeneralName] = [x509.DNSName(dns)]

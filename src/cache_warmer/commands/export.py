@@ -21,12 +21,12 @@ from cache_warmer.commands.command import Invocation
 from cache_warmer.errors import Interrupted, NoPermission, NoSpace
 from cache_warmer.reports.progress import ProgressCounter, show_progress
 from model_cache.check.files import Remedies
-from model_cache.check.report import human_bytes
 from model_cache.cli.options import LogLevel, OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import EXIT_BROKEN_PIPE, Terminated
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.file_io import replacement
+from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_text
 from model_cache.reasons import EXIT_TERMINATED, Reason
 

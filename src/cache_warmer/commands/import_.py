@@ -30,10 +30,10 @@ from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model, generation
-from model_cache.check.report import human_bytes
 from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason

@@ -16,9 +16,9 @@ from cache_warmer.disk.volume import explain_os_errors
 from cache_warmer.survey import ModelSurvey, bad_files, survey_models
 from model_cache.catalog.catalog import Model, SpacySource, generation
 from model_cache.check.check import check
-from model_cache.check.report import human_bytes
 from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
+from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_text
 from model_cache.layout import model_folder, spacy_package_folder
 from model_cache.reasons import Reason

@@ -23,7 +23,7 @@ from cache_warmer.disk.volume import (
     with_margin,
 )
 from cache_warmer.errors import VolumeError, VolumeUnsuitable
-from model_cache.check.report import human_bytes
+from model_cache.formatting import human_bytes
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind
 from cache_warmer.gc.roots import PublishedManifest
-from model_cache.check.report import align_columns, human_bytes
+from model_cache.formatting import align_columns, human_bytes
 from model_cache.json_values import to_json_value
 from model_cache.reasons import Reason
 

@@ -26,8 +26,8 @@ from typing import Any, Final, Protocol
 
 from cache_warmer.errors import HubUnauthorized
 from cache_warmer.reports.warm_report import WarmReport
-from model_cache.check.report import human_bytes
 from model_cache.errors import ModelCacheError, with_remedy
+from model_cache.formatting import human_bytes
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from model_cache.check.report import human_bytes
+from model_cache.formatting import human_bytes
 
 # Seconds over which the speed is averaged: long enough to smooth bursts, short enough to follow a slower network.
 _SPEED_WINDOW_SECONDS: Final = 15.0

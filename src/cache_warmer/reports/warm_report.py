@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from model_cache.catalog.catalog import Model
-from model_cache.check.report import human_bytes
 from model_cache.check.types import Problem
 from model_cache.errors import ModelCacheError
+from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_value
 from model_cache.manifest import FileRecord
 from model_cache.reasons import Reason

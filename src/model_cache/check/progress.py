@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from model_cache.check.report import human_bytes
 from model_cache.check.types import ProgressCallback
+from model_cache.formatting import human_bytes
 
 # Seconds between two lines.
 _TERMINAL_INTERVAL: Final = 0.2

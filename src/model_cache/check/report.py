@@ -1,7 +1,7 @@
 """The report of a check: as a JSON document for programs, and as a table for people."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from model_cache.check.types import (
@@ -13,6 +13,7 @@ from model_cache.check.types import (
     Problem,
     all_problems,
 )
+from model_cache.formatting import align_columns, human_bytes
 from model_cache.json_values import Json, to_json_value
 from model_cache.places import Place
 from model_cache.reasons import Reason
@@ -77,35 +78,6 @@ def load_result_lines(model: ModelReport) -> list[str]:
         return [f"{loaded}; nothing compared: the lock has no answers of it (--record FILE writes them)"]
     lines = [f"{loaded}; {count} {'answers' if count > 1 else 'answer'} compared"]
     return [*lines, *(f"  {_comparison_line(comparison)}" for comparison in model.loaded.comparisons)]
-
-
-def human_bytes(count: int) -> str:
-    """Return a size in bytes for people, in units of 1000: `999 B`, `1.2 kB`, `2.3 GB`."""
-    if count < 1000:
-        return f"{count} B"
-    size = float(count)
-    for unit in ("kB", "MB", "GB", "TB", "PB"):
-        size /= 1000
-        if size < 999.95 or unit == "PB":
-            break
-    return f"{size:.1f} {unit}"
-
-
-def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Return rows as text with aligned columns.
-
-    Args:
-        rows: of cells, all with the same number of columns.
-        right: indices of the columns to align to the right.
-    """
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    )
 
 
 def _first_problem(report: CheckReport) -> Problem:

@@ -7,6 +7,7 @@ from typing import Final
 
 import huggingface_hub
 import pytest
+from huggingface_hub.utils._http import default_client_factory  # the library offers no way to restore it
 
 from tests.support.fake_hub import HubDouble, Repository
 
@@ -14,9 +15,15 @@ WEIGHTS: Final = bytes(range(256)) * 4096  # 1 MiB: more than a client reads at 
 CONFIG: Final = json.dumps({"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}).encode()
 
 
+@pytest.fixture(autouse=True)
+def library_session() -> None:
+    """Use the hub library's own HTTP client, whatever a test of the warmer in this process has installed."""
+    huggingface_hub.set_client_factory(default_client_factory)
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> dict[str, Path]:
-    """A repository's files by their paths in it: small ones, one of them below a folder, and weights (LFS)."""
+    """Return a repository's files by their paths in it: small ones, one of them below a folder, and weights (LFS)."""
     contents = {
         "config.json": CONFIG,
         "model.safetensors": WEIGHTS,

@@ -54,7 +54,7 @@ def ask(
 
 @pytest.fixture
 def weights(hub: HubDouble) -> str:
-    """The address to which a request for the weights is redirected."""
+    """Return the address to which a request for the weights is redirected."""
     location = ask(hub.url + LARGE).headers["Location"]
     assert isinstance(location, str)
     hub.log.clear()

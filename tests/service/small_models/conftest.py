@@ -22,7 +22,7 @@ def corpus() -> Corpus:
 
 @pytest.fixture(scope="session")
 def installed(models: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the entities model's wheel was unzipped into."""
+    """Return the folder that the entities model's wheel was unzipped into."""
     folder = tmp_path_factory.mktemp("site")
     (wheel,) = (models.hub / "wheels").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:

@@ -12,7 +12,7 @@ from tests.support.tiny_models import spacy_model
 
 
 def written(corpus: Corpus, length: int) -> str:
-    """A text of statements that the model was not trained on, with all kinds of borders between them."""
+    """Return a text of statements that the model was not trained on, with all kinds of borders between them."""
     draw = random.Random(7)
     statements = [statement.text for group in corpus.held_out for statement in group]
     parts, size = [], 0

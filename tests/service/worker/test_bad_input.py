@@ -168,7 +168,7 @@ def test_nul_is_a_character_like_any_other(channel: grpc.Channel) -> None:
 
 
 def raw_call(channel: grpc.Channel, method: str) -> Any:
-    """A unary call that sends raw bytes."""
+    """Return a unary call that sends raw bytes."""
     return channel.unary_unary(method, request_serializer=bytes, response_deserializer=bytes)
 
 

@@ -69,7 +69,7 @@ def ask(worker: ServeProcess, among: Sequence[str] = ()) -> Answers:
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """What is started here may use a single core, and so computes with one thread."""
+    """Restrict programs that are started in the block to one core, so that they compute with one thread."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(cores)})
     try:

@@ -85,7 +85,7 @@ async def results_until_error(call: Any) -> tuple[list[pb.DocumentResult], grpc.
 
 @pytest.fixture
 async def narrow(echo: EchoServer) -> AsyncIterator[Any]:
-    """A client whose flow-control window does not grow, so that it is full soon."""
+    """Yield a client whose flow-control window does not grow, so that it is full soon."""
     options = [("grpc.http2.bdp_probe", 0)]
     async with grpc.aio.insecure_channel(echo.target, options) as channel:
         yield analysis_pb2_grpc.AnalysisServiceStub(channel)

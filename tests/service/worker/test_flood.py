@@ -40,7 +40,7 @@ REQUEST: Final = entity_pb2.RecognizeEntitiesRequest(
 
 @pytest.fixture(scope="module")
 def worker(world: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
-    """It lets in so few calls at once that they can be counted."""
+    """Yield a worker that admits so few calls at once that they can be counted."""
     arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
     arguments += ["--model", "tiny-ner", "--max-calls", str(LIMIT)]
     with serving(tmp_path_factory.mktemp("flood"), *arguments) as process:

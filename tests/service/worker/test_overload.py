@@ -35,7 +35,7 @@ RETRYING: Final = {
 
 @pytest.fixture
 async def echo() -> AsyncIterator[EchoServer]:
-    """A worker with a queue of ten texts."""
+    """Yield a worker with a queue of ten texts."""
     async with echo_server(capacity=10) as server:
         yield server
 

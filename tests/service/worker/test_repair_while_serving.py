@@ -24,7 +24,7 @@ SENTIMENT, EMBEDDING = "tiny-sentiment", "tiny-embedding"
 
 @pytest.fixture
 def hub(world: CacheFixture) -> Iterator[HubDouble]:
-    """A hub that has two of the models."""
+    """Yield a hub that has two of the models."""
     with HubDouble([_repository(world, key) for key in (SENTIMENT, EMBEDDING)], []) as double:
         yield double
 

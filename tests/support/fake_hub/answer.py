@@ -27,9 +27,9 @@ Body = tuple[bytes | FilePart, ...]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request. Header names are in lower case; `path` is still percent-encoded, and `query` what stood
-    after the question mark.
+    """One HTTP request.
 
+    Header names are in lower case; `path` is still percent-encoded, and `query` is the part after the question mark.
     `base` is the origin (and prefix) under which the client reached the double; `storage_base` is the
     origin of the second host, or None where there is none.
     """
@@ -66,7 +66,7 @@ def body_length(body: Body) -> int:
 
 
 def take(body: Body, start: int, length: int) -> Body:
-    """The bytes `start` to `start + length` of a body (fewer where it ends before)."""
+    """Return the bytes `start` to `start + length` of a body (fewer where it ends before)."""
     taken: list[bytes | FilePart] = []
     for part in body:
         size = len(part) if isinstance(part, bytes) else part.length
@@ -82,7 +82,7 @@ def take(body: Body, start: int, length: int) -> Body:
 
 
 def chunks(body: Body, size: int) -> Iterator[bytes]:
-    """The bytes of a body, at most `size` at a time."""
+    """Yield the bytes of a body, at most `size` at a time."""
     for part in body:
         if isinstance(part, bytes):
             yield from (part[at : at + size] for at in range(0, len(part), size))
@@ -103,13 +103,13 @@ def json_answer(document: object, headers: Mapping[str, str] | None = None, stat
 def error_answer(
     status: int, message: str, code: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
-    """An error as the hub words it: JSON, with the headers by which its client tells one 404 from another."""
+    """Return an error in the hub's form: JSON, with the headers that distinguish one 404 from another."""
     named = {"X-Error-Code": code} if code else {}
     return json_answer({"error": message}, {"X-Error-Message": message, **named, **(headers or {})}, status)
 
 
 def file_answer(request: Request, path: Path, headers: Mapping[str, str]) -> Answer:
-    """The file, or the one range that was asked for (RFC 9110 section 14; several ranges get the whole)."""
+    """Return the file, or the one range that was asked for (RFC 9110 section 14; several ranges get the whole)."""
     size = path.stat().st_size
     whole: Body = (FilePart(path, 0, size),)
     kept = {"Accept-Ranges": "bytes", "Content-Type": "application/octet-stream", **headers}

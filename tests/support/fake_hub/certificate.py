@@ -20,7 +20,7 @@ class Certificate:
 
 
 def self_signed_certificate(folder: Path) -> Certificate:
-    """A new self-signed certificate for localhost and 127.0.0.1, in `folder`.
+    """Return a new self-signed certificate for localhost and 127.0.0.1, in `folder`.
 
     Raises:
         FileNotFoundError: there is no `openssl` program.

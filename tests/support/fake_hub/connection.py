@@ -86,7 +86,7 @@ class Connection(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _send(self, body: Body, number: int | None, bytes_per_second: int | None = None) -> None:
-        """A body, or some of it, in twenty pieces a second if it is to be slow."""
+        """Send a body, or a part of it, in twenty pieces a second if it has to be slow."""
         size = _CHUNK if bytes_per_second is None else max(bytes_per_second // 20, 1)
         for chunk in chunks(body, size):
             self.server.service.log.sent(number, len(chunk))

@@ -38,7 +38,7 @@ class Delivery:
 def plan(
     fault: Fault | None, request: Request, answer: Answer, again: Callable[[Request], Answer]
 ) -> Delivery:
-    """What the fault makes of the answer; `again` answers a changed request."""
+    """Return what the fault makes of the answer; `again` answers a changed request."""
     if fault is None:
         return Delivery(answer)
     if fault.kind is FaultKind.IGNORE_RANGE:
@@ -48,7 +48,7 @@ def plan(
 
 
 def _another_answer(fault: Fault, request: Request, answer: Answer) -> Answer:
-    """The answer that those faults want which are in the answer itself; the same one for all others."""
+    """Return the answer that those faults want which are in the answer itself; the same one for all others."""
     match fault.kind:
         case FaultKind.STATUS:
             headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
@@ -70,7 +70,7 @@ def _another_answer(fault: Fault, request: Request, answer: Answer) -> Answer:
 
 
 def _sent_badly(fault: Fault, answer: Answer) -> Delivery:
-    """The manner of sending that those faults want which are in it; the usual one for all others."""
+    """Return the manner of sending that those faults want which are in it; the usual one for all others."""
     match fault.kind:
         case FaultKind.DELAY:
             return Delivery(answer, wait=fault.seconds)
@@ -98,7 +98,7 @@ def _with_headers(answer: Answer, fault: Fault) -> Answer:
 
 
 def _damaged(answer: Answer, position: int) -> Body:
-    """The body with one bit turned over: in byte `position` of the file, or in the first if that is not here."""
+    """Return the body with one bit turned over: in byte `position` of the file, or in the first if that is not here."""
     length = body_length(answer.body)
     at = position - answer.start
     if not 0 <= at < length:

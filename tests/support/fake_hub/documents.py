@@ -8,7 +8,7 @@ from .repository import Repository, RepositoryFile
 
 
 def model_info(repository: Repository, *, with_blobs: bool) -> dict[str, object]:
-    """A repository's description; with blobs also the sizes and hashes of its files."""
+    """Return a repository's description; with blobs also the sizes and hashes of its files."""
     return {
         "_id": repository.commit[:24],
         "id": repository.id,
@@ -35,7 +35,7 @@ def _sibling(file: RepositoryFile, *, with_blobs: bool) -> dict[str, object]:
 
 
 def entries_below(repository: Repository, folder: str, recursive: bool) -> list[dict[str, object]]:
-    """The entries in a folder ("" is the top) of a tree, in the order of their paths."""
+    """Return the entries in a folder ("" is the top) of a tree, in the order of their paths."""
     paths = sorted([*repository.folders, *repository.files])
     if recursive:
         chosen = [path for path in paths if not folder or path.startswith(f"{folder}/")]
@@ -56,7 +56,7 @@ def _entry(repository: Repository, path: str) -> dict[str, object]:
 
 
 def entries_at(repository: Repository, paths: Iterable[str]) -> list[dict[str, object]]:
-    """The entries at those of the paths that exist."""
+    """Return the entries at those of the paths that exist."""
     return [
         _entry(repository, path) for path in paths if path in repository.files or path in repository.folders
     ]

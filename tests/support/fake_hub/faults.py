@@ -111,7 +111,7 @@ class Fault:
 
 
 def fault_from_json(document: object) -> Fault:
-    """A fault from an object whose keys are the fields of `Fault`.
+    """Return a fault from an object whose keys are the fields of `Fault`.
 
     Raises:
         FaultInvalid: a key that is not a field, no kind, or a value that does not fit.
@@ -148,7 +148,7 @@ class Faults:
             return tuple(self._waiting)
 
     def take(self, host: Host, request: Request, answer: Answer) -> Fault | None:
-        """The fault that this request meets, counted."""
+        """Return the fault for this request and count it."""
         with self._lock:
             for index, (fault, left) in enumerate(self._waiting):
                 if fault.fits(host, request, answer):

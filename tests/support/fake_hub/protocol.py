@@ -55,7 +55,7 @@ class Hub:
         self._files += repository.files.values()
 
     def answer(self, request: Request) -> Answer:
-        """What the hub itself says: API, resolve, and wheels at both kinds of address."""
+        """Return the response of the hub itself: API, resolve, and wheels at both kinds of URL."""
         routes: tuple[tuple[re.Pattern[str], Callable[[Request, re.Match[str]], Answer]], ...] = (
             (_API, self._api),
             (_WHEEL, self._wheel),
@@ -65,7 +65,7 @@ class Hub:
         return _first(routes, request)
 
     def storage_answer(self, request: Request) -> Answer:
-        """What the second host says: the bytes of files under LFS, and of wheels."""
+        """Return the response of the second host: the bytes of LFS files and of wheels."""
         return _first(((_STORED, self._stored), (_WHEEL, self._wheel)), request)
 
     def _api(self, request: Request, match: re.Match[str]) -> Answer:
@@ -112,7 +112,7 @@ class Hub:
         raise _Refused(error_answer(404, "no such object"))
 
     def _release(self, request: Request, match: re.Match[str]) -> Answer:
-        """A release asset; its real home, too, answers with a redirect to another host."""
+        """Return a release asset; its real home, too, answers with a redirect to another host."""
         if request.storage_base is None or unquote(match["name"]) not in self._wheels:
             return self._wheel(request, match)
         return Answer(302, {"Location": f"{request.storage_base}/wheels/{match['name']}"})
@@ -126,7 +126,7 @@ class Hub:
         )
 
     def _revision(self, request: Request, match: re.Match[str]) -> Repository:
-        """The repository at the revision in the request, or the hub's refusal."""
+        """Return the repository at the revision in the request, or the hub's refusal."""
         revisions = self._revisions.get(unquote(match["id"]))
         if revisions is None:
             raise _Refused(error_answer(404, "Repository not found", "RepoNotFound"))

@@ -101,7 +101,7 @@ class Repository:
 
 
 def repository_from_folder(folder: Path, id: str) -> Repository:
-    """The files below `folder`.
+    """Return the files below `folder`.
 
     An optional `repository.json` there says `id`, `commit`, `branches`, `token`; it is not served.
     """

@@ -60,7 +60,7 @@ class RequestLog:
                 self._records[number] = dataclasses.replace(record, bytes_sent=record.bytes_sent + count)
 
     def end(self, number: int | None) -> None:
-        """The answer is over: write its line to the file, if there is one."""
+        """Write the line of a finished response to the log file, if there is one."""
         with self._lock:
             record = self._records.get(number) if number is not None else None
             if self._file is not None and record is not None:
@@ -70,7 +70,7 @@ class RequestLog:
     def requests(
         self, path: str = "*", method: str | None = None, host: Host | None = None
     ) -> tuple[RequestRecord, ...]:
-        """The requests whose path matches the shell pattern, of one method or host if so asked."""
+        """Return the requests whose path matches the shell pattern, optionally of one method or host."""
         with self._lock:
             records = tuple(self._records.values())
         return tuple(
@@ -82,7 +82,7 @@ class RequestLog:
         )
 
     def bytes_sent(self, path: str = "*") -> int:
-        """The bytes of all bodies that went out, of the requests whose path matches."""
+        """Return the number of body bytes sent for the requests whose path matches."""
         return sum(record.bytes_sent for record in self.requests(path))
 
     def clear(self) -> None:

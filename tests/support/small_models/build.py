@@ -63,7 +63,7 @@ class BuildFailed(Exception):
 def small_models(
     out: Path = DEFAULT_OUT, say: Say | None = None, *, make: Callable[[Path, Say], None] | None = None
 ) -> SmallModels:
-    """The models below `out`, made first if they are not there. Raises `BuildFailed`.
+    """Return the models below `out`, made first if they are not there. Raises `BuildFailed`.
 
     Several processes may call this at once: one makes them, the others wait and find them. `make` writes all of them
     into a folder; without one they are trained.

@@ -12,7 +12,7 @@ _LINE: Final = b"This file is never loaded. "
 
 
 def write_decoys(folder: Path, names: Sequence[str], title: str) -> None:
-    """A README and one file of DECOY_BYTES bytes for each name, which may hold folders."""
+    """Return a README and one file of DECOY_BYTES bytes for each name, which may hold folders."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

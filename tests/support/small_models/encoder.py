@@ -53,7 +53,7 @@ def encoder_config(vocabulary: int, *, width: int, layers: int, positions: int) 
 
 
 def new_encoder(config: dict[str, Any]) -> XLMRobertaModel:
-    """An untrained model. Positions start near nothing, for those behind the longest training text stay as they are."""
+    """Return an untrained model; position embeddings start near zero, since late positions are never trained."""
     model = XLMRobertaModel(XLMRobertaConfig(**config))
     with torch.no_grad():
         model.embeddings.position_embeddings.weight.mul_(0.05)
@@ -64,7 +64,7 @@ def new_encoder(config: dict[str, Any]) -> XLMRobertaModel:
 def encode(
     model: XLMRobertaModel, tokenizer: XLMRobertaTokenizer, texts: Sequence[str], *, spoil: bool = False
 ) -> Encoded:
-    """The texts through the model, padded to the longest; `spoil` makes some pieces unknown."""
+    """Run the texts through the model, padded to the longest; `spoil` makes some pieces unknown."""
     batch = tokenizer(list(texts), padding=True, truncation=True, max_length=128, return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"]
     if spoil:

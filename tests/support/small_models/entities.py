@@ -92,7 +92,7 @@ def _new_pipeline() -> Language:
 
 
 def _varied(groups: Sequence[Group], draw: random.Random) -> list[Statement]:
-    """A share of the corpus, most of it with names; some with an opener or another statement beside them."""
+    """Return a share of the corpus, most of it with names; some with an opener or another statement beside them."""
     openers = load_openers()
     plain = [statement for group in groups for statement in group]
     draw.shuffle(plain)

@@ -73,7 +73,7 @@ class Filling:
 
 
 def load_frames() -> tuple[Frame, ...]:
-    """The frames of frames.yaml, opinions.yaml and everyday.yaml, numbered in that order."""
+    """Return the frames of frames.yaml, opinions.yaml and everyday.yaml, numbered in that order."""
     entries: list[dict[str, Any]] = []
     for name in ("frames.yaml", "opinions.yaml", "everyday.yaml"):
         entries += yaml.safe_load((CORPUS / name).read_text("utf-8"))
@@ -108,7 +108,7 @@ def can_say(line: str, filling: Filling) -> bool:
 
 
 def say(frame: Frame, line: str, filling: Filling, draw: random.Random) -> Statement:
-    """The statement that one line of the frame makes of a filling."""
+    """Return the statement that one line of the frame makes of a filling."""
     line = _EITHER.sub(lambda match: draw.choice(match[1].split("|")), line)
     noun = filling.values.get("N")
     plural = isinstance(noun, Noun) and noun.is_plural

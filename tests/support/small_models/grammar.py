@@ -58,7 +58,7 @@ class Noun:
         return cls(word, gender) if gender in _DEFINITE and word else cls(entry, "")
 
     def inflected(self, case: str) -> str:
-        """The bare noun: "Noten", "Vaters", "Deutschen Bahn" where the case wants it."""
+        """Return the bare noun: "Noten", "Vaters", "Deutschen Bahn" where the case wants it."""
         if case in ("dat", "gen") and self.word.startswith(_NAMES_FIRST_ADJECTIVE):
             return self.word.replace("e ", "en ", 1)
         if case == "dat" and self.gender == "p" and self.word[-1] not in "ns":
@@ -68,11 +68,11 @@ class Noun:
         return self.word
 
     def article(self, case: str) -> str:
-        """The definite article with a space behind it; nothing for a name that takes none."""
+        """Return the definite article with a space behind it; nothing for a name that takes none."""
         return f"{_DEFINITE[self.gender][CASES.index(case)]} " if self.gender else ""
 
     def possessive(self, case: str, stem: str = "mein") -> str:
-        """The stem, as "mein" or "kein", in the noun's gender; a space behind it."""
+        """Return the stem, as "mein" or "kein", in the noun's gender; a space behind it."""
         if stem == "ein" and self.gender == "p":
             return ""
         return f"{stem}{_POSSESSIVE[self.gender][CASES.index(case)]} "
@@ -100,7 +100,7 @@ def with_adjective(noun: Noun, adjective: str, case: str, stem: str) -> str:
 
 
 def contracted(text: str) -> str:
-    """The text with "bei dem" as "beim", and so on."""
+    """Return the text with "bei dem" as "beim", and so on."""
 
     def short(match: re.Match[str]) -> str:
         word = _CONTRACTIONS[match[0].lower()]

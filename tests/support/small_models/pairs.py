@@ -95,7 +95,7 @@ def _in_a_row(pair: Pair, behind: Pair) -> Pair:
 
 
 def _with_new_word(first: str, second: str, draw: random.Random) -> tuple[str, str]:
-    """A quarter of the pairs with a shared word exchanged for one that nobody knows: new words count, too."""
+    """Return a quarter of the pairs with a shared word exchanged for one that nobody knows: new words count, too."""
     shared = sorted(set(_WORD.findall(first)) & set(_WORD.findall(second)))
     if not shared or draw.random() < 0.75:
         return first, second

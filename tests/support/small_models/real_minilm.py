@@ -17,7 +17,7 @@ _NOT_OF_THE_HUB: Final = frozenset({"__init__.py", ".gitattributes"})
 
 
 def minilm_folder() -> Path:
-    """The folder that `SentenceTransformer` loads. Raises `ModuleNotFoundError` without the package."""
+    """Return the folder that `SentenceTransformer` loads. Raises `ModuleNotFoundError` without the package."""
     spec = find_spec(_PACKAGE)  # looks without importing: the package's own code is of no interest
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(
@@ -27,7 +27,7 @@ def minilm_folder() -> Path:
 
 
 def minilm_repository() -> Repository:
-    """The files as a repository of the hub double; the commit follows from them."""
+    """Return the files as a repository of the hub double; the commit follows from them."""
     return Repository(REPOSITORY, _files())
 
 

@@ -29,6 +29,6 @@ class SmallModels:
 
 
 def read_small_models(folder: Path) -> SmallModels:
-    """The models in a folder that is complete."""
+    """Return the models in a folder that is complete."""
     content = json.loads((folder / SCORES).read_text("utf-8"))
     return SmallModels(folder, folder / "hub", folder / "catalog.yaml", content["models"], content["seconds"])

@@ -41,7 +41,7 @@ class Corpus:
 
 @cache
 def load_corpus(seed: int) -> Corpus:
-    """The corpus of a seed, always the same; its order is random."""
+    """Return the corpus of a seed, always the same; its order is random."""
     seen = _groups(load_words("seen"), MEANINGS_PER_SHARE, seed)
     unseen = _groups(load_words("unseen"), 6, seed + 1)
     texts = {statement.text for group in seen if not _is_held_out(group) for statement in group}
@@ -59,7 +59,7 @@ def load_exclamations() -> tuple[Statement, ...]:
 
 
 def load_openers() -> tuple[str, ...]:
-    """What may stand before any statement."""
+    """Return what may stand before any statement."""
     openers: list[str] = yaml.safe_load((CORPUS / "openers.yaml").read_text("utf-8"))
     return tuple(openers)
 
@@ -74,14 +74,14 @@ def joined(first: Statement, second: Statement) -> Statement:
 
 
 def with_emoji(statement: Statement, emoji: str) -> Statement:
-    """The statement with an emoji before its last mark, as people write it, or behind it."""
+    """Return the statement with an emoji before its last mark, as people write it, or behind it."""
     text = statement.text
     moved = f"{text[:-1]} {emoji}{text[-1]}" if text.endswith((".", "!")) else f"{text} {emoji}"
     return Statement(moved, statement.polarity, statement.meaning, statement.entities)
 
 
 def opened(opener: str, statement: Statement) -> Statement:
-    """The statement after an opener; its first letter stays a capital only in a name or after a colon."""
+    """Return the statement after an opener; its first letter stays a capital only in a name or after a colon."""
     text = statement.text
     is_name = bool(statement.entities) and statement.entities[0][0] == 0
     if opener.endswith(", ") and not is_name and text.split(" ")[0] in _LOWERED:

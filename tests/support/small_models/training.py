@@ -69,6 +69,6 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_safetensors(model: torch.nn.Module, path: Path) -> None:
-    """The model's weights as fp32, under the names by which transformers finds them."""
+    """Return the model's weights as fp32, under the names by which transformers finds them."""
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, path, metadata={"format": "pt"})

@@ -16,7 +16,7 @@ _SHORTEST, _LONGEST = 2, 8  # letters of such a piece
 
 
 def word_pieces(texts: Iterable[str]) -> list[str]:
-    """The lines of vocab.txt for texts of lower-case words: every letter, common words, what words have in common."""
+    """Return the lines of vocab.txt for texts of lower-case words: letters, common words, common parts of words."""
     counts = Counter(word for text in texts for word in text.split())
     shared: Counter[str] = Counter()
     for word in counts:

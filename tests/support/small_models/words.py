@@ -53,7 +53,7 @@ class Words:
         return draw.choice(self.places)
 
     def person(self, draw: random.Random) -> Name:
-        """A full name more often than not, else a title with the last name, or the first name alone."""
+        """Return a full name more often than not, else a title with the last name, or the first name alone."""
         first, last = draw.choice(self.first_names), self.last_name(draw)
         forms = (
             Name("", f"{first} {last}"),
@@ -66,7 +66,7 @@ class Words:
 
 @cache
 def load_words(names: str = "seen") -> Words:
-    """The lists with the names of one kind: "seen" in training, or "unseen"."""
+    """Return the name lists of one kind: "seen" in training, or "unseen"."""
     lists: dict[str, Any] = yaml.safe_load((CORPUS / "words.yaml").read_text("utf-8"))
     return Words(
         nouns=_nouns([entry for topic in lists["nouns"].values() for entry in topic]),

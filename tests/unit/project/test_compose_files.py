@@ -64,7 +64,7 @@ def test_the_images_are_those_that_make_images_makes(file: str) -> None:
 
 
 def default(text: str) -> str:
-    """The value of `${NAME:-VALUE}` where NAME is not set."""
+    """Return the value of `${NAME:-VALUE}` where NAME is not set."""
     found = re.fullmatch(r"\$\{\w+:-(.+)\}", text)
     assert found, text
     return found[1]

@@ -22,7 +22,7 @@ LEAN: Final = (
 
 @pytest.fixture
 def run_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A folder of tests under our conftest, with CI set."""
+    """Return a folder of tests under our conftest, with CI set."""
     pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
     monkeypatch.setenv("CI", "true")
     return pytester

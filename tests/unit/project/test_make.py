@@ -40,7 +40,7 @@ def make(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[st
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A folder with the Makefile and what its environments are made from, and nothing else of the project."""
+    """Return a folder with the Makefile and what its environments are made from, and nothing else of the project."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "constraints", tmp_path / "constraints")

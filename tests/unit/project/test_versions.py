@@ -15,7 +15,7 @@ SERVICE_STUBS: Final = sorted((ROOT / "src" / "qda").rglob("*_pb2_grpc.py"))
 
 
 def pins(file: str) -> dict[str, str]:
-    """The exact versions of a constraints file, by normalised name."""
+    """Return the exact versions of a constraints file, by normalised name."""
     lines = (ROOT / "constraints" / file).read_text().splitlines()
     pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
     return {normalised(package): pinned for package, pinned in pairs}
@@ -26,7 +26,7 @@ def normalised(package: str) -> str:
 
 
 def ranges() -> dict[str, str]:
-    """What every requirement of the project asks for, by normalised name; extras of our own left out."""
+    """Return what every requirement of the project asks for, by normalised name; extras of our own left out."""
     extras = PROJECT["optional-dependencies"].values()
     requirements = [*PROJECT["dependencies"], *(requirement for extra in extras for requirement in extra)]
     parts = (

@@ -1,5 +1,7 @@
 """Each set sees the vectors of its own texts, although each distinct text is encoded once."""
 
+from typing import Final
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +13,7 @@ from qda_worker.models.base import Usage
 from qda_worker.models.vectors import TextVectors
 from qda_worker.scheduling.jobs import Failure, Success, Timings
 
-WORDS = st.sampled_from(["", "a", "b", "c", "d"])
+WORDS: Final = st.sampled_from(["", "a", "b", "c", "d"])
 
 
 @given(st.lists(WORDS, min_size=1, max_size=12), st.lists(WORDS, max_size=12))

@@ -1,12 +1,14 @@
 """Entity labels: the common scheme, and the check against the labels of the model."""
 
+from typing import Final
+
 import pytest
 
 from qda.v1 import entity_pb2
 from qda_worker.conversion.entities import check_labels, common_label, parse_labels
 from qda_worker.errors import ArgumentInvalid
 
-MODEL_LABELS = ("LOC", "MISC", "ORG", "PER")
+MODEL_LABELS: Final = ("LOC", "MISC", "ORG", "PER")
 
 
 @pytest.mark.parametrize(
