@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
 
-from model_cache.cli.options import add_shared_options
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
 from model_cache.errors import UsageError
@@ -40,11 +39,6 @@ def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         ModelCacheError: the command line is wrong, or the command failed.
     """
     arguments = _parser().parse_args(argv)
-    if arguments.command == "prepare":
-        raise UsageError(
-            "prepare does not exist in this version",
-            "serve models in fp32, which needs no prepared form: leave serving.precision out of the catalog",
-        )
     settings = read_serve_settings(arguments, environ, in_container=in_container(environ))
     require_worker_extra()
     from qda_worker.server.worker import serve  # imports the packages of the worker extra
@@ -83,12 +77,4 @@ def _parser() -> OptionParser:
         description="Serve the models of the catalog over gRPC, from the cache.",
     )
     add_serve_options(serve_parser)
-    prepare = commands.add_parser(
-        "prepare",
-        help="make a prepared form of a model (not in this version)",
-        description="Make a prepared form of a model and measure its accuracy. Not in this version.",
-    )
-    add_shared_options(prepare)
-    prepare.add_argument("--precision", metavar="bf16|int8", help="numeric precision of the prepared form")
-    prepare.add_argument("--out", metavar="DIR", help="folder to write the prepared form to")
     return parser

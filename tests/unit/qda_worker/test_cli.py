@@ -21,7 +21,7 @@ def test_kubernetes_is_a_container() -> None:
         (["serve", "--drain-delay", "soon"], "5s"),
         (["serve", "--check-interval", "0"], "above 0"),
         (["sevre"], 'did you mean "serve"'),
-        (["prepare", "--model", "x"], "prepare does not exist in this version"),
+        (["prepare", "--model", "x"], 'unknown COMMAND "prepare"'),
         ([], "COMMAND"),
     ],
 )
