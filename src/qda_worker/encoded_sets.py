@@ -1,4 +1,4 @@
-"""Sets of texts as vectors, in which each distinct text is encoded once, whichever set it is in.
+"""Sets of texts as vectors, in which each distinct text is encoded once, even if it occurs in both sets.
 
 Outcomes are added in batches and only the necessary part is kept: one row of a matrix and two bits for each distinct
 text. So 100,000 texts take the memory of the matrix and little else. Instances are not thread-safe; one call owns
@@ -47,31 +47,30 @@ class EncodedSets:
     def __init__(self, distinct_texts: DistinctTexts) -> None:
         count = len(distinct_texts.contents)
         self._indices = distinct_texts.indices
-        self._row = np.full(
-            count, -1, np.int64
-        )  # the row of each distinct text in `_unit`; -1 without a vector
+        # The row of each distinct text in `_unit_vectors`; -1 without a vector.
+        self._row = np.full(count, -1, np.int64)
         self._cut = np.zeros(count, np.bool_)
         self._windowed = np.zeros(count, np.bool_)
-        self._failed: dict[int, Failure] = {}
-        self._unit: Matrix = np.empty((0, 1), np.float32)
+        self._failures: dict[int, Failure] = {}
+        self._unit_vectors: Matrix = np.empty((0, 1), np.float32)
         self._added_count = 0
         self.encoded_count = 0
         self.timings = Timings()
 
     def add(self, outcomes: Sequence[Outcome[Any]]) -> None:
         """Add the outcomes of the next distinct texts, in the order of `DistinctTexts.contents`."""
-        answered = [
+        successes = [
             (index, outcome)
             for index, outcome in enumerate(outcomes, self._added_count)
             if isinstance(outcome, Success)
         ]
-        if answered:
-            vectors = normalise_rows(np.stack([outcome.result.dense for _, outcome in answered]))
+        if successes:
+            vectors = normalise_rows(np.stack([outcome.result.dense for _, outcome in successes]))
             if not self.encoded_count:
-                self._unit = np.empty((len(self._row), vectors.shape[1]), np.float32)
+                self._unit_vectors = np.empty((len(self._row), vectors.shape[1]), np.float32)
             stop = self.encoded_count + len(vectors)
-            self._unit[self.encoded_count : stop] = vectors
-            self._row[[index for index, _ in answered]] = np.arange(self.encoded_count, stop)
+            self._unit_vectors[self.encoded_count : stop] = vectors
+            self._row[[index for index, _ in successes]] = np.arange(self.encoded_count, stop)
             self.encoded_count = stop
         for index, outcome in enumerate(outcomes, self._added_count):
             timings = outcome.timings
@@ -79,7 +78,7 @@ class EncodedSets:
             self.timings.tokenise += timings.tokenise
             self.timings.compute += timings.compute
             if isinstance(outcome, Failure):
-                self._failed[index] = outcome
+                self._failures[index] = outcome
             else:
                 self._cut[index] = outcome.usage.cut
                 self._windowed[index] = outcome.usage.window_count > 1
@@ -102,12 +101,12 @@ class EncodedSets:
     def rows(self, set_index: int) -> TextRows:
         """Return the vectors of those texts, in the same order, for the search."""
         rows = self._row[self._indices[set_index]]
-        return TextRows(self._unit[: self.encoded_count], rows[rows >= 0])
+        return TextRows(self._unit_vectors[: self.encoded_count], rows[rows >= 0])
 
     def failures(self, set_index: int) -> list[tuple[int, Failure]]:
         """Return the position of each text of a set that has no vector, and why."""
-        if not self._failed:
+        if not self._failures:
             return []
         indices = self._indices[set_index]
         missing = np.nonzero(self._row[indices] < 0)[0]
-        return [(position, self._failed[int(indices[position])]) for position in missing.tolist()]
+        return [(position, self._failures[int(indices[position])]) for position in missing.tolist()]

@@ -1,4 +1,4 @@
-"""The errors of a worker that answers requests.
+"""The errors of the worker, as one tree: those of requests, and that of a model that does not load.
 
     WorkerError                      reason, status, message, remedy
     ├── InvalidRequest               INVALID_ARGUMENT
@@ -26,7 +26,7 @@
 
 `status` is the name of a gRPC status code as a string, because models and scheduling raise these errors without
 importing gRPC. Each leaf has a usual remedy, which the code that raises it may replace by a more exact one. No
-message contains the text that it is about: messages reach logs.
+message contains a text of a request, because messages are logged.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`python -m qda_worker.probe KEY`: load one model offline, let it answer questions, print the answers, and exit.
+"""`python -m qda_worker.probe KEY`: load one model offline, compute its answers to questions, print them, and exit.
 
 `cache-check --load` runs this program as a child process (`model_cache.check.load`), because loading a model may crash,
 hang or exhaust the memory, and the check must survive that to report it. Questions arrive as a JSON list on stdin; an
@@ -64,12 +64,12 @@ def main(argv: Sequence[str], stdin: TextIO, out: TextIO) -> int:
 
 
 def run_probe(argv: Sequence[str], environ: Mapping[str, str], questions: str) -> dict[str, object]:
-    """Load the model, let it answer, and return the document to print.
+    """Load the model, compute the answers, and return the document to print.
 
     Args:
         argv: the command line.
         environ: the environment variables.
-        questions: a JSON list of questions; an empty list stands for the default questions.
+        questions: a JSON list of questions; an empty list means the default questions.
 
     Raises:
         ModelCacheError: the command line is wrong, or the model cannot be loaded or cannot answer.
@@ -106,7 +106,7 @@ def parse_questions(document: Sequence[dict[str, str]]) -> tuple[Question, ...]:
 
 
 def default_questions(info: ModelInfo) -> tuple[Question, ...]:
-    """Return the questions that a model of this task is asked if the parent sends none."""
+    """Return the questions for a model of this task if the parent sends none."""
     if info.task is Task.SENTIMENT:
         texts = (_FRIENDLY, _UNFRIENDLY)
         return tuple(
@@ -194,10 +194,10 @@ def _weights_by_token(weights: Iterable[tuple[str, float]]) -> dict[str, float]:
 
     The weights come in descending order, so the first one of a token is its greatest.
     """
-    named: dict[str, float] = {}
+    weight_by_token: dict[str, float] = {}
     for token, weight in weights:
-        named.setdefault(token.lstrip("▁"), round(float(weight), _DECIMALS))
-    return named
+        weight_by_token.setdefault(token.lstrip("▁"), round(float(weight), _DECIMALS))
+    return weight_by_token
 
 
 def _compute_vectors(model: TextModel[Any, Any, Any], text: str, kind: VectorKind) -> Any:

@@ -111,7 +111,7 @@ class ServeSettings:
 
     @property
     def on_host(self) -> bool:
-        """Whether the cache is this user's own. Then errors that nothing else will repair end the program."""
+        """Whether the cache is this user's own. Then errors that no other program will repair end this one."""
         return self.shared.cache == HOST
 
 

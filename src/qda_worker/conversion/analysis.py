@@ -1,10 +1,10 @@
 """AnalyzeDocuments: settings, tasks and documents as values, and one result message for each document.
 
-The request is a stream: settings first, then documents. The settings ask for one task per model: sentiment, entities
-and any number of embeddings up to `MAX_EMBEDDING_TASKS`. Each task writes its part of a document's result with the
-same functions as the unary call of its service, so both give the same results.
+The request is a stream: settings first, then documents. The settings list the tasks: sentiment, entities and up to
+`MAX_EMBEDDING_TASKS` embeddings, one for each model. Each task writes its part of a document's result with the same
+functions as the unary call of its service, so both give the same results.
 
-A fault in the settings ends the call. A fault in a document becomes the status of its own result.
+An error in the settings ends the call. An error in a document becomes the status of its own result.
 """
 
 from collections.abc import Iterator, Sequence
@@ -44,9 +44,9 @@ from qda_worker.scheduling.jobs import Lane, Outcome
 
 MAX_EMBEDDING_TASKS: Final = 8
 
-# Bytes of a response beside its result.
+# Bytes of a response in addition to its result.
 _RESPONSE_OVERHEAD_BYTES: Final = 64
-# Bytes that a document counts beside its message, so that a stream of empty ones is bounded as well.
+# Bytes that a document counts in addition to its message, so that a stream of empty ones is bounded as well.
 _DOCUMENT_OVERHEAD_BYTES: Final = 512
 
 
@@ -68,7 +68,7 @@ class AnalysisRequest:
 
 
 class TaskRequest(Protocol):
-    """One parsed task: what to ask which model, and how to write its answer into a document's result."""
+    """One parsed task: its model and options, and how to write its answer into a document's result."""
 
     task: ClassVar[Task]
 
@@ -221,7 +221,7 @@ def _check_task_count(settings: pb.AnalyzeDocumentsSettings) -> None:
 def parse_tasks(request: AnalysisRequest) -> Iterator[TaskRequest]:
     """Parse the tasks one by one, each when it is taken: sentiment, entities, then embeddings in their order.
 
-    The caller chooses and checks the model of a task before it takes the next. So the first task at fault, in this
+    The caller selects and checks the model of a task before it takes the next one. So the first invalid task, in this
     order, decides the error of the call.
 
     Raises:
@@ -279,7 +279,7 @@ def _check_no_multi_vectors(options: embedding_pb2.EmbeddingOptions) -> None:
 
 
 def parse_document(index: int, part: pb.AnalyzeDocumentsRequest) -> DocumentRequest:
-    """Parse a part of the stream after the settings. A fault in the document itself is in its `error`.
+    """Parse a part of the stream after the settings. An error in the document itself is in its `error`.
 
     Raises:
         ArgumentInvalid: when the part is not a document.
@@ -327,8 +327,8 @@ def build_header(
 ) -> pb.AnalyzeDocumentsResponse:
     """Build the first message of the response: the models of all tasks."""
     header = pb.AnalyzeDocumentsHeader(offset_encoding=request.settings.offset_encoding)
-    for task, serving in tasks:
-        provenance = build_provenance(serving)
+    for task, selected in tasks:
+        provenance = build_provenance(selected)
         if task.task is Task.SENTIMENT:
             header.sentiment_provenance.CopyFrom(provenance)
         elif task.task is Task.ENTITIES:

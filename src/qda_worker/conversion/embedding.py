@@ -52,27 +52,27 @@ _ELEMENT_BYTES: Final[Mapping[int, int]] = {
 }
 _FLOAT16_MAX: Final = float(np.finfo(np.float16).max)
 
-# Bytes of a message of EmbedStream, as the proto promises. Only a sparse vector may pass it, with some fifty thousand
-# distinct tokens.
+# Bytes of a message of EmbedStream, as the proto promises. Only a sparse vector may exceed it, with about fifty
+# thousand distinct tokens.
 MAX_PART_BYTES: Final = 2**20
 # Bytes of numbers in a part; the rest is for the fields around them.
 _MAX_ROWS_BYTES: Final = MAX_PART_BYTES - 1024
 # The same for lists of numbers: Python converts them one by one, which blocks the event loop.
 _MAX_LIST_BYTES: Final = 2**18
-# Bytes of an item beside its sparse vector: id, usage, field numbers.
+# Bytes of an item in addition to its sparse vector: id, usage, field numbers.
 _ITEM_BYTES: Final = 1024
 
 # Upper bound in bytes of a result without its id and numbers: usage, shapes, lengths of the fields. A test measures it.
 _RESULT_BYTES: Final = 120
-# Bytes of a response beside its results: provenance and timings.
+# Bytes of a response in addition to its results: provenance and timings.
 _RESPONSE_OVERHEAD_BYTES: Final = 4096
-# Bytes of a sparse weight beside its token: the id as a varint, the weight, and the token's field and length.
+# Bytes of a sparse weight in addition to its token: the id as a varint, the weight, and the token's field and length.
 _SPARSE_ENTRY_BYTES: Final = 5 + 4 + 3
 
 
 @dataclass(frozen=True, slots=True)
 class VectorSpec:
-    """Which vectors a request asks for.
+    """The vectors that a request selects.
 
     Attributes:
         options: For the model.
@@ -242,12 +242,12 @@ def check_response_size(result_bytes: int, text_count: int) -> None:
 
 
 def build_embed(
-    request: EmbeddingRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
+    request: EmbeddingRequest, outcomes: Sequence[Outcome[Any]], selected: SelectedModel, started: float
 ) -> pb.EmbedResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
-    response = pb.EmbedResponse(provenance=build_provenance(serving))
+    response = pb.EmbedResponse(provenance=build_provenance(selected))
     fill_answer = partial(fill_vectors, element_type=request.vectors.element_type)
-    fill_results(response.results.add, request.texts, outcomes, serving.engine.info, fill_answer)
+    fill_results(response.results.add, request.texts, outcomes, selected.engine.info, fill_answer)
     response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))
     return response
 
@@ -295,9 +295,9 @@ def _build_sparse_vector(weights: SparseWeights) -> pb.SparseVector:
     )
 
 
-def build_embed_stream_header(serving: SelectedModel) -> pb.EmbedStreamResponse:
+def build_embed_stream_header(selected: SelectedModel) -> pb.EmbedStreamResponse:
     """Build the first message of the stream."""
-    return pb.EmbedStreamResponse(header=pb.EmbedStreamHeader(provenance=build_provenance(serving)))
+    return pb.EmbedStreamResponse(header=pb.EmbedStreamHeader(provenance=build_provenance(selected)))
 
 
 def build_embed_stream_parts(

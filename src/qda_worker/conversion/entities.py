@@ -55,7 +55,7 @@ _LABEL_SCHEMES: Final[Mapping[int, bool]] = {
     pb.LABEL_SCHEME_COMMON: True,
 }
 
-_MAX_QUOTED_LABEL: Final = 50  # characters of an unknown label that an error message repeats
+_MAX_QUOTED_LABEL: Final = 50  # characters of an unknown label that an error message shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +64,13 @@ class LabelSelection:
 
     Attributes:
         names: As the request lists them, in its order; empty for all labels.
-        common: Whether labels are common names, in `names` and in the response.
-        kept: The same names as a set.
+        use_common_names: Whether labels are common names, in `names` and in the response.
+        name_set: The same names, for fast look-up.
     """
 
     names: tuple[str, ...]
-    common: bool
-    kept: frozenset[str]
+    use_common_names: bool
+    name_set: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +119,8 @@ def parse_labels(names: Sequence[str], scheme: int) -> LabelSelection:
     Raises:
         ArgumentInvalid: when the scheme is not a value of the enum.
     """
-    common = parse_enum(_LABEL_SCHEMES, scheme, "label_scheme")
-    return LabelSelection(tuple(names), common, frozenset(names))
+    use_common_names = parse_enum(_LABEL_SCHEMES, scheme, "label_scheme")
+    return LabelSelection(tuple(names), use_common_names, frozenset(names))
 
 
 def check_labels(selection: LabelSelection, model_labels: Sequence[str]) -> None:
@@ -133,7 +133,9 @@ def check_labels(selection: LabelSelection, model_labels: Sequence[str]) -> None
     Raises:
         ArgumentInvalid: when the model never returns one of them.
     """
-    allowed = {common_label(label) for label in model_labels} if selection.common else set(model_labels)
+    allowed = (
+        {common_label(label) for label in model_labels} if selection.use_common_names else set(model_labels)
+    )
     unknown = [(index, name) for index, name in enumerate(selection.names) if name not in allowed]
     if unknown:
         raise ArgumentInvalid(
@@ -151,13 +153,13 @@ def common_label(label: str) -> str:
 
 
 def build_recognize_entities(
-    request: EntityRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
+    request: EntityRequest, outcomes: Sequence[Outcome[Any]], selected: SelectedModel, started: float
 ) -> pb.RecognizeEntitiesResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
     response = pb.RecognizeEntitiesResponse(
-        provenance=build_provenance(serving), offset_encoding=request.offset_encoding
+        provenance=build_provenance(selected), offset_encoding=request.offset_encoding
     )
-    info = serving.engine.info
+    info = selected.engine.info
     fill_answer = partial(fill_entities, labels=request.labels, span_encoding=request.span_encoding)
     fill_results(response.results.add, request.texts, outcomes, info, fill_answer)
     response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))
@@ -173,10 +175,14 @@ def fill_entities(
     span_encoding: OffsetEncoding,
 ) -> None:
     """Fill the entities whose labels are selected, with spans in `span_encoding`."""
-    labelled = [(entity, common_label(entity.label) if labels.common else entity.label) for entity in answer]
-    kept = [(entity, label) for entity, label in labelled if not labels.kept or label in labels.kept]
-    spans = convert_spans(content, [(entity.start, entity.end) for entity, _ in kept], span_encoding)
-    for (entity, label), (start, end) in zip(kept, spans, strict=True):
+    name_of = common_label if labels.use_common_names else str
+    matches = [
+        (entity, label)
+        for entity, label in ((entity, name_of(entity.label)) for entity in answer)
+        if not labels.name_set or label in labels.name_set
+    ]
+    spans = convert_spans(content, [(entity.start, entity.end) for entity, _ in matches], span_encoding)
+    for (entity, label), (start, end) in zip(matches, spans, strict=True):
         result.entities.add(
             text=entity.text,
             label=label,

@@ -1,4 +1,4 @@
-"""Message parts that every response has beside its results: text usage, provenance, timings.
+"""Message parts that every response has in addition to its results: text usage, provenance, timings.
 
 Also the proto's enum numbers for the worker's own enums, which ListModels and GetCacheStatus use as well.
 """
@@ -34,7 +34,7 @@ STATES: Final[Mapping[ModelState, model_pb2.ModelState.ValueType]] = {
 
 
 def build_usage(usage: Usage, info: ModelInfo, content: str) -> text_pb2.TextUsage:
-    """Build the message that says how much of `content` a result is based on."""
+    """Build the message that states how much of `content` a result is based on."""
     return text_pb2.TextUsage(
         outcome=_long_text_outcome(usage),
         token_count=usage.token_count,
@@ -46,17 +46,17 @@ def build_usage(usage: Usage, info: ModelInfo, content: str) -> text_pb2.TextUsa
     )
 
 
-def build_provenance(serving: SelectedModel) -> processing_pb2.Provenance:
+def build_provenance(selected: SelectedModel) -> processing_pb2.Provenance:
     """Build the message that identifies the model, its files and the worker's version."""
-    info = serving.engine.info
+    info = selected.engine.info
     return processing_pb2.Provenance(
         model=info.key,
         source=info.source,
         revision=info.revision,
         precision=info.precision,
         worker_version=worker_version(),
-        model_digest=serving.digest,
-        generation=serving.generation,
+        model_digest=selected.digest,
+        generation=selected.generation,
     )
 
 

@@ -17,7 +17,7 @@ from qda_worker.version import worker_version
 def build_list_models(registry: ModelRegistry) -> pb.ListModelsResponse:
     """Build the response of ListModels: all models that this worker serves, and the limits of requests."""
     return pb.ListModelsResponse(
-        models=[_build_model_info(registry, member) for member in registry.models.values()],
+        models=[_build_model_info(registry, served) for served in registry.models.values()],
         limits=_build_limits(),
         worker_version=worker_version(),
         generation=registry.generation,
@@ -32,16 +32,16 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
         cache: The cache as the user named it.
 
     Returns:
-        The result of the last check with its gravest problem. Its reason is OK only where all models serve as well.
+        The result of the last check with its most severe problem. Its reason is OK only if all models serve as well.
     """
-    trouble = registry.cache_problem() or next(
-        (member.problem for member in registry.models.values() if member.problem is not None), None
+    problem = registry.cache_problem() or next(
+        (served.problem for served in registry.models.values() if served.problem is not None), None
     )
     message = pb.GetCacheStatusResponse(
         generation=registry.generation, cache=cache, restart_needed=registry.restart_needed
     )
-    if trouble is not None:
-        message.reason, message.detail, message.remedy = trouble.reason, trouble.detail, trouble.remedy
+    if problem is not None:
+        message.reason, message.detail, message.remedy = problem.reason, problem.detail, problem.remedy
     elif registry.all_serving:
         message.reason, message.detail = Reason.OK, "the cache is complete, and every model serves"
     else:
@@ -57,7 +57,7 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
         check_time.FromMicroseconds(int(registry.checked_at * 1_000_000))
         message.check_time.CopyFrom(check_time)
     message.models.extend(
-        _build_model_status(member, registry.model_report(key)) for key, member in registry.models.items()
+        _build_model_status(served, registry.model_report(key)) for key, served in registry.models.items()
     )
     return message
 
@@ -74,9 +74,9 @@ def _build_limits() -> pb.ServiceLimits:
     )
 
 
-def _build_model_info(registry: ModelRegistry, member: ServedModel) -> pb.ModelInfo:
+def _build_model_info(registry: ModelRegistry, served: ServedModel) -> pb.ModelInfo:
     """Build the message of one model; fields that only a loaded model knows are left out until then."""
-    model = member.model
+    model = served.model
     message = pb.ModelInfo(
         key=model.key,
         task=TASKS[model.task],
@@ -85,38 +85,38 @@ def _build_model_info(registry: ModelRegistry, member: ServedModel) -> pb.ModelI
         revision=model.revision,
         precision=model.serving.precision,
         licence=model.licence or "",
-        state=STATES[member.state],
-        model_digest=member.digest,
+        state=STATES[served.state],
+        model_digest=served.digest,
     )
-    if member.engine is not None:
-        info = member.engine.info
+    if served.engine is not None:
+        info = served.engine.info
         message.limit_count = info.max_length
         message.limit_unit = LENGTH_UNITS[info.length_unit]
         message.dimension_count = info.dimension or 0
         message.labels.extend(info.labels)
         message.embedding_kinds.extend(EMBEDDING_KINDS[kind] for kind in info.vector_kinds)
         message.shortened_dimension_counts.extend(info.shortened_dimensions)
-    trouble = _model_problem(registry, member)
-    if trouble is not None:
-        message.reason = trouble.reason
-        message.detail = with_remedy(trouble.detail, trouble.remedy)
+    problem = _model_problem(registry, served)
+    if problem is not None:
+        message.reason = problem.reason
+        message.detail = with_remedy(problem.detail, problem.remedy)
     return message
 
 
-def _model_problem(registry: ModelRegistry, member: ServedModel) -> ModelProblem | None:
+def _model_problem(registry: ModelRegistry, served: ServedModel) -> ModelProblem | None:
     """Return why a model does not serve; None for one that serves or is being loaded."""
-    if member.problem is not None or member.state is not ModelState.WAITING:
-        return member.problem
-    report = registry.model_report(member.model.key)
+    if served.problem is not None or served.state is not ModelState.WAITING:
+        return served.problem
+    report = registry.model_report(served.model.key)
     if report is not None and report.problems:
-        problem = next(each for each in report.problems if each.reason is report.reason)
-        return ModelProblem(problem.reason, f"{problem.file}: {problem.detail}", problem.remedy)
+        worst = next(problem for problem in report.problems if problem.reason is report.reason)
+        return ModelProblem(worst.reason, f"{worst.file}: {worst.detail}", worst.remedy)
     return registry.cache_problem()
 
 
-def _build_model_status(member: ServedModel, report: ModelReport | None) -> pb.ModelCacheStatus:
+def _build_model_status(served: ServedModel, report: ModelReport | None) -> pb.ModelCacheStatus:
     message = pb.ModelCacheStatus(
-        key=member.model.key, state=STATES[member.state], restart_needed=member.files_replaced
+        key=served.model.key, state=STATES[served.state], restart_needed=served.files_replaced
     )
     if report is not None:
         message.reason, message.path = report.reason, report.path
@@ -125,12 +125,12 @@ def _build_model_status(member: ServedModel, report: ModelReport | None) -> pb.M
         message.problems.extend(
             _build_problem(problem) for problem in report.problems[: limits.MAX_VIOLATIONS]
         )
-    trouble = member.problem
-    if trouble is not None and message.reason in ("", Reason.OK):
-        message.reason = trouble.reason
+    problem = served.problem
+    if problem is not None and message.reason in ("", Reason.OK):
+        message.reason = problem.reason
         message.problem_count += 1
         message.problems.append(
-            _build_problem(Problem(message.path, trouble.reason, trouble.detail, trouble.remedy))
+            _build_problem(Problem(message.path, problem.reason, problem.detail, problem.remedy))
         )
     return message
 

@@ -218,15 +218,15 @@ def _add_chunk(text_set: TextSet, chunk: pb.TextChunk) -> None:
 
 
 def build_score_pairs(
-    request: PairScoresRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
+    request: PairScoresRequest, outcomes: Sequence[Outcome[Any]], selected: SelectedModel, started: float
 ) -> pb.ScorePairsResponse:
     """Build the response from the outcome of each distinct text; `started` as in `build_timings`.
 
     A pair whose texts were both computed has the cosine of their vectors. Another has the status of its first text that
     failed.
     """
-    response = pb.ScorePairsResponse(provenance=build_provenance(serving))
-    info = serving.engine.info
+    response = pb.ScorePairsResponse(provenance=build_provenance(selected))
+    info = selected.engine.info
     left, right, scored = [], [], []
     for pair in request.pairs:
         result = response.results.add(id=pair.id)
@@ -256,9 +256,9 @@ def _build_side_status(failed: Failure, side: str) -> status_pb2.Status:
     return build_status(type(error)(f"the {side} text of the pair: {error.message}", error.remedy))
 
 
-def build_search_header(serving: SelectedModel) -> pb.FindParaphrasesResponse:
+def build_search_header(selected: SelectedModel) -> pb.FindParaphrasesResponse:
     """Build the first message of a FindParaphrases response."""
-    return pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=build_provenance(serving)))
+    return pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=build_provenance(selected)))
 
 
 def build_text_problems(

@@ -1,8 +1,8 @@
-"""Why a message could not be parsed: a string that is not UTF-8, and where, or bytes that are not a message.
+"""Explains why a message could not be parsed: which string is not UTF-8, or that the bytes are not a message.
 
-protobuf refuses a whole message for one bad byte in one string and does not say which string, but a caller with 10,000
-texts needs to know. So a message that was refused is decoded here a second time: a minimal decoder of the wire format
-follows the descriptor and checks only the strings. Messages that parse never get here.
+protobuf rejects a whole message for one bad byte in one string and does not name the string, but a caller with 10,000
+texts needs to know. So a message that was rejected is decoded here a second time: a minimal decoder of the wire format
+follows the descriptor and checks only the strings. Messages that parse are never decoded twice.
 
 See https://protobuf.dev/programming-guides/encoding/ for the wire format.
 """
@@ -47,7 +47,7 @@ def safe_parser(
 
 
 def explain_parse_error(data: bytes, descriptor: Descriptor) -> WorkerError:
-    """Return the error for bytes that protobuf refused as a message of `descriptor`.
+    """Return the error for bytes that protobuf rejected as a message of `descriptor`.
 
     Returns:
         TextNotUtf8, whose violations name every string that is not UTF-8, or ArgumentInvalid where the bytes are not a

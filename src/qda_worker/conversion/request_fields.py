@@ -1,8 +1,8 @@
 """Fields that several requests share: texts and their ids, long-text policy, priority, offset encoding.
 
-An enum number that this worker does not know comes from a newer or a broken client. It is refused: a guess at its
-meaning would answer another question. Every error names the path of the field at fault, relative to the message that is
-parsed; `field_prefix` completes the path where that message is part of another.
+An enum number that this worker does not know comes from a newer or a broken client. It is refused: with a guessed
+meaning the worker would compute something else than was requested. Every error names the path of the field at fault,
+relative to the message that is parsed; `field_prefix` completes the path where that message is part of another.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ class HasId(Protocol):
 
     @property
     def id(self) -> str:
-        """The caller's own name for it."""
+        """The caller's identifier of it."""
 
 
 @dataclass(frozen=True, slots=True)

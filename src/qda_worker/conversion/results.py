@@ -1,4 +1,4 @@
-"""The part that the results of all text tasks have in common: one message per text, with an answer or a status.
+"""Results of all text tasks: one message per text, with an answer or a status.
 
 A text that failed has its status and no answer; the other texts of the request keep theirs. The conversion module of
 each task supplies the function that writes an answer into its own message type.

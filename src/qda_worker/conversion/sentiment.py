@@ -106,13 +106,13 @@ def check_sentence_count(contents: Sequence[str], max_sentences: int = MAX_SENTE
 
 
 def build_analyze_sentiment(
-    request: SentimentRequest, outcomes: Sequence[Outcome[Any]], serving: SelectedModel, started: float
+    request: SentimentRequest, outcomes: Sequence[Outcome[Any]], selected: SelectedModel, started: float
 ) -> pb.AnalyzeSentimentResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
     response = pb.AnalyzeSentimentResponse(
-        provenance=build_provenance(serving), offset_encoding=request.offset_encoding
+        provenance=build_provenance(selected), offset_encoding=request.offset_encoding
     )
-    info = serving.engine.info
+    info = selected.engine.info
     fill_answer = partial(fill_sentiment, info=info, span_encoding=request.span_encoding)
     fill_results(response.results.add, request.texts, outcomes, info, fill_answer)
     response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))

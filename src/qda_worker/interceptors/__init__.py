@@ -3,13 +3,13 @@
 From the outside in:
 
 1. `observation.CallObserver` follows the call from its start to its end, for log, metrics and traces. It is outermost
-   so that it sees every call, also those that the others refuse.
-2. `errors.ErrorInterceptor` turns errors of `qda.v1` methods into statuses with details. What the next ones raise
-   passes through it.
+   so that it counts every call, also those that the others refuse.
+2. `errors.ErrorInterceptor` turns errors of `qda.v1` methods into statuses with details, also those that the next
+   interceptors raise.
 3. `concurrency.CallLimit` refuses calls of `qda.v1` beyond the limit of calls in progress.
-4. `library_calls.LibraryCallInterceptor` does for the services of libraries, health and reflection, what 2 does for
-   ours.
+4. `library_calls.LibraryCallInterceptor` turns requests to health and reflection, whose services come from libraries,
+   into INVALID_ARGUMENT if they cannot be parsed.
 
-gRPC asks an interceptor for the handler of a method at each call (`intercept_service`). Each of these wraps a handler
-once and keeps the wrapped one by method. They all run on the event loop.
+gRPC gets the handler of a method from the interceptors at each call (`intercept_service`). Each of these wraps a
+handler once and keeps the wrapped one by method. They all run on the event loop.
 """

@@ -1,6 +1,6 @@
-"""What the interceptors share: types, the methods that are ours, and wrapping a handler.
+"""Types of grpc.aio and functions that all interceptors share: look up a method, and wrap its handler.
 
-gRPC runs coroutines and asynchronous generators differently, so a wrapped handler stays what it was.
+gRPC runs coroutines and asynchronous generators differently, so a wrapped handler stays of the same kind.
 """
 
 import inspect
@@ -11,6 +11,8 @@ from typing import Any, Final, TypeAlias
 import grpc
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
+
+from qda_worker.observability.call_record import QDA_METHOD_PREFIX
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -24,9 +26,7 @@ Codec: TypeAlias = Callable[[Any], Any] | None
 # must not become values of a metric (gRPC proposal A66).
 UNKNOWN_METHOD: Final = "other"
 
-_QDA_PREFIX: Final = "/qda.v1."
-
-# By whether requests and responses are streams: the attribute that holds the function, and what makes a handler of it.
+# By (requests are a stream, responses are a stream): the attribute that holds the function, and the factory.
 _HANDLER_TYPES: Final = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
     (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
@@ -37,7 +37,7 @@ _HANDLER_TYPES: Final = {
 
 def is_qda_method(method: str) -> bool:
     """Return whether a method, as `/package.Service/Method`, is of `qda.v1`."""
-    return method.startswith(_QDA_PREFIX)
+    return method.startswith(f"/{QDA_METHOD_PREFIX}")
 
 
 def find_method(method: str) -> MethodDescriptor:
@@ -47,7 +47,7 @@ def find_method(method: str) -> MethodDescriptor:
 
 
 def handler_function(handler: Handler) -> Callable[..., Any]:
-    """Return the function that a handler calls, whatever its type."""
+    """Return the function that a handler calls; the type of the handler decides which attribute holds it."""
     attribute, _ = _HANDLER_TYPES[handler.request_streaming, handler.response_streaming]
     function: Callable[..., Any] = getattr(handler, attribute)
     return function
@@ -58,8 +58,8 @@ def replace_handler(
 ) -> Handler:
     """Return a handler of the same type with another function and other codecs."""
     _, make_handler = _HANDLER_TYPES[handler.request_streaming, handler.response_streaming]
-    replaced: Handler = make_handler(function, request_deserializer=parse, response_serializer=serialise)
-    return replaced
+    new_handler: Handler = make_handler(function, request_deserializer=parse, response_serializer=serialise)
+    return new_handler
 
 
 def wrap_handler(

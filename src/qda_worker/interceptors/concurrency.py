@@ -15,7 +15,7 @@ from qda_worker.interceptors.base import Context, Continuation, Handler, is_qda_
 
 
 class CallLimit(grpc.aio.ServerInterceptor):
-    """Lets `max_calls` calls of `qda.v1` be in progress. Used on the event loop only, so the counter needs no lock."""
+    """Limits the `qda.v1` calls in progress to `max_calls`. The event loop alone uses the counter."""
 
     def __init__(self, max_calls: int) -> None:
         self._max_calls = max_calls

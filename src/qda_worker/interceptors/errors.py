@@ -1,6 +1,6 @@
 """Errors of `qda.v1` calls as statuses with details.
 
-Handlers raise; only this module ends a call with an error.
+Handlers raise; only this module ends a `qda.v1` call with an error.
 
 Three kinds of errors are handled here:
 

@@ -1,8 +1,8 @@
 """Requests to health and reflection that cannot be parsed.
 
 These services come from libraries, and gRPC ends a call whose parser raises with UNKNOWN and a traceback in the log:
-any client that reaches the port could fill the log. Here such a request is INVALID_ARGUMENT with details, as for our
-own services. Nothing else about these calls changes.
+any client that reaches the port could fill the log. Here such a request is INVALID_ARGUMENT with details, as for
+`qda.v1`. Nothing else about these calls changes.
 """
 
 import inspect

@@ -1,6 +1,6 @@
 """The outermost interceptor: follows every call from its start to its end and notifies the listeners of both.
 
-gRPC runs each call in a task of its own, and this interceptor is the first code of ours in it. It creates the
+gRPC runs each call in a task of its own, and this interceptor is the first code of this project in it. It creates the
 `CallRecord`, which travels with the task in a context variable, and registers the end of the call as a callback of
 the task. So every call ends exactly once: also one that is cancelled between two messages, one of a method that does
 not exist, and one whose request never arrives completely.
@@ -44,7 +44,7 @@ class CallObserver(grpc.aio.ServerInterceptor):
 
     Args:
         listeners: Notified in their order.
-        ending: Returns whether the worker is ending and so may cancel calls itself.
+        draining: Returns whether the worker is shutting down and so may cancel calls itself.
         clock: Seconds, monotonic.
     """
 
@@ -52,11 +52,11 @@ class CallObserver(grpc.aio.ServerInterceptor):
         self,
         listeners: Sequence[CallListener],
         *,
-        ending: Callable[[], bool] = lambda: False,
+        draining: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listeners = tuple(listeners)
-        self._ending = ending
+        self._draining = draining
         self._clock = clock
         self._handlers: dict[str, Handler] = {}
 
@@ -101,8 +101,8 @@ class CallObserver(grpc.aio.ServerInterceptor):
             record.status = _status_name(context)
             raise
         except BaseException:
-            # If the call is done already, the client has disconnected, and the handler took the end of the requests for
-            # their regular end. Then `_end` decides the status.
+            # If the call is done already, the client has disconnected, and the handler mistook that for the regular end
+            # of the requests. Then `_end` decides the status.
             record.status = "" if context.done() else grpc.StatusCode.UNKNOWN.name
             raise
         record.status = _status_name(context)
@@ -117,7 +117,7 @@ class CallObserver(grpc.aio.ServerInterceptor):
                 record.status, record.reason = grpc.StatusCode.DEADLINE_EXCEEDED.name, DEADLINE_PASSED
             else:
                 record.status = grpc.StatusCode.CANCELLED.name
-                record.reason = CANCELLED_BY_WORKER if self._ending() else CANCELLED_BY_CALLER
+                record.reason = CANCELLED_BY_WORKER if self._draining() else CANCELLED_BY_CALLER
         for listener in self._listeners:
             listener.on_end(record)
 
@@ -128,7 +128,7 @@ def _status_name(context: Context) -> str:
 
 
 def _caller(record: CallRecord, context: Context) -> str:
-    """Return the name that the caller gives itself, else its address."""
+    """Return the caller's name from its metadata, else its address."""
     for key, value in record.metadata:
         if key == CALLER_HEADER and isinstance(value, str) and value:
             return value[:MAX_CALLER_LENGTH]

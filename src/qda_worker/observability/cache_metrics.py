@@ -71,12 +71,12 @@ class CacheMetrics(Collector):
         loaded = _model_gauge("qda_model_loaded", "1 if the model is loaded and answers, else 0.")
         seconds = _model_gauge("qda_model_load_seconds", "How long the last load of the model took.")
         waiting = _model_gauge("qda_queue_texts", "Texts that were accepted and have no outcome yet.")
-        for key, member in self._registry.models.items():
-            restart.add_metric([key], float(member.files_replaced))
-            loaded.add_metric([key], float(member.state is ModelState.SERVING))
-            if member.load_seconds is not None:
-                seconds.add_metric([key], member.load_seconds)
-            engine = member.engine
+        for key, served in self._registry.models.items():
+            restart.add_metric([key], float(served.files_replaced))
+            loaded.add_metric([key], float(served.state is ModelState.SERVING))
+            if served.load_seconds is not None:
+                seconds.add_metric([key], served.load_seconds)
+            engine = served.engine
             waiting.add_metric([key], float(engine.queue.waiting if engine is not None else 0))
         return (restart, loaded, seconds, waiting)
 

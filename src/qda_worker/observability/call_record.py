@@ -1,4 +1,4 @@
-"""What one call did: collected while it runs, for its log line, its metrics and its trace.
+"""The record of one call: collected while it runs, for its log line, its metrics and its trace.
 
 `begin_call` creates the record of a call and stores it in a context variable, so that every layer of the same asyncio
 task (interceptors, services) can add to it without passing it on: `current_call` returns it. `CallListener`s receive it
@@ -13,6 +13,9 @@ from typing import Final, Protocol
 
 # Reason of a call whose request never arrived completely: the sender has gone, or the message is above the size limit.
 REQUEST_INCOMPLETE: Final = "REQUEST_INCOMPLETE"
+
+# Method names of the services of this project begin so; all others are of libraries, or do not exist.
+QDA_METHOD_PREFIX: Final = "qda.v1."
 
 # Limit of inference steps in a trace: a stream of a million documents has a million.
 MAX_STEPS: Final = 100
@@ -55,7 +58,7 @@ class CallRecord:
         method: `package.Service/Method`; `other` for a method that does not exist.
         began: when the call started, on the server's monotonic clock.
         metadata: the metadata of the request. It is never logged.
-        caller: the name that the caller gives itself, else its address; empty until the request has arrived.
+        caller: the caller's name (metadata `x-qda-caller`), else its address; empty until the request has arrived.
         peer_name: the common name of the client certificate (mutual TLS).
         deadline: on the same clock as `began`; None without a deadline.
         status: the name of the status code; empty while the call runs.
@@ -98,6 +101,11 @@ class CallRecord:
     compute_seconds: float = 0.0
     steps: list[InferenceStep] = field(default_factory=list)
     span: object = None
+
+    @property
+    def is_qda_method(self) -> bool:
+        """Whether the method is one of `qda.v1`."""
+        return self.method.startswith(QDA_METHOD_PREFIX)
 
     def add_step(self, step: InferenceStep) -> None:
         """Add an inference step for the trace; steps above `MAX_STEPS` are dropped."""

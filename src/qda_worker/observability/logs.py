@@ -1,26 +1,23 @@
 """The structured log on stderr: key=value on a terminal, otherwise one JSON object a line.
 
-`configure_logging` sets up structlog for the server's own events. Records of the standard logging module, from our
+`configure_logging` sets up structlog for the server's own events. Records of the standard logging module, from the
 models and from libraries, go through the same renderer; those of libraries from WARNING on. `CallLog` writes one
 line for each call.
 
 Texts must never appear in the log. Our events contain no texts, and an exception that comes through the standard
-logging module is reduced to its type and its trace, because its message may quote the input.
+logging module is reduced to its type and its trace, because its message may contain the input.
 """
 
 import logging
 import sys
 import traceback
-from typing import Final, TextIO
+from typing import TextIO
 
 import structlog
 
 from qda_worker.observability.call_record import CallRecord
 
 Log = structlog.typing.FilteringBoundLogger
-
-# Prefix of the methods of our own services.
-_OUR_METHODS: Final = "qda.v1."
 
 
 def configure_logging(level: int, stream: TextIO = sys.stderr) -> Log:
@@ -65,7 +62,7 @@ def _configure_standard_logging(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(level, logging.WARNING))
-    logging.getLogger("qda_worker").setLevel(level)  # our own modules log no texts at any level
+    logging.getLogger("qda_worker").setLevel(level)  # the modules of this package log no texts at any level
 
 
 def _drop_error_message(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
@@ -83,7 +80,7 @@ def _drop_error_message(_: object, __: str, event: structlog.typing.EventDict) -
 class CallLog:
     """Writes `call.ended` for each call.
 
-    Calls of our services are logged at level info; health, reflection and unknown methods at level debug.
+    Calls of `qda.v1` are logged at level info; health, reflection and unknown methods at level debug.
     """
 
     def __init__(self, log: Log) -> None:
@@ -94,7 +91,7 @@ class CallLog:
 
     def on_end(self, record: CallRecord) -> None:
         """Write the line."""
-        write = self._log.info if record.method.startswith(_OUR_METHODS) else self._log.debug
+        write = self._log.info if record.is_qda_method else self._log.debug
         optional = {
             "reason": record.reason,
             "peer_name": record.peer_name,

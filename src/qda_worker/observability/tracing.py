@@ -1,6 +1,6 @@
 """OpenTelemetry traces: one span a call, with child spans for tokenization, queue and computation.
 
-OpenTelemetry's own variables switch it on: `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`. Its
+OpenTelemetry's own variables enable it: `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`. Its
 libraries read the others (headers, sampling, resource attributes). If neither is set, none of it is imported.
 
 `Tracing` is a `CallListener` and runs on the event loop. It starts the span when a call starts, as a child of the
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.trace import Span
 
-# Prefix of the methods of our own services; others get no span.
-_OUR_METHODS: Final = "qda.v1."
 _ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 # The exporter module of each protocol.
@@ -46,33 +44,33 @@ def open_tracing(environ: Mapping[str, str]) -> "Tracing | None":
     Raises:
         UsageError: the protocol is unknown, or OpenTelemetry is not installed.
     """
-    off = (
+    disabled = (
         environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
         or environ.get("OTEL_TRACES_EXPORTER") == "none"
     )
     endpoint = next((name for name in _ENDPOINTS if environ.get(name)), None)
-    if off or endpoint is None:
+    if disabled or endpoint is None:
         return None
     variable = next((name for name in _PROTOCOLS if environ.get(name)), _PROTOCOLS[0])
     protocol = environ.get(variable) or "http/protobuf"
     if protocol not in _EXPORTERS:
         raise UsageError(f'{variable}: found "{protocol}"', f"give one of {', '.join(_EXPORTERS)}")
-    if not (_installed("opentelemetry.sdk.trace") and _installed(_EXPORTERS[protocol])):
+    if not (_is_installed("opentelemetry.sdk.trace") and _is_installed(_EXPORTERS[protocol])):
         raise UsageError(
             f"{endpoint} is set, but OpenTelemetry is not installed",
             'install the extra: pip install "qda-worker[worker,otel]", or unset the variable',
         )
-    return Tracing(_provider(environ, protocol))
+    return Tracing(_create_provider(environ, protocol))
 
 
 class Tracing:
-    """Makes the spans of each call."""
+    """The `CallListener` that makes the spans of each call; see the module."""
 
     def __init__(self, provider: "TracerProvider", wall_nanos: Callable[[], int] = time.time_ns) -> None:
-        """Take over a provider, which `close` shuts down.
+        """Create the listener.
 
         Args:
-            provider: exports the spans.
+            provider: exports the spans; `close` shuts it down.
             wall_nanos: the current time in nanoseconds since 1970.
         """
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -86,7 +84,7 @@ class Tracing:
         """Start the span of a call of `qda.v1`, as a child of the caller's span if it sent one."""
         from opentelemetry.trace import SpanKind, format_trace_id
 
-        if not record.method.startswith(_OUR_METHODS):
+        if not record.is_qda_method:
             return
         carrier = {key: value for key, value in record.metadata if isinstance(value, str)}
         service, _, method = record.method.partition("/")
@@ -109,7 +107,7 @@ class Tracing:
         if span is None or not span.is_recording():
             return
         span.set_attribute("rpc.grpc.status_code", int(grpc.StatusCode[record.status].value[0]))
-        span.set_attributes(_attributes(record))
+        span.set_attributes(_span_attributes(record))
         if record.status in _SERVER_ERRORS:
             span.set_status(Status(StatusCode.ERROR, record.reason or record.status))
         self._add_steps(span, record)
@@ -137,14 +135,14 @@ class Tracing:
                 child.end(at)
 
 
-def _installed(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # a parent package is missing
         return False
 
 
-def _provider(environ: Mapping[str, str], protocol: str) -> "TracerProvider":
+def _create_provider(environ: Mapping[str, str], protocol: str) -> "TracerProvider":
     from importlib import import_module
 
     from opentelemetry.sdk.resources import Resource
@@ -162,7 +160,7 @@ def _provider(environ: Mapping[str, str], protocol: str) -> "TracerProvider":
     return provider
 
 
-def _attributes(record: CallRecord) -> dict[str, str | int | float]:
+def _span_attributes(record: CallRecord) -> dict[str, str | int | float]:
     attributes: dict[str, str | int | float] = {
         "qda.model": record.model,
         "qda.caller": record.caller,

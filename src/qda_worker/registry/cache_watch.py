@@ -1,4 +1,4 @@
-"""The loop that checks the cache, loads the models, and keeps watching both.
+"""The loop that checks the cache, loads the models, and watches both until the worker ends.
 
 A worker does not exit because its cache is incomplete. `CacheWatch.run` is one asyncio task:
 
@@ -6,7 +6,7 @@ A worker does not exit because its cache is incomplete. `CacheWatch.run` is one 
    every `interval`, because files that are in use may be replaced and files that failed may be repaired.
 2. When the cache is complete, load all models that are not loaded, in parallel. Each load runs in its own daemon
    thread, because a load takes minutes and the end of the process must not wait for it.
-3. Log what is missing or damaged, at once when it is news and then every `LOG_SECONDS`.
+3. Log what is missing or damaged, at once when it changes and then every `LOG_SECONDS`.
 
 A model that fails to load stays FAILED until its files change. A model that dies while it serves (its compute thread or
 process ended) is loaded again after the next check. Models that serve keep serving when the cache is damaged later.
@@ -27,7 +27,7 @@ from typing import Final, TypeVar, cast
 from structlog.typing import FilteringBoundLogger
 
 from model_cache.catalog.catalog import Model
-from model_cache.check.types import CheckReport
+from model_cache.check.types import CheckReport, all_problems
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.registry.registry import (
@@ -108,7 +108,7 @@ class CacheWatch:
         self._strict = strict
         self._interval = interval
         self._model_died = asyncio.Event()
-        self._logged: tuple[ModelProblem | None, float] = (None, 0.0)  # the last problem, and when
+        self._last_logged: tuple[ModelProblem | None, float] = (None, 0.0)  # the last problem, and when
         self._failed_since = deps.clock()  # or since the last log lines about failed models
 
     async def run(self) -> None:
@@ -120,7 +120,7 @@ class CacheWatch:
         while True:
             await self.step()
             if self._registry.all_serving:
-                await self._rest()
+                await self._wait_for_next_check()
             if not self._registry.all_serving:
                 await asyncio.sleep(WAITING_SECONDS)
 
@@ -133,7 +133,7 @@ class CacheWatch:
         await self.check()
         self._log_cache_problem()
         if self._strict and not self._registry.cache_complete and not self._registry.all_serving:
-            raise _unusable(self._registry.cache_problem(), self._incomplete_models())
+            raise _cache_unusable(self._registry.cache_problem(), self._incomplete_models())
         if self._registry.cache_complete:
             await self._load_due_models()
 
@@ -160,7 +160,7 @@ class CacheWatch:
                 served.state, served.problem = ModelState.WAITING, None
         await deps.on_change()
 
-    async def _rest(self) -> None:
+    async def _wait_for_next_check(self) -> None:
         """Wait for the interval to pass or a model to die."""
         self._model_died.clear()
         with suppress(TimeoutError):
@@ -182,13 +182,13 @@ class CacheWatch:
 
     async def _load(self, served: ServedModel) -> None:
         deps, key, began = self._deps, served.model.key, self._deps.clock()
-        former, served.engine = served.engine, None
+        old_engine, served.engine = served.engine, None
         loop = asyncio.get_running_loop()
         self._log.info("model.loading", model=key)
         served.loaded_files = await asyncio.to_thread(file_identities, deps.paths[key])
         try:
-            if former is not None:
-                await asyncio.to_thread(former.close, CLOSE_SECONDS)
+            if old_engine is not None:
+                await asyncio.to_thread(old_engine.close, CLOSE_SECONDS)
             served.engine = await run_in_daemon_thread(
                 LOAD_THREAD_PREFIX + key,
                 lambda: deps.load(
@@ -205,7 +205,7 @@ class CacheWatch:
             self._log.info("model.loaded", model=key, seconds=round(served.load_seconds, 2))
         await deps.on_change()
         if self._strict and served.state is ModelState.FAILED:
-            raise _unusable(served.problem)
+            raise _cache_unusable(served.problem)
 
     async def _record_death(self, served: ServedModel, reason: str) -> None:
         """Mark a model that served as FAILED. It is loaded again after the next check."""
@@ -220,13 +220,13 @@ class CacheWatch:
         await self._deps.on_change()
 
     def _log_cache_problem(self) -> None:
-        """Log what is wrong with the cache, at once when it is news and then every LOG_SECONDS."""
+        """Log what is wrong with the cache, at once when it changes and then every LOG_SECONDS."""
         problem, now = self._registry.cache_problem(), self._deps.clock()
-        logged, logged_at = self._logged
+        logged, logged_at = self._last_logged
         if problem is None:
             if logged is not None:
                 self._log.info("cache.complete", generation=self._registry.generation)
-            self._logged = (None, now)
+            self._last_logged = (None, now)
             self._log_failed_models(now)
         elif problem != logged or now - logged_at >= LOG_SECONDS:
             event = "cache.damaged" if self._registry.all_serving else "cache.waiting"
@@ -240,7 +240,7 @@ class CacheWatch:
                 files=files[:_MAX_LOGGED_FILES],
                 problems=len(files),
             )
-            self._logged = (problem, now)
+            self._last_logged = (problem, now)
 
     def _log_failed_models(self, now: float) -> None:
         """If the cache is complete, log every LOG_SECONDS which models failed to load, and why."""
@@ -272,19 +272,21 @@ class CacheWatch:
         report = self._registry.report
         if report is None:
             return []
-        problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
-        return [problem.file for problem in problems]
+        return [problem.file for problem in all_problems(report)]
 
 
 async def run_in_daemon_thread(name: str, function: Callable[[], _Result]) -> _Result:
-    """Run a blocking function in its own daemon thread, and return or raise what it does.
+    """Run a blocking function in its own daemon thread, and return its result or raise its exception.
 
     The threads of an executor are joined when the interpreter exits; a daemon thread is not. If the calling task is
-    cancelled, the thread runs on and its result is discarded.
+    cancelled, the thread continues and its result is discarded.
 
     Args:
         name: name of the thread.
         function: the blocking function.
+
+    Raises:
+        BaseException: that of the function.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[_Result] = loop.create_future()
@@ -316,12 +318,12 @@ def _call_in_loop(
     served: ServedModel,
     reason: str,
 ) -> None:
-    """Have the event loop record the death of a model, unless the loop is closed."""
+    """Record the death of a model in the event loop, unless the loop is closed."""
     if not loop.is_closed():
         asyncio.run_coroutine_threadsafe(record_death(served, reason), loop)
 
 
-def _unusable(problem: ModelProblem | None, models: list[str] | None = None) -> CacheUnusable:
+def _cache_unusable(problem: ModelProblem | None, models: list[str] | None = None) -> CacheUnusable:
     prefix = f"incomplete models: {', '.join(models)}: " if models else ""
-    found = problem or ModelProblem(Reason.INTERNAL, "the cache cannot be used", "report this as a bug")
-    return CacheUnusable(prefix + found.detail, found.remedy, reason=found.reason)
+    cause = problem or ModelProblem(Reason.INTERNAL, "the cache cannot be used", "report this as a bug")
+    return CacheUnusable(prefix + cause.detail, cause.remedy, reason=cause.reason)

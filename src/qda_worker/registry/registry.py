@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from model_cache.catalog.catalog import Catalog, Model, Task, generation, model_digest
-from model_cache.check.types import CheckReport, ModelReport
+from model_cache.check.types import CheckReport, ModelReport, all_problems
 from model_cache.cli.parser import closest_match
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
@@ -54,7 +54,13 @@ class ModelState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ModelProblem:
-    """Why a model or the whole cache cannot be served, and what to do about it."""
+    """Why a model or the whole cache cannot be served, and what to do about it.
+
+    Attributes:
+        reason: the word for programs.
+        detail: what is wrong.
+        remedy: what to do about it.
+    """
 
     reason: Reason
     detail: str
@@ -71,7 +77,7 @@ class ModelProblem:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A loaded model and its queue. The engine owns both."""
+    """A loaded model and its queue. The engine owns both, and closes them."""
 
     model: TextModel[Any, Any, Any]
     queue: ModelQueue[Any, Any, Any]
@@ -98,7 +104,9 @@ class ServedModel:
     """One model that this worker serves.
 
     Attributes:
+        model: the catalog entry.
         digest: digest of the model's catalog entry.
+        state: its state on the way into service.
         problem: why the model is FAILED; None in other states.
         engine: set while the model is SERVING.
         loaded_files: identities of the files when the model was loaded.
@@ -121,6 +129,7 @@ class SelectedModel:
     """The model that answers a request.
 
     Attributes:
+        engine: the loaded model and its queue.
         digest: digest of the model's catalog entry, for the provenance.
         generation: generation of the catalog, for the provenance.
     """
@@ -202,7 +211,7 @@ class ModelRegistry:
 
         Raises:
             ModelUnknown: when the catalog has no model of that key.
-            ModelOfAnotherTask: when the model cannot do the task.
+            ModelWrongTask: when the model cannot do the task.
             TaskNotServed: when this worker does not serve the model or the default of the task.
             NotReady: when the model is served but not in state SERVING.
         """
@@ -237,10 +246,7 @@ class ModelRegistry:
             return None
         if self.fetch_problem is not None:
             return self.fetch_problem
-        problems = [
-            *self.report.problems,
-            *(problem for model in self.report.models for problem in model.problems),
-        ]
+        problems = all_problems(self.report)
         worst = next(problem for problem in problems if problem.reason is self.report.reason)
         more = f" (and {len(problems) - 1} more problems)" if len(problems) > 1 else ""
         return ModelProblem(worst.reason, f"{worst.file}: {worst.detail}{more}", worst.remedy)
@@ -252,7 +258,7 @@ class ModelRegistry:
     def _select_by_key(self, key: str, task: Task) -> ServedModel:
         model = next((model for model in self.catalog.models if model.key == key), None)
         if model is None:
-            keys = [served.model.key for served in self._capable(task)]
+            keys = [served.model.key for served in self._compatible_models(task)]
             guess = closest_match(key, (model.key for model in self.catalog.models))
             hint = f'; did you mean "{guess}"?' if guess else ""
             raise ModelUnknown(
@@ -260,9 +266,10 @@ class ModelRegistry:
                 f"leave the model empty for the default, or name one of: {', '.join(keys) or 'none'}",
             )
         if model.task not in COMPATIBLE_TASKS[task]:
-            able = ", ".join(served.model.key for served in self._capable(task)) or "none is served here"
+            compatible = ", ".join(served.model.key for served in self._compatible_models(task))
             raise ModelWrongTask(
-                f'"{key}" is a model for {model.task}, not for {task}', f"models that can do it: {able}"
+                f'"{key}" is a model for {model.task}, not for {task}',
+                f"models that can do it: {compatible or 'none is served here'}",
             )
         if key not in self.models:
             raise TaskNotServed(
@@ -275,7 +282,7 @@ class ModelRegistry:
         default = self.catalog.default_for(task)
         if default is not None and default.key in self.models:
             return self.models[default.key]
-        others = ", ".join(served.model.key for served in self._capable(task))
+        others = ", ".join(served.model.key for served in self._compatible_models(task))
         detail = (
             f'the default for {task}, "{default.key}", is not served here'
             if default
@@ -283,7 +290,7 @@ class ModelRegistry:
         )
         raise TaskNotServed(detail, f"name one of the models that are: {others}" if others else None)
 
-    def _capable(self, task: Task) -> list[ServedModel]:
+    def _compatible_models(self, task: Task) -> list[ServedModel]:
         return [served for served in self.models.values() if served.model.task in COMPATIBLE_TASKS[task]]
 
 

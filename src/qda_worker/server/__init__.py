@@ -1,1 +1,1 @@
-"""One run of the worker: servers, health, signals, and the end in order."""
+"""One run of the worker: gRPC servers, TLS, health, reflection, signals and graceful shutdown."""

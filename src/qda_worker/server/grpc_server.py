@@ -4,7 +4,7 @@ Both are bound and started before any model is loaded, so that probes and `GetCa
 channel options are those of gRPC's `grpc_types.h`; the reason for each value is given beside it in `_options`.
 
 Interceptors of the main server, from the outside in: observation (log, metrics, traces), errors (exceptions to
-statuses), the limit of concurrent calls, and the guard of calls to library-provided services.
+statuses), the limit of concurrent calls, and parse errors of calls to health and reflection.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def create_server(
     server = grpc.aio.server(
         # From the outside in.
         interceptors=[
-            CallObserver(listeners, ending=lambda: health.draining),
+            CallObserver(listeners, draining=lambda: health.draining),
             ErrorInterceptor(log),
             CallLimit(settings.max_calls),
             LibraryCallInterceptor(),

@@ -63,17 +63,17 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
 
         The library's own stream never ends, so that one watcher would delay the shutdown by the whole grace period.
         """
-        watching = asyncio.ensure_future(super().Watch(request, context))
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        watch = asyncio.ensure_future(super().Watch(request, context))
+        stop = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((watch, stop), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
-            if not watching.done():
-                watching.cancel()
+            stop.cancel()
+            if not watch.done():
+                watch.cancel()
         if self._stopping.is_set():
             await context.abort(grpc.StatusCode.UNAVAILABLE, "this worker is shutting down")
-        await watching
+        await watch
 
     async def update(self, serving: Mapping[str, bool]) -> None:
         """Set the status of each name and notify its watchers. Does nothing while the worker drains."""
@@ -85,7 +85,7 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
     async def drain(self) -> None:
         """Set all names to NOT_SERVING for good, except `liveness`.
 
-        A liveness probe that failed would have the draining worker killed, and its calls with it.
+        If a liveness probe failed, Kubernetes would kill the draining worker and abort its calls.
         """
         self._draining = True
         for name in self._server_status:

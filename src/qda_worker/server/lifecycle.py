@@ -1,4 +1,4 @@
-"""Signals, graceful shutdown, and the end of a process whose threads may still run.
+"""Signals, graceful shutdown, and the exit of a process whose threads may still run.
 
 The first SIGTERM or SIGINT starts the shutdown, in these phases:
 
@@ -10,7 +10,7 @@ The first SIGTERM or SIGINT starts the shutdown, in these phases:
 3. Close: metrics, traces and models are closed by `Worker.run`.
 
 A second signal ends the process at once with the exit code of that signal. All of this runs on the event loop; the
-signal handlers are the loop's own.
+signal handlers are those of the loop (`add_signal_handler`).
 
 Model loading and computing run native code in daemon threads that cannot be cancelled. An interpreter that finalises
 under such code crashes, so `exit_if_busy` skips finalisation while one of them runs.
@@ -72,7 +72,7 @@ class StopSignals:
 async def drain(
     health: Health,
     servers: list[grpc.aio.Server],
-    ending: asyncio.Event,
+    draining: asyncio.Event,
     *,
     delay: float,
     grace: float,
@@ -83,7 +83,7 @@ async def drain(
     Args:
         health: set to NOT_SERVING at once.
         servers: stopped after the delay, all at the same time.
-        ending: set after the delay; long streams end then.
+        draining: set after the delay; long streams end then.
         delay: seconds to keep serving after the signal.
         grace: seconds for calls in flight after that.
         log: receives `server.stopping` and `server.stopped`.
@@ -92,7 +92,7 @@ async def drain(
     if delay:
         await asyncio.sleep(delay)
     log.info("server.stopping", grace_seconds=grace)
-    ending.set()
+    draining.set()
     health.stop_watchers()
     await asyncio.gather(*(server.stop(grace) for server in servers))
     log.info("server.stopped")
@@ -101,7 +101,8 @@ async def drain(
 def exit_if_busy(code: int, exit_now: Callable[[int], None] = os._exit) -> int:
     """End the process with `code` if a thread still loads or computes; else return `code`.
 
-    Those threads run native code for callers that have gone. An interpreter that finalises under them crashes.
+    Those threads run native code whose results nothing awaits any more. An interpreter that finalises under them
+    crashes.
     """
     if any(thread.name.startswith(_NATIVE_THREADS) for thread in threading.enumerate()):
         for stream in (sys.stdout, sys.stderr):

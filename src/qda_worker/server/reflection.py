@@ -68,7 +68,7 @@ class _SymbolPool:
 
 
 def _add_v1_descriptor(pool: descriptor_pool.DescriptorPool) -> None:
-    """Add the descriptor of v1 to the pool, unless another library of this process did."""
+    """Add the descriptor of v1 to the pool, unless another library of this process has added it."""
     try:
         pool.FindFileByName(_V1_FILE)
     except KeyError:

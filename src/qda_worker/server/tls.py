@@ -127,7 +127,7 @@ class RotatingIdentity:
         self._now = now
         self._lock = threading.Lock()
         self._stamps = _file_stamps(files)
-        # What gRPC was given last; None must be returned to it when nothing changed since.
+        # The identity that gRPC received last; `_updated_configuration` returns None while it has not changed.
         self._current = self._configured = read_identity(files)
         self._last_warning: str | None = None
         self._log_loaded()

@@ -1,11 +1,11 @@
 """Runs `cache-warmer warm` as a child process to fill the cache before serving (`--fetch`).
 
 The worker itself never downloads and never writes to the cache. The warmer does, in a process without torch and with
-the environment that the worker was started with: the worker's own environment is switched offline.
+the environment that the worker was started with: the worker sets the offline variables in its own environment only.
 
 The child's stdin is a pipe from this process. When this process dies, even by SIGKILL, the pipe closes and the warmer
-ends (`--end-with-stdin`). When this process is told to stop, the child receives SIGTERM and has `_STOP_SECONDS` to save
-its state for the next run; then it is killed. What the warmer prints goes to this process's stderr.
+ends (`--end-with-stdin`). When this process stops, the child receives SIGTERM and has `_STOP_SECONDS` to save its
+state for the next run; then it is killed. What the warmer prints goes to this process's stderr.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.settings import ServeSettings
 
-# Seconds that the warmer has to end after SIGTERM.
+# Seconds after SIGTERM until the warmer is killed.
 _STOP_SECONDS: Final = 10.0
 
 
@@ -89,7 +89,7 @@ def manual_command(settings: ServeSettings, environ: Mapping[str, str], verb: st
 
 
 def reason_of_exit_code(code: int) -> Reason:
-    """Return the reason that an exit code stands for: INTERRUPTED for a signal, INTERNAL for an unknown code."""
+    """Return the reason of an exit code: INTERRUPTED for a signal, INTERNAL for an unknown code."""
     if code < 0 or code == 128 + signal.SIGTERM:
         return Reason.INTERRUPTED
     return next((reason for reason in Reason if reason.exit_code == code), Reason.INTERNAL)

@@ -1,7 +1,8 @@
 """`qda-worker serve`: one run of the worker, from options to exit code.
 
-`serve` reads the catalog, configures the log, switches this process offline and runs a `Worker` on an asyncio event
-loop. `Worker.run` binds and starts all servers first, then starts these tasks and waits for the first two:
+`serve` reads the catalog, configures the log, sets the offline variables in this process and runs a `Worker` on an
+asyncio event loop. `Worker.run` binds and starts all servers first, then starts these tasks and waits for the first
+two:
 
 - the cache watch (`registry.cache_watch`): fills the cache if `--fetch` is set, checks it, loads the models, and keeps
   watching both;
@@ -13,8 +14,8 @@ a CPU; each model has a queue with a compute thread of its own; metrics are serv
 packages (torch, spaCy) are imported by the loading threads, after the servers listen.
 
 On a host (`--cache host`) an invalid catalog, an incomplete cache or a model that does not load ends the program,
-because its user is present and nothing else will repair it. Anywhere else the servers stay up, not ready, and report
-the reason through health, `GetCacheStatus`, metrics and the log.
+because its user is present and no other program will repair it. Elsewhere the servers keep running, not ready, and
+report the reason through health, `GetCacheStatus`, metrics and the log.
 """
 
 import asyncio
@@ -64,7 +65,7 @@ from qda_worker.version import worker_version
 
 # Seconds to export the last traces.
 TRACE_FLUSH_SECONDS: Final = 3.0
-# Seconds to wait at the end for a batch whose callers have gone.
+# Seconds to wait at the end for a batch that is still computed.
 ENGINE_CLOSE_SECONDS: Final = 1.0
 
 _LOG_LEVELS: Final = {
@@ -85,7 +86,7 @@ def serve(
     Args:
         settings: the options of `serve`.
         environ: the environment that this program was started with. The warmer runs with it.
-        process_environ: the environment of this process, which is switched offline.
+        process_environ: the environment of this process, in which the offline variables are set.
 
     Raises:
         ModelCacheError: catalog, cache or options cannot be served.
@@ -106,8 +107,8 @@ def serve(
 def _create_registry(settings: ServeSettings, log: Log) -> ModelRegistry:
     """Return the registry of the models to serve.
 
-    With an invalid catalog it is empty, so that the container stays up and can be inspected; on a host the error is
-    raised.
+    With an invalid catalog it is empty, so that the container keeps running and can be inspected; on a host the error
+    is raised.
 
     Raises:
         ModelCacheError: a model of `--model` is unknown, or on a host the catalog is invalid.
@@ -117,7 +118,7 @@ def _create_registry(settings: ServeSettings, log: Log) -> ModelRegistry:
     except CatalogInvalid as error:
         if settings.on_host:
             raise
-        log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # no trace for users
+        log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # users need no trace
         return ModelRegistry.without_catalog(ModelProblem.from_error(error))
     return ModelRegistry(catalog, _selected_models(catalog, settings))
 
@@ -260,7 +261,7 @@ class Worker:
             check=self._check_cache,
             load=self._load_model,
             paths={
-                key: model_path(self._places, member.model) for key, member in self._registry.models.items()
+                key: model_path(self._places, served.model) for key, served in self._registry.models.items()
             },
             on_change=self._update_health,
         )
@@ -294,7 +295,7 @@ class Worker:
         """Check the files of the served models. Blocks; the watch calls it in a thread."""
         shared, registry = self._settings.shared, self._registry
         return check(
-            [member.model for member in registry.models.values()],
+            [served.model for served in registry.models.values()],
             self._places,
             whole_catalog=not shared.models,
             generation=registry.generation,
@@ -326,6 +327,6 @@ class Worker:
             self._log.info("server.ready" if ready else "server.not_ready")
 
     async def _close_engines(self) -> None:
-        engines = [member.engine for member in self._registry.models.values() if member.engine is not None]
+        engines = [served.engine for served in self._registry.models.values() if served.engine is not None]
         await asyncio.gather(*(asyncio.to_thread(engine.close, ENGINE_CLOSE_SECONDS) for engine in engines))
         self._tokenizers.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,7 @@
 """The gRPC services of `qda.v1`, one module each.
 
 Every method reads the same way. `parse_*` turns the request into one frozen value and raises everything that is wrong
-with it; the registry chooses the model; `check_*` raises what only that model can decide; `infer` puts the texts into
+with it; the registry selects the model; `check_*` raises what only that model can decide; `infer` puts the texts into
 the model's queue and awaits the outcomes; `build_*` turns them into the response. Parsing, checks and building are in
 `qda_worker.conversion`. All methods run on the event loop. They raise `WorkerError`s, and `ErrorInterceptor` turns
 those into statuses.

@@ -9,9 +9,9 @@ One call passes through these steps:
    same functions as those of the unary calls.
 
 Failures: a document that cannot be used, or a text that a model refuses, becomes a status in its result. If a model
-dies, the documents that it had get the error, and for later ones the registry is asked again: it raises NotReady,
-which ends the stream, so that the client continues at another worker. A full queue is waited for: that is the
-stream's flow control.
+dies, the documents that it had get the error, and for later ones the registry selects again: it raises NotReady,
+which ends the stream, so that the client continues at another worker. A full queue delays the document, which is
+the flow control of the stream.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ from qda_worker.services.inference import build_off_loop, fairness_key, record_o
 
 
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
-    """Answers with all models of `registry`."""
+    """Servicer of `qda.v1.AnalysisService`; it uses all models of `registry`."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -55,15 +55,15 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         self, request_iterator: AsyncIterator[pb.AnalyzeDocumentsRequest], context: Context
     ) -> AsyncIterator[pb.AnalyzeDocumentsResponse]:
         """Yield a header, then one result for each document. What the client does not read is not computed."""
-        ending = self._registry.draining
-        request = parse_settings(await _read_first(request_iterator, ending))
+        draining = self._registry.draining
+        request = parse_settings(await _read_first(request_iterator, draining))
         tasks = _choose_models(request, self._registry)
         record = current_call()
-        record.model = ",".join(dict.fromkeys(task.serving.engine.info.key for task in tasks))
-        yield build_header(request, [(task.request, task.serving) for task in tasks])
+        record.model = ",".join(dict.fromkeys(task.selected.engine.info.key for task in tasks))
+        yield build_header(request, [(task.request, task.selected) for task in tasks])
         analyzer = _DocumentAnalyzer(tasks, request.lane, fairness_key(record.caller), record)
         pipeline = BoundedPipeline(
-            _DocumentReader(request_iterator), analyzer.analyze, lambda document: document.size, ending
+            _DocumentReader(request_iterator), analyzer.analyze, lambda document: document.size, draining
         )
         async with aclosing(pipeline.results()) as results:
             async for result in results:
@@ -76,12 +76,12 @@ class _DocumentTask:
 
     Attributes:
         request: The parsed task.
-        serving: The model that answers, as chosen when the stream began.
-        registry: Where it is chosen again if that model has died.
+        selected: The model that answers, as chosen when the stream began.
+        registry: Selects another model if that one has died.
     """
 
     request: TaskRequest
-    serving: SelectedModel
+    selected: SelectedModel
     registry: ModelRegistry
 
     async def infer(self, content: str, lane: Lane, caller: str) -> Outcome[Any]:
@@ -91,14 +91,14 @@ class _DocumentTask:
 
         Raises:
             NotReady: when the model has died and is not loaded again yet.
-            Draining: when the worker is ending.
+            Draining: when the worker is shutting down.
         """
         while True:
-            serving = self.serving
-            if not serving.engine.queue.healthy:
-                serving = self.registry.select(self.request.model, self.request.task)
+            selected = self.selected
+            if not selected.engine.queue.healthy:
+                selected = self.registry.select(self.request.model, self.request.task)
             try:
-                (outcome,) = await serving.engine.answer([content], self.request.options, lane, None, caller)
+                (outcome,) = await selected.engine.answer([content], self.request.options, lane, None, caller)
             except QueueFull as error:
                 await asyncio.sleep(error.retry_after)
             except ModelDied as error:
@@ -118,9 +118,9 @@ def _choose_models(request: AnalysisRequest, registry: ModelRegistry) -> list[_D
     tasks = []
     for task in parse_tasks(request):
         with field_prefix(task.field):
-            serving = registry.select(task.model, task.task)
-            task.check(serving.engine.info)
-        tasks.append(_DocumentTask(task, serving, registry))
+            selected = registry.select(task.model, task.task)
+            task.check(selected.engine.info)
+        tasks.append(_DocumentTask(task, selected, registry))
     return tasks
 
 
@@ -155,7 +155,7 @@ class _DocumentAnalyzer:
         record_outcomes(self.record, outcomes)
         self.record.failed_items += any(isinstance(outcome, Failure) for outcome in outcomes)
         answers = [
-            (task.request, task.serving.engine.info, outcome)
+            (task.request, task.selected.engine.info, outcome)
             for task, outcome in zip(self.tasks, outcomes, strict=True)
         ]
         return await build_off_loop([document.content], lambda: build_document(document, answers, started))
@@ -198,28 +198,28 @@ class _DocumentReader:
 
 
 async def _read_first(
-    parts: AsyncIterator[pb.AnalyzeDocumentsRequest], ending: asyncio.Event
+    parts: AsyncIterator[pb.AnalyzeDocumentsRequest], draining: asyncio.Event
 ) -> pb.AnalyzeDocumentsRequest | None:
     """Read the first part of the stream; None for an empty stream.
 
     The read is never cancelled: a cancelled read of gRPC breaks the call.
 
     Raises:
-        Draining: when the worker ends before the part arrives.
+        Draining: when the worker shuts down before the part arrives.
     """
-    reading = asyncio.ensure_future(anext(parts, None))
-    end = asyncio.create_task(ending.wait())
+    read = asyncio.ensure_future(anext(parts, None))
+    shutdown = asyncio.create_task(draining.wait())
     try:
-        await asyncio.wait((reading, end), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((read, shutdown), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        end.cancel()
-    if not reading.done():
-        reading.add_done_callback(_retrieve_exception)
-        raise Draining("this worker is ending; nothing was accepted")
-    return reading.result()
+        shutdown.cancel()
+    if not read.done():
+        read.add_done_callback(_retrieve_exception)
+        raise Draining("this worker is shutting down; nothing was accepted")
+    return read.result()
 
 
-def _retrieve_exception(reading: asyncio.Future[Any]) -> None:
+def _retrieve_exception(read: asyncio.Future[Any]) -> None:
     """Retrieve the exception of a read whose call has ended; asyncio logs those that nothing retrieves."""
-    if not reading.cancelled():
-        reading.exception()
+    if not read.cancelled():
+        read.exception()

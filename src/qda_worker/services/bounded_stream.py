@@ -6,7 +6,7 @@ tasks:
 
 - The caller's task iterates `results`. It awaits the oldest element, yields its result, and then frees its capacity.
 - The reader (`_read`) takes elements from the input, waits until there is capacity, and starts their tasks.
-- The watcher (`_watch`) waits for the worker to end and then stops the reader.
+- The watcher (`_watch`) waits for the shutdown of the worker and then stops the reader.
 - One task per element that is in flight.
 
 Backpressure: an element counts against the limits of elements and bytes from its reading until its result has been
@@ -19,8 +19,8 @@ End and cancellation:
 - The input ends or raises: the results before that are delivered, then the error is raised.
 - The task of an element raises: the results before it are delivered, then the error is raised and the tasks of all
   later elements are cancelled, which takes their texts out of the queue.
-- The worker ends: elements that were accepted are completed, then `Draining` is raised. An element that is read later
-  is dropped; the client sends it again elsewhere.
+- The worker shuts down: elements that were accepted are completed, then `Draining` is raised. An element that is read
+  later is dropped; the client sends it again to another worker.
 - The call is cancelled or the generator closed: all tasks of elements are cancelled. The reader is not, because a
   read of gRPC that is cancelled in the middle breaks the call; it ends with the call.
 """
@@ -49,7 +49,7 @@ class BoundedPipeline(Generic[Element, Result]):
         elements: The input.
         process: Computes the result of an element. An exception ends the stream after the results before it.
         size: Returns the size of an element in bytes.
-        ending: Set when the worker ends.
+        draining: Set when the worker shuts down.
         max_in_flight: The limit of elements in flight.
         max_in_flight_bytes: The limit of their bytes; a single element may exceed it.
     """
@@ -59,7 +59,7 @@ class BoundedPipeline(Generic[Element, Result]):
         elements: AsyncIterator[Element],
         process: Callable[[Element], Coroutine[Any, Any, Result]],
         size: Callable[[Element], int],
-        ending: asyncio.Event,
+        draining: asyncio.Event,
         *,
         max_in_flight: int = MAX_IN_FLIGHT,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
@@ -67,7 +67,7 @@ class BoundedPipeline(Generic[Element, Result]):
         self._elements = elements
         self._process = process
         self._size = size
-        self._ending = ending
+        self._draining = draining
         self._max_in_flight = max_in_flight
         self._max_in_flight_bytes = max_in_flight_bytes
         self._tasks: deque[tuple[asyncio.Task[Result], int]] = deque()
@@ -82,7 +82,8 @@ class BoundedPipeline(Generic[Element, Result]):
         """Yield the results in the order of the elements. May be iterated once.
 
         Raises:
-            Draining: when the worker ended; also whatever the input or `process` raised.
+            Draining: when the worker shut down.
+            Exception: that of the input or of `process`.
         """
         self._reader = asyncio.create_task(self._read())  # kept: the loop holds tasks by weak references only
         watcher = asyncio.create_task(self._watch())
@@ -128,8 +129,8 @@ class BoundedPipeline(Generic[Element, Result]):
             self._stop(None)
 
     async def _watch(self) -> None:
-        await self._ending.wait()
-        self._stop(Draining("this worker is ending; all documents that it accepted are answered"))
+        await self._draining.wait()
+        self._stop(Draining("this worker is shutting down; all documents that it accepted are answered"))
 
     def _has_capacity(self, size: int) -> bool:
         if not self._count:

@@ -6,7 +6,7 @@ tokens. Where the model's own limit of tokens does not already bound it, the tex
 them, and again when they are computed. Tokenising takes about a hundredth of the time of computing.
 
 EmbedStream computes its texts in batches, one batch ahead of the client (`_prefetch_one`). So it holds two batches at
-most, however slowly the client reads, and computes nothing more until the client goes on.
+most, however slowly the client reads, and computes nothing more until the client reads the next one.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ _Item = TypeVar("_Item")
 
 
 class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """Answers with the embedding and paraphrase models of `registry`."""
+    """Servicer of `qda.v1.EmbeddingService`; it uses the embedding and paraphrase models of `registry`."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -60,11 +60,11 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         started = time.monotonic()
         parsed = parse_embed(request)
         contents, options = parsed.texts.contents, parsed.vectors.options
-        serving = self._registry.select(parsed.model, Task.EMBEDDING)
-        check_supported(parsed.vectors, serving.engine.info)
-        await _check_response_fits(serving, parsed)
-        outcomes = await infer(serving, contents, options, parsed.lane, context)
-        return await build_off_loop(contents, lambda: build_embed(parsed, outcomes, serving, started))
+        selected = self._registry.select(parsed.model, Task.EMBEDDING)
+        check_supported(parsed.vectors, selected.engine.info)
+        await _check_response_fits(selected, parsed)
+        outcomes = await infer(selected, contents, options, parsed.lane, context)
+        return await build_off_loop(contents, lambda: build_embed(parsed, outcomes, selected, started))
 
     async def EmbedStream(
         self, request: pb.EmbedStreamRequest, context: Context
@@ -72,12 +72,12 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         """Yield the vectors of each text in parts. Computes one batch ahead of what the client has read."""
         started = time.monotonic()
         parsed = parse_embed_stream(request)
-        serving = self._registry.select(parsed.model, Task.EMBEDDING)
-        info = serving.engine.info
+        selected = self._registry.select(parsed.model, Task.EMBEDDING)
+        info = selected.engine.info
         check_supported(parsed.vectors, info)
-        yield build_embed_stream_header(serving)
+        yield build_embed_stream_header(selected)
         timings: list[Timings] = []
-        async with aclosing(_prefetch_one(_infer_batches(serving, parsed, context))) as batches:
+        async with aclosing(_prefetch_one(_infer_batches(selected, parsed, context))) as batches:
             async for first, outcomes in batches:
                 timings.extend(outcome.timings for outcome in outcomes)
                 for index, outcome in enumerate(outcomes, first):
@@ -86,13 +86,13 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         yield build_embed_stream_trailer(timings, started)
 
 
-async def _check_response_fits(serving: SelectedModel, request: EmbeddingRequest) -> None:
+async def _check_response_fits(selected: SelectedModel, request: EmbeddingRequest) -> None:
     """Check that the vectors of all texts fit into one message.
 
     Raises:
         ArgumentInvalid: when they might not.
     """
-    info, spec, contents = serving.engine.info, request.vectors, request.texts.contents
+    info, spec, contents = selected.engine.info, request.vectors, request.texts.contents
     size, count = request.texts.id_bytes, len(contents)
     if not spec.size_depends_on_tokens:
         check_response_size(size + count * max_result_bytes(0, spec, info), count)
@@ -102,22 +102,22 @@ async def _check_response_fits(serving: SelectedModel, request: EmbeddingRequest
     ):
         return
     for start in range(0, count, _COUNTED_TEXTS):
-        token_counts = await _count_tokens(serving, contents[start : start + _COUNTED_TEXTS], spec)
+        token_counts = await _count_tokens(selected, contents[start : start + _COUNTED_TEXTS], spec)
         size += sum(max_result_bytes(token_count, spec, info) for token_count in token_counts)
         check_response_size(size, count)
 
 
 async def _infer_batches(
-    serving: SelectedModel, request: EmbeddingRequest, context: Context
+    selected: SelectedModel, request: EmbeddingRequest, context: Context
 ) -> AsyncGenerator[tuple[int, list[Outcome[Any]]]]:
     """Yield the outcomes of each batch, with the position of its first text."""
     contents, spec = request.texts.contents, request.vectors
-    async for batch in _batch_slices(serving, contents, spec):
-        yield batch.start, await infer(serving, contents[batch], spec.options, request.lane, context)
+    async for batch in _batch_slices(selected, contents, spec):
+        yield batch.start, await infer(selected, contents[batch], spec.options, request.lane, context)
 
 
 async def _batch_slices(
-    serving: SelectedModel, contents: Sequence[str], spec: VectorSpec
+    selected: SelectedModel, contents: Sequence[str], spec: VectorSpec
 ) -> AsyncIterator[slice]:
     """Yield the slices of `contents` that form batches, bounded in texts and, for multi-vectors, in bytes."""
     if VectorKind.MULTI_VECTOR not in spec.kinds:
@@ -126,9 +126,9 @@ async def _batch_slices(
         return
     first, size = 0, 0
     for start in range(0, len(contents), _COUNTED_TEXTS):
-        token_counts = await _count_tokens(serving, contents[start : start + _COUNTED_TEXTS], spec)
+        token_counts = await _count_tokens(selected, contents[start : start + _COUNTED_TEXTS], spec)
         for index, token_count in enumerate(token_counts, start):
-            cost = max_result_bytes(token_count, spec, serving.engine.info)
+            cost = max_result_bytes(token_count, spec, selected.engine.info)
             if index > first and (size + cost > _BATCH_BYTES or index - first == _BATCH_TEXTS):
                 yield slice(first, index)
                 first, size = index, 0
@@ -136,18 +136,18 @@ async def _batch_slices(
     yield slice(first, len(contents))
 
 
-async def _count_tokens(serving: SelectedModel, contents: Sequence[str], spec: VectorSpec) -> list[int]:
+async def _count_tokens(selected: SelectedModel, contents: Sequence[str], spec: VectorSpec) -> list[int]:
     """Count the tokens of each text that the model will use, in a thread; 0 for a text that will fail."""
 
     def count() -> list[int]:
-        return [_used_tokens(serving, content, spec) for content in contents]
+        return [_used_tokens(selected, content, spec) for content in contents]
 
     return await asyncio.to_thread(count)
 
 
-def _used_tokens(serving: SelectedModel, content: str, spec: VectorSpec) -> int:
+def _used_tokens(selected: SelectedModel, content: str, spec: VectorSpec) -> int:
     try:
-        return serving.engine.model.prepare(content, spec.options).used_length
+        return selected.engine.model.prepare(content, spec.options).used_length
     except Exception:  # noqa: BLE001  # the same error becomes the status of the text when it is computed
         return 0
 

@@ -12,7 +12,7 @@ from qda_worker.services.inference import build_off_loop, infer
 
 
 class EntityService(entity_pb2_grpc.EntityServiceServicer):
-    """Answers with the entity models of `registry`."""
+    """Servicer of `qda.v1.EntityService`; it uses the entity models of `registry`."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -24,9 +24,9 @@ class EntityService(entity_pb2_grpc.EntityServiceServicer):
         started = time.monotonic()
         parsed = parse_recognize_entities(request)
         contents = parsed.texts.contents
-        serving = self._registry.select(parsed.model, Task.ENTITIES)
-        check_labels(parsed.labels, serving.engine.info.labels)
-        outcomes = await infer(serving, contents, parsed.options, parsed.lane, context)
+        selected = self._registry.select(parsed.model, Task.ENTITIES)
+        check_labels(parsed.labels, selected.engine.info.labels)
+        outcomes = await infer(selected, contents, parsed.options, parsed.lane, context)
         return await build_off_loop(
-            contents, lambda: build_recognize_entities(parsed, outcomes, serving, started)
+            contents, lambda: build_recognize_entities(parsed, outcomes, selected, started)
         )

@@ -26,12 +26,12 @@ _Result = TypeVar("_Result")
 
 
 async def infer(
-    serving: SelectedModel, contents: Sequence[str], options: Options, lane: Lane, context: Context
+    selected: SelectedModel, contents: Sequence[str], options: Options, lane: Lane, context: Context
 ) -> list[Outcome[Any]]:
     """Compute texts with a model, and add what that took to the record of the current call.
 
     Args:
-        serving: The model.
+        selected: The model.
         contents: The texts.
         options: For the model.
         lane: The lane of the queue.
@@ -42,12 +42,12 @@ async def infer(
 
     Raises:
         Overloaded: when the queue is full or the deadline too short.
-        Draining: when the worker is ending.
+        Draining: when the worker is shutting down.
         ModelDied: when the model can answer nothing any more.
     """
     record = current_call()
-    record.model = serving.engine.info.key
-    outcomes = await serving.engine.answer(
+    record.model = selected.engine.info.key
+    outcomes = await selected.engine.answer(
         contents, options, lane, _monotonic_deadline(context), fairness_key(record.caller)
     )
     record.items += len(outcomes)

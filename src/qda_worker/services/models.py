@@ -11,7 +11,7 @@ from qda_worker.registry.registry import ModelRegistry
 
 
 class ModelService(model_pb2_grpc.ModelServiceServicer):
-    """Reports on `registry`; `cache` is the cache as the user named it."""
+    """Servicer of `qda.v1.ModelService`; `cache` is the cache as the user named it."""
 
     def __init__(self, registry: ModelRegistry, cache: str) -> None:
         self._registry = registry

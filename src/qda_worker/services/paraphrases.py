@@ -35,7 +35,7 @@ _TEXTS_IN_QUEUE: Final = 1024
 
 
 class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
-    """Answers with the paraphrase and embedding models of `registry`."""
+    """Servicer of `qda.v1.ParaphraseService`; it uses the paraphrase and embedding models of `registry`."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -45,9 +45,9 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         started = time.monotonic()
         parsed = parse_score_pairs(request)
         contents = parsed.contents
-        serving = self._registry.select(parsed.model, Task.PARAPHRASE)
-        outcomes = await infer(serving, contents, parsed.options, parsed.lane, context)
-        return await build_off_loop(contents, lambda: build_score_pairs(parsed, outcomes, serving, started))
+        selected = self._registry.select(parsed.model, Task.PARAPHRASE)
+        outcomes = await infer(selected, contents, parsed.options, parsed.lane, context)
+        return await build_off_loop(contents, lambda: build_score_pairs(parsed, outcomes, selected, started))
 
     async def FindParaphrases(
         self, request_iterator: AsyncIterator[pb.FindParaphrasesRequest], context: Context
@@ -55,12 +55,12 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         """Yield the pairs of similar texts within one set or between two."""
         started = time.monotonic()
         search = parse_search(await anext(request_iterator, None))
-        serving = self._registry.select(search.model, Task.PARAPHRASE)
-        yield build_search_header(serving)
+        selected = self._registry.select(search.model, Task.PARAPHRASE)
+        yield build_search_header(selected)
         sets = await parse_text_sets(request_iterator)
         two_sets = bool(sets[1].contents)
         distinct = await asyncio.to_thread(DistinctTexts.of, [text_set.contents for text_set in sets])
-        encoded = await _encode(distinct, search, serving, context)
+        encoded = await _encode(distinct, search, selected, context)
         for problem in build_text_problems(sets, encoded):
             yield problem
         found = await asyncio.to_thread(_search, encoded, search, two_sets)
@@ -73,12 +73,12 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
 
 
 async def _encode(
-    distinct: DistinctTexts, search: ParaphraseSearchRequest, serving: SelectedModel, context: Context
+    distinct: DistinctTexts, search: ParaphraseSearchRequest, selected: SelectedModel, context: Context
 ) -> EncodedSets:
     encoded = EncodedSets(distinct)
     for start in range(0, len(distinct.contents), _TEXTS_IN_QUEUE):
         contents = distinct.contents[start : start + _TEXTS_IN_QUEUE]
-        outcomes = await infer(serving, contents, search.options, search.lane, context)
+        outcomes = await infer(selected, contents, search.options, search.lane, context)
         await asyncio.to_thread(encoded.add, outcomes)
     return encoded
 

@@ -16,7 +16,7 @@ from qda_worker.services.inference import build_off_loop, infer
 
 
 class SentimentService(sentiment_pb2_grpc.SentimentServiceServicer):
-    """Answers with the sentiment models of `registry`."""
+    """Servicer of `qda.v1.SentimentService`; it uses the sentiment models of `registry`."""
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
@@ -28,10 +28,10 @@ class SentimentService(sentiment_pb2_grpc.SentimentServiceServicer):
         started = time.monotonic()
         parsed = parse_analyze_sentiment(request)
         contents = parsed.texts.contents
-        serving = self._registry.select(parsed.model, Task.SENTIMENT)
+        selected = self._registry.select(parsed.model, Task.SENTIMENT)
         if parsed.span_encoding is not None:
             await build_off_loop(contents, lambda: check_sentence_count(contents))
-        outcomes = await infer(serving, contents, parsed.options, parsed.lane, context)
+        outcomes = await infer(selected, contents, parsed.options, parsed.lane, context)
         return await build_off_loop(
-            contents, lambda: build_analyze_sentiment(parsed, outcomes, serving, started)
+            contents, lambda: build_analyze_sentiment(parsed, outcomes, selected, started)
         )

@@ -201,8 +201,8 @@ async def test_a_dead_model_fails_its_documents_and_ends_the_stream(echo: EchoSe
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(then_wait(MAX_IN_FLIGHT + 10))
     await until(lambda: echo.queue.waiting == MAX_IN_FLIGHT)
-    member = echo.registry.models["echo"]
-    member.state = type(member.state).FAILED
+    served = echo.registry.models["echo"]
+    served.state = type(served.state).FAILED
     echo.model.watchers[0]("its process ended")
     results, code, _ = await results_until_error(call)
     assert code is grpc.StatusCode.UNAVAILABLE

@@ -22,7 +22,7 @@ def test_labels_of_any_model_have_a_common_name(label: str, common: str) -> None
 def test_labels_are_checked_in_the_scheme_of_the_request() -> None:
     common = parse_labels(["PERSON", "OTHER"], entity_pb2.LABEL_SCHEME_COMMON)
     check_labels(common, MODEL_LABELS)
-    assert common.kept == {"PERSON", "OTHER"}
+    assert common.name_set == {"PERSON", "OTHER"}
     own = parse_labels(["LOC", "PERSON"], entity_pb2.LABEL_SCHEME_MODEL)
     with pytest.raises(ArgumentInvalid) as caught:
         check_labels(own, MODEL_LABELS)

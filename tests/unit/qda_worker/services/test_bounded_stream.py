@@ -20,13 +20,13 @@ def pipeline_of(
     process: Callable[[int], Awaitable[int]],
     *,
     size: int = 1,
-    ending: asyncio.Event | None = None,
+    draining: asyncio.Event | None = None,
 ) -> BoundedPipeline[int, int]:
     async def run(number: int) -> int:
         return await process(number)
 
     return BoundedPipeline(
-        elements, run, lambda _: size, ending or asyncio.Event(), max_in_flight=4, max_in_flight_bytes=100
+        elements, run, lambda _: size, draining or asyncio.Event(), max_in_flight=4, max_in_flight_bytes=100
     )
 
 
@@ -127,7 +127,7 @@ async def test_closing_early_cancels_the_elements_in_flight() -> None:
 
 
 async def test_an_ending_worker_completes_what_it_accepted_and_reads_no_more() -> None:
-    ending, processed = asyncio.Event(), []
+    draining, processed = asyncio.Event(), []
 
     async def process(number: int) -> int:
         processed.append(number)
@@ -138,10 +138,10 @@ async def test_an_ending_worker_completes_what_it_accepted_and_reads_no_more() -
             yield number
         await asyncio.Event().wait()
 
-    results = pipeline_of(three_then_wait(), process, ending=ending).results()
+    results = pipeline_of(three_then_wait(), process, draining=draining).results()
     assert await anext(results) == 0
     await turns()
-    ending.set()
+    draining.set()
     assert [await anext(results), await anext(results)] == [1, 2]
     with pytest.raises(Draining):
         await anext(results)
@@ -149,7 +149,7 @@ async def test_an_ending_worker_completes_what_it_accepted_and_reads_no_more() -
 
 
 async def test_an_element_that_is_read_after_the_end_is_not_processed() -> None:
-    ending, processed, gate = asyncio.Event(), [], asyncio.Event()
+    draining, processed, gate = asyncio.Event(), [], asyncio.Event()
 
     async def process(number: int) -> int:
         processed.append(number)
@@ -160,9 +160,9 @@ async def test_an_element_that_is_read_after_the_end_is_not_processed() -> None:
         await gate.wait()
         yield 1
 
-    results = pipeline_of(late(), process, ending=ending).results()
+    results = pipeline_of(late(), process, draining=draining).results()
     assert await anext(results) == 0
-    ending.set()
+    draining.set()
     with pytest.raises(Draining):
         await anext(results)
     gate.set()
