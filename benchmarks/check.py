@@ -1,10 +1,10 @@
-"""How long and how large `cache-check` is: for the default catalog, and as files grow to 20,000.
+"""Time and memory of `cache-check`: for the default catalog, and for up to 20,000 files.
 
     python -m benchmarks.check [--runs N]
 
-Beside it stand the bare interpreter, which no Python program can undercut, and `find -type f -size`, what a user
-would type to look at the same files. Times are processor time (user and system) of the whole process, because a
-machine's other work changes that less; memory is the greatest resident size. Medians.
+The baselines are the bare interpreter, the minimum of any Python program, and `find -type f -size` over the same files.
+Times are processor time (user and system) of the whole process, because other load changes it less; memory is the
+peak resident size. All figures are medians.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from model_cache.layout import manifest_path, model_folder, model_record_path, r
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
 from model_cache.places import Places, resolve_places
 
-GROWTH: Final = (1_250, 2_500, 5_000, 10_000, 20_000)
-_FILES_OF_ONE: Final = 12  # as many as the largest model of the default catalog has
+FILE_COUNTS: Final = (1_250, 2_500, 5_000, 10_000, 20_000)
+_FILES_PER_MODEL: Final = 12  # of each model, as many as the largest one of the default catalog has
 
 
 def main() -> None:
@@ -35,27 +35,27 @@ def main() -> None:
     runs = parser.parse_args().runs
     check = [str(Path(sys.executable).with_name("cache-check"))]
     figures: dict[str, tuple[float, float]] = {
-        "bare interpreter": measured([sys.executable, "-c", "pass"], runs)
+        "bare interpreter": measure([sys.executable, "-c", "pass"], runs)
     }
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        made = make_cache(root / "default", load_catalog(None).models, _FILES_OF_ONE)
-        figures["default catalog"] = measured([*check, "--cache", str(made)], runs)
-        figures["find, the same files"] = measured(find(made), runs)
-        for count in GROWTH:
+        cache = make_cache(root / "default", load_catalog(None).models, _FILES_PER_MODEL)
+        figures["default catalog"] = measure([*check, "--cache", str(cache)], runs)
+        figures["find, the same files"] = measure(find(cache), runs)
+        for count in FILE_COUNTS:
             catalog = write_catalog(root / f"{count}.yaml")
-            made = make_cache(root / str(count), load_catalog(catalog).models, count)
-            arguments = ["--cache", str(made), "--catalog", str(catalog)]
-            figures[f"{count} files"] = measured([*check, *arguments], max(3, runs // 3))
-            figures[f"find, {count} files"] = measured(find(made), max(3, runs // 3))
+            cache = make_cache(root / str(count), load_catalog(catalog).models, count)
+            arguments = ["--cache", str(cache), "--catalog", str(catalog)]
+            figures[f"{count} files"] = measure([*check, *arguments], max(3, runs // 3))
+            figures[f"find, {count} files"] = measure(find(cache), max(3, runs // 3))
     print(f"{'what':24}  {'ms':>8}  {'MB':>6}")
     for what, (seconds, size) in figures.items():
         print(f"{what:24}  {seconds * 1000:8.1f}  {size / 1e6:6.1f}")
     print(json.dumps({what: {"ms": s * 1000, "bytes": size} for what, (s, size) in figures.items()}))
 
 
-def measured(command: Sequence[str], runs: int) -> tuple[float, float]:
-    """Return the medians of processor seconds and of greatest resident bytes of a program that must succeed."""
+def measure(command: Sequence[str], runs: int) -> tuple[float, float]:
+    """Return the medians of processor seconds and of peak resident bytes of a program that must succeed."""
     outcomes = [measure_usage(command) for _ in range(runs)]
     return statistics.median(one.seconds for one in outcomes), statistics.median(
         one.resident for one in outcomes
@@ -63,7 +63,7 @@ def measured(command: Sequence[str], runs: int) -> tuple[float, float]:
 
 
 def find(root: Path) -> list[str]:
-    """Return what a user would type to look at the size of each file."""
+    """Return a `find` command that reads the size of each file."""
     return ["find", "-L", str(root), "-type", "f", "-size", "+0", "-size", "-9999999k"]
 
 

@@ -1,9 +1,9 @@
-"""How fast `cache-check --deep` reads, beside `sha256sum` of the same files on all cores.
+"""Read speed of `cache-check --deep`, compared with `sha256sum` of the same files on all cores.
 
     python -m benchmarks.check_deep [--megabytes N] [--rounds N]
 
-Both read the same files, which lie in the page cache, so that the disk does not decide; in turns, so that a busy
-machine slows both. Wall time, medians of the rounds; and the greatest resident size of the check.
+Both read the same files from the page cache, so that the disk has no effect, and run in turns, so that other load slows
+both. Prints wall time as the median of the rounds, and the peak resident size of the check.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from model_cache.layout import manifest_path, snapshot_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest
 from model_cache.places import PlaceName, resolve_places
 
-# A cache as they are: a few large files, many small ones.
+# Shares of the size, as in real caches: a few large files, many small ones.
 SHARES: Final = (0.5, 0.25, 0.1, 0.1, *[0.05 / 50] * 50)
 
 
@@ -44,7 +44,7 @@ def main() -> None:
             "--catalog", str(catalog), "--cache", str(root / "cache"),
         ]  # fmt: skip
         cores = len(os.sched_getaffinity(0))
-        # one file a call, the largest first: the best that xargs can do with files that differ this much
+        # One file per call, the largest first, which is the fastest order for files of such different sizes.
         plain = ["xargs", "-0", "-n", "1", "-P", str(cores), "sha256sum"]
         names = b"\0".join(os.fsencode(path) for path in files)
         times: dict[str, list[float]] = {"check": [], "sha256sum": []}
@@ -95,7 +95,7 @@ def _write_noise(path: Path, size: int) -> tuple[str, int]:
 
 
 def _timed(command: Sequence[str], stdin: bytes) -> tuple[float, int]:
-    """Return wall seconds and greatest resident bytes of a program that must succeed."""
+    """Return wall seconds and peak resident bytes of a program that must succeed."""
     began = time.perf_counter()
     used = measure_usage(command, stdin)
     return time.perf_counter() - began, used.resident

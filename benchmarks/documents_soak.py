@@ -1,15 +1,14 @@
-"""Stream a million documents through one worker: memory must stay flat and no result may be lost.
+"""Soak test: stream a million documents through one worker; memory must not grow and no result may be lost.
 
-Tiny models, so that what is measured is the worker and not a model: the worker as `qda-worker serve` runs it, the
-client as projects use it. Every result is compared with its document by position and id; every tenth part of the way,
-the resident memory of worker, spaCy process and client is printed.
+The models are tiny, so that the worker is measured and not a model. Every result is compared with its document by
+position and id. After each tenth of the documents the resident memory of worker, spaCy process and client is printed.
 
-    .venv/bin/python -m benchmarks.documents_soak                          # 200,000 documents, some minutes
-    .venv/bin/python -m benchmarks.documents_soak --documents 1000000      # the million
-    .venv/bin/python -m benchmarks.documents_soak --target HOST:50051      # against a worker that runs already
+    .venv/bin/python -m benchmarks.documents_soak                          # 200,000 documents, several minutes
+    .venv/bin/python -m benchmarks.documents_soak --documents 1000000      # one million
+    .venv/bin/python -m benchmarks.documents_soak --target HOST:50051      # a worker that runs already
 
-Ends with 1 if a result is missing, failed or out of place, or if the worker's memory grew by more than --growth MiB
-between a tenth of the way and the end.
+The exit code is 1 if a result is missing, failed or out of order, or if the worker's memory grew by more than --growth
+MiB between the first tenth and the end.
 """
 
 import argparse
@@ -35,14 +34,14 @@ PARTS: Final = 10
 
 
 def documents(count: int) -> Iterator[Text]:
-    """Texts of different lengths, none like the other, so that nothing can be answered from memory."""
+    """Yield distinct texts of different lengths."""
     for number in range(count):
         content = f"Frau Müller aus Köln sagte {number} Mal: gut. " * (1 + number % 4)
         yield Text(content, id=str(number))
 
 
 def resident(pids: Sequence[int]) -> list[int]:
-    """MiB of resident memory of each process; 0 for one that is not there."""
+    """Return the resident memory of each process in MiB; 0 for one that does not exist."""
     found = []
     for pid in pids:
         try:
@@ -61,7 +60,7 @@ def children(pid: int) -> list[int]:
 
 @contextmanager
 def target(given: str | None) -> Iterator[tuple[str, list[int]]]:
-    """Where a worker serves, and its processes, its own first; none for one that runs elsewhere."""
+    """Yield the address of a worker and the ids of its processes, its own first; none for one that was given."""
     if given is not None:
         yield given, []
         return
@@ -76,7 +75,7 @@ def target(given: str | None) -> Iterator[tuple[str, list[int]]]:
 
 
 def main() -> int:
-    """Run the soak; the exit code."""
+    """Run the soak test and return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,6 +1,6 @@
-"""How long the search for paraphrases takes and how much memory it needs, apart from the encoding of the texts.
+"""Time and memory of the search for paraphrases, without the encoding of the texts.
 
-Vectors are random, with a planted near-copy of every tenth text: `python benchmarks/paraphrase_search.py --help`.
+Vectors are random, and every tenth text gets a near-copy: `python benchmarks/paraphrase_search.py --help`.
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
     print(f"start: {before:,} MiB")
     began = time.perf_counter()
     encoded = encode(texts, dimensions)
-    print(f"taking in the vectors: {time.perf_counter() - began:.1f} s, {resident():,} MiB")
+    print(f"adding the vectors: {time.perf_counter() - began:.1f} s, {resident():,} MiB")
     for name, threshold, best in (
         (f"all pairs with {arguments.threshold} or more", arguments.threshold, None),
         (f"the {arguments.best} best of each", None, arguments.best),
@@ -48,8 +48,8 @@ def main() -> None:
                 for pairs in find_pairs(encoded.rows(0), None, threshold=threshold, top_k=best)
             )
             seconds, computed = time.perf_counter() - began, time.process_time() - computed
-        told = f"{seconds:.0f} s ({computed:.0f} s of processors), at most {peak.mebibytes:,} MiB"
-        print(f"{name}: {count:,} pairs in {told}")
+        figures = f"{seconds:.0f} s ({computed:.0f} s of processor time), at most {peak.mebibytes:,} MiB"
+        print(f"{name}: {count:,} pairs in {figures}")
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     print(f"peak of the whole process: {highest:,} MiB")
 

@@ -2,8 +2,8 @@
 
     python -m benchmarks.plain_copy FOLDER CONNECTIONS URL...
 
-It does what a transfer cannot do without, in as few instructions as Python allows: one connection per thread, bytes
-from the socket into a buffer of one MiB, from there to their offset in the file, one fsync per file at the end. A CA
+The minimum of a transfer in Python: one connection per thread, bytes from the socket into a buffer of one MiB and from
+there to their offset in the file, and one fsync per file at the end. A CA
 bundle comes from SSL_CERT_FILE.
 """
 

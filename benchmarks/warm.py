@@ -4,8 +4,8 @@
 
 Both speak HTTPS, as every real hub does, with a self-signed certificate that they get in SSL_CERT_FILE. Both run as
 programs of their own, in turn, each twice into an empty folder of one file system, of which the second run counts;
-both end when their bytes are on disk. The ratio is that of the medians of one run of this script: absolute times do not
-carry over to another machine, or to one that does other work. Without nginx the fake hub serves, which is slower than
+both end when their bytes are on disk. The ratio is that of the medians of one run of this script: absolute times
+depend on the machine and its other load. Without nginx the fake hub serves, which is slower than
 either.
 """
 
@@ -132,8 +132,8 @@ class _ProgramRun:
 def _run_twice(arguments: list[str], target: Path, certificate: Certificate) -> _ProgramRun:
     """Run a program twice and return the second run.
 
-    The first one pays for what another program left: memory that the system must reclaim, modules that are not
-    compiled. That would be as much as what is measured here.
+    The first run includes effects of the program before it: memory that the system must reclaim, modules that are not
+    compiled. They can be as large as the difference that is measured.
     """
     _run([sys.executable, *arguments], certificate)
     shutil.rmtree(target)
@@ -143,7 +143,7 @@ def _run_twice(arguments: list[str], target: Path, certificate: Certificate) -> 
 
 
 def _run(command: list[str], certificate: Certificate) -> _ProgramRun:
-    """Run a program, with nothing left to write from before, and measure it."""
+    """Write all dirty pages to disk, then run a program and measure it."""
     os.sync()
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environ["SSL_CERT_FILE"] = str(certificate.certificate)

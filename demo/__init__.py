@@ -1,1 +1,1 @@
-"""The whole path on one machine, for somebody who has never seen the project: `make demo`."""
+"""The complete workflow on one machine, from a catalog to answered calls: `make demo`."""

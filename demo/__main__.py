@@ -1,6 +1,6 @@
-"""From a catalog to answered calls: models, hub, warmer, check, worker, client.
+"""Run the demo: train small models, serve them from a fake hub, warm a cache, check it, and analyse an interview.
 
-Ends with 0 only if every step did its part.
+The exit code is 0 only if every step succeeded.
 """
 
 import shutil
@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from demo import answers, stations
+from demo import analyses, steps
 from demo.programs import DemoFailed, section
 from qda_worker.client import ClientError
 from tests.support.small_models import BuildFailed, SmallModels, small_models
@@ -23,9 +23,11 @@ LOGS: Final = BUILD / "demo-logs"
 
 
 def main() -> int:
-    """Run the demo. The exit code: 0, 1 where a step failed, 130 where it was interrupted."""
+    """Run the demo and return the exit code: 0, 1 if a step failed, 130 if it was interrupted."""
     began = time.perf_counter()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the programs it started end with it
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # so that the programs that it started are stopped too
     try:
         run()
     except (DemoFailed, BuildFailed, ClientError) as error:
@@ -34,44 +36,52 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nThe demo was interrupted.", file=sys.stderr)
         return 130
-    print(f"\nAll of it worked, in {time.perf_counter() - began:.0f} s. The cache stays in {shown(CACHE)}.")
+    print(
+        f"\nAll steps succeeded, in {time.perf_counter() - began:.0f} s. The cache is kept in {relative(CACHE)}."
+    )
     return 0
 
 
 def run() -> None:
-    """Return the steps in their order. Raises DemoFailed, BuildFailed or ClientError at the first that fails."""
-    texts = answers.read_interview(Path(__file__).with_name("interview.txt"))
+    """Run all steps in order.
+
+    Raises:
+        DemoFailed: a program failed, or its result is wrong.
+        BuildFailed: a small model cannot be trained.
+        ClientError: a call failed.
+    """
+    texts = analyses.read_interview(Path(__file__).with_name("interview.txt"))
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     models = make_models()
     with section("2. The warmer fills an empty cache from a hub over HTTP"):
-        stations.empty(CACHE)
-        with stations.hub(models.hub, LOGS / "hub.log") as hub:
-            options = ("--catalog", shown(models.catalog), "--cache", shown(CACHE))
-            stations.warm(hub, options)
-        print("The hub is stopped; from here on there is nothing to download from.")
+        steps.empty(CACHE)
+        with steps.hub(models.hub, LOGS / "hub.log") as hub:
+            options = ("--catalog", relative(models.catalog), "--cache", relative(CACHE))
+            steps.warm(hub, options)
+        print("The hub is stopped: nothing can be downloaded from now on.")
     with section("3. cache-check compares the cache with its manifest"):
-        stations.cache_check(options)
-    with ExitStack() as running:
+        steps.cache_check(options)
+    with ExitStack() as resources:
         with section("4. The worker loads every model, offline and from a read-only cache"):
-            untouched = running.enter_context(stations.read_only(CACHE))
-            client = running.enter_context(stations.worker(options, LOGS / "worker.log"))
-            answers.show_models(client)
-        answers.show_sentiment(client, texts)
-        answers.show_entities(client, texts)
-        answers.show_nearest(client, texts)
-        answers.show_paraphrases(client, texts)
-        with section("9. SIGTERM ends the worker in order"):
-            running.close()
-            print(f"Exit code 0, and {untouched} files of the cache are as they were.")
+            file_count = resources.enter_context(steps.read_only(CACHE))
+            client = resources.enter_context(steps.worker(options, LOGS / "worker.log"))
+            analyses.show_models(client)
+        analyses.show_sentiment(client, texts)
+        analyses.show_entities(client, texts)
+        analyses.show_nearest(client, texts)
+        analyses.show_paraphrases(client, texts)
+        with section("9. SIGTERM stops the worker gracefully"):
+            resources.close()
+            print(f"Exit code 0, and the {file_count} files of the cache are unchanged.")
 
 
 def make_models() -> SmallModels:
-    """Return the models that the hub will serve."""
+    """Train the models that the hub will serve, or return those of an earlier run."""
     with section("1. Four small models"):
         print(
-            "The real models are gigabytes. These four have their architectures, file names and formats, but are\n"
-            "small, and trained here on sentences from templates: they show the path, not what the real ones can."
+            "The real models have gigabytes. These four have their architectures, file names and formats, but are\n"
+            "small and trained on sentences from templates: they show the workflow, not the quality of the real ones."
         )
         models = small_models(say=lambda line: print(f"  {line}\n", end="", flush=True))
         for key, scores in models.scores.items():
@@ -82,8 +92,8 @@ def make_models() -> SmallModels:
     return models
 
 
-def shown(path: Path) -> str:
-    """Return the path relative to the working directory where that is shorter."""
+def relative(path: Path) -> str:
+    """Return the path relative to the working directory, or unchanged if it is outside of it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

@@ -10,14 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-# What would send the programs elsewhere than the demo does; proxies too, for all is on this machine.
-_FOREIGN: Final = ("HF_", "HUGGING", "QDA_", "SENTENCE_TRANSFORMERS_", "TRANSFORMERS_")
-_PATIENCE: Final = 40.0  # seconds that a program may take to end after SIGTERM
-_TAIL: Final = 20  # lines of a log that a failure shows
+# Prefixes of variables that would change what the programs do. Proxies are removed too: everything runs on this
+# machine.
+_REMOVED_PREFIXES: Final = ("HF_", "HUGGING", "QDA_", "SENTENCE_TRANSFORMERS_", "TRANSFORMERS_")
+_STOP_SECONDS: Final = 40.0  # that a program may take to end after SIGTERM
+_TAIL_LINES: Final = 20  # of a log, in the message of a failure
 
 
 class DemoFailed(Exception):
-    """A step did not do its part; the message says which and what it said."""
+    """A step failed; the message names the program and contains its last output."""
 
 
 @contextmanager
@@ -30,9 +31,15 @@ def section(title: str) -> Iterator[None]:
 
 
 def run_program(name: str, *arguments: str, show: bool = True) -> str:
-    """Run one of the project's commands and show its line, and by default its stdout, which is returned.
+    """Print and run one of the project's commands, and return its stdout.
 
-    Raises DemoFailed.
+    Args:
+        name: of the program.
+        arguments: of the command line.
+        show: whether to print its stdout.
+
+    Raises:
+        DemoFailed: the exit code is not 0.
     """
     print(f"$ {shlex.join([name, *arguments])}", flush=True)
     done = subprocess.run(
@@ -49,9 +56,10 @@ def run_program(name: str, *arguments: str, show: bool = True) -> str:
 
 @contextmanager
 def running(name: str, command: Sequence[str], log: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run a program while the block lasts: stdout is a pipe, stderr goes to `log`, SIGTERM must end it with 0.
+    """Run a program while the block runs: stdout is a pipe, stderr goes to `log`, and SIGTERM stops it at the end.
 
-    Raises DemoFailed.
+    Raises:
+        DemoFailed: it does not stop with exit code 0.
     """
     with log.open("w") as errors:
         process = subprocess.Popen(
@@ -67,36 +75,40 @@ def running(name: str, command: Sequence[str], log: Path) -> Iterator[subprocess
 
 
 def end(name: str, process: subprocess.Popen[str], log: Path) -> None:
-    """SIGTERM, and wait. Raises DemoFailed unless the exit code is 0."""
+    """Stop a program with SIGTERM and wait for its end.
+
+    Raises:
+        DemoFailed: it takes too long, or its exit code is not 0.
+    """
     process.terminate()
     try:
-        process.communicate(timeout=_PATIENCE)
+        process.communicate(timeout=_STOP_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        raise DemoFailed(f"{name} did not end within {_PATIENCE:.0f} s of SIGTERM: {tail(log)}") from None
+        raise DemoFailed(f"{name} did not end within {_STOP_SECONDS:.0f} s of SIGTERM: {tail(log)}") from None
     if process.returncode:
         raise DemoFailed(f"{name} ended with exit code {process.returncode}: {tail(log)}")
 
 
 def installed_command(name: str, *arguments: str) -> list[str]:
-    """Return the command line of one of the project's commands, which is printed."""
+    """Print and return the command line of one of the project's commands."""
     print(f"$ {shlex.join([name, *arguments])}", flush=True)
     return [_installed(name), *arguments]
 
 
 def tail(log: Path) -> str:
     """Return the last lines of a log, with its path."""
-    lines = log.read_text("utf-8", "replace").splitlines()[-_TAIL:]
+    lines = log.read_text("utf-8", "replace").splitlines()[-_TAIL_LINES:]
     return "\n".join([f"the end of {log}:", *lines])
 
 
 def environment() -> dict[str, str]:
-    """Return this process's environment without what would send the programs elsewhere."""
+    """Return the environment of this process without the variables that would change what the programs do."""
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.upper().startswith(_FOREIGN) and not name.upper().endswith("_PROXY")
+        if not name.upper().startswith(_REMOVED_PREFIXES) and not name.upper().endswith("_PROXY")
     }
 
 

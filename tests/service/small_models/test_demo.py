@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from demo.programs import DemoFailed, environment, run_program, running
-from demo.stations import empty, read_only
+from demo.steps import empty, read_only
 
 WAITS: Final = "import time; print('ready', flush=True); time.sleep(60)"
 

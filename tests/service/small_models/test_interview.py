@@ -6,7 +6,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from demo.answers import ALIKE, read_interview
+from demo.analyses import PARAPHRASE_THRESHOLD, read_interview
 from tests.service.small_models.plain_libraries import (
     entities,
     f1,
@@ -77,6 +77,7 @@ def test_most_of_its_paraphrases_pass_the_demos_threshold(
 ) -> None:
     vectors = unit_vectors(sentence_transformer(models, "multilingual-paraphrase"), texts)
     alike = [
-        float(vectors[first - 1] @ vectors[second - 1]) >= ALIKE for first, second in reading["paraphrases"]
+        float(vectors[first - 1] @ vectors[second - 1]) >= PARAPHRASE_THRESHOLD
+        for first, second in reading["paraphrases"]
     ]
     assert sum(alike) >= len(alike) / 2

@@ -1,4 +1,4 @@
-"""The stations of the path: hub, warmer, check, worker."""
+"""The steps of the demo that run programs: hub, warmer, check and worker."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from typing import Final
 from demo.programs import DemoFailed, installed_command, run_program, running, tail
 from qda_worker.client import Client
 
-_READY_WITHIN: Final = 180.0  # seconds for the worker to load everything
+_READY_SECONDS: Final = 180.0  # until the worker has loaded all models
 _WRITABLE: Final = stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH
 
 Options = Sequence[str]
 
 
 def empty(cache: Path) -> None:
-    """Start from nothing, also where an earlier demo was cut off and left the cache read-only."""
+    """Delete the cache of an earlier demo, which may be read-only because the demo was interrupted."""
     if cache.exists():
         _set_writable(cache, True)
         shutil.rmtree(cache)
@@ -30,7 +30,7 @@ def empty(cache: Path) -> None:
 
 @contextmanager
 def hub(root: Path, log: Path) -> Iterator[str]:
-    """Run the fake hub while the block lasts and yield its address; the hub client talks to it unmodified."""
+    """Run the fake hub while the block runs and yield its address. The hub client is not modified for it."""
     command = [sys.executable, "-m", "tests.support.fake_hub", "--root", str(root)]
     listen = ["--listen", "127.0.0.1:0", "--second-listen", "127.0.0.1:0"]
     with running("the hub", [*command, *listen], log) as process:
@@ -39,13 +39,13 @@ def hub(root: Path, log: Path) -> Iterator[str]:
         if len(words) < 2 or words[0] != "hub":
             raise DemoFailed(f"the hub did not start: {tail(log)}")
         print(
-            f"A hub for tests serves them at {words[1]} (big files from a second host, as the real one does)."
+            f"The fake hub serves them at {words[1]} (large files from a second host, as the real hub does)."
         )
         yield words[1]
 
 
 def warm(hub: str, options: Options) -> None:
-    """Plan, warm, and warm again: the second time there is nothing to do."""
+    """Plan, warm, and warm again; the second warm must fetch nothing."""
     sources = ("--hub", hub, "--wheel-base", f"{hub}/wheels")
     run_program("cache-warmer", "plan", *options, *sources)
     run_program("cache-warmer", "warm", *options, *sources)
@@ -53,8 +53,8 @@ def warm(hub: str, options: Options) -> None:
     again = run_program("cache-warmer", "warm", *options, *sources, "--quiet", "--format", "json", show=False)
     fetched = json.loads(again)["bytes_fetched"]
     if fetched:
-        raise DemoFailed(f"the second warm fetched {fetched} bytes of a cache that was complete")
-    print(f"The second warm found it complete and fetched nothing ({time.perf_counter() - began:.2f} s).")
+        raise DemoFailed(f"the second warm fetched {fetched} bytes although the cache was complete")
+    print(f"The second warm fetched nothing ({time.perf_counter() - began:.2f} s).")
 
 
 def cache_check(options: Options) -> None:
@@ -66,18 +66,21 @@ def cache_check(options: Options) -> None:
 
 @contextmanager
 def read_only(cache: Path) -> Iterator[int]:
-    """Nobody may write below `cache` while the block lasts; yields the number of its files. Raises DemoFailed.
+    """Make the cache read-only while the block runs; yield the number of its files.
 
-    File modes do not bind root, so what is there is also compared before and after.
+    File modes do not apply to root, so the files are also compared before and after.
+
+    Raises:
+        DemoFailed: a file was changed.
     """
     _set_writable(cache, False)
     before = _files(cache)
-    binds = (
-        "nobody can write there"
+    note = (
+        "writing fails"
         if not os.access(cache, os.W_OK)
-        else "modes do not bind root: compared afterwards"
+        else "modes do not apply to root, so the files are compared afterwards"
     )
-    print(f"Every file and folder of the cache is read-only now ({binds}).")
+    print(f"Every file and folder of the cache is read-only now ({note}).")
     try:
         yield len(before)
         changed = before.items() ^ _files(cache).items()
@@ -90,24 +93,26 @@ def read_only(cache: Path) -> Iterator[int]:
 
 @contextmanager
 def worker(options: Options, log: Path) -> Iterator[Client]:
-    """Run a worker on a free port while the block lasts and yield a client of it once it is SERVING.
+    """Run a worker on a free port while the block runs and yield a client once it is SERVING.
 
-    Raises DemoFailed, ClientError.
+    Raises:
+        DemoFailed: the worker does not start or stop.
+        ClientError: it does not become ready.
     """
     port_file = log.with_suffix(".port")
     listen = ("--no-fetch", "--listen", "127.0.0.1:0", "--port-file", str(port_file), "--drain-delay", "0")
     began = time.perf_counter()
     with running("qda-worker", installed_command("qda-worker", "serve", *options, *listen), log) as process:
         target = f"127.0.0.1:{_port(port_file, process, log)}"
-        print(f"It listens on {target} after {time.perf_counter() - began:.1f} s.", flush=True)
+        print(f"The worker listens on {target} after {time.perf_counter() - began:.1f} s.", flush=True)
         with Client(target) as client:
-            client.wait_ready(_READY_WITHIN)
-            print(f"Its health is SERVING after {time.perf_counter() - began:.1f} s.")
+            client.wait_ready(_READY_SECONDS)
+            print(f"It is SERVING after {time.perf_counter() - began:.1f} s.")
             yield client
 
 
 def _port(file: Path, process: subprocess.Popen[str], log: Path) -> int:
-    deadline = time.monotonic() + _READY_WITHIN
+    deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         with suppress(FileNotFoundError, ValueError):  # not written yet, or not to its end
             return int(file.read_text())
