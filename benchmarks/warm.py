@@ -25,7 +25,7 @@ from typing import Final
 
 from benchmarks.file_server import find_nginx, serve_files
 from cache_warmer.fetch import CONNECTIONS
-from tests.support.fake_hub import Certificate, HubDouble, Repository, self_signed_certificate
+from tests.support.fake_hub import Certificate, FakeHub, Repository, self_signed_certificate
 
 _REPOSITORY: Final = "org/random"
 
@@ -167,12 +167,12 @@ def _serve(
 ) -> Iterator[tuple[str, str, str]]:
     """Yield the address of the hub, that of the host of its bytes, and which program serves these."""
     if find_nginx() is None:
-        with HubDouble([repository], tls=certificate) as hub:
+        with FakeHub([repository], tls=certificate) as hub:
             yield hub.url, hub.storage_url, "fake hub"
         return
     with (
         serve_files(folder / "served", folder / "nginx", certificate, line) as storage,
-        HubDouble([repository], storage_listen=None, storage_url=storage, tls=certificate) as hub,
+        FakeHub([repository], storage_listen=None, storage_url=storage, tls=certificate) as hub,
     ):
         yield hub.url, storage, "nginx"
 

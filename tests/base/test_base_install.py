@@ -36,7 +36,7 @@ def test_the_project_is_installed_from_its_wheel() -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_each_program_tells_what_it_can_do(program: str) -> None:
+def test_the_help_of_each_program_works(program: str) -> None:
     answer = run(program, "--help")
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.startswith("usage: " + program)

@@ -50,7 +50,7 @@ def test_values_that_contradict_each_other_are_refused(render: Render, values: O
         {"cacheWarmer": {"wait": 5, "stallTimeout": 90}, "worker": {"maxConnectionAge": 900}},  # by --set
     ],
 )
-def test_values_that_fit_are_taken(render: Render, values: Object) -> None:
+def test_valid_values_are_accepted(render: Render, values: Object) -> None:
     assert render(values).one("Deployment")
 
 
@@ -79,7 +79,7 @@ def test_a_typo_or_a_wrong_kind_of_value_is_refused_by_name(
     assert named in str(refused.value)
 
 
-def test_the_schema_is_closed_wherever_it_is_ours() -> None:
+def test_the_schema_rejects_unknown_keys_of_the_chart() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
     assert schema["$schema"].startswith("http://json-schema.org/draft-07/"), "Helm 3 has no later one"
     for path, part in _objects(schema):

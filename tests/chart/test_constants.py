@@ -24,7 +24,7 @@ from tests.chart.conftest import CHART, ROOT, Render, container, environment
 SCRATCH: Final = {"HF_HOME", "HF_XET_CACHE"}
 
 
-def test_the_job_fails_at_once_for_each_reason_that_retrying_cannot_mend(render: Render) -> None:
+def test_the_job_fails_at_once_for_each_reason_that_retries_cannot_solve(render: Render) -> None:
     rules = render().one("Job")["spec"]["podFailurePolicy"]["rules"]
     (failing,) = [rule for rule in rules if rule["action"] == "FailJob"]
 
@@ -40,7 +40,7 @@ def test_chart_and_package_have_one_version() -> None:
     assert chart["version"] == chart["appVersion"] == project["version"]
 
 
-def test_the_keys_that_worker_models_is_compared_with_are_those_of_the_catalog_inside() -> None:
+def test_worker_models_is_compared_with_the_keys_of_the_built_in_catalog() -> None:
     line = re.search(r"\$known := list (.*) }}", (CHART / "templates/_validate.tpl").read_text("utf-8"))
     assert line is not None
     assert re.findall(r'"([^"]+)"', line[1]) == [model.key for model in load_catalog(None).models]
@@ -73,7 +73,7 @@ def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> Non
     assert {name for name in names if name.startswith("QDA_")} <= known
 
 
-def test_the_programs_take_the_arguments_that_the_chart_gives() -> None:
+def test_the_programs_accept_the_arguments_of_the_chart() -> None:
     """By their own parsers: an option that is not there would be refused before --help is reached."""
     for program, template_path in (
         (cache_warmer, "cache-warmer/_pod-spec.tpl"),
@@ -88,7 +88,7 @@ def test_the_programs_take_the_arguments_that_the_chart_gives() -> None:
         assert end.value.code in (0, None)
 
 
-def test_the_worker_listens_where_ports_and_probes_look(render: Render) -> None:
+def test_ports_and_probes_are_those_that_the_worker_listens_on(render: Render) -> None:
     worker = container(render().worker)
     ports = {port["name"]: port["containerPort"] for port in worker["ports"]}
     listening = environment(render().worker)
@@ -121,7 +121,7 @@ def test_the_grace_period_covers_drain_and_shutdown(render: Render) -> None:
     assert environment(template)["QDA_SHUTDOWN_GRACE"] == "40s"
 
 
-def test_a_rollout_has_more_time_than_the_warmer() -> None:
+def test_the_progress_deadline_exceeds_that_of_the_warmer() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     assert values["worker"]["progressDeadlineSeconds"] > values["cacheWarmer"]["activeDeadlineSeconds"]
 

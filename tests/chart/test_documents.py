@@ -99,7 +99,7 @@ def test_every_path_and_value_that_skaffold_names_exists(render: Render, profile
     assert container(rendered.worker)["image"].startswith("registry.example.org/some:")
 
 
-def test_skaffold_deploys_the_images_that_it_builds_and_forwards_the_chart_s_port(render: Render) -> None:
+def test_skaffold_deploys_its_images_and_forwards_the_port_of_the_chart(render: Render) -> None:
     config = _skaffold()
     built = {artifact["image"].replace("-", "_") for artifact in config["build"]["artifacts"]}
     (release,) = config["deploy"]["helm"]["releases"]
@@ -121,7 +121,7 @@ def test_each_ci_file_passes_the_strict_linter(render: Render, path: Path) -> No
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_readme_is_what_helm_docs_makes_of_the_values() -> None:
+def test_the_readme_is_the_output_of_helm_docs() -> None:
     helm_docs = shutil.which("helm-docs")
     if helm_docs is None:
         pytest.skip("helm-docs is not installed")

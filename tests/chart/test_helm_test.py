@@ -21,7 +21,7 @@ def _container(pod: Object) -> dict[str, Any]:
     return only
 
 
-def test_it_calls_the_service_by_a_name_that_its_certificate_has(render: Render) -> None:
+def test_the_test_pod_calls_the_service_by_a_name_in_its_certificate(render: Render) -> None:
     pod = _test(render(TLS))
     environment = {one["name"]: one["value"] for one in _container(pod)["env"]}
     assert environment["QDA_TARGET"] == "rel-qda-worker.texts.svc:50051"
@@ -30,18 +30,18 @@ def test_it_calls_the_service_by_a_name_that_its_certificate_has(render: Render)
     assert volume["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "never the key"
 
 
-def test_without_tls_it_calls_in_plain_text(render: Render) -> None:
+def test_without_tls_the_test_pod_calls_in_plain_text(render: Render) -> None:
     pod = _test(render())
     assert "QDA_TLS_CA" not in {one["name"] for one in _container(pod)["env"]}
     assert [one["name"] for one in pod["spec"]["volumes"]] == ["tmp"]
 
 
-def test_where_clients_must_show_a_certificate_there_is_none(render: Render) -> None:
+def test_with_mutual_tls_there_is_no_helm_test(render: Render) -> None:
     mutual = {"worker": {"tls": {"secretName": "worker-tls", "clientCaSecretName": "clients"}}}
     assert render(mutual).all("Pod") == []
 
 
-def test_it_is_no_worker_and_meets_the_restricted_standard(render: Render) -> None:
+def test_the_test_pod_is_no_endpoint_and_meets_the_restricted_standard(render: Render) -> None:
     rendered = render()
     pod = _test(rendered)
     for service in rendered.all("Service"):

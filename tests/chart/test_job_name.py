@@ -22,7 +22,7 @@ def _name(render: Render, values: Object | None = None, *options: str) -> str:
         {"catalog": "apiVersion: qda/v1\nkind: Catalog\nmodels: []\n"},
     ],
 )
-def test_another_spec_is_another_job(render: Render, values: Object) -> None:
+def test_another_spec_gives_another_job_name(render: Render, values: Object) -> None:
     assert _name(render, values) != _name(render)
 
 
@@ -34,15 +34,15 @@ def test_another_spec_is_another_job(render: Render, values: Object) -> None:
         {"cacheWarmer": {"jobAnnotations": {"a": "b"}}},
     ],
 )
-def test_what_is_not_in_the_spec_makes_no_other_job(render: Render, values: Object) -> None:
+def test_values_outside_the_spec_keep_the_job_name(render: Render, values: Object) -> None:
     assert _name(render, values) == _name(render)
 
 
-def test_an_upgrade_is_no_reason_to_warm_again(render: Render) -> None:
+def test_an_upgrade_of_the_chart_does_not_run_the_warmer_again(render: Render) -> None:
     assert _name(render, {}, "--is-upgrade") == _name(render)
 
 
-def test_names_stay_within_what_kubernetes_takes(render: Render) -> None:
+def test_names_stay_within_the_limits_of_kubernetes(render: Render) -> None:
     rendered = render({"fullnameOverride": "a" * 63})
     for one in rendered.objects:
         assert len(one["metadata"]["name"]) <= 63

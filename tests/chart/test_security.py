@@ -33,7 +33,7 @@ def test_the_worker_mounts_the_cache_read_only_and_the_warmer_does_not(render: R
         assert "readOnly" not in volume["persistentVolumeClaim"], "it would bind the claim's other users, too"
 
 
-def test_only_the_warmer_has_a_token_and_with_it_may_do_what_it_says_it_does(render: Render) -> None:
+def test_only_the_warmer_has_a_token_and_its_role_has_the_documented_rules(render: Render) -> None:
     rendered = render()
     assert rendered.worker["spec"]["automountServiceAccountToken"] is False
     assert all(one["automountServiceAccountToken"] is False for one in rendered.all("ServiceAccount"))
@@ -47,7 +47,7 @@ def test_only_the_warmer_has_a_token_and_with_it_may_do_what_it_says_it_does(ren
     }
 
 
-def test_the_shell_may_also_see_which_deployments_of_its_namespace_live(render: Render) -> None:
+def test_the_shell_may_also_read_the_deployments_of_its_namespace(render: Render) -> None:
     more = _rights(render({"cacheWarmer": {"shell": True}})) - _rights(render())
     assert more == {("deployments", "get", "")}
 

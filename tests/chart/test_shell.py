@@ -8,7 +8,7 @@ from tests.chart.conftest import Object, Render, container, environment
 CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels: []\n"
 
 
-def test_the_shell_is_the_warmer_s_pod_without_its_work(render: Render) -> None:
+def test_the_shell_has_the_pod_spec_of_the_warmer_with_an_idle_command(render: Render) -> None:
     hub = {"endpoint": "https://hub", "tokenSecret": "s", "caBundle": "PEM", "proxy": "http://p"}
     rendered = render({"hub": hub, "catalog": CATALOG, "cacheWarmer": {"shell": True}})
     shell = rendered.one("Deployment", "-shell")

@@ -97,22 +97,22 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
 
 # Values that a test of their own proves, by its name.
 OWN_TEST: Final = {
-    "catalog": "test_the_catalog_travels_in_the_annotations_of_both_pods",
-    "catalogLock": "test_the_catalog_travels_in_the_annotations_of_both_pods",
-    "cache.keep": "test_the_claim_is_kept_unless_told_otherwise",
+    "catalog": "test_the_catalog_is_in_the_annotations_of_both_pods",
+    "catalogLock": "test_the_catalog_is_in_the_annotations_of_both_pods",
+    "cache.keep": "test_the_claim_is_kept_by_default",
     "cache.sameNode": "tests/chart/test_bad_input.py",
     "cache.validateStorageClass": "tests/cluster/test_bad_input.py: it asks the cluster",
-    "hub.tokenSecretKey": "test_key_and_exceptions_of_token_and_proxy",
-    "hub.noProxy": "test_key_and_exceptions_of_token_and_proxy",
-    "cacheWarmer.enabled": "test_without_the_warmer_nothing_of_it_is_left",
-    "cacheWarmer.serviceAccount.create": "test_accounts_may_be_those_that_are_there",
-    "worker.tls.clientCaSecretName": "test_the_secret_of_the_clients_ca_may_be_another",
-    "worker.tracing.protocol": "test_the_protocol_of_traces_goes_with_their_endpoint",
+    "hub.tokenSecretKey": "test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set",
+    "hub.noProxy": "test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set",
+    "cacheWarmer.enabled": "test_without_the_warmer_none_of_its_objects_are_rendered",
+    "cacheWarmer.serviceAccount.create": "test_existing_service_accounts_can_be_used",
+    "worker.tls.clientCaSecretName": "test_the_client_ca_may_be_in_another_secret",
+    "worker.tracing.protocol": "test_the_protocol_of_traces_is_set_with_their_endpoint",
     **dict.fromkeys(
         ("worker.podMonitor.enabled", "worker.podMonitor.interval", "worker.podMonitor.labels"),
         "test_a_pod_monitor_scrapes_the_workers",
     ),
-    "worker.serviceAccount.create": "test_accounts_may_be_those_that_are_there",
+    "worker.serviceAccount.create": "test_existing_service_accounts_can_be_used",
     **dict.fromkeys(
         (
             "podSecurityContext.runAsNonRoot",
@@ -158,7 +158,7 @@ def test_a_value_has_its_effect(render: Render, path: str) -> None:
     assert expected in _text(render(nested(path, value)))
 
 
-def test_the_catalog_travels_in_the_annotations_of_both_pods(render: Render) -> None:
+def test_the_catalog_is_in_the_annotations_of_both_pods(render: Render) -> None:
     catalog = 'apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: "ä:\\t"  # a comment\n'
     lock = json.dumps({"kind": "CatalogLock"})
     rendered = render({"catalog": catalog, "catalogLock": lock})
@@ -178,12 +178,12 @@ def test_the_catalog_travels_in_the_annotations_of_both_pods(render: Render) -> 
 
 
 @pytest.mark.parametrize(("keep", "policy"), [(True, "keep"), (False, None)])
-def test_the_claim_is_kept_unless_told_otherwise(render: Render, keep: bool, policy: str | None) -> None:
+def test_the_claim_is_kept_by_default(render: Render, keep: bool, policy: str | None) -> None:
     claim = render({"cache": {"keep": keep}}).one("PersistentVolumeClaim")
     assert claim["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == policy
 
 
-def test_a_claim_that_exists_is_used_and_none_is_made(render: Render) -> None:
+def test_an_existing_claim_is_used_and_none_is_created(render: Render) -> None:
     rendered = render({"cache": {"existingClaim": "theirs"}})
     assert rendered.all("PersistentVolumeClaim") == []
     for template in (rendered.worker, rendered.warmer):
@@ -196,7 +196,7 @@ def test_the_storage_class_is_the_clusters_unless_named_or_none(render: Render) 
     assert by_hand["spec"]["storageClassName"] == ""
 
 
-def test_a_claim_of_one_node_brings_its_pods_together_and_a_shared_one_does_not(render: Render) -> None:
+def test_a_read_write_once_claim_sets_pod_affinity_and_a_shared_one_does_not(render: Render) -> None:
     own = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "mine"}]}}
     rendered = render({"worker": {"affinity": own}})
     required = "requiredDuringSchedulingIgnoredDuringExecution"
@@ -210,7 +210,7 @@ def test_a_claim_of_one_node_brings_its_pods_together_and_a_shared_one_does_not(
     assert "affinity" not in shared.warmer["spec"]
 
 
-def test_key_and_exceptions_of_token_and_proxy(render: Render) -> None:
+def test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set(render: Render) -> None:
     hub = {"tokenSecret": "s", "tokenSecretKey": "k", "proxy": "http://p", "noProxy": "h.example.org"}
     variables = environment(render({"hub": hub}).warmer)
     assert variables["HF_TOKEN"]["secretKeyRef"] == {"name": "s", "key": "k", "optional": True}
@@ -218,19 +218,19 @@ def test_key_and_exceptions_of_token_and_proxy(render: Render) -> None:
     assert variables["NO_PROXY"] == "h.example.org"
 
 
-def test_token_certificates_mirror_and_proxy_are_the_warmers_alone(render: Render) -> None:
+def test_only_the_warmer_gets_token_certificates_mirror_and_proxy(render: Render) -> None:
     hub = {"endpoint": "https://hub", "tokenSecret": "s", "caBundle": "PEM", "proxy": "http://p"}
     assert render({"hub": hub}).worker == render().worker
 
 
-def test_without_the_warmer_nothing_of_it_is_left(render: Render) -> None:
+def test_without_the_warmer_none_of_its_objects_are_rendered(render: Render) -> None:
     rendered = render({"cacheWarmer": {"enabled": False}})
     kinds = {one["kind"] for one in rendered.objects}
     assert kinds.isdisjoint({"Job", "Role", "RoleBinding"})
     assert [one["metadata"]["name"] for one in rendered.all("ServiceAccount")] == ["rel-qda-worker"]
 
 
-def test_accounts_may_be_those_that_are_there(render: Render) -> None:
+def test_existing_service_accounts_can_be_used(render: Render) -> None:
     there = {"serviceAccount": {"create": False, "name": "theirs"}}
     rendered = render({"worker": there, "cacheWarmer": there})
     assert rendered.all("ServiceAccount") == []
@@ -238,7 +238,7 @@ def test_accounts_may_be_those_that_are_there(render: Render) -> None:
     assert rendered.one("RoleBinding")["subjects"][0]["name"] == "theirs"
 
 
-def test_the_secret_of_the_clients_ca_may_be_another(render: Render) -> None:
+def test_the_client_ca_may_be_in_another_secret(render: Render) -> None:
     rendered = render({"worker": {"tls": {"secretName": "own", "clientCaSecretName": "theirs"}}})
     (volume,) = [one for one in rendered.worker["spec"]["volumes"] if one["name"] == "tls"]
     sources = {one["secret"]["name"]: one["secret"]["items"] for one in volume["projected"]["sources"]}
@@ -257,7 +257,7 @@ def test_the_secret_of_the_clients_ca_may_be_another(render: Render) -> None:
         render({"worker": {"tls": {"clientCaSecretName": "theirs"}}})
 
 
-def test_the_protocol_of_traces_goes_with_their_endpoint(render: Render) -> None:
+def test_the_protocol_of_traces_is_set_with_their_endpoint(render: Render) -> None:
     variables = environment(
         render({"worker": {"tracing": {"endpoint": "http://c:4317", "protocol": "grpc"}}}).worker
     )

@@ -23,7 +23,7 @@ NewRelease = Callable[..., Release]
         ("worker.replicas=3", "cache.sameNode=true"),
     ],
 )
-def test_helm_refuses_it_before_anything_is_made(
+def test_helm_refuses_invalid_values_before_it_creates_anything(
     new_release: NewRelease, kubectl: Kubectl, setting: str, said: str
 ) -> None:
     release = new_release("refused")
@@ -34,7 +34,7 @@ def test_helm_refuses_it_before_anything_is_made(
     assert kubectl.items("pvc", f"app.kubernetes.io/instance={release.name}") == []
 
 
-def test_a_secret_that_is_missing_is_named_with_the_command_that_makes_it(new_release: NewRelease) -> None:
+def test_a_missing_secret_is_named_with_the_command_that_creates_it(new_release: NewRelease) -> None:
     release = new_release("token")
     release("install", *FIRST, NO_WORKERS, "--set=hub.tokenSecret=not-there")
 
@@ -44,7 +44,7 @@ def test_a_secret_that_is_missing_is_named_with_the_command_that_makes_it(new_re
     _fails_at_once(release)
 
 
-def test_a_hub_that_is_none_is_told_and_retried(new_release: NewRelease) -> None:
+def test_an_address_that_is_no_hub_is_reported_and_retried(new_release: NewRelease) -> None:
     release = new_release("wrong")
     release("install", *FIRST, NO_WORKERS, "--set=hub.endpoint=http://demo-hub:9")
 
@@ -53,7 +53,7 @@ def test_a_hub_that_is_none_is_told_and_retried(new_release: NewRelease) -> None
     assert "tries again" in message
 
 
-def test_a_catalog_with_a_branch_is_refused_by_the_job_and_leaves_the_worker_up(
+def test_a_catalog_with_a_branch_fails_the_job_and_leaves_the_worker_running(
     new_release: NewRelease, tmp_path: Path
 ) -> None:
     catalog = tmp_path / "catalog.yaml"
@@ -69,7 +69,7 @@ def test_a_catalog_with_a_branch_is_refused_by_the_job_and_leaves_the_worker_up(
     assert (state(release.worker())["ready"], state(release.worker())["restartCount"]) == (False, 0)
 
 
-def test_a_claim_that_is_too_small_is_told_in_bytes(
+def test_a_claim_that_is_too_small_is_reported_in_bytes(
     new_release: NewRelease, storage_class: Callable[[str], str]
 ) -> None:
     release = new_release("small")
@@ -79,7 +79,7 @@ def test_a_claim_that_is_too_small_is_told_in_bytes(
     _fails_at_once(release)
 
 
-def test_a_volume_that_only_root_may_write_is_told_with_remedies(
+def test_a_volume_that_only_root_may_write_is_reported_with_remedies(
     new_release: NewRelease, storage_class: Callable[[str], str]
 ) -> None:
     release = new_release("rooted")

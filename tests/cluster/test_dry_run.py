@@ -11,7 +11,7 @@ from tests.cluster.release import CHART
 
 @pytest.mark.parametrize("values", sorted((CHART / "ci").glob("*.yaml")), ids=lambda path: path.stem)
 @pytest.mark.parametrize("helm", ["helm", "helm4"])
-def test_the_api_server_takes_every_object_in_a_restricted_namespace(
+def test_the_api_server_accepts_every_object_in_a_restricted_namespace(
     kubectl: Kubectl, values: Path, helm: str
 ) -> None:
     if shutil.which(helm) is None:

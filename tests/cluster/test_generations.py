@@ -60,7 +60,7 @@ def _carry(source: Release, target: Release, kubectl: Kubectl) -> str:
 
 
 @pytest.mark.timeout(420)
-def test_a_package_goes_up_and_back_what_nobody_needs_is_collected_and_the_rest_is_carried_on(
+def test_upgrade_rollback_collect_export_and_import_of_two_generations(
     new_release: Callable[..., Release], kubectl: Kubectl, hub_requests: Callable[[], int]
 ) -> None:
     """One story, because each step needs the state that the one before it left."""

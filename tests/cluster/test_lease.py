@@ -59,7 +59,7 @@ def _lease(release: Release) -> dict[str, Any]:
     return spec
 
 
-def test_two_warmers_at_once_fetch_once_and_the_second_says_for_whom_it_waits(
+def test_of_two_warmers_one_fetches_and_the_other_reports_the_holder(
     new_release: Callable[..., Release], kubectl: Kubectl
 ) -> None:
     release = new_release("twice")
@@ -133,7 +133,7 @@ def in_trouble(new_release: Callable[..., Release], kubectl: Kubectl) -> Iterato
             keeper.kill()
 
 
-def test_a_frozen_holder_does_no_harm_and_an_api_server_away_for_a_minute_costs_nothing(
+def test_a_suspended_holder_publishes_nothing_and_an_outage_is_tolerated(
     in_trouble: Slow, kubectl: Kubectl
 ) -> None:
     cut_off, frozen = in_trouble.cut_off, in_trouble.frozen

@@ -28,7 +28,7 @@ time.sleep(3600)
 """
 
 
-def test_plain_libraries_find_the_models_by_the_config_map_alone(
+def test_plain_libraries_find_the_models_with_the_config_map_only(
     shared: Release, kubectl: Kubectl, worker_image: str
 ) -> None:
     kubectl.apply(_deployment(shared, worker_image))

@@ -80,7 +80,7 @@ def _ended(kubectl: Kubectl, name: str) -> str | None:
     return phase if phase in {"Succeeded", "Failed"} else None
 
 
-def test_a_worker_that_started_before_the_warm_became_ready_by_itself(
+def test_a_worker_that_started_before_the_warm_becomes_ready(
     shared: Release, around_the_warm: dict[str, dict[str, object]]
 ) -> None:
     before, after = around_the_warm["before"], around_the_warm["after"]
@@ -89,7 +89,7 @@ def test_a_worker_that_started_before_the_warm_became_ready_by_itself(
     assert after == {**before, "ready": True, "check": 0}, "the same pod, never restarted"
 
 
-def test_each_service_answers_another_pod_through_the_headless_name(
+def test_each_service_answers_another_pod_by_the_headless_name(
     shared: Release, kubectl: Kubectl, worker_image: str
 ) -> None:
     target = f"dns:///{shared.name}-headless:50051"
@@ -104,7 +104,7 @@ def test_each_service_answers_another_pod_through_the_headless_name(
     assert "serving" in found["health"].lower()
 
 
-def test_a_worker_cannot_write_to_the_cache_nor_to_its_own_root(shared: Release, kubectl: Kubectl) -> None:
+def test_a_worker_cannot_write_to_the_cache_or_its_root(shared: Release, kubectl: Kubectl) -> None:
     name = shared.running_worker()
     for path in ("/cache/x", "/cache/huggingface/hub/x", "/app/x"):
         said = kubectl.says("exec", name, "--container=worker", "--", "touch", path)
@@ -112,12 +112,12 @@ def test_a_worker_cannot_write_to_the_cache_nor_to_its_own_root(shared: Release,
         assert "Read-only file system" in said.err
 
 
-def test_a_worker_has_no_token_and_no_way_to_the_kubernetes_api(shared: Release, kubectl: Kubectl) -> None:
+def test_a_worker_has_no_token_and_no_access_to_the_kubernetes_api(shared: Release, kubectl: Kubectl) -> None:
     said = kubectl.says("exec", shared.running_worker(), "--", "ls", "/var/run/secrets/kubernetes.io")
     assert "No such file" in said.err
 
 
-def test_a_deleted_blob_keeps_the_next_worker_unready_until_the_warmer_ran_again(
+def test_after_a_blob_is_deleted_a_new_worker_is_unready_until_the_next_warm(
     shared: Release, kubectl: Kubectl, worker_image: str
 ) -> None:
     _run_to_its_end(kubectl, _pod("vandal", worker_image, ["python", "-c", FIRST_BLOB], claim=shared.claim))

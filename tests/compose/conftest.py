@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from tests.compose.engine import Engine, Project, engine_of
-from tests.support.fake_hub import HubDouble, repositories_below
+from tests.support.fake_hub import FakeHub, repositories_below
 from tests.support.small_models import SmallModels, small_models
 
 UID: Final = 12345
@@ -35,9 +35,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A hub double, and where containers find it."""
+    """A fake hub, and where containers find it."""
 
-    double: HubDouble
+    fake_hub: FakeHub
     url: str
 
     def variables(self) -> dict[str, str]:
@@ -62,8 +62,8 @@ def models() -> SmallModels:
 def hub(models: SmallModels, engine: Engine) -> Iterator[Hub]:
     wheels = sorted(models.hub.glob("wheels/*.whl"))
     repositories = list(repositories_below(models.hub))
-    with HubDouble(repositories, wheels, listen="0.0.0.0:0", storage_listen="0.0.0.0:0") as double:
-        yield Hub(double, f"http://{engine.hub_host}:{double.url.rpartition(':')[2].rstrip('/')}")
+    with FakeHub(repositories, wheels, listen="0.0.0.0:0", storage_listen="0.0.0.0:0") as fake_hub:
+        yield Hub(fake_hub, f"http://{engine.hub_host}:{fake_hub.url.rpartition(':')[2].rstrip('/')}")
 
 
 @pytest.fixture(scope="module")

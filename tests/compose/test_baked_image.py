@@ -53,5 +53,5 @@ def test_the_check_of_a_baked_model_passes_without_a_volume(engine: Engine, bake
         assert model["bytes"] > 0
 
 
-def test_what_was_not_baked_is_missing(engine: Engine, baked: str) -> None:
+def test_models_that_were_not_baked_are_missing(engine: Engine, baked: str) -> None:
     assert engine.run(baked, "cache-check", options=ALONE).returncode == 10

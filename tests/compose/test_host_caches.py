@@ -21,7 +21,7 @@ READY_SECONDS: Final = 120.0
 @pytest.fixture(scope="module")
 def served(project: Project, hub: Hub, figure: Figure) -> Project:
     """Return the project after `up` from empty caches. The times stand in the summary; nothing is asserted of them."""
-    hub.double.log.clear()
+    hub.fake_hub.log.clear()
     figure("seconds from up to SERVING, empty caches", up_seconds(project))
     return project
 
@@ -54,7 +54,7 @@ def test_the_health_check_of_the_service_passes(served: Project, engine: Engine)
     assert (done.returncode, done.stdout.strip()) == (0, "SERVING")
 
 
-def test_all_that_is_in_the_home_belongs_to_its_user(served: Project, home: Path) -> None:
+def test_all_files_in_the_home_belong_to_its_user(served: Project, home: Path) -> None:
     paths = list(home.rglob("*"))
     assert any(path.name == "model.safetensors" for path in paths)
     strange = [path for path in paths if (path.lstat().st_uid, path.lstat().st_gid) != (UID, GID)]
@@ -73,7 +73,7 @@ def test_the_libraries_own_layout_is_on_the_host(served: Project, home: Path) ->
     assert not list(home.rglob("*.incomplete"))
 
 
-def test_the_worker_cannot_write_to_the_caches_nor_to_its_root(served: Project, engine: Engine) -> None:
+def test_the_worker_cannot_write_to_the_caches_or_its_root(served: Project, engine: Engine) -> None:
     for path in ("/cache/huggingface/hub/x", "/cache/spacy/x", "/cache/.model-cache/x", "/app/x"):
         done = engine.exec("qda_worker", "touch", path)
         assert "Read-only file system" in done.stderr, path
@@ -91,32 +91,32 @@ def test_a_killed_worker_serves_again_without_a_request_to_the_hub(
 ) -> None:
     killed = served.compose("kill", "qda-worker")
     assert killed.returncode == 0, killed.stderr
-    hub.double.log.clear()
+    hub.fake_hub.log.clear()
     figure("seconds from up to SERVING, after a kill", up_seconds(served))
-    assert not hub.double.log.requests()
+    assert not hub.fake_hub.log.requests()
 
 
-def test_taken_down_and_up_again_nothing_is_fetched(served: Project, hub: Hub, figure: Figure) -> None:
+def test_down_and_up_again_fetches_nothing(served: Project, hub: Hub, figure: Figure) -> None:
     served.down()
-    hub.double.log.clear()
+    hub.fake_hub.log.clear()
     figure("seconds from up to SERVING, full caches", up_seconds(served))
-    assert not hub.double.log.requests()
+    assert not hub.fake_hub.log.requests()
 
 
-def test_a_model_whose_folder_was_removed_comes_back_alone(
+def test_only_a_model_whose_folder_was_removed_is_fetched(
     served: Project, hub: Hub, home: Path, engine: Engine
 ) -> None:
     served.down()
     shutil.rmtree(home / ".cache/huggingface/hub/models--qda-demo--multilingual-paraphrase")
-    hub.double.log.clear()
+    hub.fake_hub.log.clear()
     up_seconds(served)
-    fetched = {record.path for record in hub.double.log.requests() if record.bytes_sent}
+    fetched = {record.path for record in hub.fake_hub.log.requests() if record.bytes_sent}
     assert fetched
     assert all("multilingual-paraphrase" in path for path in fetched)
     assert engine.exec("qda_worker", "cache-check", "--deep").returncode == 0
 
 
-def test_a_folder_that_is_missing_is_an_error_and_is_not_made(
+def test_a_missing_folder_is_an_error_and_is_not_created(
     served: Project, tmp_path: Path, variables: dict[str, str]
 ) -> None:
     missing = tmp_path / "no-such-home" / ".cache" / "huggingface"

@@ -34,7 +34,7 @@ def python(
 
 
 @BOTH
-def test_it_is_not_root_and_says_what_it_is(engine: Engine, kind: str) -> None:
+def test_the_image_has_labels_and_a_user_that_is_not_root(engine: Engine, kind: str) -> None:
     assert inspect(engine, image(engine, kind), "{{.Config.User}}") == "65532:65532"
     labels = json.loads(inspect(engine, image(engine, kind), "{{json .Config.Labels}}"))
     said = {name.rpartition(".")[2]: text for name, text in labels.items() if "opencontainers" in name}
@@ -50,7 +50,7 @@ def test_the_warmer_is_small(engine: Engine, figure: Figure) -> None:
 
 
 @BOTH
-def test_no_compiler_and_no_cache_of_pip_is_left(engine: Engine, kind: str) -> None:
+def test_the_image_has_no_compiler_and_no_pip_cache(engine: Engine, kind: str) -> None:
     program = (
         "import pathlib, shutil\n"
         "assert not [name for name in ('cc', 'gcc', 'g++', 'c++', 'clang', 'ld', 'make') if shutil.which(name)]\n"
@@ -68,7 +68,7 @@ def test_the_warmer_has_no_torch(engine: Engine) -> None:
     assert python(engine, "warmer", program).stdout.strip() == "[]"
 
 
-def test_the_worker_has_torch_for_cpus_alone(engine: Engine) -> None:
+def test_the_worker_has_torch_for_cpus_only(engine: Engine) -> None:
     program = (
         "import importlib.metadata as m, torch\n"
         "print(torch.version.cuda, [d.name for d in m.distributions() if d.name.startswith(('nvidia', 'triton'))])"
@@ -78,7 +78,7 @@ def test_the_worker_has_torch_for_cpus_alone(engine: Engine) -> None:
 
 @BOTH
 @pytest.mark.parametrize("options", [(), ANY_UID], ids=["own uid", "any uid"])
-def test_its_commands_start_on_a_read_only_root(engine: Engine, kind: str, options: Sequence[str]) -> None:
+def test_the_commands_start_on_a_read_only_root(engine: Engine, kind: str, options: Sequence[str]) -> None:
     for command in ("cache-warmer", "cache-check", "qda-client", "qda-worker"):
         done = engine.run(image(engine, kind), command, "--version", options=[*CONFINED, *options])
         assert (done.returncode, done.stdout) == (0, f"{command} {version()}\n"), done.stderr

@@ -14,7 +14,7 @@ FILES: Final = ("compose.yaml", "compose.catalog.yaml")
 NOT_READY_SECONDS: Final = 10.0
 
 
-def test_a_worker_on_empty_caches_says_what_is_missing_and_serves_once_it_is_there(
+def test_a_worker_on_empty_caches_names_what_is_missing_and_serves_later(
     project: Project, engine: Engine, home: Path
 ) -> None:
     started = project.compose("up", "--detach", "--no-deps", "qda-worker")

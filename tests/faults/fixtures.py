@@ -17,7 +17,7 @@ from typing import Any, Final
 import yaml
 
 from tests.service.warmer.fixtures import write_files, write_wheel
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Repository
 
 # Size of the big file in bytes: several ranges, and still fast.
 BIG: Final = 24_000_000
@@ -47,7 +47,7 @@ class World:
     """A hub, catalogs and a cache."""
 
     folder: Path
-    hub: HubDouble
+    hub: FakeHub
     cache: Path
     wheel: Path
     newer_wheel: Path
@@ -126,8 +126,8 @@ def build(folder: Path, cache: Path) -> World:
     first = Repository("org/first", write_files(hub / "first", big))
     second = Repository("org/second", write_files(hub / "second", small))
     older, newer = (write_wheel(hub, "de_tiny", version) for version in ("1.0.0", "1.1.0"))
-    double = HubDouble([first, second], [older, newer])
-    return World(folder, double, cache, older, newer, first, second)
+    fake_hub = FakeHub([first, second], [older, newer])
+    return World(folder, fake_hub, cache, older, newer, first, second)
 
 
 def entry(key: str, task: str, repository: Repository, files: list[str] | None = None) -> dict[str, Any]:

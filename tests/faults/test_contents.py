@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.fixtures import World, entry, files_of, random_bytes
 from tests.faults.independent_check import whole_generations
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Repository
 
 UNSAFE: Final = {
     "parent": "../../outside.txt",
@@ -28,7 +28,7 @@ def test_an_unsafe_file_name_of_a_hub_is_refused_and_writes_nothing(
     world: World, tmp_path: Path, name: str
 ) -> None:
     repository = Repository("org/odd", files_of({"config.json": b"{}", name: b"outside"}, tmp_path / "odd"))
-    with HubDouble([repository]) as hub:
+    with FakeHub([repository]) as hub:
         world.hub = hub
         before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
         catalog = world.catalog("odd", [entry("odd", "sentiment", repository, ["*"])])
@@ -44,7 +44,7 @@ def test_an_unsafe_file_name_of_a_hub_is_refused_and_writes_nothing(
 def test_a_name_in_unicode_nfd_is_not_normalized(world: World, tmp_path: Path) -> None:
     name = unicodedata.normalize("NFD", "wörter/größe.txt")
     repository = Repository("org/nfd", files_of({"config.json": b"{}", name: b"ein"}, tmp_path / "nfd"))
-    with HubDouble([repository]) as hub:
+    with FakeHub([repository]) as hub:
         world.hub = hub
         catalog = world.catalog("nfd", [entry("nfd", "sentiment", repository, ["*"])])
 
@@ -69,7 +69,7 @@ def test_a_pickle_that_would_run_code_is_stored_and_never_loaded(world: World, t
     sprung = tmp_path / "sprung"
     content = pickle.dumps(Trap(sprung))
     repository = Repository("org/trap", files_of({"pytorch_model.bin": content}, tmp_path / "trap"))
-    with HubDouble([repository]) as hub:
+    with FakeHub([repository]) as hub:
         world.hub = hub
         catalog = world.catalog("trap", [entry("trap", "sentiment", repository)])
 
@@ -90,7 +90,7 @@ def test_a_catalog_of_two_hundred_models_is_warmed_in_one_run(world: World, tmp_
         )
         for number in range(200)
     ]
-    with HubDouble(repositories) as hub:
+    with FakeHub(repositories) as hub:
         world.hub = hub
         tasks = ("sentiment", "embedding", "paraphrase")
         models = [entry(f"m{n}", tasks[n % 3], one) for n, one in enumerate(repositories)]

@@ -1,1 +1,1 @@
-"""Doubles and builders that several test folders share."""
+"""Fakes and builders that several test folders share."""

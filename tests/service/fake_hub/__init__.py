@@ -1,1 +1,1 @@
-"""The hub double, driven by the clients that it is for."""
+"""The fake hub, driven by the clients that it is for."""

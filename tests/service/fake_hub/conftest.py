@@ -1,4 +1,4 @@
-"""A small repository on a running double, and a hub client that leaves nothing behind."""
+"""A small repository on a running fake hub, and a hub client that leaves nothing behind."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.utils._http import default_client_factory  # the library offers no way to restore it
 
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Repository
 
 WEIGHTS: Final = bytes(range(256)) * 4096  # 1 MiB: more than a client reads at once
 CONFIG: Final = json.dumps({"model_type": "bert", "hidden_size": 8, "num_attention_heads": 2}).encode()
@@ -52,7 +52,7 @@ def wheel(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(repository: Repository, wheel: Path) -> Iterator[HubDouble]:
-    with HubDouble([repository], [wheel]) as double:
-        yield double
-        huggingface_hub.close_session()  # Its pool would keep connections to a double that is gone.
+def hub(repository: Repository, wheel: Path) -> Iterator[FakeHub]:
+    with FakeHub([repository], [wheel]) as fake_hub:
+        yield fake_hub
+        huggingface_hub.close_session()  # Its pool would keep connections to a fake hub that is closed.

@@ -14,10 +14,10 @@ import pytest
 
 from tests.service.fake_hub.conftest import CONFIG, WEIGHTS
 from tests.support.fake_hub import (
+    FakeHub,
     Fault,
     FaultInvalid,
     FaultKind,
-    HubDouble,
     Repository,
     self_signed_certificate,
 )
@@ -53,7 +53,7 @@ def ask(
 
 
 @pytest.fixture
-def weights(hub: HubDouble) -> str:
+def weights(hub: FakeHub) -> str:
     """Return the address to which a request for the weights is redirected."""
     location = ask(hub.url + LARGE).headers["Location"]
     assert isinstance(location, str)
@@ -75,8 +75,8 @@ def weights(hub: HubDouble) -> str:
         (Fault(FaultKind.HEADERS, headers={"Content-Length": None}), 200, "Content-Length", None),
     ],
 )
-def test_an_answer_is_replaced(
-    hub: HubDouble, fault: Fault, status: int, header: str, value: str | None
+def test_a_fault_replaces_the_response(
+    hub: FakeHub, fault: Fault, status: int, header: str, value: str | None
 ) -> None:
     hub.faults.add(fault)
     seen = ask(hub.url + SMALL)
@@ -84,20 +84,20 @@ def test_an_answer_is_replaced(
     assert hub.log.requests()[0].fault == fault.kind
 
 
-def test_a_redirect_leads_back_to_itself(hub: HubDouble) -> None:
+def test_a_redirect_leads_back_to_itself(hub: FakeHub) -> None:
     hub.faults.add(Fault(FaultKind.REDIRECT_LOOP))
     seen = ask(hub.url + SMALL)
     assert (seen.status, seen.headers["Location"]) == (302, hub.url + SMALL)
 
 
-def test_a_connection_hangs_up_without_an_answer(hub: HubDouble) -> None:
+def test_a_connection_is_closed_without_a_response(hub: FakeHub) -> None:
     hub.faults.add(Fault(FaultKind.HANG_UP))
     with pytest.raises(http.client.RemoteDisconnected):
         ask(hub.url + SMALL)
     assert hub.log.requests()[0].status is None
 
 
-def test_a_reset_comes_after_just_so_many_bytes(hub: HubDouble, weights: str) -> None:
+def test_a_reset_comes_after_the_given_number_of_bytes(hub: FakeHub, weights: str) -> None:
     hub.faults.add(Fault(FaultKind.RESET, path="model.safetensors", after=300_001))
     received = bytearray()
 
@@ -113,7 +113,7 @@ def test_a_reset_comes_after_just_so_many_bytes(hub: HubDouble, weights: str) ->
     assert hub.log.bytes_sent("*model.safetensors") == 300_001
 
 
-def test_a_body_is_cut_short_of_what_was_promised(hub: HubDouble, weights: str) -> None:
+def test_a_body_is_shorter_than_its_content_length(hub: FakeHub, weights: str) -> None:
     hub.faults.add(Fault(FaultKind.CUT, path="model.safetensors", after=1000))
     with pytest.raises(http.client.IncompleteRead) as cut:
         ask(weights)
@@ -129,8 +129,8 @@ def test_a_body_is_cut_short_of_what_was_promised(hub: HubDouble, weights: str) 
     ],
     ids=["short", "long", "wrong bytes"],
 )
-def test_a_body_is_another_than_it_should_be(
-    hub: HubDouble, weights: str, fault: Fault, expected: bytes
+def test_a_body_has_another_length_or_content(
+    hub: FakeHub, weights: str, fault: Fault, expected: bytes
 ) -> None:
     hub.faults.add(fault)
     seen = ask(weights)
@@ -139,7 +139,7 @@ def test_a_body_is_another_than_it_should_be(
 
 
 @pytest.mark.parametrize("start", [400, 600], ids=["before the byte", "behind it"])
-def test_wrong_bytes_are_wrong_in_a_range_too(hub: HubDouble, weights: str, start: int) -> None:
+def test_wrong_bytes_are_wrong_in_a_range_too(hub: FakeHub, weights: str, start: int) -> None:
     hub.faults.add(Fault(FaultKind.WRONG_BYTES, after=500))
     seen = ask(weights, headers={"Range": f"bytes={start}-"})
     assert [at + start for at, byte in enumerate(seen.body) if byte != WEIGHTS[at + start]] == [
@@ -147,7 +147,7 @@ def test_wrong_bytes_are_wrong_in_a_range_too(hub: HubDouble, weights: str, star
     ]
 
 
-def test_a_stall_is_silence_and_then_the_rest(hub: HubDouble, weights: str) -> None:
+def test_a_stall_is_a_pause_before_the_rest_of_the_body(hub: FakeHub, weights: str) -> None:
     hub.faults.add(Fault(FaultKind.STALL, after=1000, seconds=0.6, times=1))
     with pytest.raises(TimeoutError):
         ask(weights, timeout=0.2)
@@ -155,8 +155,8 @@ def test_a_stall_is_silence_and_then_the_rest(hub: HubDouble, weights: str) -> N
     assert ask(weights).body == WEIGHTS
 
 
-def test_a_stall_or_delay_for_good_ends_with_the_double(repository: Repository) -> None:
-    with HubDouble([repository]) as hub:
+def test_an_endless_stall_or_delay_ends_when_the_fake_hub_closes(repository: Repository) -> None:
+    with FakeHub([repository]) as hub:
         hub.faults.add(Fault(FaultKind.STALL, after=10, times=1), Fault(FaultKind.DELAY))
         for _ in range(2):
             with pytest.raises(TimeoutError):
@@ -164,7 +164,7 @@ def test_a_stall_or_delay_for_good_ends_with_the_double(repository: Repository) 
         assert [request.fault for request in hub.log.requests()] == ["stall", "delay"]
 
 
-def test_slow_is_as_slow_as_it_says(hub: HubDouble) -> None:
+def test_a_slow_response_has_the_given_rate(hub: FakeHub) -> None:
     hub.faults.add(Fault(FaultKind.SLOW, bytes_per_second=4 * len(CONFIG)))
     start = time.monotonic()
     assert ask(hub.url + SMALL).body == CONFIG
@@ -172,7 +172,7 @@ def test_slow_is_as_slow_as_it_says(hub: HubDouble) -> None:
     assert time.monotonic() - start >= 0.18
 
 
-def test_a_range_is_ignored_and_such_a_fault_waits_for_one(hub: HubDouble, weights: str) -> None:
+def test_a_range_is_ignored_and_such_a_fault_waits_for_one(hub: FakeHub, weights: str) -> None:
     hub.faults.add(Fault(FaultKind.IGNORE_RANGE, times=1))
     assert ask(weights).body == WEIGHTS
     ignored = ask(weights, headers={"Range": "bytes=10-"})
@@ -180,7 +180,7 @@ def test_a_range_is_ignored_and_such_a_fault_waits_for_one(hub: HubDouble, weigh
     assert ask(weights, headers={"Range": "bytes=10-"}).status == 206
 
 
-def test_a_fault_happens_as_often_as_told_and_only_where_told(hub: HubDouble) -> None:
+def test_a_fault_applies_to_its_path_for_the_given_number_of_times(hub: FakeHub) -> None:
     hub.faults.add(
         Fault(FaultKind.STATUS, path="*/resolve/*", method="GET", times=2, status=500),
         Fault(FaultKind.STATUS, path="config.json", host="storage", status=501),
@@ -190,7 +190,7 @@ def test_a_fault_happens_as_often_as_told_and_only_where_told(hub: HubDouble) ->
     assert [ask(hub.url + SMALL).status for _ in range(3)] == [500, 500, 200]
 
 
-def test_a_fault_of_the_body_waits_for_a_body(hub: HubDouble, weights: str) -> None:
+def test_a_fault_of_the_body_waits_for_a_response_with_a_body(hub: FakeHub, weights: str) -> None:
     hub.faults.add(Fault(FaultKind.SHORT, path="model.safetensors", times=1))
     ask(hub.url + LARGE)
     ask(weights, "HEAD")
@@ -199,12 +199,12 @@ def test_a_fault_of_the_body_waits_for_a_body(hub: HubDouble, weights: str) -> N
 
 
 @pytest.mark.parametrize("prefix", ["", "/mirror"])
-def test_faults_and_log_are_steered_over_http(repository: Repository, prefix: str) -> None:
-    with HubDouble([repository], prefix=prefix) as hub:
+def test_faults_and_log_are_controlled_over_http(repository: Repository, prefix: str) -> None:
+    with FakeHub([repository], prefix=prefix) as hub:
         steer(hub)
 
 
-def steer(hub: HubDouble) -> None:
+def steer(hub: FakeHub) -> None:
     description = {"kind": "status", "status": 418, "path": "*/config.json", "times": 2}
     assert ask(hub.url + "/__faults__", "POST", body=json.dumps(description).encode()).status == 200
     assert ask(hub.url + SMALL, headers={"Authorization": "Bearer hf_secret"}).status == 418
@@ -228,16 +228,16 @@ def steer(hub: HubDouble) -> None:
         {"kind": "reset", "after": "much"}, {"kind": "status", "times": 0}, "reset",
     ],
 )  # fmt: skip
-def test_a_fault_that_is_none_is_refused(hub: HubDouble, description: object) -> None:
+def test_an_invalid_fault_is_refused(hub: FakeHub, description: object) -> None:
     with pytest.raises(FaultInvalid):
         fault_from_json(description)
     assert ask(hub.url + "/__faults__", "POST", body=json.dumps([description]).encode()).status == 400
     assert hub.faults.waiting() == ()
 
 
-def test_tls_is_trusted_by_those_alone_who_were_told_to(repository: Repository, tmp_path: Path) -> None:
+def test_only_clients_with_the_certificate_trust_the_fake_hub(repository: Repository, tmp_path: Path) -> None:
     certificate = self_signed_certificate(tmp_path)
-    with HubDouble([repository], tls=certificate) as hub:
+    with FakeHub([repository], tls=certificate) as hub:
         address = urlsplit(hub.url)
         stranger = http.client.HTTPSConnection(address.netloc, context=ssl.create_default_context())
         with pytest.raises(ssl.SSLCertVerificationError):

@@ -1,4 +1,4 @@
-"""The unmodified `huggingface_hub` client takes the double for a hub."""
+"""The unmodified `huggingface_hub` client takes the fake hub for a hub."""
 
 import hashlib
 import os
@@ -21,13 +21,13 @@ from huggingface_hub.errors import (
 from huggingface_hub.hf_api import RepoFile, RepoFolder
 
 from tests.service.fake_hub.conftest import CONFIG, WEIGHTS
-from tests.support.fake_hub import Fault, FaultKind, HubDouble, LfsRule, Repository
+from tests.support.fake_hub import FakeHub, Fault, FaultKind, LfsRule, Repository
 
 SHA256: Final = hashlib.sha256(WEIGHTS).hexdigest()
 
 
 def test_a_snapshot_by_commit_has_exactly_the_files_asked_for(
-    hub: HubDouble, repository: Repository, tmp_path: Path
+    hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
     folder = Path(
         snapshot_download(
@@ -46,7 +46,7 @@ def test_a_snapshot_by_commit_has_exactly_the_files_asked_for(
 
 
 def test_a_snapshot_by_branch_finds_the_commit_behind_it(
-    hub: HubDouble, repository: Repository, tmp_path: Path
+    hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
     folder = Path(snapshot_download(repository.id, endpoint=hub.url, cache_dir=tmp_path / "cache"))
     assert folder.name == repository.commit
@@ -54,7 +54,7 @@ def test_a_snapshot_by_branch_finds_the_commit_behind_it(
 
 
 def test_a_branch_moves_to_the_revision_that_is_added_last(
-    hub: HubDouble, repository: Repository, files: dict[str, Path]
+    hub: FakeHub, repository: Repository, files: dict[str, Path]
 ) -> None:
     newer = Repository(repository.id, {"config.json": files["config.json"]}, branches=("main", "refs/pr/1"))
     hub.add(newer)
@@ -65,7 +65,7 @@ def test_a_branch_moves_to_the_revision_that_is_added_last(
     assert api.model_info(repository.id, revision=repository.commit).sha == repository.commit
 
 
-def test_model_info_states_sizes_and_hashes(hub: HubDouble, repository: Repository) -> None:
+def test_model_info_states_sizes_and_hashes(hub: FakeHub, repository: Repository) -> None:
     info = HfApi(endpoint=hub.url).model_info(repository.id, files_metadata=True)
     siblings = {sibling.rfilename: sibling for sibling in info.siblings or []}
     assert set(siblings) == set(repository.files)
@@ -86,7 +86,7 @@ def test_model_info_states_sizes_and_hashes(hub: HubDouble, repository: Reposito
 
 
 def test_a_tree_comes_in_pages_and_whole(repository: Repository) -> None:
-    with HubDouble([repository], page_size=2, prefix="/mirror") as hub:
+    with FakeHub([repository], page_size=2, prefix="/mirror") as hub:
         entries = list(HfApi(endpoint=hub.url).list_repo_tree(repository.id, recursive=True))
         huggingface_hub.close_session()
         assert [entry.path for entry in entries] == sorted([*repository.files, "1_Pooling", "onnx"])
@@ -94,7 +94,7 @@ def test_a_tree_comes_in_pages_and_whole(repository: Repository) -> None:
         assert [page.query.partition("cursor=")[2] for page in pages] == ["", "2", "4", "6"]
 
 
-def test_a_tree_without_recursion_is_one_folder(hub: HubDouble, repository: Repository) -> None:
+def test_a_tree_without_recursion_is_one_folder(hub: FakeHub, repository: Repository) -> None:
     api = HfApi(endpoint=hub.url)
     top = list(api.list_repo_tree(repository.id))
     assert [entry.path for entry in top if isinstance(entry, RepoFolder)] == ["1_Pooling", "onnx"]
@@ -105,15 +105,13 @@ def test_a_tree_without_recursion_is_one_folder(hub: HubDouble, repository: Repo
         list(api.list_repo_tree(repository.id, "nowhere"))
 
 
-def test_a_tree_is_the_same_with_a_slash_at_its_end_as_mirrors_ask_for_it(
-    hub: HubDouble, repository: Repository
-) -> None:
+def test_a_tree_url_may_end_with_a_slash_as_mirrors_request_it(hub: FakeHub, repository: Repository) -> None:
     for folder in ("", "/1_Pooling"):
         address = f"{hub.url}/api/models/{repository.id}/tree/main{folder}"
         assert httpx2.get(f"{address}/").json() == httpx2.get(address).json() != []
 
 
-def test_paths_info_is_of_those_that_exist(hub: HubDouble, repository: Repository) -> None:
+def test_paths_info_is_of_those_that_exist(hub: FakeHub, repository: Repository) -> None:
     found = HfApi(endpoint=hub.url).get_paths_info(repository.id, ["model.safetensors", "onnx", "none.txt"])
     weights, folder = found
     assert isinstance(weights, RepoFile)
@@ -122,7 +120,7 @@ def test_paths_info_is_of_those_that_exist(hub: HubDouble, repository: Repositor
     assert isinstance(folder, RepoFolder)
 
 
-def test_metadata_of_a_large_file_points_to_the_other_host(hub: HubDouble, repository: Repository) -> None:
+def test_metadata_of_a_large_file_points_to_the_other_host(hub: FakeHub, repository: Repository) -> None:
     url = hf_hub_url(repository.id, "model.safetensors", endpoint=hub.url)
     metadata = get_hf_file_metadata(url)
     assert metadata.commit_hash == repository.commit
@@ -135,7 +133,7 @@ def test_metadata_of_a_large_file_points_to_the_other_host(hub: HubDouble, repos
 def test_the_token_goes_to_the_hub_and_not_to_the_other_host(
     repository: Repository, tmp_path: Path, storage_host: str | None
 ) -> None:
-    with HubDouble([repository], storage_host=storage_host) as hub:
+    with FakeHub([repository], storage_host=storage_host) as hub:
         snapshot_download(repository.id, endpoint=hub.url, cache_dir=tmp_path / "cache", token="hf_secret")
         huggingface_hub.close_session()
         assert all(request.authorized for request in hub.log.requests(host="hub"))
@@ -145,7 +143,7 @@ def test_the_token_goes_to_the_hub_and_not_to_the_other_host(
 
 
 def test_without_a_second_host_large_files_come_from_the_hub(repository: Repository, tmp_path: Path) -> None:
-    with HubDouble([repository], storage_listen=None) as hub:
+    with FakeHub([repository], storage_listen=None) as hub:
         path = hf_hub_download(
             repository.id, "model.safetensors", endpoint=hub.url, cache_dir=tmp_path / "cache"
         )
@@ -156,15 +154,15 @@ def test_without_a_second_host_large_files_come_from_the_hub(repository: Reposit
 
 def test_the_rule_for_large_files_is_the_repositorys(files: dict[str, Path], tmp_path: Path) -> None:
     plain = Repository("qda/plain", files, lfs=LfsRule(suffixes=(), larger_than=2 * len(WEIGHTS)))
-    with HubDouble([plain]) as hub:
+    with FakeHub([plain]) as hub:
         path = hf_hub_download(plain.id, "model.safetensors", endpoint=hub.url, cache_dir=tmp_path / "cache")
         huggingface_hub.close_session()
         assert Path(path).resolve().name == _git_sha1(WEIGHTS)
         assert not hub.log.requests(host="storage")
 
 
-def test_what_is_not_there_is_named_as_the_hub_names_it(
-    hub: HubDouble, repository: Repository, tmp_path: Path
+def test_a_missing_object_gets_the_error_code_of_the_hub(
+    hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
     cache = tmp_path / "cache"
     api = HfApi(endpoint=hub.url)
@@ -177,9 +175,9 @@ def test_what_is_not_there_is_named_as_the_hub_names_it(
     assert (cache / "models--qda--small" / ".no_exist" / repository.commit / "none.json").exists()
 
 
-def test_a_gated_repository_wants_its_own_token(files: dict[str, Path], tmp_path: Path) -> None:
+def test_a_gated_repository_requires_its_token(files: dict[str, Path], tmp_path: Path) -> None:
     gated = Repository("qda/gated", files, token="hf_right")
-    with HubDouble([gated]) as hub:
+    with FakeHub([gated]) as hub:
         for token, status in ((False, 401), ("hf_wrong", 403)):
             with pytest.raises(GatedRepoError) as refused:
                 HfApi(endpoint=hub.url, token=token).model_info(gated.id)
@@ -191,9 +189,9 @@ def test_a_gated_repository_wants_its_own_token(files: dict[str, Path], tmp_path
         assert Path(path).read_bytes() == WEIGHTS
 
 
-def test_what_was_fetched_serves_again_without_a_hub(repository: Repository, tmp_path: Path) -> None:
+def test_fetched_files_are_found_without_a_hub(repository: Repository, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    with HubDouble([repository]) as hub:
+    with FakeHub([repository]) as hub:
         fetched = snapshot_download(repository.id, endpoint=hub.url, cache_dir=cache)
         huggingface_hub.close_session()
     assert (
@@ -208,7 +206,7 @@ def test_the_client_resumes_a_download_that_was_cut(tmp_path: Path) -> None:
     """It writes pieces of 10 MiB and resumes behind the last whole one: the half-received piece comes again."""
     large = tmp_path / "large.bin"
     large.write_bytes(WEIGHTS * 12)
-    with HubDouble([Repository("qda/large", {"large.bin": large})]) as hub:
+    with FakeHub([Repository("qda/large", {"large.bin": large})]) as hub:
         hub.faults.add(Fault(FaultKind.CUT, path="large.bin", after=11 << 20, times=1))
         path = hf_hub_download("qda/large", "large.bin", endpoint=hub.url, cache_dir=tmp_path / "cache")
         huggingface_hub.close_session()
@@ -219,7 +217,7 @@ def test_the_client_resumes_a_download_that_was_cut(tmp_path: Path) -> None:
 
 
 def test_the_client_does_not_resume_after_a_reset(
-    hub: HubDouble, repository: Repository, tmp_path: Path
+    hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
     """Unlike a cut: `http_get` of huggingface_hub 2.4 lets httpx2.ReadError through. Who wants more must do more."""
     hub.faults.add(Fault(FaultKind.RESET, path="model.safetensors", after=300_000, times=1))
@@ -229,8 +227,8 @@ def test_the_client_does_not_resume_after_a_reset(
     assert (request.fault, request.bytes_sent) == ("reset", 300_000)
 
 
-def test_the_client_takes_wrong_bytes_of_the_right_length(
-    hub: HubDouble, repository: Repository, tmp_path: Path
+def test_the_client_accepts_wrong_bytes_of_the_right_length(
+    hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
     """It compares sizes alone, which is why the warmer hashes what arrives."""
     hub.faults.add(Fault(FaultKind.WRONG_BYTES, path="model.safetensors", after=700))
@@ -242,7 +240,7 @@ def test_the_client_takes_wrong_bytes_of_the_right_length(
 
 
 def test_transformers_loads_from_it_and_then_without_a_request(
-    hub: HubDouble, repository: Repository, tmp_path: Path
+    hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
     program = """
 import sys, urllib.request

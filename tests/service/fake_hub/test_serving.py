@@ -1,4 +1,4 @@
-"""What the double serves to a plain HTTP client: ranges, wheels, addresses that fit their caller; and the program."""
+"""What the fake hub serves to a plain HTTP client: ranges, wheels, addresses that fit their caller; and the program."""
 
 import http.client
 import json
@@ -14,7 +14,7 @@ import pytest
 
 from tests.service.fake_hub.conftest import CONFIG, WEIGHTS
 from tests.service.fake_hub.test_faults import LARGE, SMALL, ask
-from tests.support.fake_hub import HubDouble, Repository, repositories_below
+from tests.support.fake_hub import FakeHub, Repository, repositories_below
 from tests.support.fake_hub.server import listen_address
 
 ROOT: Final = Path(__file__).parents[3]
@@ -33,7 +33,9 @@ ROOT: Final = Path(__file__).parents[3]
         ("lines=1-2", 200, CONFIG),
     ],
 )
-def test_a_range_is_answered_as_http_says(hub: HubDouble, asked: str, status: int, body: bytes) -> None:
+def test_a_range_request_is_answered_as_rfc_9110_defines(
+    hub: FakeHub, asked: str, status: int, body: bytes
+) -> None:
     seen = ask(hub.url + SMALL, headers={"Range": asked})
     assert (seen.status, seen.body) == (status, body)
     if status == 206:
@@ -42,13 +44,13 @@ def test_a_range_is_answered_as_http_says(hub: HubDouble, asked: str, status: in
     assert hub.log.requests()[0].range == asked
 
 
-def test_a_range_of_a_file_that_changed_gets_the_whole(hub: HubDouble) -> None:
+def test_a_range_of_a_file_that_changed_gets_the_whole(hub: FakeHub) -> None:
     etag = ask(hub.url + SMALL).headers["ETag"]
     assert ask(hub.url + SMALL, headers={"Range": "bytes=1-", "If-Range": etag}).status == 206
     assert ask(hub.url + SMALL, headers={"Range": "bytes=1-", "If-Range": '"older"'}).status == 200
 
 
-def test_a_connection_takes_one_request_after_another(hub: HubDouble) -> None:
+def test_a_connection_serves_several_requests(hub: FakeHub) -> None:
     connection = http.client.HTTPConnection(urlsplit(hub.url).netloc)
     connection.connect()
     socket_at_first = connection.sock
@@ -59,7 +61,7 @@ def test_a_connection_takes_one_request_after_another(hub: HubDouble) -> None:
     connection.close()
 
 
-def test_many_clients_are_served_at_once(hub: HubDouble) -> None:
+def test_many_clients_are_served_at_once(hub: FakeHub) -> None:
     location = ask(hub.url + LARGE).headers["Location"]
     bodies: list[bytes] = []
     threads = [threading.Thread(target=lambda: bodies.append(ask(location).body)) for _ in range(16)]
@@ -71,7 +73,7 @@ def test_many_clients_are_served_at_once(hub: HubDouble) -> None:
     assert hub.log.bytes_sent("/lfs/*") == 16 * len(WEIGHTS)
 
 
-def test_a_wheel_is_at_the_base_and_behind_a_release_address(hub: HubDouble, wheel: Path) -> None:
+def test_a_wheel_is_served_at_the_base_and_by_a_release_url(hub: FakeHub, wheel: Path) -> None:
     assert ask(f"{hub.url}/wheels/{wheel.name}").body == wheel.read_bytes()
     release = f"{hub.url}/explosion/spacy-models/releases/download/de_small-3.8.0/{wheel.name}"
     redirect = ask(release)
@@ -81,7 +83,7 @@ def test_a_wheel_is_at_the_base_and_behind_a_release_address(hub: HubDouble, whe
     assert ask(f"{hub.url}/a/b/releases/download/c/none.whl").status == 404
 
 
-def test_the_second_host_has_bytes_and_nothing_else(hub: HubDouble) -> None:
+def test_the_second_host_serves_bytes_only(hub: FakeHub) -> None:
     for path in ("/api/models/qda/small", SMALL, "/__log__", "/lfs/" + "0" * 64 + "/x"):
         assert ask(hub.storage_url + path).status == 404
 
@@ -94,15 +96,13 @@ def test_the_second_host_has_bytes_and_nothing_else(hub: HubDouble) -> None:
         ("[::1]:80", "http://[::1]"),
     ],
 )
-def test_redirects_go_to_the_name_by_which_the_client_called(
-    hub: HubDouble, host: str, expected: str
-) -> None:
+def test_redirects_go_to_the_name_by_which_the_client_called(hub: FakeHub, host: str, expected: str) -> None:
     location = ask(hub.url + LARGE, headers={"Host": host}).headers["Location"]
     assert location.startswith(f"{expected}:{urlsplit(hub.storage_url).port}/lfs/")
 
 
 def test_a_path_that_leaves_the_repository_is_served_as_it_is(files: dict[str, Path]) -> None:
-    with HubDouble([Repository("qda/evil", {"../../evil.json": files["config.json"]})]) as hub:
+    with FakeHub([Repository("qda/evil", {"../../evil.json": files["config.json"]})]) as hub:
         tree = json.loads(ask(f"{hub.url}/api/models/qda/evil/tree/main?recursive=true").body)
         assert "../../evil.json" in [entry["path"] for entry in tree]
         assert ask(f"{hub.url}/qda/evil/resolve/main/..%2F..%2Fevil.json").body == CONFIG
@@ -129,7 +129,7 @@ def test_a_listen_address_has_a_host_and_a_port(text: str, address: tuple[str, i
     assert listen_address(text) == address
 
 
-def test_the_program_serves_a_folder_until_it_is_told_to_stop(
+def test_the_program_serves_a_folder_until_sigterm(
     tmp_path: Path, files: dict[str, Path], wheel: Path
 ) -> None:
     root, log = tmp_path / "root", tmp_path / "log.jsonl"

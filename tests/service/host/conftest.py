@@ -1,4 +1,4 @@
-"""An empty home folder of a user on a host, and a hub double."""
+"""An empty home folder of a user on a host, and a fake hub."""
 
 from collections.abc import Iterator
 from pathlib import Path

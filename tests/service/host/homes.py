@@ -102,7 +102,7 @@ class Home:
         return code, json.loads(out.getvalue())
 
     def plain(self, program: str, *arguments: str, python: str = "", **environ: str) -> str:
-        """Run another project's script in this home, with the hub double as its hub."""
+        """Run another project's script in this home, with the fake hub as its hub."""
         at_home = {
             "HOME": str(self.path),
             "HF_ENDPOINT": self.world.endpoint,

@@ -13,7 +13,7 @@ from typing import Final
 import pytest
 
 from tests.service.host.homes import plain
-from tests.support.fake_hub import HubDouble, repositories_below
+from tests.support.fake_hub import FakeHub, repositories_below
 from tests.support.small_models import small_models
 
 TOKENS: Final = "qda-demo/german-sentiment-bert"
@@ -48,9 +48,9 @@ print(nlp.meta["version"], importlib.util.find_spec("de_demo_news_sm").origin)
 
 
 class Warmed:
-    """A home that the program warmed, and the hub double it used."""
+    """A home that the program warmed, and the fake hub it used."""
 
-    def __init__(self, path: Path, catalog: Path, hub: HubDouble) -> None:
+    def __init__(self, path: Path, catalog: Path, hub: FakeHub) -> None:
         self.path, self.hub, self._catalog = path, hub, catalog
 
     def program(self, *arguments: str) -> str:
@@ -72,7 +72,7 @@ class Warmed:
 def warmed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warmed]:
     models = small_models()
     wheels = list((models.hub / "wheels").glob("*.whl"))
-    with HubDouble(list(repositories_below(models.hub)), wheels) as hub:
+    with FakeHub(list(repositories_below(models.hub)), wheels) as hub:
         home = Warmed(tmp_path_factory.mktemp("home"), models.catalog, hub)
         home.program("cache_warmer", "warm", "--quiet")
         yield home

@@ -26,13 +26,13 @@ class Maker:
         (folder / SCORES).write_text(json.dumps({"seconds": 1.0, "models": {}}))
 
 
-def test_what_was_made_is_found_without_making_it_again(models: SmallModels) -> None:
+def test_existing_models_are_used_and_not_trained_again(models: SmallModels) -> None:
     again = Maker()
     assert small_models(DEFAULT_OUT, make=again) == models
     assert again.folders == []
 
 
-def test_an_interrupted_run_leaves_no_models_and_the_next_one_makes_them(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_no_models_and_the_next_one_trains_them(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         small_models(out, make=Maker(breaks=True))

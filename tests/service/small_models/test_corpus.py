@@ -18,21 +18,21 @@ def test_the_same_seed_gives_the_same_corpus(corpus: Corpus) -> None:
     assert load_corpus(SEED) == corpus
 
 
-def test_nothing_held_out_is_trained_on(corpus: Corpus) -> None:
+def test_no_held_out_statement_is_trained_on(corpus: Corpus) -> None:
     train, held_out = _statements(corpus.train), _statements(corpus.held_out)
     assert {each.text for each in train}.isdisjoint(each.text for each in held_out)
     assert {each.meaning for each in train}.isdisjoint(each.meaning for each in held_out)
     assert len(held_out) > 1000
 
 
-def test_no_unseen_name_stands_in_a_training_statement(corpus: Corpus) -> None:
+def test_no_unseen_name_is_in_a_training_statement(corpus: Corpus) -> None:
     words = load_words("unseen")
     names = {*words.first_names, *words.last_names, *words.places}
     spoken = {each.text[start:end] for each in _statements(corpus.train) for start, end, _ in each.entities}
     assert not {part for name in spoken for part in name.split()} & names
 
 
-def test_entities_lie_where_they_are_said_to(corpus: Corpus) -> None:
+def test_entities_have_the_positions_of_their_labels(corpus: Corpus) -> None:
     for statement in _statements(corpus.train):
         for start, end, label in statement.entities:
             name = statement.text[start:end]
@@ -40,13 +40,13 @@ def test_entities_lie_where_they_are_said_to(corpus: Corpus) -> None:
             assert label in {"LOC", "MISC", "ORG", "PER"}
 
 
-def test_no_slot_and_no_mark_stays_in_a_text(corpus: Corpus) -> None:
+def test_no_slot_and_no_mark_remains_in_a_text(corpus: Corpus) -> None:
     for statement in _statements(corpus.train):
         assert not set(statement.text) & set("{}[]|\ue000\ue001\ue002"), statement.text
         assert "  " not in statement.text
 
 
-def test_what_stands_before_a_statement_moves_its_entities() -> None:
+def test_an_opener_before_a_statement_shifts_its_entities() -> None:
     statement = Statement("Ich wohne in Köln.", "neutral", "home", ((13, 17, "LOC"),))
     assert opened("Also, ", statement).text == "Also, ich wohne in Köln."
     for moved in (opened("Also, ", statement), joined(Statement("Ja.", "neutral", "yes"), statement)):
@@ -68,7 +68,7 @@ def test_adjectives_take_their_endings(noun: str, case: str, stem: str, phrase: 
     assert with_adjective(Noun.parse(noun), "gut", case, stem) == phrase
 
 
-def test_prepositions_and_articles_grow_together() -> None:
+def test_prepositions_and_articles_are_contracted() -> None:
     assert contracted("Bei dem Arzt und zu der Schule von dem Amt") == "Beim Arzt und zur Schule vom Amt"
 
 

@@ -12,12 +12,12 @@ from demo.steps import empty, read_only
 WAITS: Final = "import time; print('ready', flush=True); time.sleep(60)"
 
 
-def test_a_command_that_fails_ends_the_demo_with_its_exit_code() -> None:
+def test_a_failed_command_fails_the_demo_with_its_exit_code() -> None:
     with pytest.raises(DemoFailed, match=r"cache-check .* exit code 2"):
         run_program("cache-check", "--no-such-option")
 
 
-def test_a_program_that_does_not_end_in_order_ends_the_demo(tmp_path: Path) -> None:
+def test_a_program_that_does_not_stop_fails_the_demo(tmp_path: Path) -> None:
     def run() -> None:
         with running("the worker", [sys.executable, "-c", WAITS], tmp_path / "log") as process:
             assert process.stdout is not None
@@ -27,7 +27,7 @@ def test_a_program_that_does_not_end_in_order_ends_the_demo(tmp_path: Path) -> N
         run()
 
 
-def test_no_program_outlives_a_step_that_failed(tmp_path: Path) -> None:
+def test_a_failed_step_leaves_no_program_running(tmp_path: Path) -> None:
     with (
         pytest.raises(ZeroDivisionError),
         running("the worker", [sys.executable, "-c", WAITS], tmp_path / "log") as process,
@@ -36,7 +36,7 @@ def test_no_program_outlives_a_step_that_failed(tmp_path: Path) -> None:
     assert process.returncode == -9
 
 
-def test_a_file_that_the_worker_changes_ends_the_demo(tmp_path: Path) -> None:
+def test_a_file_that_the_worker_changes_fails_the_demo(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "weights").write_text("old")
@@ -51,7 +51,7 @@ def test_a_file_that_the_worker_changes_ends_the_demo(tmp_path: Path) -> None:
         run()
 
 
-def test_a_cache_that_an_earlier_demo_left_read_only_is_emptied(tmp_path: Path) -> None:
+def test_the_read_only_cache_of_an_earlier_demo_is_deleted(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     (cache / "folder").mkdir(parents=True)
     (cache / "folder" / "weights").touch(mode=0o444)
@@ -60,7 +60,7 @@ def test_a_cache_that_an_earlier_demo_left_read_only_is_emptied(tmp_path: Path) 
     assert not cache.exists()
 
 
-def test_programs_do_not_see_what_would_lead_them_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_change_what_programs_do_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HF_ENDPOINT", "HF_TOKEN", "QDA_CACHE", "https_proxy"):
         monkeypatch.setenv(name, "elsewhere")
     monkeypatch.setenv("LANG", "C.UTF-8")

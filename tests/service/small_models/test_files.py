@@ -34,7 +34,7 @@ def test_the_catalog_names_the_files_that_the_default_one_names(models: SmallMod
             assert set(ours.source.files) == set(default.source.files)
 
 
-def test_the_lock_states_what_lies_there(models: SmallModels) -> None:
+def test_the_lock_has_the_sizes_and_hashes_of_the_files(models: SmallModels) -> None:
     lock = load_lock(models.catalog)
     assert lock is not None
     for model in load_catalog(models.catalog).models:
@@ -93,7 +93,7 @@ def test_the_sentiment_model_has_the_real_ones_labels_in_their_order(models: Sma
     assert config["id2label"] == {"0": "positive", "1": "negative", "2": "neutral"}
 
 
-def test_the_embedding_model_names_a_folder_that_is_not_there(models: SmallModels) -> None:
+def test_modules_json_of_the_embedding_model_names_a_missing_folder(models: SmallModels) -> None:
     folder = repository(models, "multilingual-embedding")
     paths = [module["path"] for module in json.loads((folder / "modules.json").read_text("utf-8"))]
     assert paths == ["", "1_Pooling", "2_Normalize"]
@@ -111,7 +111,7 @@ def test_the_embedding_models_heads_are_half_precision_linear_layers(models: Sma
         assert {value.dtype for value in state.values()} == {torch.float16}
 
 
-def test_the_embedding_model_takes_the_first_token_and_its_vectors_have_length_one(
+def test_the_embedding_model_uses_cls_pooling_and_normalises(
     models: SmallModels,
 ) -> None:
     model = sentence_transformer(models, "multilingual-embedding")
@@ -119,7 +119,7 @@ def test_the_embedding_model_takes_the_first_token_and_its_vectors_have_length_o
     assert float(model.encode(["Ich bin müde."], convert_to_tensor=True).norm()) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_paraphrase_model_takes_means_that_are_not_normalised(models: SmallModels) -> None:
+def test_the_paraphrase_model_uses_mean_pooling_without_normalisation(models: SmallModels) -> None:
     model = sentence_transformer(models, "multilingual-paraphrase")
     assert model.max_seq_length == 128
     assert float(model.encode(["Ich bin müde."], convert_to_tensor=True).norm()) != pytest.approx(1, abs=1e-2)
@@ -148,7 +148,7 @@ def test_special_tokens_have_the_ids_of_xlm_roberta(models: SmallModels) -> None
     assert tokenizer("Ja")["input_ids"][-1] == 2
 
 
-def test_the_decoys_are_no_weights_so_that_whoever_loads_one_fails(models: SmallModels) -> None:
+def test_loading_a_decoy_fails_because_it_holds_no_weights(models: SmallModels) -> None:
     decoy = Path(repository(models, "multilingual-paraphrase") / "pytorch_model.bin")
     with pytest.raises(Exception, match=r"[Ww]eights only|magic|pickle"):
         torch.load(decoy, weights_only=True)

@@ -33,7 +33,7 @@ def reading() -> dict[str, Any]:
     return read
 
 
-def test_no_statement_of_it_was_trained_on(texts: list[str], corpus: Corpus) -> None:
+def test_no_statement_of_the_interview_was_trained_on(texts: list[str], corpus: Corpus) -> None:
     trained = {statement.text for group in (*corpus.train, load_exclamations()) for statement in group}
     assert trained.isdisjoint(texts)
 
@@ -42,7 +42,7 @@ def test_each_statement_has_a_reading(texts: list[str], reading: dict[str, Any])
     assert list(reading["statements"]) == list(range(1, len(texts) + 1))
 
 
-def test_its_sentiment_is_mostly_right(
+def test_the_sentiment_of_the_interview_is_mostly_right(
     texts: list[str], reading: dict[str, Any], models: SmallModels
 ) -> None:
     labels = sentiment_labels(models, texts)
@@ -52,7 +52,9 @@ def test_its_sentiment_is_mostly_right(
     assert right / len(texts) >= ENOUGH
 
 
-def test_its_names_are_mostly_found(texts: list[str], reading: dict[str, Any], installed: Path) -> None:
+def test_the_names_of_the_interview_are_mostly_found(
+    texts: list[str], reading: dict[str, Any], installed: Path
+) -> None:
     right = [
         {(text.index(name), text.index(name) + len(name), label) for name, label in names.items()}
         for text, (_, names) in zip(texts, reading["statements"].values(), strict=True)
@@ -72,7 +74,7 @@ def test_the_nearest_statement_answers_most_queries(
     assert sum(answered) > len(answered) / 2
 
 
-def test_most_of_its_paraphrases_pass_the_demos_threshold(
+def test_most_paraphrases_of_the_interview_pass_the_threshold_of_the_demo(
     texts: list[str], reading: dict[str, Any], models: SmallModels
 ) -> None:
     vectors = unit_vectors(sentence_transformer(models, "multilingual-paraphrase"), texts)

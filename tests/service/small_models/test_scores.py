@@ -51,7 +51,7 @@ def test_entities_of_held_out_statements_are_found(
     assert score == pytest.approx(models.scores["german-ner"]["f1"], abs=0.002)
 
 
-def test_names_that_no_training_statement_holds_are_mostly_found(
+def test_names_outside_the_training_statements_are_mostly_found(
     models: SmallModels, corpus: Corpus, installed: Path
 ) -> None:
     """Else the model would only know its lists by heart."""

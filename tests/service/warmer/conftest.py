@@ -1,4 +1,4 @@
-"""The world of each test: a running hub double, a catalog, and a cache that does not exist yet."""
+"""The world of each test: a running fake hub, a catalog, and a cache that does not exist yet."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A small world for tests of the warmer: a hub double with two repositories and a wheel, their catalog, a cache."""
+"""A small world for tests of the warmer: a fake hub with two repositories and a wheel, their catalog, a cache."""
 
 import base64
 import hashlib
@@ -18,7 +18,7 @@ from cache_warmer.hub.retry import Retry
 from cache_warmer.settings import Settings
 from model_cache.check.types import Tier
 from model_cache.cli.options import LogLevel, OutputFormat, SharedOptions
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Repository
 
 QUICK: Final = Retry(attempts=3, first=0.01, longest=0.02, patience=2.0)
 # Bytes of the big file: more than a chunk of the transfer, so that it can be cut in the middle.
@@ -43,7 +43,7 @@ class World:
     """All that a run needs; `cache` does not exist yet."""
 
     folder: Path
-    hub: HubDouble
+    hub: FakeHub
     repositories: Sequence[Repository]
     wheel: Path
     newer_wheel: Path
@@ -123,7 +123,7 @@ def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
     ]
     wheel = write_wheel(hub_folder, "de_tiny", "1.0.0")
     newer = write_wheel(hub_folder, "de_tiny", "1.1.0")
-    world = World(folder, HubDouble(repositories, [wheel, newer]), repositories, wheel, newer)
+    world = World(folder, FakeHub(repositories, [wheel, newer]), repositories, wheel, newer)
     world.catalog.write_text(yaml.safe_dump(catalog_of(repositories, wheel)), "utf-8")
     return world
 

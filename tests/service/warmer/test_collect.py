@@ -126,7 +126,7 @@ def test_another_catalogs_generation_stays_until_it_is_forgotten(upgraded: World
     [(lambda _: True, True), (lambda _: False, False), (lambda _: 1 / 0, True)],
     ids=["exists", "is deleted", "is not known"],
 )
-def test_a_release_lives_as_long_as_its_deployment(
+def test_a_reference_is_live_while_its_deployment_exists(
     upgraded: World, answer: Callable[[str], bool], stays: bool
 ) -> None:
     reference = next((upgraded.cache / ".model-cache/references").glob("*.json"))

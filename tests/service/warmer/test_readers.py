@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.service.warmer.fixtures import World, catalog_of, write_wheel
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Repository
 
 MAKE: Final = """
 import sys
@@ -129,7 +129,7 @@ def test_the_libraries_read_a_warmed_cache_offline(models_folder: Path, tmp_path
     inner["de_tiny/de_tiny-1.0.0/meta.json"] = json.dumps({**json.loads(meta), "version": "1.0.0"}).encode()
     inner["de_tiny/meta.json"] = inner["de_tiny/de_tiny-1.0.0/meta.json"]
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", inner)
-    world = World(tmp_path, HubDouble(repositories, [wheel]), repositories, wheel, wheel)
+    world = World(tmp_path, FakeHub(repositories, [wheel]), repositories, wheel, wheel)
     world.catalog.write_text(yaml.safe_dump(catalog(repositories, wheel)), "utf-8")
     before = os.umask(0o077)
     try:

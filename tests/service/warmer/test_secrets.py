@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.service.warmer.fixtures import World, catalog_of, write_files
-from tests.support.fake_hub import Fault, FaultKind, HubDouble, Repository, self_signed_certificate
+from tests.support.fake_hub import FakeHub, Fault, FaultKind, Repository, self_signed_certificate
 
 TOKEN: Final = "hf_not_to_be_seen"
 
@@ -43,7 +43,7 @@ def test_a_token_does_not_follow_a_page_link_to_another_host(
     gated: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    with HubDouble([Repository("org/other", write_files(tmp_path / "other", {"a": b"a"}))]) as other:
+    with FakeHub([Repository("org/other", write_files(tmp_path / "other", {"a": b"a"}))]) as other:
         link = f'<{other.url.replace("127.0.0.1", "localhost")}/api/models/org/other/tree/main>; rel="next"'
         gated.hub.faults.add(Fault(FaultKind.HEADERS, "*/tree/*", headers={"Link": link}))
         gated.warm("one")
@@ -81,7 +81,7 @@ def test_an_unknown_certificate_is_untrusted_until_its_ca_is_given(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = self_signed_certificate(tmp_path)
-    with HubDouble(world.repositories, [world.wheel], tls=certificate) as secure:
+    with FakeHub(world.repositories, [world.wheel], tls=certificate) as secure:
         refused = world.warm("one", endpoint=secure.url)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate))
         trusted = world.warm("one", endpoint=secure.url)
@@ -104,7 +104,7 @@ def warm_as_a_program(world: World, endpoint: str, **environ: str) -> tuple[int,
 
 def test_the_ca_bundle_comes_from_the_variable_of_other_clients(world: World, tmp_path: Path) -> None:
     certificate = self_signed_certificate(tmp_path)
-    with HubDouble(world.repositories, [world.wheel], tls=certificate) as secure:
+    with FakeHub(world.repositories, [world.wheel], tls=certificate) as secure:
         code, err = warm_as_a_program(world, secure.url, REQUESTS_CA_BUNDLE=str(certificate.certificate))
 
     assert code == 0, err

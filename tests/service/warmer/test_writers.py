@@ -39,7 +39,7 @@ def test_the_error_of_a_held_lease_names_the_holder(world: World) -> None:
     assert f"process {holder.pid} on " in outcome.err
 
 
-def test_a_holder_that_lost_its_lock_does_no_harm(world: World) -> None:
+def test_a_holder_that_lost_its_lock_damages_nothing(world: World) -> None:
     """Delete the lock file: the holder keeps its inode, another warmer locks a new file, and both may run."""
     holder = stalled(world, 2_000_000)
     (world.cache / ".model-cache/lock").unlink()

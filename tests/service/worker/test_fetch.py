@@ -14,17 +14,17 @@ from qda.v1 import model_pb2, model_pb2_grpc
 from tests.service.worker.calls import TIMEOUT
 from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Repository
 
 
 @pytest.fixture
-def hub(world: CacheFixture) -> Iterator[tuple[HubDouble, Repository]]:
+def hub(world: CacheFixture) -> Iterator[tuple[FakeHub, Repository]]:
     """Start a hub that has the sentiment model."""
     folder = world.path("tiny-sentiment")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     repository = Repository("qda-test/sentiment", files)
-    with HubDouble([repository], []) as double:
-        yield double, repository
+    with FakeHub([repository], []) as fake_hub:
+        yield fake_hub, repository
 
 
 def write_catalog(file: Path, repository: Repository, name: str = "qda-test/sentiment") -> None:
@@ -34,26 +34,26 @@ def write_catalog(file: Path, repository: Repository, name: str = "qda-test/sent
 
 
 def test_an_empty_cache_is_filled_and_its_models_are_loaded(
-    hub: tuple[HubDouble, Repository], tmp_path: Path
+    hub: tuple[FakeHub, Repository], tmp_path: Path
 ) -> None:
-    double, repository = hub
+    fake_hub, repository = hub
     write_catalog(tmp_path / "catalog.yaml", repository)
     arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
-    with serving(tmp_path, *arguments, "--hub", double.url) as worker:
+    with serving(tmp_path, *arguments, "--hub", fake_hub.url) as worker:
         worker.wait_for_event("model.loading")
         assert len(worker.events("cache.fetching")) == 1
-    with serving(tmp_path, *arguments, "--hub", double.url) as again:
+    with serving(tmp_path, *arguments, "--hub", fake_hub.url) as again:
         again.wait_for_event("model.loading")
         assert not again.events("cache.fetching")
 
 
 def test_with_a_hub_without_the_model_the_worker_reports_the_reason(
-    hub: tuple[HubDouble, Repository], tmp_path: Path
+    hub: tuple[FakeHub, Repository], tmp_path: Path
 ) -> None:
-    double, repository = hub
+    fake_hub, repository = hub
     write_catalog(tmp_path / "catalog.yaml", repository, "qda-test/nobody")
     arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--cache", str(tmp_path / "cache"), "--fetch"]
-    with serving(tmp_path, *arguments, "--hub", double.url) as worker:
+    with serving(tmp_path, *arguments, "--hub", fake_hub.url) as worker:
         assert worker.wait_for_event("cache.not_fetched")["reason"] == "HUB_NOT_FOUND"
         assert [worker.health(name) for name in ("liveness", "")] == ["SERVING", "NOT_SERVING"]
         with worker.channel() as channel:
@@ -63,11 +63,11 @@ def test_with_a_hub_without_the_model_the_worker_reports_the_reason(
 
 
 def test_on_a_host_a_failure_of_the_warmer_ends_the_program(
-    hub: tuple[HubDouble, Repository], tmp_path: Path
+    hub: tuple[FakeHub, Repository], tmp_path: Path
 ) -> None:
-    double, repository = hub
+    fake_hub, repository = hub
     write_catalog(tmp_path / "catalog.yaml", repository, "qda-test/nobody")
-    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--fetch", "--hub", double.url]
+    arguments = ["--catalog", str(tmp_path / "catalog.yaml"), "--fetch", "--hub", fake_hub.url]
     with serving(tmp_path, *arguments, HOME=str(tmp_path / "home")) as worker:
         assert worker.wait() == 21
         assert "HUB_NOT_FOUND" in worker.log
@@ -86,16 +86,14 @@ def fetching(repository: Repository, folder: Path) -> Iterator[tuple[ServeProces
         yield worker, warmer
 
 
-def test_stopping_a_fetching_worker_stops_the_warmer(
-    hub: tuple[HubDouble, Repository], tmp_path: Path
-) -> None:
+def test_stopping_a_fetching_worker_stops_the_warmer(hub: tuple[FakeHub, Repository], tmp_path: Path) -> None:
     with fetching(hub[1], tmp_path) as (worker, warmer):
         assert worker.stop() == 0
         with pytest.raises(ProcessLookupError):
             os.kill(warmer, 0)
 
 
-def test_the_warmer_ends_when_its_worker_is_killed(hub: tuple[HubDouble, Repository], tmp_path: Path) -> None:
+def test_the_warmer_ends_when_its_worker_is_killed(hub: tuple[FakeHub, Repository], tmp_path: Path) -> None:
     with fetching(hub[1], tmp_path) as (worker, warmer):
         worker.process.kill()
         wait_until_ended(warmer)

@@ -54,7 +54,7 @@ def answered(worker: ServeProcess) -> bool:
         return client.entities(["Merkel"])[0].ok
 
 
-def test_hundreds_of_idle_and_half_open_connections_keep_nobody_from_being_answered(
+def test_hundreds_of_idle_and_half_open_connections_delay_no_other_call(
     worker: ServeProcess,
 ) -> None:
     host, _, port = worker.address.rpartition(":")
@@ -72,7 +72,7 @@ def test_hundreds_of_idle_and_half_open_connections_keep_nobody_from_being_answe
     assert worker.process.poll() is None
 
 
-def test_more_calls_at_once_than_are_let_in_are_answered_or_refused_with_a_reason(
+def test_calls_above_the_limit_are_refused_with_a_reason(
     worker: ServeProcess,
 ) -> None:
     with worker.channel() as channel:

@@ -10,13 +10,13 @@ import pytest
 from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.test_fetch import write_catalog
-from tests.support.fake_hub import Fault, FaultKind, HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Fault, FaultKind, Repository
 
 
 @pytest.fixture
-def hub(world: CacheFixture) -> Iterator[HubDouble]:
-    with HubDouble([repository_of(world)], []) as double:
-        yield double
+def hub(world: CacheFixture) -> Iterator[FakeHub]:
+    with FakeHub([repository_of(world)], []) as fake_hub:
+        yield fake_hub
 
 
 def repository_of(world: CacheFixture) -> Repository:
@@ -36,7 +36,7 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"  # tests/conftest.py creates it, empty
 
 
-def sent_bodies(hub: HubDouble) -> list[str]:
+def sent_bodies(hub: FakeHub) -> list[str]:
     """Return the path of each file body that was sent, as often as it was."""
     sent = [one.path for one in hub.log.requests("*", method="GET") if one.status == 200 and one.bytes_sent]
     return sorted(path for path in sent if "/resolve/" in path or path.startswith("/lfs/"))
@@ -49,7 +49,7 @@ def remedy_of(worker: ServeProcess) -> list[str]:
 
 
 def test_an_empty_home_is_filled_once_and_with_progress(
-    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+    hub: FakeHub, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
     with serving(tmp_path, *options, HOME=str(home)) as worker:
@@ -64,7 +64,7 @@ def test_an_empty_home_is_filled_once_and_with_progress(
 
 
 def test_two_workers_that_start_at_once_fetch_each_file_once(
-    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+    hub: FakeHub, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     hub.faults.add(Fault(FaultKind.SLOW, "model.safetensors", bytes_per_second=100_000))
     options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
@@ -81,7 +81,7 @@ def test_two_workers_that_start_at_once_fetch_each_file_once(
 
 
 def test_with_no_fetch_it_ends_and_names_missing_models_and_command(
-    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+    hub: FakeHub, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     options = ["--catalog", str(catalog), "--no-fetch", "--hub", hub.url, "--model", "fetched"]
     with serving(tmp_path, *options, HOME=str(home)) as worker:
@@ -96,7 +96,7 @@ def test_with_no_fetch_it_ends_and_names_missing_models_and_command(
 
 
 def test_offline_nothing_is_fetched_and_the_command_unsets_offline(
-    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+    hub: FakeHub, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     environ = {"HOME": str(home), "HF_HUB_OFFLINE": "1", "HF_ENDPOINT": hub.url}
     with serving(tmp_path, "--catalog", str(catalog), **environ) as worker:
@@ -109,7 +109,7 @@ def test_offline_nothing_is_fetched_and_the_command_unsets_offline(
 
 
 def test_a_removed_model_is_fetched_at_the_next_start(
-    hub: HubDouble, catalog: Path, home: Path, tmp_path: Path
+    hub: FakeHub, catalog: Path, home: Path, tmp_path: Path
 ) -> None:
     options = ["--catalog", str(catalog), "--fetch", "--hub", hub.url]
     with serving(tmp_path, *options, HOME=str(home)) as worker:

@@ -17,16 +17,16 @@ from tests.service.worker.calls import TIMEOUT, texts
 from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.service.worker.test_metrics import scrape
-from tests.support.fake_hub import HubDouble, Repository
+from tests.support.fake_hub import FakeHub, Repository
 
 SENTIMENT, EMBEDDING = "tiny-sentiment", "tiny-embedding"
 
 
 @pytest.fixture
-def hub(world: CacheFixture) -> Iterator[HubDouble]:
+def hub(world: CacheFixture) -> Iterator[FakeHub]:
     """Yield a hub that has two of the models."""
-    with HubDouble([_repository(world, key) for key in (SENTIMENT, EMBEDDING)], []) as double:
-        yield double
+    with FakeHub([_repository(world, key) for key in (SENTIMENT, EMBEDDING)], []) as fake_hub:
+        yield fake_hub
 
 
 def _repository(world: CacheFixture, key: str) -> Repository:
@@ -38,7 +38,7 @@ def _repository(world: CacheFixture, key: str) -> Repository:
 class Volume:
     """A cache that the real warmer fills from that hub."""
 
-    def __init__(self, world: CacheFixture, hub: HubDouble, folder: Path) -> None:
+    def __init__(self, world: CacheFixture, hub: FakeHub, folder: Path) -> None:
         self.hub, self.catalog, self.cache = hub, folder / "catalog.yaml", folder / "cache"
         models = []
         for key, task in ((SENTIMENT, "sentiment"), (EMBEDDING, "embedding")):
@@ -87,8 +87,8 @@ def asked_without_end(worker: ServeProcess) -> Iterator[list[object]]:
             thread.join(TIMEOUT)
 
 
-def test_one_flipped_byte_is_one_file_fetched_and_one_model_that_asks_for_a_restart(
-    world: CacheFixture, hub: HubDouble, tmp_path: Path
+def test_one_flipped_byte_is_one_fetched_file_and_one_needed_restart(
+    world: CacheFixture, hub: FakeHub, tmp_path: Path
 ) -> None:
     volume = Volume(world, hub, tmp_path)
     volume.tend("warm")

@@ -1,4 +1,4 @@
-"""A double of the Hugging Face hub, for tests, the demo and clusters without the internet.
+"""A fake of the Hugging Face hub, for tests, the demo and clusters without the internet.
 
 It needs the standard library alone. It speaks to the unmodified `huggingface_hub` client: model info, revisions,
 trees in pages, paths-info, resolve with the hub's headers, large files redirected to a second host, ranges; and it
@@ -6,7 +6,7 @@ serves wheels. It can misbehave on demand, and it keeps a log of what was asked.
 
 In a test:
 
-    with HubDouble([Repository("org/name", {"config.json": path})], wheels=[wheel]) as hub:
+    with FakeHub([Repository("org/name", {"config.json": path})], wheels=[wheel]) as hub:
         hub.faults.add(Fault(FaultKind.RESET, path="model.safetensors", after=1000, times=1))
         snapshot_download("org/name", endpoint=hub.url, cache_dir=cache)
         assert hub.log.requests("*/config.json", method="GET")
@@ -26,14 +26,14 @@ from .certificate import Certificate, self_signed_certificate
 from .faults import Fault, FaultInvalid, FaultKind
 from .repository import LfsRule, Repository, repositories_below, repository_from_folder
 from .request_log import RequestLog, RequestRecord
-from .server import HubDouble
+from .server import FakeHub
 
 __all__ = [
     "Certificate",
+    "FakeHub",
     "Fault",
     "FaultInvalid",
     "FaultKind",
-    "HubDouble",
     "LfsRule",
     "Repository",
     "RequestLog",

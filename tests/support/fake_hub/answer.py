@@ -30,7 +30,7 @@ class Request:
     """One HTTP request.
 
     Header names are in lower case; `path` is still percent-encoded, and `query` is the part after the question mark.
-    `base` is the origin (and prefix) under which the client reached the double; `storage_base` is the
+    `base` is the origin (and prefix) under which the client reached the fake hub; `storage_base` is the
     origin of the second host, or None where there is none.
     """
 

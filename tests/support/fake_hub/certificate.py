@@ -28,7 +28,7 @@ def self_signed_certificate(folder: Path) -> Certificate:
     """
     made = Certificate(folder / "certificate.pem", folder / "key.pem")
     names = "subjectAltName=DNS:localhost,IP:127.0.0.1,IP:::1"
-    command = ["openssl", "req", "-x509", "-days", "30", "-subj", "/CN=hub-double", "-addext", names]
+    command = ["openssl", "req", "-x509", "-days", "30", "-subj", "/CN=fake-hub", "-addext", names]
     command += ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc"]
     command += ["-keyout", str(made.key), "-out", str(made.certificate)]
     subprocess.run(command, check=True, capture_output=True, text=True)

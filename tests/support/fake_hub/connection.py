@@ -108,7 +108,7 @@ class Connection(BaseHTTPRequestHandler):
         os.close(self.connection.detach())
 
     def version_string(self) -> str:
-        return "hub-double"
+        return "fake-hub"
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the request log is elsewhere."""

@@ -23,7 +23,7 @@ class Delivery:
     """An answer and the manner of its sending.
 
     `answer` None is no answer at all. `wait` is in seconds, before the answer or (with PAUSE) within it;
-    None waits until the double closes. With `states_length` false there is no Content-Length, and the end
+    None waits until the fake hub closes. With `states_length` false there is no Content-Length, and the end
     of the connection ends the body.
     """
 

@@ -74,7 +74,7 @@ class Fault:
     status: int = 500
     error_code: str | None = None
     retry_after: int | None = None
-    message: str = "a fault of the hub double"
+    message: str = "a fault of the fake hub"
     body: str = _PAGE
     content_type: str = "text/html; charset=utf-8"
     headers: Mapping[str, str | None] = field(default_factory=dict)

@@ -32,7 +32,7 @@ class Listener(socketserver.ThreadingTCPServer):
         self._lock = threading.Lock()
         super().__init__(address, Connection)
         self._thread = threading.Thread(
-            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name=f"hub-double-{host}"
+            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name=f"fake-hub-{host}"
         )
         self._thread.start()
 

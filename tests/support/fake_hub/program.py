@@ -1,4 +1,4 @@
-"""The double as a program, for a process or a pod of its own."""
+"""The fake hub as a program, for a process or a pod of its own."""
 
 import argparse
 import signal
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .certificate import Certificate
 from .repository import repositories_below
-from .server import HubDouble
+from .server import FakeHub
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _parser().error("--certificate and --key go together")
     repositories = list(repositories_below(options.root))
     wheels = sorted(options.root.glob("wheels/*.whl"))
-    double = HubDouble(
+    fake_hub = FakeHub(
         repositories,
         wheels,
         listen=options.listen,
@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with double:
-        print(f"hub {double.url} storage {double.storage_url}", flush=True)
+    with fake_hub:
+        print(f"hub {fake_hub.url} storage {fake_hub.storage_url}", flush=True)
         for repository in repositories:
             print(f"  {repository.id} {repository.commit} {' '.join(repository.branches)}", flush=True)
         for wheel in wheels:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="hub-double",
+        prog="fake-hub",
         description="Serve folders as the Hugging Face hub would. Faults: POST /__faults__.",
     )
     parser.add_argument("--root", type=Path, required=True, help="folder with models/ORG/NAME/ and wheels/")

@@ -1,4 +1,4 @@
-"""What was asked of the double and what it sent, for tests to assert on and for people to read."""
+"""What was asked of the fake hub and what it sent, for tests to assert on and for people to read."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The double itself: a hub, a second host for its large files, and the means to steer and watch both."""
+"""The fake hub itself: a hub, a second host for its large files, and the means to steer and watch both."""
 
 import contextlib
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ from .request_log import Host, RequestLog
 from .service import Service
 
 
-class HubDouble:
+class FakeHub:
     """Serves the repositories and wheels between `start` and `close`, or within a `with`.
 
     Args:
@@ -103,7 +103,7 @@ class HubDouble:
                 listener.close()
         self._listener = self._storage = None
 
-    def __enter__(self) -> "HubDouble":
+    def __enter__(self) -> "FakeHub":
         self.start()
         return self
 
@@ -141,5 +141,5 @@ def listen_address(text: str) -> tuple[str, int]:
 
 def _running(listener: Listener | None) -> Listener:
     if listener is None:
-        raise RuntimeError("the hub double has not been started")
+        raise RuntimeError("the fake hub has not been started")
     return listener

@@ -1,6 +1,6 @@
-"""What one request to the double leads to: the hub's answer, the fault it meets, its line in the log.
+"""What one request to the fake hub leads to: the hub's answer, the fault it meets, its line in the log.
 
-Also the two addresses by which another process steers the double: `/__faults__` and `/__log__`.
+Also the two addresses by which another process steers the fake hub: `/__faults__` and `/__log__`.
 """
 
 import dataclasses

@@ -27,12 +27,12 @@ def minilm_folder() -> Path:
 
 
 def minilm_repository() -> Repository:
-    """Return the files as a repository of the hub double; the commit follows from them."""
+    """Return the files as a repository of the fake hub; the commit follows from them."""
     return Repository(REPOSITORY, _files())
 
 
 def link_minilm(root: Path) -> Path:
-    """Link the files into `root/models/sentence-transformers/all-MiniLM-L6-v2`, for a hub double that serves `root`."""
+    """Link the files into `root/models/sentence-transformers/all-MiniLM-L6-v2`, for a fake hub that serves `root`."""
     folder = root / "models" / REPOSITORY
     for path, file in _files().items():
         link = folder / path

@@ -15,7 +15,7 @@ class SmallModels:
 
     Attributes:
         folder: holds all that follows.
-        hub: the root that the hub double serves: `models/ORG/NAME/` and `wheels/`.
+        hub: the root that the fake hub serves: `models/ORG/NAME/` and `wheels/`.
         catalog: catalog.yaml, with catalog.lock.json beside it. The wheel's host does not exist: give a wheel base.
         scores: by model key, the held-out figures between 0 and 1, and the `seconds` that its training took.
         seconds: how long making all of them took.

@@ -95,7 +95,7 @@ def test_the_proto_is_compared_with_that_of_the_last_agreement(repository: Repos
     assert "buf lint" in answer.stdout
 
 
-def test_an_agreement_that_is_only_now_added_has_nothing_to_be_compared_with(repository: Repository) -> None:
+def test_a_new_agreement_is_compared_with_nothing(repository: Repository) -> None:
     repository.commit("before any agreement")
     repository.write("proto/AGREED", "1")
     answer = repository.check(ci=True)
@@ -105,7 +105,7 @@ def test_an_agreement_that_is_only_now_added_has_nothing_to_be_compared_with(rep
 
 
 @pytest.mark.parametrize("ci", [False, True])
-def test_without_any_agreement_ci_fails_and_others_are_told(repository: Repository, ci: bool) -> None:
+def test_without_any_agreement_ci_fails_and_a_local_run_warns(repository: Repository, ci: bool) -> None:
     repository.commit("no agreement")
     answer = repository.check(ci=ci)
     assert answer.returncode == (1 if ci else 0)
@@ -127,7 +127,7 @@ def test_a_shallow_clone_is_never_compared_with_itself(repository: Repository, c
 
 
 @pytest.mark.parametrize("ci", [False, True])
-def test_without_git_ci_fails_and_others_are_told(repository: Repository, ci: bool) -> None:
+def test_without_git_ci_fails_and_a_local_run_warns(repository: Repository, ci: bool) -> None:
     shutil.rmtree(repository.folder / ".git")
     answer = repository.check(ci=ci)
     assert answer.returncode == (1 if ci else 0)

@@ -31,7 +31,7 @@ def test_the_hosts_caches_are_mounted_at_the_places_of_the_contract() -> None:
         assert all(mount["bind"] == {"create_host_path": False} for mount in mounts)
 
 
-def test_what_names_a_folder_of_the_host_is_no_variable_of_the_container() -> None:
+def test_variables_of_host_folders_are_not_passed_to_the_containers() -> None:
     """podman-compose lets a service's own environment decide what `${…}` in its other lines means."""
     for service in services("compose.yaml").values():
         named = {name for mount in service["volumes"] for name in re.findall(r"\$\{(\w+)", mount["source"])}
@@ -39,7 +39,7 @@ def test_what_names_a_folder_of_the_host_is_no_variable_of_the_container() -> No
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_worker_comes_after_the_warmer_and_under_its_name(file: str) -> None:
+def test_the_worker_starts_after_the_warmer_and_has_its_container_name(file: str) -> None:
     worker = services(file)["qda-worker"]
     assert worker["container_name"] == "qda_worker"
     assert worker["depends_on"] == {"cache-warmer": {"condition": "service_completed_successfully"}}
@@ -47,7 +47,7 @@ def test_the_worker_comes_after_the_warmer_and_under_its_name(file: str) -> None
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_no_service_may_do_more_than_it_needs(file: str) -> None:
+def test_each_service_has_minimal_permissions(file: str) -> None:
     for service in services(file).values():
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
@@ -55,7 +55,7 @@ def test_no_service_may_do_more_than_it_needs(file: str) -> None:
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_the_images_are_those_that_make_images_makes(file: str) -> None:
+def test_the_images_are_those_of_make_images(file: str) -> None:
     version = re.search(r'^version = "(.+?)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.MULTILINE)
     assert version
     for service in services(file).values():

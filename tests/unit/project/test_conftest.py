@@ -38,14 +38,14 @@ def run_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pyt
         "pytest.skip('no scales', allow_module_level=True)",
     ],
 )
-def test_a_skip_fails_in_ci_and_says_why(run_in_ci: pytest.Pytester, skipping: str) -> None:
+def test_a_skip_fails_in_ci_with_its_reason(run_in_ci: pytest.Pytester, skipping: str) -> None:
     run_in_ci.makepyfile(f"import pytest\n{skipping}")
     result = run_in_ci.runpytest_subprocess(*LEAN)
     assert result.ret != 0
     result.stdout.fnmatch_lines("*CI skips nothing in silence, and this was skipped: *no scales*")
 
 
-def test_programs_can_be_interrupted_also_where_the_shell_ignores_it_as_in_the_background(
+def test_programs_can_be_interrupted_even_if_the_shell_ignores_sigint(
     run_in_ci: pytest.Pytester,
 ) -> None:
     run_in_ci.makepyfile("""
@@ -88,7 +88,7 @@ def test_this_machine_is_in_reach() -> None:
         socket.create_connection(server.getsockname(), timeout=5).close()
 
 
-def test_what_decides_where_libraries_look_is_not_inherited(
+def test_variables_that_select_cache_folders_are_not_inherited(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HF_HOME", "QDA_CACHE", "XDG_CACHE_HOME", "https_proxy", "HTTP_PROXY"):

@@ -48,7 +48,7 @@ def bare(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_make_alone_explains_every_verb_of_the_contract() -> None:
+def test_make_without_arguments_lists_every_target_of_the_contract() -> None:
     shown = make()
     assert shown.returncode == 0
     explained = {
@@ -60,7 +60,7 @@ def test_make_alone_explains_every_verb_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("verb", ABSENT)
-def test_a_verb_whose_part_is_absent_says_so_in_one_line_and_ends_with_2(bare: Path, verb: str) -> None:
+def test_a_target_without_its_files_fails_with_one_line_and_status_2(bare: Path, verb: str) -> None:
     answer = make(verb, folder=bare)
     assert answer.returncode == 2
     assert len(answer.stderr.splitlines()) == 1
@@ -78,7 +78,7 @@ def test_an_old_python_is_refused_by_name(bare: Path) -> None:
     assert not (bare / ".venv").exists()
 
 
-def test_without_any_python_make_says_how_to_name_one(bare: Path) -> None:
+def test_without_python_make_prints_how_to_set_one(bare: Path) -> None:
     answer = make("demo", "PYTHON=", folder=bare)
     assert answer.returncode == 2
     assert "make PYTHON=" in answer.stderr

@@ -38,7 +38,7 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def test_there_is_something_to_look_at() -> None:
+def test_the_rules_find_modules() -> None:
     assert any(path.is_relative_to(ROOT / "src" / "model_cache") for path in SOURCES)
 
 
@@ -48,12 +48,12 @@ def test_no_hand_written_module_has_more_than_400_lines(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_no_module_has_a_name_that_says_nothing(path: Path) -> None:
+def test_no_module_has_a_vague_name(path: Path) -> None:
     assert (VAGUE_NAMES | RIDDLES).isdisjoint(path.relative_to(ROOT).with_suffix("").parts)
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.read_text().strip()], ids=name)
-def test_each_module_says_why_it_exists(path: Path) -> None:
+def test_each_module_has_a_docstring(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
@@ -93,12 +93,12 @@ def test_named_tuples_are_for_model_cache_alone(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "src" / "model_cache").rglob("*.py")), ids=name)
-def test_the_ground_floor_stands_on_the_standard_library_and_yaml(path: Path) -> None:
+def test_model_cache_imports_the_standard_library_and_yaml_only(path: Path) -> None:
     assert imported_packages(path) <= sys.stdlib_module_names | {"yaml", "model_cache"}
 
 
 @pytest.mark.parametrize("package", ["cache_warmer", "model_cache", "qda", "qda_worker"])
-def test_each_package_tells_type_checkers_that_it_is_typed(package: str) -> None:
+def test_each_package_has_a_py_typed_marker(package: str) -> None:
     assert (ROOT / "src" / package / "py.typed").is_file()
 
 

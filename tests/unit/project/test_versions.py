@@ -48,7 +48,7 @@ def test_the_installed_version_is_the_declared_one() -> None:
     assert version("qda-worker") == PROJECT["version"]
 
 
-def test_the_changelog_knows_this_version() -> None:
+def test_the_changelog_has_an_entry_for_this_version() -> None:
     assert re.search(
         rf"^## \[?{re.escape(PROJECT['version'])}\b", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
     )
@@ -74,7 +74,7 @@ def test_the_generator_is_pinned_at_the_floor() -> None:
 
 
 @pytest.mark.parametrize("package", BASE)
-def test_the_client_is_tested_at_each_floor_that_is_declared(package: str) -> None:
+def test_the_client_is_tested_at_each_declared_floor(package: str) -> None:
     assert pins("floor.txt")[package] == floor(package)
 
 
@@ -83,5 +83,5 @@ def test_every_dependency_is_pinned_exactly(package: str) -> None:
     assert package in pins("pinned.txt")
 
 
-def test_pins_carry_no_build_label_so_that_each_machine_takes_its_own() -> None:
+def test_pins_have_no_build_label_so_that_each_machine_uses_its_own() -> None:
     assert not [package for package, pinned in pins("pinned.txt").items() if "+" in pinned]

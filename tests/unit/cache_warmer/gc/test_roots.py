@@ -13,7 +13,7 @@ from tests.support.generations import cache_at, files_below, hub_model, package,
 GENERATION: Final = "a" * 64
 
 
-def test_a_reference_is_dead_only_if_the_api_server_says_so() -> None:
+def test_a_reference_is_dead_only_if_the_api_server_confirms_it() -> None:
     names = ("gone", "there", "secret", "by-hand")
     references = {
         Path(name): Reference(f"ns/{name}", GENERATION, {}, "" if name == "by-hand" else "ns", name)

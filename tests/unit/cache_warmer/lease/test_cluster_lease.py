@@ -115,7 +115,7 @@ def test_a_holder_suspended_beyond_the_duration_finds_that_it_lost_it(api: FakeL
     assert api.state == released, "a process that lost it does not change it"
 
 
-def test_a_holder_suspended_while_no_other_waits_goes_on(api: FakeLeases, clock: Clock) -> None:
+def test_a_holder_suspended_while_no_other_waits_keeps_the_lease(api: FakeLeases, clock: Clock) -> None:
     with (held := cluster_lease(api, clock)).held():
         clock.sleep(3600)
         held.check()

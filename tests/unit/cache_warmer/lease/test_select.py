@@ -25,7 +25,7 @@ def file_lease(path: Path, clock: Clock) -> FileLease:
     return FileLease(path, 0.0, lambda: clock.seconds, clock.sleep, clock.notices.append)
 
 
-def test_it_keeps_out_a_writer_that_knows_only_the_file(tmp_path: Path) -> None:
+def test_it_excludes_a_writer_that_uses_only_the_file(tmp_path: Path) -> None:
     api, clock, path = FakeLeases(), Clock(), tmp_path / "lock"
     with (
         claim_lease(path, api, clock).held(),

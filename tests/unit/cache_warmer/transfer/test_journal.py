@@ -47,7 +47,7 @@ def test_what_was_written_counts_until_the_machine_restarts(tmp_path: Path) -> N
     assert read_journal(staging, SIZE, "") == ((0, 20),)
 
 
-def test_a_journal_of_another_size_vouches_for_nothing(tmp_path: Path) -> None:
+def test_a_journal_of_another_size_counts_for_nothing(tmp_path: Path) -> None:
     staging = tmp_path / "a.incomplete"
     record(staging, [(0, 30)], [[(0, 30)]])
 

@@ -13,7 +13,7 @@ from qda_worker.conversion.analysis import (
 from qda_worker.errors import ArgumentInvalid, TextEmpty, TextNotUtf8, Violation
 
 
-def test_tasks_are_parsed_one_by_one_so_that_the_first_fault_decides() -> None:
+def test_tasks_are_parsed_one_by_one_so_that_the_first_error_decides() -> None:
     settings = pb.AnalyzeDocumentsSettings(
         sentiment=pb.SentimentTask(model="not checked here"),
         entities=pb.EntityTask(label_scheme=9),  # type: ignore[arg-type]  # no such value

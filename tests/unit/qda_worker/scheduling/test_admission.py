@@ -111,7 +111,7 @@ def test_texts_computed_alone_are_not_measured(timed: QueueHarness) -> None:
     assert timed.queue.submit([TEN] * 160, deadline=timed.now + 21).result(WAIT)
 
 
-def test_a_full_queue_says_when_to_retry(measured: QueueHarness) -> None:
+def test_a_full_queue_returns_a_retry_delay(measured: QueueHarness) -> None:
     """80 of 160 texts must be done first, which is half of 20 s."""
     measured.queue.submit([TEN] * 159, caller="greedy")
     with pytest.raises(QueueFull) as caught:
