@@ -13,7 +13,8 @@
     ├── TaskNotServed                FAILED_PRECONDITION  TASK_NOT_SERVED
     ├── Unavailable                  UNAVAILABLE
     │   ├── NotReady                 NOT_READY
-    │   └── Draining                 DRAINING
+    │   ├── Draining                 DRAINING
+    │   └── StreamIdle               STREAM_IDLE
     ├── Overloaded                   RESOURCE_EXHAUSTED
     │   ├── QueueFull                QUEUE_FULL
     │   ├── TooManyCalls             TOO_MANY_CALLS
@@ -29,9 +30,10 @@ importing gRPC. Each leaf has a usual remedy, which the code that raises it may 
 message contains a text of a request, because messages are logged.
 """
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
@@ -79,6 +81,23 @@ class WorkerError(Exception):
 
     def __str__(self) -> str:
         return f"{self.reason}: {with_remedy(self.message, self.remedy)}"
+
+    def with_prefix(self, message_prefix: str, field_prefix: str = "") -> Self:
+        """Return a copy whose message, and field paths if asked, begin with more context; all else is the same.
+
+        Args:
+            message_prefix: put before the message, with a colon between them.
+            field_prefix: put before the path of each violation, with a full stop between them; empty: none.
+        """
+        prefixed = copy.copy(self)
+        prefixed.message = f"{message_prefix}: {self.message}"
+        prefixed.args = (prefixed.message,)
+        if field_prefix:
+            prefixed.violations = tuple(
+                Violation(f"{field_prefix}.{violation.field}", violation.description)
+                for violation in self.violations
+            )
+        return prefixed
 
 
 class InvalidRequest(WorkerError):
@@ -187,6 +206,15 @@ class Draining(Unavailable):
 
     reason = "DRAINING"
     usual_remedy = "try again; another worker will accept it"
+
+
+class StreamIdle(Unavailable):
+    """A stream of requests that sent nothing for too long, and was ended to give its place to another call."""
+
+    reason = "STREAM_IDLE"
+    usual_remedy = (
+        "call again when there is more to send; a client that resumes streams continues where it was"
+    )
 
 
 class Overloaded(WorkerError):

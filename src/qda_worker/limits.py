@@ -16,6 +16,9 @@ MAX_SENTENCES: Final = 100_000
 # Bytes of one message from a client. gRPC itself refuses longer ones with RESOURCE_EXHAUSTED.
 MAX_REQUEST_BYTES: Final = 16 * 2**20
 
+# Bytes of one message to the plain-text health port. gRPC itself refuses longer ones with RESOURCE_EXHAUSTED.
+MAX_HEALTH_REQUEST_BYTES: Final = 4 * 2**10
+
 # Bytes of one message to a client. The largest dense response, 10,000 vectors of 1,024 float32, has 41 MB.
 MAX_RESPONSE_BYTES: Final = 64 * 2**20
 
@@ -35,3 +38,9 @@ MAX_VIOLATIONS: Final = 20
 # Seconds; the shortest interval of keep-alive pings from clients. gRPC's default of 300 s would end the connections of
 # clients that ping more often, with "too_many_pings".
 MIN_PING_SECONDS: Final = 10
+
+# Seconds that a stream of requests may take to send its first message, which is ready when the call begins.
+FIRST_PART_SECONDS: Final = 10.0
+
+# Seconds that a stream of requests may send nothing while no answer to it is being computed.
+NEXT_PART_SECONDS: Final = 600.0

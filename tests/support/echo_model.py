@@ -1,7 +1,7 @@
 """A model without weights whose result is a function of the text, for tests of the queue."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
@@ -56,6 +56,9 @@ class EchoModel:
 
     def watch(self, on_failure: Callable[[str], None]) -> None:
         self.watchers.append(on_failure)
+
+    def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[str] | None]:
+        yield self.prepare(text, options)
 
     def prepare(self, text: str, options: Options) -> PreparedText[str]:
         require_non_empty(text)

@@ -252,8 +252,7 @@ def build_score_pairs(
 
 
 def _build_side_status(failed: Failure, side: str) -> status_pb2.Status:
-    error = failed.error
-    return build_status(type(error)(f"the {side} text of the pair: {error.message}", error.remedy))
+    return build_status(failed.error.with_prefix(f"the {side} text of the pair"))
 
 
 def build_search_header(selected: SelectedModel) -> pb.FindParaphrasesResponse:

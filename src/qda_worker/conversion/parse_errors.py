@@ -1,19 +1,44 @@
-"""Explains why a message could not be parsed: which string is not UTF-8, or that the bytes are not a message.
+"""Parsing of requests: off the event loop where it may take long, bounded, and with the field at fault if it fails.
 
 protobuf rejects a whole message for one bad byte in one string and does not name the string, but a caller with 10,000
 texts needs to know. So a message that was rejected is decoded here a second time: a minimal decoder of the wire format
-follows the descriptor and checks only the strings. Messages that parse are never decoded twice.
+(`_WireWalk`) follows the descriptor and checks only the strings.
+
+Anybody who reaches the port can send any bytes, so three bounds hold for them:
+
+- gRPC runs a deserializer on the event loop. `deferring_parser` parses there only what is short and well-formed.
+  Everything else it passes on as a `DeferredMessage`, which the interceptors parse in a thread.
+- protobuf turns 16 MiB of empty fields into 500 MB of objects without releasing the global interpreter lock. So a
+  message that is long enough for it is walked first, and refused if it has more than `MAX_FIELDS` fields.
+- The explanation ends after `MAX_VIOLATIONS` strings, `MAX_FIELDS` fields or `MAX_EXPLAIN_SECONDS`.
 
 See https://protobuf.dev/programming-guides/encoding/ for the wire format.
 """
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from qda_worker.errors import ArgumentInvalid, TextNotUtf8, Violation, WorkerError
+from qda_worker.errors import ArgumentInvalid, TextNotUtf8, TooManyTexts, Violation, WorkerError
+from qda_worker.limits import MAX_TEXTS, MAX_VIOLATIONS
+
+# Bytes of a message that is parsed on the event loop: at most three milliseconds, for empty texts.
+MAX_BYTES_ON_LOOP: Final = 2**16
+# Fields of a message, nested ones included: three times those of the largest valid request, whose 10,000 texts have an
+# id and a content each. Walking them takes about a tenth of a second.
+MAX_FIELDS: Final = 100_000
+# Seconds that the explanation of a malformed message may take.
+MAX_EXPLAIN_SECONDS: Final = 0.25
+
+# Bytes of the shortest field: a tag and a value.
+_MIN_FIELD_BYTES: Final = 2
+# Fields that are walked between two looks at the clock.
+_FIELDS_PER_LOOK: Final = 1024
 
 # Wire types.
 _VARINT: Final = 0
@@ -29,65 +54,93 @@ class _MalformedMessage(Exception):
     """The bytes are not a message."""
 
 
-def safe_parser(
-    parse: Callable[[bytes], Message], descriptor: Descriptor
-) -> Callable[[bytes], Message | WorkerError]:
-    """Return a parser that returns the error of `parse` instead of raising it.
+class _BudgetSpent(Exception):
+    """The message has more fields than may be walked, or walking them takes too long."""
 
-    gRPC ends a call whose parser raises with INTERNAL, before any handler runs. The handler raises the returned error.
+
+@dataclass(frozen=True, slots=True)
+class DeferredMessage:
+    """The bytes of a request that are to be parsed in a thread.
+
+    Attributes:
+        data: the bytes.
+        parser: protobuf's parser of the message.
+        descriptor: the type of the message.
     """
 
-    def parse_or_explain(data: bytes) -> Message | WorkerError:
+    data: bytes
+    parser: Callable[[bytes], Message]
+    descriptor: Descriptor
+
+    def parse(self) -> Message:
+        """Parse the message. Call this in a thread: it may take some tenths of a second.
+
+        Raises:
+            TooManyTexts: when it has more than `MAX_FIELDS` fields.
+            TextNotUtf8: when a string in it is not UTF-8.
+            ArgumentInvalid: when the bytes are not such a message.
+        """
+        if len(self.data) > MAX_FIELDS * _MIN_FIELD_BYTES:
+            _check_field_count(self.data, self.descriptor)
         try:
-            return parse(data)
+            return self.parser(self.data)
         except DecodeError:
-            return explain_parse_error(data, descriptor)
+            pass
+        # Raised outside of the handler, so that protobuf's error does not become its context.
+        raise explain_parse_error(self.data, self.descriptor)
 
-    return parse_or_explain
+
+def deferring_parser(
+    parser: Callable[[bytes], Message], descriptor: Descriptor
+) -> Callable[[bytes], Message | DeferredMessage]:
+    """Return a parser for the event loop. It never raises and is never slow.
+
+    gRPC ends a call whose parser raises with INTERNAL, before any handler runs. So what is long or malformed is
+    returned as a DeferredMessage, which the interceptors parse before they run the handler.
+    """
+
+    def parse_or_defer(data: bytes) -> Message | DeferredMessage:
+        if len(data) <= MAX_BYTES_ON_LOOP:
+            try:
+                return parser(data)
+            except DecodeError:
+                pass  # explained in a thread
+        return DeferredMessage(data, parser, descriptor)
+
+    return parse_or_defer
 
 
-def explain_parse_error(data: bytes, descriptor: Descriptor) -> WorkerError:
-    """Return the error for bytes that protobuf rejected as a message of `descriptor`.
+def explain_parse_error(
+    data: bytes, descriptor: Descriptor, clock: Callable[[], float] = time.monotonic
+) -> WorkerError:
+    """Return the error for bytes that protobuf refused as a message of `descriptor`.
 
     Returns:
-        TextNotUtf8, whose violations name every string that is not UTF-8, or ArgumentInvalid where the bytes are not a
-        message.
+        TextNotUtf8, whose violations name the first `MAX_VIOLATIONS` strings that are not UTF-8, or ArgumentInvalid
+        where the bytes are not a message or none was found within the bounds.
     """
+    walk = _WireWalk(data, clock)
+    violations, seen_all = [], True
     try:
-        violations = [
-            Violation(path, "holds bytes that are not UTF-8")
-            for path in _bad_strings(data, descriptor, "", 0)
-        ]
+        # One by one: what was found before the bytes turn out to be no message is dropped, and before a bound kept.
+        for path in islice(walk.bad_strings(0, len(data), descriptor, "", 0), MAX_VIOLATIONS):
+            violations.append(Violation(path, "holds bytes that are not UTF-8"))  # noqa: PERF401
     except _MalformedMessage:
         violations = []
+    except _BudgetSpent:
+        seen_all = False
     if violations:
         return TextNotUtf8(f"{violations[0].field} holds bytes that are not UTF-8", violations=violations)
+    if seen_all:
+        return ArgumentInvalid(
+            f"the bytes sent are not a {descriptor.full_name}",
+            "build the message with stubs generated from the worker's proto",
+        )
     return ArgumentInvalid(
-        f"the bytes sent are not a {descriptor.full_name}",
-        "build the message with stubs generated from the worker's proto",
+        f"the bytes sent are not a {descriptor.full_name}, or a string in them is not UTF-8; the first "
+        f"{walk.fields} fields are well-formed",
+        "build the message with stubs generated from the worker's proto, and encode every string as UTF-8",
     )
-
-
-def _bad_strings(data: bytes, descriptor: Descriptor, prefix: str, depth: int) -> Iterator[str]:
-    """Yield the paths of all strings in `data` that are not UTF-8.
-
-    Raises:
-        _MalformedMessage: when `data` is not a message.
-    """
-    if depth > _MAX_DEPTH:
-        raise _MalformedMessage
-    seen: dict[int, int] = {}
-    for number, payload in _fields(data):
-        field = descriptor.fields_by_number.get(number)
-        if field is None or payload is None:
-            continue
-        index = seen.get(number, 0)
-        seen[number] = index + 1
-        path = f"{prefix}{field.name}[{index}]" if is_repeated(field) else prefix + field.name
-        if field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(payload):
-            yield path
-        elif field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
-            yield from _bad_strings(payload, field.message_type, path + ".", depth + 1)
 
 
 def is_repeated(field: FieldDescriptor) -> bool:
@@ -100,41 +153,122 @@ def is_repeated(field: FieldDescriptor) -> bool:
     return bool(field.label == FieldDescriptor.LABEL_REPEATED)  # type: ignore[attr-defined]  # gone in protobuf 7
 
 
-def _fields(data: bytes) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the number of each field with its bytes, or None where its wire type is not length-delimited.
+def _check_field_count(data: bytes, descriptor: Descriptor) -> None:
+    """Refuse a message of more than `MAX_FIELDS` fields. Bytes that are not a message pass: the parser refuses them.
 
     Raises:
-        _MalformedMessage: when `data` is not a message.
+        TooManyTexts: when there are more.
     """
-    position = 0
-    while position < len(data):
-        tag, position = _varint(data, position)
-        number, wire_type = tag >> 3, tag & 7
-        if number == 0:
-            raise _MalformedMessage
-        if wire_type == _VARINT:
-            _, position = _varint(data, position)
-            yield number, None
-            continue
-        if wire_type == _LENGTH_DELIMITED:
-            length, position = _varint(data, position)
-        elif wire_type == _FIXED64:
-            length = 8
-        elif wire_type == _FIXED32:
-            length = 4
-        else:
-            raise _MalformedMessage
-        end = position + length
-        if end > len(data):
-            raise _MalformedMessage
-        yield number, data[position:end] if wire_type == _LENGTH_DELIMITED else None
-        position = end
+    # Without a limit of time: a busy machine must not refuse a valid request.
+    walk = _WireWalk(data, clock=None)
+    try:
+        walk.skip_all(0, len(data), descriptor, 0)
+    except _MalformedMessage:
+        return
+    except _BudgetSpent:
+        raise TooManyTexts(
+            f"the message has more than {MAX_FIELDS} fields; a request has at most {MAX_TEXTS} texts"
+        ) from None
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
+class _WireWalk:
+    """One pass over the fields of a message and of the messages in it, with a limit of fields and of time.
+
+    Attributes:
+        fields: number of fields walked so far.
+    """
+
+    def __init__(self, data: bytes, clock: Callable[[], float] | None) -> None:
+        """Create a walk.
+
+        Args:
+            data: the message.
+            clock: monotonic seconds; None for no limit of time.
+        """
+        self.fields = 0
+        self._data = data
+        self._clock = clock
+        self._end = 0.0 if clock is None else clock() + MAX_EXPLAIN_SECONDS
+
+    def bad_strings(
+        self, start: int, end: int, descriptor: Descriptor, prefix: str, depth: int
+    ) -> Iterator[str]:
+        """Yield the paths of the strings in `data[start:end]`, a message of `descriptor`, that are not UTF-8.
+
+        Raises:
+            _MalformedMessage: when it is not a message.
+            _BudgetSpent: when it has more fields than may be walked, or that takes too long.
+        """
+        seen: dict[int, int] = {}
+        for number, first, last in self._fields(start, end, depth):
+            field = descriptor.fields_by_number.get(number)
+            if field is None:
+                continue
+            index = seen.get(number, 0)
+            seen[number] = index + 1
+            if field.type == FieldDescriptor.TYPE_STRING:
+                if not _is_utf8(self._data[first:last]):
+                    yield _path(prefix, field, index)
+            elif field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
+                inner = _path(prefix, field, index) + "."
+                yield from self.bad_strings(first, last, field.message_type, inner, depth + 1)
+
+    def skip_all(self, start: int, end: int, descriptor: Descriptor, depth: int) -> None:
+        """Walk over all fields of `data[start:end]`, a message of `descriptor`, without looking at them.
+
+        Raises:
+            _MalformedMessage: when it is not a message.
+            _BudgetSpent: when it has more fields than may be walked.
+        """
+        messages = {field.number: field.message_type for field in descriptor.fields if field.message_type}
+        for number, first, last in self._fields(start, end, depth):
+            if number in messages:
+                self.skip_all(first, last, messages[number], depth + 1)
+
+    def _fields(self, position: int, end: int, depth: int) -> Iterator[tuple[int, int, int]]:
+        """Yield the number of each length-delimited field, and where its bytes start and end."""
+        if depth > _MAX_DEPTH:
+            raise _MalformedMessage
+        data = self._data
+        while position < end:
+            self._spend()
+            tag, position = _varint(data, position, end)
+            number, wire_type = tag >> 3, tag & 7
+            if number == 0:
+                raise _MalformedMessage
+            if wire_type == _VARINT:
+                _, position = _varint(data, position, end)
+                continue
+            if wire_type == _LENGTH_DELIMITED:
+                length, position = _varint(data, position, end)
+            elif wire_type == _FIXED64:
+                length = 8
+            elif wire_type == _FIXED32:
+                length = 4
+            else:
+                raise _MalformedMessage
+            if position + length > end:
+                raise _MalformedMessage
+            if wire_type == _LENGTH_DELIMITED:
+                yield number, position, position + length
+            position += length
+
+    def _spend(self) -> None:
+        if self.fields == MAX_FIELDS:
+            raise _BudgetSpent
+        self.fields += 1
+        if self._clock is not None and self.fields % _FIELDS_PER_LOOK == 0 and self._clock() > self._end:
+            raise _BudgetSpent
+
+
+def _path(prefix: str, field: FieldDescriptor, index: int) -> str:
+    return f"{prefix}{field.name}[{index}]" if is_repeated(field) else prefix + field.name
+
+
+def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, _MAX_VARINT_BITS, 7):
-        if position >= len(data):
+        if position >= end:
             raise _MalformedMessage
         byte = data[position]
         position += 1

@@ -178,7 +178,4 @@ def field_prefix(prefix: str) -> Iterator[None]:
     try:
         yield
     except WorkerError as error:
-        violations = [
-            Violation(f"{prefix}.{violation.field}", violation.description) for violation in error.violations
-        ]
-        raise type(error)(f"{prefix}: {error.message}", error.remedy, violations=violations) from error
+        raise error.with_prefix(prefix, prefix) from error

@@ -1,25 +1,37 @@
-"""A limit on the calls in progress, over all connections.
+"""A limit on the calls in progress, over all connections, and on the share of one caller.
 
-A call beyond the limit is refused at once, with a reason and a delay for the retry; it does not wait. The refusal is a
+A call beyond a limit is refused at once, with a reason and a delay for the retry; it does not wait. The refusal is a
 `WorkerError` that `ErrorInterceptor`, the next one outside, turns into a status. Calls to health and reflection are not
 counted and never refused. A call counts until its handler has ended, however it ends.
+
+One caller may have `MAX_CALLER_SHARE` of the calls, so that streams that it opens and forgets keep nobody else out. A
+caller is here what it cannot choose for itself: the name in its client certificate, else its host.
 """
 
+import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import grpc
 
 from qda_worker.errors import TooManyCalls
 from qda_worker.interceptors.base import Context, Continuation, Handler, is_qda_method, wrap_handler
+from qda_worker.observability.call_record import current_call
+
+# Share of the limit that the calls of one caller may use; the rest is reserved for others.
+MAX_CALLER_SHARE: Final = 0.8
 
 
 class CallLimit(grpc.aio.ServerInterceptor):
-    """Limits the `qda.v1` calls in progress to `max_calls`. The event loop alone uses the counter."""
+    """Limits the `qda.v1` calls in progress to `max_calls`. The event loop alone uses the counters need no lock."""
 
     def __init__(self, max_calls: int) -> None:
         self._max_calls = max_calls
-        self._in_progress = 0
+        # Rounded up, so that a limit of one call lets one call in.
+        self._max_caller_calls = math.ceil(max_calls * MAX_CALLER_SHARE)
+        self._in_progress: Counter[str] = Counter()  # by caller; only callers with calls
         self._handlers: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -36,12 +48,25 @@ class CallLimit(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _count(self, context: Context) -> Iterator[None]:
-        if self._in_progress >= self._max_calls:
+        caller = current_call().peer_name or peer_host(context.peer())
+        total, own = self._in_progress.total(), self._in_progress[caller]
+        if total >= self._max_calls:
+            raise TooManyCalls(f"{total} calls are in progress, which is the limit of this worker")
+        if own >= self._max_caller_calls:
             raise TooManyCalls(
-                f"{self._in_progress} calls are in progress, which is the limit of this worker"
+                f"{own} calls of this host or certificate are in progress, which is its share of the "
+                f"{self._max_calls} of this worker",
+                "end streams that are not used, try again with backoff, or raise the worker's --max-calls",
             )
-        self._in_progress += 1
+        self._in_progress[caller] += 1
         try:
             yield
         finally:
-            self._in_progress -= 1
+            self._in_progress[caller] -= 1
+            if not self._in_progress[caller]:
+                del self._in_progress[caller]
+
+
+def peer_host(peer: str) -> str:
+    """Return the host of a gRPC peer such as `ipv4:10.0.0.1:50000`; other kinds of peers unchanged."""
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer

@@ -4,29 +4,34 @@ Handlers raise; only this module ends a `qda.v1` call with an error.
 
 Three kinds of errors are handled here:
 
-- A request that cannot be parsed. gRPC would end the call with INTERNAL, so the parser returns the error instead of
-  raising it (`safe_parser`), and the handler raises it: INVALID_ARGUMENT with the field at fault.
+- A request that cannot be parsed. gRPC would end the call with INTERNAL, so the parser never raises
+  (`deferring_parser`), and `parsed_input` raises instead of it: INVALID_ARGUMENT with the field at fault.
 - An exception of the handler. A `WorkerError` becomes its status. Any other exception is a bug: it becomes INTERNAL,
   and its traceback goes to the log as "call.bug", without its message, which may contain text of the request.
 - A response beyond the message limit. gRPC would break the call without a reason. So responses are serialised here and
   not by gRPC, and the size is checked before sending.
 
 A call that is cancelled passes through as `CancelledError`.
+
+Requests that are long or malformed are parsed in two threads of their own (`_PARSER_THREADS`), before the handler
+runs: neither the event loop nor the threads that build responses wait for them.
 """
 
 import asyncio
 import traceback
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
 from google.rpc import status_pb2
 
-from qda_worker.conversion.parse_errors import safe_parser
+from qda_worker.conversion.parse_errors import DeferredMessage, deferring_parser
 from qda_worker.conversion.rpc_status import INTERNAL, build_status, retry_pushback
-from qda_worker.errors import ArgumentInvalid, WorkerError
+from qda_worker.errors import ArgumentInvalid, StreamIdle, WorkerError
 from qda_worker.interceptors.base import (
     Context,
     Continuation,
@@ -36,11 +41,30 @@ from qda_worker.interceptors.base import (
     is_qda_method,
     replace_handler,
 )
-from qda_worker.limits import MAX_RESPONSE_BYTES
+from qda_worker.limits import FIRST_PART_SECONDS, MAX_RESPONSE_BYTES, NEXT_PART_SECONDS
 from qda_worker.observability.call_record import current_call
 
 STATUS_TRAILER: Final = "grpc-status-details-bin"
 PUSHBACK_TRAILER: Final = "grpc-retry-pushback-ms"
+
+# What a read returns at the end of a stream.
+_END: Final = object()
+
+# Parses requests that are long or malformed; the threads start with the first of them.
+_PARSER_THREADS: Final = ThreadPoolExecutor(2, thread_name_prefix="parse")
+
+
+@dataclass(frozen=True, slots=True)
+class IdleLimits:
+    """How long a stream of requests may be silent, in seconds.
+
+    Attributes:
+        first: until its first message.
+        next: until each further one, while no answer is being computed.
+    """
+
+    first: float = FIRST_PART_SECONDS
+    next: float = NEXT_PART_SECONDS
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -49,12 +73,17 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     Args:
         log: Receives "call.bug".
         max_response_bytes: The limit of one response message.
+        idle_limits: How long a stream of requests may be silent.
     """
 
     def __init__(
-        self, log: structlog.typing.FilteringBoundLogger, max_response_bytes: int = MAX_RESPONSE_BYTES
+        self,
+        log: structlog.typing.FilteringBoundLogger,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
+        idle_limits: IdleLimits | None = None,
     ) -> None:
         self._log = log
+        self._idle_limits = idle_limits or IdleLimits()
         self._max_response_bytes = max_response_bytes
         self._handlers: dict[str, Handler] = {}
 
@@ -81,7 +110,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return replace_handler(
             handler,
             wrap(method, function, serialise),
-            parse=safe_parser(parse, find_method(method).input_type),
+            parse=deferring_parser(parse, find_method(method).input_type),
             serialise=None,  # the wrapped function returns bytes
         )
 
@@ -90,7 +119,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> Callable[..., Awaitable[Any]]:
         async def run(request: Any, context: Context) -> Any:
             try:
-                response = await function(parsed_input(request), context)
+                response = await function(await parsed_input(request, self._idle_limits), context)
                 return self._serialise(serialise, response)
             except Exception as error:  # noqa: BLE001  # every error becomes a status
                 await self._abort(error, context, method)
@@ -106,7 +135,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         async def run(request: Any, context: Context) -> None:
             try:
                 # Closed as soon as the call is cancelled, so that its texts leave the queue at once.
-                async with aclosing(function(parsed_input(request), context)) as responses:
+                async with aclosing(
+                    function(await parsed_input(request, self._idle_limits), context)
+                ) as responses:
                     async for response in responses:
                         await _write(context, self._serialise(serialise, response))
             except Exception as error:  # noqa: BLE001  # every error becomes a status
@@ -139,34 +170,70 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         raise AssertionError("abort always raises")
 
 
-def parsed_input(request: Any) -> Any:
-    """Return the argument for a handler from what the parser of `safe_parser` returned.
+async def parsed_input(request: Any, idle_limits: IdleLimits | None = None) -> Any:
+    """Return the argument for a handler from what the parser of `deferring_parser` returned.
 
     Args:
-        request: A message, the error in its place, or the iterator of a stream of those.
+        request: A message, a DeferredMessage in its place, or the iterator of a stream of those.
+        idle_limits: For a stream; None for none.
 
     Raises:
         WorkerError: in place of a message that could not be parsed; from a stream when that message is read.
     """
-    return _ParsedRequests(request) if isinstance(request, AsyncIterator) else _raise_parse_error(request)
+    if isinstance(request, AsyncIterator):
+        return _ParsedRequests(request, idle_limits)
+    return await _parse_deferred(request)
 
 
 class _ParsedRequests:
-    """The requests of a stream. One that could not be parsed raises its error; the stream can be read on after it."""
+    """The requests of a stream.
 
-    def __init__(self, requests: AsyncIterator[Any]) -> None:
+    One that could not be parsed raises its error; the stream can be read on after it. Silence beyond the limits raises
+    StreamIdle. It is not silence if the client waits for answers that are still being computed.
+    """
+
+    def __init__(self, requests: AsyncIterator[Any], idle_limits: IdleLimits | None) -> None:
         self._requests = requests
+        self._idle_limits = idle_limits
+        self._limit = None if idle_limits is None else idle_limits.first
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        return _raise_parse_error(await anext(self._requests))
+        request = await self._read()
+        if request is _END:
+            raise StopAsyncIteration
+        if self._idle_limits is not None:
+            self._limit = self._idle_limits.next
+        return await _parse_deferred(request)
+
+    async def _read(self) -> Any:
+        """Return the next message, or `_END`. The read itself is never cancelled: that would break gRPC's call."""
+        if self._limit is None:
+            return await anext(self._requests, _END)
+        reading = asyncio.ensure_future(anext(self._requests, _END))
+        try:
+            while True:
+                await asyncio.wait((reading,), timeout=self._limit)
+                if reading.done():
+                    return reading.result()
+                if not current_call().in_progress:
+                    raise StreamIdle(f"the client sent nothing for {self._limit:g} s")
+        finally:
+            if not reading.done():
+                reading.add_done_callback(_retrieve_exception)
 
 
-def _raise_parse_error(request: Any) -> Any:
-    if isinstance(request, WorkerError):
-        raise request
+def _retrieve_exception(reading: "asyncio.Future[Any]") -> None:
+    """Retrieve the exception of a read whose call has ended; asyncio logs those that nothing retrieves."""
+    if not reading.cancelled():
+        reading.exception()
+
+
+async def _parse_deferred(request: Any) -> Any:
+    if isinstance(request, DeferredMessage):
+        return await asyncio.get_running_loop().run_in_executor(_PARSER_THREADS, request.parse)
     return request
 
 

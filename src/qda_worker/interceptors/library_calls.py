@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import grpc
 
-from qda_worker.conversion.parse_errors import safe_parser
+from qda_worker.conversion.parse_errors import deferring_parser
 from qda_worker.conversion.rpc_status import build_status
 from qda_worker.errors import WorkerError
 from qda_worker.interceptors.base import (
@@ -51,16 +51,18 @@ def _wrap(method: str, handler: Handler, parse: Callable[[bytes], Any]) -> Handl
     return replace_handler(
         handler,
         _wrap_generator(function) if is_generator else _wrap_coroutine(function),
-        parse=safe_parser(parse, find_method(method).input_type),
+        parse=deferring_parser(parse, find_method(method).input_type),
         serialise=handler.response_serializer,
     )
 
 
 def _wrap_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
     async def run(request: Any, context: Context) -> Any:
-        if isinstance(request, WorkerError):
-            await _abort(request, context)
-        return await function(request, context)
+        try:
+            parsed = await parsed_input(request)
+        except WorkerError as error:
+            await _abort(error, context)
+        return await function(parsed, context)
 
     return run
 
@@ -68,7 +70,7 @@ def _wrap_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
 def _wrap_generator(function: Callable[..., Any]) -> Callable[..., Any]:
     async def run(request: Any, context: Context) -> AsyncIterator[Any]:
         try:
-            async for response in function(parsed_input(request), context):
+            async for response in function(await parsed_input(request), context):
                 yield response
         except WorkerError as error:
             await _abort(error, context)

@@ -3,7 +3,8 @@
 Every model splits its work in the same three steps, so that the queue orders and batches without knowing what a model
 is, and no model knows that there is a queue:
 
-1. `prepare` (any thread) cleans and tokenises one text and cuts it into units, one unit per window.
+1. `prepare_steps` (any thread) cleans and tokenises one text and cuts it into units, one unit per window. A long text
+   takes many short steps, so that others pass in between; `prepare` takes all at once.
 2. `compute` (the model's own compute thread only) turns one batch of units into one raw output per unit. A batch may
    hold units of many texts and callers.
 3. `finish` (any thread) combines the outputs of one text's units into its result.
@@ -12,7 +13,7 @@ The types here are plain values: this module imports neither torch nor numpy, so
 without loading a model library.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Protocol, TypeVar
@@ -171,12 +172,14 @@ class PreparedText(Generic[Payload]):
             points.
         length: length of the whole text in the model's length unit, special tokens included.
         used_length: length of the part that the model reads; overlapping windows are counted once.
+        counted: whether `length` is final. The units may be computed before the rest of a text is counted.
     """
 
     units: tuple[Unit[Payload], ...]
     windows: tuple[Span, ...]
     length: int
     used_length: int
+    counted: bool = True
 
     @property
     def cut(self) -> bool:
@@ -219,10 +222,20 @@ def usage_in_tokens(prepared: PreparedText[Payload]) -> Usage:
     return Usage(prepared.length, prepared.used_length, prepared.cut, len(prepared.windows))
 
 
+def run_steps(steps: Iterator[PreparedText[Payload] | None]) -> PreparedText[Payload]:
+    """Take all steps of `prepare_steps` and return the last PreparedText."""
+    prepared = None
+    for step in steps:
+        prepared = step or prepared
+    if prepared is None:
+        raise ValueError("the steps ended without a prepared text")
+    return prepared
+
+
 class TextModel(Protocol[Payload, Output, Result_co]):
     """A loaded model.
 
-    Any thread may call `prepare`, `finish` and `watch`. Only one thread at a time may call `compute`.
+    Any thread may call `prepare_steps`, `prepare`, `finish` and `watch`. Only one thread at a time may call `compute`.
     """
 
     @property
@@ -244,13 +257,20 @@ class TextModel(Protocol[Payload, Output, Result_co]):
             on_failure: called once with the reason, from another thread, if the model dies outside `compute`.
         """
 
-    def prepare(self, text: str, options: Options) -> PreparedText[Payload]:
-        """Clean and tokenise one text.
+    def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[Payload] | None]:
+        """Clean and tokenise one text in steps, each of which takes about a hundredth of a second.
+
+        Yields:
+            None after a step with more to do. The prepared text once it is known, as the last item. It may be yielded
+            before that too, with `counted` False, when all its units are known; they stay the same.
 
         Raises:
             TextEmpty: when the text has no characters.
             TextTooLong: when the text exceeds the model's maximum input under the policy ERROR.
         """
+
+    def prepare(self, text: str, options: Options) -> PreparedText[Payload]:
+        """Take all steps of `prepare_steps` at once, and raise what they raise."""
 
     def compute(self, units: Sequence[Unit[Payload]]) -> list[Output]:
         """Return one raw output per unit, in the same order.

@@ -12,7 +12,7 @@ Loading is stricter than the library in two places, because it would continue si
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -36,10 +36,12 @@ from qda_worker.models.base import (
     VectorKind,
     model_info,
     require_non_empty,
+    run_steps,
     usage_in_tokens,
 )
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
 from qda_worker.models.pair_search import normalise_rows
+from qda_worker.models.text_pieces import split_pieces
 from qda_worker.models.tokenization import (
     Ids,
     TextTokenizer,
@@ -123,8 +125,11 @@ class EmbeddingModel(InProcessModel):
         """Batch size that suits the model on its device, in tokens."""
         return self._budget
 
-    def prepare(self, text: str, options: Options) -> PreparedText[VectorInput]:
+    def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[VectorInput] | None]:
         """Put the model's default prompt, if it has one, before the text, tokenise it and apply the length policy.
+
+        Yields:
+            As `TextModel.prepare_steps`.
 
         Raises:
             TextEmpty: when the text has no characters.
@@ -135,21 +140,13 @@ class EmbeddingModel(InProcessModel):
         vector_options = (
             options if isinstance(options, VectorOptions) else VectorOptions(long_text=options.long_text)
         )
-        prepared = self._tokenizer.prepare(self._prompt + text, options.long_text)
-        if VectorKind.MULTI_VECTOR in vector_options.kinds and prepared.used_length > MAX_MULTI_VECTOR_TOKENS:
-            raise TextTooLong(
-                f"the text has {prepared.used_length} tokens, and multi-vectors are given for at most "
-                f"{MAX_MULTI_VECTOR_TOKENS}",
-                "split the text, or use the long-text policy CUT",
-            )
-        return PreparedText(
-            units=tuple(
-                Unit(VectorInput(unit.payload, vector_options), unit.length) for unit in prepared.units
-            ),
-            windows=prepared.windows,
-            length=prepared.length,
-            used_length=prepared.used_length,
-        )
+        pieces = split_pieces(self._prompt + text, self._tokenizer.blanks)
+        for prepared in self._tokenizer.prepare_steps(pieces, options.long_text):
+            yield None if prepared is None else _with_options(prepared, vector_options)
+
+    def prepare(self, text: str, options: Options) -> PreparedText[VectorInput]:
+        """Take all steps of `prepare_steps` at once."""
+        return run_steps(self.prepare_steps(text, options))
 
     def compute(self, units: Sequence[Unit[VectorInput]]) -> list[WindowVectors]:
         """Run one pass over a batch. Each head only sees the tokens of units that request its kind."""
@@ -220,6 +217,27 @@ class EmbeddingModel(InProcessModel):
     ) -> NDArray[np.float32]:
         rows = [output.rows for output in outputs if output.rows is not None]
         return _require_finite(join_window_rows(rows, prepared.windows, self._tokenizer.prefix_length))
+
+
+def _with_options(prepared: PreparedText[Ids], options: VectorOptions) -> PreparedText[VectorInput]:
+    """Return a tokenised text with the requested vectors in its units.
+
+    Raises:
+        TextTooLong: when multi-vectors are requested of more than MAX_MULTI_VECTOR_TOKENS tokens.
+    """
+    if VectorKind.MULTI_VECTOR in options.kinds and prepared.used_length > MAX_MULTI_VECTOR_TOKENS:
+        raise TextTooLong(
+            f"the text has {prepared.used_length} tokens, and multi-vectors are given for at most "
+            f"{MAX_MULTI_VECTOR_TOKENS}",
+            "split the text, or use the long-text policy CUT",
+        )
+    return PreparedText(
+        units=tuple(Unit(VectorInput(unit.payload, options), unit.length) for unit in prepared.units),
+        windows=prepared.windows,
+        length=prepared.length,
+        used_length=prepared.used_length,
+        counted=prepared.counted,
+    )
 
 
 def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -> EmbeddingModel:

@@ -3,7 +3,7 @@
 The sentences are computed like texts of their own, in the same batches. Equal units are computed once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,6 +11,7 @@ from qda_worker.errors import TooManyTexts
 from qda_worker.limits import MAX_SENTENCES
 from qda_worker.models.base import Options, PreparedText, Span, Unit
 from qda_worker.models.german_sentences import sentence_spans
+from qda_worker.models.text_pieces import PIECE_LENGTH
 from qda_worker.models.tokenization import Ids
 
 _Output = TypeVar("_Output")
@@ -55,13 +56,16 @@ class PreparedTextWithSentences(PreparedText[Ids]):
 
 def add_sentences(
     text: str, whole: PreparedText[Ids], prepare: Callable[[str], PreparedText[Ids]]
-) -> PreparedTextWithSentences:
-    """Add the sentences of a text to its units.
+) -> Iterator[PreparedTextWithSentences | None]:
+    """Add the sentences of a text to its units, step by step.
 
     Args:
         text: the text as sent.
         whole: the prepared text.
         prepare: prepares one sentence; what it raises is passed on.
+
+    Yields:
+        None after each step of about PIECE_LENGTH code points; the text with its sentences at the end.
 
     Raises:
         TooManyTexts: when the text has more than MAX_SENTENCES sentences.
@@ -75,7 +79,11 @@ def add_sentences(
     units: list[Unit[Ids]] = list(whole.units)
     index_by_ids = {unit.payload.tobytes(): index for index, unit in enumerate(units)}
     sentences = []
+    next_step = PIECE_LENGTH
     for span in spans:
+        if span.start >= next_step:
+            next_step = span.start + PIECE_LENGTH
+            yield None
         prepared = prepare(text[span.start : span.end])
         indices = []
         for unit in prepared.units:
@@ -84,7 +92,7 @@ def add_sentences(
                 units.append(unit)
             indices.append(index)
         sentences.append(PreparedSentence(span, prepared, tuple(indices)))
-    return PreparedTextWithSentences(
+    yield PreparedTextWithSentences(
         units=tuple(units),
         windows=whole.windows,
         length=whole.length,

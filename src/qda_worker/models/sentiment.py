@@ -12,7 +12,7 @@ sentiments.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -38,9 +38,11 @@ from qda_worker.models.base import (
     Usage,
     model_info,
     require_non_empty,
+    run_steps,
     usage_in_tokens,
 )
 from qda_worker.models.sentence_units import PreparedTextWithSentences, SentenceOptions, add_sentences
+from qda_worker.models.text_pieces import PIECE_LENGTH, split_pieces
 from qda_worker.models.tokenization import (
     Ids,
     TextTokenizer,
@@ -137,7 +139,7 @@ class SentimentModel(InProcessModel):
     ) -> None:
         self._info, self._budget = info, budget
         self._network, self._tokenizer = network, tokenizer
-        self._clean = _CLEANING[cleaning]
+        self._cleaning = cleaning
         self._sentiments = tuple(sentiments)
 
     @property
@@ -150,10 +152,13 @@ class SentimentModel(InProcessModel):
         """Batch size that suits the model on its device, in tokens."""
         return self._budget
 
-    def prepare(self, text: str, options: Options) -> PreparedText[Ids]:
+    def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[Ids] | None]:
         """Clean and tokenise a text and apply the length policy; with SentenceOptions also to each of its sentences.
 
         Lengths are those of the cleaned text, which is what the model reads.
+
+        Yields:
+            As `TextModel.prepare_steps`.
 
         Raises:
             TextEmpty: when the text has no characters.
@@ -161,13 +166,31 @@ class SentimentModel(InProcessModel):
             TooManyTexts: when the text has too many sentences.
         """
         require_non_empty(text)
-        whole = self._prepare(text, options.long_text)
+        steps = self._prepare_steps(text, options.long_text)
         if not isinstance(options, SentenceOptions):
-            return whole
-        return add_sentences(text, whole, lambda sentence: self._prepare(sentence, options.long_text))
+            yield from steps
+            return
+        whole = None
+        for prepared in steps:
+            whole = prepared or whole
+            yield None
+        if whole is not None:
+            yield from add_sentences(
+                text, whole, lambda sentence: run_steps(self._prepare_steps(sentence, options.long_text))
+            )
 
-    def _prepare(self, text: str, policy: LongText) -> PreparedText[Ids]:
-        return self._tokenizer.prepare(self._clean(text), policy)
+    def prepare(self, text: str, options: Options) -> PreparedText[Ids]:
+        """Take all steps of `prepare_steps` at once."""
+        return run_steps(self.prepare_steps(text, options))
+
+    def _prepare_steps(self, text: str, policy: LongText) -> Iterator[PreparedText[Ids] | None]:
+        return self._tokenizer.prepare_steps(self._clean_pieces(text), policy)
+
+    def _clean_pieces(self, text: str) -> Iterator[str]:
+        """Yield the pieces of the cleaned text."""
+        if self._cleaning is Cleaning.NONE:
+            return split_pieces(text, self._tokenizer.blanks)
+        return clean_german_pieces(text, self._tokenizer.blanks)
 
     def compute(self, units: Sequence[Unit[Ids]]) -> list[NDArray[np.float32]]:
         """Return the probabilities of the model's own labels, float32 [labels] per unit, in the order of its logits."""
@@ -288,8 +311,22 @@ def clean_german_sentiment(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
-# Here because it refers to the function above.
-_CLEANING: Final[Mapping[Cleaning, Callable[[str], str]]] = {
-    Cleaning.NONE: lambda text: text,
-    Cleaning.GERMAN_SENTIMENT: clean_german_sentiment,
-}
+def clean_german_pieces(text: str, blanks: Sequence[str], length: int = PIECE_LENGTH) -> Iterator[str]:
+    """Yield the pieces of `clean_german_sentiment(text)`, each cleaned when it is taken.
+
+    No rule looks beyond a space or a line break, and both are kept as a space, unlike other blanks. So the text may be
+    cut there, and the cleaned pieces are joined by one space.
+
+    Args:
+        text: the text as sent.
+        blanks: where the tokenizer allows to cut the cleaned text; without the space, it is one piece.
+        length: see `split_pieces`.
+    """
+    pieces = map(clean_german_sentiment, split_pieces(text, (" ", "\n"), length))
+    if " " not in blanks:
+        yield " ".join(filter(None, pieces))
+        return
+    separator = ""
+    for piece in pieces:
+        yield separator + piece if piece else ""
+        separator = separator or (" " if piece else "")

@@ -1,22 +1,25 @@
 """Tokenisation with a length policy, safe for many threads and equal to the library's own `truncation=True`.
 
 A fast tokenizer stores truncation and padding as settings of the shared object, and raises "Already borrowed" when one
-thread changes them while another one encodes. So none are set here: every text is encoded whole, without special
+thread changes them while another one encodes. So none are set here: every text is encoded to its end, without special
 tokens, which also gives its true length. The cut is made on the ids, and the special tokens are added where the
-tokenizer puts them.
+tokenizer puts them. Long texts are encoded piece by piece (`text_pieces`); what is cut off is encoded last, and only
+counted.
 
 A text that is longer than its model reads is refused, cut, or split into overlapping windows (`choose_spans`).
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from qda_worker.errors import ModelUnusable, TextTooLong
-from qda_worker.models.base import LongText, PreparedText, Span, Unit
+from qda_worker.models.base import LongText, PreparedText, Span, Unit, run_steps
+from qda_worker.models.text_pieces import safe_blanks, split_pieces
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +34,8 @@ _SAMPLE: Final = "a"
 # Token ids of one window, special tokens included, int32 [length].
 Ids: TypeAlias = NDArray[np.int32]
 
+_NO_IDS: Final = np.empty(0, dtype=np.int32)
+
 
 class TextTokenizer:
     """A transformers tokenizer for single texts, with the length limit of the model that reads them.
@@ -39,6 +44,7 @@ class TextTokenizer:
         max_length: maximum number of tokens the model reads, special tokens included.
         max_token_bytes: UTF-8 bytes of the longest token of the vocabulary.
         pad_id: id of the padding token; 0 if the tokenizer has none.
+        blanks: blanks before which a text may be cut into pieces; empty if it must be encoded whole.
     """
 
     def __init__(self, tokenizer: Any, max_length: int) -> None:
@@ -59,10 +65,11 @@ class TextTokenizer:
                 "run cache-check; does the catalog list the tokenizer's files?",
             )
         self._encode = _encoder(tokenizer)
+        self.blanks = safe_blanks(tokenizer, lambda text: self._encode(text, False))
         self._ids_to_tokens: Callable[[list[int]], list[str]] = tokenizer.convert_ids_to_tokens
         self.max_token_bytes = max(len(token.encode(errors="replace")) for token in tokenizer.get_vocab())
         self._keep_end = tokenizer.truncation_side == "left"
-        self._prefix, self._suffix = self._special_tokens()
+        self._prefix, self._suffix = (np.array(ids, dtype=np.int32) for ids in self._special_tokens())
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
         self.max_length = max_length
         self._max_content = max_length - len(self._prefix) - len(self._suffix)
@@ -90,21 +97,69 @@ class TextTokenizer:
         Raises:
             TextTooLong: when the text exceeds the limit under the policy ERROR.
         """
-        content = self._encode(text, False)
+        return run_steps(self.prepare_steps(split_pieces(text, self.blanks), policy))
+
+    def prepare_steps(self, pieces: Iterable[str], policy: LongText) -> Iterator[PreparedText[Ids] | None]:
+        """Tokenise the pieces of a text, a step each, and apply the length policy. Any thread may call this.
+
+        Args:
+            pieces: what `split_pieces` cut at `blanks`, in text order.
+            policy: what to do if the text is longer than the model reads.
+
+        Yields:
+            None after a piece. The prepared text at the end; under the policy CUT also when the part that the model
+            reads is known, with `counted` False.
+
+        Raises:
+            TextTooLong: when the text exceeds the limit under the policy ERROR.
+        """
+        kept: list[Ids] = []
+        length = 0
+        early: PreparedText[Ids] | None = None
+        for number, piece in enumerate(pieces):
+            if number:
+                yield None
+            ids = np.array(self._encode(piece, False), dtype=np.int32)
+            length += len(ids)
+            if early is not None:
+                continue
+            kept.append(ids)
+            if length <= self._max_content or policy is LongText.WINDOW:
+                continue
+            if policy is LongText.ERROR:
+                kept.clear()  # the text is refused, with its length
+            elif self._keep_end:
+                kept = [np.concatenate(kept)[-self._max_content :]]
+            else:
+                early = self._prepared(np.concatenate(kept), length, policy)
+                yield replace(early, counted=False)
+        if early is not None:
+            yield replace(early, length=length + len(self._prefix) + len(self._suffix))
+        else:
+            yield self._prepared(np.concatenate([_NO_IDS, *kept]), length, policy)
+
+    def _prepared(self, content: Ids, length: int, policy: LongText) -> PreparedText[Ids]:
+        """Apply the length policy.
+
+        Args:
+            content: ids of the text; of a text that is cut, at least the part that is read, and of one that is refused
+                any.
+            length: number of ids of the whole text.
+            policy: what to do if it is longer than the model reads.
+        """
         special = len(self._prefix) + len(self._suffix)
-        spans = choose_spans(
-            len(content), self._max_content, policy, special=special, keep_end=self._keep_end
-        )
+        spans = choose_spans(length, self._max_content, policy, special=special, keep_end=self._keep_end)
+        left_out = length - len(content) if self._keep_end else 0
         used = max(span.end for span in spans) - min(span.start for span in spans)
         return PreparedText(
-            units=tuple(self._unit(content[span.start : span.end]) for span in spans),
+            units=tuple(self._unit(content[span.start - left_out : span.end - left_out]) for span in spans),
             windows=spans,
-            length=len(content) + special,
+            length=length + special,
             used_length=used + special,
         )
 
-    def _unit(self, content: Sequence[int]) -> Unit[Ids]:
-        ids = np.array([*self._prefix, *content, *self._suffix], dtype=np.int32)
+    def _unit(self, content: Ids) -> Unit[Ids]:
+        ids = np.concatenate([self._prefix, content, self._suffix], dtype=np.int32)
         return Unit(ids, len(ids))
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:

@@ -75,6 +75,7 @@ class CallRecord:
         queue_seconds: the longest time of a text in the queue.
         tokenize_seconds: the sum of all texts' tokenization.
         compute_seconds: the sum of all texts' computation.
+        in_progress: number of messages of the request stream whose answer is being computed.
         steps: the first `MAX_STEPS` inference requests, for the trace.
         span: the span of the call, set and used by `tracing` only.
     """
@@ -99,6 +100,7 @@ class CallRecord:
     queue_seconds: float = 0.0
     tokenize_seconds: float = 0.0
     compute_seconds: float = 0.0
+    in_progress: int = 0
     steps: list[InferenceStep] = field(default_factory=list)
     span: object = None
 

@@ -299,6 +299,7 @@ def start_engine(
     path: Path,
     pool: Executor,
     *,
+    long_pool: Executor | None = None,
     device: str,
     threads: int,
     on_failure: Callable[[str], None],
@@ -310,6 +311,7 @@ def start_engine(
         model: the catalog entry.
         path: folder of the model's files.
         pool: executor for tokenisation.
+        long_pool: executor for the tokenisation of long texts; None for `pool`.
         device: auto, cpu or cuda.
         threads: number of threads for the computation.
         on_failure: called once with the reason, from another thread, if the model dies.
@@ -322,7 +324,8 @@ def start_engine(
     from qda_worker.models.loading import load_model
 
     loaded = load_model(model, path, device=device, threads=threads)
-    return Engine(loaded, ModelQueue(loaded, pool, on_failure=on_failure, observer=observer))
+    queue = ModelQueue(loaded, pool, long_pool=long_pool, on_failure=on_failure, observer=observer)
+    return Engine(loaded, queue)
 
 
 def file_identities(folder: Path) -> dict[str, tuple[int, int]]:

@@ -4,8 +4,8 @@ Steps of a text:
 
 1. Submit. The event loop (or any thread) calls `ModelQueue.submit` with all texts of a call. `AdmissionControl` admits
    or refuses the whole call at once, without blocking. The admitted call is a `Job` with a future.
-2. Tokenise. A thread of the shared pool (`TokenizerPool`) runs `model.prepare` on each text, 32 texts of a job at a
-   time, so that jobs take turns. A text becomes a `TextItem` with one unit per window.
+2. Tokenise. Threads of two shared pools (`TokenizerPool`) take the steps of `model.prepare_steps` for each text. Jobs
+   take turns, bounded in texts and characters. A text becomes a `TextItem` with one unit per window.
 3. Wait. The units wait in one of two `Lanes`, interactive or bulk, shared fairly between callers.
 4. Batch. When the compute thread is free, it takes the unit that is due next and the units nearest to it in length
    (`batching.select_batch`), up to the model's `BatchBudget`. There is no batching delay.
@@ -18,7 +18,7 @@ for bookkeeping only, never while a model works, while an observer is called or 
 thread waits on the condition; new units, ended jobs, `close` and the death of the model notify it. Callbacks of the
 future run in the thread that completes it; `answer` hands the result to the event loop.
 
-Failure: the error of a text, from `prepare`, `compute` or `finish`, is the outcome of that text alone. If a batch
+Failure: the error of a text, from `prepare_steps`, `compute` or `finish`, is the outcome of that text alone. If a batch
 raises, its units are computed again one by one. If the model dies (`ModelDied`, the end of its compute thread, or a
 report by `model.watch`), every waiting text gets `ModelDied` as its outcome, later calls are refused, and `on_failure`
 is called once. A job whose deadline passes ends with `DeadlineTooShort` as soon as the tokenizer or the compute thread
@@ -69,6 +69,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         model: TextModel[Payload, Output, Result],
         pool: Executor,
         *,
+        long_pool: Executor | None = None,
         capacity: int = CAPACITY,
         capacity_bytes: int = CAPACITY_BYTES,
         clock: Callable[[], float] = time.monotonic,
@@ -80,6 +81,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         Args:
             model: the loaded model. The queue does not close it.
             pool: executor for tokenisation; the queues of all models may share it.
+            long_pool: executor for the tokenisation of long texts and large calls; None for `pool`.
             capacity: maximum number of waiting texts.
             capacity_bytes: maximum memory of waiting texts, in bytes.
             clock: monotonic seconds.
@@ -92,7 +94,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         self._state: QueueState[Payload, Output, Result] = QueueState(observer, model.budget, clock)
         throughput = ThroughputEstimator()
         self._admission = AdmissionControl(self._state, throughput, capacity, capacity_bytes, clock, observer)
-        self._tokenizers = TokenizerPool(model, pool, self._state, clock)
+        self._tokenizers = TokenizerPool(model, pool, long_pool or pool, self._state, clock)
         self._compute_thread = ComputeThread(model, self._state, clock, throughput, observer, self._fail)
         model.watch(self._fail)
 

@@ -19,7 +19,12 @@ from qda_worker.interceptors.concurrency import CallLimit
 from qda_worker.interceptors.errors import ErrorInterceptor
 from qda_worker.interceptors.library_calls import LibraryCallInterceptor
 from qda_worker.interceptors.observation import CallObserver
-from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MIN_PING_SECONDS
+from qda_worker.limits import (
+    MAX_HEALTH_REQUEST_BYTES,
+    MAX_REQUEST_BYTES,
+    MAX_RESPONSE_BYTES,
+    MIN_PING_SECONDS,
+)
 from qda_worker.observability.call_record import CallListener
 from qda_worker.observability.logs import Log
 from qda_worker.registry.registry import ModelRegistry
@@ -87,7 +92,14 @@ def create_health_server(health: Health, address: Address) -> tuple[grpc.aio.Ser
     Raises:
         UsageError: the address cannot be bound.
     """
-    server = grpc.aio.server(interceptors=[LibraryCallInterceptor()], options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(
+        interceptors=[LibraryCallInterceptor()],
+        options=[
+            ("grpc.so_reuseport", 0),
+            # This port asks for no certificate, and its only message holds the name of a service.
+            ("grpc.max_receive_message_length", MAX_HEALTH_REQUEST_BYTES),
+        ],
+    )
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     return server, _bind(server, address, "--health-listen")
 

@@ -9,9 +9,9 @@ two:
 - the stop signal (`server.lifecycle`);
 - with TLS, the check of the certificate files (`server.tls`).
 
-The event loop runs all calls and is the only writer of the registry. All models share a tokenizer pool with one thread
-a CPU; each model has a queue with a compute thread of its own; metrics are served by threads of their own. Heavy
-packages (torch, spaCy) are imported by the loading threads, after the servers listen.
+The event loop runs all calls and is the only writer of the registry. All models share two tokenizer pools, for short
+texts and for long ones; each model has a queue with a compute thread of its own; metrics are served by threads of their
+own. Heavy packages (torch, spaCy) are imported by the loading threads, after the servers listen.
 
 On a host (`--cache host`) an invalid catalog, an incomplete cache or a model that does not load ends the program,
 because its user is present and no other program will repair it. Elsewhere the servers keep running, not ready, and
@@ -161,6 +161,8 @@ class Worker:
         self._health = Health(SERVICES)
         self._cpus = usable_cpus()
         self._tokenizers = ThreadPoolExecutor(self._cpus, thread_name_prefix="tokenize")
+        # Fewer, so that they leave a processor to the others where there are several.
+        self._long_tokenizers = ThreadPoolExecutor(max(1, self._cpus - 1), thread_name_prefix="tokenize-long")
         self._was_ready = self._was_ever_ready = False
 
     async def run(self) -> int:
@@ -308,7 +310,7 @@ class Worker:
     def _load_model(self, model: Model, on_failure: Callable[[str], None]) -> Engine:
         """Load one model. Blocks for seconds; the watch calls it in a daemon thread."""
         return start_engine(
-            model, model_path(self._places, model), self._tokenizers,
+            model, model_path(self._places, model), self._tokenizers, long_pool=self._long_tokenizers,
             device=self._settings.device, threads=self._cpus, on_failure=on_failure,
             observer=self._metrics.queues.observer(model.key),
         )  # fmt: skip
@@ -329,4 +331,5 @@ class Worker:
     async def _close_engines(self) -> None:
         engines = [served.engine for served in self._registry.models.values() if served.engine is not None]
         await asyncio.gather(*(asyncio.to_thread(engine.close, ENGINE_CLOSE_SECONDS) for engine in engines))
-        self._tokenizers.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._tokenizers, self._long_tokenizers):
+            pool.shutdown(wait=False, cancel_futures=True)

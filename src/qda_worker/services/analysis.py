@@ -146,7 +146,13 @@ class _DocumentAnalyzer:
         Raises:
             Unavailable: see `_DocumentTask.infer`; this ends the stream.
         """
-        started = time.monotonic()
+        self.record.in_progress += 1
+        try:
+            return await self._analyze(document, time.monotonic())
+        finally:
+            self.record.in_progress -= 1
+
+    async def _analyze(self, document: DocumentRequest, started: float) -> pb.DocumentResult:
         self.record.items += 1
         if document.error is not None:
             self.record.failed_items += 1

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qda.v1 import model_pb2, model_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
 from qda_worker.services import EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT
@@ -260,5 +261,11 @@ def test_the_health_port_serves_health_only(world: CacheFixture, tmp_path: Path)
             stub = model_pb2_grpc.ModelServiceStub(channel)
             with pytest.raises(grpc.RpcError) as caught:
                 stub.ListModels(model_pb2.ListModelsRequest(), timeout=TIMEOUT)
+            health = health_pb2_grpc.HealthStub(channel)
+            with pytest.raises(grpc.RpcError) as too_large:
+                health.Check(health_pb2.HealthCheckRequest(service="x" * 2**13), timeout=TIMEOUT)
         error: Any = caught.value
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
+        error = too_large.value
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert worker.health("", address) == "SERVING"

@@ -4,7 +4,7 @@ import pytest
 
 from qda.v1 import text_pb2
 from qda_worker.conversion.request_fields import field_prefix, parse_enum, parse_texts
-from qda_worker.errors import ArgumentInvalid, EncodingMissing, Violation
+from qda_worker.errors import ArgumentInvalid, EncodingMissing, NotReady, QueueFull, Violation
 
 
 def test_texts_keep_their_order_and_their_ids() -> None:
@@ -38,3 +38,13 @@ def test_a_prefix_completes_message_and_path_and_keeps_the_error_type() -> None:
         raise error
     assert (caught.value.message, caught.value.remedy) == ("settings: is missing", "set it")
     assert caught.value.violations == (Violation("settings.offset_encoding", "is required"),)
+
+
+def test_a_prefix_keeps_everything_else_that_an_error_says() -> None:
+    with pytest.raises(NotReady) as not_ready, field_prefix("settings.entities"):
+        raise NotReady("it does not load", lasting=True)
+    assert not_ready.value.lasting
+    with pytest.raises(QueueFull) as full, field_prefix("settings"):
+        raise QueueFull("full", retry_after=7.5)
+    assert (full.value.retry_after, full.value.remedy) == (7.5, QueueFull.usual_remedy)
+    assert str(full.value).startswith("QUEUE_FULL: settings: full")
