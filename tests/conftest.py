@@ -1,4 +1,4 @@
-"""What every test has: an environment of its own, no way out of this machine, and, in CI, no silent skip."""
+"""Rules for every test: an environment of its own, no access to other machines, and no silent skip in CI."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path) -> Iterator[None]:
-    """Give each test an empty home, and take back what it does to the environment."""
+    """Give each test an empty home, and restore the environment after it."""
     before = dict(os.environ)
     home = tmp_path / "home"
     home.mkdir()
@@ -56,7 +56,7 @@ def own_environment(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def public_folder() -> Iterator[Path]:
-    """Yield a folder that everybody may enter, for tests that act as another user of this machine.
+    """Yield a folder that all users may enter, for tests that act as another user of this machine.
 
     Pytest keeps its own below one that it closes to other users whenever a session starts, also to those of a session
     that runs beside it; opening that from a test holds no longer.
@@ -113,7 +113,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def refuse_silent_skip(report: Report) -> Report:
-    """Turn a skip into a failure, unless ALLOWED_SKIPS gives its reason: what does not run proves nothing."""
+    """Turn a skip into a failure, unless ALLOWED_SKIPS has its reason, because a skipped test checks nothing."""
     expected_failure = hasattr(report, "wasxfail")  # pytest reports these as skipped, too
     if report.skipped and not expected_failure and not report.nodeid.startswith(tuple(ALLOWED_SKIPS)):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr

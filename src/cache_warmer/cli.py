@@ -120,7 +120,7 @@ def cache_warmer(
         stderr: Where messages go; None: that of the process.
 
     Raises:
-        ModelCacheError: The arguments are wrong, or the command failed and has not reported it itself.
+        ModelCacheError: The arguments are wrong, or the command failed without reporting it itself.
     """
     arguments = _parser().parse_args(argv)
     if arguments.command is None:

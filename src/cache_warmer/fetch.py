@@ -40,7 +40,7 @@ class Claim:
     """One model's use of a body.
 
     Attributes:
-        survey: Of the model.
+        survey: The survey of the model.
         downloads: The model's files that have this body as their content.
     """
 

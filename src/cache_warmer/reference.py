@@ -1,8 +1,8 @@
 """Record which release or catalog references a generation, so that `cache-warmer collect` keeps it.
 
-In a cluster the reference belongs to the release and lives as long as its Deployment. Elsewhere it belongs to the
-catalog file (or to the catalog inside the package) and lives until `collect --forget` drops it. The file is written
-under the lease, after the generation was published.
+In a cluster the reference has the name of the release and is live while its Deployment exists. Elsewhere it has the
+name of the catalog file (or of the built-in catalog) and is live until `collect --forget` removes it. The file is
+written under the lease, after the generation was published.
 """
 
 import os
@@ -31,9 +31,9 @@ class ReferenceWriter:
 
     Attributes:
         name: See `Reference`.
-        namespace: Of the Deployment that it lives with; empty outside a cluster.
+        namespace: The namespace of the Deployment whose existence keeps it live; empty outside a cluster.
         deployment: Name of that Deployment; empty outside a cluster.
-        places: Of the cache.
+        places: Where the parts of the cache are.
         now: Returns the time, with a zone.
     """
 
@@ -96,7 +96,7 @@ def reference_writer(
     Args:
         name: The value of `--reference`; None: the absolute path of the catalog.
         catalog: The catalog file; None: the one inside the package.
-        places: Of the cache.
+        places: Where the parts of the cache are.
         environ: Names the Deployment, in a pod of the chart.
         now: Returns the time, with a zone.
     """

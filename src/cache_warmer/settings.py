@@ -69,8 +69,8 @@ class Settings:
         """Return the sources of the models; makes no request.
 
         Args:
-            places: Of the cache.
-            lock: Of the catalog.
+            places: Where the parts of the cache are.
+            lock: The lock of the catalog.
             environ: Tokens, proxies and certificates.
             retry: Limits of the retries; None: those of these settings.
         """

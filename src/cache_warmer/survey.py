@@ -99,9 +99,9 @@ def survey_models(
     Args:
         models: In catalog order.
         bad: The models that the checks did not find complete.
-        places: Of the cache.
+        places: Where the parts of the cache are.
         sources: The hub and the wheels.
-        lock: Of the catalog.
+        lock: The lock of the catalog.
         hash_file: Hashes a file that is in the cache without a record, or is bad. None (for a plan): its size decides.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The chart as `helm template` renders it; the tier is skipped, with one line, where helm is not installed."""
+"""The chart as `helm template` renders it; these tests are skipped, with one reason, if helm is not installed."""
 
 import shutil
 import subprocess
@@ -16,7 +16,7 @@ Object = dict[str, Any]
 
 
 class Refused(Exception):
-    """Helm did not render the chart; the message is what it said."""
+    """Helm did not render the chart; the message is its output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Rendered:
     objects: tuple[Object, ...]
 
     def one(self, kind: str, suffix: str = "") -> Object:
-        """Return the one object of a kind whose name ends so."""
+        """Return the one object of a kind whose name has that suffix."""
         found = [one for one in self.all(kind) if one["metadata"]["name"].endswith(suffix)]
         assert len(found) == 1, [one["metadata"]["name"] for one in self.all(kind)]
         return found[0]
@@ -78,5 +78,5 @@ def container(template: Object) -> Object:
 
 
 def environment(template: Object) -> dict[str, Any]:
-    """Return the container's environment; variables that come from elsewhere keep their `valueFrom`."""
+    """Return the container's environment; variables with a `valueFrom` keep it."""
     return {one["name"]: one.get("value", one.get("valueFrom")) for one in container(template)["env"]}

@@ -1,4 +1,4 @@
-"""What is wrong is refused with a sentence that says what to do."""
+"""Wrong values are refused with a sentence that names the remedy."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the chart repeats of the code is what the code says."""
+"""Constants that the chart repeats are equal to those of the code."""
 
 import io
 import json
@@ -74,7 +74,7 @@ def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> Non
 
 
 def test_the_programs_accept_the_arguments_of_the_chart() -> None:
-    """By their own parsers: an option that is not there would be refused before --help is reached."""
+    """Checked by the programs' own parsers: an unknown option is refused before --help is reached."""
     for program, template_path in (
         (cache_warmer, "cache-warmer/_pod-spec.tpl"),
         (qda_worker, "worker/deployment.yaml"),

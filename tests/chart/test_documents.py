@@ -1,4 +1,4 @@
-"""What stands beside the chart - its README, its ci values, skaffold.yaml - fits it."""
+"""The chart's README, its ci values and skaffold.yaml agree with the chart."""
 
 import copy
 import importlib.util

@@ -1,4 +1,4 @@
-"""`helm test` asks the service what a client would ask it."""
+"""The pod of `helm test` calls the service as a client does."""
 
 import shlex
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""A Job's template cannot be changed: another spec is another name, and the same spec is the same name."""
+"""A Job's template is immutable: another spec gets another name, and the same spec the same name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every pod meets the `restricted` Pod Security Standard, and holds no more rights than it uses."""
+"""Every pod meets the `restricted` Pod Security Standard, and has no more permissions than it uses."""
 
 from tests.chart.conftest import CHART, Render, Rendered, container
 
@@ -53,7 +53,7 @@ def test_the_shell_may_also_read_the_deployments_of_its_namespace(render: Render
 
 
 def _rights(rendered: Rendered) -> set[tuple[str, str, str]]:
-    """Each right as resource, verb and name; without a name: any."""
+    """Return each permission as resource, verb and name; an empty name means any."""
     return {
         (resource, verb, name)
         for rule in rendered.one("Role")["rules"]

@@ -41,7 +41,7 @@ def _option(config: pytest.Config, name: str) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip all of the tier, with one line, where there is no cluster."""
+    """Skip all cluster tests, with one reason, if there is no cluster."""
     lacking = [program for program in ("kubectl", "helm") if shutil.which(program) is None]
     if not _option(config, "--kubeconfig"):
         lacking.append("KUBECONFIG")
@@ -66,7 +66,7 @@ def worker_image(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def kubectl(pytestconfig: pytest.Config, worker_image: str) -> Iterator[Kubectl]:
-    """Yield a namespace of this run, with the hub in it; gone afterwards."""
+    """Yield a new namespace with the fake hub in it; it is deleted afterwards."""
     name = f"qda-test-{time.time_ns() // 1_000_000 % 10**9}"
     kubectl = Kubectl(name, _option(pytestconfig, "--kubeconfig"))
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -82,7 +82,7 @@ def kubectl(pytestconfig: pytest.Config, worker_image: str) -> Iterator[Kubectl]
 
 @pytest.fixture(scope="session")
 def around_the_warm() -> dict[str, dict[str, object]]:
-    """Return what was seen of the shared release's worker before and after its cache was filled."""
+    """Return the states of the shared release's worker before and after its cache was filled."""
     return {}
 
 
@@ -114,7 +114,7 @@ def _seen(release: Release) -> dict[str, object]:
 
 @pytest.fixture
 def new_release(kubectl: Kubectl, images: tuple[str, ...]) -> Iterator[Callable[..., Release]]:
-    """Make releases that are removed after the test, claims and all."""
+    """Return a factory of releases, which are removed after the test with their claims."""
     made: list[Release] = []
 
     def make(name: str, helm: str = "helm") -> Release:
@@ -128,7 +128,7 @@ def new_release(kubectl: Kubectl, images: tuple[str, ...]) -> Iterator[Callable[
 
 @pytest.fixture
 def hub_requests(kubectl: Kubectl) -> Callable[[], int]:
-    """How many requests the hub has had."""
+    """Return the number of requests that the hub has received."""
     script = (
         "import json, urllib.request as u; log = json.load(u.urlopen('http://127.0.0.1:8001/__log__')); "
         "print(sum(not one['path'].startswith('/__') for one in log))"
@@ -138,7 +138,7 @@ def hub_requests(kubectl: Kubectl) -> Callable[[], int]:
 
 @pytest.fixture
 def storage_class(pytestconfig: pytest.Config) -> Callable[[str], str]:
-    """Return a storage class that the cluster has for a fault, by its option; the test is skipped without it."""
+    """Return the storage class that a variable names for a fault; skip the test without one."""
 
     def find(option: str) -> str:
         return _option(pytestconfig, option) or pytest.skip(f"no storage class was named with {option}")

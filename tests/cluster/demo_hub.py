@@ -1,4 +1,4 @@
-"""A hub in a pod, with the small models: what lets the chart be tried on a cluster without a way out.
+"""The fake hub in a pod, with the small models, for a cluster without internet access.
 
 `python -m tests.cluster.demo_hub --image REGISTRY/qda-worker:TAG` starts it in the current namespace and writes the
 catalogs that it serves to build/demo-cluster. It runs in the worker's image, which the cluster has to be able to pull
@@ -54,7 +54,7 @@ RESTRICTED_CONTAINER: Final = {
 
 
 def start(kubectl: Kubectl, image: str, models: SmallModels) -> None:
-    """Start the hub, or leave one that runs as it is. Raises `CommandFailed`."""
+    """Start the hub, unless it runs already. Raises `CommandFailed`."""
     if kubectl.says("get", "pod", NAME).code == 0:
         kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=90s")
         return
@@ -141,7 +141,7 @@ def _service() -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start the hub in the current namespace and write the catalogs; the exit code."""
+    """Start the hub in the current namespace, write the catalogs, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.demo_hub", description=__doc__)
     parser.add_argument(
         "--image", required=True, help="the worker's image, by the name that the cluster pulls it"

@@ -1,4 +1,4 @@
-"""Runs kubectl and helm in one namespace: what a user would type, by the programs that a user has."""
+"""Runs kubectl and helm in one namespace."""
 
 import json
 import subprocess
@@ -12,12 +12,12 @@ Found = TypeVar("Found")
 
 
 class CommandFailed(Exception):
-    """A command ended with another status than 0; the message is what it said."""
+    """A command ended with another status than 0; the message is its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """How a command ended."""
+    """The result of a command: its exit status and output."""
 
     code: int
     out: str
@@ -39,11 +39,11 @@ class Kubectl:
         return said.out
 
     def says(self, *arguments: str, stdin: str | bytes | None = None) -> Said:
-        """Run and return how it ended."""
+        """Run a command and return its result."""
         return run(["kubectl", *self.options(), *arguments], stdin)
 
     def options(self) -> list[str]:
-        """Return the options that lead to the namespace."""
+        """Return the options that select the namespace."""
         config = ["--kubeconfig", self.kubeconfig] if self.kubeconfig else []
         return [*config, "--namespace", self.namespace]
 
@@ -53,13 +53,13 @@ class Kubectl:
         self("apply", "--filename=-", stdin=json.dumps(items))
 
     def get(self, *arguments: str) -> dict[str, Any]:
-        """One object, or a list of them with `items`. Raises `CommandFailed`."""
+        """Return one object, or a list of them with `items`. Raises `CommandFailed`."""
         found = json.loads(self("get", *arguments, "--output=json"))
         assert isinstance(found, dict)
         return found
 
     def items(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        """All objects of a kind."""
+        """Return all objects of a kind."""
         found = self.get(kind, *([f"--selector={selector}"] if selector else []))["items"]
         assert isinstance(found, list)
         return found
@@ -73,7 +73,7 @@ def run(command: Sequence[str], stdin: str | bytes | None = None) -> Said:
 
 
 def eventually(what: str, look: Callable[[], Found | None], seconds: float = 90.0) -> Found:
-    """Look until something is found, and return it. Raises `AssertionError` when the time is over."""
+    """Poll until a function returns a value, and return it. Raises `AssertionError` after the timeout."""
     deadline = time.monotonic() + seconds
     while True:
         found = look()

@@ -1,4 +1,4 @@
-"""The small spaCy package once more under a newer version: what an upgrade of one package brings."""
+"""The small spaCy package with a newer version number, for tests of an upgrade."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ VERSION: Final = "3.8.1"
 
 
 def newer(wheel: Path) -> tuple[str, bytes]:
-    """Name and content of the same wheel with version 3.8.1 in its names, metadata and RECORD."""
+    """Return name and content of the same wheel with version 3.8.1 in its names, metadata and RECORD."""
     package, version, *_ = wheel.name.split("-")
     files: dict[str, bytes] = {}
     with zipfile.ZipFile(wheel) as old:

@@ -1,4 +1,4 @@
-"""A release of the chart in the test's namespace, and what a user looks at in it."""
+"""A release of the chart in the namespace of the test, and its objects."""
 
 import json
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Release:
     helm: str = "helm"
 
     def says(self, verb: str, *arguments: str) -> Said:
-        """Run helm and return how it ended."""
+        """Run helm and return its result."""
         chart = [str(CHART), f"--values={VALUES}", *self.images] if verb in {"install", "upgrade"} else []
         return run([self.helm, *self.kubectl.options(), verb, self.name, *chart, *arguments])
 
@@ -46,7 +46,7 @@ class Release:
         return f"{self.name}-cache"
 
     def pods(self, component: str = "worker") -> list[dict[str, Any]]:
-        """Pods that are not on their way out."""
+        """Return the pods that are not being deleted."""
         selector = f"app.kubernetes.io/instance={self.name},app.kubernetes.io/component={component}"
         return [
             one for one in self.kubectl.items("pods", selector) if "deletionTimestamp" not in one["metadata"]
@@ -73,15 +73,15 @@ class Release:
         return {job["metadata"]["name"]: job["metadata"]["uid"] for job in found}
 
     def is_ready(self) -> bool:
-        """Whether the one worker is ready."""
+        """Return whether the one worker is ready."""
         return any(state(pod).get("ready") for pod in self.pods())
 
     def check(self, pod: str, *options: str) -> Said:
-        """`cache-check` in a worker."""
+        """Run `cache-check` in a worker."""
         return self.kubectl.says("exec", pod, "--container=worker", "--", "cache-check", *options)
 
     def event(self, kind: str, reason: str, seconds: float = 90.0) -> str:
-        """Return the message of an Event of that reason on the release's Job or Deployment, once it is there."""
+        """Return the message of an Event of that reason on the release's Job or Deployment, once it exists."""
 
         def look() -> str | None:
             for event in self.kubectl.items("events"):

@@ -1,4 +1,4 @@
-"""What an operator gets wrong is said with a remedy: before anything changes where that is possible, else by Events."""
+"""Mistakes of an operator are reported with a remedy: before anything changes if possible, otherwise as Events."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -97,7 +97,7 @@ def test_a_volume_that_only_root_may_write_is_reported_with_remedies(
 
 
 def _fails_at_once(release: Release) -> None:
-    """Assert that the policy fails the Job after one pod."""
+    """Assert that the pod failure policy fails the Job after one pod."""
 
     def look() -> list[str]:
         found = release.kubectl.items("jobs", f"app.kubernetes.io/instance={release.name}")

@@ -1,4 +1,4 @@
-"""The API server takes what the chart renders, for each file of values in its ci folder."""
+"""The API server accepts the rendered chart, for each file of values in its ci folder."""
 
 import shutil
 from pathlib import Path

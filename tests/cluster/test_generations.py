@@ -1,4 +1,4 @@
-"""Several generations in one claim: up and back over two versions of a package, collected, carried to another claim."""
+"""Several generations in one claim: upgrade and rollback of a package, collect, export and import."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def _collect(release: Release, *options: str) -> dict[str, Any]:
 
 
 def _carry(source: Release, target: Release, kubectl: Kubectl) -> str:
-    """Export from one claim and import into another, as a user pipes it; what the import said."""
+    """Export from one claim and import into another, through a pipe; return the output of the import."""
     into = [
         "kubectl",
         *kubectl.options(),
@@ -63,7 +63,7 @@ def _carry(source: Release, target: Release, kubectl: Kubectl) -> str:
 def test_upgrade_rollback_collect_export_and_import_of_two_generations(
     new_release: Callable[..., Release], kubectl: Kubectl, hub_requests: Callable[[], int]
 ) -> None:
-    """One story, because each step needs the state that the one before it left."""
+    """One test, because each step needs the state of the one before it."""
     release = new_release("versions")
     release("install", *FIRST, SHELL, ENTITIES, *WAIT)
     assert "3.8.0" in release.check(release.running_worker()).out

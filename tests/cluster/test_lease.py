@@ -1,4 +1,4 @@
-"""One writer a claim, by a Lease of the real API server: two at once, one that is frozen, an API server that is away.
+"""One writer a claim, by a Lease of the real API server: two at once, one that is suspended, and an API server outage.
 
 The last two take more than a minute each by their nature, so they happen at the same time.
 """
@@ -101,7 +101,7 @@ def _slow(kubectl: Kubectl) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Slow:
-    """Two releases in trouble: one whose warmer was frozen, one whose warmer cannot reach its Lease."""
+    """Two releases: the warmer of one was suspended, that of the other cannot reach its Lease."""
 
     frozen: Release
     cut_off: Release

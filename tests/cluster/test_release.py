@@ -1,4 +1,4 @@
-"""The life of a release, from an empty claim to the next install, with Helm 3 and with Helm 4."""
+"""A release from an empty claim to the next installation, with Helm 3 and with Helm 4."""
 
 import shutil
 from collections.abc import Callable
@@ -12,7 +12,7 @@ Seen = tuple[int, set[str], dict[str, str]]
 
 
 def _seen(release: Release) -> Seen:
-    """Return what an upgrade that changes nothing must leave as it is: the Deployment's generation, pods, Jobs."""
+    """Return what an upgrade without changes must not change: the Deployment's generation, pods, Jobs."""
     deployment = release.kubectl.get("deployment", release.name)
     return (
         deployment["metadata"]["generation"],
@@ -25,7 +25,7 @@ def _seen(release: Release) -> Seen:
 def test_install_upgrade_rollback_uninstall_and_install_again(
     new_release: Callable[..., Release], hub_requests: Callable[[], int], kubectl: Kubectl, helm: str
 ) -> None:
-    """One story, because each step needs the state that the one before it left."""
+    """One test, because each step needs the state of the one before it."""
     if shutil.which(helm) is None:
         pytest.skip(f"{helm} is not installed")
     release = new_release(f"life-{helm}", helm)

@@ -63,7 +63,7 @@ def _pod(name: str, image: str, command: list[str], **spec: Any) -> dict[str, An
 
 
 def _run_to_its_end(kubectl: Kubectl, pod: dict[str, Any]) -> str:
-    """Run a pod, and return what it said."""
+    """Run a pod, and return its output."""
     name = pod["metadata"]["name"]
     kubectl.apply(pod)
     try:

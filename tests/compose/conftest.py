@@ -1,4 +1,4 @@
-"""Images that make has built, a hub for containers, and a user's home with empty caches."""
+"""Images that `make images` built, a hub for containers, and a user's home with empty caches."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @dataclass(frozen=True, slots=True)
 class Hub:
-    """A fake hub, and where containers find it."""
+    """The fake hub, and its address as seen from containers."""
 
     fake_hub: FakeHub
     url: str
@@ -46,7 +46,7 @@ class Hub:
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """Return the engine, or skip with one line about what is missing."""
+    """Return the engine, or skip the test with the reason."""
     try:
         return engine_of(os.environ)
     except KeyError as missing:
@@ -83,7 +83,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def catalog_folder(models: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the catalog and its lock, and nothing else of the models."""
+    """Return a folder with the catalog and its lock, without the models."""
     folder = tmp_path_factory.mktemp("catalogs")
     for file in (models.catalog, models.catalog.with_name("catalog.lock.json")):
         (folder / file.name).write_bytes(file.read_bytes())
@@ -93,7 +93,7 @@ def catalog_folder(models: SmallModels, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def variables(engine: Engine, hub: Hub, home: Path, catalog_folder: Path) -> dict[str, str]:
-    """Return what the user has set before `compose up`."""
+    """Return the environment variables for `compose up`."""
     return {
         "HOME": str(home),
         "QDA_UID": str(UID),
@@ -109,7 +109,7 @@ def variables(engine: Engine, hub: Hub, home: Path, catalog_folder: Path) -> dic
 
 @pytest.fixture(scope="module")
 def project(engine: Engine, variables: dict[str, str], request: pytest.FixtureRequest) -> Iterator[Project]:
-    """Yield the module's compose project (`FILES`), taken down at the end with its volumes."""
+    """Yield the module's compose project (`FILES`), removed at the end with its volumes."""
     project = Project(engine, request.module.FILES, variables)
     project.down("--volumes")  # what an interrupted run left
     yield project

@@ -39,7 +39,7 @@ class Engine:
 
 
 def engine_of(environ: Mapping[str, str]) -> Engine:
-    """Return the engine that make named. Raises KeyError where a test was started without make."""
+    """Return the engine that make named. Raises KeyError if the test was not started by make."""
     return Engine(
         engine=shlex.split(environ["ENGINE"]),
         compose=shlex.split(environ["COMPOSE"]),
@@ -52,7 +52,7 @@ def engine_of(environ: Mapping[str, str]) -> Engine:
 
 @dataclass(slots=True)
 class Project:
-    """A compose project: files, the variables of whoever starts it, and what it is called."""
+    """A compose project: its files, environment variables and name."""
 
     engine: Engine
     files: Sequence[str]
@@ -65,13 +65,13 @@ class Project:
         return call([*self.engine.compose, "-p", self.name, *files, *arguments], self.variables)
 
     def up(self) -> None:
-        """Start all of it in the background, as the documentation says."""
+        """Start all services in the background, as documented."""
         self.started = True
         done = self.compose("up", "--detach")
         assert done.returncode == 0, f"up ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
 
     def down(self, *options: str) -> None:
-        """Take all of it away again."""
+        """Remove all services, networks and volumes."""
         done = self.compose("down", *options)
         assert done.returncode == 0, done.stderr
         self.started = False
@@ -80,7 +80,7 @@ class Project:
 def call(
     command: Sequence[str], variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run to the end, and keep what it says."""
+    """Run a command to its end, and capture its output."""
     environ = {**os.environ, **(variables or {})}
     return subprocess.run(
         command, env=environ, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE

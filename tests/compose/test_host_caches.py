@@ -1,4 +1,4 @@
-"""compose.yaml with the user's own global caches: from nothing to answers, and back after each mishap."""
+"""compose.yaml with the user's global caches: from empty caches to results, and recovery after damage."""
 
 import json
 import os
@@ -20,7 +20,7 @@ READY_SECONDS: Final = 120.0
 
 @pytest.fixture(scope="module")
 def served(project: Project, hub: Hub, figure: Figure) -> Project:
-    """Return the project after `up` from empty caches. The times stand in the summary; nothing is asserted of them."""
+    """Return the project after `up` from empty caches. The times are printed in the summary and not asserted."""
     hub.fake_hub.log.clear()
     figure("seconds from up to SERVING, empty caches", up_seconds(project))
     return project
@@ -62,7 +62,7 @@ def test_all_files_in_the_home_belong_to_its_user(served: Project, home: Path) -
 
 
 def test_the_libraries_own_layout_is_on_the_host(served: Project, home: Path) -> None:
-    """What the documentation's `ls` and `find` lines show."""
+    """The output of the `ls` and `find` commands of the documentation."""
     hub_folder = home / ".cache/huggingface/hub"
     assert sorted(path.name for path in hub_folder.glob("models--*")) == [
         "models--qda-demo--german-sentiment-bert",

@@ -1,4 +1,4 @@
-"""What is in the two images, and under which conditions they run."""
+"""The contents of the two images, and the conditions under which they run."""
 
 import json
 import subprocess
@@ -100,7 +100,7 @@ def test_the_check_in_the_working_directory_is_cache_check(engine: Engine, kind:
 
 @BOTH
 def test_no_module_that_a_check_needs_is_compiled_at_its_start(engine: Engine, kind: str) -> None:
-    """Bytecode that is there, also of the standard library: nothing could keep it where the root is read-only."""
+    """Bytecode must exist, also of the standard library, because it cannot be written on a read-only root."""
     program = (
         "import os, sys\n"
         "from model_cache.check.cli import main\n"

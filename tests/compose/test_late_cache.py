@@ -1,4 +1,4 @@
-"""A worker that came before its models: it says so, and serves once they are there, without being started again."""
+"""A worker that starts before its models exist reports that, and serves without a restart once they do."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""compose.volume.yaml: the same from a named volume, as the images' own user."""
+"""compose.volume.yaml: the models in a named volume, with the default user of the images."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""A collector of traces: takes OTLP over HTTP and over gRPC, and keeps what came."""
+"""A collector of traces: receives OTLP over HTTP and gRPC, and keeps the spans."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ GRPC_METHOD: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 
 
 class Received:
-    """What came, as bytes and as spans."""
+    """The received requests, as bytes and as spans."""
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []

@@ -1,8 +1,8 @@
 """Exports one generation of a cache as a tar stream.
 
 The cache is only read, so no lease is needed. Everything is hashed while it is written, and the last chunk of each
-file is held back until its hash is known to be right. If a file is wrong or cannot be read, the stream ends there:
-without its end marker no reader takes it for a whole archive.
+file is written only after its hash was verified. If a file is wrong or cannot be read, the stream ends there:
+without the end marker every reader rejects it as truncated.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,10 +41,10 @@ class Exporter:
     """One export.
 
     Attributes:
-        models: of the generation.
-        whole_catalog: whether they are a whole catalog, whose manifest must be there.
-        places: of the cache.
-        remedies: commands that error messages name.
+        models: the models to export.
+        whole_catalog: whether `models` are a whole catalog; its manifest must then exist.
+        places: where the parts of the cache are.
+        remedies: the commands that error messages name.
         counter: counts the bytes that are written.
     """
 

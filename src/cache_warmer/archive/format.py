@@ -7,8 +7,8 @@
 Names are those of a cache in one folder. The content is a function of the generation alone: no times, owners or links.
 So two exports of one generation are the same bytes.
 
-`parse_contents` trusts nothing that it reads. The manifest must be that of the catalog, and every file that it lists
-must be one that the catalog selects of its model.
+`parse_contents` validates everything that it reads. The manifest must be that of the catalog, and every file that it
+lists must be one that the catalog selects of its model.
 """
 
 import json
@@ -31,7 +31,7 @@ API_VERSION: Final = "qda/v1"
 KIND: Final = "CacheArchive"
 # The name of the first member.
 DESCRIPTION: Final = "archive.json"
-# Of each of the two documents: far more than 20,000 files need, and small enough to hold in memory.
+# Maximum size of each of the two documents: more than 20,000 files need, and small enough for the memory.
 MAX_METADATA_BYTES: Final = 64 * 2**20
 REMEDY: Final = (
     "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
@@ -47,9 +47,9 @@ class ArchiveContents:
     """The contents of an archive: one generation.
 
     Attributes:
-        models: of the catalog, ordered by key.
-        manifest: their verified files.
-        blobs: of each hub file, by its path in the place: the name of its blob (sha256, or git's sha1).
+        models: the models of the catalog, ordered by key.
+        manifest: the manifest with the files of the models.
+        blobs: the blob name (sha256, or git's sha1) of each hub file, by its path in the place.
     """
 
     models: tuple[Model, ...]

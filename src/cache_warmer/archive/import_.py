@@ -3,9 +3,9 @@
 Runs in the main thread of `cache-warmer import`, while it holds the lease. The archive is read once, as a stream:
 
 1. The two documents at its beginning are parsed, and the space that is needed is compared with what is free.
-2. Each file grows under a staging name beside its place, is compared with the manifest, and is renamed. A file that
-   is there with the right content stays. A reader that has a wrong file open keeps it: nothing is written in place.
-3. All files are read once more from the disk. Then the manifest appears, and last the names that move.
+2. Each file is written under a staging name beside its place, compared with the manifest, and renamed. A file that
+   exists with the right content stays. Files are never changed in place, so a reader keeps the file that it has open.
+3. All files are read once more from the disk. Then the manifest is written, and last the mutable names.
 
 Nothing in the archive is trusted: its members must be the files of its own manifest, in that order and no
 others, and the manifest must be that of its own catalog (`format`). Paths that lead out of the cache through links
@@ -61,9 +61,9 @@ class ImportResult:
     """The result of an import.
 
     Attributes:
-        contents: of the archive.
-        bytes_written, files_written: of the files that were not there yet.
-        report: of the deep check at the end.
+        contents: the contents of the archive.
+        bytes_written, files_written: size and number of the files that were not in the cache before.
+        report: the result of the deep check at the end.
     """
 
     contents: ArchiveContents
@@ -77,12 +77,12 @@ class Importer:
     """One import.
 
     Attributes:
-        reader: of the archive.
-        places: of the cache.
+        reader: reads the archive.
+        places: where the parts of the cache are.
         lease: held while anything is written.
         artifact: returns a model as it is stored; used to move its names, never to fetch.
         record_reference: records which user references the generation; None: no user was named.
-        probe, free_space: of the preflight.
+        probe, free_space: test a folder and measure its free space, for the preflight.
         status: makes the status file for a generation's import; it shows `counter`.
         on_contents: called with the archive's contents before anything is written.
         counter: counts the bytes that are read.
@@ -237,7 +237,7 @@ class FilePlacer:
     of the package.
 
     Attributes:
-        bytes_written, files_written: of the files that were not there yet.
+        bytes_written, files_written: size and number of the files that were not in the cache before.
     """
 
     def __init__(self, places: Places, contents: ArchiveContents) -> None:
@@ -248,7 +248,7 @@ class FilePlacer:
         """Put one file into its place.
 
         Args:
-            file: of the manifest.
+            file: its entry in the manifest.
             chunks: its content in the archive; read to its end in any case.
 
         Raises:

@@ -19,23 +19,23 @@ BLOCK: Final = tarfile.BLOCKSIZE
 CHUNK: Final = 1 << 20
 # Two blocks of zeros end an archive.
 END: Final = bytes(2 * BLOCK)
-# Of an extended header, which carries a long name: a name has at most 1,024 bytes.
+# Maximum size of an extended header, which contains a long name; a name has at most 1,024 bytes.
 _MAX_EXTENDED_BYTES: Final = 1 << 16
-# Of the zeros after the end marker: writers fill up a record of 10 kB.
+# Maximum number of zeros after the end marker; writers fill up a record of 10 kB.
 _MAX_TRAILER_BYTES: Final = 1 << 20
-# By the first two bytes of a compressed file: the command that decompresses it.
+# The command that decompresses a file, by the first two bytes of the file.
 _DECOMPRESSORS: Final = {b"\x1f\x8b": "gunzip", b"BZ": "bunzip2", b"\xfd7": "xz -d", b"\x28\xb5": "zstd -d"}
 
 
 def header(name: str, size: int) -> bytes:
-    """Return what precedes the content of a file of that size in bytes."""
+    """Return the header of a file with that size in bytes."""
     info = tarfile.TarInfo(name)  # mode 0644, owner 0, time 0
     info.size = size
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
 def padding(size: int) -> bytes:
-    """Return what follows the content of a file of that size in bytes."""
+    """Return the zeros that follow the content of a file with that size in bytes."""
     return bytes(-size % BLOCK)
 
 
@@ -54,7 +54,7 @@ class TarReader:
         """Return name and size in bytes of the next file; None at the end of the archive.
 
         Raises:
-            ArchiveInvalid: the archive was cut short, or has something else than plain files.
+            ArchiveInvalid: the archive was cut short, or contains something other than plain files.
         """
         if self._content_left or self._padding_left:
             raise AssertionError("the previous file was not read to its end")

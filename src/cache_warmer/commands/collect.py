@@ -60,7 +60,7 @@ def run_collect(
     """List or delete what no reference needs, and return the exit code.
 
     Args:
-        invocation: Of the command.
+        invocation: The arguments, environment and streams.
         exists: Whether a Deployment exists; None: ask the API server of this pod's cluster.
         events: Records Events; None: on the objects that the environment names.
 
@@ -105,14 +105,14 @@ def _collect(invocation: Invocation, settings: Settings, exists: DeploymentExist
 
 @dataclass(frozen=True, slots=True)
 class _Collection:
-    """One run.
+    """One run of `collect`.
 
     Attributes:
-        models: Of the catalog.
-        places: Of the cache.
+        models: The models of the current catalog.
+        places: Where the parts of the cache are.
         lease: The right to write to it.
-        rules: What is kept.
-        exists: Whether a Deployment exists.
+        rules: What must be kept.
+        exists: Returns whether a Deployment exists.
     """
 
     models: Sequence[Model]

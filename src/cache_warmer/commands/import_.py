@@ -60,8 +60,8 @@ class ImportReport:
 
     Attributes:
         reason: `OK`.
-        generation: Of the archive.
-        catalog_generation: Of the catalog that the command was given; None if it cannot be read.
+        generation: The generation of the archive.
+        catalog_generation: The generation of `--catalog`; None if it cannot be read.
         bytes: Size of the archive's files.
         files: Number of files that the deep check at the end verified.
         bytes_written: Without the files that were in the cache already.
@@ -92,9 +92,9 @@ def run_import(
     """Import an archive, report how that ended, and return the exit code.
 
     Args:
-        invocation: Of the command.
+        invocation: The arguments, environment and streams.
         events: Records Events; None: on the objects that the environment names.
-        termination_log: Where the termination message goes; None: as the settings say.
+        termination_log: Where the termination message goes; None: the file in the settings.
 
     Raises:
         ModelCacheError: The options are wrong, or the import failed; its message begins with the archive's name.
@@ -135,7 +135,7 @@ def _open_archive(archive: str | None) -> Iterator[BinaryIO]:
 
 
 class _ImportRun:
-    """One import: it keeps what the final report needs, also if it fails."""
+    """One import, with the values that the final report needs, also after a failure."""
 
     def __init__(self, invocation: Invocation, settings: Settings, stream: BinaryIO) -> None:
         self._invocation, self._settings, self._stream = invocation, settings, stream

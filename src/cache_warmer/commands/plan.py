@@ -30,7 +30,7 @@ class PlannedFile:
 
     Attributes:
         path: In the model.
-        bytes: Its size; None if the source does not tell it.
+        bytes: Its size; None if the source does not list it.
         present: Whether it is in the cache.
     """
 
@@ -44,7 +44,7 @@ class PlannedModel:
     """One model.
 
     Attributes:
-        key: Of the catalog.
+        key: The key in the catalog.
         source: Repository or package.
         revision: Commit or version.
         files: All selected files.

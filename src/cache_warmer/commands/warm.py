@@ -2,7 +2,7 @@
 
 The result is reported on stdout, and in a cluster also as Events and as the termination message, however the run ends:
 success, failure, SIGINT or SIGTERM. `cli.program` raises `Terminated` in the main thread on SIGTERM, which ends the run
-like any other exception; what it fetched stays.
+like any other exception; fetched bytes are kept.
 
 With `--end-with-stdin` the warmer also ends when its parent process dies, even by SIGKILL. The parent holds the other
 end of the warmer's standard input and never writes to it; the system closes it when the parent dies. A daemon thread
@@ -82,10 +82,10 @@ def warm_cache(
 ) -> int:
     """Warm or repair the cache, report how that ended, and return the exit code.
 
-    A failure that a user can solve is printed here and not raised, because the report of what was done belongs to it.
+    A failure that a user can solve is printed here and not raised, because it is reported together with what was done.
 
     Args:
-        settings: Of the command.
+        settings: The settings of the command.
         environ: The environment.
         out: Where the report goes.
         err: Where progress and errors go.

@@ -1,6 +1,6 @@
 """Kubernetes Events about a run, and the settings by which the chart describes the pod that runs it.
 
-Helm reports of a failed Job only that its time is over. Events appear within seconds in `kubectl describe` and
+For a failed Job, Helm only reports a timeout. Events appear within seconds in `kubectl describe` and
 `kubectl get events`. Start, end and failures are written on the warmer's Job and on the Deployment that waits for its
 cache; verified models on the Job alone. The shell has no Job, so its Events are on the Deployment alone.
 
@@ -9,7 +9,7 @@ models go into a queue, which a daemon thread called `events` drains: models tha
 share an Event, and no download waits for the API server. `record_end` stops that thread first, and waits at most ten
 seconds for it.
 
-Events are optional: a failure here is logged, and the run goes on. Outside a cluster nothing is written and no
+Events are optional: a failure here is logged, and the run continues. Outside a cluster nothing is written and no
 client is loaded.
 """
 
@@ -64,7 +64,7 @@ class InvolvedObjects:
     """The objects that Events are written on.
 
     Attributes:
-        namespace: of both.
+        namespace: the namespace of both objects.
         job: name of the Job that this process runs in; empty: the shell.
         deployment: name of the Deployment that waits for the cache; empty: none.
     """
@@ -125,9 +125,9 @@ class EventRecorder:
     """Writes the Events of one run.
 
     Args:
-        objects: to write on; None, outside a cluster: nothing is written.
+        objects: the objects that Events are written on; None outside a cluster, where nothing is written.
         connect: returns the API server; called when the first Event is written.
-        now: the time, with a zone.
+        now: returns the current time with a zone.
         interval: seconds between two Events about models.
     """
 
@@ -150,12 +150,12 @@ class EventRecorder:
         self._record("Normal", reason, _START_MESSAGES[reason])
 
     def record_verified(self, key: str, count: int, files: int) -> None:
-        """Write soon that a model is complete, from the thread; returns at once.
+        """Queue the Event that a model is complete; the thread writes it. Returns at once.
 
         Args:
-            key: of the model.
+            key: the key of the model.
             count: its size in bytes.
-            files: how many files it has.
+            files: the number of its files.
         """
         if self._objects is None:
             return

@@ -24,7 +24,7 @@ class ClusterLeaseApi:
 
     Args:
         api: a `kubernetes.client.ApiClient`.
-        namespace, name: of the Lease.
+        namespace, name: those of the Lease object.
     """
 
     def __init__(self, api: Any, namespace: str, name: str) -> None:  # the client's own class has no types

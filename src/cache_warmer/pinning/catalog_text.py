@@ -43,9 +43,9 @@ class ModelPins:
     """The pins of one model in the text.
 
     Attributes:
-        key: of the model.
-        revision: of its repository; None if it has none, or it cannot be found.
-        sha256: of its wheel; None likewise.
+        key: the key of the model.
+        revision: the revision of its repository; None if it has none, or it cannot be found.
+        sha256: the hash of its wheel; None likewise.
     """
 
     key: str
@@ -80,7 +80,7 @@ def parse_with_placeholders(text: str, origin: str) -> Catalog:
     """Parse the catalog with placeholders for what is not pinned.
 
     Args:
-        text: of the catalog.
+        text: the text of the catalog.
         origin: what error messages call it.
 
     Raises:

@@ -32,7 +32,7 @@ from model_cache.reasons import Reason
 
 # The branch that a revision is compared with if it was not resolved from another one.
 DEFAULT_BRANCH: Final = "main"
-# Of the sentence about a drift.
+# Maximum number of files named in the sentence about a drift.
 _MAX_FILES_SHOWN: Final = 5
 
 # Downloads a body and returns its sha256: (URL, label). Raises `HubError`.
@@ -44,9 +44,9 @@ class PinnedCatalog:
     """A catalog whose selected models are pinned.
 
     Attributes:
-        text: of the catalog, with its new pins.
-        keys: of the whole catalog, in its order.
-        models: the selected ones, pinned.
+        text: the text of the catalog, with its new pins.
+        keys: all keys of the catalog, in its order.
+        models: the selected models, pinned.
         locked: their entries of the lock, by key.
         moved: keys of the models whose pin was written or changed.
     """
@@ -80,7 +80,7 @@ class Drift:
         reason: `OK`, `CATALOG_DRIFTED`, or why the source could not be queried.
         reference: the branch or tag that was resolved; None for a wheel.
         pinned, now: the commits, or the version of a wheel; `now` is None if it is not known.
-        files_changed: of those that the catalog selects.
+        files_changed: the changed files among those that the catalog selects.
         locked: whether the lock has an entry for this revision.
         detail: a sentence for people; empty if nothing changed.
     """
@@ -114,9 +114,9 @@ class Pinner:
         """Pin models.
 
         Args:
-            text: of the catalog.
+            text: the text of the catalog.
             origin: what error messages call it.
-            keys: of the models to pin; empty: all.
+            keys: the keys of the models to pin; empty: all.
             former: the lock that the catalog has.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What the sources hold of a pinned model, as a lock records it: size and hash of every selected file.
+"""Upstream metadata of a pinned model, as a lock records it: size and hash of every selected file.
 
 `UpstreamMetadata` queries the hub and the server of wheels. It downloads no file and writes nothing.
 """
@@ -34,7 +34,7 @@ class Upstream(Protocol):
         ...
 
     def size_of(self, url: str, label: str) -> int | None:
-        """Return the size of a file in bytes; None if the server does not tell it.
+        """Return the size of a file in bytes; None if the server does not send it.
 
         Raises:
             HubError: there is no such file, or the server cannot be reached.
@@ -59,7 +59,7 @@ class UpstreamMetadata:
 
         Args:
             model: with its commit, or its wheel's sha256.
-            known: the former lock's entry. What it has of the same revision and the source does not tell is kept.
+            known: the former lock's entry. Facts of the same revision that the source does not list are kept.
             resolved_from: the branch or tag that named the commit, if one did.
 
         Raises:
@@ -76,7 +76,7 @@ class UpstreamMetadata:
         return join_file_name(self.wheel_base, source.wheel_name) if self.wheel_base else source.url
 
     def wheel_size(self, source: SpacySource) -> int | None:
-        """Return the size of the wheel in bytes; None if the server does not tell it.
+        """Return the size of the wheel in bytes; None if the server does not send it.
 
         Raises:
             HubError: there is no such file, or the server cannot be reached.
@@ -122,5 +122,5 @@ def _locked_file(file: RemoteFile, former: Mapping[str, LockedFile]) -> LockedFi
     agrees = (
         known is not None and known.bytes in (None, file.bytes) and known.git_sha1 in (None, file.blob_id)
     )
-    # Of a small file the hub tells git's sha1 only. A sha256 that the lock has already stays, as the commit does.
+    # For a small file the hub only lists git's sha1. A sha256 in the lock is kept if the commit is the same.
     return LockedFile(file.bytes, known.sha256 if known is not None and agrees else None, file.blob_id)

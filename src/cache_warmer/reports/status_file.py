@@ -39,7 +39,7 @@ class StatusFile:
     """The status file of one run.
 
     Attributes:
-        path: Of the file.
+        path: The path of the file.
         generation: See `WarmStatus`.
         holder: See `WarmStatus`.
         counter: The progress of the transfers.

@@ -1,6 +1,6 @@
 """The report of a `warm`, `repair` or `import`: as JSON, as lines for people, and as the termination message.
 
-`RunStats` collects the results while the run goes on, from its download threads, so that a run that fails can still
+`RunStats` collects the results during the run, from its download threads, so that a run that fails can still
 report what it did. `WarmReport` is the result as a value.
 
 The termination message of the Job's container is the same document. Kubernetes truncates it at 4096 bytes, and a
@@ -37,7 +37,7 @@ class WarmedModel:
     """One model at the end of a run. The fields are those of its JSON object.
 
     Attributes:
-        key: Of the catalog.
+        key: The key in the catalog.
         reason: `OK` if all its files are there.
         bytes_fetched: Bytes that came over the network.
         bytes: Size of its files.
@@ -60,7 +60,7 @@ class WarmReport:
 
     Attributes:
         reason: How it ended.
-        generation: Of the catalog or the archive; empty if that could not be read.
+        generation: The generation of the catalog or the archive; empty if that could not be read.
         seconds: How long it took.
         models: Its models, in catalog order.
         error: Why it failed; None if it succeeded.

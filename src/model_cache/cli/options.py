@@ -261,14 +261,14 @@ def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: st
     can.
 
     Args:
-        options: of this program.
-        environ: of this program.
+        options: the options of this program.
+        environ: the environment of this program.
         more: further arguments of the command.
         verb: the command of `cache-warmer`, as `repair`.
     """
     if command_elsewhere := environ.get(COMMAND_VARIABLES.get(verb, "")):
         return command_elsewhere
-    import shlex  # here: an unneeded import delays each start
+    import shlex  # here, because the import would delay each start
 
     unset = (
         [part for name in offline_variables(environ) for part in ("-u", name)] if os.name == "posix" else []

@@ -1,1 +1,1 @@
-"""The fake hub, driven by the clients that it is for."""
+"""Tests of the fake hub with the clients that it serves."""

@@ -1,4 +1,4 @@
-"""A small repository on a running fake hub, and a hub client that leaves nothing behind."""
+"""A small repository on a running fake hub, and a hub client whose session is closed afterwards."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ CONFIG: Final = json.dumps({"model_type": "bert", "hidden_size": 8, "num_attenti
 
 @pytest.fixture(autouse=True)
 def library_session() -> None:
-    """Use the hub library's own HTTP client, whatever a test of the warmer in this process has installed."""
+    """Use the hub library's own HTTP client, even if a test of the warmer in this process has replaced it."""
     huggingface_hub.set_client_factory(default_client_factory)
 
 

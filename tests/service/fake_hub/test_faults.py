@@ -1,4 +1,4 @@
-"""Each fault of the table in `tests.support.fake_hub.faults`, seen by a client that hides nothing."""
+"""Each fault of the table in `tests.support.fake_hub.faults`, as seen by a plain HTTP client."""
 
 import http.client
 import json
@@ -41,7 +41,7 @@ def ask(
     body: bytes | None = None,
     timeout: float = 20,
 ) -> Seen:
-    """One request on a connection of its own, redirects not followed."""
+    """Send one request on a new connection, without following redirects."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.netloc, timeout=timeout)
     try:

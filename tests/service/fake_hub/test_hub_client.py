@@ -1,4 +1,4 @@
-"""The unmodified `huggingface_hub` client takes the fake hub for a hub."""
+"""The unmodified `huggingface_hub` client works with the fake hub."""
 
 import hashlib
 import os
@@ -203,7 +203,7 @@ def test_fetched_files_are_found_without_a_hub(repository: Repository, tmp_path:
 
 
 def test_the_client_resumes_a_download_that_was_cut(tmp_path: Path) -> None:
-    """It writes pieces of 10 MiB and resumes behind the last whole one: the half-received piece comes again."""
+    """It writes pieces of 10 MiB and resumes behind the last whole one: the incomplete piece is fetched again."""
     large = tmp_path / "large.bin"
     large.write_bytes(WEIGHTS * 12)
     with FakeHub([Repository("qda/large", {"large.bin": large})]) as hub:
@@ -219,7 +219,7 @@ def test_the_client_resumes_a_download_that_was_cut(tmp_path: Path) -> None:
 def test_the_client_does_not_resume_after_a_reset(
     hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
-    """Unlike a cut: `http_get` of huggingface_hub 2.4 lets httpx2.ReadError through. Who wants more must do more."""
+    """Unlike a cut: `http_get` of huggingface_hub 2.4 lets httpx2.ReadError through. Resuming needs code of our own."""
     hub.faults.add(Fault(FaultKind.RESET, path="model.safetensors", after=300_000, times=1))
     with pytest.raises(httpx2.ReadError):
         hf_hub_download(repository.id, "model.safetensors", endpoint=hub.url, cache_dir=tmp_path / "cache")
@@ -230,7 +230,7 @@ def test_the_client_does_not_resume_after_a_reset(
 def test_the_client_accepts_wrong_bytes_of_the_right_length(
     hub: FakeHub, repository: Repository, tmp_path: Path
 ) -> None:
-    """It compares sizes alone, which is why the warmer hashes what arrives."""
+    """It compares sizes only; the warmer therefore hashes what arrives."""
     hub.faults.add(Fault(FaultKind.WRONG_BYTES, path="model.safetensors", after=700))
     path = Path(
         hf_hub_download(repository.id, "model.safetensors", endpoint=hub.url, cache_dir=tmp_path / "cache")

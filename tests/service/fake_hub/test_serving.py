@@ -1,4 +1,4 @@
-"""What the fake hub serves to a plain HTTP client: ranges, wheels, addresses that fit their caller; and the program."""
+"""Responses to a plain HTTP client: ranges, wheels and redirects by Host header; and the program."""
 
 import http.client
 import json
@@ -163,7 +163,7 @@ def test_the_program_serves_a_folder_until_sigterm(
 
 
 def test_the_program_runs_with_the_standard_library_alone(tmp_path: Path) -> None:
-    """-I -S: no site-packages at all. The folder runs elsewhere, too, under its own name."""
+    """-I -S: no site-packages at all. The folder is also run as a copy, under its own name."""
     (tmp_path / "fake_hub").symlink_to(ROOT / "tests/support/fake_hub")
     program = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
     program += "from fake_hub.program import main; main(['--help'])"

@@ -1,4 +1,4 @@
-"""Small models are made once and kept, and appear complete or not at all."""
+"""Small models are trained once and kept, and are complete or absent."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.support.small_models.small_models import SCORES
 
 
 class Maker:
-    """Stands for the training: writes what is read afterwards, unless told to break off in the midst."""
+    """A fake training: writes the files, or raises in the middle."""
 
     def __init__(self, *, breaks: bool = False) -> None:
         self.breaks = breaks

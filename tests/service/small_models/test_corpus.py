@@ -1,4 +1,4 @@
-"""The corpus: the same each time, right German where that can be told, nothing on both sides of the hold-out."""
+"""The corpus: reproducible, correct German as far as rules can check, and disjoint from the held-out statements."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The demo notices when a step does not do its part. `make demo` itself runs in CI, after the tests."""
+"""A failed step fails the demo. `make demo` itself runs in CI, after the tests."""
 
 import sys
 from pathlib import Path

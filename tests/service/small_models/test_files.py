@@ -1,4 +1,4 @@
-"""The small models' files are those of the real ones: names, formats, and what is missing there is missing here."""
+"""The files of the small models have the names and formats of the real ones, and lack the same files."""
 
 import json
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_the_catalog_has_the_keys_and_tasks_of_the_default_one(models: SmallMode
 
 
 def test_the_catalog_names_the_files_that_the_default_one_names(models: SmallModels) -> None:
-    """So that a demo of it shows what is fetched of the real ones."""
+    """So the demo fetches the same selection as for the real models."""
     for ours, default in zip(load_catalog(models.catalog).models, load_catalog(None).models, strict=True):
         if isinstance(ours.source, HuggingFaceSource):
             assert isinstance(default.source, HuggingFaceSource)

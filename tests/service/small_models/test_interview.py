@@ -1,4 +1,4 @@
-"""The demo's interview: new to the models, and answered sensibly all the same."""
+"""The interview of the demo: not part of the training, and analysed mostly correctly."""
 
 from pathlib import Path
 from typing import Any, Final

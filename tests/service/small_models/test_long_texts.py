@@ -1,4 +1,4 @@
-"""Entities of a long text, read in parts, are those of plain spaCy on the whole: in company, and after a restart."""
+"""Entities of a long text, read in parts, are those of plain spaCy, also among other texts and after a restart."""
 
 import random
 from pathlib import Path

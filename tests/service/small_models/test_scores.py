@@ -1,4 +1,4 @@
-"""How well the small models do on what they were not trained on, computed by the plain libraries from their files."""
+"""Scores of the small models on held-out statements, computed by the plain libraries from their files."""
 
 from pathlib import Path
 from typing import Final
@@ -54,14 +54,14 @@ def test_entities_of_held_out_statements_are_found(
 def test_names_outside_the_training_statements_are_mostly_found(
     models: SmallModels, corpus: Corpus, installed: Path
 ) -> None:
-    """Else the model would only know its lists by heart."""
+    """Otherwise the model would only have memorised its lists."""
     statements = [statement for group in corpus.unseen for statement in group]
     found = entities(pipeline_folder(installed), [statement.text for statement in statements])
     assert f1(found, [set(statement.entities) for statement in statements]) >= 0.6
 
 
 def test_multi_vectors_find_the_paraphrase_and_sparse_weights_mostly(models: SmallModels) -> None:
-    """Sparse weights see equal pieces alone, and paraphrases share few."""
+    """Sparse weights only compare equal tokens, and paraphrases share few of them."""
     scores = models.scores["multilingual-embedding"]
     assert scores["recall_at_1_colbert"] >= ENOUGH
     assert scores["recall_at_1_sparse"] >= 0.5

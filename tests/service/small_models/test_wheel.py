@@ -1,4 +1,4 @@
-"""The entities model's wheel is what spaCy's release wheels are."""
+"""The wheel of the entities model has the structure of spaCy's release wheels."""
 
 import base64
 import csv

@@ -1,4 +1,4 @@
-"""The same release gives the same answers: after a restart, on a node with other cores, and whatever shares a batch."""
+"""The same release gives the same answers: after a restart, on other cores, and in any batch."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -30,14 +30,14 @@ OTHERS: Final = [f"Satz {number} ist gut. " * (1 + number % 9) for number in ran
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a worker says of TEXTS: probabilities, vectors of every kind and scores in one row a text, and names."""
+    """Return the results of TEXTS: probabilities, vectors of every kind and scores in one row a text, and names."""
 
     numbers: list[NDArray[np.float32]]
     names: list[list[tuple[str, int, int]]]
 
 
 def ask(worker: ServeProcess, among: Sequence[str] = ()) -> Answers:
-    """Each text by itself, so that batches are the same each time; or all of them `among` others."""
+    """Send each text alone, so that batches are the same each time, or all of them `among` others."""
     together = bool(among)
     half = len(among) // 2
     settings = Settings(

@@ -1,4 +1,4 @@
-"""Who connects and says nothing, or nonsense, keeps nobody else from being answered."""
+"""Connections that send nothing or invalid bytes do not delay other calls."""
 
 import socket
 import struct
@@ -50,7 +50,7 @@ def worker(world: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def answered(worker: ServeProcess) -> bool:
-    """By a connection of its own."""
+    """Call over a new connection."""
     with Client(Settings(worker.address, timeout=TIMEOUT)) as client:
         return client.entities(["Merkel"])[0].ok
 

@@ -1,4 +1,4 @@
-"""A byte of a model flips on disk while a worker serves: the repair fetches that file, and nobody misses an answer."""
+"""A byte of a model flips on disk while a worker serves: the repair fetches that file, and no call fails."""
 
 import os
 import subprocess
@@ -53,18 +53,18 @@ class Volume:
         return ["--catalog", str(self.catalog), "--cache", str(self.cache)]
 
     def tend(self, command: str) -> str:
-        """Run a command of the warmer; its stdout."""
+        """Run a command of the warmer and return its stdout."""
         program = [sys.executable, "-m", "cache_warmer", command, *self.options, "--hub", self.hub.url]
         return subprocess.run(program, capture_output=True, text=True, check=True).stdout
 
     def blobs(self) -> dict[Path, int]:
-        """Blobs with their inodes."""
+        """Return the inode of each blob."""
         return {path: path.stat().st_ino for path in self.cache.glob("huggingface/hub/*/blobs/*")}
 
 
 @contextmanager
 def asked_without_end(worker: ServeProcess) -> Iterator[list[object]]:
-    """Ask for vectors over and over while the block runs; yields the answers."""
+    """Request vectors repeatedly while the block runs; yield the answers."""
     answers: list[object] = []
     over = threading.Event()
 

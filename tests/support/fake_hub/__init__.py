@@ -1,8 +1,8 @@
 """A fake of the Hugging Face hub, for tests, the demo and clusters without the internet.
 
-It needs the standard library alone. It speaks to the unmodified `huggingface_hub` client: model info, revisions,
+It needs the standard library only. It serves the unmodified `huggingface_hub` client: model info, revisions,
 trees in pages, paths-info, resolve with the hub's headers, large files redirected to a second host, ranges; and it
-serves wheels. It can misbehave on demand, and it keeps a log of what was asked.
+serves wheels. It can inject faults, and it keeps a log of all requests.
 
 In a test:
 
@@ -19,7 +19,7 @@ As a program, with faults and the log over HTTP (README.md beside this file has 
 
 One subject a module, from the wire inwards: `listener` and `connection` (sockets), `delivery` (how an answer goes out),
 `service` (one request), `faults`, `request_log`, `protocol` and `documents` (the hub's answers), `repository` (files
-and hashes), `answer` (values); `server` puts them together; `program` and `certificate` are for those who need them.
+and hashes), `answer` (values); `server` puts them together; `program` and `certificate` are optional.
 """
 
 from .certificate import Certificate, self_signed_certificate

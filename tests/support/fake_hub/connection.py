@@ -1,4 +1,4 @@
-"""One connection: HTTP/1.1 read, answered as planned, and ended as a fault wants."""
+"""One HTTP/1.1 connection: reads requests, sends deliveries, and ends as a fault requires."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""How an answer goes out: what a fault makes of it, decided before the first byte and without a socket."""
+"""How a response is sent after a fault is applied to it; decided before the first byte and without a socket."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from .faults import Fault, FaultKind
 
 
 class Ending(Enum):
-    """What happens to the connection once `stop_after` bytes of the body are out."""
+    """What happens to the connection after `stop_after` bytes of the body."""
 
     KEEP_OPEN = auto()
     CLOSE = auto()
@@ -20,7 +20,7 @@ class Ending(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """An answer and the manner of its sending.
+    """A response, and how it is sent.
 
     `answer` None is no answer at all. `wait` is in seconds, before the answer or (with PAUSE) within it;
     None waits until the fake hub closes. With `states_length` false there is no Content-Length, and the end
@@ -38,7 +38,7 @@ class Delivery:
 def plan(
     fault: Fault | None, request: Request, answer: Answer, again: Callable[[Request], Answer]
 ) -> Delivery:
-    """Return what the fault makes of the answer; `again` answers a changed request."""
+    """Return the delivery after a fault is applied; `again` handles a changed request."""
     if fault is None:
         return Delivery(answer)
     if fault.kind is FaultKind.IGNORE_RANGE:
@@ -48,7 +48,7 @@ def plan(
 
 
 def _another_answer(fault: Fault, request: Request, answer: Answer) -> Answer:
-    """Return the answer that those faults want which are in the answer itself; the same one for all others."""
+    """Apply faults that change the response itself; return it unchanged for all others."""
     match fault.kind:
         case FaultKind.STATUS:
             headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
@@ -70,7 +70,7 @@ def _another_answer(fault: Fault, request: Request, answer: Answer) -> Answer:
 
 
 def _sent_badly(fault: Fault, answer: Answer) -> Delivery:
-    """Return the manner of sending that those faults want which are in it; the usual one for all others."""
+    """Apply faults that change how a response is sent; return the usual delivery for all others."""
     match fault.kind:
         case FaultKind.DELAY:
             return Delivery(answer, wait=fault.seconds)

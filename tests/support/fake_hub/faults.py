@@ -1,4 +1,4 @@
-"""The ways in which a hub can misbehave, as values, and the book of those that are to happen.
+"""Faults of a hub, as values, and the list of those that are to happen.
 
 | kind | what happens | reads |
 | --- | --- | --- |

@@ -1,4 +1,4 @@
-"""The fake hub as a program, for a process or a pod of its own."""
+"""The fake hub as a program, for use in another process or in a pod."""
 
 import argparse
 import signal
@@ -12,7 +12,7 @@ from .server import FakeHub
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until SIGINT or SIGTERM. The first line on stdout says where, once it can be reached."""
+    """Serve until SIGINT or SIGTERM. The first line on stdout has the addresses, once it listens."""
     options = _parser().parse_args(arguments)
     if not options.root.is_dir():
         _parser().error(f"--root: no such folder: {options.root}")

@@ -1,7 +1,7 @@
-"""The hub's side of what `huggingface_hub` asks: a request in, an answer out, no socket and no clock.
+"""The protocol of the hub as `huggingface_hub` uses it: turns a request into a response, without sockets and clocks.
 
-Paths, headers and JSON keys are those that the client (1.22 and later, 2.x) reads. No xet hash is ever
-stated, for a client that sees one takes its bytes from a service which this is not.
+Paths, headers and JSON keys are those that the client (1.22 and later, 2.x) reads. Xet hashes are
+never sent, because a client that gets one fetches the bytes from another service.
 """
 
 import json

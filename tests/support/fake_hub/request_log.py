@@ -1,4 +1,4 @@
-"""What was asked of the fake hub and what it sent, for tests to assert on and for people to read."""
+"""The log of requests to the fake hub and of the bytes that it sent, for assertions and for people."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The fake hub itself: a hub, a second host for its large files, and the means to steer and watch both."""
+"""The server: a hub, a second host for its large files, and access to the faults and the log of both."""
 
 import contextlib
 from collections.abc import Iterable

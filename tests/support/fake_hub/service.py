@@ -1,6 +1,6 @@
-"""What one request to the fake hub leads to: the hub's answer, the fault it meets, its line in the log.
+"""Handles one request: the response of the hub, the fault that applies to it, and its record in the log.
 
-Also the two addresses by which another process steers the fake hub: `/__faults__` and `/__log__`.
+Also the two addresses by which another process controls the fake hub: `/__faults__` and `/__log__`.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from .request_log import Host, RequestLog, RequestRecord
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Everything that both listeners share.
+    """State and handlers that both listeners share.
 
     `base_of` and `storage_base_of` turn the Host header of a request into the addresses that answers point
-    to; `prefix` is the path under which the hub lies, as behind many a mirror (empty, or with a leading
+    to; `prefix` is the path below which the hub is served, as by some mirrors (empty, or with a leading
     slash).
     """
 
@@ -37,7 +37,7 @@ class Service:
         return Request(method, path, query, headers, body, self.base_of(origin), self.storage_base_of(origin))
 
     def receive(self, host: Host, request: Request) -> tuple[Delivery, int | None]:
-        """How the request is to be answered, and its number in the log (None for steering: not logged)."""
+        """Return the delivery of the response, and the number of the request in the log (None: not logged)."""
         below = request.path.removeprefix(self.prefix)
         if host == "hub" and below.startswith("/__"):
             return Delivery(self._steer(dataclasses.replace(request, path=below))), None
@@ -84,7 +84,7 @@ class Service:
         return error_answer(404, "Here are GET and DELETE /__log__, and GET, POST and DELETE /__faults__.")
 
     def _add_faults(self, body: bytes) -> Answer:
-        """One fault or a list of them; all or none."""
+        """Add one fault or a list of them; all or none."""
         try:
             document = json.loads(body)
             faults = [

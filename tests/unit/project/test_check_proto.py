@@ -1,4 +1,4 @@
-"""scripts/check-proto decides what the proto is compared with, and what CI does not forgive.
+"""scripts/check-proto decides which proto the current one is compared with, and what is an error in CI only.
 
 `buf` and the generator are stand-ins that write down how they were called.
 """

@@ -1,4 +1,4 @@
-"""What compose.yaml and its variants promise, read as data; `make test-compose` runs them."""
+"""The contents of compose.yaml and its variants; `make test-compose` runs them."""
 
 import re
 from pathlib import Path

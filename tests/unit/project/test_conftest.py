@@ -1,4 +1,4 @@
-"""The rules that tests/conftest.py lays on every test, tried on tests of their own."""
+"""The rules of tests/conftest.py, checked with generated tests."""
 
 import os
 import socket

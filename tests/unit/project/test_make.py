@@ -1,4 +1,4 @@
-"""The verbs of the contract, asked of make itself."""
+"""The targets of the Makefile, run with make itself."""
 
 import os
 import shutil

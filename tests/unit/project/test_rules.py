@@ -1,4 +1,4 @@
-"""The project's own rules of shape, which no linter knows: sizes, names, docstrings, one dialect, imports."""
+"""Rules of the project that no linter checks: sizes, names, docstrings, dialect, imports."""
 
 import ast
 import io
