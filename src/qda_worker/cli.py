@@ -13,6 +13,7 @@ from typing import Final, NoReturn
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
 from model_cache.errors import UsageError
+from qda_worker.cpu import limit_math_threads, usable_cpus
 from qda_worker.settings import add_serve_options, read_serve_settings
 
 PROGRAM: Final = "qda-worker"
@@ -29,6 +30,7 @@ def main() -> NoReturn:
     """Run `qda-worker` with the arguments of this process and exit."""
     # gRPC's own log lines about failed connections are not structured, and any client could fill the log with them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    limit_math_threads(os.environ, usable_cpus())
     run(qda_worker, name=PROGRAM)
 
 

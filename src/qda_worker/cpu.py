@@ -6,11 +6,25 @@ therefore follow the CPU quota of the control group and the scheduling affinity,
 """
 
 import os
+from collections.abc import MutableMapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 # The controller list of cgroup v2 in /proc/self/cgroup: its one hierarchy has an empty list.
 _UNIFIED: Final = ""
+# Variables from which OpenMP and the BLAS libraries under numpy take their number of threads when they are loaded.
+MATH_THREAD_VARIABLES: Final = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
+
+
+def limit_math_threads(environ: MutableMapping[str, str], threads: int) -> None:
+    """Make numpy's libraries use `threads` threads, unless the user has set a number. Call this before numpy's import.
+
+    They would start one thread per core of the node, whatever the quota is.
+    """
+    for variable in MATH_THREAD_VARIABLES:
+        environ.setdefault(variable, str(threads))
 
 
 def usable_cpus(*, root: Path = Path("/"), affinity: int | None = None) -> int:

@@ -28,7 +28,7 @@ from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
 from model_cache.reasons import Reason
 from qda_worker.cli import require_worker_extra
-from qda_worker.cpu import usable_cpus
+from qda_worker.cpu import limit_math_threads, usable_cpus
 from qda_worker.errors import ModelUnusable, WorkerError
 from qda_worker.models.base import ModelInfo, Options, TextModel, VectorKind
 from qda_worker.offline import OFFLINE
@@ -215,4 +215,5 @@ if __name__ == "__main__":
     document_out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.environ.update(OFFLINE)
+    limit_math_threads(os.environ, usable_cpus())
     sys.exit(main(sys.argv[1:], sys.stdin, document_out))

@@ -89,7 +89,8 @@ class CallObserver(grpc.aio.ServerInterceptor):
     @contextmanager
     def _observe(self, context: Context) -> Iterator[None]:
         record = current_call()
-        record.caller = _caller(record, context)
+        record.peer = str(context.peer())
+        record.caller = _caller(record)
         record.peer_name = _peer_name(context)
         remaining = cast("float | None", context.time_remaining())  # None without a deadline
         record.deadline = None if remaining is None else self._clock() + remaining
@@ -127,12 +128,12 @@ def _status_name(context: Context) -> str:
     return grpc.StatusCode.OK.name if code is None else code.name
 
 
-def _caller(record: CallRecord, context: Context) -> str:
+def _caller(record: CallRecord) -> str:
     """Return the caller's name from its metadata, else its address."""
     for key, value in record.metadata:
         if key == CALLER_HEADER and isinstance(value, str) and value:
             return value[:MAX_CALLER_LENGTH]
-    return str(context.peer())
+    return record.peer
 
 
 def _trace_id(record: CallRecord) -> str:

@@ -275,6 +275,8 @@ class TextModel(Protocol[Payload, Output, Result_co]):
     def compute(self, units: Sequence[Unit[Payload]]) -> list[Output]:
         """Return one raw output per unit, in the same order.
 
+        A model that computes for long calls `pauses.pause_point` now and then. It may be called again from there.
+
         Raises:
             ModelDied: when this model cannot compute any more.
         """

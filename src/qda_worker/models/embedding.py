@@ -40,6 +40,7 @@ from qda_worker.models.base import (
     usage_in_tokens,
 )
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
+from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.models.pair_search import normalise_rows
 from qda_worker.models.text_pieces import split_pieces
 from qda_worker.models.tokenization import (
@@ -268,6 +269,7 @@ def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -
     network.eval()
     encoder: Any = network[0].auto_model
     require_encoder_weights(encoder, path)
+    add_pause_points(encoder)
     limit = token_limit(network.max_seq_length, position_limit(encoder), model.serving.max_tokens)
     tokenizer = TextTokenizer(network.tokenizer, limit)
     heads = load_heads(path, encoder.config.hidden_size, network.device)

@@ -41,6 +41,7 @@ from qda_worker.models.base import (
     run_steps,
     usage_in_tokens,
 )
+from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.models.sentence_units import PreparedTextWithSentences, SentenceOptions, add_sentences
 from qda_worker.models.text_pieces import PIECE_LENGTH, split_pieces
 from qda_worker.models.tokenization import (
@@ -256,6 +257,7 @@ def load_sentiment(model: Model, path: Path, device: str, budget: BatchBudget) -
             "give the repository of a model that was trained for classification",
         )
     network.to(device).eval()
+    add_pause_points(network)
     sentiments = map_labels(network.config, model.serving.labels)
     limit = token_limit(tokenizer.model_max_length, position_limit(network), model.serving.max_tokens)
     info = model_info(model, max_length=limit, labels=sorted(set(sentiments)))

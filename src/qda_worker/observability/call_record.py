@@ -59,6 +59,7 @@ class CallRecord:
         began: when the call started, on the server's monotonic clock.
         metadata: the metadata of the request. It is never logged.
         caller: the caller's name (metadata `x-qda-caller`), else its address; empty until the request has arrived.
+        peer: the caller's address, as gRPC writes it; empty until the request has arrived.
         peer_name: the common name of the client certificate (mutual TLS).
         deadline: on the same clock as `began`; None without a deadline.
         status: the name of the status code; empty while the call runs.
@@ -84,6 +85,7 @@ class CallRecord:
     began: float = 0.0
     metadata: tuple[tuple[str, str | bytes], ...] = ()
     caller: str = ""
+    peer: str = ""
     peer_name: str = ""
     deadline: float | None = None
     status: str = ""

@@ -27,7 +27,7 @@ from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.models.base import ModelInfo, Options, TextModel
-from qda_worker.scheduling.jobs import Lane, Outcome
+from qda_worker.scheduling.jobs import Caller, Lane, Outcome
 from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.queue import ModelQueue
 
@@ -88,7 +88,7 @@ class Engine:
         return self.model.info
 
     async def answer(
-        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, caller: str
+        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, caller: Caller
     ) -> list[Outcome[Any]]:
         """Return one outcome per text, see `ModelQueue.submit`. Cancelling the task drops what is not computed."""
         return await self.queue.answer(texts, options, lane=lane, deadline=deadline, caller=caller)

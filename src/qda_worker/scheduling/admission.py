@@ -3,14 +3,15 @@
 A call is refused for one of these reasons, in this order: the model died, the worker is shutting down, the deadline has
 passed, the queue is full, or the work could not be done before the deadline. A refusal carries advice on when to retry.
 It is computed from the backlog and the measured throughput, with random jitter so that callers refused together do not
-return together. Without a measurement no call is refused for its deadline.
+return together. Without a measurement no call is refused for its deadline, and neither is a call that finds the queue
+empty: its own batches correct an estimate that is too high.
 
 Admission runs in the thread that submits, usually the event loop, and holds the queue's lock for a few arithmetic
 operations.
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic
 
 from qda_worker.errors import DeadlineTooShort, Draining, ModelDied, QueueFull, WorkerError
@@ -19,7 +20,8 @@ from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator
 
-# Share of the queue's limits that one caller may use; the rest is reserved for others.
+# Share of the queue's limits that one host may use; the rest is reserved for others. One name may use the same share of
+# what its host may use.
 MAX_CALLER_SHARE: Final = 0.8
 # Work is refused only if it would be late even at this many times the measured throughput.
 _DEADLINE_TOLERANCE: Final = 2.0
@@ -28,6 +30,9 @@ _MIN_RETRY_SECONDS: Final = 0.1
 _MAX_RETRY_SECONDS: Final = 60.0
 # Retry advice in seconds while the throughput is unknown. Clients that retry by themselves try about five times in all.
 _UNMEASURED_RETRY_SECONDS: Final = 2.0
+# The limited resources, as messages name them.
+_TEXTS: Final = "texts"
+_RESOURCES: Final = (_TEXTS, "bytes of text")
 # Upper limit of the jitter, as a fraction of the advice.
 _JITTER: Final = 0.25
 
@@ -73,17 +78,15 @@ class AdmissionControl(Generic[Result]):
             Draining: when the queue is closed.
             ModelDied: when the model cannot compute any more.
         """
-        seconds = self._throughput.estimate_seconds(job.costs)
-        job.seconds_per_text = seconds / job.open_texts if job.open_texts else 0.0
         with self._state.changed:
-            refusal = self._refusal(job, seconds)
+            refusal = self._refusal(job)
             if refusal is None:
                 self._state.add_job(job)
         if refusal is not None:
             self._observer.on_refused(refusal.reason, job.open_texts)
             raise refusal
 
-    def _refusal(self, job: Job[Result], seconds: float) -> WorkerError | None:
+    def _refusal(self, job: Job[Result]) -> WorkerError | None:
         state, now = self._state, self._clock()
         if state.failure is not None:
             return ModelDied(state.failure)
@@ -91,68 +94,61 @@ class AdmissionControl(Generic[Result]):
             return Draining("this worker is shutting down")
         if job.is_expired(now):
             return DeadlineTooShort("the deadline has already passed")
-        return self._check_room(job) or self._check_deadline(job, seconds, now)
+        return self._check_room(job) or self._check_deadline(job, now)
 
     def _check_room(self, job: Job[Result]) -> QueueFull | None:
-        state, caller = self._state, job.caller
-        backlog = state.backlog
-        excess = _excess(
-            "texts", job.open_texts, state.waiting, backlog.caller_texts(caller), self._capacity
-        ) or _excess(
-            "bytes of text",
-            job.bytes,
-            state.waiting_bytes,
-            backlog.caller_bytes(caller),
-            self._capacity_bytes,
-        )
-        if excess is None:
-            return None
-        message, share_to_go = excess
-        # Jobs admitted before the first measurement count 0 seconds in the backlog. Assume that they take as long per
-        # text as this job does.
-        seconds = backlog.seconds or job.seconds_per_text * state.waiting
-        return QueueFull(
-            message, retry_after=self._retry_after(seconds * share_to_go or _UNMEASURED_RETRY_SECONDS)
+        for what, whose, held, more, limit in self._limits(job):
+            if held and held + more > limit:
+                to_go = min(held + more - limit, held) / self._waiting(what)
+                its = "its " if whose else ""
+                return QueueFull(
+                    f"{held} {what}{whose} wait, {more} more would exceed {its}{limit}",
+                    retry_after=self._room_advice(to_go),
+                )
+        return None
+
+    def _limits(self, job: Job[Result]) -> Iterator[tuple[str, str, int, int, int]]:
+        """Yield the limits for a job: resource, whose limit, held already, needed by the job, limit."""
+        backlog, caller = self._state.backlog, job.caller
+        hosts, names = backlog.host_load(caller.host), backlog.caller_load(caller)
+        needed, limits = (job.open_texts, job.bytes), (self._capacity, self._capacity_bytes)
+        for what, more, limit, host, name in zip(_RESOURCES, needed, limits, hosts, names, strict=True):
+            share = int(limit * MAX_CALLER_SHARE)
+            yield what, "", self._waiting(what), more, limit
+            if caller.name:
+                yield what, " of this host", host, more, share
+                yield what, " of this caller", name, more, int(share * MAX_CALLER_SHARE)
+            else:
+                yield what, " of this caller", host, more, share
+
+    def _waiting(self, what: str) -> int:
+        return self._state.waiting if what == _TEXTS else self._state.waiting_bytes
+
+    def _room_advice(self, share_to_go: float) -> float:
+        """Return when a share of the waiting work will be done, in seconds.
+
+        An estimate without recent samples has decayed, and is no reason to come back at once.
+        """
+        seconds = self._throughput.estimate_seconds(self._state.backlog.total.costs) * share_to_go
+        return self._retry_after(
+            seconds if self._throughput.recent else max(seconds, _UNMEASURED_RETRY_SECONDS)
         )
 
-    def _check_deadline(self, job: Job[Result], seconds: float, now: float) -> DeadlineTooShort | None:
-        if job.deadline is None:
+    def _check_deadline(self, job: Job[Result], now: float) -> DeadlineTooShort | None:
+        if job.deadline is None or not self._state.waiting:
             return None
         left = job.deadline - now
-        expected = self._state.backlog.seconds_until_done(job, seconds)
+        expected = self._state.backlog.seconds_until_done(job, self._throughput.estimate_seconds)
         if expected <= left * _DEADLINE_TOLERANCE:
             return None
         return DeadlineTooShort(
             f"{job.open_texts} texts would be answered in about {expected:.1f} s, "
             f"and the deadline is in {left:.1f} s",
-            retry_after=self._retry_after(max(seconds, expected - left)),
+            retry_after=self._retry_after(
+                max(self._throughput.estimate_seconds(job.open_costs), expected - left)
+            ),
         )
 
     def _retry_after(self, seconds: float) -> float:
         clamped = min(max(seconds, _MIN_RETRY_SECONDS), _MAX_RETRY_SECONDS)
         return clamped * (1 + _JITTER * self._random_fraction())
-
-
-def _excess(what: str, more: int, waiting: int, own: int, limit: int) -> tuple[str, float] | None:
-    """Check a limit for a call that needs `more` of it.
-
-    Args:
-        what: name of the limited resource, for the message.
-        more: what the call needs.
-        waiting: what all callers use.
-        own: what the same caller uses.
-        limit: the queue's limit.
-
-    Returns:
-        None if the call fits. Otherwise the error message, and the share of the waiting work that has to be done before
-        the call fits, from 0 to 1.
-    """
-    share = int(limit * MAX_CALLER_SHARE)
-    if waiting and waiting + more > limit:
-        over, message = waiting + more - limit, f"{waiting} {what} wait, {more} more would exceed {limit}"
-    elif own and own + more > share:
-        over = own + more - share
-        message = f"{own} {what} of this caller wait, {more} more would exceed its {share}"
-    else:
-        return None
-    return message, min(over, waiting) / waiting

@@ -9,11 +9,11 @@ The fields of a job and its items are guarded by the lock of `QueueState`. Only 
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from qda_worker.errors import WorkerError
 from qda_worker.models.base import Options, Output, Payload, PreparedText, Unit, Usage
@@ -26,6 +26,20 @@ class Lane(IntEnum):
 
     INTERACTIVE = 0
     BULK = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom the time of a model is shared between: first hosts, then the names of one host.
+
+    Attributes:
+        host: proved or at least costly to change: the name in the client's certificate, or its address.
+        name: what the caller calls itself below that; empty if it has no name. Names are free, so they only divide the
+            share of their host.
+    """
+
+    host: str = ""
+    name: str = ""
 
 
 @dataclass(slots=True)
@@ -72,11 +86,12 @@ class Job(Generic[Result]):
         bytes: memory of the texts, in bytes. It counts against the queue's limit until the whole job is done.
         deadline: in seconds of the queue's clock; None for no deadline.
         arrival: when the job was submitted, in seconds of the queue's clock.
-        caller: fairness key; the model's time is shared between callers.
+        caller: whom the model's time is shared between; a string is the host of a caller without a name.
         costs: estimated cost of each text, see `throughput.text_cost`.
-        seconds_per_text: mean time that one text is expected to occupy the model.
+        open_costs: summed cost of the texts without an outcome, by length class, see `throughput.length_class`.
         future: completed with one outcome per text, or with the error that ended the whole job.
         outcomes: of each text; None until it is known.
+        items: the tokenised texts without an outcome, by their number.
         open_texts: number of texts without an outcome.
     """
 
@@ -87,11 +102,12 @@ class Job(Generic[Result]):
         "costs",
         "deadline",
         "future",
+        "items",
         "lane",
+        "open_costs",
         "open_texts",
         "options",
         "outcomes",
-        "seconds_per_text",
         "texts",
     )
 
@@ -103,8 +119,9 @@ class Job(Generic[Result]):
         deadline: float | None,
         arrival: float,
         *,
-        caller: str = "",
+        caller: Caller | str = "",
         costs: Sequence[int] = (),
+        open_costs: Mapping[int, int] | None = None,
     ) -> None:
         self.texts = tuple(texts)
         self.bytes = sum(map(sys.getsizeof, self.texts))
@@ -112,12 +129,13 @@ class Job(Generic[Result]):
         self.lane = lane
         self.deadline = deadline
         self.arrival = arrival
-        self.caller = caller
+        self.caller = Caller(caller) if isinstance(caller, str) else caller
         self.costs = tuple(costs)
-        self.seconds_per_text = 0.0
+        self.open_costs = dict(open_costs or {})
         self.future: Future[list[Outcome[Result]]] = Future()
         self.outcomes: list[Outcome[Result] | None] = [None] * len(self.texts)
         self.open_texts = len(self.texts)
+        self.items: dict[int, TextItem[Any, Any, Result]] = {}
 
     @property
     def done(self) -> bool:
@@ -129,7 +147,7 @@ class Job(Generic[Result]):
         return self.deadline is not None and now >= self.deadline
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TextItem(Generic[Payload, Output, Result]):
     """One text of a job after tokenisation, with the outputs computed so far.
 

@@ -1,13 +1,16 @@
 """The waiting units of one model, in two lanes with fair sharing between callers.
 
 Between lanes: interactive units go first. Bulk work that would wait for interactive work gets its first batch after
-`AGEING_SECONDS`, and from then on one tenth of the compute time. So bulk work never starves, and an interactive text
-never waits for more than the batch that is running.
+`AGEING_SECONDS`, and from then on one tenth of the compute time. So bulk work never starves.
 
-Within a lane: start-time fair queuing (Goyal, Vin and Cheng, 1996) between callers. Each caller has a virtual time
-that grows by the length of its computed units; the caller with the least virtual time is next. A caller that becomes
-active starts at the virtual time of the lane, so being idle earns no credit. A caller with 10,000 texts therefore does
-not delay a caller with 10.
+Long units: a unit that exceeds the budget is a batch of its own, which may take minutes. It waits in the bulk lane
+whatever its priority, so that every interactive batch is short.
+
+Between the layers of a bulk batch: the compute thread may interrupt a bulk batch (`take_interactive`) as long as
+interactive work has had less than its nine tenths since the batch began. So an interactive text waits for a part of a
+bulk batch only.
+
+Within a lane: fair sharing between callers, see `fair_lane`.
 
 Within a text: a text of many units has only a few of them in its lane. When those have been taken, the next ones are
 appended at the end, so that short texts of the same caller pass between the parts of a long one.
@@ -15,13 +18,11 @@ appended at the end, so that short texts of the same caller pass between the par
 Nothing here locks or reads a clock. `QueueState` owns the lanes and guards them with its lock.
 """
 
-from collections import deque
-from collections.abc import Callable, Collection
-from heapq import heapify, heappop, heapreplace
 from typing import Final, Generic
 
 from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.batching import select_batch
+from qda_worker.scheduling.fair_lane import FairLane
 from qda_worker.scheduling.jobs import Job, Lane, QueuedUnit, Result, TextItem
 
 # How long bulk work waits for interactive work before its first batch, in seconds.
@@ -44,6 +45,8 @@ class Lanes(Generic[Payload, Output, Result]):
         "_bulk_pause",
         "_bulk_until",
         "_interactive",
+        "_interrupted_at",
+        "_interruption_seconds",
         "_last_batch",
     )
 
@@ -56,25 +59,44 @@ class Lanes(Generic[Payload, Output, Result]):
         self._last_batch: tuple[FairLane[Payload, Output, Result] | None, float] = (None, 0.0)
         self._bulk_until = 0.0  # when the last bulk batch ended
         self._bulk_pause = AGEING_SECONDS  # how long bulk work has to wait after that
+        # Of the bulk batch that is being computed: when interactive work interrupted it, and for how long before that.
+        self._interrupted_at: float | None = None
+        self._interruption_seconds = 0.0
 
     def __len__(self) -> int:
         return len(self._interactive) + len(self._bulk)
 
+    @property
+    def interactive_waits(self) -> bool:
+        """Whether interactive units wait. May be read without a lock."""
+        return bool(len(self._interactive))
+
     def add(self, item: TextItem[Payload, Output, Result]) -> None:
-        """Put the next units of a text into the lane of its job."""
+        """Put the next units of a text into the lane of its job, or into the bulk lane if one of them is long."""
         job, units = item.job, item.prepared.units
-        lane = self._bulk if job.lane is Lane.BULK else self._interactive
         max_length = self._batches_per_text * self._budget.length
         max_units = self._batches_per_text * self._budget.units
-        start, length = item.enqueued_units, 0
+        start, length, longest = item.enqueued_units, 0, 0
         while item.enqueued_units < len(units):
-            length += units[item.enqueued_units].length
+            unit = units[item.enqueued_units]
+            length += unit.length
             count = item.enqueued_units - start
             if count and (length > max_length or count >= max_units):
                 break
-            lane.add(QueuedUnit(item, item.enqueued_units, job.arrival))
+            longest = max(longest, unit.length)
             item.enqueued_units += 1
+        is_bulk = job.lane is Lane.BULK or longest > self._budget.length
+        lane = self._bulk if is_bulk else self._interactive
+        for index in range(start, item.enqueued_units):
+            lane.add(QueuedUnit(item, index, job.arrival))
         item.waiting_units += item.enqueued_units - start
+
+    def remove(self, item: TextItem[Payload, Output, Result]) -> None:
+        """Remove the waiting units of a text that needs them no more."""
+        if item.waiting_units:
+            self._interactive.remove(item)
+            self._bulk.remove(item)
+            item.waiting_units = 0
 
     def clear(self) -> None:
         """Remove every unit."""
@@ -94,27 +116,56 @@ class Lanes(Generic[Payload, Output, Result]):
             The batch, empty if no unit waits; and the jobs that were found to be past their deadline.
         """
         self._record_batch_end(now)
+        self._interactive.end_busy_period()
+        self._bulk.end_busy_period()
+        lane = self._next_lane(now)
+        batch, expired = self._take_from(lane, now)
+        if not batch and not expired and len(self):
+            return self.take(now)  # the lane held nothing but units of jobs that have ended
+        if batch:
+            self._last_batch = (lane, now)
+        return batch, expired
+
+    def take_interactive(
+        self, now: float
+    ) -> tuple[list[QueuedUnit[Payload, Output, Result]], set[Job[Result]]]:
+        """Remove and return a batch of interactive work that may interrupt the bulk batch being computed.
+
+        The compute thread calls this between the layers of a batch, and again after each batch that it got, until the
+        batch is empty. The results are those of `take`.
+        """
+        lane, began = self._last_batch
+        self._end_interruption(now)
+        if lane is not self._bulk or not self._interactive:
+            return [], set()
+        bulk_seconds = now - began - self._interruption_seconds
+        if self._interruption_seconds >= bulk_seconds * _INTERACTIVE_SHARES:
+            return [], set()
+        batch, expired = self._take_from(self._interactive, now)
+        if batch:
+            self._interrupted_at = now
+        return batch, expired
+
+    def _take_from(
+        self, lane: FairLane[Payload, Output, Result], now: float
+    ) -> tuple[list[QueuedUnit[Payload, Output, Result]], set[Job[Result]]]:
         expired: set[Job[Result]] = set()
 
         def is_dead(queued: QueuedUnit[Payload, Output, Result]) -> bool:
-            job = queued.item.job
-            if not queued.item.done and not job.is_expired(now):
+            if queued.item.done:
+                return True
+            if not queued.item.job.is_expired(now):
                 return False
-            if not queued.item.done:
-                expired.add(job)
+            expired.add(queued.item.job)
             return True
 
-        for lane in (self._interactive, self._bulk):
-            lane.drop_dead(is_dead)
-        lane = self._next_lane(now)
         candidates = lane.take(_CANDIDATES, is_dead)
         selected = select_batch([queued.unit.length for queued in candidates], self._budget)
-        for position in selected:
-            self._unit_taken(candidates[position].item)
         lane.commit(candidates, set(selected))
-        if selected:
-            self._last_batch = (lane, now)
-        return [candidates[position] for position in selected], expired
+        batch = [candidates[position] for position in selected]
+        for queued in batch:
+            self._unit_taken(queued.item)
+        return batch, expired
 
     def _unit_taken(self, item: TextItem[Payload, Output, Result]) -> None:
         """Count a unit that has left its lane; after the last one, append the next units of the text."""
@@ -125,107 +176,23 @@ class Lanes(Generic[Payload, Output, Result]):
     def _record_batch_end(self, now: float) -> None:
         lane, began = self._last_batch
         self._last_batch = (None, now)
+        self._end_interruption(now)
         if lane is self._bulk:
-            self._bulk_until, self._bulk_pause = now, (now - began) * _INTERACTIVE_SHARES
+            interactive_seconds, self._interruption_seconds = self._interruption_seconds, 0.0
+            bulk_seconds = now - began - interactive_seconds
+            self._bulk_until = now
+            self._bulk_pause = max(0.0, bulk_seconds * _INTERACTIVE_SHARES - interactive_seconds)
 
-    def _next_lane(self, now: float) -> "FairLane[Payload, Output, Result]":
+    def _end_interruption(self, now: float) -> None:
+        if self._interrupted_at is not None:
+            self._interruption_seconds += now - self._interrupted_at
+            self._interrupted_at = None
+
+    def _next_lane(self, now: float) -> FairLane[Payload, Output, Result]:
         if not self._bulk:
             self._bulk_pause = AGEING_SECONDS
             return self._interactive
         if not self._interactive:
             return self._bulk
-        since = max(self._bulk.oldest, self._bulk_until)
+        since = max(self._bulk.active_since, self._bulk_until)
         return self._bulk if now >= since + self._bulk_pause else self._interactive
-
-
-class FairLane(Generic[Payload, Output, Result]):
-    """The waiting units of one lane, by caller and oldest first, with start-time fair queuing between callers.
-
-    Taking a batch has two steps: `take` removes candidates in their order, and `commit` puts back those that were not
-    selected and charges the callers of those that were.
-    """
-
-    __slots__ = ("_callers", "_now", "_virtual_times")
-
-    def __init__(self) -> None:
-        self._callers: dict[str, deque[QueuedUnit[Payload, Output, Result]]] = {}
-        self._virtual_times: dict[str, int] = {}  # by caller; only callers with waiting units
-        self._now = 0  # virtual time of the lane: that of the caller served last
-
-    def __len__(self) -> int:
-        return sum(map(len, self._callers.values()))
-
-    def __bool__(self) -> bool:
-        return bool(self._callers)
-
-    @property
-    def oldest(self) -> float:
-        """Arrival of the unit that waits longest. The lane must not be empty."""
-        return min(units[0].arrival for units in self._callers.values())
-
-    def add(self, queued: QueuedUnit[Payload, Output, Result]) -> None:
-        """Append a unit to those of its caller."""
-        caller = queued.item.job.caller
-        if caller not in self._callers:
-            self._callers[caller] = deque()
-            self._virtual_times[caller] = self._now
-        self._callers[caller].append(queued)
-
-    def drop_dead(self, is_dead: Callable[[QueuedUnit[Payload, Output, Result]], bool]) -> None:
-        """Remove the dead units at the front of each caller's queue."""
-        for caller, units in list(self._callers.items()):
-            while units and is_dead(units[0]):
-                units.popleft()
-            self._remove_if_empty(caller)
-
-    def take(
-        self, limit: int, is_dead: Callable[[QueuedUnit[Payload, Output, Result]], bool]
-    ) -> list[QueuedUnit[Payload, Output, Result]]:
-        """Remove up to `limit` units in the order in which they are due, and return those that are not dead."""
-        heap = [(virtual_time, caller) for caller, virtual_time in self._virtual_times.items()]
-        heapify(heap)
-        taken: list[QueuedUnit[Payload, Output, Result]] = []
-        for _ in range(limit):
-            if not heap:
-                break
-            virtual_time, caller = heap[0]
-            units = self._callers[caller]
-            queued = units.popleft()
-            if not is_dead(queued):
-                taken.append(queued)
-                virtual_time += max(queued.unit.length, 1)
-            if units:
-                heapreplace(heap, (virtual_time, caller))
-            else:
-                heappop(heap)
-        return taken
-
-    def commit(
-        self, candidates: list[QueuedUnit[Payload, Output, Result]], selected: Collection[int]
-    ) -> None:
-        """Finish a `take`.
-
-        Args:
-            candidates: what `take` returned.
-            selected: positions of the candidates that will be computed. The others go back to the front.
-        """
-        if candidates:
-            self._now = self._virtual_times[candidates[0].item.job.caller]
-        for position in reversed(range(len(candidates))):
-            queued = candidates[position]
-            caller = queued.item.job.caller
-            if position in selected:
-                self._virtual_times[caller] += max(queued.unit.length, 1)
-            else:
-                self._callers[caller].appendleft(queued)
-        for caller in list(self._callers):
-            self._remove_if_empty(caller)
-
-    def clear(self) -> None:
-        """Remove every unit."""
-        self._callers.clear()
-        self._virtual_times.clear()
-
-    def _remove_if_empty(self, caller: str) -> None:
-        if not self._callers[caller]:
-            del self._callers[caller], self._virtual_times[caller]

@@ -43,11 +43,12 @@ from typing import Final, Generic
 from qda_worker.errors import Draining
 from qda_worker.models.base import ModelInfo, Options, Output, Payload, TextModel
 from qda_worker.scheduling.admission import AdmissionControl
-from qda_worker.scheduling.jobs import Job, Lane, Outcome, Result
+from qda_worker.scheduling.jobs import Caller, Job, Lane, Outcome, Result
 from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.state import QueueState
-from qda_worker.scheduling.throughput import ThroughputEstimator, text_cost
-from qda_worker.scheduling.workers import ComputeThread, TokenizerPool
+from qda_worker.scheduling.throughput import ThroughputEstimator, sum_by_class, text_cost
+from qda_worker.scheduling.tokenizer_pool import TokenizerPool
+from qda_worker.scheduling.workers import ComputeThread
 
 # Maximum number of texts that wait for one model: five of the largest unary calls. Their token ids take about as much
 # memory as the texts.
@@ -92,7 +93,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         self._clock = clock
         self._on_failure = on_failure
         self._state: QueueState[Payload, Output, Result] = QueueState(observer, model.budget, clock)
-        throughput = ThroughputEstimator()
+        throughput = ThroughputEstimator(clock)
         self._admission = AdmissionControl(self._state, throughput, capacity, capacity_bytes, clock, observer)
         self._tokenizers = TokenizerPool(model, pool, long_pool or pool, self._state, clock)
         self._compute_thread = ComputeThread(model, self._state, clock, throughput, observer, self._fail)
@@ -125,7 +126,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         *,
         lane: Lane = Lane.INTERACTIVE,
         deadline: float | None = None,
-        caller: str = "",
+        caller: Caller | str = "",
     ) -> Future[list[Outcome[Result]]]:
         """Admit all texts of a call, or none, and return at once.
 
@@ -134,7 +135,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
             options: options for every text; None for the defaults.
             lane: priority class.
             deadline: in seconds of the queue's clock. What is not computed by then never will be.
-            caller: fairness key; the model's time is shared between callers.
+            caller: whom the model's time is shared between; a string is the host of a caller without a name.
 
         Returns:
             A future of one outcome per text, in their order. It raises DeadlineTooShort when the deadline passes first,
@@ -148,7 +149,10 @@ class ModelQueue(Generic[Payload, Output, Result]):
         """
         chosen, info = options or Options(), self._model.info
         costs = [text_cost(text, chosen, info) for text in texts]
-        job: Job[Result] = Job(texts, chosen, lane, deadline, self._clock(), caller=caller, costs=costs)
+        job: Job[Result] = Job(
+            texts, chosen, lane, deadline, self._clock(),
+            caller=caller, costs=costs, open_costs=sum_by_class(costs),
+        )  # fmt: skip
         self._admission.admit(job)
         self._state.remove_when_done(job)
         if job.texts:
@@ -164,7 +168,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         *,
         lane: Lane = Lane.INTERACTIVE,
         deadline: float | None = None,
-        caller: str = "",
+        caller: Caller | str = "",
     ) -> list[Outcome[Result]]:
         """Submit texts and wait for their outcomes. Cancelling the task drops what is not computed.
 

@@ -11,11 +11,12 @@ the whole job, or cancellation by the caller. Every end releases the job's share
 
 import threading
 from collections.abc import Callable
-from typing import Any, Generic
+from typing import Generic
 
 from qda_worker.errors import ModelDied, WorkerError
 from qda_worker.models.base import BatchBudget, Output, Payload
-from qda_worker.scheduling.jobs import Failure, Job, Lane, Outcome, Result, TextItem, Timings
+from qda_worker.scheduling.caller_load import Backlog
+from qda_worker.scheduling.jobs import Failure, Job, Outcome, Result, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes
 from qda_worker.scheduling.observer import (
     CANCELLED_BY_CALLER,
@@ -23,71 +24,7 @@ from qda_worker.scheduling.observer import (
     DEADLINE_PASSED,
     Observer,
 )
-
-
-class Backlog:
-    """Waiting texts and their expected seconds by lane and caller, and held bytes by caller.
-
-    Not thread-safe: `QueueState` guards it with its lock.
-    """
-
-    def __init__(self) -> None:
-        self._texts: dict[tuple[Lane, str], int] = {}
-        self._seconds: dict[tuple[Lane, str], float] = {}
-        self._bytes: dict[str, int] = {}
-
-    @property
-    def seconds(self) -> float:
-        """Expected compute time of everything that waits."""
-        return sum(self._seconds.values())
-
-    def add_texts(self, job: Job[Any], texts: int) -> None:
-        """Add waiting texts of a job; a negative number removes them."""
-        key = (job.lane, job.caller)
-        count = self._texts.get(key, 0) + texts
-        if count > 0:
-            self._texts[key] = count
-            self._seconds[key] = max(0.0, self._seconds.get(key, 0.0) + texts * job.seconds_per_text)
-        else:
-            self._texts.pop(key, None)
-            self._seconds.pop(key, None)
-
-    def add_bytes(self, caller: str, size: int) -> None:
-        """Add bytes that a caller's texts hold; a negative number removes them."""
-        held = self._bytes.get(caller, 0) + size
-        if held > 0:
-            self._bytes[caller] = held
-        else:
-            self._bytes.pop(caller, None)
-
-    def caller_bytes(self, caller: str) -> int:
-        """Return the bytes that a caller's texts hold, in both lanes."""
-        return self._bytes.get(caller, 0)
-
-    def caller_texts(self, caller: str) -> int:
-        """Return the number of a caller's waiting texts, in both lanes."""
-        return sum(self._texts.get((lane, caller), 0) for lane in Lane)
-
-    def seconds_until_done(self, job: Job[Any], seconds: float) -> float:
-        """Estimate when a job would be done if no other work arrived.
-
-        Callers share the compute time equally: until the work of one caller is done, each other caller gets the same
-        amount computed, or all of its work if it has less. The other lane is left out, so the estimate is rather too
-        small than too large.
-
-        Args:
-            job: the job, not yet part of the backlog.
-            seconds: its expected compute time.
-
-        Returns:
-            Seconds from now.
-        """
-        own = self._seconds.get((job.lane, job.caller), 0.0) + seconds
-        return own + sum(
-            min(others, own)
-            for (lane, caller), others in self._seconds.items()
-            if lane is job.lane and caller != job.caller
-        )
+from qda_worker.scheduling.throughput import length_class
 
 
 class QueueState(Generic[Payload, Output, Result]):
@@ -123,8 +60,7 @@ class QueueState(Generic[Payload, Output, Result]):
         """Add an admitted job. The caller must hold the lock."""
         self.waiting += job.open_texts
         self.waiting_bytes += job.bytes
-        self.backlog.add_texts(job, job.open_texts)
-        self.backlog.add_bytes(job.caller, job.bytes)
+        self.backlog.add(job.lane, job.caller, job.open_texts, job.bytes, job.open_costs)
         self._jobs.add(job)
 
     def remove_when_done(self, job: Job[Result]) -> None:
@@ -132,8 +68,14 @@ class QueueState(Generic[Payload, Output, Result]):
         job.future.add_done_callback(lambda _: self._remove(job))
 
     def enqueue(self, item: TextItem[Payload, Output, Result]) -> None:
-        """Put the units of a tokenised text into their lane and wake up the compute thread."""
+        """Put the units of a tokenised text into their lane and wake up the compute thread.
+
+        Does nothing if its job has ended meanwhile.
+        """
         with self.changed:
+            if item.done:
+                return
+            item.job.items[item.number] = item
             self.lanes.add(item)
             self.changed.notify_all()
 
@@ -151,7 +93,7 @@ class QueueState(Generic[Payload, Output, Result]):
             job.outcomes[number] = outcome
             job.open_texts -= 1
             self.waiting -= 1
-            self.backlog.add_texts(job, -1)
+            self._remove_text(job, number)
             last = job.open_texts == 0
         if isinstance(outcome, Failure):
             self._observer.on_outcome(outcome.error.reason, cut=False)
@@ -159,6 +101,16 @@ class QueueState(Generic[Payload, Output, Result]):
             self._observer.on_outcome("OK", cut=outcome.usage.cut)
         if last:
             self.complete(job)
+
+    def _remove_text(self, job: Job[Result], number: int) -> None:
+        """Give back what one text holds; of a text that failed, units may still wait."""
+        cost = job.costs[number] if job.costs else 0
+        if cost:
+            job.open_costs[length_class(cost)] -= cost
+        self.backlog.remove(job.lane, job.caller, 1, 0, {length_class(cost): cost})
+        item = job.items.pop(number, None)
+        if item is not None:
+            self.lanes.remove(item)
 
     def complete(self, job: Job[Result]) -> None:
         """Set the result of a job whose texts all have an outcome."""
@@ -216,11 +168,14 @@ class QueueState(Generic[Payload, Output, Result]):
         return CANCELLED_BY_WORKER if self.closing else CANCELLED_BY_CALLER
 
     def _release(self, job: Job[Result]) -> int:
-        """Release what the job holds of the limits, and return how many of its texts had no outcome."""
+        """Release what the job holds of limits and memory, and return how many of its texts had no outcome."""
         left, job.open_texts = job.open_texts, 0
         self.waiting -= left
         self.waiting_bytes -= job.bytes
-        self.backlog.add_texts(job, -left)
-        self.backlog.add_bytes(job.caller, -job.bytes)
-        job.bytes = 0
+        self.backlog.remove(job.lane, job.caller, left, job.bytes, job.open_costs)
+        job.bytes, job.open_costs = 0, {}
+        # Room is given back with the memory: units of an ended job would hold theirs until they are due.
+        for item in job.items.values():
+            self.lanes.remove(item)
+        job.items.clear()
         return left

@@ -36,13 +36,13 @@ from qda_worker.conversion.analysis import (
     parse_unreadable_document,
 )
 from qda_worker.conversion.request_fields import field_prefix
-from qda_worker.errors import Draining, ModelDied, QueueFull, TextNotUtf8
+from qda_worker.errors import Draining, ModelDied, TextNotUtf8
 from qda_worker.interceptors.base import Context
 from qda_worker.observability.call_record import CallRecord, current_call
 from qda_worker.registry.registry import ModelRegistry, SelectedModel
-from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Timings
+from qda_worker.scheduling.jobs import Caller, Failure, Lane, Outcome, Timings
 from qda_worker.services.bounded_stream import BoundedPipeline
-from qda_worker.services.inference import build_off_loop, fairness_key, record_outcomes
+from qda_worker.services.inference import build_off_loop, fairness_key, record_outcomes, wait_for_room
 
 
 class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
@@ -61,7 +61,7 @@ class AnalysisService(analysis_pb2_grpc.AnalysisServiceServicer):
         record = current_call()
         record.model = ",".join(dict.fromkeys(task.selected.engine.info.key for task in tasks))
         yield build_header(request, [(task.request, task.selected) for task in tasks])
-        analyzer = _DocumentAnalyzer(tasks, request.lane, fairness_key(record.caller), record)
+        analyzer = _DocumentAnalyzer(tasks, request.lane, fairness_key(record), record)
         pipeline = BoundedPipeline(
             _DocumentReader(request_iterator), analyzer.analyze, lambda document: document.size, draining
         )
@@ -84,27 +84,21 @@ class _DocumentTask:
     selected: SelectedModel
     registry: ModelRegistry
 
-    async def infer(self, content: str, lane: Lane, caller: str) -> Outcome[Any]:
-        """Compute one document. Waits while the queue is full.
-
-        There is no deadline: when that of the stream passes, its documents leave the queue by cancellation.
+    async def infer(self, content: str, lane: Lane, caller: Caller) -> Outcome[Any]:
+        """Compute one document. Waits while the queue is full, see `wait_for_room`.
 
         Raises:
             NotReady: when the model has died and is not loaded again yet.
             Draining: when the worker is shutting down.
         """
-        while True:
-            selected = self.selected
-            if not selected.engine.queue.healthy:
-                selected = self.registry.select(self.request.model, self.request.task)
-            try:
-                (outcome,) = await selected.engine.answer([content], self.request.options, lane, None, caller)
-            except QueueFull as error:
-                await asyncio.sleep(error.retry_after)
-            except ModelDied as error:
-                return Failure(error, Timings())
-            else:
-                return outcome
+        selected = self.selected
+        if not selected.engine.queue.healthy:
+            selected = self.registry.select(self.request.model, self.request.task)
+        try:
+            (outcome,) = await wait_for_room(selected, [content], self.request.options, lane, caller)
+        except ModelDied as error:
+            return Failure(error, Timings())
+        return outcome
 
 
 def _choose_models(request: AnalysisRequest, registry: ModelRegistry) -> list[_DocumentTask]:
@@ -137,7 +131,7 @@ class _DocumentAnalyzer:
 
     tasks: Sequence[_DocumentTask]
     lane: Lane
-    caller: str
+    caller: Caller
     record: CallRecord
 
     async def analyze(self, document: DocumentRequest) -> pb.DocumentResult:

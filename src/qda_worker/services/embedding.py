@@ -37,7 +37,7 @@ from qda_worker.interceptors.base import Context
 from qda_worker.models.base import LongText, VectorKind
 from qda_worker.registry.registry import ModelRegistry, SelectedModel
 from qda_worker.scheduling.jobs import Outcome, Timings
-from qda_worker.services.inference import build_off_loop, infer
+from qda_worker.services.inference import build_off_loop, infer, infer_part
 
 # Texts in one batch of a stream: enough for good batches of the model.
 _BATCH_TEXTS: Final = 128
@@ -77,7 +77,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         check_supported(parsed.vectors, info)
         yield build_embed_stream_header(selected)
         timings: list[Timings] = []
-        async with aclosing(_prefetch_one(_infer_batches(selected, parsed, context))) as batches:
+        async with aclosing(_prefetch_one(_infer_batches(selected, parsed))) as batches:
             async for first, outcomes in batches:
                 timings.extend(outcome.timings for outcome in outcomes)
                 for index, outcome in enumerate(outcomes, first):
@@ -108,12 +108,12 @@ async def _check_response_fits(selected: SelectedModel, request: EmbeddingReques
 
 
 async def _infer_batches(
-    selected: SelectedModel, request: EmbeddingRequest, context: Context
+    selected: SelectedModel, request: EmbeddingRequest
 ) -> AsyncGenerator[tuple[int, list[Outcome[Any]]]]:
     """Yield the outcomes of each batch, with the position of its first text."""
     contents, spec = request.texts.contents, request.vectors
     async for batch in _batch_slices(selected, contents, spec):
-        yield batch.start, await infer(selected, contents[batch], spec.options, request.lane, context)
+        yield batch.start, await infer_part(selected, contents[batch], spec.options, request.lane)
 
 
 async def _batch_slices(

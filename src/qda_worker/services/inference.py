@@ -12,15 +12,18 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
+from qda_worker.errors import QueueFull
 from qda_worker.interceptors.base import Context
 from qda_worker.models.base import Options
 from qda_worker.observability.call_record import CallRecord, InferenceStep, current_call
 from qda_worker.registry.registry import SelectedModel
-from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Success, Timings
+from qda_worker.scheduling.jobs import Caller, Failure, Lane, Outcome, Success, Timings
 
 # Limits for building on the event loop, in texts and in code points of all of them: about a millisecond of work.
 _MAX_TEXTS_ON_LOOP: Final = 64
 _MAX_CHARACTERS_ON_LOOP: Final = 20_000
+# Longest wait of a stream between two attempts to enter a full queue: room that is free soon should not be missed.
+_MAX_WAIT_SECONDS: Final = 5.0
 
 _Result = TypeVar("_Result")
 
@@ -48,12 +51,43 @@ async def infer(
     record = current_call()
     record.model = selected.engine.info.key
     outcomes = await selected.engine.answer(
-        contents, options, lane, _monotonic_deadline(context), fairness_key(record.caller)
+        contents, options, lane, _monotonic_deadline(context), fairness_key(record)
     )
-    record.items += len(outcomes)
-    record.failed_items += sum(isinstance(outcome, Failure) for outcome in outcomes)
-    record_outcomes(record, outcomes)
+    _record(record, outcomes)
     return outcomes
+
+
+async def infer_part(
+    serving: SelectedModel, contents: Sequence[str], options: Options, lane: Lane
+) -> list[Outcome[Any]]:
+    """Compute texts that are a part of a stream, and add what that took to the record of the current call.
+
+    Arguments, result and errors are those of `infer`, except that a full queue is waited for; see `wait_for_room`.
+    """
+    record = current_call()
+    record.model = serving.engine.info.key
+    outcomes = await wait_for_room(serving, contents, options, lane, fairness_key(record))
+    _record(record, outcomes)
+    return outcomes
+
+
+async def wait_for_room(
+    serving: SelectedModel, contents: Sequence[str], options: Options, lane: Lane, caller: Caller
+) -> list[Outcome[Any]]:
+    """Compute texts of a stream. The rule of all streams: a full queue is waited for, since it is their flow control.
+
+    A refusal would throw away what the stream has computed. There is no deadline: when that of the call passes, its
+    texts leave the queue by cancellation.
+
+    Raises:
+        Draining: when the worker is ending.
+        ModelDied: when the model can answer nothing any more.
+    """
+    while True:
+        try:
+            return await serving.engine.answer(contents, options, lane, None, caller)
+        except QueueFull as error:
+            await asyncio.sleep(min(error.retry_after, _MAX_WAIT_SECONDS))
 
 
 async def build_off_loop(contents: Sequence[str], build: Callable[[], _Result]) -> _Result:
@@ -62,14 +96,21 @@ async def build_off_loop(contents: Sequence[str], build: Callable[[], _Result]) 
     return build() if is_quick else await asyncio.to_thread(build)
 
 
-def fairness_key(caller: str) -> str:
-    """Return the key by which the queue shares a model's time.
+def fairness_key(record: CallRecord) -> Caller:
+    """Return whom the queue shares a model's time between.
 
-    A caller that names itself has its name. Others have their host without the port, so that more connections do not
-    give a host a larger share.
+    The host is the name in the client's certificate, else the address without the port, so that more connections do
+    not give a larger share. The name that a caller gives itself costs nothing, so it only counts below the host.
     """
-    host, _, _ = caller.rpartition(":")
-    return host if caller.startswith(("ipv4:", "ipv6:")) else caller
+    host, _, _ = record.peer.rpartition(":")
+    address = host if record.peer.startswith(("ipv4:", "ipv6:")) else record.peer
+    return Caller(record.peer_name or address, record.caller if record.caller != record.peer else "")
+
+
+def _record(record: CallRecord, outcomes: Sequence[Outcome[Any]]) -> None:
+    record.items += len(outcomes)
+    record.failed_items += sum(isinstance(outcome, Failure) for outcome in outcomes)
+    record_outcomes(record, outcomes)
 
 
 def record_outcomes(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> None:

@@ -1,12 +1,15 @@
 """ParaphraseService: scores pairs of texts, and searches sets of texts for pairs with similar meaning.
 
-A search reads both sets to their end, computes each distinct text once, and then searches block by block in a thread.
+A search reads both sets to their end, computes each distinct text once, and then searches block by block in a pool of
+one thread: several searches take turns, and the threads of other work are never occupied by one.
 The generator of pairs advances only when the client has taken the last message, so an unread search does not run on.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 from model_cache.catalog.catalog import Task
@@ -27,11 +30,13 @@ from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.interceptors.base import Context
 from qda_worker.models.pair_search import Pairs, find_pairs
 from qda_worker.registry.registry import ModelRegistry, SelectedModel
-from qda_worker.services.inference import build_off_loop, infer
+from qda_worker.services.inference import build_off_loop, infer, infer_part
 
 # Texts of a search in the queue at a time, twice what a batch is chosen from: other calls are served in between, and a
 # cancelled call stops soon.
 _TEXTS_IN_QUEUE: Final = 1024
+# Prefix of the name of the thread that searches.
+SEARCH_THREAD_PREFIX: Final = "paraphrase-search"
 
 
 class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
@@ -39,6 +44,7 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
 
     def __init__(self, registry: ModelRegistry) -> None:
         self._registry = registry
+        self._search_pool = ThreadPoolExecutor(1, thread_name_prefix=SEARCH_THREAD_PREFIX)
 
     async def ScorePairs(self, request: pb.ScorePairsRequest, context: Context) -> pb.ScorePairsResponse:
         """Return the cosine of each pair; each distinct text is computed once."""
@@ -60,12 +66,13 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         sets = await parse_text_sets(request_iterator)
         two_sets = bool(sets[1].contents)
         distinct = await asyncio.to_thread(DistinctTexts.of, [text_set.contents for text_set in sets])
-        encoded = await _encode(distinct, search, selected, context)
+        encoded = await _encode(distinct, search, selected)
         for problem in build_text_problems(sets, encoded):
             yield problem
-        found = await asyncio.to_thread(_search, encoded, search, two_sets)
+        search_in_pool = partial(asyncio.get_running_loop().run_in_executor, self._search_pool)
+        found = await search_in_pool(_search, encoded, search, two_sets)
         pair_count = 0
-        while (pairs := await asyncio.to_thread(next, found, None)) is not None:
+        while (pairs := await search_in_pool(next, found, None)) is not None:
             for chunk in build_pair_chunks(pairs, encoded, two_sets=two_sets):
                 pair_count += len(chunk.pairs.pairs)
                 yield chunk
@@ -73,12 +80,12 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
 
 
 async def _encode(
-    distinct: DistinctTexts, search: ParaphraseSearchRequest, selected: SelectedModel, context: Context
+    distinct: DistinctTexts, search: ParaphraseSearchRequest, selected: SelectedModel
 ) -> EncodedSets:
     encoded = EncodedSets(distinct)
     for start in range(0, len(distinct.contents), _TEXTS_IN_QUEUE):
         contents = distinct.contents[start : start + _TEXTS_IN_QUEUE]
-        outcomes = await infer(selected, contents, search.options, search.lane, context)
+        outcomes = await infer_part(selected, contents, search.options, search.lane)
         await asyncio.to_thread(encoded.add, outcomes)
     return encoded
 

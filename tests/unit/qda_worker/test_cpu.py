@@ -1,11 +1,13 @@
 """The number of usable CPUs follows quota and affinity, not the cores of the node."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from qda_worker.cpu import cgroup_quota, usable_cpus
+from qda_worker.cpu import cgroup_quota, limit_math_threads, usable_cpus
 
 
 def write_files(root: Path, contents: dict[str, str]) -> Path:
@@ -65,3 +67,21 @@ def test_an_affinity_below_the_quota_counts(tmp_path: Path) -> None:
 
 def test_this_machine_has_at_least_one_cpu() -> None:
     assert usable_cpus() >= 1
+
+
+def test_numpys_threads_follow_the_quota_unless_the_user_says_otherwise() -> None:
+    environ = {"OMP_NUM_THREADS": "7"}
+    limit_math_threads(environ, 2)
+    assert environ["OMP_NUM_THREADS"] == "7"
+    assert environ["OPENBLAS_NUM_THREADS"] == environ["MKL_NUM_THREADS"] == "2"
+
+
+def test_the_program_limits_the_threads_before_numpy_is_imported() -> None:
+    code = (
+        "import os, sys, qda_worker.cli as cli\n"
+        "assert 'numpy' not in sys.modules\n"
+        "sys.argv[1:] = ['--version']\n"
+        "try:\n    cli.main()\nfinally:\n    print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert shown.stdout.splitlines()[-1:] == [str(usable_cpus())], shown.stderr

@@ -1,6 +1,6 @@
 """Calls are refused only for good reason, and a refusal says when to retry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -8,7 +8,7 @@ import pytest
 
 from qda_worker.errors import DeadlineTooShort, QueueFull
 from qda_worker.models.base import Unit
-from qda_worker.scheduling.jobs import Lane
+from qda_worker.scheduling.jobs import Caller, Lane
 from tests.support.echo_model import EchoModel
 from tests.support.queue_harness import WAIT, QueueHarness, results
 
@@ -212,3 +212,99 @@ def test_a_job_that_is_answered_cancelled_or_late_releases_its_memory(harness: Q
         harness.model.gate.set()
         while harness.queue.waiting:
             harness.wait_for_tokenizer()
+
+
+class ThrottledModel(EchoModel):
+    """Takes `seconds` of the test's clock per text, as a container with or without CPU time does."""
+
+    harness: QueueHarness
+    seconds = 0.0
+
+    def compute(self, units: Sequence[Unit[str]]) -> list[str]:
+        found = super().compute(units)
+        self.harness.now += self.seconds * len(units)
+        return found
+
+
+@pytest.fixture
+def throttled(pool: Executor) -> Iterator[QueueHarness]:
+    model = ThrottledModel()
+    model.harness = QueueHarness(pool, model)
+    yield model.harness
+    model.gate.set()
+    assert model.harness.queue.close(drain=False, timeout=WAIT)
+
+
+def spend_a_minute_throttled(harness: QueueHarness) -> None:
+    """Compute for a minute 20 times as slowly as usual, which is 0.01 s a text, then as usual again."""
+    assert isinstance(harness.model, ThrottledModel)
+    harness.model.seconds = 0.2
+    ended = harness.now + 60
+    while harness.now < ended:
+        harness.queue.submit([TEN] * 32).result(WAIT)
+    harness.model.seconds = 0.01
+
+
+def test_a_model_that_was_throttled_and_is_idle_refuses_nothing(throttled: QueueHarness) -> None:
+    """Eight texts take 0.08 s and may take 0.5 s; by what was measured last they would take 1.6 s."""
+    spend_a_minute_throttled(throttled)
+    for _ in range(500):
+        assert throttled.queue.submit([TEN] * 8, deadline=throttled.now + 0.5).result(WAIT)
+    assert throttled.observer.refused == []
+
+
+def test_one_slow_first_batch_refuses_nothing(throttled: QueueHarness) -> None:
+    assert isinstance(throttled.model, ThrottledModel)
+    throttled.model.seconds = 0.5
+    throttled.queue.submit([TEN] * 8).result(WAIT)
+    throttled.model.seconds = 0.001
+    throttled.block_compute_thread()
+    throttled.queue.submit([TEN] * 64, deadline=throttled.now + 0.5)  # is not refused
+
+
+def test_a_busy_model_that_was_throttled_admits_again_after_some_time(throttled: QueueHarness) -> None:
+    """Something always waits here, so the queue is never empty, and nothing of that length is computed."""
+    spend_a_minute_throttled(throttled)
+    throttled.block_compute_thread()
+    with pytest.raises(DeadlineTooShort):
+        throttled.queue.submit([TEN] * 8, deadline=throttled.now + 0.5)
+    throttled.now += 60
+    throttled.queue.submit([TEN] * 8, deadline=throttled.now + 0.5)  # is not refused
+
+
+def test_advice_for_a_full_queue_forgets_a_slow_spell_too(throttled: QueueHarness) -> None:
+    """Also for work that was admitted while the model was slow."""
+    spend_a_minute_throttled(throttled)
+    throttled.block_compute_thread()
+    throttled.queue.submit([TEN] * 159, caller="greedy")
+    with pytest.raises(QueueFull) as slow:
+        throttled.queue.submit([TEN] * 120, caller="late")
+    throttled.now += 60
+    with pytest.raises(QueueFull) as later:
+        throttled.queue.submit([TEN] * 120, caller="late")
+    assert slow.value.retry_after > 10
+    assert 2.0 <= later.value.retry_after <= 2.5
+
+
+def test_fresh_names_do_not_give_a_host_more_of_the_queue(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    for number in range(16):
+        harness.queue.submit([TEN] * 10, caller=Caller("host", f"name-{number}"))
+    with pytest.raises(QueueFull, match="160 texts of this host wait, 1 more would exceed its 160"):
+        harness.queue.submit([TEN], caller=Caller("host", "one more"))
+    harness.queue.submit([TEN] * 20, caller="other")  # is not refused
+
+
+def test_one_name_cannot_fill_the_share_of_its_host(harness: QueueHarness) -> None:
+    harness.block_compute_thread()
+    harness.queue.submit([TEN] * 120, caller=Caller("host", "greedy"))
+    with pytest.raises(QueueFull, match="120 texts of this caller wait, 10 more would exceed its 128"):
+        harness.queue.submit([TEN] * 10, caller=Caller("host", "greedy"))
+    harness.queue.submit([TEN] * 30, caller=Caller("host", "modest"))  # is not refused
+
+
+def test_many_names_of_a_host_count_as_one_caller_for_the_deadline_of_others(measured: QueueHarness) -> None:
+    """16 texts beside 120 of ten names of one host are done after 32 texts."""
+    for number in range(10):
+        measured.queue.submit([TEN] * 12, caller=Caller("host", f"name-{number}"))
+    measured.queue.submit([TEN] * 16, caller="modest", deadline=measured.now + 2.1)  # is not refused

@@ -125,3 +125,44 @@ def test_cancelled_and_expired_work_is_not_taken() -> None:
     assert [queued.unit.payload for queued in batch] == ["kept0", "kept1"]
     assert expired == {late}
     assert len(lanes) == 0
+
+
+def test_a_text_beyond_the_budget_waits_in_the_bulk_lane() -> None:
+    """Otherwise it would hold up every interactive text for the whole of its pass."""
+    lanes = Waiting(BUDGET)
+    add(lanes, "transcript", 1, length=BUDGET.length + 1)
+    add(lanes, "person", 1)
+    assert take(lanes) == ["person0"]
+    assert take(lanes) == ["transcript0"]
+
+
+def test_interactive_time_during_a_bulk_batch_shortens_the_pause_after_it() -> None:
+    lanes = Waiting(BUDGET)
+    add(lanes, "bulk", 8, lane=Lane.BULK)
+    assert take(lanes, 0.0)[0] == "bulk0"
+    add(lanes, "person", 100)
+    batch, _ = lanes.take_interactive(1.0)
+    assert [queued.unit.payload for queued in batch] == [f"person{number}" for number in range(4)]
+    assert lanes.take_interactive(10.0)[0] == [], "it has had its nine seconds"
+    assert take(lanes, 10.0)[0] == "bulk4"
+
+
+def test_nothing_interrupts_without_a_bulk_batch() -> None:
+    lanes = Waiting(BUDGET)
+    add(lanes, "person", 8)
+    assert lanes.take_interactive(1.0) == ([], set())
+    take(lanes, 1.0)
+    assert lanes.take_interactive(2.0) == ([], set())
+
+
+def test_a_bulk_batch_that_is_interrupted_keeps_a_tenth_of_the_time() -> None:
+    lanes, now, bulk_seconds = Waiting(BUDGET), 0.0, 0.0
+    add(lanes, "bulk", 4, lane=Lane.BULK)
+    take(lanes, now)
+    add(lanes, "person", 4_000)
+    while bulk_seconds < 10.0:
+        bulk_seconds += 0.5
+        now += 0.5
+        while lanes.take_interactive(now)[0]:
+            now += 0.3
+    assert 0.09 <= bulk_seconds / now <= 0.11

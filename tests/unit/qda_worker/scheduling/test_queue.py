@@ -107,6 +107,36 @@ def test_cancelled_work_is_not_computed(harness: QueueHarness) -> None:
         cancelled.result(WAIT)
 
 
+def test_the_units_of_an_ended_call_leave_the_queue_at_once(harness: QueueHarness) -> None:
+    """Also behind live work of the same caller, so that limits and memory agree."""
+    lanes = harness.queue._state.lanes  # the memory that the queue holds
+    harness.block_compute_thread()
+    live = harness.queue.submit(["live"] * 10, lane=Lane.BULK)
+    windows = Options(LongText.WINDOW)
+    for _ in range(40):
+        gone = harness.queue.submit(["w" * 1000] * 5, windows, lane=Lane.BULK)
+        harness.wait_for_tokenizer()
+        assert len(lanes) > 10
+        assert gone.cancel()
+        assert len(lanes) == 10
+    late = harness.queue.submit(["late"] * 9)
+    assert late.cancel()
+    harness.wait_for_tokenizer()
+    assert len(lanes) == 10, "nothing is added for a call that has ended"
+    harness.model.gate.set()
+    assert results(live.result(WAIT)) == ["LIVE"] * 10
+
+
+def test_the_waiting_windows_of_a_failed_text_leave_the_queue(harness: QueueHarness) -> None:
+    lanes = harness.queue._state.lanes
+    harness.block_compute_thread()
+    failed = harness.queue.submit(["!" * 2000], Options(LongText.WINDOW))
+    harness.wait_for_tokenizer()
+    harness.model.gate.set()
+    assert results(failed.result(WAIT)) == ["MODEL_FAILED"]
+    assert len(lanes) == 0
+
+
 def test_cancelling_an_asyncio_task_drops_its_work(harness: QueueHarness) -> None:
     async def cancel_one() -> list[Outcome[str]]:
         harness.block_compute_thread()

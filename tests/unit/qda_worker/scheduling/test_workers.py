@@ -1,157 +1,145 @@
-"""Long texts are prepared in steps: others pass in between, and nobody computes for a caller who has gone."""
+"""Interactive work runs between the parts of a bulk batch, and a batch that nobody waits for is given up."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future
-from dataclasses import replace
-from typing import Any, Final
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from typing import Final
 
 import pytest
 
-from qda_worker.models.base import Options, PreparedText
-from qda_worker.scheduling.jobs import Success
-from qda_worker.scheduling.queue import ModelQueue
-from qda_worker.scheduling.workers import CHARACTERS_PER_TURN, SHORT_TEXT, TEXTS_PER_TURN
-from tests.support.echo_model import MAX_LENGTH, EchoModel
-from tests.support.queue_harness import WAIT
+from qda_worker.errors import DeadlineTooShort, Draining
+from qda_worker.models.base import Unit
+from qda_worker.models.pauses import pause_point
+from qda_worker.scheduling.jobs import Lane
+from tests.support.echo_model import EchoModel
+from tests.support.queue_harness import WAIT, QueueHarness, results
 
-STEPS_PER_TURN: Final = CHARACTERS_PER_TURN // SHORT_TEXT
-LONG: Final = "x" * (10 * CHARACTERS_PER_TURN)
-
-
-class ManualExecutor(Executor):
-    """Runs what was submitted when the test says so."""
-
-    def __init__(self) -> None:
-        self.turns: deque[Callable[[], Any]] = deque()
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.turns.append(lambda: fn(*args, **kwargs))
-        return Future()
-
-    def run_next(self) -> None:
-        self.turns.popleft()()
-
-    def run_all(self) -> None:
-        while self.turns:
-            self.run_next()
+LAYERS: Final = 4
 
 
-class SteppedModel(EchoModel):
-    """An EchoModel that prepares a text in pieces of SHORT_TEXT, and under CUT knows the units after the first one.
+class LayeredModel(EchoModel):
+    """Takes one second of the test's clock per layer of a batch of bulk texts, and 0.1 s per other batch.
 
     Attributes:
-        steps: the first character of each text for which a step was taken.
+        between: called before each layer of a batch of bulk texts, with the layer's number.
+        finished: the batches that were computed to their end.
     """
+
+    harness: QueueHarness
 
     def __init__(self) -> None:
         super().__init__()
-        self.steps: list[str] = []
+        self.between: Callable[[int], None] = lambda _layer: None
+        self.finished: list[list[str]] = []
 
-    def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[str] | None]:
-        prepared = self.prepare(text, options)
-        for start in range(SHORT_TEXT, len(text), SHORT_TEXT):
-            self.steps.append(text[0])
-            yield replace(prepared, length=start, counted=False) if start == SHORT_TEXT else None
-        self.steps.append(text[0])
-        if "%" in text:
-            raise ValueError(text[0])
-        yield prepared
-
-
-class Bench:
-    """A queue whose two executors the test drives."""
-
-    def __init__(self) -> None:
-        self.model = SteppedModel()
-        self.pool, self.long_pool = ManualExecutor(), ManualExecutor()
-        self.queue: ModelQueue[str, str, str] = ModelQueue(self.model, self.pool, long_pool=self.long_pool)
-
-    def wait_for_batch(self) -> None:
-        assert self.model.entered.acquire(timeout=WAIT)
+    def compute(self, units: Sequence[Unit[str]]) -> list[str]:
+        outputs = super().compute(units)
+        long = any("bulk" in unit.payload for unit in units)
+        for layer in range(LAYERS if long else 1):
+            if long:
+                self.between(layer)
+            pause_point()
+            self.harness.now += 1.0 if long else 0.1
+        self.finished.append([unit.payload for unit in units])
+        return outputs
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
-    bench = Bench()
-    yield bench
-    bench.model.gate.set()
-    bench.queue.close(drain=False, timeout=WAIT)
+def model(pool: Executor) -> Iterator[LayeredModel]:
+    model = LayeredModel()
+    model.harness = QueueHarness(pool, model)
+    yield model
+    model.gate.set()
+    assert model.harness.queue.close(drain=False, timeout=WAIT)
 
 
-def test_a_turn_is_bounded_by_characters_and_then_others_have_theirs(bench: Bench) -> None:
-    bench.queue.submit(["a" + LONG])
-    bench.queue.submit(["b" + LONG])
-    bench.long_pool.run_next()
-    bench.long_pool.run_next()
-    assert bench.model.steps == ["a"] * STEPS_PER_TURN + ["b"] * STEPS_PER_TURN
-    assert len(bench.long_pool.turns) == 2
+def submit_and_tokenise(harness: QueueHarness, texts: Sequence[str], lane: Lane = Lane.INTERACTIVE) -> None:
+    harness.queue.submit(texts, lane=lane)
+    harness.wait_for_tokenizer()
 
 
-def test_a_turn_is_bounded_by_texts(bench: Bench) -> None:
-    bench.queue.submit(["a"] * (TEXTS_PER_TURN + 1))
-    bench.pool.run_next()
-    assert len(bench.model.steps) == TEXTS_PER_TURN
-    assert not bench.pool.turns, "the rest of a large call is prepared beside the first turns of others"
-    assert len(bench.long_pool.turns) == 1
+def test_interactive_work_runs_between_the_layers_of_a_bulk_batch(model: LayeredModel) -> None:
+    harness = model.harness
+    model.between = lambda layer: submit_and_tokenise(harness, ["click"]) if layer == 2 else None
+    bulk = harness.queue.submit(["bulk"], lane=Lane.BULK).result(WAIT)
+    assert model.finished == [["click"], ["bulk"]]
+    assert results(bulk) == ["BULK"]
+    assert bulk[0].timings.compute == pytest.approx(4.0), "without the interruption"
+    assert [batch[3] for batch in harness.observer.batches] == pytest.approx([0.1, 4.0])
 
 
-def test_a_short_text_never_waits_for_the_executor_of_long_ones(bench: Bench) -> None:
-    for _ in range(10):
-        bench.queue.submit([LONG])
-    short = bench.queue.submit(["kurz"])
-    assert len(bench.pool.turns) == 1
-    bench.pool.run_next()
-    (outcome,) = short.result(WAIT)
-    assert isinstance(outcome, Success)
-    assert outcome.result == "KURZ"
+def test_an_interactive_batch_is_not_interrupted(model: LayeredModel) -> None:
+    harness = model.harness
+    model.between = lambda layer: submit_and_tokenise(harness, ["click"]) if layer == 2 else None
+    harness.queue.submit(["bulk by its text only"]).result(WAIT)
+    assert model.finished[0] == ["bulk by its text only"]
 
 
-def test_a_long_text_behind_short_ones_moves_their_job(bench: Bench) -> None:
-    bench.queue.submit(["kurz", LONG, "auch"])
-    bench.pool.run_next()
-    assert bench.model.steps == ["k"]
-    assert len(bench.long_pool.turns) == 1
+def test_a_bad_interrupting_text_fails_alone(model: LayeredModel) -> None:
+    harness = model.harness
+    futures = []
+
+    def submit(layer: int) -> None:
+        if layer == 2:
+            futures.append(harness.queue.submit(["click", "!"]))
+            harness.wait_for_tokenizer()
+
+    model.between = submit
+    assert results(harness.queue.submit(["bulk"], lane=Lane.BULK).result(WAIT)) == ["BULK"]
+    assert results(futures[0].result(WAIT)) == ["CLICK", "MODEL_FAILED"]
 
 
-def test_the_part_that_is_read_is_computed_before_the_rest_is_counted(bench: Bench) -> None:
-    answer = bench.queue.submit(["a" + LONG, "b" + LONG])
-    bench.long_pool.run_next()
-    assert bench.model.steps[:2] == ["a", "b"], (
-        "the texts of a job are queued before the rest of any is counted"
-    )
-    bench.wait_for_batch()
-    assert not answer.done(), "a result says how many tokens the whole text has"
-    bench.long_pool.run_all()
-    for outcome in answer.result(WAIT):
-        assert isinstance(outcome, Success)
-        assert len(outcome.result) == MAX_LENGTH
-        assert (outcome.usage.token_count, outcome.usage.cut) == (len(LONG) + 1, True)
+def test_a_batch_whose_callers_have_gone_is_given_up(model: LayeredModel) -> None:
+    harness, begun, go_on = model.harness, threading.Event(), threading.Event()
+
+    def wait(layer: int) -> None:
+        if layer == 2:
+            begun.set()
+            assert go_on.wait(WAIT)
+
+    model.between = wait
+    gone = harness.queue.submit(["bulk 1", "bulk 2"], lane=Lane.BULK)
+    assert begun.wait(WAIT)
+    gone.cancel()
+    go_on.set()
+    assert results(harness.queue.submit(["next"]).result(WAIT)) == ["NEXT"]
+    assert model.finished == [["next"]]
 
 
-def test_a_text_is_finished_when_it_is_counted_before_it_is_computed(bench: Bench) -> None:
-    bench.model.gate.clear()
-    answer = bench.queue.submit(["a" + LONG])
-    bench.long_pool.run_all()
-    bench.model.gate.set()
-    (outcome,) = answer.result(WAIT)
-    assert isinstance(outcome, Success)
-    assert outcome.usage.token_count == len(LONG) + 1
+def test_a_batch_with_one_remaining_caller_is_computed(model: LayeredModel) -> None:
+    harness = model.harness
+    harness.block_compute_thread()
+    gone = harness.queue.submit(["bulk a"], lane=Lane.BULK)
+    kept = harness.queue.submit(["bulk b"], lane=Lane.BULK)
+    harness.wait_for_tokenizer()
+    model.between = lambda _layer: harness.wait_for_tokenizer() if gone.cancel() else None
+    model.gate.set()
+    assert results(kept.result(WAIT)) == ["BULK B"]
 
 
-def test_a_cancelled_call_takes_no_further_step(bench: Bench) -> None:
-    answer = bench.queue.submit(["a" + LONG])
-    bench.long_pool.run_next()
-    taken = len(bench.model.steps)
-    answer.cancel()
-    bench.long_pool.run_all()
-    assert len(bench.model.steps) == taken
+def test_a_deadline_that_passes_between_layers_ends_the_batch(model: LayeredModel) -> None:
+    harness = model.harness
+    late = harness.queue.submit(["bulk"], lane=Lane.BULK, deadline=harness.now + 2.5)
+    with pytest.raises(DeadlineTooShort, match="while the texts were computed"):
+        late.result(WAIT)
+    assert results(harness.queue.submit(["next"]).result(WAIT)) == ["NEXT"]
+    assert model.finished == [["next"]]
 
 
-def test_an_error_while_the_rest_is_counted_fails_that_text_alone(bench: Bench) -> None:
-    answer = bench.queue.submit(["a" + LONG + "%", "b" + LONG])
-    bench.long_pool.run_all()
-    bad, good = answer.result(WAIT)
-    assert not isinstance(bad, Success)
-    assert bad.error.reason == "MODEL_FAILED"
-    assert isinstance(good, Success)
+def test_closing_without_a_drain_ends_the_running_batch(model: LayeredModel) -> None:
+    harness, begun, go_on = model.harness, threading.Event(), threading.Event()
+
+    def wait(layer: int) -> None:
+        if layer == 0:
+            begun.set()
+            assert go_on.wait(WAIT)
+
+    model.between = wait
+    future = harness.queue.submit(["bulk"], lane=Lane.BULK)
+    assert begun.wait(WAIT)
+    assert not harness.queue.close(drain=False, timeout=0)
+    go_on.set()
+    assert harness.queue.close(drain=False, timeout=WAIT)
+    with pytest.raises(Draining):
+        future.result(WAIT)
+    assert model.finished == []

@@ -1,0 +1,186 @@
+"""The tokenizer pool: turns the texts of jobs into waiting units.
+
+`TokenizerPool` runs in two executors, which the queues of all models
+share, so that no event loop waits for a tokenizer. A job is prepared in turns of at most `TEXTS_PER_TURN` texts and
+`CHARACTERS_PER_TURN` characters; between them other jobs have theirs. The first turn of a job runs in the executor for
+short texts. Everything longer, and every further turn, goes to the executor for long texts. So a small call waits for
+the first turns of others only, however long the texts are that wait.
+
+A long text is prepared step by step (`TextModel.prepare_steps`). Between two steps the pool looks whether anybody still
+waits for the text. Under the policy CUT the part that the model reads is known, and queued, before the rest is counted;
+the rest is counted after all texts of the job have been queued. The text is finished when it is computed and counted.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from typing import Final, Generic
+
+from qda_worker.errors import DeadlineTooShort, Draining
+from qda_worker.models.base import Output, Payload, PreparedText, TextModel
+from qda_worker.scheduling.jobs import Failure, Job, Result, TextItem, Timings
+from qda_worker.scheduling.outcomes import finish_text, to_worker_error
+from qda_worker.scheduling.state import QueueState
+
+# Texts of one job that are tokenised before the next job has its turn.
+TEXTS_PER_TURN: Final = 32
+# Characters of these texts: some hundredths of a second.
+CHARACTERS_PER_TURN: Final = 2**16
+# Characters of a text that is prepared in one step.
+SHORT_TEXT: Final = 2**14
+
+
+class _TextPreparation(Generic[Payload, Output, Result]):
+    """One text of a job on its way into a lane.
+
+    Attributes:
+        number: position of the text in its job.
+        steps: the steps of the model that are left.
+        timings: of the text; the steps add to `tokenise`.
+        item: what is queued; None until the units are known.
+    """
+
+    __slots__ = ("item", "number", "steps", "timings")
+
+    def __init__(self, number: int, steps: Iterator[PreparedText[Payload] | None]) -> None:
+        self.number = number
+        self.steps = steps
+        self.timings = Timings()
+        self.item: TextItem[Payload, Output, Result] | None = None
+
+
+class _JobPreparation(Generic[Payload, Output, Result]):
+    """How far the texts of a job are prepared. Only the thread that has the job's turn uses it."""
+
+    __slots__ = ("_current", "_model", "_next_number", "_uncounted", "job")
+
+    def __init__(self, job: Job[Result], model: TextModel[Payload, Output, Result]) -> None:
+        self.job = job
+        self._model = model
+        self._next_number = 0
+        self._current: _TextPreparation[Payload, Output, Result] | None = None
+        # Texts whose units are queued, and of which the rest is to be counted.
+        self._uncounted: deque[_TextPreparation[Payload, Output, Result]] = deque()
+
+    @property
+    def finished(self) -> bool:
+        """Whether no text of the job needs another step."""
+        return self._current is None and self._next_number == len(self.job.texts) and not self._uncounted
+
+    @property
+    def current(self) -> _TextPreparation[Payload, Output, Result]:
+        """The text whose step is next: the one at hand, else the next one, else one to count. Not if finished."""
+        if self._current is None:
+            if self._next_number == len(self.job.texts):
+                return self._uncounted[0]
+            text = self.job.texts[self._next_number]
+            steps = self._model.prepare_steps(text, self.job.options)
+            self._current = _TextPreparation(self._next_number, steps)
+            self._next_number += 1
+        return self._current
+
+    def units_known(self) -> None:
+        """Leave the current text, of which the rest is to be counted."""
+        if self._current is not None:
+            self._uncounted.append(self._current)
+            self._current = None
+
+    def text_finished(self) -> None:
+        """Leave the current text, which needs no more steps."""
+        if self._current is not None:
+            self._current = None
+        else:
+            self._uncounted.popleft()
+
+
+class TokenizerPool(Generic[Payload, Output, Result]):
+    """Prepares the texts of jobs in two executors and puts their units into the lanes."""
+
+    def __init__(
+        self,
+        model: TextModel[Payload, Output, Result],
+        pool: Executor,
+        long_pool: Executor,
+        state: QueueState[Payload, Output, Result],
+        clock: Callable[[], float],
+    ) -> None:
+        """Create the pool.
+
+        Args:
+            model: the model.
+            pool: executor for first turns of short texts.
+            long_pool: executor for everything else; may be the same one.
+            state: the queue's shared state.
+            clock: monotonic seconds.
+        """
+        self._model = model
+        self._pool = pool
+        self._long_pool = long_pool
+        self._state = state
+        self._clock = clock
+
+    def submit(self, job: Job[Result]) -> None:
+        """Schedule a job for tokenisation and return at once. If the pool is shut down, the job ends as Draining."""
+        preparation = _JobPreparation(job, self._model)
+        self._submit_turn(preparation, long=len(job.texts[0]) > SHORT_TEXT)
+
+    def _submit_turn(self, preparation: _JobPreparation[Payload, Output, Result], *, long: bool) -> None:
+        try:
+            (self._long_pool if long else self._pool).submit(self._run_turn, preparation, long)
+        except RuntimeError:  # the executor was shut down because the worker is shutting down
+            self._state.refuse(preparation.job, Draining("this worker is shutting down"))
+
+    def _run_turn(self, preparation: _JobPreparation[Payload, Output, Result], long: bool) -> None:
+        job = preparation.job
+        steps = characters = 0
+        while not preparation.finished and steps < TEXTS_PER_TURN and characters < CHARACTERS_PER_TURN:
+            if job.done:
+                return
+            if job.is_expired(self._clock()):
+                self._state.refuse(
+                    job, DeadlineTooShort("the deadline passed before the texts were tokenised")
+                )
+                return
+            text = preparation.current
+            length = len(job.texts[text.number])
+            if length > SHORT_TEXT and not long:
+                break
+            steps += 1
+            characters += min(length, SHORT_TEXT)
+            self._take_step(preparation, text)
+        if not preparation.finished:
+            self._submit_turn(preparation, long=True)
+
+    def _take_step(
+        self,
+        preparation: _JobPreparation[Payload, Output, Result],
+        text: _TextPreparation[Payload, Output, Result],
+    ) -> None:
+        job, began = preparation.job, self._clock()
+        if text.item is not None and text.item.done:
+            preparation.text_finished()  # it failed while it was counted
+            return
+        try:
+            prepared = next(text.steps)
+        except Exception as error:  # noqa: BLE001  # the failure of one text is the outcome of that text
+            text.timings.tokenise += self._clock() - began
+            failure = Failure(to_worker_error(error, self._model.info.key), text.timings)
+            self._state.record_outcome(job, text.number, failure)
+            preparation.text_finished()
+            return
+        text.timings.tokenise += self._clock() - began
+        if prepared is None:
+            return
+        if prepared.counted:
+            preparation.text_finished()
+        else:
+            preparation.units_known()
+        if text.item is None:
+            text.item = TextItem(job, text.number, prepared, text.timings)
+            self._state.enqueue(text.item)
+        else:
+            with self._state.changed:
+                text.item.prepared = prepared
+                computed = text.item.computed
+            if computed:
+                finish_text(self._model, self._state, text.item)
