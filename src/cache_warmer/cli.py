@@ -21,7 +21,7 @@ from cache_warmer.commands.warm import add_warm_arguments, run_repair, run_warm
 from cache_warmer.options import KEEP, REFERENCE, WAIT
 from model_cache.cli.options import CACHE
 from model_cache.cli.parser import OptionParser
-from model_cache.cli.program import run, set_up_logging
+from model_cache.cli.program import best_effort, run, set_up_logging
 from model_cache.errors import UsageError
 
 PROGRAM: Final = "cache-warmer"
@@ -127,7 +127,8 @@ def cache_warmer(
         names = ", ".join(command.name for command in COMMANDS)
         raise UsageError("no command given", f"give one of: {names}; see `{PROGRAM} --help`")
     command = next(one for one in COMMANDS if one.name == arguments.command)
-    invocation = Invocation(arguments, environ, stdout or sys.stdout, stderr or sys.stderr)
+    err = best_effort(stderr or sys.stderr)  # what cannot be shown never decides how a command ends
+    invocation = Invocation(arguments, environ, stdout or sys.stdout, err)
     if command.shared:
         _set_up_logging(invocation.settings().options.log_level)
     return command.run(invocation)

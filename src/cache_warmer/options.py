@@ -7,8 +7,12 @@ from model_cache.cli.options import Option, duration, positive_duration
 
 
 def _url(text: str) -> str:
-    parts = urlsplit(text)  # raises ValueError for brackets that are not closed
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(text)  # raises ValueError for brackets that are not closed
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # without its text, which quotes a part of the password where that has a slash in it
+        is_usable = False
+    if not is_usable or not text.isprintable() or " " in text:
         raise ValueError("an http or https URL, such as https://huggingface.co")
     return text.rstrip("/")
 

@@ -71,7 +71,7 @@ def write_record(record: ModelRecord, places: Places) -> None:
     Raises:
         OSError: The volume cannot be written.
     """
-    _write_if_changed(model_record_path(places, record.digest), dump_model_record(record))
+    _write_if_changed(model_record_path(places, record.digest), dump_model_record(record), places)
 
 
 def write_manifest(models: Sequence[Model], records: Sequence[ModelRecord], places: Places) -> None:
@@ -82,7 +82,7 @@ def write_manifest(models: Sequence[Model], records: Sequence[ModelRecord], plac
     """
     name = generation(models)
     ordered = tuple(sorted(records, key=lambda record: record.key))
-    _write_if_changed(manifest_path(places, name), dump_manifest(Manifest(name, ordered)))
+    _write_if_changed(manifest_path(places, name), dump_manifest(Manifest(name, ordered)), places)
 
 
 def write_repository_bytes(model: Model, count: int | None, places: Places) -> None:
@@ -92,7 +92,7 @@ def write_repository_bytes(model: Model, count: int | None, places: Places) -> N
         OSError: The volume cannot be written.
     """
     if count is not None:
-        _write_if_changed(_repository_bytes_path(model, places), f"{count}\n".encode())
+        _write_if_changed(_repository_bytes_path(model, places), f"{count}\n".encode(), places)
 
 
 def read_repository_bytes(model: Model, places: Places) -> int | None:
@@ -107,10 +107,10 @@ def _repository_bytes_path(model: Model, places: Places) -> Path:
     return places.own.path / "whole-bytes" / model_digest(model)
 
 
-def _write_if_changed(path: Path, content: bytes) -> None:
+def _write_if_changed(path: Path, content: bytes, places: Places) -> None:
     try:
         if read_small_file(path, len(content)) == content:
             return
     except OSError:  # missing, larger, or not a regular file
         pass
-    atomic.write_file(path, content)
+    atomic.write_file(path, content, places.boundary_of(path))

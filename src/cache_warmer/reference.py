@@ -61,7 +61,8 @@ class ReferenceWriter:
         reference = self._updated(generation, models)
         if reference != self._stored():
             updated = self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-            atomic.write_file(self._path, dump_reference(reference._replace(updated=updated)))
+            content = dump_reference(reference._replace(updated=updated))
+            atomic.write_file(self._path, content, self.places.boundary_of(self._path))
 
     @property
     def _path(self) -> Path:

@@ -77,6 +77,16 @@ class ModelSurvey:
         return sum(size - staged_bytes(staging, size) for staging, size in self.bodies.items() if size)
 
 
+def written_folders(surveys: Sequence[ModelSurvey], places: Places) -> frozenset[Path]:
+    """Return the folders that a run writes to for these models, for the preflight; none if nothing is missing."""
+    incomplete = [one for one in surveys if one.missing]
+    records = {
+        places.own.path / name for name in ("manifests", "models", "references", "refs", "whole-bytes")
+    }
+    folders = [one.artifact.target_folders(one.missing) | one.artifact.name_folders() for one in incomplete]
+    return frozenset(records).union(*folders) if incomplete else frozenset()
+
+
 def bad_files(*reports: CheckReport) -> BadFiles:
     """Return the models that at least one of these checks did not find complete, with their bad files."""
     found: dict[str, frozenset[str]] = {}

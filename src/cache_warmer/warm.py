@@ -33,7 +33,7 @@ from cache_warmer.reference import ReferenceWriter
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import RunStats
-from cache_warmer.survey import BadFiles, ModelSurvey, bad_files, survey_models
+from cache_warmer.survey import BadFiles, ModelSurvey, bad_files, survey_models, written_folders
 from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Catalog, Model, generation
@@ -195,7 +195,8 @@ class WarmRun:
         # A cache of our own is probed in all its places already before the survey, so the second time needs no probe.
         # On a host the survey decides which places are written to.
         probe = write_probe if on_host or not surveys else None
-        verdict = preflight([one.space_needed for one in surveys], self.places, probe=probe)
+        written = written_folders(surveys, self.places)
+        verdict = preflight([one.space_needed for one in surveys], self.places, probe=probe, folders=written)
         if verdict.error is not None:
             raise verdict.error
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from model_cache.reasons import Reason
+from model_cache.urls import without_passwords
 
 
 class ModelCacheError(Exception):
@@ -22,13 +23,14 @@ class ModelCacheError(Exception):
 
     Attributes:
         reason: why the operation failed; each subclass has a default.
-        message: what happened, without a full stop at its end.
+        message: what happened, without a full stop at its end. User information of addresses is removed from it.
         remedy: what to do about it.
     """
 
     reason = Reason.INTERNAL
 
     def __init__(self, message: str, remedy: str, *, reason: Reason | None = None) -> None:
+        message = without_passwords(message)
         super().__init__(message, remedy)
         self.message = message
         self.remedy = remedy

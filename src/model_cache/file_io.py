@@ -15,11 +15,12 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final
 
 # Default limit of a read, in bytes. Far above every record of ours: a manifest of 10,000 files has 2 MB.
-MAX_BYTES: Final = 64 * 2**20
+MAX_BYTES: Final = 16 * 2**20
 
 _CHUNK_BYTES: Final = 2**20
 _READ_FLAGS: Final = (
@@ -35,6 +36,22 @@ _WRITE_FLAGS: Final = (
 )
 
 
+def open_regular_file(path: str | os.PathLike[str]) -> FileIO:
+    """Open a file for reading, without a buffer. A link is followed; a FIFO or a device is not waited for.
+
+    Raises:
+        OSError: the file cannot be opened; errno is EISDIR for a folder, EINVAL for another file that is not regular.
+    """
+    file = FileIO(os.open(path, _READ_FLAGS))
+    mode = os.fstat(file.fileno()).st_mode
+    if stat.S_ISREG(mode):
+        return file
+    file.close()
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
 def read_small_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> bytes:
     """Return the content of a regular file of at most `limit` bytes.
 
@@ -42,13 +59,7 @@ def read_small_file(path: str | os.PathLike[str], limit: int = MAX_BYTES) -> byt
         OSError: the file cannot be read; errno is EISDIR for a folder, EINVAL for another file that is not regular,
             EFBIG for a file above the limit.
     """
-    descriptor = os.open(path, _READ_FLAGS)
-    with open(descriptor, "rb", buffering=0) as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "not a regular file", str(path))
+    with open_regular_file(path) as file:
         content = bytearray()
         while len(content) <= limit and (chunk := file.read(min(limit + 1 - len(content), _CHUNK_BYTES))):
             content += chunk
@@ -120,8 +131,13 @@ def sync_folder(path: Path) -> None:
 
 
 def take_over_mode(target: Path, descriptor: int) -> None:
-    """Give an open file the mode and, where permitted, the owner of the file at `target`, if that exists."""
+    """Give an open file the mode and, where permitted, the owner of the file at `target`, if that exists.
+
+    Nothing is done where the system has no such modes and owners (Windows).
+    """
     with contextlib.suppress(OSError):
         former = target.stat()
-        os.fchmod(descriptor, stat.S_IMODE(former.st_mode))
-        os.fchown(descriptor, former.st_uid, former.st_gid)
+        if hasattr(os, "fchmod"):
+            os.fchmod(descriptor, stat.S_IMODE(former.st_mode))
+        if hasattr(os, "fchown"):
+            os.fchown(descriptor, former.st_uid, former.st_gid)

@@ -1,6 +1,29 @@
-"""Numbers and tables as the programs print them for people: sizes in decimal units, aligned columns."""
+"""Text as the programs print it for people: sizes in decimal units, aligned columns, no control characters.
 
+File names, records and status files of a cache may be written by others. Printed as they are, they could move the
+cursor, change colours or forge lines of a report. `printable` replaces such characters by their escapes, and every
+line that a program writes to a terminal, a log or an Event passes through it.
+"""
+
+import re
 from collections.abc import Collection, Sequence
+from typing import Final
+
+# Characters that a terminal or a viewer of logs interprets instead of showing them: C0 and C1 controls, line and
+# paragraph separators, marks of writing direction (which reorder a line), and halves of surrogate pairs.
+CONTROL_CHARACTERS: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Return one line of text with every control character, and every line break, shown as its escape in Python."""
+    return CONTROL_CHARACTERS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def printable_lines(text: str) -> str:
+    """Return text of several lines with the control characters of each line as their escapes."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def human_bytes(count: int) -> str:
@@ -16,12 +39,13 @@ def human_bytes(count: int) -> str:
 
 
 def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Return rows as text with aligned columns.
+    """Return rows as text with aligned columns; control characters of a cell are shown as their escapes.
 
     Args:
         rows: of cells, all with the same number of columns.
         right: indices of the columns to align to the right.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(

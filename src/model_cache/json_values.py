@@ -1,18 +1,61 @@
-"""Conversion of results to JSON: one encoder for everything that the programs print or write.
+"""Conversion of values to JSON and back: one encoder for what programs print or write, one parser for what they read.
 
 Dataclasses and named tuples become objects whose keys are the field names, in field order. Where a document has other
 keys, or leaves some out, its own module builds that part and encodes the rest here.
+
+What is read was perhaps written by others. The parser therefore raises `ValueError` whatever is wrong with a document,
+and bounds the number of its values: a value takes up to a hundred times the memory of its text.
+
+What is written may be shown on a terminal. Characters that control it are therefore escaped, which JSON permits for
+every character.
 
 The module imports nothing heavy, because `cache-check` uses it: numpy arrays and times are recognised by their methods.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from os import PathLike
-from typing import TypeAlias
+from typing import Any, Final, TypeAlias
+
+from model_cache.formatting import CONTROL_CHARACTERS
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+# Limit of the values of a document that is read. A manifest has six for each of its files.
+MAX_VALUES: Final = 1_000_000
+
+
+def parse_json(content: bytes) -> Any:  # Any: JSON has no types
+    """Return the value of a JSON document from a source that is not trusted.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, has more than `MAX_VALUES` values, or has text that is not
+            valid Unicode.
+    """
+    if content.count(b",") + content.count(b"[") + content.count(b"{") > MAX_VALUES:
+        raise ValueError(f"more than {MAX_VALUES} values")
+    try:
+        value = json.loads(content)
+        if b"\\u" in content:  # half of a surrogate pair can be written in JSON, but not encoded again
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return value
+
+
+def parse_json_object(content: bytes) -> dict[str, Any]:
+    """Return the fields of a JSON document that is an object.
+
+    Raises:
+        ValueError: as `parse_json`; or the document is no object.
+    """
+    value = parse_json(content)
+    if not isinstance(value, dict):
+        raise ValueError(f"it has {type(value).__name__} where an object should be")
+    return value
 
 
 def to_json_value(value: object) -> Json:
@@ -39,12 +82,22 @@ def to_json_value(value: object) -> Json:
 
 def to_json_text(value: object) -> str:
     """Return a value as one indented JSON document, without a line break at the end."""
-    return json.dumps(to_json_value(value), ensure_ascii=False, indent=2)
+    return _dump(value, indent=2)
 
 
 def to_json_line(value: object) -> str:
     """Return a value as one line of JSON, without a line break at the end."""
-    return json.dumps(to_json_value(value), ensure_ascii=False)
+    return _dump(value)
+
+
+def _dump(value: object, indent: int | None = None) -> str:
+    text = json.dumps(to_json_value(value), ensure_ascii=False, indent=indent)
+    return CONTROL_CHARACTERS.sub(_escape, text) if not text.isascii() or "\x7f" in text else text
+
+
+def _escape(match: re.Match[str]) -> str:
+    """Return a character as an escape of JSON; a line break is the encoder's own."""
+    return match[0] if match[0] == "\n" else json.dumps(match[0])[1:-1]
 
 
 def _field_names(value: object) -> Iterable[str] | None:

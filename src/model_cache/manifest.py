@@ -14,11 +14,13 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from model_cache.errors import ManifestInvalid
-from model_cache.json_values import to_json_value
+from model_cache.json_values import parse_json_object, to_json_value
 from model_cache.places import PlaceName
 from model_cache.safe_names import unsafe_reason
 
 API_VERSION: Final = "qda/v1"
+# Largest size of a file that is believed: what a file system's 64 bits can express.
+MAX_FILE_BYTES: Final = 2**63 - 1
 
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
 _REMEDY: Final = "run `cache-warmer repair`, which writes a new one"
@@ -100,8 +102,8 @@ def _dump(document: object) -> bytes:
 
 def _parse(content: bytes, kind: str, read: Callable[[dict[str, object]], _Record]) -> _Record:
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        document = parse_json_object(content)
+    except ValueError as error:
         raise ManifestInvalid(f"not valid JSON ({error}); it may have been cut short", _REMEDY) from error
     try:
         if document["apiVersion"] != API_VERSION or document["kind"] != kind:
@@ -135,8 +137,8 @@ def _file_from_json(value: object) -> FileRecord:
     reason = unsafe_reason(path)
     if reason:
         raise ValueError(f"it lists the path {path!r}, which {reason}")
-    if type(size) is not int or size < 0:
-        raise ValueError(f"it gives {path!r} a size of {size!r}")
+    if type(size) is not int or not 0 <= size <= MAX_FILE_BYTES:
+        raise ValueError(f"it gives {path!r} a size of {size!r:.40}")
     return FileRecord(PlaceName(_text(file["place"])), path, size, _hex64(file["sha256"]))
 
 

@@ -14,6 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from model_cache.containment import CacheBoundary
+
 # The value of `--cache` for the global caches of this user.
 HOST: Final = "host"
 
@@ -68,6 +70,21 @@ class Places(NamedTuple):
     def all(self) -> tuple[Place, Place, Place, Place]:
         """Return the four places, those of models first."""
         return self.hub, self.spacy, self.torch, self.own
+
+    def boundary_of(self, path: Path) -> CacheBoundary:
+        """Return the boundary that a path of this cache must not leave: the cache's folder, or on a host its place.
+
+        Raises:
+            ValueError: the path is not below any place.
+        """
+        if self.own.chosen_by == "--cache":
+            return CacheBoundary(self.own.path.parent)
+        inside = [place for place in self.all() if path.is_relative_to(place.path)]
+        if not inside:
+            raise ValueError(f"{path} is in none of the places")
+        # of two places, one in the other, the inner one
+        inner = max(inside, key=lambda place: len(place.path.parts))
+        return CacheBoundary(inner.path, on_host=True)
 
 
 def resolve_places(

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from model_cache.errors import ManifestInvalid
 from model_cache.file_io import read_small_file
-from model_cache.json_values import to_json_value
+from model_cache.json_values import parse_json_object, to_json_value
 from model_cache.manifest import API_VERSION
 from model_cache.places import Places
 
@@ -77,10 +77,12 @@ def parse_reference(content: bytes) -> Reference:
         ManifestInvalid: the content is not a reference.
     """
     try:
-        document = json.loads(content)
+        document = parse_json_object(content)
         if document["apiVersion"] != API_VERSION or document["kind"] != KIND:
             raise ValueError(f"not a {KIND} of {API_VERSION}")
         models = document["models"]
+        if not isinstance(models, dict):
+            raise TypeError(f"it has {type(models).__name__} where an object should be")
         reference = Reference(
             name=_text(document["name"]),
             generation=_hex64(document["generation"]),
@@ -91,7 +93,7 @@ def parse_reference(content: bytes) -> Reference:
         )
     except KeyError as error:
         raise ManifestInvalid(f"{error} is missing", _REMEDY) from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, TypeError) as error:
         raise ManifestInvalid(f"not a reference ({error})", _REMEDY) from error
     if not reference.name:
         raise ManifestInvalid("not a reference (it has no name)", _REMEDY)

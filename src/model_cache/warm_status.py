@@ -4,15 +4,14 @@ Workers export it as metrics, and `cache-check` reports it where the cache is no
 whether a cache is complete is decided by the check alone. A file that cannot be read or parsed counts as no status.
 """
 
-import json
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from model_cache.file_io import read_small_file
-from model_cache.formatting import human_bytes
-from model_cache.json_values import to_json_text
+from model_cache.formatting import human_bytes, printable
+from model_cache.json_values import parse_json_object, to_json_text
 from model_cache.places import Places
 
 # Age in seconds from which a status is stale. A running warmer writes every second; clocks of two nodes may differ.
@@ -21,6 +20,8 @@ STALE_AFTER_SECONDS: Final = 30.0
 MAX_STATUS_BYTES: Final = 100_000
 
 _MAX_TEXT_CHARACTERS: Final = 2000
+# Of a count of bytes or files, of a speed, and of seconds.
+_MAX_COUNT: Final = 2**63 - 1
 
 
 class Phase(StrEnum):
@@ -91,19 +92,19 @@ def dump_status(status: WarmStatus) -> bytes:
 def read_status(places: Places) -> WarmStatus | None:
     """Return the status of the last warm; None if there is none that can be read. Never raises."""
     try:
-        document: dict[str, Any] = json.loads(read_small_file(status_path(places), MAX_STATUS_BYTES))
+        document = parse_json_object(read_small_file(status_path(places), MAX_STATUS_BYTES))
         known = {name: document[name] for name in WarmStatus._fields if name in document}
         known["phase"] = Phase(known["phase"])
         for name in ("started", "updated"):
             known[name] = _parse_time(known[name])
         for name in ("generation", "holder", "current", "reason", "message"):
-            known[name] = str(known.get(name, ""))[:_MAX_TEXT_CHARACTERS]
+            known[name] = printable(str(known.get(name, ""))[:_MAX_TEXT_CHARACTERS])
         for name in ("bytes_done", "bytes_total", "files_done", "files_total"):
-            known[name] = int(known.get(name, 0))
+            known[name] = _parse_count(known.get(name, 0))
         for name in ("bytes_per_second", "seconds_left"):
-            known[name] = None if known.get(name) is None else float(known[name])
+            known[name] = _parse_number(known.get(name))
         return WarmStatus(**known)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
         return None
 
 
@@ -127,6 +128,18 @@ def _parse_time(text: str) -> datetime:
     if time.tzinfo is None:
         raise ValueError("a time without a zone")
     return time.astimezone(UTC)
+
+
+def _parse_count(value: object) -> int:
+    """Return a count as it can be: the file may hold any number."""
+    if not isinstance(value, int | float):
+        raise TypeError(f"{type(value).__name__} where a number should be")
+    return min(max(0, int(value)), _MAX_COUNT)
+
+
+def _parse_number(value: object) -> float | None:
+    """Return a finite number from 0; None for anything else."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= _MAX_COUNT else None
 
 
 def _describe_progress(status: WarmStatus) -> str:

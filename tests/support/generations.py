@@ -118,7 +118,8 @@ class FilledCache:
         }
         for name, content in files.items():
             write_old_file(self.places.spacy.path / tree / name, content)
-        update_package_links(self.places.spacy.path, self.places.spacy.path / tree, source.package)
+        place = self.places.spacy.path
+        update_package_links(place, place / tree, source.package, self.places.boundary_of(place))
         return [
             FileRecord(PlaceName.SPACY, f"{tree}/{name}", len(content), hashlib.sha256(content).hexdigest())
             for name, content in files.items()

@@ -7,7 +7,7 @@ without the end marker every reader rejects it as truncated.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from io import FileIO
 
 from cache_warmer.archive import tar
 from cache_warmer.archive.format import (
@@ -29,7 +29,7 @@ from model_cache.check.check import check
 from model_cache.check.files import Remedies, inspect
 from model_cache.check.types import Problem
 from model_cache.errors import ModelCacheError
-from model_cache.file_io import read_small_file
+from model_cache.file_io import open_regular_file, read_small_file
 from model_cache.layout import manifest_path
 from model_cache.manifest import FileRecord, ModelRecord, parse_manifest
 from model_cache.places import PlaceName, Places
@@ -123,12 +123,12 @@ class Exporter:
             raise self._corrupt(file, f"is linked to the blob {git_sha1}, which has another content")
         write(held_back + tar.padding(size))
 
-    def _open(self, file: FileRecord) -> BinaryIO:
+    def _open(self, file: FileRecord) -> FileIO:
         found, problems = inspect([file], self.places, self.remedies)
         if problems:
             raise _error_of(problems[0])
         try:
-            return open(found[0].real_path, "rb", buffering=0)
+            return open_regular_file(found[0].real_path)
         except OSError as error:
             raise _unreadable(found[0].path, error) from error
 
@@ -137,7 +137,7 @@ class Exporter:
         return _error_of(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.for_corrupt()))
 
 
-def _read(stream: BinaryIO, path: str) -> bytes:
+def _read(stream: FileIO, path: str) -> bytes:
     try:
         return stream.read(tar.CHUNK)
     except OSError as error:

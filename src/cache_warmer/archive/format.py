@@ -21,8 +21,9 @@ from typing import Final
 from cache_warmer.artifacts.hf_layout import BLOB_NAME
 from cache_warmer.errors import ArchiveInvalid
 from model_cache.catalog.catalog import HuggingFaceSource, Model, generation, model_digest
-from model_cache.catalog.parse import parse_catalog
+from model_cache.catalog.parse import parse_catalog_value
 from model_cache.errors import CatalogInvalid, ManifestInvalid
+from model_cache.json_values import parse_json_object
 from model_cache.layout import snapshot_folder, spacy_package_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, parse_manifest
 from model_cache.places import PlaceName
@@ -31,8 +32,8 @@ API_VERSION: Final = "qda/v1"
 KIND: Final = "CacheArchive"
 # The name of the first member.
 DESCRIPTION: Final = "archive.json"
-# Maximum size of each of the two documents: more than 20,000 files need, and small enough for the memory.
-MAX_METADATA_BYTES: Final = 64 * 2**20
+# Maximum size of each of the two documents: four times what 20,000 files need.
+MAX_METADATA_BYTES: Final = 16 * 2**20
 REMEDY: Final = (
     "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
 )
@@ -125,15 +126,15 @@ def parse_contents(description: bytes, manifest: bytes) -> ArchiveContents:
         ArchiveInvalid: one of them cannot be read, or they contradict each other.
     """
     try:
-        document = json.loads(description)
+        document = parse_json_object(description)
         if (document["apiVersion"], document["kind"]) != (API_VERSION, KIND):
             raise ArchiveInvalid(f"its {DESCRIPTION} is not a {KIND} of {API_VERSION}", REMEDY)
-        catalog = parse_catalog(json.dumps(document["catalog"], ensure_ascii=False), f"its {DESCRIPTION}")
+        catalog = parse_catalog_value(document["catalog"], f"its {DESCRIPTION}")
         blobs = {str(path): str(blob) for path, blob in document["blobs"].items()}
         contents = ArchiveContents(catalog.models, parse_manifest(manifest), blobs)
     except (CatalogInvalid, ManifestInvalid) as error:
         raise ArchiveInvalid(error.message, REMEDY) from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, AttributeError) as error:
         raise ArchiveInvalid(f"its {DESCRIPTION} cannot be read ({error!r:.200})", REMEDY) from error
     _validate(contents)
     return contents

@@ -10,14 +10,17 @@ Runs in the main thread of `cache-warmer import`, while it holds the lease. The 
 Nothing in the archive is trusted: its members must be the files of its own manifest, in that order and no
 others, and the manifest must be that of its own catalog (`format`). Paths that lead out of the cache through links
 are refused. If an import ends early, the cache keeps the generations it had. A killed import leaves at
-most one staging file, which the next import replaces and `collect` removes.
+most one staging file, which the next import or `collect` removes.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from cache_warmer.archive.format import (
     DESCRIPTION,
@@ -32,11 +35,11 @@ from cache_warmer.archive.tar import TarReader
 from cache_warmer.artifacts.artifact import Artifact
 from cache_warmer.artifacts.hf_layout import tree_list_from_records
 from cache_warmer.disk import atomic, volume
-from cache_warmer.disk.atomic import remove_obstruction
+from cache_warmer.disk.file_lock import is_abandoned, try_lock
 from cache_warmer.disk.preflight import SpaceNeeded, preflight
 from cache_warmer.disk.probe import Probe
 from cache_warmer.disk.volume import MeasureFreeSpace
-from cache_warmer.errors import ArchiveInvalid, VolumeUnsuitable
+from cache_warmer.errors import ArchiveInvalid
 from cache_warmer.lease.base import Lease
 from cache_warmer.records import write_manifest, write_record
 from cache_warmer.reports.progress import ProgressCounter
@@ -47,13 +50,16 @@ from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.check.check import check
 from model_cache.check.types import CheckReport, Tier
 from model_cache.errors import ModelCacheError
-from model_cache.file_io import read_small_file, replacement
+from model_cache.file_io import open_regular_file, read_small_file, replacement
 from model_cache.layout import repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
 from model_cache.safe_names import unsafe_reason
 from model_cache.warm_status import Phase
+
+# In the name of a staging file, between that of its content and random digits.
+_STAGING_MARK: Final = ".import-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +293,7 @@ class FilePlacer:
             path = folder / "trees" / f"{model.source.revision}.json"
             content = tree_list_from_records(self._listed_files(model.source))
             if not _is_content(path, content):
-                atomic.write_file(path, content)
+                atomic.write_file(path, content, self._places.boundary_of(path))
 
     def _listed_files(self, source: HuggingFaceSource) -> list[tuple[str, FileRecord, str]]:
         prefix = f"{snapshot_folder(source)}/"
@@ -304,13 +310,13 @@ class FilePlacer:
         return self._places.hub.path / repository / "blobs" / self._contents.blobs[file.path]
 
     def _has_content(self, target: Path, file: FileRecord) -> bool:
-        """Return whether a file with the right content is there; a link that leads out of its place is not."""
-        root = self._places.of(file.place).path.resolve()
+        """Return whether a file with the right content is there; a link that leads out of the cache is not."""
         try:
             real = target.resolve(strict=True)
-            if not real.is_relative_to(root) or not real.is_file() or real.stat().st_size != file.bytes:
+            is_outside = self._places.boundary_of(target).escape_of(target) is not None
+            if is_outside or not real.is_file() or real.stat().st_size != file.bytes:
                 return False
-            with real.open("rb") as stream:
+            with open_regular_file(real) as stream:
                 return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
         except (OSError, RuntimeError):  # RuntimeError: a loop of links
             return False
@@ -319,55 +325,59 @@ class FilePlacer:
         self, file: FileRecord, target: Path, content: ContentHash, chunks: Iterable[bytes]
     ) -> None:
         folder = self._places.spacy.path / ".packages" / ".staging"
-        staging = folder / staging_name(f"{file.sha256}.import", self._places)
-        with self._staged(target, staging, content, chunks):
+        with self._staged(target, folder / file.sha256, content, chunks):
             self._verify(content, file)
             self._prepare_target(target, self._places.spacy.path)
 
     def _write_hub_file(
         self, file: FileRecord, target: Path, blob: Path, content: ContentHash, chunks: Iterable[bytes]
     ) -> None:
-        staging = blob.with_name(staging_name(f"{blob.name}.import", self._places))
-        with self._staged(blob, staging, content, chunks):
+        with self._staged(blob, blob, content, chunks):
             self._verify(content, file)
         if not self._link(target, blob):
             blob.unlink()  # without links each name is a file of its own, as the hub client does it
 
     @contextmanager
     def _staged(
-        self, path: Path, staging: Path, content: ContentHash, chunks: Iterable[bytes]
+        self, path: Path, base: Path, content: ContentHash, chunks: Iterable[bytes]
     ) -> Iterator[None]:
-        """Write chunks to a staging file, which takes the name `path` after the block, unless the block raises."""
-        atomic.make_folders(staging.parent)
-        staging.unlink(missing_ok=True)  # of an import that was killed
-        with replacement(
-            path,
-            temporary=staging,
-            mode=0o644,
-            prepare=lambda descriptor: atomic.apply_cache_mode(descriptor, staging.parent),
-        ) as out:
+        """Write chunks to a staging file, which takes the name `path` after the block, unless the block raises.
+
+        Its own name is `base` with a random ending, so that no two imports share one.
+        """
+        atomic.make_folders(base.parent, self._places.boundary_of(base))
+        self._remove_abandoned(base)
+        mark = f"{_STAGING_MARK}{os.urandom(6).hex()}"
+        staging = base.with_name(staging_name(base.name + mark, self._places))
+        prepare = partial(atomic.apply_cache_mode, folder=staging.parent)
+        with replacement(path, temporary=staging, mode=0o644, prepare=prepare) as out:
+            try_lock(out.fileno())  # until it is closed: other imports see that this one is alive
             for chunk in chunks:
                 content.update(chunk)
                 out.write(chunk)
             yield
 
+    def _remove_abandoned(self, base: Path) -> None:  # of killed imports of the same content
+        ending = staging_name("", self._places)
+        for path in base.parent.glob(f"{base.name}{_STAGING_MARK}*"):
+            with suppress(OSError):
+                if path.name.endswith(ending) and is_abandoned(path):
+                    path.unlink()
+
     def _link(self, target: Path, blob: Path) -> bool:
         """Link a name to its blob, or copy the blob where there are no links. Returns whether it is a link."""
         self._prepare_target(target, self._places.hub.path)
-        if atomic.replace_link(target, blob):
+        boundary = self._places.boundary_of(target)
+        if atomic.replace_link(target, blob, boundary):
             return True
-        atomic.copy_file(blob, target)
+        atomic.copy_file(blob, target, boundary)
         return False
 
     def _prepare_target(self, target: Path, place: Path) -> None:
-        """Make the folders of a target, and refuse one that leads out of its place."""
-        remove_obstruction(target, place)
-        atomic.make_folders(target.parent)
-        real = target.parent.resolve()
-        if not real.is_relative_to(place.resolve()):
-            raise VolumeUnsuitable(
-                f"{target.parent} leads out of the cache, to {real}", "move that folder into the cache"
-            )
+        """Make the folders of a target, and refuse one that leads out of the cache."""
+        boundary = self._places.boundary_of(target)
+        atomic.remove_obstruction(target, place, boundary)
+        atomic.make_folders(target.parent, boundary)
 
     def _verify(self, content: ContentHash, file: FileRecord) -> None:
         """Raise `ArchiveInvalid` if a content is not that of the archive's documents."""

@@ -5,7 +5,7 @@ transfer and records are written once. A warm run calls the methods in this orde
 
 1. `resolve`: ask the source which files there are.
 2. `inspect_cache`: find out which of them the cache has.
-3. `space_needed`, `target_folders`: what the missing ones need, for the preflight.
+3. `space_needed`, `target_folders`, `name_folders`: what the missing ones need, for the preflight.
 4. `install`: once per downloaded body, in a thread of the pool; bodies of one model may arrive in parallel.
 5. `write_file_list`, `update_refs`: what libraries expect beside the files.
 
@@ -95,6 +95,10 @@ class Artifact(Protocol):
 
     def target_folders(self, missing: tuple[Download, ...]) -> frozenset[Path]:
         """Return the folders that these downloads will be written to; they need not exist."""
+        ...
+
+    def name_folders(self) -> frozenset[Path]:
+        """Return the folders of the mutable names and lists that `update_refs` and `write_file_list` write."""
         ...
 
     def install(

@@ -28,6 +28,7 @@ from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.staging import final_name
 from model_cache.catalog.catalog import Model, Task
 from model_cache.file_io import read_small_file
+from model_cache.json_values import parse_json, parse_json_object
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, Places
 
@@ -51,25 +52,24 @@ def update_main_ref(folder: Path, commit: str, places: Places) -> None:
         OSError: the reference or our note of it cannot be written.
     """
     path = folder / "refs" / "main"
-    if places.label == HOST and path.is_dir():
+    if places.label == HOST and path.is_dir():  # no program writes that, so it is a person's
         return
     content = _read_if_present(path, _MAX_REFERENCE_BYTES)
     if content == commit.encode():
         return
-    note = places.own.path / "refs" / f"{folder.name}.json"
-    own_commits = _read_note(note)
+    note = _note_path(places, folder.name)
+    own_commits = read_own_commits(places, folder.name)
     current = None if content is None else content.decode("utf-8", "replace").strip()
     if places.label == HOST and current is not None and current not in own_commits:
         return
     # the note first: after a crash between the two writes our own reference must not look like another project's
-    _write_note(note, {*own_commits, commit})
+    _write_note(note, {*own_commits, commit}, places)
     try:
         # without a line break, which the hub client would take as a part of the commit
-        atomic.write_file(path, commit.encode())
+        atomic.write_file(path, commit.encode(), places.boundary_of(path))
     except OSError:
-        _write_note(
-            note, own_commits
-        )  # so that the same commit, written by another project later, is not ours
+        # so that the same commit, written by another project later, is not ours
+        _write_note(note, own_commits, places)
         raise
 
 
@@ -81,11 +81,25 @@ def update_torch_link(model: Model, folder: Path, places: Places) -> None:
     Raises:
         OSError: the link cannot be written.
     """
-    if model.task not in _SENTENCE_TRANSFORMERS:
-        return
-    link = places.torch.path / "sentence_transformers" / folder.name
-    if _is_own_torch_link(link) or not os.path.lexists(link):
-        atomic.replace_link(link, folder)
+    for parent in torch_link_folders(model, places):
+        link = parent / folder.name
+        if _is_own_torch_link(link) or not os.path.lexists(link):
+            atomic.replace_link(link, folder, places.boundary_of(link))
+
+
+def torch_link_folders(model: Model, places: Places) -> frozenset[Path]:
+    """Return the folder of the link that `update_torch_link` writes; none for models that need no such link."""
+    is_used = model.task in _SENTENCE_TRANSFORMERS
+    return frozenset({places.torch.path / "sentence_transformers"} if is_used else ())
+
+
+def read_own_commits(places: Places, folder_name: str) -> frozenset[str]:
+    """Return the commits that we let `refs/main` of a repository name, from our note; empty if that is damaged."""
+    try:
+        commits = parse_json(read_small_file(_note_path(places, folder_name), _MAX_NOTE_BYTES))
+    except (OSError, ValueError):
+        return frozenset()
+    return frozenset(filter(_is_text, commits)) if isinstance(commits, list) else frozenset()
 
 
 class BlobNames:
@@ -132,8 +146,8 @@ class BlobNames:
 def read_tree_list(path: Path) -> Mapping[str, Any]:
     """Return the files of a tree list, by name; empty if there is none that can be parsed."""
     try:
-        files = json.loads(read_small_file(path))["files"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        files = parse_json_object(read_small_file(path)).get("files")
+    except (OSError, ValueError):
         return {}
     return files if isinstance(files, dict) else {}
 
@@ -175,28 +189,26 @@ def _is_own_torch_link(link: Path) -> bool:
     return not os.path.isabs(target) and os.path.basename(target) == link.name
 
 
-def _write_note(note: Path, commits: Collection[str]) -> None:
-    atomic.write_file(note, json.dumps(sorted(commits)).encode() + b"\n")
+def _note_path(places: Places, folder_name: str) -> Path:
+    return places.own.path / "refs" / f"{folder_name}.json"
 
 
-def _read_note(note: Path) -> frozenset[str]:
-    """Return the commits that we wrote to a reference; empty if the note is missing or damaged."""
-    content = _read_if_present(note, _MAX_NOTE_BYTES)
-    try:
-        commits = json.loads(content) if content is not None else []
-    except ValueError:
-        return frozenset()
-    return frozenset(commit for commit in commits if isinstance(commit, str))
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _write_note(note: Path, commits: Collection[str], places: Places) -> None:
+    atomic.write_file(note, json.dumps(sorted(commits)).encode() + b"\n", places.boundary_of(note))
 
 
 def _read_if_present(path: Path, limit: int) -> bytes | None:
-    """Return the content of a file; None if there is none, empty if it is not a small regular file."""
+    """Return the content of a file; None if there is none, empty if it is no small regular file."""
     try:
         return read_small_file(path, limit)
     except (FileNotFoundError, IsADirectoryError):
         return None
     except OSError as error:
-        if error.errno not in (errno.EFBIG, errno.EINVAL):
+        if error.errno not in (errno.EFBIG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR):
             raise
         return b""
 

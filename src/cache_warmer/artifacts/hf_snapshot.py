@@ -26,19 +26,21 @@ from cache_warmer.artifacts.hf_layout import (
     BlobNames,
     build_tree_list,
     read_tree_list,
+    torch_link_folders,
     tree_list_from_records,
     update_main_ref,
     update_torch_link,
 )
 from cache_warmer.disk import atomic
 from cache_warmer.disk.preflight import SpaceNeeded
-from cache_warmer.errors import ContentMismatch, HubNotFound, VolumeUnsuitable
+from cache_warmer.errors import ContentMismatch, HubNotFound
 from cache_warmer.hub.client import Hub, RemoteFile
 from cache_warmer.transfer.download import Download, ExpectedContent, StagedBody
 from cache_warmer.transfer.hashing import describe_mismatch
 from cache_warmer.transfer.staging import final_name, staged_bytes, staging_name
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.catalog.lock import LockedFile, LockedModel
+from model_cache.containment import CacheBoundary
 from model_cache.file_io import sync_folder
 from model_cache.layout import recorded_file_path, repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord, ModelRecord
@@ -147,6 +149,10 @@ class HuggingFaceSnapshot:
         return self.places.hub.path / snapshot_folder(self.source)
 
     @property
+    def _boundary(self) -> CacheBoundary:
+        return self.places.boundary_of(self._folder)
+
+    @property
     def _tree_list(self) -> Path:
         return self._folder / "trees" / f"{self.source.revision}.json"
 
@@ -189,12 +195,18 @@ class HuggingFaceSnapshot:
         rest = sum(size - staged_bytes(staging, size) for staging, size in sizes.items())
         folders = {parent for one in missing for parent in PurePosixPath(one.name).parents}
         inodes = 2 * len(missing) + len(folders) + _FIXED_INODES if missing else 0
-        return SpaceNeeded(PlaceName.HUB, rest, inodes)
+        linked = self._folder if self._folder.is_symlink() else None
+        return SpaceNeeded(PlaceName.HUB, rest, inodes, linked)
 
     def target_folders(self, missing: tuple[Download, ...]) -> frozenset[Path]:
         """Return the folders of blobs and of links."""
         links = {(self._snapshot / one.name).parent for one in missing}
         return frozenset(links | {one.staging.parent for one in missing})
+
+    def name_folders(self) -> frozenset[Path]:
+        """Return the folders of references, of the tree list, and of the link for older sentence-transformers."""
+        folders = {self._folder / "refs"} | ({self._tree_list.parent} if self.places.label != HOST else set())
+        return frozenset(folders | torch_link_folders(self.model, self.places))
 
     def install(
         self, same: tuple[Download, ...], staged: StagedBody, *, shared: bool = False
@@ -202,7 +214,7 @@ class HuggingFaceSnapshot:
         """Rename the body to its blob, unless another commit's snapshot has done so, and link its names to it."""
         blob = _blob_of(same[0])
         if staged.path.exists() or not blob.exists():
-            atomic.remove_obstruction(blob, self._folder)
+            atomic.remove_obstruction(blob, self._folder, self._boundary)
             os.replace(staged.path, blob)
             sync_folder(blob.parent)
         linked = [self._link(download.name, blob) for download in same]
@@ -216,7 +228,7 @@ class HuggingFaceSnapshot:
             return
         content = build_tree_list(resolution.downloads)
         if not atomic.has_content(self._tree_list, content):
-            atomic.write_file(self._tree_list, content)
+            atomic.write_file(self._tree_list, content, self._boundary)
 
     def repair_file_list(self, files: tuple[FileRecord, ...]) -> None:
         """Write the tree list again if it does not list these files. No check covers it: manifests do not list it."""
@@ -234,7 +246,8 @@ class HuggingFaceSnapshot:
         kept = {name: entry for name, entry in listed.items() if (self._snapshot / name).is_file()}
         blobs = BlobNames(self.places.hub.path)
         with_blob_names = ((name, file, blobs.of(file)) for name, file in names.items())
-        atomic.write_file(self._tree_list, tree_list_from_records(with_blob_names, kept))
+        content = tree_list_from_records(with_blob_names, kept)
+        atomic.write_file(self._tree_list, content, self._boundary)
 
     def update_refs(self) -> None:
         """Point `refs/main` and the older sentence-transformers folder at this commit, where they are ours."""
@@ -246,7 +259,7 @@ class HuggingFaceSnapshot:
         expected = expected_content(file, locked, label)
         staging = self._folder / "blobs" / staging_name(file.etag, self.places)
         file_label = f"{self.source.repository}: {file.path}"
-        return Download(file.path, url, headers, expected, staging, file_label, file.blob_id)
+        return Download(file.path, url, headers, expected, staging, self._boundary, file_label, file.blob_id)
 
     def _find(
         self, download: Download, recorded: FileRecord | None, hash_file: HashFile | None
@@ -273,28 +286,22 @@ class HuggingFaceSnapshot:
         return None
 
     def _size_inside(self, path: Path) -> int | None:
-        """Return the size of a regular file whose real path lies in the place, else None."""
+        """Return the size of a regular file whose real path lies in the cache, else None."""
         try:
             real = path.resolve(strict=True)
         except (OSError, RuntimeError):  # RuntimeError: a circle of links
             return None
-        if not real.is_relative_to(self.places.hub.path.resolve()) or not real.is_file():
+        if self._boundary.escape_of(path) is not None or not real.is_file():
             return None
         return real.stat().st_size
 
     def _link(self, name: str, blob: Path) -> bool:
         """Link a name to its blob, or copy the blob where there are no links; return whether it is a link."""
         path = self._snapshot / name
-        atomic.remove_obstruction(path, self._folder)
-        atomic.make_folders(path.parent)
-        if not path.parent.resolve().is_relative_to(self.places.hub.path.resolve()):
-            raise VolumeUnsuitable(
-                f"{path.parent} leads out of the cache, to {path.parent.resolve()}",
-                "move that folder into the cache, or name the folder it leads to with HF_HUB_CACHE",
-            )
-        if atomic.replace_link(path, blob):
+        atomic.remove_obstruction(path, self._folder, self._boundary)
+        if atomic.replace_link(path, blob, self._boundary):
             return True
-        atomic.copy_file(blob, path)
+        atomic.copy_file(blob, path, self._boundary)
         return False
 
     def _record(self, name: str, size: int, sha256: str) -> FileRecord:

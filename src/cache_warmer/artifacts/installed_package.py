@@ -24,7 +24,9 @@ from typing import Final
 from cache_warmer.artifacts.artifact import HashFile
 from cache_warmer.disk import atomic
 from model_cache.catalog.catalog import SpacySource
-from model_cache.file_io import read_small_file, sync_folder
+from model_cache.containment import CacheBoundary
+from model_cache.file_io import open_regular_file, read_small_file, sync_folder
+from model_cache.json_values import parse_json_object
 from model_cache.safe_names import unsafe_reason
 
 _LOG: Final = logging.getLogger(__name__)
@@ -97,12 +99,12 @@ def link_installed(installed: InstalledPackage, target: Path) -> dict[str, tuple
     """
     for file in installed.files:
         path = target / file.path
-        atomic.make_folders(path.parent)
+        atomic.make_folders(path.parent, CacheBoundary(target))
         _link_or_copy(file.source, path)
     record = f"{installed.dist_info}/RECORD"
     rows = [f"{file.path},sha256={_urlsafe(file.sha256)},{file.bytes}" for file in installed.files]
     content = "\n".join([*rows, f"{record},,", ""]).encode()
-    atomic.write_file(target / record, content)
+    atomic.write_file(target / record, content, CacheBoundary(target))
     for folder in sorted({parent for file in installed.files for parent in PurePosixPath(file.path).parents}):
         sync_folder(target / folder)
     written = {file.path: (file.bytes, file.sha256) for file in installed.files}
@@ -120,7 +122,7 @@ def write_direct_url(source: SpacySource, tree: Path, dist_info: str) -> dict[st
     """
     document = {"url": source.url, "archive_info": {"hashes": {"sha256": source.sha256}}}
     content = json.dumps(document, sort_keys=True).encode() + b"\n"
-    atomic.write_file(tree / dist_info / _DIRECT_URL, content)
+    atomic.write_file(tree / dist_info / _DIRECT_URL, content, CacheBoundary(tree))
     return {f"{dist_info}/{_DIRECT_URL}": (len(content), _sha256(content))}
 
 
@@ -156,7 +158,7 @@ def _verify(
         record = read_small_file(dist_info / "RECORD", _MAX_RECORD_BYTES).decode("utf-8")
         rows = _wheel_rows(record, dist_info.name)
         files = tuple(_verify_file(folder, path, encoded, hash_file) for path, encoded in rows)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         return f"it cannot be proven ({error})"
     return InstalledPackage(folder, dist_info.name, files)
 
@@ -166,24 +168,33 @@ def _wheel_sha256(dist_info: Path) -> str | None:
     path = dist_info / _DIRECT_URL
     if not path.is_file():
         return None
-    archive = json.loads(read_small_file(path, _MAX_DIRECT_URL_BYTES))["archive_info"]
-    hashes = archive.get("hashes") or {}
-    return hashes.get("sha256") or str(archive.get("hash", "")).removeprefix("sha256=") or None
+    archive = parse_json_object(read_small_file(path, _MAX_DIRECT_URL_BYTES)).get("archive_info")
+    if not isinstance(archive, dict):  # installed from a folder or a repository
+        return None
+    hashes = archive.get("hashes")
+    found = hashes.get("sha256") if isinstance(hashes, dict) else None
+    return str(found or archive.get("hash") or "").removeprefix("sha256=") or None
 
 
 def _wheel_rows(record: str, dist_info: str) -> list[tuple[str, str]]:
     """Return path and encoded sha256 of the wheel's own files in RECORD.
 
     Raises:
-        ValueError: a path is unsafe, or a file has no sha256.
+        ValueError: a row is none, a path is unsafe, or a file has no sha256.
+        csv.Error: it is no table.
     """
     rows = []
-    for path, hashed, *_ in csv.reader(record.splitlines()):
+    for row in csv.reader(record.splitlines()):
+        if not row:  # an empty line, as some tools leave it at the end
+            continue
+        path, hashed = row[0], row[1] if len(row) > 1 else ""
         pure = PurePosixPath(path)
-        if pure.suffix == _COMPILED_SUFFIX or (pure.parts[0] == dist_info and pure.name in _WRITTEN_BY_PIP):
+        if pure.suffix == _COMPILED_SUFFIX:
             continue
         if unsafe := unsafe_reason(path):
             raise ValueError(f"RECORD lists {path!r}, which {unsafe}")
+        if pure.parts[0] == dist_info and pure.name in _WRITTEN_BY_PIP:
+            continue
         if not hashed.startswith("sha256="):
             raise ValueError(f"RECORD has no sha256 of {path}")
         rows.append((path, hashed.removeprefix("sha256=")))
@@ -192,7 +203,8 @@ def _wheel_rows(record: str, dist_info: str) -> list[tuple[str, str]]:
 
 def _verify_file(folder: Path, path: str, encoded: str, hash_file: HashFile) -> InstalledFile:
     source = folder / path
-    size = source.stat().st_size
+    with open_regular_file(source) as file:  # not a FIFO, which `hash_file` would wait for
+        size = os.fstat(file.fileno()).st_size
     sha256, _ = hash_file(source, size)
     if _urlsafe(sha256) != encoded:
         raise ValueError(f"{source} was changed after its installation")
@@ -203,8 +215,9 @@ def _link_or_copy(source: Path, target: Path, link: Callable[[Path, Path], None]
     try:
         link(source.resolve(), target)
     except (OSError, NotImplementedError):  # another file system, or another user's file
-        shutil.copyfile(source, target)
-        with target.open("rb+") as file:
+        with open_regular_file(source) as original, target.open("xb") as file:
+            shutil.copyfileobj(original, file)
+            file.flush()
             atomic.apply_cache_mode(file.fileno(), target.parent)
             os.fsync(file.fileno())
 

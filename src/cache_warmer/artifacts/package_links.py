@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.disk import atomic
-from model_cache.file_io import read_small_file, sync_folder
+from model_cache.containment import CacheBoundary
+from model_cache.file_io import read_small_file, sync_folder, temporary_name
 
 _LOG: Final = logging.getLogger(__name__)
 # Folder of the unpacked wheels, below the spaCy place.
@@ -26,13 +27,16 @@ _VERSION_FILES: Final = ("RECORD", "meta.json")
 _MAX_VERSION_FILE_BYTES: Final = 16 * 10**6
 
 
-def update_package_links(place: Path, tree: Path, package: str, *, ours: bool = False) -> None:
+def update_package_links(
+    place: Path, tree: Path, package: str, boundary: CacheBoundary, *, ours: bool = False
+) -> None:
     """Point `<package>` and its `.dist-info` in a place at the files of an unpacked wheel.
 
     Args:
         place: the spaCy place.
         tree: folder of the unpacked wheel.
         package: name of the package.
+        boundary: of the cache.
         ours: whether the place belongs to a cache of our own, so that any link in it may be replaced.
 
     Raises:
@@ -53,26 +57,29 @@ def update_package_links(place: Path, tree: Path, package: str, *, ours: bool = 
             )
         return
     for name, target in targets.items():
-        _link_or_copy(place / name, target)
+        _link_or_copy(place / name, target, boundary)
     for former in place.glob("*.dist-info"):
         if former.name.startswith(f"{package}-") and former.name not in targets and not _is_foreign(former):
             _remove(former)
 
 
-def _link_or_copy(link: Path, target: Path) -> None:
+def _link_or_copy(link: Path, target: Path, boundary: CacheBoundary) -> None:
+    atomic.make_folders(link.parent, boundary)
     if atomic.points_at(link, target):
         return
     if not link.is_symlink() and link.is_dir():
         if _is_same_version(link, target):
             return
         _remove(link)
-    if not atomic.replace_link(link, target):
-        copy = link.with_name(f".{link.name}.fresh")
-        shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(target, copy)
-        # the marker first: after a crash our own copy must not look like the user's
-        atomic.write_file(_copy_marker(link), b"")
-        copy.rename(link)
+    if not atomic.replace_link(link, target, boundary):
+        copy = temporary_name(link)
+        try:
+            shutil.copytree(target, copy)
+            # the marker first: after a crash our own copy must not look like the user's
+            atomic.write_file(_copy_marker(link), b"", boundary)
+            copy.rename(link)
+        finally:
+            shutil.rmtree(copy, ignore_errors=True)
         sync_folder(link.parent)
 
 

@@ -41,6 +41,7 @@ from cache_warmer.transfer.staging import staged_bytes, staging_name
 from model_cache.catalog.catalog import Model, SpacySource
 from model_cache.catalog.lock import LockedModel
 from model_cache.check.files import Remedies, inspect
+from model_cache.containment import CacheBoundary
 from model_cache.file_io import sync_folder
 from model_cache.layout import recorded_file_path, spacy_package_folder
 from model_cache.manifest import FileRecord, ModelRecord
@@ -95,6 +96,10 @@ class SpacyPackage:
         return self._staging / staging_name(f"{self._tree.name}.tree", self.places)
 
     @property
+    def _boundary(self) -> CacheBoundary:
+        return self.places.boundary_of(self._tree)
+
+    @property
     def _on_host(self) -> bool:
         return self.places.label == HOST
 
@@ -113,7 +118,8 @@ class SpacyPackage:
         size = known if known is not None else self.size_of(url, label)
         expected = ExpectedContent(size, self.source.sha256, None, "catalog")
         staging = self._staging / staging_name(f"{name}.{self.source.sha256[:8]}", self.places)
-        return Resolution((Download(name, url, {}, expected, staging, label),), size, "catalog")
+        download = Download(name, url, {}, expected, staging, self._boundary, label)
+        return Resolution((download,), size, "catalog")
 
     def inspect_cache(
         self,
@@ -148,6 +154,10 @@ class SpacyPackage:
         """Return the folder of packages and the one in which they are unpacked."""
         return frozenset({self._staging, self._staging.parent} if missing else ())
 
+    def name_folders(self) -> frozenset[Path]:
+        """Return the folder of the package's names."""
+        return frozenset({self.places.spacy.path})
+
     def install(
         self, same: tuple[Download, ...], staged: StagedBody, *, shared: bool = False
     ) -> tuple[FileRecord, ...]:
@@ -169,7 +179,9 @@ class SpacyPackage:
 
     def update_refs(self) -> None:
         """Point the names on other projects' PYTHONPATH at this version."""
-        update_package_links(self.places.spacy.path, self._tree, self.source.package, ours=not self._on_host)
+        update_package_links(
+            self.places.spacy.path, self._tree, self.source.package, self._boundary, ours=not self._on_host
+        )
 
     def _verify_tree(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
         """Return the records of a tree on a host that another user unpacked, or whose records were lost."""
@@ -191,6 +203,7 @@ class SpacyPackage:
     def _write_tree(self, write: Callable[[Path], dict[str, tuple[int, str]]]) -> tuple[FileRecord, ...]:
         """Have `write` fill a staged folder, then publish it; return the records of its files."""
         staged_tree = self._staged_tree
+        atomic.make_folders(staged_tree.parent, self._boundary)
         shutil.rmtree(staged_tree, ignore_errors=True)
         try:
             written = write(staged_tree)
@@ -212,7 +225,7 @@ class SpacyPackage:
         content = read_content(wheel, self.source.package)
         self._require_model(content)
         require_free_space(self._staging, content.bytes, len(content.files))
-        atomic.make_folders(target)
+        atomic.make_folders(target, self._boundary)
         return unpack(wheel, content, target)
 
     def _require_model(self, content: WheelContent) -> None:
@@ -253,12 +266,10 @@ class SpacyPackage:
         return True
 
     def _replace_if_wrong(self, staged_file: Path, target: Path, size: int, sha256: str) -> None:
-        atomic.remove_obstruction(target, self._tree)
+        atomic.remove_obstruction(target, self._tree, CacheBoundary(self._tree))
         if _has_content(target, size, sha256):
             return
-        if not target.parent.resolve().is_relative_to(self._tree.resolve()):
-            raise ContentMismatch(f"{target.parent} leads out of {self._tree}", f"delete {self._tree}")
-        atomic.make_folders(target.parent)
+        atomic.make_folders(target.parent, CacheBoundary(self._tree))
         os.replace(staged_file, target)
         sync_folder(target.parent)
 

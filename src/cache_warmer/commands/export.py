@@ -26,7 +26,7 @@ from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import EXIT_BROKEN_PIPE, Terminated
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.file_io import replacement
-from model_cache.formatting import human_bytes
+from model_cache.formatting import human_bytes, printable_lines
 from model_cache.json_values import to_json_text
 from model_cache.reasons import EXIT_TERMINATED, Reason
 
@@ -81,7 +81,7 @@ def run_export(invocation: Invocation) -> int:
     try:
         return _export(invocation, output)
     except ModelCacheError as error:
-        invocation.err.write(f"cache-warmer: {error}\n")
+        invocation.err.write(f"cache-warmer: {printable_lines(str(error))}\n")
         return error.reason.exit_code
     except BrokenPipeError:
         invocation.err.write("cache-warmer: the reader of the archive closed the pipe\n")

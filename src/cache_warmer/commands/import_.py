@@ -32,6 +32,7 @@ from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model, generation
 from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
+from model_cache.cli.program import best_effort
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_text
@@ -249,7 +250,10 @@ def _print_report(invocation: Invocation, report: ImportReport) -> None:
             f"{human_bytes(report.bytes_written)} written, {report.seconds:.1f} s"
         )
         text = "\n".join([*models, total])
-    print(text, file=invocation.out)
+    # The exit code says whether the generation is there; a reader of the report that has gone changes nothing.
+    shown = best_effort(invocation.out)
+    shown.write(f"{text}\n")
+    shown.flush()
     if report.catalog_generation not in (None, report.generation):
         invocation.err.write(
             "cache-warmer: note: this is not the generation of the catalog given here "

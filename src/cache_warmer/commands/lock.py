@@ -4,7 +4,6 @@ Both files are replaced by rename: the lock first, then the catalog. If the run 
 commits that the catalog does not name yet, which readers ignore; the next run completes it.
 """
 
-import json
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +18,7 @@ from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from model_cache.file_io import read_small_file
-from model_cache.json_values import to_json_text
+from model_cache.json_values import parse_json_object, to_json_text
 from model_cache.reasons import Reason
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
@@ -110,7 +109,9 @@ def _target(catalog: Path | None, output: str | None) -> Path:
 def _write(pinned: PinnedCatalog, catalog: Path | None, target: Path) -> LockReport:
     """Write the lock, then the catalog; see the module."""
     former = lock_path(catalog or BUILT_IN_CATALOG)
-    before = json.loads(read_small_file(former)) if former.exists() else None  # `load_lock` has validated it
+    before = (
+        parse_json_object(read_small_file(former)) if former.exists() else None
+    )  # `load_lock` has validated it
     content = dump_lock(lock_document(pinned.keys, pinned.locked, before))
     lock_changed = replace_file(lock_path(target), content)
     has_mark = catalog is not None and catalog.read_bytes().startswith(_BYTE_ORDER_MARK.encode())

@@ -13,7 +13,7 @@ from cache_warmer.commands.command import Invocation
 from cache_warmer.disk.preflight import Verdict, preflight
 from cache_warmer.disk.probe import write_probe
 from cache_warmer.disk.volume import explain_os_errors
-from cache_warmer.survey import ModelSurvey, bad_files, survey_models
+from cache_warmer.survey import ModelSurvey, bad_files, survey_models, written_folders
 from model_cache.catalog.catalog import Model, SpacySource, generation
 from model_cache.check.check import check
 from model_cache.cli.options import OutputFormat
@@ -110,7 +110,10 @@ def run_plan(invocation: Invocation) -> int:
         bad = bad_files(check(models, places, whole_catalog=not keys))
         surveys = survey_models(models, bad, places, sources, lock, None)
         verdict = preflight(
-            [one.space_needed for one in surveys], places, probe=write_probe if settings.probe else None
+            [one.space_needed for one in surveys],
+            places,
+            probe=write_probe if settings.probe else None,
+            folders=written_folders(surveys, places),
         )
     plan = make_plan(generation(catalog.models), surveys, verdict)
     as_json = settings.options.format is OutputFormat.JSON

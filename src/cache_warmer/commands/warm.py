@@ -36,8 +36,9 @@ from model_cache.check.progress import progress_printer
 from model_cache.check.types import Tier
 from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
-from model_cache.cli.program import Terminated
+from model_cache.cli.program import Terminated, best_effort
 from model_cache.errors import ModelCacheError
+from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import EXIT_TERMINATED, Reason
@@ -88,11 +89,11 @@ def warm_cache(
         settings: The settings of the command.
         environ: The environment.
         out: Where the report goes.
-        err: Where progress and errors go.
+        err: Where progress and errors go; a failure to write there is ignored.
         events: Records Events; None: on the objects that the environment names.
         tier: `FAST` fetches what is missing; `DEEP` hashes every file first and also replaces what is damaged.
     """
-    events = events or event_recorder(environ)
+    events, err = events or event_recorder(environ), best_effort(err)
     stats = RunStats(events.record_verified)
     error: ModelCacheError | None = None
     code = Reason.OK.exit_code
@@ -106,7 +107,7 @@ def warm_cache(
         code = EXIT_TERMINATED if isinstance(signalled, Terminated) else error.reason.exit_code
     _print_report(stats.report(error), settings.options.format, out)
     if error is not None:
-        err.write(f"cache-warmer: {error}\n")
+        err.write(f"cache-warmer: {printable_lines(str(error))}\n")
     return code
 
 
@@ -155,10 +156,11 @@ def _make_reports(
 
 
 def _print_report(report: WarmReport, form: OutputFormat, out: TextIO) -> None:
-    if form is OutputFormat.JSON:
-        out.write(to_json_text(to_json(report)) + "\n")
-    else:
-        out.writelines(f"{line}\n" for line in to_lines(report))
+    """Print the report, unless nobody reads it: the exit code says whether the cache is complete."""
+    shown = best_effort(out)
+    lines = [to_json_text(to_json(report))] if form is OutputFormat.JSON else to_lines(report)
+    shown.writelines(f"{line}\n" for line in lines)
+    shown.flush()
 
 
 def terminate_with_parent(stdin: int) -> None:

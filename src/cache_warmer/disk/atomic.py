@@ -10,9 +10,12 @@ a crash leaves the former content or the new one. The rest of this module is wha
 * Obstructions: a rename replaces files and links, but not a folder under the name of a file, or a file under that of
   a folder. These are renamed aside, not deleted, because their owner is unknown. The new name ends like that of an
   abandoned transfer, so that garbage collection finds it.
+* Boundaries: nothing is written through a link that leaves the cache. `make_folders` judges that for everybody: whoever
+  writes a file or a link has its folders made here first, and gives the boundary of the cache.
 
-Everything may be called by several threads and processes at once. All functions raise `OSError` as it comes, except
-`replace_file`, which also raises `NoPermission`; the callers add what the failure means for the volume.
+Everything may be called by several threads and processes at once. All functions raise `OSError` as it comes,
+`replace_file` also `NoPermission`, and those with a boundary `VolumeUnsuitable`; the callers add what a failure means
+for the volume.
 """
 
 import contextlib
@@ -25,8 +28,9 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.errors import NoPermission
-from model_cache.file_io import replacement, sync_folder, take_over_mode, temporary_name
+from cache_warmer.errors import NoPermission, VolumeUnsuitable
+from model_cache.containment import CacheBoundary
+from model_cache.file_io import open_regular_file, replacement, sync_folder, take_over_mode, temporary_name
 
 _LOG: Final = logging.getLogger(__name__)
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
@@ -52,31 +56,34 @@ _NOT_REPLACEABLE: Final = frozenset(
 _creating_shared_folder = threading.Lock()
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_file(path: Path, content: bytes, boundary: CacheBoundary) -> None:
     """Write a file by rename, synced, with the modes of the cache; its folders are created.
 
-    The former file stays until then; a folder under that name is moved aside.
+    The former file stays until then; a folder under that name is moved aside. In a cache of our own, so is a file
+    under the name of one of its folders.
 
     Raises:
+        VolumeUnsuitable: the folder leads out of the boundary.
         OSError: a folder or the file cannot be written.
     """
-    make_folders(path.parent)
-    remove_obstruction(path, path.parent)
+    remove_obstruction(path, path.parent if boundary.on_host else boundary.root, boundary)
+    make_folders(path.parent, boundary)
     with replacement(
         path, mode=_PRIVATE_MODE, prepare=lambda descriptor: apply_cache_mode(descriptor, path.parent)
     ) as file:
         file.write(content)
 
 
-def copy_file(source: Path, path: Path) -> None:
+def copy_file(source: Path, path: Path, boundary: CacheBoundary) -> None:
     """Copy a file by rename, synced, with the modes of the cache: the substitute for a link.
 
     Raises:
+        VolumeUnsuitable: the folder leads out of the boundary.
         OSError: the source cannot be read, or the copy not be written.
     """
-    make_folders(path.parent)
+    make_folders(path.parent, boundary)
     with (
-        source.open("rb") as original,
+        open_regular_file(source) as original,
         replacement(
             path, mode=_PRIVATE_MODE, prepare=lambda descriptor: apply_cache_mode(descriptor, path.parent)
         ) as copy,
@@ -127,18 +134,19 @@ def has_content(path: Path, content: bytes) -> bool:
     return path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content
 
 
-def replace_link(link: Path, target: Path) -> bool:
+def replace_link(link: Path, target: Path, boundary: CacheBoundary) -> bool:
     """Point the relative link `link` at `target`, replacing the file or link under that name.
 
     Returns:
         False if this file system has no links.
 
     Raises:
+        VolumeUnsuitable: the folder of the link leads out of the boundary.
         OSError: anything else.
     """
+    make_folders(link.parent, boundary)
     if points_at(link, target):
         return True
-    make_folders(link.parent)
     temporary = temporary_name(link)
     try:
         os.symlink(relative_target(link, target), temporary)
@@ -171,18 +179,42 @@ def relative_target(link: Path, target: Path) -> str:
     return os.path.relpath(target, link.parent)
 
 
-def make_folders(path: Path) -> None:
+def require_inside(path: Path, boundary: CacheBoundary) -> None:
+    """Raise unless a folder, which need not exist, stays inside a boundary when its links are followed.
+
+    Raises:
+        VolumeUnsuitable: it leads out.
+    """
+    if (outside := boundary.escape_of(path)) is not None:
+        raise VolumeUnsuitable(
+            f"{path} leads out of the cache, to {outside}",
+            "replace the link by a folder, or name the folder that it leads to with --cache (on a host: HF_HUB_CACHE, "
+            "SPACY_DATA, TORCH_HOME, QDA_RECORDS)",
+        )
+
+
+def make_folders(path: Path, boundary: CacheBoundary) -> None:
     """Create a folder and its missing parents, their names on disk.
 
     On a volume that a group shares a folder appears with its final modes, because another user may write into it at
     once, and what is created there inherits them. Elsewhere only its owner writes, who has access with any mode.
 
+    Args:
+        path: the folder.
+        boundary: what it must not leave, not even through a link that is there.
+
     Raises:
+        VolumeUnsuitable: the folder leads out of the boundary.
         OSError: a folder cannot be created.
     """
+    require_inside(path, boundary)
+    _make_missing(path)
+
+
+def _make_missing(path: Path) -> None:
     if path.is_dir():
         return
-    make_folders(path.parent)
+    _make_missing(path.parent)
     if _shared_group_bits(path.parent):
         with _creating_shared_folder:
             _make_shared_folder(path)
@@ -197,12 +229,14 @@ def apply_cache_mode(descriptor: int, folder: Path) -> None:
         os.fchmod(descriptor, _FILE_MODE | _shared_group_bits(folder))
 
 
-def remove_obstruction(path: Path, below: Path) -> None:
+def remove_obstruction(path: Path, below: Path, boundary: CacheBoundary) -> None:
     """Move aside what prevents a file from being renamed to `path`, or its folders below `below` from being created.
 
     Raises:
+        VolumeUnsuitable: the folder leads out of the boundary.
         OSError: it cannot be renamed.
     """
+    require_inside(path.parent, boundary)
     for folder in reversed(path.parents):
         is_below = folder != below and folder.is_relative_to(below)
         if is_below and os.path.lexists(folder) and not folder.is_dir():
@@ -212,7 +246,7 @@ def remove_obstruction(path: Path, below: Path) -> None:
 
 
 def _move_aside(path: Path) -> None:
-    aside = path.with_name(f"{path.name[:_MAX_KEPT_NAME]}.{os.getpid()}.set-aside.incomplete")
+    aside = path.with_name(f"{path.name[:_MAX_KEPT_NAME]}.{os.urandom(6).hex()}.set-aside.incomplete")
     _LOG.warning("%s is in the way: moved to %s", path, aside)
     path.rename(aside)
 

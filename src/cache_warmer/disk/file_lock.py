@@ -4,12 +4,20 @@ A module of its own because Windows has no `fcntl`, and some file systems have n
 error.
 """
 
+import os
+import time
 from enum import Enum, auto
+from pathlib import Path
+from typing import Final
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # a module or None
+
+
+# Age from which a file counts as abandoned if its lock cannot tell.
+ABANDONED_SECONDS: Final = 600.0
 
 
 class LockResult(Enum):
@@ -31,3 +39,21 @@ def try_lock(descriptor: int) -> LockResult:
     except OSError:  # no locks on this file system
         return LockResult.NOT_POSSIBLE
     return LockResult.TAKEN
+
+
+def is_abandoned(path: Path) -> bool:
+    """Return whether the process that locked a file while it wrote to it has ended.
+
+    Where there are no locks, a file that was not written for `ABANDONED_SECONDS` counts as abandoned.
+
+    Raises:
+        OSError: the file cannot be opened.
+    """
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
+    try:
+        result = try_lock(descriptor)
+        is_old = time.time() - os.fstat(descriptor).st_mtime > ABANDONED_SECONDS
+    finally:
+        os.close(descriptor)
+    return result is LockResult.TAKEN or (result is LockResult.NOT_POSSIBLE and is_old)

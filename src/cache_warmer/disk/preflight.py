@@ -8,10 +8,11 @@ The first failure is the verdict.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cache_warmer.disk.atomic import require_inside
 from cache_warmer.disk.probe import Probe, VolumeFeatures
 from cache_warmer.disk.volume import (
     FreeSpace,
@@ -35,6 +36,8 @@ class SpaceNeeded:
     place: PlaceName
     bytes: int
     inodes: int
+    # Folder of the place that holds the files, if it is a link to another disk (on a host); None: any.
+    linked: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ def preflight(
     *,
     probe: Probe | None,
     free_space: MeasureFreeSpace = measure_free_space,
+    folders: Iterable[Path] = (),
 ) -> Verdict:
     """Return the verdict.
 
@@ -77,14 +81,20 @@ def preflight(
             writable.
         probe: probes a folder; None to check the space alone.
         free_space: measures the free space of a folder.
+        folders: of the cache that will be written to; none may lead out of it.
     """
     features: dict[PlaceName, VolumeFeatures] = {}
     on_host = places.label == HOST
     try:
         _require_folders(places)
+        for folder in sorted(folders):
+            require_inside(folder, places.boundary_of(folder))
         if probe is not None:
             for place in _written_places(needs, places):
                 features[place.name] = _probe(place.path, probe, on_host=on_host)
+            for need in needs:
+                if need.linked is not None and (need.bytes or need.inodes):
+                    features[need.place] = _probe(need.linked, probe, on_host=on_host)
     except VolumeError as error:
         return _failure(error, needs, None)
     try:
@@ -133,7 +143,12 @@ def _by_file_system(
     for place in places.all():
         free = free_space(place.path)
         own = [need for need in needs if need.place is place.name]
-        grouped[free.device] += [(place.path, free, need) for need in own] or [(place.path, free, None)]
+        if not own:
+            grouped[free.device].append((place.path, free, None))
+        for need in own:
+            path = need.linked or place.path
+            on_disk = free_space(path) if need.linked is not None else free
+            grouped[on_disk.device].append((path, on_disk, need))
     return [
         _FileSystemShare(
             path=next((path for path, _, need in group if need is not None and need.bytes), group[0][0]),
@@ -166,6 +181,7 @@ def _require_folders(places: Places) -> None:
                 f"{nearest} is a file, where a folder for the cache should be",
                 "name a folder with --cache, or remove it",
             )
+        require_inside(place.path, places.boundary_of(place.path))
 
 
 def _written_places(needs: Sequence[SpaceNeeded], places: Places) -> tuple[Place, ...]:
@@ -179,7 +195,7 @@ def _with_copies(need: SpaceNeeded, features: Mapping[PlaceName, VolumeFeatures]
     """Return the space for the blob and its copy where there are no links, else the space unchanged."""
     if need.place not in features or features[need.place].links:
         return need
-    return SpaceNeeded(need.place, 2 * need.bytes, need.inodes)
+    return replace(need, bytes=2 * need.bytes)
 
 
 def _limitations(features: Mapping[PlaceName, VolumeFeatures], places: Places) -> str:

@@ -22,14 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.disk.file_lock import LockResult, try_lock
+from cache_warmer.disk.file_lock import ABANDONED_SECONDS, LockResult, is_abandoned, try_lock
 from cache_warmer.errors import VolumeUnsuitable
 from model_cache.file_io import sync_folder
 
 # Beginning of the name of a probe's folder.
 PROBE_PREFIX: Final = ".qda-probe-"
-# Age from which a probe folder counts as abandoned if its lock cannot tell.
-_ABANDONED_SECONDS: Final = 600.0
 # Failures that concern the volume as a whole, not a missing feature: full, denied, or broken.
 _VOLUME_ERRORS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ESTALE}
@@ -188,13 +186,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 
 def _is_abandoned(path: Path) -> bool:
-    old = time.time() - path.stat().st_mtime > _ABANDONED_SECONDS
     try:
-        descriptor = os.open(path / "lock", os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+        return is_abandoned(path / "lock")
     except OSError:  # killed before it created the file, or about to create it
-        return old
-    try:
-        result = try_lock(descriptor)
-    finally:
-        os.close(descriptor)
-    return result is LockResult.TAKEN or (result is LockResult.NOT_POSSIBLE and old)
+        return time.time() - path.stat().st_mtime > ABANDONED_SECONDS

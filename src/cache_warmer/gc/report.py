@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind
 from cache_warmer.gc.roots import PublishedManifest
-from model_cache.formatting import align_columns, human_bytes
+from model_cache.formatting import align_columns, human_bytes, printable
 from model_cache.json_values import to_json_value
 from model_cache.reasons import Reason
 
@@ -70,9 +70,10 @@ def to_table(report: CollectReport, command: str) -> str:
     if plan.deletions:
         blocks.append(align_columns(_deletion_rows(plan), right={1, 2}))
     if dead := _dead_references(plan):
-        blocks.append("\n".join(f"delete: the reference {name}: its Deployment is gone" for name in dead))
+        lines = [f"delete: the reference {name}: its Deployment is gone" for name in dead]
+        blocks.append("\n".join(map(printable, lines)))
     if plan.holds:
-        blocks.append("\n".join(f"keep: {hold.path}: {hold.why}" for hold in plan.holds))
+        blocks.append("\n".join(printable(f"keep: {hold.path}: {hold.why}") for hold in plan.holds))
     blocks.append(_verdict(report, command))
     return "\n\n".join(blocks)
 

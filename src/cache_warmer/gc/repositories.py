@@ -252,11 +252,11 @@ def _snapshot_entry(path: Path, blobs: str) -> SnapshotEntry:
 
 
 def _read_ref(path: Path) -> str:
-    """Return the commit that a ref names; empty if the file is too large to be a ref."""
+    """Return the commit that a ref names; empty if it is no regular file, or too large to be a ref."""
     try:
         return read_small_file(path, _MAX_REF_BYTES).decode("utf-8", "replace").strip()
     except OSError as error:
-        if error.errno == errno.EFBIG:
+        if error.errno in (errno.EFBIG, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ELOOP):
             return ""
         raise
 

@@ -7,13 +7,13 @@ On a host, a place that other users warm into is left out: their records lie in 
 need is not known here.
 """
 
-import json
 import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TypeAlias
 
+from cache_warmer.artifacts.hf_layout import read_own_commits
 from cache_warmer.artifacts.package_links import PACKAGES
 from cache_warmer.gc.leftovers import MIN_AGE_SECONDS, find_leftovers
 from cache_warmer.gc.packages import PackageRetention, plan_packages, scan_packages
@@ -23,7 +23,6 @@ from cache_warmer.gc.retention import RetentionDecision, RetentionRules, decide_
 from cache_warmer.gc.roots import FileKey, GcRoots, read_roots
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.check.check import check
-from model_cache.file_io import read_small_file
 from model_cache.layout import repository_folder, spacy_package_folder
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
@@ -86,7 +85,7 @@ class Scanner:
                     known=frozenset(paths),
                     retained=frozenset(retained.get(name, ())),
                     main=self._main_commit(name, ordered.get(name, {})),
-                    own_main_commits=self._own_main_commits(name) if self._on_host else None,
+                    own_main_commits=read_own_commits(self.places, name) if self._on_host else None,
                     unlinked_before=self._unreferenced_before,
                 ),
             )
@@ -103,14 +102,6 @@ class Scanner:
         candidates = [*(commit for commit in current if commit in retained), *retained]
         snapshots = self.places.hub.path / name / "snapshots"
         return next((commit for commit in candidates if (snapshots / commit).is_dir()), None)
-
-    def _own_main_commits(self, name: str) -> frozenset[str]:
-        """Return the commits that the warmer let `refs/main` of a repository name, as `hf_layout` recorded them."""
-        try:
-            commits = json.loads(read_small_file(self.places.own.path / "refs" / f"{name}.json"))
-        except (OSError, ValueError):
-            return frozenset()
-        return frozenset(commit for commit in commits if isinstance(commit, str))
 
     def _packages(self, retention: RetentionDecision, newest_first: Sequence[FileKey]) -> PlanSection:
         if self._is_shared(self.places.spacy):

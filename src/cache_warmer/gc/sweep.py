@@ -74,7 +74,7 @@ class Sweeper:
         folder = retired_folder(self.places)
         expired = [*(manifest.path for manifest in retention.expired_manifests), *retention.expired_records]
         if expired:
-            atomic.make_folders(folder)
+            atomic.make_folders(folder, self.places.boundary_of(folder))
         for path in expired:
             self.check_lease()
             os.replace(path, folder / path.name)
@@ -99,7 +99,8 @@ class Sweeper:
     def _update_package_name(self, name: Path, tree: str | None) -> None:
         packages = name.parent / PACKAGES
         if tree is not None:
-            update_package_links(name.parent, packages / tree, package_of(tree))
+            boundary = self.places.boundary_of(name)
+            update_package_links(name.parent, packages / tree, package_of(tree), boundary)
         else:
             _remove(name)
             (packages / ".copies" / name.name).unlink(missing_ok=True)
@@ -111,7 +112,7 @@ class Sweeper:
         if deletion.kind is ItemKind.PACKAGE:
             # Renamed first: a reader sees the whole tree or none.
             staging = path.parent / ".staging" / f"{path.name}{SWEPT_SUFFIX}"
-            atomic.make_folders(staging.parent)
+            atomic.make_folders(staging.parent, self.places.boundary_of(staging))
             _remove(staging)
             os.replace(path, staging)
             path = staging
@@ -147,7 +148,7 @@ def _remove(path: Path) -> None:
 def _is_in_use(path: Path) -> bool:
     """Return whether a live process has locked a partial file: one that lost its lease while it was suspended."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:
         return False
     try:

@@ -30,6 +30,8 @@ _LIBRARY_NAME: Final = "qda-cache-warmer"
 # hub for a list of agents and write it into HF_HOME.
 _SWITCHES: Final = ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_SHARED_BLOBS", "HF_HUB_DISABLE_TELEMETRY")
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
+_PROXY_VARIABLES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
+_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 # Characters of a reference, and of a commit, that messages show.
 _SHOWN_REFERENCE, _SHOWN_COMMIT = 80, 12
 
@@ -148,11 +150,34 @@ def _open_session(get_session: "Callable[[], httpx2.Client]", environ: Mapping[s
             f"the CA bundle {bundle} cannot be read: {error.strerror or error}",
             "name a file of PEM certificates in SSL_CERT_FILE, or unset it",
         ) from error
-    except (ValueError, ImportError, InvalidURL) as error:
+    except ImportError as error:
         raise UsageError(
-            f"the proxy cannot be used: {error}",
-            "give http://HOST:PORT in HTTPS_PROXY and HTTP_PROXY, or unset them (ALL_PROXY, too)",
+            f"the proxy cannot be used: {error.name} is not installed",
+            f"install it, or give http://HOST:PORT instead of a socks address in {_proxies(environ)}",
         ) from error
+    except (ValueError, InvalidURL) as error:
+        # without the library's text: it quotes the part of a password that it takes for a port
+        raise UsageError(
+            f"the proxy cannot be used: {_proxies(environ)} is not an address of one",
+            "give http://HOST:PORT (a password in it percent-encoded), or unset the variable",
+        ) from error
+
+
+def _proxies(environ: Mapping[str, str]) -> str:
+    """Return the names of the variables that set proxies and cannot be parsed; if all can, of all that are set."""
+    from httpx2 import URL, InvalidURL
+
+    variables = [name for name in environ if name.upper() in _PROXY_VARIABLES and environ[name]]
+    wrong = []
+    for name in variables:
+        value = environ[name]
+        try:
+            scheme = URL(value if "://" in value else f"http://{value}").scheme
+        except (InvalidURL, ValueError):
+            scheme = ""
+        if scheme not in _PROXY_SCHEMES:
+            wrong.append(name)
+    return ", ".join(sorted(wrong or variables)) or "the proxy of this system"
 
 
 @dataclass(frozen=True, slots=True)

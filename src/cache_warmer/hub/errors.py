@@ -19,7 +19,7 @@ from cache_warmer.errors import (
     HubUnreachable,
     HubUntrusted,
 )
-from cache_warmer.hub.urls import redacted
+from model_cache.urls import redacted
 
 # 408 Request Timeout, 425 Too Early, 429 Too Many Requests.
 _BUSY_STATUSES: Final = frozenset({408, 425, 429})
@@ -43,7 +43,7 @@ def from_status(response: httpx2.Response, label: str) -> HubError:
     """Return the error for a response with an error status."""
     status, url = response.status_code, redacted(str(response.request.url))
     code = response.headers.get("X-Error-Code", "")
-    message = f"{label}: {status} from {url}" + (f" ({code})" if code else "")
+    message = f"{label}: {status} from {url}" + (f" ({code[:_MAX_CAUSE]})" if code else "")
     if status in (401, 403):
         return HubUnauthorized(message, _CHECK_ACCESS)
     if status in (404, 410):
@@ -75,8 +75,8 @@ def from_exception(error: Exception, label: str) -> HubError | None:
         return HubStalled(f"{label}: timed out waiting for data from {_url_of(error)}", _CHECK_SPEED)
     if isinstance(error, httpx2.RequestError | library_errors.OfflineModeIsEnabled):
         return _connection_error(error, label)
-    if isinstance(error, httpx2.InvalidURL):
-        return HubUnreachable(f"{label}: the address cannot be used ({error})", _CHECK_NETWORK)
+    if isinstance(error, httpx2.InvalidURL):  # without its text, which quotes a part of the address
+        return HubUnreachable(f"{label}: the address cannot be used", _CHECK_NETWORK)
     if isinstance(error, ValueError | KeyError | TypeError | AttributeError):
         # the library parses without checks: HTML instead of JSON, or JSON of another shape
         return HubUnreachable(
@@ -125,6 +125,8 @@ def _certificate_error(error: BaseException | None) -> str | None:
 
 def _root_cause(error: BaseException) -> str:
     """Return the innermost message: that of the operating system, such as "Connection refused"."""
+    if isinstance(error, httpx2.LocalProtocolError):  # its text quotes the header, which may be the token
+        return "the request cannot be sent: one of its headers, perhaps the token, has a character that is not allowed"
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__ or error
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

@@ -1,20 +1,9 @@
-"""URLs: without secrets for messages and logs, and of a file below a base URL.
+"""URL of a file below a base URL. A module of its own because light commands use it: standard library alone.
 
-Messages show a URL without user, password and query, because signed URLs have secrets in their query. A module of its
-own because light commands show URLs, too: it imports the standard library alone.
+`model_cache.urls` shows URLs in messages.
 """
 
 from urllib.parse import quote, urlsplit, urlunsplit
-
-
-def redacted(url: str) -> str:
-    """Return the URL without user information, query and fragment."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return "(an address that cannot be read)"
-    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def join_file_name(base: str, file_name: str) -> str:

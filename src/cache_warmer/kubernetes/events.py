@@ -27,7 +27,7 @@ from typing import Any, Final, Protocol
 from cache_warmer.errors import HubUnauthorized
 from cache_warmer.reports.warm_report import WarmReport
 from model_cache.errors import ModelCacheError, with_remedy
-from model_cache.formatting import human_bytes
+from model_cache.formatting import human_bytes, printable
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -254,11 +254,11 @@ def outcome_message(report: WarmReport) -> str:
 
 
 def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
-    """Return the text without line breaks and with at most `limit` bytes of UTF-8.
+    """Return the text without line breaks and control characters, and with at most `limit` bytes of UTF-8.
 
     A text that is too long loses its middle: what happened is at its beginning, what to do about it at its end.
     """
-    line = " ".join(text.split())
+    line = printable(" ".join(text.split()))
     encoded = line.encode()
     if len(encoded) <= limit:
         return line

@@ -23,7 +23,11 @@ from typing import Final, Protocol
 
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
+from cache_warmer.disk.positioned_io import read_at, write_at
 from cache_warmer.errors import LeaseHeld
+from model_cache.containment import CacheBoundary
+from model_cache.formatting import printable
+from model_cache.json_values import parse_json_object
 
 # Pause between two attempts to lock the file.
 _POLL_SECONDS: Final = 0.25
@@ -80,7 +84,7 @@ class FileLease:
             LeaseHeld: another process holds it for longer than the timeout.
             OSError: the file cannot be opened.
         """
-        atomic.make_folders(self.path.parent)
+        atomic.make_folders(self.path.parent, CacheBoundary(self.path.parent))
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self.path, flags, 0o644)
         try:
@@ -88,7 +92,7 @@ class FileLease:
                 with contextlib.suppress(OSError):  # on a full disk the lock works without a name in it
                     atomic.apply_cache_mode(descriptor, self.path.parent)
                     os.ftruncate(descriptor, 0)
-                    os.pwrite(descriptor, self._holder_document(), 0)
+                    write_at(descriptor, self._holder_document(), 0)
             yield
         finally:
             os.close(descriptor)
@@ -122,14 +126,14 @@ class FileLease:
 def _read_holder(descriptor: int) -> tuple[str, str]:
     """Return the holder of the lock, for people, and the uid of the Lease that it claims to hold."""
     try:
-        document = json.loads(os.pread(descriptor, _MAX_HOLDER_BYTES, 0))
-        holder = f"process {int(document['pid'])} on {str(document['host'])[:100]}"
+        document = parse_json_object(read_at(descriptor, _MAX_HOLDER_BYTES, 0))
+        holder = f"process {int(document['pid'])} on {printable(str(document['host'])[:100])}"
         return holder, str(document.get("lease", ""))
     except (
         ValueError,
         KeyError,
         TypeError,
-        AttributeError,
+        OverflowError,
         OSError,
     ):  # it has the lock and has not written yet
         return "a process that has not given its name", ""

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, TextIO
 
-from model_cache.formatting import human_bytes
+from model_cache.formatting import human_bytes, printable
 
 # Seconds over which the speed is averaged: long enough to smooth bursts, short enough to follow a slower network.
 _SPEED_WINDOW_SECONDS: Final = 15.0
@@ -117,7 +117,7 @@ def format_line(snapshot: ProgressSnapshot) -> str:
         parts.append(f"{format_duration(max(0, snapshot.total - snapshot.done) / snapshot.speed)} left")
     parts.append(f"{snapshot.files_done} of {snapshot.files_total} files")
     if snapshot.current:
-        parts.append(f"now: {snapshot.current}")
+        parts.append(f"now: {printable(snapshot.current)}")
     return ", ".join(parts)
 
 

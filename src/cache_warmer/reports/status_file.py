@@ -7,7 +7,6 @@ The file is replaced by rename and never synced to disk: after a crash it has no
 disk) is logged at debug level and does not fail the run, which reports the cause itself.
 """
 
-import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from typing import Final
 from cache_warmer.disk import atomic
 from cache_warmer.errors import Interrupted
 from cache_warmer.reports.progress import ProgressCounter
+from model_cache.containment import CacheBoundary
 from model_cache.errors import ModelCacheError
 from model_cache.file_io import replacement
 from model_cache.reasons import Reason
@@ -128,11 +128,7 @@ class StatusFile:
         )
 
     def _replace(self, content: bytes) -> None:
-        atomic.make_folders(self.path.parent)
-        # Always the same name, so that killed runs leave one file at most.
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+        atomic.make_folders(self.path.parent, CacheBoundary(self.path.parent))
         prepare = partial(atomic.apply_cache_mode, folder=self.path.parent)
-        with replacement(self.path, temporary=temporary, mode=0o644, prepare=prepare, sync=False) as file:
+        with replacement(self.path, mode=0o644, prepare=prepare, sync=False) as file:
             file.write(content)

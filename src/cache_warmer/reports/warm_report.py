@@ -18,7 +18,7 @@ from typing import Final
 from model_cache.catalog.catalog import Model
 from model_cache.check.types import Problem
 from model_cache.errors import ModelCacheError
-from model_cache.formatting import human_bytes
+from model_cache.formatting import human_bytes, printable
 from model_cache.json_values import to_json_value
 from model_cache.manifest import FileRecord
 from model_cache.reasons import Reason
@@ -170,7 +170,7 @@ def to_json(report: WarmReport) -> dict[str, object]:
 def to_lines(report: WarmReport) -> list[str]:
     """Return what `warm` prints for people: a line for each model, then the result."""
     lines = [_model_line(model) for model in report.models]
-    lines += [f"mended: {problem.file}: it {problem.detail}" for problem in report.mended or ()]
+    lines += [printable(f"mended: {problem.file}: it {problem.detail}") for problem in report.mended or ()]
     if report.reason is Reason.OK:
         total = sum(model.bytes for model in report.models)
         fetched = (

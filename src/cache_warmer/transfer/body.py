@@ -24,13 +24,13 @@ import httpx2
 
 from cache_warmer.errors import ContentMismatch, Interrupted, LeaseLost
 from cache_warmer.hub.retry import Retry
-from cache_warmer.hub.urls import redacted
 from cache_warmer.transfer.download import Download, ProgressCallback, StagedBody
 from cache_warmer.transfer.hashing import describe_mismatch
 from cache_warmer.transfer.partial_file import PartialFile
 from cache_warmer.transfer.pool import StepResult
 from cache_warmer.transfer.range_requests import ByteRange, RangeRequests, SizeMismatch
 from cache_warmer.transfer.staging import is_same_file, open_staging_file, quarantine
+from model_cache.urls import redacted
 
 _Result = TypeVar("_Result")
 # Parallel requests for one body. One connection's share of a line is then small, and hubs accept this many.
@@ -156,7 +156,9 @@ class BodyDownload(Generic[_Result]):
     def _start(self) -> None:
         download = self._download
         self._resources.enter_context(self._activity())
-        self._descriptor = self._resources.enter_context(open_staging_file(download.staging))
+        self._descriptor = self._resources.enter_context(
+            open_staging_file(download.staging, download.boundary)
+        )
         size = download.expected.bytes
         file = PartialFile(
             self._descriptor,

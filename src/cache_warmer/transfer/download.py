@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_cache.containment import CacheBoundary
+
 # Called with the number of bytes done since the last call; negative when bytes are discarded.
 ProgressCallback = Callable[[int], None]
 
@@ -35,10 +37,11 @@ class Download:
 
     Attributes:
         name: path in the repository, or the file name of the wheel.
-        url: address of the body; shown only after `urls.redacted`.
+        url: address of the body; shown only after `model_cache.urls.redacted`.
         headers: sent with the request; an Authorization header goes to the hub's own host only.
         expected: what must arrive.
         staging: file in which the body grows; in the same folder as its final name, so that it can be renamed.
+        boundary: what the staging file's folder must not leave.
         label: model and file, for messages: `org/name: config.json`.
         git_blob: git's name of what the repository stores (the content, or the pointer of a big file); None where
             there is no repository.
@@ -49,6 +52,7 @@ class Download:
     headers: Mapping[str, str]
     expected: ExpectedContent
     staging: Path
+    boundary: CacheBoundary
     label: str
     git_blob: str | None = None
 

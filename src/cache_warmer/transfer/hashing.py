@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.transfer.download import ExpectedContent
+from model_cache.file_io import open_regular_file
 
 # Bytes per read: large enough for the full speed of a disk, small enough to stop soon and to stay below 150 MB in all.
 CHUNK_BYTES: Final = 1 << 20
@@ -49,7 +50,7 @@ def hash_file(path: Path, size: int, progress: Callable[[int], None] = lambda _:
         OSError: the file cannot be read.
     """
     content = ContentHash(size)
-    with path.open("rb", buffering=0) as file:
+    with open_regular_file(path) as file:
         while chunk := file.read(CHUNK_BYTES):
             content.update(chunk)
             progress(len(chunk))

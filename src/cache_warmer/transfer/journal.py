@@ -30,7 +30,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cache_warmer.disk.positioned_io import write_at
 from model_cache.file_io import read_small_file
+from model_cache.json_values import parse_json
 
 # Ending of every staging file and of its journal; garbage collection finds both by it.
 STAGING_SUFFIX: Final = ".incomplete"
@@ -152,7 +154,7 @@ class Journal:
 
     def _write(self, slot: int, extents: Sequence[Extent]) -> None:
         record = _dump_slot(self._number, self._boot, self._size, extents)
-        os.pwrite(self._descriptor, record, slot * _SLOT_BYTES)
+        write_at(self._descriptor, record, slot * _SLOT_BYTES)
 
 
 def journal_path(staging: Path) -> Path:
@@ -214,10 +216,11 @@ def _parse_slot(slot: bytes, size: int) -> _Slot | None:
     try:
         if int(checksum, 16) != zlib.crc32(text):
             return None
-        number, boot, recorded_size, extents = json.loads(text)
+        number, boot, recorded_size, extents = parse_json(text)
+        number = int(number)
         pairs = tuple((int(start), int(end)) for start, end in extents)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     if recorded_size != size or any(not 0 <= start < end <= size for start, end in pairs):
         return None
-    return _Slot(int(number), str(boot), pairs)
+    return _Slot(number, str(boot), pairs)

@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from cache_warmer.disk.positioned_io import read_at, write_at
 from cache_warmer.transfer.download import ExpectedContent, ProgressCallback
 from cache_warmer.transfer.hashing import CHUNK_BYTES, ContentHash
 from cache_warmer.transfer.journal import Extent, Extents, Journal, boot_id
@@ -135,7 +136,7 @@ class PartialFile:
                 return False
             self._writers += 1
         try:
-            _write_at(self._descriptor, chunk, at)  # outside the lock: the disk may take long
+            write_at(self._descriptor, chunk, at)  # outside the lock: the disk may take long
         finally:
             with self._lock:
                 self._writers -= 1
@@ -322,18 +323,11 @@ class _PrefixHash:
 
     def _read(self, count: int) -> bytes | memoryview:
         if not hasattr(os, "preadv"):  # macOS before 11, Windows
-            return os.pread(self._descriptor, count, self.at)
+            return read_at(self._descriptor, count, self.at)
         if len(self._buffer) < count:  # one buffer: allocating memory costs about as much as copying into it
             self._buffer = bytearray(count)
         into = memoryview(self._buffer)[:count]
         return into[: os.preadv(self._descriptor, [into], self.at)]
-
-
-def _write_at(descriptor: int, chunk: bytes | memoryview, at: int) -> None:
-    rest = memoryview(chunk)
-    while rest:  # a write may be short, for example on a nearly full disk
-        written = os.pwrite(descriptor, rest, at)
-        rest, at = rest[written:], at + written
 
 
 def _sync_data(descriptor: int) -> None:

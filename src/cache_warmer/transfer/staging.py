@@ -30,6 +30,7 @@ from cache_warmer.transfer.journal import (
     journal_path,
     read_journal,
 )
+from model_cache.containment import CacheBoundary
 from model_cache.places import HOST, Places
 
 _FILE_MODE: Final = 0o644
@@ -56,13 +57,14 @@ def final_name(staging: str) -> str:
 
 
 @contextmanager
-def open_staging_file(path: Path) -> Iterator[int]:
+def open_staging_file(path: Path, boundary: CacheBoundary) -> Iterator[int]:
     """Yield a descriptor for reading and writing, with the content that an earlier run left.
 
     Raises:
+        VolumeUnsuitable: the folder leads out of the cache.
         OSError: the folder or the file cannot be created or opened.
     """
-    atomic.make_folders(path.parent)
+    atomic.make_folders(path.parent, boundary)
     descriptor = _open_exclusively(path)
     with contextlib.suppress(PermissionError):  # an earlier run's file, of another user of the volume
         atomic.apply_cache_mode(descriptor, path.parent)

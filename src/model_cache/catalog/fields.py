@@ -1,8 +1,8 @@
 """The nodes of a parsed catalog, and typed access to their fields that collects every mistake.
 
 A document becomes a tree of `ScalarNode`, `SequenceNode` and `MappingNode`, named as in PyYAML, each with its line.
-`yaml_text` builds it from YAML; `node_to_json` and `node_from_json` store it, so that the built-in catalog can be read
-without YAML.
+`yaml_text` builds it from YAML, `node_from_value` from a value of JSON; `node_to_json` and `node_from_json` store it,
+so that the built-in catalog can be read without YAML.
 
 A `Section` is a mapping whose keys are known. Its methods return values of the expected type. A value of another type
 is added to the `ProblemCollector` of the file, and the method returns a stand-in (None, or the default), so that
@@ -16,6 +16,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from model_cache.cli.parser import closest_match
 from model_cache.errors import CatalogProblem
+
+# Of a document; a catalog needs five levels.
+MAX_DEPTH: Final = 16
 
 _TRUE_WORDS: Final = frozenset({"yes", "true", "on"})  # YAML 1.1, in any case
 # At most ten digits: enough for every limit, and short enough for int() on untrusted text.
@@ -253,6 +256,28 @@ def node_from_json(value: Any) -> Node:  # Any: JSON has no types
     if isinstance(inner, list):
         return SequenceNode(line, tuple(node_from_json(item) for item in inner))
     return MappingNode(line, {name: (at, node_from_json(each)) for name, (at, each) in inner.items()})
+
+
+def node_from_value(value: object, depth: int = 0) -> Node:
+    """Return the node of a value of a JSON document, which has no lines: all are 1.
+
+    Raises:
+        CatalogSyntaxError: the value has too many levels.
+    """
+    if depth > MAX_DEPTH:
+        raise CatalogSyntaxError(1, f"more than {MAX_DEPTH} levels", "the few levels of a catalog")
+    if isinstance(value, dict):
+        fields = {str(name): (1, node_from_value(each, depth + 1)) for name, each in value.items()}
+        return MappingNode(1, fields)
+    if isinstance(value, list):
+        return SequenceNode(1, tuple(node_from_value(item, depth + 1) for item in value))
+    if isinstance(value, str):
+        return ScalarNode(1, "text", value)
+    if value is None:
+        return ScalarNode(1, "nothing", "null")
+    if isinstance(value, bool):
+        return ScalarNode(1, "boolean", str(value).lower())
+    return ScalarNode(1, "number", str(value))
 
 
 def _positive_int(node: Node | None) -> int | None:

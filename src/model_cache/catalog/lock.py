@@ -19,7 +19,7 @@ from model_cache.catalog.expected_answers import Answer, parse_answer
 from model_cache.catalog.parse import BUILT_IN_CATALOG
 from model_cache.errors import CacheUnreadable, LockInvalid
 from model_cache.file_io import read_small_file
-from model_cache.json_values import to_json_value
+from model_cache.json_values import parse_json, to_json_value
 from model_cache.safe_names import unsafe_reason
 
 API_VERSION: Final = "qda/v1"
@@ -125,8 +125,8 @@ def parse_lock(content: bytes, origin: str) -> Lock:
         LockInvalid: the content is not a lock; the message names the origin and the key of the first mistake.
     """
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        document = parse_json(content)
+    except ValueError as error:
         raise LockInvalid(f"{origin} is not valid JSON: {error}", _REMEDY) from error
     parser = _LockParser(origin)
     root = parser.mapping(document, "the document")

@@ -20,6 +20,7 @@ from model_cache.catalog.catalog import (
 from model_cache.catalog.fields import ScalarNode, Section
 from model_cache.cli.parser import closest_match
 from model_cache.safe_names import unsafe_reason
+from model_cache.urls import shown_value
 
 _MODEL_FIELDS: Final = ("key", "task", "huggingface", "spacy", "serving", "licence")
 _SERVING_FIELDS: Final = ("cleaning", "labels", "max_tokens", "shortened_dimensions", "precision", "default")
@@ -140,16 +141,15 @@ def _check_url(section: Section, url: str, package: str | None, version: str | N
         parts = urlsplit(url)
         host, secret = parts.hostname, parts.password or parts.username
         _ = parts.port  # raises ValueError if it is not a number
-    except ValueError as error:
-        found = f"an address that cannot be read ({error})"
-        section.add_problem("url", found, "https://HOST/PATH/NAME.whl")
+    except ValueError:  # without its text, which quotes a part of the password where that has a slash in it
+        section.add_problem("url", "an address that cannot be read", "https://HOST/PATH/NAME.whl")
         return
     if secret:
         # The message must not show the address.
         section.add_problem("url", "an address with a user or password in it", "an address without secrets")
         return
     if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
-        shown = ascii(url[:200])[1:-1]
+        shown = ascii(shown_value(url)[:200])[1:-1]
         section.add_problem("url", f'"{shown}"', "an address as https://HOST/PATH/NAME.whl")
         return
     name = unquote(parts.path.rpartition("/")[2])

@@ -12,10 +12,14 @@ from typing import Any, Final
 
 import yaml
 
-from model_cache.catalog.fields import CatalogSyntaxError, MappingNode, Node, ScalarNode, SequenceNode
-
-# A catalog needs five levels.
-MAX_DEPTH: Final = 16
+from model_cache.catalog.fields import (
+    MAX_DEPTH,
+    CatalogSyntaxError,
+    MappingNode,
+    Node,
+    ScalarNode,
+    SequenceNode,
+)
 
 _LOADER: Final[type[yaml.SafeLoader]] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _KINDS: Final = {

@@ -29,7 +29,7 @@ from model_cache.cli.options import (
     warmer_command,
 )
 from model_cache.cli.parser import OptionParser
-from model_cache.cli.program import run
+from model_cache.cli.program import best_effort, run
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -65,7 +65,7 @@ def cache_check(
     Raises:
         ModelCacheError: the options, the catalog or the lock are wrong.
     """
-    out, err = stdout or sys.stdout, stderr or sys.stderr
+    out, err = stdout or sys.stdout, best_effort(stderr or sys.stderr)
     arguments = _parser().parse_args(argv)
     options = read_shared_options(arguments, environ)
     selection = _select_models(options)

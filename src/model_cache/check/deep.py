@@ -22,7 +22,7 @@ from typing import Final
 from model_cache.check.files import CheckedFile, Remedies, problem_from_error
 from model_cache.check.types import Problem, ProgressCallback
 from model_cache.errors import ManifestInvalid
-from model_cache.file_io import read_small_file
+from model_cache.file_io import open_regular_file, read_small_file
 from model_cache.manifest import ModelRecord, parse_manifest, parse_model_record
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
@@ -125,7 +125,7 @@ def _verify_one(
 
 def _size_and_hash(path: str, buffer: memoryview, counter: "_ProgressCounter") -> tuple[int, str]:
     digest, size = hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as stream:
+    with open_regular_file(path) as stream:
         while (count := stream.readinto(buffer)) and not counter.stop:
             digest.update(buffer[:count])
             size += count

@@ -4,7 +4,8 @@ A worker's watch repeats this for the whole catalog every few seconds. Folders a
 and each file costs three system calls.
 
 A link may lead anywhere inside its place, because the hub's layout consists of links to blobs. One that leads out of it
-is corrupt: it could expose a file of the system as a file of a model.
+is corrupt: it could expose a file of the system as a file of a model. On a host a folder of a place may be a link
+of the same user to another disk (`model_cache.containment`).
 """
 
 import errno
@@ -14,8 +15,9 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from model_cache.check.types import Problem
+from model_cache.containment import linked_folder
 from model_cache.manifest import FileRecord
-from model_cache.places import Places
+from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 
 _MAX_LINKS: Final = 40  # the limit of Linux
@@ -83,7 +85,8 @@ def inspect(
     checked: list[CheckedFile] = []
     problems: list[Problem] = []
     resolvers = {
-        name: _PathResolver(str(places.of(name).path)) for name in {record.place for record in records}
+        name: _PathResolver(str(places.of(name).path), follows_own_links=places.label == HOST)
+        for name in {record.place for record in records}
     }
     for record in records:
         resolver = resolvers[record.place]
@@ -144,7 +147,7 @@ def _check_file(
 ) -> str:
     """Return the real path of a listed file; raise `_FileError` or `OSError` if it does not pass."""
     real = resolver.resolve(path)
-    if not resolver.contains(real):
+    if not resolver.contains(real) and not resolver.is_below_own_link(path, real):
         raise _FileError(Reason.CACHE_CORRUPT, f"leads out of the cache, to {real}", path)
     try:
         status = os.lstat(real)
@@ -167,8 +170,8 @@ def _check_file(
 class _PathResolver:
     """Resolves the links of paths below one root, and remembers the folders that it has resolved."""
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, root: str, *, follows_own_links: bool) -> None:
+        self.root, self._follows_own_links = root, follows_own_links
         self._prefix = os.path.join(os.path.realpath(root), "")
         self._real_folders: dict[str, str] = {}
 
@@ -191,6 +194,11 @@ class _PathResolver:
     def contains(self, real: str) -> bool:
         """Return whether a resolved path lies below the root."""
         return real.startswith(self._prefix)
+
+    def is_below_own_link(self, path: str, real: str) -> bool:
+        """Return whether a resolved path lies in the folder to which the same user linked the one of `path`."""
+        linked = linked_folder(self.root, path) if self._follows_own_links else ""
+        return bool(linked) and real.startswith(os.path.join(linked, ""))
 
     def _real_folder(self, folder: str) -> str:
         real = self._real_folders.get(folder)

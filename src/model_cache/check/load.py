@@ -40,7 +40,7 @@ from model_cache.check.types import (
 from model_cache.cli.options import LogLevel, SharedOptions
 from model_cache.errors import CacheUnreadable, LockInvalid, ModelCacheError, UsageError
 from model_cache.file_io import read_small_file, replacement, take_over_mode
-from model_cache.json_values import to_json_value
+from model_cache.json_values import parse_json_object, to_json_value
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
@@ -186,7 +186,7 @@ def subprocess_probe(
     places: Places,
     environ: Mapping[str, str],
     timeout: float,
-    command: Sequence[str] = (sys.executable, "-m", _PROBE_MODULE),
+    command: Sequence[str] = (sys.executable, "-P", "-m", _PROBE_MODULE),
 ) -> Probe:
     """Return a probe that starts a child process for each model.
 
@@ -195,7 +195,7 @@ def subprocess_probe(
         places: of the cache.
         environ: of this program; the child's is derived from it.
         timeout: seconds for loading and answering, per model.
-        command: which starts a probe.
+        command: which starts a probe; by default without the working folder on its path, which may hold anything.
     """
     arguments = ["--cache", places.label, *(["--catalog", str(catalog)] if catalog is not None else [])]
     python_path = _without_cache(environ.get("PYTHONPATH", ""), places)
@@ -281,7 +281,7 @@ def _with_problems(report: ModelReport, problems: Sequence[Problem]) -> ModelRep
 def _parse_child_output(model: Model, child: "subprocess.CompletedProcess[bytes]") -> ProbeResult:
     """Return the answers of the child's document, or raise the error that it describes."""
     try:
-        document: dict[str, Any] = json.loads(child.stdout)
+        document = parse_json_object(child.stdout)
         if child.returncode == 0:
             answers = tuple((_question(one), one["value"]) for one in document["answers"])
             return ProbeResult(answers, document["seconds"])
@@ -349,7 +349,7 @@ def _with_answers(
                 f"{path} has facts of {locked.source} at {locked.revision} for {model.key}, not of the catalog's",
                 "run `cache-warmer lock` first, which writes the facts of this revision",
             )
-    former = json.loads(content) if content is not None else None
+    former = parse_json_object(content) if content is not None else None
     document = lock_document([*known, *new], new, former)
     entries = document["models"]
     assert isinstance(entries, dict)  # lock_document returns it as one

@@ -1,9 +1,15 @@
 """Notes of a check: names in a shared cache that lead other programs to something else than the catalog's model.
 
 These are not problems of the cache. On a host, another project may have pointed `refs/main` at another commit, or have
-put a spaCy package of the same name beside ours. Both stay as they are, and the note says what follows from it.
+put a spaCy package of the same name beside ours. Both stay as they are, and the note says what follows from it. A
+`refs/main` that leads nowhere fails offline calls without a revision; whether it is ours, only the warmer knows, which
+corrects it then.
+
+A note never fails a check: what cannot be read has no note.
 """
 
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -15,12 +21,26 @@ from model_cache.places import HOST, Places
 
 _SENTENCE_TRANSFORMERS_TASKS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
 _COMMIT_CHARACTERS: Final = 40
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+# In bytes. The hub client writes 40.
+_MAX_REFERENCE_BYTES: Final = 4096
 
 
 def collect_notes(models: Sequence[Model], places: Places, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return a sentence for each name that does not lead to the catalog's model. Reads only; never raises."""
-    notes = [_model_note(model, places) for model in models]
+    notes = [_note_if_readable(model, places) for model in models]
     return tuple(note for note in [*notes, _home_note(models, places, environ)] if note)
+
+
+def _note_if_readable(model: Model, places: Places) -> str:
+    try:
+        return _model_note(model, places)
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # a folder that is closed to this user; a circle of links; a NUL
+        return ""
 
 
 def _model_note(model: Model, places: Places) -> str:
@@ -31,18 +51,29 @@ def _model_note(model: Model, places: Places) -> str:
 
 def _reference_note(source: HuggingFaceSource, places: Places) -> str:
     """Return the note on `refs/main`, which the hub client follows when no revision is given."""
-    path = places.hub.path / repository_folder(source.repository) / "refs" / "main"
-    try:
-        content = read_small_file(path).decode("utf-8", "replace")
-    except OSError:
+    folder = places.hub.path / repository_folder(source.repository)
+    path = folder / "refs" / "main"
+    fails = (
+        f'offline calls of "{source.repository}" without a revision fail. `cache-warmer repair` corrects it'
+    )
+    ours = " if it is ours" if places.label == HOST else ""
+    if not os.path.lexists(path):
         return ""
+    try:
+        content = read_small_file(path, _MAX_REFERENCE_BYTES).decode("utf-8", "replace")
+    except OSError as error:
+        return f"{path} names no commit, because it cannot be read ({error.strerror}): {fails}{ours}"
     commit = content.strip()[:_COMMIT_CHARACTERS]
     if content == source.revision:
         return ""
     if commit == source.revision:
+        return f"{path} has more than the commit in it, such as a line break: {fails}{ours}"
+    if content != commit or not _COMMIT.fullmatch(commit):
+        return f"{path} names no commit, but {content[:_COMMIT_CHARACTERS]!r}: {fails}{ours}"
+    if not (folder / "snapshots" / commit).is_dir():
         return (
-            f'{path} has more than the commit in it, such as a line break: offline calls of "{source.repository}" '
-            "without a revision fail. `cache-warmer repair` corrects it if it is ours"
+            f"{path} names {commit}, of which there is no file here: {fails}{ours}. With "
+            f'revision="{source.revision}" they load the catalog\'s, as the worker does'
         )
     owner = " It is not ours, so it is never changed." if places.label == HOST else ""
     return (

@@ -1,7 +1,7 @@
 """The report of a check: as a JSON document for programs, and as a table for people."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from model_cache.check.types import (
@@ -13,7 +13,7 @@ from model_cache.check.types import (
     Problem,
     all_problems,
 )
-from model_cache.formatting import align_columns, human_bytes
+from model_cache.formatting import align_columns, human_bytes, printable
 from model_cache.json_values import Json, to_json_value
 from model_cache.places import Place
 from model_cache.reasons import Reason
@@ -40,13 +40,13 @@ def report_to_table(report: CheckReport) -> str:
     rows = [head, *(_model_row(model) for model in report.models)]
     blocks = [align_columns(rows, right={4, 5})]
     if problems := _problem_lines(report):
-        blocks.append("\n".join(problems))
+        blocks.append(_join_lines(problems))
     if any(model.loaded for model in report.models):
-        blocks.append("\n".join(line for model in report.models for line in load_result_lines(model)))
+        blocks.append(_join_lines(line for model in report.models for line in load_result_lines(model)))
     if report.unlisted:
-        blocks.append("\n".join(_unlisted_lines(report.unlisted)))
+        blocks.append(_join_lines(_unlisted_lines(report.unlisted)))
     if report.notes:
-        blocks.append("\n".join(f"note: {note}" for note in report.notes))
+        blocks.append(_join_lines(f"note: {note}" for note in report.notes))
     blocks.append(align_columns(_place_rows(report), right={3, 4}))
     blocks.append(summary_line(report))
     return "\n\n".join(blocks)
@@ -65,7 +65,9 @@ def summary_line(report: CheckReport) -> str:
     problem = _first_problem(report)
     more = len(all_problems(report)) - 1
     rest = f" (and {more} more)" if more else ""
-    return f"{report.reason}: {problem.file}: {problem.detail}{rest} ({counts}). Remedy: {problem.remedy}"
+    return printable(
+        f"{report.reason}: {problem.file}: {problem.detail}{rest} ({counts}). Remedy: {problem.remedy}"
+    )
 
 
 def load_result_lines(model: ModelReport) -> list[str]:
@@ -78,6 +80,10 @@ def load_result_lines(model: ModelReport) -> list[str]:
         return [f"{loaded}; nothing compared: the lock has no answers of it (--record FILE writes them)"]
     lines = [f"{loaded}; {count} {'answers' if count > 1 else 'answer'} compared"]
     return [*lines, *(f"  {_comparison_line(comparison)}" for comparison in model.loaded.comparisons)]
+
+
+def _join_lines(lines: Iterable[str]) -> str:
+    return "\n".join(map(printable, lines))
 
 
 def _first_problem(report: CheckReport) -> Problem:

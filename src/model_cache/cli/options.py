@@ -15,6 +15,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 from model_cache.cli.parser import OptionParser, closest_match
 from model_cache.errors import UsageError
 from model_cache.places import HOST, Places, resolve_places
+from model_cache.urls import shown_value
 
 # Variables with the command that remedies name, where another program than this one can write to the cache.
 COMMAND_VARIABLES: Final = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
@@ -89,7 +90,7 @@ class Option(NamedTuple, Generic[_Value]):
         try:
             return self.parse(text)
         except ValueError as error:
-            raise UsageError(f'{where}: found "{text[:200]}"', f"give {error}") from error
+            raise UsageError(f'{where}: found "{shown_value(text)[:200]}"', f"give {error}") from error
 
 
 def one_of(choices: type[_Choice]) -> Callable[[str], _Choice]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 from model_cache.errors import UsageError
+from model_cache.urls import shown_value
 
 DISTRIBUTION: Final = "qda-worker"
 
@@ -76,13 +77,13 @@ class OptionParser(argparse.ArgumentParser):
         remedy = f"see `{program} --help`"
         option = argument.partition("=")[0]
         if not option.startswith("-"):
-            return UsageError(f'unexpected argument "{argument[:200]}"', remedy)
+            return UsageError(f'unexpected argument "{shown_value(argument)[:200]}"', remedy)
         known = list(self.all_options())
         if option in known:
             return UsageError(f"{command or self.prog} takes no {option}", remedy)
         guess = closest_match(option, known)
         hint = f"; did you mean {guess}?" if guess else ""
-        return UsageError(f'unknown option "{option[:200]}"{hint}', remedy)
+        return UsageError(f'unknown option "{shown_value(option)[:200]}"{hint}', remedy)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Reject a value that is not a choice; argparse calls this, and its own message has no suggestion."""
@@ -92,7 +93,7 @@ class OptionParser(argparse.ArgumentParser):
         guess = closest_match(str(value), choices)
         hint = f'; did you mean "{guess}"?' if guess else ""
         raise UsageError(
-            f'unknown {action.metavar or action.dest} "{str(value)[:200]}"{hint}',
+            f'unknown {action.metavar or action.dest} "{shown_value(str(value))[:200]}"{hint}',
             f"give one of: {', '.join(choices)}",
         )
 

@@ -5,21 +5,28 @@ with `--format json`, as one document to stdout too. Failed system calls that ha
 permission) become such errors; every other exception is reported as INTERNAL, with the trace in the log.
 
 SIGTERM raises `Terminated` in the main thread, so that `finally` blocks run as they do for Ctrl-C. A closed stdout ends
-the program with 141, and one that cannot be written with NO_SPACE.
+the program with 141, and one that cannot be written with NO_SPACE. A stderr that cannot be written (its reader has
+gone, its disk is full) changes nothing: `BestEffortStream` drops what is written to it.
+
+Messages and log records may quote file names and files that others have written. Control characters in them are shown
+as escapes, and addresses without passwords.
 """
 
+import contextlib
 import errno
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn, TextIO, cast
 
 from model_cache.errors import ModelCacheError
+from model_cache.formatting import printable, printable_lines
 from model_cache.json_values import to_json_line
 from model_cache.reasons import EXIT_TERMINATED, Reason
+from model_cache.urls import without_passwords
 
 Main = Callable[[Sequence[str]], int]
 # 128 + SIGPIPE, as a shell reports it: the reader of our output has closed it.
@@ -31,6 +38,52 @@ _NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno
 
 class Terminated(BaseException):
     """SIGTERM was received. Like `KeyboardInterrupt`, it is not an `Exception`."""
+
+
+class BestEffortStream:
+    """A text stream whose failures to write are ignored: what cannot be written is dropped.
+
+    After the first failure the file descriptor of the stream, if it has one, leads to the null device, so that what
+    is still in its buffers cannot fail at the end of the process.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._broken = stream, False
+
+    def write(self, text: str) -> int:
+        """Write the text, or drop it; return its length."""
+        if not self._broken:
+            with self._dropping():
+                self._stream.write(text)
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        """Write each line."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Flush the stream, or drop what it holds."""
+        if not self._broken:
+            with self._dropping():
+                self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return any other attribute of the stream."""
+        return getattr(self._stream, name)
+
+    @contextlib.contextmanager
+    def _dropping(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError):  # ValueError: the stream is closed
+            self._broken = True
+            _discard(self._stream)
+
+
+def best_effort(stream: TextIO) -> TextIO:
+    """Return a stream whose failures to write are ignored; see `BestEffortStream`."""
+    return stream if isinstance(stream, BestEffortStream) else cast(TextIO, BestEffortStream(stream))
 
 
 def run(main: Main, argv: Sequence[str] | None = None, *, name: str) -> NoReturn:
@@ -62,7 +115,7 @@ def run_main(main: Main, argv: Sequence[str], *, name: str, environ: Mapping[str
     except Terminated:
         return _report_interrupt(EXIT_TERMINATED, name, argv, environ)
     except BrokenPipeError:
-        _discard_stdout()
+        _discard(sys.stdout)
         return EXIT_BROKEN_PIPE
     except Exception as error:  # noqa: BLE001  # the outermost frame: a bug must not end in a bare traceback
         known = _known_error(error)
@@ -83,13 +136,22 @@ def set_up_logging(level: str) -> None:
     """Write log records of this level (`debug`, `info`, `warning`, `error`) and above to stderr."""
     import logging  # here: cache-check logs nothing, and the import costs a tenth of its time
 
-    logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    class _Formatter(logging.Formatter):
+        """Shows control characters as escapes, and addresses without passwords."""
+
+        def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
+            return printable(without_passwords(super().formatMessage(record)))
+
+        def formatException(self, ei: Any) -> str:  # noqa: N802  # the same
+            return printable_lines(without_passwords(super().formatException(ei)))
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
 
 
 def _report(error: ModelCacheError, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    print(f"{name}: {error}", file=sys.stderr)
+    print(f"{name}: {printable_lines(str(error))}", file=sys.stderr)
     if wants_json(argv, environ):
         document = {"reason": error.reason, "message": error.message, "remedy": error.remedy}
         print(to_json_line(document))
@@ -124,6 +186,7 @@ def _report_interrupt(code: int, name: str, argv: Sequence[str], environ: Mappin
 def _report_bug(error: Exception, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
     import logging  # here: only bugs need it
 
+    set_up_logging("error")  # of a program that has not done so
     logging.getLogger(name).error("unexpected error", exc_info=error)
     failure = ModelCacheError(
         f"a bug: {type(error).__name__}: {error}",
@@ -145,6 +208,7 @@ def _prepare_streams() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open until exit
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    sys.stderr = best_effort(sys.stderr)
 
 
 def _flush_stdout(code: int, name: str) -> int:
@@ -152,14 +216,19 @@ def _flush_stdout(code: int, name: str) -> int:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _discard_stdout()
+        _discard(sys.stdout)
     except OSError as error:
-        _discard_stdout()
+        _discard(sys.stdout)
         print(f"{name}: cannot write the output: {error.strerror}", file=sys.stderr)
         return code or Reason.NO_SPACE.exit_code
     return code
 
 
-def _discard_stdout() -> None:
-    """Redirect stdout to the null device, so that the interpreter's flush at exit succeeds."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _discard(stream: TextIO) -> None:
+    """Let the descriptor of a stream lead to the null device, so that the interpreter's flush at exit succeeds."""
+    with contextlib.suppress(
+        OSError, ValueError
+    ):  # no descriptor (io.UnsupportedOperation), or a closed stream
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)

@@ -11,6 +11,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from model_cache.file_io import read_small_file
+
+# The tokenizer of a multilingual model has 17 MB.
+_MAX_JSON_BYTES: Final = 1 << 28
 _CHECK: Final = "run cache-check --deep, then cache-warmer repair"
 
 
@@ -111,7 +115,7 @@ def _file_state(file: Path) -> _FileState:
 
     try:
         if file.suffix == ".json":
-            json.loads(file.read_text(encoding="utf-8"))
+            json.loads(read_small_file(file, _MAX_JSON_BYTES))
         elif file.suffix == ".safetensors":
             with safe_open(file, framework="pt"):
                 pass
@@ -119,7 +123,7 @@ def _file_state(file: Path) -> _FileState:
             torch.load(file, map_location="meta", weights_only=True)
     except pickle.UnpicklingError:
         return _FileState.UNSAFE if _is_pickle(file) else _FileState.DAMAGED
-    except (ValueError, SafetensorError, RuntimeError, EOFError, OSError):
+    except (ValueError, RecursionError, SafetensorError, RuntimeError, EOFError, OSError):
         return _FileState.DAMAGED
     return _FileState.READABLE
 

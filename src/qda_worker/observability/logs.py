@@ -6,6 +6,9 @@ line for each call.
 
 Texts must never appear in the log. Our events contain no texts, and an exception that comes through the standard
 logging module is reduced to its type and its trace, because its message may contain the input.
+
+Values may quote names of files that others have written, and messages of libraries the addresses that they use.
+Control characters are therefore shown as escapes, and addresses without their passwords.
 """
 
 import logging
@@ -15,6 +18,8 @@ from typing import TextIO
 
 import structlog
 
+from model_cache.formatting import printable_lines
+from model_cache.urls import without_passwords
 from qda_worker.observability.call_record import CallRecord
 
 Log = structlog.typing.FilteringBoundLogger
@@ -39,7 +44,7 @@ def configure_logging(level: int, stream: TextIO = sys.stderr) -> Log:
     _configure_standard_logging(stream, level, shared, renderer)
     log: Log = structlog.wrap_logger(
         structlog.PrintLogger(stream),
-        processors=[*shared, renderer],
+        processors=[*shared, _clean_values, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )
     return log
@@ -55,6 +60,7 @@ def _configure_standard_logging(
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 _drop_error_message,
+                _clean_values,
                 renderer,
             ],
         )
@@ -75,6 +81,17 @@ def _drop_error_message(_: object, __: str, event: structlog.typing.EventDict) -
         event["error"] = type(error).__name__
         event["trace"] = "".join(traceback.format_tb(error.__traceback__))
     return event
+
+
+def _clean_values(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape control characters in the values of a record, and remove passwords of addresses."""
+    return {name: _clean(value) for name, value in event.items()}
+
+
+def _clean(value: object) -> object:
+    if isinstance(value, str):
+        return printable_lines(without_passwords(value))
+    return [_clean(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 class CallLog:

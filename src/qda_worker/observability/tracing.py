@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from model_cache.errors import UsageError
+from model_cache.urls import shown_value
 from qda_worker.observability.call_record import CallRecord
 from qda_worker.version import worker_version
 
@@ -54,7 +55,9 @@ def open_tracing(environ: Mapping[str, str]) -> "Tracing | None":
     variable = next((name for name in _PROTOCOLS if environ.get(name)), _PROTOCOLS[0])
     protocol = environ.get(variable) or "http/protobuf"
     if protocol not in _EXPORTERS:
-        raise UsageError(f'{variable}: found "{protocol}"', f"give one of {', '.join(_EXPORTERS)}")
+        raise UsageError(
+            f'{variable}: found "{shown_value(protocol)[:200]}"', f"give one of {', '.join(_EXPORTERS)}"
+        )
     if not (_is_installed("opentelemetry.sdk.trace") and _is_installed(_EXPORTERS[protocol])):
         raise UsageError(
             f"{endpoint} is set, but OpenTelemetry is not installed",

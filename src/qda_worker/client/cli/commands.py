@@ -13,6 +13,7 @@ from typing import Final, Generic, TypeVar
 
 from model_cache.cli.options import duration
 from model_cache.errors import UsageError
+from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
@@ -302,7 +303,7 @@ def _write_answer(
             document["error"] = failure.fields()
         terminal.write(to_json_text(document))
         if failure is not None:
-            terminal.stderr.write(f"{PROGRAM}: {failure}\n")
+            terminal.stderr.write(f"{PROGRAM}: {printable_lines(str(failure))}\n")
             return failure.exit_code
     elif form is Format.JSONL:
         for result in answer:

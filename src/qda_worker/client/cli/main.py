@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from model_cache.cli.program import run
+from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_line
 from qda_worker.client.cli.options import PROGRAM, Format, parser, read_connection
 from qda_worker.client.errors import ClientError
@@ -38,7 +39,7 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
     try:
         return run_command(arguments, connection, terminal)
     except ClientError as error:
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        print(f"{PROGRAM}: {printable_lines(str(error))}", file=sys.stderr)
         if connection.format is not Format.TABLE:
             print(to_json_line(error.fields()))
         return error.exit_code

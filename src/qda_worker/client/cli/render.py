@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
+from model_cache.formatting import printable
 from qda_worker.client.enums import LongTextOutcome, Offsets
 from qda_worker.client.results import (
     DocumentAnalysis,
@@ -35,13 +36,13 @@ _SPARSE_TOKENS: Final = 6
 
 
 def format_table(columns: Row, rows: Sequence[Row]) -> str:
-    """Return a table with aligned columns; the last column is not padded.
+    """Return a table with aligned columns; the last column is not padded. Control characters are shown as escapes.
 
     Args:
         columns: the names of the columns.
         rows: one cell for each column.
     """
-    table = [columns, *rows]
+    table = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(_width(row[column]) for row in table) for column in range(len(columns) - 1)]
     return "\n".join(
         "  ".join(
@@ -146,7 +147,9 @@ def models_table(models: Models) -> str:
         for model in models.models
     ]
     lines = [format_table(("MODEL", "TASK", "STATE", "READS", "VECTORS", "LICENCE", "SOURCE"), rows)]
-    lines += [f"{model.key}: {model.reason}: {model.detail}" for model in models.models if model.reason]
+    lines += [
+        printable(f"{model.key}: {model.reason}: {model.detail}") for model in models.models if model.reason
+    ]
     limits = models.limits
     lines.append(
         f"\n* default of its task. A request takes {limits.texts:,} texts and {limits.request_bytes:,} bytes. "
@@ -163,12 +166,14 @@ def cache_table(status: CacheStatus) -> str:
     ]
     lines = [format_table(("MODEL", "CACHE", "STATE", "FILES", "BYTES", "FOLDER"), rows)]
     for model in status.models:
-        lines += [f"{model.key}: {each.file}: {each.reason}: {each.detail}" for each in model.problems]
+        lines += [
+            printable(f"{model.key}: {each.file}: {each.reason}: {each.detail}") for each in model.problems
+        ]
         if model.problem_count > len(model.problems):
             lines.append(f"{model.key}: and {model.problem_count - len(model.problems)} problems more")
     checked = f", checked {status.checked_at:%Y-%m-%d %H:%M:%S} UTC" if status.checked_at else ""
-    summary = f"{status.reason}: {status.detail}" if status.detail else status.reason
-    remedy = f"\nRemedy: {status.remedy}" if status.remedy else ""
+    summary = printable(f"{status.reason}: {status.detail}" if status.detail else status.reason)
+    remedy = f"\nRemedy: {printable(status.remedy)}" if status.remedy else ""
     replaced = ", ".join(model.key for model in status.models if model.restart_needed)
     of_models = f" of {replaced}" if replaced else ""
     restart = (
@@ -176,7 +181,7 @@ def cache_table(status: CacheStatus) -> str:
         if status.restart_needed
         else ""
     )
-    lines.append(f"\n{summary} (cache {status.cache}{checked}){remedy}{restart}")
+    lines.append(f"\n{summary} (cache {printable(status.cache)}{checked}){remedy}{restart}")
     return "\n".join(lines)
 
 

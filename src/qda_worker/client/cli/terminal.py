@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
+from model_cache.formatting import printable
 from qda_worker.client.cli.options import PROGRAM
 from qda_worker.client.retry import LOG
 
@@ -75,5 +76,5 @@ class _StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         clear = _CLEAR_LINE if self._stderr.isatty() else ""
-        self._stderr.write(f"{clear}{PROGRAM}: {record.getMessage()}\n")
+        self._stderr.write(f"{clear}{PROGRAM}: {printable(record.getMessage())}\n")
         self._stderr.flush()

@@ -15,7 +15,7 @@ FOLDER: Final = "models--org--name"
 
 def test_a_reference_has_no_line_break_and_moves_with_us(tmp_path: Path) -> None:
     places = resolve_places("host", {"XDG_CACHE_HOME": str(tmp_path)}, tmp_path)
-    folder = tmp_path / FOLDER
+    folder = places.hub.path / FOLDER
 
     update_main_ref(folder, OLD, places)
     update_main_ref(folder, NEW, places)
@@ -25,9 +25,10 @@ def test_a_reference_has_no_line_break_and_moves_with_us(tmp_path: Path) -> None
 
 
 def test_a_foreign_reference_stays_on_a_host_and_moves_in_a_cache_of_ours(tmp_path: Path) -> None:
-    host = resolve_places("host", {"XDG_CACHE_HOME": str(tmp_path)}, tmp_path)
     own = resolve_places(str(tmp_path / "cache"), {}, tmp_path)
-    folder = tmp_path / FOLDER
+    variables = {"XDG_CACHE_HOME": str(tmp_path), "HF_HUB_CACHE": str(own.hub.path)}
+    host = resolve_places("host", variables, tmp_path)
+    folder = own.hub.path / FOLDER
     (folder / "refs").mkdir(parents=True)
     (folder / "refs/main").write_text(FOREIGN)
 
@@ -40,7 +41,7 @@ def test_a_foreign_reference_stays_on_a_host_and_moves_in_a_cache_of_ours(tmp_pa
 @pytest.mark.parametrize("note", ["", "[", '{"a": 1}', "[1]"])
 def test_a_damaged_note_makes_a_reference_foreign_and_is_no_error(tmp_path: Path, note: str) -> None:
     host = resolve_places("host", {"XDG_CACHE_HOME": str(tmp_path)}, tmp_path)
-    folder = tmp_path / FOLDER
+    folder = host.hub.path / FOLDER
     update_main_ref(folder, OLD, host)
     (host.own.path / f"refs/{FOLDER}.json").write_text(note)
 
@@ -50,9 +51,10 @@ def test_a_damaged_note_makes_a_reference_foreign_and_is_no_error(tmp_path: Path
 
 
 def test_a_fifo_as_reference_stays_on_a_host_and_is_replaced_in_ours(tmp_path: Path) -> None:
-    host = resolve_places("host", {"XDG_CACHE_HOME": str(tmp_path)}, tmp_path)
     own = resolve_places(str(tmp_path / "cache"), {}, tmp_path)
-    folder = tmp_path / FOLDER
+    variables = {"XDG_CACHE_HOME": str(tmp_path), "HF_HUB_CACHE": str(own.hub.path)}
+    host = resolve_places("host", variables, tmp_path)
+    folder = own.hub.path / FOLDER
     (folder / "refs").mkdir(parents=True)
     os.mkfifo(folder / "refs/main")
 

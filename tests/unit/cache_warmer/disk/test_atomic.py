@@ -4,11 +4,13 @@ import os
 import stat
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from cache_warmer.disk import atomic
+from model_cache.containment import CacheBoundary
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +25,7 @@ def mode(path: Path) -> int:
 
 
 def test_other_users_may_read_what_is_written_with_any_umask(tmp_path: Path) -> None:
-    atomic.write_file(tmp_path / "a/b/file", b"content")
+    atomic.write_file(tmp_path / "a/b/file", b"content", CacheBoundary(tmp_path))
 
     assert (mode(tmp_path / "a"), mode(tmp_path / "a/b"), mode(tmp_path / "a/b/file")) == (
         0o755,
@@ -38,7 +40,7 @@ def test_a_volume_shared_by_its_group_stays_so(tmp_path: Path) -> None:
     shared.mkdir()
     shared.chmod(0o2775)
 
-    atomic.write_file(shared / "a/b/file", b"")
+    atomic.write_file(shared / "a/b/file", b"", CacheBoundary(shared))
 
     assert (mode(shared / "a"), mode(shared / "a/b"), mode(shared / "a/b/file")) == (0o2775, 0o2775, 0o664)
 
@@ -50,7 +52,7 @@ def test_a_shared_volume_stays_so_when_threads_create_the_same_folders(tmp_path:
     paths = [shared / f"{trunk}/b/c/{leaf}" for trunk in range(100) for leaf in range(8)]
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(atomic.make_folders, paths))
+        list(pool.map(partial(atomic.make_folders, boundary=CacheBoundary(shared)), paths))
 
     assert {mode(folder) for folder in shared.rglob("*")} == {0o2775}
 
@@ -58,16 +60,16 @@ def test_a_shared_volume_stays_so_when_threads_create_the_same_folders(tmp_path:
 def test_an_existing_folder_keeps_its_modes(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir(mode=0o700)
 
-    atomic.make_folders(tmp_path / "private/new")
+    atomic.make_folders(tmp_path / "private/new", CacheBoundary(tmp_path))
 
     assert mode(tmp_path / "private") == 0o700
 
 
 def test_a_write_replaces_by_a_new_inode_and_leaves_nothing_beside(tmp_path: Path) -> None:
     path = tmp_path / "folder/file"
-    atomic.write_file(path, b"old")
+    atomic.write_file(path, b"old", CacheBoundary(tmp_path))
     with path.open("rb") as reader:
-        atomic.write_file(path, b"new")
+        atomic.write_file(path, b"new", CacheBoundary(tmp_path))
         assert reader.read() == b"old"
     assert path.read_bytes() == b"new"
     assert list(path.parent.iterdir()) == [path]
@@ -75,7 +77,7 @@ def test_a_write_replaces_by_a_new_inode_and_leaves_nothing_beside(tmp_path: Pat
 
 def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="too long"):
-        atomic.write_file(tmp_path / "a" / ("x" * 300), b"new")
+        atomic.write_file(tmp_path / "a" / ("x" * 300), b"new", CacheBoundary(tmp_path))
 
     assert list((tmp_path / "a").iterdir()) == []
 
@@ -84,7 +86,7 @@ def test_a_folder_under_the_name_of_a_file_is_moved_aside(tmp_path: Path) -> Non
     (tmp_path / "a/folder").mkdir(parents=True)
     (tmp_path / "a/folder/theirs").touch()
 
-    atomic.write_file(tmp_path / "a/folder", b"new")
+    atomic.write_file(tmp_path / "a/folder", b"new", CacheBoundary(tmp_path))
 
     assert (tmp_path / "a/folder").read_bytes() == b"new"
     (aside,) = tmp_path.glob("a/folder.*.set-aside.incomplete")
@@ -105,7 +107,7 @@ def test_two_users_of_a_group_can_create_the_same_folders_at_once(
         os.setgid(40_100)
         os.setuid(uid)
         for number in range(60):
-            atomic.write_file(shared / f"{number}/deep/er/of-{uid}", b"content")
+            atomic.write_file(shared / f"{number}/deep/er/of-{uid}", b"content", CacheBoundary(shared))
 
     children = []
     for uid in (40_001, 40_002):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cache_warmer.disk import atomic
+from model_cache.containment import CacheBoundary
 
 
 def test_a_link_is_relative_from_any_depth(tmp_path: Path) -> None:
@@ -15,7 +16,7 @@ def test_a_link_is_relative_from_any_depth(tmp_path: Path) -> None:
     target.write_text("content")
     link = tmp_path / "snapshots/commit/sub/file"
 
-    assert atomic.replace_link(link, target)
+    assert atomic.replace_link(link, target, CacheBoundary(tmp_path))
 
     assert os.readlink(link) == "../../../blobs/x"
     assert link.read_text() == "content"
@@ -30,8 +31,8 @@ def test_a_link_replaces_a_link_or_a_file_in_one_step(tmp_path: Path) -> None:
     link = folder / "link"
     link.write_text("a file")
 
-    atomic.replace_link(link, folder / "one")
-    atomic.replace_link(link, folder / "two")
+    atomic.replace_link(link, folder / "one", CacheBoundary(tmp_path))
+    atomic.replace_link(link, folder / "two", CacheBoundary(tmp_path))
 
     assert link.read_text() == "two"
     assert sorted(path.name for path in folder.iterdir()) == ["link", "one", "two"]
@@ -45,4 +46,4 @@ def test_a_file_system_without_links_is_a_result_not_an_error(
 
     monkeypatch.setattr(os, "symlink", refuse)
 
-    assert not atomic.replace_link(tmp_path / "link", tmp_path / "target")
+    assert not atomic.replace_link(tmp_path / "link", tmp_path / "target", CacheBoundary(tmp_path))

@@ -1,20 +1,6 @@
-"""URLs: shown without secrets, and joined with file names."""
+"""URLs of files below a base URL."""
 
-import pytest
-
-from cache_warmer.hub.urls import join_file_name, redacted
-
-
-@pytest.mark.parametrize(
-    ("url", "safe"),
-    [
-        ("https://user:secret@host:8443/a/b?X-Signature=secret#x", "https://host:8443/a/b"),
-        ("http://host/a", "http://host/a"),
-        ("http://[::1", "(an address that cannot be read)"),
-    ],
-)
-def test_a_url_is_shown_without_its_secrets(url: str, safe: str) -> None:
-    assert redacted(url) == safe
+from cache_warmer.hub.urls import join_file_name
 
 
 def test_a_file_name_is_quoted_and_joined_to_its_base() -> None:

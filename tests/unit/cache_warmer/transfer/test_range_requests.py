@@ -14,6 +14,7 @@ from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.download import Download, ExpectedContent
 from cache_warmer.transfer.partial_file import PartialFile
 from cache_warmer.transfer.range_requests import ByteRange, RangeRequests
+from model_cache.containment import CacheBoundary
 
 CONTENT: Final = bytes(range(200)) * 5
 HUB: Final = "http://hub.invalid"
@@ -67,7 +68,13 @@ def fetch(tmp_path: Path) -> Callable[..., bytes]:
         path = tmp_path / "body.incomplete"
         expected = ExpectedContent(len(CONTENT), None, None, "hub")
         download = Download(
-            "name", f"{HUB}/file", {"Authorization": "Bearer secret"}, expected, path, "a file"
+            "name",
+            f"{HUB}/file",
+            {"Authorization": "Bearer secret"},
+            expected,
+            path,
+            CacheBoundary(path.parent),
+            "a file",
         )
         retry = Retry(attempts=5, sleep=sleeps.append)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)

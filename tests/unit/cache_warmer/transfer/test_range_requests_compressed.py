@@ -19,6 +19,7 @@ from cache_warmer.transfer.range_requests import (
     SizeMismatch,
     classify_response,
 )
+from model_cache.containment import CacheBoundary
 from tests.support.compressing_server import COMPRESSED, CONTENT, GZIP, CompressingServer
 
 HUB: Final = "http://hub.invalid"
@@ -29,7 +30,7 @@ def fetch(folder: Path, server: CompressingServer, start: int = 0) -> bytes:
     path = folder / "body.incomplete"
     path.write_bytes(CONTENT[:start])
     expected = ExpectedContent(len(CONTENT), None, None, "hub")
-    download = Download("name", f"{HUB}/file", {}, expected, path, "a file")
+    download = Download("name", f"{HUB}/file", {}, expected, path, CacheBoundary(path.parent), "a file")
     retry = Retry(attempts=3, sleep=lambda _: None)
     descriptor = os.open(path, os.O_RDWR)
     file = PartialFile(descriptor, path, expected, lambda _: None, lambda: None, big=False)
