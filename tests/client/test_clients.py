@@ -1,5 +1,7 @@
 """Results of the sync and the async client, which must be the same: values, errors of single texts, provenance."""
 
+from typing import Any
+
 import grpc
 import pytest
 
@@ -59,6 +61,37 @@ def test_a_failed_text_does_not_affect_the_others(worker: FakeWorker, invoke: In
     assert [result.ok for result in answer] == [True, False, True]
     assert (answer[1].error.reason, answer[1].error.message) == ("TEXT_EMPTY", "the text has no characters")
     assert answer[1].error.remedy == "leave it out"
+
+
+@pytest.mark.parametrize("method", ["sentiment", "entities", "embed"])
+@pytest.mark.parametrize("place", [0, 3, 6])
+def test_half_an_emoji_does_not_affect_the_other_texts(
+    worker: FakeWorker, invoke: Invoke, method: str, place: int
+) -> None:
+    texts = [Text("gut", id=str(index)) for index in range(7)]
+    texts[place] = Text("Gr\ud83d", id="half")
+    answer = invoke(Settings(worker.target, chunk_texts=2), method, texts)
+    assert [result.ok for result in answer] == [index != place for index in range(7)]
+    assert (answer[place].id, answer[place].error.reason) == ("half", "TEXT_NOT_UTF8")
+    assert "U+D83D) at position 2" in answer[place].error.message
+
+
+def test_a_pair_with_half_an_emoji_does_not_affect_the_others(worker: FakeWorker, invoke: Invoke) -> None:
+    answer = invoke(
+        Settings(worker.target), "score_pairs", [("a", "b"), Pair("a", "\udc80", id="x"), ("a", "bc")]
+    )
+    assert [result.score for result in answer] == [1.0, None, 0.5]
+    assert (answer[1].id, answer[1].error.reason) == ("x", "TEXT_NOT_UTF8")
+
+
+def test_each_part_of_an_answer_is_delivered_in_order(worker: FakeWorker, invoke: Invoke) -> None:
+    texts = ["gut :)" if index % 3 else "\ud83d" for index in range(25)]
+    parts: list[tuple[int, Any]] = []
+    settings = Settings(worker.target, chunk_texts=10)
+    answer = invoke(settings, "sentiment", texts, on_results=lambda *part: parts.append(part))
+    assert [start for start, _ in parts] == [0, 10, 20]
+    assert [result for _, part in parts for result in part] == list(answer)
+    assert parts[0][1].provenances == answer.provenances
 
 
 def test_entity_positions_are_indices_of_python_strings(worker: FakeWorker, invoke: Invoke) -> None:

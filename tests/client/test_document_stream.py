@@ -69,9 +69,26 @@ def test_an_exception_of_the_iterator_follows_the_results_before_it(client: Clie
         next(results)
 
 
-def test_a_document_that_cannot_be_sent_is_named(worker: FakeWorker, invoke: Invoke) -> None:
-    with pytest.raises(InvalidRequest, match=r"documents\[1\]\.content"):
-        invoke(Settings(worker.target), "analyze", ["gut", "\ud800"], [SentimentTask()])
+def test_a_document_that_cannot_be_sent_keeps_its_place_in_a_broken_stream(
+    worker: FakeWorker, invoke: Invoke
+) -> None:
+    worker.stream_breaks = [2, 1]
+    documents = [
+        Text("gut", id="a"),
+        Text("\ud800", id="b"),
+        Text("gut", id="c"),
+        Text("x", id="i" * 300),
+        "gut",
+    ]
+    results = invoke(Settings(worker.target), "analyze", documents, TASKS)
+    assert [(result.index, result.ok) for result in results] == [
+        (0, True), (1, False), (2, True), (3, False), (4, True)
+    ]  # fmt: skip
+    assert [(result.id, result.error.reason) for result in results if not result.ok] == [
+        ("b", "TEXT_NOT_UTF8"),
+        ("i" * 300, "ARGUMENT_INVALID"),
+    ]
+    assert results[1].sentiment is None
 
 
 @pytest.mark.parametrize("tasks", [[], [SentimentTask(), SentimentTask()]])

@@ -47,7 +47,6 @@ CODE: Final = grpc.StatusCode
         (refuse(CODE.DEADLINE_EXCEEDED), DeadlineExceeded, "DEADLINE_EXCEEDED"),
         (refuse(CODE.UNAUTHENTICATED), Refused, "UNAUTHENTICATED"),
         (refuse(CODE.PERMISSION_DENIED), Refused, "PERMISSION_DENIED"),
-        (refuse(CODE.CANCELLED), CallCancelled, "CANCELLED"),
         (refuse(CODE.INTERNAL, "MODEL_FAILED"), ServerFailed, "MODEL_FAILED"),
         (refuse(CODE.UNKNOWN), ServerFailed, "INTERNAL"),
         (refuse(CODE.DATA_LOSS), ServerFailed, "INTERNAL"),
@@ -154,6 +153,39 @@ def test_a_missing_response_is_deadline_exceeded(worker: FakeWorker, invoke: Inv
     finally:
         released.set()
     assert worker.target in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "method", ["sentiment", "embed", "find_paraphrases", "analyze", "embed_stream", "models"]
+)
+@pytest.mark.parametrize(
+    "fault",
+    [
+        refuse(CODE.CANCELLED),
+        refuse(CODE.CANCELLED, "CANCELLED_BY_WORKER"),
+        refuse(CODE.UNAVAILABLE, "", "GOAWAY"),
+    ],
+    ids=["cancelled", "cancelled with a reason", "goaway"],
+)
+def test_a_call_that_the_worker_ended_is_sent_again(
+    worker: FakeWorker, invoke: Invoke, method: str, fault: Fault
+) -> None:
+    """Also the first call of a client: whoever takes a call and ends it is a worker, which stops."""
+    worker.faults = [fault] * 2
+    more = {"find_paraphrases": {"best": 1}}.get(method, {})
+    arguments = (
+        [] if method == "models" else [["gut", "nun"], *([[SentimentTask()]] if method == "analyze" else [])]
+    )
+    assert invoke(Settings(worker.target), method, *arguments, **more)
+    assert len(worker.calls) == 3
+
+
+def test_a_worker_that_cancels_every_attempt_is_named(worker: FakeWorker, invoke: Invoke) -> None:
+    worker.faults = [refuse(CODE.CANCELLED)] * 99
+    with pytest.raises(CallCancelled) as caught:
+        invoke(Settings(worker.target), "sentiment", ["gut"], timeout=1)
+    assert f"the worker at {worker.target} cancelled the call" in caught.value.message
+    assert "keep the client open" not in caught.value.remedy
 
 
 def test_details_that_cannot_be_parsed_do_not_hide_the_error(worker: FakeWorker, invoke: Invoke) -> None:

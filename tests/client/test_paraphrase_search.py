@@ -9,7 +9,7 @@ from qda_worker.client import (
     ServerFailed,
     Settings,
 )
-from qda_worker.client.paraphrase_search import ParaphraseCollector
+from qda_worker.client.paraphrase_search import ParaphraseCollector, Search
 from tests.client.conftest import Invoke
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse, retry_info
@@ -21,6 +21,12 @@ def test_paraphrases_within_one_set(worker: FakeWorker, invoke: Invoke) -> None:
     assert [(problem.index, problem.error.reason) for problem in found.problems] == [(3, "TEXT_EMPTY")]
     assert found.provenance.model == "multilingual-paraphrase"
     assert found.encoded_texts == 5
+
+
+def test_texts_that_cannot_be_sent_are_problems_of_their_set(worker: FakeWorker, invoke: Invoke) -> None:
+    found = invoke(Settings(worker.target), "find_paraphrases", ["ab", "\ud83d", "de"], threshold=0.5)
+    assert [(pair.first, pair.second) for pair in found.pairs] == [(0, 2)]
+    assert [(problem.index, problem.error.reason) for problem in found.problems] == [(1, "TEXT_NOT_UTF8")]
 
 
 def test_paraphrases_between_two_sets(worker: FakeWorker, invoke: Invoke) -> None:
@@ -81,4 +87,4 @@ def test_a_search_that_always_breaks_is_given_up_without_any_pair(worker: FakeWo
 
 def test_a_response_without_its_summary_is_an_error() -> None:
     with pytest.raises(ServerFailed, match="before its summary"):
-        ParaphraseCollector().result()
+        ParaphraseCollector(Search([], {}, {})).result()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import grpc
 import pytest
@@ -15,7 +16,7 @@ from qda_worker.client import (
 )
 from tests.client.conftest import Invoke
 from tests.support.fake_worker import FakeWorker
-from tests.support.grpc_faults import hang, refuse
+from tests.support.grpc_faults import hang, refuse, retry_info
 
 
 def test_after_a_failed_request_the_rest_of_the_list_is_not_sent(worker: FakeWorker, invoke: Invoke) -> None:
@@ -60,6 +61,78 @@ def test_closing_cancels_a_call_in_another_thread(worker: FakeWorker) -> None:
     released.set()
     thread.join(30)
     assert [type(error) for error in caught] == [CallCancelled]
+
+
+def test_closing_ends_the_wait_for_a_retry_in_another_thread(worker: FakeWorker) -> None:
+    worker.faults = [refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", details=(retry_info(100),))]
+    client = Client(worker.target)
+    caught: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            client.sentiment(["gut"], timeout=200)
+        except BaseException as error:  # noqa: BLE001 - of any type: the test checks it
+            caught.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    for _ in range(300):
+        if worker.calls:
+            break
+        time.sleep(0.1)
+    client.close()
+    thread.join(30)
+    assert [type(error) for error in caught] == [CallCancelled]
+
+
+def test_a_refused_request_is_sent_again_while_an_earlier_one_waits(
+    worker: FakeWorker, invoke: Invoke
+) -> None:
+    """The first request is answered only after all others were, one of which is refused at first."""
+    answered = threading.Event()
+
+    def wait_for_others(_: grpc.ServicerContext) -> None:
+        assert answered.wait(30)
+
+    def refuse_once(context: grpc.ServicerContext) -> None:
+        worker.faults = [lambda _: answered.set()]
+        refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", details=(retry_info(0.01),))(context)
+
+    def by_content(context: grpc.ServicerContext) -> None:
+        content = worker.calls[-1].request.texts[0].content
+        if content == "first":
+            wait_for_others(context)
+        elif content == "refused" and not answered.is_set():
+            refuse_once(context)
+
+    worker.faults = [by_content] * 2
+    settings = Settings(worker.target, chunk_texts=1, in_flight=2)
+    answer = invoke(settings, "sentiment", ["first", "refused"], timeout=20)
+    assert [result.ok for result in answer] == [True, True]
+
+
+def test_later_answers_are_delivered_if_an_earlier_request_fails(worker: FakeWorker, invoke: Invoke) -> None:
+    later = threading.Event()
+
+    def by_content(context: grpc.ServicerContext) -> None:
+        content = worker.calls[-1].request.texts[0].content
+        if content == "first":
+            later.wait(30)
+            time.sleep(0.5)  # the answer to the later request must have arrived
+            refuse(grpc.StatusCode.INTERNAL, "MODEL_FAILED")(context)
+        context.add_callback(later.set)
+
+    worker.faults = [by_content] * 2
+    parts: list[tuple[int, int]] = []
+    with pytest.raises(ServerFailed) as caught:
+        invoke(
+            Settings(worker.target, chunk_texts=2, in_flight=2),
+            "sentiment",
+            ["first", "first", "later", "later"],
+            on_results=lambda start, part: parts.append((start, len(part))),
+        )
+    assert parts == [(2, 2)]
+    assert caught.value.partial is None
 
 
 def test_cancelling_a_task_raises_cancelled_error(worker: FakeWorker) -> None:

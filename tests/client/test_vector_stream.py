@@ -52,6 +52,16 @@ def test_only_multi_vectors_use_the_stream_by_default(worker: FakeWorker, invoke
     assert (answer.timings.queue, answer.timings.total) == (0.25, 2.0)
 
 
+def test_a_text_that_cannot_be_sent_keeps_its_place_in_a_broken_stream(
+    worker: FakeWorker, invoke: Invoke
+) -> None:
+    worker.stream_breaks = [1, 1]
+    results = invoke(Settings(worker.target), "embed_stream", ["a", "ab", "\ud83d", "abc", "\udc80"])
+    assert [result.ok for result in results] == [True, True, False, True, False]
+    assert [result.dense[0] for result in results if result.ok] == [1.0, 2.0, 3.0]
+    assert [result.error.reason for result in results if not result.ok] == ["TEXT_NOT_UTF8"] * 2
+
+
 def test_the_caller_can_choose_the_stream(worker: FakeWorker, invoke: Invoke) -> None:
     seen: list[tuple[int, int]] = []
     answer = invoke(
@@ -159,7 +169,7 @@ def row(**fields: Any) -> embedding_pb2.EmbedStreamResponse:
     ids=["another text", "a hole", "rows twice", "another item", "lost rows", "no trailer", "no item"],
 )
 def test_an_inconsistent_stream_is_an_error(broken: list[Any]) -> None:
-    streams = VectorStreams([text_pb2.Text(content="x")], embedding_pb2.EmbedStreamRequest())
+    streams = VectorStreams([text_pb2.Text(content="x")], embedding_pb2.EmbedStreamRequest(), {})
     assert streams.next_request() is not None
     with pytest.raises(ServerFailed, match=r"worker|stream"):
         read_all(streams, broken)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         TlsFailed,
         Violation,
     )
-    from qda_worker.client.requests import Progress
+    from qda_worker.client.requests import OnResults, Progress
     from qda_worker.client.results import (
         AnalysisProvenance,
         AnalysisTask,
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     )
     from qda_worker.client.status import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
     from qda_worker.client.sync_client import Client
-    from qda_worker.client.texts import Pair, Text
+    from qda_worker.client.texts import InvalidText, Pair, Text
 
 # The public names of each module.
 _MODULES: Final = {
@@ -113,7 +113,7 @@ _MODULES: Final = {
         "TlsFailed",
         "Violation",
     ),
-    "requests": ("Progress",),
+    "requests": ("OnResults", "Progress"),
     "results": (
         "AnalysisProvenance",
         "AnalysisTask",
@@ -150,6 +150,7 @@ _MODULES: Final = {
     ),
     "sync_client": ("Client",),
     "texts": (
+        "InvalidText",
         "Pair",
         "Text",
     ),
@@ -178,6 +179,7 @@ __all__ = [
     "Health",
     "InvalidRequest",
     "InvalidSettings",
+    "InvalidText",
     "ItemError",
     "LabelScheme",
     "LimitUnit",
@@ -194,6 +196,7 @@ __all__ = [
     "NotServed",
     "Numbers",
     "Offsets",
+    "OnResults",
     "Overloaded",
     "Pair",
     "PairScore",

@@ -4,8 +4,7 @@ Each method builds its requests (`requests`, `document_stream`, `vector_stream`,
 the transport, which sends them, retries, and reads the results with the functions that came with the requests.
 
 `sync_client` is generated from this module by scripts/generate-sync-client (`make sync-client`), with its docstrings.
-The script removes `async` and `await` and replaces the passages in which the two clients differ. It fails if such a
-passage is changed only here.
+The script fails if a passage in which the two clients differ is changed only here.
 """
 
 # ruff: noqa: ASYNC109 - gRPC sends a timeout to the worker as the call's deadline; `asyncio.timeout` would not
@@ -24,8 +23,8 @@ from qda_worker.client.document_stream import analysis_settings
 from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets, Priority
 from qda_worker.client.errors import ClientError
 from qda_worker.client.health import PROBE_TIMEOUT
-from qda_worker.client.paraphrase_search import search_messages
-from qda_worker.client.requests import Progress
+from qda_worker.client.paraphrase_search import search_request
+from qda_worker.client.requests import OnResults, Progress
 from qda_worker.client.results import (
     AnalysisTask,
     Answer,
@@ -37,7 +36,7 @@ from qda_worker.client.results import (
     Sentiment,
 )
 from qda_worker.client.status import CacheStatus, Models
-from qda_worker.client.texts import Pair, Text, iter_text_messages, text_messages
+from qda_worker.client.texts import Pair, Text
 from qda_worker.client.vector_stream import vector_streams
 
 
@@ -50,10 +49,10 @@ class AsyncClient:
     positive
     negative
 
-    Lists of any length are sent as several requests, `Settings.in_flight` of them concurrently, and the results are
-    returned in the order of the texts. If a single text fails, its result has an `error`. If the whole call fails, the
-    method raises a `ClientError`; see `errors` for the kinds. Every call has a deadline: `timeout`, in seconds for each
-    request, or that of the settings.
+    Lists of any length are sent as several requests, `Settings.in_flight` of them concurrently. The results are in the
+    order of the texts; `on_results` is called with each part of them as it arrives. If a single text fails or cannot be
+    sent, its result has an `error`. If the whole call fails, the method raises a `ClientError`; see `errors` for the
+    kinds. Every call has a deadline: `timeout`, in seconds for each request, or that of the settings.
 
     A client belongs to one event loop. Cancelling a task cancels its calls, also in the worker.
     """
@@ -145,6 +144,7 @@ class AsyncClient:
         offsets: Offsets = Offsets.CODE_POINTS,
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[Sentiment] | None = None,
     ) -> Answer[Sentiment]:
         """Classify each text as positive, negative or neutral.
 
@@ -155,7 +155,7 @@ class AsyncClient:
             offsets: the unit of the sentences' positions.
 
         Raises:
-            InvalidRequest: when an argument is invalid or a text cannot be sent; the message names it.
+            InvalidRequest: when an argument is invalid; the message names it.
         """
         request = requests.sentiment_request(
             texts,
@@ -167,7 +167,7 @@ class AsyncClient:
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.sentiment().AnalyzeSentiment
-        return await self._transport.call_chunked(method, request, timeout, progress)
+        return await self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     async def entities(
         self,
@@ -181,6 +181,7 @@ class AsyncClient:
         labels: Sequence[str] = (),
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[Entities] | None = None,
     ) -> Answer[Entities]:
         """Find the entities in each text.
 
@@ -206,7 +207,7 @@ class AsyncClient:
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.entities().RecognizeEntities
-        return await self._transport.call_chunked(method, request, timeout, progress)
+        return await self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     async def embed(
         self,
@@ -222,6 +223,7 @@ class AsyncClient:
         stream: bool | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[Embedding] | None = None,
     ) -> Answer[Embedding]:
         """Compute vectors of each text: numpy arrays if numpy is installed, else `array.array("f")`.
 
@@ -240,9 +242,9 @@ class AsyncClient:
         if stream is None:
             stream = EmbeddingKind.MULTI_VECTOR in kinds
         if stream:
-            messages = text_messages(texts)
             streams = vector_streams(
-                messages,
+                texts,
+                whole_list=True,
                 model=model,
                 long_texts=long_texts,
                 priority=priority,
@@ -251,8 +253,8 @@ class AsyncClient:
                 dimensions=dimensions,
                 numbers=numbers,
             )
-            count = requests.with_total(progress, len(messages))
-            return await self._transport.embed_stream_answer(streams, timeout, count)
+            count = requests.with_total(progress, streams.total)
+            return await self._transport.embed_stream_answer(streams, timeout, count, on_results)
         request = requests.embed_request(
             texts,
             model=model,
@@ -265,7 +267,7 @@ class AsyncClient:
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.embeddings().Embed
-        return await self._transport.call_chunked(method, request, timeout, progress)
+        return await self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     def embed_stream(
         self,
@@ -285,11 +287,9 @@ class AsyncClient:
         `texts` is read as results are taken. If a worker fails, the next one continues with the first text that has no
         result. For the other arguments see `embed`.
 
-        Raises:
-            InvalidRequest: when a text cannot be sent; after the results before it.
         """
         streams = vector_streams(
-            iter_text_messages(texts, "texts"),
+            texts,
             model=model,
             long_texts=long_texts,
             priority=priority,
@@ -309,6 +309,7 @@ class AsyncClient:
         priority: Priority | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[PairScore] | None = None,
     ) -> Answer[PairScore]:
         """Compute the similarity of the two texts of each pair: the cosine of their vectors, -1 to 1.
 
@@ -321,7 +322,7 @@ class AsyncClient:
             pairs, model=model, long_texts=long_texts, priority=priority, chunk_texts=chunk_texts
         )
         method = self._transport.paraphrases().ScorePairs
-        return await self._transport.call_chunked(method, request, timeout, progress)
+        return await self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     async def find_paraphrases(
         self,
@@ -349,7 +350,7 @@ class AsyncClient:
         Raises:
             InvalidRequest: when threshold and best are both missing.
         """
-        messages = search_messages(
+        search = search_request(
             texts,
             others,
             threshold=threshold,
@@ -358,7 +359,7 @@ class AsyncClient:
             long_texts=long_texts,
             priority=priority,
         )
-        return await self._transport.find_paraphrases(messages, timeout)
+        return await self._transport.find_paraphrases(search, timeout)
 
     def analyze(
         self,

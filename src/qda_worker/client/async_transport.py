@@ -11,8 +11,9 @@ sent again. Cancelling the caller's task cancels its calls; closing the channel 
 # ruff: noqa: ASYNC109 - gRPC sends a timeout to the worker as the call's deadline; `asyncio.timeout` would not
 
 import asyncio
+import os
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -21,7 +22,7 @@ import grpc.aio
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
-from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
+from qda.v1 import analysis_pb2, embedding_pb2
 from qda.v1.analysis_pb2_grpc import AnalysisServiceStub
 from qda.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from qda.v1.entity_pb2_grpc import EntityServiceStub
@@ -33,8 +34,9 @@ from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_stream import AnalysisReader, AsyncDocumentSource, PendingDocuments
 from qda_worker.client.errors import CallCancelled, ClientError
 from qda_worker.client.grpc_errors import client_error
-from qda_worker.client.paraphrase_search import ParaphraseCollector
-from qda_worker.client.requests import ChunkedRequest, Progress, Response, ResultCollector
+from qda_worker.client.paraphrase_search import ParaphraseCollector, Search
+from qda_worker.client.proxy import find_proxy
+from qda_worker.client.requests import ChunkedRequest, OnResults, Progress, R, Response, ResultCollector
 from qda_worker.client.results import Answer, DocumentAnalysis, Embedding, Paraphrases
 from qda_worker.client.retry import RetryBudget, StreamRetry, WorkerAvailability
 from qda_worker.client.texts import Text
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
 P = TypeVar("P", bound=Response)
-R = TypeVar("R")
 
 
 class AsyncTransport:
@@ -71,6 +72,7 @@ class AsyncTransport:
         self._settings = settings
         self._metadata = settings.metadata()
         self._availability = WorkerAvailability(settings.target)
+        self._proxy = find_proxy(settings.uri, os.environ)
         self._closed = False
 
     async def close(self) -> None:
@@ -132,6 +134,7 @@ class AsyncTransport:
         request: ChunkedRequest[Q, P, R],
         timeout: float | None,
         progress: Progress | None,
+        on_results: OnResults[R] | None = None,
     ) -> Answer[R]:
         """Send the requests of one list, `Settings.in_flight` of them concurrently, and return all results.
 
@@ -140,12 +143,14 @@ class AsyncTransport:
             request: the list.
             timeout: seconds for each request; None: `Settings.timeout`.
             progress: called after each response, in the order of the requests.
+            on_results: called with the results of each response, in the order of the requests; if the call ends early,
+                also with those of later requests that have been answered.
 
         Raises:
             ClientError: when one request fails; `partial` holds the results before it. The others are cancelled.
         """
         seconds = self._settings.timeout if timeout is None else timeout
-        collector = ResultCollector(request.read)
+        collector = ResultCollector(request, on_results)
         chunks = iter(request.chunks)
         in_flight: deque[tuple[asyncio.Task[P], int]] = deque()
         try:
@@ -156,12 +161,15 @@ class AsyncTransport:
                 if not in_flight:
                     return collector.answer()
                 task, item_count = in_flight[0]
-                collector.add(await task, item_count)
+                response = await task
                 in_flight.popleft()
+                collector.add(response, item_count)
                 if progress is not None:
                     progress(len(collector.results), request.item_count)
-        except ClientError as error:
-            error.partial = collector.answer() if collector.results else None
+        except BaseException as error:
+            if isinstance(error, ClientError):
+                error.partial = collector.answer() if collector.results else None
+            collector.deliver_later((_response_or_none(task), item_count) for task, item_count in in_flight)
             raise
         finally:
             for task, _ in in_flight:
@@ -181,7 +189,11 @@ class AsyncTransport:
         return self._embed_stream(self.embeddings().EmbedStream, streams, timeout)
 
     async def embed_stream_answer(
-        self, streams: VectorStreams, timeout: float | None, progress: Callable[[int], None] | None
+        self,
+        streams: VectorStreams,
+        timeout: float | None,
+        progress: Callable[[int], None] | None,
+        on_results: OnResults[Embedding] | None = None,
     ) -> Answer[Embedding]:
         """Return the results of `embed_stream` as one answer.
 
@@ -189,6 +201,7 @@ class AsyncTransport:
             streams: the requests.
             timeout: seconds for each stream; None: `Settings.stream_timeout`.
             progress: called after each result with the number of results.
+            on_results: called with each result, and the models so far; the timings are only in the answer.
 
         Raises:
             ClientError: when a stream fails and is not continued; `partial` holds the results before it.
@@ -197,6 +210,8 @@ class AsyncTransport:
         try:
             async for result in self.embed_stream(streams, timeout):
                 results.append(result)
+                if on_results is not None:
+                    on_results(len(results) - 1, streams.single_answer(result))
                 if progress is not None:
                     progress(len(results))
         except ClientError as error:
@@ -204,13 +219,11 @@ class AsyncTransport:
             raise
         return streams.answer(results)
 
-    async def find_paraphrases(
-        self, messages: Sequence[paraphrase_pb2.FindParaphrasesRequest], timeout: float | None
-    ) -> Paraphrases:
+    async def find_paraphrases(self, search: Search, timeout: float | None) -> Paraphrases:
         """Run one search. If its stream breaks, it starts from the beginning.
 
         Args:
-            messages: the request.
+            search: the request.
             timeout: seconds for all attempts; None: `Settings.stream_timeout`.
 
         Raises:
@@ -220,15 +233,15 @@ class AsyncTransport:
         seconds = self._settings.stream_timeout if timeout is None else timeout
         budget = RetryBudget(self._availability, seconds, min(seconds, self._settings.timeout))
         while True:
-            collector = ParaphraseCollector()
-            call = method(iter(messages), timeout=budget.start_attempt(), metadata=self._metadata)
+            collector = ParaphraseCollector(search)
+            call = method(iter(search.messages), timeout=budget.start_attempt(), metadata=self._metadata)
             try:
                 async for response in call:
                     self._availability.record_success()
                     collector.add(response)
                 return collector.result()
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
+                failure = client_error(error, self._settings.target, self._proxy)
                 delay = budget.next_delay(failure, mid_response=collector.started)
                 if delay is None:
                     raise budget.final_error(failure) from error
@@ -268,7 +281,7 @@ class AsyncTransport:
             try:
                 response = await call
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
+                failure = client_error(error, self._settings.target, self._proxy)
                 delay = budget.next_delay(failure)
                 if delay is None:
                     raise budget.final_error(failure) from error
@@ -299,7 +312,7 @@ class AsyncTransport:
                         yield result
                 streams.end()
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
+                failure = client_error(error, self._settings.target, self._proxy)
                 delay = retry.next_delay(failure, made_progress=streams.made_progress)
                 if delay is None:
                     raise failure from error
@@ -336,7 +349,7 @@ class AsyncTransport:
                     reader.end()
                     ended = True
                 except grpc.RpcError as error:
-                    failure = client_error(error, self._settings.target)
+                    failure = client_error(error, self._settings.target, self._proxy)
                     delay = retry.next_delay(failure, made_progress=reader.result_count > 0)
                     if delay is None:
                         raise failure from error
@@ -366,3 +379,8 @@ class AsyncTransport:
         """Raise CallCancelled if gRPC cancelled the call because the channel was closed, not the caller its task."""
         if self._closed:
             raise CallCancelled("the client was closed") from error
+
+
+def _response_or_none(task: asyncio.Task[P]) -> P | None:
+    """Return the response that a task has brought; None if it has not, or has failed."""
+    return task.result() if task.done() and not task.cancelled() and task.exception() is None else None

@@ -16,6 +16,7 @@ from typing import Final
 import grpc
 
 from qda_worker.client.errors import InvalidSettings
+from qda_worker.client.proxy import is_local
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_TEXTS
 
 # The address at which `qda-worker serve` listens by default.
@@ -139,6 +140,9 @@ def channel_options(settings: Settings) -> list[tuple[str, str | int]]:
         ("grpc.initial_reconnect_backoff_ms", 300),
         ("grpc.max_reconnect_backoff_ms", 3_000),
     ]
+    if is_local(settings.uri):
+        # A proxy of the environment cannot reach a loopback address or a socket file of this machine.
+        options.append(("grpc.enable_http_proxy", 0))
     if settings.tls is not None and settings.tls.server_name:
         options.append(("grpc.ssl_target_name_override", settings.tls.server_name))
     return options

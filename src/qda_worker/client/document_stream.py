@@ -21,6 +21,7 @@ from qda.v1 import analysis_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums
 from qda_worker.client.enums import LongTexts, Offsets, Priority
 from qda_worker.client.errors import InvalidRequest, ServerFailed, Violation
+from qda_worker.client.item_problems import Problems, with_problem
 from qda_worker.client.requests import embedding_options
 from qda_worker.client.results import (
     AnalysisProvenance,
@@ -65,11 +66,13 @@ class PendingDocuments:
     Attributes:
         added: number of documents that were read from the caller.
         answered: number of documents with a result; also the position of the oldest one without.
+        problems: those that are not sent; an empty one is sent instead.
     """
 
     def __init__(self) -> None:
         self.added = 0
         self.answered = 0
+        self.problems: Problems = {}
         self._documents: dict[int, text_pb2.Text] = {}
 
     def add(self, document: text_pb2.Text) -> None:
@@ -123,7 +126,8 @@ class AnalysisReader:
                 position = self._first + response.result.index
                 self._documents.remove(position)
                 self.result_count += 1
-                return from_proto.document(response.result, position, self._offsets, self._provenance)
+                result = from_proto.document(response.result, position, self._offsets, self._provenance)
+                return with_problem(result, self._documents.problems.pop(position, None))
         return None
 
     def end(self) -> None:
@@ -146,7 +150,7 @@ class DocumentSource:
 
     def __init__(self, texts: Iterable[str | Text], documents: PendingDocuments) -> None:
         self.failure: Exception | None = None
-        self._messages = iter_text_messages(texts, _DOCUMENTS)
+        self._messages = iter_text_messages(texts, documents.problems, _DOCUMENTS)
         self._documents = documents
         self._fetch_lock = Lock()
 
@@ -225,7 +229,8 @@ class AsyncDocumentSource:
     async def _fetch(self) -> None:
         try:
             text = await anext(self._texts)
-            self._documents.add(text_message(text, f"{_DOCUMENTS}[{self._documents.added}]"))
+            documents = self._documents
+            documents.add(text_message(text, documents.problems, _DOCUMENTS, documents.added))
         except StopAsyncIteration:
             self._exhausted = True
         except Exception as error:  # noqa: BLE001 - raised in the caller's task after the last result

@@ -11,7 +11,7 @@
     ├── DeadlineExceeded       63    DEADLINE_EXCEEDED   no response before the deadline
     ├── NotServed              64    TASK_NOT_SERVED, UNIMPLEMENTED: this worker does not provide that
     ├── Refused                65    UNAUTHENTICATED, PERMISSION_DENIED
-    └── CallCancelled          66    CANCELLED           the call was cancelled, usually because the client was closed
+    └── CallCancelled          66    CANCELLED           the client was closed, or the worker cancelled each attempt
 
 The exit codes are those of `qda-client`. A problem of one text is not raised: it is the `error` of that text's result
 (`qda_worker.client.results.ItemError`).
@@ -47,6 +47,8 @@ class ClientError(Exception):
         remedy: what to do about it.
         partial: for a list that was sent in several requests: the results before the request that failed, or None if
             there are none. The rest is `texts[len(error.partial):]`.
+        connection_lost: whether the worker had taken the call and then ended it or its connection, as it does when it
+            stops; another attempt reaches another worker, or the next one at this address.
     """
 
     usual_reason: ClassVar[str] = "INTERNAL"
@@ -56,6 +58,7 @@ class ClientError(Exception):
     def __init__(self, message: str, *, reason: str = "", remedy: str = "") -> None:
         super().__init__(message)
         self.partial: Answer[Any] | None = None
+        self.connection_lost = False
         self.message = message
         self.reason = reason or self.usual_reason
         self.remedy = remedy or self.usual_remedy

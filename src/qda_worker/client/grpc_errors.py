@@ -9,7 +9,7 @@ parts that are the same in gRPC 1.71 to 1.85. The same `Status` describes why a 
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -18,6 +18,9 @@ from grpc_status import rpc_status
 
 from qda_worker.client import errors
 from qda_worker.client.errors import Violation
+from qda_worker.client.proxy import Proxy
+
+_Failure = TypeVar("_Failure", bound=errors.ClientError)
 
 # `google.rpc.ErrorInfo.domain` of the worker's reasons.
 DOMAIN: Final = "qda-worker"
@@ -29,7 +32,6 @@ _ERROR_BY_CODE: Final[dict[grpc.StatusCode, type[errors.ClientError]]] = {
     grpc.StatusCode.NOT_FOUND: errors.NotServed,
     grpc.StatusCode.UNAUTHENTICATED: errors.Refused,
     grpc.StatusCode.PERMISSION_DENIED: errors.Refused,
-    grpc.StatusCode.CANCELLED: errors.CallCancelled,
 }
 
 # The message of grpc.aio for a request that could not be sent because the stream had just ended
@@ -70,6 +72,17 @@ _TLS_FAILURES: Final = (
 # Part of "Handshake failed" and "handshake failed". Checked last: most messages above contain it, too.
 _HANDSHAKE_FAILED: Final = "andshake failed"
 
+# In gRPC's messages for a connection that was never established, and in those of an HTTP proxy without a worker. All
+# others are about a connection that broke.
+_NOT_CONNECTED: Final = (
+    "failed to connect", "last error: ", "errors resolving", "DNS resolution failed", "http2 header with status",
+)  # fmt: skip
+
+_CANCELLED_REMEDY: Final = (
+    "the worker stops, or a proxy in front of it ended the call: send it again, and read the worker's log if that "
+    "fails, too"
+)
+
 _CONNECTION_CLOSED: Final = ("Socket closed", "Connection reset", "End of TCP stream", "Broken pipe")
 
 
@@ -92,12 +105,13 @@ class ErrorDetails:
     retry_after: float | None = None
 
 
-def client_error(error: grpc.RpcError, target: str) -> errors.ClientError:
-    """Return the client's error for a failed call.
+def client_error(error: grpc.RpcError, target: str, proxy: Proxy | None = None) -> errors.ClientError:
+    """Return the client's error for a failed call that the client itself did not cancel.
 
     Args:
         error: of `grpc` or `grpc.aio`.
         target: the address that was called.
+        proxy: the proxy on the way there; None if there is none.
     """
     code: grpc.StatusCode = error.code()
     details = error_details(_status(error))
@@ -108,6 +122,12 @@ def client_error(error: grpc.RpcError, target: str) -> errors.ClientError:
     if isinstance(failure, errors.NotReady):
         failure.retry_after = details.retry_after
         failure.lasting = pushback is not None and pushback < 0
+    if proxy is not None and isinstance(failure, errors.NotReachable):
+        failure.message += f" (through the proxy {proxy.address} of the variable {proxy.variable})"
+        failure.remedy = (
+            f"check that the proxy allows connections to this address; to connect without it, add {proxy.host} to the "
+            f"variable no_proxy. Otherwise: {failure.remedy}"
+        )
     return failure
 
 
@@ -193,11 +213,17 @@ def _split_message(message: str, reason: str, remedy: str) -> tuple[str, str]:
 def _error_for_code(code: grpc.StatusCode, details: ErrorDetails, target: str) -> errors.ClientError:
     match code:
         case grpc.StatusCode.UNAVAILABLE if not details.reason:
-            return connection_error(_last_connection_error(details.message), target)
+            return _unavailable(details.message, target)
         case grpc.StatusCode.INTERNAL if details.message.startswith(_SEND_FAILED):
-            return errors.NotReachable(
-                f"the connection to the worker at {target} was lost while sending", target=target
+            return _lost(
+                errors.NotReachable(
+                    f"the connection to the worker at {target} was lost while sending", target=target
+                )
             )
+        case grpc.StatusCode.CANCELLED:
+            message = f"the worker at {target} cancelled the call: {details.message or 'it gave no reason'}"
+            remedy = details.remedy or _CANCELLED_REMEDY
+            return _lost(errors.CallCancelled(message, reason=details.reason, remedy=remedy))
         case grpc.StatusCode.INVALID_ARGUMENT:
             return errors.InvalidRequest(
                 details.message, reason=details.reason, remedy=details.remedy, violations=details.violations
@@ -210,6 +236,19 @@ def _error_for_code(code: grpc.StatusCode, details: ErrorDetails, target: str) -
     message = details.message or f"the call ended with {code.name}"
     default_reason = "" if kind in (errors.ServerFailed, errors.NotReady) else code.name
     return kind(message, reason=details.reason or default_reason, remedy=details.remedy)
+
+
+def _unavailable(message: str, target: str) -> errors.NotReachable:
+    """Return the error for UNAVAILABLE from gRPC itself: not connected, or a connection that broke or said GOAWAY."""
+    failure = connection_error(_last_connection_error(message), target)
+    if message and not any(part in message for part in _NOT_CONNECTED):
+        _lost(failure)
+    return failure
+
+
+def _lost(failure: _Failure) -> _Failure:
+    failure.connection_lost = True
+    return failure
 
 
 def _resource_exhausted(details: ErrorDetails) -> errors.ClientError:

@@ -6,12 +6,14 @@ and pairs, then a summary. A search that breaks is repeated from the beginning b
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from qda.v1 import paraphrase_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums
 from qda_worker.client.enums import LongTexts, Priority
 from qda_worker.client.errors import InvalidRequest, ServerFailed, Violation
+from qda_worker.client.item_problems import Problems, with_problem
 from qda_worker.client.requests import chunk_slices, field_overhead
 from qda_worker.client.results import Paraphrase, Paraphrases, Provenance, TextProblem
 from qda_worker.client.texts import Text, text_messages
@@ -24,7 +26,22 @@ _CHUNK_TEXTS: Final = 1_000
 _CHUNK_BYTES: Final = MAX_REQUEST_BYTES - 2 - field_overhead(MAX_REQUEST_BYTES)
 
 
-def search_messages(
+@dataclass(frozen=True, slots=True)
+class Search:
+    """One search.
+
+    Attributes:
+        messages: the whole request, in its order.
+        problems: the texts of the first set that are not sent.
+        other_problems: the same for the second set.
+    """
+
+    messages: Sequence[paraphrase_pb2.FindParaphrasesRequest]
+    problems: Problems
+    other_problems: Problems
+
+
+def search_request(
     texts: Iterable[str | Text],
     others: Iterable[str | Text] | None,
     *,
@@ -33,12 +50,11 @@ def search_messages(
     model: str,
     long_texts: LongTexts,
     priority: Priority | None,
-) -> list[paraphrase_pb2.FindParaphrasesRequest]:
-    """Return all messages of the request, in their order; see `Client.find_paraphrases` for the arguments.
+) -> Search:
+    """Return the search; see `Client.find_paraphrases` for the arguments.
 
     Raises:
-        InvalidRequest: when threshold and best are both missing, an argument is out of its range, a set is too large,
-            or a text cannot be sent.
+        InvalidRequest: when threshold and best are both missing, an argument is out of its range, a set is too large.
     """
     if threshold is None and best is None:
         raise _invalid("threshold", "and best are both missing; the result would be every pair")
@@ -55,16 +71,20 @@ def search_messages(
     if priority is not None:
         settings.priority = proto_enums.to_number(proto_enums.PRIORITIES, priority, "priority")
     messages = [paraphrase_pb2.FindParaphrasesRequest(settings=settings)]
-    messages.extend(_chunk_messages(_text_set(texts, "texts"), paraphrase_pb2.TEXT_SET_FIRST))
+    search = Search(messages, {}, {})
+    first = _text_set(texts, search.problems, "texts")
+    messages.extend(_chunk_messages(first, paraphrase_pb2.TEXT_SET_FIRST))
     if others is not None:
-        messages.extend(_chunk_messages(_text_set(others, "others"), paraphrase_pb2.TEXT_SET_SECOND))
-    return messages
+        second = _text_set(others, search.other_problems, "others")
+        messages.extend(_chunk_messages(second, paraphrase_pb2.TEXT_SET_SECOND))
+    return search
 
 
 class ParaphraseCollector:
     """Combines the messages of one response."""
 
-    def __init__(self) -> None:
+    def __init__(self, search: Search) -> None:
+        self._search = search
         self._provenance: Provenance | None = None
         self._problems: list[TextProblem] = []
         self._pairs: list[Paraphrase] = []
@@ -81,7 +101,9 @@ class ParaphraseCollector:
             case "header":
                 self._provenance = from_proto.provenance(response.header.provenance)
             case "problem":
-                self._problems.append(from_proto.text_problem(response.problem))
+                problem = from_proto.text_problem(response.problem)
+                own = self._search.other_problems if problem.in_others else self._search.problems
+                self._problems.append(with_problem(problem, own.get(problem.index)))
             case "pairs":
                 self._pairs.extend(
                     Paraphrase(pair.first_index, pair.second_index, pair.score)
@@ -110,8 +132,8 @@ class ParaphraseCollector:
         )
 
 
-def _text_set(texts: Iterable[str | Text], name: str) -> list[text_pb2.Text]:
-    messages = text_messages(texts, name)
+def _text_set(texts: Iterable[str | Text], problems: Problems, name: str) -> list[text_pb2.Text]:
+    messages = text_messages(texts, problems, name)
     if len(messages) > MAX_SET_TEXTS:
         raise InvalidRequest(
             f"{name} holds {len(messages):,} texts; a search takes {MAX_SET_TEXTS:,} at most",

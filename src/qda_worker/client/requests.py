@@ -9,8 +9,9 @@ Requests are built one at a time, when the transport takes the next one: a long 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
@@ -18,12 +19,18 @@ from qda.v1 import embedding_pb2, entity_pb2, paraphrase_pb2, processing_pb2, se
 from qda_worker.client import from_proto, proto_enums
 from qda_worker.client.enums import EmbeddingKind, LabelScheme, LongTexts, Numbers, Offsets, Priority
 from qda_worker.client.errors import InvalidRequest, ServerFailed
+from qda_worker.client.item_problems import Problems, with_problem
 from qda_worker.client.results import Answer, Embedding, Entities, PairScore, Provenance, Sentiment, Timings
 from qda_worker.client.texts import Pair, Text, pair_messages, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES
 
+R = TypeVar("R", bound=Sentiment | Entities | Embedding | PairScore)
+
 # Called each time a request is answered, with the number of texts that are done and the number of all texts.
 Progress: TypeAlias = Callable[[int, int], None]
+
+# Called with each part of an answer as it arrives: the position of its first text, and the results.
+OnResults: TypeAlias = Callable[[int, Answer[R]], None]
 
 
 class Response(Protocol):
@@ -37,7 +44,6 @@ class Response(Protocol):
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S", bound=Response)
-R = TypeVar("R")
 TextRequest = TypeVar(
     "TextRequest",
     sentiment_pb2.AnalyzeSentimentRequest,
@@ -54,40 +60,73 @@ class ChunkedRequest(Generic[Q, S, R]):
         item_count: number of all items.
         chunks: each request with the number of its items; can be iterated once.
         read: returns the results of a response, one for each item.
+        problems: the items that are not sent; each is empty in its request.
     """
 
     item_count: int
     chunks: Iterable[tuple[Q, int]]
     read: Callable[[S], Sequence[R]]
+    problems: Problems = field(default_factory=dict)
 
 
-@dataclass(slots=True)
 class ResultCollector(Generic[S, R]):
-    """Combines the responses of a `ChunkedRequest`, which are added in the order of its chunks."""
+    """Combines the responses of a `ChunkedRequest`, which are added in the order of its chunks.
 
-    read: Callable[[S], Sequence[R]]
-    results: list[R] = field(default_factory=list)
-    provenances: list[Provenance] = field(default_factory=list)
-    timings: Timings = field(default_factory=Timings)
+    Attributes:
+        results: of all texts whose responses were added.
+    """
+
+    def __init__(self, request: ChunkedRequest[Any, S, R], on_results: "OnResults[R] | None" = None) -> None:
+        """Begin without a response; `on_results` is called with the results of each one that is added."""
+        self.results: list[R] = []
+        self._request = request
+        self._on_results = on_results
+        self._provenances: list[Provenance] = []
+        self._timings = Timings()
+        self._position = 0
 
     def add(self, response: S, item_count: int) -> None:
-        """Add the response to a chunk of `item_count` items.
+        """Add the response to the next chunk, of `item_count` items.
 
         Raises:
             ServerFailed: when it has another number of results, which could not be assigned to their texts.
         """
-        results = self.read(response)
-        if len(results) != item_count:
-            raise ServerFailed(f"the worker answered {len(results)} of {item_count} texts")
-        self.results.extend(results)
-        provenance = from_proto.provenance(response.provenance)
-        if provenance not in self.provenances:
-            self.provenances.append(provenance)
-        self.timings = self.timings.joined(from_proto.timings(response.timings))
+        start = self._position
+        self._position += item_count
+        part = self._read(response, start, item_count)
+        self.results.extend(part.results)
+        self._provenances.extend(each for each in part.provenances if each not in self._provenances)
+        self._timings = self._timings.joined(part.timings)
+        if self._on_results is not None:
+            self._on_results(start, part)
+
+    def deliver_later(self, responses: Iterable[tuple[S | None, int]]) -> None:
+        """Call `on_results` with what has arrived for later chunks, if the call ends before their turn.
+
+        Args:
+            responses: for each of the next chunks: its response, None if there is none, and the number of its items.
+        """
+        start = self._position
+        for response, item_count in responses:
+            if response is not None and self._on_results is not None:
+                with suppress(ServerFailed):  # the failure that ended the call is the one to report
+                    self._on_results(start, self._read(response, start, item_count))
+            start += item_count
 
     def answer(self) -> Answer[R]:
         """Return all results so far, in the order of the texts."""
-        return Answer(tuple(self.results), tuple(self.provenances), self.timings)
+        return Answer(tuple(self.results), tuple(self._provenances), self._timings)
+
+    def _read(self, response: S, start: int, item_count: int) -> Answer[R]:
+        results = self._request.read(response)
+        if len(results) != item_count:
+            raise ServerFailed(f"the worker answered {len(results)} of {item_count} texts")
+        problems = self._request.problems
+        return Answer(
+            tuple(with_problem(result, problems.get(start + index)) for index, result in enumerate(results)),
+            (from_proto.provenance(response.provenance),),
+            from_proto.timings(response.timings),
+        )
 
 
 def sentiment_request(
@@ -105,7 +144,8 @@ def sentiment_request(
     Raises:
         InvalidRequest: when a text or an argument is invalid.
     """
-    messages = text_messages(texts)
+    problems: Problems = {}
+    messages = text_messages(texts, problems)
     base = sentiment_pb2.AnalyzeSentimentRequest(
         model=model,
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
@@ -118,7 +158,7 @@ def sentiment_request(
         unit = from_proto.offset_unit(response.offset_encoding) if sentences else None
         return [from_proto.sentiment(each, unit) for each in response.results]
 
-    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read)
+    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read, problems)
 
 
 def entity_request(
@@ -137,7 +177,8 @@ def entity_request(
     Raises:
         InvalidRequest: when a text or an argument is invalid.
     """
-    messages = text_messages(texts)
+    problems: Problems = {}
+    messages = text_messages(texts, problems)
     base = entity_pb2.RecognizeEntitiesRequest(
         model=model,
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
@@ -151,7 +192,7 @@ def entity_request(
         unit = from_proto.offset_unit(response.offset_encoding)
         return [from_proto.entities(each, unit) for each in response.results]
 
-    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read)
+    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read, problems)
 
 
 def embed_request(
@@ -171,7 +212,8 @@ def embed_request(
     Raises:
         InvalidRequest: when a text or an argument is invalid.
     """
-    messages = text_messages(texts)
+    problems: Problems = {}
+    messages = text_messages(texts, problems)
     base = embedding_pb2.EmbedRequest(
         model=model,
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
@@ -182,7 +224,7 @@ def embed_request(
     def read(response: embedding_pb2.EmbedResponse) -> list[Embedding]:
         return [from_proto.embedding(each) for each in response.results]
 
-    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read)
+    return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read, problems)
 
 
 def pair_request(
@@ -198,7 +240,8 @@ def pair_request(
     Raises:
         InvalidRequest: when a text or an argument is invalid.
     """
-    messages = pair_messages(pairs)
+    problems: Problems = {}
+    messages = pair_messages(pairs, problems)
     base = paraphrase_pb2.ScorePairsRequest(
         model=model,
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
@@ -215,7 +258,7 @@ def pair_request(
     def read(response: paraphrase_pb2.ScorePairsResponse) -> list[PairScore]:
         return [from_proto.pair_score(each) for each in response.results]
 
-    return ChunkedRequest(len(messages), chunks(), read)
+    return ChunkedRequest(len(messages), chunks(), read, problems)
 
 
 def embedding_options(

@@ -73,8 +73,9 @@ class WorkerAvailability:
             LOG.info("the worker at %s answers again", self._target)
 
     def record_failure(self, failure: ClientError) -> None:
-        """Record a failed call. An error that the worker itself sent proves that it is there."""
-        self.has_answered = self.has_answered or not isinstance(failure, NotReachable | DeadlineExceeded)
+        """Record a failed call. An error that the worker itself sent, or a lost connection, proves that it is there."""
+        silent = isinstance(failure, NotReachable | DeadlineExceeded) and not failure.connection_lost
+        self.has_answered = self.has_answered or not silent
 
     def log_waiting(self, failure: ClientError, waited: float, remaining: float) -> None:
         """Log that a call waits for the worker, unless another call has just logged the same.
@@ -154,7 +155,7 @@ class RetryBudget:
         remaining = self._deadline - now
         has_answered = self._availability.has_answered
         transient = is_transient(failure, has_answered=has_answered)
-        if transient:
+        if transient and not failure.connection_lost:
             remaining = min(remaining, self._waiting_since + self._unavailable_seconds - now)
         delay = retry_delay(failure, self._attempts, remaining, has_answered=has_answered)
         if delay is not None and transient:
@@ -229,8 +230,11 @@ class StreamRetry:
 def is_transient(failure: ClientError, *, has_answered: bool) -> bool:
     """Return whether waiting for the worker can help.
 
-    It can if the worker is not ready, or if it is unreachable and has answered before (`has_answered`).
+    It can if the worker is not ready, if it ended the call or the connection (`connection_lost`), or if it is
+    unreachable and has answered before (`has_answered`).
     """
+    if failure.connection_lost:
+        return not isinstance(failure, TlsFailed)
     if isinstance(failure, NotReady):
         return not failure.lasting
     return has_answered and isinstance(failure, NotReachable) and not isinstance(failure, TlsFailed)
@@ -250,7 +254,7 @@ def retry_delay(failure: ClientError, attempts: int, remaining: float, *, has_an
     requested: float | None = None
     if isinstance(failure, Overloaded) and attempts < MAX_OVERLOADED_ATTEMPTS:
         requested = failure.retry_after
-    elif isinstance(failure, NotReady | NotReachable) and is_transient(failure, has_answered=has_answered):
+    elif is_transient(failure, has_answered=has_answered):
         requested = (failure.retry_after or 0.0) if isinstance(failure, NotReady) else 0.0
     if requested is None:
         return None

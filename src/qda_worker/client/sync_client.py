@@ -16,8 +16,8 @@ from qda_worker.client.document_stream import analysis_settings
 from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets, Priority
 from qda_worker.client.errors import ClientError
 from qda_worker.client.health import PROBE_TIMEOUT
-from qda_worker.client.paraphrase_search import search_messages
-from qda_worker.client.requests import Progress
+from qda_worker.client.paraphrase_search import search_request
+from qda_worker.client.requests import OnResults, Progress
 from qda_worker.client.results import (
     AnalysisTask,
     Answer,
@@ -30,7 +30,7 @@ from qda_worker.client.results import (
 )
 from qda_worker.client.status import CacheStatus, Models
 from qda_worker.client.sync_transport import SyncTransport
-from qda_worker.client.texts import Pair, Text, iter_text_messages, text_messages
+from qda_worker.client.texts import Pair, Text
 from qda_worker.client.vector_stream import vector_streams
 
 
@@ -43,10 +43,10 @@ class Client:
     positive
     negative
 
-    Lists of any length are sent as several requests, `Settings.in_flight` of them concurrently, and the results are
-    returned in the order of the texts. If a single text fails, its result has an `error`. If the whole call fails, the
-    method raises a `ClientError`; see `errors` for the kinds. Every call has a deadline: `timeout`, in seconds for each
-    request, or that of the settings.
+    Lists of any length are sent as several requests, `Settings.in_flight` of them concurrently. The results are in the
+    order of the texts; `on_results` is called with each part of them as it arrives. If a single text fails or cannot be
+    sent, its result has an `error`. If the whole call fails, the method raises a `ClientError`; see `errors` for the
+    kinds. Every call has a deadline: `timeout`, in seconds for each request, or that of the settings.
 
     Threads may share a client.
     """
@@ -136,6 +136,7 @@ class Client:
         offsets: Offsets = Offsets.CODE_POINTS,
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[Sentiment] | None = None,
     ) -> Answer[Sentiment]:
         """Classify each text as positive, negative or neutral.
 
@@ -146,7 +147,7 @@ class Client:
             offsets: the unit of the sentences' positions.
 
         Raises:
-            InvalidRequest: when an argument is invalid or a text cannot be sent; the message names it.
+            InvalidRequest: when an argument is invalid; the message names it.
         """
         request = requests.sentiment_request(
             texts,
@@ -158,7 +159,7 @@ class Client:
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.sentiment().AnalyzeSentiment
-        return self._transport.call_chunked(method, request, timeout, progress)
+        return self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     def entities(
         self,
@@ -172,6 +173,7 @@ class Client:
         labels: Sequence[str] = (),
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[Entities] | None = None,
     ) -> Answer[Entities]:
         """Find the entities in each text.
 
@@ -197,7 +199,7 @@ class Client:
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.entities().RecognizeEntities
-        return self._transport.call_chunked(method, request, timeout, progress)
+        return self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     def embed(
         self,
@@ -213,6 +215,7 @@ class Client:
         stream: bool | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[Embedding] | None = None,
     ) -> Answer[Embedding]:
         """Compute vectors of each text: numpy arrays if numpy is installed, else `array.array("f")`.
 
@@ -231,9 +234,9 @@ class Client:
         if stream is None:
             stream = EmbeddingKind.MULTI_VECTOR in kinds
         if stream:
-            messages = text_messages(texts)
             streams = vector_streams(
-                messages,
+                texts,
+                whole_list=True,
                 model=model,
                 long_texts=long_texts,
                 priority=priority,
@@ -242,8 +245,8 @@ class Client:
                 dimensions=dimensions,
                 numbers=numbers,
             )
-            count = requests.with_total(progress, len(messages))
-            return self._transport.embed_stream_answer(streams, timeout, count)
+            count = requests.with_total(progress, streams.total)
+            return self._transport.embed_stream_answer(streams, timeout, count, on_results)
         request = requests.embed_request(
             texts,
             model=model,
@@ -256,7 +259,7 @@ class Client:
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.embeddings().Embed
-        return self._transport.call_chunked(method, request, timeout, progress)
+        return self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     def embed_stream(
         self,
@@ -276,11 +279,9 @@ class Client:
         `texts` is read as results are taken. If a worker fails, the next one continues with the first text that has no
         result. For the other arguments see `embed`.
 
-        Raises:
-            InvalidRequest: when a text cannot be sent; after the results before it.
         """
         streams = vector_streams(
-            iter_text_messages(texts, "texts"),
+            texts,
             model=model,
             long_texts=long_texts,
             priority=priority,
@@ -300,6 +301,7 @@ class Client:
         priority: Priority | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
+        on_results: OnResults[PairScore] | None = None,
     ) -> Answer[PairScore]:
         """Compute the similarity of the two texts of each pair: the cosine of their vectors, -1 to 1.
 
@@ -312,7 +314,7 @@ class Client:
             pairs, model=model, long_texts=long_texts, priority=priority, chunk_texts=chunk_texts
         )
         method = self._transport.paraphrases().ScorePairs
-        return self._transport.call_chunked(method, request, timeout, progress)
+        return self._transport.call_chunked(method, request, timeout, progress, on_results)
 
     def find_paraphrases(
         self,
@@ -340,7 +342,7 @@ class Client:
         Raises:
             InvalidRequest: when threshold and best are both missing.
         """
-        messages = search_messages(
+        search = search_request(
             texts,
             others,
             threshold=threshold,
@@ -349,7 +351,7 @@ class Client:
             long_texts=long_texts,
             priority=priority,
         )
-        return self._transport.find_paraphrases(messages, timeout)
+        return self._transport.find_paraphrases(search, timeout)
 
     def analyze(
         self,

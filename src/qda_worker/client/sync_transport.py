@@ -3,23 +3,25 @@
 Owns the gRPC channel and the availability of the worker (`retry.WorkerAvailability`), which all calls share. The
 requests are built and the responses are read elsewhere (`requests`, `document_stream`, `vector_stream`,
 `paraphrase_search`). Everything runs in the caller's thread, and several threads may call at the same time. The
-requests of a long list are gRPC futures, for which the thread waits in order; only the documents of `analyze` are read
-by a thread of gRPC's. A failed call becomes a `ClientError`, and `retry` decides whether it is sent again. Closing the
+requests of a long list are concurrent (`sync_calls`); only the documents of `analyze` are read by a thread of gRPC's. A
+failed call becomes a `ClientError`, and `retry` decides whether it is sent again. Closing the
 channel cancels all calls and ends all waits between attempts; they raise `CallCancelled`. `async_transport` is the same
 for event loops.
 """
 
+import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
-from threading import Event
-from typing import Any, Generic, TypeVar
+from threading import Event, Lock
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
-from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2
+from qda.v1 import analysis_pb2, embedding_pb2
 from qda.v1.analysis_pb2_grpc import AnalysisServiceStub
 from qda.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from qda.v1.entity_pb2_grpc import EntityServiceStub
@@ -31,17 +33,18 @@ from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_stream import AnalysisReader, DocumentSource, PendingDocuments
 from qda_worker.client.errors import CallCancelled, ClientError
 from qda_worker.client.grpc_errors import client_error
-from qda_worker.client.paraphrase_search import ParaphraseCollector
-from qda_worker.client.requests import ChunkedRequest, Progress, Response, ResultCollector
+from qda_worker.client.paraphrase_search import ParaphraseCollector, Search
+from qda_worker.client.proxy import find_proxy
+from qda_worker.client.requests import ChunkedRequest, OnResults, Progress, R, Response, ResultCollector
 from qda_worker.client.results import Answer, DocumentAnalysis, Embedding, Paraphrases
 from qda_worker.client.retry import RetryBudget, StreamRetry, WorkerAvailability
+from qda_worker.client.sync_calls import PendingCall, PendingCalls
 from qda_worker.client.texts import Text
 from qda_worker.client.vector_stream import VectorStreams
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
 P = TypeVar("P", bound=Response)
-R = TypeVar("R")
 
 
 class SyncTransport:
@@ -61,12 +64,18 @@ class SyncTransport:
         self._settings = settings
         self._metadata = settings.metadata()
         self._availability = WorkerAvailability(settings.target)
+        self._proxy = find_proxy(settings.uri, os.environ)
         self._closed = Event()
+        self._waiting: set[PendingCalls[Any, Any]] = set()
+        self._waiting_lock = Lock()
 
     def close(self) -> None:
         """Close the channel, which cancels all calls in progress."""
         self._closed.set()
         self._channel.close()
+        with self._waiting_lock:
+            for calls in self._waiting:
+                calls.wake()
 
     # The stubs. Each raises CallCancelled if the client is closed.
 
@@ -113,7 +122,8 @@ class SyncTransport:
         Raises:
             ClientError: when the call fails.
         """
-        return self._start_call(method, request, RetryBudget(self._availability, timeout, 0.0)).result()
+        with self._pending_calls(method) as calls:
+            return calls.result(calls.start(request, RetryBudget(self._availability, timeout, 0.0)))
 
     def call_chunked(
         self,
@@ -121,6 +131,7 @@ class SyncTransport:
         request: ChunkedRequest[Q, P, R],
         timeout: float | None,
         progress: Progress | None,
+        on_results: OnResults[R] | None = None,
     ) -> Answer[R]:
         """Send the requests of one list, `Settings.in_flight` of them concurrently, and return all results.
 
@@ -129,32 +140,39 @@ class SyncTransport:
             request: the list.
             timeout: seconds for each request; None: `Settings.timeout`.
             progress: called after each response, in the order of the requests.
+            on_results: called with the results of each response, in the order of the requests; if the call ends early,
+                also with those of later requests that have been answered.
 
         Raises:
             ClientError: when one request fails; `partial` holds the results before it. The others are cancelled.
         """
         seconds = self._settings.timeout if timeout is None else timeout
-        collector = ResultCollector(request.read)
+        collector = ResultCollector(request, on_results)
         chunks = iter(request.chunks)
-        in_flight: deque[tuple[_Call[Q, P], int]] = deque()
-        try:
-            while True:
-                for chunk, item_count in islice(chunks, self._settings.in_flight - len(in_flight)):
-                    call = self._start_call(method, chunk, RetryBudget(self._availability, seconds))
-                    in_flight.append((call, item_count))
-                if not in_flight:
-                    return collector.answer()
-                call, item_count = in_flight[0]
-                collector.add(call.result(), item_count)
-                in_flight.popleft()
-                if progress is not None:
-                    progress(len(collector.results), request.item_count)
-        except ClientError as error:
-            error.partial = collector.answer() if collector.results else None
-            raise
-        finally:
-            for call, _ in in_flight:
-                call.cancel()
+        in_flight: deque[tuple[PendingCall[Q, P], int]] = deque()
+        with self._pending_calls(method) as calls:
+            try:
+                while True:
+                    for chunk, item_count in islice(chunks, self._settings.in_flight - len(in_flight)):
+                        call = calls.start(chunk, RetryBudget(self._availability, seconds))
+                        in_flight.append((call, item_count))
+                    if not in_flight:
+                        return collector.answer()
+                    call, item_count = in_flight[0]
+                    response = calls.result(call)
+                    in_flight.popleft()
+                    collector.add(response, item_count)
+                    if progress is not None:
+                        progress(len(collector.results), request.item_count)
+            except BaseException as error:
+                if isinstance(error, ClientError):
+                    error.partial = collector.answer() if collector.results else None
+                calls.take_ended()
+                collector.deliver_later((call.response, item_count) for call, item_count in in_flight)
+                raise
+            finally:
+                for call, _ in in_flight:
+                    call.future.cancel()
 
     def embed_stream(self, streams: VectorStreams, timeout: float | None) -> Iterator[Embedding]:
         """Open one EmbedStream after the other until all texts have their vectors, and yield these.
@@ -169,7 +187,11 @@ class SyncTransport:
         return self._embed_stream(self.embeddings().EmbedStream, streams, timeout)
 
     def embed_stream_answer(
-        self, streams: VectorStreams, timeout: float | None, progress: Callable[[int], None] | None
+        self,
+        streams: VectorStreams,
+        timeout: float | None,
+        progress: Callable[[int], None] | None,
+        on_results: OnResults[Embedding] | None = None,
     ) -> Answer[Embedding]:
         """Return the results of `embed_stream` as one answer.
 
@@ -177,6 +199,7 @@ class SyncTransport:
             streams: the requests.
             timeout: seconds for each stream; None: `Settings.stream_timeout`.
             progress: called after each result with the number of results.
+            on_results: called with each result, and the models so far; the timings are only in the answer.
 
         Raises:
             ClientError: when a stream fails and is not continued; `partial` holds the results before it.
@@ -185,6 +208,8 @@ class SyncTransport:
         try:
             for result in self.embed_stream(streams, timeout):
                 results.append(result)
+                if on_results is not None:
+                    on_results(len(results) - 1, streams.single_answer(result))
                 if progress is not None:
                     progress(len(results))
         except ClientError as error:
@@ -192,13 +217,11 @@ class SyncTransport:
             raise
         return streams.answer(results)
 
-    def find_paraphrases(
-        self, messages: Sequence[paraphrase_pb2.FindParaphrasesRequest], timeout: float | None
-    ) -> Paraphrases:
+    def find_paraphrases(self, search: Search, timeout: float | None) -> Paraphrases:
         """Run one search. If its stream breaks, it starts from the beginning.
 
         Args:
-            messages: the request.
+            search: the request.
             timeout: seconds for all attempts; None: `Settings.stream_timeout`.
 
         Raises:
@@ -208,15 +231,15 @@ class SyncTransport:
         seconds = self._settings.stream_timeout if timeout is None else timeout
         budget = RetryBudget(self._availability, seconds, min(seconds, self._settings.timeout))
         while True:
-            collector = ParaphraseCollector()
-            call = method(iter(messages), timeout=budget.start_attempt(), metadata=self._metadata)
+            collector = ParaphraseCollector(search)
+            call = method(iter(search.messages), timeout=budget.start_attempt(), metadata=self._metadata)
             try:
                 for response in call:
                     self._availability.record_success()
                     collector.add(response)
                 return collector.result()
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
+                failure = self._failure(error)
                 delay = budget.next_delay(failure, mid_response=collector.started)
                 if delay is None:
                     raise budget.final_error(failure) from error
@@ -244,10 +267,22 @@ class SyncTransport:
         stub = AnalysisServiceStub(self._open_channel())
         return self._analyze_documents(stub.AnalyzeDocuments, settings, documents, timeout)
 
-    def _start_call(
-        self, method: "grpc.UnaryUnaryMultiCallable[Q, S]", request: Q, budget: RetryBudget
-    ) -> "_Call[Q, S]":
-        return _Call(method, request, budget, self._metadata, self._settings.target, self._sleep)
+    @contextmanager
+    def _pending_calls(self, method: "grpc.UnaryUnaryMultiCallable[Q, S]") -> "Iterator[PendingCalls[Q, S]]":
+        """Provide the calls of this thread; they are woken when the client is closed."""
+
+        def send(request: Q, timeout: float) -> Any:
+            self._open_channel()
+            return method.future(request, timeout=timeout, metadata=self._metadata)
+
+        calls: PendingCalls[Q, S] = PendingCalls(send, self._failure)
+        with self._waiting_lock:
+            self._waiting.add(calls)
+        try:
+            yield calls
+        finally:
+            with self._waiting_lock:
+                self._waiting.discard(calls)
 
     def _embed_stream(
         self,
@@ -268,7 +303,7 @@ class SyncTransport:
                         yield result
                 streams.end()
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
+                failure = self._failure(error)
                 delay = retry.next_delay(failure, made_progress=streams.made_progress)
                 if delay is None:
                     raise failure from error
@@ -301,7 +336,7 @@ class SyncTransport:
                 reader.end()
                 ended = True
             except grpc.RpcError as error:
-                failure = client_error(error, self._settings.target)
+                failure = self._failure(error)
                 delay = retry.next_delay(failure, made_progress=reader.result_count > 0)
                 if delay is None:
                     raise failure from error
@@ -316,58 +351,13 @@ class SyncTransport:
             raise CallCancelled("the client is closed")
         return self._channel
 
+    def _failure(self, error: grpc.RpcError) -> ClientError:
+        """Return the client's error for one of gRPC's."""
+        if self._closed.is_set() and error.code() is grpc.StatusCode.CANCELLED:
+            return CallCancelled("the client was closed")
+        return client_error(error, self._settings.target, self._proxy)
+
     def _sleep(self, seconds: float) -> None:
         """Wait between two attempts; raise CallCancelled as soon as the client is closed."""
         if self._closed.wait(seconds):
             raise CallCancelled("the client was closed")
-
-
-class _Call(Generic[Q, S]):
-    """A request in progress. `result` sends it again if that can help."""
-
-    def __init__(
-        self,
-        method: "grpc.UnaryUnaryMultiCallable[Q, S]",
-        request: Q,
-        budget: RetryBudget,
-        metadata: tuple[tuple[str, str], ...],
-        target: str,
-        sleep: Callable[[float], None],
-    ) -> None:
-        self._method = method
-        self._request = request
-        self._budget = budget
-        self._metadata = metadata
-        self._target = target
-        self._sleep = sleep
-        self._future = self._send()
-
-    def result(self) -> S:
-        """Wait for the response and return it.
-
-        Raises:
-            ClientError: when the call fails.
-        """
-        while True:
-            try:
-                response: S = self._future.result()
-            except grpc.FutureCancelledError as error:
-                raise CallCancelled("the call was cancelled") from error
-            except grpc.RpcError as error:
-                failure = client_error(error, self._target)
-                delay = self._budget.next_delay(failure)
-                if delay is None:
-                    raise self._budget.final_error(failure) from error
-                self._sleep(delay)
-                self._future = self._send()
-            else:
-                self._budget.record_success()
-                return response
-
-    def cancel(self) -> None:
-        """Cancel the call, unless it has ended."""
-        self._future.cancel()
-
-    def _send(self) -> Any:  # a grpc.CallFuture[S], a class that exists only in the type stubs
-        timeout = self._budget.start_attempt()
-        return self._method.future(self._request, timeout=timeout, metadata=self._metadata)

@@ -1,15 +1,18 @@
 """Validates the caller's texts and pairs and converts them to protobuf messages.
 
-What can never be sent (text that UTF-8 cannot encode, text larger than a message, an id that is too long) is detected
-here, before anything is sent, and the error names the position in the caller's list: `texts[17].content`.
+A text that can never be sent (half a character, which UTF-8 cannot encode; a text larger than a message; an id that is
+too long) does not affect the others. An empty text is sent in its place, so that the results stay in the order of the
+texts, and the error is recorded in `Problems`, from which `item_problems.with_problem` puts it into the text's result.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from qda.v1 import paraphrase_pb2, text_pb2
-from qda_worker.client.errors import InvalidRequest, Violation
+from qda_worker.client.errors import InvalidRequest
+from qda_worker.client.item_problems import ItemProblem, Problems
+from qda_worker.client.results import ItemError
 from qda_worker.limits import MAX_ID_BYTES, MAX_REQUEST_BYTES
 
 # Bytes of a request besides a single text: model key, options, field headers.
@@ -35,6 +38,17 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidText(Text):
+    """A text that could not be read, as a line of a file that is no valid JSON. Its result is the error.
+
+    Attributes:
+        error: why it could not be read.
+    """
+
+    error: ItemError = field(kw_only=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two texts to compare, with the caller's own id for the pair."""
 
@@ -43,33 +57,37 @@ class Pair:
     id: str = ""
 
 
-def text_messages(texts: Iterable[str | Text], name: str = "texts") -> list[text_pb2.Text]:
+def text_messages(
+    texts: Iterable[str | Text], problems: Problems, name: str = "texts"
+) -> list[text_pb2.Text]:
     """Return the messages of all texts.
 
     Args:
         texts: at least one.
+        problems: the texts that cannot be sent are added to it.
         name: the name of the caller's argument, for errors.
 
     Raises:
-        InvalidRequest: when there is no text, or one that cannot be sent (the error names its index).
+        InvalidRequest: when there is no text.
         TypeError: when `texts` is a single text, or an item is not a text.
     """
-    messages = list(iter_text_messages(texts, name))
+    messages = list(iter_text_messages(texts, problems, name))
     if not messages:
         raise InvalidRequest(f"{name} is empty", remedy="send at least one text")
     return messages
 
 
-def iter_text_messages(texts: Iterable[str | Text], name: str) -> Iterator[text_pb2.Text]:
+def iter_text_messages(
+    texts: Iterable[str | Text], problems: Problems, name: str = "texts"
+) -> Iterator[text_pb2.Text]:
     """Yield the messages of texts that need not fit into memory; there may be none.
 
     Raises:
-        InvalidRequest: when a text cannot be sent.
         TypeError: as for `text_messages`.
     """
     check_is_list(texts, name)
     for index, text in enumerate(texts):
-        yield text_message(text, f"{name}[{index}]")
+        yield text_message(text, problems, name, index)
 
 
 def check_is_list(texts: object, name: str) -> None:
@@ -78,51 +96,46 @@ def check_is_list(texts: object, name: str) -> None:
         raise TypeError(f"{name} is one text where a list of texts is expected: write [text]")
 
 
-def text_message(text: str | Text, path: str) -> text_pb2.Text:
-    """Return the message of one text; `path` is its position for errors, `texts[17]` for instance.
+def text_message(text: str | Text, problems: Problems, name: str, index: int) -> text_pb2.Text:
+    """Return the message of the text at a position; of an empty text, if this one cannot be sent.
 
     Raises:
-        InvalidRequest: when the text cannot be sent.
         TypeError: when it is not a text.
     """
-    if isinstance(text, str):
-        text = Text(text)
-    elif not isinstance(text, Text):
-        raise TypeError(f"{path} is a {type(text).__name__}, not a str or a Text")
-    message = text_pb2.Text(
-        content=_checked(text.content, f"{path}.content"),
-        id=_checked_id(text.id, f"{path}.id"),
-        language_code=_checked(text.language, f"{path}.language"),
-    )
-    size = message.ByteSize()
-    if size > MAX_REQUEST_BYTES - _REQUEST_OVERHEAD:
-        raise _invalid(
-            "TEXT_TOO_LONG",
-            f"{path}.content",
-            f"has {size:,} bytes; a message takes {MAX_REQUEST_BYTES:,} at most",
-            "split the text",
-        )
-    return message
+    text = _to_text(text, f"{name}[{index}]")
+    error = _text_error(text, "text")
+    if error is not None:
+        problems[index] = ItemProblem(text.id, error)
+        return text_pb2.Text()
+    return _encoded(text)
 
 
-def pair_messages(pairs: Iterable[Pair | tuple[str | Text, str | Text]]) -> list[paraphrase_pb2.TextPair]:
-    """Return the messages of all pairs.
+def pair_messages(
+    pairs: Iterable[Pair | tuple[str | Text, str | Text]], problems: Problems
+) -> list[paraphrase_pb2.TextPair]:
+    """Return the messages of all pairs; those that cannot be sent are added to `problems`, and are empty.
 
     Raises:
-        InvalidRequest: when there is no pair, or one with a text that cannot be sent.
+        InvalidRequest: when there is no pair.
         TypeError: when an item is neither a `Pair` nor a tuple of two texts.
     """
     messages = []
     for index, item in enumerate(pairs):
         path = f"pairs[{index}]"
         pair = _to_pair(item, path)
-        message = paraphrase_pb2.TextPair(
-            first=text_message(pair.first, f"{path}.first"),
-            second=text_message(pair.second, f"{path}.second"),
-            id=_checked_id(pair.id, f"{path}.id"),
+        first, second = _to_text(pair.first, f"{path}.first"), _to_text(pair.second, f"{path}.second")
+        error = (
+            _text_error(first, "first text")
+            or _text_error(second, "second text")
+            or _id_error(pair.id, "id of the pair")
         )
-        if message.ByteSize() > MAX_REQUEST_BYTES - _REQUEST_OVERHEAD:
-            raise _invalid("TEXT_TOO_LONG", path, "is larger than a message may be", "split its texts")
+        message = paraphrase_pb2.TextPair(first=text_pb2.Text(), second=text_pb2.Text())
+        if error is None:
+            message = paraphrase_pb2.TextPair(first=_encoded(first), second=_encoded(second), id=pair.id)
+            error = _size_error(message.ByteSize(), "pair")
+        if error is not None:
+            problems[index] = ItemProblem(pair.id, error)
+            message = paraphrase_pb2.TextPair(first=text_pb2.Text(), second=text_pb2.Text())
         messages.append(message)
     if not messages:
         raise InvalidRequest("pairs is empty", remedy="send at least one pair")
@@ -139,27 +152,55 @@ def _to_pair(item: Pair | tuple[str | Text, str | Text], path: str) -> Pair:
     return Pair(first, second)
 
 
-def _checked(value: str, path: str) -> str:
-    """Return the string, unless it contains half a character (a lone surrogate), which UTF-8 cannot encode."""
+def _to_text(text: str | Text, path: str) -> Text:
+    if isinstance(text, str):
+        return Text(text)
+    if not isinstance(text, Text):
+        raise TypeError(f"{path} is a {type(text).__name__}, not a str or a Text")
+    return text
+
+
+def _encoded(text: Text) -> text_pb2.Text:
+    return text_pb2.Text(content=text.content, id=text.id, language_code=text.language)
+
+
+def _text_error(text: Text, name: str) -> ItemError | None:
+    """Return why a text cannot be sent; None if it can."""
+    if isinstance(text, InvalidText):
+        return text.error
+    error = (
+        _surrogate_error(text.content, name)
+        or _id_error(text.id, f"id of the {name}")
+        or _surrogate_error(text.language, f"language of the {name}")
+    )
+    return error or _size_error(_encoded(text).ByteSize(), name)
+
+
+def _surrogate_error(value: str, name: str) -> ItemError | None:
+    """Return an error if the string contains half a character (a lone surrogate), which UTF-8 cannot encode."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise _invalid(
+        return ItemError(
             "TEXT_NOT_UTF8",
-            path,
-            f"has a lone surrogate (U+{ord(value[error.start]):04X}) at position {error.start}",
-            'read the text with its actual encoding, or replace such characters: text.encode(errors="replace")',
-        ) from error
-    return value
+            f"the {name} has half a character (a lone surrogate, U+{ord(value[error.start]):04X}) at position "
+            f"{error.start}",
+            "restore the character, often an emoji that was cut in two, or remove its half",
+        )
+    return None
 
 
-def _checked_id(value: str, path: str) -> str:
-    if len(_checked(value, path).encode()) > MAX_ID_BYTES:
-        raise _invalid("ARGUMENT_INVALID", path, f"is longer than {MAX_ID_BYTES} bytes", "use a shorter id")
-    return value
+def _id_error(value: str, name: str) -> ItemError | None:
+    error = _surrogate_error(value, name)
+    if error is None and len(value.encode()) > MAX_ID_BYTES:
+        return ItemError(
+            "ARGUMENT_INVALID", f"the {name} is longer than {MAX_ID_BYTES} bytes", "use a shorter id"
+        )
+    return error
 
 
-def _invalid(reason: str, path: str, description: str, remedy: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{path} {description}", reason=reason, remedy=remedy, violations=[Violation(path, description)]
-    )
+def _size_error(size: int, name: str) -> ItemError | None:
+    if size <= MAX_REQUEST_BYTES - _REQUEST_OVERHEAD:
+        return None
+    message = f"the {name} has {size:,} bytes; a request takes {MAX_REQUEST_BYTES:,} at most"
+    return ItemError("TEXT_TOO_LONG", message, "split the text")

@@ -15,8 +15,10 @@ from qda.v1 import embedding_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums, vectors
 from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Priority
 from qda_worker.client.errors import ServerFailed
+from qda_worker.client.item_problems import Problems, with_problem
 from qda_worker.client.requests import embedding_options, field_overhead
 from qda_worker.client.results import Answer, Embedding, Matrix, Provenance, Timings
+from qda_worker.client.texts import Text, iter_text_messages, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES
 
 # Texts in one EmbedStream. Streams follow each other without overlap, so short ones would leave the worker idle.
@@ -24,8 +26,9 @@ _STREAM_TEXTS: Final = 2_000
 
 
 def vector_streams(
-    texts: Iterable[text_pb2.Text],
+    texts: Iterable[str | Text],
     *,
+    whole_list: bool = False,
     model: str,
     long_texts: LongTexts,
     priority: Priority | None,
@@ -36,8 +39,12 @@ def vector_streams(
 ) -> "VectorStreams":
     """Return the streams that compute the vectors of texts; see `Client.embed_stream` for the arguments.
 
+    Args:
+        texts: read as the streams need them, unless `whole_list` is set.
+        whole_list: whether to read all texts at once, so that their number is known.
+
     Raises:
-        InvalidRequest: when an argument is invalid.
+        InvalidRequest: when an argument is invalid, or a whole list is empty.
     """
     base = embedding_pb2.EmbedStreamRequest(
         model=model,
@@ -46,14 +53,31 @@ def vector_streams(
     )
     if priority is not None:
         base.priority = proto_enums.to_number(proto_enums.PRIORITIES, priority, "priority")
-    return VectorStreams(texts, base)
+    problems: Problems = {}
+    if whole_list:
+        messages = text_messages(texts, problems)
+        return VectorStreams(messages, base, problems, len(messages))
+    return VectorStreams(iter_text_messages(texts, problems), base, problems)
 
 
 class VectorStreams:
-    """Makes the requests of one EmbedStream after the other, and reads their responses."""
+    """Makes the requests of one EmbedStream after the other, and reads their responses.
 
-    def __init__(self, texts: Iterable[text_pb2.Text], base: embedding_pb2.EmbedStreamRequest) -> None:
+    Attributes:
+        total: number of all texts; 0 if it is not known.
+    """
+
+    def __init__(
+        self,
+        texts: Iterable[text_pb2.Text],
+        base: embedding_pb2.EmbedStreamRequest,
+        problems: Problems,
+        total: int = 0,
+    ) -> None:
+        self.total = total
         self._texts = iter(texts)
+        self._problems = problems
+        self._result_count = 0
         self._base = base
         self._chunk: list[text_pb2.Text] = []
         self._stream = _VectorStream()
@@ -93,7 +117,9 @@ class VectorStreams:
             case "rows":
                 self._stream.add_rows(response.rows)
             case "item":
-                return self._stream.end_text(response.item)
+                result = self._stream.end_text(response.item)
+                self._result_count += 1
+                return with_problem(result, self._problems.pop(self._result_count - 1, None))
             case "trailer":
                 self._timings = self._timings.joined(from_proto.timings(response.trailer.timings))
                 self._stream.ended = True
@@ -112,6 +138,10 @@ class VectorStreams:
     def answer(self, results: Sequence[Embedding]) -> Answer[Embedding]:
         """Return the results that were read, with provenances and timings of all streams."""
         return Answer(tuple(results), tuple(self._provenances), self._timings)
+
+    def single_answer(self, result: Embedding) -> Answer[Embedding]:
+        """Return one result with the models so far, without timings."""
+        return Answer((result,), tuple(self._provenances), Timings())
 
     def _next_chunk(self) -> list[text_pb2.Text]:
         """Return the caller's next texts, as many as fit into one request."""

@@ -1,28 +1,29 @@
 """The commands of `qda-client`.
 
 Each command reads its texts, calls the sync client, writes the result in the chosen format, and returns the exit code.
-`analyze` and `embed --stream --format jsonl` work on streams and write each result as it arrives, in constant memory;
-the other commands read the whole input first. If a long list fails after some requests, the results before the failure
-are written, then the error.
+`analyze` and `embed --stream --format jsonl` work on streams, in constant memory; the others read all input first.
+Results are written as they arrive (`writer`), and stay written if the call fails or the program is stopped.
 """
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final
 
 from model_cache.cli.options import duration
 from model_cache.errors import UsageError
-from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
+from qda_worker.client.cli.connection import Connection, Format
 from qda_worker.client.cli.input import read_texts
-from qda_worker.client.cli.options import DEFAULT_THRESHOLD, PROGRAM, Connection, Format, Input
+from qda_worker.client.cli.options import DEFAULT_THRESHOLD, Input, read_encodings
+from qda_worker.client.cli.stops import STOPS
 from qda_worker.client.cli.terminal import Terminal
-from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets
-from qda_worker.client.errors import ClientError, NotReady
+from qda_worker.client.cli.writer import SOME_FAILED, AnswerWriter, R, StreamWriter
+from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers
+from qda_worker.client.errors import NotReady
+from qda_worker.client.requests import OnResults, Progress
 from qda_worker.client.results import (
     AnalysisTask,
     Answer,
@@ -36,19 +37,6 @@ from qda_worker.client.results import (
 )
 from qda_worker.client.sync_client import Client
 from qda_worker.client.texts import Text
-
-# Exit code if some texts have an error and the others have results.
-SOME_FAILED: Final = 1
-
-R = TypeVar("R", Sentiment, Entities, Embedding)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome(Generic[R]):
-    """The answer to a list of texts; if the call failed, the results before the failure."""
-
-    answer: Answer[R]
-    failure: ClientError | None = None
 
 
 def run_command(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> int:
@@ -77,33 +65,45 @@ def _settings(connection: Connection) -> Settings:
 
 def _sentiment(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
     texts = _read_list(arguments, terminal)
-    outcome = _call(
-        lambda: client.sentiment(
+    writer: AnswerWriter[Sentiment] = AnswerWriter(
+        texts, form, terminal, render.SENTIMENT_COLUMNS, render.sentiment_rows
+    )
+    return _write_list(
+        lambda on_results, progress: client.sentiment(
             texts,
             model=arguments.model,
             long_texts=LongTexts(arguments.long_texts),
             sentences=arguments.sentences,
-            offsets=Offsets(arguments.encoding),
-            progress=terminal.show_progress,
-        )
+            offsets=read_encodings(arguments).offsets,
+            progress=progress,
+            on_results=on_results,
+        ),
+        writer,
+        form,
+        terminal,
     )
-    return _write_answer(outcome, texts, form, terminal, render.SENTIMENT_COLUMNS, render.sentiment_rows)
 
 
 def _entities(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
     texts = _read_list(arguments, terminal)
-    outcome = _call(
-        lambda: client.entities(
+    writer: AnswerWriter[Entities] = AnswerWriter(
+        texts, form, terminal, render.ENTITY_COLUMNS, render.entity_rows
+    )
+    return _write_list(
+        lambda on_results, progress: client.entities(
             texts,
             model=arguments.model,
             long_texts=LongTexts(arguments.long_texts),
-            offsets=Offsets(arguments.encoding),
+            offsets=read_encodings(arguments).offsets,
             label_scheme=LabelScheme.COMMON if arguments.common_labels else LabelScheme.MODEL,
             labels=arguments.label,
-            progress=terminal.show_progress,
-        )
+            progress=progress,
+            on_results=on_results,
+        ),
+        writer,
+        form,
+        terminal,
     )
-    return _write_answer(outcome, texts, form, terminal, render.ENTITY_COLUMNS, render.entity_rows)
 
 
 def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
@@ -112,8 +112,11 @@ def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal
     if stream and form is Format.JSONL:
         return _embed_stream(client, arguments, kinds, terminal)
     texts = _read_list(arguments, terminal)
-    outcome = _call(
-        lambda: client.embed(
+    writer: AnswerWriter[Embedding] = AnswerWriter(
+        texts, form, terminal, render.EMBEDDING_COLUMNS, render.embedding_rows
+    )
+    return _write_list(
+        lambda on_results, progress: client.embed(
             texts,
             model=arguments.model,
             long_texts=LongTexts(arguments.long_texts),
@@ -122,10 +125,13 @@ def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal
             dimensions=arguments.dimensions,
             numbers=Numbers(arguments.numbers),
             stream=stream,
-            progress=terminal.show_progress,
-        )
+            progress=progress,
+            on_results=on_results,
+        ),
+        writer,
+        form,
+        terminal,
     )
-    return _write_answer(outcome, texts, form, terminal, render.EMBEDDING_COLUMNS, render.embedding_rows)
 
 
 def _embed_stream(
@@ -140,11 +146,13 @@ def _embed_stream(
         dimensions=arguments.dimensions,
         numbers=Numbers(arguments.numbers),
     )
-    failed = False
-    for result in results:
-        failed |= not result.ok
-        terminal.write(to_json_line(result))
-    return SOME_FAILED if failed else 0
+    writer = StreamWriter(Format.JSONL, terminal)
+    try:
+        for result in results:
+            writer.add(result)
+    except STOPS as stop:
+        return writer.fail(stop)
+    return writer.end()
 
 
 def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
@@ -169,25 +177,18 @@ def _analyze(client: Client, arguments: argparse.Namespace, form: Format, termin
     results = client.analyze(
         _read(arguments.file, arguments, terminal),
         [_parse_task(text) for text in arguments.task or ("sentiment", "entities")],
-        offsets=Offsets(arguments.encoding),
+        offsets=read_encodings(arguments).offsets,
         long_texts=LongTexts(arguments.long_texts),
     )
-    failed = False
-    before = "["  # JSON is one list that is written piece by piece
-    for done, result in enumerate(results, 1):
-        failed |= not result.ok
-        terminal.show_count(done)
-        if form is Format.TABLE:
-            terminal.write("  ".join(cell.ljust(10) for cell in render.analysis_row(result)).rstrip())
-        elif form is Format.JSONL:
-            terminal.write(to_json_line(result))
-        else:
-            terminal.write(before + to_json_line(result))
-            before = ","
-    if form is Format.JSON:
-        terminal.write("]" if before == "," else "[]")
+    writer = StreamWriter(form, terminal)
+    try:
+        for done, result in enumerate(results, 1):
+            terminal.show_count(done)
+            writer.add(result, render.analysis_row(result) if form is Format.TABLE else ())
+    except STOPS as stop:
+        return writer.fail(stop)
     terminal.show_count(0, ended=True)
-    return SOME_FAILED if failed else 0
+    return writer.end()
 
 
 def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
@@ -235,7 +236,13 @@ _COMMANDS: Final[dict[str, Callable[[Client, argparse.Namespace, Format, Termina
 
 
 def _read(file: str, arguments: argparse.Namespace, terminal: Terminal) -> Iterator[Text]:
-    return read_texts(file, terminal.stdin, kind=Input(arguments.input), whole=arguments.whole)
+    return read_texts(
+        file,
+        terminal.stdin,
+        kind=Input(arguments.input),
+        whole=arguments.whole,
+        encoding=read_encodings(arguments).file,
+    )
 
 
 def _read_list(arguments: argparse.Namespace, terminal: Terminal, file: str | None = None) -> list[Text]:
@@ -272,53 +279,22 @@ def _parse_wait(text: str) -> float:
 # --- calls and output -------------------------------------------------------------------------------------------------
 
 
-def _call(call: Callable[[], Answer[R]]) -> _Outcome[R]:
-    """Call the client; raise its error only if there is no result at all."""
-    try:
-        return _Outcome(call())
-    except ClientError as error:
-        if error.partial is None:
-            raise
-        return _Outcome(error.partial, error)
-
-
-def _write_answer(
-    outcome: _Outcome[R],
-    texts: Sequence[Text],
+def _write_list(
+    call: Callable[["OnResults[R]", Progress], Answer[R]],
+    writer: AnswerWriter[R],
     form: Format,
     terminal: Terminal,
-    columns: render.Row,
-    rows: Callable[[R, Text], Iterator[render.Row]],
 ) -> int:
-    """Write the results and return the exit code.
+    """Call the client, write the results as they arrive, and return the exit code."""
 
-    Raises:
-        ClientError: the failure of the call, after its partial results. In JSON it is part of the one document instead.
-    """
-    answer, failure = outcome.answer, outcome.failure
-    failed_count = sum(not result.ok for result in answer)
-    if form is Format.JSON:
-        document = {"results": answer.results, "provenances": answer.provenances, "timings": answer.timings}
-        if failure is not None:
-            document["error"] = failure.fields()
-        terminal.write(to_json_text(document))
-        if failure is not None:
-            terminal.stderr.write(f"{PROGRAM}: {printable_lines(str(failure))}\n")
-            return failure.exit_code
-    elif form is Format.JSONL:
-        for result in answer:
-            terminal.write(to_json_line(result))
-    else:
-        table = [row for result, text in zip(answer, texts, strict=False) for row in rows(result, text)]
-        terminal.write(render.format_table(columns, table))
-        of_total = f" of {len(texts):,}" if failure else ""
-        errors = f", {failed_count:,} with an error" if failed_count else ""
-        terminal.write(
-            f"\n{len(answer):,}{of_total} texts{errors}. {render.provenance_line(answer.provenances)}"
-        )
-    if failure is not None:
-        raise failure
-    return SOME_FAILED if failed_count else 0
+    def show_progress(done: int, total: int) -> None:
+        if form is Format.JSON or not terminal.stdout.isatty():  # else the results show it themselves
+            terminal.show_progress(done, total)
+
+    try:
+        return writer.end(call(writer.add, show_progress))
+    except STOPS as stop:
+        return writer.fail(stop)
 
 
 def _write_paraphrases(

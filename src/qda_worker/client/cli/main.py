@@ -10,10 +10,11 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from model_cache.cli.program import run
-from model_cache.formatting import printable_lines
+from model_cache.cli.program import Terminated, run
 from model_cache.json_values import to_json_line
-from qda_worker.client.cli.options import PROGRAM, Format, parser, read_connection
+from qda_worker.client.cli.connection import Format, read_connection
+from qda_worker.client.cli.options import PROGRAM, parser
+from qda_worker.client.cli.stops import as_error, error_fields, exit_code
 from qda_worker.client.errors import ClientError
 
 
@@ -31,18 +32,20 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
     """
     arguments = parser().parse_args(argv)
     connection = read_connection(arguments, environ)
-    from qda_worker.client.cli.commands import run_command  # imports gRPC
     from qda_worker.client.cli.terminal import Terminal
 
     progress = sys.stderr.isatty() and not arguments.quiet
     terminal = Terminal(sys.stdin.buffer, sys.stdout, sys.stderr, progress)
     try:
+        from qda_worker.client.cli.commands import run_command  # imports gRPC
+
         return run_command(arguments, connection, terminal)
-    except ClientError as error:
-        print(f"{PROGRAM}: {printable_lines(str(error))}", file=sys.stderr)
+    except (ClientError, KeyboardInterrupt, Terminated) as stop:
+        error = as_error(stop)
+        terminal.report(str(error))
         if connection.format is not Format.TABLE:
-            print(to_json_line(error.fields()))
-        return error.exit_code
+            print(to_json_line(error_fields(error)))
+        return exit_code(error)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,16 @@
 """The options and commands of `qda-client`.
 
-Imports no gRPC: `--help` and wrong options answer at once. Options that all commands share can also be set by an
-environment variable; they are read into a `Connection`.
+Imports no gRPC: `--help` and wrong options answer at once. Those that all commands share are in `connection`.
 """
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Final
 
-from model_cache.cli.options import Option, duration, one_of
 from model_cache.cli.parser import OptionParser
-from model_cache.errors import UsageError
+from qda_worker.client.cli.connection import CONNECTION
+from qda_worker.client.cli.encodings import parse_encoding
 from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Offsets
 
 PROGRAM: Final = "qda-client"
@@ -27,14 +24,6 @@ is not ready; 62 it is overloaded; 63 the deadline was exceeded; 64 the worker d
 caller; 67 TLS failed. `cache` ends with the codes of cache-check (10 incomplete, 11 corrupt ...)."""
 
 
-class Format(StrEnum):
-    """The format of results on stdout."""
-
-    TABLE = "table"
-    JSON = "json"
-    JSONL = "jsonl"
-
-
 class Input(StrEnum):
     """The format of the input file."""
 
@@ -43,113 +32,32 @@ class Input(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Connection:
-    """The options that all commands share.
+class Encodings:
+    """The options of `--encoding` and `--offsets`.
 
     Attributes:
-        timeout: seconds for each request.
+        file: Python's name of the input's encoding; empty: that of its byte order mark, else UTF-8.
+        offsets: the unit of positions.
     """
 
-    target: str
-    timeout: float
-    caller: str
-    format: Format
-    tls: bool
-    tls_ca: Path | None
-    tls_certificate: Path | None
-    tls_key: Path | None
-    tls_server_name: str
+    file: str
+    offsets: Offsets
 
 
-def _text(text: str) -> str:
-    return text
+def read_encodings(arguments: argparse.Namespace) -> Encodings:
+    """Return the encoding of the input and the unit of positions.
 
-
-def _path(text: str) -> Path | None:
-    if "\x00" in text:
-        raise ValueError("a file")
-    return Path(text)
-
-
-TARGET: Final = Option(
-    "--target", "QDA_TARGET", _text, "127.0.0.1:50051", "HOST:PORT", "address of the worker"
-)
-TIMEOUT: Final = Option(
-    "--timeout",
-    "QDA_TIMEOUT",
-    duration,
-    120.0,
-    "TIME",
-    "deadline of each request, including the wait for a worker that is not ready, as 500ms, 30s or 5m; "
-    "a long input is sent as several requests",
-    "120s",
-)
-CALLER: Final = Option(
-    "--caller",
-    "QDA_CALLER",
-    _text,
-    "",
-    "NAME",
-    "name of this caller in the worker's log and fair scheduling",
-    "its address",
-)
-FORMAT: Final = Option(
-    "--format", "QDA_FORMAT", one_of(Format), Format.TABLE, "table|json|jsonl", "format of the result"
-)
-TLS_CA: Final = Option(
-    "--tls-ca",
-    "QDA_TLS_CA",
-    _path,
-    None,
-    "FILE",
-    "authorities that sign the worker's certificate, in PEM format; enables TLS",
-    "plain text",
-)
-TLS_CERTIFICATE: Final = Option(
-    "--tls-cert",
-    "QDA_TLS_CERT",
-    _path,
-    None,
-    "FILE",
-    "this client's certificate for mutual TLS, in PEM format; enables TLS",
-    "none",
-)
-TLS_KEY: Final = Option(
-    "--tls-key", "QDA_TLS_KEY", _path, None, "FILE", "private key of --tls-cert, in PEM format", "none"
-)
-TLS_NAME: Final = Option(
-    "--tls-server-name",
-    "QDA_TLS_SERVER_NAME",
-    _text,
-    "",
-    "NAME",
-    "name in the worker's certificate",
-    "the target's",
-)
-CONNECTION: Final = (TARGET, TIMEOUT, CALLER, FORMAT, TLS_CA, TLS_CERTIFICATE, TLS_KEY, TLS_NAME)
-
-
-def read_connection(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Connection:
-    """Return the options that all commands share, from flags and environment.
+    `--encoding` set the unit before `--offsets` existed. It still does so with the three names of units, unless
+    `--offsets` is given.
 
     Raises:
-        UsageError: when a value is wrong.
+        UsageError: when the encoding is unknown.
     """
-    files = [option.value(arguments, environ) for option in (TLS_CA, TLS_CERTIFICATE, TLS_KEY)]
-    timeout = TIMEOUT.value(arguments, environ)
-    if timeout <= 0:
-        raise UsageError(f"{TIMEOUT.flag} is {timeout:g} s", "give a time above 0")
-    return Connection(
-        target=TARGET.value(arguments, environ),
-        timeout=timeout,
-        caller=CALLER.value(arguments, environ),
-        format=FORMAT.value(arguments, environ),
-        tls=arguments.tls or any(files),
-        tls_ca=files[0],
-        tls_certificate=files[1],
-        tls_key=files[2],
-        tls_server_name=TLS_NAME.value(arguments, environ),
-    )
+    given: str = arguments.encoding or ""
+    unit: str | None = getattr(arguments, "offsets", None)
+    if unit is None and hasattr(arguments, "offsets") and given.lower() in set(Offsets):
+        return Encodings("", Offsets(given.lower()))
+    return Encodings(parse_encoding(given) if given else "", Offsets(unit or Offsets.CODE_POINTS))
 
 
 def parser() -> OptionParser:
@@ -198,12 +106,12 @@ def _add_sentiment(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sentences", action="store_true", help="classify each sentence, too (default: only whole texts)"
     )
-    _add_encoding(parser)
+    _add_offsets(parser)
 
 
 def _add_entities(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
-    _add_encoding(parser)
+    _add_offsets(parser)
     parser.add_argument(
         "--label",
         action="append",
@@ -280,7 +188,7 @@ def _add_paraphrases(parser: argparse.ArgumentParser) -> None:
 
 def _add_analyze(parser: argparse.ArgumentParser) -> None:
     _add_input(parser, model=False)
-    _add_encoding(parser)
+    _add_offsets(parser)
     parser.add_argument(
         "--task",
         action="append",
@@ -311,7 +219,8 @@ def _add_input(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
         nargs="?",
         default="-",
         metavar="FILE",
-        help="file with the texts, in UTF-8 (default: -, stdin)",
+        help="plain text file with the texts, in UTF-8, or with a byte order mark in UTF-16 or UTF-32 (default: -, "
+        "stdin)",
     )
     parser.add_argument(
         "--input",
@@ -319,12 +228,19 @@ def _add_input(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
         default=Input.LINES,
         metavar="lines|jsonl",
         help="format of FILE; lines: one text on each line, blank lines are skipped; jsonl: on each line a JSON string "
-        'or {"id": …, "text": …, "language": …} (default: lines)',
+        'or {"id": …, "text": …, "language": …}; a line with an error does not affect the others (default: lines)',
+    )
+    parser.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="encoding of FILE, as windows-1252, latin-1, mac-roman or utf-16-le (default: that of its byte order "
+        "mark, else utf-8)",
     )
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="read the whole file as one text (default: one text on each line)",
+        help="read the whole file as one text; line ends become LF and a byte order mark is left out, as Python's "
+        "open(FILE, encoding='utf-8-sig') reads it, and positions refer to that text (default: one text on each line)",
     )
     parser.add_argument(
         "--long-texts",
@@ -343,11 +259,11 @@ def _add_input(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
         )
 
 
-def _add_encoding(parser: argparse.ArgumentParser) -> None:
+def _add_offsets(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--encoding",
+        "--offsets",
         choices=list(Offsets),
-        default=Offsets.CODE_POINTS,
         metavar="|".join(Offsets),
-        help="unit of positions in a text (default: code-points, as in Python and R)",
+        help="unit of positions in a text; --encoding with one of these three names sets it, too (default: "
+        "code-points, as in Python and R)",
     )

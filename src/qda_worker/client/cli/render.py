@@ -36,23 +36,44 @@ _SPARSE_TOKENS: Final = 6
 
 
 def format_table(columns: Row, rows: Sequence[Row]) -> str:
-    """Return a table with aligned columns; the last column is not padded. Control characters are shown as escapes.
+    """Return a table with aligned columns; the last column is not padded.
 
     Args:
         columns: the names of the columns.
         rows: one cell for each column.
     """
-    table = [[printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(_width(row[column]) for row in table) for column in range(len(columns) - 1)]
-    return "\n".join(
-        "  ".join(
-            [
-                *(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=False)),
-                row[-1],
-            ]
+    return Table(columns).add(rows)
+
+
+class Table:
+    """A table whose rows arrive in parts. A column grows with its widest cell so far."""
+
+    def __init__(self, columns: Row) -> None:
+        """Begin with the names of the columns."""
+        self._names: list[Row] = [columns]
+        self._widths = [_width(name) for name in columns[:-1]]
+
+    def add(self, rows: Sequence[Row]) -> str:
+        """Return the lines of further rows, the first time with the names.
+
+        The last column is not padded; control characters are escaped.
+        """
+        rows = [[printable(cell) for cell in row] for row in rows]
+        table, self._names = [*self._names, *rows], []
+        for column, width in enumerate(self._widths):
+            self._widths[column] = max([width, *(_width(row[column]) for row in table)])
+        return "\n".join(
+            "  ".join(
+                [
+                    *(
+                        cell + " " * (width - _width(cell))
+                        for cell, width in zip(row, self._widths, strict=False)
+                    ),
+                    row[-1],
+                ]
+            )
+            for row in table
         )
-        for row in table
-    )
 
 
 def sentiment_rows(result: Sentiment, text: Text) -> Iterator[Row]:

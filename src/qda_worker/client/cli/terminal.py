@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
-from model_cache.formatting import printable
+from model_cache.formatting import printable, printable_lines
 from qda_worker.client.cli.options import PROGRAM
 from qda_worker.client.retry import LOG
 
@@ -34,9 +34,17 @@ class Terminal:
     stderr: TextIO
     progress: bool
 
-    def write(self, text: str) -> None:
-        """Write one or more results to stdout."""
+    def write(self, text: str, *, flush: bool = False) -> None:
+        """Write one or more results to stdout; `flush` passes them on at once."""
         self.stdout.write(text + "\n")
+        if flush:
+            self.stdout.flush()
+
+    def report(self, message: str) -> None:
+        """Write a message to stderr, over the progress."""
+        clear = _CLEAR_LINE if self.progress else ""
+        self.stderr.write(f"{clear}{PROGRAM}: {printable_lines(message)}\n")
+        self.stderr.flush()
 
     def show_progress(self, done: int, total: int) -> None:
         """Draw the progress of a list; erase it when all texts are done."""

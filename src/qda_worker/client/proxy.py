@@ -1,0 +1,127 @@
+"""Decides whether gRPC would use an HTTP proxy for a target, and which one.
+
+gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy` (in this order, only in lower case) when a channel is created,
+and then `no_grpc_proxy` or `no_proxy`. It applies them to every target, loopback addresses included; a proxy cannot
+reach those on this machine. `channel` switches the proxy off for local targets, and `grpc_errors` names the proxy when
+no worker answers through it. The rules are those of gRPC's `http_proxy_mapper.cc`.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+_PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
+_EXCEPTION_VARIABLES: Final = ("no_grpc_proxy", "no_proxy")
+
+# Schemes of targets on this machine.
+_LOCAL_SCHEMES: Final = frozenset({"unix", "unix-abstract", "vsock"})
+
+_TARGET: Final = re.compile(
+    r"(?:(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?!\d+$))?(?://[^/]*/)?(?P<path>.*)", re.DOTALL
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """The proxy between the client and its target.
+
+    Attributes:
+        variable: the environment variable that names it.
+        address: its URL without user and password.
+        host: the target's host, which `no_proxy` would have to contain.
+    """
+
+    variable: str
+    address: str
+    host: str
+
+
+def is_local(target: str) -> bool:
+    """Return whether a gRPC target is a socket file or a loopback address of this machine."""
+    scheme, hosts = _parse(target)
+    return scheme in _LOCAL_SCHEMES or all(_is_loopback(host) for host in hosts)
+
+
+def find_proxy(target: str, environ: Mapping[str, str]) -> Proxy | None:
+    """Return the proxy that gRPC uses for a target; None if it connects directly."""
+    variable = next((name for name in _PROXY_VARIABLES if environ.get(name)), "")
+    if not variable or is_local(target):
+        return None
+    _, hosts = _parse(target)
+    exceptions = next((environ[name] for name in _EXCEPTION_VARIABLES if environ.get(name)), "")
+    if all(_is_excepted(host, exceptions) for host in hosts):
+        return None
+    address = _without_credentials(environ[variable])
+    return Proxy(variable, address, hosts[0]) if address else None
+
+
+def _parse(target: str) -> tuple[str, list[str]]:
+    """Return the scheme and the hosts of a target; `ipv4:` and `ipv6:` may have several."""
+    match = _TARGET.fullmatch(target)
+    if match is None:
+        return "", [target]
+    addresses = match["path"].split(",")
+    return (match["scheme"] or "").lower(), [_host(address) for address in addresses]
+
+
+def _host(address: str) -> str:
+    bracketed = re.fullmatch(r"\[(.*)\](?::\d+)?", address)
+    if bracketed:
+        return bracketed[1]
+    return re.sub(r":\d+$", "", address)
+
+
+def _is_loopback(host: str) -> bool:
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _ip_address(name)
+    if address is None:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or address
+    # Connecting to an unspecified address (0.0.0.0, ::) reaches this machine.
+    return bool(mapped.is_loopback or mapped.is_unspecified)
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        pass
+    if not re.fullmatch(r"[0-9.]+", host):
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # short forms, such as 127.1
+    except OSError:
+        return None
+
+
+def _is_excepted(host: str, exceptions: str) -> bool:
+    """Return whether `no_proxy` contains a host: as a suffix of its name, or as a range of addresses."""
+    address = _ip_address(host)
+    for entry in filter(None, (part.strip() for part in exceptions.split(","))):
+        if host.lower().endswith(entry.lower()):
+            return True
+        try:
+            if address is not None and address in ipaddress.ip_network(entry, strict=False):
+                return True
+        except ValueError:  # a name, not a range
+            continue
+    return False
+
+
+def _without_credentials(url: str) -> str:
+    """Return a proxy's URL without user, password and path; empty if gRPC ignores the proxy."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ""
+    if parts.scheme.lower() != "http" or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"http://{host}:{port}" if port else f"http://{host}"
