@@ -114,13 +114,13 @@ def cache_warmer(
     """Run one command and return its exit code.
 
     Args:
-        argv: The arguments without the program's name.
-        environ: The environment.
-        stdout: Where results go; None: that of the process.
-        stderr: Where messages go; None: that of the process.
+        argv: the arguments without the program's name.
+        environ: the environment.
+        stdout: where results go; None: that of the process.
+        stderr: where messages go; None: that of the process.
 
     Raises:
-        ModelCacheError: The arguments are wrong, or the command failed without reporting it itself.
+        ModelCacheError: the arguments are wrong, or the command failed without reporting it itself.
     """
     arguments = _parser().parse_args(argv)
     if arguments.command is None:

@@ -40,8 +40,8 @@ class Claim:
     """One model's use of a body.
 
     Attributes:
-        survey: The survey of the model.
-        downloads: The model's files that have this body as their content.
+        survey: the survey of the model.
+        downloads: the model's files that have this body as their content.
     """
 
     survey: ModelSurvey
@@ -73,17 +73,17 @@ def fetch_models(
     Closing the generator stops its threads.
 
     Args:
-        surveys: Models that lack files, and others, which are skipped.
+        surveys: models that lack files, and others, which are skipped.
         sources: Opens the connections.
-        stop: Stops the threads of the run.
+        stop: stops the threads of the run.
         counter: Counts bytes and files.
         stats: Counts the bytes that each model received; a shared body counts for the first model that claims it.
 
     Raises:
-        HubError: A body cannot be fetched, or is not what was expected.
-        LeaseLost: Another writer took over.
-        Interrupted: The run was stopped.
-        OSError: The volume cannot be written.
+        HubError: a body cannot be fetched, or is not what was expected.
+        LeaseLost: another writer took over.
+        Interrupted: the run was stopped.
+        OSError: the volume cannot be written.
     """
     bodies_with_claims = claims_by_body(surveys)
     if not bodies_with_claims:

@@ -69,7 +69,7 @@ def write_record(record: ModelRecord, places: Places) -> None:
     """Write the record of a model.
 
     Raises:
-        OSError: The volume cannot be written.
+        OSError: the volume cannot be written.
     """
     _write_if_changed(model_record_path(places, record.digest), dump_model_record(record), places)
 
@@ -78,7 +78,7 @@ def write_manifest(models: Sequence[Model], records: Sequence[ModelRecord], plac
     """Write the manifest of a whole catalog, which publishes its generation. Former manifests stay.
 
     Raises:
-        OSError: The volume cannot be written.
+        OSError: the volume cannot be written.
     """
     name = generation(models)
     ordered = tuple(sorted(records, key=lambda record: record.key))
@@ -89,7 +89,7 @@ def write_repository_bytes(model: Model, count: int | None, places: Places) -> N
     """Write the size of a model's whole repository, for later plans; None (not known) writes nothing.
 
     Raises:
-        OSError: The volume cannot be written.
+        OSError: the volume cannot be written.
     """
     if count is not None:
         _write_if_changed(_repository_bytes_path(model, places), f"{count}\n".encode(), places)

@@ -30,11 +30,11 @@ class ReferenceWriter:
     """Writes one reference.
 
     Attributes:
-        name: See `Reference`.
-        namespace: The namespace of the Deployment whose existence keeps it live; empty outside a cluster.
-        deployment: Name of that Deployment; empty outside a cluster.
-        places: Where the parts of the cache are.
-        now: Returns the time, with a zone.
+        name: see `Reference`.
+        namespace: the namespace of the Deployment whose existence keeps it live; empty outside a cluster.
+        deployment: name of that Deployment; empty outside a cluster.
+        places: where the parts of the cache are.
+        now: returns the time, with a zone.
     """
 
     name: str
@@ -56,7 +56,7 @@ class ReferenceWriter:
         """Write the reference, under the lease. Models of the same generation that it names already stay in it.
 
         Raises:
-            OSError: The volume cannot be written.
+            OSError: the volume cannot be written.
         """
         reference = self._updated(generation, models)
         if reference != self._stored():
@@ -95,11 +95,11 @@ def reference_writer(
     """Return the writer of this run's reference.
 
     Args:
-        name: The value of `--reference`; None: the absolute path of the catalog.
-        catalog: The catalog file; None: the one inside the package.
-        places: Where the parts of the cache are.
-        environ: Names the Deployment, in a pod of the chart.
-        now: Returns the time, with a zone.
+        name: the value of `--reference`; None: the absolute path of the catalog.
+        catalog: the catalog file; None: the one inside the package.
+        places: where the parts of the cache are.
+        environ: names the Deployment, in a pod of the chart.
+        now: returns the time, with a zone.
     """
     name = name or (str(catalog.absolute()) if catalog is not None else BUILT_IN_REFERENCE)
     namespace, deployment = environ.get(NAMESPACE, ""), environ.get(DEPLOYMENT, "")

@@ -18,15 +18,15 @@ class Settings:
     """The settings of a command.
 
     Attributes:
-        options: The options that all programs share.
-        endpoint: See `SourceSettings`.
-        wheel_base: See `SourceSettings`.
-        stall_timeout: See `SourceSettings`.
-        wait: Seconds to wait for another writer.
-        reference: Name of the reference; None: the catalog's path (`reference.reference_writer`).
-        probe: Whether `plan` makes and removes a probe folder.
-        retry: Limits of the retries.
-        termination_log: Where the termination message goes, if that file exists.
+        options: the options that all programs share.
+        endpoint: see `SourceSettings`.
+        wheel_base: see `SourceSettings`.
+        stall_timeout: see `SourceSettings`.
+        wait: seconds to wait for another writer.
+        reference: name of the reference; None: the catalog's path (`reference.reference_writer`).
+        probe: whether `plan` makes and removes a probe folder.
+        retry: limits of the retries.
+        termination_log: where the termination message goes, if that file exists.
     """
 
     options: SharedOptions
@@ -43,8 +43,8 @@ class Settings:
         """Return the catalog and its lock.
 
         Raises:
-            CatalogInvalid: The catalog cannot be parsed.
-            LockInvalid: Its lock cannot be parsed.
+            CatalogInvalid: the catalog cannot be parsed.
+            LockInvalid: its lock cannot be parsed.
             UsageError: `--model` names a model that is not in the catalog.
         """
         catalog = load_catalog(self.options.catalog)
@@ -69,10 +69,10 @@ class Settings:
         """Return the sources of the models; makes no request.
 
         Args:
-            places: Where the parts of the cache are.
-            lock: The lock of the catalog.
+            places: where the parts of the cache are.
+            lock: the lock of the catalog.
             environ: Tokens, proxies and certificates.
-            retry: Limits of the retries; None: those of these settings.
+            retry: limits of the retries; None: those of these settings.
         """
         settings = SourceSettings(self.endpoint, self.wheel_base, self.stall_timeout, retry or self.retry)
         return Sources(settings, places, lock, environ)

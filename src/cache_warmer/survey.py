@@ -37,11 +37,11 @@ class ModelSurvey:
     """The result for one model.
 
     Attributes:
-        artifact: The model as it is stored.
-        record: Its verified files, if the check found all of them; else None.
-        offer: What its source offers; None if the model is complete.
-        holding: Which part of the offer is in the cache; None if the model is complete.
-        repository_bytes: Size of its whole repository; None: not known.
+        artifact: the model as it is stored.
+        record: its verified files, if the check found all of them; else None.
+        offer: what its source offers; None if the model is complete.
+        holding: which part of the offer is in the cache; None if the model is complete.
+        repository_bytes: size of its whole repository; None: not known.
         shared_bodies: Staging files of its bodies that are fetched for a model before it, and serve both.
     """
 
@@ -107,16 +107,16 @@ def survey_models(
     """Survey models; query the sources of those that are not complete.
 
     Args:
-        models: In catalog order.
-        bad: The models that the checks did not find complete.
-        places: Where the parts of the cache are.
-        sources: The hub and the wheels.
-        lock: The lock of the catalog.
+        models: in catalog order.
+        bad: the models that the checks did not find complete.
+        places: where the parts of the cache are.
+        sources: the hub and the wheels.
+        lock: the lock of the catalog.
         hash_file: Hashes a file that is in the cache without a record, or is bad. None (for a plan): its size decides.
 
     Raises:
-        HubError: A source cannot be queried, or does not have what the catalog names.
-        OSError: The cache cannot be read.
+        HubError: a source cannot be queried, or does not have what the catalog names.
+        OSError: the cache cannot be read.
     """
     artifacts = [sources.artifact(model) for model in models]
     records = read_records(models, places)

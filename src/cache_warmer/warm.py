@@ -54,9 +54,9 @@ class Selection:
     """The models to warm.
 
     Attributes:
-        catalog: The whole catalog; it decides the generation.
-        lock: Sizes and hashes to compare with; None if the catalog has no lock.
-        keys: Only these models; empty for all models of the catalog.
+        catalog: the whole catalog; it decides the generation.
+        lock: sizes and hashes to compare with; None if the catalog has no lock.
+        keys: only these models; empty for all models of the catalog.
     """
 
     catalog: Catalog
@@ -84,11 +84,11 @@ class Reports:
     """Where a run reports its progress and its results.
 
     Attributes:
-        stats: Results by model, for the final report.
-        status: The status file on the volume.
-        counter: Bytes and files of the transfers.
-        show_transfers: Displays the counter while bodies are fetched; None: no display.
-        show_check: Displays the progress of a deep check; None: no display.
+        stats: results by model, for the final report.
+        status: the status file on the volume.
+        counter: bytes and files of the transfers.
+        show_transfers: displays the counter while bodies are fetched; None: no display.
+        show_check: displays the progress of a deep check; None: no display.
     """
 
     stats: RunStats
@@ -103,14 +103,14 @@ class WarmRun:
     """One run of `warm` (`Tier.FAST`) or `repair` (`Tier.DEEP`).
 
     Attributes:
-        selection: Which models.
-        tier: How thorough the first check is.
-        places: Where the cache is.
-        sources: The hub and the wheels.
-        lease: The right to write to the cache.
-        reference: Records who needs the generation, so that `collect` keeps it.
-        reports: Where progress and results go.
-        stop: Stops the threads of the run.
+        selection: which models.
+        tier: how thorough the first check is.
+        places: where the cache is.
+        sources: the hub and the wheels.
+        lease: the right to write to the cache.
+        reference: records who needs the generation, so that `collect` keeps it.
+        reports: where progress and results go.
+        stop: stops the threads of the run.
     """
 
     selection: Selection
@@ -126,7 +126,7 @@ class WarmRun:
         """Warm or repair the cache.
 
         Raises:
-            ModelCacheError: The run failed. What it fetched stays, and the next run continues from there.
+            ModelCacheError: the run failed. What it fetched stays, and the next run continues from there.
         """
         models = self.selection.models
         with volume.explain_os_errors(self.places):

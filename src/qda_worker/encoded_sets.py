@@ -21,8 +21,8 @@ class DistinctTexts:
     """The texts of several sets without repetitions.
 
     Attributes:
-        contents: Each text once, by first appearance.
-        indices: For each set an array int64 [n]: the position in `contents` of each of its texts.
+        contents: each text once, by first appearance.
+        indices: for each set an array int64 [n]: the position in `contents` of each of its texts.
     """
 
     contents: list[str]
@@ -41,7 +41,7 @@ class EncodedSets:
 
     Attributes:
         encoded_count: Distinct texts that have a vector.
-        timings: Of all texts: the longest time in the queue, and the sums of the other times.
+        timings: of all texts: the longest time in the queue, and the sums of the other times.
     """
 
     def __init__(self, distinct_texts: DistinctTexts) -> None:

@@ -47,8 +47,8 @@ class Violation:
     """One invalid field of a request.
 
     Attributes:
-        field: Its path, for example `texts[17].id`.
-        description: What is wrong with it.
+        field: its path, for example `texts[17].id`.
+        description: what is wrong with it.
     """
 
     field: str
@@ -59,12 +59,12 @@ class WorkerError(Exception):
     """An error that a client receives as a status.
 
     Attributes:
-        reason: For programs; documented in docs/calling.md.
-        status: The name of the gRPC status code.
-        usual_remedy: The remedy where no more exact one is given.
-        message: What is wrong.
-        remedy: What to do about it.
-        violations: The fields at fault, if any.
+        reason: for programs; documented in docs/calling.md.
+        status: the name of the gRPC status code.
+        usual_remedy: the remedy where no more exact one is given.
+        message: what is wrong.
+        remedy: what to do about it.
+        violations: the fields at fault, if any.
     """
 
     reason: ClassVar[str]
@@ -182,7 +182,7 @@ class NotReady(Unavailable):
     """The cache is not complete yet, or the model is still loading.
 
     Attributes:
-        lasting: Whether waiting alone does not help, as with a model that does not load or an invalid catalog. The
+        lasting: whether waiting alone does not help, as with a model that does not load or an invalid catalog. The
             status then forbids gRPC's own retries.
     """
 
@@ -221,7 +221,7 @@ class Overloaded(WorkerError):
     """More work than can be done in time.
 
     Attributes:
-        retry_after: Seconds after which the same request may succeed.
+        retry_after: seconds after which the same request may succeed.
     """
 
     status = "RESOURCE_EXHAUSTED"

@@ -61,12 +61,12 @@ def run_collect(
     """List or delete what no reference needs, and return the exit code.
 
     Args:
-        invocation: The arguments, environment and streams.
-        exists: Whether a Deployment exists; None: ask the API server of this pod's cluster.
-        events: Records Events; None: on the objects that the environment names.
+        invocation: the arguments, environment and streams.
+        exists: whether a Deployment exists; None: ask the API server of this pod's cluster.
+        events: records Events; None: on the objects that the environment names.
 
     Raises:
-        ModelCacheError: The options are wrong, the cache cannot be read or written, or another writer holds the lease.
+        ModelCacheError: the options are wrong, the cache cannot be read or written, or another writer holds the lease.
     """
     settings, applied = invocation.settings(), bool(invocation.arguments.apply)
     if settings.options.models:
@@ -109,11 +109,11 @@ class _Collection:
     """One run of `collect`.
 
     Attributes:
-        models: The models of the current catalog.
-        places: Where the parts of the cache are.
-        lease: The right to write to it.
-        rules: What must be kept.
-        exists: Returns whether a Deployment exists.
+        models: the models of the current catalog.
+        places: where the parts of the cache are.
+        lease: the right to write to it.
+        rules: what must be kept.
+        exists: returns whether a Deployment exists.
     """
 
     models: Sequence[Model]

@@ -19,10 +19,10 @@ class Invocation:
     """One call of a command.
 
     Attributes:
-        arguments: As parsed; the values of options are still text.
-        environ: The environment.
-        out: Where results go.
-        err: Where messages go.
+        arguments: as parsed; the values of options are still text.
+        environ: the environment.
+        out: where results go.
+        err: where messages go.
     """
 
     arguments: argparse.Namespace
@@ -34,7 +34,7 @@ class Invocation:
         """Return the value of an option, from flag, variable or default.
 
         Raises:
-            UsageError: The value cannot be parsed.
+            UsageError: the value cannot be parsed.
         """
         return option.value(self.arguments, self.environ)
 
@@ -42,7 +42,7 @@ class Invocation:
         """Return the settings; options that this command does not have keep their defaults.
 
         Raises:
-            UsageError: A value cannot be parsed.
+            UsageError: a value cannot be parsed.
         """
         defaults = Settings(options=read_shared_options(self.arguments, self.environ))
         return Settings(
@@ -65,11 +65,11 @@ class Command:
     """One command.
 
     Attributes:
-        name: As typed.
-        help: What it does, for `cache-warmer --help`.
+        name: as typed.
+        help: what it does, for `cache-warmer --help`.
         run: Runs it and returns the exit code; raises `ModelCacheError`.
-        options: Its own options, beside the shared ones.
-        shared: Whether it takes the options that all programs share.
+        options: its own options, beside the shared ones.
+        shared: whether it takes the options that all programs share.
         add_arguments: Adds switches and arguments that are not an `Option`.
     """
 

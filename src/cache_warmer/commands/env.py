@@ -50,7 +50,7 @@ def run_env(invocation: Invocation) -> int:
     """Print the variables and return the exit code.
 
     Raises:
-        UsageError: This user has no home folder, and the place of the cache depends on it.
+        UsageError: this user has no home folder, and the place of the cache depends on it.
     """
     places = find_places(invocation.value(CACHE), invocation.environ)
     form: EnvFormat = invocation.value(ENV_FORMAT)

@@ -70,7 +70,7 @@ def run_export(invocation: Invocation) -> int:
     """Write the archive and return the exit code.
 
     Raises:
-        ModelCacheError: The export to a file failed. With `-o -` errors are printed here: the caller would print them
+        ModelCacheError: the export to a file failed. With `-o -` errors are printed here: the caller would print them
             on stdout, too.
     """
     output = invocation.arguments.output

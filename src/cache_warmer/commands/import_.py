@@ -61,14 +61,14 @@ class ImportReport:
 
     Attributes:
         reason: `OK`.
-        generation: The generation of the archive.
-        catalog_generation: The generation of `--catalog`; None if it cannot be read.
-        bytes: Size of the archive's files.
-        files: Number of files that the deep check at the end verified.
+        generation: the generation of the archive.
+        catalog_generation: the generation of `--catalog`; None if it cannot be read.
+        bytes: size of the archive's files.
+        files: number of files that the deep check at the end verified.
         bytes_written: Without the files that were in the cache already.
-        files_written: The same.
-        seconds: How long it took.
-        models: In the order of the archive.
+        files_written: the same.
+        seconds: how long it took.
+        models: in the order of the archive.
     """
 
     reason: Reason
@@ -93,12 +93,12 @@ def run_import(
     """Import an archive, report how that ended, and return the exit code.
 
     Args:
-        invocation: The arguments, environment and streams.
-        events: Records Events; None: on the objects that the environment names.
-        termination_log: Where the termination message goes; None: the file in the settings.
+        invocation: the arguments, environment and streams.
+        events: records Events; None: on the objects that the environment names.
+        termination_log: where the termination message goes; None: the file in the settings.
 
     Raises:
-        ModelCacheError: The options are wrong, or the import failed; its message begins with the archive's name.
+        ModelCacheError: the options are wrong, or the import failed; its message begins with the archive's name.
     """
     settings = invocation.settings()
     if settings.options.models:
@@ -153,7 +153,7 @@ class _ImportRun:
         """Import the archive.
 
         Raises:
-            ModelCacheError: The import failed; the message begins with the archive's name.
+            ModelCacheError: the import failed; the message begins with the archive's name.
         """
         try:
             imported = self._importer().run()

@@ -48,7 +48,7 @@ def run_lock(invocation: Invocation) -> int:
     """Pin the catalog, or check it with `--check`, and return the exit code.
 
     Raises:
-        ModelCacheError: The options are wrong, a file cannot be read or written, or a source cannot be queried.
+        ModelCacheError: the options are wrong, a file cannot be read or written, or a source cannot be queried.
     """
     return _check(invocation) if invocation.arguments.check else _lock(invocation)
 

@@ -29,9 +29,9 @@ class PlannedFile:
     """One file.
 
     Attributes:
-        path: In the model.
-        bytes: Its size; None if the source does not list it.
-        present: Whether it is in the cache.
+        path: in the model.
+        bytes: its size; None if the source does not list it.
+        present: whether it is in the cache.
     """
 
     path: str
@@ -44,13 +44,13 @@ class PlannedModel:
     """One model.
 
     Attributes:
-        key: The key in the catalog.
+        key: the key in the catalog.
         source: Repository or package.
         revision: Commit or version.
-        files: All selected files.
+        files: all selected files.
         bytes_to_fetch: Without what an earlier run staged, and without bodies that a model before it fetches.
-        bytes_present: Size of the files that are in the cache.
-        bytes_of_whole_repository: With the files that are not selected; None if it is not known.
+        bytes_present: size of the files that are in the cache.
+        bytes_of_whole_repository: with the files that are not selected; None if it is not known.
     """
 
     key: str
@@ -98,7 +98,7 @@ def run_plan(invocation: Invocation) -> int:
     """Print the plan and return the exit code of the preflight.
 
     Raises:
-        ModelCacheError: The catalog, a source or the cache cannot be read.
+        ModelCacheError: the catalog, a source or the cache cannot be read.
     """
     settings, environ = invocation.settings(), invocation.environ
     catalog, lock = settings.load_catalog()

@@ -37,9 +37,9 @@ def report_to_cluster(
     """Report that a command started, and how the block ended: success, failure, bug or signal.
 
     Args:
-        events: Records the Events.
-        termination_log: Where Kubernetes reads the termination message.
-        report: Returns the report, given the failure or None; called once, at the end.
+        events: records the Events.
+        termination_log: where Kubernetes reads the termination message.
+        report: returns the report, given the failure or None; called once, at the end.
         start: Reason of the first Event.
     """
 

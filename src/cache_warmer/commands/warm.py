@@ -86,11 +86,11 @@ def warm_cache(
     A failure that a user can solve is printed here and not raised, because it is reported together with what was done.
 
     Args:
-        settings: The settings of the command.
-        environ: The environment.
-        out: Where the report goes.
-        err: Where progress and errors go; a failure to write there is ignored.
-        events: Records Events; None: on the objects that the environment names.
+        settings: the settings of the command.
+        environ: the environment.
+        out: where the report goes.
+        err: where progress and errors go; a failure to write there is ignored.
+        events: records Events; None: on the objects that the environment names.
         tier: `FAST` fetches what is missing; `DEEP` hashes every file first and also replaces what is damaged.
     """
     events, err = events or event_recorder(environ), best_effort(err)

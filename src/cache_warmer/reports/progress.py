@@ -32,12 +32,12 @@ class ProgressSnapshot:
     """The progress of a run at one time.
 
     Attributes:
-        done: Bytes, with those that an earlier run staged.
-        total: Bytes.
-        files_done: Number of bodies.
-        files_total: Number of bodies.
-        speed: Bytes a second over the last seconds; None: not known yet.
-        current: The file in progress, and how many others; empty: none.
+        done: bytes, with those that an earlier run staged.
+        total: bytes.
+        files_done: number of bodies.
+        files_total: number of bodies.
+        speed: bytes a second over the last seconds; None: not known yet.
+        current: the file in progress, and how many others; empty: none.
     """
 
     done: int
@@ -52,7 +52,7 @@ class ProgressCounter:
     """Counts bytes and files; all methods are thread-safe.
 
     Args:
-        clock: Seconds.
+        clock: seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -142,8 +142,8 @@ def show_progress(counter: ProgressCounter, out: TextIO | None = None) -> Iterat
     """Display the counter while the block runs, from a thread of its own.
 
     Args:
-        counter: What is displayed.
-        out: Where to; None: stderr.
+        counter: what is displayed.
+        out: where to; None: stderr.
     """
     stream = out if out is not None else sys.stderr
     terminal = stream.isatty()

@@ -39,11 +39,11 @@ class StatusFile:
     """The status file of one run.
 
     Attributes:
-        path: The path of the file.
-        generation: See `WarmStatus`.
-        holder: See `WarmStatus`.
-        counter: The progress of the transfers.
-        now: Returns the time, with a zone.
+        path: the path of the file.
+        generation: see `WarmStatus`.
+        holder: see `WarmStatus`.
+        counter: the progress of the transfers.
+        now: returns the time, with a zone.
     """
 
     path: Path

@@ -37,12 +37,12 @@ class WarmedModel:
     """One model at the end of a run. The fields are those of its JSON object.
 
     Attributes:
-        key: The key in the catalog.
+        key: the key in the catalog.
         reason: `OK` if all its files are there.
-        bytes_fetched: Bytes that came over the network.
-        bytes: Size of its files.
-        files: Number of its files.
-        compared_with: What its content was compared with: `lock`, `hub`, `catalog` or `archive`; None if it was
+        bytes_fetched: bytes that came over the network.
+        bytes: size of its files.
+        files: number of its files.
+        compared_with: what its content was compared with: `lock`, `hub`, `catalog` or `archive`; None if it was
             complete before the run.
     """
 
@@ -59,13 +59,13 @@ class WarmReport:
     """The result of a run.
 
     Attributes:
-        reason: How it ended.
-        generation: The generation of the catalog or the archive; empty if that could not be read.
-        seconds: How long it took.
-        models: Its models, in catalog order.
+        reason: how it ended.
+        generation: the generation of the catalog or the archive; empty if that could not be read.
+        seconds: how long it took.
+        models: its models, in catalog order.
         error: Why it failed; None if it succeeded.
-        mended: What a repair found damaged and replaced; None if it was no repair, or failed before that.
-        bytes_written: Bytes that an import wrote; None if it was no import.
+        mended: what a repair found damaged and replaced; None if it was no repair, or failed before that.
+        bytes_written: bytes that an import wrote; None if it was no import.
     """
 
     reason: Reason
@@ -86,8 +86,8 @@ class RunStats:
     """Results of a run, collected by the main thread and the download threads; all methods are thread-safe.
 
     Args:
-        on_verified: See `OnVerified`; called without the lock.
-        clock: Seconds; the run starts when this object is made.
+        on_verified: see `OnVerified`; called without the lock.
+        clock: seconds; the run starts when this object is made.
     """
 
     def __init__(

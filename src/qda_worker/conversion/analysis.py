@@ -55,10 +55,10 @@ class AnalysisRequest:
     """The parsed settings of an AnalyzeDocuments stream, which all its documents share.
 
     Attributes:
-        settings: The message; `parse_tasks` parses its tasks.
-        long_text: The policy for long texts, for all tasks.
-        lane: The lane of the queues.
-        span_encoding: The unit of all spans; None where no task returns any.
+        settings: the message; `parse_tasks` parses its tasks.
+        long_text: the policy for long texts, for all tasks.
+        lane: the lane of the queues.
+        span_encoding: the unit of all spans; None where no task returns any.
     """
 
     settings: pb.AnalyzeDocumentsSettings
@@ -162,10 +162,10 @@ class DocumentRequest:
     """One parsed document of the stream.
 
     Attributes:
-        index: Its position in the stream.
-        id: The caller's id; empty where it could not be read.
-        content: The text; empty where it could not be read.
-        size: What it counts against the limit of the stream, in bytes.
+        index: its position in the stream.
+        id: the caller's id; empty where it could not be read.
+        content: the text; empty where it could not be read.
+        size: what it counts against the limit of the stream, in bytes.
         error: Why no task can use it; None if they can.
     """
 
@@ -346,9 +346,9 @@ def build_document(
     """Build the result of a document.
 
     Args:
-        document: The document.
-        answers: For each task the model that answered and the outcome.
-        started: As in `build_timings`.
+        document: the document.
+        answers: for each task the model that answered and the outcome.
+        started: as in `build_timings`.
 
     Returns:
         The result; or, where it would exceed the message limit and so end the stream, a result with that status.

@@ -75,8 +75,8 @@ class VectorSpec:
     """The vectors that a request selects.
 
     Attributes:
-        options: For the model.
-        element_type: How the numbers of dense vectors and multi-vectors are sent; never unspecified.
+        options: for the model.
+        element_type: how the numbers of dense vectors and multi-vectors are sent; never unspecified.
     """
 
     options: VectorOptions
@@ -98,10 +98,10 @@ class EmbeddingRequest:
     """A parsed EmbedRequest or EmbedStreamRequest.
 
     Attributes:
-        texts: The texts to embed.
-        model: The key of the model; empty for the default.
-        vectors: Which vectors.
-        lane: The lane of the queue.
+        texts: the texts to embed.
+        model: the key of the model; empty for the default.
+        vectors: which vectors.
+        lane: the lane of the queue.
     """
 
     texts: TextBatch
@@ -205,8 +205,8 @@ def max_result_bytes(token_count: int, spec: VectorSpec, info: ModelInfo) -> int
 
     Args:
         token_count: Tokens of the text that the model uses; has no effect on dense vectors.
-        spec: Which vectors.
-        info: The model.
+        spec: which vectors.
+        info: the model.
 
     Returns:
         The size in bytes, never less than what the result will take.
@@ -310,11 +310,11 @@ def build_embed_stream_parts(
     """Build the messages of one text: dense rows, then rows of the multi-vector, then the item that ends it.
 
     Args:
-        request: The request.
-        index: The position of the text in the request.
-        outcome: What the model's queue returned for it.
-        info: The model that answered.
-        max_bytes: The limit of one message. A sparse vector, which is never split, fails its text beyond it.
+        request: the request.
+        index: the position of the text in the request.
+        outcome: what the model's queue returned for it.
+        info: the model that answered.
+        max_bytes: the limit of one message. A sparse vector, which is never split, fails its text beyond it.
     """
     item = pb.EmbedStreamItem(item_index=index, id=request.texts.ids[index])
     if isinstance(outcome, Failure):

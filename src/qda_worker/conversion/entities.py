@@ -63,9 +63,9 @@ class LabelSelection:
     """The labels that a request asks for.
 
     Attributes:
-        names: As the request lists them, in its order; empty for all labels.
-        use_common_names: Whether labels are common names, in `names` and in the response.
-        name_set: The same names, for fast look-up.
+        names: as the request lists them, in its order; empty for all labels.
+        use_common_names: whether labels are common names, in `names` and in the response.
+        name_set: the same names, for fast look-up.
     """
 
     names: tuple[str, ...]
@@ -78,13 +78,13 @@ class EntityRequest:
     """A parsed RecognizeEntitiesRequest.
 
     Attributes:
-        texts: The texts to search.
-        model: The key of the model; empty for the default.
-        options: For the model.
-        lane: The lane of the queue.
-        labels: The labels to return.
-        span_encoding: The unit of the entities' spans.
-        offset_encoding: The field as sent, which the response repeats.
+        texts: the texts to search.
+        model: the key of the model; empty for the default.
+        options: for the model.
+        lane: the lane of the queue.
+        labels: the labels to return.
+        span_encoding: the unit of the entities' spans.
+        offset_encoding: the field as sent, which the response repeats.
     """
 
     texts: TextBatch
@@ -127,8 +127,8 @@ def check_labels(selection: LabelSelection, model_labels: Sequence[str]) -> None
     """Check that the model has the selected labels.
 
     Args:
-        selection: The labels of the request.
-        model_labels: All labels of the model, by its own names.
+        selection: the labels of the request.
+        model_labels: all labels of the model, by its own names.
 
     Raises:
         ArgumentInvalid: when the model never returns one of them.

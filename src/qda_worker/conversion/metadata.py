@@ -64,8 +64,8 @@ def build_timings(texts: Iterable[Timings], started: float) -> processing_pb2.Ti
     """Build the timings of a request from those of its texts.
 
     Args:
-        texts: The time of each text in queue, tokenizer and model.
-        started: When the request began, by `time.monotonic`; the total is the time since then. So this is the last
+        texts: the time of each text in queue, tokenizer and model.
+        started: when the request began, by `time.monotonic`; the total is the time since then. So this is the last
             part of a response to be built.
     """
     timings = list(texts)

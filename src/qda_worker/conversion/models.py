@@ -28,8 +28,8 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
     """Build the response of GetCacheStatus.
 
     Args:
-        registry: The models and the last check of the cache.
-        cache: The cache as the user named it.
+        registry: the models and the last check of the cache.
+        cache: the cache as the user named it.
 
     Returns:
         The result of the last check with its most severe problem. Its reason is OK only if all models serve as well.

@@ -50,11 +50,11 @@ class PairScoresRequest:
     """A parsed ScorePairsRequest.
 
     Attributes:
-        pairs: The pairs to score.
-        contents: The distinct texts of all pairs, by first appearance; each is computed once.
-        model: The key of the model; empty for the default.
-        options: For the model.
-        lane: The lane of the queue.
+        pairs: the pairs to score.
+        contents: the distinct texts of all pairs, by first appearance; each is computed once.
+        model: the key of the model; empty for the default.
+        options: for the model.
+        lane: the lane of the queue.
     """
 
     pairs: tuple[PairOfTexts, ...]
@@ -69,11 +69,11 @@ class ParaphraseSearchRequest:
     """The parsed settings of a FindParaphrases stream. At least one of `threshold` and `best_count` is set.
 
     Attributes:
-        model: The key of the model; empty for the default.
-        options: For the model.
-        lane: The lane of the queue.
-        threshold: The lowest cosine of a pair, from -1 to 1.
-        best_count: The most partners of each text, at least 1.
+        model: the key of the model; empty for the default.
+        options: for the model.
+        lane: the lane of the queue.
+        threshold: the lowest cosine of a pair, from -1 to 1.
+        best_count: the most partners of each text, at least 1.
     """
 
     model: str
@@ -174,8 +174,8 @@ async def parse_text_sets(
     """Parse all texts of a FindParaphrases stream after its settings, to its end.
 
     Args:
-        requests: The rest of the stream.
-        max_bytes: The limit for both sets together.
+        requests: the rest of the stream.
+        max_bytes: the limit for both sets together.
 
     Returns:
         The first set and the second, which may be empty.

@@ -51,8 +51,8 @@ class TextBatch:
     """The texts of one request, in their order.
 
     Attributes:
-        ids: The caller's ids, which need not be unique or set.
-        contents: The texts themselves; an empty one passes here and fails alone in the model.
+        ids: the caller's ids, which need not be unique or set.
+        contents: the texts themselves; an empty one passes here and fails alone in the model.
     """
 
     ids: tuple[str, ...]

@@ -30,11 +30,11 @@ def fill_results(
     """Fill one result for each text, in their order.
 
     Args:
-        new_result: Returns the next empty message, usually `response.results.add`.
-        texts: The texts of the request.
-        outcomes: One for each text.
-        info: The model that answered.
-        fill_answer: See `fill_result`.
+        new_result: returns the next empty message, usually `response.results.add`.
+        texts: the texts of the request.
+        outcomes: one for each text.
+        info: the model that answered.
+        fill_answer: see `fill_result`.
     """
     for text_id, content, outcome in zip(texts.ids, texts.contents, outcomes, strict=True):
         fill_result(new_result(), text_id, content, outcome, info, fill_answer)
@@ -51,12 +51,12 @@ def fill_result(
     """Fill the result of one text: id, then usage and answer, or a status.
 
     Args:
-        result: An empty message.
-        text_id: The caller's id.
-        content: The text as sent.
-        outcome: What the model's queue returned for it.
-        info: The model that answered.
-        fill_answer: Writes an answer into the message, given the text as sent. A WorkerError that it raises becomes
+        result: an empty message.
+        text_id: the caller's id.
+        content: the text as sent.
+        outcome: what the model's queue returned for it.
+        info: the model that answered.
+        fill_answer: writes an answer into the message, given the text as sent. A WorkerError that it raises becomes
             the status of this text, and what it had written is removed.
     """
     result.id = text_id

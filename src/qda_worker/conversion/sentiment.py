@@ -44,12 +44,12 @@ class SentimentRequest:
     """A parsed AnalyzeSentimentRequest.
 
     Attributes:
-        texts: The texts to classify.
-        model: The key of the model; empty for the default.
-        options: For the model; `SentenceOptions` if the sentences are classified as well.
-        lane: The lane of the queue.
-        span_encoding: The unit of the sentences' spans; None without sentences.
-        offset_encoding: The field as sent, which the response repeats.
+        texts: the texts to classify.
+        model: the key of the model; empty for the default.
+        options: for the model; `SentenceOptions` if the sentences are classified as well.
+        lane: the lane of the queue.
+        span_encoding: the unit of the sentences' spans; None without sentences.
+        offset_encoding: the field as sent, which the response repeats.
     """
 
     texts: TextBatch

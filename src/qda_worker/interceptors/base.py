@@ -68,7 +68,7 @@ def wrap_handler(
     """Return the same handler, run inside a scope.
 
     Args:
-        handler: The handler, which must be a coroutine function or an asynchronous generator function.
+        handler: the handler, which must be a coroutine function or an asynchronous generator function.
         scope: Entered before the handler runs and left after it; every exception of the handler passes through it.
         parse: Replaces the handler's parser of requests.
         serialise: Replaces the handler's serialiser of responses.

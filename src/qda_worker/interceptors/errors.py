@@ -72,8 +72,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     Args:
         log: Receives "call.bug".
-        max_response_bytes: The limit of one response message.
-        idle_limits: How long a stream of requests may be silent.
+        max_response_bytes: the limit of one response message.
+        idle_limits: how long a stream of requests may be silent.
     """
 
     def __init__(
@@ -174,8 +174,8 @@ async def parsed_input(request: Any, idle_limits: IdleLimits | None = None) -> A
     """Return the argument for a handler from what the parser of `deferring_parser` returned.
 
     Args:
-        request: A message, a DeferredMessage in its place, or the iterator of a stream of those.
-        idle_limits: For a stream; None for none.
+        request: a message, a DeferredMessage in its place, or the iterator of a stream of those.
+        idle_limits: for a stream; None for none.
 
     Raises:
         WorkerError: in place of a message that could not be parsed; from a stream when that message is read.

@@ -44,8 +44,8 @@ class CallObserver(grpc.aio.ServerInterceptor):
 
     Args:
         listeners: Notified in their order.
-        draining: Returns whether the worker is shutting down and so may cancel calls itself.
-        clock: Seconds, monotonic.
+        draining: returns whether the worker is shutting down and so may cancel calls itself.
+        clock: seconds, monotonic.
     """
 
     def __init__(

@@ -58,9 +58,9 @@ def add_services(server: grpc.aio.Server, registry: ModelRegistry, cache: str) -
     """Add all services to `server`.
 
     Args:
-        server: The server, not started yet.
-        registry: The models that answer.
-        cache: The cache as the user named it, for GetCacheStatus.
+        server: the server, not started yet.
+        registry: the models that answer.
+        cache: the cache as the user named it, for GetCacheStatus.
     """
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(SentimentService(registry), server)
     entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(registry), server)
@@ -77,8 +77,8 @@ def serving_status(registry: ModelRegistry, *, ready: bool) -> dict[str, bool]:
     none.
 
     Args:
-        registry: The models.
-        ready: Whether the whole worker is ready, which is the status of the empty name.
+        registry: the models.
+        ready: whether the whole worker is ready, which is the status of the empty name.
     """
     by_task = {name: registry.is_serving(task) for name, task in TASK_BY_SERVICE.items()}
     return {"": ready, **by_task, MODELS: True, ANALYSIS: registry.all_serving}

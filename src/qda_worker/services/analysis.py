@@ -75,8 +75,8 @@ class _DocumentTask:
     """One task of the settings with its model.
 
     Attributes:
-        request: The parsed task.
-        selected: The model that answers, as chosen when the stream began.
+        request: the parsed task.
+        selected: the model that answers, as chosen when the stream began.
         registry: Selects another model if that one has died.
     """
 
@@ -123,10 +123,10 @@ class _DocumentAnalyzer:
     """Turns a document of one stream into its result.
 
     Attributes:
-        tasks: The tasks of the settings.
-        lane: The lane of the queues.
-        caller: The key by which the queues share a model's time.
-        record: The record of the call.
+        tasks: the tasks of the settings.
+        lane: the lane of the queues.
+        caller: the key by which the queues share a model's time.
+        record: the record of the call.
     """
 
     tasks: Sequence[_DocumentTask]

@@ -46,12 +46,12 @@ class BoundedPipeline(Generic[Element, Result]):
     """Processes the elements of one stream concurrently and yields the results in order; see the module.
 
     Args:
-        elements: The input.
+        elements: the input.
         process: Computes the result of an element. An exception ends the stream after the results before it.
-        size: Returns the size of an element in bytes.
-        draining: Set when the worker shuts down.
-        max_in_flight: The limit of elements in flight.
-        max_in_flight_bytes: The limit of their bytes; a single element may exceed it.
+        size: returns the size of an element in bytes.
+        draining: set when the worker shuts down.
+        max_in_flight: the limit of elements in flight.
+        max_in_flight_bytes: the limit of their bytes; a single element may exceed it.
     """
 
     def __init__(

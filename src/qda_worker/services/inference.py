@@ -34,11 +34,11 @@ async def infer(
     """Compute texts with a model, and add what that took to the record of the current call.
 
     Args:
-        selected: The model.
-        contents: The texts.
-        options: For the model.
-        lane: The lane of the queue.
-        context: The call, for its deadline.
+        selected: the model.
+        contents: the texts.
+        options: for the model.
+        lane: the lane of the queue.
+        context: the call, for its deadline.
 
     Returns:
         The outcome of each text, in their order. A text that fails does not fail the others.
