@@ -1,0 +1,271 @@
+"""German abbreviations, and whether the full stop behind a word ends a sentence.
+
+Each abbreviation has a kind, which says what must follow for its full stop to end the sentence as well. Two kinds are
+recognised by their form, because notes and answers abbreviate any word: adjectives that lose their ending ("tägl.",
+"wöchentl.") and words without a vowel ("vllt.").
+"""
+
+import re
+from enum import Enum
+from typing import Final
+
+from qda_worker.models.german_words import (
+    AFTER_ORDINALS,
+    BEFORE_ORDINALS,
+    FORMAL_ADDRESS,
+    SENTENCE_OPENERS,
+    SHORT_WORDS,
+    last_word,
+    word_set,
+)
+
+
+class Kind(Enum):
+    """What follows an abbreviation whose full stop ends the sentence."""
+
+    TITLE = "nothing: a name, a number or the rest of a phrase always follows"
+    MODIFIER = "a word that begins sentences, but no formal address: evtl. Ihre Karte"
+    MEASURE = "a word that begins sentences: 5 Min. Danach"
+    LIST_END = "any capital: Katzen usw. Verstehen"
+    NUMBERED = "anything but a number: Art. 5"
+
+
+_WORDS_BY_KIND: Final = {
+    Kind.TITLE: word_set("""
+        abb abs abschn abt abzgl adr allg anm aufl ausg bd bde bearb begr beisp bem bes betr bez bezgl biol
+        bspl bspw bzgl bzw ca chem ddr dgl dh dipl doz dr dt dtsch ebd einschl engl entspr erg erw europ ev
+        evang exkl fa fam ffm fn fr frl frz fußn gde geb gebr gefr gegr geschw gest gez ggb ggü gr griech
+        gymn habil hg hl hptm hr hrn hrsg ing inkl insb insbes int internat ital iur jap jur kap kath kfm
+        kgl kl kt lat lfd lic lit lt math mmag mrs ms nachf nat niederl nr nrn oberg oblt oec orig pat pfr
+        phys poln priv privatdoz prof psych päd rd rer russ röm sen sog soz spez st stellv stellvertr stv
+        techn theol tit trad ungar univ unterg urspr vergl verh vertr vgl vol vorl vors vs wdh wg wiss zb
+        zit zool zs zschr zus zw zz zzgl ökon österr übers
+    """),
+    Kind.MODIFIER: word_set("""
+        akad alleinerz allerd altern ambul amerik anschl arbeitsl bed befr berufsbegl beschr bisl chron derz
+        durchschn ehem ehrl eigtl eingl einschr elektr entw erf erstm evangel event eventl evt evtl finanz
+        franz gefl gel gelegentl gem gepl ges getr gewerbl ggf ggfs grds hist ident insg insges jew jhrl
+        jährl kathol kompl kurzfr körperl langfr led letztm max maxim mehrm mind mindest mittelfr mtl männl
+        nachtr nachw offiz ohneh persönl polit prakt priv regelm schwed schätzungsw seinerz selbstst
+        selbständ span stat stdl stundenw städt tagsü teilw tgl theor tlw türk ukr unbefr unbek unentg ungef
+        unregelm unv unverb unverst verf verm vermutl versch verschd vertretungsw verw viell vll vllt vlt
+        vorauss vorh vorw vorzugsw wahrsch weibl wirtsch zeitw ziem zugel zul zus zusätzl öff überw übl
+    """),
+    Kind.MEASURE: word_set("""
+        ges        abds abendbr ag al arb ausb behandl bhf chf chr cm co corp ct eur ff frühst gmbh hbf inc jg jgg jh
+        jhd jhdt jhs jr jug kcal kg kl km kwh ltd mg mill min mio mitarb ml mm mon morg mrd nachm nachmitt
+        pers pkt pkte pl proz qm sek sem sr stck std stdn stk tel tg tsd verl verpfl vorb vorm vormitt wch
+        whg wohng zi
+    """),
+    Kind.LIST_END: word_set("ect etc oä ua uam uä usf usw uva uvm"),
+    Kind.NUMBERED: word_set("anl art bl par para rn rz str tab tz ziff"),
+}
+ABBREVIATIONS: Final = {word: kind for kind, words in _WORDS_BY_KIND.items() for word in words}
+
+# Abbreviations whose small letters, or whose capital, make another word: "die Mo. Gruppe", "so.", "Ich mag. Mutter".
+DAYS: Final = word_set("Mo Di Mi Do Fr Sa So")
+MONTHS: Final = word_set("Jan Feb Febr Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez")
+_TITLES_WRITTEN_LARGE: Final = word_set("Mag Dir Phil Gen Red Ref Reg Sen Med")
+_ACADEMIC: Final = word_set("med phil jur iur rer nat theol pol oec ing techn agr vet dent h c mult habil")
+# Chains of abbreviations, without blanks and in lower case.
+_CHAINS_AT_END: Final = word_set("""
+    u.v.m u.v.a u.a.m u.s.w u.s.f u.ä o.ä u.v.a.m v.chr n.chr k.a u.dgl o.dgl v.u.z n.u.z s.o s.u d.j d.m p.a o.b
+    u.ae o.ae b.b n.n d.verf d.red m.m
+""")
+_CHAINS_NEVER_AT_END: Final = word_set(
+    "z.b d.h i.e s.s m.a.w i.s.v z.hd i.s.d u.z b.z.w a.d o.g u.g s.g g.g z.zt i.allg"
+)
+_CHAINS: Final = _CHAINS_AT_END | _CHAINS_NEVER_AT_END
+# Nouns that a single letter names: "Vitamin C.", "Plan B."
+_NAMED_BY_LETTER: Final = word_set("""
+    vitamin plan typ gruppe klasse hepatitis person team abschnitt teil punkt variante note buchstabe zone block bau
+    anhang anlage haus eingang gleis stufe phase kategorie omega
+""")
+# Words before "Art." that show it to be a noun: "auf diese Art. 20 Leute".
+_BEFORE_NOUN_ART: Final = word_set(
+    "diese dieser eine einer meine seine ihre unsere jede keine andere welche deine"
+)
+_AFTER_NUMBERS: Final = AFTER_ORDINALS | word_set("und oder bis sowie bzw")
+_BEFORE_MONTHS: Final = word_set("anfang mitte ende im seit bis ab von")
+
+_CHAIN: Final = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s?){1,3}[^\W\d_]{1,4}\Z")
+_LAST_WORD: Final = re.compile(r"\w+\Z")
+_INVISIBLE: Final = str.maketrans("", "", "\u00ad\u200b\u200c\u200d\u2060\ufeff")
+_ADDRESS: Final = re.compile(r"@|//|www\.|[^\W\d_]\w+\.\w\w")
+# Numerals of rulers and volumes. "C." and "D." alone are rather initials.
+_ROMAN: Final = re.compile(r"[IVX]{1,6}\Z")
+_DAY_AND_MONTH: Final = re.compile(r"\d\.\s*\d{1,2}\Z")
+_ORDINALS: Final = re.compile(r"\d\.\s?(?:und|bis|oder|sowie|[/–-])\s?\d+\Z")
+_BEFORE_LIST_NUMBER: Final = re.compile(r"[\W_]*(?:[^\W\d_]{1,20}(?: ?\w{1,3})?:[\W_]*)?\Z")
+_YEAR: Final = re.compile(r"(?:1[5-9]|20)\d\d\Z")
+_SHORTENED_ADJECTIVE: Final = re.compile(
+    r"[a-zäöüß]+(?:[bcdfgkmnpstzw]|hr|ch)l\Z|[a-zäöüß]*[aeiouäöü][a-zäöüß]*(?:[bdgkptz]r|[lnrt]v|w)\Z"
+)
+_NOT_SHORTENED: Final = word_set("bissl dirndl interview review view show crew pow wow now")
+_VOWELS: Final = "aeiouäöü"
+# Words up to this length may be abbreviations that depend on their neighbours.
+_LONGEST_SHORT_WORD: Final = 4
+_WITHOUT_VOWEL: Final = re.compile(r"[b-df-hj-np-tv-xzß]{3,}\Z", re.IGNORECASE)
+
+
+def full_stop_ends_sentence(before: str, word: str, *, whole: bool) -> bool:
+    """Return whether a single full stop ends the sentence.
+
+    Args:
+        before: the end of the sentence before the full stop.
+        word: the word that follows, not in lower case; empty for none.
+        whole: whether `before` is the whole sentence.
+    """
+    before = before.translate(_INVISIBLE)
+    word_before, last = _last_words(before)
+    if not last:
+        return True
+    opens = word.lower() in SENTENCE_OPENERS
+    if last.isdecimal():
+        return _number_ends(before, word_before, last, word, opens=opens, whole=whole)
+    kind = _kind(before, word_before, last, word)
+    if len(last) == 1 or _chain(before) in _CHAINS:
+        return _letter_ends(before, word_before, last, word, opens=opens, whole=whole)
+    if kind is None:
+        return not (_ROMAN.match(last) and (not opens or (whole and _is_list_head(before, last))))
+    match kind:
+        case Kind.TITLE:
+            return False
+        case Kind.MODIFIER:
+            return opens and word.lower() not in FORMAL_ADDRESS
+        case Kind.MEASURE:
+            return opens
+        case Kind.LIST_END:
+            return not word[:1].isdecimal() or _YEAR.match(word) is not None
+        case Kind.NUMBERED:
+            return not word[:1].isdecimal()
+
+
+def is_long_plain_word(word: str) -> bool:
+    """Return whether a word is certainly no abbreviation; fast, and False for many words that are none either."""
+    if len(word) <= _LONGEST_SHORT_WORD or not word.isalpha() or word[-1] in "lvw" or not word[-1].islower():
+        return False
+    voiced = word[1] in _VOWELS or word[2] in _VOWELS
+    ending = word[-3:] != "str" and (word[-1] != "r" or word[-2] in _VOWELS)
+    return voiced and ending and word.lower() not in ABBREVIATIONS
+
+
+def is_plain_word(before: str, word: str = "") -> bool:
+    """Return whether the word that ends `before` is no abbreviation, so that a small letter may begin a sentence.
+
+    A number is none where all is in small letters and `word`, which follows, is nothing that is counted.
+    """
+    before = before.translate(_INVISIBLE)
+    word_before, last = _last_words(before)
+    if last.isdecimal():
+        return before[:1].islower() and not (word_before.lower() in BEFORE_ORDINALS or word in _AFTER_NUMBERS)
+    if len(last) < 3 or not last.isalpha():
+        return last.lower() in SHORT_WORDS and not before[: -len(last)].endswith(".")
+    if before[: -len(last)].endswith("."):
+        return _ADDRESS.search(last_word(before)) is not None
+    return _kind(before, word_before, last, "") in {None, Kind.NUMBERED} and not _ROMAN.match(last)
+
+
+def _last_words(before: str) -> tuple[str, str]:
+    """Return the last but one word, with its punctuation, and the letters and digits that end `before`."""
+    if not before or before[-1].isspace():
+        return "", ""
+    parts = before.rsplit(None, 2)
+    last = _LAST_WORD.search(parts[-1])
+    return (parts[-2] if len(parts) > 1 else ""), (last[0] if last else "")
+
+
+def _kind(before: str, word_before: str, last: str, word: str) -> Kind | None:
+    """Return the kind of abbreviation that `last` is, or None for a plain word."""
+    number_follows = word[:1].isdecimal()
+    first = before.lstrip("„\"'»([*-–•> ") == last
+    if last in DAYS or last in MONTHS:
+        return _calendar_kind(word_before, last, word, number_follows=number_follows)
+    if last in _TITLES_WRITTEN_LARGE and not (word_before[:3] == "Dr." and last.lower() in _ACADEMIC):
+        titled = first or word_before.endswith(".") or word_before in {"Frau", "Herr", "Herrn"}
+        return Kind.TITLE if titled and not number_follows else None
+    lower = last.lower()
+    kind = ABBREVIATIONS.get(lower)
+    if kind is None:
+        if lower in _ACADEMIC and word_before.rstrip(".").lower() in {"dr", "prof", "mag", "lic", *_ACADEMIC}:
+            return Kind.TITLE
+        return _kind_by_form(lower if first else last, lower, number_follows=number_follows)
+    spelled = len(last) > 1 and last.isupper() and lower not in {"ag", "ps"}
+    if spelled and not (len(word) > 1 and word.isupper()):
+        return None  # FR., ALT.: acronyms
+    if kind is not Kind.NUMBERED and _ADDRESS.search(last_word(before)):
+        return None  # www.amt.st
+    if kind is Kind.MODIFIER and last[0].isupper() and not (first or number_follows):
+        return None  # Max, Franz, Event: names and nouns
+    if lower == "art" and word_before.lower() in _BEFORE_NOUN_ART:
+        return None
+    return kind
+
+
+def _calendar_kind(word_before: str, last: str, word: str, *, number_follows: bool) -> Kind | None:
+    """Return the kind of a day or a month. Without a number, a month is rather a name: "Wir waren bei Jan."."""
+    if last == "Fr" and word.lower() not in SENTENCE_OPENERS:
+        return Kind.TITLE
+    if last in DAYS:
+        return Kind.MEASURE
+    beside = number_follows or word_before[:1].isdecimal() or word_before.lower() in _BEFORE_MONTHS
+    return Kind.MEASURE if beside else None
+
+
+def _kind_by_form(last: str, lower: str, *, number_follows: bool) -> Kind | None:
+    if lower.endswith("str"):
+        return Kind.NUMBERED if number_follows else Kind.MEASURE  # Hauptstr.
+    if _WITHOUT_VOWEL.match(last) and not last.isupper() and lower not in SHORT_WORDS:
+        return Kind.MODIFIER
+    if _SHORTENED_ADJECTIVE.match(last) and last not in _NOT_SHORTENED:
+        return Kind.MODIFIER
+    return None
+
+
+def _letter_ends(before: str, word_before: str, last: str, word: str, *, opens: bool, whole: bool) -> bool:
+    """Return whether an initial or a chain of short forms ends the sentence: "Frau K.", "u. v. m."."""
+    chain = _chain(before)
+    if chain:
+        if chain in _CHAINS_AT_END:
+            return not word[:1].isdecimal() or _YEAR.match(word) is not None
+        return opens and word.lower() not in FORMAL_ADDRESS and chain not in _CHAINS_NEVER_AT_END
+    if whole and _is_list_head(before, last):
+        return False
+    if word_before.lower() in _NAMED_BY_LETTER and last.isupper():
+        return not word[:1].isdecimal()
+    return opens and not before[: -len(last)].endswith(".")
+
+
+def _chain(before: str) -> str:
+    """Return the short forms that end `before`, without blanks and in lower case ("u.v.m"); empty if it is one word."""
+    found = _CHAIN.search(before)
+    return "".join(found[0].split()).lower() if found else ""
+
+
+def _number_ends(before: str, word_before: str, last: str, word: str, *, opens: bool, whole: bool) -> bool:
+    head = before[: -len(last)]
+    if whole and _is_list_head(before, last):
+        return _YEAR.match(last) is not None  # "1. Erstens": the number belongs to what it counts
+    if len(last) <= 2 and (head.endswith((": ", ":\u00a0")) or _follows_number(head, last)):
+        return False
+    if word[:1].isdecimal() and _DAY_AND_MONTH.search(before):
+        return False
+    if word.lower() in AFTER_ORDINALS:
+        return False
+    if len(last) > 3 or opens:
+        return True
+    preceding = word_before.lower()
+    adjective = preceding.endswith("es") and len(preceding) > 4
+    return not (preceding in BEFORE_ORDINALS or adjective or _ORDINALS.search(before))
+
+
+def _follows_number(head: str, last: str) -> bool:
+    """Return whether `last` numbers the next thing of a list within the sentence: "1. Ruhe, 2. Zeit und 3."."""
+    if not head.rstrip().endswith((",", " und", " oder")) or int(last) <= 1:
+        return False
+    return re.search(rf"(?<!\d){int(last) - 1}[.)]\s", head) is not None
+
+
+def _is_list_head(before: str, last: str) -> bool:
+    """Return whether nothing but a bullet, a mark or a label precedes `last`."""
+    return _BEFORE_LIST_NUMBER.match(before, 0, len(before) - len(last)) is not None
