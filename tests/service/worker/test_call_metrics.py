@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from threading import Event
 from typing import Any, Final
 
 import grpc
@@ -135,16 +136,18 @@ def test_a_stream_that_its_caller_cancels_is_counted_as_cancelled(
 
 def test_a_stream_after_its_deadline_is_counted_as_such(worker: ServeProcess, channel: grpc.Channel) -> None:
     change = MetricsDelta(worker)
+    ended = Event()
 
     def requests() -> Iterator[Any]:
         yield paraphrase_pb2.FindParaphrasesRequest(
             settings=paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
         )
-        worker.wait_for("the end of the call", call.done)
+        ended.wait(TIMEOUT)  # gRPC's thread may run this before the call has a name
 
     call: Any = paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases(requests(), timeout=0.5)
     with pytest.raises(grpc.RpcError):
         list(call)
+    ended.set()
     found = wait_for_end(change, FIND, "DEADLINE_EXCEEDED")
     reason = ("qda_calls_without_answer_total", FIND, "DEADLINE_EXCEEDED", "DEADLINE_PASSED")
     assert found == counted(FIND, "DEADLINE_EXCEEDED") | {reason: 1}
