@@ -15,7 +15,8 @@ from tests.service.worker.documents import analyse_documents, settings
 from tests.service.worker.process import ServeProcess
 
 TEXT: Final = "😀 Das war schön!\nu\u0308ber Köln z. B. nicht. 👩‍👩‍👧 Sehr schlecht…"
-SENTENCES: Final = ["😀 Das war schön!", "u\u0308ber Köln z. B. nicht.", "👩‍👩‍👧 Sehr schlecht…"]
+# An emoji belongs to the sentence before it, at the beginning of a line to the one after.
+SENTENCES: Final = ["😀 Das war schön!", "u\u0308ber Köln z. B. nicht. 👩‍👩‍👧", "Sehr schlecht…"]
 TOLERANCE: Final = 1e-5
 POINTS: Final = text_pb2.OFFSET_ENCODING_CODE_POINTS
 

@@ -190,9 +190,9 @@ def test_an_account_without_permission_gets_a_remedy_at_once(api: FakeLeases, cl
 
 
 def test_it_is_renewed_while_it_is_held_and_not_afterwards(api: FakeLeases, clock: Clock) -> None:
-    with cluster_lease(
-        api, clock, timing=LeaseTiming(duration=60, renew_interval=0.001, retry_period=0.001)
-    ).held():
+    # The end waits for the renewing thread for one retry period.
+    timing = LeaseTiming(duration=60, renew_interval=0.001, retry_period=10.0)
+    with cluster_lease(api, clock, timing=timing).held():
         for _ in range(3):
             api.replaced.clear()
             assert api.replaced.wait(10)
