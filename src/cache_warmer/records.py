@@ -1,20 +1,23 @@
 """Read and write the records of the cache: one for each verified model, and a manifest for each generation.
 
-Other programs may have written to the volume, so reads are bounded and a record that cannot be parsed counts as
-missing. Writes are atomic and synced (`disk.atomic`), happen under the lease, and are skipped if the file already has
-that content.
+Other programs may have written to the volume, so reads are bounded, and a record that cannot be parsed, or that does
+not fit its catalog, counts as missing. Writes are atomic and synced (`disk.atomic`), happen under the lease, and are
+skipped if the file already has that content.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from cache_warmer.disk import atomic
 from model_cache.catalog.catalog import Model, generation, model_digest
+from model_cache.catalog.lock import Lock
 from model_cache.errors import ManifestInvalid
 from model_cache.file_io import read_small_file
-from model_cache.layout import manifest_path, model_record_path
+from model_cache.layout import manifest_path, model_record_path, recorded_file_path
 from model_cache.manifest import (
+    FetchedFile,
     FileRecord,
     Manifest,
     ModelRecord,
@@ -23,46 +26,127 @@ from model_cache.manifest import (
     parse_manifest,
     parse_model_record,
 )
-from model_cache.places import Places
+from model_cache.places import HOST, PlaceName, Places
+from model_cache.record_rules import folder_mismatch, record_mismatch
 
 # Bytes of a file that holds one number.
 _MAX_NUMBER_BYTES: Final = 40
 
 
-def read_record(model: Model, places: Places) -> ModelRecord | None:
+def read_record(model: Model, places: Places, lock: Lock | None = None) -> ModelRecord | None:
     """Return the record of a verified model, from its own file or any manifest; None if there is none."""
-    return read_records((model,), places).get(model.key)
+    return read_records((model,), places, lock).get(model.key)
 
 
-def read_records(models: Sequence[Model], places: Places) -> dict[str, ModelRecord]:
-    """Return the records of verified models by key; each manifest is read at most once."""
-    digests = {model.key: model_digest(model) for model in models}
-    found = {key: record for key, digest in digests.items() if (record := _read_own_record(digest, places))}
-    unknown = {digest: key for key, digest in digests.items() if key not in found}
-    manifests = sorted(manifest_path(places, "").parent.glob("*.json")) if unknown else []
-    for path in manifests:
-        try:
-            records = parse_manifest(read_small_file(path)).models
-        except (OSError, ManifestInvalid):
-            continue
-        for record in records:
-            if (key := unknown.pop(record.digest, None)) is not None:
-                found[key] = record
+def read_records(models: Sequence[Model], places: Places, lock: Lock | None = None) -> dict[str, ModelRecord]:
+    """Return the records of verified models by key; each manifest is read at most once.
+
+    Args:
+        models: of the catalog.
+        places: of the cache.
+        lock: of the catalog. A record that does not fit catalog and lock (`model_cache.record_rules`) does not count.
+    """
+    by_digest = {model_digest(model): model for model in models}
+    found: dict[str, ModelRecord] = {}
+
+    def take(record: ModelRecord | None) -> None:
+        model = by_digest.get(record.digest) if record is not None else None
+        if record is not None and model is not None and not record_mismatch(record, model, lock):
+            found.setdefault(model.key, record)
+
+    for digest in by_digest:
+        take(_read_own_record(model_record_path(places, digest)))
+    if len(found) < len(by_digest):
+        for record in _read_manifests(places):
+            take(record)
     return found
 
 
-def _read_own_record(digest: str, places: Places) -> ModelRecord | None:
+def read_all_records(places: Places) -> Iterator[ModelRecord]:
+    """Yield every record of a cache, of whichever catalog, whose files lie in the folder of its own source.
+
+    Those of single models come first: only they tell which files were fetched.
+    """
+    for path in _json_files(places.own.path / "models"):
+        record = _read_own_record(path)
+        if record is not None and not folder_mismatch(record):
+            yield record
+    yield from (record for record in _read_manifests(places) if not folder_mismatch(record))
+
+
+def _read_own_record(path: Path) -> ModelRecord | None:
     try:
-        record = parse_model_record(read_small_file(model_record_path(places, digest)))
+        return parse_model_record(read_small_file(path))
     except (OSError, ManifestInvalid):
         return None
-    return record if record.digest == digest else None
 
 
-def make_record(model: Model, files: Sequence[FileRecord]) -> ModelRecord:
-    """Return the record of a model from its verified files."""
+def _read_manifests(places: Places) -> Iterator[ModelRecord]:
+    for path in _json_files(manifest_path(places, "").parent):
+        try:
+            yield from parse_manifest(read_small_file(path)).models
+        except (OSError, ManifestInvalid):
+            continue
+
+
+def _json_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.json") if not path.name.startswith("."))
+
+
+def make_record(
+    model: Model, files: Sequence[FileRecord], fetched: Sequence[FileRecord], places: Places
+) -> ModelRecord:
+    """Return the record of a model from its verified files.
+
+    Args:
+        model: of the catalog.
+        files: all its files.
+        fetched: those that this run put into the cache. Of the others, those count as fetched that an earlier record
+            says we fetched, and that nobody replaced since. Noted on a host only: elsewhere the whole cache is ours.
+        places: of the cache.
+    """
     ordered = tuple(sorted(files, key=lambda file: (file.place, file.path)))
-    return ModelRecord(model_digest(model), model.key, model.source_name, model.revision, ordered)
+    notes = _notes(ordered, fetched, places) if places.label == HOST else ()
+    return ModelRecord(model_digest(model), model.key, model.source_name, model.revision, ordered, notes)
+
+
+def _notes(
+    files: Sequence[FileRecord], fetched: Sequence[FileRecord], places: Places
+) -> tuple[FetchedFile, ...]:
+    new = {(file.place, file.path) for file in fetched}
+    noted = {
+        (file.place, _top_folder(file), file.sha256, note.mtime)
+        for record in read_all_records(places)
+        if record.fetched
+        for file, note in _fetched_files(record)
+    }
+    ours = []
+    for file in files:
+        mtime = read_mtime(recorded_file_path(places, file))
+        is_noted = (file.place, _top_folder(file), file.sha256, mtime) in noted
+        if mtime is not None and ((file.place, file.path) in new or is_noted):
+            ours.append(FetchedFile(file.place, file.path, mtime))
+    return tuple(ours)
+
+
+def read_mtime(path: str) -> int | None:
+    """Return when a file's content was changed last, in whole seconds since the epoch; None if it is missing."""
+    try:
+        return int(os.stat(path).st_mtime)
+    except OSError:
+        return None
+
+
+def _fetched_files(record: ModelRecord) -> Iterator[tuple[FileRecord, FetchedFile]]:
+    by_path = {(file.place, file.path): file for file in record.files}
+    for note in record.fetched:
+        if (file := by_path.get((note.place, note.path))) is not None:
+            yield file, note
+
+
+def _top_folder(file: FileRecord) -> str:
+    """Return the repository of a hub file: its commits share their contents. A package's tree shares nothing."""
+    return file.path.partition("/")[0] if file.place is PlaceName.HUB else file.path
 
 
 def write_record(record: ModelRecord, places: Places) -> None:

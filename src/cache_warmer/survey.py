@@ -119,7 +119,7 @@ def survey_models(
         OSError: the cache cannot be read.
     """
     artifacts = [sources.artifact(model) for model in models]
-    records = read_records(models, places)
+    records = read_records(models, places, lock)
     incomplete = [one for one in artifacts if one.model.key not in records or one.model.key in bad]
     results = run_all([one.resolve for one in incomplete], CONCURRENT_QUERIES, Stop())
     offers = {one.model.key: offer for one, offer in zip(incomplete, results, strict=True)}

@@ -147,6 +147,7 @@ class WarmRun:
                 bad = self._check_under_lease(found)
                 surveys = self._survey(bad)
                 self._require_volume(surveys)
+                self._record_pending(surveys)
                 self._fetch(surveys)
                 self.reports.status.enter_phase(Phase.PUBLISHING)
                 self._publish(surveys)
@@ -160,6 +161,7 @@ class WarmRun:
             tier,
             whole_catalog=self.selection.is_whole_catalog,
             progress=self.reports.show_check,
+            lock=self.selection.lock,
         )
 
     def _check_under_lease(self, found: CheckReport) -> BadFiles:
@@ -200,6 +202,11 @@ class WarmRun:
         if verdict.error is not None:
             raise verdict.error
 
+    def _record_pending(self, surveys: Sequence[ModelSurvey]) -> None:
+        """Note which models this run fetches, so that a `collect` before the next run leaves what it verified."""
+        if any(one.missing for one in surveys):
+            self.reference.record_pending(self.selection.generation, [one.artifact.model for one in surveys])
+
     def _fetch(self, surveys: Sequence[ModelSurvey]) -> None:
         """Fetch what is missing and record each model as soon as its last body is verified."""
         counter = self.reports.counter
@@ -221,10 +228,11 @@ class WarmRun:
             return
         model = one.artifact.model
         files = [record for _, records in one.holding.present for record in records] + list(fetched)
-        one.artifact.write_file_list(one.offer)
+        record = make_record(model, files, [*one.holding.installed, *fetched], self.places)
+        one.artifact.update_file_list(record.files, one.offer)
         self.lease.check()
         write_repository_bytes(model, one.repository_bytes, self.places)
-        write_record(make_record(model, files), self.places)
+        write_record(record, self.places)
         self.reports.stats.verified(model.key, files, one.offer.compared_with)
         _LOG.info(
             "%s: %d files verified, %d fetched, compared with the %s",
@@ -247,7 +255,7 @@ class WarmRun:
     def _write_manifest(self) -> None:
         """Write the manifest of the whole catalog, after one more check of all that it lists."""
         models = self.selection.catalog.models
-        report = check(models, self.places, whole_catalog=False)
+        report = check(models, self.places, whole_catalog=False, lock=self.selection.lock)
         if report.reason is not Reason.OK:
             if self.selection.is_whole_catalog:
                 _raise_first_problem(report, "just verified")
@@ -262,8 +270,8 @@ class WarmRun:
     def _update_refs(self, one: ModelSurvey) -> None:
         """Point `refs/main` and package links at this model, and restore its list of files."""
         try:
-            if one.record is not None:  # else `_record` has just written the list
-                one.artifact.repair_file_list(one.record.files)
+            if one.record is not None:  # else `_record` has just done it
+                one.artifact.update_file_list(one.record.files)
             one.artifact.update_refs()
         except OSError as error:
             if self.places.label != HOST or not volume.is_denied(error):
@@ -279,7 +287,12 @@ class WarmRun:
         models = [model for model in self.selection.models if model.key in bad]
         if models:
             report = check(
-                models, self.places, Tier.DEEP, whole_catalog=False, progress=self.reports.show_check
+                models,
+                self.places,
+                Tier.DEEP,
+                whole_catalog=False,
+                progress=self.reports.show_check,
+                lock=self.selection.lock,
             )
             _raise_first_problem(report, "just repaired")
         self.reports.stats.repaired(all_problems(found))

@@ -44,6 +44,20 @@ class FileRecord(NamedTuple):
     sha256: str
 
 
+class FetchedFile(NamedTuple):
+    """A file that this project itself put into the cache.
+
+    Attributes:
+        place, path: of the file, as in its `FileRecord`.
+        mtime: time of its last change when it was recorded, in whole seconds since the epoch. A file with another time
+            was replaced by somebody else since.
+    """
+
+    place: PlaceName
+    path: str
+    mtime: int
+
+
 class ModelRecord(NamedTuple):
     """One verified model.
 
@@ -51,6 +65,8 @@ class ModelRecord(NamedTuple):
         digest: see `model_cache.catalog.catalog.model_digest`.
         key, source, revision: as in the catalog.
         files: in the order of the download.
+        fetched: on a host, those of the files that this project fetched; the others were found in the cache. Only the
+            file of a model record has it: a manifest depends on the generation alone.
     """
 
     digest: str
@@ -58,6 +74,7 @@ class ModelRecord(NamedTuple):
     source: str
     revision: str
     files: tuple[FileRecord, ...]
+    fetched: tuple[FetchedFile, ...] = ()
 
 
 class Manifest(NamedTuple):
@@ -69,12 +86,21 @@ class Manifest(NamedTuple):
 
 def dump_manifest(manifest: Manifest) -> bytes:
     """Return the manifest as canonical JSON in UTF-8, with a line break at the end."""
-    return _dump({"apiVersion": API_VERSION, "kind": "CacheManifest", **manifest._asdict()})
+    models = [_model_to_json(record) for record in manifest.models]
+    return _dump(
+        {
+            "apiVersion": API_VERSION,
+            "kind": "CacheManifest",
+            "generation": manifest.generation,
+            "models": models,
+        }
+    )
 
 
 def dump_model_record(record: ModelRecord) -> bytes:
     """Return the record as canonical JSON in UTF-8, with a line break at the end."""
-    return _dump({"apiVersion": API_VERSION, "kind": "ModelRecord", "model": record})
+    document = {"apiVersion": API_VERSION, "kind": "ModelRecord", "model": _model_to_json(record)}
+    return _dump({**document, "fetched": record.fetched} if record.fetched else document)
 
 
 def parse_manifest(content: bytes) -> Manifest:
@@ -92,7 +118,7 @@ def parse_model_record(content: bytes) -> ModelRecord:
     Raises:
         ManifestInvalid: the content is not a model record.
     """
-    return _parse(content, "ModelRecord", lambda document: _model_from_json(document["model"]))
+    return _parse(content, "ModelRecord", _record_from_json)
 
 
 def _dump(document: object) -> bytes:
@@ -120,6 +146,17 @@ def _manifest_from_json(document: dict[str, object]) -> Manifest:
     return Manifest(_hex64(document["generation"]), models)
 
 
+def _record_from_json(document: dict[str, object]) -> ModelRecord:
+    fetched = tuple(_fetched_from_json(file) for file in _list(document.get("fetched", [])))
+    return _model_from_json(document["model"])._replace(fetched=fetched)
+
+
+def _model_to_json(record: ModelRecord) -> dict[str, object]:
+    document = record._asdict()
+    del document["fetched"]
+    return document
+
+
 def _model_from_json(value: object) -> ModelRecord:
     model = _object(value)
     return ModelRecord(
@@ -140,6 +177,14 @@ def _file_from_json(value: object) -> FileRecord:
     if type(size) is not int or not 0 <= size <= MAX_FILE_BYTES:
         raise ValueError(f"it gives {path!r} a size of {size!r:.40}")
     return FileRecord(PlaceName(_text(file["place"])), path, size, _hex64(file["sha256"]))
+
+
+def _fetched_from_json(value: object) -> FetchedFile:
+    file = _object(value)
+    mtime = file["mtime"]
+    if type(mtime) is not int:
+        raise ValueError(f"it gives a fetched file the time {mtime!r}")
+    return FetchedFile(PlaceName(_text(file["place"])), _text(file["path"]), mtime)
 
 
 def _object(value: object) -> dict[str, object]:

@@ -4,6 +4,13 @@ Each reference is a small file in the cache. `cache-warmer collect` keeps what a
 rest. The reference of a release is live while its Deployment exists; one without a Deployment is live until it is
 removed with `collect --forget`. The warmer writes references while it holds the lease, after everything that they name
 is published.
+
+Several clusters and hosts may mount one volume, with releases and catalogs of the same names. So a reference carries
+the identity of its cluster or host, which is also a part of its file's name: none overwrites that of another. Only the
+cluster of a reference can tell whether its Deployment exists; everywhere else it is live.
+
+Before a warm fetches, it notes in its reference the models that are `pending`: what it has verified of them by the time
+it fails belongs to nobody yet, and the next run goes on from there.
 """
 
 import hashlib
@@ -17,7 +24,7 @@ from model_cache.errors import ManifestInvalid
 from model_cache.file_io import read_small_file
 from model_cache.json_values import parse_json_object, to_json_value
 from model_cache.manifest import API_VERSION
-from model_cache.places import Places
+from model_cache.places import PlaceName, Places
 
 KIND: Final = "CacheReference"
 # Limit of a reference's file, in bytes. A model needs about 150 of them.
@@ -26,7 +33,22 @@ MAX_REFERENCE_BYTES: Final = 2**20
 # `namespace/release`, both as Kubernetes names.
 _RELEASE: Final = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _HEX64: Final = re.compile(r"[0-9a-f]{64}")
+# Fields that are left out while they are empty.
+_OPTIONAL: Final = ("cluster", "host", "pending")
 _REMEDY: Final = "warm its release again, or remove it with `cache-warmer collect --forget NAME`"
+
+
+class PendingModel(NamedTuple):
+    """A model that a warm has begun to fetch.
+
+    Attributes:
+        digest: see `model_cache.catalog.catalog.model_digest`.
+        place, folder: where its files lie (`model_cache.record_rules.source_folder`).
+    """
+
+    digest: str
+    place: PlaceName
+    folder: str
 
 
 class Reference(NamedTuple):
@@ -38,6 +60,9 @@ class Reference(NamedTuple):
         models: the digest (`model_cache.catalog.catalog.model_digest`) of each warmed model, by key.
         namespace, deployment: the Deployment whose existence keeps it live; empty: it is live until it is removed.
         updated: time of writing, in UTC (RFC 3339).
+        cluster: identity of the cluster of that Deployment; empty: not known.
+        host: identity of the host that wrote it, outside a cluster; empty: not known.
+        pending: models of a warm that has not ended well since.
     """
 
     name: str
@@ -46,6 +71,14 @@ class Reference(NamedTuple):
     namespace: str = ""
     deployment: str = ""
     updated: str = ""
+    cluster: str = ""
+    host: str = ""
+    pending: tuple[PendingModel, ...] = ()
+
+    @property
+    def owner(self) -> str:
+        """The identity of the cluster or host that it belongs to; empty: not known."""
+        return self.cluster or self.host
 
 
 def references_folder(places: Places) -> Path:
@@ -53,20 +86,30 @@ def references_folder(places: Places) -> Path:
     return places.own.path / "references"
 
 
-def reference_path(places: Places, name: str) -> Path:
-    """Return the path of one reference: `<namespace>_<release>.json` for a release.
+def reference_path(places: Places, name: str, owner: str = "") -> Path:
+    """Return the path of one reference.
 
-    The file of any other name has the printable part of the name and a hash of it.
+    It is `<namespace>_<release>.json` for a release whose cluster is not known, and `<namespace>_<release>-<hash>.json`
+    with a hash of name and cluster. The file of any other name has the printable part of the name and a hash of name
+    and host.
+
+    Args:
+        places: of the cache.
+        name: of the reference.
+        owner: identity of its cluster or host; empty: not known.
     """
+    unique = hashlib.sha256("\0".join([name, owner] if owner else [name]).encode()).hexdigest()[:8]
     if _RELEASE.fullmatch(name) and len(name) <= 200:
-        return references_folder(places) / f"{name.replace('/', '_')}.json"
+        end = f"-{unique}" if owner else ""
+        return references_folder(places) / f"{name.replace('/', '_')}{end}.json"
     plain = re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_.")[-80:]
-    return references_folder(places) / f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}.json"
+    return references_folder(places) / f"{plain}-{unique}.json"
 
 
 def dump_reference(reference: Reference) -> bytes:
     """Return the reference as JSON in UTF-8, with a line break at the end."""
-    document = to_json_value({"apiVersion": API_VERSION, "kind": KIND, **reference._asdict()})
+    fields = {name: value for name, value in reference._asdict().items() if value or name not in _OPTIONAL}
+    document = to_json_value({"apiVersion": API_VERSION, "kind": KIND, **fields})
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
@@ -90,6 +133,12 @@ def parse_reference(content: bytes) -> Reference:
             namespace=_text(document.get("namespace", "")),
             deployment=_text(document.get("deployment", "")),
             updated=_text(document.get("updated", "")),
+            cluster=_text(document.get("cluster", "")),
+            host=_text(document.get("host", "")),
+            pending=tuple(
+                PendingModel(_hex64(one["digest"]), PlaceName(_text(one["place"])), _text(one["folder"]))
+                for one in document.get("pending", [])
+            ),
         )
     except KeyError as error:
         raise ManifestInvalid(f"{error} is missing", _REMEDY) from error

@@ -42,6 +42,7 @@ def test_only_the_warmer_has_a_token_and_its_role_has_the_documented_rules(rende
         ("leases", "create", ""),
         ("leases", "get", "rel-qda-worker-cache-writer"),
         ("leases", "update", "rel-qda-worker-cache-writer"),
+        ("persistentvolumeclaims", "get", "rel-qda-worker-cache"),
         ("jobs", "get", rendered.one("Job")["metadata"]["name"]),
         ("deployments", "get", rendered.one("Deployment")["metadata"]["name"]),
     }

@@ -97,15 +97,17 @@ def write_package(places: Places, model: Model) -> ModelRecord:
     """Write a spaCy package's tree and the link to the current one, and return its record."""
     source = _spacy_source(model)
     records = []
-    for name, content in ENTITIES_FILES.items():
-        path = spacy_model_folder(source) / name
+    tree, model_files = spacy_package_folder(source), spacy_model_folder(source)
+    files = {model_files / name: content for name, content in ENTITIES_FILES.items()}
+    files[tree / f"{source.package}-{source.version}.dist-info" / "RECORD"] = b""
+    for path, content in files.items():
         file = places.spacy.path / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         records.append(
             FileRecord(PlaceName.SPACY, str(path), len(content), hashlib.sha256(content).hexdigest())
         )
-    (places.spacy.path / source.package).symlink_to(spacy_package_folder(source) / source.package)
+    (places.spacy.path / source.package).symlink_to(tree / source.package)
     return record_of(model, records)
 
 

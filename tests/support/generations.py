@@ -20,7 +20,14 @@ from model_cache.layout import (
     snapshot_folder,
     spacy_package_folder,
 )
-from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
+from model_cache.manifest import (
+    FetchedFile,
+    FileRecord,
+    Manifest,
+    ModelRecord,
+    dump_manifest,
+    dump_model_record,
+)
 from model_cache.places import PlaceName, Places, resolve_places
 
 NOW: Final = 2_000_000_000.0
@@ -67,9 +74,14 @@ class FilledCache:
     def scan(self, models: Sequence[Model], keep: int = 0) -> GcPlan:
         return self.collector(models).scan(rules_for(models, keep))
 
-    def publish(self, models: Sequence[Model], written: float) -> None:
-        """Write a generation with all its files, as a warm does; `written` is the time of its manifest."""
+    def publish(self, models: Sequence[Model], written: float, *, fetched: bool = True) -> None:
+        """Write a generation with all its files, as a warm does.
+
+        `written` is the time of its manifest, `fetched` whether its files were fetched, not found.
+        """
         records = [self._write_model(model) for model in models]
+        if fetched:
+            records = [record._replace(fetched=_notes(record.files)) for record in records]
         for record in records:
             write_old_file(model_record_path(self.places, record.digest), dump_model_record(record))
         name = generation(models)
@@ -114,6 +126,8 @@ class FilledCache:
         tree = spacy_package_folder(source)
         files = {
             f"{source.package}/meta.json": source.version.encode(),
+            f"{source.package}/{source.package}-{source.version}/config.cfg": b"[nlp]",
+            f"{source.package}/{source.package}-{source.version}/meta.json": source.version.encode(),
             f"{source.package}-{source.version}.dist-info/RECORD": source.sha256.encode(),
         }
         for name, content in files.items():
@@ -124,6 +138,10 @@ class FilledCache:
             FileRecord(PlaceName.SPACY, f"{tree}/{name}", len(content), hashlib.sha256(content).hexdigest())
             for name, content in files.items()
         ]
+
+
+def _notes(files: Sequence[FileRecord]) -> tuple[FetchedFile, ...]:
+    return tuple(FetchedFile(file.place, file.path, int(OLD)) for file in files)
 
 
 def rules_for(models: Sequence[Model], keep: int = 0) -> RetentionRules:

@@ -25,6 +25,7 @@ from cache_warmer.records import read_record
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.transfer.hashing import ContentHash
 from model_cache.catalog.catalog import Model, generation
+from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
 from model_cache.check.files import Remedies, inspect
 from model_cache.check.types import Problem
@@ -46,6 +47,7 @@ class Exporter:
         places: where the parts of the cache are.
         remedies: the commands that error messages name.
         counter: counts the bytes that are written.
+        lock: of the catalog; the records of the cache are compared with it.
     """
 
     models: Sequence[Model]
@@ -53,6 +55,7 @@ class Exporter:
     places: Places
     remedies: Remedies
     counter: ProgressCounter
+    lock: Lock | None = None
 
     def contents(self) -> ArchiveContents:
         """Return what will be written.
@@ -60,7 +63,13 @@ class Exporter:
         Raises:
             ModelCacheError: the cache is not complete.
         """
-        report = check(self.models, self.places, whole_catalog=self.whole_catalog, remedies=self.remedies)
+        report = check(
+            self.models,
+            self.places,
+            whole_catalog=self.whole_catalog,
+            remedies=self.remedies,
+            lock=self.lock,
+        )
         problems = [*report.problems, *(problem for model in report.models for problem in model.problems)]
         if report.reason is not Reason.OK:
             raise _error_of(next(problem for problem in problems if problem.reason is report.reason))
@@ -99,7 +108,7 @@ class Exporter:
         if self.whole_catalog:
             path = manifest_path(self.places, generation(self.models))
             return parse_manifest(read_small_file(path)).models
-        records = [read_record(model, self.places) for model in self.models]
+        records = [read_record(model, self.places, self.lock) for model in self.models]
         return tuple(record for record in records if record is not None)  # the check found each of them
 
     def _write_file(self, file: FileRecord, git_sha1: str, write: Callable[[bytes], object]) -> None:

@@ -7,26 +7,25 @@
 Names are those of a cache in one folder. The content is a function of the generation alone: no times, owners or links.
 So two exports of one generation are the same bytes.
 
-`parse_contents` validates everything that it reads. The manifest must be that of the catalog, and every file that it
-lists must be one that the catalog selects of its model.
+`parse_contents` validates everything that it reads. The manifest must fit the catalog of the archive and the lock
+of the command (`model_cache.record_rules`): no file is missing, none is foreign, and none differs from the lock.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from cache_warmer.artifacts.hf_layout import BLOB_NAME
 from cache_warmer.errors import ArchiveInvalid
-from model_cache.catalog.catalog import HuggingFaceSource, Model, generation, model_digest
+from model_cache.catalog.catalog import HuggingFaceSource, Model, generation
+from model_cache.catalog.lock import Lock
 from model_cache.catalog.parse import parse_catalog_value
 from model_cache.errors import CatalogInvalid, ManifestInvalid
 from model_cache.json_values import parse_json_object
-from model_cache.layout import snapshot_folder, spacy_package_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, parse_manifest
 from model_cache.places import PlaceName
+from model_cache.record_rules import locked_git_sha1s, manifest_mismatch
 
 API_VERSION: Final = "qda/v1"
 KIND: Final = "CacheArchive"
@@ -38,6 +37,9 @@ REMEDY: Final = (
     "export the generation again with this version of cache-warmer, and compare both files' sha256sum"
 )
 
+_LOCK_REMEDY: Final = (
+    "find out which of the two is right; if it is the archive, write the lock again with `cache-warmer lock`"
+)
 _FOLDERS: Final = {PlaceName.HUB: "huggingface/hub", PlaceName.SPACY: "spacy"}
 # Length of git's sha1 in hex, by which the hub names the blob of a small file.
 GIT_SHA1_LENGTH: Final = 40
@@ -51,11 +53,13 @@ class ArchiveContents:
         models: the models of the catalog, ordered by key.
         manifest: the manifest with the files of the models.
         blobs: the blob name (sha256, or git's sha1) of each hub file, by its path in the place.
+        git_sha1s: git's sha1 of hub files, by path in the place, that only the lock knows.
     """
 
     models: tuple[Model, ...]
     manifest: Manifest
     blobs: Mapping[str, str]
+    git_sha1s: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def bytes(self) -> int:
@@ -119,11 +123,15 @@ def dump_manifest_member(contents: ArchiveContents) -> bytes:
     return dump_manifest(contents.manifest)
 
 
-def parse_contents(description: bytes, manifest: bytes) -> ArchiveContents:
+def parse_contents(description: bytes, manifest: bytes, lock: Lock | None = None) -> ArchiveContents:
     """Parse both documents and verify that they belong together.
 
+    Args:
+        description, manifest: the documents.
+        lock: what it knows of the archive's models must be what the archive has.
+
     Raises:
-        ArchiveInvalid: one of them cannot be read, or they contradict each other.
+        ArchiveInvalid: one of them cannot be read, or they contradict each other or the lock.
     """
     try:
         document = parse_json_object(description)
@@ -136,51 +144,24 @@ def parse_contents(description: bytes, manifest: bytes) -> ArchiveContents:
         raise ArchiveInvalid(error.message, REMEDY) from error
     except (ValueError, KeyError, AttributeError) as error:
         raise ArchiveInvalid(f"its {DESCRIPTION} cannot be read ({error!r:.200})", REMEDY) from error
-    _validate(contents)
-    return contents
+    _validate(contents, lock)
+    git_sha1s = {
+        path: sha1 for model in catalog.models for path, sha1 in locked_git_sha1s(model, lock).items()
+    }
+    return replace(contents, git_sha1s=git_sha1s)
 
 
-def _validate(contents: ArchiveContents) -> None:
-    """Refuse a manifest that is not that of the catalog, or that lists a file which is not of its model."""
-    by_digest = {model_digest(model): model for model in contents.models}
-    records = {record.digest: record for record in contents.manifest.models}
-    if (
-        contents.manifest.generation != generation(contents.models)
-        or set(records) != set(by_digest)
-        or len(records) != len(contents.manifest.models)
-    ):
-        raise ArchiveInvalid("its manifest is not that of its catalog", REMEDY)
-    for digest, record in records.items():
-        model = by_digest[digest]
-        if (record.key, record.source, record.revision) != (model.key, model.source_name, model.revision):
-            raise ArchiveInvalid(f"its manifest and its catalog disagree about {model.key}", REMEDY)
-        if not record.files:
-            raise ArchiveInvalid(f"its manifest has no file of {model.key}", REMEDY)
-        for file in record.files:
-            _validate_file(file, model, contents.blobs)
-
-
-def _validate_file(file: FileRecord, model: Model, blobs: Mapping[str, str]) -> None:
-    source = model.source
-    if isinstance(source, HuggingFaceSource):
-        place, folder = PlaceName.HUB, snapshot_folder(source)
-    else:
-        place, folder = PlaceName.SPACY, spacy_package_folder(source)
-    if file.place is not place or not PurePosixPath(file.path).is_relative_to(folder):
-        raise _foreign_file(file, model)
-    name = str(PurePosixPath(file.path).relative_to(folder))
-    if isinstance(source, HuggingFaceSource):
-        blob = blobs.get(file.path, "")
-        if not any(name == pattern or fnmatchcase(name, pattern) for pattern in source.files):
-            raise _foreign_file(file, model)
-        if not BLOB_NAME.fullmatch(blob) or (len(blob) != GIT_SHA1_LENGTH and blob != file.sha256):
+def _validate(contents: ArchiveContents, lock: Lock | None) -> None:
+    """Refuse a manifest that does not fit catalog and lock, and blobs that are not those of its files."""
+    if mismatch := manifest_mismatch(contents.manifest, contents.models):
+        raise ArchiveInvalid(f"its manifest is not that of its catalog: it {mismatch}", REMEDY)
+    if mismatch := manifest_mismatch(contents.manifest, contents.models, lock):
+        raise ArchiveInvalid(f"its manifest {mismatch}", _LOCK_REMEDY)
+    for file in contents.files():
+        blob = contents.blobs.get(file.path, "")
+        is_blob = BLOB_NAME.fullmatch(blob) and (len(blob) == GIT_SHA1_LENGTH or blob == file.sha256)
+        if file.place is PlaceName.HUB and not is_blob:
             raise ArchiveInvalid(f"its {DESCRIPTION} gives {file.path} a wrong blob", REMEDY)
-    elif name.partition("/")[0] != source.package and not name.partition("/")[0].endswith(".dist-info"):
-        raise _foreign_file(file, model)
-
-
-def _foreign_file(file: FileRecord, model: Model) -> ArchiveInvalid:
-    return ArchiveInvalid(f"it lists {file.place}: {file.path}, which is no file of {model.key}", REMEDY)
 
 
 def _model_to_json(model: Model) -> dict[str, object]:

@@ -7,10 +7,10 @@ Runs in the main thread of `cache-warmer import`, while it holds the lease. The 
    exists with the right content stays. Files are never changed in place, so a reader keeps the file that it has open.
 3. All files are read once more from the disk. Then the manifest is written, and last the mutable names.
 
-Nothing in the archive is trusted: its members must be the files of its own manifest, in that order and no
-others, and the manifest must be that of its own catalog (`format`). Paths that lead out of the cache through links
-are refused. If an import ends early, the cache keeps the generations it had. A killed import leaves at
-most one staging file, which the next import or `collect` removes.
+Nothing in the archive is trusted: its members must be the files of its own manifest, in that order and no others, and
+the manifest must fit its own catalog and the lock of the command (`format`). Paths that lead out of the cache through
+links are refused. If an import ends early, the cache keeps the generations it had. A killed import leaves at most one
+staging file, which the next import or `collect` removes.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from cache_warmer.archive.format import (
 )
 from cache_warmer.archive.tar import TarReader
 from cache_warmer.artifacts.artifact import Artifact
-from cache_warmer.artifacts.hf_layout import tree_list_from_records
+from cache_warmer.artifacts.hf_layout import update_tree_list
 from cache_warmer.disk import atomic, volume
 from cache_warmer.disk.file_lock import is_abandoned, try_lock
 from cache_warmer.disk.preflight import SpaceNeeded, preflight
@@ -41,17 +41,18 @@ from cache_warmer.disk.probe import Probe
 from cache_warmer.disk.volume import MeasureFreeSpace
 from cache_warmer.errors import ArchiveInvalid
 from cache_warmer.lease.base import Lease
-from cache_warmer.records import write_manifest, write_record
+from cache_warmer.records import make_record, write_manifest, write_record
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.transfer.hashing import ContentHash
 from cache_warmer.transfer.staging import staging_name
 from model_cache.catalog.catalog import HuggingFaceSource, Model
+from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
 from model_cache.check.types import CheckReport, Tier
 from model_cache.errors import ModelCacheError
-from model_cache.file_io import open_regular_file, read_small_file, replacement
-from model_cache.layout import repository_folder, snapshot_folder
+from model_cache.file_io import open_regular_file, replacement
+from model_cache.layout import snapshot_folder
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
@@ -93,6 +94,7 @@ class Importer:
         on_contents: called with the archive's contents before anything is written.
         counter: counts the bytes that are read.
         show_progress: shows the counter while the block runs; None: nothing is shown.
+        lock: what it knows of the archive's models is compared with them.
     """
 
     reader: TarReader
@@ -106,6 +108,7 @@ class Importer:
     free_space: MeasureFreeSpace = volume.measure_free_space
     counter: ProgressCounter = field(default_factory=ProgressCounter)
     show_progress: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
+    lock: Lock | None = None
 
     def run(self) -> ImportResult:
         """Import the archive.
@@ -157,7 +160,7 @@ class Importer:
         member = self.reader.next()
         if member is None or not member[0].startswith(manifest_name("").removesuffix(".json")):
             raise ArchiveInvalid(f"no manifest follows its {DESCRIPTION}", REMEDY)
-        contents = parse_contents(description, self.reader.read_all(MAX_METADATA_BYTES))
+        contents = parse_contents(description, self.reader.read_all(MAX_METADATA_BYTES), self.lock)
         self._require_member(member, manifest_name(contents.manifest.generation))
         return contents
 
@@ -215,9 +218,11 @@ class Importer:
 
     def _publish(self, contents: ArchiveContents, placer: "FilePlacer") -> CheckReport:
         """Read all files once more from the disk, then publish the manifest, then move the names."""
+        models = {model.key: model for model in contents.models}
         for record in contents.manifest.models:
-            write_record(record, self.places)
-        report = check(contents.models, self.places, Tier.DEEP, whole_catalog=False)
+            written = [file for file in record.files if (file.place, file.path) in placer.written]
+            write_record(make_record(models[record.key], record.files, written, self.places), self.places)
+        report = check(contents.models, self.places, Tier.DEEP, whole_catalog=False, lock=self.lock)
         if report.reason is not Reason.OK:
             problem = next(problem for model in report.models for problem in model.problems)
             raise ModelCacheError(
@@ -225,8 +230,9 @@ class Importer:
                 "check the disk below the volume, then import again",
                 reason=problem.reason,
             )
-        if not self._on_host:
-            placer.write_tree_lists()
+        for model in contents.models:
+            if isinstance(model.source, HuggingFaceSource):
+                update_tree_list(self.places, snapshot_folder(model.source), blob_names=contents.blobs)
         self.lease.check()
         write_manifest(contents.models, contents.manifest.models, self.places)
         for model in contents.models:
@@ -244,11 +250,13 @@ class FilePlacer:
 
     Attributes:
         bytes_written, files_written: size and number of the files that were not in the cache before.
+        written: their places and paths.
     """
 
     def __init__(self, places: Places, contents: ArchiveContents) -> None:
         self._places, self._contents = places, contents
         self.bytes_written = self.files_written = 0
+        self.written: set[tuple[PlaceName, str]] = set()
 
     def place(self, file: FileRecord, chunks: Iterable[bytes]) -> None:
         """Put one file into its place.
@@ -264,7 +272,8 @@ class FilePlacer:
         """
         target = self._places.of(file.place).path / file.path
         blob = self._blob_path(file)
-        content = ContentHash(file.bytes if self._contents.git_sha1(file) else None)
+        needs_git_sha1 = self._contents.git_sha1(file) or file.path in self._contents.git_sha1s
+        content = ContentHash(file.bytes if needs_git_sha1 else None)
         is_there = self._has_content(target, file)
         if is_there or (blob is not None and self._has_content(blob, file)):
             for chunk in chunks:
@@ -279,29 +288,7 @@ class FilePlacer:
             self._write_hub_file(file, target, blob, content, chunks)
         self.bytes_written += file.bytes
         self.files_written += 1
-
-    def write_tree_lists(self) -> None:
-        """Write the hub client's list of each commit, in which its offline calls look up the files.
-
-        Raises:
-            OSError: a list cannot be written.
-        """
-        for model in self._contents.models:
-            if not isinstance(model.source, HuggingFaceSource):
-                continue
-            folder = self._places.hub.path / repository_folder(model.source.repository)
-            path = folder / "trees" / f"{model.source.revision}.json"
-            content = tree_list_from_records(self._listed_files(model.source))
-            if not _is_content(path, content):
-                atomic.write_file(path, content, self._places.boundary_of(path))
-
-    def _listed_files(self, source: HuggingFaceSource) -> list[tuple[str, FileRecord, str]]:
-        prefix = f"{snapshot_folder(source)}/"
-        return [
-            (file.path.removeprefix(prefix), file, self._contents.blobs[file.path])
-            for file in self._contents.files()
-            if file.place is PlaceName.HUB and file.path.startswith(prefix)
-        ]
+        self.written.add((file.place, file.path))
 
     def _blob_path(self, file: FileRecord) -> Path | None:
         if file.place is not PlaceName.HUB:
@@ -386,13 +373,8 @@ class FilePlacer:
             wrong = f"the sha256 {content.sha256()}, where its manifest has {file.sha256}"
         elif file.place is PlaceName.HUB and git_sha1 and content.git_sha1() != git_sha1:
             wrong = f"the git sha1 {content.git_sha1()}, where its {DESCRIPTION} has {git_sha1}"
+        elif (locked := self._contents.git_sha1s.get(file.path)) not in (None, content.git_sha1()):
+            wrong = f"the git sha1 {content.git_sha1()}, where the lock has {locked}"
         else:
             return
         raise ArchiveInvalid(f"{file.path} has {wrong}", REMEDY)
-
-
-def _is_content(path: Path, content: bytes) -> bool:
-    try:
-        return read_small_file(path, len(content)) == content
-    except OSError:
-        return False

@@ -7,7 +7,7 @@ transfer and records are written once. A warm run calls the methods in this orde
 2. `inspect_cache`: find out which of them the cache has.
 3. `space_needed`, `target_folders`, `name_folders`: what the missing ones need, for the preflight.
 4. `install`: once per downloaded body, in a thread of the pool; bodies of one model may arrive in parallel.
-5. `write_file_list`, `update_refs`: what libraries expect beside the files.
+5. `update_file_list`, `update_refs`: what libraries expect beside the files.
 
 Only `resolve` talks to the network. Every step can be repeated after a crash.
 """
@@ -48,10 +48,12 @@ class CacheState:
     Attributes:
         present: each cached download with the verified records of the files that it became.
         missing: the downloads to fetch.
+        installed: those of the present files that the inspection itself wrote, from a package that pip installed.
     """
 
     present: tuple[tuple[Download, tuple[FileRecord, ...]], ...]
     missing: tuple[Download, ...]
+    installed: tuple[FileRecord, ...] = ()
 
 
 class Artifact(Protocol):
@@ -116,12 +118,13 @@ class Artifact(Protocol):
         """
         ...
 
-    def write_file_list(self, resolution: Resolution) -> None:
-        """Write the list of files that libraries expect beside them (the hub's list of a commit)."""
-        ...
+    def update_file_list(self, files: tuple[FileRecord, ...], offer: Resolution | None = None) -> None:
+        """Write the list that libraries expect beside the files (the hub's list of a commit), if it is not right.
 
-    def repair_file_list(self, files: tuple[FileRecord, ...]) -> None:
-        """Write that list from the verified files, without network, if it is missing or damaged."""
+        Args:
+            files: the verified files of this model, which may have no record yet.
+            offer: what the source offered; None if it was not asked.
+        """
         ...
 
     def update_refs(self) -> None:

@@ -5,8 +5,9 @@
   them, which a note beside our manifests (`refs/<folder>.json`) records: another project's are never moved.
 * Blob names: the name under which a hub cache stores the content of a file. An export carries them along.
 * Tree lists: `trees/<commit>.json`, format 1, read and written by `huggingface_hub._tree_cache` since 1.22. Ours has
-  the selected files alone: with the full list the client's offline calls would fail on a filtered snapshot, with
-  none a call by commit would fail.
+  the files that are there: with the full list the client's offline calls would fail on a filtered snapshot, with
+  none a call by commit would fail. `update_tree_list` writes it for every command. It leaves out the hub's Xet hashes:
+  with these an online client would bypass the mirror.
 
 All of these files may have been written by others, so they are read with a size limit, and content that cannot be
 parsed counts as missing or as another project's.
@@ -17,20 +18,21 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
+from itertools import chain
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Final
 
 from cache_warmer.disk import atomic
-from cache_warmer.transfer.download import Download
+from cache_warmer.records import read_all_records
 from cache_warmer.transfer.hashing import hash_file
-from cache_warmer.transfer.staging import final_name
 from model_cache.catalog.catalog import Model, Task
 from model_cache.file_io import read_small_file
 from model_cache.json_values import parse_json, parse_json_object
 from model_cache.manifest import FileRecord
-from model_cache.places import HOST, Places
+from model_cache.places import HOST, PlaceName, Places
+from model_cache.safe_names import unsafe_reason
 
 # Git's sha1 of a small file, the sha256 of a big one.
 BLOB_NAME: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -152,32 +154,57 @@ def read_tree_list(path: Path) -> Mapping[str, Any]:
     return files if isinstance(files, dict) else {}
 
 
-def build_tree_list(downloads: Sequence[Download]) -> bytes:
-    """Return the tree list of these files, without Xet hashes: with these an online client would bypass the mirror."""
-    return _dump_tree_list(
-        {
-            download.name: _tree_entry(
-                download.expected.bytes, download.git_blob, final_name(download.staging.name)
-            )
-            for download in downloads
-        }
-    )
+def update_tree_list(
+    places: Places,
+    snapshot: PurePosixPath,
+    files: Iterable[FileRecord] = (),
+    blob_names: Mapping[str, str] = MappingProxyType({}),
+    gone: Collection[str] = frozenset(),
+) -> None:
+    """Make the tree list of a commit name exactly the files that are there; without any, it is removed.
 
-
-def tree_list_from_records(
-    files: Iterable[tuple[str, FileRecord, str]], kept: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
-) -> bytes:
-    """Return the same tree list without asking the hub.
+    These are the files of all records of the cache, of whichever catalog, and those that the list has already (another
+    program may have fetched more of the commit). The hub client's offline calls look up every listed file: a name
+    without a file makes all of them fail, and a file without a name is not found. On a host nothing is written, because
+    other projects would take the list for the full one.
 
     Args:
-        files: name, record and blob name of each file.
-        kept: entries of a former list, by name; those of `files` replace them.
+        places: of the cache.
+        snapshot: folder of the commit in the hub place.
+        files: verified files that have no record yet; those of other commits are ignored.
+        blob_names: names of blobs by path in the place, where they are known.
+        gone: names, below the snapshot, of files that will be deleted next.
+
+    Raises:
+        OSError: the list cannot be written.
     """
-    entries = {
-        name: _tree_entry(file.bytes, _git_blob(file, blob_name), blob_name)
-        for name, file, blob_name in files
+    if places.label == HOST:
+        return
+    folder = places.hub.path / snapshot
+    path = folder.parents[1] / "trees" / f"{folder.name}.json"
+    prefix = f"{snapshot}/"
+    recorded: dict[str, FileRecord] = {}
+    for file in chain(files, *(record.files for record in read_all_records(places))):
+        if file.place is PlaceName.HUB and file.path.startswith(prefix):
+            recorded.setdefault(file.path.removeprefix(prefix), file)
+    former = {name: entry for name, entry in read_tree_list(path).items() if isinstance(entry, dict)}
+    names = {
+        name
+        for name in {*recorded, *former} - set(gone)
+        if not unsafe_reason(name) and (folder / name).is_file()
     }
-    return _dump_tree_list({**kept, **entries})
+    if not names:
+        path.unlink(missing_ok=True)
+        return
+    blobs = BlobNames(places.hub.path)
+    entries = {name: entry for name, entry in former.items() if name in names}
+    for name, file in recorded.items():
+        if name in names:
+            blob_name = blob_names.get(file.path) or blobs.of(file)
+            entries[name] = _tree_entry(file.bytes, _git_blob(file, blob_name), blob_name)
+    content = _dump_tree_list(entries)
+    if not atomic.has_content(path, content):
+        atomic.write_file(path, content, places.boundary_of(path))
 
 
 def _is_own_torch_link(link: Path) -> bool:

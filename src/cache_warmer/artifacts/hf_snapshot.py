@@ -23,13 +23,10 @@ from typing import Final
 
 from cache_warmer.artifacts.artifact import CacheState, HashFile, Resolution
 from cache_warmer.artifacts.hf_layout import (
-    BlobNames,
-    build_tree_list,
-    read_tree_list,
     torch_link_folders,
-    tree_list_from_records,
     update_main_ref,
     update_torch_link,
+    update_tree_list,
 )
 from cache_warmer.disk import atomic
 from cache_warmer.disk.preflight import SpaceNeeded
@@ -222,32 +219,10 @@ class HuggingFaceSnapshot:
             blob.unlink()  # without links each name has its own copy, as with the hub client
         return tuple(self._record(download.name, staged.bytes, staged.sha256) for download in same)
 
-    def write_file_list(self, resolution: Resolution) -> None:
-        """Write the tree list, in a cache of our own only: on a host, other projects would take it for the full one."""
-        if self.places.label == HOST:
-            return
-        content = build_tree_list(resolution.downloads)
-        if not atomic.has_content(self._tree_list, content):
-            atomic.write_file(self._tree_list, content, self._boundary)
-
-    def repair_file_list(self, files: tuple[FileRecord, ...]) -> None:
-        """Write the tree list again if it does not list these files. No check covers it: manifests do not list it."""
-        if self.places.label == HOST:
-            return
-        names = {
-            PurePosixPath(file.path).relative_to(snapshot_folder(self.source)).as_posix(): file
-            for file in files
-        }
-        entries = read_tree_list(self._tree_list).items()
-        listed = {name: entry for name, entry in entries if isinstance(entry, dict)}
-        if set(names) <= set(listed):
-            return
-        # another model of the catalog may have other files of the same commit
-        kept = {name: entry for name, entry in listed.items() if (self._snapshot / name).is_file()}
-        blobs = BlobNames(self.places.hub.path)
-        with_blob_names = ((name, file, blobs.of(file)) for name, file in names.items())
-        content = tree_list_from_records(with_blob_names, kept)
-        atomic.write_file(self._tree_list, content, self._boundary)
+    def update_file_list(self, files: tuple[FileRecord, ...], offer: Resolution | None = None) -> None:
+        """Write the tree list of the commit."""
+        blob_names = {self._path(one.name): _blob_of(one).name for one in offer.downloads} if offer else {}
+        update_tree_list(self.places, snapshot_folder(self.source), files, blob_names)
 
     def update_refs(self) -> None:
         """Point `refs/main` and the older sentence-transformers folder at this commit, where they are ours."""

@@ -29,7 +29,7 @@ from cache_warmer.artifacts.installed_package import (
     write_direct_url,
 )
 from cache_warmer.artifacts.package_links import update_package_links
-from cache_warmer.artifacts.wheel import WheelContent, read_content, unpack
+from cache_warmer.artifacts.wheel import WheelContent, read_content, unpack, wheel_contents_sha256
 from cache_warmer.disk import atomic
 from cache_warmer.disk.preflight import SpaceNeeded
 from cache_warmer.disk.volume import nearest_folder, require_free_space
@@ -46,14 +46,13 @@ from model_cache.file_io import sync_folder
 from model_cache.layout import recorded_file_path, spacy_package_folder
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
+from model_cache.record_rules import SPACY_MODEL_FILES, is_dist_info
 
 _LOG: Final = logging.getLogger(__name__)
 # Upper limit of the unpacked size over that of the wheel: de_core_news_lg 3.8.0 has 568 MB, its vectors alone 600 MB.
 _EXPANSION: Final = 1.3
 # Inodes of an unpacked package; the largest packages have 100 files.
 _INODES: Final = 120
-# Files without which a package is no model, below `<package>/<package>-<version>`.
-_MODEL_FILES: Final = ("config.cfg", "meta.json")
 
 # Asks for the size of a body: (URL, label) to bytes, or None if the server does not tell.
 SizeOf = Callable[[str, str], int | None]
@@ -138,8 +137,11 @@ class SpacyPackage:
             found, problems = inspect(recorded, self.places, Remedies())
             if not problems and len(found) == len(recorded):
                 return CacheState(((download, recorded),), ())
-        if hash_file is not None and (files := self._verify_tree(hash_file) or self._reuse(hash_file)):
-            return CacheState(((download, files),), ())
+        if hash_file is not None:
+            if files := self._verify_tree(hash_file):
+                return CacheState(((download, files),), ())
+            if files := self._reuse(hash_file):
+                return CacheState(((download, files),), (), files)
         return CacheState((), (download,))
 
     def space_needed(self, missing: tuple[Download, ...]) -> SpaceNeeded:
@@ -171,10 +173,7 @@ class SpacyPackage:
             staged.path.unlink()
         return records
 
-    def write_file_list(self, resolution: Resolution) -> None:
-        """Do nothing: spaCy reads no such list."""
-
-    def repair_file_list(self, files: tuple[FileRecord, ...]) -> None:
+    def update_file_list(self, files: tuple[FileRecord, ...], offer: Resolution | None = None) -> None:
         """Do nothing: spaCy reads no such list."""
 
     def update_refs(self) -> None:
@@ -233,14 +232,33 @@ class SpacyPackage:
             source = self.source
             folder = f"{source.package}/{source.package}-{source.version}"
             raise ContentMismatch(
-                f"{source.wheel_name} holds no {' and '.join(f'{folder}/{name}' for name in _MODEL_FILES)}: it is not "
-                f"{source.package} {source.version}",
+                f"{source.wheel_name} holds no {' and '.join(f'{folder}/{name}' for name in SPACY_MODEL_FILES)}: "
+                f"it is not {source.package} {source.version}",
                 "compare package, version and url in the catalog",
+            )
+        if not is_dist_info(content.dist_info, self.source):
+            raise ContentMismatch(
+                f"{self.source.wheel_name} is of {content.dist_info.removesuffix('.dist-info')}: it is not "
+                f"{self.source.package} {self.source.version}",
+                "compare package, version and url in the catalog",
+            )
+        self._require_locked_contents(content)
+
+    def _require_locked_contents(self, content: WheelContent) -> None:
+        wheel = self.locked.files.get(self.source.wheel_name) if self.locked is not None else None
+        expected = wheel.contents_sha256 if wheel is not None else None
+        found = wheel_contents_sha256(content)
+        if expected is None:
+            _LOG.info("%s: not in the lock: contents_sha256 %s", self.source.wheel_name, found)
+        if expected not in (None, found):
+            raise ContentMismatch(
+                f"{self.source.wheel_name} holds other files (contents_sha256 {found}) than the lock has ({expected})",
+                "correct the lock, or write it again",
             )
 
     def _has_model(self, paths: Iterable[str]) -> bool:
         folder = f"{self.source.package}/{self.source.package}-{self.source.version}"
-        return {f"{folder}/{name}" for name in _MODEL_FILES} <= set(paths)
+        return {f"{folder}/{name}" for name in SPACY_MODEL_FILES} <= set(paths)
 
     def _publish(self, staged_tree: Path, written: _WrittenFiles) -> None:
         """Rename the tree into place, or replace the wrong files of a damaged tree."""

@@ -27,6 +27,7 @@ from cache_warmer.errors import ContentMismatch
 from cache_warmer.transfer.hashing import CHUNK_BYTES
 from model_cache.containment import CacheBoundary
 from model_cache.file_io import sync_folder
+from model_cache.record_rules import contents_sha256
 from model_cache.safe_names import unsafe_reason
 
 # Upper limits of a wheel's content; the largest spaCy packages have 100 files and 1 GB.
@@ -84,6 +85,11 @@ def read_content(wheel: Path, package: str) -> WheelContent:
     """
     with _open_wheel(wheel) as archive:
         return _RecordReader(_wheel_name(wheel), package).read(archive)
+
+
+def wheel_contents_sha256(content: WheelContent) -> str:
+    """Return the digest of a wheel's files by which a lock recognises its unpacked tree."""
+    return contents_sha256({file.path: (file.bytes, file.sha256) for file in content.files if file.sha256})
 
 
 def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[int, str]]:

@@ -9,8 +9,9 @@ import dataclasses
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -25,12 +26,14 @@ from cache_warmer.gc.scan import Scanner
 from cache_warmer.gc.sweep import Sweeper
 from cache_warmer.kubernetes import client
 from cache_warmer.kubernetes.events import EventRecorder
+from cache_warmer.kubernetes.identity import cluster_identities
 from cache_warmer.lease.base import Lease
 from cache_warmer.lease.select import select_lease
 from cache_warmer.options import KEEP
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model, generation, model_digest
+from model_cache.catalog.lock import Lock
 from model_cache.cli.options import OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
@@ -56,7 +59,10 @@ def add_collect_arguments(parser: OptionParser) -> None:
 
 
 def run_collect(
-    invocation: Invocation, exists: DeploymentExists | None = None, events: EventRecorder | None = None
+    invocation: Invocation,
+    exists: DeploymentExists | None = None,
+    events: EventRecorder | None = None,
+    clusters: Callable[[], Collection[str]] | None = None,
 ) -> int:
     """List or delete what no reference needs, and return the exit code.
 
@@ -64,6 +70,7 @@ def run_collect(
         invocation: the arguments, environment and streams.
         exists: whether a Deployment exists; None: ask the API server of this pod's cluster.
         events: records Events; None: on the objects that the environment names.
+        clusters: Returns the identities of the cluster that `exists` asks; None: ask its API server.
 
     Raises:
         ModelCacheError: the options are wrong, the cache cannot be read or written, or another writer holds the lease.
@@ -75,7 +82,8 @@ def run_collect(
         )
     events = events or event_recorder(invocation.environ)
     try:
-        report = _collect(invocation, settings, exists or _deployment_exists)
+        clusters = clusters or partial(cluster_identities, invocation.environ, client.connect)
+        report = _collect(invocation, settings, exists or _deployment_exists, clusters)
     except ModelCacheError as error:
         if applied:
             events.record_failure(error)
@@ -90,8 +98,13 @@ def run_collect(
     return Reason.OK.exit_code
 
 
-def _collect(invocation: Invocation, settings: Settings, exists: DeploymentExists) -> CollectReport:
-    catalog, _ = settings.load_catalog()
+def _collect(
+    invocation: Invocation,
+    settings: Settings,
+    exists: DeploymentExists,
+    clusters: Callable[[], Collection[str]],
+) -> CollectReport:
+    catalog, lock = settings.load_catalog()
     places = settings.find_places(invocation.environ)
     rules = RetentionRules(
         generation(catalog.models),
@@ -99,7 +112,7 @@ def _collect(invocation: Invocation, settings: Settings, exists: DeploymentExist
         invocation.value(KEEP),
     )
     lease = select_lease(places, settings.wait, invocation.environ, Stop(), _LOG.info)
-    collection = _Collection(catalog.models, places, lease, rules, exists)
+    collection = _Collection(catalog.models, lock, places, lease, rules, exists, cache(clusters))
     with explain_os_errors(places):
         return collection.run(tuple(invocation.arguments.forget), apply=bool(invocation.arguments.apply))
 
@@ -110,17 +123,21 @@ class _Collection:
 
     Attributes:
         models: the models of the current catalog.
+        lock: Of the catalog.
         places: where the parts of the cache are.
         lease: the right to write to it.
         rules: what must be kept.
         exists: returns whether a Deployment exists.
+        clusters: Returns the identities of the cluster that `exists` asks.
     """
 
     models: Sequence[Model]
+    lock: Lock | None
     places: Places
     lease: Lease
     rules: RetentionRules
     exists: DeploymentExists
+    clusters: Callable[[], Collection[str]]
 
     def run(self, forget: tuple[str, ...], *, apply: bool) -> CollectReport:
         """Scan the cache, under the lease if anything is to be deleted."""
@@ -128,7 +145,7 @@ class _Collection:
             return CollectReport(self._scan(), applied=False, forgotten=())
         _require_known(forget, self.places)
         with self.lease.held():
-            for path in _reference_files(forget, self.places):
+            for path in self._forgotten_files(forget):
                 path.unlink(missing_ok=True)
             found = self._scan()
             if apply:
@@ -137,10 +154,24 @@ class _Collection:
 
     def _scan(self) -> GcPlan:
         references, _ = read_references(self.places)
-        dead = dead_references(references, self.exists, _LOG.warning)
+        dead = dead_references(references, self.exists, _LOG.warning, self.clusters)
         uid = os.geteuid() if hasattr(os, "geteuid") else None  # Windows has none
-        scanner = Scanner(self.models, self.places, time.time(), uid)
+        scanner = Scanner(self.models, self.places, time.time(), uid, self.lock)
         return scanner.scan(dataclasses.replace(self.rules, dead_references=dead))
+
+    def _forgotten_files(self, names: Sequence[str]) -> list[Path]:
+        """Return the files of these references; also those that cannot be read, by their file names.
+
+        A name may stand for a reference of this cluster and for those of others: then it means the former alone, and
+        the others are named by their files.
+        """
+        references, bad = read_references(self.places)
+        found = [path for path in (*references, *bad) if path.stem in names]
+        for name in names:
+            same = [path for path, reference in references.items() if reference.name == name]
+            foreign = [path for path in same if references[path].cluster not in ("", *self.clusters())]
+            found += [path for path in same if path not in foreign] or foreign
+        return list(dict.fromkeys(found))
 
 
 def _require_known(names: Sequence[str], places: Places) -> None:
@@ -152,13 +183,6 @@ def _require_known(names: Sequence[str], places: Places) -> None:
         if name not in known | stems:
             allowed = printable(", ".join(sorted(known)) or "none")
             raise UsageError(f'--forget: no such reference: "{name[:200]}"', f"give one of: {allowed}")
-
-
-def _reference_files(names: Sequence[str], places: Places) -> list[Path]:
-    """Return the files of these references; also those that cannot be read, by their file names."""
-    references, bad = read_references(places)
-    found = [path for path, reference in references.items() if reference.name in names or path.stem in names]
-    return [*found, *(path for path in bad if path.stem in names)]
 
 
 def _deployment_exists(namespace: str, name: str) -> bool:

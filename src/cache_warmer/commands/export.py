@@ -95,7 +95,7 @@ def _export(invocation: Invocation, output: str) -> int:
     start = time.monotonic()
     settings, environ = invocation.settings(), invocation.environ
     options = settings.options
-    catalog, _ = settings.load_catalog()
+    catalog, lock = settings.load_catalog()
     places = settings.find_places(environ)
     counter = ProgressCounter()
     exporter = Exporter(
@@ -104,6 +104,7 @@ def _export(invocation: Invocation, output: str) -> int:
         places,
         Remedies(warmer_command(options, environ), warmer_command(options, environ, verb="repair")),
         counter,
+        lock,
     )
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(_open_output(output, invocation))

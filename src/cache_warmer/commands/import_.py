@@ -30,14 +30,17 @@ from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model, generation
+from model_cache.catalog.lock import load_lock
 from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_text
+from model_cache.manifest import ModelRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
+from model_cache.record_rules import is_locked
 from model_cache.warm_status import status_path
 
 _LOG: Final = logging.getLogger(__name__)
@@ -46,13 +49,21 @@ STDIN: Final = "-"
 
 @dataclass(frozen=True, slots=True)
 class ImportedModel:
-    """One model of the archive."""
+    """One model of the archive.
+
+    Attributes:
+        key, source, revision: As in the archive's catalog.
+        files, bytes: Number and size of its files.
+        compared_with: `lock`, or `archive` if the lock has not a hash of every file: then the archive's own hashes
+            were compared, which prove no origin.
+    """
 
     key: str
     source: str
     revision: str
     files: int
     bytes: int
+    compared_with: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +121,9 @@ def run_import(
         run = _ImportRun(invocation, settings, stream)
         with report_to_cluster(events, termination_log or settings.termination_log, run.report, IMPORTING):
             imported = run.run()
-    _print_report(invocation, _make_report(imported, _catalog_generation(settings), run.seconds))
+    _print_report(
+        invocation, _make_report(imported, _catalog_generation(settings), run.seconds, run.compared_with)
+    )
     return Reason.OK.exit_code
 
 
@@ -141,6 +154,8 @@ class _ImportRun:
     def __init__(self, invocation: Invocation, settings: Settings, stream: BinaryIO) -> None:
         self._invocation, self._settings, self._stream = invocation, settings, stream
         self._start = time.monotonic()
+        # Beside the catalog, or in the package. It is loaded even if the catalog cannot be: it decides what is refused.
+        self._lock = load_lock(settings.options.catalog)
         self._contents: ArchiveContents | None = None
         self._bytes_written = 0
 
@@ -168,11 +183,24 @@ class _ImportRun:
         reason = error.reason if error is not None else Reason.OK
         manifest = self._contents.manifest if self._contents is not None else None
         models = tuple(
-            WarmedModel(one.key, reason, 0, sum(file.bytes for file in one.files), len(one.files), "archive")
+            WarmedModel(
+                one.key,
+                reason,
+                0,
+                sum(file.bytes for file in one.files),
+                len(one.files),
+                self.compared_with(one),
+            )
             for one in (manifest.models if manifest is not None else ())
         )
         name = manifest.generation if manifest is not None else ""
         return WarmReport(reason, name, self.seconds, models, error, bytes_written=self._bytes_written)
+
+    def compared_with(self, record: ModelRecord) -> str:
+        """Return with what the files of a model were compared: `lock` or `archive`."""
+        models = self._contents.models if self._contents is not None else ()
+        is_known = any(is_locked(record, model, self._lock) for model in models if model.key == record.key)
+        return "lock" if is_known else "archive"
 
     def _importer(self) -> Importer:
         environ, settings = self._invocation.environ, self._settings
@@ -194,6 +222,7 @@ class _ImportRun:
             on_contents=self._set_contents,
             counter=counter,
             show_progress=partial(show_progress, out=self._invocation.err) if is_shown else None,
+            lock=self._lock,
         )
 
     def _set_contents(self, contents: ArchiveContents) -> None:
@@ -220,7 +249,13 @@ def _catalog_generation(settings: Settings) -> str | None:
         return None
 
 
-def _make_report(imported: ImportResult, catalog_generation: str | None, seconds: float) -> ImportReport:
+def _make_report(
+    imported: ImportResult,
+    catalog_generation: str | None,
+    seconds: float,
+    compared_with: Callable[[ModelRecord], str],
+) -> ImportReport:
+    records = {record.key: record for record in imported.contents.manifest.models}
     return ImportReport(
         Reason.OK,
         imported.contents.manifest.generation,
@@ -231,7 +266,14 @@ def _make_report(imported: ImportResult, catalog_generation: str | None, seconds
         files_written=imported.files_written,
         seconds=round(seconds, 3),
         models=tuple(
-            ImportedModel(model.key, model.source, model.revision, model.files, model.bytes)
+            ImportedModel(
+                model.key,
+                model.source,
+                model.revision,
+                model.files,
+                model.bytes,
+                compared_with(records[model.key]),
+            )
             for model in imported.report.models
         ),
     )
@@ -242,7 +284,8 @@ def _print_report(invocation: Invocation, report: ImportReport) -> None:
         text = to_json_text(report)
     else:
         models = [
-            f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, verified"
+            f"{model.key}: {model.files} files, {human_bytes(model.bytes)}, verified, "
+            f"compared with the {model.compared_with}"
             for model in report.models
         ]
         total = (
@@ -254,6 +297,11 @@ def _print_report(invocation: Invocation, report: ImportReport) -> None:
     shown = best_effort(invocation.out)
     shown.write(f"{text}\n")
     shown.flush()
+    if unknown := [model.key for model in report.models if model.compared_with != "lock"]:
+        invocation.err.write(
+            f"cache-warmer: note: no lock has a hash of every file of {', '.join(unknown)}: these were compared with "
+            "the archive's own hashes, which prove no origin; give --catalog with its lock beside it\n"
+        )
     if report.catalog_generation not in (None, report.generation):
         invocation.err.write(
             "cache-warmer: note: this is not the generation of the catalog given here "

@@ -107,7 +107,7 @@ def run_plan(invocation: Invocation) -> int:
     models = catalog.select(keys) if keys else catalog.models
     sources = settings.make_sources(places, lock, environ)
     with explain_os_errors(places):
-        bad = bad_files(check(models, places, whole_catalog=not keys))
+        bad = bad_files(check(models, places, whole_catalog=not keys, lock=lock))
         surveys = survey_models(models, bad, places, sources, lock, None)
         verdict = preflight(
             [one.space_needed for one in surveys],

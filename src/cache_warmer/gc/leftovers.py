@@ -18,6 +18,8 @@ from model_cache.places import HOST, Places
 MIN_AGE_SECONDS: Final = 3600.0
 # The end of the name of a package tree that a sweep is deleting.
 SWEPT_SUFFIX: Final = ".collected.incomplete"
+# NFS keeps a deleted file that is still open under such a name, and removes it when it is closed.
+NFS_PREFIX: Final = ".nfs"
 _INCOMPLETE: Final = ".incomplete"
 _TEMPORARY: Final = ".tmp"
 _PROBE: Final = ".qda-probe"

@@ -63,6 +63,7 @@ class PackageRetention:
     Attributes:
         known: names of the trees that catalogs of ours brought.
         retained: those of them that a retained generation needs.
+        found: those that the warmer found and did not make; they stay.
         preferred: retained trees, in the order of preference when a package's names move.
         uid: only trees of this user are deleted; None: all (a cache of our own).
         unlisted_before: trees that no record lists are deleted if they were made before that time, in seconds since
@@ -74,6 +75,7 @@ class PackageRetention:
     preferred: tuple[str, ...]
     uid: int | None
     unlisted_before: float | None
+    found: frozenset[str] = frozenset()
 
 
 def scan_packages(place: Path) -> InstalledPackages:
@@ -101,7 +103,9 @@ def plan_packages(packages: InstalledPackages, retention: PackageRetention) -> P
         path = packages.place / PACKAGES / name
         if name in retention.retained:
             continue
-        if name in retention.known:
+        if name in retention.found:
+            holds.append(Hold(path, "it was found here, not made by the warmer"))
+        elif name in retention.known:
             if retention.uid is None or tree.uid == retention.uid:
                 deletions.append(Deletion(ItemKind.PACKAGE, path, tree.bytes, "no kept generation lists it"))
             else:

@@ -5,7 +5,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cache_warmer.gc.retention import RetentionDecision
 from cache_warmer.gc.roots import GcRoots
@@ -59,6 +59,19 @@ class NameUpdate:
 
 
 @dataclass(frozen=True, slots=True)
+class TreeListUpdate:
+    """The hub client's list of a commit that stays, some of whose files are deleted.
+
+    Attributes:
+        snapshot: folder of the commit in the hub place.
+        gone: names of the deleted files below it.
+    """
+
+    snapshot: PurePosixPath
+    gone: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Hold:
     """Something that no retained generation needs, and that is kept because others use it.
 
@@ -80,12 +93,14 @@ class PlanSection:
         deletions: things to delete.
         empty_folders: folders to remove afterwards if they are empty then, inner ones first.
         holds: what is left alone.
+        tree_list_updates: lists to write again, before the deletions.
     """
 
     name_updates: tuple[NameUpdate, ...] = ()
     deletions: tuple[Deletion, ...] = ()
     empty_folders: tuple[Path, ...] = ()
     holds: tuple[Hold, ...] = ()
+    tree_list_updates: tuple[TreeListUpdate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,9 @@ def to_json(report: CollectReport) -> dict[str, object]:
                 "name": reference.name,
                 "generation": reference.generation,
                 "live": path not in retention.dead_references,
+                "file": path.name,
+                "cluster": reference.cluster,
+                "host": reference.host,
             }
             for path, reference in plan.roots.references.items()
         ],

@@ -3,8 +3,12 @@
 `scan_repository` reads the folder into a value, `plan_repository` decides over that value and touches no disk.
 
 Other programs use the same layout, so a commit is deleted only if it is the warmer's alone. It is kept whole (a hold)
-if it has a file that no catalog of ours brought, if a ref that is not ours names it (`refs/v1`; on a host also a
-`refs/main` that another project wrote), or, on a host, if the hub client listed it in `trees`.
+if it has a file that no catalog of ours brought, or, on a host, one that the warmer found there and did not fetch; if a
+ref that is not ours names it (`refs/v1`; on a host also a `refs/main` that another project wrote); or, on a host, if
+the hub client listed it in `trees`.
+
+NFS keeps a deleted file that is still open under a name `.nfs…`, and removes it when it is closed. Such files are left
+out.
 
 A blob is deleted if the links to it are deleted and no other link leads to it. In a cache of our own a blob that no
 link leads to is deleted as well once it is old; on a host another program may be about to link it.
@@ -16,14 +20,14 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from cache_warmer.gc.plan import Deletion, Hold, ItemKind, NameUpdate, PlanSection
+from cache_warmer.gc.plan import Deletion, Hold, ItemKind, NameUpdate, PlanSection, TreeListUpdate
 from model_cache.file_io import read_small_file
 
-# Names of files that are being written.
-_TEMPORARY_NAME: Final = re.compile(r"\..*\.tmp|.*\.incomplete")
+# Names of files that are being written, and of those that NFS removes by itself.
+_TEMPORARY_NAME: Final = re.compile(r"\..*\.tmp|.*\.incomplete|\.nfs.*")
 # Of a file in `refs`, which holds the 40 characters of a commit.
 _MAX_REF_BYTES: Final = 4096
 _UNREFERENCED: Final = "no kept generation lists it"
@@ -74,12 +78,13 @@ class RepositoryRetention:
     """What has to be retained of a repository.
 
     Attributes:
-        known: paths below `snapshots` that catalogs of ours brought.
+        known: paths below `snapshots` that are ours to delete: the warmer fetched them for a catalog.
         retained: those of them that a retained generation needs.
         main: the commit that `refs/main` names next if its own is deleted; None: it is removed.
         own_main_commits: commits that the warmer let `refs/main` name; None: all (a cache of our own).
         unlinked_before: blobs without a link are deleted if they were written before that time, in seconds since the
             epoch; None: they stay (a host).
+        found: paths below `snapshots` that catalogs of ours list and that are not ours to delete.
     """
 
     known: frozenset[str]
@@ -87,6 +92,7 @@ class RepositoryRetention:
     main: str | None
     own_main_commits: frozenset[str] | None
     unlinked_before: float | None
+    found: frozenset[str] = frozenset()
 
     def owns_ref(self, name: str, commit: str) -> bool:
         """Return whether the warmer wrote the ref of that name with that commit."""
@@ -121,7 +127,9 @@ def scan_repository(folder: Path) -> Repository:
 def plan_repository(repository: Repository, retention: RepositoryRetention) -> PlanSection:
     """Return what is deleted from a repository, and what is left alone."""
     unneeded = {path for path in retention.known - retention.retained if path in repository.entries}
-    held = dict(_held_commits(repository, retention, {_commit(path) for path in unneeded}))
+    unneeded_found = {path for path in retention.found - retention.retained if path in repository.entries}
+    commits = {_commit(path) for path in (*unneeded, *unneeded_found)}
+    held = dict(_held_commits(repository, retention, commits))
     deleted = {path for path in unneeded if _commit(path) not in held}
     remaining = {path: entry for path, entry in repository.entries.items() if path not in deleted}
     needed_commits = {_commit(path) for path in (*retention.retained, *remaining)}
@@ -147,7 +155,22 @@ def plan_repository(repository: Repository, retention: RepositoryRetention) -> P
         ),
         empty_folders=tuple(_empty_folders(repository, deleted, gone_commits)),
         holds=tuple(Hold(snapshots / commit, why) for commit, why in sorted(held.items())),
+        tree_list_updates=tuple(_tree_list_updates(repository, retention, deleted, gone_commits)),
     )
+
+
+def _tree_list_updates(
+    repository: Repository,
+    retention: RepositoryRetention,
+    deleted: Collection[str],
+    gone_commits: Collection[str],
+) -> Iterator[TreeListUpdate]:
+    """Yield the lists of commits of which only some files are deleted. On a host no list is ours."""
+    if retention.own_main_commits is not None:
+        return
+    for commit in sorted({_commit(path) for path in deleted} & repository.listed_commits - set(gone_commits)):
+        gone = frozenset(path.partition("/")[2] for path in deleted if _commit(path) == commit)
+        yield TreeListUpdate(PurePosixPath(repository.folder.name) / "snapshots" / commit, gone)
 
 
 def freed_bytes(path: Path) -> int:
@@ -184,8 +207,11 @@ def _held_commits(
     """Yield each commit that others use, and why it is kept."""
     for commit in commits:
         foreign = [
-            path for path in repository.entries if _commit(path) == commit and path not in retention.known
+            path
+            for path in repository.entries
+            if _commit(path) == commit and path not in retention.known and path not in retention.found
         ]
+        found = any(_commit(path) == commit for path in retention.found if path in repository.entries)
         foreign_refs = [
             name
             for name, named in repository.refs.items()
@@ -193,6 +219,8 @@ def _held_commits(
         ]
         if foreign:
             yield commit, f"another program keeps {Path(min(foreign)).name} there"
+        elif found:
+            yield commit, "its files were found here, not fetched by the warmer"
         elif foreign_refs:
             yield commit, f"refs/{min(foreign_refs)}, which is not ours, names it"
         elif retention.own_main_commits is not None and commit in repository.listed_commits:

@@ -5,6 +5,7 @@ from the disk here.
 
 A generation is retained if it is the current catalog's, if a live reference names it, or if it is one of the newest
 others. A model is retained if a retained generation has it, or if the current catalog or a live reference names it.
+Every file in the folder of a model that a live reference has begun to fetch is retained as well.
 """
 
 from collections.abc import Collection, Mapping
@@ -45,6 +46,7 @@ class RetentionDecision:
         retained_files: files that a retained model needs.
         known_files: files that the warmer wrote for any known model.
         dead_references: files of references that are removed.
+        pending_folders: places and folders of the models that a live reference has begun to fetch.
     """
 
     retained: Mapping[str, tuple[str, ...]]
@@ -54,18 +56,22 @@ class RetentionDecision:
     retained_files: frozenset[FileKey]
     known_files: frozenset[FileKey]
     dead_references: tuple[Path, ...]
+    pending_folders: frozenset[FileKey] = frozenset()
 
 
 def decide_retention(roots: GcRoots, rules: RetentionRules) -> RetentionDecision:
     """Return what is retained and what is not."""
     retained: dict[str, list[str]] = {}
     digests = set(rules.digests)
+    pending: set[FileKey] = set()
     if any(manifest.generation == rules.generation for manifest in roots.manifests):
         retained[rules.generation] = [_CURRENT]
     for path, reference in roots.references.items():
         if path not in rules.dead_references:
             retained.setdefault(reference.generation, []).append(reference.name)
             digests |= set(reference.models.values())
+            digests |= {model.digest for model in reference.pending}
+            pending |= {(model.place, model.folder) for model in reference.pending}
     for manifest in _newest(roots.manifests, retained, rules.keep):
         retained[manifest.generation] = [_NEWEST]
     expired = []
@@ -74,6 +80,7 @@ def decide_retention(roots: GcRoots, rules: RetentionRules) -> RetentionDecision
             digests |= manifest.digests
         else:
             expired.append(manifest)
+    known = _files_of(roots, roots.files)
     return RetentionDecision(
         retained={generation: tuple(names) for generation, names in retained.items()},
         expired_manifests=tuple(expired),
@@ -81,9 +88,11 @@ def decide_retention(roots: GcRoots, rules: RetentionRules) -> RetentionDecision
             path for digest, path in sorted(roots.records.items()) if digest not in digests
         ),
         expired_digests=frozenset(roots.files) - digests,
-        retained_files=_files_of(roots, digests),
-        known_files=_files_of(roots, roots.files),
+        retained_files=_files_of(roots, digests)
+        | {key for key in known if any(_is_below(key, folder) for folder in pending)},
+        known_files=known,
         dead_references=tuple(sorted(path for path in roots.references if path in rules.dead_references)),
+        pending_folders=frozenset(pending),
     )
 
 
@@ -92,6 +101,10 @@ def _newest(
 ) -> list[PublishedManifest]:
     others = [manifest for manifest in manifests if manifest.generation not in retained]
     return sorted(others, key=lambda manifest: (-manifest.written, manifest.generation))[:count]
+
+
+def _is_below(file: FileKey, folder: FileKey) -> bool:
+    return file[0] is folder[0] and file[1].startswith(f"{folder[1]}/")
 
 
 def _files_of(roots: GcRoots, digests: Collection[str]) -> frozenset[FileKey]:

@@ -21,7 +21,9 @@ from cache_warmer.gc.plan import Deletion, GcPlan, PlanSection
 from cache_warmer.gc.repositories import RepositoryRetention, plan_repository, scan_repository
 from cache_warmer.gc.retention import RetentionDecision, RetentionRules, decide_retention
 from cache_warmer.gc.roots import FileKey, GcRoots, read_roots
+from cache_warmer.records import read_mtime
 from model_cache.catalog.catalog import HuggingFaceSource, Model
+from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
 from model_cache.layout import repository_folder, spacy_package_folder
 from model_cache.places import HOST, Place, PlaceName, Places
@@ -40,12 +42,14 @@ class Scanner:
         places: of the cache.
         now: seconds since the epoch.
         uid: of this user; None where the system has no users.
+        lock: of the current catalog.
     """
 
     models: Sequence[Model]
     places: Places
     now: float
     uid: int | None
+    lock: Lock | None = None
 
     def scan(self, rules: RetentionRules) -> GcPlan:
         """Return the plan.
@@ -54,14 +58,14 @@ class Scanner:
             ManifestInvalid: a manifest or a reference cannot be read.
             OSError: a file or a folder cannot be read.
         """
-        roots = read_roots(self.places)
+        roots = read_roots(self.places, self.models, self.lock)
         retention = decide_retention(roots, rules)
         newest_first = _retained_files(retention, roots)
         known = {} if self._is_shared(self.places.hub) else _by_repository(sorted(retention.known_files))
         sections = [
-            *self._repositories(known, retention, newest_first),
-            self._packages(retention, newest_first),
-            PlanSection(deletions=self._leftovers(known)),
+            *self._repositories(known, retention, newest_first, self._found(roots, retention.known_files)),
+            self._packages(retention, newest_first, self._found(roots, retention.known_files)),
+            PlanSection(deletions=self._leftovers(known, retention)),
         ]
         return GcPlan(roots, retention, tuple(sections))
 
@@ -75,20 +79,41 @@ class Scanner:
         return None if self._on_host else self.now - MIN_AGE_SECONDS
 
     def _repositories(
-        self, known: _PathsByRepository, retention: RetentionDecision, newest_first: Sequence[FileKey]
+        self,
+        known: _PathsByRepository,
+        retention: RetentionDecision,
+        newest_first: Sequence[FileKey],
+        found: frozenset[FileKey],
     ) -> Iterable[PlanSection]:
         retained, ordered = _by_repository(retention.retained_files), _by_repository(newest_first)
+        found_paths = _by_repository(found)
+        pending = {folder.partition("/")[0] for _, folder in retention.pending_folders}
         for name, paths in known.items():
             yield plan_repository(
                 scan_repository(self.places.hub.path / name),
                 RepositoryRetention(
-                    known=frozenset(paths),
+                    known=frozenset(paths) - frozenset(found_paths.get(name, ())),
                     retained=frozenset(retained.get(name, ())),
                     main=self._main_commit(name, ordered.get(name, {})),
                     own_main_commits=read_own_commits(self.places, name) if self._on_host else None,
-                    unlinked_before=self._unreferenced_before,
+                    unlinked_before=None if name in pending else self._unreferenced_before,
+                    found=frozenset(found_paths.get(name, ())),
                 ),
             )
+
+    def _found(self, roots: GcRoots, known: Iterable[FileKey]) -> frozenset[FileKey]:
+        """Return the known files that the warmer did not fetch, or that somebody replaced since: on a host only.
+
+        A cache of our own is ours as a whole.
+        """
+        if not self._on_host:
+            return frozenset()
+        return frozenset(
+            (place, path)
+            for place, path in known
+            if (mtime := read_mtime(f"{self.places.of(place).path}/{path}")) is not None
+            and mtime not in roots.fetched.get((place, path), frozenset())
+        )
 
     def _main_commit(self, name: str, newest_first: Iterable[str]) -> str | None:
         """Return what `refs/main` names next: the catalog's commit, else that of the newest retained generation."""
@@ -103,7 +128,9 @@ class Scanner:
         snapshots = self.places.hub.path / name / "snapshots"
         return next((commit for commit in candidates if (snapshots / commit).is_dir()), None)
 
-    def _packages(self, retention: RetentionDecision, newest_first: Sequence[FileKey]) -> PlanSection:
+    def _packages(
+        self, retention: RetentionDecision, newest_first: Sequence[FileKey], found: frozenset[FileKey]
+    ) -> PlanSection:
         if self._is_shared(self.places.spacy):
             return PlanSection()
         current = [
@@ -111,12 +138,14 @@ class Scanner:
             for model in self.models
             if not isinstance(model.source, HuggingFaceSource)
         ]
-        retained = frozenset(_package_trees(retention.retained_files))
+        pending = {PurePosixPath(folder).name for _, folder in retention.pending_folders}
+        retained = frozenset(_package_trees(retention.retained_files)) | pending
         by_preference = dict.fromkeys([*current, *_package_trees(newest_first)])
         return plan_packages(
             scan_packages(self.places.spacy.path),
             PackageRetention(
                 known=frozenset(_package_trees(retention.known_files)),
+                found=frozenset(_package_trees(found)),
                 retained=retained,
                 preferred=tuple(tree for tree in by_preference if tree in retained),
                 uid=self.uid if self._on_host else None,
@@ -124,11 +153,14 @@ class Scanner:
             ),
         )
 
-    def _leftovers(self, repositories: Iterable[str]) -> tuple[Deletion, ...]:
-        resumable = []
-        if check(self.models, self.places, whole_catalog=False).reason is not Reason.OK:
+    def _leftovers(self, repositories: Iterable[str], retention: RetentionDecision) -> tuple[Deletion, ...]:
+        resumable = [
+            self.places.of(place).path / folder.partition("/")[0]
+            for place, folder in retention.pending_folders
+        ]
+        if check(self.models, self.places, whole_catalog=False, lock=self.lock).reason is not Reason.OK:
             sources = (model.source for model in self.models)
-            resumable = [
+            resumable += [
                 self.places.spacy.path / PACKAGES,
                 *(
                     self.places.hub.path / repository_folder(source.repository)

@@ -5,6 +5,7 @@ The order makes it safe to kill the process at any instant, and the next sweep f
 1. Manifests and records that no longer hold move to the folder `collected`, so no root promises a file that is about
    to be deleted. There they still list which files the warmer wrote. Dead references are removed.
 2. Names move before their target is deleted, so that none dangles.
+   So are the hub client's lists of commits that stay: no name in them may lead to nothing.
 3. Blobs are deleted before the links through which the next scan would find them.
 4. Links whose target is gone, and the manifests and records in `collected`, are removed last.
 
@@ -13,17 +14,17 @@ where it is.
 """
 
 import contextlib
+import errno
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cache_warmer.artifacts.hf_layout import update_main_ref
+from cache_warmer.artifacts.hf_layout import update_main_ref, update_tree_list
 from cache_warmer.artifacts.package_links import PACKAGES, update_package_links
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
-from cache_warmer.gc.leftovers import SWEPT_SUFFIX
+from cache_warmer.gc.leftovers import NFS_PREFIX, SWEPT_SUFFIX
 from cache_warmer.gc.packages import package_of
 from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind, NameUpdate
 from cache_warmer.gc.retention import RetentionDecision
@@ -55,6 +56,9 @@ class Sweeper:
         for section in plan.sections:
             for update in section.name_updates:
                 self._update_name(update)
+            for tree_list in section.tree_list_updates:
+                self.check_lease()
+                update_tree_list(self.places, tree_list.snapshot, gone=tree_list.gone)
             for deletion in section.deletions:
                 self.check_lease()
                 self._delete(deletion)
@@ -140,9 +144,36 @@ def _relative_target(link: Path) -> str:
 
 def _remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        remove_tree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_tree(folder: Path, unlink: Callable[[str], None] = os.unlink) -> None:
+    """Delete a folder with all that is in it, except what NFS keeps for a process that has it open.
+
+    NFS renames an open file to `.nfs…` when it is deleted, refuses to delete that (EBUSY), and removes it when it is
+    closed. The folder of such a file stays for the next sweep.
+    """
+    for parent, folders, names in os.walk(folder, topdown=False):
+        for name in names:
+            try:
+                unlink(os.path.join(parent, name))
+            except OSError as error:
+                if error.errno != errno.EBUSY or not name.startswith(NFS_PREFIX):
+                    raise
+        for name in folders:
+            if os.path.islink(os.path.join(parent, name)):
+                os.unlink(os.path.join(parent, name))
+        try:
+            os.rmdir(parent)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _is_held_by_nfs(parent):
+                raise
+
+
+def _is_held_by_nfs(folder: str) -> bool:
+    return any(name.startswith(NFS_PREFIX) for _, _, names in os.walk(folder) for name in names)
 
 
 def _is_in_use(path: Path) -> bool:

@@ -39,9 +39,14 @@ class _ApiServer:
     def uid(self, kind: str, namespace: str, name: str) -> str:
         from kubernetes import client
 
+        core = client.CoreV1Api(self._api)
+        if kind == "Namespace":  # in no namespace itself
+            found: Any = core.read_namespace(name, _request_timeout=REQUEST_TIMEOUT)
+            return cast(str, found.metadata.uid)
         read: Any = {
             "Job": client.BatchV1Api(self._api).read_namespaced_job,
             "Deployment": client.AppsV1Api(self._api).read_namespaced_deployment,
+            "PersistentVolumeClaim": core.read_namespaced_persistent_volume_claim,
         }[kind]
         return cast(str, read(name, namespace, _request_timeout=REQUEST_TIMEOUT).metadata.uid)
 

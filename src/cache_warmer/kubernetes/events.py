@@ -39,6 +39,8 @@ JOB: Final = "QDA_KUBERNETES_JOB"
 DEPLOYMENT: Final = "QDA_KUBERNETES_DEPLOYMENT"
 # Name of the Lease that guards the claim, in the namespace of the pod, which is that of the claim.
 LEASE: Final = "QDA_KUBERNETES_LEASE"
+# Name of the claim, in the same namespace.
+CLAIM: Final = "QDA_KUBERNETES_CLAIM"
 # `NAME/KEY` of the Secret from which `HF_TOKEN` is set.
 TOKEN_SECRET: Final = "QDA_TOKEN_SECRET"  # noqa: S105  # a variable's name
 TOKEN: Final = "HF_TOKEN"  # noqa: S105  # the same

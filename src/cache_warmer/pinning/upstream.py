@@ -69,7 +69,7 @@ class UpstreamMetadata:
             known = None
         if isinstance(model.source, HuggingFaceSource):
             return self._locked_snapshot(model.source, known, resolved_from)
-        return self._locked_wheel(model.source)
+        return self._locked_wheel(model.source, known)
 
     def wheel_url(self, source: SpacySource) -> str:
         """Return where the wheel is."""
@@ -99,9 +99,12 @@ class UpstreamMetadata:
             resolved_from=resolved_from,
         )
 
-    def _locked_wheel(self, source: SpacySource) -> LockedModel:
+    def _locked_wheel(self, source: SpacySource, known: LockedModel | None) -> LockedModel:
         size = self.wheel_size(source)
-        files = {source.wheel_name: LockedFile(size, source.sha256, None)}
+        former = known.files.get(source.wheel_name) if known is not None else None
+        is_same = former is not None and former.sha256 == source.sha256
+        contents = former.contents_sha256 if former is not None and is_same else None
+        files = {source.wheel_name: LockedFile(size, source.sha256, None, contents)}
         return LockedModel(source.package, source.version, files, whole_repository_bytes=size)
 
 

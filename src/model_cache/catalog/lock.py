@@ -11,15 +11,14 @@ in git. Fields that this module does not know stay in a model's entry as long as
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from model_cache.catalog.expected_answers import Answer, parse_answer
 from model_cache.catalog.parse import BUILT_IN_CATALOG
 from model_cache.errors import CacheUnreadable, LockInvalid
 from model_cache.file_io import read_small_file
-from model_cache.json_values import parse_json, to_json_value
+from model_cache.json_values import parse_json
 from model_cache.safe_names import unsafe_reason
 
 API_VERSION: Final = "qda/v1"
@@ -39,23 +38,23 @@ _OWN_FIELDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class LockedFile:
+class LockedFile(NamedTuple):
     """The known facts about a file; None: not known.
 
     Attributes:
         bytes: its size.
         sha256: of its content, 64 lower-case hex digits.
         git_sha1: of its git blob, 40 lower-case hex digits.
+        contents_sha256: of a wheel: digest of the files in it (`model_cache.record_rules.contents_sha256`).
     """
 
     bytes: int | None
     sha256: str | None
     git_sha1: str | None
+    contents_sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LockedModel:
+class LockedModel(NamedTuple):
     """The known facts about a model.
 
     Attributes:
@@ -78,8 +77,7 @@ class LockedModel:
     answers: tuple[Answer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Lock:
+class Lock(NamedTuple):
     """The lock of a catalog.
 
     Attributes:
@@ -183,8 +181,15 @@ def _entry(model: LockedModel, former: object) -> dict[str, object]:
     entry["whole_repository_bytes"] = model.whole_repository_bytes
     if model.whole_repository_bytes_about is not None:
         entry["whole_repository_bytes_about"] = model.whole_repository_bytes_about
-    entry["files"] = {path: to_json_value(file) for path, file in sorted(model.files.items())}
+    entry["files"] = {path: _file_to_json(file) for path, file in sorted(model.files.items())}
     return entry | _unknown_fields(model, former)
+
+
+def _file_to_json(file: LockedFile) -> dict[str, object]:
+    facts: dict[str, object] = {"bytes": file.bytes, "sha256": file.sha256, "git_sha1": file.git_sha1}
+    if file.contents_sha256 is not None:
+        facts["contents_sha256"] = file.contents_sha256
+    return facts
 
 
 def _unknown_fields(model: LockedModel, former: object) -> dict[str, object]:
@@ -197,8 +202,7 @@ def _unknown_fields(model: LockedModel, former: object) -> dict[str, object]:
     return {name: value for name, value in former.items() if name not in _OWN_FIELDS}
 
 
-@dataclass(frozen=True, slots=True)
-class _LockParser:
+class _LockParser(NamedTuple):
     """Typed access to the document's values; each method raises `LockInvalid` with the key of a wrong one."""
 
     origin: str
@@ -243,6 +247,7 @@ class _LockParser:
             bytes=self.size(file.get("bytes"), f"{key}.bytes"),
             sha256=self.hex_digits(file.get("sha256"), 64, f"{key}.sha256"),
             git_sha1=self.hex_digits(file.get("git_sha1"), 40, f"{key}.git_sha1"),
+            contents_sha256=self.hex_digits(file.get("contents_sha256"), 64, f"{key}.contents_sha256"),
         )
 
     def mapping(self, value: object, key: str) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import NamedTuple, TypeVar
 
 from model_cache.catalog.catalog import Model, model_digest
 from model_cache.catalog.catalog import generation as generation_of
+from model_cache.catalog.lock import Lock
 from model_cache.check.files import CheckedFile, Remedies, inspect, problem_from_error
 from model_cache.check.types import (
     CheckReport,
@@ -37,6 +38,7 @@ from model_cache.manifest import (
 )
 from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
+from model_cache.record_rules import locked_git_sha1s, manifest_mismatch, record_mismatch
 
 __all__ = ["CheckReport", "ModelReport", "Problem", "Remedies", "Tier", "check"]
 
@@ -53,6 +55,7 @@ def check(
     clock: Callable[[], float] = time.perf_counter,
     progress: ProgressCallback | None = None,
     remedies: Remedies | None = None,
+    lock: Lock | None = None,
 ) -> CheckReport:
     """Check the files of some models, or of a whole catalog.
 
@@ -66,9 +69,10 @@ def check(
         clock: returns seconds.
         progress: called during `DEEP` with bytes read and bytes in all.
         remedies: the commands that remedies name.
+        lock: of the catalog; what it knows of the models is compared with the records.
     """
     start = clock()
-    checker = _Checker(places, remedies or Remedies())
+    checker = _Checker(places, remedies or Remedies(), lock)
     generation = generation or generation_of(models)
     listed, problems = checker.manifest(models, generation) if whole_catalog else ({}, [])
     results = [checker.model(model, listed.get(model.key)) for model in models]
@@ -76,7 +80,8 @@ def check(
         from model_cache.check.deep import verify_hashes  # here: the fast tier does not need it
 
         files = [file for result in results for file in result.intact]
-        corrupt = verify_hashes(files, checker.remedies, progress)
+        git_sha1s = {path: sha1 for model in models for path, sha1 in locked_git_sha1s(model, lock).items()}
+        corrupt = verify_hashes(files, checker.remedies, progress, git_sha1s=git_sha1s)
         results = [result.without(corrupt) for result in results]
     reports = tuple(result.report(places) for result in results)
     # By path, because two models may share a file.
@@ -140,6 +145,7 @@ class _Checker(NamedTuple):
 
     places: Places
     remedies: Remedies
+    lock: Lock | None
 
     def manifest(
         self, models: Sequence[Model], generation: str
@@ -149,26 +155,20 @@ class _Checker(NamedTuple):
         manifest = self._read(path, parse_manifest)
         if isinstance(manifest, Problem):
             return {}, [self._manifest_problem(path, manifest)]
-        by_digest = {record.digest: record for record in manifest.models}
-        keys = {model_digest(model): model.key for model in models}
-        if manifest.generation != generation or set(by_digest) != set(keys):
-            return {}, [self._corrupt(path, "is the manifest of another generation")]
-        return {key: by_digest[digest].files for digest, key in keys.items()}, []
+        if mismatch := manifest_mismatch(manifest, models, self.lock):
+            return {}, [self._corrupt(path, mismatch)]
+        return {record.key: record.files for record in manifest.models}, []
 
     def model(self, model: Model, files: tuple[FileRecord, ...] | None) -> _ModelResult:
         """Check the files of one model; if `files` is None, those that its own record lists."""
         if files is None:
-            digest = model_digest(model)
-            path = model_record_path(self.places, digest)
+            path = model_record_path(self.places, model_digest(model))
             record = self._read(path, parse_model_record)
             if isinstance(record, Problem):
                 return _ModelResult(model, [], [self._record_problem(model, record)])
-            if record.digest != digest:
-                return _ModelResult(model, [], [self._corrupt(path, "is the record of another model")])
+            if mismatch := record_mismatch(record, model, self.lock):
+                return _ModelResult(model, [], [self._corrupt(path, mismatch)])
             files = record.files
-        if not files:
-            path = model_path(self.places, model)
-            return _ModelResult(model, [], [self._corrupt(path, "has a record without a file")])
         intact, problems = inspect(files, self.places, self.remedies)
         return _ModelResult(model, intact, problems)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, NoReturn, TextIO
 
 from model_cache.catalog.catalog import Model, generation
+from model_cache.catalog.lock import Lock, load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
 from model_cache.check.files import Remedies
@@ -87,16 +88,17 @@ def cache_check(
 
 
 class _Selection(NamedTuple):
-    """The models to check, and the generation of the whole catalog."""
+    """The models to check, the generation of the whole catalog, and its lock."""
 
     models: tuple[Model, ...]
     generation: str
+    lock: Lock | None
 
 
 def _select_models(options: SharedOptions) -> _Selection:
     catalog = load_catalog(options.catalog)
     models = catalog.select(options.models) if options.models else catalog.models
-    return _Selection(models, generation(catalog.models))
+    return _Selection(models, generation(catalog.models), load_lock(options.catalog))
 
 
 def _check(
@@ -114,6 +116,7 @@ def _check(
         generation=selection.generation,
         progress=_progress(stderr) if shows_progress else None,
         remedies=Remedies(warmer_command(options, environ), warmer_command(options, environ, verb="repair")),
+        lock=selection.lock,
     )
     notes = collect_notes(models, places, environ)
     if report.reason is not Reason.OK:

@@ -15,7 +15,7 @@ import hashlib
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,7 @@ def verify_hashes(
     remedies: Remedies,
     progress: ProgressCallback | None = None,
     threads: int | None = None,
+    git_sha1s: Mapping[str, str] | None = None,
 ) -> dict[CheckedFile, Problem]:
     """Return the problem of each file whose content is not as recorded. Writes nothing.
 
@@ -51,6 +52,7 @@ def verify_hashes(
         remedies: the commands that remedies name.
         progress: see `ProgressCallback`; an exception of it ends the check.
         threads: number of readers; None: one per core that this process may use.
+        git_sha1s: git's sha1, by path in the hub place, of files that must have it as well.
     """
     from concurrent.futures import ThreadPoolExecutor  # here: this module is imported for `find_unlisted` too
 
@@ -65,7 +67,7 @@ def verify_hashes(
         problems: dict[CheckedFile, Problem] = {}
         try:
             while (path := _next_path(largest_first)) and not counter.stop:
-                problems.update(_verify_one(by_path[path], buffer, counter, remedies))
+                problems.update(_verify_one(by_path[path], buffer, counter, remedies, git_sha1s or {}))
         except BaseException:
             counter.stop = True
             raise
@@ -104,11 +106,16 @@ def _next_path(paths: deque[str]) -> str | None:
 
 
 def _verify_one(
-    same: Sequence[CheckedFile], buffer: memoryview, counter: "_ProgressCounter", remedies: Remedies
+    same: Sequence[CheckedFile],
+    buffer: memoryview,
+    counter: "_ProgressCounter",
+    remedies: Remedies,
+    git_sha1s: Mapping[str, str],
 ) -> dict[CheckedFile, Problem]:
     """Return the problems of listed files that share one real path."""
+    git_size = same[0].record.bytes if any(file.record.path in git_sha1s for file in same) else None
     try:
-        size, sha256 = _size_and_hash(same[0].real_path, buffer, counter)
+        size, sha256, git_sha1 = _size_and_hashes(same[0].real_path, buffer, counter, git_size)
     except OSError as error:
         return {file: problem_from_error(file.path, error, remedies) for file in same}
     problems: dict[CheckedFile, Problem] = {}
@@ -117,20 +124,28 @@ def _verify_one(
             detail = f"had {size} bytes when it was read, where {file.record.bytes} should be"
         elif sha256 != file.record.sha256:
             detail = f"has the sha256 {sha256} where {file.record.sha256} should be"
+        elif (locked := git_sha1s.get(file.record.path, git_sha1)) != git_sha1:
+            detail = f"has the git sha1 {git_sha1} where the lock has {locked}"
         else:
             continue
         problems[file] = Problem(file.path, Reason.CACHE_CORRUPT, detail, remedies.for_corrupt())
     return problems
 
 
-def _size_and_hash(path: str, buffer: memoryview, counter: "_ProgressCounter") -> tuple[int, str]:
+def _size_and_hashes(
+    path: str, buffer: memoryview, counter: "_ProgressCounter", git_size: int | None
+) -> tuple[int, str, str | None]:
+    """Return size, sha256, and git's sha1 for the size that git hashes before the content (None: no sha1)."""
     digest, size = hashlib.sha256(), 0
+    git = None if git_size is None else hashlib.sha1(b"blob %d\0" % git_size, usedforsecurity=False)
     with open_regular_file(path) as stream:
         while (count := stream.readinto(buffer)) and not counter.stop:
             digest.update(buffer[:count])
+            if git is not None:
+                git.update(buffer[:count])
             size += count
             counter.add(count)
-    return size, digest.hexdigest()
+    return size, digest.hexdigest(), None if git is None else git.hexdigest()
 
 
 class _ProgressCounter:

@@ -31,12 +31,13 @@ from typing import Final
 import grpc
 
 from model_cache.catalog.catalog import Catalog, Model
+from model_cache.catalog.lock import Lock, load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
 from model_cache.check.files import Remedies
 from model_cache.check.types import CheckReport
 from model_cache.cli.options import LogLevel, find_places
-from model_cache.errors import CatalogInvalid, ModelCacheError
+from model_cache.errors import CacheUnreadable, CatalogInvalid, LockInvalid, ModelCacheError
 from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -94,33 +95,33 @@ def serve(
     original_environ = dict(environ)
     log = configure_logging(_LOG_LEVELS[settings.shared.log_level])
     places = find_places(settings.shared.cache, environ)
-    registry = _create_registry(settings, log)
+    registry, lock = _create_registry(settings, log)
     process_environ.update(OFFLINE)
     try:
-        code = asyncio.run(Worker(settings, original_environ, places, registry, log).run())
+        code = asyncio.run(Worker(settings, original_environ, places, registry, log, lock).run())
     except ModelCacheError:
         join_loading_threads()
         raise
     return exit_if_busy(code)
 
 
-def _create_registry(settings: ServeSettings, log: Log) -> ModelRegistry:
-    """Return the registry of the models to serve.
+def _create_registry(settings: ServeSettings, log: Log) -> tuple[ModelRegistry, Lock | None]:
+    """Return the registry of the models to serve, and the catalog's lock.
 
-    With an invalid catalog it is empty, so that the container keeps running and can be inspected; on a host the error
-    is raised.
+    With an invalid catalog or lock the registry is empty, so that the container keeps running and can be inspected; on
+    a host the error is raised.
 
     Raises:
-        ModelCacheError: a model of `--model` is unknown, or on a host the catalog is invalid.
+        ModelCacheError: a model of `--model` is unknown, or on a host the catalog or its lock is invalid.
     """
     try:
-        catalog = load_catalog(settings.shared.catalog)
-    except CatalogInvalid as error:
+        catalog, lock = load_catalog(settings.shared.catalog), load_lock(settings.shared.catalog)
+    except (CatalogInvalid, LockInvalid, CacheUnreadable) as error:
         if settings.on_host:
             raise
         log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # users need no trace
-        return ModelRegistry.without_catalog(ModelProblem.from_error(error))
-    return ModelRegistry(catalog, _selected_models(catalog, settings))
+        return ModelRegistry.without_catalog(ModelProblem.from_error(error)), None
+    return ModelRegistry(catalog, _selected_models(catalog, settings)), lock
 
 
 def _selected_models(catalog: Catalog, settings: ServeSettings) -> tuple[Model, ...]:
@@ -137,6 +138,7 @@ class Worker:
         places: Places,
         registry: ModelRegistry,
         log: Log,
+        lock: Lock | None = None,
     ) -> None:
         """Create metrics, traces, TLS identity and the tokenizer pool; nothing listens yet.
 
@@ -146,6 +148,7 @@ class Worker:
             places: where the cache is.
             registry: the models to serve.
             log: the log of this process.
+            lock: of the catalog; the records of the cache are compared with it.
 
         Raises:
             UsageError: the TLS files or the variables of OpenTelemetry are wrong.
@@ -155,6 +158,7 @@ class Worker:
         self._places = places
         self._registry = registry
         self._log = log
+        self._lock = lock
         self._metrics = Metrics(registry)
         self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
@@ -305,6 +309,7 @@ class Worker:
                 manual_command(self._settings, self._original_environ),
                 manual_command(self._settings, self._original_environ, "repair"),
             ),
+            lock=self._lock,
         )
 
     def _load_model(self, model: Model, on_failure: Callable[[str], None]) -> Engine:

@@ -7,6 +7,8 @@ from typing import Final
 
 import pytest
 
+from model_cache.catalog.catalog import model_digest
+from model_cache.catalog.parse import load_catalog
 from tests.service.host.homes import Entry, Home, listing
 from tests.service.warmer.fixtures import BIG
 
@@ -150,7 +152,8 @@ def test_only_a_removed_model_is_fetched_again(home: Home) -> None:
     home.warm()
     folder = home.hub_cache / "models--org--second"
     others = {path: entry for path, entry in listing(home.path).items() if "org--second" not in path}
-    for name in ("lock", "status.json"):  # each run writes them
+    record = model_digest(load_catalog(home.world.catalog).model("two"))  # says when its files were fetched
+    for name in ("lock", "status.json", f"models/{record}.json"):  # each such run writes them
         del others[f".cache/qda-worker/{name}"]
     shutil.rmtree(folder)
     home.world.hub.log.clear()

@@ -133,7 +133,16 @@ def test_a_reference_is_live_while_its_deployment_exists(
     document = json.loads(reference.read_bytes())
     former = json.loads(collect_generations(upgraded)[1])
     reference.with_name("ns_old.json").write_text(
-        json.dumps({**document, **former, "name": "ns/old", "namespace": "ns", "deployment": "old"})
+        json.dumps(
+            {
+                **document,
+                **former,
+                "name": "ns/old",
+                "namespace": "ns",
+                "deployment": "old",
+                "cluster": "Namespace:here",
+            }
+        )
     )
 
     def exists(namespace: str, name: str) -> bool:
@@ -167,7 +176,8 @@ def collect_with(world: World, exists: Callable[[str, str], bool], form: str, *m
     arguments = ["collect", "--catalog", str(world.catalog), "--cache", str(world.cache), "--format", form]
     parsed = _parser().parse_args([*arguments, "--keep", "0", *more])
     out = io.StringIO()
-    assert run_collect(Invocation(parsed, world.environ, out, io.StringIO()), exists) == 0
+    invocation = Invocation(parsed, world.environ, out, io.StringIO())
+    assert run_collect(invocation, exists, clusters=lambda: ("Namespace:here",)) == 0
     return out.getvalue()
 
 

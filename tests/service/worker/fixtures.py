@@ -9,9 +9,10 @@ import spacy
 
 from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, generation, model_digest
 from model_cache.catalog.parse import load_catalog
-from model_cache.layout import manifest_path, model_folder, model_path, model_record_path
+from model_cache.layout import manifest_path, model_path, model_record_path
 from model_cache.manifest import FileRecord, Manifest, ModelRecord, dump_manifest, dump_model_record
 from model_cache.places import Places, resolve_places
+from model_cache.record_rules import source_folder
 from tests.support.tiny_models import write_classifier, write_embedding
 
 CATALOG: Final = """\
@@ -90,7 +91,7 @@ class CacheFixture:
         _write(manifest_path(self.places, name), dump_manifest(Manifest(name, tuple(records))))
 
     def _record(self, model: Model) -> ModelRecord:
-        place, folder = model_folder(model)
+        place, folder = source_folder(model.source)
         root = self.places.of(place).path
         files = tuple(
             FileRecord(place, path.relative_to(root).as_posix(), path.stat().st_size, _sha256(path))
@@ -111,6 +112,9 @@ def create_cache(folder: Path) -> CacheFixture:
             _write_hub_model(model.key, path)
         else:
             write_ruler(path)
+            dist_info = path.parents[1] / f"{model.source.package}-{model.source.version}.dist-info"
+            dist_info.mkdir()
+            (dist_info / "RECORD").touch()
     world.publish()
     return world
 

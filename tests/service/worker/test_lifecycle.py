@@ -1,5 +1,6 @@
 """Liveness from the start, readiness with a complete cache and loaded models, and the reason while not ready."""
 
+import json
 import os
 import shutil
 import signal
@@ -126,6 +127,30 @@ def test_with_an_invalid_catalog_the_server_runs_and_reports_the_reason(
         assert status_of(worker).reason == "CATALOG_INVALID"
         assert reason(sentiment_refusal(worker)) == ("UNAVAILABLE", "NOT_READY")
         assert worker.stop() == 0
+
+
+def test_a_cache_that_the_lock_refutes_keeps_a_worker_not_ready(
+    own: CacheFixture, weights: Path, tmp_path: Path
+) -> None:
+    source = own.catalog.model("tiny-sentiment").source
+    facts = {"bytes": None, "sha256": "9" * 64, "git_sha1": None}
+    entry = {"source": source.repository, "revision": source.revision, "files": {weights.name: facts}}  # type: ignore[union-attr]  # of a hub
+    lock = {"apiVersion": "qda/v1", "kind": "CatalogLock", "models": {"tiny-sentiment": entry}}
+    own.catalog_file.with_suffix(".lock.json").write_text(json.dumps(lock))
+    with serving(tmp_path, *options(own)) as worker:
+        assert "where the lock has 9999" in worker.wait_for_event("cache.waiting")["detail"]
+        assert worker.health() == "NOT_SERVING"
+        assert status_of(worker).reason == "CACHE_CORRUPT"
+
+
+def test_with_an_invalid_lock_the_server_runs_and_reports_the_reason(
+    own: CacheFixture, tmp_path: Path
+) -> None:
+    own.catalog_file.with_suffix(".lock.json").write_text("{")
+    with serving(tmp_path, *options(own)) as worker:
+        assert "not valid JSON" in worker.wait_for_event("catalog.invalid")["detail"]
+        assert [worker.health(name) for name in ("liveness", "")] == ["SERVING", "NOT_SERVING"]
+        assert status_of(worker).reason == "CATALOG_INVALID"
 
 
 def test_a_worker_of_one_model_is_ready_and_refuses_other_tasks(own: CacheFixture, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from model_cache.errors import ManifestInvalid
 from model_cache.manifest import (
+    FetchedFile,
     FileRecord,
     Manifest,
     ModelRecord,
@@ -33,6 +34,10 @@ _MODELS: Final = st.builds(
     source=st.text(),
     revision=st.text(),
     files=st.lists(_FILES, max_size=3).map(tuple),
+    fetched=st.just(()),
+)
+_FETCHED: Final = st.builds(
+    FetchedFile, place=st.sampled_from(PlaceName), path=_PATHS, mtime=st.integers(-(2**40), 2**40)
 )
 _MANIFESTS: Final = st.builds(Manifest, generation=_HEX64, models=st.lists(_MODELS, max_size=3).map(tuple))
 
@@ -46,9 +51,16 @@ def test_a_manifest_is_read_back_as_it_was(manifest: Manifest) -> None:
     assert content.count(b"\n") == 1
 
 
-@given(_MODELS)
-def test_a_record_is_read_back_as_it_was(record: ModelRecord) -> None:
+@given(_MODELS, st.lists(_FETCHED, max_size=3).map(tuple))
+def test_a_record_is_read_back_as_it_was(record: ModelRecord, fetched: tuple[FetchedFile, ...]) -> None:
+    record = record._replace(fetched=fetched)
     assert parse_model_record(dump_model_record(record)) == record
+
+
+@given(_MODELS)
+def test_a_manifest_does_not_tell_who_fetched_its_files(record: ModelRecord) -> None:
+    fetched = record._replace(fetched=(FetchedFile(PlaceName.HUB, "a", 1),))
+    assert dump_manifest(Manifest("0" * 64, (fetched,))) == dump_manifest(Manifest("0" * 64, (record,)))
 
 
 @given(_MODELS, st.data())

@@ -51,6 +51,8 @@ containers:
       {{- end }}
       - name: QDA_KUBERNETES_LEASE
         value: {{ include "qda-worker.leaseName" $root }}
+      - name: QDA_KUBERNETES_CLAIM
+        value: {{ include "qda-worker.claimName" $root }}
       - name: QDA_REFERENCE
         value: {{ printf "%s/%s" $root.Release.Namespace $root.Release.Name }}
       - name: HOME

@@ -16,6 +16,7 @@ _FILES: Final = st.builds(
     st.none() | st.integers(0, 2**50),
     st.none() | st.from_regex("[0-9a-f]{64}", fullmatch=True),
     st.none() | st.from_regex("[0-9a-f]{40}", fullmatch=True),
+    st.none() | st.from_regex("[0-9a-f]{64}", fullmatch=True),
 )
 _MODELS: Final = st.builds(
     LockedModel,
@@ -25,6 +26,7 @@ _MODELS: Final = st.builds(
     whole_repository_bytes=st.none() | st.integers(0, 2**50),
     whole_repository_bytes_about=st.none() | st.integers(0, 2**50),
     resolved_from=st.none() | _NAME,
+    answers=st.just(()),
 )
 
 

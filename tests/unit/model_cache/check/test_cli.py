@@ -62,7 +62,7 @@ def test_json_has_the_keys_of_the_contract_in_their_order(tree: CacheTree) -> No
     ]  # fmt: skip
     assert (report["reason"], report["tier"], report["cache"]) == ("OK", "fast", str(tree.root))
     assert report["generation"] == generation(MODELS)
-    assert report["files"] == 6
+    assert report["files"] == 7
 
 
 def test_json_has_each_problem_with_its_remedy(tree: CacheTree) -> None:
@@ -83,7 +83,7 @@ def test_the_table_ends_with_the_summary(tree: CacheTree) -> None:
     assert (code, err) == (0, "")
     assert lines[0].split() == ["MODEL", "TASK", "SOURCE", "REVISION", "FILES", "SIZE", "STATE"]
     assert lines[1].split() == ["mood", "sentiment", "org/mood", "aaaaaaaaaaaa", "3", "7.0", "kB", "OK"]
-    assert lines[-1].startswith("OK: mood, names: complete (6 files, 12.0 kB, fast check in ")
+    assert lines[-1].startswith("OK: mood, names: complete (7 files, 12.0 kB, fast check in ")
 
 
 def test_the_table_names_the_file_the_places_and_the_remedy(tree: CacheTree) -> None:

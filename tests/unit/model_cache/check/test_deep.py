@@ -27,7 +27,7 @@ def found(path: Path, size: int, sha256: str = "0" * 64) -> CheckedFile:
 
 def test_a_complete_cache_passes_the_deep_check(tree: CacheTree) -> None:
     report = check(MODELS, tree.places, Tier.DEEP)
-    assert (report.reason, report.tier, report.files) == (Reason.OK, Tier.DEEP, 6)
+    assert (report.reason, report.tier, report.files) == (Reason.OK, Tier.DEEP, 7)
 
 
 def test_one_flipped_byte_is_found_by_the_deep_check_only(tree: CacheTree) -> None:
@@ -44,7 +44,7 @@ def test_one_flipped_byte_is_found_by_the_deep_check_only(tree: CacheTree) -> No
     assert problem.file == str(tree.snapshot_file("model.safetensors"))
     assert "sha256" in problem.detail
     assert problem.remedy == "run `cache-warmer repair`"
-    assert report.files == 5
+    assert report.files == 6
     assert report.models[1].reason is Reason.OK
 
 

@@ -1,0 +1,192 @@
+"""`cache-warmer collect` beside other projects, other clusters and unfinished warms: their files stay."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from cache_warmer.cli import _parser
+from cache_warmer.commands.collect import run_collect
+from cache_warmer.commands.command import Invocation
+from cache_warmer.commands.reporting import utc_now
+from cache_warmer.hub.retry import Retry
+from cache_warmer.reference import reference_writer
+from model_cache.catalog.catalog import generation
+from model_cache.catalog.parse import load_catalog
+from model_cache.places import resolve_places
+from tests.service.warmer.fixtures import BIG, World, catalog_of
+from tests.support.fake_cluster import FakeCluster
+from tests.support.fake_hub import Fault, FaultKind
+
+SNAPSHOT: Final = """
+import sys
+from huggingface_hub import snapshot_download
+print(snapshot_download(sys.argv[1], revision=sys.argv[2], cache_dir=sys.argv[3], local_files_only=True))
+"""
+
+
+class OtherCluster(FakeCluster):
+    """An API server of a cluster with its own identity, which has no Deployment of the other one."""
+
+    def __init__(self, identity: str) -> None:
+        super().__init__()
+        self._identity = identity
+
+    def uid(self, kind: str, namespace: str, name: str) -> str:
+        if kind == "Deployment":
+            return ""
+        if kind == "Namespace":
+            raise PermissionError("namespaces kube-system is forbidden")
+        return f"{self._identity} {super().uid(kind, namespace, name)}"
+
+
+def release(world: World, cluster: str, name: str = "nlp/qda", models: int = 3) -> Path:
+    """Record the reference of a release in a cluster as its warm does; return its file."""
+    environ = {
+        "QDA_KUBERNETES_NAMESPACE": "nlp",
+        "QDA_KUBERNETES_DEPLOYMENT": "qda",
+        "QDA_KUBERNETES_CLAIM": "claim",
+    }
+    places = resolve_places(str(world.cache), {}, Path("/nowhere"))
+    writer = reference_writer(name, None, places, environ, utc_now, lambda: OtherCluster(cluster))
+    catalog = load_catalog(world.catalog)
+    before = set(places.own.path.glob("references/*.json"))
+    writer.record(generation(catalog.models), catalog.models[:models])
+    new = set(places.own.path.glob("references/*.json")) - before
+    return new.pop() if new else before.pop()
+
+
+def collect_in(world: World, cluster: str, *more: str) -> dict[str, Any]:
+    arguments = ["collect", "--catalog", str(world.catalog), "--cache", str(world.cache), "--format", "json"]
+    parsed = _parser().parse_args([*arguments, "--keep", "0", "--quiet", *more])
+    out = io.StringIO()
+    invocation = Invocation(parsed, world.environ, out, io.StringIO())
+    claim = OtherCluster(cluster).uid("PersistentVolumeClaim", "nlp", "claim")
+    code = run_collect(invocation, lambda *_: False, clusters=lambda: (f"PersistentVolumeClaim:{claim}",))
+    assert code == 0
+    return dict(json.loads(out.getvalue()))
+
+
+def smaller_catalog(world: World) -> None:
+    """Leave only the second model in the catalog."""
+    catalog = catalog_of(world.repositories, None)
+    catalog["models"] = catalog["models"][1:]
+    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+
+
+def test_releases_of_the_same_name_in_two_clusters_have_a_reference_each(world: World) -> None:
+    world.warm(reference="team")
+
+    files = {release(world, "a"), release(world, "b")}
+
+    assert len(files) == 2
+    assert release(world, "a") in files
+
+
+def test_a_release_of_another_cluster_counts_as_live(world: World) -> None:
+    world.warm()
+    theirs = release(world, "a")
+    smaller_catalog(world)
+    assert world.warm().reason == "OK"
+
+    assert collect_in(world, "b", "--apply")["going"] == []
+    assert theirs.exists()
+    assert collect_in(world, "a", "--apply")["bytes"] > BIG
+    assert not theirs.exists()
+
+
+def test_forget_means_the_own_release_of_a_name_first(world: World) -> None:
+    world.warm()
+    mine, theirs = release(world, "a"), release(world, "b")
+
+    collect_in(world, "a", "--forget", "nlp/qda")
+
+    assert (mine.exists(), theirs.exists()) == (False, True)
+    collect_in(world, "a", "--forget", theirs.stem)
+    assert not theirs.exists()
+
+
+def test_a_reference_of_the_former_form_without_a_cluster_stays_live(world: World) -> None:
+    world.warm()
+    document = json.loads(next((world.cache / ".model-cache/references").glob("*.json")).read_bytes())
+    for name in ("cluster", "host", "pending"):
+        document.pop(name, None)
+    old = world.cache / ".model-cache/references/nlp_qda.json"
+    old.write_text(json.dumps({**document, "name": "nlp/qda", "namespace": "nlp", "deployment": "qda"}))
+    smaller_catalog(world)
+    assert world.warm().reason == "OK"
+
+    assert [one["name"] for one in collect_in(world, "a", "--apply")["references"] if one["live"]]
+    assert old.exists()
+
+
+def test_what_an_unfinished_warm_has_verified_is_spared(world: World) -> None:
+    full = world.catalog.read_text("utf-8")
+    smaller_catalog(world)
+    assert world.warm(reference="a").reason == "OK"
+    mine = world.catalog.read_text("utf-8")
+    world.catalog.write_text(full, "utf-8")
+    world.hub.faults.add(Fault(FaultKind.CUT, "*/wheels/*", after=1000))
+    slow = Retry(attempts=3, first=1.0, longest=1.0, patience=10.0)  # the other models are complete by then
+    assert world.warm(reference="b", retry=slow).reason == "HUB_UNREACHABLE"
+    assert list(world.cache.glob("huggingface/hub/models--org--first/snapshots/*/model.safetensors"))
+    world.catalog.write_text(mine, "utf-8")
+
+    assert collect_in(world, "here", "--apply")["going"] == []
+
+    world.catalog.write_text(full, "utf-8")
+    world.hub.faults.clear()
+    outcome = world.warm(reference="b")
+    assert (outcome.reason, outcome.document["bytes_fetched"] < BIG) == ("OK", True)
+
+
+def test_two_keys_of_one_commit_are_both_listed_and_load_offline_after_a_collect(world: World) -> None:
+    first = world.repositories[0]
+    catalog = catalog_of(world.repositories, None)
+    one = catalog["models"][0]
+    small = {
+        "key": "small",
+        "task": "sentiment",
+        "huggingface": {**one["huggingface"], "files": ["README.md"]},
+    }
+    catalog["models"].append(small)
+    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    assert world.warm().reason == "OK"
+    (path,) = world.cache.glob("huggingface/hub/models--org--first/trees/*.json")
+    whole = {"config.json", "sub/deep/vocab.txt", "model.safetensors", "README.md"}
+    assert set(json.loads(path.read_bytes())["files"]) == whole
+
+    catalog["models"] = [small]
+    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    assert world.warm().reason == "OK"
+    assert set(json.loads(path.read_bytes())["files"]) == whole, "another release's files are still there"
+    assert collect_in(world, "here", "--apply")["bytes"] > BIG
+
+    assert set(json.loads(path.read_bytes())["files"]) == {"README.md"}
+    arguments = [first.id, first.commit, str(world.cache / "huggingface/hub")]
+    done = subprocess.run(
+        [sys.executable, "-c", SNAPSHOT, *arguments],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_warm_with_nothing_to_fetch_mends_a_list_that_names_what_is_not_there(world: World) -> None:
+    world.warm()
+    (path,) = world.cache.glob("huggingface/hub/models--org--first/trees/*.json")
+    right = path.read_bytes()
+    document = json.loads(right)
+    document["files"]["onnx/model.onnx"] = document["files"]["config.json"]
+    path.write_text(json.dumps(document))
+
+    assert world.warm().reason == "OK"
+
+    assert path.read_bytes() == right
