@@ -68,7 +68,7 @@ def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> Non
     known = {HUB.variable, WHEEL_BASE.variable, STALL_TIMEOUT.variable, CACHE.variable, CATALOG.variable}
     own = warmer_settings
     known |= {own.NAMESPACE, own.JOB, own.DEPLOYMENT, own.TOKEN_SECRET, own.TOKEN, "QDA_LOG_LEVEL"}
-    known |= {own.LEASE, REFERENCE.variable}
+    known |= {own.LEASE, own.CLAIM, REFERENCE.variable}
     assert known <= names
     assert {name for name in names if name.startswith("QDA_")} <= known
 
