@@ -7,6 +7,7 @@ skipped if the file already has that content.
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -38,27 +39,36 @@ def read_record(model: Model, places: Places, lock: Lock | None = None) -> Model
     return read_records((model,), places, lock).get(model.key)
 
 
-def read_records(models: Sequence[Model], places: Places, lock: Lock | None = None) -> dict[str, ModelRecord]:
+def read_records(
+    models: Sequence[Model], places: Places, lock: Lock | None = None, *, published: str = ""
+) -> dict[str, ModelRecord]:
     """Return the records of verified models by key; each manifest is read at most once.
 
     Args:
         models: of the catalog.
         places: of the cache.
         lock: of the catalog. A record that does not fit catalog and lock (`model_cache.record_rules`) does not count.
+        published: the generation whose manifest was checked: where a model's own record contradicts it, it counts as
+            the manifest has it. Empty: own records come first.
     """
     by_digest = {model_digest(model): model for model in models}
+
+    def fits(record: ModelRecord) -> bool:
+        model = by_digest.get(record.digest)
+        return model is not None and not record_mismatch(record, model, lock)
+
+    checked = _read_manifest(manifest_path(places, published)) if published else ()
+    checked_files = {record.digest: frozenset(record.files) for record in checked if fits(record)}
     found: dict[str, ModelRecord] = {}
-
-    def take(record: ModelRecord | None) -> None:
-        model = by_digest.get(record.digest) if record is not None else None
-        if record is not None and model is not None and not record_mismatch(record, model, lock):
-            found.setdefault(model.key, record)
-
     for digest in by_digest:
-        take(_read_own_record(model_record_path(places, digest)))
+        own = _read_own_record(model_record_path(places, digest))
+        if own is not None and fits(own):
+            files = frozenset(own.files)
+            if files == checked_files.get(digest, files):
+                found[own.key] = own
     if len(found) < len(by_digest):
-        for record in _read_manifests(places):
-            take(record)
+        for record in filter(fits, chain(checked, _read_manifests(places))):
+            found.setdefault(record.key, record)
     return found
 
 
@@ -83,10 +93,14 @@ def _read_own_record(path: Path) -> ModelRecord | None:
 
 def _read_manifests(places: Places) -> Iterator[ModelRecord]:
     for path in _json_files(manifest_path(places, "").parent):
-        try:
-            yield from parse_manifest(read_small_file(path)).models
-        except (OSError, ManifestInvalid):
-            continue
+        yield from _read_manifest(path)
+
+
+def _read_manifest(path: Path) -> tuple[ModelRecord, ...]:
+    try:
+        return parse_manifest(read_small_file(path)).models
+    except (OSError, ManifestInvalid):
+        return ()
 
 
 def _json_files(folder: Path) -> list[Path]:

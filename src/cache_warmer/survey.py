@@ -103,6 +103,8 @@ def survey_models(
     sources: Sources,
     lock: Lock | None,
     hash_file: HashFile | None,
+    *,
+    published: str = "",
 ) -> tuple[ModelSurvey, ...]:
     """Survey models; query the sources of those that are not complete.
 
@@ -113,13 +115,14 @@ def survey_models(
         sources: the hub and the wheels.
         lock: the lock of the catalog.
         hash_file: Hashes a file that is in the cache without a record, or is bad. None (for a plan): its size decides.
+        published: the generation whose manifest the check read; empty: it read the records of single models.
 
     Raises:
         HubError: a source cannot be queried, or does not have what the catalog names.
         OSError: the cache cannot be read.
     """
     artifacts = [sources.artifact(model) for model in models]
-    records = read_records(models, places, lock)
+    records = read_records(models, places, lock, published=published)
     incomplete = [one for one in artifacts if one.model.key not in records or one.model.key in bad]
     results = run_all([one.resolve for one in incomplete], CONCURRENT_QUERIES, Stop())
     offers = {one.model.key: offer for one, offer in zip(incomplete, results, strict=True)}

@@ -28,7 +28,13 @@ from cache_warmer.disk.preflight import preflight
 from cache_warmer.disk.probe import write_probe
 from cache_warmer.fetch import fetch_models
 from cache_warmer.lease.base import Lease
-from cache_warmer.records import make_record, write_manifest, write_record, write_repository_bytes
+from cache_warmer.records import (
+    make_record,
+    read_records,
+    write_manifest,
+    write_record,
+    write_repository_bytes,
+)
 from cache_warmer.reference import ReferenceWriter
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.status_file import StatusFile
@@ -41,7 +47,7 @@ from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
 from model_cache.check.types import CheckReport, ProgressCallback, Tier, all_problems
 from model_cache.errors import ModelCacheError
-from model_cache.manifest import FileRecord, ModelRecord
+from model_cache.manifest import FileRecord
 from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import Phase
@@ -181,6 +187,7 @@ class WarmRun:
             self.sources,
             self.selection.lock,
             self._hash_existing_file,
+            published=self.selection.generation if self.selection.is_whole_catalog else "",
         )
 
     def _hash_existing_file(self, path: Path, size: int) -> tuple[str, str]:
@@ -264,8 +271,11 @@ class WarmRun:
             )
             return
         self.lease.check()
-        surveys = survey_models(models, {}, self.places, self.sources, self.selection.lock, None)
-        write_manifest(models, [_record_of(one) for one in surveys], self.places)
+        lock, generation = self.selection.lock, self.selection.generation
+        # A selection of models does not judge the others: of these, what is published holds.
+        records = read_records(models, self.places, lock, published=generation)
+        records |= read_records(self.selection.models, self.places, lock)
+        write_manifest(models, list(records.values()), self.places)
 
     def _update_refs(self, one: ModelSurvey) -> None:
         """Point `refs/main` and package links at this model, and restore its list of files."""
@@ -304,8 +314,3 @@ def _raise_first_problem(report: CheckReport, stage: str) -> None:
     if problem is not None:
         message = f"{problem.file}: {problem.detail}, though it was {stage}"
         raise ModelCacheError(message, problem.remedy, reason=problem.reason)
-
-
-def _record_of(one: ModelSurvey) -> ModelRecord:
-    assert one.record is not None  # the check found each model's record and files
-    return one.record

@@ -108,7 +108,9 @@ def run_plan(invocation: Invocation) -> int:
     sources = settings.make_sources(places, lock, environ)
     with explain_os_errors(places):
         bad = bad_files(check(models, places, whole_catalog=not keys, lock=lock))
-        surveys = survey_models(models, bad, places, sources, lock, None)
+        surveys = survey_models(
+            models, bad, places, sources, lock, None, published="" if keys else generation(catalog.models)
+        )
         verdict = preflight(
             [one.space_needed for one in surveys],
             places,

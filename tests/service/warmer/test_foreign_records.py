@@ -12,6 +12,7 @@ from cache_warmer.cli import cache_warmer
 from model_cache.check.cli import cache_check
 from model_cache.errors import ModelCacheError
 from model_cache.manifest import (
+    FileRecord,
     Manifest,
     ModelRecord,
     dump_manifest,
@@ -201,3 +202,35 @@ def test_a_cache_that_an_old_import_filled_with_other_bytes_is_corrupt(world: Wo
     assert check(world) == 11
     assert world.repair().reason == "OK"
     assert check(world, "--deep") == 0
+
+
+def with_another_size(file: FileRecord) -> FileRecord:
+    return file._replace(bytes=file.bytes + 1)
+
+
+def with_another_hash(file: FileRecord) -> FileRecord:
+    return file._replace(sha256="0" * 64)
+
+
+@pytest.mark.parametrize("change", [with_another_size, with_another_hash])
+@pytest.mark.parametrize("command", ["warm", "repair", "warm of another model"])
+def test_a_record_that_contradicts_the_checked_manifest_never_replaces_it(
+    world: World, change: Callable[[FileRecord], FileRecord], command: str
+) -> None:
+    keys_of = {"warm": (), "warm of another model": ("two",)}
+    assert world.warm().code == 0
+    (manifest,) = (world.cache / ".model-cache/manifests").glob("*.json")
+    published = manifest.read_bytes()
+    [record] = [one for one in parse_manifest(published).models if one.key == "one"]
+    path = world.cache / f".model-cache/models/{record.digest}.json"
+    own = path.read_bytes()
+    path.write_bytes(dump_model_record(record._replace(files=(change(record.files[0]), *record.files[1:]))))
+    assert check(world) == 0
+
+    outcome = world.repair() if command == "repair" else world.warm(*keys_of[command])
+    assert outcome.code == 0
+
+    assert manifest.read_bytes() == published
+    assert check(world, "--deep") == 0
+    assert world.warm().code == 0
+    assert path.read_bytes() == own
