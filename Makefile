@@ -41,7 +41,7 @@ help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: .venv/.installed ## warm a cache from a hub, serve it, and analyse a German interview over gRPC
+demo: .venv/.installed ## warm a cache from a hub, serve it, and analyze a German interview over gRPC
 	$(if $(wildcard demo/__main__.py),,$(call absent,the demo))
 	@.venv/bin/python -m demo
 

@@ -1,1 +1,1 @@
-"""What is measured by itself, apart from the tests."""
+"""Measurements, separate from the tests."""

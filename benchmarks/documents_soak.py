@@ -66,8 +66,14 @@ def target(given: str | None) -> Iterator[tuple[str, list[int]]]:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        world = create_cache(folder)
-        options = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
+        cache_fixture = create_cache(folder)
+        options = [
+            "--catalog",
+            str(cache_fixture.catalog_file),
+            "--cache",
+            str(cache_fixture.cache),
+            "--no-fetch",
+        ]
         with serving(folder, *options) as worker:
             worker.wait_until_ready()
             pid = worker.process.pid

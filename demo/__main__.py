@@ -1,4 +1,4 @@
-"""Run the demo: train small models, serve them from a fake hub, warm a cache, check it, and analyse an interview.
+"""Run the demo: train small models, serve them from a fake hub, warm a cache, check it, and analyze an interview.
 
 The exit code is 0 only if every step succeeded.
 """
@@ -83,7 +83,7 @@ def make_models() -> SmallModels:
             "The real models have gigabytes. These four have their architectures, file names and formats, but are\n"
             "small and trained on sentences from templates: they show the workflow, not the quality of the real ones."
         )
-        models = small_models(say=lambda line: print(f"  {line}\n", end="", flush=True))
+        models = small_models(progress=lambda line: print(f"  {line}\n", end="", flush=True))
         for key, scores in models.scores.items():
             figures = ", ".join(
                 f"{name.replace('_', ' ')} {value:.3f}" for name, value in scores.items() if name != "seconds"

@@ -1,4 +1,4 @@
-"""Runs the project's programs as a user would: by their names, as processes of their own, with a clean environment."""
+"""Run the project's programs as a user would: by their names, as processes of their own, with a clean environment."""
 
 import os
 import shlex

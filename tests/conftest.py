@@ -13,7 +13,7 @@ import pytest
 # Skips that CI accepts, by the beginning of the test's id, each with its reason. Empty: CI has all that the tests need.
 ALLOWED_SKIPS: Final[dict[str, str]] = {}
 
-# What decides where libraries look, whom they ask and what they send. A test that wants one of them sets it.
+# Variables that decide where libraries search, which servers they use and what they send. A test sets what it needs.
 FOREIGN_PREFIXES: Final = (
     "HF_", "HUGGING_FACE_", "HUGGINGFACE_", "KUBE", "OTEL_", "QDA_", "SENTENCE_TRANSFORMERS_", "SPACY_", "SSL_CERT_",
     "TORCH_", "TRANSFORMERS_", "XDG_",
@@ -92,7 +92,7 @@ def _stay_on_this_machine(event: str, arguments: tuple[object, ...]) -> None:
         or host in {"::1", "localhost", "0.0.0.0", "::"}
     ):
         return
-    if host.endswith(".invalid"):  # reserved never to resolve (RFC 6761): for tests of names that nobody has
+    if host.endswith(".invalid"):  # reserved never to resolve (RFC 6761): for tests of unknown names
         return
     raise LeftThisMachineError(f"tests reach nothing but this machine, and this one wanted {host}")
 

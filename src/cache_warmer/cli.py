@@ -41,7 +41,7 @@ exit codes: 0 success; 2 usage error; 3 invalid catalog; 10, 11 cache incomplete
 31 no permission; 32 unsuitable volume; 40 lease held by another warmer; 41 lease lost; 50 internal error; 130, 143
 interrupted, the next run continues. The hub token comes from HF_TOKEN or the hub client's token file."""
 
-# In the order of `--help`, which is that of a model's life in the cache.
+# In the order of `--help`: that in which the commands are usually needed.
 COMMANDS: Final = (
     Command(
         "plan",

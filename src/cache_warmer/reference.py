@@ -21,8 +21,9 @@ from typing import Final
 from cache_warmer.disk import atomic
 from cache_warmer.disk.volume import nearest_folder
 from cache_warmer.kubernetes import client
-from cache_warmer.kubernetes.events import DEPLOYMENT, NAMESPACE, ClusterApi
+from cache_warmer.kubernetes.events import ClusterApi
 from cache_warmer.kubernetes.identity import cluster_identities, host_identity
+from cache_warmer.kubernetes.pod import DEPLOYMENT, NAMESPACE
 from model_cache.catalog.catalog import Model, model_digest
 from model_cache.errors import ManifestInvalid
 from model_cache.file_io import read_small_file

@@ -39,23 +39,23 @@ class ModelSurvey:
     Attributes:
         artifact: the model as it is stored.
         record: its verified files, if the check found all of them; else None.
-        offer: what its source offers; None if the model is complete.
-        holding: which part of the offer is in the cache; None if the model is complete.
+        resolution: the files that its source offers; None if the model is complete.
+        cache_state: which of them are in the cache; None if the model is complete.
         repository_bytes: size of its whole repository; None: not known.
         shared_bodies: Staging files of its bodies that are fetched for a model before it, and serve both.
     """
 
     artifact: Artifact
     record: ModelRecord | None
-    offer: Resolution | None
-    holding: CacheState | None
+    resolution: Resolution | None
+    cache_state: CacheState | None
     repository_bytes: int | None
     shared_bodies: frozenset[Path] = frozenset()
 
     @property
     def missing(self) -> tuple[Download, ...]:
         """The files that are not in the cache; several may be names of one body."""
-        return self.holding.missing if self.holding is not None else ()
+        return self.cache_state.missing if self.cache_state is not None else ()
 
     @property
     def bodies(self) -> dict[Path, int]:
@@ -125,17 +125,17 @@ def survey_models(
     records = read_records(models, places, lock, published=published)
     incomplete = [one for one in artifacts if one.model.key not in records or one.model.key in bad]
     results = run_all([one.resolve for one in incomplete], CONCURRENT_QUERIES, Stop())
-    offers = {one.model.key: offer for one, offer in zip(incomplete, results, strict=True)}
+    resolutions = {one.model.key: resolution for one, resolution in zip(incomplete, results, strict=True)}
     claimed: frozenset[Path] = frozenset()  # bodies of the models so far
     surveys = []
     for artifact in artifacts:
         model = artifact.model
-        record, offer = records.get(model.key), offers.get(model.key)
-        if offer is None:
+        record, resolution = records.get(model.key), resolutions.get(model.key)
+        if resolution is None:
             surveys.append(ModelSurvey(artifact, record, None, None, _repository_bytes(model, places, lock)))
             continue
-        holding = artifact.inspect_cache(offer, record, hash_file, bad.get(model.key, frozenset()))
-        one = ModelSurvey(artifact, None, offer, holding, offer.whole_repository_bytes, claimed)
+        cache_state = artifact.inspect_cache(resolution, record, hash_file, bad.get(model.key, frozenset()))
+        one = ModelSurvey(artifact, None, resolution, cache_state, resolution.whole_repository_bytes, claimed)
         claimed |= one.bodies.keys()
         surveys.append(one)
     return tuple(surveys)

@@ -231,22 +231,24 @@ class WarmRun:
 
     def _record(self, one: ModelSurvey, fetched: Sequence[FileRecord]) -> None:
         """Write the record of a model whose files are all there; `fetched` are those of this run."""
-        if one.offer is None or one.holding is None:  # the check found it complete: it has its record
+        if (
+            one.resolution is None or one.cache_state is None
+        ):  # the check found it complete: it has its record
             return
         model = one.artifact.model
-        files = [record for _, records in one.holding.present for record in records] + list(fetched)
-        record = make_record(model, files, [*one.holding.installed, *fetched], self.places)
-        one.artifact.update_file_list(record.files, one.offer)
+        files = [record for _, records in one.cache_state.present for record in records] + list(fetched)
+        record = make_record(model, files, [*one.cache_state.installed, *fetched], self.places)
+        one.artifact.update_file_list(record.files, one.resolution)
         self.lease.check()
         write_repository_bytes(model, one.repository_bytes, self.places)
         write_record(record, self.places)
-        self.reports.stats.verified(model.key, files, one.offer.compared_with)
+        self.reports.stats.verified(model.key, files, one.resolution.compared_with)
         _LOG.info(
             "%s: %d files verified, %d fetched, compared with the %s",
             model.key,
             len(files),
             len(one.missing),
-            one.offer.compared_with,
+            one.resolution.compared_with,
         )
 
     def _publish(self, surveys: Sequence[ModelSurvey]) -> None:

@@ -1,6 +1,6 @@
 """Containment: whether a path stays inside a cache when its links are followed.
 
-A volume is shared, so anybody may replace a folder of a cache by a link. Reading through one that leads out could
+A volume is shared, so other users may replace a folder of a cache by a link. Reading through one that leads out could
 expose a file of the system as a file of a model; writing through one would change files of other programs.
 
 On a host there is one exception, because the libraries follow links: a folder directly in a global cache may be a link

@@ -42,7 +42,7 @@ def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) ->
     """Return rows as text with aligned columns; control characters of a cell are shown as their escapes.
 
     Args:
-        rows: of cells, all with the same number of columns.
+        rows: rows of cells, all with the same number of columns.
         right: indices of the columns to align to the right.
     """
     rows = [[printable(cell) for cell in row] for row in rows]

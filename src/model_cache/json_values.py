@@ -9,7 +9,7 @@ and bounds the number of its values: a value takes up to a hundred times the mem
 What is written may be shown on a terminal. Characters that control it are therefore escaped, which JSON permits for
 every character.
 
-The module imports nothing heavy, because `cache-check` uses it: numpy arrays and times are recognised by their methods.
+The module imports nothing heavy, because `cache-check` uses it: numpy arrays and times are recognized by their methods.
 """
 
 import json

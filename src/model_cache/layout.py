@@ -5,10 +5,17 @@ our own. Paths inside a place are relative POSIX paths; `model_cache.places` has
 """
 
 from pathlib import Path, PurePosixPath
+from typing import Final
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource
 from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName, Places
+
+# Inside the spaCy place: the folder of our unpacked wheels.
+PACKAGES: Final = ".packages"
+# Inside PACKAGES: an empty file for each copy of ours beside PACKAGES, on a volume without links. A copy without one
+# is not ours, even if its content is the same: the user installed it.
+COPY_MARKERS: Final = ".copies"
 
 
 def repository_folder(repository: str) -> PurePosixPath:
@@ -26,7 +33,7 @@ def spacy_package_folder(source: SpacySource) -> PurePosixPath:
 
     Its name has the version and the wheel's hash, so that two versions, or two builds of one version, can coexist.
     """
-    return PurePosixPath(".packages") / f"{source.package}-{source.version}-{source.sha256[:8]}"
+    return PurePosixPath(PACKAGES) / f"{source.package}-{source.version}-{source.sha256[:8]}"
 
 
 def spacy_model_folder(source: SpacySource) -> PurePosixPath:

@@ -35,7 +35,7 @@ class FileRecord(NamedTuple):
         place: the part of the cache that holds it.
         path: relative POSIX path in the place; for a hub file the one below `snapshots/<commit>/`.
         bytes: its size.
-        sha256: of its content, 64 lower-case hex digits.
+        sha256: sha256 of its content, 64 lower-case hex digits.
     """
 
     place: PlaceName
@@ -64,7 +64,7 @@ class ModelRecord(NamedTuple):
     Attributes:
         digest: see `model_cache.catalog.catalog.model_digest`.
         key, source, revision: as in the catalog.
-        files: in the order of the download.
+        files: the files, in the order of the download.
         fetched: on a host, those of the files that this project fetched; the others were found in the cache. Only the
             file of a model record has it: a manifest depends on the generation alone.
     """

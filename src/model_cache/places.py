@@ -162,7 +162,7 @@ class _Environment(NamedTuple):
         """Return the place of the first variable that is set.
 
         Args:
-            name: of the place.
+            name: the name of the place.
             candidates: variables, each with a path below its value.
             default: path below the home if no variable is set.
             with_variables: expand `$NAME` in the variable's value.

@@ -56,7 +56,7 @@ class Reference(NamedTuple):
 
     Attributes:
         name: `namespace/release` in a cluster; elsewhere `default`, the catalog's path, or the value of `--reference`.
-        generation: of its catalog.
+        generation: the generation of its catalog.
         models: the digest (`model_cache.catalog.catalog.model_digest`) of each warmed model, by key.
         namespace, deployment: the Deployment whose existence keeps it live; empty: it is live until it is removed.
         updated: time of writing, in UTC (RFC 3339).

@@ -38,16 +38,16 @@ class WarmStatus(NamedTuple):
     """The progress of a running warm, or of the last one.
 
     Attributes:
-        phase: its current step.
-        generation: of its catalog.
+        phase: the current step of the run.
+        generation: the generation of the catalog of the run.
         holder: the pod, or `process 7 on HOST`.
         started, updated: times in UTC.
-        bytes_done, bytes_total, files_done, files_total: of what it fetches, including what earlier runs had fetched.
+        bytes_done, bytes_total, files_done, files_total: counts of what this run and earlier runs fetch.
         bytes_per_second: over the last seconds; None if not known.
         seconds_left: at that speed; None if not known.
         current: the file that is being fetched.
-        reason: of its end; empty while it runs.
-        message: of a failure.
+        reason: the reason of the end; empty while the run lasts.
+        message: the message of a failure.
     """
 
     phase: Phase

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qda_worker.models.pair_search import Matrix, TextRows, normalise_rows, unique_texts
+from qda_worker.models.pair_search import Matrix, TextRows, normalize_rows, unique_texts
 from qda_worker.scheduling.jobs import Failure, Outcome, Success, Timings
 
 
@@ -41,7 +41,7 @@ class EncodedSets:
 
     Attributes:
         encoded_count: Distinct texts that have a vector.
-        timings: of all texts: the longest time in the queue, and the sums of the other times.
+        timings: the timings of all texts: the longest time in the queue, and the sums of the other times.
     """
 
     def __init__(self, distinct_texts: DistinctTexts) -> None:
@@ -65,7 +65,7 @@ class EncodedSets:
             if isinstance(outcome, Success)
         ]
         if successes:
-            vectors = normalise_rows(np.stack([outcome.result.dense for _, outcome in successes]))
+            vectors = normalize_rows(np.stack([outcome.result.dense for _, outcome in successes]))
             if not self.encoded_count:
                 self._unit_vectors = np.empty((len(self._row), vectors.shape[1]), np.float32)
             stop = self.encoded_count + len(vectors)
@@ -75,7 +75,7 @@ class EncodedSets:
         for index, outcome in enumerate(outcomes, self._added_count):
             timings = outcome.timings
             self.timings.queue = max(self.timings.queue, timings.queue)
-            self.timings.tokenise += timings.tokenise
+            self.timings.tokenize += timings.tokenize
             self.timings.compute += timings.compute
             if isinstance(outcome, Failure):
                 self._failures[index] = outcome

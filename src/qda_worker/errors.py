@@ -182,7 +182,7 @@ class NotReady(Unavailable):
     """The cache is not complete yet, or the model is still loading.
 
     Attributes:
-        lasting: whether waiting alone does not help, as with a model that does not load or an invalid catalog. The
+        permanent: whether waiting alone does not help, as with a model that does not load or an invalid catalog. The
             status then forbids gRPC's own retries.
     """
 
@@ -195,10 +195,10 @@ class NotReady(Unavailable):
         remedy: str | None = None,
         *,
         violations: Sequence[Violation] = (),
-        lasting: bool = False,
+        permanent: bool = False,
     ) -> None:
         super().__init__(message, remedy, violations=violations)
-        self.lasting = lasting
+        self.permanent = permanent
 
 
 class Draining(Unavailable):
@@ -209,7 +209,7 @@ class Draining(Unavailable):
 
 
 class StreamIdle(Unavailable):
-    """A stream of requests that sent nothing for too long, and was ended to give its place to another call."""
+    """A stream of requests that sent nothing for too long, and was ended to free its place for another call."""
 
     reason = "STREAM_IDLE"
     usual_remedy = (

@@ -1,6 +1,6 @@
 """Limits of requests and responses.
 
-`ListModels` announces them, and the comments of the proto state them. Only constants are here, so that the client can
+`ListModels` returns them, and the comments of the proto document them. Only constants are here, so that the client can
 check a request before it sends it.
 """
 

@@ -164,7 +164,7 @@ def answer_question(model: TextModel[Any, Any, Any], question: Question) -> obje
 def _answer_with_vectors(model: TextModel[Any, Any, Any], question: Question) -> object:
     import numpy as np  # entity models need no numpy
 
-    from qda_worker.models.pair_search import normalise_rows
+    from qda_worker.models.pair_search import normalize_rows
 
     kind = {QuestionKind.SPARSE: VectorKind.SPARSE, QuestionKind.MAX_SIMILARITY: VectorKind.MULTI_VECTOR}.get(
         question.kind
@@ -182,7 +182,7 @@ def _answer_with_vectors(model: TextModel[Any, Any, Any], question: Question) ->
         weights = vectors[0].sparse
         return _weights_by_token(zip(weights.tokens, weights.weights, strict=True))
     if question.kind is QuestionKind.SIMILARITY:
-        both = normalise_rows(np.stack([one.dense for one in vectors]))
+        both = normalize_rows(np.stack([one.dense for one in vectors]))
         return round(float(both[0] @ both[1]), _DECIMALS)
     # MaxSim of ColBERT: for each token of the first text the greatest product with a token of the second; their mean.
     products = vectors[0].multi @ vectors[1].multi.T

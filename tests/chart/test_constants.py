@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cache_warmer.cli import cache_warmer
-from cache_warmer.kubernetes import events as warmer_settings
+from cache_warmer.kubernetes import pod
 from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WHEEL_BASE
 from model_cache.catalog.parse import load_catalog
 from model_cache.cli.options import CACHE, CATALOG, COMMAND_VARIABLES
@@ -66,9 +66,8 @@ def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> Non
     hub = {"endpoint": "http://h", "wheelBase": "http://w", "tokenSecret": "s", "proxy": "http://p"}
     names = environment(render({"hub": hub, "catalog": CATALOG_TEXT}).warmer).keys()
     known = {HUB.variable, WHEEL_BASE.variable, STALL_TIMEOUT.variable, CACHE.variable, CATALOG.variable}
-    own = warmer_settings
-    known |= {own.NAMESPACE, own.JOB, own.DEPLOYMENT, own.TOKEN_SECRET, own.TOKEN, "QDA_LOG_LEVEL"}
-    known |= {own.LEASE, own.CLAIM, REFERENCE.variable}
+    known |= {pod.NAMESPACE, pod.JOB, pod.DEPLOYMENT, pod.TOKEN_SECRET, pod.TOKEN, "QDA_LOG_LEVEL"}
+    known |= {pod.LEASE, pod.CLAIM, REFERENCE.variable}
     assert known <= names
     assert {name for name in names if name.startswith("QDA_")} <= known
 

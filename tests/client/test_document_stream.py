@@ -23,7 +23,7 @@ from tests.support.fake_worker import FakeWorker
 TASKS: Final = [SentimentTask(), EntityTask(labels=("PER",)), EmbeddingTask()]
 
 
-def test_documents_are_analysed_in_order_with_all_tasks(worker: FakeWorker, invoke: Invoke) -> None:
+def test_documents_are_analyzed_in_order_with_all_tasks(worker: FakeWorker, invoke: Invoke) -> None:
     documents = [Text(f"Anna {'x' * index} :)", id=str(index)) for index in range(300)]
     results = invoke(Settings(worker.target), "analyze", documents, TASKS)
     assert [(result.index, result.id) for result in results] == [(index, str(index)) for index in range(300)]

@@ -170,7 +170,7 @@ def test_a_missing_response_is_deadline_exceeded(worker: FakeWorker, invoke: Inv
 def test_a_call_that_the_worker_ended_is_sent_again(
     worker: FakeWorker, invoke: Invoke, method: str, fault: Fault
 ) -> None:
-    """Also the first call of a client: whoever takes a call and ends it is a worker, which stops."""
+    """Also the first call of a client: what accepts a call and ends it is a worker that shuts down."""
     worker.faults = [fault] * 2
     more = {"find_paraphrases": {"best": 1}}.get(method, {})
     arguments = (

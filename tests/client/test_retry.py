@@ -89,7 +89,7 @@ def test_an_unreachable_worker_is_waited_for_only_if_it_has_answered_before() ->
     )
 
 
-def test_a_lasting_problem_is_not_waited_for() -> None:
+def test_a_permanent_problem_is_not_waited_for() -> None:
     budget = RetryBudget(WorkerAvailability("here"), 120)
     budget.start_attempt()
     assert budget.next_delay(NotReady("the model does not load", lasting=True)) is None

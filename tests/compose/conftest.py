@@ -13,7 +13,7 @@ from tests.support.fake_hub import FakeHub, repositories_below
 from tests.support.small_models import SmallModels, small_models
 
 UID: Final = 12345
-GID: Final = UID  # nobody's on this machine and in the images: as yours is nobody's in the images
+GID: Final = UID  # an id that exists neither on this machine nor in the images
 HOST_FOLDERS: Final = (".cache/huggingface", ".cache/torch", ".cache/qda-worker", ".local/share/spacy")
 
 

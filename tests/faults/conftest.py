@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.fixtures import World, build
+from tests.faults.fixtures import Workspace, build
 from tests.faults.volumes import missing_capability
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    built = build(tmp_path / "world", tmp_path / "cache")
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    built = build(tmp_path / "workspace", tmp_path / "cache")
     with built.hub:
         yield built
         built.close()

@@ -43,7 +43,7 @@ class RunResult:
 
 
 @dataclass
-class World:
+class Workspace:
     """A hub, catalogs and a cache."""
 
     folder: Path
@@ -113,7 +113,7 @@ class World:
         return checked.returncode == 0
 
 
-def build(folder: Path, cache: Path) -> World:
+def build(folder: Path, cache: Path) -> Workspace:
     """Write the files of the hub, and return a hub that serves them."""
     hub = folder / "hub"
     hub.mkdir(parents=True)
@@ -127,7 +127,7 @@ def build(folder: Path, cache: Path) -> World:
     second = Repository("org/second", write_files(hub / "second", small))
     older, newer = (write_wheel(hub, "de_tiny", version) for version in ("1.0.0", "1.1.0"))
     fake_hub = FakeHub([first, second], [older, newer])
-    return World(folder, fake_hub, cache, older, newer, first, second)
+    return Workspace(folder, fake_hub, cache, older, newer, first, second)
 
 
 def entry(key: str, task: str, repository: Repository, files: list[str] | None = None) -> dict[str, Any]:

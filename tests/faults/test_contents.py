@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.faults.fixtures import World, entry, files_of, random_bytes
+from tests.faults.fixtures import Workspace, entry, files_of, random_bytes
 from tests.faults.independent_check import whole_generations
 from tests.support.fake_hub import FakeHub, Repository
 
@@ -25,33 +25,33 @@ UNSAFE: Final = {
 
 @pytest.mark.parametrize("name", UNSAFE.values(), ids=UNSAFE)
 def test_an_unsafe_file_name_of_a_hub_is_refused_and_writes_nothing(
-    world: World, tmp_path: Path, name: str
+    workspace: Workspace, tmp_path: Path, name: str
 ) -> None:
     repository = Repository("org/odd", files_of({"config.json": b"{}", name: b"outside"}, tmp_path / "odd"))
     with FakeHub([repository]) as hub:
-        world.hub = hub
+        workspace.hub = hub
         before = {path for path in tmp_path.rglob("*") if "cache" not in path.parts}
-        catalog = world.catalog("odd", [entry("odd", "sentiment", repository, ["*"])])
+        catalog = workspace.catalog("odd", [entry("odd", "sentiment", repository, ["*"])])
 
-        refused = world.run(catalog)
+        refused = workspace.run(catalog)
 
         assert (refused.reason, refused.code) == ("CONTENT_MISMATCH", 26), refused.err
-        assert not list(world.cache.rglob("outside*"))
+        assert not list(workspace.cache.rglob("outside*"))
         assert {path for path in tmp_path.rglob("*") if "cache" not in path.parts} - before == {catalog}
-        assert whole_generations(world.cache) == frozenset()
+        assert whole_generations(workspace.cache) == frozenset()
 
 
-def test_a_name_in_unicode_nfd_is_not_normalized(world: World, tmp_path: Path) -> None:
+def test_a_name_in_unicode_nfd_is_not_normalized(workspace: Workspace, tmp_path: Path) -> None:
     name = unicodedata.normalize("NFD", "wörter/größe.txt")
     repository = Repository("org/nfd", files_of({"config.json": b"{}", name: b"ein"}, tmp_path / "nfd"))
     with FakeHub([repository]) as hub:
-        world.hub = hub
-        catalog = world.catalog("nfd", [entry("nfd", "sentiment", repository, ["*"])])
+        workspace.hub = hub
+        catalog = workspace.catalog("nfd", [entry("nfd", "sentiment", repository, ["*"])])
 
-        assert world.run(catalog).reason == "OK"
+        assert workspace.run(catalog).reason == "OK"
 
-        assert world.is_whole(catalog)
-        found = {str(path.relative_to(world.cache)) for path in world.cache.rglob("*.txt")}
+        assert workspace.is_whole(catalog)
+        found = {str(path.relative_to(workspace.cache)) for path in workspace.cache.rglob("*.txt")}
         assert any(path.endswith(name) for path in found), found
 
 
@@ -65,21 +65,23 @@ class Trap:
         return (Path.touch, (self.path,))
 
 
-def test_a_pickle_that_would_run_code_is_stored_and_never_loaded(world: World, tmp_path: Path) -> None:
+def test_a_pickle_that_would_run_code_is_stored_and_never_loaded(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     sprung = tmp_path / "sprung"
     content = pickle.dumps(Trap(sprung))
     repository = Repository("org/trap", files_of({"pytorch_model.bin": content}, tmp_path / "trap"))
     with FakeHub([repository]) as hub:
-        world.hub = hub
-        catalog = world.catalog("trap", [entry("trap", "sentiment", repository)])
+        workspace.hub = hub
+        catalog = workspace.catalog("trap", [entry("trap", "sentiment", repository)])
 
-        assert world.run(catalog).reason == "OK"
-        assert world.is_whole(catalog)
+        assert workspace.run(catalog).reason == "OK"
+        assert workspace.is_whole(catalog)
 
     assert not sprung.exists()
 
 
-def test_a_catalog_of_two_hundred_models_is_warmed_in_one_run(world: World, tmp_path: Path) -> None:
+def test_a_catalog_of_two_hundred_models_is_warmed_in_one_run(workspace: Workspace, tmp_path: Path) -> None:
     repositories = [
         Repository(
             f"org/model-{number}",
@@ -91,15 +93,15 @@ def test_a_catalog_of_two_hundred_models_is_warmed_in_one_run(world: World, tmp_
         for number in range(200)
     ]
     with FakeHub(repositories) as hub:
-        world.hub = hub
+        workspace.hub = hub
         tasks = ("sentiment", "embedding", "paraphrase")
         models = [entry(f"m{n}", tasks[n % 3], one) for n, one in enumerate(repositories)]
-        catalog = world.catalog("many", models)
+        catalog = workspace.catalog("many", models)
 
-        assert world.run(catalog).reason == "OK"
+        assert workspace.run(catalog).reason == "OK"
 
-        assert world.is_whole(catalog)
+        assert workspace.is_whole(catalog)
         hub.log.clear()
-        again = world.run(catalog)
+        again = workspace.run(catalog)
         assert again.document["bytes_fetched"] == 0
         assert hub.log.requests() == ()

@@ -19,7 +19,7 @@ class QueueHarness:
     """A queue of 200 texts and 100,000 bytes, and everything that a test controls or checks.
 
     Attributes:
-        pool: executor with one thread, in which texts are tokenised.
+        pool: executor with one thread, in which texts are tokenized.
         now: the queue's clock, in seconds.
         failures: reasons that the queue passed to `on_failure`.
     """

@@ -126,7 +126,7 @@ def write_embedding(
     folder: Path,
     *,
     max_seq_length: int,
-    normalise: bool,
+    normalize: bool,
     pooling: str = "mean",
     as_pickle: bool = False,
     heads: bool = False,
@@ -148,7 +148,7 @@ def write_embedding(
     if as_pickle:
         (folder / "model.safetensors").unlink()
         torch.save(network.state_dict(), folder / "pytorch_model.bin")
-    modules = [("", "Transformer"), ("1_Pooling", "Pooling")] + [("2_Normalize", "Normalize")] * normalise
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")] + [("2_Normalize", "Normalize")] * normalize
     write_json(
         folder / "modules.json",
         [

@@ -26,7 +26,7 @@ class Received:
 
     @property
     def spans(self) -> list[Span]:
-        """In the order of their arrival."""
+        """The spans in the order of their arrival."""
         return [
             span
             for message in self.raw
@@ -37,13 +37,13 @@ class Received:
 
     @property
     def resource(self) -> dict[str, str]:
-        """Who sent the first."""
+        """Resource attributes of the first request."""
         first = ExportTraceServiceRequest.FromString(self.raw[0]).resource_spans[0].resource
         return {str(key): str(value) for key, value in attributes(first.attributes).items()}
 
 
 def attributes(given: Iterable[KeyValue]) -> dict[str, str | int]:
-    """Attributes as a dict."""
+    """Return attributes as a dict."""
     found: dict[str, str | int] = {}
     for pair in given:
         kind = pair.value.WhichOneof("value")
@@ -65,7 +65,7 @@ def http_receiver() -> Iterator[tuple[str, Received]]:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)

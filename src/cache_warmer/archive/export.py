@@ -1,4 +1,4 @@
-"""Exports one generation of a cache as a tar stream.
+"""Export one generation of a cache as a tar stream.
 
 The cache is only read, so no lease is needed. Everything is hashed while it is written, and the last chunk of each
 file is written only after its hash was verified. If a file is wrong or cannot be read, the stream ends there:
@@ -86,7 +86,7 @@ class Exporter:
         """Write the archive.
 
         Args:
-            contents: from `contents`.
+            contents: the value that `contents` returned.
             write: takes the next bytes of the stream.
 
         Raises:

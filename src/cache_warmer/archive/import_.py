@@ -1,4 +1,4 @@
-"""Imports one generation from an archive into a cache, without a hub.
+"""Import one generation from an archive into a cache, without a hub.
 
 Runs in the main thread of `cache-warmer import`, while it holds the lease. The archive is read once, as a stream:
 
@@ -52,7 +52,7 @@ from model_cache.check.check import check
 from model_cache.check.types import CheckReport, Tier
 from model_cache.errors import ModelCacheError
 from model_cache.file_io import open_regular_file, replacement
-from model_cache.layout import snapshot_folder
+from model_cache.layout import PACKAGES, snapshot_folder
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
@@ -311,7 +311,7 @@ class FilePlacer:
     def _write_package_file(
         self, file: FileRecord, target: Path, content: ContentHash, chunks: Iterable[bytes]
     ) -> None:
-        folder = self._places.spacy.path / ".packages" / ".staging"
+        folder = self._places.spacy.path / PACKAGES / ".staging"
         with self._staged(target, folder / file.sha256, content, chunks):
             self._verify(content, file)
             self._prepare_target(target, self._places.spacy.path)

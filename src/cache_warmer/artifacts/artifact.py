@@ -32,7 +32,7 @@ class Resolution:
 
     Attributes:
         downloads: every selected file, whether cached or not, sorted by name.
-        whole_repository_bytes: of all files of the repository; None if not known.
+        whole_repository_bytes: size of all files of the repository; None if not known.
         compared_with: what the content is compared with: `lock`, `hub` or `catalog`.
     """
 

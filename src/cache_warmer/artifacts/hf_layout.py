@@ -54,7 +54,7 @@ def update_main_ref(folder: Path, commit: str, places: Places) -> None:
         OSError: the reference or our note of it cannot be written.
     """
     path = folder / "refs" / "main"
-    if places.label == HOST and path.is_dir():  # no program writes that, so it is a person's
+    if places.label == HOST and path.is_dir():  # no program writes that, so a user did
         return
     content = _read_if_present(path, _MAX_REFERENCE_BYTES)
     if content == commit.encode():

@@ -5,7 +5,7 @@
     models--ORG--NAME/refs/main                       the commit
     models--ORG--NAME/trees/<commit>.json             the selected files of the commit
 
-`resolve` selects the files of the commit that the catalog names and combines what lock and hub promise of each: a
+`resolve` selects the files of the commit that the catalog names and combines the sizes and hashes of lock and hub: a
 contradiction ends the run before a byte is fetched. Blobs are shared by the commits of a repository, so a file that
 another commit brought is linked and not fetched. Where a file system has no links, each name gets a copy.
 
@@ -127,7 +127,7 @@ class HuggingFaceSnapshot:
         model: the entry of the catalog.
         source: repository, commit and selected files.
         places: where the parts of the cache lie.
-        locked: what the lock says of this commit; None if it says nothing.
+        locked: the entry of the lock for this commit; None if it has none.
         hub: used by `resolve` alone.
     """
 

@@ -15,13 +15,9 @@ from typing import Final
 from cache_warmer.disk import atomic
 from model_cache.containment import CacheBoundary
 from model_cache.file_io import read_small_file, sync_folder, temporary_name
+from model_cache.layout import COPY_MARKERS, PACKAGES
 
 _LOG: Final = logging.getLogger(__name__)
-# Folder of the unpacked wheels, below the spaCy place.
-PACKAGES: Final = ".packages"
-# Below PACKAGES: an empty file for each copy that we made because there are no links. A copy without one is not ours,
-# even if its content is the same: the user installed it.
-_COPY_MARKERS: Final = ".copies"
 # Files that differ between any two versions: of a .dist-info, and of a package.
 _VERSION_FILES: Final = ("RECORD", "meta.json")
 _MAX_VERSION_FILE_BYTES: Final = 16 * 10**6
@@ -36,7 +32,7 @@ def update_package_links(
         place: the spaCy place.
         tree: folder of the unpacked wheel.
         package: name of the package.
-        boundary: of the cache.
+        boundary: the boundary of the cache.
         ours: whether the place belongs to a cache of our own, so that any link in it may be replaced.
 
     Raises:
@@ -49,7 +45,7 @@ def update_package_links(
         if _is_foreign(place / name) and not (ours and (place / name).is_symlink())
     ]
     if foreign:
-        if not _is_same_version(place / package, tree / package):
+        if not is_same_version(place / package, tree / package):
             _LOG.warning(
                 "%s is not ours and stays as it is; other projects import that one, the worker loads %s",
                 foreign[0],
@@ -68,7 +64,7 @@ def _link_or_copy(link: Path, target: Path, boundary: CacheBoundary) -> None:
     if atomic.points_at(link, target):
         return
     if not link.is_symlink() and link.is_dir():
-        if _is_same_version(link, target):
+        if is_same_version(link, target):
             return
         _remove(link)
     if not atomic.replace_link(link, target, boundary):
@@ -76,7 +72,7 @@ def _link_or_copy(link: Path, target: Path, boundary: CacheBoundary) -> None:
         try:
             shutil.copytree(target, copy)
             # the marker first: after a crash our own copy must not look like the user's
-            atomic.write_file(_copy_marker(link), b"", boundary)
+            atomic.write_file(copy_marker(link), b"", boundary)
             copy.rename(link)
         finally:
             shutil.rmtree(copy, ignore_errors=True)
@@ -90,15 +86,16 @@ def _is_foreign(path: Path) -> bool:
     if not path.exists():
         return False
     trees = (path.parent / PACKAGES).glob("*")
-    is_copy = any(_is_same_version(path, tree / path.name) for tree in trees)
-    return not (_copy_marker(path).exists() and is_copy)
+    is_copy = any(is_same_version(path, tree / path.name) for tree in trees)
+    return not (copy_marker(path).exists() and is_copy)
 
 
-def _copy_marker(path: Path) -> Path:
-    return path.parent / PACKAGES / _COPY_MARKERS / path.name
+def copy_marker(path: Path) -> Path:
+    """Return the file that marks a package, or a `.dist-info`, as a copy of ours."""
+    return path.parent / PACKAGES / COPY_MARKERS / path.name
 
 
-def _is_same_version(copy: Path, original: Path) -> bool:
+def is_same_version(copy: Path, original: Path) -> bool:
     """Compare two packages, or two `.dist-info` folders, by the file that differs between any two versions."""
     for name in _VERSION_FILES:
         try:

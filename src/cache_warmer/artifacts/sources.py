@@ -114,7 +114,7 @@ class Sources:
         return self._connect().hub.file_url(repository, revision, path)
 
     def size_of(self, url: str, label: str) -> int | None:
-        """Return the size of a body in bytes; None if the server does not tell.
+        """Return the size of a body in bytes; None if the server does not state it.
 
         Raises:
             HubError: the server cannot be reached, or refuses.

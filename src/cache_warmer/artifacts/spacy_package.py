@@ -54,7 +54,7 @@ _EXPANSION: Final = 1.3
 # Inodes of an unpacked package; the largest packages have 100 files.
 _INODES: Final = 120
 
-# Asks for the size of a body: (URL, label) to bytes, or None if the server does not tell.
+# Requests the size of a body: (URL, label) to bytes, or None if the server does not state it.
 SizeOf = Callable[[str, str], int | None]
 # Files that were written: size in bytes and sha256 by path in the tree.
 _WrittenFiles = Mapping[str, tuple[int, str]]
@@ -68,7 +68,7 @@ class SpacyPackage:
         model: the entry of the catalog.
         source: package, version and wheel.
         places: where the parts of the cache lie.
-        locked: what the lock says of this version; None if it says nothing.
+        locked: the entry of the lock for this version; None if it has none.
         wheel_base: URL of a folder with the wheels; None for the catalog's own URL.
         size_of: used by `resolve` alone.
         package_folders: folders in which pip may have installed the package before.
@@ -129,7 +129,7 @@ class SpacyPackage:
     ) -> CacheState:
         """Return what is cached: the recorded files, or those of an installed package that can be verified.
 
-        Without either, an unpacked tree proves nothing: its wheel is gone.
+        Without either, an unpacked tree cannot be verified, because its wheel was deleted.
         """
         (download,) = resolution.downloads
         recorded = record.files if record is not None else ()

@@ -1,6 +1,6 @@
 """Wheels as data: unpacks the files that RECORD lists, each verified; nothing is imported or executed.
 
-A wheel is a zip archive from outside. Before a byte is written, every name, size and hash of its RECORD is checked
+A wheel is an untrusted zip archive. Before a byte is written, every name, size and hash of its RECORD is checked
 (`read_content`): safe names inside the package alone, no links, no file twice, no difference between RECORD and the
 archive, and no implausible expansion. While writing (`unpack`) no file may exceed its size in RECORD, so that a zip
 bomb stops at once. Each violation is a `ContentMismatch`.
@@ -88,7 +88,7 @@ def read_content(wheel: Path, package: str) -> WheelContent:
 
 
 def wheel_contents_sha256(content: WheelContent) -> str:
-    """Return the digest of a wheel's files by which a lock recognises its unpacked tree."""
+    """Return the digest of a wheel's files by which a lock recognizes its unpacked tree."""
     return contents_sha256({file.path: (file.bytes, file.sha256) for file in content.files if file.sha256})
 
 

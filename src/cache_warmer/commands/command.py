@@ -1,4 +1,4 @@
-"""The frame of a command of `cache-warmer`: its entry in the command line, and one invocation of it."""
+"""A command of `cache-warmer`: its entry in the command line, and one invocation of it."""
 
 import argparse
 from collections.abc import Callable, MutableMapping

@@ -21,7 +21,8 @@ from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.disk.probe import write_probe
 from cache_warmer.errors import NoPermission
-from cache_warmer.kubernetes.events import IMPORTING, EventRecorder, holder_identity
+from cache_warmer.kubernetes.events import IMPORTING, EventRecorder
+from cache_warmer.kubernetes.pod import holder_identity
 from cache_warmer.lease.select import select_lease
 from cache_warmer.reference import reference_writer
 from cache_warmer.reports.progress import ProgressCounter, show_progress
@@ -79,7 +80,7 @@ class ImportReport:
         bytes_written: Without the files that were in the cache already.
         files_written: the same.
         seconds: how long it took.
-        models: in the order of the archive.
+        models: the models, in the order of the archive.
     """
 
     reason: Reason
@@ -293,7 +294,7 @@ def _print_report(invocation: Invocation, report: ImportReport) -> None:
             f"{human_bytes(report.bytes_written)} written, {report.seconds:.1f} s"
         )
         text = "\n".join([*models, total])
-    # The exit code says whether the generation is there; a reader of the report that has gone changes nothing.
+    # The exit code states whether the generation was imported; a closed stdout does not change it.
     shown = best_effort(invocation.out)
     shown.write(f"{text}\n")
     shown.flush()

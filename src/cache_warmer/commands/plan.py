@@ -29,7 +29,7 @@ class PlannedFile:
     """One file.
 
     Attributes:
-        path: in the model.
+        path: the path in the model.
         bytes: its size; None if the source does not list it.
         present: whether it is in the cache.
     """
@@ -158,11 +158,11 @@ def _planned_files(one: ModelSurvey) -> tuple[PlannedFile, ...]:
             PlannedFile(str(PurePosixPath(file.path).relative_to(root)), file.bytes, True)
             for file in one.record.files
         )
-    assert one.offer is not None  # without a record the source was queried
+    assert one.resolution is not None  # without a record the source was queried
     missing = {download.name for download in one.missing}
     return tuple(
         PlannedFile(download.name, download.expected.bytes, download.name not in missing)
-        for download in one.offer.downloads
+        for download in one.resolution.downloads
     )
 
 

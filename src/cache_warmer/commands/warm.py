@@ -23,7 +23,8 @@ from typing import Final, TextIO
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.errors import Interrupted
-from cache_warmer.kubernetes.events import EventRecorder, holder_identity, require_token
+from cache_warmer.kubernetes.events import EventRecorder
+from cache_warmer.kubernetes.pod import holder_identity, require_token
 from cache_warmer.lease.select import select_lease
 from cache_warmer.reference import reference_writer
 from cache_warmer.reports.progress import ProgressCounter, show_progress
@@ -156,7 +157,7 @@ def _make_reports(
 
 
 def _print_report(report: WarmReport, form: OutputFormat, out: TextIO) -> None:
-    """Print the report, unless nobody reads it: the exit code says whether the cache is complete."""
+    """Print the report. A closed stdout is ignored: the exit code states whether the cache is complete."""
     shown = best_effort(out)
     lines = [to_json_text(to_json(report))] if form is OutputFormat.JSON else to_lines(report)
     shown.writelines(f"{line}\n" for line in lines)

@@ -10,12 +10,12 @@ a crash leaves the former content or the new one. The rest of this module is wha
 * Obstructions: a rename replaces files and links, but not a folder under the name of a file, or a file under that of
   a folder. These are renamed aside, not deleted, because their owner is unknown. The new name ends like that of an
   abandoned transfer, so that garbage collection finds it.
-* Boundaries: nothing is written through a link that leaves the cache. `make_folders` judges that for everybody: whoever
-  writes a file or a link has its folders made here first, and gives the boundary of the cache.
+* Boundaries: nothing is written through a link that leaves the cache. `make_folders` enforces this: every
+  write of a file or a link creates its folders with it first, and passes the boundary of the cache.
 
-Everything may be called by several threads and processes at once. All functions raise `OSError` as it comes,
-`replace_file` also `NoPermission`, and those with a boundary `VolumeUnsuitable`; the callers add what a failure means
-for the volume.
+Everything may be called by several threads and processes at once. All functions pass `OSError` on unchanged,
+`replace_file` also raises `NoPermission`, and those with a boundary raise `VolumeUnsuitable`; the callers add what a
+failure means for the volume.
 """
 
 import contextlib

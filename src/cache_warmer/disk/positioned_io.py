@@ -1,4 +1,4 @@
-"""Reads and writes at a position of an open file, which several threads may do at once.
+"""Read and write at a position of an open file, from several threads at once.
 
 POSIX has calls for it (`pread`, `pwrite`) that leave the file's own position alone. Windows has none: there the
 position is moved and the file read or written under one lock for the whole process, so that threads with the same

@@ -48,8 +48,8 @@ class Verdict:
         reason: `OK`, `NO_SPACE`, `NO_PERMISSION` or `VOLUME_UNSUITABLE`.
         bytes_needed: with the margin, on the file system that the verdict is about: the first that fails, else the
             one that gets the most bytes.
-        bytes_free: of that file system; None if not known.
-        inodes_free: of that file system; None if not known.
+        bytes_free: free bytes of that file system; None if not known.
+        inodes_free: free inodes of that file system; None if not known.
         detail: the verdict in one line.
         remedy: what to do; empty if all is well.
         error: the error to raise; None if all is well.
@@ -81,7 +81,7 @@ def preflight(
             writable.
         probe: probes a folder; None to check the space alone.
         free_space: measures the free space of a folder.
-        folders: of the cache that will be written to; none may lead out of it.
+        folders: folders of the cache that will be written to; none may lead out of it.
     """
     features: dict[PlaceName, VolumeFeatures] = {}
     on_host = places.label == HOST

@@ -2,7 +2,7 @@
 
 `volume_error` turns the `OSError` of any system call below the cache into one of our errors, with a remedy that depends
 on where the cache lies: on a host (owner and mode of the blocking path) or on a volume of a cluster (fsGroup, the
-mount). Volumes are named as they were mounted, because people know mounts and not device numbers.
+mount). Volumes are named as they were mounted, because users know mount points, not device numbers.
 """
 
 import errno
@@ -117,7 +117,7 @@ def volume_error(error: OSError, place: Path, *, on_host: bool = False) -> Volum
     """Return what a failed system call means for the volume.
 
     Args:
-        error: of the system call.
+        error: the error of the system call.
         place: the folder of the cache below which it failed.
         on_host: whether the cache lies in a user's home folder.
     """

@@ -1,8 +1,8 @@
-"""Files that a run left behind when it failed: partial files, wrong bodies, probes and temporary files.
+"""Find files that a failed run left behind: partial files, wrong bodies, probes and temporary files.
 
-Only in folders of ours, and only old ones: what is still being written is younger than `MIN_AGE_SECONDS`, and `sweep`
-leaves a partial file alone that a live process has locked. Partial files that the next warm of the current catalog
-resumes are kept.
+Only folders of ours are searched, and only old files count: what is still being written is younger than
+`MIN_AGE_SECONDS`. `sweep` does not delete a partial file that a live process has locked. Partial files that the next
+warm of the current catalog resumes are kept.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,11 +12,12 @@ from typing import Final
 from cache_warmer.gc.plan import Deletion, ItemKind
 from cache_warmer.gc.repositories import freed_bytes, list_folder
 from cache_warmer.transfer.staging import is_quarantined
+from model_cache.layout import COPY_MARKERS, PACKAGES
 from model_cache.places import HOST, Places
 
 # In seconds. A transfer writes to its partial file far more often than that.
 MIN_AGE_SECONDS: Final = 3600.0
-# The end of the name of a package tree that a sweep is deleting.
+# Suffix of a package tree that a sweep is deleting.
 SWEPT_SUFFIX: Final = ".collected.incomplete"
 # NFS keeps a deleted file that is still open under such a name, and removes it when it is closed.
 NFS_PREFIX: Final = ".nfs"
@@ -28,19 +29,19 @@ _PROBE: Final = ".qda-probe"
 def find_leftovers(
     places: Places, repositories: Iterable[Path], resumable: Iterable[Path], before: float, uid: int | None
 ) -> tuple[Deletion, ...]:
-    """Return what is left over.
+    """Return the leftovers as deletions.
 
     Args:
-        places: of the cache.
-        repositories: folders of the repositories that catalogs of ours brought; others are not looked at.
+        places: the places of the cache.
+        repositories: folders of the repositories that catalogs of ours brought; others are not searched.
         resumable: folders whose partial files the next warm resumes.
-        before: only what was written before that time, in seconds since the epoch.
+        before: time in seconds since the epoch; files written later are kept.
         uid: on a host, the user whose partial files are ours; None where the system has no users.
     """
-    folders, packages = tuple(repositories), places.spacy.path / ".packages"
+    folders, packages = tuple(repositories), places.spacy.path / PACKAGES
     found = [
         *_partial_files(places, (*folders, packages), tuple(resumable), uid),
-        *_temporary_files(places, (*folders, packages / ".copies", places.own.path)),
+        *_temporary_files(places, (*folders, packages / COPY_MARKERS, places.own.path)),
         *_probes(places),
     ]
     return tuple(
@@ -82,7 +83,7 @@ def _probes(places: Places) -> Iterator[Deletion]:
 
 
 def _names_ending(folder: Path, end: str) -> Iterator[Path]:
-    """Yield the outermost paths below a folder whose names end so; links are not followed."""
+    """Yield the outermost paths below a folder whose names end with `end`; links are not followed."""
     for path in list_folder(folder):
         if path.name.endswith(end):
             yield path
@@ -93,5 +94,5 @@ def _names_ending(folder: Path, end: str) -> Iterator[Path]:
 def _written(path: Path) -> float:
     try:
         return path.lstat().st_mtime
-    except FileNotFoundError:  # a run that is ending now removed it
+    except FileNotFoundError:  # another run removed it meanwhile
         return float("inf")

@@ -1,9 +1,9 @@
-"""Garbage among the spaCy packages: which trees no retained generation needs, and which names lead to them.
+"""Find the package trees that no retained generation needs, and the names that lead to them.
 
-Packages are unpacked as trees below `.packages`. Beside it lie the names by which other projects import them: a link
+Packages are unpacked as trees below `.packages`. Beside it are the names by which other projects import them: a link
 to a tree, or a copy of one where the file system has no links.
 
-`scan_packages` reads the place into a value, `plan_packages` decides over that value and touches no disk.
+`scan_packages` reads the place into a value. `plan_packages` is a pure function of that value.
 
 `.packages` is a folder of ours, so in a cache of our own a tree that no record lists is deleted as well once it is
 old. On a host another user's warmer may have unpacked it, so only trees of this user are deleted there.
@@ -13,27 +13,21 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-from cache_warmer.artifacts.package_links import PACKAGES
+from cache_warmer.artifacts.package_links import copy_marker, is_same_version
 from cache_warmer.gc.plan import Deletion, Hold, ItemKind, NameUpdate, PlanSection
 from cache_warmer.gc.repositories import freed_bytes
-from model_cache.file_io import read_small_file
-
-# Below `PACKAGES`: an empty file for each name that is a copy of ours.
-_COPIES: Final = ".copies"
-# Files that differ between any two versions: RECORD of a `.dist-info`, meta.json of a package.
-_VERSION_FILES: Final = ("RECORD", "meta.json")
+from model_cache.layout import PACKAGES
 
 
 @dataclass(frozen=True, slots=True)
 class PackageTree:
-    """The tree of a package.
+    """One unpacked package.
 
     Attributes:
-        bytes: what deleting it frees.
-        created: when it was made, in seconds since the epoch.
-        uid: its owner.
+        bytes: the bytes that deleting it frees.
+        created: its creation time, in seconds since the epoch.
+        uid: the id of its owner.
     """
 
     bytes: int
@@ -43,11 +37,11 @@ class PackageTree:
 
 @dataclass(frozen=True, slots=True)
 class InstalledPackages:
-    """What is in the place of packages.
+    """Content of the place of packages.
 
     Attributes:
-        place: the folder of the place.
-        trees: by name.
+        place: the path of the place.
+        trees: the trees, by name.
         links: the tree that each name in the place leads to.
     """
 
@@ -58,7 +52,7 @@ class InstalledPackages:
 
 @dataclass(frozen=True, slots=True)
 class PackageRetention:
-    """What has to be retained of the packages.
+    """Packages that must be retained, and limits of the deletion.
 
     Attributes:
         known: names of the trees that catalogs of ours brought.
@@ -97,7 +91,7 @@ def scan_packages(place: Path) -> InstalledPackages:
 
 
 def plan_packages(packages: InstalledPackages, retention: PackageRetention) -> PlanSection:
-    """Return which trees are deleted, and which names move."""
+    """Return the trees to delete and the names to move."""
     deletions, holds = [], []
     for name, tree in sorted(packages.trees.items()):
         path = packages.place / PACKAGES / name
@@ -140,15 +134,7 @@ def _target_tree(path: Path, trees: Mapping[str, PackageTree]) -> str:
     if path.is_symlink():
         parts = Path(os.readlink(path)).parts
         return parts[1] if len(parts) == 3 and parts[0] == PACKAGES else ""
-    if not (path.parent / PACKAGES / _COPIES / path.name).exists():
+    if not copy_marker(path).exists():
         return ""
-    return next((tree for tree in trees if _is_same(path, path.parent / PACKAGES / tree / path.name)), "")
-
-
-def _is_same(copy: Path, original: Path) -> bool:
-    for name in _VERSION_FILES:
-        try:
-            return read_small_file(copy / name) == read_small_file(original / name)
-        except OSError:
-            continue
-    return False
+    packages = path.parent / PACKAGES
+    return next((tree for tree in trees if is_same_version(path, packages / tree / path.name)), "")

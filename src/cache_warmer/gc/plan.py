@@ -1,6 +1,6 @@
-"""The plan of a garbage collection, as plain values: what is deleted, which names move, and what is left alone.
+"""The plan of a garbage collection, as plain values: deletions, name updates and holds.
 
-`scan` makes it without changing the cache, `report` shows it, and `sweep` carries it out in the order that it has.
+`scan` makes the plan without changing the cache, `report` shows it, and `sweep` carries it out in its order.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from cache_warmer.gc.roots import GcRoots
 
 
 class ItemKind(StrEnum):
-    """What a deleted thing is. The values are those of the report."""
+    """Kind of a deleted item. The values are those of the report."""
 
     # A content file below `blobs` of a hub repository.
     BLOB = "blob"
@@ -30,12 +30,12 @@ class ItemKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """One thing to delete. The fields are those of the report.
+    """One item to delete. The fields are those of the report.
 
     Attributes:
-        kind: what it is.
+        kind: its kind.
         path: a file, a link, or (`PACKAGE`, `STAGING`) a folder.
-        bytes: what deleting it frees.
+        bytes: the bytes that deleting it frees.
         why: the reason, for people.
     """
 
@@ -47,11 +47,11 @@ class Deletion:
 
 @dataclass(frozen=True, slots=True)
 class NameUpdate:
-    """A name whose target is deleted, and that gets another one first.
+    """A name whose target is deleted: it is pointed at another target first.
 
     Attributes:
         path: `refs/main` of a repository, or the link (or copy) of a package.
-        target: the commit or the package tree that it names next; None: the name is removed.
+        target: the new commit or package tree; None: the name is removed.
     """
 
     path: Path
@@ -73,7 +73,7 @@ class TreeListUpdate:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Something that no retained generation needs, and that is kept because others use it.
+    """An item that no retained generation needs, and that is kept because others use it.
 
     Attributes:
         path: a snapshot, or the tree of a package.
@@ -90,9 +90,9 @@ class PlanSection:
 
     Attributes:
         name_updates: names to move.
-        deletions: things to delete.
+        deletions: items to delete.
         empty_folders: folders to remove afterwards if they are empty then, inner ones first.
-        holds: what is left alone.
+        holds: items that are kept for others.
         tree_list_updates: lists to write again, before the deletions.
     """
 
@@ -108,9 +108,9 @@ class GcPlan:
     """The plan of one garbage collection.
 
     Attributes:
-        roots: what the cache references.
-        retention: the decision over it.
-        sections: what follows from it, in the order of execution.
+        roots: the roots of the cache.
+        retention: the decision about them.
+        sections: the steps that follow from it, in the order of execution.
     """
 
     roots: GcRoots
@@ -124,10 +124,10 @@ class GcPlan:
 
     @property
     def holds(self) -> tuple[Hold, ...]:
-        """Return what is left alone because others use it."""
+        """Return the items that are kept because others use them."""
         return tuple(hold for section in self.sections for hold in section.holds)
 
     @property
     def freed_bytes(self) -> int:
-        """Return what all deletions together free."""
+        """Return the bytes that all deletions together free."""
         return sum(deletion.bytes for deletion in self.deletions)

@@ -1,4 +1,4 @@
-"""Formats what a garbage collection found or did: as a table for people, and as JSON for programs."""
+"""Format the result of a garbage collection: as a table for people, and as JSON for programs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class CollectReport:
     """The result of one run of `collect`.
 
     Attributes:
-        plan: what was found.
+        plan: the plan that was found.
         applied: whether the plan was carried out.
         forgotten: names of the references that `--forget` dropped.
     """
@@ -60,10 +60,10 @@ def to_json(report: CollectReport) -> dict[str, object]:
 
 
 def to_table(report: CollectReport, command: str) -> str:
-    """Return the generations, what would be freed, what is left alone, and the verdict.
+    """Return the tables of generations, deletions and holds, and the verdict.
 
     Args:
-        report: of the run.
+        report: the report of the run.
         command: the command line that carries out the plan, for the verdict.
     """
     plan = report.plan
@@ -94,7 +94,7 @@ def _generation_rows(plan: GcPlan) -> list[tuple[str, ...]]:
 
 
 def _deletion_rows(plan: GcPlan) -> list[tuple[str, ...]]:
-    """Return one row for each repository, and one for each other thing. The JSON document lists every file."""
+    """Return one row for each repository, and one for each other item. The JSON document lists every file."""
     groups: dict[Path, list[Deletion]] = {}
     for deletion in plan.deletions:
         groups.setdefault(_group(deletion), []).append(deletion)
@@ -107,7 +107,7 @@ def _deletion_rows(plan: GcPlan) -> list[tuple[str, ...]]:
 
 
 def _group(deletion: Deletion) -> Path:
-    """Return the repository that a file belongs to; the path itself for all else."""
+    """Return the repository that a file belongs to; the path itself for other items."""
     if deletion.kind not in (ItemKind.BLOB, ItemKind.FILE, ItemKind.LIST):
         return deletion.path
     return next(

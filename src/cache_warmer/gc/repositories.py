@@ -1,6 +1,6 @@
-"""Garbage in one hub repository: which of its snapshot files, blobs and names no retained generation needs.
+"""Find the snapshot files, blobs and names of one hub repository that no retained generation needs.
 
-`scan_repository` reads the folder into a value, `plan_repository` decides over that value and touches no disk.
+`scan_repository` reads the folder into a value. `plan_repository` is a pure function of that value.
 
 Other programs use the same layout, so a commit is deleted only if it is the warmer's alone. It is kept whole (a hold)
 if it has a file that no catalog of ours brought, or, on a host, one that the warmer found there and did not fetch; if a
@@ -39,7 +39,7 @@ class SnapshotEntry:
 
     Attributes:
         blob: the name of the blob that it leads to; empty: it is a file, or leads elsewhere.
-        bytes: what deleting it frees.
+        bytes: the bytes that deleting it frees.
     """
 
     blob: str
@@ -48,7 +48,7 @@ class SnapshotEntry:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A blob: what deleting it frees, and when it was written (seconds since the epoch)."""
+    """A blob: the bytes that deleting it frees, and its modification time in seconds since the epoch."""
 
     bytes: int
     written: float
@@ -56,12 +56,12 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What is in the folder of a repository.
+    """Content of the folder of a repository.
 
     Attributes:
-        folder: of the repository.
-        entries: by their path below `snapshots`: `<commit>/<path>`.
-        blobs: by name, without those that are still being written.
+        folder: the folder of the repository.
+        entries: the files and links, by their path below `snapshots`: `<commit>/<path>`.
+        blobs: the blobs by name, without those that are still being written.
         refs: commits by their path below `refs`.
         listed_commits: commits with a list in `trees`.
     """
@@ -75,13 +75,13 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryRetention:
-    """What has to be retained of a repository.
+    """Files that must be retained of a repository, and limits of the deletion.
 
     Attributes:
         known: paths below `snapshots` that are ours to delete: the warmer fetched them for a catalog.
         retained: those of them that a retained generation needs.
-        main: the commit that `refs/main` names next if its own is deleted; None: it is removed.
-        own_main_commits: commits that the warmer let `refs/main` name; None: all (a cache of our own).
+        main: the commit that `refs/main` is pointed at if its own is deleted; None: it is removed.
+        own_main_commits: commits that the warmer wrote to `refs/main`; None: all (a cache of our own).
         unlinked_before: blobs without a link are deleted if they were written before that time, in seconds since the
             epoch; None: they stay (a host).
         found: paths below `snapshots` that catalogs of ours list and that are not ours to delete.
@@ -102,7 +102,7 @@ class RepositoryRetention:
 def scan_repository(folder: Path) -> Repository:
     """Read the folder of a repository.
 
-    A folder that is a link, or whose parts are links, leads elsewhere and is not ours: it counts as empty.
+    A folder that is a link, or whose parts are links, is not ours: it counts as empty.
 
     Raises:
         OSError: a file or a folder cannot be read.
@@ -125,7 +125,7 @@ def scan_repository(folder: Path) -> Repository:
 
 
 def plan_repository(repository: Repository, retention: RepositoryRetention) -> PlanSection:
-    """Return what is deleted from a repository, and what is left alone."""
+    """Return the deletions in a repository, the name updates and the holds."""
     unneeded = {path for path in retention.known - retention.retained if path in repository.entries}
     unneeded_found = {path for path in retention.found - retention.retained if path in repository.entries}
     commits = {_commit(path) for path in (*unneeded, *unneeded_found)}
@@ -174,7 +174,7 @@ def _tree_list_updates(
 
 
 def freed_bytes(path: Path) -> int:
-    """Return what deleting a file, or a folder with all its files, frees.
+    """Return the bytes that deleting a file, or a folder with all its files, frees.
 
     A link frees nothing, and neither does a file with another hard link.
 
@@ -204,7 +204,7 @@ def list_folder(folder: Path) -> list[Path]:
 def _held_commits(
     repository: Repository, retention: RepositoryRetention, commits: Collection[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each commit that others use, and why it is kept."""
+    """Yield each commit that others use, with the reason for keeping it."""
     for commit in commits:
         foreign = [
             path
@@ -233,7 +233,7 @@ def _deleted_blobs(
     deleted: Collection[str],
     linked: Collection[str],
 ) -> Iterator[tuple[str, str]]:
-    """Yield the name of each blob that is deleted, and why."""
+    """Yield the name of each blob to delete, with the reason."""
     unlinked_next = {repository.entries[path].blob for path in deleted}
     for name, blob in sorted(repository.blobs.items()):
         if name in linked:

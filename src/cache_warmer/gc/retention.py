@@ -1,7 +1,6 @@
-"""Decides which generations and models are retained, and why.
+"""Decide which generations and models are retained, and why.
 
-Pure functions over values: the roots of a cache and the retention rules go in, a decision comes out. Nothing is read
-from the disk here.
+All functions are pure: they derive a decision from the roots of a cache and the retention rules, and read no files.
 
 A generation is retained if it is the current catalog's, if a live reference names it, or if it is one of the newest
 others. A model is retained if a retained generation has it, or if the current catalog or a live reference names it.
@@ -21,12 +20,13 @@ _NEWEST: Final = "one of the newest"
 
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
-    """What has to be retained.
+    """Rules for what must be retained.
 
     Attributes:
-        generation, digests: the current catalog's generation, and the digests of its models.
-        keep: how many other generations are retained, newest first.
-        dead_references: files of the references that do not count.
+        generation: the current catalog's generation.
+        digests: the digests of its models.
+        keep: number of other generations to retain, newest first.
+        dead_references: files of the references whose Deployment is gone.
     """
 
     generation: str
@@ -37,11 +37,12 @@ class RetentionRules:
 
 @dataclass(frozen=True, slots=True)
 class RetentionDecision:
-    """What is retained, and what is not.
+    """Generations, models and files that are retained, and those that are not.
 
     Attributes:
-        retained: of each retained generation, who needs it.
-        expired_manifests, expired_records: manifests and model records that are removed.
+        retained: the names of those who need a generation, by generation.
+        expired_manifests: manifests that are removed.
+        expired_records: model records that are removed.
         expired_digests: digests of the models that are not retained.
         retained_files: files that a retained model needs.
         known_files: files that the warmer wrote for any known model.
@@ -60,7 +61,7 @@ class RetentionDecision:
 
 
 def decide_retention(roots: GcRoots, rules: RetentionRules) -> RetentionDecision:
-    """Return what is retained and what is not."""
+    """Decide which generations, models and files are retained."""
     retained: dict[str, list[str]] = {}
     digests = set(rules.digests)
     pending: set[FileKey] = set()

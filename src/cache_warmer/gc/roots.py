@@ -1,4 +1,4 @@
-"""The roots of garbage collection: the manifests, model records and references of a cache, as plain values.
+"""Read the roots of garbage collection: the manifests, model records and references of a cache, as plain values.
 
 A manifest roots the files of a generation, a model record the files of one verified model, and a reference names the
 generation that one user of the cache needs. `read_roots` reads all of them and changes nothing.
@@ -32,9 +32,9 @@ from model_cache.places import PlaceName, Places
 from model_cache.record_rules import folder_mismatch, record_mismatch
 from model_cache.references import Reference, read_references
 
-# What `read_small_file` raises for a file that is no regular file, or larger than its limit.
+# Error numbers of `read_small_file` for a file that is no regular file, or larger than its limit.
 _NOT_A_RECORD: Final = frozenset({errno.EINVAL, errno.EFBIG})
-# Of the message about an API server's answer, in characters.
+# Limit of an API server's error in a message, in characters.
 _MAX_MESSAGE: Final = 200
 
 # A file of the cache: its place, and its path there.
@@ -48,10 +48,10 @@ class PublishedManifest:
     """The manifest of a complete generation.
 
     Attributes:
-        generation: its id.
-        path: its file.
-        written: when it was written, in seconds since the epoch.
-        digests: of its models.
+        generation: the id of the generation.
+        path: the path of the manifest.
+        written: its modification time, in seconds since the epoch.
+        digests: the digests of its models.
     """
 
     generation: str
@@ -65,9 +65,9 @@ class GcRoots:
     """Everything in a cache that keeps files, or that lists which files the warmer wrote.
 
     Attributes:
-        manifests: those of complete generations.
+        manifests: the manifests of complete generations.
         records: the file of each model record, by the model's digest.
-        files: the files of each known model, by its digest; also of models that an earlier run was deleting.
+        files: the files of each known model, by its digest, including models that an earlier run was deleting.
         fetched: of each file that the warmer itself fetched, the times of its last change that records note.
         references: the reference in each file.
     """
@@ -80,7 +80,7 @@ class GcRoots:
 
 
 def retired_folder(places: Places) -> Path:
-    """Return where manifests and records are moved before their files are deleted."""
+    """Return the folder to which manifests and records are moved before their files are deleted."""
     return places.own.path / "collected"
 
 
@@ -135,7 +135,7 @@ def dead_references(
     """Return the files of the references whose Deployment does not exist any more.
 
     Args:
-        references: by file; one without a Deployment is never dead.
+        references: the references by file; one without a Deployment is never dead.
         exists: queries the API server.
         warn: called with a sentence for each reference whose Deployment cannot be looked up.
         clusters: returns the identities of the cluster that `exists` queries.

@@ -1,10 +1,10 @@
-"""Scans a whole cache once and makes the plan of a garbage collection.
+"""Scan a whole cache once and make the plan of a garbage collection.
 
 A scan reads only, so it needs no lease. `collect --apply` scans again while it holds the lease, because other writers
 may have changed the cache in between.
 
-On a host, a place that other users warm into is left out: their records lie in their own home folders, so what they
-need is not known here.
+On a host, a place that other users warm into is left out: their records are in their own home folders, so the files
+that they need are not known here.
 """
 
 import stat
@@ -14,7 +14,6 @@ from pathlib import PurePosixPath
 from typing import TypeAlias
 
 from cache_warmer.artifacts.hf_layout import read_own_commits
-from cache_warmer.artifacts.package_links import PACKAGES
 from cache_warmer.gc.leftovers import MIN_AGE_SECONDS, find_leftovers
 from cache_warmer.gc.packages import PackageRetention, plan_packages, scan_packages
 from cache_warmer.gc.plan import Deletion, GcPlan, PlanSection
@@ -25,7 +24,7 @@ from cache_warmer.records import read_mtime
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
-from model_cache.layout import repository_folder, spacy_package_folder
+from model_cache.layout import PACKAGES, repository_folder, spacy_package_folder
 from model_cache.places import HOST, Place, PlaceName, Places
 from model_cache.reasons import Reason
 
@@ -38,10 +37,10 @@ class Scanner:
     """Makes the plan of a garbage collection.
 
     Attributes:
-        models: of the current catalog.
-        places: of the cache.
+        models: the models of the current catalog.
+        places: the places of the cache.
         now: seconds since the epoch.
-        uid: of this user; None where the system has no users.
+        uid: the id of this user; None where the system has no users.
         lock: of the current catalog.
     """
 
@@ -75,7 +74,7 @@ class Scanner:
 
     @property
     def _unreferenced_before(self) -> float | None:
-        """Return the time before which what no record mentions is garbage; None: never (others may need it)."""
+        """Return the time before which unlisted files are garbage; None: never, because others may need them."""
         return None if self._on_host else self.now - MIN_AGE_SECONDS
 
     def _repositories(
@@ -116,7 +115,7 @@ class Scanner:
         )
 
     def _main_commit(self, name: str, newest_first: Iterable[str]) -> str | None:
-        """Return what `refs/main` names next: the catalog's commit, else that of the newest retained generation."""
+        """Return the new commit of `refs/main`: the catalog's, else that of the newest retained generation."""
         retained = list(dict.fromkeys(path.partition("/")[0] for path in newest_first))
         current = [
             model.source.revision

@@ -1,16 +1,16 @@
-"""Carries out the plan of a garbage collection. Runs in the main thread, while the caller holds the lease.
+"""Carry out the plan of a garbage collection. Runs in the main thread, while the caller holds the lease.
 
-The order makes it safe to kill the process at any instant, and the next sweep finishes what is left:
+The order makes it safe to kill the process at any instant, and the next sweep completes it:
 
-1. Manifests and records that no longer hold move to the folder `collected`, so no root promises a file that is about
+1. Manifests and records that no longer hold move to the folder `collected`, so no root lists a file that is about
    to be deleted. There they still list which files the warmer wrote. Dead references are removed.
 2. Names move before their target is deleted, so that none dangles.
    So are the hub client's lists of commits that stay: no name in them may lead to nothing.
 3. Blobs are deleted before the links through which the next scan would find them.
 4. Links whose target is gone, and the manifests and records in `collected`, are removed last.
 
-Before each deletion the lease is checked: a process that lost it deletes nothing more. An `OSError` ends the sweep
-where it is.
+Before each deletion the lease is checked: a process that lost it deletes nothing more. An `OSError` ends the
+sweep at once.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cache_warmer.artifacts.hf_layout import update_main_ref, update_tree_list
-from cache_warmer.artifacts.package_links import PACKAGES, update_package_links
+from cache_warmer.artifacts.package_links import copy_marker, update_package_links
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.gc.leftovers import NFS_PREFIX, SWEPT_SUFFIX
@@ -30,15 +30,16 @@ from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind, NameUpdate
 from cache_warmer.gc.retention import RetentionDecision
 from cache_warmer.gc.roots import retired_folder
 from model_cache.file_io import sync_folder
+from model_cache.layout import PACKAGES
 from model_cache.places import Places
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Deletes what a plan lists.
+    """Executes a plan.
 
     Attributes:
-        places: of the cache.
+        places: the places of the cache.
         check_lease: called before each deletion; raises `LeaseLost` if the lease is lost.
     """
 
@@ -107,7 +108,7 @@ class Sweeper:
             update_package_links(name.parent, packages / tree, package_of(tree), boundary)
         else:
             _remove(name)
-            (packages / ".copies" / name.name).unlink(missing_ok=True)
+            copy_marker(name).unlink(missing_ok=True)
 
     def _delete(self, deletion: Deletion) -> None:
         path = deletion.path
@@ -137,7 +138,7 @@ class Sweeper:
 
 
 def _relative_target(link: Path) -> str:
-    """Return where a relative link leads; empty for all else, which is not ours."""
+    """Return the target of a relative link; empty for anything else, which is not ours."""
     target = os.readlink(link) if link.is_symlink() else ""
     return "" if os.path.isabs(target) else target
 
@@ -177,7 +178,7 @@ def _is_held_by_nfs(folder: str) -> bool:
 
 
 def _is_in_use(path: Path) -> bool:
-    """Return whether a live process has locked a partial file: one that lost its lease while it was suspended."""
+    """Return whether a live process has locked a partial file, as one that lost its lease while it was suspended."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
     except OSError:

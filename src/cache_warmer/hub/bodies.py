@@ -1,7 +1,7 @@
 """Facts about a remote body without storing it: its size, its sha256, and whether a response is compressed.
 
-The size comes from a GET of the first byte: addresses that are signed for GET, as release pages hand them out,
-refuse a HEAD. The sha256 takes reading the whole body.
+The size comes from a GET of the first byte: addresses that are signed for GET, as those of release pages,
+refuse a HEAD. For the sha256 the whole body is read.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ _CHUNK_BYTES: Final = 1 << 20
 
 
 def body_size(http: httpx2.Client, url: str, label: str) -> int | None:
-    """Return the size of a body in bytes; None if the server does not tell.
+    """Return the size of a body in bytes; None if the server does not state it.
 
     Args:
         http: the client.
@@ -92,7 +92,7 @@ def is_compressed(headers: Mapping[str, str], length: int | None, size: int | No
     file itself: it was compressed when it was stored, and some stores report its coding as the response's.
 
     Args:
-        headers: of the response; a mapping that ignores the case of names.
+        headers: the headers of the response; a mapping that ignores the case of names.
         length: bytes of the body; None if not known.
         size: bytes that the file must have; None if not known.
     """

@@ -41,10 +41,10 @@ class RemoteFile:
     """A file of a commit, as the hub lists it.
 
     Attributes:
-        path: in the repository.
+        path: the path in the repository.
         bytes: its size.
         blob_id: git's sha1 of what the repository stores: the content, or the pointer of a big file.
-        lfs_sha256: of the content of a big file; None for a small one.
+        lfs_sha256: sha256 of the content of a big file; None for a small one.
     """
 
     path: str

@@ -36,7 +36,7 @@ class RetryingClient(httpx2.Client):
             endpoint: address of the hub, the only host that gets the token.
             retry: limits of the retries.
             stall_timeout: seconds without a byte after which a request is aborted.
-            options: of `httpx2.Client`.
+            options: options of `httpx2.Client`.
         """
         self._endpoint = httpx2.URL(endpoint)
         self._retry = retry
@@ -78,7 +78,7 @@ class RetryingClient(httpx2.Client):
                 pause = retry_after(response.headers.get("Retry-After"), self._retry.now())
                 if failures >= attempts:
                     raise errors.from_busy_response(response, label, pause)
-                if pause is not None and pause > self._retry.patience:
+                if pause is not None and pause > self._retry.max_retry_after:
                     raise errors.retry_after_too_long(label, pause)
             self._retry.sleep(max(self._retry.delay(failures), pause or 0.0))
 

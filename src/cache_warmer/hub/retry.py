@@ -19,25 +19,25 @@ class Retry:
     Attributes:
         attempts: tries in all, including the first.
         first: seconds before the second try, before jitter.
-        longest: upper limit in seconds of a wait that no server asked for.
-        patience: longest `Retry-After` in seconds that is waited for; a longer one ends the run.
+        max_delay: upper limit in seconds of a wait that no server asked for.
+        max_retry_after: longest `Retry-After` in seconds that is waited for; a longer one ends the run.
         sleep: waits this many seconds; raises if the run must stop.
-        draw: returns a random number from 0 to 1.
+        random: returns a random number from 0 to 1.
         now: returns seconds since the epoch, for a `Retry-After` that is a date.
     """
 
     attempts: int = 6
     first: float = 0.5
-    longest: float = 8.0
-    patience: float = 120.0
+    max_delay: float = 8.0
+    max_retry_after: float = 120.0
     sleep: Callable[[float], None] = time.sleep
-    draw: Callable[[], float] = random.random
+    random: Callable[[], float] = random.random
     now: Callable[[], float] = time.time
 
     def delay(self, failures: int) -> float:
         """Return the seconds to wait after this many failures in a row (at least one)."""
-        span = min(self.longest, self.first * 2.0 ** (failures - 1))
-        return span / 2 + span / 2 * self.draw()
+        span = min(self.max_delay, self.first * 2.0 ** (failures - 1))
+        return span / 2 + span / 2 * self.random()
 
 
 def retry_after(value: str | None, now: float) -> float | None:

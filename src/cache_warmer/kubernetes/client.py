@@ -1,7 +1,7 @@
 """The connection to the API server from inside a pod, with the Kubernetes client.
 
 The client library takes a second to import, so it is imported inside functions: only in a cluster, and only when the
-API server is needed. Requests are not retried and time out soon: an API server that is away must not delay a warm.
+API server is needed. Requests are not retried and time out soon: an unavailable API server must not delay a warm.
 """
 
 from typing import Any, Final, cast

@@ -1,4 +1,4 @@
-"""Kubernetes Events about a run, and the settings by which the chart describes the pod that runs it.
+"""Kubernetes Events about a run.
 
 For a failed Job, Helm only reports a timeout. Events appear within seconds in `kubectl describe` and
 `kubectl get events`. Start, end and failures are written on the warmer's Job and on the Deployment that waits for its
@@ -15,35 +15,19 @@ client is loaded.
 
 import contextlib
 import logging
-import os
 import queue
-import socket
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from cache_warmer.errors import HubUnauthorized
+from cache_warmer.kubernetes.pod import DEPLOYMENT, JOB, NAMESPACE
 from cache_warmer.reports.warm_report import WarmReport
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.formatting import human_bytes, printable
 
 _LOG: Final = logging.getLogger(__name__)
-
-# Environment variables that the chart sets. Outside a cluster none of them is set.
-NAMESPACE: Final = "QDA_KUBERNETES_NAMESPACE"
-# Name of the Job that this pod belongs to.
-JOB: Final = "QDA_KUBERNETES_JOB"
-# Name of the Deployment that waits for the cache.
-DEPLOYMENT: Final = "QDA_KUBERNETES_DEPLOYMENT"
-# Name of the Lease that guards the claim, in the namespace of the pod, which is that of the claim.
-LEASE: Final = "QDA_KUBERNETES_LEASE"
-# Name of the claim, in the same namespace.
-CLAIM: Final = "QDA_KUBERNETES_CLAIM"
-# `NAME/KEY` of the Secret from which `HF_TOKEN` is set.
-TOKEN_SECRET: Final = "QDA_TOKEN_SECRET"  # noqa: S105  # a variable's name
-TOKEN: Final = "HF_TOKEN"  # noqa: S105  # the same
 
 COMPONENT: Final = "cache-warmer"
 # Reasons of Events that have no `Reason`: the run has not ended.
@@ -92,35 +76,6 @@ def involved_objects(environ: Mapping[str, str]) -> InvolvedObjects | None:
     """Return the objects that this process writes Events on; None outside a cluster."""
     found = InvolvedObjects(environ.get(NAMESPACE, ""), environ.get(JOB, ""), environ.get(DEPLOYMENT, ""))
     return found if found.namespace and (found.job or found.deployment) else None
-
-
-def holder_identity(environ: Mapping[str, str]) -> str:
-    """Return the name of this process for people: `pod NAME`, or `process 7 on HOST`."""
-    host = socket.gethostname()
-    return f"pod {host}" if environ.get(NAMESPACE) else f"process {os.getpid()} on {host}"
-
-
-def require_token(environ: Mapping[str, str]) -> None:
-    """Confirm that a configured Secret has set the token.
-
-    The pod template marks the Secret as optional. Otherwise Kubernetes would never start the container, and the cause
-    would be visible only in the events of the pod.
-
-    Raises:
-        HubUnauthorized: a Secret is configured, and it or its key is missing or empty.
-    """
-    secret = environ.get(TOKEN_SECRET, "")
-    if not secret or environ.get(TOKEN, "").strip():
-        return
-    name, _, key = secret.partition("/")
-    namespace = environ.get(NAMESPACE, "")
-    option = f"-n {namespace} " if namespace else ""
-    where = f" in namespace {namespace}" if namespace else ""
-    raise HubUnauthorized(
-        f"hub.tokenSecret names the Secret {name!r}, but{where} it, or its key {key!r}, is missing or empty",
-        f"create it with `kubectl {option}create secret generic {name} --from-literal={key}=TOKEN` (or name another "
-        "key with hub.tokenSecretKey), then raise cacheWarmer.rerun; without hub.tokenSecret no token is used",
-    )
 
 
 class EventRecorder:

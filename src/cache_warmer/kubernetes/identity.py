@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.kubernetes.events import CLAIM, NAMESPACE, ClusterApi
+from cache_warmer.kubernetes.events import ClusterApi
+from cache_warmer.kubernetes.pod import CLAIM, NAMESPACE
 from model_cache.file_io import read_small_file
 
 _LOG: Final = logging.getLogger(__name__)

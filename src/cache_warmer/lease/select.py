@@ -16,8 +16,8 @@ from pathlib import Path
 
 from cache_warmer.errors import LeaseForbidden
 from cache_warmer.kubernetes import client
-from cache_warmer.kubernetes.events import LEASE, NAMESPACE
 from cache_warmer.kubernetes.leases import ClusterLeaseApi
+from cache_warmer.kubernetes.pod import LEASE, NAMESPACE
 from cache_warmer.lease.base import FileLease, Lease, LeaseApi
 from cache_warmer.lease.cluster_lease import ClusterLease, LeaseDeps, LeaseTiming, seconds_since_boot
 from cache_warmer.transfer.pool import Stop

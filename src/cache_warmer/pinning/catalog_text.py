@@ -1,4 +1,4 @@
-"""Finds the pins in the text of a catalog and replaces them there, so that comments, order and quotes stay.
+"""Find the pins in the text of a catalog and replace them there, so that comments, order and quotes stay.
 
 The document is never serialized again: the marks of the YAML parser give the characters at which a value begins and
 ends, and only these characters change. Other mistakes in a catalog are left to `parse_catalog`, which gets the text

@@ -1,4 +1,4 @@
-"""Pins a catalog, and finds what changed upstream since it was pinned.
+"""Pin a catalog, and find what changed upstream since it was pinned.
 
 `Pinner` is one run of `lock` before anything is written: branches and tags become commits in the catalog's text, a
 missing sha256 of a wheel is computed, and the sources are queried for what these revisions hold.
@@ -63,7 +63,7 @@ class ChangedFile:
     """A selected file that differs between two commits. The fields are those of the report.
 
     Attributes:
-        path: in the repository.
+        path: the path in the repository.
         change: `changed`, `added` or `removed`.
     """
 

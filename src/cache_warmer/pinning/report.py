@@ -1,4 +1,4 @@
-"""Formats what `lock` did, or what `lock --check` found: as a table for people, and as JSON for programs."""
+"""Format what `lock` did, or what `lock --check` found: as a table for people, and as JSON for programs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

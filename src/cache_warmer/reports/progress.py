@@ -143,7 +143,7 @@ def show_progress(counter: ProgressCounter, out: TextIO | None = None) -> Iterat
 
     Args:
         counter: what is displayed.
-        out: where to; None: stderr.
+        out: the stream to write to; None: stderr.
     """
     stream = out if out is not None else sys.stderr
     terminal = stream.isatty()

@@ -1,7 +1,7 @@
 """Maintain the status file of a run on the volume, which workers export as metrics and `cache-check` shows.
 
 A daemon thread writes the file once a second if something changed, and every five seconds as a heartbeat; the main
-thread writes it at the start and at the end. Readers take a file without a heartbeat for a run that died.
+thread writes it at the start and at the end. Readers treat a file without a heartbeat as that of a crashed run.
 
 The file is replaced by rename and never synced to disk: after a crash it has no value. A failure to write it (a full
 disk) is logged at debug level and does not fail the run, which reports the cause itself.

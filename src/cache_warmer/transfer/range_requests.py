@@ -145,7 +145,7 @@ class RangeRequests:
         except HubError as error:
             pause = self.retry.delay(1)
             if isinstance(error, HubBusy) and error.retry_after is not None:
-                if error.retry_after > self.retry.patience:
+                if error.retry_after > self.retry.max_retry_after:
                     raise errors.retry_after_too_long(self.download.label, error.retry_after) from error
                 pause = max(pause, error.retry_after)
         self.forget_address()

@@ -71,7 +71,7 @@ class SpacySource(NamedTuple):
         package: import name, as `de_core_news_lg`.
         version: as in the wheel's name, `3.8.0`.
         url: http or https address of the wheel.
-        sha256: of the wheel, 64 lower-case hex digits.
+        sha256: sha256 of the wheel, 64 lower-case hex digits.
     """
 
     package: str
@@ -142,7 +142,7 @@ class Catalog(NamedTuple):
     """The models of a release.
 
     Attributes:
-        models: in the order of the file.
+        models: the models, in the order of the file.
         origin: the file's name in messages.
     """
 

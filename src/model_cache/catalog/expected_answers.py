@@ -1,6 +1,6 @@
-"""Expected answers: the part of a lock with which `cache-check --load` recognises a model.
+"""Expected answers: the part of a lock with which `cache-check --load` verifies a model.
 
-An expected answer is a question, the value that somebody published or that `--record` saw, and a tolerance for the
+An expected answer is a question, the value that was published or that `--record` stored, and a tolerance for the
 numbers of other machines. Loading proves that the files can be read; only answers prove that they are the right
 weights, tokenizer and settings.
 """

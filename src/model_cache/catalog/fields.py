@@ -157,7 +157,7 @@ class Section(NamedTuple):
         """Return a required text field, or None with a problem added.
 
         Args:
-            name: of the field.
+            name: the name of the field.
             allowed: the allowed values, for the message.
             digits: accept a number without quotes as text, as for a commit of digits only.
         """

@@ -43,8 +43,8 @@ class LockedFile(NamedTuple):
 
     Attributes:
         bytes: its size.
-        sha256: of its content, 64 lower-case hex digits.
-        git_sha1: of its git blob, 40 lower-case hex digits.
+        sha256: sha256 of its content, 64 lower-case hex digits.
+        git_sha1: sha1 of its git blob, 40 lower-case hex digits.
         contents_sha256: of a wheel: digest of the files in it (`model_cache.record_rules.contents_sha256`).
     """
 
@@ -60,7 +60,7 @@ class LockedModel(NamedTuple):
     Attributes:
         source: repository or package that the facts are about.
         revision: commit or version that the facts are about.
-        files: by path in the repository; for spaCy one file, the wheel.
+        files: the files by path in the repository; for spaCy one file, the wheel.
         whole_repository_bytes: size of all files of the repository, fetched or not; None if not known.
         whole_repository_bytes_about: the same from rounded figures; None if not known.
         resolved_from: the branch or tag that named this commit when the lock was written; None if the catalog
@@ -81,7 +81,7 @@ class Lock(NamedTuple):
     """The lock of a catalog.
 
     Attributes:
-        models: by key.
+        models: the models by key.
         origin: the file's name in messages.
     """
 
@@ -140,7 +140,7 @@ def lock_document(
     """Return the lock of a catalog as a JSON document.
 
     Args:
-        keys: of the whole catalog, in its order.
+        keys: the keys of the whole catalog, in its order.
         locked: the models with new facts; the others keep their entry in `former`.
         former: the document that the new one replaces; None if there is none.
     """

@@ -108,7 +108,7 @@ def parse_catalog_value(value: object, origin: str) -> Catalog:
     It costs a tenth of the memory that the same text takes as YAML.
 
     Args:
-        value: of the document.
+        value: the value of the document.
         origin: the file's name in messages.
 
     Raises:

@@ -60,12 +60,12 @@ def check(
     """Check the files of some models, or of a whole catalog.
 
     Args:
-        models: to check.
-        places: of the cache.
+        models: the models to check.
+        places: the places of the cache.
         tier: `FAST` or `DEEP`.
         whole_catalog: whether the models are a whole catalog, whose manifest must exist; if not, the records of
             the single models are used.
-        generation: of the whole catalog, for the report; None: that of `models`.
+        generation: the generation of the whole catalog, for the report; None: that of `models`.
         clock: returns seconds.
         progress: called during `DEEP` with bytes read and bytes in all.
         remedies: the commands that remedies name.

@@ -23,6 +23,7 @@ from model_cache.check.files import CheckedFile, Remedies, problem_from_error
 from model_cache.check.types import Problem, ProgressCallback
 from model_cache.errors import ManifestInvalid
 from model_cache.file_io import open_regular_file, read_small_file
+from model_cache.layout import COPY_MARKERS, PACKAGES
 from model_cache.manifest import ModelRecord, parse_manifest, parse_model_record
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.reasons import Reason
@@ -30,8 +31,6 @@ from model_cache.reasons import Reason
 # Size of one read.
 BUFFER_BYTES: Final = 2**20
 
-# Folder of our packages inside the spaCy place; see `model_cache.layout.spacy_package_folder`.
-_PACKAGES: Final = ".packages"
 # Python imports these at every start from wherever they are on its path.
 _STARTUP_MODULES: Final = ("sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize")
 _BYTECODE_FOLDER: Final = "__pycache__"
@@ -149,7 +148,7 @@ def _size_and_hashes(
 
 
 class _ProgressCounter:
-    """Counts the bytes of all threads, and tells them to stop.
+    """Counts the bytes of all threads, and holds their stop flag.
 
     Attributes:
         stop: set by whichever thread fails first; all threads read it.
@@ -201,10 +200,10 @@ def _records(own: Path) -> Iterator[ModelRecord]:
 
 def _unlisted_in_spacy(places: Places, listed: set[str]) -> Iterator[str]:
     root, on_host = places.spacy.path, places.label == HOST
-    our_packages = {path.split("/")[1] for path in listed if path.startswith(f"{_PACKAGES}/")}
-    for entry in _entries(root / _PACKAGES):
+    our_packages = {path.split("/")[1] for path in listed if path.startswith(f"{PACKAGES}/")}
+    for entry in _entries(root / PACKAGES):
         if entry.name in our_packages:
-            yield from _unlisted_below(root, f"{_PACKAGES}/{entry.name}", listed, with_bytecode=not on_host)
+            yield from _unlisted_below(root, f"{PACKAGES}/{entry.name}", listed, with_bytecode=not on_host)
         elif not entry.name.startswith("."):  # packages that are being unpacked, and our notes
             yield f"{entry.path}/"
     for entry in _entries(root):
@@ -214,11 +213,11 @@ def _unlisted_in_spacy(places: Places, listed: set[str]) -> Iterator[str]:
 
 def _is_ours(root: Path, entry: "os.DirEntry[str]") -> bool:
     """Return whether an entry is a link to a package of ours, or a copy of one where links do not work."""
-    if entry.name == _PACKAGES:
+    if entry.name == PACKAGES:
         return True
     if entry.is_symlink():
-        return _PACKAGES in Path(os.readlink(entry.path)).parts
-    return os.path.exists(root / _PACKAGES / ".copies" / entry.name)
+        return PACKAGES in Path(os.readlink(entry.path)).parts
+    return os.path.exists(root / PACKAGES / COPY_MARKERS / entry.name)
 
 
 def _unlisted_in_hub(root: Path, listed: set[str]) -> Iterator[str]:

@@ -74,8 +74,8 @@ def inspect(
     """Check listed files. Writes nothing.
 
     Args:
-        records: of the files.
-        places: of the cache.
+        records: the records of the files.
+        places: the places of the cache.
         remedies: the commands that remedies name.
         may_read: returns whether this user may read a path.
 
@@ -104,8 +104,8 @@ def problem_from_error(path: str, error: OSError | ValueError, remedies: Remedie
     """Return the problem that a failed system call on a listed file means.
 
     Args:
-        path: of the listed file.
-        error: of the call; a ValueError is a NUL in the name.
+        path: the path of the listed file.
+        error: the error of the call; a ValueError is a NUL in the name.
         remedies: the commands that remedies name.
     """
     if isinstance(error, ValueError):

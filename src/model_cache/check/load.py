@@ -2,7 +2,7 @@
 
 Each model is loaded by `python -m qda_worker.probe KEY` in a child process, because loading may crash, hang or use all
 memory. The child gets the questions as JSON on stdin, and returns answers or an error as JSON on stdout. It is offline,
-its `PYTHONPATH` has no folder of the cache, and it is killed after the time limit. Whatever goes wrong is a problem of
+its `PYTHONPATH` has no folder of the cache, and it is killed after the time limit. Every failure is a problem of
 that model (MODEL_UNUSABLE), and the next model is loaded.
 
 With `--record FILE` the probe asks its own fixed questions, and the answers are written into a lock.
@@ -37,15 +37,12 @@ from model_cache.check.types import (
     Tier,
     worst_reason,
 )
-from model_cache.cli.options import LogLevel, SharedOptions
+from model_cache.cli.options import OFFLINE_VARIABLES, LogLevel, SharedOptions
 from model_cache.errors import CacheUnreadable, LockInvalid, ModelCacheError, UsageError
 from model_cache.file_io import read_small_file, replacement, take_over_mode
 from model_cache.json_values import parse_json_object, to_json_value
 from model_cache.places import Places
 from model_cache.reasons import Reason
-
-# Environment of the child: the libraries make no requests.
-OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 _PROBE_MODULE: Final = "qda_worker.probe"
 _MAX_OUTPUT_CHARACTERS: Final = 400
@@ -74,7 +71,8 @@ class ProbeResult(NamedTuple):
     seconds: float
 
 
-# Loads a model and asks it these questions, or the fixed ones of its task if there are none. Raises ModelCacheError.
+# Loads a model and computes its answers to these questions, or to the fixed ones of its task if there are none. Raises
+# ModelCacheError.
 Probe = Callable[[Model, Sequence[Question]], ProbeResult]
 
 
@@ -97,10 +95,10 @@ def run_load_check(
     """Run the load check of `cache-check`.
 
     Args:
-        report: of the fast or deep check.
+        report: the report of the fast or deep check.
         models: the same models, in the same order.
-        options: of the program.
-        environ: of the program.
+        options: the options of the program.
+        environ: the environment of the program.
         timeout: seconds for loading and answering, per model.
         record: the lock into which answers are written; None: compare with the catalog's lock.
         stderr: where progress is printed.
@@ -142,7 +140,7 @@ def load_and_compare(
     """Load every model whose files are intact, and compare its answers.
 
     Args:
-        report: of the fast or deep check.
+        report: the report of the fast or deep check.
         models: the same models, in the same order.
         lock: has the expected answers.
         probe: loads a model.
@@ -192,14 +190,14 @@ def subprocess_probe(
 
     Args:
         catalog: its file; None: the built-in one.
-        places: of the cache.
-        environ: of this program; the child's is derived from it.
+        places: the places of the cache.
+        environ: the environment of this program; the child's is derived from it.
         timeout: seconds for loading and answering, per model.
         command: which starts a probe; by default without the working folder on its path, which may hold anything.
     """
     arguments = ["--cache", places.label, *(["--catalog", str(catalog)] if catalog is not None else [])]
     python_path = _without_cache(environ.get("PYTHONPATH", ""), places)
-    child_environ = {**environ, **OFFLINE, "PYTHONPATH": python_path}
+    child_environ = {**environ, **dict.fromkeys(OFFLINE_VARIABLES, "1"), "PYTHONPATH": python_path}
 
     def probe(model: Model, questions: Sequence[Question]) -> ProbeResult:
         try:

@@ -1,7 +1,7 @@
 """Remedies for missing permissions: one path, one command, nothing recursive.
 
 Caches of a host are shared: old containers leave files of root, groups share folders, and colleagues own files that we
-read. A remedy that changes owners recursively below somebody's home would break more than it repairs. So each remedy
+read. A remedy that changes owners recursively below a home folder would break more than it repairs. So each remedy
 names the one path that blocks access, and the person who can change it.
 """
 

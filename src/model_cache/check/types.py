@@ -70,7 +70,7 @@ class LoadResult(NamedTuple):
 
     Attributes:
         seconds: duration of loading and answering.
-        comparisons: of its answers; empty if the lock has none of this model.
+        comparisons: the comparisons of its answers; empty if the lock has none of this model.
     """
 
     seconds: float
@@ -86,8 +86,8 @@ class ModelReport(NamedTuple):
         bytes: total size of its intact files.
         files: number of its intact files.
         path: the folder from which a library loads it.
-        problems: in the order of the files.
-        loaded: of the tier `LOAD`; None if it was not loaded, or could not be.
+        problems: the problems, in the order of the files.
+        loaded: the result of the tier `LOAD`; None if it was not loaded, or could not be.
     """
 
     key: str
@@ -114,15 +114,15 @@ class CheckReport(NamedTuple):
 
     Attributes:
         reason: the worst of all problems, or `OK`: the cache is complete.
-        generation: of the catalog.
+        generation: the generation of the catalog.
         cache: `host`, or the folder as the user gave it.
         tier: how thorough the check was.
         bytes, files: sums over the models; a file that two models share counts once.
         seconds: duration of the check.
-        models: in catalog order.
+        models: the models, in catalog order.
         problems: those that concern no single model, as a missing manifest.
-        places: of the cache.
-        totals: of the catalog's intact files, by place; their sums are `bytes` and `files`.
+        places: the places of the cache.
+        totals: bytes and files of the catalog's intact files, by place; their sums are `bytes` and `files`.
         notes: sentences about facts that are not problems but may surprise.
         unlisted: paths that no manifest lists, of the tier `DEEP`; None: not searched.
     """

@@ -21,7 +21,8 @@ from model_cache.urls import shown_value
 COMMAND_VARIABLES: Final = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
 
 _UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
-_OFFLINE_VARIABLES: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+# Variables that forbid the hub client and transformers to make requests.
+OFFLINE_VARIABLES: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _TRUE_WORDS: Final = frozenset({"1", "ON", "YES", "TRUE"})  # as in huggingface_hub.constants
 
 _Value = TypeVar("_Value")
@@ -251,7 +252,7 @@ def find_places(cache: str, environ: Mapping[str, str]) -> Places:
 
 def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the set variables that forbid the hub client to make requests."""
-    return tuple(name for name in _OFFLINE_VARIABLES if environ.get(name, "").upper() in _TRUE_WORDS)
+    return tuple(name for name in OFFLINE_VARIABLES if environ.get(name, "").upper() in _TRUE_WORDS)
 
 
 def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:

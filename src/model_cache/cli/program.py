@@ -1,4 +1,4 @@
-"""The outermost frame of every program: errors become a message with a remedy, and an exit code.
+"""The entry point of every program: errors become a message with a remedy, and an exit code.
 
 A program's `main` returns its exit code and raises `ModelCacheError`. `run` calls it, prints the error to stderr and,
 with `--format json`, as one document to stdout too. Failed system calls that have an obvious meaning (no space, no
@@ -117,7 +117,7 @@ def run_main(main: Main, argv: Sequence[str], *, name: str, environ: Mapping[str
     except BrokenPipeError:
         _discard(sys.stdout)
         return EXIT_BROKEN_PIPE
-    except Exception as error:  # noqa: BLE001  # the outermost frame: a bug must not end in a bare traceback
+    except Exception as error:  # noqa: BLE001  # the entry point: a bug must not end in a bare traceback
         known = _known_error(error)
         return _report(known, name, argv, environ) if known else _report_bug(error, name, argv, environ)
 

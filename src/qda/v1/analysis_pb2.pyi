@@ -260,7 +260,7 @@ class DocumentResult(google.protobuf.message.Message):
     """The id of the document, as it was sent."""
     @property
     def status(self) -> google.rpc.status_pb2.Status:
-        """Absent if the document was analysed. Otherwise the error of all tasks."""
+        """Absent if the document was analyzed. Otherwise the error of all tasks."""
 
     @property
     def sentiment(self) -> qda.v1.sentiment_pb2.SentimentResult:

@@ -47,7 +47,7 @@ class AnalysisServiceServicer(object):
     """
 
     def AnalyzeDocuments(self, request_iterator, context):
-        """AnalyzeDocuments analyses any number of documents, in their order and in
+        """AnalyzeDocuments analyzes any number of documents, in their order and in
         constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
         then documents. The response is a header, then one result for each document.
 

@@ -25,7 +25,7 @@ class AnalysisServiceStub:
         qda.v1.analysis_pb2.AnalyzeDocumentsRequest,
         qda.v1.analysis_pb2.AnalyzeDocumentsResponse,
     ]
-    """AnalyzeDocuments analyses any number of documents, in their order and in
+    """AnalyzeDocuments analyzes any number of documents, in their order and in
     constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
     then documents. The response is a header, then one result for each document.
 
@@ -47,7 +47,7 @@ class AnalysisServiceAsyncStub:
         qda.v1.analysis_pb2.AnalyzeDocumentsRequest,
         qda.v1.analysis_pb2.AnalyzeDocumentsResponse,
     ]
-    """AnalyzeDocuments analyses any number of documents, in their order and in
+    """AnalyzeDocuments analyzes any number of documents, in their order and in
     constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
     then documents. The response is a header, then one result for each document.
 
@@ -71,7 +71,7 @@ class AnalysisServiceServicer(metaclass=abc.ABCMeta):
         request_iterator: _MaybeAsyncIterator[qda.v1.analysis_pb2.AnalyzeDocumentsRequest],
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[qda.v1.analysis_pb2.AnalyzeDocumentsResponse], collections.abc.AsyncIterator[qda.v1.analysis_pb2.AnalyzeDocumentsResponse]]:
-        """AnalyzeDocuments analyses any number of documents, in their order and in
+        """AnalyzeDocuments analyzes any number of documents, in their order and in
         constant memory on both sides. The caller sends one AnalyzeDocumentsSettings,
         then documents. The response is a header, then one result for each document.
 

@@ -101,14 +101,14 @@ class EmbeddingOptions(google.protobuf.message.Message):
     element_type: global___ElementType.ValueType
     """The encoding of the numbers. Unspecified: FLOAT32."""
     normalize: builtins.bool
-    """Whether to normalise dense vectors to length 1. Unset or false: as configured
-    in the model's files (bge-m3 normalises, the paraphrase model does not).
+    """Whether to normalize dense vectors to length 1. Unset or false: as configured
+    in the model's files (bge-m3 normalizes, the paraphrase model does not).
     """
     dimension_count: builtins.int
     """The number of leading dimensions of the dense vector to keep, for models
     that were trained for it (ModelInfo.shortened_dimension_counts; others
-    refuse it with ARGUMENT_INVALID). Shortened vectors are normalised again if
-    they were normalised. 0: all.
+    refuse it with ARGUMENT_INVALID). Shortened vectors are normalized again if
+    they were normalized. 0: all.
     """
     @property
     def kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___EmbeddingKind.ValueType]:
@@ -149,7 +149,7 @@ class EmbedRequest(google.protobuf.message.Message):
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
     """How to handle texts above the limit of the model. Unspecified: CUT. WINDOW
     combines the windows as follows. Dense vectors: their mean, weighted by tokens
-    and normalised as the model does. Sparse vectors: the maximum weight of each
+    and normalized as the model does. Sparse vectors: the maximum weight of each
     token. Multi-vectors: concatenated; a token in two windows is included once,
     from the window whose border is farther away.
     """

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class EntityServiceStub(object):
-    """EntityService recognises names of people, places, organisations and others.
+    """EntityService recognizes names of people, places, organizations and others.
     """
 
     def __init__(self, channel):
@@ -43,7 +43,7 @@ class EntityServiceStub(object):
 
 
 class EntityServiceServicer(object):
-    """EntityService recognises names of people, places, organisations and others.
+    """EntityService recognizes names of people, places, organizations and others.
     """
 
     def RecognizeEntities(self, request, context):
@@ -78,7 +78,7 @@ def add_EntityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class EntityService(object):
-    """EntityService recognises names of people, places, organisations and others.
+    """EntityService recognizes names of people, places, organizations and others.
     """
 
     @staticmethod

@@ -18,7 +18,7 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class EntityServiceStub:
-    """EntityService recognises names of people, places, organisations and others."""
+    """EntityService recognizes names of people, places, organizations and others."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     RecognizeEntities: grpc.UnaryUnaryMultiCallable[
@@ -37,7 +37,7 @@ class EntityServiceStub:
     """
 
 class EntityServiceAsyncStub:
-    """EntityService recognises names of people, places, organisations and others."""
+    """EntityService recognizes names of people, places, organizations and others."""
 
     RecognizeEntities: grpc.aio.UnaryUnaryMultiCallable[
         qda.v1.entity_pb2.RecognizeEntitiesRequest,
@@ -55,7 +55,7 @@ class EntityServiceAsyncStub:
     """
 
 class EntityServiceServicer(metaclass=abc.ABCMeta):
-    """EntityService recognises names of people, places, organisations and others."""
+    """EntityService recognizes names of people, places, organizations and others."""
 
     @abc.abstractmethod
     def RecognizeEntities(

@@ -62,7 +62,7 @@ class _LongTextOutcome:
 class _LongTextOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_LongTextOutcome.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     LONG_TEXT_OUTCOME_UNSPECIFIED: _LongTextOutcome.ValueType  # 0
-    """Unspecified: the text was not analysed."""
+    """Unspecified: the text was not analyzed."""
     LONG_TEXT_OUTCOME_WHOLE: _LongTextOutcome.ValueType  # 1
     """The text is within the limit; all of it was used."""
     LONG_TEXT_OUTCOME_CUT: _LongTextOutcome.ValueType  # 2
@@ -74,7 +74,7 @@ class LongTextOutcome(_LongTextOutcome, metaclass=_LongTextOutcomeEnumTypeWrappe
     """LongTextOutcome is how the length of a text was handled."""
 
 LONG_TEXT_OUTCOME_UNSPECIFIED: LongTextOutcome.ValueType  # 0
-"""Unspecified: the text was not analysed."""
+"""Unspecified: the text was not analyzed."""
 LONG_TEXT_OUTCOME_WHOLE: LongTextOutcome.ValueType  # 1
 """The text is within the limit; all of it was used."""
 LONG_TEXT_OUTCOME_CUT: LongTextOutcome.ValueType  # 2
@@ -141,7 +141,7 @@ global___OffsetEncoding = OffsetEncoding
 
 @typing.final
 class Text(google.protobuf.message.Message):
-    """Text is one text to analyse: an utterance, a paragraph or a complete report."""
+    """Text is one text to analyze: an utterance, a paragraph or a complete report."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -1,4 +1,4 @@
-"""Sends the requests of the async client and receives the responses.
+"""Send the requests of the async client and receive the responses.
 
 Owns the `grpc.aio` channel and the availability of the worker (`retry.WorkerAvailability`), which all calls share. The
 requests are built and the responses are read elsewhere (`requests`, `document_stream`, `vector_stream`,
@@ -119,7 +119,7 @@ class AsyncTransport:
         Such a call does not wait for a worker that is unreachable or not ready: the caller wants to know just that.
 
         Args:
-            method: of a stub.
+            method: the method of a stub.
             request: its request.
             timeout: seconds.
 
@@ -139,7 +139,7 @@ class AsyncTransport:
         """Send the requests of one list, `Settings.in_flight` of them concurrently, and return all results.
 
         Args:
-            method: of a stub.
+            method: the method of a stub.
             request: the list.
             timeout: seconds for each request; None: `Settings.timeout`.
             progress: called after each response, in the order of the requests.

@@ -1,4 +1,4 @@
-"""Converts protobuf responses to the values of `results` and `status`. No I/O; shared by both clients.
+"""Convert protobuf responses to the values of `results` and `status`. No I/O; shared by both clients.
 
 One function for each message. Enum numbers that this client does not know become `UNSPECIFIED`, because a newer worker
 may send them; only an unknown sentiment is an error, because the result would have no label.

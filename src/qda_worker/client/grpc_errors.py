@@ -1,4 +1,4 @@
-"""Converts gRPC errors to the client's own errors; the only module that reads gRPC's status codes.
+"""Convert gRPC errors to the client's own errors; the only module that reads gRPC's status codes.
 
 The worker sends a `google.rpc.Status` in the trailers, with these details: `ErrorInfo` (reason and remedy),
 `BadRequest` (invalid fields) and `RetryInfo` (when to try again). Errors of gRPC itself and of proxies have only a
@@ -109,7 +109,7 @@ def client_error(error: grpc.RpcError, target: str, proxy: Proxy | None = None) 
     """Return the client's error for a failed call that the client itself did not cancel.
 
     Args:
-        error: of `grpc` or `grpc.aio`.
+        error: the error of `grpc` or `grpc.aio`.
         target: the address that was called.
         proxy: the proxy on the way there; None if there is none.
     """

@@ -1,4 +1,4 @@
-"""Maps between the members of `enums` and protobuf's enum numbers.
+"""Map between the members of `enums` and protobuf's enum numbers.
 
 One table for each enumeration. Members are converted strictly, because they come from the caller; numbers
 leniently, because a newer worker may send numbers that this client's proto does not have.

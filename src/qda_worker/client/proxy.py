@@ -1,4 +1,4 @@
-"""Decides whether gRPC would use an HTTP proxy for a target, and which one.
+"""Decide whether gRPC would use an HTTP proxy for a target, and which one.
 
 gRPC reads `grpc_proxy`, `https_proxy` and `http_proxy` (in this order, only in lower case) when a channel is created,
 and then `no_grpc_proxy` or `no_proxy`. It applies them to every target, loopback addresses included; a proxy cannot

@@ -1,4 +1,4 @@
-"""Converts a list of texts of any length to unary requests, and their responses to one `Answer`.
+"""Convert a list of texts of any length to unary requests, and their responses to one `Answer`.
 
 A `ChunkedRequest` is all that a transport needs to know about a call: the requests, each within the limits of a
 message, and the function that reads the results of a response. `ResultCollector` checks the number of results and
@@ -73,7 +73,7 @@ class ResultCollector(Generic[S, R]):
     """Combines the responses of a `ChunkedRequest`, which are added in the order of its chunks.
 
     Attributes:
-        results: of all texts whose responses were added.
+        results: the results of all texts whose responses were added.
     """
 
     def __init__(self, request: ChunkedRequest[Any, S, R], on_results: "OnResults[R] | None" = None) -> None:

@@ -123,7 +123,7 @@ class Answer(Sequence[R], Generic[R]):
     Attributes:
         results: the results.
         provenances: the models that computed them; more than one only if workers were replaced during a long list.
-        timings: of all requests together.
+        timings: the timings of all requests together.
     """
 
     results: tuple[R, ...]
@@ -165,7 +165,7 @@ class Sentence:
     Attributes:
         start, end: its position in the text, in the unit of `Sentiment.offsets`.
         label: the label with the highest probability.
-        probabilities: of all labels.
+        probabilities: the probabilities of all labels.
         usage: how much of the sentence the model read; None only from a worker that does not report it.
     """
 
@@ -377,7 +377,7 @@ class DocumentAnalysis:
 
     Attributes:
         index: position of the document among all documents of the call, from 0.
-        error: why the whole document was not analysed. The results of the tasks have errors of their own.
+        error: why the whole document was not analyzed. The results of the tasks have errors of their own.
         sentiment, entities: None if not requested.
         embeddings: one for each `EmbeddingTask`.
         provenance: the models of the stream.

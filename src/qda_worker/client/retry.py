@@ -1,4 +1,4 @@
-"""Decides whether and when a failed call is tried again.
+"""Decide whether and when a failed call is tried again.
 
 Retries happen on two levels. gRPC itself retries UNAVAILABLE a few times within a second (the channel's service
 config), because only gRPC can choose another worker. This module handles what lasts longer, within the call's

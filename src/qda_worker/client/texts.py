@@ -1,4 +1,4 @@
-"""Validates the caller's texts and pairs and converts them to protobuf messages.
+"""Validate the caller's texts and pairs and convert them to protobuf messages.
 
 A text that can never be sent (half a character, which UTF-8 cannot encode; a text larger than a message; an id that is
 too long) does not affect the others. An empty text is sent in its place, so that the results stay in the order of the

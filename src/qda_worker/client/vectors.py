@@ -1,4 +1,4 @@
-"""Converts tensors of responses to arrays in single precision.
+"""Convert tensors of responses to arrays in single precision.
 
 The arrays are numpy's if numpy is installed, else `array.array("f")` from the standard library: the base install does
 not bring numpy. numpy is imported when the first vector arrives, to keep `import qda_worker.client` fast.

@@ -1,6 +1,6 @@
 """Embed and EmbedStream: the request as a value, vectors as messages, and how many bytes they take.
 
-A vector travels as a `Tensor`: its shape and either little-endian bytes or, for clients that cannot read bytes, a
+A vector is sent as a `Tensor`: its shape and either little-endian bytes or, for clients that cannot read bytes, a
 list of numbers. Embed sends all vectors in one message, so their size is bounded before anything is computed
 (`max_result_bytes`, `check_response_size`). EmbedStream sends them in parts of at most 1 MiB.
 """
@@ -153,7 +153,7 @@ def parse_vector_spec(options: pb.EmbeddingOptions, long_text: LongText) -> Vect
         long_text=long_text,
         kinds=_parse_kinds(options.kinds),
         dimension=options.dimension_count or None,
-        normalise=options.normalize,
+        normalize=options.normalize,
     )
     return VectorSpec(
         vector_options, parse_enum(_ELEMENT_TYPES, options.element_type, "options.element_type")
@@ -281,7 +281,7 @@ def build_tensor(values: NDArray[np.float32], element_type: pb.ElementType.Value
         if values.size and np.abs(values).max() > _FLOAT16_MAX:
             raise ArgumentInvalid(
                 f"the vector has a number beyond {_FLOAT16_MAX:,.0f}, the largest of ELEMENT_TYPE_FLOAT16",
-                "use ELEMENT_TYPE_FLOAT32, or normalised vectors",
+                "use ELEMENT_TYPE_FLOAT32, or normalized vectors",
             )
         message.data = values.astype("<f2").tobytes()
     else:

@@ -71,7 +71,7 @@ def build_timings(texts: Iterable[Timings], started: float) -> processing_pb2.Ti
     timings = list(texts)
     return processing_pb2.Timings(
         queue_duration=build_duration(max((each.queue for each in timings), default=0.0)),
-        tokenize_duration=build_duration(sum(each.tokenise for each in timings)),
+        tokenize_duration=build_duration(sum(each.tokenize for each in timings)),
         compute_duration=build_duration(sum(each.compute for each in timings)),
         total_duration=build_duration(time.monotonic() - started),
     )

@@ -9,7 +9,7 @@ from qda.v1 import model_pb2 as pb
 from qda_worker import limits
 from qda_worker.conversion.embedding import EMBEDDING_KINDS
 from qda_worker.conversion.metadata import LENGTH_UNITS, STATES, TASKS
-from qda_worker.registry.registry import ModelProblem, ModelRegistry, ModelState, ServedModel
+from qda_worker.registry.registry import ModelRegistry, ServedModel
 from qda_worker.scheduling.queue import CAPACITY, CAPACITY_BYTES
 from qda_worker.version import worker_version
 
@@ -96,22 +96,11 @@ def _build_model_info(registry: ModelRegistry, served: ServedModel) -> pb.ModelI
         message.labels.extend(info.labels)
         message.embedding_kinds.extend(EMBEDDING_KINDS[kind] for kind in info.vector_kinds)
         message.shortened_dimension_counts.extend(info.shortened_dimensions)
-    problem = _model_problem(registry, served)
+    problem = registry.model_problem(served)
     if problem is not None:
         message.reason = problem.reason
         message.detail = with_remedy(problem.detail, problem.remedy)
     return message
-
-
-def _model_problem(registry: ModelRegistry, served: ServedModel) -> ModelProblem | None:
-    """Return why a model does not serve; None for one that serves or is being loaded."""
-    if served.problem is not None or served.state is not ModelState.WAITING:
-        return served.problem
-    report = registry.model_report(served.model.key)
-    if report is not None and report.problems:
-        worst = next(problem for problem in report.problems if problem.reason is report.reason)
-        return ModelProblem(worst.reason, f"{worst.file}: {worst.detail}", worst.remedy)
-    return registry.cache_problem()
 
 
 def _build_model_status(served: ServedModel, report: ModelReport | None) -> pb.ModelCacheStatus:

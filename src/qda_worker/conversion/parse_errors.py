@@ -4,7 +4,7 @@ protobuf rejects a whole message for one bad byte in one string and does not nam
 texts needs to know. So a message that was rejected is decoded here a second time: a minimal decoder of the wire format
 (`_WireWalk`) follows the descriptor and checks only the strings.
 
-Anybody who reaches the port can send any bytes, so three bounds hold for them:
+Any client can send any bytes, so three limits apply:
 
 - gRPC runs a deserializer on the event loop. `deferring_parser` parses there only what is short and well-formed.
   Everything else it passes on as a `DeferredMessage`, which the interceptors parse in a thread.
@@ -37,7 +37,7 @@ MAX_EXPLAIN_SECONDS: Final = 0.25
 
 # Bytes of the shortest field: a tag and a value.
 _MIN_FIELD_BYTES: Final = 2
-# Fields that are walked between two looks at the clock.
+# Fields that are walked between two checks of the time limit.
 _FIELDS_PER_LOOK: Final = 1024
 
 # Wire types.
@@ -122,7 +122,7 @@ def explain_parse_error(
     walk = _WireWalk(data, clock)
     violations, seen_all = [], True
     try:
-        # One by one: what was found before the bytes turn out to be no message is dropped, and before a bound kept.
+        # Collected one by one: they are kept if a limit stops the walk, and dropped if the bytes are not a message.
         for path in islice(walk.bad_strings(0, len(data), descriptor, "", 0), MAX_VIOLATIONS):
             violations.append(Violation(path, "holds bytes that are not UTF-8"))  # noqa: PERF401
     except _MalformedMessage:

@@ -68,7 +68,7 @@ def retry_pushback(error: BaseException) -> int | None:
 
     -1 forbids retries, and None leaves them to the client's policy. Source: gRPC proposal A6, "Pushback".
     """
-    if isinstance(error, NotReady) and error.lasting:
+    if isinstance(error, NotReady) and error.permanent:
         return -1
     delay = retry_delay(error)
     return None if delay is None else int(delay * 1000)

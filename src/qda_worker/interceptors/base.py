@@ -19,7 +19,7 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]
 # Returns a context manager that is entered for the time in which a handler runs.
 CallScope: TypeAlias = Callable[[Context], AbstractContextManager[None]]
-# Parses a request or serialises a response; None passes bytes through.
+# Parses a request or serializes a response; None passes bytes through.
 Codec: TypeAlias = Callable[[Any], Any] | None
 
 # The method name of a call to a method that this server does not have. Callers can invent any number of names, which
@@ -54,16 +54,16 @@ def handler_function(handler: Handler) -> Callable[..., Any]:
 
 
 def replace_handler(
-    handler: Handler, function: Callable[..., Any], *, parse: Codec, serialise: Codec
+    handler: Handler, function: Callable[..., Any], *, parse: Codec, serialize: Codec
 ) -> Handler:
     """Return a handler of the same type with another function and other codecs."""
     _, make_handler = _HANDLER_TYPES[handler.request_streaming, handler.response_streaming]
-    new_handler: Handler = make_handler(function, request_deserializer=parse, response_serializer=serialise)
+    new_handler: Handler = make_handler(function, request_deserializer=parse, response_serializer=serialize)
     return new_handler
 
 
 def wrap_handler(
-    handler: Handler, scope: CallScope, *, parse: Codec = None, serialise: Codec = None
+    handler: Handler, scope: CallScope, *, parse: Codec = None, serialize: Codec = None
 ) -> Handler:
     """Return the same handler, run inside a scope.
 
@@ -71,7 +71,7 @@ def wrap_handler(
         handler: the handler, which must be a coroutine function or an asynchronous generator function.
         scope: Entered before the handler runs and left after it; every exception of the handler passes through it.
         parse: Replaces the handler's parser of requests.
-        serialise: Replaces the handler's serialiser of responses.
+        serialize: Replaces the handler's serializer of responses.
 
     Raises:
         TypeError: when the handler is synchronous: it would block the event loop.
@@ -87,7 +87,7 @@ def wrap_handler(
         handler,
         wrapped,
         parse=parse or handler.request_deserializer,
-        serialise=serialise or handler.response_serializer,
+        serialize=serialize or handler.response_serializer,
     )
 
 

@@ -4,8 +4,8 @@ A call beyond a limit is refused at once, with a reason and a delay for the retr
 `WorkerError` that `ErrorInterceptor`, the next one outside, turns into a status. Calls to health and reflection are not
 counted and never refused. A call counts until its handler has ended, however it ends.
 
-One caller may have `MAX_CALLER_SHARE` of the calls, so that streams that it opens and forgets keep nobody else out. A
-caller is here what it cannot choose for itself: the name in its client certificate, else its host.
+One caller may have `MAX_CALLER_SHARE` of the calls, so that its abandoned streams do not block others. A caller is
+identified by what it cannot choose itself: the name in its client certificate, else its host.
 """
 
 import math
@@ -25,7 +25,7 @@ MAX_CALLER_SHARE: Final = 0.8
 
 
 class CallLimit(grpc.aio.ServerInterceptor):
-    """Limits the `qda.v1` calls in progress to `max_calls`. The event loop alone uses the counters need no lock."""
+    """Limits the `qda.v1` calls in progress to `max_calls`. Only the event loop uses the counters, without a lock."""
 
     def __init__(self, max_calls: int) -> None:
         self._max_calls = max_calls

@@ -8,7 +8,7 @@ Three kinds of errors are handled here:
   (`deferring_parser`), and `parsed_input` raises instead of it: INVALID_ARGUMENT with the field at fault.
 - An exception of the handler. A `WorkerError` becomes its status. Any other exception is a bug: it becomes INTERNAL,
   and its traceback goes to the log as "call.bug", without its message, which may contain text of the request.
-- A response beyond the message limit. gRPC would break the call without a reason. So responses are serialised here and
+- A response beyond the message limit. gRPC would break the call without a reason. So responses are serialized here and
   not by gRPC, and the size is checked before sending.
 
 A call that is cancelled passes through as `CancelledError`.
@@ -100,27 +100,27 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return self._handlers[method]
 
     def _wrap(self, method: str, handler: Handler) -> Handler:
-        parse, serialise = handler.request_deserializer, handler.response_serializer
-        if parse is None or serialise is None:
+        parse, serialize = handler.request_deserializer, handler.response_serializer
+        if parse is None or serialize is None:
             raise TypeError(
-                f"the handler of {method} has no parser or serialiser: not made by the generated code"
+                f"the handler of {method} has no parser or serializer: not made by the generated code"
             )
         function = handler_function(handler)
         wrap = self._wrap_stream if handler.response_streaming else self._wrap_unary
         return replace_handler(
             handler,
-            wrap(method, function, serialise),
+            wrap(method, function, serialize),
             parse=deferring_parser(parse, find_method(method).input_type),
-            serialise=None,  # the wrapped function returns bytes
+            serialize=None,  # the wrapped function returns bytes
         )
 
     def _wrap_unary(
-        self, method: str, function: Callable[..., Awaitable[Any]], serialise: Callable[[Any], bytes]
+        self, method: str, function: Callable[..., Awaitable[Any]], serialize: Callable[[Any], bytes]
     ) -> Callable[..., Awaitable[Any]]:
         async def run(request: Any, context: Context) -> Any:
             try:
                 response = await function(await parsed_input(request, self._idle_limits), context)
-                return self._serialise(serialise, response)
+                return self._serialize(serialize, response)
             except Exception as error:  # noqa: BLE001  # every error becomes a status
                 await self._abort(error, context, method)
 
@@ -130,7 +130,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self,
         method: str,
         function: Callable[..., AsyncGenerator[Any, None]],
-        serialise: Callable[[Any], bytes],
+        serialize: Callable[[Any], bytes],
     ) -> Callable[..., Awaitable[Any]]:
         async def run(request: Any, context: Context) -> None:
             try:
@@ -139,14 +139,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                     function(await parsed_input(request, self._idle_limits), context)
                 ) as responses:
                     async for response in responses:
-                        await _write(context, self._serialise(serialise, response))
+                        await _write(context, self._serialize(serialize, response))
             except Exception as error:  # noqa: BLE001  # every error becomes a status
                 await self._abort(error, context, method)
 
         return run
 
-    def _serialise(self, serialise: Callable[[Any], bytes], response: Any) -> bytes:
-        message = serialise(response)
+    def _serialize(self, serialize: Callable[[Any], bytes], response: Any) -> bytes:
+        message = serialize(response)
         if len(message) > self._max_response_bytes:
             raise ArgumentInvalid(
                 f"the response has {len(message)} bytes; at most {self._max_response_bytes} are allowed",

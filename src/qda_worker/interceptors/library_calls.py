@@ -52,7 +52,7 @@ def _wrap(method: str, handler: Handler, parse: Callable[[bytes], Any]) -> Handl
         handler,
         _wrap_generator(function) if is_generator else _wrap_coroutine(function),
         parse=deferring_parser(parse, find_method(method).input_type),
-        serialise=handler.response_serializer,
+        serialize=handler.response_serializer,
     )
 
 

@@ -1,7 +1,7 @@
 """The outermost interceptor: follows every call from its start to its end and notifies the listeners of both.
 
 gRPC runs each call in a task of its own, and this interceptor is the first code of this project in it. It creates the
-`CallRecord`, which travels with the task in a context variable, and registers the end of the call as a callback of
+`CallRecord`, stores it in a context variable of the task, and registers the end of the call as a callback of
 the task. So every call ends exactly once: also one that is cancelled between two messages, one of a method that does
 not exist, and one whose request never arrives completely.
 
@@ -82,7 +82,7 @@ class CallObserver(grpc.aio.ServerInterceptor):
                 handler,
                 self._observe,
                 parse=_count_received(handler.request_deserializer),
-                serialise=_count_sent(handler.response_serializer),
+                serialize=_count_sent(handler.response_serializer),
             )
         return self._handlers[method]
 
@@ -159,10 +159,10 @@ def _count_received(parse: Codec) -> Codec:
     return parse_counted
 
 
-def _count_sent(serialise: Codec) -> Codec:
-    def serialise_counted(response: Any) -> bytes:
-        message: bytes = serialise(response) if serialise is not None else response
+def _count_sent(serialize: Codec) -> Codec:
+    def serialize_counted(response: Any) -> bytes:
+        message: bytes = serialize(response) if serialize is not None else response
         current_call().sent_bytes += len(message)
         return message
 
-    return serialise_counted
+    return serialize_counted

@@ -3,7 +3,7 @@
 Every model splits its work in the same three steps, so that the queue orders and batches without knowing what a model
 is, and no model knows that there is a queue:
 
-1. `prepare_steps` (any thread) cleans and tokenises one text and cuts it into units, one unit per window. A long text
+1. `prepare_steps` (any thread) cleans and tokenizes one text and cuts it into units, one unit per window. A long text
    takes many short steps, so that others pass in between; `prepare` takes all at once.
 2. `compute` (the model's own compute thread only) turns one batch of units into one raw output per unit. A batch may
    hold units of many texts and callers.
@@ -258,7 +258,7 @@ class TextModel(Protocol[Payload, Output, Result_co]):
         """
 
     def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[Payload] | None]:
-        """Clean and tokenise one text in steps, each of which takes about a hundredth of a second.
+        """Clean and tokenize one text in steps, each of which takes about a hundredth of a second.
 
         Yields:
             None after a step with more to do. The prepared text once it is known, as the last item. It may be yielded

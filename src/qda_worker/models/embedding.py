@@ -1,7 +1,7 @@
 """Vectors by any sentence-transformers model, for the embedding and the paraphrase tasks.
 
-Pooling, projection and normalisation are the library's modules, configured by the model's own files. They differ:
-bge-m3 uses CLS pooling and normalises, paraphrase-multilingual-mpnet-base-v2 uses mean pooling and does not. Models
+Pooling, projection and normalization are the library's modules, configured by the model's own files. They differ:
+bge-m3 uses CLS pooling and normalizes, paraphrase-multilingual-mpnet-base-v2 uses mean pooling and does not. Models
 with bge-m3's heads (`embedding_heads`) give sparse weights and multi-vectors from the same pass.
 
 Loading is stricter than the library in two places, because it would continue silently with meaningless vectors:
@@ -41,7 +41,7 @@ from qda_worker.models.base import (
 )
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
 from qda_worker.models.layer_pauses import add_pause_points
-from qda_worker.models.pair_search import normalise_rows
+from qda_worker.models.pair_search import normalize_rows
 from qda_worker.models.text_pieces import split_pieces
 from qda_worker.models.tokenization import (
     Ids,
@@ -98,7 +98,7 @@ class EmbeddingModel(InProcessModel):
     """Vectors of texts in float32, as the model's own modules compute them.
 
     A text of several windows gets: the mean of their dense vectors, weighted by the content tokens of each window, and
-    normalised again if and only if the model normalises; the greatest sparse weight of each token; and one row per
+    normalized again if and only if the model normalizes; the greatest sparse weight of each token; and one row per
     token (`join_window_rows`).
     """
 
@@ -113,7 +113,7 @@ class EmbeddingModel(InProcessModel):
         self._info, self._budget = info, budget
         self._network, self._tokenizer, self._heads = network, tokenizer, heads
         self._prompt = _default_prompt(network)
-        self._normalises = type(network[-1]).__name__ == "Normalize"
+        self._normalizes = type(network[-1]).__name__ == "Normalize"
         self._unweighted_ids = _unweighted_ids(network.tokenizer)
 
     @property
@@ -127,7 +127,7 @@ class EmbeddingModel(InProcessModel):
         return self._budget
 
     def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[VectorInput] | None]:
-        """Put the model's default prompt, if it has one, before the text, tokenise it and apply the length policy.
+        """Put the model's default prompt, if it has one, before the text, tokenize it and apply the length policy.
 
         Yields:
             As `TextModel.prepare_steps`.
@@ -203,8 +203,8 @@ class EmbeddingModel(InProcessModel):
         vector = weighted_mean([output.dense for output in outputs], lengths)
         shortened = vector[: options.dimension]
         changed = prepared.windowed or len(shortened) < len(vector)
-        if options.normalise or (changed and self._normalises):
-            shortened = normalise_rows(shortened[np.newaxis])[0]
+        if options.normalize or (changed and self._normalizes):
+            shortened = normalize_rows(shortened[np.newaxis])[0]
         return _require_finite(shortened)
 
     def _sparse(self, prepared: PreparedText[VectorInput], outputs: Sequence[WindowVectors]) -> SparseWeights:
@@ -221,7 +221,7 @@ class EmbeddingModel(InProcessModel):
 
 
 def _with_options(prepared: PreparedText[Ids], options: VectorOptions) -> PreparedText[VectorInput]:
-    """Return a tokenised text with the requested vectors in its units.
+    """Return a tokenized text with the requested vectors in its units.
 
     Raises:
         TextTooLong: when multi-vectors are requested of more than MAX_MULTI_VECTOR_TOKENS tokens.

@@ -51,7 +51,7 @@ from qda_worker.models.spacy_process import Passage, PassageResult, PipelineInfo
 PART_LENGTH: Final = 10_000
 # Length in code points of a part whose tokens are only counted.
 _COUNTED_LENGTH: Final = 100_000
-# Tokenising alone is more than ten times as fast as the pipeline, so such a part counts one tenth in a batch.
+# Tokenizing alone is more than ten times as fast as the pipeline, so such a part counts one tenth in a batch.
 _COUNTED_PER_READ: Final = 10
 # How long the process may take to exit after its input has ended, in seconds. Then it is killed.
 _EXIT_SECONDS: Final = 5.0
@@ -124,7 +124,7 @@ class EntityModel:
             ModelFailed: when spaCy raised for one of the units.
             ModelDied: when the process has ended.
         """
-        return self._process.recognise([unit.payload for unit in units])
+        return self._process.recognize([unit.payload for unit in units])
 
     def finish(
         self, text: str, prepared: PreparedText[Passage], outputs: Sequence[PassageResult]
@@ -234,7 +234,7 @@ class SpacyProcess:
                 return
         on_failure(self.failure)
 
-    def recognise(self, passages: Sequence[Passage]) -> list[PassageResult]:
+    def recognize(self, passages: Sequence[Passage]) -> list[PassageResult]:
         """Return what spaCy finds in each passage. Blocks; only one thread may call it at a time.
 
         Raises:

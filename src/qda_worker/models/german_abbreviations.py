@@ -1,7 +1,7 @@
 """German abbreviations, and whether the full stop behind a word ends a sentence.
 
 Each abbreviation has a kind, which says what must follow for its full stop to end the sentence as well. Two kinds are
-recognised by their form, because notes and answers abbreviate any word: adjectives that lose their ending ("tägl.",
+recognized by their form, because notes and answers abbreviate any word: adjectives that lose their ending ("tägl.",
 "wöchentl.") and words without a vowel ("vllt.").
 """
 

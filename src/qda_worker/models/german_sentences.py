@@ -58,7 +58,7 @@ _ADDRESS: Final = re.compile(r"[@/\\]|www\.|\S\.[^\W\d_A-ZÄÖÜ]")
 
 # Code points before a border that are examined: more than two long words.
 _LOOKBEHIND: Final = 60
-# Longest bracket that is recognised, in code points.
+# Longest bracket that is recognized, in code points.
 _BRACKET_REACH: Final = 150
 # Longest run of blanks and quotation marks between a sentence and a bracket that is a sentence of its own.
 _BETWEEN_REACH: Final = 20

@@ -8,7 +8,7 @@ def word_set(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Words that are normally in lower case: if they are capitalised, a sentence begins. No word that is also a noun or a
+# Words that are normally in lower case: if they are capitalized, a sentence begins. No word that is also a noun or a
 # common surname is among them: after "A.", "5 Min." or "im 3." it would end a sentence that goes on.
 SENTENCE_OPENERS: Final = word_set("""
     aber ach ah alle allem allen aller allerdings alles als also an andere anderen anderes anders anfangs
@@ -44,7 +44,7 @@ SENTENCE_OPENERS: Final = word_set("""
     bald bloß
 """)
 
-# Openers that are also the formal address, which is capitalised within a sentence.
+# Openers that are also the formal address, which is capitalized within a sentence.
 FORMAL_ADDRESS: Final = word_set("sie ihr ihre ihrem ihren ihrer ihres ihnen")
 
 # Words that cannot end a sentence: after them, the sentence continues on the next line.

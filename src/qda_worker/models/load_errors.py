@@ -1,4 +1,4 @@
-"""Explains in one line why a model did not load, and what to do, from the exception of a library.
+"""Explain in one line why a model did not load, and what to do, from the exception of a library.
 
 The libraries raise many types of exceptions, often without the name of the file. So the files in the folder are opened
 once more, each with the reader of its format, without running code and without reading tensors.

@@ -1,4 +1,4 @@
-"""Loads a catalog model from its folder in the cache and tests it with one text.
+"""Load a catalog model from its folder in the cache and test it with one text.
 
 A load runs in the thread of the caller and blocks for seconds to minutes. Every failure becomes one ModelUnusable that
 names the model, the cause and a remedy; the traceback goes to the log at debug level. Model libraries are imported when

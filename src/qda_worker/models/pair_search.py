@@ -1,7 +1,7 @@
 """Cosine similarity of vectors, and the search for all similar pairs in a set of texts or between two sets.
 
 Equal texts share one row of the matrix (`unique_texts`, `TextRows`), so their cosines are computed once. This makes
-ties exact: a matrix product gives the last bits of equal rows differently from place to place. Scores are rounded to
+ties exact: in a matrix product the last bits of equal rows depend on their position. Scores are rounded to
 six decimals, the precision of float32.
 
 The search computes the matrix of cosines in tiles and keeps only candidates, so its memory does not grow with the
@@ -53,7 +53,7 @@ class TextRows:
         Args:
             vectors: float32 [n, d], rows of any length.
         """
-        return cls(normalise_rows(vectors), np.arange(len(vectors)))
+        return cls(normalize_rows(vectors), np.arange(len(vectors)))
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -123,7 +123,7 @@ def unique_texts(texts: Sequence[str]) -> tuple[list[str], Numbers]:
     return list(numbers), index
 
 
-def normalise_rows(vectors: Matrix) -> Matrix:
+def normalize_rows(vectors: Matrix) -> Matrix:
     """Scale the rows to length 1 (L2), float32 [n, d]. A row of zeros stays as it is, so its cosines are 0."""
     lengths = np.sqrt(np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64))[:, np.newaxis]
     rows: Matrix = (vectors / np.where(lengths == 0.0, 1.0, lengths)).astype(np.float32)
@@ -140,7 +140,7 @@ def pair_scores(left: Matrix, right: Matrix) -> NDArray[np.float32]:
     Returns:
         float32 [n] in -1..1, rounded to six decimals.
     """
-    return round_scores(np.einsum("nd,nd->n", normalise_rows(left), normalise_rows(right)))
+    return round_scores(np.einsum("nd,nd->n", normalize_rows(left), normalize_rows(right)))
 
 
 def round_scores(scores: NDArray[np.float32]) -> NDArray[np.float32]:

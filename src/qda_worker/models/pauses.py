@@ -15,7 +15,7 @@ from typing import Final
 
 
 class BatchAbandoned(BaseException):
-    """Nobody waits for the results of the running batch any more. Not an error that a library may handle."""
+    """The results of the running batch are not needed any more. Libraries must not handle it like an error."""
 
 
 class _Thread(threading.local):

@@ -48,7 +48,7 @@ class PreparedTextWithSentences(PreparedText[Ids]):
     `windows`, `length` and `used_length` are those of the whole text, so the first `len(windows)` units are its own.
 
     Attributes:
-        sentences: in text order.
+        sentences: the sentences, in text order.
     """
 
     sentences: tuple[PreparedSentence, ...] = ()

@@ -154,7 +154,7 @@ class SentimentModel(InProcessModel):
         return self._budget
 
     def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[Ids] | None]:
-        """Clean and tokenise a text and apply the length policy; with SentenceOptions also to each of its sentences.
+        """Clean and tokenize a text and apply the length policy; with SentenceOptions also to each of its sentences.
 
         Lengths are those of the cleaned text, which is what the model reads.
 

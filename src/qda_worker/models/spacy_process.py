@@ -198,7 +198,7 @@ def main(argv: Sequence[str]) -> int:
         request = requests.get()
         try:
             passages = [Passage(**passage) for passage in request["passages"]]
-            answer: dict[str, Any] = {"found": [asdict(result) for result in _recognise(nlp, passages)]}
+            answer: dict[str, Any] = {"found": [asdict(result) for result in _recognize(nlp, passages)]}
         except Exception as error:  # noqa: BLE001  # one bad text must not end the process; its message may quote it
             answer = {"error": type(error).__name__}
         try:
@@ -280,7 +280,7 @@ def _pipeline_info(nlp: Any) -> PipelineInfo:
     return PipelineInfo(sorted(labels), nlp.max_length, about.__version__, local)
 
 
-def _recognise(nlp: Any, passages: list[Passage]) -> list[PassageResult]:
+def _recognize(nlp: Any, passages: list[Passage]) -> list[PassageResult]:
     # spaCy keeps every new word in its vocabulary; the memory zone (spaCy 3.8) releases them after the batch.
     zone = nlp.memory_zone() if hasattr(nlp, "memory_zone") else nullcontext()
     with zone:

@@ -1,4 +1,4 @@
-"""Pieces of a long text that are cleaned and tokenised one by one, with the tokens of the whole text.
+"""Pieces of a long text that are cleaned and tokenized one by one, with the tokens of the whole text.
 
 A tokenizer cannot be interrupted, and 15 MB take it ten seconds. So long texts are cut before blanks, and each piece is
 a step of its own: other texts pass in between, and a cancelled text ends there.
@@ -7,7 +7,7 @@ The tokens of the pieces are those of the whole only if nothing that the tokeniz
 
 - Its pre-tokenizer must part words at that blank, because its model (WordPiece, Unigram, BPE) never looks beyond such a
   part. The cut is *before* the blank, because many vocabularies write the blank as the first character of a word.
-- Its normaliser maps groups of characters that are displayed as one. A blank may be the first character of a group,
+- Its normalizer maps groups of characters that are displayed as one. A blank may be the first character of a group,
   but never the second one, unless the character before it attaches itself to its successor. Those characters exist in
   Arabic and Indic scripts only; `_is_plain` excludes them.
 - A special token in the text may swallow the blanks around it. So no text is cut behind a bracket.
@@ -18,10 +18,10 @@ Which blanks a tokenizer allows is tested when it is loaded (`safe_blanks`). A t
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-# Length of a piece in code points. Tokenising it takes about a hundredth of a second.
+# Length of a piece in code points. Tokenizing it takes about a hundredth of a second.
 PIECE_LENGTH: Final = 2**14
 
-# Blanks before which a text may be cut. Others are deleted by some normalisers, which joins the words around them.
+# Blanks before which a text may be cut. Others are deleted by some normalizers, which joins the words around them.
 _BLANKS: Final = (" ", "\n", "\t", "\r")
 # What may stand before a cut, beside letters and digits.
 _PUNCTUATION: Final = frozenset(".,;:!?…\"'“”„‘’»«)–-")

@@ -1,4 +1,4 @@
-"""Tokenisation with a length policy, safe for many threads and equal to the library's own `truncation=True`.
+"""Tokenization with a length policy, safe for many threads and equal to the library's own `truncation=True`.
 
 A fast tokenizer stores truncation and padding as settings of the shared object, and raises "Already borrowed" when one
 thread changes them while another one encodes. So none are set here: every text is encoded to its end, without special
@@ -89,7 +89,7 @@ class TextTokenizer:
         return tuple(self._ids_to_tokens(list(ids)))
 
     def prepare(self, text: str, policy: LongText) -> PreparedText[Ids]:
-        """Tokenise a text and apply the length policy. Any thread may call this.
+        """Tokenize a text and apply the length policy. Any thread may call this.
 
         Returns:
             One unit of ids, int32 [length], per window.
@@ -100,7 +100,7 @@ class TextTokenizer:
         return run_steps(self.prepare_steps(split_pieces(text, self.blanks), policy))
 
     def prepare_steps(self, pieces: Iterable[str], policy: LongText) -> Iterator[PreparedText[Ids] | None]:
-        """Tokenise the pieces of a text, a step each, and apply the length policy. Any thread may call this.
+        """Tokenize the pieces of a text, a step each, and apply the length policy. Any thread may call this.
 
         Args:
             pieces: what `split_pieces` cut at `blanks`, in text order.

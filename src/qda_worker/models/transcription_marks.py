@@ -21,7 +21,7 @@ INVISIBLE: Final = "\u00ad\u200b-\u200f\u2060\ufeff"
 _SMILEY_TAIL: Final = r"(?:['’]?[-o^]?[)(DPp|\\/3*]{1,8}(?!\w))"
 SMILEY: Final = rf"(?:(?<![\w(])[:;=]{_SMILEY_TAIL}|(?<!\w)<3(?!\w)|\^\^|(?<!\w)[xX]D+(?!\w))"
 EMOJI_RUN: Final = rf"[{EMOJI}][{EMOJI}{_JOINERS}]*+"
-# Faces that are recognised only behind a sentence.
+# Faces that are recognized only behind a sentence.
 _FACE: Final = r"(?:-[._]+-|>[._]<|[oO]_[oO]|[tT]_[tT]|\\o/)(?!\w)"
 _ANY_EMOJI: Final = re.compile(rf"(?=[{EMOJI}:;=<^xX])(?:[{EMOJI}]|{SMILEY})")
 

@@ -26,12 +26,12 @@ class VectorOptions(Options):
     Attributes:
         kinds: kinds of vectors to return, all from one pass.
         dimension: leading numbers of the dense vector to keep; None for all.
-        normalise: scale the dense vector to length 1, even if the model does not.
+        normalize: scale the dense vector to length 1, even if the model does not.
     """
 
     kinds: frozenset[VectorKind] = DENSE_ONLY
     dimension: int | None = None
-    normalise: bool = False
+    normalize: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value

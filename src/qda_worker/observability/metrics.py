@@ -161,7 +161,7 @@ class QueueMetrics:
         )
         self._cut = Counter(
             "qda_texts_truncated",
-            "Texts of which only the beginning was analysed.",
+            "Texts of which only the beginning was analyzed.",
             ["model"],
             registry=registry,
         )

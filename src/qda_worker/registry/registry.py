@@ -218,24 +218,39 @@ class ModelRegistry:
         if not self.catalog.models:
             raise NotReady(
                 f"no catalog is served: {self.problem}" if self.problem else "no catalog is served",
-                lasting=True,
+                permanent=True,
             )
         served = self._select_by_key(key, task) if key else self._select_default(task)
         if served.state is not ModelState.SERVING or served.engine is None:
             raise NotReady(
                 f'the model "{served.model.key}" is not ready: {self.unavailable_reason(served)}',
-                # A model without loaded files died while serving and is reloaded soon; another failure lasts.
-                lasting=served.state is ModelState.FAILED and bool(served.loaded_files),
+                # A model without loaded files died while serving and is reloaded soon; another failure is permanent.
+                permanent=served.state is ModelState.FAILED and bool(served.loaded_files),
             )
         return SelectedModel(served.engine, served.digest, self.generation)
 
+    def model_problem(self, served: ServedModel) -> ModelProblem | None:
+        """Return why a model does not serve: its own problem, that of its files, or that of the whole cache.
+
+        None for a model that serves or is being loaded, and before the first check.
+        """
+        if served.problem is not None or served.state is not ModelState.WAITING:
+            return served.problem
+        report = self.model_report(served.model.key)
+        if report is not None and report.problems:
+            worst = next(problem for problem in report.problems if problem.reason is report.reason)
+            return ModelProblem(worst.reason, f"{worst.file}: {worst.detail}", worst.remedy)
+        return self.cache_problem()
+
     def unavailable_reason(self, served: ServedModel) -> str:
-        """Return why a model does not serve, in one sentence without a remedy."""
-        if served.problem is not None:
-            return f"{served.problem.reason}: {served.problem.detail}"
-        if served.state is ModelState.LOADING:
+        """Return why a model does not serve, in one sentence without a remedy.
+
+        Of a model that waits for its files, the caller needs the cause (a warm that failed, a catalog that is
+        invalid), so the problem of the cache comes before that of its own files.
+        """
+        if served.problem is None and served.state is ModelState.LOADING:
             return "it is being loaded"
-        problem = self.cache_problem()
+        problem = served.problem or self.cache_problem()
         return f"{problem.reason}: {problem.detail}" if problem else "the cache is being checked"
 
     def cache_problem(self) -> ModelProblem | None:
@@ -310,8 +325,8 @@ def start_engine(
     Args:
         model: the catalog entry.
         path: folder of the model's files.
-        pool: executor for tokenisation.
-        long_pool: executor for the tokenisation of long texts; None for `pool`.
+        pool: executor for tokenization.
+        long_pool: executor for the tokenization of long texts; None for `pool`.
         device: auto, cpu or cuda.
         threads: number of threads for the computation.
         on_failure: called once with the reason, from another thread, if the model dies.

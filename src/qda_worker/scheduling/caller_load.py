@@ -1,7 +1,7 @@
 """How much work waits, by lane, host and name: the basis of limits, deadlines and retry advice.
 
 Work is kept as costs by length class, and its time is computed when it is asked for. So advice follows the present
-estimate, not the one that was believed when the work arrived.
+estimate, not that at the arrival of the work.
 
 Nothing here locks: `QueueState` guards it with its lock.
 """
@@ -24,7 +24,7 @@ _COUNTED: Final = 64
 
 @dataclass(slots=True)
 class Load:
-    """Waiting work of somebody: texts without an outcome, bytes held, and open costs by length class."""
+    """Waiting work of one caller, or of all: texts without an outcome, bytes held, and open costs by length class."""
 
     texts: int = 0
     bytes: int = 0
@@ -60,7 +60,7 @@ class Backlog:
     """The waiting work of a queue.
 
     Attributes:
-        total: of all lanes and callers.
+        total: the load of all lanes and callers.
     """
 
     def __init__(self) -> None:

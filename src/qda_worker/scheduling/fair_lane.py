@@ -2,12 +2,12 @@
 
 Start-time fair queuing (Goyal, Vin and Cheng, 1996), in a tree of two levels. Every account (a host, or a name of a
 host) has a virtual time that grows by the length of its computed units; the host with the least is next, and of that
-host the name with the least. So a caller with 10,000 texts does not delay a caller with 10, and names, which anybody
-can invent, only divide the share of their host.
+host the name with the least. So a caller with 10,000 texts does not delay a caller with 10, and names, which callers
+choose freely, only divide the share of their host.
 
 Memory of accounts: an account whose units are all computed starts its next unit at the later of its own virtual time
 and the clock of its level, which is the start of the unit served last. So being idle earns no credit, and a caller that
-sends one long text at a time does not get rid of what it used. An account is forgotten when the clock has passed it, or
+sends one long text at a time keeps the usage that it has caused. An account is dropped when the clock has passed it, or
 when the lane is found empty. A host has at most `MAX_NAMES` accounts of names; further names share one.
 
 Cost: accounts are in heaps, units in a linked order. Taking a batch, adding a unit and removing a text take time
@@ -25,7 +25,7 @@ from qda_worker.scheduling.jobs import QueuedUnit, Result, TextItem
 
 # Accounts of names that one host may have at a time.
 MAX_NAMES: Final = 64
-# Key of the account that all further names of a host share. Not a valid value of gRPC metadata, so nobody's name.
+# Key of the account that all further names of a host share. No caller has it: it is not a valid value of gRPC metadata.
 _OTHER_NAMES: Final = "\n"
 
 Child = TypeVar("Child", bound="_Account")
@@ -60,7 +60,7 @@ class _Level(Generic[Child]):
     `_Account.start`; `restore` ends such a walk and puts the visited accounts back by their real virtual times.
 
     Attributes:
-        children: the accounts by key, those with units and those that are remembered.
+        children: the accounts by key, those with units and those that are kept without.
         visited: the accounts that the present walk has met.
     """
 
@@ -71,7 +71,7 @@ class _Level(Generic[Child]):
         self._clock = 0
         self._order = count()  # breaks ties: first come, first served
         self._active: list[tuple[int, int, Child]] = []  # heap of accounts with units, by virtual time
-        self._idle: list[tuple[int, int, Child]] = []  # heap of remembered accounts, by virtual time
+        self._idle: list[tuple[int, int, Child]] = []  # heap of accounts without units, by virtual time
         self._walk: list[tuple[int, int, Child]] = []  # heap of visited accounts, by tentative virtual time
         self.visited: list[Child] = []
 
@@ -203,7 +203,7 @@ class FairLane(Generic[Payload, Output, Result]):
 
     @property
     def accounts(self) -> int:
-        """Number of hosts and names that are remembered."""
+        """Number of hosts and names that have an account."""
         hosts = self._hosts.children.values()
         return len(hosts) + sum(len(host.names.children) for host in hosts)
 
@@ -286,11 +286,11 @@ class FairLane(Generic[Payload, Output, Result]):
         self._taken.clear()
 
     def end_busy_period(self) -> None:
-        """Forget all accounts if no unit waits: nobody owes anybody anything."""
+        """Drop all accounts if no unit waits: there is no usage to balance then."""
         if not self._size:
             self._hosts = _Level()
 
     def clear(self) -> None:
-        """Remove every unit and forget every account."""
+        """Remove every unit and every account."""
         self._hosts = _Level()
         self._size = 0

@@ -1,6 +1,6 @@
 """The values that pass through a model's queue.
 
-A `Job` is the texts of one call, a `TextItem` is one text of a job after tokenisation, a `QueuedUnit` is one unit of a
+A `Job` is the texts of one call, a `TextItem` is one text of a job after tokenization, a `QueuedUnit` is one unit of a
 text while it waits in a lane, and an `Outcome` is how one text ended. The caller sees only the job's future; cancelling
 the future drops everything that has not been computed.
 
@@ -30,7 +30,7 @@ class Lane(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom the time of a model is shared between: first hosts, then the names of one host.
+    """The caller to which compute time is charged: a host, and a name below that host.
 
     Attributes:
         host: proved or at least costly to change: the name in the client's certificate, or its address.
@@ -47,14 +47,14 @@ class Timings:
     """Where the time of one text was spent, in seconds of the wall clock.
 
     Attributes:
-        queue: from the arrival of the call to the start of the batch with the text's first unit, less `tokenise`.
-        tokenise: cleaning and tokenising.
+        queue: from the arrival of the call to the start of the batch with the text's first unit, less `tokenize`.
+        tokenize: cleaning and tokenizing.
         compute: the text's share of its batches. The time of a batch is divided among its units by length, so the
             shares of all texts of a batch add up to the time of the batch.
     """
 
     queue: float = 0.0
-    tokenise: float = 0.0
+    tokenize: float = 0.0
     compute: float = 0.0
 
 
@@ -82,16 +82,16 @@ class Job(Generic[Result]):
     """The texts of one call, and how many of them have no outcome yet.
 
     Attributes:
-        texts: in the order of the call.
+        texts: the texts, in the order of the call.
         bytes: memory of the texts, in bytes. It counts against the queue's limit until the whole job is done.
-        deadline: in seconds of the queue's clock; None for no deadline.
+        deadline: the deadline in seconds of the queue's clock; None for no deadline.
         arrival: when the job was submitted, in seconds of the queue's clock.
         caller: whom the model's time is shared between; a string is the host of a caller without a name.
         costs: estimated cost of each text, see `throughput.text_cost`.
         open_costs: summed cost of the texts without an outcome, by length class, see `throughput.length_class`.
         future: completed with one outcome per text, or with the error that ended the whole job.
-        outcomes: of each text; None until it is known.
-        items: the tokenised texts without an outcome, by their number.
+        outcomes: the outcome of each text; None until it is known.
+        items: the tokenized texts without an outcome, by their number.
         open_texts: number of texts without an outcome.
     """
 
@@ -149,7 +149,7 @@ class Job(Generic[Result]):
 
 @dataclass(slots=True, eq=False)
 class TextItem(Generic[Payload, Output, Result]):
-    """One text of a job after tokenisation, with the outputs computed so far.
+    """One text of a job after tokenization, with the outputs computed so far.
 
     Attributes:
         number: position of the text in its job.

@@ -26,7 +26,7 @@ class Observer(Protocol):
         """
 
     def on_queue_seconds(self, seconds: float) -> None:
-        """Handle the start of a text's first batch, `seconds` after its arrival, tokenising not included."""
+        """Handle the start of a text's first batch, `seconds` after its arrival, tokenizing not included."""
 
     def on_outcome(self, reason: str, *, cut: bool) -> None:
         """Handle the outcome of one text.

@@ -1,10 +1,10 @@
-"""The queue of one model: the whole life of a text from submission to result.
+"""The queue of one model: all steps of a text from submission to result.
 
 Steps of a text:
 
 1. Submit. The event loop (or any thread) calls `ModelQueue.submit` with all texts of a call. `AdmissionControl` admits
    or refuses the whole call at once, without blocking. The admitted call is a `Job` with a future.
-2. Tokenise. Threads of two shared pools (`TokenizerPool`) take the steps of `model.prepare_steps` for each text. Jobs
+2. Tokenize. Threads of two shared pools (`TokenizerPool`) take the steps of `model.prepare_steps` for each text. Jobs
    take turns, bounded in texts and characters. A text becomes a `TextItem` with one unit per window.
 3. Wait. The units wait in one of two `Lanes`, interactive or bulk, shared fairly between callers.
 4. Batch. When the compute thread is free, it takes the unit that is due next and the units nearest to it in length
@@ -81,8 +81,8 @@ class ModelQueue(Generic[Payload, Output, Result]):
 
         Args:
             model: the loaded model. The queue does not close it.
-            pool: executor for tokenisation; the queues of all models may share it.
-            long_pool: executor for the tokenisation of long texts and large calls; None for `pool`.
+            pool: executor for tokenization; the queues of all models may share it.
+            long_pool: executor for the tokenization of long texts and large calls; None for `pool`.
             capacity: maximum number of waiting texts.
             capacity_bytes: maximum memory of waiting texts, in bytes.
             clock: monotonic seconds.
@@ -134,7 +134,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
             texts: the texts of the call.
             options: options for every text; None for the defaults.
             lane: priority class.
-            deadline: in seconds of the queue's clock. What is not computed by then never will be.
+            deadline: the deadline in seconds of the queue's clock. What is not computed by then never will be.
             caller: whom the model's time is shared between; a string is the host of a caller without a name.
 
         Returns:

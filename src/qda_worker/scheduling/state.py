@@ -2,7 +2,7 @@
 
 All mutable state that the queue's threads share is in `QueueState`, under one lock: the condition `changed`. The event
 loop (submit, cancel), the tokenizer pool, the compute thread and the thread that closes the queue all go through it.
-Nothing here tokenises, computes or blocks for longer than the lock. Observers and futures are called without the lock,
+Nothing here tokenizes, computes or blocks for longer than the lock. Observers and futures are called without the lock,
 because their callbacks may come back here.
 
 Each text gets at most one outcome and each job exactly one end, whichever comes first: the last outcome, a refusal of
@@ -32,7 +32,7 @@ class QueueState(Generic[Payload, Output, Result]):
 
     Attributes:
         changed: the lock of all state here. Every change that the compute thread waits for notifies it.
-        lanes: tokenised units that wait to be computed.
+        lanes: tokenized units that wait to be computed.
         waiting: number of admitted texts without an outcome.
         waiting_bytes: memory of all admitted jobs that are not done, in bytes.
         failure: why the model died; None while it lives.
@@ -68,7 +68,7 @@ class QueueState(Generic[Payload, Output, Result]):
         job.future.add_done_callback(lambda _: self._remove(job))
 
     def enqueue(self, item: TextItem[Payload, Output, Result]) -> None:
-        """Put the units of a tokenised text into their lane and wake up the compute thread.
+        """Put the units of a tokenized text into their lane and wake up the compute thread.
 
         Does nothing if its job has ended meanwhile.
         """

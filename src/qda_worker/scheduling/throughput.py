@@ -1,11 +1,11 @@
-"""Estimates how long texts take to compute. Admission bases refusals and retry advice on these estimates.
+"""Estimate how long texts take to compute. Admission bases refusals and retry advice on these estimates.
 
 The compute thread reports each batch; any thread reads estimates. Refused calls run no batch, so an estimate that is
 too high would never be corrected by what it refuses. Therefore every doubt makes the estimate lower:
 
 - The time of a batch that was less than half full does not tell how many texts fit beside it. Such a batch counts only
-  if it was faster than believed: a full one would be at least as fast.
-- Nothing is believed before two batches agree; the faster one counts. The first batch of a kind reads cold pages.
+  if it was faster than the estimate: a full one would be at least as fast.
+- The first estimate needs two batches and uses the faster one, because the first batch of a kind reads cold pages.
 - The moving average follows a faster sample quickly and a slower one slowly.
 - Without samples of its length class an estimate is halved every `HALF_LIFE_SECONDS`. A sample between the decayed and
   the former value replaces it.
@@ -34,7 +34,7 @@ _SLOWER_WEIGHT: Final = 0.05
 def text_cost(text: str, options: Options, info: ModelInfo) -> int:
     """Return the estimated cost of a text, in characters, at least 1.
 
-    The estimate is needed before the text is tokenised. The part that the model will not read costs nothing.
+    The estimate is needed before the text is tokenized. The part that the model will not read costs nothing.
     """
     if options.long_text is LongText.WINDOW:
         return max(len(text), 1)
@@ -58,7 +58,7 @@ def sum_by_class(costs: Iterable[int]) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Mean:
-    """What is known about one length class.
+    """The estimate for one length class.
 
     Attributes:
         seconds: seconds per unit of cost; of the first sample alone if not `confirmed`.

@@ -1,13 +1,13 @@
 """The tokenizer pool: turns the texts of jobs into waiting units.
 
-`TokenizerPool` runs in two executors, which the queues of all models
-share, so that no event loop waits for a tokenizer. A job is prepared in turns of at most `TEXTS_PER_TURN` texts and
-`CHARACTERS_PER_TURN` characters; between them other jobs have theirs. The first turn of a job runs in the executor for
-short texts. Everything longer, and every further turn, goes to the executor for long texts. So a small call waits for
-the first turns of others only, however long the texts are that wait.
+`TokenizerPool` runs in two executors, which the queues of all models share, so that no event loop waits for a
+tokenizer. A job is prepared in turns of at most `TEXTS_PER_TURN` texts and `CHARACTERS_PER_TURN` characters; between
+them other jobs have theirs. The first turn of a job runs in the executor for short texts. Everything longer, and every
+further turn, goes to the executor for long texts. So a small call waits for the first turns of others only, regardless
+of the length of the waiting texts.
 
-A long text is prepared step by step (`TextModel.prepare_steps`). Between two steps the pool looks whether anybody still
-waits for the text. Under the policy CUT the part that the model reads is known, and queued, before the rest is counted;
+A long text is prepared step by step (`TextModel.prepare_steps`). Between two steps the pool checks whether the text is
+still needed. Under the policy CUT the part that the model reads is known, and queued, before the rest is counted;
 the rest is counted after all texts of the job have been queued. The text is finished when it is computed and counted.
 """
 
@@ -22,7 +22,7 @@ from qda_worker.scheduling.jobs import Failure, Job, Result, TextItem, Timings
 from qda_worker.scheduling.outcomes import finish_text, to_worker_error
 from qda_worker.scheduling.state import QueueState
 
-# Texts of one job that are tokenised before the next job has its turn.
+# Texts of one job that are tokenized before the next job has its turn.
 TEXTS_PER_TURN: Final = 32
 # Characters of these texts: some hundredths of a second.
 CHARACTERS_PER_TURN: Final = 2**16
@@ -36,7 +36,7 @@ class _TextPreparation(Generic[Payload, Output, Result]):
     Attributes:
         number: position of the text in its job.
         steps: the steps of the model that are left.
-        timings: of the text; the steps add to `tokenise`.
+        timings: the timings of the text; the steps add to `tokenize`.
         item: what is queued; None until the units are known.
     """
 
@@ -69,7 +69,7 @@ class _JobPreparation(Generic[Payload, Output, Result]):
 
     @property
     def current(self) -> _TextPreparation[Payload, Output, Result]:
-        """The text whose step is next: the one at hand, else the next one, else one to count. Not if finished."""
+        """The text whose step is next: the current one, else the next one, else one to count. Not if finished."""
         if self._current is None:
             if self._next_number == len(self.job.texts):
                 return self._uncounted[0]
@@ -120,7 +120,7 @@ class TokenizerPool(Generic[Payload, Output, Result]):
         self._clock = clock
 
     def submit(self, job: Job[Result]) -> None:
-        """Schedule a job for tokenisation and return at once. If the pool is shut down, the job ends as Draining."""
+        """Schedule a job for tokenization and return at once. If the pool is shut down, the job ends as Draining."""
         preparation = _JobPreparation(job, self._model)
         self._submit_turn(preparation, long=len(job.texts[0]) > SHORT_TEXT)
 
@@ -138,7 +138,7 @@ class TokenizerPool(Generic[Payload, Output, Result]):
                 return
             if job.is_expired(self._clock()):
                 self._state.refuse(
-                    job, DeadlineTooShort("the deadline passed before the texts were tokenised")
+                    job, DeadlineTooShort("the deadline passed before the texts were tokenized")
                 )
                 return
             text = preparation.current
@@ -163,12 +163,12 @@ class TokenizerPool(Generic[Payload, Output, Result]):
         try:
             prepared = next(text.steps)
         except Exception as error:  # noqa: BLE001  # the failure of one text is the outcome of that text
-            text.timings.tokenise += self._clock() - began
+            text.timings.tokenize += self._clock() - began
             failure = Failure(to_worker_error(error, self._model.info.key), text.timings)
             self._state.record_outcome(job, text.number, failure)
             preparation.text_finished()
             return
-        text.timings.tokenise += self._clock() - began
+        text.timings.tokenize += self._clock() - began
         if prepared is None:
             return
         if prepared.counted:

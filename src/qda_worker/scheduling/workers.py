@@ -48,7 +48,7 @@ class _RunningBatch(Generic[Payload, Output, Result]):
 
     @property
     def abandoned(self) -> bool:
-        """Whether nobody waits for any of its texts."""
+        """Whether none of its texts is needed any more."""
         return all(queued.item.done for queued in self.units)
 
 
@@ -135,7 +135,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
         for queued, output in pairs:
             item = queued.item
             if not item.outputs:
-                item.timings.queue = max(0.0, began - item.job.arrival - item.timings.tokenise)
+                item.timings.queue = max(0.0, began - item.job.arrival - item.timings.tokenize)
                 self._observer.on_queue_seconds(item.timings.queue)
             item.timings.compute += seconds * queued.unit.length / total if total else 0.0
             with self._state.changed:  # the pool may be counting the rest of the text
@@ -148,7 +148,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
         """Handle a pause point of a batch: give it up, or compute interactive batches first.
 
         Raises:
-            BatchAbandoned: nobody waits for the batch.
+            BatchAbandoned: no text of the batch is needed any more.
         """
         now = self._clock()
         for job in {queued.item.job for queued in running.units}:

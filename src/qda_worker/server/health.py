@@ -7,7 +7,7 @@ Three kinds of service names are reported:
 - each service's full name: SERVING while the models of that service do.
 
 One servicer answers on the main port and on the probe port. It runs on the event loop, which is the only writer of the
-statuses. On shutdown `drain` sets all names but `liveness` to NOT_SERVING for good, and `stop_watchers` ends the
+statuses. On shutdown `drain` sets all names but `liveness` to NOT_SERVING permanently, and `stop_watchers` ends the
 open `Watch` streams, which would otherwise keep the servers from stopping.
 """
 
@@ -83,7 +83,7 @@ class Health(health_aio.HealthServicer):  # type: ignore[misc]  # grpcio-health-
             await self.set(name, _SERVING if serves else _NOT_SERVING)
 
     async def drain(self) -> None:
-        """Set all names to NOT_SERVING for good, except `liveness`.
+        """Set all names except `liveness` to NOT_SERVING permanently.
 
         If a liveness probe failed, Kubernetes would kill the draining worker and abort its calls.
         """

@@ -12,8 +12,8 @@ The first SIGTERM or SIGINT starts the shutdown, in these phases:
 A second signal ends the process at once with the exit code of that signal. All of this runs on the event loop; the
 signal handlers are those of the loop (`add_signal_handler`).
 
-Model loading and computing run native code in daemon threads that cannot be cancelled. An interpreter that finalises
-under such code crashes, so `exit_if_busy` skips finalisation while one of them runs.
+Model loading and computing run native code in daemon threads that cannot be cancelled. An interpreter that finalizes
+under such code crashes, so `exit_if_busy` skips finalization while one of them runs.
 """
 
 import asyncio
@@ -101,7 +101,7 @@ async def drain(
 def exit_if_busy(code: int, exit_now: Callable[[int], None] = os._exit) -> int:
     """End the process with `code` if a thread still loads or computes; else return `code`.
 
-    Those threads run native code whose results nothing awaits any more. An interpreter that finalises under them
+    Those threads run native code whose results nothing awaits any more. An interpreter that finalizes under them
     crashes.
     """
     if any(thread.name.startswith(_NATIVE_THREADS) for thread in threading.enumerate()):
@@ -112,7 +112,7 @@ def exit_if_busy(code: int, exit_now: Callable[[int], None] = os._exit) -> int:
 
 
 def join_loading_threads() -> None:
-    """Wait for the models that are being loaded, so that a failed process can finalise its interpreter safely."""
+    """Wait for the models that are being loaded, so that a failed process can finalize its interpreter safely."""
     for thread in threading.enumerate():
         if thread.name.startswith(LOAD_THREAD_PREFIX):
             thread.join()

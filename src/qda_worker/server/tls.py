@@ -7,7 +7,7 @@ nothing at all for an expired certificate.
 `RotatingIdentity` holds the identity in use: that of the files as they are now, or the last valid one. Two callers
 check the files for changes: gRPC before each handshake, in one of its own threads, so that the next connection uses a
 renewed certificate; and a task of the event loop every minute, so that a renewal or a defect is logged while no client
-connects. A lock serialises both. Open connections keep the certificate they were opened with.
+connects. A lock serializes both. Open connections keep the certificate they were opened with.
 
 A change is noticed by inode, mtime and size, which also covers the way Kubernetes updates a mounted Secret (a symbolic
 link is swapped). Files that cannot be used are logged once and the former identity stays in use: certificate and key

@@ -1,4 +1,4 @@
-"""Runs `cache-warmer warm` as a child process to fill the cache before serving (`--fetch`).
+"""Run `cache-warmer warm` as a child process to fill the cache before serving (`--fetch`).
 
 The worker itself never downloads and never writes to the cache. The warmer does, in a process without torch and with
 the environment that the worker was started with: the worker sets the offline variables in its own environment only.

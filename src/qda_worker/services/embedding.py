@@ -2,8 +2,8 @@
 
 Embed sends all vectors in one message. It refuses a request whose vectors might exceed the message limit before it
 computes any. The size of dense vectors is known; that of sparse vectors and multi-vectors depends on the number of
-tokens. Where the model's own limit of tokens does not already bound it, the texts are tokenised in a thread to count
-them, and again when they are computed. Tokenising takes about a hundredth of the time of computing.
+tokens. Where the model's own limit of tokens does not already bound it, the texts are tokenized in a thread to count
+them, and again when they are computed. Tokenizing takes about a hundredth of the time of computing.
 
 EmbedStream computes its texts in batches, one batch ahead of the client (`_prefetch_one`). So it holds two batches at
 most, however slowly the client reads, and computes nothing more until the client reads the next one.
@@ -43,7 +43,7 @@ from qda_worker.services.inference import build_off_loop, infer, infer_part
 _BATCH_TEXTS: Final = 128
 # Bytes of multi-vectors in one batch of a stream, unless one text alone has more.
 _BATCH_BYTES: Final = 32 * 2**20
-# Texts that are tokenised at a time to count their tokens.
+# Texts that are tokenized at a time to count their tokens.
 _COUNTED_TEXTS: Final = 16
 
 _Item = TypeVar("_Item")

@@ -1,4 +1,4 @@
-"""EntityService: finds the names of people, places and organisations in texts."""
+"""EntityService: finds the names of people, places and organizations in texts."""
 
 import time
 

@@ -1,6 +1,6 @@
 """The step that all services share: texts into a model's queue, outcomes out.
 
-Nothing here computes. The queue tokenises and computes in threads of its own, and the event loop only awaits its
+Nothing here computes. The queue tokenizes and computes in threads of its own, and the event loop only awaits its
 future. When a call is cancelled, by its client or by its deadline, the await is cancelled and the queue drops the
 texts of the call that are not computed yet.
 
@@ -76,8 +76,8 @@ async def wait_for_room(
 ) -> list[Outcome[Any]]:
     """Compute texts of a stream. The rule of all streams: a full queue is waited for, since it is their flow control.
 
-    A refusal would throw away what the stream has computed. There is no deadline: when that of the call passes, its
-    texts leave the queue by cancellation.
+    A refusal would discard the results that the stream has computed. There is no deadline: when that of the call
+    passes, its texts leave the queue by cancellation.
 
     Raises:
         Draining: when the worker is ending.
@@ -97,10 +97,10 @@ async def build_off_loop(contents: Sequence[str], build: Callable[[], _Result]) 
 
 
 def fairness_key(record: CallRecord) -> Caller:
-    """Return whom the queue shares a model's time between.
+    """Return the caller to which the queue charges a request.
 
     The host is the name in the client's certificate, else the address without the port, so that more connections do
-    not give a larger share. The name that a caller gives itself costs nothing, so it only counts below the host.
+    not give a larger share. A caller may choose any name, so a name only divides the share of its host.
     """
     host, _, _ = record.peer.rpartition(":")
     address = host if record.peer.startswith(("ipv4:", "ipv6:")) else record.peer
@@ -120,16 +120,16 @@ def record_outcomes(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> Non
         items += 1
         slowest = max(slowest, outcome.timings, key=_total)
         record.queue_seconds = max(record.queue_seconds, outcome.timings.queue)
-        record.tokenize_seconds += outcome.timings.tokenise
+        record.tokenize_seconds += outcome.timings.tokenize
         record.compute_seconds += outcome.timings.compute
         if isinstance(outcome, Success):
             record.tokens += outcome.usage.used_token_count
             record.cut_items += outcome.usage.cut
-    record.add_step(InferenceStep(time.monotonic(), items, slowest.tokenise, slowest.queue, slowest.compute))
+    record.add_step(InferenceStep(time.monotonic(), items, slowest.tokenize, slowest.queue, slowest.compute))
 
 
 def _total(timings: Timings) -> float:
-    return timings.tokenise + timings.queue + timings.compute
+    return timings.tokenize + timings.queue + timings.compute
 
 
 def _monotonic_deadline(context: Context) -> float | None:

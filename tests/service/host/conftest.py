@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.utils._http import default_client_factory  # the library offers no way back
 
 from tests.service.host.homes import Home
-from tests.service.warmer.fixtures import build_world
+from tests.service.warmer.fixtures import build_workspace
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def tmp_path(public_folder: Path) -> Path:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Home]:
-    folder, hub = tmp_path / "world", tmp_path / "hub"
+    folder, hub = tmp_path / "workspace", tmp_path / "hub"
     folder.mkdir()
     hub.mkdir()
-    world = build_world(folder, hub)
+    workspace = build_workspace(folder, hub)
     path = tmp_path / "home"  # tests/conftest.py creates it
-    world.environ |= {"HOME": str(path)}
-    with world.hub:
-        yield Home(path, world)
+    workspace.environ |= {"HOME": str(path)}
+    with workspace.hub:
+        yield Home(path, workspace)
     # the hub library keeps the session that the warmer gave it, for all later calls in this process
     huggingface_hub.set_client_factory(default_client_factory)

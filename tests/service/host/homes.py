@@ -15,7 +15,7 @@ from model_cache.catalog.parse import load_catalog
 from model_cache.check.cli import cache_check
 from model_cache.layout import model_path
 from model_cache.places import Places, resolve_places
-from tests.service.warmer.fixtures import Outcome, World
+from tests.service.warmer.fixtures import Outcome, Workspace
 
 
 class Entry(NamedTuple):
@@ -66,10 +66,10 @@ def plain(program: str, environ: dict[str, str], folder: Path, *arguments: str, 
 
 @dataclass(frozen=True)
 class Home:
-    """A home folder, and the world whose models are warmed into it."""
+    """A home folder, and the hub and catalog whose models are warmed into it."""
 
     path: Path
-    world: World
+    workspace: Workspace
 
     @property
     def hub_cache(self) -> Path:
@@ -81,31 +81,31 @@ class Home:
 
     @property
     def places(self) -> Places:
-        return resolve_places("host", self.world.environ, self.path)
+        return resolve_places("host", self.workspace.environ, self.path)
 
     @property
     def catalog_options(self) -> list[str]:
-        return ["--catalog", str(self.world.catalog)]
+        return ["--catalog", str(self.workspace.catalog)]
 
     def warm(self, *keys: str, **changes: Any) -> Outcome:
-        return self.world.warm(*keys, cache="host", **changes)
+        return self.workspace.warm(*keys, cache="host", **changes)
 
     def folder_of(self, key: str) -> Path:
         """Return the folder from which a library loads a model."""
-        return model_path(self.places, load_catalog(self.world.catalog).model(key))
+        return model_path(self.places, load_catalog(self.workspace.catalog).model(key))
 
     def check(self, *argv: str) -> tuple[int, dict[str, Any]]:
         """Run `cache-check --format json`; return its exit code and document."""
         out = io.StringIO()
         options = [*self.catalog_options, "--cache", "host", "--format", "json", *argv]
-        code = cache_check(options, self.world.environ, out, io.StringIO())
+        code = cache_check(options, self.workspace.environ, out, io.StringIO())
         return code, json.loads(out.getvalue())
 
     def plain(self, program: str, *arguments: str, python: str = "", **environ: str) -> str:
         """Run another project's script in this home, with the fake hub as its hub."""
         at_home = {
             "HOME": str(self.path),
-            "HF_ENDPOINT": self.world.endpoint,
+            "HF_ENDPOINT": self.workspace.endpoint,
             "HF_HUB_DISABLE_TELEMETRY": "1",
         }
-        return plain(program, {**at_home, **environ}, self.world.folder, *arguments, python=python)
+        return plain(program, {**at_home, **environ}, self.workspace.folder, *arguments, python=python)

@@ -33,12 +33,12 @@ def changed_paths(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> li
 def test_files_of_the_hub_client_are_used(home: Home, program: str) -> None:
     home.plain(program, "org/first", *FIRST)
     before = listing(home.path)
-    home.world.hub.log.clear()
+    home.workspace.hub.log.clear()
 
     outcome = home.warm("one")
 
     assert (outcome.reason, outcome.document["bytes_fetched"]) == ("OK", 0)
-    assert not home.world.hub.log.requests("*/resolve/*")
+    assert not home.workspace.hub.log.requests("*/resolve/*")
     assert changed_paths(before, listing(home.path)) == []
     assert home.check("--model", "one", "--deep")[0] == 0
 
@@ -46,12 +46,12 @@ def test_files_of_the_hub_client_are_used(home: Home, program: str) -> None:
 def test_only_files_that_the_hub_client_lacks_are_fetched(home: Home) -> None:
     home.plain(ONE_BY_ONE, "org/first", "model.safetensors")
     before = listing(home.path)
-    home.world.hub.log.clear()
+    home.workspace.hub.log.clear()
 
     outcome = home.warm("one")
 
     assert 0 < outcome.document["bytes_fetched"] < 100
-    assert not home.world.hub.log.requests("*model.safetensors")
+    assert not home.workspace.hub.log.requests("*model.safetensors")
     assert changed_paths(before, listing(home.path)) == []
 
 
@@ -81,7 +81,7 @@ def fill_home(home: Home) -> None:
     snapshot.mkdir(parents=True)
     (snapshot / "model.bin").symlink_to("../../blobs/0123")
     (hub.parent / "token").chmod(0o600)
-    weights = home.world.repositories[0].files["model.safetensors"]
+    weights = home.workspace.repositories[0].files["model.safetensors"]
     (hub / f"models--org--first/blobs/{weights.sha256}.incomplete").parent.mkdir(exist_ok=True)
     (hub / f"models--org--first/blobs/{weights.sha256}.incomplete").write_bytes(b"of an older hub client")
     second = home.path / ".cache/torch/sentence_transformers/models--org--second"
@@ -110,14 +110,14 @@ def test_a_foreign_ref_stays_and_cache_check_explains_it(home: Home) -> None:
     (note,) = document["notes"]
     assert str(home.hub_cache / "models--org--first/refs/main") in note
     assert "f" * 40 in note
-    assert f'revision="{home.world.repositories[0].commit}"' in note
+    assert f'revision="{home.workspace.repositories[0].commit}"' in note
 
 
 def test_the_shared_blobs_of_newer_hub_clients_are_used(home: Home) -> None:
     """Use the layout of huggingface_hub 2.4: blobs are links into a store beside the repositories."""
     home.plain(SNAPSHOT, "org/first", *FIRST)
     store = home.hub_cache / "blobs"
-    weights = home.world.repositories[0].files["model.safetensors"]
+    weights = home.workspace.repositories[0].files["model.safetensors"]
     blob = home.hub_cache / "models--org--first/blobs" / weights.sha256
     shared = store / "ab" / ("ab" + "0" * 62)
     shared.parent.mkdir(parents=True)
@@ -136,7 +136,7 @@ def test_the_shared_blobs_of_newer_hub_clients_are_used(home: Home) -> None:
 
 def test_a_damaged_blob_is_replaced_by_a_new_file(home: Home) -> None:
     home.plain(SNAPSHOT, "org/first", *FIRST)
-    weights = home.world.repositories[0].files["model.safetensors"]
+    weights = home.workspace.repositories[0].files["model.safetensors"]
     blob = home.hub_cache / "models--org--first/blobs" / weights.sha256
     blob.write_bytes(b"\0" * BIG)  # the right size: the hub client would not notice
     before = blob.stat().st_ino
@@ -152,18 +152,20 @@ def test_only_a_removed_model_is_fetched_again(home: Home) -> None:
     home.warm()
     folder = home.hub_cache / "models--org--second"
     others = {path: entry for path, entry in listing(home.path).items() if "org--second" not in path}
-    record = model_digest(load_catalog(home.world.catalog).model("two"))  # says when its files were fetched
+    record = model_digest(
+        load_catalog(home.workspace.catalog).model("two")
+    )  # says when its files were fetched
     for name in ("lock", "status.json", f"models/{record}.json"):  # each such run writes them
         del others[f".cache/qda-worker/{name}"]
     shutil.rmtree(folder)
-    home.world.hub.log.clear()
+    home.workspace.hub.log.clear()
 
     assert home.check()[0] == 10
     assert home.warm().reason == "OK"
 
     assert changed_paths(others, listing(home.path)) == []
-    assert not home.world.hub.log.requests("*org/first*")
-    assert not home.world.hub.log.requests("/wheels/*")
+    assert not home.workspace.hub.log.requests("*org/first*")
+    assert not home.workspace.hub.log.requests("/wheels/*")
     assert home.check("--deep")[0] == 0
 
 
@@ -171,19 +173,22 @@ def test_without_records_all_files_are_verified_and_none_fetched(home: Home) -> 
     home.warm()
     shutil.rmtree(home.path / ".cache/qda-worker")
     before = listing(home.path)
-    home.world.hub.log.clear()
+    home.workspace.hub.log.clear()
 
     assert home.check()[0] == 10
     outcome = home.warm()
 
     assert (outcome.reason, outcome.document["bytes_fetched"]) == ("OK", 0)
-    assert home.world.hub.log.bytes_sent("/lfs/*") == 0
+    assert home.workspace.hub.log.bytes_sent("/lfs/*") == 0
     assert changed_paths(before, listing(home.path)) == []
     assert home.check("--deep")[0] == 0
 
 
 def test_each_place_has_its_size_and_what_chose_it(home: Home) -> None:
-    home.world.environ |= {"QDA_RECORDS": str(home.path / "records"), "XDG_CACHE_HOME": str(home.path / "x")}
+    home.workspace.environ |= {
+        "QDA_RECORDS": str(home.path / "records"),
+        "XDG_CACHE_HOME": str(home.path / "x"),
+    }
     home.warm()
 
     _, document = home.check()

@@ -20,16 +20,16 @@ FIRST: Final = ("config.json", "sub/deep/vocab.txt", "model.safetensors")
 
 def fetch_elsewhere(home: Home) -> None:
     """Fetch the files of the first repository as another project does, by commit."""
-    home.plain(PINNED, "org/first", home.world.repositories[0].commit, *FIRST)
+    home.plain(PINNED, "org/first", home.workspace.repositories[0].commit, *FIRST)
 
 
 def collect_after_a_new_catalog(home: Home) -> None:
-    catalog = catalog_of(home.world.repositories, home.world.wheel)
+    catalog = catalog_of(home.workspace.repositories, home.workspace.wheel)
     catalog["models"] = catalog["models"][2:]
-    home.world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    home.workspace.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
     assert home.warm().reason == "OK"
     arguments = ["collect", *home.catalog_options, "--cache", "host", "--keep", "0", "--apply", "--quiet"]
-    assert cache_warmer(arguments, home.world.environ, io.StringIO(), io.StringIO()) == 0
+    assert cache_warmer(arguments, home.workspace.environ, io.StringIO(), io.StringIO()) == 0
 
 
 def test_what_was_only_found_stays_and_what_was_fetched_goes(home: Home) -> None:
@@ -59,8 +59,8 @@ def test_what_another_project_fetched_anew_after_us_stays(home: Home) -> None:
 
 def test_what_we_fetched_for_a_former_catalog_is_still_ours_in_the_next(home: Home) -> None:
     assert home.warm("one").reason == "OK"
-    text = home.world.catalog.read_text("utf-8")
-    home.world.catalog.write_text(text.replace("key: one", "key: renamed"), "utf-8")
+    text = home.workspace.catalog.read_text("utf-8")
+    home.workspace.catalog.write_text(text.replace("key: one", "key: renamed"), "utf-8")
     assert home.warm("renamed").document["bytes_fetched"] == 0
 
     collect_after_a_new_catalog(home)

@@ -20,13 +20,13 @@ def pip_install(home: Home, folder: Path, wheel: Path) -> None:
 
 
 def test_a_package_in_the_spacy_folder_is_used(home: Home) -> None:
-    pip_install(home, home.spacy, home.world.wheel)
+    pip_install(home, home.spacy, home.workspace.wheel)
     before = listing(home.path)
 
     outcome = home.warm("three")
 
     assert (outcome.reason, outcome.document["bytes_fetched"]) == ("OK", 0)
-    assert home.world.hub.log.bytes_sent() <= 1, "only the size of the wheel is requested"
+    assert home.workspace.hub.log.bytes_sent() <= 1, "only the size of the wheel is requested"
     assert changed_paths(before, listing(home.path)) == []
     code, document = home.check("--model", "three", "--deep")
     assert (code, document["notes"]) == (0, []), "the installed name and the record are the same files"
@@ -35,11 +35,11 @@ def test_a_package_in_the_spacy_folder_is_used(home: Home) -> None:
 
 
 def test_adopted_files_stay_when_the_package_is_removed(home: Home) -> None:
-    pip_install(home, home.spacy, home.world.wheel)
+    pip_install(home, home.spacy, home.workspace.wheel)
     home.warm("three")
     for name in ("de_tiny", "de_tiny-1.0.0.dist-info"):
         subprocess.run(["rm", "-r", str(home.spacy / name)], check=True)
-    pip_install(home, home.spacy, home.world.newer_wheel)
+    pip_install(home, home.spacy, home.workspace.newer_wheel)
     before = listing(home.spacy / "de_tiny")
 
     assert home.warm("three").document["bytes_fetched"] == 0
@@ -50,7 +50,9 @@ def test_adopted_files_stay_when_the_package_is_removed(home: Home) -> None:
 
 @pytest.mark.parametrize("damage", ["another version", "no hash noted", "another wheel", "a file was edited"])
 def test_an_unverified_package_stays_and_the_wheel_is_fetched(home: Home, damage: str) -> None:
-    pip_install(home, home.spacy, home.world.newer_wheel if damage == "another version" else home.world.wheel)
+    pip_install(
+        home, home.spacy, home.workspace.newer_wheel if damage == "another version" else home.workspace.wheel
+    )
     dist_info = home.spacy / "de_tiny-1.0.0.dist-info"
     if damage == "no hash noted":
         (dist_info / "direct_url.json").unlink()
@@ -73,7 +75,7 @@ def test_an_unverified_package_stays_and_the_wheel_is_fetched(home: Home, damage
 
 
 def test_a_note_explains_how_to_load_either_of_two_versions(home: Home) -> None:
-    pip_install(home, home.spacy, home.world.newer_wheel)
+    pip_install(home, home.spacy, home.workspace.newer_wheel)
     home.warm()
 
     (note,) = home.check()[1]["notes"]
@@ -85,10 +87,10 @@ def test_a_note_explains_how_to_load_either_of_two_versions(home: Home) -> None:
 def test_a_package_in_this_pythons_site_packages_is_used(home: Home, tmp_path: Path) -> None:
     """Install it as `spacy download` does: on the path of the Python that runs the warmer."""
     site = tmp_path / "site"
-    pip_install(home, site, home.world.wheel)
+    pip_install(home, site, home.workspace.wheel)
     before = listing(site)
     environ = {**os.environ, "HOME": str(home.path), "PYTHONPATH": str(site)}
-    arguments = home.world.arguments("warm", "--model", "three")
+    arguments = home.workspace.arguments("warm", "--model", "three")
     arguments[arguments.index("--cache") + 1] = "host"
 
     ended = subprocess.run(

@@ -23,7 +23,7 @@ def warm_as(user: User, home: Home, *more: str, **environ: str) -> tuple[int, st
 
 
 def arguments(home: Home, command: str, *more: str) -> list[str]:
-    given = home.world.arguments(command, "--quiet", *more)
+    given = home.workspace.arguments(command, "--quiet", *more)
     given[given.index("--cache") + 1] = "host"
     return given
 
@@ -75,7 +75,7 @@ def test_all_folders_of_root_are_named_and_the_remedy_works(home: Home, tmp_path
     assert {command[2] for command in commands_in(err)} == blocking
     assert all(command[:2] == ["chown", f"{UID}:{UID}"] for command in commands_in(err)), err
     assert "0:0 with mode 0755" in err
-    assert home.world.hub.log.bytes_sent("*/resolve/*") == 0
+    assert home.workspace.hub.log.bytes_sent("*/resolve/*") == 0
 
     for command in commands_in(err):
         subprocess.run(command, check=True)
@@ -85,11 +85,11 @@ def test_all_folders_of_root_are_named_and_the_remedy_works(home: Home, tmp_path
 
 def test_a_read_only_cache_of_others_is_used_unchanged(home: Home, tmp_path: Path) -> None:
     shared = {"HF_HUB_CACHE": str(tmp_path / "srv/hub"), "SPACY_DATA": str(tmp_path / "srv/spacy")}
-    home.world.environ |= shared
+    home.workspace.environ |= shared
     assert home.warm().reason == "OK"
     user = new_user(UID, tmp_path)
     before = listing(tmp_path / "srv")
-    home.world.hub.log.clear()
+    home.workspace.hub.log.clear()
 
     code, out, err = warm_as(user, home, **shared)
 
@@ -97,7 +97,7 @@ def test_a_read_only_cache_of_others_is_used_unchanged(home: Home, tmp_path: Pat
     assert json.loads(out)["bytes_fetched"] == 0
     assert check_as(user, home, "--deep", **shared)[0] == 0
     assert listing(tmp_path / "srv") == before
-    assert home.world.hub.log.bytes_sent("*resolve*") == 0
+    assert home.workspace.hub.log.bytes_sent("*resolve*") == 0
 
 
 def test_an_unreadable_file_is_named_and_the_remedy_works(home: Home, tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ def test_two_users_of_a_group_complete_each_others_models(
     one, two = (new_user(uid, tmp_path, GROUP, umask=umask) for uid in (UID, OTHER))
 
     assert warm_as(one, home, "--model", "one", **shared)[0] == 0
-    home.world.hub.log.clear()
+    home.workspace.hub.log.clear()
     code, _, err = warm_as(two, home, **shared)
 
     assert code == 0, err
-    assert not home.world.hub.log.requests("*model.safetensors", method="GET")
+    assert not home.workspace.hub.log.requests("*model.safetensors", method="GET")
     assert check_as(one, home, "--model", "one", "--deep", **shared)[0] == 0
     for folder in [path for path in (tmp_path / "srv").rglob("*") if path.is_dir() and not path.is_symlink()]:
         state = folder.stat()
@@ -160,7 +160,7 @@ def test_two_users_of_a_group_complete_each_others_models(
 def test_two_users_can_warm_a_shared_cache_at_once(
     home: Home, tmp_path: Path, shared: dict[str, str]
 ) -> None:
-    home.world.hub.faults.add(Fault(FaultKind.SLOW, "model.safetensors", bytes_per_second=2_000_000))
+    home.workspace.hub.faults.add(Fault(FaultKind.SLOW, "model.safetensors", bytes_per_second=2_000_000))
     users = [new_user(uid, tmp_path, GROUP) for uid in (UID, OTHER)]
 
     started = [user.start("cache-warmer", arguments(home, "warm"), shared) for user in users]

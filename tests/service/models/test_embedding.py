@@ -17,15 +17,15 @@ from tests.support.tiny_models import GERMAN, hub_model, write_bert_embedding, w
 
 LONG: Final = "das Haus in Köln war nicht schlecht und die Stadt ist sehr gut " * 5
 LAYOUTS: Final[dict[str, dict[str, Any]]] = {
-    "as bge-m3: cls, normalised, pickle, without folder 2_Normalize": {
+    "as bge-m3: cls, normalized, pickle, without folder 2_Normalize": {
         "max_seq_length": 64,
-        "normalise": True,
+        "normalize": True,
         "pooling": "cls",
         "as_pickle": True,
     },
-    "as the paraphrase model: mean, not normalised, shorter than its positions": {
+    "as the paraphrase model: mean, not normalized, shorter than its positions": {
         "max_seq_length": 16,
-        "normalise": False,
+        "normalize": False,
     },
 }
 
@@ -58,7 +58,7 @@ def test_models_with_token_types_equal_the_plain_library(tmp_path: Path) -> None
 
 def test_the_limit_is_the_models_own_max_seq_length(tmp_path: Path) -> None:
     """The library cuts there, not at the tokenizer's 512 or the network's 64 positions."""
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=False)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=False)
     model = load_model(hub_model(Task.PARAPHRASE), folder, device="cpu", threads=1)
     prepared = model.prepare(LONG, Options())
     assert (model.info.max_length, prepared.used_length, prepared.cut) == (16, 16, True)
@@ -67,7 +67,7 @@ def test_the_limit_is_the_models_own_max_seq_length(tmp_path: Path) -> None:
 
 
 def test_the_catalog_may_lower_the_limit(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=False)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=False)
     model = load_model(hub_model(Task.EMBEDDING, Serving(max_tokens=8)), folder, device="cpu", threads=1)
     library = SentenceTransformer(str(folder), device="cpu")
     library.max_seq_length = 8
@@ -76,29 +76,29 @@ def test_the_catalog_may_lower_the_limit(tmp_path: Path) -> None:
 
 def test_the_positions_of_the_network_limit_the_length(tmp_path: Path) -> None:
     """Two of 66 positions are reserved, which leaves 64 tokens. The library alone would exceed its table."""
-    folder = write_embedding(tmp_path, max_seq_length=500, normalise=True)
+    folder = write_embedding(tmp_path, max_seq_length=500, normalize=True)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     assert model.info.max_length == 64
     assert np.isfinite(vector(model, LONG * 3)).all()
 
 
-@pytest.mark.parametrize("normalise", [True, False])
+@pytest.mark.parametrize("normalize", [True, False])
 def test_windows_are_averaged_by_length_and_normalised_if_the_model_does(
-    tmp_path: Path, normalise: bool
+    tmp_path: Path, normalize: bool
 ) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=normalise)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=normalize)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     prepared = model.prepare(LONG, Options(LongText.WINDOW))
     rows = np.stack([output.dense for output in model.compute(prepared.units)])
     mean = np.average(rows, axis=0, weights=[window.length for window in prepared.windows])
-    expected = mean / np.linalg.norm(mean) if normalise else mean
+    expected = mean / np.linalg.norm(mean) if normalize else mean
     np.testing.assert_allclose(vector(model, LONG, LongText.WINDOW), expected, atol=1e-5)
-    assert np.linalg.norm(vector(model, LONG, LongText.WINDOW)) == pytest.approx(1.0) or not normalise
+    assert np.linalg.norm(vector(model, LONG, LongText.WINDOW)) == pytest.approx(1.0) or not normalize
     assert len(prepared.windows) > 2
 
 
 def test_the_default_prompt_of_a_model_is_applied(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=64, normalise=True)
+    folder = write_embedding(tmp_path, max_seq_length=64, normalize=True)
     write_json(
         folder / "config_sentence_transformers.json",
         {"prompts": {"topic": "das Haus "}, "default_prompt_name": "topic"},
@@ -109,7 +109,7 @@ def test_the_default_prompt_of_a_model_is_applied(tmp_path: Path) -> None:
 
 
 def test_a_model_without_modules_json_is_refused(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True)
     (folder / "modules.json").unlink()
     with pytest.raises(ModelUnusable, match=r"model tiny: modules\.json is missing"):
         load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
@@ -118,7 +118,7 @@ def test_a_model_without_modules_json_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("as_pickle", [False, True])
 def test_weights_that_lack_tensors_of_the_encoder_are_refused(tmp_path: Path, as_pickle: bool) -> None:
     """By default, transformers fills them with random numbers and continues."""
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, as_pickle=as_pickle)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True, as_pickle=as_pickle)
     lost = "encoder.layer.1.attention.self.query"
     if as_pickle:
         file = folder / "pytorch_model.bin"
@@ -133,14 +133,14 @@ def test_weights_that_lack_tensors_of_the_encoder_are_refused(tmp_path: Path, as
 
 
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True)
     save_file({"other.weight": torch.ones(3)}, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelUnusable, match="tensors of the encoder"):
         load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
 
 
 def test_an_unused_pooler_may_be_missing(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True)
     state = load_file(folder / "model.safetensors")
     kept = {name: each for name, each in state.items() if not name.startswith("pooler.")}
     assert len(kept) < len(state)

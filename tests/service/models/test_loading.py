@@ -136,7 +136,7 @@ def test_damage_is_reported_in_one_line_and_runs_no_code(
 
 
 def test_a_hostile_pickle_in_embedding_weights_is_refused_by_name(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path / "model", max_seq_length=16, normalise=True)
+    folder = write_embedding(tmp_path / "model", max_seq_length=16, normalize=True)
     hostile_pickle(folder)
     with pytest.raises(ModelUnusable, match=r"pytorch_model\.bin holds Python objects"):
         load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
@@ -165,7 +165,7 @@ def test_a_missing_device_is_refused(tmp_path: Path) -> None:
 
 def test_weights_stored_in_float16_are_computed_in_float32(tmp_path: Path) -> None:
     """By default, transformers 5 computes in the stored type."""
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=False)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=False)
     AutoModel.from_pretrained(folder).half().save_pretrained(folder)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     parameters = model._network.parameters()  # type: ignore[attr-defined]  # the network is private
@@ -176,7 +176,7 @@ def test_weights_stored_in_float16_are_computed_in_float32(tmp_path: Path) -> No
 @pytest.mark.parametrize("as_pickle", [False, True])
 def test_weights_are_mapped_from_their_file(tmp_path: Path, as_pickle: bool) -> None:
     """Then the pods of a node share the pages."""
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=False, as_pickle=as_pickle)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=False, as_pickle=as_pickle)
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     name = "pytorch_model.bin" if as_pickle else "model.safetensors"
     pattern = rf"(?m)^([0-9a-f]+)-([0-9a-f]+) .*{re.escape(str(folder / name))}"
@@ -188,7 +188,7 @@ def test_weights_are_mapped_from_their_file(tmp_path: Path, as_pickle: bool) -> 
 
 
 def test_loading_and_computing_write_nothing_into_the_cache(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, pooling="cls", as_pickle=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True, pooling="cls", as_pickle=True)
 
     def listing() -> dict[Path, tuple[int, int]]:
         return {file: (file.stat().st_mtime_ns, file.stat().st_size) for file in folder.rglob("*")}

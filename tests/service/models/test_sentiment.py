@@ -162,7 +162,7 @@ def test_an_empty_text_is_refused_and_one_emptied_by_cleaning_is_not(tmp_path: P
     np.testing.assert_allclose(in_own_order(answer(model, "😀")), plain(folder, [""])[0], atol=1e-5)
 
 
-def test_many_threads_may_tokenise_at_once(tmp_path: Path) -> None:
+def test_many_threads_may_tokenize_at_once(tmp_path: Path) -> None:
     """A fast tokenizer raises "Already borrowed" if its settings change meanwhile."""
     model = load_model(
         hub_model(Task.SENTIMENT), write_classifier(tmp_path, OWN_ORDER), device="cpu", threads=1

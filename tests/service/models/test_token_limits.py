@@ -18,7 +18,7 @@ MODELS: Final[dict[int, tuple[Task, Callable[[Path], Path]]]] = {
     8192: (
         Task.EMBEDDING,
         lambda folder: write_embedding(
-            folder, max_seq_length=8192, normalise=True, pooling="cls", positions=8194
+            folder, max_seq_length=8192, normalize=True, pooling="cls", positions=8194
         ),
     ),
 }

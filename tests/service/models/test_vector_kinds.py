@@ -35,7 +35,7 @@ ALL: Final = frozenset(VectorKind)
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("m3")
     return write_embedding(
-        folder, max_seq_length=LIMIT, normalise=True, pooling="cls", as_pickle=True, heads=True
+        folder, max_seq_length=LIMIT, normalize=True, pooling="cls", as_pickle=True, heads=True
     )
 
 
@@ -164,7 +164,7 @@ def test_the_catalog_lists_the_lengths_of_shortened_vectors(folder: Path) -> Non
 
 
 def test_numbers_that_are_not_finite_are_a_failure_of_the_model(tmp_path: Path) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=False, heads=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=False, heads=True)
     model: Any = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     with torch.no_grad():
         model._heads.sparse.weight.fill_(float("inf"))
@@ -184,7 +184,7 @@ def test_numbers_that_are_not_finite_are_a_failure_of_the_model(tmp_path: Path) 
 def test_the_kinds_of_a_model_follow_from_its_files(
     tmp_path: Path, heads: tuple[str, ...], kinds: set[VectorKind]
 ) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, heads=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True, heads=True)
     for name in {"sparse", "colbert"} - set(heads):
         (folder / f"{name}_linear.pt").unlink()
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
@@ -211,7 +211,7 @@ def linear(width: int, out: int) -> dict[str, torch.Tensor]:
 def test_a_head_that_does_not_fit_is_refused_by_name(
     tmp_path: Path, name: str, content: object, message: str
 ) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, heads=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True, heads=True)
     torch.save(content, folder / name)
     with pytest.raises(ModelUnusable, match=f"model tiny: {name} .*{message}"):
         load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
@@ -219,7 +219,7 @@ def test_a_head_that_does_not_fit_is_refused_by_name(
 
 @pytest.mark.parametrize("name", ["sparse_linear.pt", "colbert_linear.pt"])
 def test_a_head_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, name: str) -> None:
-    folder = write_embedding(tmp_path / "model", max_seq_length=16, normalise=True, heads=True)
+    folder = write_embedding(tmp_path / "model", max_seq_length=16, normalize=True, heads=True)
     torch.save({"weight": RunsCode(tmp_path / "ran")}, folder / name)
     torch.save(
         RunsCode(tmp_path / "ran"), folder / "another.pt"
@@ -231,7 +231,7 @@ def test_a_head_that_would_run_code_is_refused_and_runs_none(tmp_path: Path, nam
 
 @pytest.mark.parametrize("content", [b"", b"<html>Please log in</html>", None])
 def test_a_truncated_head_or_a_web_page_is_refused_by_name(tmp_path: Path, content: bytes | None) -> None:
-    folder = write_embedding(tmp_path, max_seq_length=16, normalise=True, heads=True)
+    folder = write_embedding(tmp_path, max_seq_length=16, normalize=True, heads=True)
     file = folder / "colbert_linear.pt"
     file.write_bytes(file.read_bytes()[:900] if content is None else content)
     with pytest.raises(ModelUnusable, match=r"model tiny: colbert_linear\.pt cannot be read"):

@@ -1,4 +1,4 @@
-"""The small models, made once for all tests and kept between runs."""
+"""The small models, trained once for all tests and kept between runs."""
 
 import zipfile
 from pathlib import Path

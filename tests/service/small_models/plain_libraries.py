@@ -11,13 +11,13 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from qda_worker.models.sentiment import clean_german_sentiment
 from tests.support.small_models import SmallModels
-from tests.support.small_models.catalog import ORGANISATION
+from tests.support.small_models.catalog import ORGANIZATION
 
 Entity = tuple[int, int, str]
 
 
 def repository(models: SmallModels, name: str) -> Path:
-    return models.hub / "models" / ORGANISATION / name
+    return models.hub / "models" / ORGANIZATION / name
 
 
 def sentiment_labels(models: SmallModels, texts: Sequence[str]) -> list[str]:

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.support.small_models.frames import Statement
-from tests.support.small_models.grammar import Noun, contracted, with_adjective
+from tests.support.small_models.grammar import Noun, contract, with_adjective
 from tests.support.small_models.recipes import SEED
-from tests.support.small_models.statements import Corpus, Group, joined, load_corpus, opened
+from tests.support.small_models.statements import Corpus, Group, add_opener, join_statements, load_corpus
 from tests.support.small_models.words import load_words
 
 
@@ -48,8 +48,11 @@ def test_no_slot_and_no_mark_remains_in_a_text(corpus: Corpus) -> None:
 
 def test_an_opener_before_a_statement_shifts_its_entities() -> None:
     statement = Statement("Ich wohne in Köln.", "neutral", "home", ((13, 17, "LOC"),))
-    assert opened("Also, ", statement).text == "Also, ich wohne in Köln."
-    for moved in (opened("Also, ", statement), joined(Statement("Ja.", "neutral", "yes"), statement)):
+    assert add_opener("Also, ", statement).text == "Also, ich wohne in Köln."
+    for moved in (
+        add_opener("Also, ", statement),
+        join_statements(Statement("Ja.", "neutral", "yes"), statement),
+    ):
         assert [moved.text[start:end] for start, end, _ in moved.entities] == ["Köln"]
 
 
@@ -69,7 +72,7 @@ def test_adjectives_take_their_endings(noun: str, case: str, stem: str, phrase: 
 
 
 def test_prepositions_and_articles_are_contracted() -> None:
-    assert contracted("Bei dem Arzt und zu der Schule von dem Amt") == "Beim Arzt und zur Schule vom Amt"
+    assert contract("Bei dem Arzt und zu der Schule von dem Amt") == "Beim Arzt und zur Schule vom Amt"
 
 
 def test_names_with_an_adjective_are_declined() -> None:

@@ -111,7 +111,7 @@ def test_the_embedding_models_heads_are_half_precision_linear_layers(models: Sma
         assert {value.dtype for value in state.values()} == {torch.float16}
 
 
-def test_the_embedding_model_uses_cls_pooling_and_normalises(
+def test_the_embedding_model_uses_cls_pooling_and_normalizes(
     models: SmallModels,
 ) -> None:
     model = sentence_transformer(models, "multilingual-embedding")
@@ -119,7 +119,7 @@ def test_the_embedding_model_uses_cls_pooling_and_normalises(
     assert float(model.encode(["Ich bin müde."], convert_to_tensor=True).norm()) == pytest.approx(1, abs=1e-5)
 
 
-def test_the_paraphrase_model_uses_mean_pooling_without_normalisation(models: SmallModels) -> None:
+def test_the_paraphrase_model_uses_mean_pooling_without_normalization(models: SmallModels) -> None:
     model = sentence_transformer(models, "multilingual-paraphrase")
     assert model.max_seq_length == 128
     assert float(model.encode(["Ich bin müde."], convert_to_tensor=True).norm()) != pytest.approx(1, abs=1e-2)

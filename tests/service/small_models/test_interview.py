@@ -1,4 +1,4 @@
-"""The interview of the demo: not part of the training, and analysed mostly correctly."""
+"""The interview of the demo: not part of the training, and analyzed mostly correctly."""
 
 from pathlib import Path
 from typing import Any, Final

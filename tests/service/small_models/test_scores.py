@@ -54,7 +54,7 @@ def test_entities_of_held_out_statements_are_found(
 def test_names_outside_the_training_statements_are_mostly_found(
     models: SmallModels, corpus: Corpus, installed: Path
 ) -> None:
-    """Otherwise the model would only have memorised its lists."""
+    """Otherwise the model would only have memorized its lists."""
     statements = [statement for group in corpus.unseen for statement in group]
     found = entities(pipeline_folder(installed), [statement.text for statement in statements])
     assert f1(found, [set(statement.entities) for statement in statements]) >= 0.6

@@ -1,4 +1,4 @@
-"""A text that is cleaned and tokenised in pieces has the tokens that the library gives the whole text."""
+"""A text that is cleaned and tokenized in pieces has the tokens that the library gives the whole text."""
 
 from pathlib import Path
 from typing import Any, Final

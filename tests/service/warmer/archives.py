@@ -8,30 +8,39 @@ from pathlib import Path
 from typing import Any
 
 from cache_warmer.cli import cache_warmer
-from tests.service.warmer.fixtures import Outcome, World
+from tests.service.warmer.fixtures import Outcome, Workspace
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 
 
-def cache_of(world: World, name: str) -> Path:
-    """Return the folder of another cache beside that of the world."""
-    return world.folder / name
+def cache_of(workspace: Workspace, name: str) -> Path:
+    """Return the folder of another cache beside the first one."""
+    return workspace.folder / name
 
 
-def export(world: World, target: Path, *more: str, cache: Path | None = None) -> dict[str, Any]:
+def export(workspace: Workspace, target: Path, *more: str, cache: Path | None = None) -> dict[str, Any]:
     out = io.StringIO()
-    arguments = ["export", "-o", str(target), "--catalog", str(world.catalog), "--format", "json", "--quiet"]
+    arguments = [
+        "export",
+        "-o",
+        str(target),
+        "--catalog",
+        str(workspace.catalog),
+        "--format",
+        "json",
+        "--quiet",
+    ]
     code = cache_warmer(
-        [*arguments, "--cache", str(cache or world.cache), *more], world.environ, out, io.StringIO()
+        [*arguments, "--cache", str(cache or workspace.cache), *more], workspace.environ, out, io.StringIO()
     )
     assert code == 0
     return dict(json.loads(out.getvalue()))
 
 
-def import_(world: World, archive: Path, cache: str | Path, *more: str) -> Outcome:
+def import_(workspace: Workspace, archive: Path, cache: str | Path, *more: str) -> Outcome:
     out, err = io.StringIO(), io.StringIO()
-    arguments = ["import", str(archive), "--catalog", str(world.catalog), "--format", "json", "--quiet"]
-    code = cache_warmer([*arguments, "--cache", str(cache), *more], world.environ, out, err)
+    arguments = ["import", str(archive), "--catalog", str(workspace.catalog), "--format", "json", "--quiet"]
+    code = cache_warmer([*arguments, "--cache", str(cache), *more], workspace.environ, out, err)
     return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
 

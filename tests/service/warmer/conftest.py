@@ -1,4 +1,4 @@
-"""The world of each test: a running fake hub, a catalog, and a cache that does not exist yet."""
+"""What each test has: a running fake hub, a catalog, and a cache that does not exist yet."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.utils._http import default_client_factory  # the library offers no way back
 
-from tests.service.warmer.fixtures import World, build_world
+from tests.service.warmer.fixtures import Workspace, build_workspace
 
 
 @pytest.fixture
@@ -17,11 +17,11 @@ def tmp_path(public_folder: Path) -> Path:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    folder, hub = tmp_path / "world", tmp_path / "hub"
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    folder, hub = tmp_path / "workspace", tmp_path / "hub"
     folder.mkdir()
     hub.mkdir()
-    new = build_world(folder, hub)
+    new = build_workspace(folder, hub)
     with new.hub:
         yield new
     # the hub library keeps the session that the warmer gave it, for all later calls in this process

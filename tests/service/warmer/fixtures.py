@@ -1,4 +1,4 @@
-"""A small world for tests of the warmer: a fake hub with two repositories and a wheel, their catalog, a cache."""
+"""What a run of the warmer needs: a fake hub with two repositories and a wheel, their catalog, and a cache."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ from model_cache.check.types import Tier
 from model_cache.cli.options import LogLevel, OutputFormat, SharedOptions
 from tests.support.fake_hub import FakeHub, Repository
 
-QUICK: Final = Retry(attempts=3, first=0.01, longest=0.02, patience=2.0)
+QUICK: Final = Retry(attempts=3, first=0.01, max_delay=0.02, max_retry_after=2.0)
 # Bytes of the big file: more than a chunk of the transfer, so that it can be cut in the middle.
 BIG: Final = 3_000_000
 
@@ -39,8 +39,8 @@ class Outcome:
 
 
 @dataclass
-class World:
-    """All that a run needs; `cache` does not exist yet."""
+class Workspace:
+    """A fake hub, its catalog and a cache, which does not exist yet; `warm`, `repair` and `plan` run on them."""
 
     folder: Path
     hub: FakeHub
@@ -105,7 +105,7 @@ class World:
         return Outcome(code, json.loads(out.getvalue()), err.getvalue())
 
 
-def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
+def build_workspace(folder: Path, hub_folder: Path, big: int = BIG) -> Workspace:
     """Write the files of two repositories and a wheel to `hub_folder`, and their catalog to `folder`.
 
     `big` is the size in bytes of the big file.
@@ -123,9 +123,9 @@ def build_world(folder: Path, hub_folder: Path, big: int = BIG) -> World:
     ]
     wheel = write_wheel(hub_folder, "de_tiny", "1.0.0")
     newer = write_wheel(hub_folder, "de_tiny", "1.1.0")
-    world = World(folder, FakeHub(repositories, [wheel, newer]), repositories, wheel, newer)
-    world.catalog.write_text(yaml.safe_dump(catalog_of(repositories, wheel)), "utf-8")
-    return world
+    workspace = Workspace(folder, FakeHub(repositories, [wheel, newer]), repositories, wheel, newer)
+    workspace.catalog.write_text(yaml.safe_dump(catalog_of(repositories, wheel)), "utf-8")
+    return workspace
 
 
 def catalog_of(

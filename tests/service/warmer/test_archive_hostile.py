@@ -17,7 +17,7 @@ import pytest
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from tests.service.warmer.archives import Members, cache_of, change_members, export, import_
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 from tests.service.warmer.test_archive import SOURCE, reason_of
 
 # Its position among the members.
@@ -25,21 +25,21 @@ MANIFEST: Final = 1
 
 
 @pytest.fixture
-def archive(world: World, tmp_path: Path) -> Path:
-    assert world.warm().reason == "OK"
-    export(world, tmp_path / "generation.tar")
+def archive(workspace: Workspace, tmp_path: Path) -> Path:
+    assert workspace.warm().reason == "OK"
+    export(workspace, tmp_path / "generation.tar")
     return tmp_path / "generation.tar"
 
 
-def refused(world: World, archive: Path) -> str:
+def refused(workspace: Workspace, archive: Path) -> str:
     """Import into an empty cache; return the error, after checking that nothing was published."""
-    other = cache_of(world, "other")
+    other = cache_of(workspace, "other")
     with pytest.raises(ModelCacheError) as caught:
-        import_(world, archive, other)
+        import_(workspace, archive, other)
     assert caught.value.reason is Reason.CONTENT_MISMATCH
     assert not list(other.glob(".model-cache/manifests/*"))
     assert not list(other.glob("huggingface/hub/*/refs/*"))
-    assert not (world.folder / "evil").exists()
+    assert not (workspace.folder / "evil").exists()
     return str(caught.value)
 
 
@@ -99,20 +99,20 @@ def flip(members: Members) -> Members:
     ],
 )
 def test_a_changed_archive_is_refused(
-    world: World, archive: Path, change: Callable[[Members], Members], message: str
+    workspace: Workspace, archive: Path, change: Callable[[Members], Members], message: str
 ) -> None:
     copy = change_members(archive, change)
     if not message:  # it claims more than any disk has
         with pytest.raises(ModelCacheError) as caught:
-            import_(world, copy, cache_of(world, "other"))
+            import_(workspace, copy, cache_of(workspace, "other"))
         assert caught.value.reason is Reason.NO_SPACE
         return
 
-    assert message in refused(world, copy)
+    assert message in refused(workspace, copy)
 
 
 def test_a_truncated_or_damaged_archive_publishes_no_damaged_file(
-    world: World, archive: Path, tmp_path: Path
+    workspace: Workspace, archive: Path, tmp_path: Path
 ) -> None:
     content = archive.read_bytes()
     draw = random.Random(6)
@@ -123,42 +123,46 @@ def test_a_truncated_or_damaged_archive_publishes_no_damaged_file(
         damaged.write_bytes(
             content[:at] if cut else content[:at] + bytes([content[at] ^ 4]) + content[at + 1 :]
         )
-        other = cache_of(world, f"other-{number}")
+        other = cache_of(workspace, f"other-{number}")
         reason = Reason.OK
         try:
-            import_(world, damaged, other)
+            import_(workspace, damaged, other)
         except ModelCacheError as error:
             reason = error.reason
         if reason is Reason.OK:  # a byte that means nothing, as an owner's in a header
             assert not cut
-            assert reason_of(world, other) is Reason.OK
+            assert reason_of(workspace, other) is Reason.OK
         else:
             assert reason is Reason.CONTENT_MISMATCH
             assert not list(other.glob(".model-cache/manifests/*"))
 
 
-def test_a_link_in_the_cache_is_not_written_through(world: World, archive: Path, tmp_path: Path) -> None:
-    other, outside = cache_of(world, "other"), tmp_path / "outside"
+def test_a_link_in_the_cache_is_not_written_through(
+    workspace: Workspace, archive: Path, tmp_path: Path
+) -> None:
+    other, outside = cache_of(workspace, "other"), tmp_path / "outside"
     outside.mkdir()
     folder = other / "huggingface/hub/models--org--first"
     folder.mkdir(parents=True)
     (folder / "snapshots").symlink_to(outside)
 
     with pytest.raises(ModelCacheError, match="leads out of the cache"):
-        import_(world, archive, other)
+        import_(workspace, archive, other)
 
     assert not [path for path in outside.rglob("*") if path.is_file() or path.is_symlink()]
 
 
-def test_after_sigkill_the_former_generation_is_complete(world: World, archive: Path, tmp_path: Path) -> None:
+def test_after_sigkill_the_former_generation_is_complete(
+    workspace: Workspace, archive: Path, tmp_path: Path
+) -> None:
     """Kill the import while the archive, which comes through a pipe, stops in the middle of the big file."""
-    other = cache_of(world, "other")
-    world.warm("two", cache=str(other))
+    other = cache_of(workspace, "other")
+    workspace.warm("two", cache=str(other))
     program = [sys.executable, "-m", "cache_warmer", "import", "-", "--cache", str(other), "--quiet"]
     content = archive.read_bytes()
     for share in (0.5, 0.95):
         child = subprocess.Popen(
-            [*program, "--catalog", str(world.catalog)],
+            [*program, "--catalog", str(workspace.catalog)],
             env={**os.environ, "PYTHONPATH": SOURCE},
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -173,8 +177,8 @@ def test_after_sigkill_the_former_generation_is_complete(world: World, archive: 
         child.send_signal(signal.SIGKILL)
         child.communicate()
         assert not list(other.glob(".model-cache/manifests/*"))
-        assert world.warm("two", cache=str(other)).document["bytes_fetched"] == 0
+        assert workspace.warm("two", cache=str(other)).document["bytes_fetched"] == 0
 
-    assert import_(world, archive, other).reason == "OK"
-    assert reason_of(world, other) is Reason.OK
+    assert import_(workspace, archive, other).reason == "OK"
+    assert reason_of(workspace, other) is Reason.OK
     assert not list(other.rglob("*.incomplete"))

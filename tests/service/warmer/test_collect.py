@@ -21,49 +21,49 @@ from model_cache.errors import UsageError
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from tests.service.warmer.archives import everything_below
-from tests.service.warmer.fixtures import World, catalog_of, write_files
+from tests.service.warmer.fixtures import Workspace, catalog_of, write_files
 from tests.support.fake_hub import Repository
 
 
-def collect(world: World, *more: str) -> dict[str, Any]:
+def collect(workspace: Workspace, *more: str) -> dict[str, Any]:
     out = io.StringIO()
     arguments = [
         "collect",
         "--catalog",
-        str(world.catalog),
+        str(workspace.catalog),
         "--cache",
-        str(world.cache),
+        str(workspace.cache),
         "--format",
         "json",
         "--quiet",
     ]
-    assert cache_warmer([*arguments, *more], world.environ, out, io.StringIO()) == 0
+    assert cache_warmer([*arguments, *more], workspace.environ, out, io.StringIO()) == 0
     return dict(json.loads(out.getvalue()))
 
 
 @pytest.fixture
-def upgraded(world: World) -> World:
-    """Return a world with two generations: another commit of the second repository, another version of the package."""
-    world.warm()
-    second = world.repositories[1]
+def upgraded(workspace: Workspace) -> Workspace:
+    """Add a second generation: another commit of the second repository, another version of the package."""
+    workspace.warm()
+    second = workspace.repositories[1]
     files = {"config.json": b'{"b": 3}', "copy.json": b"{}"}
     weights = second.files["pytorch_model.bin"].source
     newer = Repository(
-        second.id, {**write_files(world.folder / "newer", files), "pytorch_model.bin": weights}
+        second.id, {**write_files(workspace.folder / "newer", files), "pytorch_model.bin": weights}
     )
-    world.hub.add(newer)
-    catalog = catalog_of([world.repositories[0], newer], world.newer_wheel, "1.1.0")
-    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
-    assert world.warm().reason == "OK"
-    return world
+    workspace.hub.add(newer)
+    catalog = catalog_of([workspace.repositories[0], newer], workspace.newer_wheel, "1.1.0")
+    workspace.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    assert workspace.warm().reason == "OK"
+    return workspace
 
 
-def is_whole(world: World) -> bool:
-    places = resolve_places(str(world.cache), {}, Path("/nowhere"))
-    return check(load_catalog(world.catalog).models, places, Tier.DEEP).reason is Reason.OK
+def is_whole(workspace: Workspace) -> bool:
+    places = resolve_places(str(workspace.cache), {}, Path("/nowhere"))
+    return check(load_catalog(workspace.catalog).models, places, Tier.DEEP).reason is Reason.OK
 
 
-def test_nothing_is_deleted_without_apply(upgraded: World) -> None:
+def test_nothing_is_deleted_without_apply(upgraded: Workspace) -> None:
     before = everything_below(upgraded.cache)
 
     report = collect(upgraded, "--keep", "0")
@@ -73,7 +73,7 @@ def test_nothing_is_deleted_without_apply(upgraded: World) -> None:
     assert everything_below(upgraded.cache) == before
 
 
-def test_the_last_generation_stays_for_a_rollback(upgraded: World) -> None:
+def test_the_last_generation_stays_for_a_rollback(upgraded: Workspace) -> None:
     report = collect(upgraded, "--apply")
 
     assert [(one["kept"], one["why"]) for one in report["generations"]] == [
@@ -83,7 +83,7 @@ def test_the_last_generation_stays_for_a_rollback(upgraded: World) -> None:
     assert report["going"] == []
 
 
-def test_unreferenced_files_are_deleted_and_shared_ones_stay(upgraded: World) -> None:
+def test_unreferenced_files_are_deleted_and_shared_ones_stay(upgraded: Workspace) -> None:
     weights = next(upgraded.cache.glob("huggingface/hub/*second/snapshots/*/pytorch_model.bin")).resolve()
     inode = weights.stat().st_ino
 
@@ -101,7 +101,7 @@ def test_unreferenced_files_are_deleted_and_shared_ones_stay(upgraded: World) ->
     assert upgraded.hub.log.requests() == ()
 
 
-def test_another_catalogs_generation_stays_until_it_is_forgotten(upgraded: World) -> None:
+def test_another_catalogs_generation_stays_until_it_is_forgotten(upgraded: Workspace) -> None:
     other = upgraded.folder / "other.yaml"
     other.write_text(yaml.safe_dump(catalog_of(upgraded.repositories, upgraded.wheel)), "utf-8")
     mine = upgraded.catalog.read_text("utf-8")
@@ -127,7 +127,7 @@ def test_another_catalogs_generation_stays_until_it_is_forgotten(upgraded: World
     ids=["exists", "is deleted", "is not known"],
 )
 def test_a_reference_is_live_while_its_deployment_exists(
-    upgraded: World, answer: Callable[[str], bool], stays: bool
+    upgraded: Workspace, answer: Callable[[str], bool], stays: bool
 ) -> None:
     reference = next((upgraded.cache / ".model-cache/references").glob("*.json"))
     document = json.loads(reference.read_bytes())
@@ -158,11 +158,11 @@ def test_a_reference_is_live_while_its_deployment_exists(
     assert reference.with_name("ns_old.json").exists() is stays
 
 
-def collect_generations(world: World) -> list[str]:
+def collect_generations(workspace: Workspace) -> list[str]:
     """Return what a reference holds of each generation, newest first."""
     found = []
     for path in sorted(
-        (world.cache / ".model-cache/manifests").iterdir(), key=lambda path: -path.stat().st_mtime
+        (workspace.cache / ".model-cache/manifests").iterdir(), key=lambda path: -path.stat().st_mtime
     ):
         manifest = json.loads(path.read_bytes())
         models = {model["key"]: model["digest"] for model in manifest["models"]}
@@ -170,18 +170,26 @@ def collect_generations(world: World) -> list[str]:
     return found
 
 
-def collect_with(world: World, exists: Callable[[str, str], bool], form: str, *more: str) -> str:
+def collect_with(workspace: Workspace, exists: Callable[[str, str], bool], form: str, *more: str) -> str:
     from cache_warmer.cli import _parser
 
-    arguments = ["collect", "--catalog", str(world.catalog), "--cache", str(world.cache), "--format", form]
+    arguments = [
+        "collect",
+        "--catalog",
+        str(workspace.catalog),
+        "--cache",
+        str(workspace.cache),
+        "--format",
+        form,
+    ]
     parsed = _parser().parse_args([*arguments, "--keep", "0", *more])
     out = io.StringIO()
-    invocation = Invocation(parsed, world.environ, out, io.StringIO())
+    invocation = Invocation(parsed, workspace.environ, out, io.StringIO())
     assert run_collect(invocation, exists, clusters=lambda: ("Namespace:here",)) == 0
     return out.getvalue()
 
 
-def test_the_table_lists_references_and_the_command_to_apply(upgraded: World) -> None:
+def test_the_table_lists_references_and_the_command_to_apply(upgraded: Workspace) -> None:
     out = io.StringIO()
     arguments = ["collect", "--catalog", str(upgraded.catalog), "--cache", str(upgraded.cache), "--keep", "0"]
 
@@ -196,6 +204,6 @@ def test_the_table_lists_references_and_the_command_to_apply(upgraded: World) ->
     assert collect(upgraded, "--keep", "0")["going"] == []
 
 
-def test_a_missing_cache_has_nothing_to_collect(world: World) -> None:
-    assert collect(world)["going"] == []
-    assert not world.cache.exists()
+def test_a_missing_cache_has_nothing_to_collect(workspace: Workspace) -> None:
+    assert collect(workspace)["going"] == []
+    assert not workspace.cache.exists()

@@ -21,33 +21,34 @@ from model_cache.manifest import (
 )
 from model_cache.reasons import Reason
 from tests.service.warmer.archives import Members, cache_of, change_members, export, import_
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 
 DESCRIPTION, MANIFEST = 0, 1
 
 
-def check(world: World, *more: str) -> int:
-    arguments = ["--catalog", str(world.catalog), "--cache", str(world.cache), *more]
+def check(workspace: Workspace, *more: str) -> int:
+    arguments = ["--catalog", str(workspace.catalog), "--cache", str(workspace.cache), *more]
     return cache_check(arguments, {}, io.StringIO(), io.StringIO())
 
 
-def lock(world: World) -> dict[str, object]:
+def lock(workspace: Workspace) -> dict[str, object]:
     """Write the lock beside the catalog and return it."""
     arguments = [
-        "lock", "--catalog", str(world.catalog), "--hub", world.endpoint, "--wheel-base", f"{world.hub.url}/wheels"
+        "lock", "--catalog", str(workspace.catalog),
+        "--hub", workspace.endpoint, "--wheel-base", f"{workspace.hub.url}/wheels",
     ]  # fmt: skip
-    assert cache_warmer(arguments, world.environ, io.StringIO(), io.StringIO()) == 0
-    return dict(json.loads(world.catalog.with_name("catalog.lock.json").read_bytes()))
+    assert cache_warmer(arguments, workspace.environ, io.StringIO(), io.StringIO()) == 0
+    return dict(json.loads(workspace.catalog.with_name("catalog.lock.json").read_bytes()))
 
 
-def rewrite(world: World, change: Callable[[dict[str, ModelRecord]], dict[str, ModelRecord]]) -> None:
+def rewrite(workspace: Workspace, change: Callable[[dict[str, ModelRecord]], dict[str, ModelRecord]]) -> None:
     """Change the models of the manifest and of the records alike."""
-    (path,) = (world.cache / ".model-cache/manifests").glob("*.json")
+    (path,) = (workspace.cache / ".model-cache/manifests").glob("*.json")
     manifest = parse_manifest(path.read_bytes())
     models = change({record.key: record for record in manifest.models})
     path.write_bytes(dump_manifest(Manifest(manifest.generation, tuple(models.values()))))
     for record in models.values():
-        (world.cache / f".model-cache/models/{record.digest}.json").write_bytes(dump_model_record(record))
+        (workspace.cache / f".model-cache/models/{record.digest}.json").write_bytes(dump_model_record(record))
 
 
 def files_of_two(models: dict[str, ModelRecord]) -> dict[str, ModelRecord]:
@@ -67,19 +68,19 @@ def package_without_its_metadata(models: dict[str, ModelRecord]) -> dict[str, Mo
 @pytest.mark.parametrize("change", [files_of_two, without_weights, package_without_its_metadata])
 @pytest.mark.parametrize("command", ["repair", "warm"])
 def test_a_manifest_that_does_not_fit_is_corrupt_and_written_anew(
-    world: World, change: Callable[[dict[str, ModelRecord]], dict[str, ModelRecord]], command: str
+    workspace: Workspace, change: Callable[[dict[str, ModelRecord]], dict[str, ModelRecord]], command: str
 ) -> None:
-    world.warm()
-    rewrite(world, change)
-    for path in world.cache.glob("huggingface/hub/models--org--first/snapshots/*/*.safetensors"):
+    workspace.warm()
+    rewrite(workspace, change)
+    for path in workspace.cache.glob("huggingface/hub/models--org--first/snapshots/*/*.safetensors"):
         path.unlink()
 
-    assert check(world) == 11
-    assert check(world, "--deep") == 11
-    assert check(world, "--model", "one", "--model", "three") in (10, 11)
-    assert world.plan().code == 0
-    assert (world.repair() if command == "repair" else world.warm()).reason == "OK"
-    assert check(world, "--deep") == 0
+    assert check(workspace) == 11
+    assert check(workspace, "--deep") == 11
+    assert check(workspace, "--model", "one", "--model", "three") in (10, 11)
+    assert workspace.plan().code == 0
+    assert (workspace.repair() if command == "repair" else workspace.warm()).reason == "OK"
+    assert check(workspace, "--deep") == 0
 
 
 def without(name: str) -> Callable[[Members], Members]:
@@ -155,53 +156,55 @@ def with_foreign_metadata(members: Members) -> Members:
     ],
 )
 def test_an_archive_that_fits_neither_catalog_nor_lock_is_refused(
-    world: World, tmp_path: Path, change: Callable[[Members], Members], message: str
+    workspace: Workspace, tmp_path: Path, change: Callable[[Members], Members], message: str
 ) -> None:
-    lock(world)
-    world.warm()
-    export(world, tmp_path / "a.tar")
-    other = cache_of(world, "other")
+    lock(workspace)
+    workspace.warm()
+    export(workspace, tmp_path / "a.tar")
+    other = cache_of(workspace, "other")
 
     with pytest.raises(ModelCacheError) as caught:
-        import_(world, change_members(tmp_path / "a.tar", change), other)
+        import_(workspace, change_members(tmp_path / "a.tar", change), other)
 
     assert caught.value.reason is Reason.CONTENT_MISMATCH
     assert message in str(caught.value)
     assert not list(other.glob(".model-cache/m*/*"))
 
 
-def test_an_import_without_a_lock_says_what_it_compared_with(world: World, tmp_path: Path) -> None:
-    world.warm()
-    export(world, tmp_path / "a.tar")
+def test_an_import_without_a_lock_says_what_it_compared_with(workspace: Workspace, tmp_path: Path) -> None:
+    workspace.warm()
+    export(workspace, tmp_path / "a.tar")
 
-    outcome = import_(world, tmp_path / "a.tar", cache_of(world, "other"))
+    outcome = import_(workspace, tmp_path / "a.tar", cache_of(workspace, "other"))
 
     assert {model["compared_with"] for model in outcome.document["models"]} == {"archive"}
     assert "no lock has a hash of every file of one, " in outcome.err
 
 
-def test_an_import_with_a_lock_compares_with_it(world: World, tmp_path: Path) -> None:
-    lock(world)
-    world.warm()
-    export(world, tmp_path / "a.tar")
+def test_an_import_with_a_lock_compares_with_it(workspace: Workspace, tmp_path: Path) -> None:
+    lock(workspace)
+    workspace.warm()
+    export(workspace, tmp_path / "a.tar")
 
-    outcome = import_(world, tmp_path / "a.tar", cache_of(world, "other"))
+    outcome = import_(workspace, tmp_path / "a.tar", cache_of(workspace, "other"))
 
     compared = {model["key"]: model["compared_with"] for model in outcome.document["models"]}
     assert (compared["one"], compared["two"]) == ("lock", "lock")
 
 
-def test_a_cache_that_an_old_import_filled_with_other_bytes_is_corrupt(world: World, tmp_path: Path) -> None:
-    world.warm()
-    export(world, tmp_path / "a.tar")
+def test_a_cache_that_an_old_import_filled_with_other_bytes_is_corrupt(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.warm()
+    export(workspace, tmp_path / "a.tar")
     archive = change_members(tmp_path / "a.tar", with_other_bytes("/model.safetensors"))
-    (world.cache).rename(world.folder / "good")
-    assert import_(world, archive, world.cache).code == 0
-    lock(world)
+    (workspace.cache).rename(workspace.folder / "good")
+    assert import_(workspace, archive, workspace.cache).code == 0
+    lock(workspace)
 
-    assert check(world) == 11
-    assert world.repair().reason == "OK"
-    assert check(world, "--deep") == 0
+    assert check(workspace) == 11
+    assert workspace.repair().reason == "OK"
+    assert check(workspace, "--deep") == 0
 
 
 def with_another_size(file: FileRecord) -> FileRecord:
@@ -215,22 +218,22 @@ def with_another_hash(file: FileRecord) -> FileRecord:
 @pytest.mark.parametrize("change", [with_another_size, with_another_hash])
 @pytest.mark.parametrize("command", ["warm", "repair", "warm of another model"])
 def test_a_record_that_contradicts_the_checked_manifest_never_replaces_it(
-    world: World, change: Callable[[FileRecord], FileRecord], command: str
+    workspace: Workspace, change: Callable[[FileRecord], FileRecord], command: str
 ) -> None:
     keys_of = {"warm": (), "warm of another model": ("two",)}
-    assert world.warm().code == 0
-    (manifest,) = (world.cache / ".model-cache/manifests").glob("*.json")
+    assert workspace.warm().code == 0
+    (manifest,) = (workspace.cache / ".model-cache/manifests").glob("*.json")
     published = manifest.read_bytes()
     [record] = [one for one in parse_manifest(published).models if one.key == "one"]
-    path = world.cache / f".model-cache/models/{record.digest}.json"
+    path = workspace.cache / f".model-cache/models/{record.digest}.json"
     own = path.read_bytes()
     path.write_bytes(dump_model_record(record._replace(files=(change(record.files[0]), *record.files[1:]))))
-    assert check(world) == 0
+    assert check(workspace) == 0
 
-    outcome = world.repair() if command == "repair" else world.warm(*keys_of[command])
+    outcome = workspace.repair() if command == "repair" else workspace.warm(*keys_of[command])
     assert outcome.code == 0
 
     assert manifest.read_bytes() == published
-    assert check(world, "--deep") == 0
-    assert world.warm().code == 0
+    assert check(workspace, "--deep") == 0
+    assert workspace.warm().code == 0
     assert path.read_bytes() == own

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 from tests.support.fake_hub import Fault, FaultKind
 
 WEIGHTS: Final = "model.safetensors"
@@ -40,20 +40,20 @@ WEIGHTS: Final = "model.safetensors"
     ],
     ids=lambda value: f"{value.kind}-{value.path}-{value.status}" if isinstance(value, Fault) else str(value),
 )  # fmt: skip
-def test_a_lasting_fault_has_its_reason_and_publishes_nothing(
-    world: World, fault: Fault, reason: str, code: int
+def test_a_permanent_fault_has_its_reason_and_publishes_nothing(
+    workspace: Workspace, fault: Fault, reason: str, code: int
 ) -> None:
-    world.hub.faults.add(fault)
+    workspace.hub.faults.add(fault)
 
-    outcome = world.warm()
+    outcome = workspace.warm()
 
     assert (outcome.reason, outcome.code) == (reason, code)
     assert outcome.err.startswith(f"cache-warmer: {reason}: ")
     assert "Remedy: " in outcome.err
     assert "Traceback" not in outcome.err
-    assert not list(world.cache.glob(".model-cache/manifests/*"))
-    world.hub.faults.clear()
-    assert world.warm().reason == "OK", "when the hub is well again, the next run completes the cache"
+    assert not list(workspace.cache.glob(".model-cache/manifests/*"))
+    workspace.hub.faults.clear()
+    assert workspace.warm().reason == "OK", "when the hub is well again, the next run completes the cache"
 
 
 @pytest.mark.parametrize(
@@ -72,95 +72,95 @@ def test_a_lasting_fault_has_its_reason_and_publishes_nothing(
     ],
     ids=lambda fault: f"{fault.kind}-{fault.path}",
 )
-def test_a_transient_fault_is_retried(world: World, fault: Fault) -> None:
-    world.hub.faults.add(fault)
+def test_a_transient_fault_is_retried(workspace: Workspace, fault: Fault) -> None:
+    workspace.hub.faults.add(fault)
 
-    assert world.warm().reason == "OK"
+    assert workspace.warm().reason == "OK"
 
-    assert not world.hub.faults.waiting(), "the fault did happen"
+    assert not workspace.hub.faults.waiting(), "the fault did happen"
 
 
-def test_a_mismatch_names_both_hashes_and_leaves_no_staged_bytes(world: World) -> None:
-    world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=2_000_000))
+def test_a_mismatch_names_both_hashes_and_leaves_no_staged_bytes(workspace: Workspace) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=2_000_000))
 
-    outcome = world.warm()
+    outcome = workspace.warm()
 
-    promised = world.repositories[0].files[WEIGHTS].sha256
+    promised = workspace.repositories[0].files[WEIGHTS].sha256
     assert promised in outcome.err
     assert len(outcome.err.split("sha256 ")[1].split(" ")[0]) == 64
-    assert not list(world.cache.rglob(promised))
-    assert [path.stat().st_size for path in world.cache.rglob(f"{promised}.incomplete")] in ([], [0])
+    assert not list(workspace.cache.rglob(promised))
+    assert [path.stat().st_size for path in workspace.cache.rglob(f"{promised}.incomplete")] in ([], [0])
 
 
-def test_a_retry_after_header_is_respected(world: World) -> None:
-    world.hub.faults.add(Fault(FaultKind.STATUS, "*/tree/*", status=429, retry_after=1, times=1))
+def test_a_retry_after_header_is_respected(workspace: Workspace) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.STATUS, "*/tree/*", status=429, retry_after=1, times=1))
 
-    outcome = world.warm("one")
+    outcome = workspace.warm("one")
 
     assert outcome.reason == "OK"
     assert outcome.document["seconds"] >= 1.0, "no retry before the time of the header"
 
 
-def test_a_silent_connection_is_a_stall(world: World) -> None:
-    world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=0))
+def test_a_silent_connection_is_a_stall(workspace: Workspace) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=0))
 
-    outcome = world.warm("one", stall_timeout=0.2)
+    outcome = workspace.warm("one", stall_timeout=0.2)
 
     assert (outcome.reason, outcome.code) == ("HUB_STALLED", 25)
 
 
-def test_a_stalled_body_is_resumed_where_it_stopped(world: World) -> None:
-    world.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=2_000_000, times=1))
+def test_a_stalled_body_is_resumed_where_it_stopped(workspace: Workspace) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=2_000_000, times=1))
 
-    outcome = world.warm("one", stall_timeout=0.3)
+    outcome = workspace.warm("one", stall_timeout=0.3)
 
     assert outcome.reason == "OK"
-    assert [request.range for request in world.hub.log.requests(f"*{WEIGHTS}", host="storage")] == [
+    assert [request.range for request in workspace.hub.log.requests(f"*{WEIGHTS}", host="storage")] == [
         None,
         "bytes=2000000-",
     ]
 
 
-def test_a_listing_without_response_is_a_stall(world: World) -> None:
-    world.hub.faults.add(Fault(FaultKind.DELAY, "*/tree/*"))
+def test_a_listing_without_response_is_a_stall(workspace: Workspace) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.DELAY, "*/tree/*"))
 
-    assert world.warm("one", stall_timeout=0.2).reason == "HUB_STALLED"
+    assert workspace.warm("one", stall_timeout=0.2).reason == "HUB_STALLED"
 
 
-def test_a_refused_connection_is_unreachable(world: World) -> None:
+def test_a_refused_connection_is_unreachable(workspace: Workspace) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
 
-    outcome = world.warm(endpoint=f"http://127.0.0.1:{port}")
+    outcome = workspace.warm(endpoint=f"http://127.0.0.1:{port}")
 
     assert (outcome.reason, outcome.code) == ("HUB_UNREACHABLE", 22)
     assert f"127.0.0.1:{port}" in outcome.err
 
 
-def test_an_unknown_host_name_is_unreachable(world: World) -> None:
-    assert world.warm(endpoint="http://hub.invalid").reason == "HUB_UNREACHABLE"
+def test_an_unknown_host_name_is_unreachable(workspace: Workspace) -> None:
+    assert workspace.warm(endpoint="http://hub.invalid").reason == "HUB_UNREACHABLE"
 
 
-def test_a_missing_repository_revision_or_file_is_named(world: World) -> None:
-    text = world.catalog.read_text("utf-8")
+def test_a_missing_repository_revision_or_file_is_named(workspace: Workspace) -> None:
+    text = workspace.catalog.read_text("utf-8")
     for old, new in [
-        (world.repositories[0].commit, "a" * 40),
+        (workspace.repositories[0].commit, "a" * 40),
         ("org/first", "org/fourth"),
         ("config.json", "confg.json"),
     ]:
-        world.catalog.write_text(text.replace(old, new), "utf-8")
+        workspace.catalog.write_text(text.replace(old, new), "utf-8")
 
-        outcome = world.warm()
+        outcome = workspace.warm()
 
         assert (outcome.reason, outcome.code) == ("HUB_NOT_FOUND", 21)
         assert new[:12] in outcome.err
 
 
-def test_offline_mode_is_an_error_when_files_are_missing(world: World) -> None:
-    world.environ["HF_HUB_OFFLINE"] = "1"
+def test_offline_mode_is_an_error_when_files_are_missing(workspace: Workspace) -> None:
+    workspace.environ["HF_HUB_OFFLINE"] = "1"
 
-    outcome = world.warm()
+    outcome = workspace.warm()
 
     assert (outcome.reason, outcome.code) == ("USAGE", 2)
     assert "HF_HUB_OFFLINE" in outcome.err

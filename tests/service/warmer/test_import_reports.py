@@ -22,7 +22,7 @@ from cache_warmer.kubernetes.events import EventRecorder, InvolvedObjects
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError
 from tests.service.warmer.archives import cache_of, export
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 from tests.service.warmer.test_archive import SOURCE
 from tests.service.warmer.test_status import eventually
 from tests.support.fake_cluster import FakeCluster
@@ -31,9 +31,9 @@ OWN: Final = InvolvedObjects("texts", "", "demo")
 
 
 @pytest.fixture
-def archive(world: World, tmp_path: Path) -> Path:
-    assert world.warm().reason == "OK"
-    export(world, tmp_path / "generation.tar")
+def archive(workspace: Workspace, tmp_path: Path) -> Path:
+    assert workspace.warm().reason == "OK"
+    export(workspace, tmp_path / "generation.tar")
     return tmp_path / "generation.tar"
 
 
@@ -42,11 +42,11 @@ def status(cache: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_bytes())) if path.exists() else {"phase": None, "bytes_done": 0}
 
 
-def invocation(world: World, command: str, cache: Path, *more: str) -> Invocation:
+def invocation(workspace: Workspace, command: str, cache: Path, *more: str) -> Invocation:
     parser = OptionParser(prog="cache-warmer")
     next(one for one in COMMANDS if one.name == command).add_to(parser)
-    given = [*more, "--cache", str(cache), "--catalog", str(world.catalog), "--quiet"]
-    return Invocation(parser.parse_args(given), world.environ, io.StringIO(), io.StringIO())
+    given = [*more, "--cache", str(cache), "--catalog", str(workspace.catalog), "--quiet"]
+    return Invocation(parser.parse_args(given), workspace.environ, io.StringIO(), io.StringIO())
 
 
 def recorder(cluster: FakeCluster) -> EventRecorder:
@@ -54,11 +54,11 @@ def recorder(cluster: FakeCluster) -> EventRecorder:
 
 
 @contextmanager
-def halfway(world: World, archive: Path, cache: Path) -> Iterator[subprocess.Popen[bytes]]:
+def halfway(workspace: Workspace, archive: Path, cache: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run an import whose archive stops in the middle of the big file."""
     command = [sys.executable, "-m", "cache_warmer", "import", "-", "--cache", str(cache), "--quiet"]
     child = subprocess.Popen(
-        [*command, "--catalog", str(world.catalog)],
+        [*command, "--catalog", str(workspace.catalog)],
         env={**os.environ, "PYTHONPATH": SOURCE},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -74,9 +74,9 @@ def halfway(world: World, archive: Path, cache: Path) -> Iterator[subprocess.Pop
         child.communicate()
 
 
-def test_the_status_file_follows_an_import_and_its_end(world: World, archive: Path) -> None:
-    other = cache_of(world, "other")
-    with halfway(world, archive, other) as child:
+def test_the_status_file_follows_an_import_and_its_end(workspace: Workspace, archive: Path) -> None:
+    other = cache_of(workspace, "other")
+    with halfway(workspace, archive, other) as child:
         eventually(lambda: status(other)["phase"] == "importing" and status(other)["bytes_done"] > 1_000_000)
         found = status(other)
         child.send_signal(signal.SIGTERM)
@@ -84,23 +84,25 @@ def test_the_status_file_follows_an_import_and_its_end(world: World, archive: Pa
 
     assert f"process {child.pid} on " in found["holder"]
     assert found["bytes_total"] > found["bytes_done"]
-    assert found["generation"] == json.loads(next(world.cache.glob(".model-cache/manifests/*")).read_bytes())[
+    assert found["generation"] == json.loads(next(workspace.cache.glob(".model-cache/manifests/*")).read_bytes())[
         "generation"
     ]  # fmt: skip
     assert "model.safetensors" in found["current"]
     assert (status(other)["phase"], status(other)["reason"]) == ("ended", "INTERRUPTED")
 
 
-def test_start_and_end_are_events_and_the_termination_message(world: World, archive: Path) -> None:
+def test_start_and_end_are_events_and_the_termination_message(workspace: Workspace, archive: Path) -> None:
     other, cluster, termination_log = (
-        cache_of(world, "other"),
+        cache_of(workspace, "other"),
         FakeCluster(),
-        world.folder / "termination-log",
+        workspace.folder / "termination-log",
     )
     termination_log.touch()
 
     code = run_import(
-        invocation(world, "import", other, str(archive)), recorder(cluster), termination_log=termination_log
+        invocation(workspace, "import", other, str(archive)),
+        recorder(cluster),
+        termination_log=termination_log,
     )
 
     assert code == 0
@@ -113,11 +115,11 @@ def test_start_and_end_are_events_and_the_termination_message(world: World, arch
     assert (status(other)["phase"], status(other)["reason"]) == ("ended", "OK")
 
 
-def test_a_failure_is_reported_with_its_reason_and_remedy(world: World, archive: Path) -> None:
+def test_a_failure_is_reported_with_its_reason_and_remedy(workspace: Workspace, archive: Path) -> None:
     other, cluster, termination_log = (
-        cache_of(world, "other"),
+        cache_of(workspace, "other"),
         FakeCluster(),
-        world.folder / "termination-log",
+        workspace.folder / "termination-log",
     )
     termination_log.touch()
     content = archive.read_bytes()
@@ -125,7 +127,7 @@ def test_a_failure_is_reported_with_its_reason_and_remedy(world: World, archive:
 
     with pytest.raises(ModelCacheError, match="cut short"):
         run_import(
-            invocation(world, "import", other, str(archive)),
+            invocation(workspace, "import", other, str(archive)),
             recorder(cluster),
             termination_log=termination_log,
         )
@@ -138,27 +140,27 @@ def test_a_failure_is_reported_with_its_reason_and_remedy(world: World, archive:
     assert status(other)["reason"] == "CONTENT_MISMATCH"
 
 
-def test_a_collection_is_an_event_only_if_it_deleted_something(world: World) -> None:
-    assert world.warm().reason == "OK"
-    leftover = next(world.cache.glob("huggingface/hub/models--org--first/blobs")) / "f.incomplete"
+def test_a_collection_is_an_event_only_if_it_deleted_something(workspace: Workspace) -> None:
+    assert workspace.warm().reason == "OK"
+    leftover = next(workspace.cache.glob("huggingface/hub/models--org--first/blobs")) / "f.incomplete"
     leftover.write_bytes(bytes(1_000_000))
     os.utime(leftover, (0, 0))
     cluster = FakeCluster()
 
-    run_collect(invocation(world, "collect", world.cache), events=recorder(cluster))
+    run_collect(invocation(workspace, "collect", workspace.cache), events=recorder(cluster))
     assert cluster.events == []
-    run_collect(invocation(world, "collect", world.cache, "--apply"), events=recorder(cluster))
+    run_collect(invocation(workspace, "collect", workspace.cache, "--apply"), events=recorder(cluster))
 
     assert [event["reason"] for event in cluster.events] == ["COLLECTED"]
     assert "1.0 MB freed" in cluster.events[0]["message"]
 
 
-def test_a_failed_collection_is_an_event(world: World) -> None:
-    assert world.warm().reason == "OK"
-    next(world.cache.glob(".model-cache/manifests/*")).write_text("{")
+def test_a_failed_collection_is_an_event(workspace: Workspace) -> None:
+    assert workspace.warm().reason == "OK"
+    next(workspace.cache.glob(".model-cache/manifests/*")).write_text("{")
     cluster = FakeCluster()
 
     with pytest.raises(ModelCacheError):
-        run_collect(invocation(world, "collect", world.cache, "--apply"), events=recorder(cluster))
+        run_collect(invocation(workspace, "collect", workspace.cache, "--apply"), events=recorder(cluster))
 
     assert [(event["type"], event["reason"]) for event in cluster.events] == [("Warning", "CACHE_CORRUPT")]

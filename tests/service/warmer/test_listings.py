@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests.service.warmer.archives import everything_below
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 from tests.support.fake_hub import Fault, FaultKind
 
 Row = dict[str, Any]
 
 
-def rows(world: World) -> list[Row]:
+def rows(workspace: Workspace) -> list[Row]:
     """Return the list of the first repository's files, as its hub sends it."""
     return [
         {
@@ -28,7 +28,7 @@ def rows(world: World) -> list[Row]:
                 else {}
             ),
         }
-        for path, file in world.repositories[0].files.items()
+        for path, file in workspace.repositories[0].files.items()
     ]
 
 
@@ -72,25 +72,27 @@ def size_is_negative(listed: list[Row]) -> None:
     ],
 )
 def test_an_invalid_listing_is_refused_before_a_byte_is_fetched(
-    world: World, tmp_path: Path, change: Callable[[list[Row]], None], reason: str, message: str
+    workspace: Workspace, tmp_path: Path, change: Callable[[list[Row]], None], reason: str, message: str
 ) -> None:
-    listed = rows(world)
+    listed = rows(workspace)
     change(listed)
     fault = Fault(FaultKind.PAGE, "*/first/tree/*", body=json.dumps(listed), content_type="application/json")
-    world.hub.faults.add(fault)
+    workspace.hub.faults.add(fault)
     before = {name for name in everything_below(tmp_path) if "/cache/" not in name}
 
-    outcome = world.warm("one")
+    outcome = workspace.warm("one")
 
     assert outcome.reason == reason
     assert message in outcome.err
-    assert world.hub.log.bytes_sent("*/resolve/*") == 0
+    assert workspace.hub.log.bytes_sent("*/resolve/*") == 0
     assert {name for name in everything_below(tmp_path) if "/cache/" not in name} - before == set()
     assert not list(tmp_path.rglob("*outside*"))
 
 
-def test_the_unchanged_listing_is_valid(world: World) -> None:
-    body = json.dumps(rows(world))
-    world.hub.faults.add(Fault(FaultKind.PAGE, "*/first/tree/*", body=body, content_type="application/json"))
+def test_the_unchanged_listing_is_valid(workspace: Workspace) -> None:
+    body = json.dumps(rows(workspace))
+    workspace.hub.faults.add(
+        Fault(FaultKind.PAGE, "*/first/tree/*", body=body, content_type="application/json")
+    )
 
-    assert world.warm("one").reason == "OK"
+    assert workspace.warm("one").reason == "OK"

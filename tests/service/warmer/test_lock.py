@@ -12,24 +12,24 @@ from cache_warmer.cli import cache_warmer
 from model_cache.catalog.lock import load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.errors import CatalogInvalid, ModelCacheError, UsageError
-from tests.service.warmer.fixtures import World, write_files
+from tests.service.warmer.fixtures import Workspace, write_files
 from tests.support.fake_hub import Fault, FaultKind, Repository
 
 
-def lock(world: World, *more: str, catalog: Path | None = None) -> tuple[int, dict[str, Any]]:
+def lock(workspace: Workspace, *more: str, catalog: Path | None = None) -> tuple[int, dict[str, Any]]:
     out = io.StringIO()
-    arguments = world.arguments("lock", *more)
+    arguments = workspace.arguments("lock", *more)
     if catalog is not None:
         arguments[arguments.index("--catalog") + 1] = str(catalog)
-    code = cache_warmer(arguments, world.environ, out, io.StringIO())
+    code = cache_warmer(arguments, workspace.environ, out, io.StringIO())
     return code, json.loads(out.getvalue())
 
 
 @pytest.fixture
-def branches(world: World) -> World:
-    """Return a world whose catalog has branches, comments, and no hash of the wheel."""
-    first, second = world.repositories
-    world.catalog.write_text(
+def branches(workspace: Workspace) -> Workspace:
+    """Write a catalog that has branches, comments, and no hash of the wheel."""
+    first, second = workspace.repositories
+    workspace.catalog.write_text(
         f"""\
 # Unser Katalog (für alle)
 apiVersion: qda/v1
@@ -43,7 +43,7 @@ models:
       files: [config.json, "sub/*", model.safetensors]
   - key: three
     task: entities
-    spacy: {{package: de_tiny, version: 1.0.0, url: "https://wheels.invalid/{world.wheel.name}"}}
+    spacy: {{package: de_tiny, version: 1.0.0, url: "https://wheels.invalid/{workspace.wheel.name}"}}
   - key: two
     task: embedding
     huggingface:
@@ -55,19 +55,21 @@ models:
 """,
         "utf-8",
     )
-    return world
+    return workspace
 
 
-def moved(world: World, content: bytes = b"{}") -> Repository:
+def moved(workspace: Workspace, content: bytes = b"{}") -> Repository:
     """Add a newer commit of the first repository, to which its branch main moves."""
-    first = world.repositories[0]
+    first = workspace.repositories[0]
     files = {name: file.source for name, file in first.files.items()}
-    newer = Repository(first.id, {**files, **write_files(world.folder / "newer", {"config.json": content})})
-    world.hub.add(newer)
+    newer = Repository(
+        first.id, {**files, **write_files(workspace.folder / "newer", {"config.json": content})}
+    )
+    workspace.hub.add(newer)
     return newer
 
 
-def test_lock_pins_branches_and_hashes_and_keeps_all_other_text(branches: World) -> None:
+def test_lock_pins_branches_and_hashes_and_keeps_all_other_text(branches: Workspace) -> None:
     before = branches.catalog.read_text("utf-8")
     branches.catalog.chmod(0o640)
     with pytest.raises(CatalogInvalid) as caught:
@@ -96,7 +98,7 @@ def test_lock_pins_branches_and_hashes_and_keeps_all_other_text(branches: World)
     assert locked.models["three"].files[branches.wheel.name].bytes == branches.wheel.stat().st_size
 
 
-def test_the_remedy_of_a_mistyped_pin_is_not_lock(branches: World) -> None:
+def test_the_remedy_of_a_mistyped_pin_is_not_lock(branches: Workspace) -> None:
     text = branches.catalog.read_text("utf-8").replace("revision: main", f"revision: {'A' * 40}")
     branches.catalog.write_text(text, "utf-8")
 
@@ -106,7 +108,7 @@ def test_the_remedy_of_a_mistyped_pin_is_not_lock(branches: World) -> None:
     assert caught.value.remedy.startswith("correct the catalog")
 
 
-def test_a_warm_compares_content_with_the_lock(branches: World) -> None:
+def test_a_warm_compares_content_with_the_lock(branches: Workspace) -> None:
     lock(branches)
 
     outcome = branches.warm()
@@ -115,7 +117,7 @@ def test_a_warm_compares_content_with_the_lock(branches: World) -> None:
     assert {model["key"]: model["compared_with"] for model in outcome.document["models"]}["one"] == "lock"
 
 
-def test_a_second_lock_changes_no_byte_and_writes_no_file(branches: World) -> None:
+def test_a_second_lock_changes_no_byte_and_writes_no_file(branches: Workspace) -> None:
     lock(branches)
     files = sorted(branches.folder.glob("catalog*"))
     before = {path: (path.read_bytes(), path.stat().st_ino) for path in files}
@@ -126,7 +128,7 @@ def test_a_second_lock_changes_no_byte_and_writes_no_file(branches: World) -> No
     assert {path: (path.read_bytes(), path.stat().st_ino) for path in files} == before
 
 
-def test_a_pinned_catalog_stays_where_it_is_until_update(branches: World) -> None:
+def test_a_pinned_catalog_stays_where_it_is_until_update(branches: Workspace) -> None:
     lock(branches)
     pinned = branches.catalog.read_bytes()
     newer = moved(branches)
@@ -139,7 +141,7 @@ def test_a_pinned_catalog_stays_where_it_is_until_update(branches: World) -> Non
     assert [model["moved"] for model in document["models"]] == [True]
 
 
-def test_one_model_can_be_pinned_alone(branches: World) -> None:
+def test_one_model_can_be_pinned_alone(branches: Workspace) -> None:
     text = branches.catalog.read_text("utf-8")
     branches.catalog.write_text(text.replace(branches.repositories[1].commit, "v2"), "utf-8")
 
@@ -150,7 +152,7 @@ def test_one_model_can_be_pinned_alone(branches: World) -> None:
     assert "revision: 'v2'" in branches.catalog.read_text("utf-8")
 
 
-def test_check_of_an_unchanged_upstream_is_ok(branches: World) -> None:
+def test_check_of_an_unchanged_upstream_is_ok(branches: Workspace) -> None:
     lock(branches)
     before = sorted((path, path.stat().st_mtime_ns) for path in branches.folder.glob("*"))
 
@@ -160,7 +162,7 @@ def test_check_of_an_unchanged_upstream_is_ok(branches: World) -> None:
     assert sorted((path, path.stat().st_mtime_ns) for path in branches.folder.glob("*")) == before
 
 
-def test_check_names_changed_models_and_files(branches: World) -> None:
+def test_check_names_changed_models_and_files(branches: Workspace) -> None:
     lock(branches)
     newer = moved(branches)
 
@@ -173,17 +175,17 @@ def test_check_names_changed_models_and_files(branches: World) -> None:
     assert {model["reason"] for model in document["models"] if model["key"] != "one"} == {"OK"}
 
 
-def test_check_of_a_pin_without_a_lock_compares_with_the_default_branch(world: World) -> None:
-    moved(world)
+def test_check_of_a_pin_without_a_lock_compares_with_the_default_branch(workspace: Workspace) -> None:
+    moved(workspace)
 
-    code, document = lock(world, "--check", "--model", "one")
+    code, document = lock(workspace, "--check", "--model", "one")
 
     assert code == 13
     assert document["models"][0]["reference"] == "main"
     assert document["models"][0]["locked"] is False
 
 
-def test_check_continues_after_a_source_that_fails(branches: World) -> None:
+def test_check_continues_after_a_source_that_fails(branches: Workspace) -> None:
     lock(branches)
     moved(branches)
     branches.hub.faults.add(Fault(FaultKind.STATUS, "/wheels/*", status=404))
@@ -195,7 +197,7 @@ def test_check_continues_after_a_source_that_fails(branches: World) -> None:
     assert code == 21
 
 
-def test_a_missing_branch_changes_nothing(branches: World) -> None:
+def test_a_missing_branch_changes_nothing(branches: Workspace) -> None:
     text = branches.catalog.read_text("utf-8").replace("revision: main", "revision: mian")
     branches.catalog.write_text(text, "utf-8")
 
@@ -208,7 +210,7 @@ def test_a_missing_branch_changes_nothing(branches: World) -> None:
     assert [path.name for path in branches.folder.iterdir()] == ["catalog.yaml"]
 
 
-def test_the_built_in_catalog_is_copied_not_replaced(branches: World, tmp_path: Path) -> None:
+def test_the_built_in_catalog_is_copied_not_replaced(branches: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--output"):
         cache_warmer(["lock"], {"HF_ENDPOINT": branches.endpoint}, io.StringIO(), io.StringIO())
     copy = tmp_path / "copy.yaml"
@@ -221,7 +223,7 @@ def test_the_built_in_catalog_is_copied_not_replaced(branches: World, tmp_path: 
     assert (tmp_path / "copy.lock.json").is_file()
 
 
-def test_a_link_to_a_catalog_stays_a_link(branches: World, tmp_path: Path) -> None:
+def test_a_link_to_a_catalog_stays_a_link(branches: Workspace, tmp_path: Path) -> None:
     link = tmp_path / "link.yaml"
     link.symlink_to(branches.catalog)
 
@@ -234,7 +236,7 @@ def test_a_link_to_a_catalog_stays_a_link(branches: World, tmp_path: Path) -> No
 @pytest.mark.skipif(
     os.geteuid() == 0 and not Path("/proc/self/mountinfo").exists(), reason="needs a mount table"
 )
-def test_a_read_only_catalog_is_an_error_with_a_remedy(branches: World) -> None:
+def test_a_read_only_catalog_is_an_error_with_a_remedy(branches: Workspace) -> None:
     frozen = Path("/proc/self/catalog.yaml")  # not even root can create a file there
 
     with pytest.raises(ModelCacheError) as caught:

@@ -9,23 +9,25 @@ from typing import Final
 
 import yaml
 
-from tests.service.warmer.fixtures import World, write_files
+from tests.service.warmer.fixtures import Workspace, write_files
 from tests.support.fake_hub import Repository
 
 MODELS: Final = 200
 
 
-def test_two_hundred_models_need_few_open_files_and_one_query_each(world: World) -> None:
+def test_two_hundred_models_need_few_open_files_and_one_query_each(workspace: Workspace) -> None:
     models = []
     for number in range(MODELS):
         files = {"model.safetensors": b"%d" % number * 100}
-        repository = Repository(f"many/model-{number}", write_files(world.folder / f"many/{number}", files))
-        world.hub.add(repository)
+        repository = Repository(
+            f"many/model-{number}", write_files(workspace.folder / f"many/{number}", files)
+        )
+        workspace.hub.add(repository)
         source = {"repository": repository.id, "revision": repository.commit, "files": list(files)}
         models.append({"key": f"model-{number}", "task": "embedding", "huggingface": source})
     catalog = {"apiVersion": "qda/v1", "kind": "Catalog", "models": models}
-    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
-    command = [sys.executable, "-m", "cache_warmer", *world.arguments("warm", "--quiet")]
+    workspace.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    command = [sys.executable, "-m", "cache_warmer", *workspace.arguments("warm", "--quiet")]
     environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "src")}
 
     def few_files() -> None:
@@ -36,8 +38,8 @@ def test_two_hundred_models_need_few_open_files_and_one_query_each(world: World)
     )
 
     assert ended.returncode == 0, ended.stderr
-    assert len(world.hub.log.requests("/api/models/*")) == MODELS
-    assert len(world.hub.log.requests("*/resolve/*")) == MODELS
-    world.hub.log.clear()
-    assert world.warm().document["bytes_fetched"] == 0
-    assert world.hub.log.requests() == ()
+    assert len(workspace.hub.log.requests("/api/models/*")) == MODELS
+    assert len(workspace.hub.log.requests("*/resolve/*")) == MODELS
+    workspace.hub.log.clear()
+    assert workspace.warm().document["bytes_fetched"] == 0
+    assert workspace.hub.log.requests() == ()

@@ -8,15 +8,15 @@ import pytest
 
 from cache_warmer.disk.volume import FreeSpace
 from cache_warmer.transfer.staging import quarantine
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 from tests.service.warmer.test_collect import collect
 from tests.support.fake_hub import Fault, FaultKind
 
 WEIGHTS, SMALL = "model.safetensors", "vocab.txt"
 
 
-def kept(world: World) -> list[Path]:
-    return sorted(world.cache.rglob("*.wrong-*"))
+def kept(workspace: Workspace) -> list[Path]:
+    return sorted(workspace.cache.rglob("*.wrong-*"))
 
 
 def sha256(path: Path) -> str:
@@ -24,34 +24,34 @@ def sha256(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, SMALL, "*.whl"])
-def test_a_wrong_body_is_kept_and_named_with_both_hashes(world: World, name: str) -> None:
-    world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, name, after=3))
+def test_a_wrong_body_is_kept_and_named_with_both_hashes(workspace: Workspace, name: str) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.WRONG_BYTES, name, after=3))
 
     for _ in range(2):  # the second run replaces what the first one kept
-        outcome = world.warm()
+        outcome = workspace.warm()
 
         assert outcome.reason == "CONTENT_MISMATCH"
-        (wrong,) = kept(world)
+        (wrong,) = kept(workspace)
         assert f"kept as {wrong}" in outcome.err
         assert sha256(wrong) in wrong.name
         assert wrong.stat().st_mode & 0o777 == 0o644
-        assert not list(world.cache.rglob("*.ranges.incomplete"))
+        assert not list(workspace.cache.rglob("*.ranges.incomplete"))
 
-    world.hub.faults.clear()
-    assert world.warm().reason == "OK"
-    assert len(kept(world)) == 1
+    workspace.hub.faults.clear()
+    assert workspace.warm().reason == "OK"
+    assert len(kept(workspace)) == 1
 
 
-def test_collect_removes_it_while_the_model_is_incomplete(world: World) -> None:
-    assert world.warm().reason == "OK"
-    target = next(world.cache.rglob(WEIGHTS)).resolve()
+def test_collect_removes_it_while_the_model_is_incomplete(workspace: Workspace) -> None:
+    assert workspace.warm().reason == "OK"
+    target = next(workspace.cache.rglob(WEIGHTS)).resolve()
     target.unlink()
-    world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=3))
-    assert world.warm().reason == "CONTENT_MISMATCH"
-    (wrong,) = kept(world)
+    workspace.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=3))
+    assert workspace.warm().reason == "CONTENT_MISMATCH"
+    (wrong,) = kept(workspace)
     os.utime(wrong, (0, 0))
 
-    report = collect(world, "--apply")
+    report = collect(workspace, "--apply")
 
     (going,) = (one for one in report["going"] if one["path"] == str(wrong))
     assert going["why"] == "wrong content that a source sent"

@@ -11,7 +11,7 @@ import pytest
 from cache_warmer.transfer.body import RANGES_AT_ONCE, SPLIT_ABOVE
 from cache_warmer.transfer.journal import journal_path
 from cache_warmer.transfer.staging import staged_extents
-from tests.service.warmer.fixtures import World, build_world
+from tests.service.warmer.fixtures import Workspace, build_workspace
 from tests.service.warmer.test_resume import start
 from tests.support.fake_hub import Fault, FaultKind
 
@@ -21,105 +21,107 @@ WEIGHTS: Final = "model.safetensors"
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    for name in ("world", "hub"):
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    for name in ("workspace", "hub"):
         (tmp_path / name).mkdir()
-    new = build_world(tmp_path / "world", tmp_path / "hub", BIG)
+    new = build_workspace(tmp_path / "workspace", tmp_path / "hub", BIG)
     with new.hub:
         yield new
 
 
-def staging(world: World) -> Path:
-    sha256 = world.repositories[0].files[WEIGHTS].sha256
-    return world.cache / f"huggingface/hub/models--org--first/blobs/{sha256}.incomplete"
+def staging(workspace: Workspace) -> Path:
+    sha256 = workspace.repositories[0].files[WEIGHTS].sha256
+    return workspace.cache / f"huggingface/hub/models--org--first/blobs/{sha256}.incomplete"
 
 
-def ranges(world: World) -> list[str | None]:
-    return [request.range for request in world.hub.log.requests(f"*{WEIGHTS}", host="storage")]
+def ranges(workspace: Workspace) -> list[str | None]:
+    return [request.range for request in workspace.hub.log.requests(f"*{WEIGHTS}", host="storage")]
 
 
-def bytes_sent(world: World) -> int:
-    return world.hub.log.bytes_sent(f"*{WEIGHTS}")
+def bytes_sent(workspace: Workspace) -> int:
+    return workspace.hub.log.bytes_sent(f"*{WEIGHTS}")
 
 
-def killed_at(world: World, share: float) -> None:
+def killed_at(workspace: Workspace, share: float) -> None:
     """Start a run, and kill it when that share of the big file is in its journal."""
-    world.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=20_000_000, host="storage"))
-    child = start(world)
-    while staged_extents(staging(world), BIG).total < BIG * share:
+    workspace.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=20_000_000, host="storage"))
+    child = start(workspace)
+    while staged_extents(staging(workspace), BIG).total < BIG * share:
         assert child.poll() is None, child.communicate()
     child.kill()
     child.communicate()
-    world.hub.faults.clear()
-    world.hub.log.clear()
+    workspace.hub.faults.clear()
+    workspace.hub.log.clear()
 
 
-def test_the_ranges_of_a_big_file_cover_it_once(world: World) -> None:
-    outcome = world.warm("one")
+def test_the_ranges_of_a_big_file_cover_it_once(workspace: Workspace) -> None:
+    outcome = workspace.warm("one")
 
     assert outcome.reason == "OK"
-    assert outcome.document["bytes_fetched"] == world.plan().document["models"][0]["bytes_present"]
-    requested = [tuple(map(int, re.findall(r"\d+", one or ""))) for one in ranges(world)]
+    assert outcome.document["bytes_fetched"] == workspace.plan().document["models"][0]["bytes_present"]
+    requested = [tuple(map(int, re.findall(r"\d+", one or ""))) for one in ranges(workspace)]
     assert 1 < len(requested) <= RANGES_AT_ONCE
     assert sum((one[1] + 1 if len(one) == 2 else BIG) - one[0] for one in requested) == BIG
-    assert not list(world.cache.rglob("*.incomplete"))
+    assert not list(workspace.cache.rglob("*.incomplete"))
 
 
-def test_after_sigkill_at_90_percent_only_the_rest_is_fetched(world: World) -> None:
-    killed_at(world, 0.9)
+def test_after_sigkill_at_90_percent_only_the_rest_is_fetched(workspace: Workspace) -> None:
+    killed_at(workspace, 0.9)
 
-    planned = world.plan().document["models"][0]["bytes_to_fetch"]
-    outcome = world.warm("one")
+    planned = workspace.plan().document["models"][0]["bytes_to_fetch"]
+    outcome = workspace.warm("one")
 
     assert outcome.reason == "OK"
     assert planned <= BIG * 15 // 100 + 1000
-    assert bytes_sent(world) <= BIG * 15 // 100
+    assert bytes_sent(workspace) <= BIG * 15 // 100
 
 
-def test_a_killed_run_loses_little_of_each_range(world: World) -> None:
-    killed_at(world, 0.3)
-    there = staged_extents(staging(world), BIG)
+def test_a_killed_run_loses_little_of_each_range(workspace: Workspace) -> None:
+    killed_at(workspace, 0.3)
+    there = staged_extents(staging(workspace), BIG)
     assert len(there.pairs()) > 1, "there are holes"
 
-    assert world.warm("one").reason == "OK"
+    assert workspace.warm("one").reason == "OK"
 
-    assert bytes_sent(world) <= BIG - there.total + 10_000
+    assert bytes_sent(workspace) <= BIG - there.total + 10_000
 
 
-def test_on_another_machine_only_synced_bytes_count(world: World) -> None:
-    killed_at(world, 0.3)
-    note = journal_path(staging(world))
+def test_on_another_machine_only_synced_bytes_count(workspace: Workspace) -> None:
+    killed_at(workspace, 0.3)
+    note = journal_path(staging(workspace))
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().encode()
     content = note.read_bytes()
     assert boot in content
     note.write_bytes(content.replace(boot, b"another".ljust(len(boot), b"-")))
 
-    assert staged_extents(staging(world), BIG).total == 0, "nothing was synced so early, and the note is torn"
-    assert world.warm("one").reason == "OK"
+    assert staged_extents(staging(workspace), BIG).total == 0, (
+        "nothing was synced so early, and the note is torn"
+    )
+    assert workspace.warm("one").reason == "OK"
 
 
-def test_a_gap_that_the_journal_lacks_is_found_by_the_hash(world: World) -> None:
-    killed_at(world, 0.5)
-    with staging(world).open("r+b") as file:
+def test_a_gap_that_the_journal_lacks_is_found_by_the_hash(workspace: Workspace) -> None:
+    killed_at(workspace, 0.5)
+    with staging(workspace).open("r+b") as file:
         file.write(bytes(100_000))
 
-    assert world.warm("one").reason == "OK"
+    assert workspace.warm("one").reason == "OK"
 
 
-def test_a_journal_without_its_file_is_ignored(world: World) -> None:
-    killed_at(world, 0.5)
-    staging(world).unlink()
+def test_a_journal_without_its_file_is_ignored(workspace: Workspace) -> None:
+    killed_at(workspace, 0.5)
+    staging(workspace).unlink()
 
-    assert world.warm("one").reason == "OK"
+    assert workspace.warm("one").reason == "OK"
 
-    assert bytes_sent(world) >= BIG
+    assert bytes_sent(workspace) >= BIG
 
 
 @pytest.mark.parametrize("times", [1, 2, None])
-def test_a_server_without_ranges_is_read_in_one_stream(world: World, times: int | None) -> None:
-    world.hub.faults.add(Fault(FaultKind.IGNORE_RANGE, WEIGHTS, host="storage", times=times))
+def test_a_server_without_ranges_is_read_in_one_stream(workspace: Workspace, times: int | None) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.IGNORE_RANGE, WEIGHTS, host="storage", times=times))
 
-    assert world.warm("one").reason == "OK"
+    assert workspace.warm("one").reason == "OK"
 
 
 @pytest.mark.parametrize(
@@ -140,30 +142,30 @@ def test_a_server_without_ranges_is_read_in_one_stream(world: World, times: int 
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{len(fault.headers)}-{fault.count}",
 )
-def test_a_fault_of_some_ranges_is_retried(world: World, fault: Fault) -> None:
-    world.hub.faults.add(fault)
+def test_a_fault_of_some_ranges_is_retried(workspace: Workspace, fault: Fault) -> None:
+    workspace.hub.faults.add(fault)
 
-    assert world.warm("one", stall_timeout=0.5).reason == "OK"
+    assert workspace.warm("one", stall_timeout=0.5).reason == "OK"
 
-    assert not world.hub.faults.waiting(), "the fault did happen"
+    assert not workspace.hub.faults.waiting(), "the fault did happen"
 
 
-def test_a_wrong_range_is_a_mismatch_with_both_hashes(world: World) -> None:
-    world.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=40_000_000, host="storage"))
+def test_a_wrong_range_is_a_mismatch_with_both_hashes(workspace: Workspace) -> None:
+    workspace.hub.faults.add(Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=40_000_000, host="storage"))
 
-    outcome = world.warm("one")
+    outcome = workspace.warm("one")
 
     assert outcome.reason == "CONTENT_MISMATCH"
-    assert world.repositories[0].files[WEIGHTS].sha256 in outcome.err
+    assert workspace.repositories[0].files[WEIGHTS].sha256 in outcome.err
     assert len(re.findall(r"\b[0-9a-f]{64}\b", outcome.err)) >= 2
-    assert staged_extents(staging(world), BIG).total == 0
+    assert staged_extents(staging(workspace), BIG).total == 0
 
 
-def test_another_user_of_the_volume_can_resume_staged_bytes(world: World) -> None:
+def test_another_user_of_the_volume_can_resume_staged_bytes(workspace: Workspace) -> None:
     former = os.umask(0o077)
     try:
-        killed_at(world, 0.3)
+        killed_at(workspace, 0.3)
     finally:
         os.umask(former)
 
-    assert staging(world).stat().st_mode & 0o777 == 0o644
+    assert staging(workspace).stat().st_mode & 0o777 == 0o644

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from tests.service.warmer.fixtures import World, catalog_of, write_wheel
+from tests.service.warmer.fixtures import Workspace, catalog_of, write_wheel
 from tests.support.fake_hub import FakeHub, Repository
 
 MAKE: Final = """
@@ -129,15 +129,15 @@ def test_the_libraries_read_a_warmed_cache_offline(models_folder: Path, tmp_path
     inner["de_tiny/de_tiny-1.0.0/meta.json"] = json.dumps({**json.loads(meta), "version": "1.0.0"}).encode()
     inner["de_tiny/meta.json"] = inner["de_tiny/de_tiny-1.0.0/meta.json"]
     wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", inner)
-    world = World(tmp_path, FakeHub(repositories, [wheel]), repositories, wheel, wheel)
-    world.catalog.write_text(yaml.safe_dump(catalog(repositories, wheel)), "utf-8")
+    workspace = Workspace(tmp_path, FakeHub(repositories, [wheel]), repositories, wheel, wheel)
+    workspace.catalog.write_text(yaml.safe_dump(catalog(repositories, wheel)), "utf-8")
     before = os.umask(0o077)
     try:
-        with world.hub:
-            assert world.warm().reason == "OK"
+        with workspace.hub:
+            assert workspace.warm().reason == "OK"
     finally:
         os.umask(before)
-    with seen_by_readers(world.cache, tmp_path / "mounted") as cache:
+    with seen_by_readers(workspace.cache, tmp_path / "mounted") as cache:
         reading = {
             "HF_HUB_CACHE": str(cache / "huggingface/hub"),
             "HF_HOME": str(tmp_path / "unused"),
@@ -157,16 +157,16 @@ def test_the_libraries_read_a_warmed_cache_offline(models_folder: Path, tmp_path
     }  # fmt: skip
 
 
-def test_links_refs_and_lists_are_valid_in_any_mount(world: World) -> None:
-    assert world.warm().reason == "OK"
+def test_links_refs_and_lists_are_valid_in_any_mount(workspace: Workspace) -> None:
+    assert workspace.warm().reason == "OK"
 
-    links = [path for path in world.cache.rglob("*") if path.is_symlink()]
+    links = [path for path in workspace.cache.rglob("*") if path.is_symlink()]
     assert links
     for link in links:
         assert not os.path.isabs(os.readlink(link)), link
-        assert link.resolve(strict=True).is_relative_to(world.cache), link
-    for repository in world.repositories:
-        folder = world.cache / "huggingface/hub" / f"models--{repository.id.replace('/', '--')}"
+        assert link.resolve(strict=True).is_relative_to(workspace.cache), link
+    for repository in workspace.repositories:
+        folder = workspace.cache / "huggingface/hub" / f"models--{repository.id.replace('/', '--')}"
         assert (folder / "refs/main").read_bytes() == repository.commit.encode()
         listed = json.loads((folder / f"trees/{repository.commit}.json").read_bytes())["files"]
         assert set(listed) == set(files_below(folder / "snapshots" / repository.commit))

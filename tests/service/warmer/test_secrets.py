@@ -9,25 +9,25 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.service.warmer.fixtures import World, catalog_of, write_files
+from tests.service.warmer.fixtures import Workspace, catalog_of, write_files
 from tests.support.fake_hub import FakeHub, Fault, FaultKind, Repository, self_signed_certificate
 
 TOKEN: Final = "hf_not_to_be_seen"
 
 
 @pytest.fixture
-def gated(world: World) -> World:
-    first = world.repositories[0]
+def gated(workspace: Workspace) -> Workspace:
+    first = workspace.repositories[0]
     files = {name: file.source for name, file in first.files.items()}
     repository = Repository("org/gated", files, token=TOKEN)
-    world.hub.add(repository)
-    catalog = catalog_of([repository, world.repositories[1]], None)
-    world.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
-    return world
+    workspace.hub.add(repository)
+    catalog = catalog_of([repository, workspace.repositories[1]], None)
+    workspace.catalog.write_text(yaml.safe_dump(catalog), "utf-8")
+    return workspace
 
 
 def test_a_token_goes_to_the_hub_and_not_to_where_it_redirects(
-    gated: World, monkeypatch: pytest.MonkeyPatch
+    gated: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
 
@@ -40,7 +40,7 @@ def test_a_token_goes_to_the_hub_and_not_to_where_it_redirects(
 
 
 def test_a_token_does_not_follow_a_page_link_to_another_host(
-    gated: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    gated: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     with FakeHub([Repository("org/other", write_files(tmp_path / "other", {"a": b"a"}))]) as other:
@@ -52,7 +52,7 @@ def test_a_token_does_not_follow_a_page_link_to_another_host(
         assert not any(request.authorized for request in other.log.requests())
 
 
-def test_the_error_of_a_gated_repository_explains_how_to_give_a_token(gated: World) -> None:
+def test_the_error_of_a_gated_repository_explains_how_to_give_a_token(gated: Workspace) -> None:
     outcome = gated.warm()
 
     assert (outcome.reason, outcome.code) == ("HUB_UNAUTHORIZED", 20)
@@ -61,7 +61,7 @@ def test_the_error_of_a_gated_repository_explains_how_to_give_a_token(gated: Wor
 
 
 def test_a_token_is_in_no_message_log_or_file(
-    gated: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    gated: Workspace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     gated.hub.faults.add(Fault(FaultKind.STATUS, "model.safetensors", status=403))
@@ -78,22 +78,22 @@ def test_a_token_is_in_no_message_log_or_file(
 
 
 def test_an_unknown_certificate_is_untrusted_until_its_ca_is_given(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate = self_signed_certificate(tmp_path)
-    with FakeHub(world.repositories, [world.wheel], tls=certificate) as secure:
-        refused = world.warm("one", endpoint=secure.url)
+    with FakeHub(workspace.repositories, [workspace.wheel], tls=certificate) as secure:
+        refused = workspace.warm("one", endpoint=secure.url)
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate.certificate))
-        trusted = world.warm("one", endpoint=secure.url)
+        trusted = workspace.warm("one", endpoint=secure.url)
 
     assert (refused.reason, refused.code) == ("HUB_UNTRUSTED", 23)
     assert "SSL_CERT_FILE" in refused.err
     assert trusted.reason == "OK", trusted.err
 
 
-def warm_as_a_program(world: World, endpoint: str, **environ: str) -> tuple[int, str]:
+def warm_as_a_program(workspace: Workspace, endpoint: str, **environ: str) -> tuple[int, str]:
     """Run a warm as a program: the libraries read the environment variables of their process."""
-    command = [sys.executable, "-m", "cache_warmer", *world.arguments("warm", "--model", "one")]
+    command = [sys.executable, "-m", "cache_warmer", *workspace.arguments("warm", "--model", "one")]
     command[command.index("--hub") + 1] = endpoint
     ended = subprocess.run(
         command, env={**os.environ, **environ}, capture_output=True, text=True, check=False
@@ -102,10 +102,10 @@ def warm_as_a_program(world: World, endpoint: str, **environ: str) -> tuple[int,
     return ended.returncode, ended.stderr
 
 
-def test_the_ca_bundle_comes_from_the_variable_of_other_clients(world: World, tmp_path: Path) -> None:
+def test_the_ca_bundle_comes_from_the_variable_of_other_clients(workspace: Workspace, tmp_path: Path) -> None:
     certificate = self_signed_certificate(tmp_path)
-    with FakeHub(world.repositories, [world.wheel], tls=certificate) as secure:
-        code, err = warm_as_a_program(world, secure.url, REQUESTS_CA_BUNDLE=str(certificate.certificate))
+    with FakeHub(workspace.repositories, [workspace.wheel], tls=certificate) as secure:
+        code, err = warm_as_a_program(workspace, secure.url, REQUESTS_CA_BUNDLE=str(certificate.certificate))
 
     assert code == 0, err
 
@@ -119,10 +119,10 @@ def test_the_ca_bundle_comes_from_the_variable_of_other_clients(world: World, tm
     ],
 )
 def test_an_unusable_ca_bundle_or_proxy_is_named_in_the_error(
-    world: World, environ: dict[str, str], code: int, message: str
+    workspace: Workspace, environ: dict[str, str], code: int, message: str
 ) -> None:
-    found, err = warm_as_a_program(world, world.endpoint, **environ)
+    found, err = warm_as_a_program(workspace, workspace.endpoint, **environ)
 
     assert (found, message in err) == (code, True), err
     assert "Remedy: " in err
-    assert not list(world.cache.rglob("models--*"))
+    assert not list(workspace.cache.rglob("models--*"))

@@ -7,20 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 from model_cache.check.cli import cache_check
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 from tests.service.warmer.test_resume import stalled
 from tests.support.fake_hub import Fault, FaultKind
 
 
-def status(world: World) -> dict[str, Any]:
-    found = json.loads((world.cache / ".model-cache/status.json").read_bytes())
+def status(workspace: Workspace) -> dict[str, Any]:
+    found = json.loads((workspace.cache / ".model-cache/status.json").read_bytes())
     assert isinstance(found, dict)
     return found
 
 
-def check(world: World) -> tuple[int, str]:
+def check(workspace: Workspace) -> tuple[int, str]:
     out = io.StringIO()
-    code = cache_check(["--catalog", str(world.catalog), "--cache", str(world.cache)], {}, out, io.StringIO())
+    code = cache_check(
+        ["--catalog", str(workspace.catalog), "--cache", str(workspace.cache)], {}, out, io.StringIO()
+    )
     return code, out.getvalue()
 
 
@@ -31,12 +33,14 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_running_warm_is_in_the_status_file_and_the_check(world: World) -> None:
-    holder = stalled(world, 2_000_000)
+def test_a_running_warm_is_in_the_status_file_and_the_check(workspace: Workspace) -> None:
+    holder = stalled(workspace, 2_000_000)
     try:
-        eventually(lambda: status(world)["phase"] == "fetching" and status(world)["bytes_done"] >= 1_000_000)
-        found = status(world)
-        code, output = check(world)
+        eventually(
+            lambda: status(workspace)["phase"] == "fetching" and status(workspace)["bytes_done"] >= 1_000_000
+        )
+        found = status(workspace)
+        code, output = check(workspace)
     finally:
         holder.kill()
         holder.communicate()
@@ -50,35 +54,35 @@ def test_a_running_warm_is_in_the_status_file_and_the_check(world: World) -> Non
     assert " %, " in output
 
 
-def test_the_status_file_has_the_reason_of_the_end(world: World) -> None:
-    world.warm()
-    done = status(world)
+def test_the_status_file_has_the_reason_of_the_end(workspace: Workspace) -> None:
+    workspace.warm()
+    done = status(workspace)
     assert (done["phase"], done["reason"]) == ("ended", "OK")
     assert done["bytes_done"] == done["bytes_total"] > 0
-    assert "a warm" not in check(world)[1]
+    assert "a warm" not in check(workspace)[1]
 
-    world.hub.faults.add(Fault(FaultKind.STATUS, "config.json", status=403))
-    text = world.catalog.read_text("utf-8")
-    world.catalog.write_text(text.replace("sub/*", "README.md"), "utf-8")
-    world.hub.faults.add(Fault(FaultKind.STATUS, "*", status=403))
-    outcome = world.warm()
+    workspace.hub.faults.add(Fault(FaultKind.STATUS, "config.json", status=403))
+    text = workspace.catalog.read_text("utf-8")
+    workspace.catalog.write_text(text.replace("sub/*", "README.md"), "utf-8")
+    workspace.hub.faults.add(Fault(FaultKind.STATUS, "*", status=403))
+    outcome = workspace.warm()
 
-    failed = status(world)
+    failed = status(workspace)
     assert (failed["phase"], failed["reason"]) == ("ended", outcome.reason)
     assert failed["reason"] == "HUB_UNAUTHORIZED"
     assert failed["message"]
 
 
-def test_a_warm_with_nothing_to_do_writes_no_status(world: World) -> None:
-    world.warm()
-    before = (world.cache / ".model-cache/status.json").stat().st_mtime_ns
+def test_a_warm_with_nothing_to_do_writes_no_status(workspace: Workspace) -> None:
+    workspace.warm()
+    before = (workspace.cache / ".model-cache/status.json").stat().st_mtime_ns
 
-    world.warm()
+    workspace.warm()
 
-    assert (world.cache / ".model-cache/status.json").stat().st_mtime_ns == before
+    assert (workspace.cache / ".model-cache/status.json").stat().st_mtime_ns == before
 
 
-def test_a_status_file_that_cannot_be_written_fails_no_warm(world: World) -> None:
-    (world.cache / ".model-cache/status.json/in the way").mkdir(parents=True)
+def test_a_status_file_that_cannot_be_written_fails_no_warm(workspace: Workspace) -> None:
+    (workspace.cache / ".model-cache/status.json/in the way").mkdir(parents=True)
 
-    assert world.warm().reason == "OK"
+    assert workspace.warm().reason == "OK"

@@ -16,7 +16,7 @@ from model_cache.check.types import Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from tests.service.warmer.archives import export, import_
-from tests.service.warmer.fixtures import World
+from tests.service.warmer.fixtures import Workspace
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/loop-control").exists(),
@@ -59,50 +59,50 @@ def read_only(folder: Path) -> Iterator[Path]:
         _do("umount", "--lazy", str(folder))
 
 
-def is_whole(world: World, cache: Path) -> bool:
-    places = resolve_places(str(cache), {}, world.folder)
-    return check(load_catalog(world.catalog).models, places, Tier.DEEP).reason is Reason.OK
+def is_whole(workspace: Workspace, cache: Path) -> bool:
+    places = resolve_places(str(cache), {}, workspace.folder)
+    return check(load_catalog(workspace.catalog).models, places, Tier.DEEP).reason is Reason.OK
 
 
-def test_a_volume_without_links_holds_a_cache_of_copies(world: World, tmp_path: Path) -> None:
+def test_a_volume_without_links_holds_a_cache_of_copies(workspace: Workspace, tmp_path: Path) -> None:
     with exfat(tmp_path / "volume") as volume:
         cache = volume / "cache"
-        plan = world.plan("--cache", str(cache))
-        outcome = world.warm(cache=str(cache))
+        plan = workspace.plan("--cache", str(cache))
+        outcome = workspace.warm(cache=str(cache))
 
         assert "no symbolic links" in plan.document["preflight"]["detail"]
         assert plan.document["preflight"]["bytes_needed"] > 2 * plan.document["bytes_to_fetch"]
         assert (outcome.code, outcome.reason) == (0, "OK")
-        assert is_whole(world, cache)
+        assert is_whole(workspace, cache)
         assert not [path for path in cache.rglob("*") if path.is_symlink()]
-        assert world.warm(cache=str(cache)).document["bytes_fetched"] == 0
+        assert workspace.warm(cache=str(cache)).document["bytes_fetched"] == 0
         assert not list(volume.rglob(f"{PROBE_PREFIX}*"))
 
 
-def test_an_import_fills_a_volume_without_links_with_copies(world: World, tmp_path: Path) -> None:
+def test_an_import_fills_a_volume_without_links_with_copies(workspace: Workspace, tmp_path: Path) -> None:
     archive = tmp_path / "generation.tar"
-    assert world.warm().reason == "OK"
-    export(world, archive)
+    assert workspace.warm().reason == "OK"
+    export(workspace, archive)
     with exfat(tmp_path / "volume") as volume:
         cache = volume / "cache"
 
-        assert import_(world, archive, cache).reason == "OK"
+        assert import_(workspace, archive, cache).reason == "OK"
 
-        assert is_whole(world, cache)
+        assert is_whole(workspace, cache)
         assert not [path for path in cache.rglob("*") if path.is_symlink()]
         assert not list(cache.rglob("*.incomplete"))
-        again = import_(world, archive, cache)
+        again = import_(workspace, archive, cache)
         assert (again.reason, again.document["bytes_written"]) == ("OK", 0)
-        assert world.warm(cache=str(cache)).document["bytes_fetched"] == 0
-        export(world, tmp_path / "again.tar", cache=cache)
+        assert workspace.warm(cache=str(cache)).document["bytes_fetched"] == 0
+        export(workspace, tmp_path / "again.tar", cache=cache)
         assert (tmp_path / "again.tar").read_bytes() == archive.read_bytes()
 
 
-def test_a_read_only_volume_is_named_with_a_remedy(world: World, tmp_path: Path) -> None:
+def test_a_read_only_volume_is_named_with_a_remedy(workspace: Workspace, tmp_path: Path) -> None:
     with read_only(tmp_path / "volume") as volume:
-        outcome = world.warm(cache=str(volume))
+        outcome = workspace.warm(cache=str(volume))
 
         assert (outcome.reason, outcome.code) == ("NO_PERMISSION", 31)
         assert f"volume {volume}, tmpfs" in outcome.err
         assert "mount the volume read-write" in outcome.err
-        assert world.hub.log.requests() == ()
+        assert workspace.hub.log.requests() == ()

@@ -14,15 +14,22 @@ from tests.service.worker.process import ServeProcess, serving
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> CacheFixture:
+def cache_fixture(tmp_path_factory: pytest.TempPathFactory) -> CacheFixture:
     """Return a complete cache. Tests that change a cache copy it first."""
-    return create_cache(tmp_path_factory.mktemp("world"))
+    return create_cache(tmp_path_factory.mktemp("cache_fixture"))
 
 
 @pytest.fixture(scope="session")
-def worker(world: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+def worker(cache_fixture: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """Start a worker on that cache and wait until it is ready."""
-    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch", "--verbose"]
+    arguments = [
+        "--catalog",
+        str(cache_fixture.catalog_file),
+        "--cache",
+        str(cache_fixture.cache),
+        "--no-fetch",
+        "--verbose",
+    ]
     arguments += ["--health-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
     with serving(tmp_path_factory.mktemp("worker"), *arguments, TRANSFORMERS_VERBOSITY="debug") as process:
         process.wait_until_ready()

@@ -37,7 +37,7 @@ def start_stream(channel: grpc.Channel, requests: Iterable[Any], **options: Any)
     return stub.AnalyzeDocuments(iter(requests), **{"timeout": TIMEOUT, **options})
 
 
-def analyse_documents(
+def analyze_documents(
     channel: grpc.Channel, first: pb.AnalyzeDocumentsSettings, documents: Iterable[text_pb2.Text]
 ) -> tuple[pb.AnalyzeDocumentsHeader, list[pb.DocumentResult]]:
     """Return the header and the results; fail if they are out of order."""

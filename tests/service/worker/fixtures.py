@@ -103,10 +103,10 @@ class CacheFixture:
 
 def create_cache(folder: Path) -> CacheFixture:
     """Write catalog and models into an empty folder, and publish them."""
-    world = CacheFixture(folder)
-    world.catalog_file.write_text(CATALOG, encoding="utf-8")
-    for model in world.catalog.models:
-        path = world.path(model.key)
+    cache_fixture = CacheFixture(folder)
+    cache_fixture.catalog_file.write_text(CATALOG, encoding="utf-8")
+    for model in cache_fixture.catalog.models:
+        path = cache_fixture.path(model.key)
         path.mkdir(parents=True)
         if isinstance(model.source, HuggingFaceSource):
             _write_hub_model(model.key, path)
@@ -115,21 +115,21 @@ def create_cache(folder: Path) -> CacheFixture:
             dist_info = path.parents[1] / f"{model.source.package}-{model.source.version}.dist-info"
             dist_info.mkdir()
             (dist_info / "RECORD").touch()
-    world.publish()
-    return world
+    cache_fixture.publish()
+    return cache_fixture
 
 
 def _write_hub_model(key: str, path: Path) -> None:
     if key == "tiny-sentiment":
         write_classifier(path, ["positive", "negative", "neutral"], limit=64, positions=64)
     elif key == "tiny-embedding":
-        write_embedding(path, max_seq_length=64, normalise=True, pooling="cls", as_pickle=True, heads=True)
+        write_embedding(path, max_seq_length=64, normalize=True, pooling="cls", as_pickle=True, heads=True)
     else:
-        write_embedding(path, max_seq_length=32, normalise=False)
+        write_embedding(path, max_seq_length=32, normalize=False)
 
 
 def write_ruler(path: Path) -> None:
-    """Write a spaCy pipeline that recognises the words of NAMES."""
+    """Write a spaCy pipeline that recognizes the words of NAMES."""
     nlp = spacy.blank("de")
     ruler = nlp.add_pipe("entity_ruler")
     ruler.add_patterns([{"label": label, "pattern": name} for name, label in NAMES.items()])  # type: ignore[attr-defined]  # spaCy types pipes as callables

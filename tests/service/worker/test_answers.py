@@ -38,8 +38,10 @@ NAMES: Final = "😀 Frau Müller (Siemens) fuhr von Köln nach Berlin; dort war
 TOLERANCE: Final = 1e-5  # float32: a batch's padding changes the last bits
 
 
-def plain_vectors(world: CacheFixture, key: str) -> NDArray[np.float32]:
-    model = SentenceTransformer(str(world.path(key)), device="cpu", model_kwargs={"weights_only": True})
+def plain_vectors(cache_fixture: CacheFixture, key: str) -> NDArray[np.float32]:
+    model = SentenceTransformer(
+        str(cache_fixture.path(key)), device="cpu", model_kwargs={"weights_only": True}
+    )
     vectors: NDArray[np.float32] = model.encode(list(STATEMENTS), batch_size=1)
     return vectors
 
@@ -59,13 +61,13 @@ def as_arrays(response: embedding_pb2.EmbedResponse, kind: str = "<f4") -> NDArr
 
 
 def test_sentiment_equals_transformers_on_the_cleaned_text(
-    world: CacheFixture, channel: grpc.Channel
+    cache_fixture: CacheFixture, channel: grpc.Channel
 ) -> None:
     stub = sentiment_pb2_grpc.SentimentServiceStub(channel)
     response = stub.AnalyzeSentiment(
         sentiment_pb2.AnalyzeSentimentRequest(texts=texts(*STATEMENTS)), timeout=TIMEOUT
     )
-    folder = world.path("tiny-sentiment")
+    folder = cache_fixture.path("tiny-sentiment")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     network = AutoModelForSequenceClassification.from_pretrained(folder)
     for statement, result in zip(STATEMENTS, response.results, strict=True):
@@ -100,7 +102,7 @@ def test_a_cut_text_is_reported_as_cut(channel: grpc.Channel) -> None:
     ],
 )
 def test_entities_equal_spacy_and_spans_are_right_in_each_encoding(
-    world: CacheFixture,
+    cache_fixture: CacheFixture,
     channel: grpc.Channel,
     encoding: text_pb2.OffsetEncoding.ValueType,
     codec: str,
@@ -110,7 +112,7 @@ def test_entities_equal_spacy_and_spans_are_right_in_each_encoding(
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts(NAMES), offset_encoding=encoding)
     response = stub.RecognizeEntities(request, timeout=TIMEOUT)
     found = response.results[0].entities
-    doc = spacy.load(world.path("tiny-ner"))(NAMES)
+    doc = spacy.load(cache_fixture.path("tiny-ner"))(NAMES)
     assert [(entity.text, entity.label) for entity in found] == [(ent.text, ent.label_) for ent in doc.ents]
     assert len(found) == 5
     encoded = NAMES.encode(codec)
@@ -136,9 +138,11 @@ def test_entities_can_have_common_labels_and_be_filtered(channel: grpc.Channel) 
 
 
 @pytest.mark.parametrize("key", ["tiny-embedding", "tiny-paraphrase"])
-def test_embeddings_equal_sentence_transformers(world: CacheFixture, channel: grpc.Channel, key: str) -> None:
+def test_embeddings_equal_sentence_transformers(
+    cache_fixture: CacheFixture, channel: grpc.Channel, key: str
+) -> None:
     response = embed(channel, key)
-    np.testing.assert_allclose(as_arrays(response), plain_vectors(world, key), atol=TOLERANCE)
+    np.testing.assert_allclose(as_arrays(response), plain_vectors(cache_fixture, key), atol=TOLERANCE)
     assert response.provenance.model == key
 
 
@@ -170,8 +174,8 @@ def test_streamed_vectors_are_the_same_in_the_same_order(channel: grpc.Channel) 
     assert "TEXT_EMPTY" in parts[-2].item.status.message
 
 
-def test_pair_scores_are_cosines_of_plain_vectors(world: CacheFixture, channel: grpc.Channel) -> None:
-    vectors = plain_vectors(world, "tiny-paraphrase")
+def test_pair_scores_are_cosines_of_plain_vectors(cache_fixture: CacheFixture, channel: grpc.Channel) -> None:
+    vectors = plain_vectors(cache_fixture, "tiny-paraphrase")
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     statements = texts(*STATEMENTS)
     pairs = [
@@ -196,7 +200,9 @@ def test_a_text_has_the_same_answer_alone_and_among_others(channel: grpc.Channel
         )
 
 
-def test_every_response_has_provenance_and_timings(world: CacheFixture, channel: grpc.Channel) -> None:
+def test_every_response_has_provenance_and_timings(
+    cache_fixture: CacheFixture, channel: grpc.Channel
+) -> None:
     response = embed(channel, "")
     provenance = response.provenance
     assert (provenance.model, provenance.source, provenance.precision) == (

@@ -70,7 +70,7 @@ def search(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> 
     return _as_stream(paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases), parts
 
 
-def analyse(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+def analyze(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
     task = analysis_pb2.SentimentTask(model=fields.pop("model", ""))
     settings = analysis_pb2.AnalyzeDocumentsSettings(sentiment=task, **fields)
     parts = [
@@ -85,7 +85,7 @@ def _as_stream(call: Any) -> Callable[..., Any]:
 
 
 UNARY: Final[tuple[MakeCall, ...]] = (sentiment, entities, embed, embed_stream, pairs)
-ALL: Final[tuple[MakeCall, ...]] = (*UNARY, search, analyse)
+ALL: Final[tuple[MakeCall, ...]] = (*UNARY, search, analyze)
 LONG_ID: Final = [text_pb2.Text(content="x", id="ä" * 129)]
 MANY: Final = [text_pb2.Text(content="x")] * 100_000
 
@@ -95,7 +95,7 @@ CASES: Final[list[tuple[str, tuple[MakeCall, ...], list[text_pb2.Text], dict[str
     ("100,001 texts", (search,), [*MANY, GOOD[0]], {}, "TOO_MANY_TEXTS"),
     ("an id of 258 bytes", (*UNARY, search), LONG_ID, {}, "ARGUMENT_INVALID"),
     ("an unknown model", ALL, GOOD, {"model": "unknown"}, "MODEL_UNKNOWN"),
-    ("a model of another task", (sentiment, analyse), GOOD, {"model": "tiny-ner"}, "MODEL_WRONG_TASK"),
+    ("a model of another task", (sentiment, analyze), GOOD, {"model": "tiny-ner"}, "MODEL_WRONG_TASK"),
     ("a model of another task", (entities, embed), GOOD, {"model": "tiny-sentiment"}, "MODEL_WRONG_TASK"),
     ("a model of another task", (pairs, search), GOOD, {"model": "tiny-sentiment"}, "MODEL_WRONG_TASK"),
     ("an unknown policy", ALL, GOOD, {"long_text_policy": UNKNOWN}, "ARGUMENT_INVALID"),

@@ -55,14 +55,14 @@ def alone(stub: Any, make: Any) -> Iterator[Any]:
         yield stub(make([text]), timeout=TIMEOUT).results[0]
 
 
-def test_sentiment_is_that_of_transformers(world: CacheFixture, channel: grpc.Channel) -> None:
+def test_sentiment_is_that_of_transformers(cache_fixture: CacheFixture, channel: grpc.Channel) -> None:
     stub = sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment
 
     def make(texts: list[text_pb2.Text]) -> sentiment_pb2.AnalyzeSentimentRequest:
         return sentiment_pb2.AnalyzeSentimentRequest(texts=texts)
 
     results = stub(make(TEXTS), timeout=TIMEOUT).results
-    folder = world.path("tiny-sentiment")
+    folder = cache_fixture.path("tiny-sentiment")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     network = AutoModelForSequenceClassification.from_pretrained(folder)
     for result, own, content in zip(results, alone(stub, make), BAD.values(), strict=True):
@@ -77,7 +77,7 @@ def test_sentiment_is_that_of_transformers(world: CacheFixture, channel: grpc.Ch
         assert result.id == "alike"
 
 
-def test_entities_are_those_of_spacy(world: CacheFixture, channel: grpc.Channel) -> None:
+def test_entities_are_those_of_spacy(cache_fixture: CacheFixture, channel: grpc.Channel) -> None:
     stub = entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities
 
     def make(texts: list[text_pb2.Text]) -> entity_pb2.RecognizeEntitiesRequest:
@@ -85,7 +85,7 @@ def test_entities_are_those_of_spacy(world: CacheFixture, channel: grpc.Channel)
         return entity_pb2.RecognizeEntitiesRequest(texts=texts, offset_encoding=encoding)
 
     results = stub(make(TEXTS), timeout=TIMEOUT).results
-    plain = spacy.load(world.path("tiny-ner"))
+    plain = spacy.load(cache_fixture.path("tiny-ner"))
     for result, own, content in zip(results, alone(stub, make), BAD.values(), strict=True):
         expected = [(entity.text, entity.label_) for entity in plain(content).ents]
         assert [(entity.text, entity.label) for entity in result.entities] == expected
@@ -96,29 +96,33 @@ def test_entities_are_those_of_spacy(world: CacheFixture, channel: grpc.Channel)
             assert cut.decode("utf-16-le", "surrogatepass") == entity.text
 
 
-def plain_vectors(world: CacheFixture, key: str) -> NDArray[np.float32]:
-    model = SentenceTransformer(str(world.path(key)), device="cpu", model_kwargs={"weights_only": True})
+def plain_vectors(cache_fixture: CacheFixture, key: str) -> NDArray[np.float32]:
+    model = SentenceTransformer(
+        str(cache_fixture.path(key)), device="cpu", model_kwargs={"weights_only": True}
+    )
     vectors: NDArray[np.float32] = model.encode(list(BAD.values()), batch_size=1)
     return vectors
 
 
-def test_vectors_are_those_of_sentence_transformers(world: CacheFixture, channel: grpc.Channel) -> None:
+def test_vectors_are_those_of_sentence_transformers(
+    cache_fixture: CacheFixture, channel: grpc.Channel
+) -> None:
     stub = embedding_pb2_grpc.EmbeddingServiceStub(channel).Embed
 
     def make(texts: list[text_pb2.Text]) -> embedding_pb2.EmbedRequest:
         return embedding_pb2.EmbedRequest(texts=texts)
 
-    expected = plain_vectors(world, "tiny-embedding")
+    expected = plain_vectors(cache_fixture, "tiny-embedding")
     for results in (stub(make(TEXTS), timeout=TIMEOUT).results, list(alone(stub, make))):
         rows = np.stack([np.frombuffer(result.dense.data, "<f4") for result in results])
         np.testing.assert_allclose(rows, expected, atol=TOLERANCE)
 
 
-def test_scores_are_cosines_of_plain_vectors(world: CacheFixture, channel: grpc.Channel) -> None:
+def test_scores_are_cosines_of_plain_vectors(cache_fixture: CacheFixture, channel: grpc.Channel) -> None:
     stub = paraphrase_pb2_grpc.ParaphraseServiceStub(channel)
     pairs = [paraphrase_pb2.TextPair(first=text, second=TEXTS[-1]) for text in TEXTS]
     results = stub.ScorePairs(paraphrase_pb2.ScorePairsRequest(pairs=pairs), timeout=TIMEOUT).results
-    vectors = plain_vectors(world, "tiny-paraphrase")
+    vectors = plain_vectors(cache_fixture, "tiny-paraphrase")
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     assert [result.score for result in results] == pytest.approx((unit @ unit[-1]).tolist(), abs=TOLERANCE)
 

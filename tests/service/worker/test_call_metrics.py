@@ -189,7 +189,7 @@ def test_an_invalid_http_request_does_not_disturb_later_scrapes(worker: ServePro
 LONG: Final = ["Merkel fuhr nach Köln. " * 130] * 4_800  # 14 MB; four make a batch
 
 
-def recognise(channel: grpc.Channel, contents: list[str], timeout: float = TIMEOUT) -> Any:
+def recognize(channel: grpc.Channel, contents: list[str], timeout: float = TIMEOUT) -> Any:
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts(*contents), offset_encoding=CODE_POINT)
     return entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities.future(request, timeout=timeout)
 
@@ -203,7 +203,7 @@ def test_texts_of_a_cancelled_call_are_counted_once_as_ok_or_cancelled(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
     change = MetricsDelta(worker)
-    call = recognise(channel, LONG)
+    call = recognize(channel, LONG)
     worker.wait_for("the first", lambda: ("qda_texts_total", "tiny-ner", "OK") in change.now())
     call.cancel()
     wait_until_idle(worker)
@@ -223,14 +223,14 @@ def test_texts_that_cannot_be_finished_in_time_are_counted_as_refused(
 
     A deadline that passes before the texts arrive is doubled.
     """
-    recognise(channel, LONG[:80]).result()
+    recognize(channel, LONG[:80]).result()
     seconds = 1
-    change, busy = MetricsDelta(worker), recognise(channel, LONG)
+    change, busy = MetricsDelta(worker), recognize(channel, LONG)
     worker.wait_for("the first", lambda: ("qda_texts_total", "tiny-ner", "OK") in change.now())
-    call = recognise(channel, LONG, seconds)
+    call = recognize(channel, LONG, seconds)
     while call.code() is grpc.StatusCode.DEADLINE_EXCEEDED and seconds < 16:
         seconds *= 2
-        call = recognise(channel, LONG, seconds)
+        call = recognize(channel, LONG, seconds)
     assert "DEADLINE_TOO_SHORT" in call.details()
     busy.cancel()
     wait_until_idle(worker)

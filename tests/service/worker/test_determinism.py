@@ -83,14 +83,14 @@ def first(worker: ServeProcess) -> Answers:
     return ask(worker)
 
 
-def options(world: CacheFixture) -> list[str]:
-    return ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
+def options(cache_fixture: CacheFixture) -> list[str]:
+    return ["--catalog", str(cache_fixture.catalog_file), "--cache", str(cache_fixture.cache), "--no-fetch"]
 
 
 def test_after_a_restart_every_number_is_the_same_to_the_last_bit(
-    world: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory
+    cache_fixture: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    with serving(tmp_path_factory.mktemp("again"), *options(world)) as again:
+    with serving(tmp_path_factory.mktemp("again"), *options(cache_fixture)) as again:
         again.wait_until_ready()
         answers = ask(again)
     assert [row.tobytes() for row in answers.numbers] == [row.tobytes() for row in first.numbers]
@@ -98,11 +98,11 @@ def test_after_a_restart_every_number_is_the_same_to_the_last_bit(
 
 
 def test_a_node_with_another_number_of_cores_gives_the_same_answers(
-    world: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory
+    cache_fixture: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     with ExitStack() as stack:
         with one_core():
-            node = stack.enter_context(serving(tmp_path_factory.mktemp("node"), *options(world)))
+            node = stack.enter_context(serving(tmp_path_factory.mktemp("node"), *options(cache_fixture)))
         node.wait_until_ready()
         same(ask(node), first)
 

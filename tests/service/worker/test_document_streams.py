@@ -240,17 +240,17 @@ async def test_a_stream_without_settings_does_not_delay_the_end(echo: EchoServer
 # Across workers that end.
 
 
-def options(world: CacheFixture) -> list[str]:
+def options(cache_fixture: CacheFixture) -> list[str]:
     return [
-        *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
+        *("--catalog", str(cache_fixture.catalog_file), "--cache", str(cache_fixture.cache), "--no-fetch"),
         *("--model", "tiny-ner"),
     ]
 
 
 @pytest.fixture
-def pair(world: CacheFixture, tmp_path: Path) -> Iterator[tuple[ServeProcess, ServeProcess]]:
+def pair(cache_fixture: CacheFixture, tmp_path: Path) -> Iterator[tuple[ServeProcess, ServeProcess]]:
     with ExitStack() as stack:
-        first, second = (stack.enter_context(serving(tmp_path, *options(world))) for _ in range(2))
+        first, second = (stack.enter_context(serving(tmp_path, *options(cache_fixture))) for _ in range(2))
         first.wait_until_ready()
         second.wait_until_ready()
         yield first, second

@@ -23,7 +23,7 @@ from qda.v1 import (
 from tests.service.worker.calls import TIMEOUT, detail, error_info, reason, refused_status
 from tests.service.worker.documents import (
     CODE_POINTS,
-    analyse_documents,
+    analyze_documents,
     parts,
     results_until_error,
     settings,
@@ -55,7 +55,7 @@ def test_each_task_returns_the_results_of_its_unary_call(channel: grpc.Channel) 
     half = request_settings.embeddings.add(model="tiny-paraphrase")
     half.options.element_type = embedding_pb2.ELEMENT_TYPE_FLOAT16
     half.options.normalize = True
-    header, results = analyse_documents(channel, request_settings, DOCUMENTS)
+    header, results = analyze_documents(channel, request_settings, DOCUMENTS)
     moods = sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment(
         sentiment_pb2.AnalyzeSentimentRequest(texts=DOCUMENTS), timeout=TIMEOUT
     )
@@ -99,7 +99,7 @@ def assert_close(got: embedding_pb2.Tensor, plain: embedding_pb2.Tensor) -> None
 
 
 def test_a_stream_without_documents_has_only_a_header(channel: grpc.Channel) -> None:
-    header, results = analyse_documents(channel, settings(sentiment=True), [])
+    header, results = analyze_documents(channel, settings(sentiment=True), [])
     assert header.sentiment_provenance.model == "tiny-sentiment"
     assert not header.HasField("entity_provenance")
     assert results == []
@@ -140,7 +140,7 @@ def test_an_invalid_document_has_a_result_with_a_status(channel: grpc.Channel) -
         text_pb2.Text(content="gut", id="i" * 257),
         text_pb2.Text(content="gut", id="last"),
     ]
-    _, results = analyse_documents(channel, settings(sentiment=True, entities=True), documents)
+    _, results = analyze_documents(channel, settings(sentiment=True, entities=True), documents)
     assert [result.HasField("status") for result in results] == [False, True, True, False]
     assert error_info(results[1].status).reason == "TEXT_EMPTY"
     assert error_info(results[2].status).reason == "ARGUMENT_INVALID"
@@ -170,7 +170,7 @@ def test_each_task_has_a_status_of_its_own(channel: grpc.Channel) -> None:
     request_settings = settings(
         sentiment=True, entities=True, long_text_policy=text_pb2.LONG_TEXT_POLICY_ERROR
     )
-    _, (result,) = analyse_documents(channel, request_settings, [text_pb2.Text(content="Merkel " * 700)])
+    _, (result,) = analyze_documents(channel, request_settings, [text_pb2.Text(content="Merkel " * 700)])
     assert not result.HasField("status")
     assert error_info(result.sentiment.status).reason == "TEXT_TOO_LONG"
     assert len(result.entities.entities) == 700

@@ -18,9 +18,9 @@ from tests.support.fake_hub import FakeHub, Repository
 
 
 @pytest.fixture
-def hub(world: CacheFixture) -> Iterator[tuple[FakeHub, Repository]]:
+def hub(cache_fixture: CacheFixture) -> Iterator[tuple[FakeHub, Repository]]:
     """Start a hub that has the sentiment model."""
-    folder = world.path("tiny-sentiment")
+    folder = cache_fixture.path("tiny-sentiment")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     repository = Repository("qda-test/sentiment", files)
     with FakeHub([repository], []) as fake_hub:

@@ -40,9 +40,15 @@ REQUEST: Final = entity_pb2.RecognizeEntitiesRequest(
 
 
 @pytest.fixture(scope="module")
-def worker(world: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+def worker(cache_fixture: CacheFixture, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
     """Yield a worker that admits so few calls at once that they can be counted."""
-    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
+    arguments = [
+        "--catalog",
+        str(cache_fixture.catalog_file),
+        "--cache",
+        str(cache_fixture.cache),
+        "--no-fetch",
+    ]
     arguments += ["--model", "tiny-ner", "--max-calls", str(LIMIT)]
     with serving(tmp_path_factory.mktemp("flood"), *arguments) as process:
         process.wait_until_ready()
@@ -95,9 +101,9 @@ def test_one_call_beyond_the_share_is_refused_with_a_wait_until_one_has_ended(wo
 
     over = Event()
     with worker.channel() as channel:
-        analyse = analysis_pb2_grpc.AnalysisServiceStub(channel).AnalyzeDocuments
+        analyze = analysis_pb2_grpc.AnalysisServiceStub(channel).AnalyzeDocuments
         ask = entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities
-        streams: list[Any] = [analyse(documents()) for _ in range(SHARE)]
+        streams: list[Any] = [analyze(documents()) for _ in range(SHARE)]
         try:
             assert all(next(stream).HasField("header") for stream in streams)
             with pytest.raises(grpc.RpcError) as caught:

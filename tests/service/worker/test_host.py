@@ -14,20 +14,20 @@ from tests.support.fake_hub import FakeHub, Fault, FaultKind, Repository
 
 
 @pytest.fixture
-def hub(world: CacheFixture) -> Iterator[FakeHub]:
-    with FakeHub([repository_of(world)], []) as fake_hub:
+def hub(cache_fixture: CacheFixture) -> Iterator[FakeHub]:
+    with FakeHub([repository_of(cache_fixture)], []) as fake_hub:
         yield fake_hub
 
 
-def repository_of(world: CacheFixture) -> Repository:
-    folder = world.path("tiny-sentiment")
+def repository_of(cache_fixture: CacheFixture) -> Repository:
+    folder = cache_fixture.path("tiny-sentiment")
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return Repository("qda-test/sentiment", files)
 
 
 @pytest.fixture
-def catalog(world: CacheFixture, tmp_path: Path) -> Path:
-    write_catalog(tmp_path / "my catalog.yaml", repository_of(world))
+def catalog(cache_fixture: CacheFixture, tmp_path: Path) -> Path:
+    write_catalog(tmp_path / "my catalog.yaml", repository_of(cache_fixture))
     return tmp_path / "my catalog.yaml"
 
 

@@ -22,15 +22,22 @@ OF_MODELS: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
 
 
 @pytest.fixture
-def own(world: CacheFixture, tmp_path: Path) -> CacheFixture:
+def own(cache_fixture: CacheFixture, tmp_path: Path) -> CacheFixture:
     """Copy the cache, so that a test may break it."""
-    copy = CacheFixture(tmp_path / "world")
-    shutil.copytree(world.folder, copy.folder)
+    copy = CacheFixture(tmp_path / "cache_fixture")
+    shutil.copytree(cache_fixture.folder, copy.folder)
     return copy
 
 
-def options(world: CacheFixture, *more: str) -> list[str]:
-    return ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch", *more]
+def options(cache_fixture: CacheFixture, *more: str) -> list[str]:
+    return [
+        "--catalog",
+        str(cache_fixture.catalog_file),
+        "--cache",
+        str(cache_fixture.cache),
+        "--no-fetch",
+        *more,
+    ]
 
 
 def status_of(worker: ServeProcess) -> model_pb2.GetCacheStatusResponse:
@@ -264,21 +271,21 @@ def test_on_a_host_a_model_that_does_not_load_ends_the_program(
         assert "MODEL_UNUSABLE" in worker.log
 
 
-def test_a_port_in_use_is_a_usage_error(world: CacheFixture, tmp_path: Path) -> None:
+def test_a_port_in_use_is_a_usage_error(cache_fixture: CacheFixture, tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         for option in ("--listen", "--health-listen", "--metrics-listen"):
-            with serving(tmp_path, *options(world), option, f"127.0.0.1:{port}") as worker:
+            with serving(tmp_path, *options(cache_fixture), option, f"127.0.0.1:{port}") as worker:
                 assert worker.wait() == 2
                 assert f"USAGE: {option} 127.0.0.1:{port}" in worker.log
                 assert "Traceback" not in worker.log
 
 
-def test_the_health_port_serves_health_only(world: CacheFixture, tmp_path: Path) -> None:
+def test_the_health_port_serves_health_only(cache_fixture: CacheFixture, tmp_path: Path) -> None:
     more = ("--model", "tiny-ner", "--health-listen", "127.0.0.1:0")
-    with serving(tmp_path, *options(world, *more)) as worker:
+    with serving(tmp_path, *options(cache_fixture, *more)) as worker:
         worker.wait_until_ready()
         address = worker.wait_for_event("health.listening")["address"]
         assert [worker.health(name, address) for name in ("", "liveness", ENTITIES)] == ["SERVING"] * 3

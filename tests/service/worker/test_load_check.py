@@ -12,10 +12,10 @@ from tests.service.worker.fixtures import CacheFixture
 KEYS: Final = ("--model", "tiny-embedding", "--model", "tiny-ner")
 
 
-def cache_check(world: CacheFixture, *more: str) -> tuple[int, dict[str, Any]]:
+def cache_check(cache_fixture: CacheFixture, *more: str) -> tuple[int, dict[str, Any]]:
     command = [
-        sys.executable, "-m", "model_cache.check.cli", "--catalog", str(world.catalog_file), "--cache",
-        str(world.cache), "--format", "json", *more,
+        sys.executable, "-m", "model_cache.check.cli", "--catalog", str(cache_fixture.catalog_file), "--cache",
+        str(cache_fixture.cache), "--format", "json", *more,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout, done.stderr
@@ -23,14 +23,14 @@ def cache_check(world: CacheFixture, *more: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_a_model_whose_answers_differ_from_the_recorded_is_unusable(
-    world: CacheFixture, tmp_path: Path
+    cache_fixture: CacheFixture, tmp_path: Path
 ) -> None:
     """Check recording and comparison in one test, because loading takes seconds.
 
     The paraphrase model is of the same kind as the embedding model.
     """
     mine = CacheFixture(tmp_path / "copy")
-    shutil.copytree(world.folder, mine.folder, symlinks=True)
+    shutil.copytree(cache_fixture.folder, mine.folder, symlinks=True)
     lock = mine.folder / "catalog.lock.json"
     before = {path: path.stat() for path in mine.cache.rglob("*")}
 
@@ -53,9 +53,9 @@ def test_a_model_whose_answers_differ_from_the_recorded_is_unusable(
     assert {path: path.stat() for path in mine.cache.rglob("*")}.keys() == before.keys(), "nothing is written"
 
 
-def test_a_model_with_broken_metadata_is_unusable(world: CacheFixture, tmp_path: Path) -> None:
+def test_a_model_with_broken_metadata_is_unusable(cache_fixture: CacheFixture, tmp_path: Path) -> None:
     mine = CacheFixture(tmp_path / "copy")
-    shutil.copytree(world.folder, mine.folder, symlinks=True)
+    shutil.copytree(cache_fixture.folder, mine.folder, symlinks=True)
     meta = mine.path("tiny-ner") / "meta.json"
     meta.write_text("{")
     mine.publish()

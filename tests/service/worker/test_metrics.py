@@ -32,13 +32,13 @@ def scrape(worker: ServeProcess) -> dict[tuple[str, ...], float]:
         }
 
 
-def options(world: CacheFixture) -> list[str]:
+def options(cache_fixture: CacheFixture) -> list[str]:
     return [
         *(
             "--catalog",
-            str(world.catalog_file),
+            str(cache_fixture.catalog_file),
             "--cache",
-            str(world.cache),
+            str(cache_fixture.cache),
             "--no-fetch",
             "--model",
             "tiny-ner",
@@ -47,8 +47,10 @@ def options(world: CacheFixture) -> list[str]:
     ]
 
 
-def test_a_complete_cache_and_a_loaded_model_are_exported(world: CacheFixture, tmp_path: Path) -> None:
-    with serving(tmp_path, *options(world)) as worker:
+def test_a_complete_cache_and_a_loaded_model_are_exported(
+    cache_fixture: CacheFixture, tmp_path: Path
+) -> None:
+    with serving(tmp_path, *options(cache_fixture)) as worker:
         worker.wait_until_ready()
         samples = scrape(worker)
     assert samples["qda_cache_complete",] == 1
@@ -57,9 +59,9 @@ def test_a_complete_cache_and_a_loaded_model_are_exported(world: CacheFixture, t
     assert [name for name, *_ in samples if name == "qda_worker_build_info"]
 
 
-def test_problems_are_counted_by_model_and_reason(world: CacheFixture, tmp_path: Path) -> None:
-    own = CacheFixture(tmp_path / "world")
-    shutil.copytree(world.folder, own.folder)
+def test_problems_are_counted_by_model_and_reason(cache_fixture: CacheFixture, tmp_path: Path) -> None:
+    own = CacheFixture(tmp_path / "cache_fixture")
+    shutil.copytree(cache_fixture.folder, own.folder)
     (own.path("tiny-ner") / "config.cfg").unlink()
     (own.path("tiny-ner") / "meta.json").unlink()
     with serving(tmp_path, *options(own)) as worker:

@@ -83,7 +83,7 @@ def find(channel: grpc.Channel) -> Any:
     return list(stub.FindParaphrases(iter(requests), timeout=TIMEOUT))
 
 
-def analyse(channel: grpc.Channel) -> Any:
+def analyze(channel: grpc.Channel) -> Any:
     settings = analysis_pb2.AnalyzeDocumentsSettings(
         sentiment=analysis_pb2.SentimentTask(), offset_encoding=UTF8
     )
@@ -124,7 +124,7 @@ CALLS: Final[list[Call]] = [
     score,
     half_a_pair,
     find,
-    analyse,
+    analyze,
     broken_bytes,
     cancelled,
 ]

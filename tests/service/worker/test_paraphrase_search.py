@@ -52,8 +52,8 @@ def pairs_of(parts: list[pb.FindParaphrasesResponse]) -> list[tuple[int, int, fl
     return [(pair.first_index, pair.second_index, pair.score) for chunk in chunks for pair in chunk]
 
 
-def cosines(world: CacheFixture, left: Sequence[str], right: Sequence[str]) -> Any:
-    model = SentenceTransformer(str(world.path("tiny-paraphrase")), device="cpu")
+def cosines(cache_fixture: CacheFixture, left: Sequence[str], right: Sequence[str]) -> Any:
+    model = SentenceTransformer(str(cache_fixture.path("tiny-paraphrase")), device="cpu")
     unit = [model.encode(list(side), batch_size=1, normalize_embeddings=True) for side in (left, right)]
     return unit[0] @ unit[1].T
 
@@ -79,7 +79,7 @@ def exhaustive_search(
     [((), 0.5, None), ((), -1.0, None), ((), None, 2), ((), 0.6, 1), (SECOND, 0.4, None), (SECOND, None, 1)],
 )
 def test_pairs_equal_those_of_an_exhaustive_search(
-    world: CacheFixture,
+    cache_fixture: CacheFixture,
     channel: grpc.Channel,
     second: Sequence[str],
     threshold: float | None,
@@ -87,7 +87,7 @@ def test_pairs_equal_those_of_an_exhaustive_search(
 ) -> None:
     settings = pb.FindParaphrasesSettings(threshold=threshold, best_count=best)
     found = pairs_of(find(channel, requests(settings, FIRST, second)))
-    scores = cosines(world, FIRST, second or FIRST)
+    scores = cosines(cache_fixture, FIRST, second or FIRST)
     expected = exhaustive_search(
         scores, same=not second, threshold=-1.0 if threshold is None else threshold, best=best
     )

@@ -23,14 +23,14 @@ SENTIMENT, EMBEDDING = "tiny-sentiment", "tiny-embedding"
 
 
 @pytest.fixture
-def hub(world: CacheFixture) -> Iterator[FakeHub]:
+def hub(cache_fixture: CacheFixture) -> Iterator[FakeHub]:
     """Yield a hub that has two of the models."""
-    with FakeHub([_repository(world, key) for key in (SENTIMENT, EMBEDDING)], []) as fake_hub:
+    with FakeHub([_repository(cache_fixture, key) for key in (SENTIMENT, EMBEDDING)], []) as fake_hub:
         yield fake_hub
 
 
-def _repository(world: CacheFixture, key: str) -> Repository:
-    folder = world.path(key)
+def _repository(cache_fixture: CacheFixture, key: str) -> Repository:
+    folder = cache_fixture.path(key)
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return Repository(f"qda-test/{key.removeprefix('tiny-')}", files)
 
@@ -38,11 +38,11 @@ def _repository(world: CacheFixture, key: str) -> Repository:
 class Volume:
     """A cache that the real warmer fills from that hub."""
 
-    def __init__(self, world: CacheFixture, hub: FakeHub, folder: Path) -> None:
+    def __init__(self, cache_fixture: CacheFixture, hub: FakeHub, folder: Path) -> None:
         self.hub, self.catalog, self.cache = hub, folder / "catalog.yaml", folder / "cache"
         models = []
         for key, task in ((SENTIMENT, "sentiment"), (EMBEDDING, "embedding")):
-            repository = _repository(world, key)
+            repository = _repository(cache_fixture, key)
             source = {"repository": repository.id, "revision": repository.commit, "files": ["*"]}
             models.append({"key": key, "task": task, "huggingface": source})
         document = {"apiVersion": "qda/v1", "kind": "Catalog", "models": models}
@@ -88,9 +88,9 @@ def asked_without_end(worker: ServeProcess) -> Iterator[list[object]]:
 
 
 def test_one_flipped_byte_is_one_fetched_file_and_one_needed_restart(
-    world: CacheFixture, hub: FakeHub, tmp_path: Path
+    cache_fixture: CacheFixture, hub: FakeHub, tmp_path: Path
 ) -> None:
-    volume = Volume(world, hub, tmp_path)
+    volume = Volume(cache_fixture, hub, tmp_path)
     volume.tend("warm")
     weights = next(volume.cache.glob("huggingface/hub/*sentiment/snapshots/*/model.safetensors")).resolve()
     more = ("--no-fetch", "--metrics-listen", "127.0.0.1:0")

@@ -11,7 +11,7 @@ import pytest
 from qda.v1 import sentiment_pb2, sentiment_pb2_grpc, text_pb2
 from qda_worker.client import AsyncClient, Client, Offsets, Settings
 from tests.service.worker.calls import TIMEOUT, reason, refused_status, texts
-from tests.service.worker.documents import analyse_documents, settings
+from tests.service.worker.documents import analyze_documents, settings
 from tests.service.worker.process import ServeProcess
 
 TEXT: Final = "😀 Das war schön!\nu\u0308ber Köln z. B. nicht. 👩‍👩‍👧 Sehr schlecht…"
@@ -84,7 +84,7 @@ def test_a_stream_of_documents_returns_the_same_sentences(channel: grpc.Channel)
     request_settings = settings(sentiment=True)
     request_settings.offset_encoding = POINTS
     request_settings.sentiment.include_sentences = True
-    _, (document,) = analyse_documents(channel, request_settings, texts(TEXT))
+    _, (document,) = analyze_documents(channel, request_settings, texts(TEXT))
     expected = analyze(channel, TEXT).results[0].sentences
     assert [each.span for each in document.sentiment.sentences] == [each.span for each in expected]
     scores = [each.probabilities.positive for each in document.sentiment.sentences]

@@ -19,9 +19,9 @@ MANY: Final = [
 ]
 
 
-def options(world: CacheFixture, *more: str) -> list[str]:
+def options(cache_fixture: CacheFixture, *more: str) -> list[str]:
     return [
-        *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
+        *("--catalog", str(cache_fixture.catalog_file), "--cache", str(cache_fixture.cache), "--no-fetch"),
         *("--model", "tiny-ner", *more),
     ]
 
@@ -44,8 +44,8 @@ def wait_until_accepted(worker: ServeProcess, call: Any) -> None:
     assert not call.done()
 
 
-def test_a_call_in_flight_is_answered_before_the_end(world: CacheFixture, tmp_path: Path) -> None:
-    with serving(tmp_path, *options(world)) as worker:
+def test_a_call_in_flight_is_answered_before_the_end(cache_fixture: CacheFixture, tmp_path: Path) -> None:
+    with serving(tmp_path, *options(cache_fixture)) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
             call = start_call(channel)
@@ -57,9 +57,9 @@ def test_a_call_in_flight_is_answered_before_the_end(world: CacheFixture, tmp_pa
 
 
 def test_during_the_drain_delay_it_is_not_ready_and_keeps_serving(
-    world: CacheFixture, tmp_path: Path
+    cache_fixture: CacheFixture, tmp_path: Path
 ) -> None:
-    with serving(tmp_path, *options(world, "--drain-delay", "600")) as worker:
+    with serving(tmp_path, *options(cache_fixture, "--drain-delay", "600")) as worker:
         worker.wait_until_ready()
         worker.process.send_signal(signal.SIGTERM)
         worker.wait_for_event("server.draining")
@@ -73,8 +73,8 @@ def test_during_the_drain_delay_it_is_not_ready_and_keeps_serving(
         assert worker.wait() == 143
 
 
-def test_ctrl_c_twice_ends_at_once(world: CacheFixture, tmp_path: Path) -> None:
-    with serving(tmp_path, *options(world, "--drain-delay", "600")) as worker:
+def test_ctrl_c_twice_ends_at_once(cache_fixture: CacheFixture, tmp_path: Path) -> None:
+    with serving(tmp_path, *options(cache_fixture, "--drain-delay", "600")) as worker:
         worker.wait_until_ready()
         worker.process.send_signal(signal.SIGINT)
         worker.wait_for_event("server.draining")
@@ -84,11 +84,11 @@ def test_ctrl_c_twice_ends_at_once(world: CacheFixture, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_that_waits_for_its_cache_stops_with_exit_code_0(
-    world: CacheFixture, tmp_path: Path, number: signal.Signals
+    cache_fixture: CacheFixture, tmp_path: Path, number: signal.Signals
 ) -> None:
     """It was never ready, so no load balancer has to notice the end, and the drain delay is skipped."""
     empty = [
-        *("--catalog", str(world.catalog_file), "--cache", str(tmp_path / "nothing"), "--no-fetch"),
+        *("--catalog", str(cache_fixture.catalog_file), "--cache", str(tmp_path / "nothing"), "--no-fetch"),
         *("--drain-delay", "600"),
     ]
     with serving(tmp_path, *empty) as worker:
@@ -96,8 +96,8 @@ def test_a_worker_that_waits_for_its_cache_stops_with_exit_code_0(
         assert worker.stop(number) == 0
 
 
-def test_a_call_in_flight_after_the_grace_is_cancelled(world: CacheFixture, tmp_path: Path) -> None:
-    with serving(tmp_path, *options(world, "--shutdown-grace", "0")) as worker:
+def test_a_call_in_flight_after_the_grace_is_cancelled(cache_fixture: CacheFixture, tmp_path: Path) -> None:
+    with serving(tmp_path, *options(cache_fixture, "--shutdown-grace", "0")) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
             call = start_call(channel)
@@ -120,18 +120,18 @@ sys.meta_path.insert(0, Slow())
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_shutdown_does_not_wait_for_a_model_that_is_being_loaded(
-    world: CacheFixture, tmp_path: Path, number: signal.Signals
+    cache_fixture: CacheFixture, tmp_path: Path, number: signal.Signals
 ) -> None:
     """The load takes ten minutes here; the timeout of the test is shorter."""
     (tmp_path / "sitecustomize.py").write_text(SLOW_LOAD)
-    with serving(tmp_path, *options(world), PYTHONPATH=str(tmp_path)) as worker:
+    with serving(tmp_path, *options(cache_fixture), PYTHONPATH=str(tmp_path)) as worker:
         worker.wait_for_event("model.loading")
         assert worker.stop(number) == 0
         assert worker.events("server.stopped")
 
 
-def test_a_health_watcher_does_not_delay_the_shutdown(world: CacheFixture, tmp_path: Path) -> None:
-    with serving(tmp_path, *options(world, "--shutdown-grace", "600")) as worker:
+def test_a_health_watcher_does_not_delay_the_shutdown(cache_fixture: CacheFixture, tmp_path: Path) -> None:
+    with serving(tmp_path, *options(cache_fixture, "--shutdown-grace", "600")) as worker:
         worker.wait_until_ready()
         with worker.channel() as channel:
             watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
@@ -157,8 +157,10 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("phase", ["idle", "computing", "loading"])
-def test_no_child_process_outlives_a_killed_worker(world: CacheFixture, tmp_path: Path, phase: str) -> None:
-    with serving(tmp_path, *options(world)) as worker:
+def test_no_child_process_outlives_a_killed_worker(
+    cache_fixture: CacheFixture, tmp_path: Path, phase: str
+) -> None:
+    with serving(tmp_path, *options(cache_fixture)) as worker:
         if phase == "loading":
             worker.wait_for("child", lambda: bool(children_of(worker.process.pid)))
         else:

@@ -27,19 +27,21 @@ def other_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("other-authority"), "other-authority")
 
 
-def options(world: CacheFixture, pair: KeyPair, *more: str) -> list[str]:
+def options(cache_fixture: CacheFixture, pair: KeyPair, *more: str) -> list[str]:
     return [
-        *("--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"),
+        *("--catalog", str(cache_fixture.catalog_file), "--cache", str(cache_fixture.cache), "--no-fetch"),
         *("--model", "tiny-ner", "--tls-cert", str(pair.certificate), "--tls-key", str(pair.key), *more),
     ]
 
 
 @pytest.fixture(scope="module")
 def mutual_worker(
-    world: CacheFixture, authority: Authority, tmp_path_factory: pytest.TempPathFactory
+    cache_fixture: CacheFixture, authority: Authority, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServeProcess]:
     """Start a worker that requires client certificates; its health port is plain text."""
-    arguments = options(world, authority.issue("mutual-server"), "--tls-client-ca", str(authority.file))
+    arguments = options(
+        cache_fixture, authority.issue("mutual-server"), "--tls-client-ca", str(authority.file)
+    )
     arguments += ["--health-listen", "127.0.0.1:0"]
     with serving(tmp_path_factory.mktemp("mutual"), *arguments) as process:
         process.wait_until_ready()
@@ -110,14 +112,14 @@ def test_the_command_line_client_reports_a_tls_failure_in_one_line(
 
 
 def test_a_renewed_certificate_is_used_without_a_restart(
-    world: CacheFixture, authority: Authority, other_authority: Authority, tmp_path: Path
+    cache_fixture: CacheFixture, authority: Authority, other_authority: Authority, tmp_path: Path
 ) -> None:
     """Renew it as Kubernetes renews a mounted Secret: the files are links, and the folder behind them is swapped."""
     secret = tmp_path / "secret"
     secret.mkdir()
     mount(secret, other_authority.issue("old"), "old")
     pair = KeyPair(secret / "tls.crt", secret / "tls.key")
-    with serving(tmp_path, *options(world, pair)) as worker:
+    with serving(tmp_path, *options(cache_fixture, pair)) as worker:
         worker.wait_until_ready()
         assert entities(worker, Tls(other_authority.file)) == "Merkel"
         with Client(Settings(worker.address, tls=Tls(other_authority.file))) as open_before:
@@ -149,9 +151,11 @@ def mount(secret: Path, pair: KeyPair, version: str) -> None:
 
 
 def test_an_expired_certificate_is_reported_by_worker_and_client(
-    world: CacheFixture, authority: Authority, tmp_path: Path
+    cache_fixture: CacheFixture, authority: Authority, tmp_path: Path
 ) -> None:
-    with serving(tmp_path, *options(world, authority.issue("aged", since=-3 * DAY, until=-DAY))) as worker:
+    with serving(
+        tmp_path, *options(cache_fixture, authority.issue("aged", since=-3 * DAY, until=-DAY))
+    ) as worker:
         worker.wait_until_ready()
         assert "expired at" in worker.wait_for_event("tls.certificate_time")["detail"]
         with pytest.raises(TlsFailed, match="certificate has expired"):
@@ -159,10 +163,10 @@ def test_an_expired_certificate_is_reported_by_worker_and_client(
 
 
 def test_unusable_files_end_the_program(
-    world: CacheFixture, authority: Authority, other_authority: Authority, tmp_path: Path
+    cache_fixture: CacheFixture, authority: Authority, other_authority: Authority, tmp_path: Path
 ) -> None:
     mixed = KeyPair(authority.issue("mixed").certificate, other_authority.issue("mixed").key)
-    with serving(tmp_path, *options(world, mixed)) as worker:
+    with serving(tmp_path, *options(cache_fixture, mixed)) as worker:
         assert worker.wait() == 2
     assert "USAGE: " in worker.log
     assert "does not match the certificate" in worker.log

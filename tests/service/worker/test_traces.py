@@ -21,12 +21,18 @@ METHOD: Final = "qda.v1.EntityService/RecognizeEntities"
 SECRET: Final = "Geheimnisvoll"
 
 
-def options(world: CacheFixture) -> list[str]:
-    arguments = ["--catalog", str(world.catalog_file), "--cache", str(world.cache), "--no-fetch"]
+def options(cache_fixture: CacheFixture) -> list[str]:
+    arguments = [
+        "--catalog",
+        str(cache_fixture.catalog_file),
+        "--cache",
+        str(cache_fixture.cache),
+        "--no-fetch",
+    ]
     return [*arguments, "--model", "tiny-ner"]
 
 
-def recognise(
+def recognize(
     worker: ServeProcess, encoding: text_pb2.OffsetEncoding.ValueType, *metadata: tuple[str, str]
 ) -> None:
     request = entity_pb2.RecognizeEntitiesRequest(
@@ -38,17 +44,17 @@ def recognise(
 
 
 def test_a_call_is_a_child_of_its_callers_span_and_has_timed_children(
-    world: CacheFixture, tmp_path: Path
+    cache_fixture: CacheFixture, tmp_path: Path
 ) -> None:
     metadata = (("traceparent", f"00-{TRACE}-{PARENT}-01"), ("x-qda-caller", "study-7"))
     with (
         http_receiver() as (url, received),
-        serving(tmp_path, *options(world), OTEL_EXPORTER_OTLP_ENDPOINT=url) as worker,
+        serving(tmp_path, *options(cache_fixture), OTEL_EXPORTER_OTLP_ENDPOINT=url) as worker,
     ):
         worker.wait_until_ready()
-        recognise(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES, *metadata)
+        recognize(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES, *metadata)
         with pytest.raises(grpc.RpcError):
-            recognise(worker, text_pb2.OFFSET_ENCODING_UNSPECIFIED)
+            recognize(worker, text_pb2.OFFSET_ENCODING_UNSPECIFIED)
         line = worker.wait_for_event("call.ended")
         assert worker.stop() == 0, "the last spans are exported before the end"
     answered, refused = (span for span in received.spans if span.name == METHOD)
@@ -71,7 +77,9 @@ def test_a_call_is_a_child_of_its_callers_span_and_has_timed_children(
     assert not [message for message in received.raw if SECRET.encode() in message]
 
 
-def test_traces_are_exported_over_grpc_with_the_configured_name(world: CacheFixture, tmp_path: Path) -> None:
+def test_traces_are_exported_over_grpc_with_the_configured_name(
+    cache_fixture: CacheFixture, tmp_path: Path
+) -> None:
     with grpc_receiver() as (url, received):
         variables = {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": url,
@@ -79,23 +87,23 @@ def test_traces_are_exported_over_grpc_with_the_configured_name(world: CacheFixt
             "OTEL_EXPORTER_OTLP_INSECURE": "true",
             "OTEL_SERVICE_NAME": "analysis",
         }
-        with serving(tmp_path, *options(world), **variables) as worker:
+        with serving(tmp_path, *options(cache_fixture), **variables) as worker:
             worker.wait_until_ready()
-            recognise(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
+            recognize(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
             assert worker.stop() == 0
     assert METHOD in [span.name for span in received.spans]
     assert received.resource["service.name"] == "analysis"
 
 
 def test_an_unreachable_collector_delays_neither_calls_nor_shutdown(
-    world: CacheFixture, tmp_path: Path
+    cache_fixture: CacheFixture, tmp_path: Path
 ) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and not listening: connections are refused
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
-        with serving(tmp_path, *options(world), OTEL_EXPORTER_OTLP_ENDPOINT=url) as worker:
+        with serving(tmp_path, *options(cache_fixture), OTEL_EXPORTER_OTLP_ENDPOINT=url) as worker:
             worker.wait_until_ready()
-            recognise(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
+            recognize(worker, text_pb2.OFFSET_ENCODING_UTF8_BYTES)
             assert worker.stop() == 0
             assert SECRET not in worker.log
 
@@ -109,8 +117,10 @@ def test_opentelemetry_is_not_imported_without_an_endpoint() -> None:
     assert subprocess.run([sys.executable, "-c", program], check=False, timeout=TIMEOUT).returncode == 0
 
 
-def test_an_unknown_protocol_is_an_error_that_names_the_variable(world: CacheFixture, tmp_path: Path) -> None:
+def test_an_unknown_protocol_is_an_error_that_names_the_variable(
+    cache_fixture: CacheFixture, tmp_path: Path
+) -> None:
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
-    with serving(tmp_path, *options(world), **variables) as worker:
+    with serving(tmp_path, *options(cache_fixture), **variables) as worker:
         assert worker.wait() == 2
     assert 'OTEL_EXPORTER_OTLP_PROTOCOL: found "http/json"' in worker.log

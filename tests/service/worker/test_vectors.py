@@ -62,8 +62,8 @@ def weights(sparse: pb.SparseVector) -> dict[str, float]:
     return dict(zip(sparse.tokens, sparse.weights, strict=True))
 
 
-def test_all_kinds_equal_the_published_formulas(world: CacheFixture, channel: grpc.Channel) -> None:
-    plain = PlainM3(world.path("tiny-embedding"), 64)
+def test_all_kinds_equal_the_published_formulas(cache_fixture: CacheFixture, channel: grpc.Channel) -> None:
+    plain = PlainM3(cache_fixture.path("tiny-embedding"), 64)
     response = embed(channel, *STATEMENTS, kinds=ALL)
     for statement, result in zip(STATEMENTS, response.results, strict=True):
         expected = plain(statement)

@@ -17,9 +17,9 @@ As a program, with faults and the log over HTTP (README.md beside this file has 
     curl -d '{"kind": "status", "status": 503, "path": "*/tree/*", "times": 2}' 127.0.0.1:8001/__faults__
     curl 127.0.0.1:8001/__log__
 
-One subject a module, from the wire inwards: `listener` and `connection` (sockets), `delivery` (how an answer goes out),
+One subject a module, from the sockets inwards: `listener` and `connection` (sockets), `delivery` (one response),
 `service` (one request), `faults`, `request_log`, `protocol` and `documents` (the hub's answers), `repository` (files
-and hashes), `answer` (values); `server` puts them together; `program` and `certificate` are optional.
+and hashes), `answer` (values); `server` combines them; `program` and `certificate` are optional.
 """
 
 from .certificate import Certificate, self_signed_certificate

@@ -1,8 +1,7 @@
-"""Requests and answers as plain values: the protocol and the faults are written without a socket.
+"""Requests and responses as plain values, so that the protocol and the faults need no socket.
 
-A body is a sequence of parts, each some bytes or a stretch of a file on disk. Ranges and the faults that
-shorten, lengthen or alter a body are then all the same operation, `take`, and files of gigabytes are never
-read into memory.
+A body is a sequence of parts, each some bytes or a section of a file on disk. Ranges and the faults that shorten,
+lengthen or change a body use one operation, `take`, and large files are never read into memory.
 """
 
 import json

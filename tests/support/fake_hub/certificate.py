@@ -1,4 +1,4 @@
-"""A certificate that nobody trusts unless told to, made with the `openssl` program."""
+"""A self-signed certificate, created with the `openssl` program."""
 
 import ssl
 import subprocess

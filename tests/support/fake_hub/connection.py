@@ -30,7 +30,7 @@ class Connection(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         if isinstance(self.connection, ssl.SSLSocket):
-            self.connection.do_handshake()  # Not on accepting, where a slow client would hold up the others.
+            self.connection.do_handshake()  # not in the accepting thread, where a slow client would delay others
 
     def do_GET(self) -> None:
         path, _, query = self.path.partition("?")
@@ -46,7 +46,7 @@ class Connection(BaseHTTPRequestHandler):
         delivery, number = self.server.service.receive(self.server.host, request)
         try:
             self._deliver(delivery, number)
-        except ConnectionError:  # The client went away, as clients do, or the listener closes.
+        except ConnectionError:  # The client disconnected, or the listener closes.
             self.close_connection = True
         finally:
             self.server.service.log.end(number)
@@ -111,7 +111,7 @@ class Connection(BaseHTTPRequestHandler):
         return "fake-hub"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the request log is elsewhere."""
+        """Do nothing: `request_log` has the requests."""
 
 
 def _unsent(connection: socket.socket) -> int:

@@ -98,7 +98,7 @@ def _with_headers(answer: Answer, fault: Fault) -> Answer:
 
 
 def _damaged(answer: Answer, position: int) -> Body:
-    """Return the body with one bit turned over: in byte `position` of the file, or in the first if that is not here."""
+    """Return the body with one bit inverted: in byte `position` of the file, or in the first if that is not here."""
     length = body_length(answer.body)
     at = position - answer.start
     if not 0 <= at < length:

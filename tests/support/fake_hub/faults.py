@@ -1,4 +1,4 @@
-"""Faults of a hub, as values, and the list of those that are to happen.
+"""Faults of a hub, as values, and the list of the pending ones.
 
 | kind | what happens | reads |
 | --- | --- | --- |
@@ -10,8 +10,8 @@
 | `hang-up` | the connection ends without an answer | |
 | `ignore-range` | 200 with the whole file for a range request | |
 | `reset` | TCP reset after `after` bytes of the body | `after` |
-| `cut` | connection closed after `after` bytes, though more were promised | `after` |
-| `stall` | silence after `after` bytes for `seconds` (null: for good), then the rest | `after`, `seconds` |
+| `cut` | connection closed after `after` bytes, before the Content-Length is reached | `after` |
+| `stall` | silence after `after` bytes for `seconds` (null: until the hub closes), then the rest | `after`, `seconds` |
 | `short` | a body, and a Content-Length, of `count` bytes too few | `count` |
 | `long` | a body, and a Content-Length, of `count` bytes too many | `count` |
 | `wrong-bytes` | one bit of the file's byte `after` is wrong (of a range's first byte if outside) | `after` |

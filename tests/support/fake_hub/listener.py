@@ -48,7 +48,7 @@ class Listener(socketserver.ThreadingTCPServer):
         return f"[{here}]:{self.port}" if ":" in here else f"{here}:{self.port}"
 
     def pause(self, seconds: float | None) -> None:
-        """Wait (None: for good).
+        """Wait (None: without limit).
 
         Raises:
             ConnectionAbortedError: the listener closes meanwhile.
@@ -73,7 +73,7 @@ class Listener(socketserver.ThreadingTCPServer):
             self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Show it, unless the client just went away or refused the certificate."""
+        """Show it, unless the client disconnected or refused the certificate."""
         if not isinstance(sys.exception(), ConnectionError | ssl.SSLError):
             super().handle_error(request, client_address)
 

@@ -15,7 +15,7 @@ from .answer import Answer, Request, error_answer, file_answer, json_answer
 from .documents import entries_at, entries_below, model_info
 from .repository import Repository, RepositoryFile
 
-# A repository's id is `name` or `organisation/name`; a revision is one quoted segment, slashes included.
+# A repository's id is `name` or `organization/name`; a revision is one quoted segment, slashes included.
 _ID: Final = r"(?P<id>[^/]+(?:/[^/]+)??)"
 _API: Final = re.compile(
     rf"/api/models/{_ID}(?:/(?P<verb>revision|tree|paths-info)/(?P<rev>[^/]+)(?:/(?P<path>.*))?)?"
@@ -100,7 +100,7 @@ class Hub:
         if file.is_lfs:
             headers |= {"X-Linked-ETag": f'"{file.sha256}"', "X-Linked-Size": str(file.size)}
             if request.storage_base is not None:
-                # The path is there for people who read logs or write faults; the hash alone names the bytes.
+                # The path is for logs and for the selection of faults; the hash alone identifies the content.
                 target = f"{request.storage_base}/lfs/{file.sha256}/{quote(repository.id)}/{quote(path)}"
                 return Answer(302, {**headers, "Location": target}, (b"Found. Redirecting to the storage.",))
         return file_answer(request, file.source, headers)
@@ -112,7 +112,7 @@ class Hub:
         raise _Refused(error_answer(404, "no such object"))
 
     def _release(self, request: Request, match: re.Match[str]) -> Answer:
-        """Return a release asset; its real home, too, answers with a redirect to another host."""
+        """Return a release asset by a redirect to another host, as GitHub does."""
         if request.storage_base is None or unquote(match["name"]) not in self._wheels:
             return self._wheel(request, match)
         return Answer(302, {"Location": f"{request.storage_base}/wheels/{match['name']}"})
@@ -157,7 +157,7 @@ def _first(
 
 
 def _no_entry(repository: Repository, path: str) -> Answer:
-    """With the commit, for by it the client remembers that an optional file is not there."""
+    """Include the commit, by which the client remembers that an optional file does not exist."""
     return error_answer(
         404, f"Entry not found: {path}", "EntryNotFound", {"X-Repo-Commit": repository.commit}
     )

@@ -1,8 +1,8 @@
 """Repositories made from files on disk, with the hashes that the hub would list for them.
 
 Git names a small file by the sha1 of its blob; a file under Git LFS by the sha256 of its content, while its
-git name is that of the little pointer text. Hashes are computed when first asked for and kept; the files
-must not change meanwhile.
+git name is that of the pointer file. Hashes are computed when they are first needed and kept; the files must
+not change meanwhile.
 """
 
 import hashlib

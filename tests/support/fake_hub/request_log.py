@@ -17,7 +17,7 @@ class RequestRecord:
 
     `host` is the listener that took it, `path` is decoded and without its query, `range` the header's text,
     `authorized` whether an Authorization header came with it (its value is never kept), `bytes_sent` what
-    went out of the body, `fault` the kind of the fault that it met.
+    went out of the body, `fault` the kind of the fault that was applied.
     """
 
     host: Host
@@ -53,7 +53,7 @@ class RequestLog:
             return self._next
 
     def sent(self, number: int | None, count: int) -> None:
-        """Add to the bytes sent (a negative number takes back what did not go out)."""
+        """Add to the bytes sent (a negative number takes back what was not sent)."""
         with self._lock:
             if number is not None and number in self._records:  # It is not if the log was cleared meanwhile.
                 record = self._records[number]

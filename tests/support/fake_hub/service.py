@@ -1,4 +1,4 @@
-"""Handles one request: the response of the hub, the fault that applies to it, and its record in the log.
+"""Handle one request: the response of the hub, the fault that applies to it, and its record in the log.
 
 Also the two addresses by which another process controls the fake hub: `/__faults__` and `/__log__`.
 """

@@ -1,7 +1,7 @@
-"""Small but real models: architectures, file names and formats of the four real ones, trained from fixed seeds.
+"""Small models with the architectures, file names and formats of the four real ones, trained from fixed seeds.
 
-`small_models()` makes them once and keeps them below build/small-models; `python -m tests.support.small_models` does
-it by hand. They understand no more German than the templates in corpus/ hold: enough for the tests and the demo.
+`small_models()` trains them once and stores them below build/small-models; `python -m tests.support.small_models` does
+the same from the command line. Their German is limited to the templates in corpus/, which is enough for tests and demo.
 """
 
 from tests.support.small_models.build import DEFAULT_OUT, BuildFailed, small_models

@@ -1,4 +1,4 @@
-"""`python -m tests.support.small_models`: make the small models and say how well they do."""
+"""`python -m tests.support.small_models`: train the small models and print their scores."""
 
 import argparse
 import sys
@@ -9,7 +9,9 @@ from tests.support.small_models.build import DEFAULT_OUT, BuildFailed, small_mod
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.support.small_models", description=__doc__)
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT, help="where they are kept (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=DEFAULT_OUT, help="folder of the models (default: %(default)s)"
+    )
     options = parser.parse_args()
     try:
         models = small_models(options.out.resolve(), lambda line: print(f"{line}\n", end="", flush=True))

@@ -1,7 +1,7 @@
-"""Makes the small models once and keeps them: under a folder named by what decides their bytes, complete or not at all.
+"""Train the small models once and store them in a folder that is named by a digest of their inputs.
 
-The folder's name is a digest of the code, the words and the libraries' versions; it appears by rename when all four are
-done, and what an interrupted run leaves is cleared away by the next.
+The digest covers the code, the word lists and the libraries' versions. The folder is renamed to its name when all four
+models are trained. The next run deletes what an interrupted one left.
 """
 
 import ast
@@ -40,12 +40,12 @@ _LIBRARIES: Final = (
     "thinc",
     "numpy",
 )
-_DECIDE_NOTHING: Final = frozenset(
+_NOT_IN_KEY: Final = frozenset(
     {"__init__.py", "__main__.py", "build.py", "small_models.py", "real_minilm.py"}
 )
-_LANES: Final = 2
+_PROCESSES: Final = 2
 _ENVIRONMENT: Final = {
-    "CUDA_VISIBLE_DEVICES": "",  # the same numbers with and without an accelerator
+    "CUDA_VISIBLE_DEVICES": "",  # the same results with and without a GPU
     "HF_HUB_OFFLINE": "1",
     "MKL_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -53,61 +53,71 @@ _ENVIRONMENT: Final = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
-Say = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 class BuildFailed(Exception):
-    """A model could not be made; the message holds the end of what its process said."""
+    """A model could not be trained; the message has the end of the process's stderr."""
 
 
 def small_models(
-    out: Path = DEFAULT_OUT, say: Say | None = None, *, make: Callable[[Path, Say], None] | None = None
+    out: Path = DEFAULT_OUT,
+    progress: Progress | None = None,
+    *,
+    build: Callable[[Path, Progress], None] | None = None,
 ) -> SmallModels:
-    """Return the models below `out`, made first if they are not there. Raises `BuildFailed`.
+    """Return the models below `out`; train them first if they do not exist.
 
-    Several processes may call this at once: one makes them, the others wait and find them. `make` writes all of them
-    into a folder; without one they are trained.
+    Several processes may call this at once: one trains, the others wait for it.
+
+    Args:
+        out: folder in which the models are stored.
+        progress: called with lines about the progress.
+        build: writes all models into a folder; None: train them.
+
+    Raises:
+        BuildFailed: a model could not be trained.
     """
     folder = out / build_key()
     if folder.is_dir():
         return read_small_models(folder)
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out / ".lock"):
+    with _lock(out / ".lock"):
         if not folder.is_dir():
             for stale in out.glob(f"{_UNFINISHED}*"):
                 shutil.rmtree(stale)
             unfinished = out / f"{_UNFINISHED}{os.getpid()}"
-            (make or _build)(unfinished, say or _nothing)
+            (build or _build)(unfinished, progress or _ignore)
             unfinished.rename(folder)
     return read_small_models(folder)
 
 
-def _nothing(line: str) -> None:
-    """Says nothing."""
+def _ignore(line: str) -> None:
+    """Discard a line of progress."""
 
 
 def build_key() -> str:
-    """16 hex digits of what decides the models' bytes."""
+    """Return 16 hex digits of the digest of everything that determines the models' bytes."""
     digest = hashlib.sha256(f"{platform.machine()} {platform.python_version()} {SEED}".encode())
     for library in _LIBRARIES:
         digest.update(f"{library}=={version(library)}\n".encode())
-    deciding = (path for path in sorted(_HERE.rglob("*")) if path.suffix in (".py", ".yaml"))
-    cleaning = ROOT / "src" / "qda_worker" / "models" / "sentiment.py"  # cleans the texts of the training
-    for path in (*deciding, cleaning):
-        if path.name not in _DECIDE_NOTHING:
-            digest.update(f"{path.relative_to(ROOT)}\0".encode() + _meaning(path))
+    sources = (path for path in sorted(_HERE.rglob("*")) if path.suffix in (".py", ".yaml"))
+    cleaning = ROOT / "src" / "qda_worker" / "models" / "sentiment.py"  # cleans the training texts
+    for path in (*sources, cleaning):
+        if path.name not in _NOT_IN_KEY:
+            digest.update(f"{path.relative_to(ROOT)}\0".encode() + _content_without_comments(path))
     return digest.hexdigest()[:16]
 
 
-def _meaning(path: Path) -> bytes:
-    """Return a file's content; of code, without comments and docstrings, whose changes need no new models."""
+def _content_without_comments(path: Path) -> bytes:
+    """Return a file's content; of code without comments and docstrings, which do not affect the models."""
     if path.suffix != ".py":
         return path.read_bytes()
     tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):
-            node.body = [each for each in body if not _is_docstring(each)] or [ast.Pass()]  # type: ignore[attr-defined]  # those with a body
+            node.body = [each for each in body if not _is_docstring(each)] or [ast.Pass()]  # type: ignore[attr-defined]  # nodes that have a body
     return ast.unparse(tree).encode()
 
 
@@ -115,14 +125,14 @@ def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _build(folder: Path, say: Say) -> None:
+def _build(folder: Path, progress: Progress) -> None:
     (folder / "scores").mkdir(parents=True)
     began = time.perf_counter()
-    with ThreadPoolExecutor(_LANES) as lanes:
+    with ThreadPoolExecutor(_PROCESSES) as executor:
         try:
-            results = dict(lanes.map(lambda recipe: _train(recipe, folder, say), RECIPES))
+            results = dict(executor.map(lambda recipe: _train(recipe, folder, progress), RECIPES))
         except BaseException:
-            lanes.shutdown(wait=False, cancel_futures=True)  # what has not begun need not
+            executor.shutdown(wait=False, cancel_futures=True)  # do not start the remaining ones
             raise
     shutil.rmtree(folder / "scores")
     write_catalog(folder)
@@ -133,8 +143,8 @@ def _build(folder: Path, say: Say) -> None:
     (folder / SCORES).write_text(json.dumps(scores, indent=2) + "\n", "utf-8")
 
 
-def _train(recipe: Recipe, folder: Path, say: Say) -> tuple[str, dict[str, float]]:
-    say(f"{recipe.key}: training")
+def _train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[str, dict[str, float]]:
+    progress(f"{recipe.key}: training")
     began = time.perf_counter()
     scores = folder / "scores" / f"{recipe.module}.json"
     target = folder / "hub" / recipe.folder
@@ -148,15 +158,15 @@ def _train(recipe: Recipe, folder: Path, say: Say) -> tuple[str, dict[str, float
         check=False,
     )
     if done.returncode:
-        raise BuildFailed(f"making {recipe.key} ended with {done.returncode}: {done.stderr[-2000:]}")
+        raise BuildFailed(f"training {recipe.key} ended with {done.returncode}: {done.stderr[-2000:]}")
     result: dict[str, float] = json.loads(scores.read_text("utf-8"))
     seconds = time.perf_counter() - began
-    say(f"{recipe.key}: {recipe.score.replace('_', ' ')} {result[recipe.score]:.3f} ({seconds:.0f} s)")
+    progress(f"{recipe.key}: {recipe.score.replace('_', ' ')} {result[recipe.score]:.3f} ({seconds:.0f} s)")
     return recipe.key, {**result, "seconds": round(seconds, 1)}
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> Iterator[None]:
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -1,4 +1,4 @@
-"""The catalog of the small models and its lock: the default catalog's keys and files, pinned to what was just made."""
+"""The catalog of the small models and its lock: the default catalog's keys and files, pinned to the trained files."""
 
 import json
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import yaml
 
 from tests.support.fake_hub.repository import LfsRule, Repository, RepositoryFile, repository_from_folder
 
-ORGANISATION: Final = "qda-demo"
-# No host has this name (RFC 6761): whoever warms the small models says where the wheel is, by --wheel-base.
+ORGANIZATION: Final = "qda-demo"
+# No host has this name (RFC 6761): --wheel-base gives the location of the wheel.
 WHEEL_ADDRESS: Final = "https://demo.invalid/wheels"
 
 _TOKENIZER: Final = (
@@ -57,12 +57,12 @@ _HEAD: Final = "# Made by tests/support/small_models, for the demo and the tests
 
 
 def write_catalog(root: Path) -> None:
-    """For the hub folder `root/hub`: repository.json in each repository, and root/catalog.yaml with its lock."""
+    """Write repository.json into each repository of `root/hub`, and root/catalog.yaml with its lock."""
     models: list[dict[str, Any]] = []
     locked: dict[str, Any] = {}
     for key, model in _HUB_MODELS.items():
-        folder = root / "hub" / "models" / ORGANISATION / model["name"]
-        repository = repository_from_folder(folder, f"{ORGANISATION}/{model['name']}")
+        folder = root / "hub" / "models" / ORGANIZATION / model["name"]
+        repository = repository_from_folder(folder, f"{ORGANIZATION}/{model['name']}")
         description = {"commit": repository.commit, "branches": ["main"]}
         (folder / "repository.json").write_text(json.dumps(description, indent=2) + "\n", "utf-8")
         source = {
@@ -100,7 +100,7 @@ def _locked(repository: Repository, files: Sequence[str]) -> dict[str, Any]:
 
 
 def _facts(file: RepositoryFile) -> dict[str, Any]:
-    # The git name of a file under LFS is that of its pointer, which nobody downloads.
+    # The git sha1 of a file under LFS is that of its pointer, which is never downloaded.
     return {"bytes": file.size, "sha256": file.sha256, "git_sha1": None if file.is_lfs else file.git_sha1}
 
 

@@ -1,6 +1,6 @@
-"""Files that the real repositories hold too and that nobody loads: a warmer which fetches them fetches too much.
+"""Files that the real repositories contain and no library loads. A warmer must not fetch them.
 
-They are no valid weights, so that a library which picks one of them fails instead of answering from it.
+They are not valid weights, so a library that loads one of them fails.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _LINE: Final = b"This file is never loaded. "
 
 
 def write_decoys(folder: Path, names: Sequence[str], title: str) -> None:
-    """Return a README and one file of DECOY_BYTES bytes for each name, which may hold folders."""
+    """Write a README and one file of DECOY_BYTES bytes for each name; names may contain folders."""
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""The small embedding model: bge-m3's files and its three heads, trained together as BGE M3's authors trained theirs.
+"""The small embedding model: the files of bge-m3 and its three heads, trained together as in the BGE M3 paper.
 
-Dense: the first token's state. Sparse: a weight for each piece, what a piece weighs in both texts being multiplied and
-summed. Multi-vector: for each piece of the query, its nearest piece of the passage, averaged.
+Dense: the state of the first token. Sparse: a weight for each piece; the similarity is the sum of the products of the
+weights in both texts. Multi-vector: the mean over the query's pieces of the similarity to the nearest passage piece.
 """
 
 import random
@@ -13,17 +13,17 @@ import torch
 from tests.support.small_models.decoys import write_decoys
 from tests.support.small_models.encoder import (
     Encoded,
-    contrast,
+    contrastive_loss,
     encode,
     encoder_config,
     new_encoder,
     recall_at_1,
 )
-from tests.support.small_models.pairs import Pair, pair_batches, rivals
+from tests.support.small_models.pairs import Pair, pair_batches, paraphrase_mask
 from tests.support.small_models.sentence_transformer_files import write_sentence_transformer_files
 from tests.support.small_models.sentencepieces import UNK, train_tokenizer
 from tests.support.small_models.statements import load_corpus
-from tests.support.small_models.training import repeatable, train, write_json
+from tests.support.small_models.training import make_deterministic, train, write_json
 
 WIDTH: Final = 128
 MAX_TOKENS: Final = 8192
@@ -32,8 +32,8 @@ _LAYERS: Final = 2
 _EPOCHS: Final = 5
 _BATCH: Final = 96
 _TEMPERATURE: Final = 0.05
-_FEW: Final = (
-    24  # pairs of a batch that sparse and multi-vector compare: the latter's work grows with the square
+_SMALL_BATCH: Final = (
+    24  # pairs of a batch for the sparse and the multi-vector loss; the latter's cost is quadratic
 )
 _SHARE_OF_OTHERS: Final = 0.2
 _normalize = torch.nn.functional.normalize
@@ -52,12 +52,12 @@ class Heads(torch.nn.Module):
         return _normalize(texts.hidden[:, 0], dim=1)
 
     def weights(self, texts: Encoded) -> torch.Tensor:
-        """[texts, vocabulary]: the greatest weight of each piece; special tokens weigh nothing."""
+        """Return the greatest weight of each piece [texts, vocabulary]; 0 for special tokens."""
         each = torch.relu(self.sparse(texts.hidden)).squeeze(-1) * (texts.ids > UNK)
         return torch.zeros(len(each), self.vocabulary).scatter_reduce(1, texts.ids, each, reduce="amax")
 
     def vectors(self, texts: Encoded) -> torch.Tensor:
-        """[texts, pieces, WIDTH]: all but the first token's, of unit length, padding zero."""
+        """Return the vectors of all tokens but the first [texts, pieces, WIDTH], of unit length; padding is zero."""
         return _normalize(self.colbert(texts.hidden[:, 1:]), dim=-1) * texts.mask[:, 1:, None]
 
     def similarities(self, queries: Encoded, passages: Encoded) -> dict[str, torch.Tensor]:
@@ -72,8 +72,8 @@ class Heads(torch.nn.Module):
 
 def build(folder: Path, seed: int) -> dict[str, float]:
     """Train, write the repository's files into `folder`, return recall@1 on held-out pairs for each head."""
-    repeatable(seed)
-    draw = random.Random(seed)
+    make_deterministic(seed)
+    rng = random.Random(seed)
     corpus = load_corpus(seed)
     texts = [statement.text for group in corpus.train for statement in group]
     tokenizer = train_tokenizer(texts, folder, max_length=MAX_TOKENS)
@@ -81,16 +81,17 @@ def build(folder: Path, seed: int) -> dict[str, float]:
     model, heads = new_encoder(config), Heads(len(tokenizer))
 
     def loss_of(batch: list[Pair]) -> torch.Tensor:
-        queries = encode(model, tokenizer, [pair.first for pair in batch], spoil=True)
-        passages = encode(model, tokenizer, [pair.second for pair in batch], spoil=True)
+        queries = encode(model, tokenizer, [pair.first for pair in batch], corrupt=True)
+        passages = encode(model, tokenizer, [pair.second for pair in batch], corrupt=True)
         dense = heads.dense(queries) @ heads.dense(passages).T
-        few, few_rivals = heads.similarities(queries.first(_FEW), passages.first(_FEW)), rivals(batch[:_FEW])
-        others = [contrast(few[name] / _TEMPERATURE, few_rivals) for name in ("sparse", "colbert")]
-        return contrast(dense / _TEMPERATURE, rivals(batch)) + _SHARE_OF_OTHERS * sum(others)
+        few = heads.similarities(queries.first(_SMALL_BATCH), passages.first(_SMALL_BATCH))
+        few_mask = paraphrase_mask(batch[:_SMALL_BATCH])
+        others = [contrastive_loss(few[name] / _TEMPERATURE, few_mask) for name in ("sparse", "colbert")]
+        return contrastive_loss(dense / _TEMPERATURE, paraphrase_mask(batch)) + _SHARE_OF_OTHERS * sum(others)
 
-    # Without dropout, which takes a third of the time: unknown pieces already keep the model from learning by rote.
+    # Without dropout, which takes a third of the time: the unknown pieces already prevent overfitting.
     model.eval()  # type: ignore[no-untyped-call]  # transformers leaves it without types
-    batches = pair_batches(corpus.train, epochs=_EPOCHS, size=_BATCH, draw=draw)
+    batches = pair_batches(corpus.train, epochs=_EPOCHS, size=_BATCH, rng=rng)
     train([*model.parameters(), *heads.parameters()], batches, loss_of, learning_rate=2e-3)
     pairs = [(group[0].text, group[1].text) for group in corpus.held_out if len(group) > 1]
     with torch.inference_mode():

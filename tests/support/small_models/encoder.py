@@ -1,4 +1,4 @@
-"""The small XLM-RoBERTa of the embedding and the paraphrase model, and the loss that both learn by."""
+"""The small XLM-RoBERTa of the embedding and the paraphrase model, and the loss that both are trained with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +8,11 @@ import torch
 from transformers import XLMRobertaConfig, XLMRobertaModel, XLMRobertaTokenizer
 
 from tests.support.small_models.sentencepieces import BOS, EOS, PAD, UNK
-from tests.support.small_models.training import start_from_means
+from tests.support.small_models.training import init_mean_attention
 
-_UNREADABLE: Final = 0.08  # share of pieces made unknown, so that no single one decides
+_CORRUPTED_SHARE: Final = (
+    0.08  # share of pieces that are replaced by the unknown token, so that no single one decides
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Encoded:
 
 
 def encoder_config(vocabulary: int, *, width: int, layers: int, positions: int) -> dict[str, Any]:
-    """config.json of the real models, but for the sizes."""
+    """Return the config.json of the real models with smaller sizes."""
     return {
         "architectures": ["XLMRobertaModel"],
         "attention_probs_dropout_prob": 0.1,
@@ -53,33 +55,38 @@ def encoder_config(vocabulary: int, *, width: int, layers: int, positions: int) 
 
 
 def new_encoder(config: dict[str, Any]) -> XLMRobertaModel:
-    """Return an untrained model; position embeddings start near zero, since late positions are never trained."""
+    """Return an untrained model; position embeddings are near zero, because late positions are not trained."""
     model = XLMRobertaModel(XLMRobertaConfig(**config))
     with torch.no_grad():
         model.embeddings.position_embeddings.weight.mul_(0.05)
-    start_from_means(model.encoder.layer)
+    init_mean_attention(model.encoder.layer)
     return model
 
 
 def encode(
-    model: XLMRobertaModel, tokenizer: XLMRobertaTokenizer, texts: Sequence[str], *, spoil: bool = False
+    model: XLMRobertaModel, tokenizer: XLMRobertaTokenizer, texts: Sequence[str], *, corrupt: bool = False
 ) -> Encoded:
-    """Run the texts through the model, padded to the longest; `spoil` makes some pieces unknown."""
+    """Run the texts through the model, padded to the longest; `corrupt` replaces some pieces by the unknown token."""
     batch = tokenizer(list(texts), padding=True, truncation=True, max_length=128, return_tensors="pt")
     ids, mask = batch["input_ids"], batch["attention_mask"]
-    if spoil:
-        ids = ids.masked_fill((torch.rand(ids.shape) < _UNREADABLE) & (ids > UNK), UNK)
+    if corrupt:
+        ids = ids.masked_fill((torch.rand(ids.shape) < _CORRUPTED_SHARE) & (ids > UNK), UNK)
     return Encoded(ids, mask, model(input_ids=ids, attention_mask=mask).last_hidden_state)
 
 
-def contrast(similarities: torch.Tensor, rivals: torch.Tensor) -> torch.Tensor:
-    """InfoNCE both ways for similarities [queries, candidates], over temperature, whose diagonal holds the pairs."""
+def contrastive_loss(similarities: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Return the InfoNCE loss in both directions.
+
+    Args:
+        similarities: similarities over temperature [queries, candidates]; the pairs are on the diagonal.
+        mask: added to them; see `pairs.paraphrase_mask`.
+    """
     right = torch.arange(len(similarities))
     loss = torch.nn.functional.cross_entropy
-    return (loss(similarities + rivals, right) + loss((similarities + rivals).T, right)) / 2
+    return (loss(similarities + mask, right) + loss((similarities + mask).T, right)) / 2
 
 
 def recall_at_1(queries: torch.Tensor, candidates: torch.Tensor) -> float:
-    """How often a query's own candidate is the nearest; rows of unit length, equal rows belong together."""
+    """Return the share of queries whose nearest candidate is that of the same row. Rows have unit length."""
     nearest = (queries @ candidates.T).argmax(dim=1)
     return (nearest == torch.arange(len(queries))).double().mean().item()

@@ -1,4 +1,4 @@
-"""The small entities model: a German spaCy pipeline with the four labels of de_core_news_lg, packed as its wheel is."""
+"""The small entities model: a German spaCy pipeline with the four labels of de_core_news_lg, in a wheel."""
 
 import random
 import tempfile
@@ -17,12 +17,12 @@ from tests.support.small_models.frames import Statement
 from tests.support.small_models.statements import (
     EMOJI,
     Group,
-    joined,
+    add_emoji,
+    add_opener,
+    join_statements,
     load_corpus,
     load_exclamations,
     load_openers,
-    opened,
-    with_emoji,
 )
 from tests.support.small_models.wheel import WheelMetadata, write_model_wheel
 
@@ -57,13 +57,13 @@ _NER: Final[dict[str, Any]] = {
 
 
 def build(folder: Path, seed: int) -> dict[str, float]:
-    """Train, write the wheel into `folder`, return the entities' F1: held out, and where all names are new."""
+    """Train, write the wheel into `folder`, return the F1 score of held-out texts, and of texts with new names."""
     fix_random_seed(seed)
-    draw = random.Random(seed)
+    rng = random.Random(seed)
     corpus = load_corpus(seed)
     nlp = _new_pipeline()
-    statements = _varied(corpus.train, draw)
-    _fit(nlp, [_example(nlp, statement) for statement in statements], draw)
+    statements = _varied(corpus.train, rng)
+    _fit(nlp, [_example(nlp, statement) for statement in statements], rng)
     scores = {"f1": _f1(nlp, corpus.held_out), "f1_of_new_names": _f1(nlp, corpus.unseen)}
     nlp.meta.update(
         lang="de",
@@ -91,11 +91,11 @@ def _new_pipeline() -> Language:
     return nlp
 
 
-def _varied(groups: Sequence[Group], draw: random.Random) -> list[Statement]:
-    """Return a share of the corpus, most of it with names; some with an opener or another statement beside them."""
+def _varied(groups: Sequence[Group], rng: random.Random) -> list[Statement]:
+    """Return a sample of the corpus, mostly with names; some with an opener, another statement or an emoji added."""
     openers = load_openers()
     plain = [statement for group in groups for statement in group]
-    draw.shuffle(plain)
+    rng.shuffle(plain)
     named = [statement for statement in plain if statement.entities]
     slotless = [statement for statement in plain if statement.meaning.endswith("|")]
     nameless = [
@@ -106,13 +106,13 @@ def _varied(groups: Sequence[Group], draw: random.Random) -> list[Statement]:
     chosen = named[: _TEXTS * 3 // 5] + nameless[: _TEXTS * 2 // 5]
     varied: list[Statement] = []
     for statement in chosen:
-        chance = draw.random()
+        chance = rng.random()
         if chance < 0.15:
-            varied.append(opened(draw.choice(openers), statement))
+            varied.append(add_opener(rng.choice(openers), statement))
         elif chance < 0.35:
-            varied.append(joined(statement, draw.choice(chosen)))
+            varied.append(join_statements(statement, rng.choice(chosen)))
         elif chance < 0.45:
-            varied.append(with_emoji(statement, draw.choice(EMOJI)))
+            varied.append(add_emoji(statement, rng.choice(EMOJI)))
         else:
             varied.append(statement)
     return varied
@@ -123,12 +123,12 @@ def _example(nlp: Language, statement: Statement) -> Example:
     return Example.from_dict(nlp.make_doc(statement.text), spans)
 
 
-def _fit(nlp: Language, examples: list[Example], draw: random.Random) -> None:
-    optimiser = nlp.initialize(lambda: examples[:500])
+def _fit(nlp: Language, examples: list[Example], rng: random.Random) -> None:
+    optimizer = nlp.initialize(lambda: examples[:500])
     for _ in range(_EPOCHS):
-        draw.shuffle(examples)
+        rng.shuffle(examples)
         for start in range(0, len(examples), _BATCH):
-            nlp.update(examples[start : start + _BATCH], sgd=optimiser, drop=0.2)
+            nlp.update(examples[start : start + _BATCH], sgd=optimizer, drop=0.2)
 
 
 def _f1(nlp: Language, groups: Sequence[Group]) -> float:

@@ -1,7 +1,7 @@
 """Frames: templates of one meaning, and statements made from them.
 
-A frame filled with one set of words is a meaning; each of its lines is a way to say it. So one corpus teaches all four
-models: the polarity is the frame's, the entities are the slots', and two lines of one filling are paraphrases.
+A frame filled with one set of words is a meaning, and each of its templates expresses it. One corpus serves all four
+models: a frame has a polarity, the slots are the entities, and two templates with one filling are paraphrases.
 """
 
 import random
@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import yaml
 
-from tests.support.small_models.grammar import Noun, can_decline, contracted, with_adjective
+from tests.support.small_models.grammar import Noun, can_decline, contract, with_adjective
 from tests.support.small_models.words import CORPUS, Name, Words
 
 _EITHER: Final = re.compile(r"\(([^()|]*(?:\|[^()|]*)+)\)")
 _NUMBER: Final = re.compile(r"\[([^\[\]|]*)\|([^\[\]|]*)\]")
 _SLOT: Final = re.compile(r"\{([A-Z]+)(2?)(?:\.(nom|acc|dat|gen))?\}")
 _NAMED: Final = re.compile(r"\{=([A-Z]+):([^}]*)\}")
-# Around an entity while its sentence is built: code points of the private use area, which no text here has.
+# Marks of an entity while its sentence is built: code points of the private use area, which no text here contains.
 _MARKED: Final = re.compile("\ue000([A-Z]+)\ue001([^\ue002]*)\ue002")
 _AFTER_PREPOSITION: Final = re.compile(r"\b(bei|von|mit|zu|[Dd]ank|aus) Herr ")
 _DEGREES: Final = (
@@ -37,17 +37,17 @@ _DEGREES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Ways to say one thing. `adjectives`: the polarity of those that fill {ADJ}; `share`: how often, 1 = once."""
+    """Templates of one meaning. `adjectives`: polarity of the words for {ADJ}; `share`: relative frequency."""
 
     number: int
     polarity: str
-    says: tuple[str, ...]
+    templates: tuple[str, ...]
     adjectives: str | None
     share: int
 
     @property
     def slots(self) -> frozenset[str]:
-        return frozenset(match[1] + match[2] for line in self.says for match in _SLOT.finditer(line))
+        return frozenset(match[1] + match[2] for line in self.templates for match in _SLOT.finditer(line))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """What one meaning puts into the slots of its frame."""
+    """The words for the slots of a frame."""
 
     values: dict[str, Noun | Name | str] = field(default_factory=dict)
     synonyms: tuple[str, ...] = ()
@@ -83,51 +83,51 @@ def load_frames() -> tuple[Frame, ...]:
     )
 
 
-def draw_filling(frame: Frame, words: Words, draw: random.Random) -> Filling:
-    """Random words for the frame's slots."""
-    filling = Filling(synonyms=draw.choice(words.adjectives[frame.adjectives]) if frame.adjectives else ())
+def draw_filling(frame: Frame, words: Words, rng: random.Random) -> Filling:
+    """Draw random words for the slots of a frame."""
+    filling = Filling(synonyms=rng.choice(words.adjectives[frame.adjectives]) if frame.adjectives else ())
     for slot in sorted(frame.slots):
         kind = slot.removesuffix("2")
         if kind in words.plain:
-            filling.values[slot] = draw.choice(words.plain[kind])
+            filling.values[slot] = rng.choice(words.plain[kind])
         elif kind == "PER":
-            filling.values[slot] = words.person(draw)
+            filling.values[slot] = words.person(rng)
         elif kind == "LOC":
-            filling.values[slot] = words.place(draw)
+            filling.values[slot] = words.place(rng)
         elif kind in ("N", "ANG", "DING", "ORG", "MISC"):
-            lists = (words.nouns, words.relatives, words.things, words.organisations, words.others)
-            filling.values[slot] = draw.choice(lists[("N", "ANG", "DING", "ORG", "MISC").index(kind)])
-        elif kind in ("EIN", "KEIN"):  # these need the noun too
-            filling.values.setdefault("N", draw.choice(words.nouns))
+            lists = (words.nouns, words.relatives, words.things, words.organizations, words.others)
+            filling.values[slot] = rng.choice(lists[("N", "ANG", "DING", "ORG", "MISC").index(kind)])
+        elif kind in ("EIN", "KEIN"):  # these slots also need a noun
+            filling.values.setdefault("N", rng.choice(words.nouns))
     return filling
 
 
-def can_say(line: str, filling: Filling) -> bool:
-    """Whether the filling has a word for each slot: not every adjective can stand before a noun."""
+def can_render(line: str, filling: Filling) -> bool:
+    """Return whether the filling has a word for each slot; some adjectives have no attributive form."""
     return "EIN." not in line or any(can_decline(word) for word in filling.synonyms)
 
 
-def say(frame: Frame, line: str, filling: Filling, draw: random.Random) -> Statement:
-    """Return the statement that one line of the frame makes of a filling."""
-    line = _EITHER.sub(lambda match: draw.choice(match[1].split("|")), line)
+def render(frame: Frame, line: str, filling: Filling, rng: random.Random) -> Statement:
+    """Return the statement of one template of the frame with a filling."""
+    line = _EITHER.sub(lambda match: rng.choice(match[1].split("|")), line)
     noun = filling.values.get("N")
     plural = isinstance(noun, Noun) and noun.is_plural
     line = _NUMBER.sub(lambda match: match[2] if plural else match[1], line)
     line = _NAMED.sub(lambda match: _mark(match[1], match[2]), line)
-    marked = _SLOT.sub(lambda match: _fill(match, filling, draw), line)
-    marked = _AFTER_PREPOSITION.sub(r"\1 Herrn ", contracted(marked))
+    marked = _SLOT.sub(lambda match: _fill(match, filling, rng), line)
+    marked = _AFTER_PREPOSITION.sub(r"\1 Herrn ", contract(marked))
     marked = re.sub(" +", " ", marked).replace(" .", ".").replace(" ,", ",").strip()
-    text, entities = _unmark(_capitalised(marked))
+    text, entities = _unmark(_capitalized(marked))
     return Statement(text, frame.polarity, f"{frame.number}|{filling.key()}", entities)
 
 
-def _fill(match: re.Match[str], filling: Filling, draw: random.Random) -> str:
+def _fill(match: re.Match[str], filling: Filling, rng: random.Random) -> str:
     slot, kind, case = match[1] + match[2], match[1], match[3] or "nom"
     value = filling.values.get("N" if kind in ("EIN", "KEIN") else slot)
     if kind == "SEHR":
-        return "" if any(" " in word for word in filling.synonyms) else draw.choice(_DEGREES)
+        return "" if any(" " in word for word in filling.synonyms) else rng.choice(_DEGREES)
     if kind == "ADJ":
-        return draw.choice(filling.synonyms)
+        return rng.choice(filling.synonyms)
     if isinstance(value, Name):
         return f"{value.before}{_mark('PER', value.name)}"
     if isinstance(value, str):
@@ -135,7 +135,7 @@ def _fill(match: re.Match[str], filling: Filling, draw: random.Random) -> str:
     if not isinstance(value, Noun):
         raise ValueError(f"nothing fills {match[0]}")
     if kind in ("EIN", "KEIN"):
-        adjective = draw.choice([word for word in filling.synonyms if can_decline(word)])
+        adjective = rng.choice([word for word in filling.synonyms if can_decline(word)])
         return with_adjective(value, adjective, case, kind.lower())
     if kind in ("ORG", "MISC"):
         return value.article(case) + _mark(kind, value.inflected(case))
@@ -147,7 +147,7 @@ def _mark(label: str, text: str) -> str:
     return f"\ue000{label}\ue001{text}\ue002"
 
 
-def _capitalised(marked: str) -> str:
+def _capitalized(marked: str) -> str:
     return marked if marked.startswith("\ue000") else marked[0].upper() + marked[1:]
 
 

@@ -1,6 +1,6 @@
-"""As much German grammar as the templates need: articles, possessives, adjective endings, contractions.
+"""German inflection for the templates: articles, possessives, adjective endings, contractions.
 
-Without the right case, a model would learn that wrong German is what its texts look like.
+With wrong cases, a model would be trained on wrong German.
 """
 
 import re
@@ -15,7 +15,7 @@ _DEFINITE: Final = {
     "n": ("das", "das", "dem", "des"),
     "p": ("die", "die", "den", "der"),
 }
-# What follows "ein", "kein" and "mein": the plural of "ein" is no word at all.
+# Endings of "ein", "kein" and "mein"; "ein" has no plural.
 _POSSESSIVE: Final = {
     "m": ("", "en", "em", "es"),
     "f": ("e", "e", "er", "er"),
@@ -53,12 +53,12 @@ class Noun:
 
     @classmethod
     def parse(cls, entry: str) -> "Noun":
-        """From "f Arbeit" or, for a name without an article, "Siemens"."""
+        """Parse "f Arbeit" or, for a name without an article, "Siemens"."""
         gender, _, word = entry.partition(" ")
         return cls(word, gender) if gender in _DEFINITE and word else cls(entry, "")
 
     def inflected(self, case: str) -> str:
-        """Return the bare noun: "Noten", "Vaters", "Deutschen Bahn" where the case wants it."""
+        """Return the bare noun: "Noten", "Vaters", "Deutschen Bahn" as the case requires."""
         if case in ("dat", "gen") and self.word.startswith(_NAMES_FIRST_ADJECTIVE):
             return self.word.replace("e ", "en ", 1)
         if case == "dat" and self.gender == "p" and self.word[-1] not in "ns":
@@ -68,11 +68,11 @@ class Noun:
         return self.word
 
     def article(self, case: str) -> str:
-        """Return the definite article with a space behind it; nothing for a name that takes none."""
+        """Return the definite article followed by a space; empty for a name without an article."""
         return f"{_DEFINITE[self.gender][CASES.index(case)]} " if self.gender else ""
 
     def possessive(self, case: str, stem: str = "mein") -> str:
-        """Return the stem, as "mein" or "kein", in the noun's gender; a space behind it."""
+        """Return the stem, as "mein" or "kein", in the noun's gender, followed by a space."""
         if stem == "ein" and self.gender == "p":
             return ""
         return f"{stem}{_POSSESSIVE[self.gender][CASES.index(case)]} "
@@ -83,12 +83,12 @@ class Noun:
 
 
 def can_decline(adjective: str) -> bool:
-    """Whether an attributive form exists: of one word, and none of the few that take no ending."""
+    """Return whether an adjective has an attributive form: it is one word and takes an ending."""
     return " " not in adjective and adjective not in _UNDECLINED
 
 
 def with_adjective(noun: Noun, adjective: str, case: str, stem: str) -> str:
-    """As "ein guter Arzt", "kein gutes Haus"; in the plural of "ein" as "gute Noten"."""
+    """Return a noun phrase such as "ein guter Arzt", "kein gutes Haus"; the plural of "ein" is "gute Noten"."""
     index = CASES.index(case)
     ending = _ADJECTIVE[noun.gender][index]
     if stem == "ein" and noun.is_plural:
@@ -99,7 +99,7 @@ def with_adjective(noun: Noun, adjective: str, case: str, stem: str) -> str:
     return f"{noun.possessive(case, stem)}{base}{ending} {noun.inflected(case)}"
 
 
-def contracted(text: str) -> str:
+def contract(text: str) -> str:
     """Return the text with "bei dem" as "beim", and so on."""
 
     def short(match: re.Match[str]) -> str:

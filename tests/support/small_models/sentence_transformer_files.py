@@ -1,4 +1,4 @@
-"""The small files of a sentence-transformers repository, in the form that the two real ones have them in."""
+"""The configuration files of a sentence-transformers repository, in the form of the two real ones."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,7 +9,7 @@ from tests.support.small_models.training import write_json
 def write_sentence_transformer_files(
     folder: Path, width: int, *, pooling: Literal["cls", "mean"], max_tokens: int, normalize: bool
 ) -> None:
-    """modules.json, 1_Pooling and two configurations. `normalize` names a 2_Normalize that is absent, as bge-m3."""
+    """Write modules.json, 1_Pooling and two configurations. `normalize` lists 2_Normalize, without its folder."""
     modules = [("", "Transformer"), ("1_Pooling", "Pooling")] + [("2_Normalize", "Normalize")] * normalize
     write_json(
         folder / "modules.json",

@@ -1,7 +1,7 @@
 """The XLM-RoBERTa tokenizer of the embedding and the paraphrase model, trained on the corpus.
 
-As with the real ones, SentencePiece trains a unigram model, whose pieces tokenizer.json holds shifted behind XLM-R's
-four special tokens. The real bge-m3 and paraphrase model share theirs, byte for byte; so do these two.
+As for the real ones, SentencePiece trains a unigram model; tokenizer.json contains its pieces after the four special
+tokens of XLM-R. The real bge-m3 and paraphrase model have identical tokenizers; so do these two.
 """
 
 import io
@@ -21,11 +21,11 @@ from tests.support.small_models.training import write_json
 BOS, PAD, EOS, UNK = 0, 1, 2, 3
 
 _PIECES: Final = 1500
-_COMMON: Final = 5  # times a word must occur to be a piece of its own
+_COMMON: Final = 5  # minimum number of occurrences of a word that becomes a piece
 _ALPHABET: Final = (
     "abcdefghijklmnopqrstuvwxyzäöüßABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÜ0123456789.,:;!?-()\"'€%&/+éèàçşığıİŞÇÖłó"
 )
-_OF_SENTENCEPIECE: Final = 3  # <unk>, <s>, </s>, which XLM-R replaces by its own four
+_OF_SENTENCEPIECE: Final = 3  # <unk>, <s>, </s>: XLM-R replaces them by four of its own
 _MASK: Final[dict[str, Any]] = {
     "content": "<mask>",
     "lstrip": True,
@@ -44,7 +44,7 @@ _TOKENS: Final = {
 
 
 def train_tokenizer(texts: Iterable[str], folder: Path, *, max_length: int) -> XLMRobertaTokenizer:
-    """Write sentencepiece.bpe.model, tokenizer.json and its two configurations; return what a library makes of them."""
+    """Write sentencepiece.bpe.model, tokenizer.json and its two configurations; return the tokenizer."""
     texts = list(texts)
     proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]  # made at import
     proto.ParseFromString(_train_pieces(texts))
@@ -81,7 +81,7 @@ def _train_pieces(texts: Iterable[str]) -> bytes:
         model_type="unigram",
         character_coverage=1.0,
         required_chars=_ALPHABET,
-        num_threads=1,  # the sum of expectations depends on the order
+        num_threads=1,  # the sum depends on the order
         minloglevel=2,
     )
     return written.getvalue()
@@ -90,8 +90,8 @@ def _train_pieces(texts: Iterable[str]) -> bytes:
 def _add_words(model: Any, texts: Sequence[str]) -> None:
     """Make every common word a piece.
 
-    SentencePiece starts from what several words share, so that in a corpus of few words it would cut even "mit" and
-    "und"; a large corpus has them in other words too.
+    SentencePiece starts from substrings that several words share. In a small vocabulary it would therefore split even
+    "mit" and "und", which occur within other words only in a large one.
     """
     known = {piece.piece for piece in model.pieces}
     counts = Counter(word for text in texts for word in re.findall(r"\w+(?:-\w+)*", text))

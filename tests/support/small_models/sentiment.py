@@ -14,20 +14,20 @@ from tests.support.small_models.decoys import write_decoys
 from tests.support.small_models.frames import Statement
 from tests.support.small_models.statements import (
     Group,
-    joined,
+    add_opener,
+    join_statements,
     load_corpus,
     load_exclamations,
     load_openers,
-    opened,
 )
-from tests.support.small_models.training import repeatable, train, write_json, write_safetensors
+from tests.support.small_models.training import make_deterministic, train, write_json, write_safetensors
 from tests.support.small_models.wordpieces import word_pieces
 
 LABELS: Final = ("positive", "negative", "neutral")  # the real model's order
 
 _EPOCHS: Final = 3
 _BATCH: Final = 48
-_UNREADABLE: Final = 0.1  # share of tokens made unknown or another: new words must not decide by themselves
+_CORRUPTED_SHARE: Final = 0.1  # share of tokens that are replaced by the unknown or a random one
 _SPECIAL: Final = {
     "unk_token": "[UNK]",
     "sep_token": "[SEP]",
@@ -44,7 +44,7 @@ _CONFIG: Final[dict[str, Any]] = {
     "hidden_dropout_prob": 0.1,
     "hidden_size": 128,
     "id2label": {str(number): label for number, label in enumerate(LABELS)},
-    "initializer_range": 0.09,  # the real 0.02 suits its 768: here what a layer adds would be lost
+    "initializer_range": 0.09,  # the real 0.02 is for 768 dimensions, and too small for 128
     "intermediate_size": 128,
     "label2id": {label: number for number, label in enumerate(LABELS)},
     "layer_norm_eps": 1e-12,
@@ -61,10 +61,10 @@ Example = tuple[list[int], int]
 
 def build(folder: Path, seed: int) -> dict[str, float]:
     """Train, write the repository's files into `folder`, return the held-out accuracy."""
-    repeatable(seed)
-    draw = random.Random(seed)
+    make_deterministic(seed)
+    rng = random.Random(seed)
     corpus = load_corpus(seed)
-    statements = _varied(corpus.train, draw)
+    statements = _varied(corpus.train, rng)
     texts = [clean_german_sentiment(statement.text) for statement in statements]
     vocabulary = word_pieces(texts)
     (folder / "vocab.txt").write_text("".join(f"{piece}\n" for piece in vocabulary), "utf-8")
@@ -75,7 +75,7 @@ def build(folder: Path, seed: int) -> dict[str, float]:
         (tokenizer.encode(text).ids, LABELS.index(statement.polarity))
         for text, statement in zip(texts, statements, strict=True)
     ]
-    _fit(model, examples, draw)
+    _fit(model, examples, rng)
     held_out = [statement for group in corpus.held_out for statement in group]
     accuracy = _accuracy(model, tokenizer, held_out)
     write_safetensors(model, folder / "model.safetensors")
@@ -88,47 +88,47 @@ def build(folder: Path, seed: int) -> dict[str, float]:
     return {"accuracy": accuracy}
 
 
-def _varied(groups: Sequence[Group], draw: random.Random) -> list[Statement]:
-    """All statements, some after an opener, some beside a neutral one or one of the same polarity."""
+def _varied(groups: Sequence[Group], rng: random.Random) -> list[Statement]:
+    """Return all statements, some with an opener, some joined with a neutral one."""
     openers, exclamations = load_openers(), list(load_exclamations())
     plain = [statement for group in groups for statement in group]
     slotless = [statement for statement in plain if statement.meaning.endswith("|")]
-    plain += (exclamations + slotless) * 6  # of these there are few, and they hold the most different words
+    plain += (exclamations + slotless) * 6  # these are few, and have the most distinct words
     neutral = [statement for statement in plain if statement.polarity == "neutral"]
     varied: list[Statement] = []
     for statement in plain:
-        chance = draw.random()
+        chance = rng.random()
         if chance < 0.2:
-            varied.append(opened(draw.choice(openers), statement))
+            varied.append(add_opener(rng.choice(openers), statement))
         elif chance < 0.4:
-            pair = [draw.choice(neutral), statement]
-            draw.shuffle(pair)
-            varied.append(joined(*pair))
+            pair = [rng.choice(neutral), statement]
+            rng.shuffle(pair)
+            varied.append(join_statements(*pair))
         else:
             varied.append(statement)
     return varied
 
 
-def _fit(model: BertForSequenceClassification, examples: Sequence[Example], draw: random.Random) -> None:
+def _fit(model: BertForSequenceClassification, examples: Sequence[Example], rng: random.Random) -> None:
     batches: list[list[Example]] = []
     for _ in range(_EPOCHS):
-        # Chunks of like length pad little; which examples meet in a chunk is random.
-        order = sorted(examples, key=lambda example: len(example[0]) + draw.random() * 4)
+        # Chunks of similar length need little padding; their composition is random.
+        order = sorted(examples, key=lambda example: len(example[0]) + rng.random() * 4)
         chunks = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
-        draw.shuffle(chunks)
+        rng.shuffle(chunks)
         batches += chunks
     vocabulary = model.config.vocab_size
 
     def loss_of(batch: list[Example]) -> torch.Tensor:
         ids, mask = _padded([ids for ids, _ in batch])
-        spoilt = (torch.rand(ids.shape) < _UNREADABLE) & mask.bool() & (ids > 4)
+        corrupted = (torch.rand(ids.shape) < _CORRUPTED_SHARE) & mask.bool() & (ids > 4)
         other = torch.where(torch.rand(ids.shape) < 0.5, torch.randint_like(ids, 5, vocabulary), 1)
         labels = torch.tensor([label for _, label in batch])
-        output = model(input_ids=torch.where(spoilt, other, ids), attention_mask=mask, labels=labels)
+        output = model(input_ids=torch.where(corrupted, other, ids), attention_mask=mask, labels=labels)
         loss: torch.Tensor = output.loss
         return loss
 
-    # Without dropout, which takes a third of the time: spoilt tokens already keep the model from learning by rote.
+    # Without dropout, which takes a third of the time: the corrupted tokens already prevent overfitting.
     model.eval()  # type: ignore[no-untyped-call]  # transformers leaves it without types
     train(model.parameters(), batches, loss_of, learning_rate=1.5e-3)
 

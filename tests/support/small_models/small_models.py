@@ -1,4 +1,4 @@
-"""Where the small models are, and how well they do: what tests and the demo ask for."""
+"""Paths and scores of the small models, for the tests and the demo."""
 
 import json
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ class SmallModels:
     """A folder of small models.
 
     Attributes:
-        folder: holds all that follows.
+        folder: the folder of all files below.
         hub: the root that the fake hub serves: `models/ORG/NAME/` and `wheels/`.
-        catalog: catalog.yaml, with catalog.lock.json beside it. The wheel's host does not exist: give a wheel base.
-        scores: by model key, the held-out figures between 0 and 1, and the `seconds` that its training took.
-        seconds: how long making all of them took.
+        catalog: catalog.yaml, with catalog.lock.json beside it. The wheel's host does not exist: set a wheel base.
+        scores: by model key, the held-out scores between 0 and 1, and the duration of the training in `seconds`.
+        seconds: duration of the training of all models.
     """
 
     folder: Path
@@ -29,6 +29,6 @@ class SmallModels:
 
 
 def read_small_models(folder: Path) -> SmallModels:
-    """Return the models in a folder that is complete."""
+    """Return the models in a complete folder."""
     content = json.loads((folder / SCORES).read_text("utf-8"))
     return SmallModels(folder, folder / "hub", folder / "catalog.yaml", content["models"], content["seconds"])

@@ -1,7 +1,7 @@
-"""The corpus: groups of statements of one meaning, parted into training and held-out ones.
+"""The corpus: groups of statements of one meaning, split into training and held-out groups.
 
-Whether a meaning is held out follows from its own hash, so no combination of frame and words is ever on both sides.
-Meanings of frames without slots are all for training: there is no other combination of them to hold out.
+A hash of the meaning decides whether it is held out, so no combination of frame and words is on both sides. Meanings of
+frames without slots are all used for training, because they have one combination only.
 """
 
 import hashlib
@@ -16,23 +16,23 @@ from tests.support.small_models.frames import (
     Filling,
     Frame,
     Statement,
-    can_say,
+    can_render,
     draw_filling,
     load_frames,
-    say,
+    render,
 )
 from tests.support.small_models.words import CORPUS, Words, load_words
 
 MEANINGS_PER_SHARE: Final = 36
 WAYS_PER_MEANING: Final = 3
-_HELD_OUT_OF: Final = 8  # one meaning in so many
+_HELD_OUT_OF: Final = 8  # one meaning in eight
 
 Group = tuple[Statement, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Groups of paraphrases. `unseen`: like `held_out`, but every name in them is new too."""
+    """Groups of paraphrases. `unseen`: held out, and with names that the training does not contain."""
 
     train: tuple[Group, ...]
     held_out: tuple[Group, ...]
@@ -41,7 +41,7 @@ class Corpus:
 
 @cache
 def load_corpus(seed: int) -> Corpus:
-    """Return the corpus of a seed, always the same; its order is random."""
+    """Return the corpus of a seed, in a random but reproducible order."""
     seen = _groups(load_words("seen"), MEANINGS_PER_SHARE, seed)
     unseen = _groups(load_words("unseen"), 6, seed + 1)
     texts = {statement.text for group in seen if not _is_held_out(group) for statement in group}
@@ -53,19 +53,19 @@ def load_corpus(seed: int) -> Corpus:
 
 
 def load_exclamations() -> tuple[Statement, ...]:
-    """Short statements that stand for themselves."""
+    """Return short statements without templates."""
     lists: dict[str, list[str]] = yaml.safe_load((CORPUS / "exclamations.yaml").read_text("utf-8"))
     return tuple(Statement(text, polarity, text) for polarity, texts in lists.items() for text in texts)
 
 
 def load_openers() -> tuple[str, ...]:
-    """Return what may stand before any statement."""
+    """Return the phrases that may precede any statement."""
     openers: list[str] = yaml.safe_load((CORPUS / "openers.yaml").read_text("utf-8"))
     return tuple(openers)
 
 
-def joined(first: Statement, second: Statement) -> Statement:
-    """Two statements in a row; the polarity is the one that is not neutral (callers join no praise with blame)."""
+def join_statements(first: Statement, second: Statement) -> Statement:
+    """Join two statements. The polarity is the one that is not neutral; callers never join positive and negative."""
     shift = len(first.text) + 1
     moved = tuple((start + shift, end + shift, label) for start, end, label in second.entities)
     polarity = second.polarity if first.polarity == "neutral" else first.polarity
@@ -73,15 +73,15 @@ def joined(first: Statement, second: Statement) -> Statement:
     return Statement(f"{first.text} {second.text}", polarity, meaning, first.entities + moved)
 
 
-def with_emoji(statement: Statement, emoji: str) -> Statement:
-    """Return the statement with an emoji before its last mark, as people write it, or behind it."""
+def add_emoji(statement: Statement, emoji: str) -> Statement:
+    """Return the statement with an emoji before its final punctuation mark, or at its end."""
     text = statement.text
     moved = f"{text[:-1]} {emoji}{text[-1]}" if text.endswith((".", "!")) else f"{text} {emoji}"
     return Statement(moved, statement.polarity, statement.meaning, statement.entities)
 
 
-def opened(opener: str, statement: Statement) -> Statement:
-    """Return the statement after an opener; its first letter stays a capital only in a name or after a colon."""
+def add_opener(opener: str, statement: Statement) -> Statement:
+    """Return the statement after an opener; its first letter stays a capital only in names or after a colon."""
     text = statement.text
     is_name = bool(statement.entities) and statement.entities[0][0] == 0
     if opener.endswith(", ") and not is_name and text.split(" ")[0] in _LOWERED:
@@ -92,7 +92,7 @@ def opened(opener: str, statement: Statement) -> Statement:
 
 EMOJI: Final = ("😊", "😀", "🙂", "😡", "😢", "😕", "👍", "🎉", "❤️", "🎄", "👩‍🔬")
 
-# First words that are no nouns, so that they lose the capital inside a sentence.
+# First words that are not nouns, so that they are in lower case within a sentence.
 _LOWERED: Final = frozenset(
     ("Der", "Die", "Das", "Dem", "Den", "Ich", "Wir", "Es", "Man", "Mein", "Meine", "Unser", "Unsere", "Ein",
      "Mit", "Von", "Bei", "In", "Im", "Am", "Um", "Für", "Auf", "Seit", "Vor", "Über", "Dass", "Leider")
@@ -100,24 +100,24 @@ _LOWERED: Final = frozenset(
 
 
 def _groups(words: Words, per_share: int, seed: int) -> list[Group]:
-    draw = random.Random(seed)
+    rng = random.Random(seed)
     groups: list[Group] = []
     for frame in load_frames():
         fillings: dict[str, Filling] = {}
         for _ in range(per_share * frame.share):
-            filling = draw_filling(frame, words, draw)
+            filling = draw_filling(frame, words, rng)
             fillings[filling.key()] = filling
-        groups += [_group(frame, filling, draw) for filling in fillings.values()]
-    draw.shuffle(groups)
+        groups += [_group(frame, filling, rng) for filling in fillings.values()]
+    rng.shuffle(groups)
     return groups
 
 
-def _group(frame: Frame, filling: Filling, draw: random.Random) -> Group:
-    lines = [line for line in frame.says if can_say(line, filling)]
-    draw.shuffle(lines)
-    # A meaning that comes up only once because nothing varies it is said in every way that its lines allow.
+def _group(frame: Frame, filling: Filling, rng: random.Random) -> Group:
+    lines = [line for line in frame.templates if can_render(line, filling)]
+    rng.shuffle(lines)
+    # A frame without slots has one meaning: all its templates are used, several times.
     lines = lines[:WAYS_PER_MEANING] if frame.slots else lines * 3
-    said = {statement.text: statement for statement in (say(frame, line, filling, draw) for line in lines)}
+    said = {statement.text: statement for statement in (render(frame, line, filling, rng) for line in lines)}
     return tuple(said.values())
 
 

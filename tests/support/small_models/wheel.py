@@ -1,7 +1,7 @@
-"""Packs a trained pipeline as spaCy's release wheels are packed, the same bytes for the same pipeline.
+"""Pack a trained pipeline like spaCy's release wheels, with the same bytes for the same pipeline.
 
-A package `NAME` with `__init__.py` and meta.json, the pipeline in `NAME/NAME-VERSION`, and a dist-info by which
-`spacy.load` finds it by name once it is installed.
+The wheel has a package `NAME` with `__init__.py` and meta.json, the pipeline in `NAME/NAME-VERSION`, and a dist-info by
+which `spacy.load` finds the installed package.
 """
 
 import base64
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the oldest time that a zip archive can state
+_EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the earliest time of the zip format
 _INIT: Final = """from pathlib import Path
 from spacy.util import load_model_from_init_py, get_model_meta
 

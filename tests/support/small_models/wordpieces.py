@@ -1,6 +1,7 @@
-"""The vocabulary of the sentiment model: WordPiece's, found by counting.
+"""The WordPiece vocabulary of the sentiment model, selected by frequency.
 
-The trainer of `tokenizers` breaks ties by the order of a hash map: equal texts would give other bytes each time.
+The trainer of `tokenizers` is not used, because it breaks ties by the order of a hash map: its result is not
+reproducible.
 """
 
 from collections import Counter
@@ -10,13 +11,13 @@ from typing import Final
 SPECIAL: Final = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyzäöüß"
-_COMMON: Final = 3  # times a word must occur to be one piece
-_SHARED: Final = 5  # different words that must share a beginning or a rest to make it a piece
-_SHORTEST, _LONGEST = 2, 8  # letters of such a piece
+_COMMON: Final = 3  # minimum number of occurrences of a word that becomes a piece
+_SHARED: Final = 5  # minimum number of distinct words that share a prefix or suffix that becomes a piece
+_SHORTEST, _LONGEST = 2, 8  # length of such a piece
 
 
 def word_pieces(texts: Iterable[str]) -> list[str]:
-    """Return the lines of vocab.txt for texts of lower-case words: letters, common words, common parts of words."""
+    """Return the lines of vocab.txt for lower-case texts: letters, common words, common parts of words."""
     counts = Counter(word for text in texts for word in text.split())
     shared: Counter[str] = Counter()
     for word in counts:

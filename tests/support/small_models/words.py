@@ -1,4 +1,4 @@
-"""The words of words.yaml, and the draw of one filling for a template's slots."""
+"""The word lists of words.yaml, and random choices from them."""
 
 import random
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _INVENTED: Final = 1 / 3
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A person as spoken of: what stands before the name ("Frau "), and the name, which alone is the entity."""
+    """A person: the title ("Frau "), and the name, which alone is the entity."""
 
     before: str
     name: str
@@ -26,7 +26,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """All word lists. `times` follow "seit"; `adjectives` are lines of words of one meaning, by polarity."""
+    """All word lists. `adjectives` are groups of synonyms, by polarity."""
 
     nouns: tuple[Noun, ...]
     relatives: tuple[Noun, ...]
@@ -36,32 +36,32 @@ class Words:
     first_names: tuple[str, ...]
     last_names: tuple[str, ...]
     places: tuple[str, ...]
-    organisations: tuple[Noun, ...]
+    organizations: tuple[Noun, ...]
     others: tuple[Noun, ...]
     syllables: Mapping[str, tuple[str, ...]]
 
-    def last_name(self, draw: random.Random) -> str:
-        """From the list, or one in three times put together: who knows names by heart alone finds no new one."""
-        if self.syllables and draw.random() < _INVENTED:
-            return draw.choice(self.syllables["first"]) + draw.choice(self.syllables["last_of_person"])
-        return draw.choice(self.last_names)
+    def last_name(self, rng: random.Random) -> str:
+        """Draw from the list, or combine syllables in one of three cases, so that unknown names occur too."""
+        if self.syllables and rng.random() < _INVENTED:
+            return rng.choice(self.syllables["first"]) + rng.choice(self.syllables["last_of_person"])
+        return rng.choice(self.last_names)
 
-    def place(self, draw: random.Random) -> str:
-        """From the list, or one in three times put together."""
-        if self.syllables and draw.random() < _INVENTED:
-            return draw.choice(self.syllables["first"]) + draw.choice(self.syllables["last_of_place"])
-        return draw.choice(self.places)
+    def place(self, rng: random.Random) -> str:
+        """Draw from the list, or combine syllables in one of three cases."""
+        if self.syllables and rng.random() < _INVENTED:
+            return rng.choice(self.syllables["first"]) + rng.choice(self.syllables["last_of_place"])
+        return rng.choice(self.places)
 
-    def person(self, draw: random.Random) -> Name:
-        """Return a full name more often than not, else a title with the last name, or the first name alone."""
-        first, last = draw.choice(self.first_names), self.last_name(draw)
+    def person(self, rng: random.Random) -> Name:
+        """Return a full name, a title with the last name, or the first name alone."""
+        first, last = rng.choice(self.first_names), self.last_name(rng)
         forms = (
             Name("", f"{first} {last}"),
             Name("", f"{first} {last}"),
             Name("Frau ", last),
             Name("", first),
         )
-        return draw.choice((*forms, Name("Herr ", last), Name("Frau Dr. ", last), Name("Dr. ", last)))
+        return rng.choice((*forms, Name("Herr ", last), Name("Frau Dr. ", last), Name("Dr. ", last)))
 
 
 @cache
@@ -86,9 +86,9 @@ def load_words(names: str = "seen") -> Words:
         first_names=tuple(lists["first_names"][names]),
         last_names=tuple(lists["last_names"][names]),
         places=tuple(lists["places"][names]),
-        organisations=_nouns(lists["organisations"][names]),
+        organizations=_nouns(lists["organizations"][names]),
         others=_nouns(lists["others"][names]),
-        # None for the unseen names, which are real ones.
+        # None for the unseen names, which are all from the lists.
         syllables={key: tuple(parts) for key, parts in lists["syllables"].items()} if names == "seen" else {},
     )
 

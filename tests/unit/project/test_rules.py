@@ -30,7 +30,7 @@ RIDDLES: Final = {
     "deleting", "durable", "facts", "failures", "fetching", "findings", "growing_file", "intake",
     "keeping", "ledger", "liveness", "locking", "looking", "measuring", "observing", "obstacles", "outside",
     "pace", "placing", "probing", "promises", "reading", "referring", "refusals", "running", "starter", "states",
-    "telling", "told", "tokenising", "trouble", "waiting", "wire", "work",
+    "telling", "told", "tokenizing", "trouble", "waiting", "wire", "work",
 }  # fmt: skip
 
 

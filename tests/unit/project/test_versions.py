@@ -15,24 +15,24 @@ SERVICE_STUBS: Final = sorted((ROOT / "src" / "qda").rglob("*_pb2_grpc.py"))
 
 
 def pins(file: str) -> dict[str, str]:
-    """Return the exact versions of a constraints file, by normalised name."""
+    """Return the exact versions of a constraints file, by normalized name."""
     lines = (ROOT / "constraints" / file).read_text().splitlines()
     pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
-    return {normalised(package): pinned for package, pinned in pairs}
+    return {normalized(package): pinned for package, pinned in pairs}
 
 
-def normalised(package: str) -> str:
+def normalized(package: str) -> str:
     return re.sub(r"[-_.]+", "-", package).lower()
 
 
 def ranges() -> dict[str, str]:
-    """Return what every requirement of the project asks for, by normalised name; extras of our own left out."""
+    """Return what every requirement of the project asks for, by normalized name; extras of our own left out."""
     extras = PROJECT["optional-dependencies"].values()
     requirements = [*PROJECT["dependencies"], *(requirement for extra in extras for requirement in extra)]
     parts = (
         re.fullmatch(r"([\w.-]+)(.*)", requirement) for requirement in requirements if "[" not in requirement
     )
-    return {normalised(part[1]): part[2] for part in parts if part}
+    return {normalized(part[1]): part[2] for part in parts if part}
 
 
 def floor(package: str) -> str:
@@ -40,7 +40,7 @@ def floor(package: str) -> str:
 
 
 BASE: Final = sorted(
-    normalised(re.split(r"[<>=]", requirement)[0]) for requirement in PROJECT["dependencies"]
+    normalized(re.split(r"[<>=]", requirement)[0]) for requirement in PROJECT["dependencies"]
 )
 
 

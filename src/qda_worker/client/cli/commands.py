@@ -15,10 +15,10 @@ from model_cache.json_values import to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
+from qda_worker.client.cli.command_errors import COMMAND_FAILURES
 from qda_worker.client.cli.connection import Connection, Format
 from qda_worker.client.cli.input import read_texts
 from qda_worker.client.cli.options import DEFAULT_THRESHOLD, Input, read_encodings
-from qda_worker.client.cli.stops import STOPS
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.writer import SOME_FAILED, AnswerWriter, R, StreamWriter
 from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers
@@ -150,8 +150,8 @@ def _embed_stream(
     try:
         for result in results:
             writer.add(result)
-    except STOPS as stop:
-        return writer.fail(stop)
+    except COMMAND_FAILURES as failure:
+        return writer.fail(failure)
     return writer.end()
 
 
@@ -185,8 +185,8 @@ def _analyze(client: Client, arguments: argparse.Namespace, form: Format, termin
         for done, result in enumerate(results, 1):
             terminal.show_count(done)
             writer.add(result, render.analysis_row(result) if form is Format.TABLE else ())
-    except STOPS as stop:
-        return writer.fail(stop)
+    except COMMAND_FAILURES as failure:
+        return writer.fail(failure)
     terminal.show_count(0, ended=True)
     return writer.end()
 
@@ -293,8 +293,8 @@ def _write_list(
 
     try:
         return writer.end(call(writer.add, show_progress))
-    except STOPS as stop:
-        return writer.fail(stop)
+    except COMMAND_FAILURES as failure:
+        return writer.fail(failure)
 
 
 def _write_paraphrases(

@@ -1,4 +1,4 @@
-"""Finds out in which encoding a text file is, and decodes it piece by piece.
+"""Find out in which encoding a text file is, and decode it piece by piece.
 
 A byte order mark decides: UTF-8, UTF-16 and UTF-32 with one are read. Without one a file is UTF-8, unless the user
 names another encoding. Nothing else is guessed for reading, because a wrong guess gives wrong texts without an error. A
@@ -96,7 +96,7 @@ def choose_encoding(head: bytes, given: str, name: str) -> str:
         if given and given not in (marked, marked[:6]):
             raise UsageError(
                 f"{name} begins with the byte order mark of {marked.upper()}, and --encoding says {given}",
-                "leave --encoding out; files with a byte order mark are recognised",
+                "leave --encoding out; files with a byte order mark are recognized",
             )
         return marked
     unmarked = _guess_wide(head[length:])

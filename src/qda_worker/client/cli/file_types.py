@@ -1,7 +1,7 @@
-"""Recognises files that are no plain text by their content, for errors that say what to do with them.
+"""Recognize files that are no plain text by their content, for errors that say what to do with them.
 
-Formats are told by the bytes at their start. The containers ZIP and OLE2 hold several formats; which one it is, is told
-by the names of the parts in them, which both store uncompressed. A reader of a further format removes its entry here.
+A format is recognized by its first bytes. The containers ZIP and OLE2 hold several formats, which are distinguished by
+the names of their parts; both store these names uncompressed. A reader of a further format removes its entry here.
 """
 
 import re
@@ -72,7 +72,7 @@ _SIGNATURES: Final[tuple[tuple[re.Pattern[bytes], FileType], ...]] = (
     (re.compile(rb"<\?xml\s"), _XML),
 )
 
-# Names of parts that tell what a ZIP archive is.
+# Names of parts that distinguish the formats in a ZIP archive.
 _ZIP_PARTS: Final = {
     b"word/document": FileType("a Word document (docx)", _TEXT_REMEDY),
     b"xl/workbook": FileType("an Excel workbook (xlsx)", _SHEET_REMEDY),
@@ -96,7 +96,7 @@ _OLE2_PARTS: Final = {
 }
 
 
-def recognise(head: bytes, rest: Iterable[bytes]) -> FileType | None:
+def recognize(head: bytes, rest: Iterable[bytes]) -> FileType | None:
     """Return the format of a file; None if it may be plain text.
 
     Args:

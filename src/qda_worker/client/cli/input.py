@@ -1,4 +1,4 @@
-"""Reads the texts of a file or of stdin one by one, so that an input of any length can be streamed.
+"""Read the texts of a file or of stdin one by one, so that an input of any length can be streamed.
 
 The first bytes decide: a document that is no plain text is refused with what to do (`file_types`), a byte order mark or
 `--encoding` says the encoding (`encodings`). Lines end by LF, CRLF or CR. A whole file is one text with LF as line end,
@@ -19,7 +19,7 @@ from typing import IO, Any, AnyStr, BinaryIO, Final
 
 from model_cache.errors import UsageError
 from qda_worker.client.cli import encodings
-from qda_worker.client.cli.file_types import recognise
+from qda_worker.client.cli.file_types import recognize
 from qda_worker.client.cli.options import Input
 from qda_worker.client.results import ItemError
 from qda_worker.client.texts import InvalidText, Text
@@ -81,7 +81,7 @@ class _Source:
             self._head += chunk
         _, self._start = encodings.split_mark(self._head)
         unmarked = self._head[self._start :]
-        file_type = recognise(unmarked, chunks)
+        file_type = recognize(unmarked, chunks)
         if file_type is not None:
             raise UsageError(f"{name} is {file_type.name}, not a plain text file", file_type.remedy)
         self._encoding = encodings.choose_encoding(self._head, encoding, name)
@@ -135,7 +135,7 @@ class _Source:
         Args:
             content: the part.
             sample: what is known of the file.
-            offset: of the part in the file, for errors.
+            offset: the offset of the part in the file, for errors.
             line: its number; 0 if it is the whole file.
 
         Raises:

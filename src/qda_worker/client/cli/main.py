@@ -12,9 +12,9 @@ from typing import NoReturn
 
 from model_cache.cli.program import Terminated, run
 from model_cache.json_values import to_json_line
+from qda_worker.client.cli.command_errors import as_error, error_fields, exit_code
 from qda_worker.client.cli.connection import Format, read_connection
 from qda_worker.client.cli.options import PROGRAM, parser
-from qda_worker.client.cli.stops import as_error, error_fields, exit_code
 from qda_worker.client.errors import ClientError
 
 
@@ -40,8 +40,8 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         from qda_worker.client.cli.commands import run_command  # imports gRPC
 
         return run_command(arguments, connection, terminal)
-    except (ClientError, KeyboardInterrupt, Terminated) as stop:
-        error = as_error(stop)
+    except (ClientError, KeyboardInterrupt, Terminated) as failure:
+        error = as_error(failure)
         terminal.report(str(error))
         if connection.format is not Format.TABLE:
             print(to_json_line(error_fields(error)))

@@ -76,7 +76,7 @@ def parser() -> OptionParser:
         return added
 
     _add_sentiment(command("sentiment", "classify texts as positive, negative or neutral"))
-    _add_entities(command("entities", "find names of people, places and organisations"))
+    _add_entities(command("entities", "find names of people, places and organizations"))
     _add_embed(command("embed", "compute vectors"))
     _add_paraphrases(command("paraphrases", "find texts of similar meaning, within one input or between two"))
     _add_analyze(command("analyze", "run several tasks on each text, as a stream of any length"))

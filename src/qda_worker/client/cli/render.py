@@ -1,4 +1,4 @@
-"""Formats results as tables for people. No I/O.
+"""Format results as tables for people. No I/O.
 
 JSON needs no code here: the results are dataclasses, which `model_cache.json_values` encodes.
 """

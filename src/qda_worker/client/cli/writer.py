@@ -1,4 +1,4 @@
-"""Writes results to stdout as they arrive, and ends the output when all are there, a call fails or a signal stops it.
+"""Write results to stdout as they arrive, and end the output when all are there, a call fails or a signal stops it.
 
 JSON Lines and tables are written and flushed with each response, so that nothing that was answered is lost. JSON is one
 document, which is always completed: results that were written before a failure are in it, with the failure. The program
@@ -10,8 +10,14 @@ from typing import Final, Generic, TypeVar
 
 from model_cache.json_values import to_json_line, to_json_text
 from qda_worker.client.cli import render
+from qda_worker.client.cli.command_errors import (
+    CommandFailure,
+    Interrupted,
+    as_error,
+    error_fields,
+    exit_code,
+)
 from qda_worker.client.cli.connection import Format
-from qda_worker.client.cli.stops import Interrupted, Stop, as_error, error_fields, exit_code
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.results import (
     Answer,
@@ -44,7 +50,7 @@ class AnswerWriter(Generic[R]):
         """Begin without a result.
 
         Args:
-            texts: of the list.
+            texts: the texts of the list.
             form: the format of the output.
             terminal: the program's streams.
             columns: names of the table's columns.
@@ -87,15 +93,17 @@ class AnswerWriter(Generic[R]):
             self._terminal.write(self._summary(""))
         return SOME_FAILED if self._failed else 0
 
-    def fail(self, stop: Stop) -> int:
+    def fail(self, failure: CommandFailure) -> int:
         """End the output because of an error or a signal, report it, and return the exit code.
 
         Raises:
             Exception: the error itself, if no result was written.
         """
-        error = as_error(stop, f"{self._written:,} of {len(self._texts):,} texts were answered and written")
+        error = as_error(
+            failure, f"{self._written:,} of {len(self._texts):,} texts were answered and written"
+        )
         if not self._written:
-            raise (as_error(stop) if isinstance(error, Interrupted) else error) from stop
+            raise (as_error(failure) if isinstance(error, Interrupted) else error) from failure
         if self._form is Format.JSON:
             self._terminal.write(to_json_text({**self._document(), "error": error_fields(error)}))
         elif self._form is Format.TABLE:
@@ -141,15 +149,15 @@ class StreamWriter:
             self._terminal.write("]" if self._written else "[]")
         return SOME_FAILED if self._failed else 0
 
-    def fail(self, stop: Stop) -> int:
+    def fail(self, failure: CommandFailure) -> int:
         """End the output because of an error or a signal, report it, and return the exit code.
 
         Raises:
             Exception: the error itself, if no result was written.
         """
-        error = as_error(stop, f"{self._written:,} texts were answered and written")
+        error = as_error(failure, f"{self._written:,} texts were answered and written")
         if not self._written:
-            raise (as_error(stop) if isinstance(error, Interrupted) else error) from stop
+            raise (as_error(failure) if isinstance(error, Interrupted) else error) from failure
         self._terminal.report(str(error))
         last = to_json_line(error_fields(error))
         if self._form is Format.JSON:

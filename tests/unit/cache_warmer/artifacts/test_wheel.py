@@ -1,4 +1,4 @@
-"""Wheels from outside: what is unpacked, and what is refused before a byte is written."""
+"""Untrusted wheels: what is unpacked, and what is refused before a byte is written."""
 
 import stat
 import zipfile

@@ -9,7 +9,7 @@ from cache_warmer.hub.retry import Retry, retry_after
 
 @given(some.integers(1, 60), some.floats(0, 1))
 def test_waits_double_up_to_a_limit_and_have_jitter(failures: int, draw: float) -> None:
-    retry = Retry(first=0.5, longest=8.0, draw=lambda: draw)
+    retry = Retry(first=0.5, max_delay=8.0, random=lambda: draw)
     whole = min(8.0, 0.5 * 2.0 ** (failures - 1))
 
     assert whole / 2 <= retry.delay(failures) <= whole

@@ -12,7 +12,7 @@ import pytest
 
 from cache_warmer.cli import cache_warmer
 from cache_warmer.commands.warm import warm_cache
-from cache_warmer.errors import HubBusy, HubUnauthorized, NoSpace
+from cache_warmer.errors import HubBusy, NoSpace
 from cache_warmer.kubernetes.events import (
     IMPORTING,
     MESSAGE_BYTES,
@@ -21,7 +21,6 @@ from cache_warmer.kubernetes.events import (
     InvolvedObjects,
     involved_objects,
     one_line,
-    require_token,
 )
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
@@ -195,31 +194,3 @@ def test_a_run_writes_events_at_its_start_and_its_end(tmp_path: Path) -> None:
     assert [event["reason"] for event in cluster.events[::2]] == ["WARMING", "CATALOG_INVALID"]
     assert "\n" not in cluster.events[-1]["message"]
     assert json.loads(last_words.read_text("utf-8"))["reason"] == "CATALOG_INVALID"
-
-
-@pytest.mark.parametrize("token", ["", "  ", None])
-def test_a_secret_without_the_token_is_named_with_a_remedy(token: str | None) -> None:
-    environ = {"QDA_TOKEN_SECRET": "hub/token", "QDA_KUBERNETES_NAMESPACE": "texts"}
-    if token is not None:
-        environ["HF_TOKEN"] = token
-    with pytest.raises(HubUnauthorized) as caught:
-        require_token(environ)
-
-    assert "'hub'" in caught.value.message
-    assert "'token'" in caught.value.message
-    assert "kubectl -n texts create secret generic hub --from-literal=token=TOKEN" in caught.value.remedy
-
-
-def test_a_secret_with_a_token_and_no_secret_are_accepted() -> None:
-    require_token({"QDA_TOKEN_SECRET": "hub/token", "HF_TOKEN": "hf_x"})
-    require_token({})
-
-
-def test_a_missing_token_ends_a_warm_before_any_request_to_the_hub(tmp_path: Path) -> None:
-    err = io.StringIO()
-    environ = {"QDA_TOKEN_SECRET": "hub/token", "HF_ENDPOINT": "http://hub.invalid"}
-    code = cache_warmer(["warm", "--cache", str(tmp_path / "cache")], environ, io.StringIO(), err)
-
-    assert code == Reason.HUB_UNAUTHORIZED.exit_code
-    assert "hub.tokenSecret" in err.getvalue()
-    assert not (tmp_path / "cache").exists()

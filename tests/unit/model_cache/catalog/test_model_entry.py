@@ -54,7 +54,7 @@ def test_a_commit_of_digits_alone_needs_no_quotes() -> None:
     assert model.revision == "1" * 40
 
 
-def test_an_old_repository_without_an_organisation_is_accepted() -> None:
+def test_an_old_repository_without_an_organization_is_accepted() -> None:
     (model,) = parse_catalog(catalog(SENTIMENT.replace("org/mood", "bert-base-cased")), "c.yaml").models
     assert model.source_name == "bert-base-cased"
 

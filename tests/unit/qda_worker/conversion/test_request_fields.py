@@ -42,8 +42,8 @@ def test_a_prefix_completes_message_and_path_and_keeps_the_error_type() -> None:
 
 def test_a_prefix_keeps_everything_else_that_an_error_says() -> None:
     with pytest.raises(NotReady) as not_ready, field_prefix("settings.entities"):
-        raise NotReady("it does not load", lasting=True)
-    assert not_ready.value.lasting
+        raise NotReady("it does not load", permanent=True)
+    assert not_ready.value.permanent
     with pytest.raises(QueueFull) as full, field_prefix("settings"):
         raise QueueFull("full", retry_after=7.5)
     assert (full.value.retry_after, full.value.remedy) == (7.5, QueueFull.usual_remedy)

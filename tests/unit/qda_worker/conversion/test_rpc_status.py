@@ -65,8 +65,8 @@ def test_a_status_fits_into_trailers_with_any_number_of_violations() -> None:
     assert build_status(error).ByteSize() < 8 * 1024
 
 
-def test_a_lasting_failure_forbids_retries_and_a_loading_model_does_not() -> None:
-    assert retry_pushback(NotReady("the model does not load", lasting=True)) == -1
+def test_a_permanent_failure_forbids_retries_and_a_loading_model_does_not() -> None:
+    assert retry_pushback(NotReady("the model does not load", permanent=True)) == -1
     assert retry_pushback(NotReady("the model is being loaded")) is None
     assert retry_pushback(Draining("ending")) == 0
 

@@ -49,7 +49,7 @@ def test_windows_of_a_cut_text_end_at_the_cut(text: str, room: int, cut: int) ->
 
 @given(LONG_TEXTS, st.integers(80, 200))
 def test_entities_found_in_windows_are_those_of_the_whole_text(text: str, room: int) -> None:
-    """With a finder that recognises a name only if it reads the whole word."""
+    """With a finder that recognizes a name only if it reads the whole word."""
     windows = split_windows(text, len(text), room)
     assert list(merge_entities(text, windows, [found_in(text, window) for window in windows])) == find(text)
 

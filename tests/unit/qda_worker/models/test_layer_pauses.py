@@ -33,7 +33,7 @@ def classifier(folder: Path) -> AnyModel:
 
 
 def xlmr(folder: Path) -> AnyModel:
-    write_embedding(folder, max_seq_length=64, normalise=True, pooling="cls", heads=True)
+    write_embedding(folder, max_seq_length=64, normalize=True, pooling="cls", heads=True)
     return load_embedding(hub_model(Task.EMBEDDING, Serving()), folder, "cpu", BUDGET)
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qda_worker.models.pair_search import MAX_PAIRS, TILE_CELLS, Matrix, TextRows, find_pairs, normalise_rows
+from qda_worker.models.pair_search import MAX_PAIRS, TILE_CELLS, Matrix, TextRows, find_pairs, normalize_rows
 
 # Few different values give many equal vectors and ties, where the order may go wrong.
 VALUES: Final = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
@@ -96,7 +96,7 @@ def test_a_text_that_occurs_several_times_is_several_partners(
 ) -> None:
     if threshold is None and best is None:
         return
-    unit = normalise_rows(vectors)
+    unit = normalize_rows(vectors)
     left = TextRows(unit, np.array(first) % len(unit))
     right = None if second is None else TextRows(unit, np.array(second) % len(unit))
     found = found_pairs(left, right, threshold, best, cells, most)
@@ -110,7 +110,7 @@ def test_a_text_that_occurs_several_times_is_several_partners(
 def test_equal_texts_tie_exactly_and_the_earlier_comes_first() -> None:
     """With a row for each they would not: the last bits of a matrix product differ from place to place."""
     draw = np.random.default_rng(7)
-    unit = normalise_rows(draw.normal(size=(3, 96)).astype(np.float32))
+    unit = normalize_rows(draw.normal(size=(3, 96)).astype(np.float32))
     texts = TextRows(unit, np.concatenate([[0, 1], np.full(300, 2)]))
     found = found_pairs(texts, None, None, 3, cells=1000)
     assert found[0][:2] in ((0, 1), (0, 2))

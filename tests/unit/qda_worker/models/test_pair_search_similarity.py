@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from qda_worker.models.pair_search import Matrix, normalise_rows, pair_scores, unique_texts
+from qda_worker.models.pair_search import Matrix, normalize_rows, pair_scores, unique_texts
 
 VALUES: Final = st.sampled_from([-1.0, 0.0, 0.5, 2.0])
 VECTORS: Final = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.just(3)), elements=VALUES)
@@ -36,7 +36,7 @@ def test_scores_never_leave_the_range_of_a_cosine() -> None:
 def test_a_vector_of_zeros_has_cosine_zero() -> None:
     zeros, ones = np.zeros((1, 4), np.float32), np.ones((1, 4), np.float32)
     assert pair_scores(zeros, ones) == pair_scores(zeros, zeros) == [0.0]
-    assert np.isfinite(normalise_rows(zeros)).all()
+    assert np.isfinite(normalize_rows(zeros)).all()
 
 
 @given(st.lists(st.sampled_from(["a", "b", "ä", "a\u0308", ""])))

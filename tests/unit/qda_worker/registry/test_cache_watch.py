@@ -31,7 +31,7 @@ class FakeEngine:
 
 
 @dataclass
-class World:
+class WatchHarness:
     """A cache and models controlled by the test, with a clock that the test sets."""
 
     folder: Path
@@ -96,114 +96,114 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
-    return World(tmp_path)
+def harness(tmp_path: Path) -> WatchHarness:
+    return WatchHarness(tmp_path)
 
 
-async def test_nothing_is_loaded_before_the_cache_is_complete(world: World) -> None:
-    watch = world.watch()
-    world.missing = {"two"}
+async def test_nothing_is_loaded_before_the_cache_is_complete(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    harness.missing = {"two"}
     await watch.step()
-    assert (world.loads, world.states()) == ([], [ModelState.WAITING] * 2)
-    world.missing = set()
+    assert (harness.loads, harness.states()) == ([], [ModelState.WAITING] * 2)
+    harness.missing = set()
     await watch.step()
-    assert sorted(world.loads) == ["one", "two"]
-    assert world.states() == [ModelState.SERVING] * 2
-    assert world.changes > 2
+    assert sorted(harness.loads) == ["one", "two"]
+    assert harness.states() == [ModelState.SERVING] * 2
+    assert harness.changes > 2
 
 
-async def test_a_failed_load_is_logged_at_once_and_then_every_half_minute(world: World) -> None:
-    watch = world.watch()
-    world.unloadable = {"two"}
-    for world.now in (0.0, 2.0, 28.0, 31.0, 40.0, 61.5):
+async def test_a_failed_load_is_logged_at_once_and_then_every_half_minute(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    harness.unloadable = {"two"}
+    for harness.now in (0.0, 2.0, 28.0, 31.0, 40.0, 61.5):
         await watch.step()
-    logged = [line for line in world.logged if line["event"] == "model.unusable"]
+    logged = [line for line in harness.logged if line["event"] == "model.unusable"]
     assert [line["model"] for line in logged] == ["two"] * 3
     assert {(line["reason"], line["detail"], line["remedy"]) for line in logged} == {
         ("MODEL_UNUSABLE", "the file is cut", "repair it")
     }
-    assert sorted(world.loads) == ["one", "two"]  # files that have not changed are not loaded again
+    assert sorted(harness.loads) == ["one", "two"]  # files that have not changed are not loaded again
 
 
-async def test_missing_files_are_logged_at_once_and_then_every_half_minute(world: World) -> None:
-    watch = world.watch()
-    world.missing = {"two"}
-    for world.now in (0.0, 2.0, 28.0, 31.0, 40.0, 61.5):
+async def test_missing_files_are_logged_at_once_and_then_every_half_minute(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    harness.missing = {"two"}
+    for harness.now in (0.0, 2.0, 28.0, 31.0, 40.0, 61.5):
         await watch.step()
-    assert world.events() == ["cache.waiting"] * 3
-    assert world.logged[0]["detail"] == "/cache/two/weights: is missing"
-    assert world.logged[0]["remedy"] == "run `cache-warmer warm`"
-    assert (world.logged[0]["models"], world.logged[0]["files"]) == (["two"], ["/cache/two/weights"])
-    world.missing = {"one", "two"}
+    assert harness.events() == ["cache.waiting"] * 3
+    assert harness.logged[0]["detail"] == "/cache/two/weights: is missing"
+    assert harness.logged[0]["remedy"] == "run `cache-warmer warm`"
+    assert (harness.logged[0]["models"], harness.logged[0]["files"]) == (["two"], ["/cache/two/weights"])
+    harness.missing = {"one", "two"}
     await watch.step()
-    assert world.logged[-1]["models"] == ["one", "two"]
-    assert world.events() == ["cache.waiting"] * 4  # a different problem is logged at once
-    assert "1 more" in world.logged[-1]["detail"]
+    assert harness.logged[-1]["models"] == ["one", "two"]
+    assert harness.events() == ["cache.waiting"] * 4  # a different problem is logged at once
+    assert "1 more" in harness.logged[-1]["detail"]
 
 
-async def test_a_failed_model_is_loaded_again_only_when_its_files_change(world: World) -> None:
-    watch = world.watch()
-    world.unloadable = {"one"}
+async def test_a_failed_model_is_loaded_again_only_when_its_files_change(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    harness.unloadable = {"one"}
     await watch.step()
     await watch.step()
-    assert sorted(world.loads) == ["one", "two"]
-    assert world.states() == [ModelState.FAILED, ModelState.SERVING]
-    assert world.registry.models["one"].problem is not None
-    repaired = world.folder / "repaired"
+    assert sorted(harness.loads) == ["one", "two"]
+    assert harness.states() == [ModelState.FAILED, ModelState.SERVING]
+    assert harness.registry.models["one"].problem is not None
+    repaired = harness.folder / "repaired"
     repaired.write_text("2")
-    repaired.replace(world.folder / "one" / "weights")
-    world.unloadable = set()
+    repaired.replace(harness.folder / "one" / "weights")
+    harness.unloadable = set()
     await watch.step()
-    assert world.states() == [ModelState.SERVING] * 2
+    assert harness.states() == [ModelState.SERVING] * 2
 
 
-async def test_a_model_that_died_is_reloaded_and_its_old_engine_closed(world: World) -> None:
-    watch = world.watch()
+async def test_a_model_that_died_is_reloaded_and_its_old_engine_closed(harness: WatchHarness) -> None:
+    watch = harness.watch()
     await watch.step()
-    former: Any = world.registry.models["two"].engine
-    await watch._record_death(world.registry.models["two"], "its process ended by signal 9")
-    assert world.states() == [ModelState.SERVING, ModelState.FAILED]
-    assert "model.died" in world.events()
+    former: Any = harness.registry.models["two"].engine
+    await watch._record_death(harness.registry.models["two"], "its process ended by signal 9")
+    assert harness.states() == [ModelState.SERVING, ModelState.FAILED]
+    assert "model.died" in harness.events()
     await watch.step()
-    assert world.states() == [ModelState.SERVING] * 2
+    assert harness.states() == [ModelState.SERVING] * 2
     assert former.closed
-    assert world.loads.count("two") == 2
+    assert harness.loads.count("two") == 2
 
 
 async def test_loaded_models_keep_serving_when_the_cache_is_damaged(
-    world: World,
+    harness: WatchHarness,
 ) -> None:
-    watch = world.watch()
+    watch = harness.watch()
     await watch.step()
-    world.missing = {"one"}
+    harness.missing = {"one"}
     await watch.step()
-    assert world.states() == [ModelState.SERVING] * 2
-    assert not world.registry.cache_complete
-    assert world.events()[-1] == "cache.damaged"
-    world.missing = set()
+    assert harness.states() == [ModelState.SERVING] * 2
+    assert not harness.registry.cache_complete
+    assert harness.events()[-1] == "cache.damaged"
+    harness.missing = set()
     await watch.step()
-    assert world.events()[-1] == "cache.complete"
+    assert harness.events()[-1] == "cache.complete"
 
 
-async def test_a_replaced_file_needs_a_restart_and_a_deleted_one_does_not(world: World) -> None:
-    watch = world.watch()
+async def test_a_replaced_file_needs_a_restart_and_a_deleted_one_does_not(harness: WatchHarness) -> None:
+    watch = harness.watch()
     await watch.step()
-    (world.folder / "one" / "weights").unlink()
+    (harness.folder / "one" / "weights").unlink()
     await watch.step()
-    assert not world.registry.restart_needed
-    (world.folder / "new").write_text("3")  # made while the old inode may already be free again
-    (world.folder / "two" / "other").write_text("4")
-    (world.folder / "new").replace(world.folder / "two" / "weights")
+    assert not harness.registry.restart_needed
+    (harness.folder / "new").write_text("3")  # made while the old inode may already be free again
+    (harness.folder / "two" / "other").write_text("4")
+    (harness.folder / "new").replace(harness.folder / "two" / "weights")
     await watch.step()
-    assert world.registry.restart_needed
+    assert harness.registry.restart_needed
 
 
-async def test_a_strict_watch_raises_instead_of_waiting(world: World) -> None:
-    world.missing = {"one"}
+async def test_a_strict_watch_raises_instead_of_waiting(harness: WatchHarness) -> None:
+    harness.missing = {"one"}
     with pytest.raises(CacheUnusable) as caught:
-        await world.watch(strict=True).step()
+        await harness.watch(strict=True).step()
     assert caught.value.reason is Reason.CACHE_INCOMPLETE
-    world.missing, world.unloadable = set(), {"two"}
+    harness.missing, harness.unloadable = set(), {"two"}
     with pytest.raises(CacheUnusable) as caught:
-        await world.watch(strict=True).step()
+        await harness.watch(strict=True).step()
     assert caught.value.reason is Reason.MODEL_UNUSABLE

@@ -100,7 +100,7 @@ def test_before_a_measurement_no_call_is_refused_for_its_deadline(timed: QueueHa
     timed.queue.submit([TEN] * 99, caller="other")
     future = timed.queue.submit([TEN] * 99, deadline=timed.now + 0.001)
     timed.model.gate.set()
-    with pytest.raises(DeadlineTooShort, match=r"texts (waited|were tokenised)"):
+    with pytest.raises(DeadlineTooShort, match=r"texts (waited|were tokenized)"):
         future.result(WAIT)
 
 

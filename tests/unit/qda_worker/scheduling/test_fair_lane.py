@@ -1,4 +1,4 @@
-"""The time of a lane is shared between hosts, then between the names of a host, and nobody escapes what he used."""
+"""The time of a lane is shared between hosts, then between the names of a host, and used time is always charged."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Waiting = FairLane[str, str, str]
 
 
 def text(caller: Caller, length: int = 10, windows: int = 1) -> TextItem[str, str, str]:
-    """Return one tokenised text of a caller."""
+    """Return one tokenized text of a caller."""
     job: Job[str] = Job([caller.name or caller.host], Options(), Lane.BULK, None, 0.0, caller=caller)
     units = tuple(Unit(f"{caller.host}/{caller.name}", length) for _ in range(windows))
     return TextItem(job, 0, PreparedText(units, (Span(0, length),) * windows, length, length), Timings())

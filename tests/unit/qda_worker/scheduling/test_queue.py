@@ -201,8 +201,8 @@ def test_bulk_work_that_has_aged_goes_first(harness: QueueHarness) -> None:
     assert harness.model.batches[1:] == [["bulk"], ["interactive"]]
 
 
-def test_a_large_call_does_not_delay_the_tokenisation_of_a_small_one(harness: QueueHarness) -> None:
-    """Calls take turns in the pool: the small one is computed while the large one is still tokenised."""
+def test_a_large_call_does_not_delay_the_tokenization_of_a_small_one(harness: QueueHarness) -> None:
+    """Calls take turns in the pool: the small one is computed while the large one is still tokenized."""
     harness.block_compute_thread()
     large = harness.queue.submit(["l" * 40] * 150, lane=Lane.BULK)
     small = harness.queue.submit(["small"])
@@ -300,7 +300,7 @@ def test_timings_separate_waiting_from_computing(harness: QueueHarness) -> None:
     harness.model.gate.set()
     timings = [outcome.timings for outcome in future.result(WAIT)]
     assert [timing.queue for timing in timings] == [7.0, 7.0]
-    assert [timing.tokenise for timing in timings] == [0.0, 0.0]
+    assert [timing.tokenize for timing in timings] == [0.0, 0.0]
 
 
 def test_compute_time_is_divided_by_length(pool: Executor) -> None:

@@ -1,4 +1,4 @@
-"""Long texts are prepared in steps: others pass in between, and nobody computes for a caller who has gone."""
+"""Long texts are prepared in steps: others run in between, and nothing is computed for a cancelled call."""
 
 from collections import deque
 from collections.abc import Callable, Iterator

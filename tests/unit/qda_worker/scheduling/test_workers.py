@@ -1,4 +1,4 @@
-"""Interactive work runs between the parts of a bulk batch, and a batch that nobody waits for is given up."""
+"""Interactive work runs between the parts of a bulk batch, and a batch that is not needed any more is abandoned."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -53,14 +53,14 @@ def model(pool: Executor) -> Iterator[LayeredModel]:
     assert model.harness.queue.close(drain=False, timeout=WAIT)
 
 
-def submit_and_tokenise(harness: QueueHarness, texts: Sequence[str], lane: Lane = Lane.INTERACTIVE) -> None:
+def submit_and_tokenize(harness: QueueHarness, texts: Sequence[str], lane: Lane = Lane.INTERACTIVE) -> None:
     harness.queue.submit(texts, lane=lane)
     harness.wait_for_tokenizer()
 
 
 def test_interactive_work_runs_between_the_layers_of_a_bulk_batch(model: LayeredModel) -> None:
     harness = model.harness
-    model.between = lambda layer: submit_and_tokenise(harness, ["click"]) if layer == 2 else None
+    model.between = lambda layer: submit_and_tokenize(harness, ["click"]) if layer == 2 else None
     bulk = harness.queue.submit(["bulk"], lane=Lane.BULK).result(WAIT)
     assert model.finished == [["click"], ["bulk"]]
     assert results(bulk) == ["BULK"]
@@ -70,7 +70,7 @@ def test_interactive_work_runs_between_the_layers_of_a_bulk_batch(model: Layered
 
 def test_an_interactive_batch_is_not_interrupted(model: LayeredModel) -> None:
     harness = model.harness
-    model.between = lambda layer: submit_and_tokenise(harness, ["click"]) if layer == 2 else None
+    model.between = lambda layer: submit_and_tokenize(harness, ["click"]) if layer == 2 else None
     harness.queue.submit(["bulk by its text only"]).result(WAIT)
     assert model.finished[0] == ["bulk by its text only"]
 

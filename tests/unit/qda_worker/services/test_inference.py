@@ -1,4 +1,4 @@
-"""Whom calls are shared between, and the one rule of all streams: a full queue is waited for."""
+"""The caller to which a request is charged, and the rule of all streams: a full queue is waited for."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

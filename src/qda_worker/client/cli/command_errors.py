@@ -1,4 +1,4 @@
-"""What ends a command early: an error of the client or of the input, Ctrl-C, SIGTERM. Imports no gRPC."""
+"""The failures that end a command (errors of client or input, Ctrl-C, SIGTERM), and how they are reported. No gRPC."""
 
 from typing import Final, TypeAlias
 
@@ -7,9 +7,9 @@ from model_cache.errors import ModelCacheError
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from qda_worker.client.errors import ClientError
 
-# What ends a command early.
-Stop: TypeAlias = ClientError | ModelCacheError | KeyboardInterrupt | Terminated
-STOPS: Final = (ClientError, ModelCacheError, KeyboardInterrupt, Terminated)
+# Exceptions that end a command early.
+CommandFailure: TypeAlias = ClientError | ModelCacheError | KeyboardInterrupt | Terminated
+COMMAND_FAILURES: Final = (ClientError, ModelCacheError, KeyboardInterrupt, Terminated)
 
 
 class Interrupted(ClientError):
@@ -17,9 +17,11 @@ class Interrupted(ClientError):
 
     usual_reason = str(Reason.INTERRUPTED)
 
-    def __init__(self, stop: KeyboardInterrupt | Terminated, progress: str = "no result was written") -> None:
-        """Name the signal; `progress` says how much was written."""
-        terminated = isinstance(stop, Terminated)
+    def __init__(
+        self, failure: KeyboardInterrupt | Terminated, progress: str = "no result was written"
+    ) -> None:
+        """Create the error; `progress` describes how much was written."""
+        terminated = isinstance(failure, Terminated)
         remedy = (
             "run the command again with the texts that have no result; the ids of the results tell which have one"
             if progress[0].isdigit()
@@ -29,9 +31,11 @@ class Interrupted(ClientError):
         self.code = EXIT_TERMINATED if terminated else Reason.INTERRUPTED.exit_code
 
 
-def as_error(stop: Stop, progress: str = "no result was written") -> ClientError | ModelCacheError:
-    """Return the error to report for what ended a command."""
-    return stop if isinstance(stop, ClientError | ModelCacheError) else Interrupted(stop, progress)
+def as_error(
+    failure: CommandFailure, progress: str = "no result was written"
+) -> ClientError | ModelCacheError:
+    """Return the error to report for a failure."""
+    return failure if isinstance(failure, ClientError | ModelCacheError) else Interrupted(failure, progress)
 
 
 def exit_code(error: ClientError | ModelCacheError) -> int:
