@@ -16,11 +16,12 @@ LOCAL: Final = [
     "127.0.0.1:50051", "localhost:50051", "LOCALHOST:1", "localhost.:1", "worker.localhost:1", "[::1]:50051",
     "127.8.9.1:1", "127.1:1", "0.0.0.0:1", "[::]:1", "[::ffff:127.0.0.1]:1", "unix:/run/qda.sock", "unix:///run/qda.sock",
     "unix-abstract:qda", "dns:///127.0.0.1:1", "dns:///localhost:1", "dns://1.1.1.1/localhost:1",
-    "ipv4:127.0.0.1:1,127.0.0.2:2", "ipv6:[::1]:1",
+    "ipv4:127.0.0.1:1,127.0.0.2:2", "ipv6:[::1]:1", "ipv6:%5B::1%5D:1", "dns:///%5B::1%5D:1", "ip6-localhost:1",
+    "localhost.localdomain:1", "localhost6:1", "2130706433:1", "0x7f.1:1", "0x7F000001:1",
 ]  # fmt: skip
 REMOTE: Final = [
     "worker:50051", "localhost.example:1", "10.0.0.1:1", "128.0.0.1:1", "[2001:db8::1]:1", "dns:///worker:1",
-    "ipv4:127.0.0.1:1,10.0.0.1:1", "mylocalhost:1", "127.example:1",
+    "ipv4:127.0.0.1:1,10.0.0.1:1", "mylocalhost:1", "127.example:1", "fade:1", "0x0a.1:1",
 ]  # fmt: skip
 
 
@@ -52,7 +53,11 @@ def test_other_targets_use_the_proxy(target: str) -> None:
         ({"http_proxy": "http://a:1", "no_proxy": "x", "no_grpc_proxy": "example"}, None),
         ({"http_proxy": "socks5://a:1"}, None),
         ({"http_proxy": "a:1"}, None),
-        ({"http_proxy": "http://[bad"}, None),
+        ({"http_proxy": "HTTP://a:1"}, ("http_proxy", "http://a:1")),
+        ({"http_proxy": "http://[bad"}, ("http_proxy", "")),
+        ({"http_proxy": "http://anna:ge/heim@a:1"}, ("http_proxy", "")),
+        ({"http_proxy": "http://anna:12/heim@a:1"}, ("http_proxy", "")),
+        ({"http_proxy": "http://anna:ge?heim@a:1"}, ("http_proxy", "")),
         ({"HTTP_PROXY": "http://a:1", "ALL_PROXY": "http://a:1"}, None),
         ({}, None),
     ],
@@ -102,3 +107,14 @@ def test_the_message_names_the_proxy_without_its_password(
     assert "through the proxy http://127.0.0.1:9 of the variable http_proxy" in caught.value.message
     assert "add worker.invalid to the variable no_proxy" in caught.value.remedy
     assert not re.search("geheim|anna", str(caught.value))
+
+
+@pytest.mark.parametrize("password", ["ge/heim", "12/heim", "12?heim", "12#heim"])
+def test_a_password_that_makes_the_url_invalid_is_not_in_the_message(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://anna:{password}@127.0.0.1:9")
+    with pytest.raises(NotReachable) as caught:
+        invoke(Settings("worker.invalid:50051", timeout=20), "health")
+    assert "the variable http_proxy has no valid address of a proxy" in caught.value.message
+    assert not re.search("anna|heim|12|ge/", str(caught.value))

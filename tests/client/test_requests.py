@@ -1,11 +1,25 @@
 """Long lists as several requests: every text once, in order, each request within both limits."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qda.v1 import sentiment_pb2, text_pb2
 from qda_worker.client.enums import LongTexts, Offsets
-from qda_worker.client.requests import chunk_slices, field_overhead, pair_request, sentiment_request
+from qda_worker.client.errors import ClientError
+from qda_worker.client.requests import (
+    ResultCollector,
+    chunk_slices,
+    field_overhead,
+    pair_request,
+    sentiment_request,
+)
+from qda_worker.client.results import Sentiment
+from qda_worker.client.retry import RetryBudget, WorkerAvailability
+from qda_worker.client.sync_calls import PendingCalls
 from qda_worker.client.texts import Text
 from qda_worker.limits import MAX_REQUEST_BYTES
 
@@ -90,3 +104,57 @@ def test_a_pair_counts_as_two_texts() -> None:
         [("a", "b")] * 10_001, model="", long_texts=LongTexts.CUT, priority=None, chunk_texts=10_000
     )
     assert [items for _, items in request.chunks] == [5_000, 5_000, 1]
+
+
+def test_a_response_whose_reading_is_interrupted_is_delivered_with_the_later_ones() -> None:
+    """Ctrl-C may come while a response is converted. It was answered, so its results are not lost."""
+    request = sentiment_request(
+        ["a", "b", "c"], model="", long_texts=LongTexts.CUT, priority=None, sentences=False,
+        offsets=Offsets.CODE_POINTS, chunk_texts=1,
+    )  # fmt: skip
+    interrupts = [False, True, False, False]
+
+    def read(response: sentiment_pb2.AnalyzeSentimentResponse) -> Sequence[Sentiment]:
+        if interrupts.pop(0):
+            raise KeyboardInterrupt
+        return request.read(response)
+
+    delivered: list[int] = []
+    collector = ResultCollector(
+        replace(request, read=read), lambda start, part: delivered.extend([start] * len(part))
+    )
+    response = sentiment_pb2.AnalyzeSentimentResponse(
+        results=[sentiment_pb2.SentimentResult(label=sentiment_pb2.SENTIMENT_LABEL_POSITIVE)]
+    )
+    collector.add(response, 1)
+    with pytest.raises(KeyboardInterrupt):
+        collector.add(response, 1)
+    collector.deliver_later([(response, 1)])
+    assert delivered == [0, 1, 2]
+
+
+def test_a_call_whose_response_could_not_be_read_yet_is_read_at_the_end() -> None:
+    class Future:
+        def __init__(self) -> None:
+            self.interrupts = [True]
+
+        def add_done_callback(self, callback: Callable[[object], None]) -> None:
+            callback(self)
+
+        def done(self) -> bool:
+            return True
+
+        def result(self) -> str:
+            if self.interrupts:
+                self.interrupts.pop()
+                raise KeyboardInterrupt
+            return "response"
+
+    calls: PendingCalls[str, str] = PendingCalls(
+        lambda _request, _timeout: Future(), lambda error: ClientError(str(error))
+    )
+    call = calls.start("request", RetryBudget(WorkerAvailability("target"), 10.0))
+    with pytest.raises(KeyboardInterrupt):
+        calls.result(call)
+    calls.read_arrived([call])
+    assert call.response == "response"

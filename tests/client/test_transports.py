@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from typing import Any
 
 import grpc
 import pytest
@@ -88,24 +89,19 @@ def test_closing_ends_the_wait_for_a_retry_in_another_thread(worker: FakeWorker)
 def test_a_refused_request_is_sent_again_while_an_earlier_one_waits(
     worker: FakeWorker, invoke: Invoke
 ) -> None:
-    """The first request is answered only after all others were, one of which is refused at first."""
+    """The first request is answered only after the other one was, which is refused at first."""
     answered = threading.Event()
+    refusals = iter([True, False])
 
-    def wait_for_others(_: grpc.ServicerContext) -> None:
-        assert answered.wait(30)
+    def by_content(request: Any, context: grpc.ServicerContext) -> None:
+        if request.texts[0].content == "first":
+            assert answered.wait(30)
+        elif next(refusals):
+            refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", details=(retry_info(0.01),))(context)
+        else:
+            answered.set()
 
-    def refuse_once(context: grpc.ServicerContext) -> None:
-        worker.faults = [lambda _: answered.set()]
-        refuse(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", details=(retry_info(0.01),))(context)
-
-    def by_content(context: grpc.ServicerContext) -> None:
-        content = worker.calls[-1].request.texts[0].content
-        if content == "first":
-            wait_for_others(context)
-        elif content == "refused" and not answered.is_set():
-            refuse_once(context)
-
-    worker.faults = [by_content] * 2
+    worker.on_request = by_content
     settings = Settings(worker.target, chunk_texts=1, in_flight=2)
     answer = invoke(settings, "sentiment", ["first", "refused"], timeout=20)
     assert [result.ok for result in answer] == [True, True]
@@ -114,15 +110,14 @@ def test_a_refused_request_is_sent_again_while_an_earlier_one_waits(
 def test_later_answers_are_delivered_if_an_earlier_request_fails(worker: FakeWorker, invoke: Invoke) -> None:
     later = threading.Event()
 
-    def by_content(context: grpc.ServicerContext) -> None:
-        content = worker.calls[-1].request.texts[0].content
-        if content == "first":
+    def by_content(request: Any, context: grpc.ServicerContext) -> None:
+        if request.texts[0].content == "first":
             later.wait(30)
             time.sleep(0.5)  # the answer to the later request must have arrived
             refuse(grpc.StatusCode.INTERNAL, "MODEL_FAILED")(context)
         context.add_callback(later.set)
 
-    worker.faults = [by_content] * 2
+    worker.on_request = by_content
     parts: list[tuple[int, int]] = []
     with pytest.raises(ServerFailed) as caught:
         invoke(

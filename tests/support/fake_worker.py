@@ -6,7 +6,7 @@ takes the next item of `faults`, if there is one, before it is answered.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +37,7 @@ class FakeWorker:
         health: the status of each service, by name; `""` is the whole worker.
         faults: what the next calls meet.
         calls: the calls so far.
+        on_request: called with each request before it is answered; may abort or delay it, as a fault may.
         stream_breaks: for each of the next streams: after how many results it fails with UNAVAILABLE.
         target: its address.
     """
@@ -45,6 +46,7 @@ class FakeWorker:
     health: dict[str, int] = field(default_factory=lambda: {"": 1})
     faults: list[Fault] = field(default_factory=list)
     calls: list[RecordedCall] = field(default_factory=list)
+    on_request: Callable[[Any, grpc.ServicerContext], None] | None = None
     stream_breaks: list[int] = field(default_factory=list)
     target: str = ""
     _server: grpc.Server | None = None
@@ -74,6 +76,8 @@ class FakeWorker:
         """Record a call, then apply the next fault to it."""
         metadata = {key: str(value) for key, value in context.invocation_metadata()}
         self.calls.append(RecordedCall(type(request).__name__, request, metadata, context.time_remaining()))
+        if self.on_request is not None:
+            self.on_request(request, context)
         if self.faults:
             self.faults.pop(0)(context)
 

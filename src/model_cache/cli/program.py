@@ -14,6 +14,7 @@ as escapes, and addresses without passwords.
 
 import contextlib
 import errno
+import io
 import os
 import signal
 import sys
@@ -32,7 +33,7 @@ Main = Callable[[Sequence[str]], int]
 # 128 + SIGPIPE, as a shell reports it: the reader of our output has closed it.
 EXIT_BROKEN_PIPE: Final = 141
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 
 
@@ -154,7 +155,10 @@ def _report(error: ModelCacheError, name: str, argv: Sequence[str], environ: Map
     print(f"{name}: {printable_lines(str(error))}", file=sys.stderr)
     if wants_json(argv, environ):
         document = {"reason": error.reason, "message": error.message, "remedy": error.remedy}
-        print(to_json_line(document))
+        try:
+            print(to_json_line(document), flush=True)
+        except OSError:  # the reader has gone, or the disk is full, which may be the error itself
+            _discard(sys.stdout)
     return error.reason.exit_code
 
 
@@ -201,14 +205,28 @@ def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _prepare_streams() -> None:
-    """Replace standard streams that are closed, and escape characters that they cannot encode."""
+    """Replace standard streams that are closed or lose output, and escape characters that they cannot encode."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # the process was started with it closed
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  # open until exit
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    sys.stdout = _with_buffer(sys.stdout)
     sys.stderr = best_effort(sys.stderr)
+
+
+def _with_buffer(stream: TextIO) -> TextIO:
+    """Return a stream that writes all of a long text.
+
+    With PYTHONUNBUFFERED or `python -u` there is no buffer, and Python drops what one system call does not take: when a
+    signal interrupts it, the disk is full, or the reader has gone.
+    """
+    if not isinstance(stream, io.TextIOWrapper) or not isinstance(stream.buffer, io.RawIOBase):
+        return stream
+    encoding, errors = stream.encoding, stream.errors
+    raw = cast(io.RawIOBase, stream.detach())
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding=encoding, errors=errors, line_buffering=True)
 
 
 def _flush_stdout(code: int, name: str) -> int:
@@ -219,7 +237,8 @@ def _flush_stdout(code: int, name: str) -> int:
         _discard(sys.stdout)
     except OSError as error:
         _discard(sys.stdout)
-        print(f"{name}: cannot write the output: {error.strerror}", file=sys.stderr)
+        if code != Reason.NO_SPACE.exit_code:  # else it was reported when the first part could not be written
+            print(f"{name}: cannot write the output: {error.strerror}", file=sys.stderr)
         return code or Reason.NO_SPACE.exit_code
     return code
 

@@ -122,7 +122,16 @@ def client_error(error: grpc.RpcError, target: str, proxy: Proxy | None = None) 
     if isinstance(failure, errors.NotReady):
         failure.retry_after = details.retry_after
         failure.lasting = pushback is not None and pushback < 0
-    if proxy is not None and isinstance(failure, errors.NotReachable):
+    if proxy is not None and isinstance(failure, errors.NotReachable) and not proxy.address:
+        # gRPC's message quotes a part of the variable, which may be one of a password.
+        failure.message = (
+            f"no worker answers at {target}: the variable {proxy.variable} has no valid address of a proxy"
+        )
+        failure.remedy = (
+            f"give it as http://HOST:PORT, with / ? # and @ in a password as %2F %3F %23 %40; to connect without a "
+            f"proxy, add {proxy.host} to the variable no_proxy"
+        )
+    elif proxy is not None and isinstance(failure, errors.NotReachable):
         failure.message += f" (through the proxy {proxy.address} of the variable {proxy.variable})"
         failure.remedy = (
             f"check that the proxy allows connections to this address; to connect without it, add {proxy.host} to the "

@@ -12,10 +12,16 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 _PROXY_VARIABLES: Final = ("grpc_proxy", "https_proxy", "http_proxy")
 _EXCEPTION_VARIABLES: Final = ("no_grpc_proxy", "no_proxy")
+
+# Names of the loopback addresses in the hosts files of Linux distributions, besides those that end with `.localhost`.
+_LOOPBACK_NAMES: Final = frozenset(
+    {"localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6"}
+    | {"localhost6.localdomain6", "ip6-localhost", "ip6-loopback"}
+)
 
 # Schemes of targets on this machine.
 _LOCAL_SCHEMES: Final = frozenset({"unix", "unix-abstract", "vsock"})
@@ -31,7 +37,7 @@ class Proxy:
 
     Attributes:
         variable: the environment variable that names it.
-        address: its URL without user and password.
+        address: its URL without user and password; empty if it is no valid URL, so that it is not known where they end.
         host: the target's host, which `no_proxy` would have to contain.
     """
 
@@ -55,8 +61,10 @@ def find_proxy(target: str, environ: Mapping[str, str]) -> Proxy | None:
     exceptions = next((environ[name] for name in _EXCEPTION_VARIABLES if environ.get(name)), "")
     if all(_is_excepted(host, exceptions) for host in hosts):
         return None
-    address = _without_credentials(environ[variable])
-    return Proxy(variable, address, hosts[0]) if address else None
+    url = environ[variable]
+    if not url.lower().startswith("http://"):  # gRPC ignores others
+        return None
+    return Proxy(variable, _without_credentials(url), hosts[0])
 
 
 def _parse(target: str) -> tuple[str, list[str]]:
@@ -64,7 +72,7 @@ def _parse(target: str) -> tuple[str, list[str]]:
     match = _TARGET.fullmatch(target)
     if match is None:
         return "", [target]
-    addresses = match["path"].split(",")
+    addresses = unquote(match["path"]).split(",")
     return (match["scheme"] or "").lower(), [_host(address) for address in addresses]
 
 
@@ -77,7 +85,7 @@ def _host(address: str) -> str:
 
 def _is_loopback(host: str) -> bool:
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
+    if name in _LOOPBACK_NAMES or name.endswith(".localhost"):
         return True
     address = _ip_address(name)
     if address is None:
@@ -92,10 +100,10 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
         return ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         pass
-    if not re.fullmatch(r"[0-9.]+", host):
+    if not re.fullmatch(r"[0-9a-fx.]+", host):
         return None
     try:
-        return ipaddress.IPv4Address(socket.inet_aton(host))  # short forms, such as 127.1
+        return ipaddress.IPv4Address(socket.inet_aton(host))  # other forms, such as 127.1 or 0x7f.1
     except OSError:
         return None
 
@@ -115,13 +123,13 @@ def _is_excepted(host: str, exceptions: str) -> bool:
 
 
 def _without_credentials(url: str) -> str:
-    """Return a proxy's URL without user, password and path; empty if gRPC ignores the proxy."""
+    """Return a proxy's URL without user, password and path; empty if it is not valid."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         return ""
-    if parts.scheme.lower() != "http" or not parts.hostname:
+    if not parts.hostname or "@" in parts.path + parts.query + parts.fragment:  # a password with / ? or #
         return ""
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"http://{host}:{port}" if port else f"http://{host}"

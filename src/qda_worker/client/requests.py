@@ -11,6 +11,7 @@ Requests are built one at a time, when the transport takes the next one: a long 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
@@ -84,6 +85,7 @@ class ResultCollector(Generic[S, R]):
         self._provenances: list[Provenance] = []
         self._timings = Timings()
         self._position = 0
+        self._current: tuple[S, int] | None = None
 
     def add(self, response: S, item_count: int) -> None:
         """Add the response to the next chunk, of `item_count` items.
@@ -92,8 +94,10 @@ class ResultCollector(Generic[S, R]):
             ServerFailed: when it has another number of results, which could not be assigned to their texts.
         """
         start = self._position
-        self._position += item_count
+        self._current = response, item_count  # delivered by `deliver_later` if Ctrl-C interrupts the reading
         part = self._read(response, start, item_count)
+        self._current = None
+        self._position += item_count
         self.results.extend(part.results)
         self._provenances.extend(each for each in part.provenances if each not in self._provenances)
         self._timings = self._timings.joined(part.timings)
@@ -107,7 +111,8 @@ class ResultCollector(Generic[S, R]):
             responses: for each of the next chunks: its response, None if there is none, and the number of its items.
         """
         start = self._position
-        for response, item_count in responses:
+        first: list[tuple[S | None, int]] = [] if self._current is None else [self._current]
+        for response, item_count in chain(first, responses):
             if response is not None and self._on_results is not None:
                 with suppress(ServerFailed):  # the failure that ended the call is the one to report
                     self._on_results(start, self._read(response, start, item_count))

@@ -7,15 +7,20 @@ the thread waits for the response to an earlier request, as in the async client.
 """
 
 import heapq
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import grpc
 
 from qda_worker.client.errors import CallCancelled, ClientError
 from qda_worker.client.retry import RetryBudget
+
+# Seconds. The main thread must not wait for longer in one piece: a signal (Ctrl-C) that another thread of the process
+# receives does not wake it, and Python handles it only when it runs again.
+WAIT_PIECE: Final = 0.1
 
 Q = TypeVar("Q")
 S = TypeVar("S")
@@ -79,20 +84,23 @@ class PendingCalls(Generic[Q, S]):
         """End the waiting of the calling thread, because the client was closed; called by another thread."""
         self._ended.put(None)
 
-    def take_ended(self) -> None:
-        """Read the responses that have arrived, without waiting."""
-        while not self._ended.empty():
-            call = self._ended.get()
-            if call is not None:
+    def read_arrived(self, calls: Iterable[PendingCall[Q, S]]) -> None:
+        """Read the responses to these requests that have arrived, without waiting.
+
+        The queue is not asked: Ctrl-C may have interrupted the reading of a call that was taken from it.
+        """
+        for call in calls:
+            if call.response is None and call.failure is None and call.future.done():
                 self._read(call)
 
     def _wait_for_next(self) -> None:
-        """Wait until a call ends or the delay of a refused one is over."""
-        timeout = max(0.0, self._delayed[0][0] - time.monotonic()) if self._delayed else None
+        """Wait until a call ends or the delay of a refused one is over, or for a moment."""
+        due = self._delayed[0][0] if self._delayed else math.inf
         try:
-            call = self._ended.get(timeout=timeout)
+            call = self._ended.get(timeout=min(WAIT_PIECE, max(0.0, due - time.monotonic())))
         except Empty:
-            self._send(heapq.heappop(self._delayed)[2])
+            if time.monotonic() >= due:
+                self._send(heapq.heappop(self._delayed)[2])
             return
         if call is None:
             raise CallCancelled("the client was closed")

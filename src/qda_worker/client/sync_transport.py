@@ -10,6 +10,7 @@ for event loops.
 """
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from qda_worker.client.proxy import find_proxy
 from qda_worker.client.requests import ChunkedRequest, OnResults, Progress, R, Response, ResultCollector
 from qda_worker.client.results import Answer, DocumentAnalysis, Embedding, Paraphrases
 from qda_worker.client.retry import RetryBudget, StreamRetry, WorkerAvailability
-from qda_worker.client.sync_calls import PendingCall, PendingCalls
+from qda_worker.client.sync_calls import WAIT_PIECE, PendingCall, PendingCalls
 from qda_worker.client.texts import Text
 from qda_worker.client.vector_stream import VectorStreams
 
@@ -167,7 +168,7 @@ class SyncTransport:
             except BaseException as error:
                 if isinstance(error, ClientError):
                     error.partial = collector.answer() if collector.results else None
-                calls.take_ended()
+                calls.read_arrived(call for call, _ in in_flight)
                 collector.deliver_later((call.response, item_count) for call, item_count in in_flight)
                 raise
             finally:
@@ -359,5 +360,9 @@ class SyncTransport:
 
     def _sleep(self, seconds: float) -> None:
         """Wait between two attempts; raise CallCancelled as soon as the client is closed."""
-        if self._closed.wait(seconds):
+        end = time.monotonic() + seconds
+        while (remaining := end - time.monotonic()) > 0:
+            if self._closed.wait(min(remaining, WAIT_PIECE)):
+                break
+        if self._closed.is_set():
             raise CallCancelled("the client was closed")

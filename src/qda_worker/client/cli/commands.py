@@ -15,7 +15,7 @@ from model_cache.json_values import to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
-from qda_worker.client.cli.command_errors import COMMAND_FAILURES
+from qda_worker.client.cli.command_errors import COMMAND_FAILURES, hold_signals
 from qda_worker.client.cli.connection import Connection, Format
 from qda_worker.client.cli.input import read_texts
 from qda_worker.client.cli.options import DEFAULT_THRESHOLD, Input, read_encodings
@@ -236,23 +236,23 @@ _COMMANDS: Final[dict[str, Callable[[Client, argparse.Namespace, Format, Termina
 
 
 def _read(file: str, arguments: argparse.Namespace, terminal: Terminal) -> Iterator[Text]:
-    return read_texts(
+    """Yield the texts of a file; at least one."""
+    text = None
+    for text in read_texts(
         file,
         terminal.stdin,
         kind=Input(arguments.input),
         whole=arguments.whole,
         encoding=read_encodings(arguments).file,
-    )
+    ):
+        yield text
+    if text is None:
+        raise UsageError(f"there is no text in {file}", "give a file with at least one line")
 
 
 def _read_list(arguments: argparse.Namespace, terminal: Terminal, file: str | None = None) -> list[Text]:
     """Return all texts of `file`, or of the command's first file; at least one."""
-    texts = list(_read(file or arguments.file, arguments, terminal))
-    if not texts:
-        raise UsageError(
-            f"there is no text in {file or arguments.file}", "give a file with at least one line"
-        )
-    return texts
+    return list(_read(file or arguments.file, arguments, terminal))
 
 
 def _parse_task(text: str) -> AnalysisTask:
@@ -297,6 +297,7 @@ def _write_list(
         return writer.fail(failure)
 
 
+@hold_signals()
 def _write_paraphrases(
     result: Paraphrases, texts: Sequence[Text], others: Sequence[Text], form: Format, terminal: Terminal
 ) -> None:

@@ -49,10 +49,20 @@ _CANDIDATES: Final = {
 }
 _SINGLE_BYTE: Final = frozenset({"cp1252", "iso8859-1", "iso8859-15", "mac-roman", "cp850", "cp437"})
 
+# Control characters of ISO 8859, where Windows-1252 has quotation marks and dashes. No text has them.
+_C1_CONTROL: Final = re.compile("[\x80-\x9f]")
+
 _GERMAN_LETTERS: Final = "äöüÄÖÜß"
+
+# Lone surrogates in UTF-8, which are accepted: they spoil one text only.
+_HALF_CHARACTERS: Final = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 
 # Control characters that texts do not have; tab, line ends, form feed and escape do occur.
 _BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+_CONTROL: Final = re.compile(_BINARY.pattern.decode("latin-1"))
+
+# Share of such bytes from which on a file is not a text (that of `perl -T`). Fewer are damage in single lines.
+_BINARY_SHARE: Final = 0.3
 
 
 def parse_encoding(name: str) -> str:
@@ -80,6 +90,11 @@ def split_mark(head: bytes) -> tuple[str, int]:
     return next(((encoding, len(mark)) for mark, encoding in _MARKS if head.startswith(mark)), ("", 0))
 
 
+def may_be_mark(head: bytes) -> bool:
+    """Return whether a few bytes are the beginning of a byte order mark that has more."""
+    return any(len(head) < len(mark) and mark.startswith(head) for mark, _ in _MARKS)
+
+
 def choose_encoding(head: bytes, given: str, name: str) -> str:
     """Return the encoding in which to read a file.
 
@@ -100,18 +115,23 @@ def choose_encoding(head: bytes, given: str, name: str) -> str:
             )
         return marked
     unmarked = _guess_wide(head[length:])
-    if not given:
+    if given in (
+        "",
+        UTF8,
+        *_SINGLE_BYTE,
+    ):  # else NULs are a part of the encoding, or it is checked when it is decoded
         if unmarked:
+            says = f", and --encoding says {given}" if given else ""
             raise UsageError(
-                f"{name} is {unmarked.upper()} without a byte order mark",
-                f"add --encoding {unmarked}, or convert it first: iconv -f {unmarked.upper()} -t UTF-8",
+                f"{name} is {unmarked.upper()} without a byte order mark{says}",
+                f"add --encoding {unmarked}, or convert it first: iconv -f {_iconv_name(unmarked)} -t UTF-8",
             )
+        if _is_binary(head):
+            raise UsageError(
+                f"{name} is not a text file: it holds bytes that texts do not have", "give a text file"
+            )
+    if not given:
         return UTF8
-    if given in _SINGLE_BYTE and _is_utf8_with_letters(head):
-        raise UsageError(
-            f"{name} is UTF-8, and --encoding says {given}: its letters would be read wrongly",
-            "leave --encoding out",
-        )
     return (unmarked if unmarked[:6] == given else "") or _DEFAULT_ORDER.get(given, given)
 
 
@@ -123,10 +143,19 @@ def decode_chunks(chunks: Iterable[bytes], encoding: str, name: str) -> Iterator
     """
     errors = "surrogatepass" if encoding.startswith("utf-") else "strict"
     decoder = codecs.getincrementaldecoder(encoding)(errors)
+    utf8_check = _Utf8Check(name, encoding)
     line = 1
     try:
         for chunk in chunks:
+            utf8_check.add(chunk)
             text = decoder.decode(chunk)
+            if encoding.startswith("iso8859-") and (control := _C1_CONTROL.search(text)):
+                wrong_line = line + text.count("\n", 0, control.start())
+                raise UsageError(
+                    f"{name} is not {encoding.upper()}: the byte {ord(control[0]):02x} on line {wrong_line} is a "
+                    "control character in it",
+                    "it may be windows-1252: add --encoding windows-1252 and check that the letters are right",
+                )
             line += text.count("\n")
             yield text
         yield decoder.decode(b"", final=True)
@@ -148,21 +177,43 @@ def not_utf8_remedy(sample: bytes) -> str:
     if _BINARY.search(sample):
         return "give a text file; this one holds bytes that texts do not have"
     encoding = _guess_single_byte(sample)
-    also = " (or Latin-1)" if encoding == "windows-1252" else ""
+    also = " (or latin-1)" if encoding == "windows-1252" else ""
     return (
-        f"it may be {encoding.title()}{also}: add --encoding {encoding} and check that the letters are right, or "
+        f"it may be {encoding}{also}: add --encoding {encoding} and check that the letters are right, or "
         f"convert it first: iconv -f {_CANDIDATES[encoding]} -t UTF-8"
     )
 
 
 def is_damaged_utf8(sample: bytes) -> bool:
     """Return whether bytes are UTF-8 with few errors, and not another encoding."""
-    text = sample.decode(errors="surrogateescape")
+    text = _HALF_CHARACTERS.sub(b"", sample).decode(errors="surrogateescape")
     wrong = sum("\udc80" <= char <= "\udcff" for char in text)
-    return sum(char > "\x7f" for char in text) - wrong > wrong
+    return sum(char > "\x7f" for char in text) - wrong >= wrong
+
+
+def _is_binary(head: bytes) -> bool:
+    """Return whether a file is no text: it has many control characters, and not only in a smaller part of its lines."""
+    if len(_BINARY.findall(head)) <= _BINARY_SHARE * len(head):
+        return False
+    lines = [line for line in head.splitlines() if line.strip()]
+    return 2 * sum(_BINARY.search(line) is not None for line in lines) >= len(lines)
+
+
+def _iconv_name(encoding: str) -> str:
+    """Return UTF-16 or UTF-32 as iconv writes it: `UTF-16LE`."""
+    family, _, order = encoding.upper().rpartition("-")
+    return family + order
 
 
 def _guess_wide(head: bytes) -> str:
+    """Return UTF-16 or UTF-32 with its byte order if a file is such a text without a mark, else nothing."""
+    encoding = _wide_by_zeros(head)
+    if not encoding or _CONTROL.search(head.decode(encoding, errors="ignore")):
+        return ""
+    return encoding
+
+
+def _wide_by_zeros(head: bytes) -> str:
     """Return UTF-16 or UTF-32 with its byte order if the NUL bytes of a file are where theirs are, else nothing."""
     size = len(head) // 4
     if size >= 2:
@@ -180,12 +231,35 @@ def _guess_wide(head: bytes) -> str:
     return ""
 
 
-def _is_utf8_with_letters(head: bytes) -> bool:
-    try:
-        text = codecs.getincrementaldecoder(UTF8)().decode(head)
-    except UnicodeDecodeError:
-        return False
-    return not text.isascii()
+class _Utf8Check:
+    """Finds out at the first letters outside ASCII whether a file is UTF-8 and not the encoding that the user gave.
+
+    No text in a single-byte encoding begins with letters that are valid UTF-8 by chance.
+    """
+
+    def __init__(self, name: str, encoding: str) -> None:
+        self._name = name
+        self._encoding = encoding
+        self._decoder = codecs.getincrementaldecoder(UTF8)() if encoding in _SINGLE_BYTE else None
+
+    def add(self, chunk: bytes) -> None:
+        """Check the next part of the file.
+
+        Raises:
+            UsageError: when the file is UTF-8.
+        """
+        if self._decoder is None:
+            return
+        try:
+            text = self._decoder.decode(chunk)
+        except UnicodeDecodeError:
+            self._decoder = None
+            return
+        if not text.isascii():
+            raise UsageError(
+                f"{self._name} is UTF-8, and --encoding says {self._encoding}: its letters would be read wrongly",
+                "leave --encoding out",
+            )
 
 
 def _guess_single_byte(sample: bytes) -> str:

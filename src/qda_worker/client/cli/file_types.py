@@ -23,6 +23,7 @@ _SLIDES_REMEDY: Final = "save its text as plain text, in UTF-8"
 
 # Bytes of a container that are searched for the names of its parts.
 _CONTAINER_BYTES: Final = 64 * 2**20
+_WINDOW_BYTES: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,10 @@ _OLE2_SIGNATURE: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _SIGNATURES: Final[tuple[tuple[re.Pattern[bytes], FileType], ...]] = (
     (re.compile(rb"\{\\rtf"), FileType("an RTF document", _TEXT_REMEDY)),
     (
-        re.compile(rb".{0,1000}?%PDF-\d", re.DOTALL),
+        # Readers accept bytes before it. A text that only mentions it has no line end, or no object, after the version.
+        re.compile(
+            rb"%PDF-\d|.{0,1024}?%PDF-\d\.\d\s*[\r\n]\s*(?:%[^\r\n]*[\x80-\xff]|\d+ \d+ obj)", re.DOTALL
+        ),
         FileType("a PDF document", "extract its text (pdftotext FILE, or copy it into a text file)"),
     ),
     (re.compile(rb"\x1f\x8b"), _GZIP),
@@ -68,7 +72,7 @@ _SIGNATURES: Final[tuple[tuple[re.Pattern[bytes], FileType], ...]] = (
     (re.compile(rb"ID3[\x02-\x04]|OggS\0|fLaC\0|RIFF....WAVE|\x1aE\xdf\xa3|....ftyp", re.DOTALL), _RECORDING),
     (re.compile(rb"SQLite format 3\0"), FileType("an SQLite database", _SHEET_REMEDY)),
     (re.compile(rb"PAR1"), FileType("a Parquet file", _SHEET_REMEDY)),
-    (re.compile(rb"(?i)<!doctype html|<html[\s>]"), _HTML),
+    (re.compile(rb"(?is)(?:<!--.{0,4096}?-->\s*)*<(?:!doctype html|(?:html|head|body)[\s>])"), _HTML),
     (re.compile(rb"<\?xml\s"), _XML),
 )
 
@@ -83,6 +87,7 @@ _ZIP_PARTS: Final = {
     ),
     b"mimetypeapplication/vnd.oasis.opendocument": FileType("an OpenDocument file", _SLIDES_REMEDY),
     b"mimetypeapplication/epub": FileType("an e-book (EPUB)", _SLIDES_REMEDY),
+    b"Index/Document.iwa": FileType("a Pages, Numbers or Keynote document", _TEXT_REMEDY),
     b"project.qde": FileType("a REFI-QDA project", _TEXT_REMEDY),
 }
 _OLE2_PARTS: Final = {
@@ -113,14 +118,16 @@ def recognize(head: bytes, rest: Iterable[bytes]) -> FileType | None:
 
 def _find_part(chunks: Iterable[bytes], parts: dict[bytes, FileType]) -> FileType | None:
     overlap = max(map(len, parts))
-    seen, before = 0, b""
-    for chunk in chunks:
-        window = before + chunk
+    seen, window = 0, b""
+    for chunk in chain(chunks, [b""]):
+        window += chunk
+        seen += len(chunk)
+        if chunk and len(window) < _WINDOW_BYTES:  # a pipe may send a name in two pieces
+            continue
         for name, kind in parts.items():
             if name in window:
                 return kind
-        before = window[-overlap:]
-        seen += len(chunk)
+        window = window[-overlap:]
         if seen > _CONTAINER_BYTES:
             break
     return None

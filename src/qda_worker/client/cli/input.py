@@ -11,11 +11,11 @@ an `InvalidText`, whose result is the error, and the others are answered. What i
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, AnyStr, BinaryIO, Final
+from typing import IO, Any, AnyStr, BinaryIO, Final, Generic
 
 from model_cache.errors import UsageError
 from qda_worker.client.cli import encodings
@@ -23,11 +23,19 @@ from qda_worker.client.cli.file_types import recognize
 from qda_worker.client.cli.options import Input
 from qda_worker.client.results import ItemError
 from qda_worker.client.texts import InvalidText, Text
+from qda_worker.limits import MAX_REQUEST_BYTES
 
 _CHUNK_BYTES: Final = 64 * 1024
 
-# Bytes that must be there before the encoding and the type of a file are decided; the longest signature has eight.
-_HEAD_BYTES: Final = 8
+# Bytes that are waited for before the encoding and the type of a file are decided; one line is enough, because a
+# program may write its next one only after the result of the first.
+_HEAD_BYTES: Final = 512
+
+# Bytes of a line, or of a whole file, above which its content is dropped: a request cannot hold it, however it is
+# encoded or escaped, and a file without line ends (a sparse one, a device) must not fill the memory.
+_MAX_BYTES: Final = 4 * MAX_REQUEST_BYTES
+
+_NUL_REMEDY: Final = "remove it; if there are many, the file is damaged or no text file"
 
 _LINE_FORMAT: Final = 'give {"id": "…", "text": "…"} on each line'
 
@@ -54,7 +62,7 @@ def read_texts(file: str, stdin: BinaryIO, *, kind: Input, whole: bool, encoding
         with _open(file, stdin) as stream:
             source = _Source(stream, name, encoding)
             if whole:
-                yield Text(source.whole(), id=_short_id(name))
+                yield source.whole(_short_id(name))
             elif kind is Input.LINES:
                 yield from source.lines()
             else:
@@ -77,7 +85,7 @@ class _Source:
         self._name = name
         chunks = iter(lambda: _read_available(stream), b"")
         self._head = b""
-        while len(self._head) < _HEAD_BYTES and (chunk := next(chunks, b"")):
+        while not _is_decisive(self._head) and (chunk := next(chunks, b"")):
             self._head += chunk
         _, self._start = encodings.split_mark(self._head)
         unmarked = self._head[self._start :]
@@ -87,14 +95,25 @@ class _Source:
         self._encoding = encodings.choose_encoding(self._head, encoding, name)
         self._chunks = chain([unmarked], chunks)
 
-    def whole(self) -> str:
-        """Return the whole content, with LF as line end."""
+    def whole(self, text_id: str) -> Text:
+        """Return the whole content, with LF as line end.
+
+        Raises:
+            UsageError: when the file is not in its encoding, or has NUL characters.
+        """
         if self._encoding == encodings.UTF8:
-            content = b"".join(self._chunks)
-            text = self._decode_utf8(content, content, self._start, 0)
+            content = _join_within_limit(self._chunks, b"")
+            text = None if content is None else self._decode_utf8(content, content, self._start, 0)
         else:
-            text = "".join(encodings.decode_chunks(self._chunks, self._encoding, self._name))
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+            decoded = encodings.decode_chunks(self._chunks, self._encoding, self._name)
+            text = _join_within_limit(decoded, "")
+        if text is None:
+            return InvalidText("", text_id, error=_too_long("the file"))
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if "\0" in text:
+            line = text.count("\n", 0, text.index("\0")) + 1
+            raise UsageError(f"{self._name} has a NUL character on line {line}", _NUL_REMEDY)
+        return Text(text, id=text_id)
 
     def lines(self, *, each_alone: bool = False) -> Iterator[Text]:
         """Yield each line that is not blank; its id is its number, from 1.
@@ -109,15 +128,19 @@ class _Source:
         if self._encoding != encodings.UTF8:
             texts = encodings.decode_chunks(self._chunks, self._encoding, self._name)
             for number, (_, line) in enumerate(_split_lines(texts, ""), start=1):
-                if line.strip():
-                    yield Text(line, id=str(number))
+                yield from _line_text(line, number, nul_allowed=each_alone)
             return
         for number, (offset, content) in enumerate(_split_lines(self._chunks, b""), start=1):
+            if content is None:
+                yield from _line_text(None, number, nul_allowed=each_alone)
+                continue
             try:
                 line = (
                     content.decode(errors="surrogatepass")
                     if each_alone
-                    else self._decode_utf8(content, self._head + content, self._start + offset, number)
+                    else self._decode_utf8(
+                        content, self._sample(offset, content), self._start + offset, number
+                    )
                 )
             except UnicodeDecodeError as error:
                 message = (
@@ -126,8 +149,12 @@ class _Source:
                 remedy = encodings.not_utf8_remedy(content)
                 yield InvalidText("", str(number), error=ItemError("TEXT_NOT_UTF8", message, remedy))
                 continue
-            if line.strip():
-                yield Text(line, id=str(number))
+            yield from _line_text(line, number, nul_allowed=each_alone)
+
+    def _sample(self, offset: int, content: bytes) -> bytes:
+        """Return the beginning of the file, and a line that starts at `offset`."""
+        in_head = self._start + offset + len(content) <= len(self._head)
+        return self._head if in_head else self._head + content
 
     def _decode_utf8(self, content: bytes, sample: bytes, offset: int, line: int) -> str:
         """Decode a part of the file; half characters are kept, because they spoil one text only.
@@ -158,6 +185,11 @@ def _open(file: str, stdin: BinaryIO) -> AbstractContextManager[IO[bytes]]:
     return nullcontext(stdin) if file == "-" else Path(file).open("rb")
 
 
+def _is_decisive(head: bytes) -> bool:
+    has_line = b"\n" in head and not encodings.may_be_mark(head)
+    return has_line or len(head) >= _HEAD_BYTES
+
+
 def _read_available(stream: IO[bytes]) -> bytes:
     """Return what can be read without waiting for more; empty at the end. A pipe may be written line by line."""
     read_available: Any = getattr(stream, "read1", stream.read)
@@ -165,14 +197,51 @@ def _read_available(stream: IO[bytes]) -> bytes:
     return content
 
 
-def _split_lines(chunks: Iterator[AnyStr], empty: AnyStr) -> Iterator[tuple[int, AnyStr]]:
-    """Yield the start and the content of each line, which ends by LF, CRLF or CR, or with the file."""
+def _line_text(line: str | None, number: int, *, nul_allowed: bool) -> Iterator[Text]:
+    """Yield the text of a line, unless it is blank; None is a line that is too long.
+
+    Args:
+        line: the line.
+        number: of the line, from 1.
+        nul_allowed: whether the reader of the line reports NUL characters itself.
+    """
+    if line is None:
+        yield InvalidText("", str(number), error=_too_long(f"line {number}"))
+    elif "\0" in line and not nul_allowed:
+        error = ItemError("ARGUMENT_INVALID", f"line {number} has a NUL character", _NUL_REMEDY)
+        yield InvalidText("", str(number), error=error)
+    elif line.strip():
+        yield Text(line, id=str(number))
+
+
+def _too_long(what: str) -> ItemError:
+    message = f"{what} has more than {_MAX_BYTES:,} bytes; a request takes {MAX_REQUEST_BYTES:,} at most"
+    return ItemError("TEXT_TOO_LONG", message, "split the text")
+
+
+def _join_within_limit(chunks: Iterable[AnyStr], empty: AnyStr) -> AnyStr | None:
+    """Return the joined chunks; None if they are too long."""
+    parts: list[AnyStr] = []
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > _MAX_BYTES:
+            return None
+        parts.append(chunk)
+    return empty.join(parts)
+
+
+def _split_lines(chunks: Iterator[AnyStr], empty: AnyStr) -> Iterator[tuple[int, AnyStr | None]]:
+    """Yield the start and the content of each line, which ends by LF, CRLF or CR, or with the file.
+
+    The content of a line that is too long is None.
+    """
     line_end: re.Pattern[AnyStr]
     if isinstance(empty, str):
         line_end, carriage_return = re.compile("\r\n|\n|\r"), "\r"
     else:
         line_end, carriage_return = re.compile(b"\r\n|\n|\r"), b"\r"
-    parts: list[AnyStr] = []  # of the current line
+    line = _Line(empty)
     start, position, carried = 0, 0, empty
     for piece in chunks:
         chunk = carried + piece
@@ -181,16 +250,39 @@ def _split_lines(chunks: Iterator[AnyStr], empty: AnyStr) -> Iterator[tuple[int,
             chunk = chunk[:-1]
         done = 0
         for match in line_end.finditer(chunk):
-            parts.append(chunk[done : match.start()])
-            yield start, empty.join(parts)
-            parts.clear()
+            line.add(chunk[done : match.start()])
+            yield start, line.take()
             done = match.end()
             start = position + done
-        parts.append(chunk[done:])
+        line.add(chunk[done:])
         position += len(chunk)
-    last = empty.join(parts)
-    if last or carried:
+    last = line.take()
+    if last is None or last or carried:
         yield start, last
+
+
+class _Line(Generic[AnyStr]):
+    """The parts of a line that have been read, up to the limit."""
+
+    def __init__(self, empty: AnyStr) -> None:
+        self._empty: AnyStr = empty
+        self._parts: list[AnyStr] = []
+        self._size = 0
+
+    def add(self, part: AnyStr) -> None:
+        """Add the next part; drop all of them if the line is too long."""
+        self._size += len(part)
+        if self._size <= _MAX_BYTES:
+            self._parts.append(part)
+        else:
+            self._parts.clear()
+
+    def take(self) -> AnyStr | None:
+        """Return the line, None if it is too long, and begin the next one."""
+        content = self._empty.join(self._parts) if self._size <= _MAX_BYTES else None
+        self._parts.clear()
+        self._size = 0
+        return content
 
 
 def _json_texts(lines: Iterator[Text], name: str) -> Iterator[Text]:
@@ -223,7 +315,7 @@ def _json_texts(lines: Iterator[Text], name: str) -> Iterator[Text]:
 def _from_json(line: str, number: str) -> tuple[Text, bool]:
     """Return the text of a line of JSON, and whether the line is in the right format."""
     try:
-        value: Any = json.loads(line)
+        value: Any = json.loads(line.removeprefix("\ufeff"))  # files with a mark that were joined
     except (ValueError, RecursionError) as error:
         return _wrong(f"line {number}: found no JSON ({error})", number), False
     fields = value if isinstance(value, dict) else {"text": value}

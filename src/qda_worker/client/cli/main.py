@@ -8,7 +8,8 @@ gRPC is imported after the options have been read, so that `--help` and wrong op
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import NoReturn
+from io import BytesIO
+from typing import BinaryIO, NoReturn
 
 from model_cache.cli.program import Terminated, run
 from model_cache.json_values import to_json_line
@@ -35,17 +36,30 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
     from qda_worker.client.cli.terminal import Terminal
 
     progress = sys.stderr.isatty() and not arguments.quiet
-    terminal = Terminal(sys.stdin.buffer, sys.stdout, sys.stderr, progress)
+    terminal = Terminal(_unbuffered_stdin(), sys.stdout, sys.stderr, progress)
     try:
         from qda_worker.client.cli.commands import run_command  # imports gRPC
 
         return run_command(arguments, connection, terminal)
     except (ClientError, KeyboardInterrupt, Terminated) as failure:
-        error = as_error(failure)
+        error = as_error(failure, "")
         terminal.report(str(error))
-        if connection.format is not Format.TABLE:
+        if connection.format is Format.JSONL or (
+            connection.format is Format.JSON and not terminal.has_output
+        ):
             print(to_json_line(error_fields(error)))
         return exit_code(error)
+
+
+def _unbuffered_stdin() -> BinaryIO:
+    """Return stdin without its buffer.
+
+    A thread of gRPC's that waits for the next text holds the lock of the buffer, which the interpreter needs to exit.
+    """
+    if sys.stdin is None:  # the process was started with it closed
+        return BytesIO()
+    raw: BinaryIO = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+    return raw
 
 
 if __name__ == "__main__":

@@ -21,24 +21,34 @@ _CLEAR_LINE: Final = "\r\x1b[K"
 _UPDATE_INTERVAL: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Terminal:
     """The streams of one run.
 
     Attributes:
         progress: whether to draw progress on stderr.
+        has_output: whether a result was written.
     """
 
     stdin: BinaryIO
     stdout: TextIO
     stderr: TextIO
     progress: bool
+    has_output: bool = False
 
     def write(self, text: str, *, flush: bool = False) -> None:
-        """Write one or more results to stdout; `flush` passes them on at once."""
-        self.stdout.write(text + "\n")
-        if flush:
-            self.stdout.flush()
+        """Write one or more results to stdout; `flush` passes them on at once.
+
+        Raises:
+            OSError: when that is not possible, with `stdout` as its file.
+        """
+        self.has_output = True
+        try:
+            self.stdout.write(text + "\n")
+            if flush:
+                self.stdout.flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "stdout") from error
 
     def report(self, message: str) -> None:
         """Write a message to stderr, over the progress."""

@@ -2,7 +2,7 @@
 
 JSON Lines and tables are written and flushed with each response, so that nothing that was answered is lost. JSON is one
 document, which is always completed: results that were written before a failure are in it, with the failure. The program
-reports a failure itself (`main`) if nothing was written before.
+reports a failure itself (`main`) if nothing was written before. A signal waits until a part is written as a whole.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +16,7 @@ from qda_worker.client.cli.command_errors import (
     as_error,
     error_fields,
     exit_code,
+    hold_signals,
 )
 from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.terminal import Terminal
@@ -66,7 +67,9 @@ class AnswerWriter(Generic[R]):
         self._timings = Timings()
         self._written = 0
         self._failed = 0
+        self._ended = False
 
+    @hold_signals()
     def add(self, start: int, part: Answer[R]) -> None:
         """Write the results of a response; `start` is the position of its first text."""
         self._provenances.extend(each for each in part.provenances if each not in self._provenances)
@@ -84,15 +87,18 @@ class AnswerWriter(Generic[R]):
             lines = [self._table.add(rows)]
         self._terminal.write("\n".join(lines), flush=True)
 
+    @hold_signals()
     def end(self, answer: Answer[R]) -> int:
         """End the output after the last result and return the exit code."""
         self._timings = answer.timings
         if self._form is Format.JSON:
-            self._terminal.write(to_json_text(self._document()))
+            self._terminal.write(to_json_text(self._document()), flush=True)
         elif self._form is Format.TABLE:
-            self._terminal.write(self._summary(""))
+            self._terminal.write(self._summary(""), flush=True)
+        self._ended = True
         return SOME_FAILED if self._failed else 0
 
+    @hold_signals()
     def fail(self, failure: CommandFailure) -> int:
         """End the output because of an error or a signal, report it, and return the exit code.
 
@@ -104,7 +110,9 @@ class AnswerWriter(Generic[R]):
         )
         if not self._written:
             raise (as_error(failure) if isinstance(error, Interrupted) else error) from failure
-        if self._form is Format.JSON:
+        if self._ended:  # the signal came when the output was complete
+            pass
+        elif self._form is Format.JSON:
             self._terminal.write(to_json_text({**self._document(), "error": error_fields(error)}))
         elif self._form is Format.TABLE:
             self._terminal.write(self._summary(f" of {len(self._texts):,}"))
@@ -130,7 +138,9 @@ class StreamWriter:
         self._terminal = terminal
         self._written = 0
         self._failed = False
+        self._ended = False
 
+    @hold_signals()
     def add(self, result: DocumentAnalysis | Embedding, row: render.Row = ()) -> None:
         """Write a result; `row` is that of the table."""
         self._failed |= not result.ok
@@ -143,12 +153,15 @@ class StreamWriter:
         self._terminal.write(text, flush=True)
         self._written += 1
 
+    @hold_signals()
     def end(self) -> int:
         """End the output after the last result and return the exit code."""
         if self._form is Format.JSON:
-            self._terminal.write("]" if self._written else "[]")
+            self._terminal.write("]" if self._written else "[]", flush=True)
+        self._ended = True
         return SOME_FAILED if self._failed else 0
 
+    @hold_signals()
     def fail(self, failure: CommandFailure) -> int:
         """End the output because of an error or a signal, report it, and return the exit code.
 
@@ -160,7 +173,7 @@ class StreamWriter:
             raise (as_error(failure) if isinstance(error, Interrupted) else error) from failure
         self._terminal.report(str(error))
         last = to_json_line(error_fields(error))
-        if self._form is Format.JSON:
+        if self._form is Format.JSON and not self._ended:
             self._terminal.write(f",{last}\n]")
         elif self._form is Format.JSONL:
             self._terminal.write(last)

@@ -3,10 +3,12 @@
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +145,33 @@ def test_characters_that_stdout_cannot_encode_are_escaped() -> None:
         program(r"print('\u00e4 \udcff'); return 0"), capture_output=True, env=environ, check=True
     )
     assert done.stdout == b"\\xe4 \\udcff\n"
+
+
+@pytest.mark.parametrize("limit", [100_000, 100_001])
+def test_without_a_buffer_a_long_text_that_does_not_fit_is_an_error(tmp_path: Path, limit: int) -> None:
+    """With PYTHONUNBUFFERED, Python itself drops what one system call does not take."""
+    with (tmp_path / "output").open("wb") as output:
+        ended = subprocess.run(
+            program("sys.stdout.write('x' * 300_000); return 0"),
+            stdout=output, stderr=subprocess.PIPE, text=True, timeout=30, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        )  # fmt: skip
+    assert ended.returncode == 30
+    assert "NO_SPACE" in ended.stderr or "cannot write the output" in ended.stderr
+
+
+def test_an_error_is_reported_although_its_document_cannot_be_written() -> None:
+    body = "sys.stdout.write('x' * 300_000); return 0"
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [*program(body), "--format", "json"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    assert ended.returncode == 30
+    assert ended.stderr.count("\n") == 1
+    assert "No space left" in ended.stderr
