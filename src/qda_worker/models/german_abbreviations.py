@@ -32,14 +32,14 @@ class Kind(Enum):
 
 _WORDS_BY_KIND: Final = {
     Kind.TITLE: word_set("""
-        abb abs abschn abt abzgl adr allg anm aufl ausg bd bde bearb begr beisp bem bes betr bez bezgl biol
-        bspl bspw bzgl bzw ca chem ddr dgl dh dipl doz dr dt dtsch ebd einschl engl entspr erg erw europ ev
-        evang exkl fa fam ffm fn fr frl frz fußn gde geb gebr gefr gegr geschw gest gez ggb ggü gr griech
-        gymn habil hg hl hptm hr hrn hrsg ing inkl insb insbes int internat ital iur jap jur kap kath kfm
+        abb abs abschn adr allg anm aufl ausg bd bde bearb begr beisp bem bes betr bez bezgl biol
+        bspl bspw bzgl bzw ca chem ddr dgl dh dipl doz dt dtsch ebd einschl engl entspr erg erw europ ev
+        evang fam ffm fn fr frl frz fußn gde geb gebr gefr gegr geschw gest gez ggb ggü gr griech
+        gymn habil hg hl hptm hr hrn hrsg ing insb insbes int internat ital iur jap jur kap kath kfm
         kgl kl kt lat lfd lic lit lt math mmag mrs ms nachf nat niederl nr nrn oberg oblt oec orig pat pfr
-        phys poln priv privatdoz prof psych päd rd rer russ röm sen sog soz spez st stellv stellvertr stv
-        techn theol tit trad ungar univ unterg urspr vergl verh vertr vgl vol vorl vors vs wdh wg wiss zb
-        zit zool zs zschr zus zw zz zzgl ökon österr übers
+        phys poln priv privatdoz psych päd rd rer russ röm sen sog soz spez st stellv stellvertr stv
+        techn theol tit trad ungar unterg urspr vergl verh vertr vgl vol vorl vors vs wdh wg wiss zb
+        zit zool zs zschr zus zw zz ökon österr übers
     """),
     Kind.MODIFIER: word_set("""
         akad alleinerz allerd altern ambul amerik anschl arbeitsl bed befr berufsbegl beschr bisl chron derz
@@ -50,12 +50,13 @@ _WORDS_BY_KIND: Final = {
         selbständ span stat stdl stundenw städt tagsü teilw tgl theor tlw türk ukr unbefr unbek unentg ungef
         unregelm unv unverb unverst verf verm vermutl versch verschd vertretungsw verw viell vll vllt vlt
         vorauss vorh vorw vorzugsw wahrsch weibl wirtsch zeitw ziem zugel zul zus zusätzl öff überw übl
+        abd abg abt angeh abzgl amb anamn angest arbeitg ausk diab dr exkl fa inkl koop mell orient perk prof ref
+        reg unauff univ vereinb vitalz vorst zzgl
     """),
     Kind.MEASURE: word_set("""
-        ges        abds abendbr ag al arb ausb behandl bhf chf chr cm co corp ct eur ff frühst gmbh hbf inc jg jgg jh
-        jhd jhdt jhs jr jug kcal kg kl km kwh ltd mg mill min mio mitarb ml mm mon morg mrd nachm nachmitt
-        pers pkt pkte pl proz qm sek sem sr stck std stdn stk tel tg tsd verl verpfl vorb vorm vormitt wch
-        whg wohng zi
+        abds abendbr ag al arb ausb behandl bhf chr co corp ct ff frühst gmbh hbf inc jg jgg jh jhd jhdt jhs jr
+        jug kl ltd mill min mio mitarb mon morg mrd nachm nachmitt pers pkt pkte pl proz sek sem sr stck std stdn
+        stk tel tg tsd verl verpfl vorb vorm vormitt wch whg wohng zi
     """),
     Kind.LIST_END: word_set("ect etc oä ua uam uä usf usw uva uvm"),
     Kind.NUMBERED: word_set("anl art bl par para rn rz str tab tz ziff"),
@@ -65,7 +66,8 @@ ABBREVIATIONS: Final = {word: kind for kind, words in _WORDS_BY_KIND.items() for
 # Abbreviations whose small letters, or whose capital, make another word: "die Mo. Gruppe", "so.", "Ich mag. Mutter".
 DAYS: Final = word_set("Mo Di Mi Do Fr Sa So")
 MONTHS: Final = word_set("Jan Feb Febr Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez")
-_TITLES_WRITTEN_LARGE: Final = word_set("Mag Dir Phil Gen Red Ref Reg Sen Med")
+_TITLES_WRITTEN_LARGE: Final = word_set("Mag Dir Phil Gen Red Sen Med")
+_NAMES_AND_NOUNS: Final = word_set("Bed Event Franz Gel Ges Led Max Maxim Span")
 _ACADEMIC: Final = word_set("med phil jur iur rer nat theol pol oec ing techn agr vet dent h c mult habil")
 # Chains of abbreviations, without blanks and in lower case.
 _CHAINS_AT_END: Final = word_set("""
@@ -81,6 +83,11 @@ _NAMED_BY_LETTER: Final = word_set("""
     vitamin plan typ gruppe klasse hepatitis person team abschnitt teil punkt variante note buchstabe zone block bau
     anhang anlage haus eingang gleis stufe phase kategorie omega
 """)
+# Units are written without a full stop, so one behind them ends the sentence: "80 kg.", "3 m.".
+_UNITS: Final = word_set("""
+    bpm chf cl cm db dl eur gb hz kb kcal kg km kw kwh mb mg mhz ml mm mmhg mmol qkm qm usd \u00b5g \u03bcg
+""")
+_UNIT_LETTERS: Final = "ghlmt"
 # Words before "Art." that show it to be a noun: "auf diese Art. 20 Leute".
 _BEFORE_NOUN_ART: Final = word_set(
     "diese dieser eine einer meine seine ihre unsere jede keine andere welche deine"
@@ -92,6 +99,8 @@ _CHAIN: Final = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s?){1,3}[^\W\d_]{1,4}\Z")
 _LAST_WORD: Final = re.compile(r"\w+\Z")
 _INVISIBLE: Final = str.maketrans("", "", "\u00ad\u200b\u200c\u200d\u2060\ufeff")
 _ADDRESS: Final = re.compile(r"@|//|www\.|[^\W\d_]\w+\.\w\w")
+# What stands before the last part of an address.
+_WITHIN_ADDRESSES: Final = frozenset("./@-_?=&#:~+%")
 # Numerals of rulers and volumes. "C." and "D." alone are rather initials.
 _ROMAN: Final = re.compile(r"[IVX]{1,6}\Z")
 _DAY_AND_MONTH: Final = re.compile(r"\d\.\s*\d{1,2}\Z")
@@ -100,9 +109,17 @@ _BEFORE_LIST_NUMBER: Final = re.compile(r"[\W_]*(?:[^\W\d_]{1,20}(?: ?\w{1,3})?:
 _YEAR: Final = re.compile(r"(?:1[5-9]|20)\d\d\Z")
 _SHORTENED_ADJECTIVE: Final = re.compile(
     r"[a-zäöüß]+(?:[bcdfgkmnpstzw]|hr|ch)l\Z|[a-zäöüß]*[aeiouäöü][a-zäöüß]*(?:[bdgkptz]r|[lnrt]v|w)\Z"
+    r"|[a-zäöüß]{2,}(?:[^o]ol|log)\Z"
 )
-_NOT_SHORTENED: Final = word_set("bissl dirndl interview review view show crew pow wow now")
+# Consonants that end no word of German but a shortened one: "Anh.", "Entz.", "Vorerkr.".
+_UNSPEAKABLE: Final = re.compile(
+    r"(?:[bcdfkpqstvxz]h?[mn]|[bcdfgklmnpqstvwxz]h?r|[bcdfgkpt]l|[lmnr]h|[bdfgklmnprst][vwj]|[bhkt]f|t[bdk]|[bg]k"
+    r"|[bcdfhkmpstvwxz]g|[bcdfgkpstl]lg|hng)\Z"
+)
+_NOT_SHORTENED: Final = word_set("analog bissl dirndl interview review view show crew pow wow now")
 _VOWELS: Final = "aeiouäöü"
+_ENDS_OF_SHORTENED: Final = "bdfghjkmnr"
+_SPEAKABLE_ENDS: Final = word_set("ch ck ff hm hn ld lf mm nd ng nn rb rd rf rg rk rm rn")
 # Words up to this length may be abbreviations that depend on their neighbours.
 _LONGEST_SHORT_WORD: Final = 4
 _WITHOUT_VOWEL: Final = re.compile(r"[b-df-hj-np-tv-xzß]{3,}\Z", re.IGNORECASE)
@@ -146,7 +163,7 @@ def is_long_plain_word(word: str) -> bool:
     if len(word) <= _LONGEST_SHORT_WORD or not word.isalpha() or word[-1] in "lvw" or not word[-1].islower():
         return False
     voiced = word[1] in _VOWELS or word[2] in _VOWELS
-    ending = word[-3:] != "str" and (word[-1] != "r" or word[-2] in _VOWELS)
+    ending = word[-1] not in _ENDS_OF_SHORTENED or word[-2] in _VOWELS or word[-2:] in _SPEAKABLE_ENDS
     return voiced and ending and word.lower() not in ABBREVIATIONS
 
 
@@ -160,7 +177,8 @@ def is_plain_word(before: str, word: str = "") -> bool:
     if last.isdecimal():
         return before[:1].islower() and not (word_before.lower() in BEFORE_ORDINALS or word in _AFTER_NUMBERS)
     if len(last) < 3 or not last.isalpha():
-        return last.lower() in SHORT_WORDS and not before[: -len(last)].endswith(".")
+        day = last in DAYS and word_before.lower() in {"am", "bis", "und"}
+        return last.lower() in SHORT_WORDS and not day and not before[: -len(last)].endswith(".")
     if before[: -len(last)].endswith("."):
         return _ADDRESS.search(last_word(before)) is not None
     return _kind(before, word_before, last, "") in {None, Kind.NUMBERED} and not _ROMAN.match(last)
@@ -186,17 +204,20 @@ def _kind(before: str, word_before: str, last: str, word: str) -> Kind | None:
         return Kind.TITLE if titled and not number_follows else None
     lower = last.lower()
     kind = ABBREVIATIONS.get(lower)
+    attached = before[-len(last) - 1 : -len(last)] in _WITHIN_ADDRESSES
+    if attached and kind is not Kind.NUMBERED and _ADDRESS.search(last_word(before)):
+        return None  # www.amt.st, index.html
     if kind is None:
+        if lower in _UNITS or before[: -len(last)].endswith(("'", "’")):
+            return None  # 5 kg., d'or.
         if lower in _ACADEMIC and word_before.rstrip(".").lower() in {"dr", "prof", "mag", "lic", *_ACADEMIC}:
             return Kind.TITLE
         return _kind_by_form(lower if first else last, lower, number_follows=number_follows)
     spelled = len(last) > 1 and last.isupper() and lower not in {"ag", "ps"}
     if spelled and not (len(word) > 1 and word.isupper()):
         return None  # FR., ALT.: acronyms
-    if kind is not Kind.NUMBERED and _ADDRESS.search(last_word(before)):
-        return None  # www.amt.st
-    if kind is Kind.MODIFIER and last[0].isupper() and not (first or number_follows):
-        return None  # Max, Franz, Event: names and nouns
+    if kind is Kind.MODIFIER and last in _NAMES_AND_NOUNS and not (first or number_follows):
+        return None
     if lower == "art" and word_before.lower() in _BEFORE_NOUN_ART:
         return None
     return kind
@@ -217,6 +238,8 @@ def _kind_by_form(last: str, lower: str, *, number_follows: bool) -> Kind | None
         return Kind.NUMBERED if number_follows else Kind.MEASURE  # Hauptstr.
     if _WITHOUT_VOWEL.match(last) and not last.isupper() and lower not in SHORT_WORDS:
         return Kind.MODIFIER
+    if not last.isupper() and (_UNSPEAKABLE.search(lower) or (len(last) == 2 and lower not in SHORT_WORDS)):
+        return Kind.MODIFIER
     if _SHORTENED_ADJECTIVE.match(last) and last not in _NOT_SHORTENED:
         return Kind.MODIFIER
     return None
@@ -231,6 +254,8 @@ def _letter_ends(before: str, word_before: str, last: str, word: str, *, opens: 
         return opens and word.lower() not in FORMAL_ADDRESS and chain not in _CHAINS_NEVER_AT_END
     if whole and _is_list_head(before, last):
         return False
+    if last in _UNIT_LETTERS and word_before[-1:].isdecimal():
+        return True
     if word_before.lower() in _NAMED_BY_LETTER and last.isupper():
         return not word[:1].isdecimal()
     return opens and not before[: -len(last)].endswith(".")

@@ -43,21 +43,29 @@ from qda_worker.models.transcription_marks import (
 
 # Quotation marks, brackets and emphasis that close after the punctuation of a sentence; part of a character class.
 _CLOSERS: Final = f"\"'“”‘’»«›‹)\\]}}*{INVISIBLE}"
+# As the French write quotations: « Non. »
+_CLOSER_BEHIND_BLANK: Final = r"(?:[ \u00a0\u202f]»(?=[\s,.!?]|\Z))?+"
 # A possible border. It begins with a character class, for which `re` searches fast. The quantifiers are possessive, so
 # that a run of a million full stops is read only once.
 _CANDIDATE: Final = re.compile(
     rf"(?=[.!?…{LINE_BREAKS}{EMOJI}:;=<^xX])"
-    rf"(?:(?P<point>[.!?…]++)[{_CLOSERS}]*+|(?P<lines>[{LINE_BREAKS}]++\s*+)|(?P<emoji>{EMOJI_RUN}|{SMILEY}))"
+    rf"(?:(?P<point>[.!?…]++)[{_CLOSERS}]*+{_CLOSER_BEHIND_BLANK}"
+    rf"|(?P<lines>[{LINE_BREAKS}]++\s*+)|(?P<emoji>{EMOJI_RUN}|{SMILEY}))"
 )
+_OPENERS: Final = "\"'„“‚‘»«›‹(["
 _ENDS: Final = ".!?…\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _INVISIBLE_RUN: Final = re.compile(rf"[{INVISIBLE}]++")
 _BLANKS: Final = re.compile(rf"[\s{INVISIBLE}]*+")
+_LIST_NUMBER: Final = re.compile(r"[\W_]*+(?:\d{1,2}|[^\W\d_])\.\)\Z")
+_NEXT_WORD_BEHIND_DASH: Final = re.compile(rf"(?:[-–—]\s)?+{NEXT_WORD.pattern}")
 _LAST_WORD: Final = re.compile(r"(\w{1,40})\W{0,3}\Z")
 _TWO_WORDS: Final = re.compile(r"[^\w\s]{0,4}\w{1,40}[ \u00a0](\w{1,40})")
 _ADDRESS: Final = re.compile(r"[@/\\]|www\.|\S\.[^\W\d_A-ZÄÖÜ]")
 
 # Code points before a border that are examined: more than two long words.
 _LOOKBEHIND: Final = 60
+# Longest number of a list, with the blanks and the bullet before it, in code points.
+_LONGEST_LIST_NUMBER: Final = 20
 # Longest bracket that is recognized, in code points.
 _BRACKET_REACH: Final = 150
 # Longest run of blanks and quotation marks between a sentence and a bracket that is a sentence of its own.
@@ -140,11 +148,13 @@ def _punctuation_ends_sentence(
         return True
     if not text[after].isspace():
         return _starts_without_blank(text, start, point, position, after)
-    match = NEXT_WORD.match(text, _skip_blanks(text, after))
+    match = _NEXT_WORD_BEHIND_DASH.match(text, _skip_blanks(text, after))
     word = match[1] if match else ""
     if (ends := _bracket_ends_sentence(text, start, position, closed, word)) is not None:
         return ends
     quoted = closed - position > len(point)
+    if quoted and closed - start <= _LONGEST_LIST_NUMBER and _LIST_NUMBER.match(text, start, closed):
+        return False  # 1.) Wohnung
     if word[:1].islower():
         if quoted or point.endswith(("..", "…")):
             return False  # „Kommst du?“ fragte sie. Na ja ... vielleicht.
@@ -233,7 +243,7 @@ def _starts_without_blank(text: str, start: int, point: str, position: int, afte
     """Return whether the next sentence follows without a blank: "Wirklich?Ja.Nein", but not www.beispiel.de."""
     if position == start:
         return False
-    word = last_word(text[max(start, position - _LOOKBEHIND) : position])
+    word = last_word(text[max(start, position - _LOOKBEHIND) : position]).lstrip(_OPENERS)
     following = first_word(text[after : after + _LOOKBEHIND])
     after_number = word.isdecimal() and position - len(word) > start
     if not (text[position - 1].isalpha() or after_number):
@@ -241,10 +251,17 @@ def _starts_without_blank(text: str, start: int, point: str, position: int, afte
     first = NEXT_WORD.match(following)
     next_word = first[1] if first else ""
     if text[after].isupper():
+        if point.endswith(("..", "…")):
+            return _ellipsis_ends_sentence(text, start, position, after, next_word)
         if point != ".":
             return True
-        plain = (after_number and next_word.lower() in SENTENCE_OPENERS) or (
-            word.isalpha() and word[1:].islower() and is_plain_word(word)
+        opens = next_word.lower() in SENTENCE_OPENERS
+        plain = (after_number and opens) or (
+            word.isalpha()
+            and word[1:].islower()
+            and (
+                is_plain_word(word) or (opens and full_stop_ends_sentence(word, next_word, whole=False))
+            )  # usw.
         )
         return plain and not _ADDRESS.search(following) and (len(next_word) == 1 or not next_word.isupper())
     if not text[after].islower() or _ADDRESS.search(word) or _ADDRESS.search(following):

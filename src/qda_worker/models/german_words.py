@@ -41,7 +41,9 @@ SENTENCE_OPENERS: Final = word_set("""
     irgendwer irgendwas irgendein irgendeine jemandem niemandem nichtmal beinahe drinnen draußen drüben vielmehr
     weitaus zeitweise teilweise größtenteils hauptsächlich insbesondere beispielsweise eventuell sicherlich
     sicher tatsächlich offenbar anscheinend vermutlich notfalls zugegeben ehrlich kurzum ansonsten demnächst
-    bald bloß
+    bald bloß besser lieber schlimmer schlechter weniger wenige hinten vorne links rechts nirgendwo jener jenes jenen
+    montags dienstags mittwochs donnerstags freitags samstags sonntags werktags abends vormittags frühmorgens zuhause
+    seither freilich ansonsten immerzu meinetwegen
 """)
 
 # Openers that are also the formal address, which is capitalized within a sentence.
@@ -93,16 +95,18 @@ AFTER_ORDINALS: Final = word_set("""
 
 # Words that precede an ordinal number, and rarely a number that ends a sentence.
 BEFORE_ORDINALS: Final = word_set("""
-    ab am beim bis das dein deine deinem deinen deiner dem den der des die dieser dieses diesem ein eine einem einen
-    einer eines euer eure eurem euren eurer ihr ihre ihrem ihren ihrer im in ins jeden jeder jedes jede kein keine
-    keinem keinen keiner mein meine meinem meinen meiner nach sein seine seinem seinen seiner seit unser unsere
-    unserem unseren unserer vom von vor zum zur zweiter welche welcher welchem
+    ab am beim bis das dein deine deinem deinen deiner dem den der des die diese diesem diesen dieser dieses ein
+    eine einem einen einer eines euer eure eurem euren eurer ihr ihre ihrem ihren ihrer im in ins jede jedem
+    jeden jeder jedes jene jenem jenen jener jenes kein keine keinem keinen keiner mein meine meinem meinen
+    meiner nach sein seine seinem seinen seiner seit unser unsere unserem unseren unserer vom von vor welche
+    welchem welchen welcher welches zum zur zweiter
 """)
 
 # Short words that end sentences; other words of at most two letters before a full stop are taken for abbreviations.
 SHORT_WORDS: Final = word_set("""
     ab ah an da du eh er es ey hä hm ha in ja je ne nö na nu oh ok ob oi so tu um uh wo zu äh öh ui lol kp lg vg np
-    omg wtf btw hdl idk tbh xd jo joa mhm hmm pst psst brr pff tz
+    omg wtf btw hdl idk tbh xd jo joa mhm hmm pst psst brr pff tz hi ho he yo no go is ma pa wa ei öl po bo ed wu
+    su au la
 """)
 
 

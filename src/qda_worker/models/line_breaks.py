@@ -24,6 +24,11 @@ NEXT_WORD: Final = re.compile(r"[^\w\s]{0,4}(\w{1,40})")
 # Letters and a full stop: in wrapped lines more often an abbreviation ("z. B.") than a bullet.
 _SHORT_FORM: Final = re.compile(r"[^\W\d_]{1,3}\.\s")
 _BULLET: Final = re.compile(r"[-–—•*·>✓✔✗✘☐☑►▪●○◦➢➤→]\s|o\s(?=[A-ZÄÖÜ])|\(?\w{1,3}[.):]\s|[^\W\d_]{1,20}:\s")
+_POINTED: Final = re.compile(r"\w{1,3}\.\s")
+# A line that begins a letter.
+_SALUTATION: Final = re.compile(
+    r"\s{0,3}(?:Sehr geehrte|Lieb(?:e|er|es)|Hallo|Hi|Hey|Moin|Servus|Guten [A-Z]\w{2,9})\b[^,.!?:]{0,50},\s*\Z"
+)
 # An article and adjectives, whose noun is still to come: "eine sehr gute".
 _INCOMPLETE: Final = re.compile(r"\b[Ee]ine?[nmrs]? (?:[a-zäöüß]{3,20} )?[a-zäöüß]{3,20}e[nmrs]?\Z")
 _DIALOGUE: Final = re.compile(r"[-–—]\s?\w|\[|\(|>>")
@@ -73,8 +78,11 @@ def line_break_ends_sentence(text: str, start: int, position: int, after: int, *
         return _DIALOGUE.match(text, after) is not None
     bullet = _BULLET.match(text, after) is not None
     open_end = before.endswith((",", "-", "\u00ad", "/", "(")) and not bullet
-    if open_end or before.rpartition(" ")[2].lower() in CONTINUING_WORDS:
-        return False
+    if open_end:
+        return position - start <= _LOOKBEHIND and _SALUTATION.match(text, start, position) is not None
+    unfinished = before.rpartition(" ")[2].lower() in CONTINUING_WORDS
+    if unfinished and (not bullet or _POINTED.match(text, after)):
+        return False  # am / 3. Mai
     if _TIME_AT_START.match(text, after) or _ENDS_IN_EMOJI.search(before):
         return True
     return (bullet and not _SHORT_FORM.match(text, after)) or not _goes_on(

@@ -22,7 +22,9 @@ SIGTERM are ignored, because a draining worker still needs results.
 
 Tokenizer: spaCy's tokenizer strips one prefix or suffix at a time from a word, and searches the whole rest of the word
 for each. That is quadratic for words of punctuation only: 8 s for 5,000 brackets and a quarter of an hour for 50,000
-(measured). `limit_affix_searches` makes the searches look only where a match can be, with the same tokens.
+(measured). `limit_affix_searches` makes the searches look only where a match can be, with the same tokens. What is left
+is a copy and a hash of the rest of the word for each sign, and a search for an address. So words of more than 5,000
+code points, which no text of a language with blanks has, are read in pieces of that length (`make_doc`).
 """
 
 import json
@@ -35,6 +37,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Final
@@ -60,6 +63,9 @@ _SUFFIX_SEARCH_LENGTH: Final = 64
 # A suffix that begins within this many code points of the start of the searched part may be longer, or its rule may
 # look at what is before. Then the whole word is searched.
 _SUFFIX_MARGIN: Final = 24
+# Longest word that is tokenized as a whole, in code points: 0.1 s for any 5,000.
+_LONGEST_WORD: Final = 5_000
+_WORD: Final = re.compile(r"\S++")
 
 Search = Callable[[str], "re.Match[str] | None"]
 
@@ -174,6 +180,20 @@ def limit_affix_searches(tokenizer: Any) -> None:
         tokenizer.suffix_search = _limited_suffix_search(suffix.search)
 
 
+def make_doc(nlp: Any, text: str) -> Any:
+    """Tokenize a text in linear time.
+
+    Returns:
+        The pipeline's own tokens, except that words of more than 5,000 code points are also divided every 5,000.
+    """
+    pieces = _divide_long_words(text)
+    if len(pieces) == 1:
+        return nlp.make_doc(text)
+    from spacy.tokens import Doc
+
+    return Doc.from_docs([nlp.make_doc(piece) for piece in pieces], ensure_whitespace=False)
+
+
 def main(argv: Sequence[str]) -> int:
     """Load the pipeline in the folder `argv[0]` and answer requests until standard input ends.
 
@@ -284,12 +304,24 @@ def _recognize(nlp: Any, passages: list[Passage]) -> list[PassageResult]:
     # spaCy keeps every new word in its vocabulary; the memory zone (spaCy 3.8) releases them after the batch.
     zone = nlp.memory_zone() if hasattr(nlp, "memory_zone") else nullcontext()
     with zone:
-        searched = [passage.text for passage in passages if not passage.counted_only]
+        searched = [make_doc(nlp, passage.text) for passage in passages if not passage.counted_only]
         docs = nlp.pipe(searched, batch_size=len(passages))
         return [
-            _passage_result(passage, nlp.tokenizer(passage.text) if passage.counted_only else next(docs))
+            _passage_result(passage, make_doc(nlp, passage.text) if passage.counted_only else next(docs))
             for passage in passages
         ]
+
+
+def _divide_long_words(text: str) -> list[str]:
+    """Return the text in pieces that have no longer word than _LONGEST_WORD; mostly the text itself."""
+    if len(text) <= _LONGEST_WORD or max(map(len, text.split()), default=0) <= _LONGEST_WORD:
+        return [text]
+    cuts = [
+        cut
+        for word in _WORD.finditer(text)
+        for cut in range(word.start() + _LONGEST_WORD, word.end(), _LONGEST_WORD)
+    ]
+    return [text[start:end] for start, end in pairwise([0, *cuts, len(text)])]
 
 
 def _passage_result(passage: Passage, doc: Any) -> PassageResult:

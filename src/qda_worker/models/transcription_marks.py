@@ -30,8 +30,10 @@ TIME_MARK: Final = (
     rf"(?:#{_TIME}#?|\[{_TIME}(?:\s?[-–]\s?{_TIME})?\]|\({_TIME}\)|\{{{_TIME}\}}|<{_TIME}>"
     r"|\d{1,2}:\d{2}:\d{2}(?![\d:]))"
 )
-_FOOTNOTE: Final = r"(?:\[\d{1,4}(?:[,–-]\s?\d{1,4}){0,3}\]|[¹²³⁰⁴-⁹]{1,4}|[†‡])"
+_FOOTNOTE: Final = r"(?:\[\d{1,4}(?:[,–-]\s?\d{1,4}){0,3}\]|[¹²³⁰⁴-⁹]{1,4}\)?|[†‡])"
 _MARKUP: Final = r"(?:</?[a-z][^<>\n]{0,40}>)"
+# What the other one says meanwhile, between slashes.
+_INTERJECTION: Final = r"(?://[^/\n]{1,80}//)"
 # Brackets with at most 80 characters, doubled or not.
 _BRACKET: Final = (
     r"(?:\(\([^()\n]{0,80}\)\)|\([^()\n]{0,80}\)|\[[^\[\]\n]{0,80}\]|\{[^{}\n]{0,80}\}|<[^<>\n]{1,80}>"
@@ -41,10 +43,11 @@ _ANY_BRACKET: Final = re.compile(_BRACKET)
 _GLUED: Final = re.compile(rf"(?:[{INVISIBLE}]|{_FOOTNOTE}|{_MARKUP})++")
 _BLANKS: Final = re.compile(rf"[^\S\r\n\v\f\x1c-\x1e\x85\u2028\u2029]*+[{INVISIBLE}]*+")
 _PLAIN_MARK: Final = re.compile(
-    rf"{TIME_MARK}|{_FOOTNOTE}|{EMOJI_RUN}|{SMILEY}|{_FACE}|[{INVISIBLE}]|{_MARKUP}"
+    rf"{TIME_MARK}|{_FOOTNOTE}|{EMOJI_RUN}|{SMILEY}|{_FACE}|[{INVISIBLE}]|{_MARKUP}|{_INTERJECTION}"
+    r"|#[^\W\d_]\w{0,40}(?=[ \t]{0,3}(?:[#\r\n]|\Z))"
 )
 _NOTE: Final = re.compile(rf"(?P<bracket>{_BRACKET})[.,!?…]?(?=[\s{INVISIBLE}{EMOJI}\[(#]|\Z)")
-_FIRST_OF_MARK: Final = frozenset("([{<#*:;=^xX->oOtT\\†‡¹²³⁰⁴⁵⁶⁷⁸⁹0123456789")
+_FIRST_OF_MARK: Final = frozenset("([{<#*/:;=^xX->oOtT\\†‡¹²³⁰⁴⁵⁶⁷⁸⁹0123456789")
 
 _SECONDS: Final = (
     r"(?:ca\.? ?)?\d{1,3}(?:[.,]\d{1,2})?\s?(?:s|sec|sek|sekunden?|min|minuten?)?\.?(?:\s?pause)?"
@@ -52,7 +55,7 @@ _SECONDS: Final = (
 _PAUSE: Final = re.compile(rf"[\W_]*+(?:{_SECONDS})?+[\W_]*+\Z", re.IGNORECASE)
 _ONLY_TIME: Final = re.compile(rf"[\W_]*+{_TIME}[\W_]*+\Z")
 _ONE_TIME_MARK: Final = re.compile(rf"{TIME_MARK}\Z")
-_LIST_NUMBER: Final = re.compile(r"\d{1,2}\Z")
+_LIST_NUMBER: Final = re.compile(r"(?:[0-9]{1,2}|[a-z])\Z")
 # Words of notes. A bracket with one of them is a note also where it is alone on its line.
 _NOTE_WORDS: Final = word_set("""
     abbruch ablehnend applaus atmet ausatmen auflachen bandende bestätigend bejahend belustigt betont einatmen
@@ -73,15 +76,16 @@ _LABEL: Final = (
     rf"(?:\*\*|[\[<(])?{_LABEL_NAME}(?:\*\*|[\])>])?(?: ?[\[(#]{{1}}[^\]\n)#]{{1,20}}[\])#])?:(?:\*\*)?"
 )
 _LABEL_LINE: Final = re.compile(rf"(?:{TIME_MARK}[ \t]*)?+{_LABEL}(?=\s|\Z)")
+_TIMED_LABEL: Final = re.compile(rf"{TIME_MARK}[ \t]{{0,3}}{_LABEL}(?=\s|\Z)")
 _CODE: Final = re.compile(
     r"[\W_]*(?:[A-ZÄÖÜ]{1,4}\.?\d{0,3}|(?:Interviewer|Befragte|Moderator|Sprecher|Teilnehmer|Proband|Person|Frau|Herr"
     r"|Mann|Gast|Forscher|Experte|Expertin|Patient|Therapeut|Lehrer|Schüler|Student|Frage|Antwort|Speaker|Int|Bef|Mod)"
     r"(?:in|innen|r|n|en)?\.?(?: ?[A-ZÄÖÜ\d]\w{0,15}\.?)?)[\W_]*:[\W_]*\Z"
 )
-_ONLY_MARKS: Final = re.compile(rf"(?:{TIME_MARK}|{_BRACKET}|{_MARKUP}|[\s{INVISIBLE}])++")
+_ONLY_MARKS: Final = re.compile(rf"(?:{TIME_MARK}|{_BRACKET}|{_MARKUP}|{_INTERJECTION}|[\s{INVISIBLE}])++")
 _LONGEST_MARKS: Final = 200
 # Marks that are read behind one sentence. More belong to the next one, so that no mark is read again and again.
-_MOST_MARKS: Final = 32
+_MOST_MARKS: Final = 8
 
 _CUE_TIME: Final = r"(?:\d{1,3}:)?\d{1,2}:\d{2}[.,]\d{1,3}"
 _CUE: Final = re.compile(
@@ -115,6 +119,8 @@ def marks_end(text: str, start: int, position: int) -> int:
         at = blanks.end() if blanks else position
         if at >= len(text) or not (text[at] in _FIRST_OF_MARK or text[at] > "\u2000"):
             break
+        if text[at] in "[({" and _TIMED_LABEL.match(text, at):
+            break  # the next turn
         if mark := _PLAIN_MARK.match(text, at):
             if mark[0][0].isdecimal() and text.startswith(" Uhr", mark.end()):
                 break
@@ -192,8 +198,9 @@ def _is_note(text: str, start: int, note: re.Match[str]) -> bool:
     content = bracket.strip("()[]{}<>*").strip()
     if note[0].endswith(","):
         return False
-    if _LIST_NUMBER.match(content) and int(content) > 0:
-        before = f"{bracket[0]}{int(content) - 1}{bracket[-1]}"
+    if _LIST_NUMBER.match(content) and content not in {"a", "0", "00"}:
+        previous = int(content) - 1 if content.isdecimal() else chr(ord(content) - 1)
+        before = f"{bracket[0]}{previous}{bracket[-1]}"
         return text.find(before, max(start, note.start() - 400), note.start()) < 0
     if is_mark(content):
         return True

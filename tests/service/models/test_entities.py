@@ -176,9 +176,12 @@ def test_a_very_long_word_is_read_like_any_other(package: Path, shared: EntityMo
     text = f"Otto sah {word} in Köln . Anna auch ."
     found = answer(shared, text)
     assert [entity.text for entity in found.answer] == [text[each.start : each.end] for each in found.answer]
-    if len(word) < PART_LENGTH:  # a longer one is read in parts, which plain spaCy does not do
+    tokens = len(spacy.load(package).make_doc(text))
+    if len(word) < PART_LENGTH:
         assert as_tuples(found.answer) == plain(package, text)
-    assert found.usage.token_count == len(spacy.load(package).make_doc(text))
+        assert found.usage.token_count == tokens
+    else:  # read in parts, which plain spaCy does not do: the word is several tokens
+        assert tokens <= found.usage.token_count <= tokens + len(word) // 1_000
 
 
 def test_an_empty_text_is_refused_and_whitespace_is_not(shared: EntityModel) -> None:
@@ -188,7 +191,7 @@ def test_an_empty_text_is_refused_and_whitespace_is_not(shared: EntityModel) -> 
 
 
 def test_an_exception_of_spacy_fails_the_batch_and_not_the_process(shared: EntityModel) -> None:
-    too_long = Unit(Passage("x" * 1_000_001, 0, 1_000_001), 1_000_001)
+    too_long = Unit(Passage("x " * 500_001, 0, 1_000_002), 1_000_002)
     with pytest.raises(ModelFailed, match="spaCy raised ValueError"):
         shared.compute([too_long])
     assert as_tuples(answer(shared, "Köln").answer) == [("Köln", "LOC", 0, 4)]

@@ -7,7 +7,7 @@ import spacy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qda_worker.models.spacy_process import limit_affix_searches
+from qda_worker.models.spacy_process import limit_affix_searches, make_doc
 
 SIGNS: Final = "()[]{}.,;:!?…-–'\"„“”»«€%°/&+*_#😀👩‍👩‍👧"
 PIECES: Final = st.sampled_from(
@@ -37,6 +37,35 @@ def test_tokens_are_those_of_plain_spacy(text: str) -> None:
 def test_each_sign_of_a_long_row_is_a_token(sign: str) -> None:
     """Plain spaCy takes a minute for each of these."""
     assert len(BOUND.make_doc(sign * 10_000)) == 10_000
+
+
+@pytest.mark.parametrize("piece", ['"', "„x“(y)", "http://a(", "€'", "😀", "ab.", "Haus-Boot/"])
+def test_words_of_any_length_are_read_in_bounded_pieces(piece: str) -> None:
+    """The pipeline's tokenizer never sees a longer word than 5,000 code points; text and offsets are kept."""
+    seen: list[str] = []
+
+    class Watched:
+        """A pipeline that notes what it tokenizes."""
+
+        def make_doc(self, text: str) -> Any:
+            """Tokenize a text."""
+            seen.append(text)
+            return BOUND.make_doc(text)
+
+    text = f"Vorher kam {piece * (23_000 // len(piece))} nachher.  Ende\n"
+    doc = make_doc(Watched(), text)
+    assert doc.text == text
+    assert "".join(seen) == text
+    assert max(len(word) for part in seen for word in part.split()) <= 5_000
+    assert all(text.startswith(token.text, token.idx) for token in doc)
+    assert [token.text for token in doc][-4:] == [".", " ", "Ende", "\n"]
+
+
+@given(TEXTS)
+@settings(max_examples=60)
+def test_texts_without_longer_words_have_the_pipelines_own_tokens(text: str) -> None:
+    prose = ("Das war z.B. am 3. Mai (glaube ich). " * 200) + text + " Ende"
+    assert [(token.text, token.idx) for token in make_doc(BOUND, prose)] == words(PLAIN, prose)
 
 
 def test_searches_of_another_kind_are_unchanged() -> None:
