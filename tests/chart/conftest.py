@@ -12,6 +12,16 @@ import yaml
 
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "charts" / "qda-worker"
+# APIs of operators that `helm template` takes for installed.
+OPERATORS: Final = tuple(
+    f"--api-versions={api}"
+    for api in (
+        "monitoring.coreos.com/v1",
+        "keda.sh/v1alpha1",
+        "cert-manager.io/v1",
+        "gateway.networking.k8s.io/v1",
+    )
+)
 Object = dict[str, Any]
 
 

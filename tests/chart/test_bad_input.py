@@ -18,6 +18,20 @@ CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
         ({"worker": {"replicas": 2}}, "or cache.sameNode=true to run all workers on the claim's node"),
         ({"cache": {"accessModes": ["ReadWriteOncePod"]}}, "use ReadWriteOnce or ReadWriteMany"),
         ({"cache": {"accessModes": ["ReadOnlyMany"]}}, "or set cacheWarmer.enabled=false"),
+        (
+            {"cache": {"inImage": True}, "cacheWarmer": {"shell": True}},
+            "there is no claim that the shell could write to",
+        ),
+        ({"cache": {"inImage": True, "existingClaim": "theirs"}}, "so unset one of them"),
+        (
+            {"worker": {"podDisruptionBudget": {"minAvailable": 1, "maxUnavailable": 1}}},
+            "of which the cluster accepts one",
+        ),
+        (
+            {"worker": {"terminationGracePeriodSeconds": 29}},
+            "but drainDelaySeconds and shutdownGraceSeconds need 30",
+        ),
+        ({"hub": {"caBundle": "PEM", "caSecret": "s"}}, "hub.caBundle and hub.caSecret are set"),
         ({"catalogLock": "{}"}, "catalogLock is set, but catalog is not"),
         ({"catalog": "a: [b"}, "catalog is not YAML"),
         ({"catalog": "just words"}, "check it with `cache-warmer plan --catalog FILE --no-probe`"),
@@ -69,6 +83,12 @@ def test_valid_values_are_accepted(render: Render, values: Object) -> None:
         ({"cacheWarmer": {"wait": "soon"}}, "wait"),
         ({"worker": {"image": {"digest": "abc"}}}, "digest"),
         ({"worker": {"readiness": "always"}}, "readiness"),
+        ({"commonLabels": {"app.kubernetes.io/name": "x"}}, "commonLabels"),
+        ({"worker": {"podLabels": {"qda-worker/claim": "x"}}}, "podLabels"),
+        ({"worker": {"service": {"port": 0}}}, "port"),
+        ({"worker": {"livenessProbe": {"exec": {}}}}, "exec"),
+        ({"worker": {"strategy": {"type": "OnDelete"}}}, "strategy"),
+        ({"worker": {"strategy": {"rollingUpdate": {"maxSurge": "some"}}}}, "maxSurge"),
     ],
 )
 def test_a_typo_or_a_wrong_kind_of_value_is_refused_by_name(
@@ -77,6 +97,21 @@ def test_a_typo_or_a_wrong_kind_of_value_is_refused_by_name(
     with pytest.raises(Refused) as refused:
         render(values)
     assert named in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"worker": {"keda": None}}, "keda"),
+        ({"worker": {"service": {"port": None}}}, "port"),
+        ({"cacheWarmer": {"networkPolicy": None}}, "networkPolicy"),
+    ],
+)
+def test_values_of_a_former_chart_are_refused_by_the_name_that_they_lack(
+    render: Render, values: Object, named: str
+) -> None:
+    with pytest.raises(Refused, match=rf"missing propert(y|ies) .*{named}"):
+        render(values)
 
 
 def test_the_schema_rejects_unknown_keys_of_the_chart() -> None:

@@ -3,6 +3,8 @@
 import shlex
 from typing import Any, Final
 
+import pytest
+
 from qda_worker.client.cli.main import qda_client
 from tests.chart.conftest import Object, Render, Rendered
 
@@ -25,20 +27,31 @@ def test_the_test_pod_calls_the_service_by_a_name_in_its_certificate(render: Ren
     pod = _test(render(TLS))
     environment = {one["name"]: one["value"] for one in _container(pod)["env"]}
     assert environment["QDA_TARGET"] == "rel-qda-worker.texts.svc:50051"
-    assert environment["QDA_TLS_CA"] == "/tls/ca.crt"
+    script = _container(pod)["command"][2]
+    assert script.startswith("if [ -e /tls/ca.crt ]; then export QDA_TLS_CA=/tls/ca.crt; fi; ")
     (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == "tls"]
     assert volume["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}], "never the key"
+    assert volume["secret"]["optional"] is True, "a public authority: no ca.crt in the Secret"
 
 
 def test_without_tls_the_test_pod_calls_in_plain_text(render: Render) -> None:
     pod = _test(render())
-    assert "QDA_TLS_CA" not in {one["name"] for one in _container(pod)["env"]}
+    assert "tls" not in _container(pod)["command"][2]
     assert [one["name"] for one in pod["spec"]["volumes"]] == ["tmp"]
 
 
 def test_with_mutual_tls_there_is_no_helm_test(render: Render) -> None:
     mutual = {"worker": {"tls": {"secretName": "worker-tls", "clientCaSecretName": "clients"}}}
     assert render(mutual).all("Pod") == []
+
+
+def test_the_test_pod_can_be_left_out(render: Render) -> None:
+    assert render({"worker": {"test": {"enabled": False}}}).all("Pod") == []
+
+
+def test_the_test_pod_has_all_requests_and_limits_for_namespaces_with_a_quota(render: Render) -> None:
+    resources = _container(_test(render()))["resources"]
+    assert set(resources["requests"]) == set(resources["limits"]) == {"cpu", "memory"}
 
 
 def test_the_test_pod_is_no_endpoint_and_meets_the_restricted_standard(render: Render) -> None:
@@ -53,10 +66,11 @@ def test_the_test_pod_is_no_endpoint_and_meets_the_restricted_standard(render: R
     assert pod["spec"]["automountServiceAccountToken"] is False
 
 
-def test_the_client_has_the_commands_that_it_runs(render: Render) -> None:
-    shell, flag, script = _container(_test(render()))["command"]
+@pytest.mark.parametrize("values", [{}, TLS], ids=["plain", "tls"])
+def test_the_client_has_the_commands_that_it_runs(render: Render, values: Object) -> None:
+    shell, flag, script = _container(_test(render(values)))["command"]
     assert (shell, flag) == ("sh", "-c")
-    for command in script.split(" && "):
+    for command in script.split("; ")[-1].split(" && "):
         program, *arguments = shlex.split(command)
         assert program == "qda-client"
         assert _help(arguments) == 0, command

@@ -18,6 +18,8 @@ TERM: Final = {
 EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "nameOverride": ("texts", "rel-texts"),
     "fullnameOverride": ("whole", "name: whole"),
+    "commonLabels": ({"team": "texts"}, "team: texts"),
+    "extraObjects": ([{"kind": "Secret", "metadata": {"name": "further"}}], "name: further"),
     "image.registry": ("registry.example.org/team", "image: registry.example.org/team/qda-worker:0"),
     "image.tag": ("v9", "qda-cache-warmer:v9"),
     "image.pullPolicy": ("Always", "imagePullPolicy: Always"),
@@ -27,6 +29,9 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "cache.storageClassName": ("fast", "storageClassName: fast"),
     "cache.accessModes": (["ReadWriteMany"], "- ReadWriteMany"),
     "cache.annotations": ({"a/claim": "1"}, "a/claim"),
+    "cache.volumeName": ("by-hand", "volumeName: by-hand"),
+    "cache.selector": ({"matchLabels": {"models": "german"}}, "models: german"),
+    "cache.dataSource": ({"kind": "VolumeSnapshot", "name": "monday"}, "kind: VolumeSnapshot"),
     "hub.endpoint": ("https://hub.example.org", "https://hub.example.org"),
     "hub.wheelBase": ("https://wheels.example.org", "https://wheels.example.org"),
     "hub.tokenSecret": ("hub-token", "value: hub-token/token"),
@@ -58,6 +63,15 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "cacheWarmer.extraEnv": ([{"name": "W_EXTRA", "value": "1"}], "name: W_EXTRA"),
     "cacheWarmer.extraVolumes": ([{"name": "w-extra"}], "name: w-extra"),
     "cacheWarmer.extraVolumeMounts": ([{"mountPath": "/w-extra"}], "mountPath: /w-extra"),
+    "cacheWarmer.podLabels": ({"w-team": "a"}, "w-team: a"),
+    "cacheWarmer.priorityClassName": ("w-first", "priorityClassName: w-first"),
+    "cacheWarmer.runtimeClassName": ("w-gvisor", "runtimeClassName: w-gvisor"),
+    "cacheWarmer.hostAliases": ([{"ip": "10.0.0.1"}], "ip: 10.0.0.1"),
+    "cacheWarmer.dnsPolicy": ("Default", "dnsPolicy: Default"),
+    "cacheWarmer.dnsConfig": ({"searches": ["w.example.org"]}, "- w.example.org"),
+    "cacheWarmer.extraEnvFrom": ([{"configMapRef": {"name": "w-env"}}], "name: w-env"),
+    "cacheWarmer.initContainers": ([{"name": "w-init"}], "name: w-init"),
+    "cacheWarmer.tmpSizeLimit": ("17Gi", "sizeLimit: 17Gi"),
     "cacheWarmer.serviceAccount.name": ("w-account", "serviceAccountName: w-account"),
     "cacheWarmer.serviceAccount.annotations": ({"a/w-account": "1"}, "a/w-account"),
     "worker.replicas": (0, "replicas: 0"),
@@ -78,7 +92,7 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "worker.resources.requests.memory": ("171Mi", "memory: 171Mi"),
     "worker.resources.limits.memory": ("1718Mi", "memory: 1718Mi"),
     "worker.progressDeadlineSeconds": (171, "progressDeadlineSeconds: 171"),
-    "worker.strategy.type": ("Other", "type: Other"),
+    "worker.strategy.type": ("Recreate", "type: Recreate"),
     "worker.strategy.rollingUpdate.maxSurge": (17, "maxSurge: 17"),
     "worker.strategy.rollingUpdate.maxUnavailable": (18, "maxUnavailable: 18"),
     "worker.podAnnotations": ({"a/worker": "1"}, "a/worker"),
@@ -86,32 +100,105 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "worker.tolerations": ([{"key": "s-taint"}], "key: s-taint"),
     "worker.affinity": ({"nodeAffinity": {"s": 1}}, "nodeAffinity:"),
     "worker.topologySpreadConstraints": ([{"maxSkew": 17}], "maxSkew: 17"),
+    "worker.podDisruptionBudget.enabled": (True, "kind: PodDisruptionBudget"),
+    "worker.test.tlsServerName": ("texts.example.org", "value: texts.example.org"),
+    "worker.test.resources.requests.cpu": ("171m", "cpu: 171m"),
+    "worker.test.resources.requests.memory": ("172Mi", "memory: 172Mi"),
+    "worker.test.resources.limits.cpu": ("173m", "cpu: 173m"),
+    "worker.test.resources.limits.memory": ("173Mi", "memory: 173Mi"),
     "worker.extraEnv": ([{"name": "S_EXTRA", "value": "1"}], "name: S_EXTRA"),
     "worker.extraVolumes": ([{"name": "s-extra"}], "name: s-extra"),
     "worker.extraVolumeMounts": ([{"mountPath": "/s-extra"}], "mountPath: /s-extra"),
+    "worker.podLabels": ({"s-team": "a"}, "s-team: a"),
+    "worker.priorityClassName": ("s-first", "priorityClassName: s-first"),
+    "worker.runtimeClassName": ("s-gvisor", "runtimeClassName: s-gvisor"),
+    "worker.hostAliases": ([{"ip": "10.0.0.2"}], "ip: 10.0.0.2"),
+    "worker.dnsPolicy": ("Default", "dnsPolicy: Default"),
+    "worker.dnsConfig": ({"searches": ["s.example.org"]}, "- s.example.org"),
+    "worker.extraEnvFrom": ([{"configMapRef": {"name": "s-env"}}], "name: s-env"),
+    "worker.initContainers": ([{"name": "s-init"}], "name: s-init"),
+    "worker.tmpSizeLimit": ("17Gi", "sizeLimit: 17Gi"),
+    "worker.sidecars": ([{"name": "s-sidecar"}], "name: s-sidecar"),
+    "worker.annotations": ({"a/deployment": "1"}, "a/deployment"),
+    "worker.terminationGracePeriodSeconds": (171, "terminationGracePeriodSeconds: 171"),
+    "worker.startupProbe.initialDelaySeconds": (1700, "initialDelaySeconds: 1700"),
+    "worker.startupProbe.periodSeconds": (1701, "periodSeconds: 1701"),
+    "worker.startupProbe.timeoutSeconds": (1702, "timeoutSeconds: 1702"),
+    "worker.startupProbe.failureThreshold": (1703, "failureThreshold: 1703"),
+    "worker.livenessProbe.initialDelaySeconds": (1710, "initialDelaySeconds: 1710"),
+    "worker.livenessProbe.periodSeconds": (1711, "periodSeconds: 1711"),
+    "worker.livenessProbe.timeoutSeconds": (1712, "timeoutSeconds: 1712"),
+    "worker.livenessProbe.failureThreshold": (1713, "failureThreshold: 1713"),
+    "worker.readinessProbe.initialDelaySeconds": (1720, "initialDelaySeconds: 1720"),
+    "worker.readinessProbe.periodSeconds": (1721, "periodSeconds: 1721"),
+    "worker.readinessProbe.timeoutSeconds": (1722, "timeoutSeconds: 1722"),
+    "worker.readinessProbe.failureThreshold": (1723, "failureThreshold: 1723"),
     "worker.serviceAccount.name": ("s-account", "serviceAccountName: s-account"),
     "worker.serviceAccount.annotations": ({"a/s-account": "1"}, "a/s-account"),
     "worker.service.type": ("NodePort", "type: NodePort"),
     "worker.service.annotations": ({"a/service": "1"}, "a/service"),
+    "worker.service.port": (1717, "port: 1717"),
+    "worker.service.nodePort": (31717, "nodePort: 31717"),
+    "worker.service.appProtocol": ("grpc", "appProtocol: grpc"),
+    "worker.service.sessionAffinity": ("ClientIP", "sessionAffinity: ClientIP"),
+    "worker.service.externalTrafficPolicy": ("Local", "externalTrafficPolicy: Local"),
+    "worker.service.loadBalancerClass": ("example.org/lb", "loadBalancerClass: example.org/lb"),
+    "worker.service.loadBalancerSourceRanges": (["10.1.0.0/16"], "- 10.1.0.0/16"),
+    "worker.service.ipFamilyPolicy": ("RequireDualStack", "ipFamilyPolicy: RequireDualStack"),
+    "worker.service.ipFamilies": (["IPv6"], "- IPv6"),
 }
+
+
+def _paths(values: Object, above: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _paths(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}"
+
+
+def _section(path: str, test: str) -> dict[str, str]:
+    """Return all values of a section, with the test of them all."""
+    section = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    for name in path.split("."):
+        section = section[name]
+    return dict.fromkeys(_paths(section, f"{path}."), test)
+
 
 # Values that a test of their own proves, by its name.
 OWN_TEST: Final = {
     "catalog": "test_the_catalog_is_in_the_annotations_of_both_pods",
     "catalogLock": "test_the_catalog_is_in_the_annotations_of_both_pods",
     "cache.keep": "test_the_claim_is_kept_by_default",
+    "cache.inImage": "tests/chart/test_claim.py",
     "cache.sameNode": "tests/chart/test_bad_input.py",
     "cache.validateStorageClass": "tests/cluster/test_bad_input.py: it asks the cluster",
     "hub.tokenSecretKey": "test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set",
     "hub.noProxy": "test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set",
+    **dict.fromkeys(
+        ("hub.caConfigMap", "hub.caConfigMapKey", "hub.caSecret", "hub.caSecretKey"),
+        "test_the_ca_certificates_may_be_in_a_config_map_or_a_secret",
+    ),
     "cacheWarmer.enabled": "test_without_the_warmer_none_of_its_objects_are_rendered",
     "cacheWarmer.serviceAccount.create": "test_existing_service_accounts_can_be_used",
+    **dict.fromkeys(
+        ("worker.podDisruptionBudget.minAvailable", "worker.podDisruptionBudget.maxUnavailable"),
+        "tests/chart/test_scaling.py",
+    ),
+    "worker.test.enabled": "tests/chart/test_helm_test.py",
+    **_section("worker.autoscaling", "tests/chart/test_scaling.py"),
+    **_section("worker.keda", "tests/chart/test_scaling.py"),
+    **_section("worker.networkPolicy", "tests/chart/test_network_policies.py"),
+    **_section("cacheWarmer.networkPolicy", "tests/chart/test_network_policies.py"),
+    **_section("worker.tls.certificate", "tests/chart/test_routes.py"),
+    **_section("worker.ingress", "tests/chart/test_routes.py"),
+    **_section("worker.grpcRoute", "tests/chart/test_routes.py"),
     "worker.tls.clientCaSecretName": "test_the_client_ca_may_be_in_another_secret",
     "worker.tracing.protocol": "test_the_protocol_of_traces_is_set_with_their_endpoint",
-    **dict.fromkeys(
-        ("worker.podMonitor.enabled", "worker.podMonitor.interval", "worker.podMonitor.labels"),
-        "test_a_pod_monitor_scrapes_the_workers",
-    ),
+    **_section("worker.podMonitor", "tests/chart/test_monitoring.py"),
+    **_section("worker.serviceMonitor", "tests/chart/test_monitoring.py"),
+    **_section("worker.prometheusRule", "tests/chart/test_monitoring.py"),
+    **_section("worker.dashboard", "tests/chart/test_monitoring.py"),
     "worker.serviceAccount.create": "test_existing_service_accounts_can_be_used",
     **dict.fromkeys(
         (
@@ -124,14 +211,6 @@ OWN_TEST: Final = {
         "tests/chart/test_security.py",
     ),
 }
-
-
-def _paths(values: Object, above: str = "") -> Iterator[str]:
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _paths(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}"
 
 
 def nested(path: str, value: Any) -> Object:
@@ -223,6 +302,26 @@ def test_only_the_warmer_gets_token_certificates_mirror_and_proxy(render: Render
     assert render({"hub": hub}).worker == render().worker
 
 
+@pytest.mark.parametrize(
+    ("hub", "source"),
+    [
+        ({"caConfigMap": "trust", "caConfigMapKey": "all.pem"}, {"configMap": {"name": "trust"}}),
+        ({"caSecret": "trust", "caSecretKey": "all.pem"}, {"secret": {"secretName": "trust"}}),
+    ],
+    ids=["config map", "secret"],
+)
+def test_the_ca_certificates_may_be_in_a_config_map_or_a_secret(
+    render: Render, hub: Object, source: Object
+) -> None:
+    rendered = render({"hub": hub})
+    (volume,) = [one for one in rendered.warmer["spec"]["volumes"] if one["name"] == "ca"]
+    for kind, fields in source.items():
+        assert volume[kind] == {**fields, "items": [{"key": "all.pem", "path": "ca.crt"}]}
+    (mount,) = [one for one in container(rendered.warmer)["volumeMounts"] if one["name"] == "ca"]
+    assert environment(rendered.warmer)["SSL_CERT_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert [one["metadata"]["name"] for one in rendered.all("ConfigMap")] == ["rel-qda-worker-cache-env"]
+
+
 def test_without_the_warmer_none_of_its_objects_are_rendered(render: Render) -> None:
     rendered = render({"cacheWarmer": {"enabled": False}})
     kinds = {one["kind"] for one in rendered.objects}
@@ -264,20 +363,3 @@ def test_the_protocol_of_traces_is_set_with_their_endpoint(render: Render) -> No
     assert variables["OTEL_EXPORTER_OTLP_PROTOCOL"] == "grpc"
     assert variables["OTEL_SERVICE_NAME"] == "rel-qda-worker"
     assert not [name for name in environment(render().worker) if name.startswith("OTEL_")]
-
-
-def test_a_pod_monitor_scrapes_the_workers(render: Render) -> None:
-    values = {
-        "worker": {"podMonitor": {"enabled": True, "interval": "17s", "labels": {"release": "prometheus"}}}
-    }
-    rendered = render(values, "--api-versions", "monitoring.coreos.com/v1")
-    monitor = rendered.one("PodMonitor")
-    assert monitor["metadata"]["labels"]["release"] == "prometheus"
-    labels = rendered.worker["metadata"]["labels"]
-    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    assert endpoint == {"port": "metrics", "interval": "17s"}
-    assert endpoint["port"] in [port["name"] for port in container(rendered.worker)["ports"]]
-    assert render().all("PodMonitor") == []
-    with pytest.raises(Refused, match="install the Prometheus Operator"):
-        render(values)

@@ -34,6 +34,22 @@ def test_helm_refuses_invalid_values_before_it_creates_anything(
     assert kubectl.items("pvc", f"app.kubernetes.io/instance={release.name}") == []
 
 
+def test_values_that_the_claim_cannot_follow_are_refused_before_anything_changes(
+    new_release: NewRelease, kubectl: Kubectl
+) -> None:
+    release = new_release("follow")
+    release("install", *FIRST, NO_WORKERS, "--set=cache.accessModes={ReadWriteOnce}")
+    before = kubectl.items("jobs", f"app.kubernetes.io/instance={release.name}")
+    for setting, said in (
+        ("worker.replicas=2", "fill a new ReadWriteMany claim and name it in cache.existingClaim"),
+        ("cache.accessModes={ReadWriteMany}", "exists with [ReadWriteOnce], which cannot be changed"),
+    ):
+        ended = release.says("upgrade", *FIRST, f"--set={setting}")
+        assert ended.code != 0
+        assert said in ended.err
+    assert kubectl.items("jobs", f"app.kubernetes.io/instance={release.name}") == before
+
+
 def test_a_missing_secret_is_named_with_the_command_that_creates_it(new_release: NewRelease) -> None:
     release = new_release("token")
     release("install", *FIRST, NO_WORKERS, "--set=hub.tokenSecret=not-there")

@@ -24,15 +24,29 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* The commands that a worker names in remedies, because it cannot write to the cache itself. They depend on names only,
-       so that a changed value of the warmer does not restart the workers. */}}
+{{- /* The commands that a worker names in remedies, because it cannot write to the cache itself. They depend on names
+       and on whether a Job fills the cache, so that other values of the warmer do not restart the workers. A release whose
+       warmer is off is filled by an import. */}}
 {{- define "qda-worker.remediesEnv" -}}
 {{- $upgrade := printf "helm upgrade %s CHART --namespace %s --reuse-values" .Release.Name .Release.Namespace }}
 {{- $shell := include "qda-worker.suffixed" (dict "root" . "suffix" "shell") }}
+{{- $exec := printf "%s --set cacheWarmer.shell=true --wait && kubectl --namespace %s exec" $upgrade .Release.Namespace }}
+{{- $modes := .Values.cache.accessModes }}
+{{- $warm := printf "%s -i deploy/%s -- cache-warmer import - < ARCHIVE" $exec $shell }}
+{{- $repair := printf "%s deploy/%s -- cache-warmer repair" $exec $shell }}
+{{- if .Values.cache.inImage }}
+{{- $warm = "make images BUILD_ARGS='--build-arg BAKE_MODELS=KEYS'  # the models are in the image" }}
+{{- $repair = $warm }}
+{{- else if not (or (has "ReadWriteOnce" $modes) (has "ReadWriteMany" $modes)) }}
+{{- $warm = "cache-warmer warm --cache DIR  # where the volume can be written" }}
+{{- $repair = "cache-warmer repair --cache DIR  # where the volume can be written" }}
+{{- else if .Values.cacheWarmer.enabled }}
+{{- $warm = printf "%s --set cacheWarmer.rerun=NEW_NUMBER" $upgrade }}
+{{- end }}
 - name: QDA_WARM_COMMAND
-  value: {{ printf "%s --set cacheWarmer.enabled=true,cacheWarmer.rerun=NEW_NUMBER" $upgrade | quote }}
+  value: {{ $warm | quote }}
 - name: QDA_REPAIR_COMMAND
-  value: {{ printf "%s --set cacheWarmer.shell=true --wait && kubectl --namespace %s exec deploy/%s -- cache-warmer repair" $upgrade .Release.Namespace $shell | quote }}
+  value: {{ $repair | quote }}
 {{- end }}
 
 {{- /* The downward API mounts the catalog from the pod's own annotations, so that an upgrade never changes the catalog of a
@@ -57,8 +71,6 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 - name: cache
   persistentVolumeClaim:
     claimName: {{ include "qda-worker.claimName" . }}
-- name: tmp
-  emptyDir: {}
 {{- end }}
 
 {{- /* One Lease for each claim, so that releases that share a claim exclude each other. The name of a Lease has at most 253
@@ -69,19 +81,27 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- printf "%s-writer" $claim }}
 {{- end }}
 
+{{- /* Whether a Job fills the cache. Models in the image need none. */}}
+{{- define "qda-worker.hasJob" -}}
+{{- if and .Values.cacheWarmer.enabled (not .Values.cache.inImage) }}true{{ end }}
+{{- end }}
+
 {{- define "qda-worker.hasWarmer" -}}
-{{- if or .Values.cacheWarmer.enabled .Values.cacheWarmer.shell }}true{{ end }}
+{{- if or (include "qda-worker.hasJob" .) .Values.cacheWarmer.shell }}true{{ end }}
 {{- end }}
 
-{{- define "qda-worker.isSharedClaim" -}}
-{{- if has "ReadWriteMany" .Values.cache.accessModes }}true{{ end }}
+{{- /* Whether pods on several nodes can use the cache: the models are in the image, or the claim is ReadWriteMany, or it is
+       ReadOnlyMany and nothing here writes to it. */}}
+{{- define "qda-worker.isOnAnyNode" -}}
+{{- $modes := .Values.cache.accessModes }}
+{{- if or .Values.cache.inImage (has "ReadWriteMany" $modes) (and (has "ReadOnlyMany" $modes) (not (include "qda-worker.hasWarmer" .))) }}true{{ end }}
 {{- end }}
 
-{{- /* Only one node can mount a claim without ReadWriteMany. Its pods therefore have a required affinity to each other's
-       label. The first pod matches its own label, which the scheduler accepts. */}}
+{{- /* A claim that only one node can mount: its pods have a required affinity to each other's label. The first pod matches
+       its own label, which the scheduler accepts. */}}
 {{- define "qda-worker.affinity" -}}
 {{- $own := deepCopy (.component.affinity | default dict) }}
-{{- if not (include "qda-worker.isSharedClaim" .root) }}
+{{- if not (include "qda-worker.isOnAnyNode" .root) }}
 {{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" (dict "qda-worker/claim" (include "qda-worker.claimLabel" .root))) }}
 {{- $pod := $own.podAffinity | default dict }}
 {{- $required := append ($pod.requiredDuringSchedulingIgnoredDuringExecution | default list) $term }}

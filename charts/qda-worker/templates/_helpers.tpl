@@ -33,14 +33,22 @@ helm.sh/chart: {{ include "qda-worker.chart" .root }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+{{- with .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- /* Labels of pods, without chart and version: otherwise every new chart version would restart the workers and run the
-       warmer again. */}}
+       warmer again. `values` are those of the component. */}}
 {{- define "qda-worker.podLabels" -}}
 {{ include "qda-worker.selectorLabels" . }}
 app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
+{{- if not .root.Values.cache.inImage }}
 qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
+{{- end }}
+{{- with merge (dict) .values.podLabels .root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "qda-worker.claimName" -}}
@@ -73,7 +81,7 @@ qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
 
 {{- /* The options of grpcurl for these workers: TLS, client certificate, and the proto files if reflection is off. */}}
 {{- define "qda-worker.grpcurlOptions" -}}
-{{- if .Values.worker.tls.secretName -}}
+{{- if include "qda-worker.tlsSecret" . -}}
 -cacert ca.crt -authority NAME_IN_THE_CERTIFICATE
 {{- if .Values.worker.tls.clientCaSecretName }} -cert client.crt -key client.key{{ end }}
 {{- else -}}

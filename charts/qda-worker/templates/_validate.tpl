@@ -1,22 +1,31 @@
 {{- /* Checks that the schema cannot express: values that contradict each other or the cluster. Each message is one sentence
        with a remedy. */}}
 {{- define "qda-worker.validate" -}}
-{{- $modes := .Values.cache.accessModes }}
-{{- if and (gt (int .Values.worker.replicas) 1) (not (include "qda-worker.isSharedClaim" .)) (not .Values.cache.sameNode) }}
-{{- fail (printf "worker.replicas is %d, but cache.accessModes is [%s], which only one node can mount: set cache.accessModes={ReadWriteMany}, or cache.sameNode=true to run all workers on the claim's node, or worker.replicas=1." (int .Values.worker.replicas) (join ", " $modes)) }}
-{{- end }}
-{{- if has "ReadWriteOncePod" $modes }}
-{{- fail "cache.accessModes has ReadWriteOncePod, but the warmer and the workers mount the claim at the same time: use ReadWriteOnce or ReadWriteMany." }}
-{{- end }}
-{{- if and (include "qda-worker.hasWarmer" .) (not (or (has "ReadWriteMany" $modes) (has "ReadWriteOnce" $modes))) }}
-{{- fail (printf "cache.accessModes is [%s], but the warmer must write to the claim: add ReadWriteOnce or ReadWriteMany, or set cacheWarmer.enabled=false and cacheWarmer.shell=false." (join ", " $modes)) }}
-{{- end }}
-{{- if and .Values.worker.tls.clientCaSecretName (not .Values.worker.tls.secretName) }}
+{{- include "qda-worker.validateClaim" . }}
+{{- include "qda-worker.validateCatalog" . }}
+{{- include "qda-worker.validateApis" . }}
+{{- include "qda-worker.validateMonitors" . }}
+{{- include "qda-worker.validateScaling" . }}
+{{- include "qda-worker.validateRoutes" . }}
+{{- if and .Values.worker.tls.clientCaSecretName (not (include "qda-worker.tlsSecret" .)) }}
 {{- fail "worker.tls.clientCaSecretName is set, but worker.tls.secretName is not: clients can present certificates only over TLS, so set worker.tls.secretName to the Secret with tls.crt and tls.key." }}
 {{- end }}
-{{- if and .Values.worker.podMonitor.enabled (not (.Capabilities.APIVersions.Has "monitoring.coreos.com/v1")) }}
-{{- fail "worker.podMonitor.enabled is true, but the cluster has no monitoring.coreos.com/v1: install the Prometheus Operator, or set it to false; with `helm template` add --api-versions monitoring.coreos.com/v1." }}
+{{- $grace := add .Values.worker.drainDelaySeconds .Values.worker.shutdownGraceSeconds }}
+{{- if lt (int (include "qda-worker.gracePeriod" .)) (int $grace) }}
+{{- fail (printf "worker.terminationGracePeriodSeconds is %s, but drainDelaySeconds and shutdownGraceSeconds need %d: increase it, or leave it empty." (include "qda-worker.gracePeriod" .) (int $grace)) }}
 {{- end }}
+{{- $sources := list }}
+{{- range $name := list "caBundle" "caConfigMap" "caSecret" }}{{ if get $.Values.hub $name }}{{ $sources = append $sources (printf "hub.%s" $name) }}{{ end }}{{- end }}
+{{- if gt (len $sources) 1 }}
+{{- fail (printf "%s are set, but the warmer reads one bundle of CA certificates: keep one of them." (join " and " $sources)) }}
+{{- end }}
+{{- $budget := .Values.worker.podDisruptionBudget }}
+{{- if not (or (kindIs "invalid" $budget.minAvailable) (kindIs "invalid" $budget.maxUnavailable)) }}
+{{- fail "worker.podDisruptionBudget has minAvailable and maxUnavailable, of which the cluster accepts one: unset the other one." }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.validateCatalog" -}}
 {{- if and .Values.catalogLock (not .Values.catalog) }}
 {{- fail "catalogLock is set, but catalog is not: give both files with --set-file catalog=… --set-file catalogLock=…, or neither." }}
 {{- end }}
@@ -36,21 +45,12 @@
 {{- $known = list }}
 {{- range $catalog.models }}{{- if kindIs "map" . }}{{ $known = append $known (toString .key) }}{{ end }}{{- end }}
 {{- end }}
+{{- /* An image with models may have a catalog of its own, which is not known here. */}}
+{{- if or .Values.catalog (not .Values.cache.inImage) }}
 {{- range .Values.worker.models }}
 {{- if not (has . $known) }}
 {{- fail (printf "worker.models contains %q, which is not in the catalog: it has %s." . (join ", " $known)) }}
 {{- end }}
 {{- end }}
-{{- $class := .Values.cache.storageClassName }}
-{{- if and $class (ne $class "-") .Values.cache.validateStorageClass (not .Values.cache.existingClaim) }}
-{{- $classes := list }}
-{{- range (lookup "storage.k8s.io/v1" "StorageClass" "" "").items }}{{ $classes = append $classes .metadata.name }}{{ end }}
-{{- if and $classes (not (has $class $classes)) }}
-{{- fail (printf "cache.storageClassName is %q, but the cluster has no such storage class: it has %s." $class (join ", " $classes)) }}
-{{- end }}
-{{- end }}
-{{- /* Every namespace has a default service account. If the lookup finds none, there is no cluster, as in helm template. */}}
-{{- if and .Values.cache.existingClaim (lookup "v1" "ServiceAccount" .Release.Namespace "default") (not (lookup "v1" "PersistentVolumeClaim" .Release.Namespace .Values.cache.existingClaim)) }}
-{{- fail (printf "cache.existingClaim is %q, but namespace %q has no such claim: create it first, or leave the value empty." .Values.cache.existingClaim .Release.Namespace) }}
 {{- end }}
 {{- end }}

@@ -22,7 +22,7 @@ podFailurePolicy:
 template:
   metadata:
     labels:
-      {{- include "qda-worker.podLabels" (dict "root" . "component" "warmer") | nindent 6 }}
+      {{- include "qda-worker.podLabels" (dict "root" . "component" "warmer" "values" $warmer) | nindent 6 }}
     annotations:
       qda-worker/rerun: {{ $warmer.rerun | quote }}
       {{- with include "qda-worker.catalogAnnotations" . }}

@@ -18,7 +18,12 @@ imagePullSecrets:
 securityContext:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- include "qda-worker.podOptions" $warmer | nindent 0 }}
 {{- include "qda-worker.placement" (dict "root" $root "component" $warmer) | nindent 0 }}
+{{- with $warmer.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 containers:
   - name: warmer
     image: {{ include "qda-worker.image" (dict "root" $root "image" $warmer.image) }}
@@ -88,13 +93,17 @@ containers:
       - name: NO_PROXY
         value: {{ $root.Values.hub.noProxy | default "localhost,127.0.0.1,.svc,.cluster.local,$(KUBERNETES_SERVICE_HOST)" | quote }}
       {{- end }}
-      {{- if $root.Values.hub.caBundle }}
+      {{- if include "qda-worker.hasCa" $root }}
       - name: SSL_CERT_FILE
         value: /etc/qda-worker-ca/ca.crt
       {{- end }}
       {{- with $warmer.extraEnv }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
+    {{- with $warmer.extraEnvFrom }}
+    envFrom:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
     terminationMessagePolicy: FallbackToLogsOnError
     {{- with $root.Values.containerSecurityContext }}
     securityContext:
@@ -110,7 +119,7 @@ containers:
       - name: tmp
         mountPath: /tmp
       {{- include "qda-worker.catalogMount" $root | nindent 6 }}
-      {{- if $root.Values.hub.caBundle }}
+      {{- if include "qda-worker.hasCa" $root }}
       - name: ca
         mountPath: /etc/qda-worker-ca
         readOnly: true
@@ -120,12 +129,9 @@ containers:
       {{- end }}
 volumes:
   {{- include "qda-worker.cacheVolume" $root | nindent 2 }}
+  {{- include "qda-worker.tmpVolume" $warmer | nindent 2 }}
   {{- include "qda-worker.catalogVolume" $root | nindent 2 }}
-  {{- if $root.Values.hub.caBundle }}
-  - name: ca
-    configMap:
-      name: {{ include "qda-worker.suffixed" (dict "root" $root "suffix" (printf "ca-%s" (sha256sum $root.Values.hub.caBundle | trunc 8))) }}
-  {{- end }}
+  {{- include "qda-worker.caVolume" $root | nindent 2 }}
   {{- with $warmer.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

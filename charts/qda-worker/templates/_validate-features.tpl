@@ -1,0 +1,69 @@
+{{- /* Checks of what can be enabled: APIs that the cluster may lack, scaling, certificates and routes. */}}
+
+{{- define "qda-worker.validateApis" -}}
+{{- $worker := .Values.worker }}
+{{- $needs := list
+  (list $worker.podMonitor.enabled "worker.podMonitor.enabled" "monitoring.coreos.com/v1" "the Prometheus Operator")
+  (list $worker.serviceMonitor.enabled "worker.serviceMonitor.enabled" "monitoring.coreos.com/v1" "the Prometheus Operator")
+  (list $worker.prometheusRule.enabled "worker.prometheusRule.enabled" "monitoring.coreos.com/v1" "the Prometheus Operator")
+  (list $worker.keda.enabled "worker.keda.enabled" "keda.sh/v1alpha1" "KEDA")
+  (list $worker.tls.certificate.enabled "worker.tls.certificate.enabled" "cert-manager.io/v1" "cert-manager")
+  (list $worker.grpcRoute.enabled "worker.grpcRoute.enabled" "gateway.networking.k8s.io/v1" "the Gateway API")
+}}
+{{- range $needs }}
+{{- if and (index . 0) (not ($.Capabilities.APIVersions.Has (index . 2))) }}
+{{- fail (printf "%s is true, but the cluster has no %s: install %s, or set it to false; with `helm template` add --api-versions %s." (index . 1) (index . 2) (index . 3) (index . 2)) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.validateMonitors" -}}
+{{- if and .Values.worker.podMonitor.enabled .Values.worker.serviceMonitor.enabled }}
+{{- fail "worker.podMonitor.enabled and worker.serviceMonitor.enabled are true, so each worker would be scraped twice: set one to false." }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.validateScaling" -}}
+{{- $worker := .Values.worker }}
+{{- $scaling := $worker.autoscaling }}
+{{- if and $scaling.enabled $worker.keda.enabled }}
+{{- fail "worker.autoscaling.enabled and worker.keda.enabled are true, but only one of them can own the number of workers: set one to false." }}
+{{- end }}
+{{- $owner := ternary "worker.autoscaling" "worker.keda" $scaling.enabled }}
+{{- $own := ternary $scaling $worker.keda $scaling.enabled }}
+{{- if include "qda-worker.isAutoscaled" . }}
+{{- if lt (int $own.maxReplicas) (int $own.minReplicas) }}
+{{- fail (printf "%s.maxReplicas is %d, which is less than minReplicas, %d: increase it." $owner (int $own.maxReplicas) (int $own.minReplicas)) }}
+{{- end }}
+{{- end }}
+{{- if $scaling.enabled }}
+{{- $cpu := dig "requests" "cpu" "" ($worker.resources | default dict) | default (dig "limits" "cpu" "" ($worker.resources | default dict)) }}
+{{- if and $scaling.targetCPUUtilizationPercentage (not $cpu) }}
+{{- fail "worker.autoscaling.targetCPUUtilizationPercentage is set, but worker.resources.requests.cpu is not, of which it is a percentage: set it." }}
+{{- end }}
+{{- if not (or $scaling.targetCPUUtilizationPercentage $scaling.metrics) }}
+{{- fail "worker.autoscaling.enabled is true, but there is nothing to scale by: set worker.autoscaling.targetCPUUtilizationPercentage or metrics." }}
+{{- end }}
+{{- end }}
+{{- if and $worker.keda.enabled (not (or $worker.keda.prometheus.serverAddress $worker.keda.triggers)) }}
+{{- fail "worker.keda.enabled is true, but there is nothing to scale by: set worker.keda.prometheus.serverAddress or triggers." }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.validateRoutes" -}}
+{{- $worker := .Values.worker }}
+{{- if and $worker.tls.certificate.enabled (not $worker.tls.certificate.issuerRef.name) }}
+{{- fail "worker.tls.certificate.enabled is true, but worker.tls.certificate.issuerRef.name is empty: set it to the name of an Issuer, or of a ClusterIssuer with issuerRef.kind=ClusterIssuer." }}
+{{- end }}
+{{- if $worker.ingress.enabled }}
+{{- if not $worker.ingress.hosts }}
+{{- fail "worker.ingress.enabled is true, but worker.ingress.hosts is empty: set it to the host names of the workers." }}
+{{- end }}
+{{- if and (eq $worker.ingress.controller "nginx") (not $worker.ingress.tlsSecretName) }}
+{{- fail "worker.ingress.tlsSecretName is empty, but ingress-nginx speaks HTTP/2, which gRPC needs, only over TLS: set it to the Secret with the certificate of the hosts." }}
+{{- end }}
+{{- end }}
+{{- if and $worker.grpcRoute.enabled (not $worker.grpcRoute.parentRefs) }}
+{{- fail "worker.grpcRoute.enabled is true, but worker.grpcRoute.parentRefs is empty: set it to a Gateway, such as [{name: public, namespace: gateways}]." }}
+{{- end }}
+{{- end }}
