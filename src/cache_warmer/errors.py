@@ -14,6 +14,7 @@
         - NoSpace              NO_SPACE            bytes or inodes
         - NoPermission         NO_PERMISSION       not writable, read-only, input/output error
         - VolumeUnsuitable     VOLUME_UNSUITABLE   an operation that the cache needs does not work there
+        - VolumeUnavailable    VOLUME_UNAVAILABLE  it, or the system, failed for the moment
     - LeaseError               the right to write to the cache
         - LeaseHeld            LEASE_HELD          another writer holds it, for longer than `--wait`
         - LeaseLost            LEASE_LOST          another writer took it over during the run
@@ -99,6 +100,12 @@ class VolumeUnsuitable(VolumeError):
     """An operation that the cache needs does not work on that file system."""
 
     reason = Reason.VOLUME_UNSUITABLE
+
+
+class VolumeUnavailable(VolumeError):
+    """The file system, or the system below it, did not do what was asked at that moment; another try can succeed."""
+
+    reason = Reason.VOLUME_UNAVAILABLE
 
 
 class LeaseError(ModelCacheError):

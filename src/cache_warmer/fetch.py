@@ -9,13 +9,14 @@ stay for the next run.
 """
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cache_warmer.artifacts.artifact import WriteRight
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.warm_report import RunStats
@@ -66,7 +67,12 @@ def claims_by_body(surveys: Sequence[ModelSurvey]) -> tuple[tuple[Claim, ...], .
 
 
 def fetch_models(
-    surveys: Sequence[ModelSurvey], sources: Sources, stop: Stop, counter: ProgressCounter, stats: RunStats
+    surveys: Sequence[ModelSurvey],
+    sources: Sources,
+    stop: Stop,
+    check_lease: Callable[[], None],
+    counter: ProgressCounter,
+    stats: RunStats,
 ) -> Generator[tuple[ModelSurvey, tuple[FileRecord, ...]], None, None]:
     """Yield each model that lacked files, with the records of the files that were fetched, when it is complete.
 
@@ -76,8 +82,9 @@ def fetch_models(
         surveys: models that lack files, and others, which are skipped.
         sources: Opens the connections.
         stop: stops the threads of the run.
-        counter: Counts bytes and files.
-        stats: Counts the bytes that each model received; a shared body counts for the first model that claims it.
+        check_lease: raises `LeaseLost` if another process has the lease; called before anything is published.
+        counter: counts bytes and files.
+        stats: counts the bytes that each model received; a shared body counts for the first model that claims it.
 
     Raises:
         HubError: a body cannot be fetched, or is not what was expected.
@@ -91,12 +98,12 @@ def fetch_models(
     downloader = sources.downloader(stop)
     bodies = [
         downloader.body(
-            claims[0].downloads[0],
+            claims[0].survey.artifact.locate(claims[0].downloads[0]),
             counter.add,
             counter.resume,
             partial(stats.received, claims[0].key),
             partial(counter.track_file, claims[0].downloads[0].label),
-            partial(_accept, claims),
+            partial(_accept, claims, _FetchRight(stop, check_lease)),
         )
         for claims in bodies_with_claims
     ]
@@ -116,7 +123,22 @@ def fetch_models(
             body.close()
 
 
-def _accept(claims: Sequence[Claim], staged: StagedBody) -> AcceptedFiles:
+@dataclass(frozen=True, slots=True)
+class _FetchRight:
+    """The right to publish of the threads of the pool: a `WriteRight`."""
+
+    stop: Stop
+    check_lease: Callable[[], None]
+
+    def check(self) -> None:
+        self.stop.check()
+
+    def publishing(self) -> AbstractContextManager[None]:
+        self.check_lease()
+        return self.stop.publishing()
+
+
+def _accept(claims: Sequence[Claim], right: WriteRight, staged: StagedBody) -> AcceptedFiles:
     """Move or unpack a verified body for each model that claims it, once for identical claims."""
     distinct: dict[_ClaimIdentity, Claim] = {}
     for claim in claims:
@@ -124,7 +146,7 @@ def _accept(claims: Sequence[Claim], staged: StagedBody) -> AcceptedFiles:
     accepted: dict[_ClaimIdentity, tuple[FileRecord, ...]] = {}
     for number, (identity, claim) in enumerate(distinct.items(), 1):
         shared = number < len(distinct)  # the last one may move the staging file away
-        accepted[identity] = claim.survey.artifact.install(claim.downloads, staged, shared=shared)
+        accepted[identity] = claim.survey.artifact.install(claim.downloads, staged, right, shared=shared)
     return tuple((claim.key, accepted[_identity(claim)]) for claim in claims)
 
 

@@ -14,9 +14,9 @@ from cache_warmer.artifacts.artifact import Artifact, CacheState, HashFile, Reso
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.disk.preflight import SpaceNeeded
 from cache_warmer.records import read_records, read_repository_bytes
+from cache_warmer.transfer.claim import staged_bytes
 from cache_warmer.transfer.download import Download
 from cache_warmer.transfer.pool import Stop, run_all
-from cache_warmer.transfer.staging import staged_bytes
 from model_cache.catalog.catalog import Model
 from model_cache.catalog.lock import Lock
 from model_cache.check.types import CheckReport

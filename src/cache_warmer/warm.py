@@ -7,9 +7,10 @@ Threads: the main thread runs the sequence. Downloads run on the pool of `transf
 for models to complete; records and manifests are written by the main thread alone. The status file and the progress
 display have one thread each (`reports`).
 
-Failure: a run may end at any instant and leaves the former generation usable. A body grows under a staging name, which
-the next run continues; blobs and package trees appear by rename after their hash was verified; a model gets its record
-only when all its files are there; the manifest of the generation is written last.
+Failure: a run may end at any instant and leaves the former generation usable. A body grows under a staging name of this
+run alone, and the next run continues it; blobs and package trees appear by rename after their hash was verified; a
+model gets its record only when all its files are there; the manifest of the generation is written last. No thread
+publishes anything after the lease was given back (`Stop.drained`).
 
 A repair (`Tier.DEEP`) differs in three places: the first check hashes every file, damaged files found by it are hashed
 again before they are reused, and what was replaced is hashed once more at the end.
@@ -147,6 +148,7 @@ class WarmRun:
             # The inner context comes first on an error: the status file then names the reason of the volume.
             with (
                 self.lease.held(),
+                self.stop.drained(),
                 self.reports.status.maintain(),
                 volume.explain_os_errors(self.places),
             ):
@@ -224,7 +226,9 @@ class WarmRun:
         if any(one.missing for one in surveys):
             self.reports.status.enter_phase(Phase.FETCHING)
             show = self.reports.show_transfers
-            fetched = fetch_models(surveys, self.sources, self.stop, counter, self.reports.stats)
+            fetched = fetch_models(
+                surveys, self.sources, self.stop, self.lease.check, counter, self.reports.stats
+            )
             with show(counter) if show is not None else nullcontext(), closing(fetched):
                 for one, files in fetched:
                     self._record(one, files)

@@ -31,6 +31,7 @@ class Reason(StrEnum):
     NO_SPACE = "NO_SPACE"
     NO_PERMISSION = "NO_PERMISSION"
     VOLUME_UNSUITABLE = "VOLUME_UNSUITABLE"
+    VOLUME_UNAVAILABLE = "VOLUME_UNAVAILABLE"
     LEASE_HELD = "LEASE_HELD"
     LEASE_LOST = "LEASE_LOST"
     INTERNAL = "INTERNAL"
@@ -65,6 +66,7 @@ _EXIT_CODES: Final = {
     Reason.NO_SPACE: 30,
     Reason.NO_PERMISSION: 31,
     Reason.VOLUME_UNSUITABLE: 32,
+    Reason.VOLUME_UNAVAILABLE: 33,
     Reason.LEASE_HELD: 40,
     Reason.LEASE_LOST: 41,
     Reason.INTERNAL: 50,
@@ -76,6 +78,7 @@ _RETRYABLE: Final = frozenset(
         Reason.HUB_UNREACHABLE,
         Reason.HUB_BUSY,
         Reason.HUB_STALLED,
+        Reason.VOLUME_UNAVAILABLE,
         Reason.LEASE_HELD,
         Reason.LEASE_LOST,
         Reason.INTERRUPTED,

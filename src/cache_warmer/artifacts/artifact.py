@@ -3,16 +3,18 @@
 Hugging Face snapshots (`hf_snapshot`) and spaCy packages (`spacy_package`) implement it, so that survey, preflight,
 transfer and records are written once. A warm run calls the methods in this order:
 
-1. `resolve`: ask the source which files there are.
+1. `resolve`: ask the source which files there are, or take the lock's word for it.
 2. `inspect_cache`: find out which of them the cache has.
 3. `space_needed`, `target_folders`, `name_folders`: what the missing ones need, for the preflight.
-4. `install`: once per downloaded body, in a thread of the pool; bodies of one model may arrive in parallel.
+4. `locate`: where to fetch a missing one from; makes no request.
+   `install`: once per downloaded body, in a thread of the pool; bodies of one model may arrive in parallel.
 5. `update_file_list`, `update_refs`: what libraries expect beside the files.
 
 Only `resolve` talks to the network. Every step can be repeated after a crash.
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -54,6 +56,34 @@ class CacheState:
     present: tuple[tuple[Download, tuple[FileRecord, ...]], ...]
     missing: tuple[Download, ...]
     installed: tuple[FileRecord, ...] = ()
+
+
+class WriteRight(Protocol):
+    """The right of this run to publish, which ends with its lease or when the run is stopped."""
+
+    def check(self) -> None:
+        """Raise `Interrupted` if the run was stopped."""
+        ...
+
+    def publishing(self) -> AbstractContextManager[None]:
+        """Enter a block that gives something its final name; the lease is held until the block ends.
+
+        Raises:
+            Interrupted: the run was stopped.
+            LeaseLost: another process has the lease.
+        """
+        ...
+
+
+class MainThread:
+    """The right of the thread that holds the lease: it cannot outlive it, and signals reach it directly."""
+
+    def check(self) -> None:
+        """Do nothing."""
+
+    def publishing(self) -> AbstractContextManager[None]:
+        """Do nothing."""
+        return nullcontext()
 
 
 class Artifact(Protocol):
@@ -103,18 +133,32 @@ class Artifact(Protocol):
         """Return the folders of the mutable names and lists that `update_refs` and `write_file_list` write."""
         ...
 
+    def locate(self, download: Download) -> Download:
+        """Return the download with its address and headers, which need the connection to the hub.
+
+        Raises:
+            UsageError: the connection cannot be opened.
+        """
+        ...
+
     def install(
-        self, same: tuple[Download, ...], staged: StagedBody, *, shared: bool = False
+        self, same: tuple[Download, ...], staged: StagedBody, right: "WriteRight", *, shared: bool = False
     ) -> tuple[FileRecord, ...]:
         """Move a verified body to its final names, or unpack it.
 
         Args:
             same: the downloads that share this staging file: one content under several names.
             staged: the verified body.
+            right: the right to publish; asked before each file and around what appears under a final name.
             shared: whether another artifact installs the same body after this one, so that it must stay available.
 
         Returns:
             The records of the files that the body became.
+
+        Raises:
+            LeaseLost: another run took the body, or the lease.
+            Interrupted: the run was stopped.
+            OSError: the volume cannot be written.
         """
         ...
 

@@ -37,7 +37,7 @@ from model_cache.safe_names import unsafe_reason
 # Git's sha1 of a small file, the sha256 of a big one.
 BLOB_NAME: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # Bytes above which the hub stores a file under LFS, where its name is its sha256.
-_LFS_THRESHOLD: Final = 10_000_000
+LFS_THRESHOLD: Final = 10_000_000
 # Hex digits of the two hashes.
 _SHA1_DIGITS, _SHA256_DIGITS = 40, 64
 _TREE_FORMAT: Final = 1
@@ -127,7 +127,7 @@ class BlobNames:
         for name in (link_target, self._listed_name(file.path)):
             if BLOB_NAME.fullmatch(name) and (len(name) == _SHA1_DIGITS or name == file.sha256):
                 return name
-        if file.bytes > _LFS_THRESHOLD:
+        if file.bytes > LFS_THRESHOLD:
             return file.sha256
         return hash_file(path, file.bytes)[1]
 
@@ -201,7 +201,7 @@ def update_tree_list(
     for name, file in recorded.items():
         if name in names:
             blob_name = blob_names.get(file.path) or blobs.of(file)
-            entries[name] = _tree_entry(file.bytes, _git_blob(file, blob_name), blob_name)
+            entries[name] = _tree_entry(file.bytes, git_blob(file, blob_name), blob_name)
     content = _dump_tree_list(entries)
     if not atomic.has_content(path, content):
         atomic.write_file(path, content, places.boundary_of(path))
@@ -252,7 +252,7 @@ def _tree_entry(size: int | None, git_blob: str | None, blob_name: str) -> dict[
     return {"size": size, "blob_id": git_blob}
 
 
-def _git_blob(file: FileRecord, blob_name: str) -> str:
+def git_blob(file: FileRecord, blob_name: str) -> str:
     """Return git's name of what a repository stores: of a big file its pointer (git-lfs specification)."""
     if len(blob_name) == _SHA1_DIGITS:
         return blob_name

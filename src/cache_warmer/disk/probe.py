@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.disk.file_lock import ABANDONED_SECONDS, LockResult, is_abandoned, try_lock
+from cache_warmer.disk.volume import is_temporary
 from cache_warmer.errors import VolumeUnsuitable
 from model_cache.file_io import sync_folder
 
@@ -32,6 +33,10 @@ PROBE_PREFIX: Final = ".qda-probe-"
 _VOLUME_ERRORS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO, errno.ESTALE}
 )
+
+
+# Tries with a new folder, if another probe removes the one in use.
+_ATTEMPTS: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +82,25 @@ def write_probe(folder: Path) -> VolumeFeatures:
         VolumeUnsuitable: an operation that the cache needs fails there.
     """
     _remove_abandoned(folder)
-    trial = folder / f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
+    for _ in range(_ATTEMPTS):
+        features = _probe_in(folder / f"{PROBE_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
+        if features is not None:
+            return features
+    raise OSError(errno.ENOENT, "another program removes the folders of this one", str(folder))
+
+
+def _probe_in(trial: Path) -> VolumeFeatures | None:
+    """Probe in a new folder; None if another probe, to which this one seemed dead, took the folder away meanwhile."""
     trial.mkdir()
     try:
         with _locked(trial / "lock") as descriptor:
-            return _try_operations(trial, descriptor)
+            features = _try_operations(trial, descriptor)
+    except (OSError, VolumeUnsuitable):
+        if trial.is_dir():
+            raise
+        return None
+    else:
+        return features if trial.is_dir() else None
     finally:
         shutil.rmtree(trial, ignore_errors=True)
 
@@ -114,7 +133,7 @@ def _required(path: Path, failed: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _VOLUME_ERRORS:
+        if error.errno in _VOLUME_ERRORS or is_temporary(error):
             raise
         raise VolumeUnsuitable(
             f"{path.parent.parent}: {failed} ({error.strerror or error})",
@@ -143,7 +162,7 @@ def _supports_links(trial: Path, file: Path) -> bool:
         os.replace(trial / "newer", trial / "link")
         return os.readlink(trial / "link") == file.name and (trial / "link").read_bytes() == b"two"
     except (OSError, NotImplementedError) as error:
-        if isinstance(error, OSError) and error.errno in _VOLUME_ERRORS:
+        if isinstance(error, OSError) and (error.errno in _VOLUME_ERRORS or is_temporary(error)):
             raise
         return False
 
@@ -182,7 +201,10 @@ def _remove_abandoned(folder: Path) -> None:
     for path in folder.glob(f"{PROBE_PREFIX}*"):
         with contextlib.suppress(OSError):
             if path.is_dir() and not path.is_symlink() and _is_abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
+                # first as a whole: its owner, if it lives, must not take a missing file for a fault of the volume
+                removed = path.with_name(f"{PROBE_PREFIX}removed-{secrets.token_hex(4)}")
+                path.rename(removed)
+                shutil.rmtree(removed, ignore_errors=True)
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -9,13 +9,14 @@ import errno
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
-from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnsuitable
+from cache_warmer.errors import NoPermission, NoSpace, VolumeError, VolumeUnavailable, VolumeUnsuitable
 from model_cache.check.permissions import (
     Identity,
     blocking_path,
@@ -26,6 +27,9 @@ from model_cache.check.permissions import (
 from model_cache.file_io import read_small_file
 from model_cache.places import HOST, Places
 
+_Result = TypeVar("_Result")
+# Pauses before the second and the third call after a temporary failure.
+_RETRY_SECONDS: Final = (0.2, 1.0)
 # Bytes that stay free beside what is fetched, in addition to 2 % of it: for records, folders, and the file system's
 # own growth.
 MARGIN_BYTES: Final = 4 << 20
@@ -37,6 +41,48 @@ _OCTAL_ESCAPE: Final = re.compile(r"\\([0-7]{3})")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_PERMITTED: Final = frozenset({errno.EACCES, errno.EPERM})
 _DENIED: Final = _NOT_PERMITTED | {errno.EROFS, errno.EIO}
+# What a file system cannot do, or a path of another shape than the cache needs.
+_UNSUITABLE: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        *(
+            "ENOSYS",
+            "ENOTSUP",
+            "EOPNOTSUPP",
+            "EINVAL",
+            "EXDEV",
+            "EMLINK",
+            "EFBIG",
+            "ELOOP",
+            "ENAMETOOLONG",
+            "EILSEQ",
+        ),
+        *("ENOTDIR", "EISDIR", "ENODEV", "ENXIO", "ENOTTY", "EOVERFLOW"),
+    )
+    if hasattr(errno, name)
+)
+_STALE: Final = frozenset(
+    {errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENOTCONN}
+)
+_BUSY: Final = frozenset({errno.EBUSY, errno.ETXTBSY, errno.EAGAIN, errno.EINTR, errno.EDEADLK, errno.ENOLCK})
+_CHANGED: Final = frozenset({errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY})
+# Failures that another try can mend, with their remedies.
+_UNAVAILABLE: Final = (
+    (
+        _STALE,
+        "check the server of this volume and the network to it, then run the same command again: it resumes",
+    ),
+    (
+        _BUSY,
+        "another program uses this file: run the same command again, when that has ended if it fails again",
+    ),
+    (_CHANGED, "another program changed the cache meanwhile: run the same command again"),
+    (
+        frozenset({errno.EMFILE, errno.ENFILE}),
+        "raise the limit of open files (`ulimit -n`), or end other programs, then run the same command again",
+    ),
+    (frozenset({errno.ENOMEM}), "give the warmer more memory, then run the same command again: it resumes"),
+)
 _FREE_SPACE: Final = (
     "free some space, enlarge the volume (cache.size in a cluster), or choose another with --cache"
 )
@@ -131,7 +177,44 @@ def volume_error(error: OSError, place: Path, *, on_host: bool = False) -> Volum
         return NoPermission(
             f"{path} cannot be written: {message}{_on_volume(place)}", write_remedy(place, error)
         )
-    return VolumeUnsuitable(f"{path}: {message}", f"let {place} be a folder on a volume with POSIX semantics")
+    if error.errno in _UNSUITABLE:
+        return VolumeUnsuitable(
+            f"{path}: {message}", f"let {place} be a folder on a volume with POSIX semantics"
+        )
+    for numbers, remedy in _UNAVAILABLE:
+        if error.errno in numbers:
+            return VolumeUnavailable(f"{path}: {message}{_on_volume(place)}", remedy)
+    return VolumeUnavailable(
+        f"{path}: {message}{_on_volume(place)}",
+        "run the same command again; if it fails in the same way, look for the cause in the system's log",
+    )
+
+
+def is_temporary(error: OSError) -> bool:
+    """Return whether the same call can succeed a moment later."""
+    return error.errno in _STALE | _BUSY
+
+
+def retry_temporary(call: Callable[[], _Result], sleep: Callable[[float], None] = time.sleep) -> _Result:
+    """Call a function that may be repeated; after a temporary failure of the volume, twice more.
+
+    A stale handle of NFS is renewed by looking the path up again, and a busy file is often free a moment later.
+
+    Args:
+        call: what to do; names its files by path.
+        sleep: waits so many seconds; raises if the run is to stop.
+
+    Raises:
+        OSError: of the last call.
+    """
+    for seconds in _RETRY_SECONDS:
+        try:
+            return call()
+        except OSError as error:
+            if not is_temporary(error):
+                raise
+            sleep(seconds)
+    return call()
 
 
 @contextmanager

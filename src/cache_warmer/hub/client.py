@@ -12,16 +12,19 @@ import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from cache_warmer.errors import HubError, HubUnreachable, HubUntrusted
+from cache_warmer.hub.environment import clean_token_file, clean_tokens
 from cache_warmer.hub.retry import Retry
 from model_cache.cli.options import offline_variables
 from model_cache.errors import UsageError
 
 if TYPE_CHECKING:
-    import httpx2
     from huggingface_hub import HfApi, RepoFile
+
+    from cache_warmer.hub.http_client import RetryingClient
 
 _Result = TypeVar("_Result")
 # Sent as a part of the User-Agent header.
@@ -87,7 +90,7 @@ class HubConnection:
     """A hub, and the HTTP client for bodies. One per process."""
 
     hub: Hub
-    http: "httpx2.Client"
+    http: "RetryingClient"
 
 
 def connect(
@@ -103,7 +106,8 @@ def connect(
         stall: seconds without a byte after which a request is aborted.
 
     Raises:
-        UsageError: `HF_HUB_OFFLINE` is set, the extra `warmer` is not installed, or a proxy cannot be used.
+        UsageError: `HF_HUB_OFFLINE` is set, the extra `warmer` is not installed, the token is none, or a proxy cannot
+            be used.
         HubUntrusted: the CA bundle cannot be read.
     """
     for variable in offline_variables(environ):
@@ -111,6 +115,7 @@ def connect(
             f"there are models to fetch, but {variable} is set",
             f"unset {variable} for the warmer; it belongs to programs that only read the cache",
         )
+    clean_tokens(environ)
     _set_ca_bundle(environ)
     for switch in _SWITCHES:
         environ[switch] = "1"
@@ -118,15 +123,18 @@ def connect(
         environ["HF_ENDPOINT"] = endpoint
     try:
         import huggingface_hub
+        from huggingface_hub.constants import HF_TOKEN_PATH
     except ImportError as error:
         raise UsageError(
             f"the hub client is not installed ({error.name})", "install it: pip install 'qda-worker[warmer]'"
         ) from error
     from cache_warmer.hub.http_client import RetryingClient
 
+    clean_token_file(Path(HF_TOKEN_PATH), environ)
     api = huggingface_hub.HfApi(endpoint=endpoint, library_name=_LIBRARY_NAME)
     huggingface_hub.set_client_factory(lambda: RetryingClient(api.endpoint, retry, stall))
-    return HubConnection(_LibraryHub(api), _open_session(huggingface_hub.get_session, environ))
+    http = _open_session(cast("Callable[[], RetryingClient]", huggingface_hub.get_session), environ)
+    return HubConnection(_LibraryHub(api, http), http)
 
 
 def _set_ca_bundle(environ: MutableMapping[str, str]) -> None:
@@ -138,7 +146,9 @@ def _set_ca_bundle(environ: MutableMapping[str, str]) -> None:
         environ["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
 
 
-def _open_session(get_session: "Callable[[], httpx2.Client]", environ: Mapping[str, str]) -> "httpx2.Client":
+def _open_session(
+    get_session: "Callable[[], RetryingClient]", environ: Mapping[str, str]
+) -> "RetryingClient":
     """Create the HTTP client, which reads the CA bundle and the addresses of the proxies."""
     from httpx2 import InvalidURL
 
@@ -185,6 +195,7 @@ class _LibraryHub:
     """`Hub` by the library `huggingface_hub`."""
 
     api: "HfApi"
+    http: "RetryingClient"
 
     def resolve_commit(self, repository: str, reference: str) -> str:
         label = f"{repository} at {reference[:_SHOWN_REFERENCE]}"
@@ -210,8 +221,9 @@ class _LibraryHub:
     def _list_files(self, repository: str, revision: str) -> tuple[RemoteFile, ...]:
         from huggingface_hub import RepoFile
 
-        entries = self.api.list_repo_tree(repository, revision=revision, recursive=True)
-        return tuple(_remote_file(entry) for entry in entries if isinstance(entry, RepoFile))
+        with self.http.limit_pages():
+            entries = self.api.list_repo_tree(repository, revision=revision, recursive=True)
+            return tuple(_remote_file(entry) for entry in entries if isinstance(entry, RepoFile))
 
 
 def _remote_file(entry: "RepoFile") -> RemoteFile:

@@ -90,8 +90,20 @@ def html_page(label: str, url: str) -> HubUnreachable:
     return HubUnreachable(f"{label}: {redacted(url)} sent an HTML page instead of the file", _CHECK_NETWORK)
 
 
+def useless_responses(label: str, url: str, count: int) -> HubUnreachable:
+    """Return the error for responses that are never what was requested, however often that is repeated."""
+    return HubUnreachable(
+        f"{label}: {redacted(url)} sent {count} responses that are not the requested bytes", _CHECK_NETWORK
+    )
+
+
+def endless_listing(requests: int) -> HubUnreachable:
+    """Return the error for a listing that names a next page again and again."""
+    return HubUnreachable(f"the listing has no end after {requests} pages", _CHECK_NETWORK)
+
+
 def retry_after_too_long(label: str, seconds: float) -> HubBusy:
-    """Return the error for a `Retry-After` above the longest one that is waited for."""
+    """Return the error for a wait that is longer than the longest one that is waited for."""
     return HubBusy(f"{label}: the hub asks to wait {seconds:.0f} s", _RUN_LATER)
 
 

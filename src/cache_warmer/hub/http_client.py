@@ -5,19 +5,24 @@ mirror come from the usual environment variables. The library's own session woul
 for listings, and sends its token to any host that a page link names.
 
 The client is shared by all threads of the pool. It retries until a response begins; a response that breaks off is
-resumed by `transfer.range_requests`.
+resumed by `transfer.range_requests`. If a host asks one connection to wait, all connections to it do.
 
 A module of its own because it imports httpx2, which light commands do without.
 """
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx2
 
 from cache_warmer.hub import errors
-from cache_warmer.hub.retry import Retry, retry_after
+from cache_warmer.hub.retry import Retry, SharedPauses, requested_wait
 
 _CONNECT_SECONDS: Final = 15.0
+# Pages of a listing: the hub sends a thousand files a page, and allows some hundred thousand files in a repository.
+_MAX_PAGES: Final = 1000
 # Key of the request extension that turns retries off: the caller has another address to try.
 ONE_TRY: Final = "one_try"
 
@@ -39,7 +44,9 @@ class RetryingClient(httpx2.Client):
             options: options of `httpx2.Client`.
         """
         self._endpoint = httpx2.URL(endpoint)
-        self._retry = retry
+        self._retry, self._pauses = retry, SharedPauses(retry)
+        # Pages that the present thread's listing may still request; see `limit_pages`.
+        self._pages = threading.local()
         timeout = httpx2.Timeout(stall_timeout, connect=min(_CONNECT_SECONDS, stall_timeout))
         self._timeouts = timeout.as_dict()
         super().__init__(
@@ -54,16 +61,18 @@ class RetryingClient(httpx2.Client):
 
         Raises:
             HubBusy: the server answers 408, 425, 429 or 5xx to the last try, or names a time that is too long.
-            HubUnreachable: no connection, or a broken one, at the last try.
+            HubUnreachable: no connection, or a broken one, at the last try; a listing that does not end.
             HubUntrusted: the certificate of the server is not trusted.
             HubStalled: no byte for the stall timeout at the last try.
         """
         request.extensions["timeout"] = self._timeouts  # the hub library sets no timeout for listings
         label = request.extensions.get("label") or "the hub"  # the library's own requests have no label
         attempts = 1 if request.extensions.get(ONE_TRY) else self._retry.attempts
-        failures = 0
+        self._count_page()
+        failures, pause = 0, 0.0
         while True:
-            pause: float | None = None
+            self._pauses.wait(request.url.host, pause)
+            requested: float | None = None
             try:
                 response = super().send(request, **options)
             except httpx2.RequestError as error:
@@ -75,12 +84,35 @@ class RetryingClient(httpx2.Client):
                     return response
                 failures += 1
                 response.close()
-                pause = retry_after(response.headers.get("Retry-After"), self._retry.now())
+                requested = requested_wait(response.headers, self._retry.now())
+                if requested is not None and requested <= self._retry.max_retry_after:
+                    # also the host that redirected here: it would redirect to the same one again
+                    for host in {request.url.host, response.url.host}:
+                        self._pauses.extend(host, requested)
                 if failures >= attempts:
-                    raise errors.from_busy_response(response, label, pause)
-                if pause is not None and pause > self._retry.max_retry_after:
-                    raise errors.retry_after_too_long(label, pause)
-            self._retry.sleep(max(self._retry.delay(failures), pause or 0.0))
+                    raise errors.from_busy_response(response, label, requested)
+                if requested is not None and requested > self._retry.max_retry_after:
+                    raise errors.retry_after_too_long(label, requested)
+            pause = max(self._retry.delay(failures), requested or 0.0)
+
+    @contextmanager
+    def limit_pages(self) -> Iterator[None]:
+        """Let this thread send no more requests in the block than the longest listing has pages.
+
+        The hub library follows the address of the next page as long as there is one.
+        """
+        self._pages.left = _MAX_PAGES
+        try:
+            yield
+        finally:
+            self._pages.left = None
+
+    def _count_page(self) -> None:
+        left = getattr(self._pages, "left", None)
+        if left is not None:
+            if left <= 0:
+                raise errors.endless_listing(_MAX_PAGES)
+            self._pages.left = left - 1
 
     def _drop_token_for_other_hosts(self, request: httpx2.Request) -> None:
         """Remove the token from requests to other hosts, whether redirected or linked. Hook of every request."""

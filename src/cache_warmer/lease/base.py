@@ -5,12 +5,19 @@ The system releases it when its holder ends, however that ends, so it is never t
 network file systems have no such locks; then the lease excludes no other writer. Correctness does not depend on it:
 bodies are verified and appear by rename. It avoids duplicate work.
 
+Fence: a suspended process that lost the Lease of the cluster still has the lock. Its successor under that Lease goes on
+without the lock, but only on proof that the holder of the lock is that process: the document in the file names the
+Lease and the holder whom this process replaced there. Whoever gets the lock empties the file before anything else, so
+that it never names a former holder, and empties it again at the end. A successor that passed says so in the document,
+because the next one did not replace the suspended process itself.
+
 `LeaseApi` is what `cluster_lease` needs of an API server: one Lease object of coordination.k8s.io/v1 that can be
 read, created, and replaced only by a writer that has seen its last version (optimistic concurrency by
 `resourceVersion`). Its three errors separate what another try can fix from what it cannot.
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -26,7 +33,6 @@ from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.disk.positioned_io import read_at, write_at
 from cache_warmer.errors import LeaseHeld
 from model_cache.containment import CacheBoundary
-from model_cache.formatting import printable
 from model_cache.json_values import parse_json_object
 
 # Pause between two attempts to lock the file.
@@ -65,8 +71,9 @@ class FileLease:
         clock: seconds, for the timeout.
         sleep: waits that many seconds; raises if the run is to stop.
         notify: called once with a sentence about the holder that is waited for.
-        lease_uid: uid of the cluster's Lease that this process holds already; empty: none. Another process that has
-            locked the file under the same Lease has lost it, suspended perhaps, and is not waited for.
+        lease_uid: uid of the cluster's Lease that this process holds already; empty: none.
+        identity: of this process as a holder of that Lease; unique over all processes and restarts.
+        superseded: the holder from whom this process took that Lease over, because it was silent; empty: nobody.
     """
 
     path: Path
@@ -75,6 +82,8 @@ class FileLease:
     sleep: Callable[[float], None]
     notify: Callable[[str], None]
     lease_uid: str = ""
+    identity: str = ""
+    superseded: str = ""
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -82,19 +91,25 @@ class FileLease:
 
         Raises:
             LeaseHeld: another process holds it for longer than the timeout.
-            OSError: the file cannot be opened.
+            OSError: the file cannot be opened or emptied.
         """
         atomic.make_folders(self.path.parent, CacheBoundary(self.path.parent))
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
         descriptor = os.open(self.path, flags, 0o644)
+        is_holder = False
         try:
-            if self._acquire(descriptor):
-                with contextlib.suppress(OSError):  # on a full disk the lock works without a name in it
+            is_holder = self._acquire(descriptor)
+            if is_holder:
+                os.ftruncate(descriptor, 0)  # first of all: it names a former holder
+                with contextlib.suppress(OSError):  # a file of another user of the volume
                     atomic.apply_cache_mode(descriptor, self.path.parent)
-                    os.ftruncate(descriptor, 0)
-                    write_at(descriptor, self._holder_document(), 0)
+                with contextlib.suppress(OSError):  # on a full disk the lock works without a name in it
+                    write_at(descriptor, self._document(), 0)
             yield
         finally:
+            if is_holder:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, 0)
             os.close(descriptor)
 
     def check(self) -> None:
@@ -103,10 +118,17 @@ class FileLease:
     def _acquire(self, descriptor: int) -> bool:
         """Wait for the lock. Returns False if its holder has lost its right to write to this process."""
         start, notified = self.clock(), False
-        while try_lock(descriptor) is LockResult.HELD_BY_ANOTHER:
-            holder, lease_uid = _read_holder(descriptor)
-            if self.lease_uid and lease_uid == self.lease_uid:
+        former: _Holder | None = None
+        while True:
+            result = try_lock(descriptor)
+            if result is not LockResult.HELD_BY_ANOTHER:
+                return result is LockResult.TAKEN
+            holder = _read_holder(descriptor)
+            # seen twice: a new holder empties the file right after it got the lock
+            if holder == former and self._has_lost(holder):
+                self._mark_as_lost(descriptor, holder)
                 return False
+            former = holder
             if self.clock() - start >= self.timeout:
                 raise LeaseHeld(
                     f"another warmer writes to this cache: {holder}",
@@ -116,27 +138,69 @@ class FileLease:
                 self.notify(f"waiting for another warmer: {holder}")
                 notified = True
             self.sleep(_POLL_SECONDS)
-        return True
 
-    def _holder_document(self) -> bytes:
-        document = {"pid": os.getpid(), "host": socket.gethostname(), "lease": self.lease_uid}
-        return json.dumps(document).encode() + b"\n"
+    def _has_lost(self, holder: "_Holder") -> bool:
+        """Return whether the holder of the lock held this process's Lease before and lost it, suspended perhaps."""
+        if not self.lease_uid or holder.lease != self.lease_uid or holder.identity in ("", self.identity):
+            return False
+        return holder.identity == self.superseded or holder.is_lost
+
+    def _mark_as_lost(self, descriptor: int, holder: "_Holder") -> None:
+        if not holder.is_lost:
+            with contextlib.suppress(OSError):
+                write_at(descriptor, _dump(dataclasses.replace(holder, is_lost=True)), 0)
+
+    def _document(self) -> bytes:
+        return _dump(_Holder(os.getpid(), socket.gethostname(), self.lease_uid, self.identity))
 
 
-def _read_holder(descriptor: int) -> tuple[str, str]:
-    """Return the holder of the lock, for people, and the uid of the Lease that it claims to hold."""
+@dataclass(frozen=True, slots=True)
+class _Holder:
+    """What the lock file says of the holder of the lock; all empty: it has not written yet.
+
+    Attributes:
+        pid, host: for people.
+        lease: uid of the Lease that it held when it got the lock; empty: none.
+        identity: its identity as the holder of that Lease.
+        is_lost: whether a successor under that Lease found that it lost it.
+    """
+
+    pid: int = 0
+    host: str = ""
+    lease: str = ""
+    identity: str = ""
+    is_lost: bool = False
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a process that has not given its name"
+        return f"process {self.pid} on {self.host[:100]}"
+
+
+def _dump(holder: _Holder) -> bytes:
+    document = {
+        "pid": holder.pid,
+        "host": holder.host,
+        "lease": holder.lease,
+        "holder": holder.identity,
+        "lost": holder.is_lost,
+    }
+    return json.dumps(document).encode() + b"\n"
+
+
+def _read_holder(descriptor: int) -> _Holder:
+    """Return what the lock file says; others may have written it, so anything may stand there."""
     try:
         document = parse_json_object(read_at(descriptor, _MAX_HOLDER_BYTES, 0))
-        holder = f"process {int(document['pid'])} on {printable(str(document['host'])[:100])}"
-        return holder, str(document.get("lease", ""))
-    except (
-        ValueError,
-        KeyError,
-        TypeError,
-        OverflowError,
-        OSError,
-    ):  # it has the lock and has not written yet
-        return "a process that has not given its name", ""
+        return _Holder(
+            int(document["pid"]),
+            str(document["host"]),
+            str(document.get("lease", "")),
+            str(document.get("holder", "")),
+            document.get("lost") is True,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
+        return _Holder()
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,7 @@ class ClusterLease:
         timeout: seconds to wait for another holder, or for the API server.
         deps: clocks, waiting and callbacks.
         timing: durations of the protocol.
+        superseded: the silent holder from whom the Lease was taken over; empty: it was free.
     """
 
     name: str
@@ -102,6 +103,7 @@ class ClusterLease:
     timeout: float
     deps: LeaseDeps
     timing: LeaseTiming = field(default_factory=LeaseTiming)
+    superseded: str = ""
     # As last written by this process; None before it was acquired.
     _state: LeaseState | None = None
     # When the last successful renewal was sent, by `deps.clock`.
@@ -190,6 +192,7 @@ class ClusterLease:
         if found is not None and found.holder and not observer.has_expired(found, sent_at):
             return False
         now = self.deps.now()
+        self.superseded = found.holder if found is not None else ""
         lease = LeaseState(self.identity, self.timing.duration, 0, acquire_time=now, renew_time=now)
         if found is None:
             self._state = self.api.create(lease)

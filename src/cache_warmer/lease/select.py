@@ -56,7 +56,16 @@ class ClaimLease:
         self._lease = lease
         with lease.held():
             left = max(0.0, self.timeout - (deps.clock() - start))
-            with FileLease(self.path, left, deps.clock, deps.sleep, deps.notify, lease.uid).held():
+            with FileLease(
+                self.path,
+                left,
+                deps.clock,
+                deps.sleep,
+                deps.notify,
+                lease_uid=lease.uid,
+                identity=self.identity,
+                superseded=lease.superseded,
+            ).held():
                 yield
 
     def check(self) -> None:

@@ -1,6 +1,6 @@
 """Download of one body into its staging file: parallel range requests, resumable, verified.
 
-A body is a job of the pool; its steps are: open the staging file, one step per range, verify. The ranges are handed
+A body is a job of the pool; its steps are: claim a staging file, one step per range, verify. The ranges are handed
 out from the front and only a few run at once, so that the part without holes grows with the transfer and its hash
 with it (`partial_file`).
 
@@ -10,9 +10,12 @@ stream, because what damages ranges (a proxy, a cache) may leave a plain request
 quarantined (`staging`) and `ContentMismatch` is raised.
 
 Steps run in threads of the pool; `next_step` is called by one thread at a time. A body owns its `PartialFile` and the
-open staging file, from its first step until `close`. After a failure both stay on disk for the next run.
+claimed staging file (`claim`), from its first step until `close`. After a failure the file goes back to its resting
+name for the next run. Before the verified file is handed on it is closed, because a published file must never be open
+for writing; a descriptor for reading keeps the lock, so that no other run takes the file for abandoned.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -22,14 +25,16 @@ from typing import Final, Generic, TypeVar
 
 import httpx2
 
+from cache_warmer.disk.volume import retry_temporary
 from cache_warmer.errors import ContentMismatch, Interrupted, LeaseLost
 from cache_warmer.hub.retry import Retry
+from cache_warmer.transfer.claim import claim_staging_file, guarded, remove_abandoned
 from cache_warmer.transfer.download import Download, ProgressCallback, StagedBody
 from cache_warmer.transfer.hashing import describe_mismatch
 from cache_warmer.transfer.partial_file import PartialFile
 from cache_warmer.transfer.pool import StepResult
 from cache_warmer.transfer.range_requests import ByteRange, RangeRequests, SizeMismatch
-from cache_warmer.transfer.staging import is_same_file, open_staging_file, quarantine
+from cache_warmer.transfer.staging import ClaimedFile, quarantine
 from model_cache.urls import redacted
 
 _Result = TypeVar("_Result")
@@ -102,10 +107,13 @@ class BodyDownload(Generic[_Result]):
         self._download, self._requests = download, requests
         self._on_progress, self._on_resumed, self._activity = on_progress, on_resumed, activity
         self._check_cancelled, self._on_verified = check_cancelled, on_verified
-        # Activity and staging file.
-        self._resources = ExitStack()
+        self._resources = ExitStack()  # the activity
+        self._claim: ClaimedFile | None = None  # until it is closed
         self._file: PartialFile | None = None
-        self._descriptor = -1
+        # Guards the two below: a file that a step uses must not be closed, because its descriptor's number would soon
+        # be that of another file.
+        self._lock = threading.Lock()
+        self._active_steps, self._closed = 0, False
         self._started = self._verifying = self._second_attempt = self._succeeded = False
         self._ranges: deque[ByteRange] = deque()
         # The mismatch, if a response had another size than expected.
@@ -115,7 +123,7 @@ class BodyDownload(Generic[_Result]):
         """Return the step that opens the file, the next range, or the step that verifies."""
         if not self._started:
             self._started = True
-            return self._with_file_name(self._start)
+            return self._step(self._start)
         file = self._file
         if file is None or self._verifying:
             return None
@@ -123,50 +131,77 @@ class BodyDownload(Generic[_Result]):
             self._ranges.popleft()  # of an attempt that is over
         if self._ranges and running < RANGES_AT_ONCE:
             byte_range = self._ranges.popleft()
-            return self._with_file_name(lambda: self._fetch(byte_range))
+            return self._step(lambda: self._fetch(byte_range))
         if not self._ranges and not running:
             self._verifying = True
-            return self._with_file_name(self._verify)
+            return self._step(self._verify)
         return None
 
     def close(self) -> None:
-        """Release the file, which stays for the next run. Idempotent."""
+        """Release the file, which stays for the next run. Idempotent.
+
+        A step that still runs releases it when it ends.
+        """
+        with self._lock:
+            self._closed = True
+            is_idle = not self._active_steps
         if self._file is not None and not self._file.close():
-            return  # a thread still uses the descriptor
+            return  # a thread still uses the descriptor: the next run copies the file
+        if is_idle:
+            self._release()
         if self._succeeded:
             self._resources.close()
         else:  # the activity learns that the work was abandoned
             self._resources.__exit__(Interrupted, Interrupted(), None)
 
-    def _with_file_name(
+    def _release(self) -> None:
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.close()
+            claim.rest()
+
+    def _step(
         self, step: Callable[[], StepResult[_Result] | None]
     ) -> Callable[[], StepResult[_Result] | None]:
-        """Add the path to an `OSError` that has none, such as one of a write to an open file."""
+        """Count a step while it runs, and add the path to an `OSError` that has none, such as one of a write."""
 
         def run() -> StepResult[_Result] | None:
+            with self._lock:
+                if self._closed:
+                    raise Interrupted
+                self._active_steps += 1
             try:
                 return step()
             except OSError as error:
                 if error.filename is None:
                     error.filename = str(self._download.staging)
                 raise
+            finally:
+                with self._lock:
+                    self._active_steps -= 1
+                    is_last = self._closed and not self._active_steps
+                if is_last and (self._file is None or self._file.close()):
+                    self._release()
 
         return run
 
     def _start(self) -> None:
         download = self._download
         self._resources.enter_context(self._activity())
-        self._descriptor = self._resources.enter_context(
-            open_staging_file(download.staging, download.boundary)
-        )
         size = download.expected.bytes
+        big = size is not None and size > SPLIT_ABOVE
+        self._claim = retry_temporary(
+            lambda: claim_staging_file(
+                download.staging, download.boundary, size, self._check_cancelled, journaled=big
+            )
+        )
         file = PartialFile(
-            self._descriptor,
-            download.staging,
+            self._claim.descriptor,
+            self._claim.path,
             download.expected,
             self._on_progress,
             self._check_cancelled,
-            big=size is not None and size > SPLIT_ABOVE,
+            big=big,
         )
         self._on_resumed(file.received)
         self._ranges = deque(_missing_ranges(file, size))
@@ -186,22 +221,41 @@ class BodyDownload(Generic[_Result]):
         assert file is not None  # only an open file is verified
         sha256, git_sha1 = file.hashes()
         mismatch = self._wrong_size or describe_mismatch(download.expected, file.prefix, sha256, git_sha1)
+        claim = self._claim
+        assert claim is not None  # of an open file
+        self._require_ours(claim.is_ours())  # else another run may have changed it
         if mismatch:
             if self._second_attempt:
                 raise _content_mismatch(download, mismatch, self._quarantine(file, sha256))
             self._restart(file)
             return None
         size = file.prefix
-        if not is_same_file(self._descriptor, download.staging):
+        file.complete()
+        self._claim = None
+        claim.close()
+        result = self._hand_on(claim, size, sha256)
+        remove_abandoned(download.staging)
+        self._succeeded = True
+        return StepResult(result)
+
+    def _hand_on(self, claim: ClaimedFile, size: int, sha256: str) -> _Result:
+        """Have the verified file published; keep it for the next run if that fails."""
+        try:
+            with guarded(claim.path):
+                self._require_ours(claim.path.exists())
+                return self._on_verified(StagedBody(claim.path, size, sha256))
+        except BaseException as error:
+            claim.rest()
+            if isinstance(error, FileNotFoundError):
+                self._require_ours(error.filename != str(claim.path))
+            raise
+
+    def _require_ours(self, ours: bool) -> None:
+        if not ours:
             raise LeaseLost(
-                f"{download.label}: another writer replaced {download.staging}",
+                f"{self._download.label}: another writer took {self._download.staging}",
                 "run one warmer at a time; run the same command again to see what is left to do",
             )
-        file.complete()
-        result = self._on_verified(StagedBody(download.staging, size, sha256))
-        self._succeeded = True
-        self.close()
-        return StepResult(result)
 
     def _restart(self, file: PartialFile) -> None:
         """Discard the content and fetch it a second time, whole and in one stream."""
@@ -212,7 +266,9 @@ class BodyDownload(Generic[_Result]):
         self._verifying = False
 
     def _quarantine(self, file: PartialFile, sha256: str) -> Path | None:
-        kept = quarantine(self._descriptor, self._download.staging, sha256)
+        claim = self._claim
+        assert claim is not None  # of an open file
+        kept = quarantine(claim.descriptor, claim.path, sha256, resting=self._download.staging)
         if kept is None:
             file.restart(file.epoch)
         else:

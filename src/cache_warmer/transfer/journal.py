@@ -36,6 +36,7 @@ from model_cache.json_values import parse_json
 
 # Ending of every staging file and of its journal; garbage collection finds both by it.
 STAGING_SUFFIX: Final = ".incomplete"
+JOURNAL_SUFFIX: Final = f".ranges{STAGING_SUFFIX}"
 # To open a staging file or a journal for reading and writing, without following a link.
 OPEN_FLAGS: Final = (
     os.O_RDWR
@@ -159,7 +160,7 @@ class Journal:
 
 def journal_path(staging: Path) -> Path:
     """Return the path of a staging file's journal, which ends like a staging file."""
-    return staging.with_name(f"{staging.name.removesuffix(STAGING_SUFFIX)}.ranges{STAGING_SUFFIX}")
+    return staging.with_name(f"{staging.name.removesuffix(STAGING_SUFFIX)}{JOURNAL_SUFFIX}")
 
 
 def boot_id() -> str:

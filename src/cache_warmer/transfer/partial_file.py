@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Final
 
 from cache_warmer.disk.positioned_io import read_at, write_at
+from cache_warmer.errors import LeaseLost
 from cache_warmer.transfer.download import ExpectedContent, ProgressCallback
 from cache_warmer.transfer.hashing import CHUNK_BYTES, ContentHash
 from cache_warmer.transfer.journal import Extent, Extents, Journal, boot_id
@@ -189,6 +190,7 @@ class PartialFile:
             The sha256, and git's sha1 or None.
 
         Raises:
+            LeaseLost: the file of a suspended process was taken and cut by another run.
             OSError: the file cannot be read; also any error of a helper thread.
         """
         with self._lock:
@@ -205,15 +207,17 @@ class PartialFile:
         return prefix_hash.digests()
 
     def complete(self) -> None:
-        """Sync the whole file and delete the journal: from now on the file is complete.
+        """Sync the whole file and delete the journal: from now on no thread uses the file, and it is complete.
 
         Raises:
             OSError: the disk fails or is full.
+            Interrupted: the run was cancelled while a thread waited for a slow disk.
         """
         os.fsync(self._descriptor)
         if self._journal is not None:
             self._journal.remove()
-        self.close()
+        while not self.close():
+            self._check_cancelled()
 
     def close(self) -> bool:
         """End the epoch and the helper threads, and record the last state. Idempotent.
@@ -240,8 +244,8 @@ class PartialFile:
     def _start_journal(self, size: int) -> None:
         """Start a new journal after syncing what the former one, perhaps of another boot, vouched for."""
         self._journal = Journal(self._path, size, boot_id(), _JOURNAL_MODE)
+        self._journal.record_written(self._extents.pairs())  # at once: the sync may take long
         os.fsync(self._descriptor)
-        self._journal.record_written(self._extents.pairs())
         self._journal.record_synced(self._extents.pairs())
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -272,8 +276,14 @@ class PartialFile:
                 if self._closed:
                     return
                 prefix_hash, end = self._hash, self._extents.prefix
-            prefix_hash.advance(min(end, prefix_hash.at + _HASH_BYTES), self._check_cancelled)
+            at = prefix_hash.at
+            prefix_hash.advance(min(end, at + _HASH_BYTES), self._check_cancelled)
             with self._lock:
+                if prefix_hash.at == at and prefix_hash is self._hash:  # no restart made the file shorter
+                    raise LeaseLost(
+                        f"another writer took {self._path} and cut it",
+                        "run one warmer at a time; run the same command again to see what is left to do",
+                    )
                 self._hash_advanced.notify_all()
 
     def _run_sync(self) -> None:

@@ -15,7 +15,8 @@ fetched is on disk already.
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -27,13 +28,16 @@ _GRACE_SECONDS: Final = 2.0
 
 
 class Stop:
-    """Cancellation flag of a run, shared by all its threads."""
+    """Cancellation flag of a run, shared by all its threads, and the gate in front of what they publish."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._gate = threading.Condition()
+        # Number of threads that are publishing now; guarded by `_gate`.
+        self._publishing = 0
 
     def set(self) -> None:
-        """Cancel: every `check` and `sleep` raises from now on."""
+        """Cancel: every `check`, `sleep` and `publishing` raises from now on."""
         self._event.set()
 
     def check(self) -> None:
@@ -53,6 +57,51 @@ class Stop:
         """
         if self._event.wait(seconds):
             raise Interrupted
+
+    @contextmanager
+    def publishing(self) -> Iterator[None]:
+        """Enter a block that publishes something; `drained` waits for its end.
+
+        Raises:
+            Interrupted: the run was cancelled; nothing may be published any more.
+        """
+        with self._gate:
+            self.check()
+            self._publishing += 1
+        try:
+            yield
+        finally:
+            with self._gate:
+                self._publishing -= 1
+                self._gate.notify_all()
+
+    @contextmanager
+    def drained(self) -> Iterator[None]:
+        """Cancel the run if the block fails, and return only when no thread publishes any more.
+
+        For use inside a lease: whoever holds it next must not meet a thread of this run. A thread that waits for a slow
+        disk delays the return, also after a second signal, which is raised at the end.
+        """
+        try:
+            yield
+        except BaseException:
+            self.set()
+            raise
+        finally:
+            self._wait_for_publishers()
+
+    def _wait_for_publishers(self) -> None:
+        signalled: BaseException | None = None
+        while True:
+            try:
+                with self._gate:
+                    self._gate.wait_for(lambda: not self._publishing)
+                break
+            except BaseException as error:  # noqa: BLE001  # a signal, raised below
+                self.set()
+                signalled = error
+        if signalled is not None:
+            raise signalled
 
 
 @dataclass(frozen=True, slots=True)

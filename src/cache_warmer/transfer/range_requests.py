@@ -7,8 +7,8 @@ assignments, and a thread that reads an old one sends at most one request in vai
 * Redirects: the hub redirects to the storage that has the bytes, often with a signature that expires. The hub is
   asked once per body and its redirect is reused. As soon as anything goes wrong there, the hub is asked again.
 * Failures: the HTTP client retries until a response begins (`hub.http_client`). A response that breaks off is
-  continued here, from the first byte that is missing. Progress resets the count of failures, so only a connection
-  that brings nothing new ends the run.
+  continued here, from the first byte that is missing. Whatever makes a response useless counts as a failure.
+  Progress resets the count, so only requests that bring nothing new end the run.
 * Servers without ranges, or with wrong ones: the first thread that notices restarts the file in a new epoch and
   fetches the whole body; the ranges of the former epoch end without an error.
 * Compression: requests ask for none. A server that compresses all the same is asked for the whole body, which is
@@ -243,6 +243,8 @@ class _RangeFetch:
         retry, label = self._requests.retry, self._requests.download.label
         if broken is not None and (failures >= retry.attempts or not errors.is_retryable(broken)):
             raise errors.from_exception(broken, label) or broken from broken
+        if failures >= retry.attempts:
+            raise errors.useless_responses(label, self._requests.download.url, failures)
         self._requests.forget_address()
         retry.sleep(retry.delay(failures))
 

@@ -255,6 +255,11 @@ def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(name for name in OFFLINE_VARIABLES if environ.get(name, "").upper() in _TRUE_WORDS)
 
 
+def symlinks_disabled(environ: Mapping[str, str]) -> bool:
+    """Return whether the hub client's variable forbids symbolic links in its cache."""
+    return environ.get("HF_HUB_DISABLE_SYMLINKS", "").upper() in _TRUE_WORDS
+
+
 def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:
     """Return the shell command that fills this cache with these models, for remedies.
 

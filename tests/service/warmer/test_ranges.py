@@ -9,8 +9,9 @@ from typing import Final
 import pytest
 
 from cache_warmer.transfer.body import RANGES_AT_ONCE, SPLIT_ABOVE
+from cache_warmer.transfer.claim import staged_bytes
 from cache_warmer.transfer.journal import journal_path
-from cache_warmer.transfer.staging import staged_extents
+from cache_warmer.transfer.staging import private_files, staged_extents
 from tests.service.warmer.fixtures import Workspace, build_workspace
 from tests.service.warmer.test_resume import start
 from tests.support.fake_hub import Fault, FaultKind
@@ -29,9 +30,16 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
         yield new
 
 
-def staging(workspace: Workspace) -> Path:
+def resting(workspace: Workspace) -> Path:
+    """Return the name of the staging file between runs."""
     sha256 = workspace.repositories[0].files[WEIGHTS].sha256
     return workspace.cache / f"huggingface/hub/models--org--first/blobs/{sha256}.incomplete"
+
+
+def staging(workspace: Workspace) -> Path:
+    """Return the staging file of a run that was killed."""
+    (private,) = private_files(resting(workspace))
+    return private
 
 
 def ranges(workspace: Workspace) -> list[str | None]:
@@ -46,7 +54,7 @@ def killed_at(workspace: Workspace, share: float) -> None:
     """Start a run, and kill it when that share of the big file is in its journal."""
     workspace.hub.faults.add(Fault(FaultKind.SLOW, WEIGHTS, bytes_per_second=20_000_000, host="storage"))
     child = start(workspace)
-    while staged_extents(staging(workspace), BIG).total < BIG * share:
+    while staged_bytes(resting(workspace), BIG) < BIG * share:
         assert child.poll() is None, child.communicate()
     child.kill()
     child.communicate()
@@ -158,7 +166,7 @@ def test_a_wrong_range_is_a_mismatch_with_both_hashes(workspace: Workspace) -> N
     assert outcome.reason == "CONTENT_MISMATCH"
     assert workspace.repositories[0].files[WEIGHTS].sha256 in outcome.err
     assert len(re.findall(r"\b[0-9a-f]{64}\b", outcome.err)) >= 2
-    assert staged_extents(staging(workspace), BIG).total == 0
+    assert staged_bytes(resting(workspace), BIG) == 0
 
 
 def test_another_user_of_the_volume_can_resume_staged_bytes(workspace: Workspace) -> None:

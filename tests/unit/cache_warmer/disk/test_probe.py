@@ -1,11 +1,15 @@
 """The probe tries every operation, leaves nothing, and cleans up after one that was killed."""
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Final
+
+import pytest
 
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.disk.probe import PROBE_PREFIX, VolumeFeatures, write_probe
@@ -65,3 +69,35 @@ def test_a_probe_leaves_nothing(tmp_path: Path) -> None:
     write_probe(tmp_path)
 
     assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_probe_whose_folder_another_one_removes_starts_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between creating and locking its file, or where locks exclude nobody, a probe seems to be dead."""
+    real, removed = os.symlink, list[Path]()
+
+    def symlink(target: str, link: Path) -> None:
+        if not removed:
+            removed.append(link.parent)
+            link.parent.rename(tmp_path / "elsewhere")
+        real(target, link)
+
+    monkeypatch.setattr(os, "symlink", symlink)
+
+    assert write_probe(tmp_path) == VolumeFeatures()
+    assert removed
+    assert left(tmp_path) == []
+
+
+def test_a_probe_whose_folders_are_always_removed_fails_as_one_that_can_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def replace(source: Path, _: Path) -> None:
+        shutil.rmtree(source.parent)
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(os, "replace", replace)
+
+    with pytest.raises(FileNotFoundError):
+        write_probe(tmp_path)

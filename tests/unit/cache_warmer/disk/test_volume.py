@@ -1,11 +1,17 @@
 """Free space with its margin, names of volumes, and what a failed write means."""
 
 import errno
+import os
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.disk.volume import MARGIN_BYTES, volume_error, volume_of, with_margin
+import pytest
+
+from cache_warmer.disk.atomic import write_file
+from cache_warmer.disk.volume import MARGIN_BYTES, retry_temporary, volume_error, volume_of, with_margin
+from model_cache.containment import CacheBoundary
 from model_cache.places import resolve_places
+from model_cache.reasons import Reason
 
 GB: Final = 10**9
 
@@ -40,3 +46,68 @@ def test_a_volume_is_named_as_it_was_mounted(tmp_path: Path) -> None:
     assert volume_of(tmp_path / "with space" / "x", mounts) == f"{tmp_path}/with space, tmpfs"
     assert volume_of(Path("/"), mounts) == "/, ext4 of /dev/sda1"
     assert volume_of(tmp_path, tmp_path / "no such file") == ""
+
+
+@pytest.mark.parametrize(
+    ("number", "reason", "word"),
+    [
+        (errno.ESTALE, Reason.VOLUME_UNAVAILABLE, "server of this volume"),
+        (errno.ETIMEDOUT, Reason.VOLUME_UNAVAILABLE, "server of this volume"),
+        (errno.EBUSY, Reason.VOLUME_UNAVAILABLE, "another program uses"),
+        (errno.EAGAIN, Reason.VOLUME_UNAVAILABLE, "another program uses"),
+        (errno.EMFILE, Reason.VOLUME_UNAVAILABLE, "ulimit -n"),
+        (errno.ENFILE, Reason.VOLUME_UNAVAILABLE, "ulimit -n"),
+        (errno.ENOMEM, Reason.VOLUME_UNAVAILABLE, "memory"),
+        (errno.ENOENT, Reason.VOLUME_UNAVAILABLE, "changed the cache"),
+        (errno.EEXIST, Reason.VOLUME_UNAVAILABLE, "changed the cache"),
+        (errno.ENOTEMPTY, Reason.VOLUME_UNAVAILABLE, "changed the cache"),
+        (4711, Reason.VOLUME_UNAVAILABLE, "run the same command again"),
+        (None, Reason.VOLUME_UNAVAILABLE, "run the same command again"),
+        (errno.ENOTSUP, Reason.VOLUME_UNSUITABLE, "POSIX"),
+        (errno.ENOSYS, Reason.VOLUME_UNSUITABLE, "POSIX"),
+        (errno.ENOTDIR, Reason.VOLUME_UNSUITABLE, "POSIX"),
+        (errno.EXDEV, Reason.VOLUME_UNSUITABLE, "POSIX"),
+    ],
+)
+def test_a_failed_call_is_what_it_is(tmp_path: Path, number: int | None, reason: Reason, word: str) -> None:
+    error = OSError(number, "as the system says it") if number else OSError("as the system says it")
+
+    explained = volume_error(error, tmp_path)
+
+    assert explained.reason is reason
+    assert word in explained.remedy
+    assert "as the system says it" in explained.message
+
+
+@pytest.mark.parametrize(
+    ("number", "calls"), [(errno.ESTALE, 3), (errno.EBUSY, 3), (errno.ENOSPC, 1), (errno.EACCES, 1)]
+)
+def test_what_another_try_can_mend_is_tried_again_and_ends(number: int, calls: int) -> None:
+    tried, sleeps = list[int](), list[float]()
+
+    def fail() -> None:
+        tried.append(1)
+        raise OSError(number, "no")
+
+    with pytest.raises(OSError, match="no"):
+        retry_temporary(fail, sleeps.append)
+
+    assert len(tried) == calls
+    assert len(sleeps) == calls - 1
+
+
+def test_a_stale_handle_is_mended_by_the_next_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError(errno.ESTALE, "Stale file handle")]
+    replace = os.replace
+
+    def stale(source: Path, target: Path) -> None:
+        if failures:
+            raise failures.pop()
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stale)
+
+    write_file(tmp_path / "a" / "b", b"content", CacheBoundary(tmp_path))
+
+    assert (tmp_path / "a" / "b").read_bytes() == b"content"
+    assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "b"]

@@ -8,7 +8,7 @@ from typing import Final
 import httpx2
 import pytest
 
-from cache_warmer.errors import HubBusy, HubUnauthorized
+from cache_warmer.errors import HubBusy, HubStalled, HubUnauthorized, HubUnreachable
 from cache_warmer.hub.http_client import RetryingClient
 from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.download import Download, ExpectedContent
@@ -64,7 +64,7 @@ class BreakingStorage(SignedStorage):
 def fetch(tmp_path: Path) -> Callable[..., bytes]:
     """Fetch the first half of the content in ranges of 100 bytes; return it."""
 
-    def run(storage: SignedStorage, sleeps: list[float]) -> bytes:
+    def run(storage: Callable[[httpx2.Request], httpx2.Response], sleeps: list[float]) -> bytes:
         path = tmp_path / "body.incomplete"
         expected = ExpectedContent(len(CONTENT), None, None, "hub")
         download = Download(
@@ -76,7 +76,7 @@ def fetch(tmp_path: Path) -> Callable[..., bytes]:
             CacheBoundary(path.parent),
             "a file",
         )
-        retry = Retry(attempts=5, sleep=sleeps.append)
+        retry = Retry(attempts=5, sleep=sleeps.append, clock=lambda: sum(sleeps))
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
         file = PartialFile(descriptor, path, expected, lambda _: None, lambda: None, big=False)
         try:
@@ -139,3 +139,45 @@ def test_what_came_before_a_connection_broke_is_kept(fetch: Callable[..., bytes]
 
     ranges = [one.split("=")[1] for one in storage.requests if one.startswith("storage")]
     assert ranges[:5] == ["0-99", "30-99", "60-99", "90-99", "100-199"]
+
+
+def shifted(request: httpx2.Request) -> httpx2.Response:
+    """Send another range than the requested one, also if none was requested."""
+    return httpx2.Response(206, headers={"Content-Range": f"bytes 7-9/{len(CONTENT)}"}, content=b"abc")
+
+
+def nameless(request: httpx2.Request) -> httpx2.Response:
+    """Send a part without saying which."""
+    return httpx2.Response(206, content=b"abc")
+
+
+def half_empty(request: httpx2.Request) -> httpx2.Response:
+    """Break off before the first byte."""
+
+    def body() -> Iterator[bytes]:
+        raise httpx2.RemoteProtocolError("the connection ended before the body did")
+        yield b""
+
+    return httpx2.Response(200, headers={"Content-Length": str(len(CONTENT))}, content=body())
+
+
+def refusing_then_whole_part(request: httpx2.Request) -> httpx2.Response:
+    """Refuse ranges, and answer a request without one by a part."""
+    return httpx2.Response(416) if "Range" in request.headers else shifted(request)
+
+
+@pytest.mark.parametrize("server", [shifted, nameless, half_empty, refusing_then_whole_part])
+def test_useless_responses_of_any_kind_end_the_run(
+    fetch: Callable[..., bytes], server: Callable[[httpx2.Request], httpx2.Response]
+) -> None:
+    requests = list[httpx2.Request]()
+
+    def counted(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        assert len(requests) < 50, "without an end"
+        return server(request)
+
+    with pytest.raises((HubUnreachable, HubStalled)):
+        fetch(counted, [])
+
+    assert len(requests) <= 6
