@@ -20,6 +20,7 @@ from cache_warmer.transfer.pool import Stop, run_all
 from model_cache.catalog.catalog import Model
 from model_cache.catalog.lock import Lock
 from model_cache.check.types import CheckReport
+from model_cache.layout import record_folders
 from model_cache.manifest import ModelRecord
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -80,11 +81,8 @@ class ModelSurvey:
 def written_folders(surveys: Sequence[ModelSurvey], places: Places) -> frozenset[Path]:
     """Return the folders that a run writes to for these models, for the preflight; none if nothing is missing."""
     incomplete = [one for one in surveys if one.missing]
-    records = {
-        places.own.path / name for name in ("manifests", "models", "references", "refs", "whole-bytes")
-    }
     folders = [one.artifact.target_folders(one.missing) | one.artifact.name_folders() for one in incomplete]
-    return frozenset(records).union(*folders) if incomplete else frozenset()
+    return frozenset(record_folders(places)).union(*folders) if incomplete else frozenset()
 
 
 def bad_files(*reports: CheckReport) -> BadFiles:

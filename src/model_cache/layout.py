@@ -67,3 +67,9 @@ def manifest_path(places: Places, generation: str) -> Path:
 def model_record_path(places: Places, digest: str) -> Path:
     """Return the path of a model's record; `digest` is its `model_digest`."""
     return places.own.path / "models" / f"{digest}.json"
+
+
+def record_folders(places: Places) -> tuple[Path, ...]:
+    """Return the folders of manifests, records, references and notes."""
+    names = ("manifests", "models", "references", "refs", "whole-bytes")
+    return tuple(places.own.path / name for name in names)

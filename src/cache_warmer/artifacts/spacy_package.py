@@ -283,7 +283,7 @@ class SpacyPackage:
         self, staged_tree: Path, written: _WrittenFiles, check_cancelled: Callable[[], None]
     ) -> None:
         """Rename the tree into place, or replace the wrong files of a damaged tree."""
-        if self._tree.is_symlink() or self._tree.is_file():
+        if os.path.lexists(self._tree) and (self._tree.is_symlink() or not self._tree.is_dir()):
             self._tree.unlink()
         if not (self._rename_tree(staged_tree) or self._tree.is_dir()):
             os.replace(staged_tree, self._tree)

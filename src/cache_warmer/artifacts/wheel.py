@@ -171,6 +171,9 @@ class _RecordReader:
         members = {info.filename: info for info in infos}
         if len(members) != len(infos):
             raise _mismatch(self.wheel, "names a file twice")
+        folders = {str(folder) for name in members for folder in PurePosixPath(name).parents}
+        if both := sorted(folders & set(members)):
+            raise _mismatch(self.wheel, f"holds {both[0]!r} as a file and as a folder")
         for info in infos:
             self._check_member(info)
         dist_info = self._dist_info(members)

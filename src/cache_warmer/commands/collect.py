@@ -17,11 +17,13 @@ from typing import Final
 
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder
+from cache_warmer.disk.atomic import require_inside
+from cache_warmer.disk.preflight import require_contained
 from cache_warmer.disk.volume import explain_os_errors
 from cache_warmer.gc.plan import GcPlan
 from cache_warmer.gc.report import CollectReport, to_json, to_table
 from cache_warmer.gc.retention import RetentionRules
-from cache_warmer.gc.roots import DeploymentExists, dead_references
+from cache_warmer.gc.roots import DeploymentExists, dead_references, retired_folder
 from cache_warmer.gc.scan import Scanner
 from cache_warmer.gc.sweep import Sweeper
 from cache_warmer.kubernetes import client
@@ -39,6 +41,7 @@ from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.formatting import printable
 from model_cache.json_values import to_json_text
+from model_cache.layout import record_folders
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.references import read_references
@@ -114,7 +117,25 @@ def _collect(
     lease = select_lease(places, settings.wait, invocation.environ, Stop(), _LOG.info)
     collection = _Collection(catalog.models, lock, places, lease, rules, exists, cache(clusters))
     with explain_os_errors(places):
+        _require_contained(places)
         return collection.run(tuple(invocation.arguments.forget), apply=bool(invocation.arguments.apply))
+
+
+def _require_contained(places: Places) -> None:
+    """Raise unless every folder that a collection reads or changes is in the cache.
+
+    Links inside a repository need no check: the scan does not follow them.
+
+    Raises:
+        VolumeUnsuitable: a folder leads out of the cache, or is none.
+    """
+    require_contained(places)
+    for folder in (
+        *record_folders(places),
+        retired_folder(places),
+        places.torch.path / "sentence_transformers",
+    ):
+        require_inside(folder, places.boundary_of(folder))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ a crash leaves the former content or the new one. The rest of this module is wha
   volume that a group shares) both stay writable for the group, as its administrator set up.
 * Links: relative symbolic links that are replaced in one step; `replace_link` reports a file system without links, and
   the caller copies instead.
-* Obstructions: a rename replaces files and links, but not a folder under the name of a file, or a file under that of
-  a folder. These are renamed aside, not deleted, because their owner is unknown. The new name ends like that of an
-  abandoned transfer, so that garbage collection finds it.
+* Obstructions: a rename replaces files and links, but not a folder under the name of a file, or a file or a link to
+  nothing under that of a folder. These are renamed aside, not deleted, because their owner is unknown. The new name
+  ends like that of an abandoned transfer, so that garbage collection finds it. On a host what has the name of a
+  folder is another program's, and is refused.
 * Boundaries: nothing is written through a link that leaves the cache. `make_folders` enforces this: every
   write of a file or a link creates its folders with it first, and passes the boundary of the cache.
 
@@ -57,6 +58,8 @@ _NOT_REPLACEABLE: Final = frozenset(
 # Held while a thread creates a folder on a shared volume: a rename onto the empty folder of another thread would
 # remove it while that thread starts to write into it.
 _creating_shared_folder = threading.Lock()
+# Held while a thread looks for what has the name of a folder, and moves it aside.
+_moving_aside = threading.Lock()
 
 
 def write_file(path: Path, content: bytes, boundary: CacheBoundary) -> None:
@@ -204,8 +207,39 @@ def require_inside(path: Path, boundary: CacheBoundary) -> None:
         )
 
 
+def require_usable(path: Path, boundary: CacheBoundary) -> None:
+    """Raise unless `make_folders` can create a folder, as far as links and the kinds of files decide that.
+
+    Raises:
+        VolumeUnsuitable: the folder leads out of the boundary; or, on a host, something else has its name.
+    """
+    require_inside(path, boundary)
+    if boundary.on_host and (obstacle := _obstacle(path, boundary)) is not None:
+        raise obstacle_error(obstacle)
+
+
+def is_obstacle(path: Path) -> bool:
+    """Return whether something that is no folder has this name; what cannot be inspected counts as a folder."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except OSError as error:
+        # not `lexists`: another writer may create the folder just now
+        return error.errno in (errno.ENOENT, errno.ELOOP) and path.is_symlink()
+
+
+def obstacle_error(path: Path) -> VolumeUnsuitable:
+    """Return the error about something that has the name of a folder of the cache."""
+    kind = "a link that leads nowhere" if path.is_symlink() else "a file"
+    return VolumeUnsuitable(
+        f"{path} is {kind}, where a folder for the cache should be",
+        "name a folder with --cache, or remove it",
+    )
+
+
 def make_folders(path: Path, boundary: CacheBoundary) -> None:
     """Create a folder and its missing parents, their names on disk.
+
+    In a cache of our own, a file or a link to nothing under the name of one of them is moved aside.
 
     On a volume that a group shares a folder appears with its final modes, because another user may write into it at
     once, and what is created there inherits them. Elsewhere only its owner writes, who has access with any mode.
@@ -215,11 +249,25 @@ def make_folders(path: Path, boundary: CacheBoundary) -> None:
         boundary: what it must not leave, not even through a link that is there.
 
     Raises:
-        VolumeUnsuitable: the folder leads out of the boundary.
+        VolumeUnsuitable: the folder leads out of the boundary; or, on a host, something else has its name.
         OSError: a folder cannot be created.
     """
-    require_inside(path, boundary)
+    require_usable(path, boundary)
+    if _obstacle(path, boundary) is not None:
+        # looked up again, because another thread may have created the folder by now
+        with _moving_aside, contextlib.suppress(FileNotFoundError):
+            if (obstacle := _obstacle(path, boundary)) is not None:
+                _move_aside(obstacle)
     _make_missing(path)
+
+
+def _obstacle(path: Path, boundary: CacheBoundary) -> Path | None:
+    """Return what has the name of a folder but is none: the path or a parent of it below the boundary's root."""
+    if path.is_dir():
+        return None
+    folders = (*reversed(path.parents), path)
+    below = (one for one in folders if one != boundary.root and one.is_relative_to(boundary.root))
+    return next(filter(is_obstacle, below), None)
 
 
 def _make_missing(path: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cache_warmer.disk.atomic import require_inside
+from cache_warmer.disk.atomic import is_obstacle, obstacle_error, require_inside, require_usable
 from cache_warmer.disk.probe import Probe, VolumeFeatures
 from cache_warmer.disk.volume import (
     FreeSpace,
@@ -81,14 +81,14 @@ def preflight(
             writable.
         probe: probes a folder; None to check the space alone.
         free_space: measures the free space of a folder.
-        folders: folders of the cache that will be written to; none may lead out of it.
+        folders: folders of the cache that will be written to; none may lead out of it, or be something else.
     """
     features: dict[PlaceName, VolumeFeatures] = {}
     on_host = places.label == HOST
     try:
         _require_folders(places)
         for folder in sorted(folders):
-            require_inside(folder, places.boundary_of(folder))
+            require_usable(folder, places.boundary_of(folder))
         if probe is not None:
             for place in _written_places(needs, places):
                 features[place.name] = _probe(place.path, probe, on_host=on_host)
@@ -174,14 +174,20 @@ def _require_folders(places: Places) -> None:
                 f"{root} cannot be created: {nearest} {obstacle}",
                 "correct --cache, mount the volume, or create the folder",
             )
+    require_contained(places)
+
+
+def require_contained(places: Places) -> None:
+    """Require that no place leads out of the cache, and that nothing else has the name of one.
+
+    Raises:
+        VolumeUnsuitable: one does, or has.
+    """
     for place in places.all():
-        nearest = nearest_folder(place.path)
-        if not nearest.is_dir():
-            raise VolumeUnsuitable(
-                f"{nearest} is a file, where a folder for the cache should be",
-                "name a folder with --cache, or remove it",
-            )
         require_inside(place.path, places.boundary_of(place.path))
+        for path in (*reversed(place.path.parents), place.path):
+            if is_obstacle(path):
+                raise obstacle_error(path)
 
 
 def _written_places(needs: Sequence[SpaceNeeded], places: Places) -> tuple[Place, ...]:

@@ -99,7 +99,13 @@ def private_files(resting: Path, suffix: str = STAGING_SUFFIX) -> list[Path]:
     stem = resting.name.removesuffix(STAGING_SUFFIX)
     try:
         names = os.listdir(resting.parent)
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError as error:
+        if error.errno not in (
+            errno.ENOENT,
+            errno.ENOTDIR,
+            errno.ELOOP,
+        ):  # no folder: the first write makes it one
+            raise
         return []
     return [
         resting.with_name(name)

@@ -38,6 +38,9 @@ BUILT_IN_ORIGIN: Final = "built-in catalog"
 # Far above any catalog; below a file of weights that is given by mistake.
 MAX_BYTES: Final = 16 * 2**20
 
+# Of a catalog. Each costs memory, and a request to its source.
+MAX_MODELS: Final = 10_000
+
 _COMPILED_CATALOG: Final = BUILT_IN_CATALOG.with_name("default.nodes.json")
 
 
@@ -189,7 +192,11 @@ def _models(node: Node | None, collector: ProblemCollector) -> tuple[Model, ...]
             root.add_problem(name, f'"{text[:80]}"', expected, closest_match(text, [expected]))
     models: list[tuple[Model, Section]] = []
     key_lines: dict[str, int] = {}
-    for index, item in enumerate(root.items("models", "a list of at least one model")):
+    items = root.items("models", "a list of at least one model")
+    if len(items) > MAX_MODELS:
+        root.add_problem("models", f"{len(items)} models", f"at most {MAX_MODELS}")
+        return ()
+    for index, item in enumerate(items):
         path = f"models[{index}]"
         if not isinstance(item, MappingNode):
             collector.add(item.line, path, str(item), "a mapping with key, task and a source")

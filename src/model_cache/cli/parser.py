@@ -83,7 +83,9 @@ class OptionParser(argparse.ArgumentParser):
             return UsageError(f"{command or self.prog} takes no {option}", remedy)
         guess = closest_match(option, known)
         hint = f"; did you mean {guess}?" if guess else ""
-        return UsageError(f'unknown option "{shown_value(option)[:200]}"{hint}', remedy)
+        is_name = option.strip("-").replace("-", "").replace("_", "").isalnum()
+        shown = option if is_name else shown_value(argument)  # an address may have an = in its password
+        return UsageError(f'unknown option "{shown[:200]}"{hint}', remedy)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Reject a value that is not a choice; argparse calls this, and its own message has no suggestion."""

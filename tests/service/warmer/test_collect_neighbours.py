@@ -15,10 +15,12 @@ from cache_warmer.commands.collect import run_collect
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import utc_now
 from cache_warmer.hub.retry import Retry
+from cache_warmer.kubernetes.identity import cluster_identities
 from cache_warmer.reference import reference_writer
 from model_cache.catalog.catalog import generation
 from model_cache.catalog.parse import load_catalog
 from model_cache.places import resolve_places
+from model_cache.references import read_references
 from tests.service.warmer.fixtures import BIG, Workspace, catalog_of
 from tests.support.fake_cluster import FakeCluster
 from tests.support.fake_hub import Fault, FaultKind
@@ -55,10 +57,11 @@ def release(workspace: Workspace, cluster: str, name: str = "nlp/qda", models: i
     places = resolve_places(str(workspace.cache), {}, Path("/nowhere"))
     writer = reference_writer(name, None, places, environ, utc_now, lambda: OtherCluster(cluster))
     catalog = load_catalog(workspace.catalog)
-    before = set(places.own.path.glob("references/*.json"))
     writer.record(generation(catalog.models), catalog.models[:models])
-    new = set(places.own.path.glob("references/*.json")) - before
-    return new.pop() if new else before.pop()
+    references, _ = read_references(places)
+    identity = cluster_identities(environ, lambda: OtherCluster(cluster))[0]
+    (path,) = (path for path, one in references.items() if one.name == name and one.cluster == identity)
+    return path
 
 
 def collect_in(workspace: Workspace, cluster: str, *more: str) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """A token reaches the hub only; certificates and proxies come from the usual variables."""
 
+import contextlib
+import dataclasses
+import io
 import os
 import subprocess
 import sys
@@ -9,7 +12,9 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.service.warmer.fixtures import Workspace, catalog_of, write_files
+from cache_warmer.cli import cache_warmer
+from model_cache.cli.program import run_main
+from tests.service.warmer.fixtures import QUICK, Workspace, catalog_of, write_files
 from tests.support.fake_hub import FakeHub, Fault, FaultKind, Repository, self_signed_certificate
 
 TOKEN: Final = "hf_not_to_be_seen"
@@ -126,3 +131,72 @@ def test_an_unusable_ca_bundle_or_proxy_is_named_in_the_error(
     assert (found, message in err) == (code, True), err
     assert "Remedy: " in err
     assert not list(workspace.cache.rglob("models--*"))
+
+
+# Parts of a password that is written into addresses without being encoded, and what stands between them.
+PARTS: Final = ("Zebra", "Quokka")
+BETWEEN: Final = ("/", "#", "?", "@", ":", "%", "//", "@/", "/@", "?@", " ")
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+@pytest.mark.parametrize(
+    "shape", ["http://me:{}@127.0.0.1:9", "htp://me:{}@127.0.0.1:9", "me:{}@127.0.0.1:9"]
+)
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "http_proxy", "ALL_PROXY"])
+def test_no_part_of_a_proxys_password_is_shown(
+    workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    variable: str,
+    shape: str,
+    between: str,
+) -> None:
+    workspace.environ[variable] = shape.format(between.join(PARTS))
+    monkeypatch.setenv(variable, workspace.environ[variable])  # the library reads that of the process
+    (workspace.folder / "termination-log").touch()
+    retry = dataclasses.replace(QUICK, attempts=1)
+
+    with caplog.at_level("DEBUG"):
+        outcome = workspace.warm("one", endpoint="http://hub.invalid", retry=retry, stall_timeout=1.0)
+
+    assert outcome.code in {2, 22}, outcome.err
+    files = [workspace.folder / "termination-log", workspace.cache / ".model-cache/status.json"]
+    shown = [
+        outcome.err,
+        str(outcome.document),
+        caplog.text,
+        *(path.read_text() for path in files if path.exists()),
+    ]
+    assert not [part for part in PARTS for text in shown if part in text], shown
+    if outcome.code == 2:
+        assert variable in outcome.err
+
+
+@pytest.mark.parametrize("between", BETWEEN)
+@pytest.mark.parametrize(
+    "shape", ["http://me:{}@HUB/nothing", "htp://me:{}@HUB/nothing", "me:{}@HUB/nothing"]
+)
+@pytest.mark.parametrize("name", ["--hub", "--wheel-base", "HF_ENDPOINT", "QDA_WHEEL_BASE"])
+def test_no_part_of_an_addresss_password_is_shown(
+    workspace: Workspace, name: str, shape: str, between: str
+) -> None:
+    # a server that answers, because a refused connection is tried again for seconds
+    address = shape.replace("HUB", workspace.hub.url.partition("://")[2]).format(between.join(PARTS))
+    argv = [
+        *workspace.arguments("plan", "--no-probe", "--model", "three" if "heel" in name.lower() else "one")
+    ]
+    if name.startswith("--"):
+        argv[argv.index(name) + 1] = address
+    else:
+        flag = {"HF_ENDPOINT": "--hub", "QDA_WHEEL_BASE": "--wheel-base"}[name]
+        del argv[argv.index(flag) : argv.index(flag) + 2]
+        workspace.environ[name] = address
+    out, err = io.StringIO(), io.StringIO()
+
+    with contextlib.redirect_stderr(err), contextlib.redirect_stdout(out):
+        code = run_main(
+            lambda args: cache_warmer(args, workspace.environ), argv, name="cache-warmer", environ={}
+        )
+
+    assert code in {2, 20, 21, 22, 23}, err.getvalue()
+    assert not [part for part in PARTS if part in out.getvalue() + err.getvalue()], err.getvalue()

@@ -1,10 +1,15 @@
 """Untrusted wheels: what is unpacked, and what is refused before a byte is written."""
 
+import contextlib
+import random
+import shutil
 import stat
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cache_warmer.artifacts.wheel import read_content, unpack
 from cache_warmer.errors import ContentMismatch
@@ -141,4 +146,53 @@ def test_a_name_that_occurs_twice_is_refused(tmp_path: Path) -> None:
         archive.writestr("de_tiny/__init__.py", "print('other')")
 
     with pytest.raises(ContentMismatch, match="twice"):
+        read_content(wheel, "de_tiny")
+
+
+@pytest.mark.parametrize("size", ["-150000000", "", "1e3", "+5", "1_0", "٣", "9" * 30])
+def test_a_size_in_record_is_a_number_from_0(tmp_path: Path, size: str) -> None:
+    record = f"de_tiny/a,sha256=AAAA,{size}\nde_tiny-1.0.0.dist-info/RECORD,,\n"
+    wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", record="placeholder")
+    rewrite(wheel, "de_tiny-1.0.0.dist-info/RECORD", record)
+
+    with pytest.raises(ContentMismatch, match="has no size"):
+        read_content(wheel, "de_tiny")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_a_compression_that_wheels_do_not_use_is_refused(tmp_path: Path, compression: int) -> None:
+    wheel = write_wheel(tmp_path, "de_tiny", "1.0.0")
+    with zipfile.ZipFile(wheel) as old:
+        members = {info.filename: old.read(info) for info in old.infolist()}
+    with zipfile.ZipFile(wheel, "w", compression) as new:
+        for name, data in members.items():
+            new.writestr(name, data)
+
+    with pytest.raises(ContentMismatch, match="compression"):
+        read_content(wheel, "de_tiny")
+
+
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 40), cut=st.booleans())
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_a_damaged_wheel_is_refused_or_read_and_nothing_else_happens(
+    tmp_path: Path, seed: int, count: int, *, cut: bool
+) -> None:
+    wheel = write_wheel(tmp_path, "de_tiny", "1.0.0")
+    content, numbers = bytearray(wheel.read_bytes()), random.Random(seed)
+    for _ in range(count):
+        content[numbers.randrange(len(content))] = numbers.randrange(256)
+    if cut:
+        del content[numbers.randrange(len(content)) :]
+    wheel.write_bytes(content)
+    tree = tmp_path / f"tree-{seed}-{count}-{cut}"
+    shutil.rmtree(tree, ignore_errors=True)
+
+    with contextlib.suppress(ContentMismatch):
+        unpack(wheel, read_content(wheel, "de_tiny"), tree)
+
+
+def test_a_name_that_is_file_and_folder_is_refused(tmp_path: Path) -> None:
+    wheel = write_wheel(tmp_path, "de_tiny", "1.0.0", {"de_tiny/a": b"1", "de_tiny/a/b": b"2"})
+
+    with pytest.raises(ContentMismatch, match="as a file and as a folder"):
         read_content(wheel, "de_tiny")

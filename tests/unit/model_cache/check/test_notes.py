@@ -1,5 +1,7 @@
 """Notes on names in a shared cache that lead to something else than the catalog's model."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,44 @@ def test_another_home_of_sentence_transformers_has_a_note_on_a_host(tmp_path: Pa
     (note,) = collect_notes([embedding], host, environ)
     assert "/elsewhere" in note
     assert collect_notes([embedding], host, {}) == collect_notes([SENTIMENT], host, environ) == ()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "no commit", "\n", "\x00", "f" * 39, "F" * 40, "f" * 40 + "\n", "ref: refs/heads/main", "ü" * 5000],
+)
+def test_a_reference_that_names_no_commit_has_a_note(places: Places, content: str) -> None:
+    reference(places).write_text(content)
+    (note,) = collect_notes(MODELS, places, {})
+    assert "cache-warmer repair" in note
+    assert "offline calls" in note
+
+
+@pytest.mark.parametrize("kind", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("nowhere")])
+def test_a_reference_that_is_no_file_has_a_note(places: Places, kind: Callable[[Path], None]) -> None:
+    kind(reference(places))
+    (note,) = collect_notes(MODELS, places, {})
+    assert f"{reference(places)} names no commit" in note
+
+
+def test_a_reference_to_a_commit_that_is_not_there_has_a_note(places: Places) -> None:
+    reference(places).write_text("f" * 40)
+    (note,) = collect_notes(MODELS, places, {})
+    assert "of which there is no file here" in note
+    (places.hub.path / repository_folder("org/mood") / "snapshots" / ("f" * 40)).mkdir()
+    (note,) = collect_notes(MODELS, places, {})
+    assert "load that commit" in note
+
+
+def test_what_cannot_be_examined_has_no_note(places: Places) -> None:
+    name = places.spacy.path / "de_test"
+    name.unlink()
+    name.symlink_to("de_test")
+    assert collect_notes(MODELS, places, {}) == ()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "exists", refuse)
+        assert collect_notes(MODELS, places, {}) == ()
+
+
+def refuse(path: Path) -> bool:
+    raise PermissionError(13, "Permission denied", str(path))
