@@ -20,10 +20,12 @@
     │   ├── TooManyCalls             TOO_MANY_CALLS
     │   └── DeadlineTooShort         DEADLINE_TOO_SHORT
     └── ModelFailed                  INTERNAL  MODEL_FAILED
+        ├── BatchLost                its process ended during the computation and is started again
         └── ModelDied                permanent: its thread or process ended
 
     model_cache.errors.ModelCacheError
     └── ModelUnusable                MODEL_UNUSABLE (exit code 12): a model that does not load
+        └── LoadInterrupted          its process ended or hung while it loaded
 
 `status` is the name of a gRPC status code as a string, because models and scheduling raise these errors without
 importing gRPC. Each leaf has a usual remedy, which the code that raises it may replace by a more exact one. No
@@ -267,6 +269,18 @@ class ModelFailed(WorkerError):
     usual_remedy = "see the worker's log for the cause; if it happens again with this text alone, report it"
 
 
+class BatchLost(ModelFailed):
+    """The model's process ended while it computed a batch. It is started again, and the texts may be tried again.
+
+    Attributes:
+        from_outside: whether it was killed by another process or by the kernel, perhaps for another cause than a text.
+    """
+
+    def __init__(self, message: str, *, from_outside: bool = False) -> None:
+        super().__init__(message)
+        self.from_outside = from_outside
+
+
 class ModelDied(ModelFailed):
     """The model's thread or process ended. The model cannot answer until the worker restarts."""
 
@@ -277,3 +291,7 @@ class ModelUnusable(ModelCacheError):
     """A model of the cache that does not load, or whose answers are not as expected."""
 
     reason = Reason.MODEL_UNUSABLE
+
+
+class LoadInterrupted(ModelUnusable):
+    """The process of a model ended or hung while it loaded. Another attempt may succeed with the same files."""

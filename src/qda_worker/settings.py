@@ -83,6 +83,7 @@ class ServeSettings:
         shutdown_grace: seconds for calls in flight after the drain delay.
         max_connection_age: seconds after which a connection is closed gracefully; gRPC adds 10 % of jitter.
         check_interval: seconds between two checks of the cache once all models serve.
+        hang_timeout: minimum seconds before a running batch counts as hung.
         device: where models compute.
         fetch: whether to fill an incomplete cache at start with `cache-warmer warm`.
         hub: the hub's URL, passed to `cache-warmer`; None: its default.
@@ -103,6 +104,7 @@ class ServeSettings:
     shutdown_grace: float
     max_connection_age: float
     check_interval: float
+    hang_timeout: float
     device: Device
     fetch: bool
     hub: str | None
@@ -258,6 +260,10 @@ CHECK_INTERVAL: Final = Option(
     "seconds between two checks of the cache once all models serve",
     "30s",
 )
+HANG_TIMEOUT: Final = Option(
+    "--hang-timeout", "QDA_HANG_TIMEOUT", positive_duration, 60.0, "TIME",
+    "minimum seconds that a batch runs before its model counts as hung; long batches have more", "60s",
+)  # fmt: skip
 DEVICE: Final = Option(
     "--device",
     "QDA_DEVICE",
@@ -297,7 +303,7 @@ REFLECTION: Final = "QDA_REFLECTION"
 
 _SERVE_OPTIONS: Final = (
     LISTEN, HEALTH_LISTEN, METRICS_LISTEN, *TLS_OPTIONS, MAX_CALLS, PORT_FILE, READINESS, DRAIN_DELAY, SHUTDOWN_GRACE,
-    MAX_CONNECTION_AGE, CHECK_INTERVAL, DEVICE, HUB, WHEEL_BASE, STALL_TIMEOUT,
+    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, HUB, WHEEL_BASE, STALL_TIMEOUT,
 )  # fmt: skip
 
 
@@ -356,6 +362,7 @@ def read_serve_settings(
         shutdown_grace=SHUTDOWN_GRACE.value(arguments, environ),
         max_connection_age=MAX_CONNECTION_AGE.value(arguments, environ),
         check_interval=CHECK_INTERVAL.value(arguments, environ),
+        hang_timeout=HANG_TIMEOUT.value(arguments, environ),
         device=DEVICE.value(arguments, environ),
         fetch=_read_fetch(arguments.fetch, shared.cache, environ, in_container),
         hub=HUB.value(arguments, environ),

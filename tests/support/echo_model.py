@@ -54,6 +54,13 @@ class EchoModel:
     def budget(self) -> BatchBudget:
         return BatchBudget(length=4 * MAX_LENGTH, units=8)
 
+    @property
+    def away_seconds(self) -> float:
+        return 0.0
+
+    def abort(self, seconds: float) -> bool:
+        return False
+
     def watch(self, on_failure: Callable[[str], None]) -> None:
         self.watchers.append(on_failure)
 

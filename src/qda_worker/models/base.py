@@ -250,6 +250,17 @@ class TextModel(Protocol[Payload, Output, Result_co]):
     def failure(self) -> str | None:
         """Reason why the model cannot compute any more; None while it can."""
 
+    @property
+    def away_seconds(self) -> float:
+        """For how long the model has been unable to compute, while it is being restored; 0 while it can."""
+
+    def abort(self, seconds: float) -> bool:
+        """End a computation that has been running for at least so many seconds; `compute` then raises BatchLost.
+
+        Returns:
+            False if this model cannot end a computation.
+        """
+
     def watch(self, on_failure: Callable[[str], None]) -> None:
         """Register a callback for the death of the model.
 
@@ -278,6 +289,7 @@ class TextModel(Protocol[Payload, Output, Result_co]):
         A model that computes for long calls `pauses.pause_point` now and then. It may be called again from there.
 
         Raises:
+            BatchLost: when the model lost this batch, but can compute again.
             ModelDied: when this model cannot compute any more.
         """
 
@@ -302,6 +314,15 @@ class InProcessModel:
     def failure(self) -> str | None:
         """Always None."""
         return None
+
+    @property
+    def away_seconds(self) -> float:
+        """Always 0."""
+        return 0.0
+
+    def abort(self, seconds: float) -> bool:
+        """Return False: a thread cannot be ended."""
+        return False
 
     def watch(self, on_failure: Callable[[str], None]) -> None:
         """Ignore the callback: it would never be called."""

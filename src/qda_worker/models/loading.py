@@ -6,12 +6,13 @@ the first model needs them: a worker that serves only entities loads no torch.
 """
 
 import logging
+import threading
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
-from qda_worker.errors import ModelUnusable, WorkerError
+from qda_worker.errors import BatchLost, LoadInterrupted, ModelDied, ModelUnusable, WorkerError
 from qda_worker.models.base import BatchBudget, Options, TextModel
 from qda_worker.models.load_errors import explain_load_error
 
@@ -27,6 +28,9 @@ _CUDA_BUDGET: Final = BatchBudget(length=16384, units=512)
 # Characters per batch: about 2,000 words, which take de_core_news_lg a quarter of a second.
 _SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padded=False)
 
+# How long the self-test may take before a process that computes it is killed, in seconds.
+_SELF_TEST_SECONDS: Final = 120.0
+
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -41,12 +45,13 @@ def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTex
 
     Raises:
         ModelUnusable: when the model cannot be loaded or fails the test.
+        LoadInterrupted: when its process ended or hung, so that another attempt may succeed.
         UsageError: when the worker extra is not installed.
     """
     try:
         loaded = _load(model, path, device, threads)
     except ModelUnusable as error:
-        raise ModelUnusable(f"model {model.key}: {error.message}", error.remedy) from error
+        raise type(error)(f"model {model.key}: {error.message}", error.remedy) from error
     except ModuleNotFoundError as error:
         _LOG.debug("loading %s failed", model.key, exc_info=True)
         raise UsageError(
@@ -61,7 +66,7 @@ def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTex
         self_test(loaded)
     except ModelUnusable as error:
         loaded.close()
-        raise ModelUnusable(f"model {model.key}: {error.message}", error.remedy) from error
+        raise type(error)(f"model {model.key}: {error.message}", error.remedy) from error
     return loaded
 
 
@@ -70,10 +75,18 @@ def self_test(model: AnyTextModel) -> None:
 
     Raises:
         ModelUnusable: when the model fails.
+        LoadInterrupted: when its process ended, or hung and was killed.
     """
+    timer = threading.Timer(_SELF_TEST_SECONDS, model.abort, (0.0,))
+    timer.daemon = True
+    timer.start()
     try:
         prepared = model.prepare(_SAMPLE, Options())
         model.finish(_SAMPLE, prepared, model.compute(prepared.units))
+    except (BatchLost, ModelDied) as error:
+        raise LoadInterrupted(
+            f"it was loaded, but failed its self-test: {error.message}", error.remedy
+        ) from error
     except WorkerError as error:
         raise ModelUnusable(
             f"it was loaded, but failed its self-test: {error.message}", error.remedy
@@ -84,6 +97,8 @@ def self_test(model: AnyTextModel) -> None:
             f"it was loaded, but failed its self-test: {type(error).__name__}",
             "see the log at debug level; does the catalog name the right task for this model?",
         ) from error
+    finally:
+        timer.cancel()
 
 
 def _load(model: Model, path: Path, device: str, threads: int) -> AnyTextModel:

@@ -305,11 +305,19 @@ def clean_german_sentiment(text: str) -> str:
     Any text is allowed. One of emoji or punctuation only becomes the empty string. Letters with combining marks lose
     their marks, as in the original; the rules are those of `germansentiment` 1.1.0.
     """
+    return _collapse_spaces(_replace_characters(text))
+
+
+def _replace_characters(text: str) -> str:
+    """Apply all rules of the cleaning but the last one: only German letters and spaces remain."""
     text = text.replace("\n", " ")
     text = _URL.sub("", text)
     text = _MENTION.sub("", text)
     text = text.translate(_DIGIT_WORDS)
-    text = _NOT_GERMAN_LETTER_OR_SPACE.sub("", text)
+    return _NOT_GERMAN_LETTER_OR_SPACE.sub("", text)
+
+
+def _collapse_spaces(text: str) -> str:
     return " ".join(text.split()).lower()
 
 
@@ -317,18 +325,28 @@ def clean_german_pieces(text: str, blanks: Sequence[str], length: int = PIECE_LE
     """Yield the pieces of `clean_german_sentiment(text)`, each cleaned when it is taken.
 
     No rule looks beyond a space or a line break, and both are kept as a space, unlike other blanks. So the text may be
-    cut there, and the cleaned pieces are joined by one space.
+    cut there, and the cleaned pieces are joined by one space. A very long word is cut anywhere, and its pieces are
+    joined by a space only where one ends or begins with it: digits become words between spaces.
 
     Args:
         text: the text as sent.
         blanks: where the tokenizer allows to cut the cleaned text; without the space, it is one piece.
         length: see `split_pieces`.
     """
-    pieces = map(clean_german_sentiment, split_pieces(text, (" ", "\n"), length))
-    if " " not in blanks:
-        yield " ".join(filter(None, pieces))
-        return
-    separator = ""
+    pieces = _joinable_pieces(split_pieces(text, (" ", "\n"), length))
+    if " " in blanks:
+        yield from pieces
+    else:
+        yield "".join(pieces)
+
+
+def _joinable_pieces(pieces: Iterator[str]) -> Iterator[str]:
+    """Yield each piece cleaned, with a space before it if it has to be parted from those before."""
+    begun = parted = False
     for piece in pieces:
-        yield separator + piece if piece else ""
-        separator = separator or (" " if piece else "")
+        replaced = _replace_characters(piece)
+        cleaned = _collapse_spaces(replaced)
+        parted = parted or replaced.startswith(" ")
+        yield " " + cleaned if cleaned and begun and parted else cleaned
+        if cleaned:
+            begun, parted = True, replaced.endswith(" ")

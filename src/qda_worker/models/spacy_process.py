@@ -1,8 +1,8 @@
 """The child process that runs a spaCy pipeline, and the protocol that it speaks with the worker.
 
 Why a process: spaCy holds Python's global interpreter lock while it computes. Inside the worker's process every other
-call would wait for it (p99 of 84 ms, measured). The worker starts this file as a program (`SpacyProcess` in
-`entities`). It imports nothing else of the worker, and no torch unless the pipeline needs it.
+call would wait for it (p99 of 84 ms, measured). The worker starts this file as a program (`spacy_child`). It imports
+nothing else of the worker, and no torch unless the pipeline needs it.
 
 Protocol: frames over standard input and output, in both directions. A frame is its length as four bytes, big-endian,
 and then JSON in UTF-8.
@@ -228,11 +228,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _receive(requests: SimpleQueue[dict[str, Any]]) -> None:
-    """Pass on the requests. End the process at the end of the input, because then the worker has ended."""
-    with os.fdopen(os.dup(0), "rb") as incoming:
-        while (request := read_frame(incoming)) is not None:
-            requests.put(request)
-    os._exit(0)
+    """Pass on the requests. End the process at the end of the input, because then the worker has ended.
+
+    An error ends it too, with status 1: without this thread it would wait without end.
+    """
+    status = 1
+    try:
+        with os.fdopen(os.dup(0), "rb") as incoming:
+            while (request := read_frame(incoming)) is not None:
+                requests.put(request)
+        status = 0
+    finally:
+        os._exit(status)
 
 
 class _VersionMismatch(ValueError):

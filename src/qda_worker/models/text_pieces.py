@@ -12,14 +12,23 @@ The tokens of the pieces are those of the whole only if nothing that the tokeniz
   Arabic and Indic scripts only; `_is_plain` excludes them.
 - A special token in the text may swallow the blanks around it. So no text is cut behind a bracket.
 
-Which blanks a tokenizer allows is tested when it is loaded (`safe_blanks`). A text without such blanks is one piece.
+Which blanks a tokenizer allows is tested when it is loaded (`safe_blanks`).
+
+No language has words of more than `MAX_PIECE_LENGTH` code points. Where there is no such blank for so long, the text is
+cut before any blank, or else between two characters, and its tokens may differ from those of the whole there. Otherwise
+15 MB without a blank would be a single step of half a minute, which nobody could cancel.
 """
 
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 # Length of a piece in code points. Tokenizing it takes about a hundredth of a second.
 PIECE_LENGTH: Final = 2**14
+# Greatest length of a piece, whatever the text.
+MAX_PIECE_LENGTH: Final = 2**17
+# How far a cut between two characters is moved back to keep combining marks with their letter.
+_MAX_MARKS: Final = 32
 
 # Blanks before which a text may be cut. Others are deleted by some normalizers, which joins the words around them.
 _BLANKS: Final = (" ", "\n", "\t", "\r")
@@ -36,14 +45,21 @@ _LEADERS: Final = ("Haus", "gut.", "in Köln,", "1984", "😀", "schön!", '"ja"
 def split_pieces(text: str, blanks: Sequence[str], length: int = PIECE_LENGTH) -> Iterator[str]:
     """Yield the pieces of a text: cut before one of the blanks, and of about `length` code points where there is one.
 
+    No piece is longer than `MAX_PIECE_LENGTH`, or than `length` if that is greater.
+
     Args:
         text: the text; an empty one is one empty piece.
         blanks: as `safe_blanks` returned them, or a part of it.
         length: the greatest length of a piece that contains a place to cut.
     """
     start = 0
+    max_length = max(MAX_PIECE_LENGTH, length)
     while len(text) - start > length:
-        cut = _last_cut(text, start, start + length, blanks) or _next_cut(text, start + length, blanks)
+        cut = _last_cut(text, start, start + length, blanks)
+        if not cut:
+            cut = _next_cut(text, start + length, min(len(text), start + max_length), blanks)
+            if cut - start == max_length and cut < len(text):
+                cut = _forced_cut(text, start, cut)
         yield text[start:cut]
         start = cut
     yield text[start:]
@@ -85,9 +101,19 @@ def _find_back(text: str, start: int, end: int, blank: str) -> int:
     return 0
 
 
-def _next_cut(text: str, start: int, blanks: Sequence[str]) -> int:
-    """Return the first place to cut from `start` on; the end of the text if there is none."""
-    end = len(text)
+def _forced_cut(text: str, start: int, end: int) -> int:
+    """Return a place in start+1..end where a text without a place to cut is cut."""
+    cut = max(text.rfind(blank, start + 1, end) for blank in _BLANKS)
+    if cut > 0:
+        return cut
+    cut = end
+    while end - cut < _MAX_MARKS and unicodedata.combining(text[cut]):
+        cut -= 1
+    return cut
+
+
+def _next_cut(text: str, start: int, end: int, blanks: Sequence[str]) -> int:
+    """Return the first place to cut in start..end; `end` if there is none."""
     for blank in blanks:
         cut = text.find(blank, start, end)
         while cut > 0 and not _is_plain(text[cut - 1]):

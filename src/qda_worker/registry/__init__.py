@@ -1,1 +1,1 @@
-"""The models that this worker serves (`registry`), and the loop that checks and loads them (`cache_watch`)."""
+"""The models that this worker serves (`registry`), the loop that checks and loads them, and the watchdog of both."""

@@ -8,9 +8,10 @@ A worker does not exit because its cache is incomplete. `CacheWatch.run` is one 
    thread, because a load takes minutes and the end of the process must not wait for it.
 3. Log what is missing or damaged, at once when it changes and then every `LOG_SECONDS`.
 
-A model that fails to load stays FAILED until its files change. A model that dies while it serves (its compute thread or
-process ended) is loaded again after the next check. Models that serve keep serving when the cache is damaged later.
-With `strict`, for a cache on the host that no other program will repair, a problem raises `CacheUnusable` instead.
+A model that fails to load stays FAILED until its files change. A model whose process ended during the load is loaded
+again after the next check. So is a model that dies while it loads or serves (its compute thread ended, or its process
+ended and could not be started again). Models that serve keep serving when the cache is damaged later. With `strict`,
+for a cache on the host that no other program will repair, a problem raises `CacheUnusable` instead.
 
 The states in `ModelRegistry` are changed in the event loop only; reports from other threads are passed to it.
 """
@@ -30,6 +31,7 @@ from model_cache.catalog.catalog import Model
 from model_cache.check.types import CheckReport, all_problems
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
+from qda_worker.errors import LoadInterrupted
 from qda_worker.registry.registry import (
     Engine,
     ModelProblem,
@@ -81,6 +83,19 @@ class CacheWatchDeps:
     wall_clock: Callable[[], float] = time.time
 
 
+@dataclass(slots=True)
+class _LoadAttempt:
+    """One load of a model, and what became of it.
+
+    Attributes:
+        over: whether the load has ended, well or not.
+        death: why the model died during the load; None if it did not.
+    """
+
+    over: bool = False
+    death: str | None = None
+
+
 class CacheWatch:
     """Checks the cache, loads models and logs problems until its task is cancelled."""
 
@@ -108,6 +123,7 @@ class CacheWatch:
         self._strict = strict
         self._interval = interval
         self._model_died = asyncio.Event()
+        self._attempts: dict[str, _LoadAttempt] = {}  # the last one of each model, by key
         self._last_logged: tuple[ModelProblem | None, float] = (None, 0.0)  # the last problem, and when
         self._failed_since = deps.clock()  # or since the last log lines about failed models
 
@@ -183,6 +199,8 @@ class CacheWatch:
     async def _load(self, served: ServedModel) -> None:
         deps, key, began = self._deps, served.model.key, self._deps.clock()
         old_engine, served.engine = served.engine, None
+        attempt = _LoadAttempt()
+        self._attempts[key] = attempt
         loop = asyncio.get_running_loop()
         self._log.info("model.loading", model=key)
         served.loaded_files = await asyncio.to_thread(file_identities, deps.paths[key])
@@ -193,22 +211,36 @@ class CacheWatch:
                 LOAD_THREAD_PREFIX + key,
                 lambda: deps.load(
                     served.model,
-                    lambda reason: _call_in_loop(loop, self._record_death, served, reason),
+                    lambda reason: _call_in_loop(loop, self._record_death, served, attempt, reason),
                 ),
             )
         except ModelCacheError as error:
             served.state, served.problem = ModelState.FAILED, ModelProblem.from_error(error)
             self._log_unusable_model(key, served.problem)
+            if isinstance(error, LoadInterrupted):
+                served.loaded_files = {}  # the same files may load at the next attempt
         else:
             served.state = ModelState.SERVING
             served.load_seconds = deps.clock() - began
             self._log.info("model.loaded", model=key, seconds=round(served.load_seconds, 2))
+        attempt.over = True
+        if attempt.death is not None and served.state is ModelState.SERVING:
+            await self._record_death(served, attempt, attempt.death)
         await deps.on_change()
         if self._strict and served.state is ModelState.FAILED:
             raise _cache_unusable(served.problem)
 
-    async def _record_death(self, served: ServedModel, reason: str) -> None:
-        """Mark a model that served as FAILED. It is loaded again after the next check."""
+    async def _record_death(self, served: ServedModel, attempt: "_LoadAttempt", reason: str) -> None:
+        """Mark a model that served as FAILED. It is loaded again after the next check.
+
+        A death during the load is kept until the load is over, which would otherwise report the model as SERVING. That
+        of an engine which has been replaced meanwhile is no news.
+        """
+        if self._attempts[served.model.key] is not attempt:
+            return
+        if not attempt.over:
+            attempt.death = reason
+            return
         served.state, served.loaded_files = ModelState.FAILED, {}
         served.problem = ModelProblem(
             Reason.MODEL_UNUSABLE,
@@ -314,13 +346,14 @@ async def run_in_daemon_thread(name: str, function: Callable[[], _Result]) -> _R
 
 def _call_in_loop(
     loop: asyncio.AbstractEventLoop,
-    record_death: Callable[[ServedModel, str], Coroutine[None, None, None]],
+    record_death: Callable[[ServedModel, _LoadAttempt, str], Coroutine[None, None, None]],
     served: ServedModel,
+    attempt: _LoadAttempt,
     reason: str,
 ) -> None:
     """Record the death of a model in the event loop, unless the loop is closed."""
     if not loop.is_closed():
-        asyncio.run_coroutine_threadsafe(record_death(served, reason), loop)
+        asyncio.run_coroutine_threadsafe(record_death(served, attempt, reason), loop)
 
 
 def _cache_unusable(problem: ModelProblem | None, models: list[str] | None = None) -> CacheUnusable:

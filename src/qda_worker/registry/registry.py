@@ -2,7 +2,8 @@
 
 `ModelRegistry` is one plain object. Only the event loop reads and changes it, so it needs no lock. The services select
 the model for a request here; health, metrics and GetCacheStatus read it. `CacheWatch` moves the models from state to
-state: WAITING -> LOADING -> SERVING, or FAILED with a `ModelProblem`.
+state: WAITING -> LOADING -> SERVING, or FAILED with a `ModelProblem`. `ModelWatchdog` notes which of those that serve
+cannot compute at the moment; they are still selected, and their texts wait.
 
 A `ServedModel` that serves has an `Engine`: the loaded model together with its queue (see `scheduling.queue`).
 
@@ -112,6 +113,8 @@ class ServedModel:
         loaded_files: identities of the files when the model was loaded.
         files_replaced: whether a file has been replaced since.
         load_seconds: duration of the last load; None before the first.
+        interrupted: whether its process has been away for some seconds and is being started again.
+        hung: whether a batch of it has been running for so long that it will hardly end.
     """
 
     model: Model
@@ -122,6 +125,13 @@ class ServedModel:
     loaded_files: FileIdentities = field(default_factory=dict)
     files_replaced: bool = False
     load_seconds: float | None = None
+    interrupted: bool = False
+    hung: bool = False
+
+    @property
+    def answers(self) -> bool:
+        """Whether it serves and nothing keeps it from computing."""
+        return self.state is ModelState.SERVING and not (self.interrupted or self.hung)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +192,12 @@ class ModelRegistry:
     @property
     def all_serving(self) -> bool:
         """Whether there are models and all of them serve."""
-        return bool(self.models) and all(
-            served.state is ModelState.SERVING for served in self.models.values()
-        )
+        return bool(self.models) and all(served.answers for served in self.models.values())
+
+    @property
+    def hung(self) -> bool:
+        """Whether a model hangs in a thread of this process, which only a restart can end."""
+        return any(served.hung for served in self.models.values())
 
     def models_for(self, task: Task) -> list[ServedModel]:
         """Return the models whose state decides whether `task` is served.
@@ -200,7 +213,7 @@ class ModelRegistry:
     def is_serving(self, task: Task) -> bool:
         """Return whether every model that decides about `task` serves."""
         models = self.models_for(task)
-        return bool(models) and all(served.state is ModelState.SERVING for served in models)
+        return bool(models) and all(served.answers for served in models)
 
     def select(self, key: str, task: Task) -> SelectedModel:
         """Select the model for a request.

@@ -19,11 +19,12 @@ thread waits on the condition; new units, ended jobs, `close` and the death of t
 future run in the thread that completes it; `answer` hands the result to the event loop.
 
 Failure: the error of a text, from `prepare_steps`, `compute` or `finish`, is the outcome of that text alone. If a batch
-raises, its units are computed again one by one. If the model dies (`ModelDied`, the end of its compute thread, or a
-report by `model.watch`), every waiting text gets `ModelDied` as its outcome, later calls are refused, and `on_failure`
-is called once. A job whose deadline passes ends with `DeadlineTooShort` as soon as the tokenizer or the compute thread
-meets it; computed outcomes of such a job are lost. Cancelling the future ends the job; its units leave the lanes
-uncomputed, but a batch that is running is not interrupted.
+raises, its units are computed again one by one; so are those of a batch that the model's process did not survive
+(`BatchLost`), and a text that ends the process again fails. If the model dies (`ModelDied`, the end of its compute
+thread, or a report by `model.watch`), every waiting text gets `ModelDied` as its outcome, later calls are refused, and
+`on_failure` is called once. A job whose deadline passes ends with `DeadlineTooShort` as soon as the tokenizer or the
+compute thread meets it; computed outcomes of such a job are lost. Cancelling the future ends the job; its units leave
+the lanes uncomputed, but a batch that is running is not interrupted.
 
 Shutdown: after `close` no call is admitted. With `drain=True` the waiting jobs are finished, otherwise they end with
 `Draining`. The compute thread ends when nothing waits, or at once when the model is dead. It is a daemon thread, so a
@@ -48,7 +49,7 @@ from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator, sum_by_class, text_cost
 from qda_worker.scheduling.tokenizer_pool import TokenizerPool
-from qda_worker.scheduling.workers import ComputeThread
+from qda_worker.scheduling.workers import BatchProgress, ComputeThread
 
 # Maximum number of texts that wait for one model: five of the largest unary calls. Their token ids take about as much
 # memory as the texts.
@@ -118,6 +119,10 @@ class ModelQueue(Generic[Payload, Output, Result]):
     def waiting(self) -> int:
         """Number of admitted texts without an outcome."""
         return self._state.waiting
+
+    def batch_progress(self) -> BatchProgress | None:
+        """Return how the batch that the model computes gets on; None if it is idle."""
+        return self._compute_thread.progress()
 
     def submit(
         self,

@@ -9,17 +9,19 @@ cancellation, deadline or the end of the worker, and it interrupts a bulk batch 
 allows. Those are computed in the same thread by the same model, and are not interrupted themselves.
 
 Failures: an exception of the model is the failure of one text. If a batch raises, each of its units is computed again
-alone, so that only the bad text fails. `ModelDied`, or the end of the compute thread by anything else, is the death of
-the model (`on_death`). Messages of foreign exceptions may contain text of the user, so only their type is logged and
-reported; see `to_worker_error`.
+alone, so that only the bad text fails. If the process of a model ends during a batch (`BatchLost`), its units are
+computed again one by one in the new process, and a text that ends it again fails. `ModelDied`, or the end of the
+compute thread by anything else, is the death of the model (`on_death`). Messages of foreign exceptions may contain text
+of the user, so only their type is logged and reported; see `to_worker_error`.
 """
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic
 
-from qda_worker.errors import DeadlineTooShort, ModelDied
+from qda_worker.errors import BatchLost, DeadlineTooShort, ModelDied, ModelFailed
 from qda_worker.models.base import Output, Payload, TextModel
 from qda_worker.models.pauses import BatchAbandoned, pausing
 from qda_worker.scheduling.batching import batch_cost
@@ -27,10 +29,30 @@ from qda_worker.scheduling.jobs import Failure, QueuedUnit, Result
 from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.outcomes import finish_text, log_traceback, to_worker_error
 from qda_worker.scheduling.state import QueueState
-from qda_worker.scheduling.throughput import ThroughputEstimator
+from qda_worker.scheduling.throughput import ThroughputEstimator, sum_by_class
 
 # Prefix of the names of all compute threads; the rest is the key of the model.
 COMPUTE_THREAD_PREFIX: Final = "compute-"
+
+# How often the process of a model may end with a text before the text fails: once in a batch and once alone.
+_MAX_LOSSES: Final = 2
+# The same if the process was killed from outside, which may have had another cause than the text: once more alone.
+_MAX_LOSSES_FROM_OUTSIDE: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How a batch that is being computed gets on.
+
+    Attributes:
+        seconds: since it began, or last reached a pause point.
+        expected: its whole duration by what was measured; 0 if that is unknown.
+        length: sum of the lengths of its units.
+    """
+
+    seconds: float
+    expected: float
+    length: int
 
 
 @dataclass(slots=True)
@@ -39,11 +61,15 @@ class _RunningBatch(Generic[Payload, Output, Result]):
 
     Attributes:
         interrupts: whether it is computed between the layers of another batch.
+        expected: its duration by what was measured when it began, in seconds; 0 if unknown.
+        progressed_at: when it began or last reached a pause point, in seconds of the queue's clock.
         interruption_seconds: time that interactive batches took in between.
     """
 
     units: Sequence[QueuedUnit[Payload, Output, Result]]
     interrupts: bool
+    expected: float
+    progressed_at: float
     interruption_seconds: float = 0.0
 
     @property
@@ -80,6 +106,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
         self._throughput = throughput
         self._observer = observer
         self._on_death = on_death
+        self._running: _RunningBatch[Payload, Output, Result] | None = None
         self._thread = threading.Thread(
             target=self._run, name=COMPUTE_THREAD_PREFIX + model.info.key, daemon=True
         )
@@ -113,22 +140,44 @@ class ComputeThread(Generic[Payload, Output, Result]):
             if batch:
                 return batch
 
+    def progress(self) -> BatchProgress | None:
+        """Return how the batch that the model computes gets on; None if it is idle. Any thread may call this."""
+        running = self._running
+        if running is None:
+            return None
+        length = sum(queued.unit.length for queued in running.units)
+        return BatchProgress(self._clock() - running.progressed_at, running.expected, length)
+
     def _compute(
-        self, batch: Sequence[QueuedUnit[Payload, Output, Result]], *, interrupts: bool = False
+        self,
+        batch: Sequence[QueuedUnit[Payload, Output, Result]],
+        *,
+        interrupts: bool = False,
+        losses: int = 0,
     ) -> None:
+        """Compute a batch and record what comes of it.
+
+        Args:
+            batch: the units.
+            interrupts: whether it is computed between the layers of another batch.
+            losses: how often the process of the model has ended with these units already.
+        """
         began = self._clock()
-        running = _RunningBatch(batch, interrupts)
+        expected = self._throughput.estimate_seconds(sum_by_class(math.ceil(each.cost) for each in batch))
+        running = _RunningBatch(batch, interrupts, expected, began)
         try:
-            with pausing(lambda: self._pause(running)):
-                outputs = self._model.compute([queued.unit for queued in batch])
+            outputs = self._run_model(running)
             pairs = list(zip(batch, outputs, strict=True))
         except BatchAbandoned:
             return
         except ModelDied as error:
             self._on_death(error.message)
             return
+        except BatchLost as error:
+            self._compute_lost(running, error, losses + 1)
+            return
         except Exception as error:  # noqa: BLE001  # the failure of a batch is the failure of one of its texts
-            self._compute_one_by_one(running, error)
+            self._compute_failed(running, error, losses)
             return
         seconds = self._clock() - began - running.interruption_seconds
         total = self._report_batch(batch, seconds)
@@ -144,13 +193,21 @@ class ComputeThread(Generic[Payload, Output, Result]):
             if complete:
                 finish_text(self._model, self._state, item)
 
+    def _run_model(self, running: _RunningBatch[Payload, Output, Result]) -> Sequence[Output]:
+        outer, self._running = self._running, running
+        try:
+            with pausing(lambda: self._pause(running)):
+                return self._model.compute([queued.unit for queued in running.units])
+        finally:
+            self._running = outer
+
     def _pause(self, running: _RunningBatch[Payload, Output, Result]) -> None:
         """Handle a pause point of a batch: give it up, or compute interactive batches first.
 
         Raises:
             BatchAbandoned: no text of the batch is needed any more.
         """
-        now = self._clock()
+        now = running.progressed_at = self._clock()
         for job in {queued.item.job for queued in running.units}:
             if job.is_expired(now):
                 self._state.refuse(job, DeadlineTooShort("the deadline passed while the texts were computed"))
@@ -161,7 +218,8 @@ class ComputeThread(Generic[Payload, Output, Result]):
         while self._state.lanes.interactive_waits and (batch := self._next_interactive_batch()):
             began = self._clock()
             self._compute(batch, interrupts=True)
-            running.interruption_seconds += self._clock() - began
+            running.progressed_at = self._clock()
+            running.interruption_seconds += running.progressed_at - began
 
     def _next_interactive_batch(self) -> list[QueuedUnit[Payload, Output, Result]]:
         """Return a batch that may interrupt the running one; empty if there is none."""
@@ -183,14 +241,35 @@ class ComputeThread(Generic[Payload, Output, Result]):
         self._observer.on_batch(len(batch), total, padded, seconds)
         return total
 
-    def _compute_one_by_one(self, running: _RunningBatch[Payload, Output, Result], error: Exception) -> None:
+    def _compute_failed(
+        self, running: _RunningBatch[Payload, Output, Result], error: Exception, losses: int
+    ) -> None:
         """Compute each unit of a failed batch alone, so that only the bad one fails."""
-        batch = running.units
-        if len(batch) > 1:
-            for queued in batch:
-                if not queued.item.done:
-                    self._compute([queued], interrupts=running.interrupts)
+        if len(running.units) > 1:
+            self._compute_one_by_one(running, losses)
+        else:
+            self._fail_text(running.units[0], error)
+
+    def _compute_lost(
+        self, running: _RunningBatch[Payload, Output, Result], error: BatchLost, losses: int
+    ) -> None:
+        """Compute each unit of a lost batch alone. A unit that was lost alone, and often enough, fails its text."""
+        limit = _MAX_LOSSES_FROM_OUTSIDE if error.from_outside else _MAX_LOSSES
+        if len(running.units) > 1 or losses < limit:
+            self._compute_one_by_one(running, losses)
             return
-        item = batch[0].item
+        failure = ModelFailed(
+            f"the process of the model ended {losses} times while it computed this text: {error.message}",
+            "leave the text out, or split it; the others are not affected",
+        )
+        self._fail_text(running.units[0], failure)
+
+    def _compute_one_by_one(self, running: _RunningBatch[Payload, Output, Result], losses: int) -> None:
+        for queued in running.units:
+            if not queued.item.done:
+                self._compute([queued], interrupts=running.interrupts, losses=losses)
+
+    def _fail_text(self, queued: QueuedUnit[Payload, Output, Result], error: Exception) -> None:
+        item = queued.item
         failure = Failure(to_worker_error(error, self._model.info.key), item.timings)
         self._state.record_outcome(item.job, item.number, failure)

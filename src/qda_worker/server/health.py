@@ -2,7 +2,7 @@
 
 Three kinds of service names are reported:
 
-- `liveness`: the process itself; always SERVING.
+- `liveness`: the process itself; SERVING unless a model hangs in one of its threads, which only a restart can end.
 - `""` (the empty name): the whole worker; Kubernetes readiness probes use it.
 - each service's full name: SERVING while the models of that service do.
 

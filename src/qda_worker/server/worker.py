@@ -7,6 +7,7 @@ two:
 - the cache watch (`registry.cache_watch`): fills the cache if `--fetch` is set, checks it, loads the models, and keeps
   watching both;
 - the stop signal (`server.lifecycle`);
+- the watchdog of the models (`registry.watchdog`);
 - with TLS, the check of the certificate files (`server.tls`).
 
 The event loop runs all calls and is the only writer of the registry. All models share two tokenizer pools, for short
@@ -49,8 +50,9 @@ from qda_worker.observability.tracing import open_tracing
 from qda_worker.offline import OFFLINE
 from qda_worker.registry.cache_watch import CacheWatch, CacheWatchDeps
 from qda_worker.registry.registry import Engine, ModelProblem, ModelRegistry, start_engine
+from qda_worker.registry.watchdog import ModelWatchdog
 from qda_worker.server.grpc_server import create_health_server, create_server
-from qda_worker.server.health import Health
+from qda_worker.server.health import LIVENESS, Health
 from qda_worker.server.lifecycle import (
     StopSignals,
     drain,
@@ -182,6 +184,7 @@ class Worker:
         servers = await self._start_servers()
         watch = asyncio.create_task(self._watch_cache())
         stop = asyncio.create_task(signals.requested.wait())
+        watchdog = asyncio.create_task(self._watch_models())
         certificates = asyncio.create_task(self._identity.watch()) if self._identity else None
         await asyncio.wait([watch, stop], return_when=asyncio.FIRST_COMPLETED)
         failure = watch.exception() if watch.done() else None
@@ -195,7 +198,7 @@ class Worker:
             grace=settings.shutdown_grace,
             log=self._log,
         )
-        for task in filter(None, (watch, stop, certificates)):
+        for task in filter(None, (watch, stop, watchdog, certificates)):
             task.cancel()
             with suppress(asyncio.CancelledError, ModelCacheError):
                 await task
@@ -282,6 +285,13 @@ class Worker:
             await self._fill_cache(watch)
         await watch.run()
 
+    async def _watch_models(self) -> None:
+        """Look for models that hang or stay away, until cancelled."""
+        watchdog = ModelWatchdog(
+            self._registry, self._update_health, self._log, hang_seconds=self._settings.hang_timeout
+        )
+        await watchdog.run()
+
     async def _fill_cache(self, watch: CacheWatch) -> None:
         await watch.check()
         if self._registry.cache_complete:
@@ -325,7 +335,8 @@ class Worker:
         ready = self._registry.all_serving
         if self._settings.readiness is Readiness.COMPLETE:
             ready = ready and self._registry.cache_complete
-        await self._health.update(serving_status(self._registry, ready=ready))
+        liveness = {LIVENESS: not self._registry.hung}
+        await self._health.update(serving_status(self._registry, ready=ready) | liveness)
         if ready != self._was_ready:
             self._was_ready, self._was_ever_ready = ready, True
             # Objects of the imported libraries live until the end. Without this, each full garbage collection scans

@@ -17,7 +17,7 @@ from spacy.training import Example
 from thinc.api import fix_random_seed
 
 from model_cache.catalog.catalog import Serving
-from qda_worker.errors import ModelDied, ModelFailed, ModelUnusable, TextEmpty, TextTooLong
+from qda_worker.errors import ModelFailed, ModelUnusable, TextEmpty, TextTooLong
 from qda_worker.models.base import LengthUnit, LongText, Options, TextResult, Unit
 from qda_worker.models.entities import PART_LENGTH, EntityModel
 from qda_worker.models.entity_windows import Entity
@@ -91,6 +91,12 @@ def shared(package: Path) -> Iterator[EntityModel]:
     """One process for all tests that do not change it: each takes seconds to start."""
     with loaded(package) as model:
         yield model
+
+
+def pid_of(model: EntityModel) -> int:
+    pid = model._process.pid
+    assert pid is not None
+    return pid
 
 
 def answer(model: Any, text: str, policy: LongText = LongText.CUT) -> TextResult[tuple[Entity, ...]]:
@@ -198,26 +204,9 @@ def test_an_exception_of_spacy_fails_the_batch_and_not_the_process(shared: Entit
     assert shared.failure is None
 
 
-def test_a_killed_process_is_noticed_and_reported(package: Path) -> None:
-    reported: list[str] = []
-    noticed = threading.Event()
-    with loaded(package) as model:
-        unit = model.prepare("Köln", Options()).units[0]
-        model.watch(reported.append)
-        model.watch(lambda _: noticed.set())
-        os.kill(model._process.pid, signal.SIGKILL)
-        assert noticed.wait(30)
-        with pytest.raises(ModelDied, match="ended by signal 9"):
-            model.compute([unit])
-        assert model.failure is not None
-        model.watch(reported.append)
-        model.close()  # a second close is allowed
-    assert reported == [model.failure] * 2
-
-
 def test_the_process_ignores_the_signals_that_start_a_drain(shared: EntityModel) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(shared._process.pid, number)
+        os.kill(pid_of(shared), number)
     assert as_tuples(answer(shared, "Köln").answer) == [("Köln", "LOC", 0, 4)]
 
 
@@ -245,7 +234,7 @@ def test_the_process_ends_when_its_parent_is_killed(package: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_process_loads_no_torch(shared: EntityModel) -> None:
-    assert "libtorch" not in Path(f"/proc/{shared._process.pid}/maps").read_text()
+    assert "libtorch" not in Path(f"/proc/{pid_of(shared)}/maps").read_text()
 
 
 def damaged(package: Path, folder: Path, name: str, content: bytes) -> Path:

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from qda_worker.models.base import LongText
 from qda_worker.models.sentiment import clean_german_pieces, clean_german_sentiment
-from qda_worker.models.text_pieces import PIECE_LENGTH, split_pieces
+from qda_worker.models.text_pieces import MAX_PIECE_LENGTH, PIECE_LENGTH, split_pieces
 from qda_worker.models.tokenization import TextTokenizer
 from tests.support.small_models import small_models
 from tests.support.tiny_models import bert_tokenizer, xlmr_tokenizer
@@ -115,3 +115,31 @@ def test_long_texts_are_counted_and_cut_as_by_the_library(
         if policy is LongText.CUT and kind in ("prose", "lines", "double blanks", "digits"):
             assert early, "the part that is read is known before the rest is counted"
             assert steps.index(early[0]) == 0
+
+
+ENDLESS_WORDS: Final = {
+    "letters": "x" * 300_000,
+    "figures": "12.345," * 60_000,
+    "marks": "u\u0308" * 200_000,
+    "emoji": "😀" * 300_000,
+    "line breaks": "\n" * 300_000,
+    "brackets": "[ja] " * 80_000,
+    "prose around": "gut " * 50_000 + "x" * 300_000 + " schlecht" * 30_000,
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS_WORDS)
+def test_no_text_is_prepared_in_steps_without_bound(kind: str) -> None:
+    text = ENDLESS_WORDS[kind]
+    for blanks in ((), (" ", "\n")):
+        pieces = list(split_pieces(text, blanks))
+        assert "".join(pieces) == text
+        assert max(map(len, pieces)) <= MAX_PIECE_LENGTH
+        assert all(piece[:1] != "\u0308" for piece in pieces)
+    assert "".join(clean_german_pieces(text, (" ",))) == clean_german_sentiment(text)
+    assert "".join(clean_german_pieces(text, ())) == clean_german_sentiment(text)
+
+
+def test_a_word_of_100_000_characters_is_not_cut() -> None:
+    word = "x" * 100_000
+    assert [piece for piece in split_pieces(f"ein {word} hier", (" ",)) if "x" in piece] == [f" {word}"]

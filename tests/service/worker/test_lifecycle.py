@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +14,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qda.v1 import model_pb2, model_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
+from qda_worker.client import Client, Settings
 from qda_worker.services import EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT
 from tests.service.worker.calls import TIMEOUT, reason, refused_status, texts
 from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
+from tests.support.faulty_pipeline import ENDLESS, FATAL, add_fault
 
 OF_MODELS: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
 
@@ -198,14 +201,63 @@ def test_a_replaced_file_is_reported_as_restart_needed(own: CacheFixture, tmp_pa
         assert worker.health() == "SERVING"
 
 
-def test_a_model_whose_process_dies_is_loaded_again(own: CacheFixture, tmp_path: Path) -> None:
+def test_a_process_that_is_killed_costs_no_answer_and_no_readiness(own: CacheFixture, tmp_path: Path) -> None:
     with serving(tmp_path, *options(own, "--model", "tiny-ner")) as worker:
         worker.wait_until_ready()
-        os.kill(child_of(worker.process.pid), signal.SIGKILL)
-        worker.wait_for_event("model.died")
-        worker.wait_for_event("server.not_ready")
-        worker.wait_for("new model", lambda: len(worker.events("server.ready")) == 2)
-        assert worker.health(ENTITIES) == "SERVING"
+        with Client(Settings(worker.address, timeout=TIMEOUT)) as client:
+            for _ in range(3):
+                os.kill(child_of(worker.process.pid), signal.SIGKILL)
+                answers = client.entities([f"Merkel in Köln, {number}" for number in range(200)])
+                assert all(answer.ok and len(answer.entities) == 2 for answer in answers)
+                assert worker.health(ENTITIES) == worker.health() == "SERVING"
+        assert not worker.events("server.not_ready")
+
+
+def test_a_process_that_hangs_is_replaced(own: CacheFixture, tmp_path: Path) -> None:
+    arguments = options(own, "--model", "tiny-ner", "--hang-timeout", "1s")
+    with serving(tmp_path, *arguments) as worker:
+        worker.wait_until_ready()
+        os.kill(child_of(worker.process.pid), signal.SIGSTOP)
+        with Client(Settings(worker.address, timeout=TIMEOUT)) as client:
+            assert [answer.ok for answer in client.entities(["Merkel", "Köln"])] == [True] * 2
+        assert worker.health() == worker.health("liveness") == "SERVING"
+
+
+def test_texts_that_end_or_block_the_process_fail_alone(own: CacheFixture, tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin"
+    plugin.mkdir()
+    add_fault(own.path("tiny-ner"), plugin)
+    own.publish()
+    arguments = options(own, "--model", "tiny-ner", "--hang-timeout", "1s")
+    with serving(tmp_path, *arguments, PYTHONPATH=str(plugin)) as worker:
+        worker.wait_until_ready()
+        contents = [f"Merkel {number}" for number in range(40)]
+        contents[7], contents[23] = f"Merkel {FATAL}", f"Merkel {ENDLESS}"
+        with Client(Settings(worker.address, timeout=TIMEOUT)) as client:
+            answers = client.entities(contents)
+        assert [number for number, answer in enumerate(answers) if not answer.ok] == [7, 23]
+        messages = [str(answers[number].error) for number in (7, 23)]
+        assert all("MODEL_FAILED: the process of the model ended 2 times" in message for message in messages)
+        assert "ended with status 7" in messages[0]
+        assert "had not answered for" in messages[1]
+        assert worker.health(ENTITIES) == worker.health() == worker.health("liveness") == "SERVING"
+        assert not worker.events("server.not_ready")
+
+
+def test_a_process_that_hangs_does_not_hold_up_the_end(own: CacheFixture, tmp_path: Path) -> None:
+    arguments = options(own, "--model", "tiny-ner", "--shutdown-grace", "0.5s")
+    with serving(tmp_path, *arguments) as worker:
+        worker.wait_until_ready()
+        child = child_of(worker.process.pid)
+        os.kill(child, signal.SIGSTOP)
+        with Client(Settings(worker.address, timeout=TIMEOUT)) as client, ThreadPoolExecutor(1) as pool:
+            # More than a pipe holds, so that the request is not even written.
+            asked = pool.submit(client.entities, ["Merkel in Köln. " * 10_000])
+            with pytest.raises(TimeoutError):
+                asked.result(1.0)
+            assert worker.stop() == 0
+            assert not os.path.exists(f"/proc/{child}")
+            client.close()
 
 
 def child_of(pid: int) -> int:

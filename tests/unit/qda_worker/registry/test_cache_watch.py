@@ -1,5 +1,6 @@
 """Models on their way into service: waiting, loading, failing, dying and being reloaded."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, Task
 from model_cache.check.types import CheckReport, ModelReport, Problem, Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from qda_worker.errors import ModelUnusable
+from qda_worker.errors import LoadInterrupted, ModelUnusable
 from qda_worker.registry.cache_watch import CacheUnusable, CacheWatch, CacheWatchDeps
 from qda_worker.registry.registry import ModelRegistry, ModelState
 
@@ -37,6 +38,8 @@ class WatchHarness:
     folder: Path
     missing: set[str] = field(default_factory=set)
     unloadable: set[str] = field(default_factory=set)
+    interrupted: set[str] = field(default_factory=set)  # their process ends during the load
+    dying: set[str] = field(default_factory=set)  # they die before their load has returned
     loads: list[str] = field(default_factory=list)
     deaths: dict[str, Callable[[str], None]] = field(default_factory=dict)
     now: float = 0.0
@@ -88,11 +91,24 @@ class WatchHarness:
         self.loads.append(model.key)
         if model.key in self.unloadable:
             raise ModelUnusable("the file is cut", "repair it")
+        if model.key in self.interrupted:
+            raise LoadInterrupted("its process ended by signal 9", "does it have enough memory?")
         self.deaths[model.key] = on_failure
+        if model.key in self.dying:
+            on_failure("its process ended by signal 9")
         return FakeEngine()
 
     def states(self) -> list[ModelState]:
         return [served.state for served in self.registry.models.values()]
+
+
+async def wait_for(condition: Callable[[], bool]) -> None:
+    """Let the event loop run until the condition holds."""
+    for _ in range(10_000):
+        if condition():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never held")
 
 
 @pytest.fixture
@@ -157,17 +173,54 @@ async def test_a_failed_model_is_loaded_again_only_when_its_files_change(harness
     assert harness.states() == [ModelState.SERVING] * 2
 
 
+async def test_a_load_that_was_interrupted_is_repeated_with_the_same_files(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    harness.interrupted.add("two")
+    await watch.step()
+    assert harness.states() == [ModelState.SERVING, ModelState.FAILED]
+    await watch.step()
+    harness.interrupted.clear()
+    await watch.step()
+    assert harness.states() == [ModelState.SERVING] * 2
+    assert harness.loads.count("two") == 3
+
+
 async def test_a_model_that_died_is_reloaded_and_its_old_engine_closed(harness: WatchHarness) -> None:
     watch = harness.watch()
     await watch.step()
     former: Any = harness.registry.models["two"].engine
-    await watch._record_death(harness.registry.models["two"], "its process ended by signal 9")
+    harness.deaths["two"]("its process ended by signal 9")
+    await wait_for(lambda: "model.died" in harness.events())
     assert harness.states() == [ModelState.SERVING, ModelState.FAILED]
     assert "model.died" in harness.events()
     await watch.step()
     assert harness.states() == [ModelState.SERVING] * 2
     assert former.closed
     assert harness.loads.count("two") == 2
+
+
+async def test_a_model_that_dies_while_it_is_loaded_does_not_serve(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    harness.dying = {"two"}
+    await watch.step()
+    await wait_for(lambda: "model.died" in harness.events())
+    assert harness.states() == [ModelState.SERVING, ModelState.FAILED]
+    harness.dying = set()
+    await watch.step()
+    assert harness.states() == [ModelState.SERVING] * 2
+
+
+async def test_the_death_of_a_replaced_engine_does_not_concern_the_new_one(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    await watch.step()
+    former = harness.deaths["two"]
+    former("its process ended by signal 9")
+    await wait_for(lambda: "model.died" in harness.events())
+    await watch.step()
+    former("again")
+    await asyncio.sleep(0.05)
+    assert harness.states() == [ModelState.SERVING] * 2
+    assert harness.events().count("model.died") == 1
 
 
 async def test_loaded_models_keep_serving_when_the_cache_is_damaged(
