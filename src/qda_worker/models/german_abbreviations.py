@@ -32,26 +32,28 @@ class Kind(Enum):
 
 _WORDS_BY_KIND: Final = {
     Kind.TITLE: word_set("""
-        abb abs abschn adr allg anm aufl ausg bd bde bearb begr beisp bem bes betr bez bezgl biol
-        bspl bspw bzgl bzw ca chem ddr dgl dh dipl doz dt dtsch ebd einschl engl entspr erg erw europ ev
-        evang fam ffm fn fr frl frz fußn gde geb gebr gefr gegr geschw gest gez ggb ggü gr griech
-        gymn habil hg hl hptm hr hrn hrsg ing insb insbes int internat ital iur jap jur kap kath kfm
-        kgl kl kt lat lfd lic lit lt math mmag mrs ms nachf nat niederl nr nrn oberg oblt oec orig pat pfr
-        phys poln priv privatdoz psych päd rd rer russ röm sen sog soz spez st stellv stellvertr stv
-        techn theol tit trad ungar unterg urspr vergl verh vertr vgl vol vorl vors vs wdh wg wiss zb
-        zit zool zs zschr zus zw zz ökon österr übers
+        abb abs anm bd bde bem bes betr bez bezgl bspl bspw bzgl bzw ca ddr dh dipl doz einschl erg ffm fn fr
+        frl fußn geb gebr gefr gegr gez ggb ggü gr habil hg hl hptm hr hrn hrsg ing insb insbes int internat kap
+        kgl kl kt lfd lic lit lt mmag mrs ms nachf nat nr nrn oberg oblt oec orig pfr privatdoz rd rer sog st
+        tit unterg urspr vergl vgl vol vs wg zb zit zool zw zz
     """),
     Kind.MODIFIER: word_set("""
-        akad alleinerz allerd altern ambul amerik anschl arbeitsl bed befr berufsbegl beschr bisl chron derz
-        durchschn ehem ehrl eigtl eingl einschr elektr entw erf erstm evangel event eventl evt evtl finanz
-        franz gefl gel gelegentl gem gepl ges getr gewerbl ggf ggfs grds hist ident insg insges jew jhrl
-        jährl kathol kompl kurzfr körperl langfr led letztm max maxim mehrm mind mindest mittelfr mtl männl
-        nachtr nachw offiz ohneh persönl polit prakt priv regelm schwed schätzungsw seinerz selbstst
-        selbständ span stat stdl stundenw städt tagsü teilw tgl theor tlw türk ukr unbefr unbek unentg ungef
-        unregelm unv unverb unverst verf verm vermutl versch verschd vertretungsw verw viell vll vllt vlt
-        vorauss vorh vorw vorzugsw wahrsch weibl wirtsch zeitw ziem zugel zul zus zusätzl öff überw übl
-        abd abg abt angeh abzgl amb anamn angest arbeitg ausk diab dr exkl fa inkl koop mell orient perk prof ref
-        reg unauff univ vereinb vitalz vorst zzgl
+        abd abg abschn abt abzgl adr akad alleinerz allerd allg allgem altern amb ambul amerik amp anamn angeh
+        angest anschl arbeitg arbeitsl aufl ausg ausk bearb bed befr befrist begr beids beisp berufsbegl beschr
+        biol bisl brit buchh chem chron derz dgl diab diag dr dt dtsch durchschn ebd ehem ehrl eig eigtl einf
+        eingl einschr elektr engl entspr entw erf erstm erw europ ev evang evangel event eventl evt evtl exkl fa
+        fam finanz forts franz freiber frz gde gefl gel gelegentl gem gemeinn gepl ges gesch geschw gest getr
+        gewerbl ggf ggfs gleichz grds griech gym gymn heizk hist ident inf inkl insg insges ital iur jährl jap
+        jew jhrl jun jur kath kathol kfm kompl konst kontr koop körperl kto kurzfr langfr lat led lehrk letztm
+        luth männl math max maxim med mehrm mell milit militär mind mindest mittelfr mtl nachtr nachw nebenk
+        niederl öff offiz ohneh ökon orient österr päd pat perk persönl phil phys pol polit poln prakt priv prod
+        prof prov psych ref reg regelm rel resp röm rückspr russ schätzungsw schül schwed seinerz selbständ
+        selbstst sen sinngem soz span spez städt stat stdl stellv stellvertr stud stundenw stv tagsü techn teilw
+        teilz temp tgl theol theor ther tlw trad türk übers überw überwieg übl ugs ukr unauff unbefr unbefrist
+        unbek unentg ungar ungef ungel univ unregelm unters unv unverb unverst vereinb verf verh verm vermutl
+        vers versch verschd verst vertr vertretungsw verw viell vitalz vll vllt vlt vollst vollz vorauss vorh
+        vorl vors vorst vorw vorzugsw wahrsch wdh weibl wirtsch wiss zeitw ziem zs zschr zugel zul zus zusätzl
+        zzgl
     """),
     Kind.MEASURE: word_set("""
         abds abendbr ag al arb ausb behandl bhf chr co corp ct ff frühst gmbh hbf inc jg jgg jh jhd jhdt jhs jr
@@ -66,6 +68,8 @@ ABBREVIATIONS: Final = {word: kind for kind, words in _WORDS_BY_KIND.items() for
 # Abbreviations whose small letters, or whose capital, make another word: "die Mo. Gruppe", "so.", "Ich mag. Mutter".
 DAYS: Final = word_set("Mo Di Mi Do Fr Sa So")
 MONTHS: Final = word_set("Jan Feb Febr Mär Apr Jun Jul Aug Sep Sept Okt Nov Dez")
+_CALENDAR: Final = DAYS | MONTHS | {"Wo"}
+_NAMES_OF_MONTHS: Final = word_set("Jan Jul Jun")
 _TITLES_WRITTEN_LARGE: Final = word_set("Mag Dir Phil Gen Red Sen Med")
 _NAMES_AND_NOUNS: Final = word_set("Bed Event Franz Gel Ges Led Max Maxim Span")
 _ACADEMIC: Final = word_set("med phil jur iur rer nat theol pol oec ing techn agr vet dent h c mult habil")
@@ -75,7 +79,7 @@ _CHAINS_AT_END: Final = word_set("""
     u.ae o.ae b.b n.n d.verf d.red m.m
 """)
 _CHAINS_NEVER_AT_END: Final = word_set(
-    "z.b d.h i.e s.s m.a.w i.s.v z.hd i.s.d u.z b.z.w a.d o.g u.g s.g g.g z.zt i.allg"
+    "z.b d.h i.e s.s m.a.w i.s.v z.hd i.s.d u.z b.z.w o.g u.g s.g g.g z.zt i.allg"
 )
 _CHAINS: Final = _CHAINS_AT_END | _CHAINS_NEVER_AT_END
 # Nouns that a single letter names: "Vitamin C.", "Plan B."
@@ -88,10 +92,11 @@ _UNITS: Final = word_set("""
     bpm chf cl cm db dl eur gb hz kb kcal kg km kw kwh mb mg mhz ml mm mmhg mmol qkm qm usd \u00b5g \u03bcg
 """)
 _UNIT_LETTERS: Final = "ghlmt"
-# Words before "Art." that show it to be a noun: "auf diese Art. 20 Leute".
-_BEFORE_NOUN_ART: Final = word_set(
-    "diese dieser eine einer meine seine ihre unsere jede keine andere welche deine"
-)
+# Words that show the next one to be a noun: "auf diese Art. 20 Leute", "in der wg. ist teuer".
+_BEFORE_NOUN: Final = {
+    "art": word_set("diese dieser eine einer meine seine ihre unsere jede keine andere welche deine"),
+    "wg": word_set("der die diese dieser eine einer meine meiner seine ihre unsere unserer keine deine"),
+}
 _AFTER_NUMBERS: Final = AFTER_ORDINALS | word_set("und oder bis sowie bzw")
 _BEFORE_MONTHS: Final = word_set("anfang mitte ende im seit bis ab von")
 
@@ -106,14 +111,18 @@ _ROMAN: Final = re.compile(r"[IVX]{1,6}\Z")
 _DAY_AND_MONTH: Final = re.compile(r"\d\.\s*\d{1,2}\Z")
 _ORDINALS: Final = re.compile(r"\d\.\s?(?:und|bis|oder|sowie|[/–-])\s?\d+\Z")
 _BEFORE_LIST_NUMBER: Final = re.compile(r"[\W_]*(?:[^\W\d_]{1,20}(?: ?\w{1,3})?:[\W_]*)?\Z")
+# Words between which and a noun a small number is rather an ordinal: "als 4. Kind", "aus 1. Ehe".
+_BEFORE_RANKS: Final = word_set("als auf aus bei nur")
+_LARGEST_RANK: Final = 12
+_COMPARISON: Final = re.compile(r"(?:\w{2}er|mehr) als \d+\Z")
 _YEAR: Final = re.compile(r"(?:1[5-9]|20)\d\d\Z")
 _SHORTENED_ADJECTIVE: Final = re.compile(
     r"[a-zäöüß]+(?:[bcdfgkmnpstzw]|hr|ch)l\Z|[a-zäöüß]*[aeiouäöü][a-zäöüß]*(?:[bdgkptz]r|[lnrt]v|w)\Z"
-    r"|[a-zäöüß]{2,}(?:[^o]ol|log)\Z"
+    r"|[a-zäöüß]{2,}(?:[^o]ol|log)\Z|[a-zäöüß]*(?:jähr|stünd|minüt|wöch|köpf)\Z"
 )
 # Consonants that end no word of German but a shortened one: "Anh.", "Entz.", "Vorerkr.".
 _UNSPEAKABLE: Final = re.compile(
-    r"(?:[bcdfkpqstvxz]h?[mn]|[bcdfgklmnpqstvwxz]h?r|[bcdfgkpt]l|[lmnr]h|[bdfgklmnprst][vwj]|[bhkt]f|t[bdk]|[bg]k"
+    r"(?:[bcdfkpqstvxz]h?[mn]|[bcdfgklmnpqstvwxz]h?r|[bcdfgkmnpt]l|[lmnr]h|[bdfgklmnprst][vwj]|[bhkt]f|t[bdk]|[bg]k"
     r"|[bcdfhkmpstvwxz]g|[bcdfgkpstl]lg|hng)\Z"
 )
 _NOT_SHORTENED: Final = word_set("analog bissl dirndl interview review view show crew pow wow now")
@@ -125,19 +134,20 @@ _LONGEST_SHORT_WORD: Final = 4
 _WITHOUT_VOWEL: Final = re.compile(r"[b-df-hj-np-tv-xzß]{3,}\Z", re.IGNORECASE)
 
 
-def full_stop_ends_sentence(before: str, word: str, *, whole: bool) -> bool:
+def full_stop_ends_sentence(before: str, word: str, *, whole: bool, verb_first: bool = False) -> bool:
     """Return whether a single full stop ends the sentence.
 
     Args:
         before: the end of the sentence before the full stop.
         word: the word that follows, not in lower case; empty for none.
         whole: whether `before` is the whole sentence.
+        verb_first: whether a subject follows `word`, which then is a verb: "Klingeln Sie".
     """
     before = before.translate(_INVISIBLE)
     word_before, last = _last_words(before)
     if not last:
         return True
-    opens = word.lower() in SENTENCE_OPENERS
+    opens = verb_first or word.lower() in SENTENCE_OPENERS
     if last.isdecimal():
         return _number_ends(before, word_before, last, word, opens=opens, whole=whole)
     kind = _kind(before, word_before, last, word)
@@ -178,10 +188,13 @@ def is_plain_word(before: str, word: str = "") -> bool:
         return before[:1].islower() and not (word_before.lower() in BEFORE_ORDINALS or word in _AFTER_NUMBERS)
     if len(last) < 3 or not last.isalpha():
         day = last in DAYS and word_before.lower() in {"am", "bis", "und"}
-        return last.lower() in SHORT_WORDS and not day and not before[: -len(last)].endswith(".")
+        short = last.lower() in SHORT_WORDS or word_before.lower() in _BEFORE_NOUN.get(last.lower(), ())
+        return short and not day and not before[: -len(last)].endswith(".")
     if before[: -len(last)].endswith("."):
         return _ADDRESS.search(last_word(before)) is not None
-    return _kind(before, word_before, last, "") in {None, Kind.NUMBERED} and not _ROMAN.match(last)
+    kind = _kind(before, word_before, last, "")
+    noun = kind is None or (kind is Kind.NUMBERED and last.lower() in {"art", "tab"})
+    return noun and not _ROMAN.match(last)
 
 
 def _last_words(before: str) -> tuple[str, str]:
@@ -197,7 +210,7 @@ def _kind(before: str, word_before: str, last: str, word: str) -> Kind | None:
     """Return the kind of abbreviation that `last` is, or None for a plain word."""
     number_follows = word[:1].isdecimal()
     first = before.lstrip("„\"'»([*-–•> ") == last
-    if last in DAYS or last in MONTHS:
+    if last in _CALENDAR:
         return _calendar_kind(word_before, last, word, number_follows=number_follows)
     if last in _TITLES_WRITTEN_LARGE and not (word_before[:3] == "Dr." and last.lower() in _ACADEMIC):
         titled = first or word_before.endswith(".") or word_before in {"Frau", "Herr", "Herrn"}
@@ -218,16 +231,16 @@ def _kind(before: str, word_before: str, last: str, word: str) -> Kind | None:
         return None  # FR., ALT.: acronyms
     if kind is Kind.MODIFIER and last in _NAMES_AND_NOUNS and not (first or number_follows):
         return None
-    if lower == "art" and word_before.lower() in _BEFORE_NOUN_ART:
+    if lower in {"art", "wg"} and word_before.lower() in _BEFORE_NOUN[lower]:
         return None
     return kind
 
 
 def _calendar_kind(word_before: str, last: str, word: str, *, number_follows: bool) -> Kind | None:
-    """Return the kind of a day or a month. Without a number, a month is rather a name: "Wir waren bei Jan."."""
+    """Return the kind of a day, a week or a month. Without a number, "Jan" is rather a name: "Wir waren bei Jan."."""
     if last == "Fr" and word.lower() not in SENTENCE_OPENERS:
         return Kind.TITLE
-    if last in DAYS:
+    if last not in _NAMES_OF_MONTHS:
         return Kind.MEASURE
     beside = number_follows or word_before[:1].isdecimal() or word_before.lower() in _BEFORE_MONTHS
     return Kind.MEASURE if beside else None
@@ -275,13 +288,16 @@ def _number_ends(before: str, word_before: str, last: str, word: str, *, opens: 
         return False
     if word[:1].isdecimal() and _DAY_AND_MONTH.search(before):
         return False
-    if word.lower() in AFTER_ORDINALS:
-        return False
+    if head[-2:-1].isdecimal() and head[-1] in ",:":
+        return True  # bei 39,4. Paracetamol gegeben.
+    preceding = word_before.lower()
+    if word.lower() in AFTER_ORDINALS and word.lower() != preceding:
+        return False  # but: auf Stufe 1. Stufe 2 ist schwerer.
     if len(last) > 3 or opens:
         return True
-    preceding = word_before.lower()
     adjective = preceding.endswith("es") and len(preceding) > 4
-    return not (preceding in BEFORE_ORDINALS or adjective or _ORDINALS.search(before))
+    small = int(last) <= _LARGEST_RANK and preceding in _BEFORE_RANKS and not _COMPARISON.search(before)
+    return not (preceding in BEFORE_ORDINALS or adjective or small or _ORDINALS.search(before))
 
 
 def _follows_number(head: str, last: str) -> bool:

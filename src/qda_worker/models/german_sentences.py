@@ -24,6 +24,7 @@ from qda_worker.models.german_words import (
     INTERRUPTED_WORDS,
     SECOND_VERBS,
     SENTENCE_OPENERS,
+    SMALL_OPENERS,
     SPEECH_VERBS,
     first_word,
     last_word,
@@ -60,8 +61,12 @@ _LIST_NUMBER: Final = re.compile(r"[\W_]*+(?:\d{1,2}|[^\W\d_])\.\)\Z")
 _NEXT_WORD_BEHIND_DASH: Final = re.compile(rf"(?:[-–—]\s)?+{NEXT_WORD.pattern}")
 _LAST_WORD: Final = re.compile(r"(\w{1,40})\W{0,3}\Z")
 _TWO_WORDS: Final = re.compile(r"[^\w\s]{0,4}\w{1,40}[ \u00a0](\w{1,40})")
+# "Klingeln Sie": a verb begins a sentence.
+_VERB_AND_SUBJECT: Final = re.compile(r"\s[A-ZÄÖÜ]\w{1,40} (?:[Ss]ie|ich|du|er|es|wir|ihr|man)\b")
 _ADDRESS: Final = re.compile(r"[@/\\]|www\.|\S\.[^\W\d_A-ZÄÖÜ]")
 
+# Shorter words may be the end of an address.
+_SHORTEST_OPENER: Final = 3
 # Code points before a border that are examined: more than two long words.
 _LOOKBEHIND: Final = 60
 # Longest number of a list, with the blanks and the bullet before it, in code points.
@@ -159,7 +164,8 @@ def _punctuation_ends_sentence(
         if quoted or point.endswith(("..", "…")):
             return False  # „Kommst du?“ fragte sie. Na ja ... vielleicht.
         if "." in point:
-            return is_plain_word(text[max(start, position - _LOOKBEHIND) : position].lstrip(), word)
+            before = text[max(start, position - _LOOKBEHIND) : position].lstrip()
+            return is_plain_word(before, word) and _opens_in_lower_case(text, start, closed, after, word)
         return word not in SPEECH_VERBS and _is_exclamation(text, start, position)
     if point.endswith(("..", "…")) and not quoted:
         return _ellipsis_ends_sentence(text, start, position, after, word)
@@ -172,13 +178,26 @@ def _full_stop_ends(text: str, start: int, position: int, word: str) -> bool:
     first = max(start, position - _LOOKBEHIND)
     if is_long_plain_word(text[text.rfind(" ", first, position) + 1 : position]) and not word[:1].isdecimal():
         return True  # by far the most common case
-    return full_stop_ends_sentence(text[first:position].lstrip(), word, whole=first == start)
+    verb_first = _VERB_AND_SUBJECT.match(text, position + 1) is not None
+    before = text[first:position].lstrip()
+    return full_stop_ends_sentence(before, word, whole=first == start, verb_first=verb_first)
 
 
 def _is_exclamation(text: str, start: int, position: int) -> bool:
     """Return whether a small letter may begin a sentence: after short ones, and where all is in small letters."""
+    return position - start <= _LONGEST_EXCLAMATION or _begins_small(text, start)
+
+
+def _opens_in_lower_case(text: str, start: int, closed: int, after: int, word: str) -> bool:
+    """Return whether `word`, in lower case, begins a sentence, and does not rather follow an unknown abbreviation."""
+    if after > closed or word in SMALL_OPENERS or _begins_small(text, start):
+        return True
+    return text[_skip_blanks(text, after)] in "@#"  # @lisa auch
+
+
+def _begins_small(text: str, start: int) -> bool:
     first = NEXT_WORD.match(text, _skip_blanks(text, start))
-    return position - start <= _LONGEST_EXCLAMATION or (first is not None and first[1][0].islower())
+    return first is not None and not first[1][0].isupper()
 
 
 def _ellipsis_ends_sentence(text: str, start: int, position: int, after: int, word: str) -> bool:
@@ -188,8 +207,10 @@ def _ellipsis_ends_sentence(text: str, start: int, position: int, after: int, wo
     attached = position > 0 and not text[position - 1].isspace()
     if not word:
         return True
-    if last == word.lower():
-        return False  # Die ... Die Stelle
+    if before is not None and last == word.lower():
+        return (
+            before[1].islower() and last not in FORMAL_ADDRESS
+        )  # dann ... Dann kam er. But: Die ... Die Stelle
     if word.lower() in SENTENCE_OPENERS:
         return not (last in EXPECTANT_WORDS and word.lower() in FORMAL_ADDRESS)
     if last in EXPECTANT_WORDS:
@@ -263,12 +284,22 @@ def _starts_without_blank(text: str, start: int, point: str, position: int, afte
                 is_plain_word(word) or (opens and full_stop_ends_sentence(word, next_word, whole=False))
             )  # usw.
         )
+        if len(next_word) == 1 and following == next_word:
+            return False  # auswertung.R
         return plain and not _ADDRESS.search(following) and (len(next_word) == 1 or not next_word.isupper())
     if not text[after].islower() or _ADDRESS.search(word) or _ADDRESS.search(following):
         return False
-    if len(next_word) < 3 or next_word not in SENTENCE_OPENERS or point.endswith(("..", "…")):
+    if not _opens_without_blank(text, after, next_word) or point.endswith(("..", "…")):
         return False
     return point != "." or (word.isalpha() and is_plain_word(word))
+
+
+def _opens_without_blank(text: str, after: int, word: str) -> bool:
+    """Return whether `word`, in small letters, begins a sentence and is not the end of an address: "amazon.es"."""
+    if len(word) >= _SHORTEST_OPENER:
+        return word in SENTENCE_OPENERS
+    following = _TWO_WORDS.match(text, after)
+    return word in SMALL_OPENERS and following is not None and following[1] in SECOND_VERBS
 
 
 def _skip_blanks(text: str, position: int) -> int:

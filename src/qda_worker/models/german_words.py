@@ -41,13 +41,37 @@ SENTENCE_OPENERS: Final = word_set("""
     irgendwer irgendwas irgendein irgendeine jemandem niemandem nichtmal beinahe drinnen draußen drüben vielmehr
     weitaus zeitweise teilweise größtenteils hauptsächlich insbesondere beispielsweise eventuell sicherlich
     sicher tatsächlich offenbar anscheinend vermutlich notfalls zugegeben ehrlich kurzum ansonsten demnächst
-    bald bloß besser lieber schlimmer schlechter weniger wenige hinten vorne links rechts nirgendwo jener jenes jenen
-    montags dienstags mittwochs donnerstags freitags samstags sonntags werktags abends vormittags frühmorgens zuhause
-    seither freilich ansonsten immerzu meinetwegen
+    bald bloß besser lieber schlimmer schlechter weniger wenige hinten vorne links rechts nirgendwo jener jenes
+    jenen montags dienstags mittwochs donnerstags freitags samstags sonntags werktags abends vormittags
+    frühmorgens zuhause seither freilich immerzu meinetwegen na oje ups puh achso jawohl möchte möchten hab habt
+    hättest mussten durften sollten wollten würden würdest wärst könntest solltest sollst darfst dürfte dürften
+    müsste müssten bräuchte wirst werdet wurdest hört hörte sagt sagte meint meinte macht machte nahm nimmt
+    nehme isst trinkt schläft liegt lag sitzt saß läuft lief bleibt blieb fährt fuhr arbeitet arbeite wohnt
+    wohne lebt lebe mache gehe komme fahre esse trinke schlafe hoffe freue wünsche wusste dachte dachten gab
+    gefällt fehlt fehlte hilft half lohnt kostet kostete dauert dauerte funktioniert klappt klappte gehört
+    herzlichen guten gute guter gutes super prima schlimm traurig komisch lustig wichtig schwierig teuer billig
+    letzte letztes letzten letzter nächste nächstes nächsten nächster zwei drei vier fünf sechs sieben acht neun
+    zehn zwölf übermorgen vorgestern neuerdings seinerzeit zeitgleich währenddessen zwischendurch unterdessen
+    erneut mitten etwa circa allzu ausgerechnet dazwischen dahinter drauf dran drin fertig gemeinsam zusammen
+    allein alleine langsam schnell daheim gegenüber nämlich angeblich womöglich allenfalls jeglicher derjenige
+    diejenigen diejenige manches mancher manchen vieles einiges keins eins meins solcher solches sämtliche
+    etliche mehreren beides welchen welchem unseres deines irgendjemand irgendetwas irgendeiner sofern insofern
+    soviel anstatt anstelle bezüglich aufgrund gemäß innerhalb außerhalb hinter neben wohingegen wonach worin
+    weswegen sprich zumal nimm geh komm mach gib ruf denk melde habs gabs wars gings hattest fand fanden ließ
+    blieben gingen kamen lagen standen steht saßen wohnten wohnte lebte lebten arbeitete arbeiteten sagten
+    meinten machten nahmen bekam bekamen merkte merkt verstehe verstand kenne kannte wusstest weißt sehe sah
+    freundlich zufrieden unzufrieden möglichst sonstige nebenher
 """)
 
 # Openers that are also the formal address, which is capitalized within a sentence.
 FORMAL_ADDRESS: Final = word_set("sie ihr ihre ihrem ihren ihrer ihres ihnen")
+
+# Words in lower case that begin a sentence also where the one before began with a capital. Behind an abbreviation that
+# is not known, other words are more likely.
+SMALL_OPENERS: Final = word_set("""
+    aber alles also bin da dann danach danke das dort du er es hab habe ich ja kein keine leider man mein meine na naja
+    nee nein nö ok sie sonst trotzdem vielleicht wann warum wenn wieso wir würde
+""")
 
 # Words that cannot end a sentence: after them, the sentence continues on the next line.
 CONTINUING_WORDS: Final = word_set("""
@@ -79,9 +103,14 @@ SPEECH_VERBS: Final = word_set("""
 
 # Finite verbs that often come second in a sentence.
 SECOND_VERBS: Final = word_set("""
-    bin bleibt blieb braucht darf denkt durfte fand findet fing ging geht gehört gab gibt haben habe hat hatte
-    hatten hieß ist kam kamen kann konnte kommt lag lief ließ macht machte meinte meint muss musste sagte sagt sah
-    sind soll sollte stand starb steht war waren weiß werden will wird wohnt wollte wurde wurden würde
+    arbeiten arbeitet arbeitete aß bin bleibt blieb blieben braucht dachte darf dauert dauerte denkt durfte fand
+    fehlen fehlt fehlte findet fing fragt fragte fuhr fährt gab gefiel gefällt geht gehört gibt ging habe haben
+    half hat hatte hatten heißt helfen hieß hilft hätte isst ist kam kamen kann kommt konnte kostet kostete
+    könnte lacht lachte lag las leben lebt lebte liebt liebte lief liegt liest ließ macht machte mag meint
+    meinte mochte muss musste möchte müsste nahm nimmt passt passte reicht reichte rief ruft sagt sagte sah saß
+    schlief schläft schreibt schrieb sind sitzt soll sollte sollten spielt spielte sprach spricht stand starb
+    steht trinkt trug trägt war waren wartet wartete weint weinte weiß werden will wird wohnen wohnt wohnte
+    wollen wollte wurde wurden wusste wussten wäre würde würden zahlen zahlt zahlte
 """)
 
 # Words that follow an ordinal number such as "3.".
@@ -90,16 +119,20 @@ AFTER_ORDINALS: Final = word_set("""
     apr jun jul aug sep sept okt nov dez jahrhundert jahrhunderts jahrhunderte jahrhunderten jahrtausend
     jahrtausends jh jhd jhdt weltkrieg weltkriegs weltkrieges advent bundesliga etage geburtstag hochzeitstag
     jahrestag klasse lebensjahr lebensjahres lebenswoche liga obergeschoss og quartal schuljahr
-    schwangerschaftswoche semester ssw stock stockwerk todestag lehrjahr lehrjahrs lehrjahres halbjahr
+    schwangerschaftswoche semester ssw stock stockwerk todestag lehrjahr lehrjahrs lehrjahres halbjahr mal ehe
+    versuch tag tages woche monat jahr jahres reihe schicht runde stufe grad schritt auflage instanz vorsitzende
+    vorsitzender spieltag minute stunde hälfte trimester weihnachtstag weihnachtsfeiertag feiertag schultag
+    arbeitstag lebensmonat ausbildungsjahr studienjahr dienstjahr schulwoche arbeitsmarkt fastensonntag
+    adventssonntag bürgermeister bildungsweg jahrgang
 """)
 
 # Words that precede an ordinal number, and rarely a number that ends a sentence.
 BEFORE_ORDINALS: Final = word_set("""
-    ab am beim bis das dein deine deinem deinen deiner dem den der des die diese diesem diesen dieser dieses ein
-    eine einem einen einer eines euer eure eurem euren eurer ihr ihre ihrem ihren ihrer im in ins jede jedem
-    jeden jeder jedes jene jenem jenen jener jenes kein keine keinem keinen keiner mein meine meinem meinen
-    meiner nach sein seine seinem seinen seiner seit unser unsere unserem unseren unserer vom von vor welche
-    welchem welchen welcher welches zum zur zweiter
+    am beim das dein deine deinem deinen deiner dem den der des die diese diesem diesen dieser dieses ein eine
+    einem einen einer eines euer eure eurem euren eurer ihr ihre ihrem ihren ihrer im in ins jede jedem jeden
+    jeder jedes jene jenem jenen jener jenes kein keine keinem keinen keiner mein meine meinem meinen meiner
+    nach sein seine seinem seinen seiner seit unser unsere unserem unseren unserer vom vor welche welchem
+    welchen welcher welches zum zur zweiter
 """)
 
 # Short words that end sentences; other words of at most two letters before a full stop are taken for abbreviations.

@@ -13,7 +13,10 @@ from typing import Final
 from qda_worker.models.german_words import word_set
 
 # Ranges of a character class. Check marks and arrows are left out: they are bullets.
-EMOJI: Final = "\u2600-\u2604\u2609-\u260f\u2614-\u26ff\u2728\u2763-\u2767\u2b50\U0001f000-\U0001faff"
+EMOJI: Final = (
+    "\u203c\u2049\u231a\u231b\u23f0-\u23f3\u2600-\u2604\u2609-\u260f\u2614-\u26ff"
+    "\u2702\u2708-\u270d\u270f\u2728\u2744\u2753-\u2757\u2763-\u2767\u2b50\U0001f000-\U0001faff"
+)
 _JOINERS: Final = "\u200d\ufe0e\ufe0f\u20e3\u2640\u2642"
 # Invisible characters: soft hyphen, zero-width spaces and joiners, marks of direction, byte order mark.
 INVISIBLE: Final = "\u00ad\u200b-\u200f\u2060\ufeff"
@@ -30,7 +33,7 @@ TIME_MARK: Final = (
     rf"(?:#{_TIME}#?|\[{_TIME}(?:\s?[-–]\s?{_TIME})?\]|\({_TIME}\)|\{{{_TIME}\}}|<{_TIME}>"
     r"|\d{1,2}:\d{2}:\d{2}(?![\d:]))"
 )
-_FOOTNOTE: Final = r"(?:\[\d{1,4}(?:[,–-]\s?\d{1,4}){0,3}\]|[¹²³⁰⁴-⁹]{1,4}\)?|[†‡])"
+_FOOTNOTE: Final = r"(?:\[\d{1,4}(?:[,–-]\s?\d{1,4}){0,3}\]|[⁽¹²³⁰⁴-⁹]{1,5}[)⁾]?|[†‡])"
 _MARKUP: Final = r"(?:</?[a-z][^<>\n]{0,40}>)"
 # What the other one says meanwhile, between slashes.
 _INTERJECTION: Final = r"(?://[^/\n]{1,80}//)"

@@ -1,4 +1,4 @@
-"""Border F1 of the rules on sentences that were written without a look at them.
+"""Border F1 of the rules on sentences, most of which were written without a look at them.
 
 The few errors that are left in the file are known: they show what the rules cannot know without a dictionary.
 """
