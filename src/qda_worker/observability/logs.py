@@ -43,7 +43,9 @@ def configure_logging(level: int, stream: TextIO = sys.stderr) -> Log:
     )
     _configure_standard_logging(stream, level, shared, renderer)
     log: Log = structlog.wrap_logger(
-        structlog.PrintLogger(stream),
+        structlog.WriteLogger(
+            stream
+        ),  # one write a line: PrintLogger's newline could follow another thread's line
         processors=[*shared, _clean_values, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
     )

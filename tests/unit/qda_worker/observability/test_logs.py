@@ -17,12 +17,24 @@ from tests.support.echo_model import EchoModel
 MARK: Final = "Zyankalirose"
 
 
+class Pieces(io.StringIO):
+    """A stream that keeps each piece that is written in one call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def write(self, text: str, /) -> int:
+        self.pieces.append(text)
+        return super().write(text)
+
+
 @pytest.fixture
-def stream() -> Iterator[io.StringIO]:
+def stream() -> Iterator[Pieces]:
     """Capture the log at level debug, and restore the loggers afterwards."""
     root, worker = logging.getLogger(), logging.getLogger("qda_worker")
     before = (root.handlers[:], root.level, worker.level)
-    stream = io.StringIO()
+    stream = Pieces()
     configure_logging(logging.DEBUG, stream)
     yield stream
     root.handlers[:] = before[0]
@@ -71,3 +83,11 @@ def test_info_records_of_libraries_are_dropped(stream: io.StringIO) -> None:
     logging.getLogger("some.library").info("chatter")
     logging.getLogger("qda_worker.some.module").debug("ours")
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["ours"]
+
+
+def test_each_line_is_written_at_once(stream: Pieces) -> None:
+    """Otherwise the line of another thread could come before the newline, and both would be no JSON."""
+    configure_logging(logging.DEBUG, stream).info("one.event", number=1)
+    logging.getLogger("qda_worker").info("a record")
+    assert [json.loads(piece)["event"] for piece in stream.pieces] == ["one.event", "a record"]
+    assert all(piece.endswith("\n") for piece in stream.pieces)
