@@ -11,6 +11,7 @@ Three sources feed one `CollectorRegistry`, which is this worker's own and not t
 are bounded: models of the catalog, methods of the server or `other`, and reasons of the contract.
 """
 
+import errno
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Thread
@@ -262,14 +263,28 @@ class MetricsServer:
         self.thread.join()
 
 
-def serve_metrics(registry: CollectorRegistry, address: Address) -> MetricsServer:
+def serve_metrics(
+    registry: CollectorRegistry,
+    address: Address,
+    start: Callable[[int, str, CollectorRegistry], tuple[WSGIServer, Thread]] = start_http_server,
+) -> MetricsServer:
     """Serve the metrics of `registry` at `http://ADDRESS/metrics`, in a thread of its own.
+
+    Args:
+        registry: of the metrics.
+        address: `[::]` means every address, of IPv4 alone where the kernel has no IPv6.
+        start: starts the server at a port and a host.
 
     Raises:
         UsageError: the address cannot be bound.
     """
     try:
-        server, thread = start_http_server(address.port or 0, address.host, registry)
+        try:
+            server, thread = start(address.port or 0, address.host, registry)
+        except OSError as error:
+            if address.host != "::" or error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+                raise
+            server, thread = start(address.port or 0, "0.0.0.0", registry)  # noqa: S104  # what was asked for
     except OSError as error:
         raise UsageError(
             f"--metrics-listen {address}: {error.strerror or error}",
