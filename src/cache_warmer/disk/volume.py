@@ -223,7 +223,14 @@ def explain_os_errors(places: Places) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise volume_error(error, places.own.path, on_host=places.label == HOST) from error
+        raise volume_error(error, _place_of(error, places), on_host=places.label == HOST) from error
+
+
+def _place_of(error: OSError, places: Places) -> Path:
+    """Return the folder of the place in which a system call failed; that of the records if the error names no file."""
+    path = Path(error.filename) if isinstance(error.filename, str) else places.own.path
+    inside = [place.path for place in places.all() if path.is_relative_to(place.path)]
+    return max(inside, key=lambda folder: len(folder.parts), default=places.own.path)
 
 
 def is_denied(error: OSError) -> bool:

@@ -8,7 +8,15 @@ from typing import Final
 import pytest
 
 from cache_warmer.disk.atomic import write_file
-from cache_warmer.disk.volume import MARGIN_BYTES, retry_temporary, volume_error, volume_of, with_margin
+from cache_warmer.disk.volume import (
+    MARGIN_BYTES,
+    explain_os_errors,
+    retry_temporary,
+    volume_error,
+    volume_of,
+    with_margin,
+)
+from cache_warmer.errors import VolumeError
 from model_cache.containment import CacheBoundary
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
@@ -111,3 +119,24 @@ def test_a_stale_handle_is_mended_by_the_next_try(tmp_path: Path, monkeypatch: p
 
     assert (tmp_path / "a" / "b").read_bytes() == b"content"
     assert list((tmp_path / "a").iterdir()) == [tmp_path / "a" / "b"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "folder"),
+    [
+        ("huggingface/hub/models--a--b/blobs", "huggingface/hub"),
+        ("spacy/.packages/x", "spacy"),
+        (".model-cache/lock", ".model-cache"),
+        ("/elsewhere", ".model-cache"),
+        (None, ".model-cache"),
+    ],
+)
+def test_the_remedy_names_the_folder_in_which_the_call_failed(
+    tmp_path: Path, failed: str | None, folder: str
+) -> None:
+    places = resolve_places(str(tmp_path), {}, tmp_path)
+    for number in (errno.ENOTDIR, errno.ENOSYS):
+        error = OSError(number, os.strerror(number), failed and str(tmp_path / failed))
+        with pytest.raises(VolumeError) as raised, explain_os_errors(places):
+            raise error
+        assert f"let {tmp_path / folder} be" in raised.value.remedy
