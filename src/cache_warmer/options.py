@@ -3,12 +3,12 @@
 from typing import Final
 from urllib.parse import urlsplit
 
-from cache_warmer.hub.environment import unquoted
+from cache_warmer.hub.environment import strip_quotes
 from model_cache.cli.options import Option, duration, positive_duration
 
 
 def _url(text: str) -> str:
-    text = unquoted(text)
+    text = strip_quotes(text)
     try:
         parts = urlsplit(text)  # raises ValueError for brackets that are not closed
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0

@@ -48,8 +48,8 @@ def read_records(
         models: of the catalog.
         places: of the cache.
         lock: of the catalog. A record that does not fit catalog and lock (`model_cache.record_rules`) does not count.
-        published: the generation whose manifest was checked: where a model's own record contradicts it, it counts as
-            the manifest has it. Empty: own records come first.
+        published: generation of the manifest that was checked. A model's own record is ignored if it lists other files
+            than this manifest. Empty: own records take precedence.
     """
     by_digest = {model_digest(model): model for model in models}
 
@@ -67,7 +67,7 @@ def read_records(
             if files == checked_files.get(digest, files):
                 found[own.key] = own
     if len(found) < len(by_digest):
-        for record in filter(fits, chain(checked, _read_manifests(places))):
+        for record in filter(fits, chain(checked, _read_manifests(places, without=published))):
             found.setdefault(record.key, record)
     return found
 
@@ -91,9 +91,10 @@ def _read_own_record(path: Path) -> ModelRecord | None:
         return None
 
 
-def _read_manifests(places: Places) -> Iterator[ModelRecord]:
+def _read_manifests(places: Places, without: str = "") -> Iterator[ModelRecord]:
     for path in _json_files(manifest_path(places, "").parent):
-        yield from _read_manifest(path)
+        if path.stem != without:
+            yield from _read_manifest(path)
 
 
 def _read_manifest(path: Path) -> tuple[ModelRecord, ...]:

@@ -10,8 +10,8 @@ counts only if its files are those that the catalog selects:
 
 `cache-check`, the worker's readiness, `warm`, `plan`, `repair`, `export`, `import` and `collect` apply them. A record
 that does not fit is corrupt, and the next `repair` or `warm` writes a new one. The functions return the first mismatch
-as the end of the sentence "the record …"; an empty string means that the record fits. They read no file: that the
-files are there, and have their hashes, is what `model_cache.check` compares.
+as a predicate, for a sentence about the record or the manifest; an empty string means that it fits. They read no file:
+that the files are there, and have their hashes, is what `model_cache.check` compares.
 
 `folder_mismatch` needs no catalog. It is for the records of catalogs that are not at hand, as in `collect`: their files
 must at least lie in the folder of the source that the record itself names.
@@ -26,7 +26,7 @@ from typing import Final
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, model_digest
 from model_cache.catalog.catalog import generation as generation_of
 from model_cache.catalog.lock import Lock, LockedFile, LockedModel
-from model_cache.layout import snapshot_folder, spacy_package_folder
+from model_cache.layout import PACKAGES, snapshot_folder, spacy_package_folder
 from model_cache.manifest import FileRecord, Manifest, ModelRecord
 from model_cache.places import PlaceName
 
@@ -40,7 +40,6 @@ _NOT_OF_THE_WHEEL: Final = frozenset({_RECORD, "INSTALLER", "REQUESTED", "direct
 _COMPILED: Final = ".pyc"
 # Runs of these characters are equal in the names of wheels (binary distribution format).
 _SEPARATORS: Final = re.compile(r"[-_.]+")
-_PACKAGES: Final = ".packages"
 
 
 def record_mismatch(record: ModelRecord, model: Model, lock: Lock | None = None) -> str:
@@ -56,7 +55,7 @@ def record_mismatch(record: ModelRecord, model: Model, lock: Lock | None = None)
     if (record.key, record.source, record.revision) != (model.key, model.source_name, model.revision):
         return f"names {record.key}: {record.source} {record.revision}, where {model.key} should be"
     if not record.files:
-        return f"has a record without a file of {model.key}"
+        return f"lists no file of {model.key}"
     files: dict[str, FileRecord] = {}
     place, folder = source_folder(model.source)
     for file in record.files:
@@ -93,8 +92,9 @@ def manifest_mismatch(manifest: Manifest, models: Sequence[Model], lock: Lock | 
 def folder_mismatch(record: ModelRecord) -> str:
     """Return which file of a record lies outside the folder of the record's own source; empty if none does."""
     snapshot = str(snapshot_folder(HuggingFaceSource(record.source, record.revision, ())))
+    # the format of `spacy_package_folder`, whose hash the record does not have
     package = re.compile(
-        rf"{re.escape(_PACKAGES)}/{re.escape(record.source)}-{re.escape(record.revision)}-[0-9a-f]{{8}}/.+"
+        rf"{re.escape(PACKAGES)}/{re.escape(record.source)}-{re.escape(record.revision)}-[0-9a-f]{{8}}/.+"
     )
     for file in record.files:
         of_snapshot = file.place is PlaceName.HUB and file.path.startswith(f"{snapshot}/")

@@ -36,7 +36,7 @@ from cache_warmer.disk.preflight import SpaceNeeded
 from cache_warmer.disk.volume import nearest_folder, require_free_space, retry_temporary
 from cache_warmer.errors import ContentMismatch, LeaseLost
 from cache_warmer.hub.urls import join_file_name
-from cache_warmer.transfer.claim import guarded, remove_abandoned, staged_bytes
+from cache_warmer.transfer.claim import hold_lock, remove_abandoned, staged_bytes
 from cache_warmer.transfer.download import Download, ExpectedContent, StagedBody
 from cache_warmer.transfer.hashing import hash_file as hash_content
 from cache_warmer.transfer.staging import private_name, staging_name
@@ -214,7 +214,7 @@ class SpacyPackage:
         staged_tree = private_name(resting)
         atomic.make_folders(staged_tree, self._boundary)
         try:
-            with guarded(staged_tree):
+            with hold_lock(staged_tree):
                 written = write(staged_tree)
                 if self._on_host:
                     written |= write_direct_url(self.source, staged_tree, _dist_info(written))

@@ -3,7 +3,7 @@
 `docker --env-file`, YAML and copied text leave quotes around a value. These are taken off. What is still no token is
 reported by the kind of its first wrong character: a message never shows any part of a token.
 
-A module of its own because light commands parse addresses, too: it imports the standard library alone.
+A module of its own, without the HTTP client and the hub library, because light commands use it for addresses, too.
 """
 
 import re
@@ -21,7 +21,7 @@ _TOKEN: Final = re.compile("[!-~]+")
 _MAX_TOKEN_BYTES: Final = 64 << 10
 
 
-def unquoted(text: str) -> str:
+def strip_quotes(text: str) -> str:
     """Return the text without white space and matching quotes around it."""
     text = text.strip()
     while len(text) > 1 and text[0] + text[-1] in _QUOTES:
@@ -62,7 +62,7 @@ def clean_token_file(path: Path, environ: MutableMapping[str, str]) -> None:
 
 
 def _token(text: str, origin: str) -> str:
-    token = unquoted(unquoted(text).removeprefix("Bearer "))
+    token = strip_quotes(strip_quotes(text).removeprefix("Bearer "))
     if token and not _TOKEN.fullmatch(token):
         wrong = next(character for character in token if not _TOKEN.fullmatch(character))
         if wrong in "\r\n":

@@ -5,11 +5,11 @@ The system releases it when its holder ends, however that ends, so it is never t
 network file systems have no such locks; then the lease excludes no other writer. Correctness does not depend on it:
 bodies are verified and appear by rename. It avoids duplicate work.
 
-Fence: a suspended process that lost the Lease of the cluster still has the lock. Its successor under that Lease goes on
-without the lock, but only on proof that the holder of the lock is that process: the document in the file names the
-Lease and the holder whom this process replaced there. Whoever gets the lock empties the file before anything else, so
-that it never names a former holder, and empties it again at the end. A successor that passed says so in the document,
-because the next one did not replace the suspended process itself.
+Fence: a suspended process keeps the file lock even after it lost the cluster's Lease. The new holder of that Lease may
+then proceed without the file lock, but only if the lock file proves that the suspended process holds it: the file names
+the Lease and the identity that this process replaced. To keep this proof valid, a process empties the file as soon as
+it gets the lock, and again before it releases it. A process that proceeds without the lock records that (`lost`),
+because the next holder of the Lease will have replaced this process and not the suspended one.
 
 `LeaseApi` is what `cluster_lease` needs of an API server: one Lease object of coordination.k8s.io/v1 that can be
 read, created, and replaced only by a writer that has seen its last version (optimistic concurrency by
@@ -66,7 +66,7 @@ class FileLease:
     """A lock on a file in the cache.
 
     Attributes:
-        path: of the file. It stays after the release, and names its last holder.
+        path: of the lock file. It stays after the release, empty.
         timeout: seconds to wait for another holder.
         clock: seconds, for the timeout.
         sleep: waits that many seconds; raises if the run is to stop.
@@ -116,7 +116,7 @@ class FileLease:
         """Do nothing: a lock of the system is held until its file is closed."""
 
     def _acquire(self, descriptor: int) -> bool:
-        """Wait for the lock. Returns False if its holder has lost its right to write to this process."""
+        """Wait for the lock. Return whether this process got it: not without locks, or if its holder lost the Lease."""
         start, notified = self.clock(), False
         former: _Holder | None = None
         while True:
@@ -124,12 +124,13 @@ class FileLease:
             if result is not LockResult.HELD_BY_ANOTHER:
                 return result is LockResult.TAKEN
             holder = _read_holder(descriptor)
-            # seen twice: a new holder empties the file right after it got the lock
-            if holder == former and self._has_lost(holder):
+            has_lost = self._has_lost(holder)
+            # read twice: a new holder empties the file right after it got the lock
+            if has_lost and holder == former:
                 self._mark_as_lost(descriptor, holder)
                 return False
             former = holder
-            if self.clock() - start >= self.timeout:
+            if not has_lost and self.clock() - start >= self.timeout:
                 raise LeaseHeld(
                     f"another warmer writes to this cache: {holder}",
                     "wait for it to end, or give --wait a longer time",
@@ -199,7 +200,7 @@ def _read_holder(descriptor: int) -> _Holder:
             str(document.get("holder", "")),
             document.get("lost") is True,
         )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError):
+    except (ValueError, KeyError, TypeError, OverflowError, OSError):
         return _Holder()
 
 

@@ -28,7 +28,7 @@ import httpx2
 from cache_warmer.disk.volume import retry_temporary
 from cache_warmer.errors import ContentMismatch, Interrupted, LeaseLost
 from cache_warmer.hub.retry import Retry
-from cache_warmer.transfer.claim import claim_staging_file, guarded, remove_abandoned
+from cache_warmer.transfer.claim import claim_staging_file, hold_lock, remove_abandoned
 from cache_warmer.transfer.download import Download, ProgressCallback, StagedBody
 from cache_warmer.transfer.hashing import describe_mismatch
 from cache_warmer.transfer.partial_file import PartialFile
@@ -145,9 +145,9 @@ class BodyDownload(Generic[_Result]):
         with self._lock:
             self._closed = True
             is_idle = not self._active_steps
-        if self._file is not None and not self._file.close():
-            return  # a thread still uses the descriptor: the next run copies the file
-        if is_idle:
+        # False: a thread still uses the descriptor. The file keeps its private name, and the next run copies it.
+        is_closed = self._file is None or self._file.close()
+        if is_idle and is_closed:
             self._release()
         if self._succeeded:
             self._resources.close()
@@ -241,7 +241,7 @@ class BodyDownload(Generic[_Result]):
     def _hand_on(self, claim: ClaimedFile, size: int, sha256: str) -> _Result:
         """Have the verified file published; keep it for the next run if that fails."""
         try:
-            with guarded(claim.path):
+            with hold_lock(claim.path):
                 self._require_ours(claim.path.exists())
                 return self._on_verified(StagedBody(claim.path, size, sha256))
         except BaseException as error:

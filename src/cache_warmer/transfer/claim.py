@@ -27,7 +27,7 @@ from cache_warmer.transfer.salvage import (
     READ_FLAGS,
     TryLock,
     is_old,
-    opened_leftover,
+    open_leftover,
     remove_staged,
     salvage,
 )
@@ -68,7 +68,7 @@ def claim_staging_file(
     try:
         for source in private_files(resting):
             if source != file.path:
-                with opened_leftover(source, lock) as leftover:
+                with open_leftover(source, lock) as leftover:
                     if leftover is not None:
                         salvage(leftover, file, size, check_cancelled, journaled=journaled)
     except BaseException:
@@ -79,7 +79,7 @@ def claim_staging_file(
 
 
 @contextlib.contextmanager
-def guarded(path: Path, *, lock: TryLock = try_lock) -> Iterator[None]:
+def hold_lock(path: Path, *, lock: TryLock = try_lock) -> Iterator[None]:
     """Hold the lock of a closed file or of a tree while the block runs, so that no other run takes it for abandoned.
 
     It is opened for reading: a file may be published in the block. Without locks it is closed again, because Windows
@@ -100,12 +100,13 @@ def staged_bytes(resting: Path, size: int | None, *, lock: TryLock | None = None
     Args:
         resting: the resting name.
         size: bytes of the body; None if not known.
-        lock: given: count only what a claim can take without space for a copy, and find out by this function.
+        lock: tries to lock an open file. If given, only leftovers of dead owners count: a claim takes those without
+            extra space. None: all count.
     """
     extents = Extents(staged_extents(resting, size).pairs())
     for path in private_files(resting):
         if lock is not None:
-            with opened_leftover(path, lock) as leftover:
+            with open_leftover(path, lock) as leftover:
                 if leftover is None or not leftover.abandoned:
                     continue
         for start, end in staged_extents(path, size).pairs():
@@ -117,7 +118,7 @@ def remove_abandoned(resting: Path, *, lock: TryLock = try_lock) -> None:
     """Remove the files, trees and journals that dead runs left under private names. Never raises."""
     with contextlib.suppress(OSError):
         for path in private_files(resting):
-            with opened_leftover(path, lock) as leftover:
+            with open_leftover(path, lock) as leftover:
                 if leftover is not None and leftover.abandoned:
                     remove_staged(leftover.path)
         for journal in (journal_path(resting), *private_files(resting, JOURNAL_SUFFIX)):
@@ -147,19 +148,35 @@ def _adopt(resting: Path, lock: TryLock) -> ClaimedFile | None:
     except (FileNotFoundError, PermissionError):  # taken by another run, or of another user: copied
         return None
     file = ClaimedFile(descriptor, private, resting)
-    # held by a program that writes under the resting name, or by the run that took the file
-    if lock(descriptor) is LockResult.HELD_BY_ANOTHER or not file.is_ours():
+    try:
+        # held by a program that writes under the resting name, or by the run that took the file
+        is_claimed = lock(descriptor) is not LockResult.HELD_BY_ANOTHER and file.is_ours()
+        if is_claimed:
+            _apply_mode(file)
+    except BaseException:  # a lock that stays open would look like that of another run
+        file.close()
+        file.rest()
+        raise
+    if not is_claimed:
         file.close()
         return None
-    with contextlib.suppress(PermissionError):
-        atomic.apply_cache_mode(descriptor, private.parent)
     return file
 
 
 def _create(resting: Path, lock: TryLock) -> ClaimedFile:
     private = private_name(resting)
     descriptor = os.open(private, OPEN_FLAGS | os.O_EXCL, FILE_MODE)
-    lock(descriptor)
-    with contextlib.suppress(PermissionError):
-        atomic.apply_cache_mode(descriptor, private.parent)
-    return ClaimedFile(descriptor, private, resting)
+    file = ClaimedFile(descriptor, private, resting)
+    try:
+        lock(descriptor)
+        _apply_mode(file)
+    except BaseException:
+        file.close()
+        private.unlink(missing_ok=True)
+        raise
+    return file
+
+
+def _apply_mode(file: ClaimedFile) -> None:
+    with contextlib.suppress(PermissionError):  # a file of another user of the volume
+        atomic.apply_cache_mode(file.descriptor, file.path.parent)

@@ -60,7 +60,7 @@ class Leftover:
 
 
 @contextlib.contextmanager
-def opened_leftover(path: Path, lock: TryLock) -> Iterator[Leftover | None]:
+def open_leftover(path: Path, lock: TryLock) -> Iterator[Leftover | None]:
     """Open a private file of another run and judge its owner; None if it cannot be read."""
     try:
         descriptor = os.open(path, READ_FLAGS)

@@ -35,7 +35,7 @@ _PRIVATE_PART: Final = re.compile(r"\.[0-9a-f]{12}")
 # Between the two hashes in the name of a quarantined file.
 _QUARANTINE_MARK: Final = ".wrong-"
 # Characters of the name that are kept in that of a quarantined file: both hashes must fit into 255 bytes.
-_QUARANTINED_NAME: Final = 150
+_MAX_QUARANTINED_STEM: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,7 @@ def quarantine(
     It is not kept if it is empty, was replaced by another writer, leaves no space for the right content, or cannot
     be renamed. Never raises: keeping it is a convenience, and the run reports the mismatch itself.
     """
-    name = (resting or staging).name.removesuffix(STAGING_SUFFIX)[:_QUARANTINED_NAME]
+    name = (resting or staging).name.removesuffix(STAGING_SUFFIX)[:_MAX_QUARANTINED_STEM]
     with contextlib.suppress(OSError):
         for older in staging.parent.glob(f"{glob.escape(name)}{_QUARANTINE_MARK}*{STAGING_SUFFIX}"):
             older.unlink()

@@ -29,7 +29,7 @@ class SpacyChild:
 
     Attributes:
         answered: whether it has answered a request.
-        killed_because: why this program killed it, in a sentence that begins with its name; None if it did not.
+        killed_because: why this program killed it, as a predicate ("was killed because …"); None if it did not.
     """
 
     def __init__(self, folder: Path, threads: int) -> None:
@@ -136,7 +136,7 @@ class SpacyChild:
         try:
             self._process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            self.kill(f"was killed because it had not exited after {_EXIT_SECONDS:.0f} s")
             self._process.wait()
         self._answers.close()
 

@@ -89,10 +89,8 @@ class SpacyProcess:
         self._loading: SpacyChild | None = None
         self._child: SpacyChild | None = None
         self._load_limit = _FIRST_LOAD_SECONDS
-        began = time.monotonic()
-        child, self.pipeline = self._load_first()
+        child, self.pipeline = self._load_first(min_load_seconds)
         self._child = child
-        self._load_limit = max(min_load_seconds, (time.monotonic() - began) * _LOAD_TIMES_FIRST)
         threading.Thread(
             target=self._supervise, args=(child,), name=f"supervise-{folder.name}", daemon=True
         ).start()
@@ -208,7 +206,7 @@ class SpacyProcess:
 
     def _replace_forever(self, child: SpacyChild) -> None:
         """Wait for the end of the process and start the next one, until closed or given up."""
-        barren = 0  # processes in a row that answered nothing
+        unanswered = 0  # processes in a row that answered nothing
         while True:
             reason = child.wait()
             with self._changed:
@@ -216,30 +214,34 @@ class SpacyProcess:
                     return
                 self._set_away()
             child.close()  # its pipes
-            barren = 0 if child.answered else barren + 1
+            unanswered = 0 if child.answered else unanswered + 1
             _LOG.warning("%s; it is started again", reason)
-            successor = self._start_successor(barren)
+            successor = self._start_successor(unanswered)
             if successor is None:
                 return
             child = successor
 
-    def _load_first(self) -> tuple[SpacyChild, PipelineInfo]:
+    def _load_first(self, min_load_seconds: float) -> tuple[SpacyChild, PipelineInfo]:
         """Start processes until one has loaded. A pipeline that cannot be loaded is not tried again."""
         for attempt in range(MAX_FAILED_LOADS):
+            began = time.monotonic()
             try:
-                return self._start()
+                started = self._start()
             except LoadInterrupted as error:
                 if attempt == MAX_FAILED_LOADS - 1:
                     raise
                 _LOG.warning("a spaCy process could not be started, it is tried again: %s", error.message)
+            else:
+                self._load_limit = max(min_load_seconds, (time.monotonic() - began) * _LOAD_TIMES_FIRST)
+                return started
             self._sleep(attempt)
         raise AssertionError("unreachable")
 
-    def _start_successor(self, barren: int) -> SpacyChild | None:
+    def _start_successor(self, unanswered: int) -> SpacyChild | None:
         """Start processes until one has loaded; None if that is given up, or not needed any more."""
         reason = ""
         for attempt in range(MAX_FAILED_LOADS):
-            if barren + attempt and not self._sleep(barren + attempt - 1):
+            if unanswered + attempt and not self._sleep(unanswered + attempt - 1):
                 return None
             try:
                 child, _ = self._start()

@@ -26,19 +26,19 @@ from qda_worker.models.base import LengthUnit
 from qda_worker.registry.registry import Engine, ModelRegistry, ServedModel
 from qda_worker.scheduling.workers import BatchProgress
 
-# Seconds between two looks.
+# Seconds between two inspections.
 POLL_SECONDS: Final = 1.0
 # Seconds that the process of a model may be away before readiness drops. A large spaCy pipeline loads in ten.
 AWAY_SECONDS: Final = 15.0
 # A batch counts as hung only at this many times its expected duration.
 _TIMES_EXPECTED: Final = 20.0
-# Seconds for a unit of length on the slowest machine: eight times those of 8,192 tokens of bge-m3 on two cores, and
-# forty times those of de_core_news_lg.
+# Upper bound of the seconds per unit of length: eight times what was measured for bge-m3 with 8,192 tokens on two
+# cores, and forty times what was measured for de_core_news_lg.
 _WORST_SECONDS: Final = {LengthUnit.TOKENS: 0.1, LengthUnit.CHARACTERS: 0.001}
 
 
 class ModelWatchdog:
-    """Looks at all loaded models again and again."""
+    """Detects loaded models that hang or whose process is away."""
 
     def __init__(
         self,
@@ -65,13 +65,13 @@ class ModelWatchdog:
         self._away_seconds = away_seconds
 
     async def run(self) -> None:
-        """Look without end."""
+        """Inspect all models every `POLL_SECONDS`, until cancelled."""
         while True:
             await self.step()
             await asyncio.sleep(POLL_SECONDS)
 
     async def step(self) -> None:
-        """Look at each model once."""
+        """Inspect each model once."""
         changed = [self._inspect(served) for served in self._registry.models.values()]
         if any(changed):
             await self._on_change()
@@ -107,5 +107,6 @@ class ModelWatchdog:
             self._log.error(
                 "model.interrupted", model=key, remedy="none needed at first, its process is started again"
             )
-        if (hung and not served.hung) or (interrupted and not served.interrupted):
+        has_improved = (hung and not served.hung) or (interrupted and not served.interrupted)
+        if has_improved and served.engine is not None and not (served.hung or served.interrupted):
             self._log.info("model.resumed", model=key)

@@ -1,8 +1,8 @@
-"""The compute thread of a model: takes batches from what is waiting and computes them.
+"""The compute thread of a model.
 
-`ComputeThread` is one thread per model. As soon as it is free it takes the next batch from what is waiting. It never
-waits for a batch to fill up: batching delay only adds latency when the worker is idle, and when it is busy, batches
-fill while the one before is computed.
+`ComputeThread` is one thread per model. Whenever it is idle it takes the next batch from the queue and computes it. It
+does not wait for a batch to fill: that would only add latency while the worker is idle, and under load the next batch
+fills while the current one is computed.
 
 Between the layers of a batch (`models.pauses`) the thread gives the batch up if all its callers have gone, by
 cancellation, deadline or the end of the worker, and it interrupts a bulk batch for interactive batches, as `Lanes`
@@ -42,7 +42,7 @@ _MAX_LOSSES_FROM_OUTSIDE: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
-    """How a batch that is being computed gets on.
+    """Progress of the batch that is being computed.
 
     Attributes:
         seconds: since it began, or last reached a pause point.

@@ -74,7 +74,7 @@ def test_records_that_fit() -> None:
     [
         (one("config.json", "sub/a"), 'lists no file for "model.safetensors"'),
         (one("config.json", "model.safetensors"), 'lists no file for "sub/\\*"'),
-        (one(), "without a file"),
+        (one(), "lists no file"),
         (one("config.json", "model.safetensors", "sub/a", "pytorch_model.bin"), "no file of one"),
         (one("config.json", "model.safetensors", "sub/a", "sub/a"), "twice"),
         (one("config.json", "model.safetensors", "sub/a", "sub/a/b"), "a folder of other files"),

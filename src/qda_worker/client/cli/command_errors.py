@@ -41,7 +41,7 @@ class Interrupted(ClientError):
 def hold_signals() -> Iterator[None]:
     """Let Ctrl-C and SIGTERM wait until the context ends, so that they tear no line and no document.
 
-    A second signal ends it at once, in case that nobody reads the output.
+    A second signal is handled at once, because the output may be blocked by a reader that has stopped.
     """
     held: list[int] = []
     handlers: dict[int, Callable[[int, FrameType | None], object]] = {}

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from cache_warmer.hub.environment import clean_token_file, clean_tokens, unquoted
+from cache_warmer.hub.environment import clean_token_file, clean_tokens, strip_quotes
 from cache_warmer.options import HUB, WHEEL_BASE
 from model_cache.cli.options import Option
 from model_cache.errors import UsageError
@@ -95,4 +95,4 @@ def test_an_address_in_quotes_is_understood(option: Option[str], quote: str) -> 
 
 @pytest.mark.parametrize("text", ['"a', 'a"', '"', "", "'a\""])
 def test_quotes_that_do_not_match_stay(text: str) -> None:
-    assert unquoted(text) == text
+    assert strip_quotes(text) == text

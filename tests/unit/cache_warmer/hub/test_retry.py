@@ -1,6 +1,7 @@
 """Waits between tries, and the headers that ask for one."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 import httpx2
@@ -19,6 +20,16 @@ def test_waits_double_up_to_a_limit_and_have_jitter(failures: int, draw: float) 
     assert whole / 2 <= retry.delay(failures) <= whole
 
 
+@pytest.fixture
+def local_time() -> Iterator[None]:
+    """Let the local time differ from UTC: dates of headers without a zone are in UTC."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
@@ -29,9 +40,15 @@ def test_waits_double_up_to_a_limit_and_have_jitter(failures: int, draw: float) 
         ("", None),
         ("Thu, 01 Jan 1970 00:00:30 GMT", 20.0),
         ("Thu, 01 Jan 1970 00:00:01 GMT", 0.0),
+        ("Thu Jan  1 00:00:30 1970", 20.0),
+        ("Thu, 01 Jan 1970 00:00:30 -0000", 20.0),
+        ("nan", None),
+        ("inf", None),
     ],
 )
-def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
+def test_retry_after_is_seconds_or_a_date(
+    header: str | None, seconds: float | None, local_time: None
+) -> None:
     assert retry_after(header, now=10.0) == seconds
 
 

@@ -1,5 +1,6 @@
 """The lock on a file of the cache, and when its holder is not waited for."""
 
+import dataclasses
 import fcntl
 import json
 import os
@@ -45,6 +46,14 @@ def test_a_successor_passes_the_holder_that_it_replaced(tmp_path: Path) -> None:
             pass
 
 
+def test_a_successor_passes_although_its_time_to_wait_is_over(tmp_path: Path) -> None:
+    """The wait for the Lease may have used all of it."""
+    late = lease(tmp_path / "lock", lease_uid="L1", identity="me", superseded="frozen")
+    late = dataclasses.replace(late, timeout=0.0)
+    with locked_by_another(tmp_path / "lock", document()), late.held():
+        pass
+
+
 @pytest.mark.parametrize(
     "found",
     [
@@ -59,6 +68,7 @@ def test_a_successor_passes_the_holder_that_it_replaced(tmp_path: Path) -> None:
         5,
         "",
         "[" * 4000,
+        '{"pid": 1e999, "host": ""}',
     ],
 )
 def test_no_other_holder_is_passed(tmp_path: Path, found: object) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cache_warmer.disk.file_lock import LockResult, try_lock
 from cache_warmer.transfer.claim import (
     claim_staging_file,
-    guarded,
+    hold_lock,
     remove_abandoned,
     staged_bytes,
 )
@@ -287,7 +287,7 @@ def test_a_guarded_tree_is_not_removed(resting: Path) -> None:
     tree = private_name(resting)
     tree.mkdir(parents=True)
 
-    with guarded(tree):
+    with hold_lock(tree):
         remove_abandoned(resting)
         assert tree.exists()
     remove_abandoned(resting)
