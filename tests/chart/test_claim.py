@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import pytest
-
 from tests.chart.conftest import Object, Render, container, environment
 
 IN_IMAGE: Final[Object] = {"cache": {"inImage": True}}
@@ -43,20 +41,14 @@ def test_a_claim_that_is_written_by_one_node_and_read_by_many_keeps_its_pods_tog
         assert "podAffinity" in template["spec"]["affinity"]
 
 
-@pytest.mark.parametrize(
-    ("enabled", "command"),
-    [
-        (True, "--reuse-values --set cacheWarmer.rerun=NEW_NUMBER"),
-        (False, "exec -i deploy/rel-qda-worker-shell -- cache-warmer import - < ARCHIVE"),
-    ],
-    ids=["warmed", "imported"],
-)
-def test_the_remedy_of_an_incomplete_cache_is_how_this_release_fills_it(
-    render: Render, enabled: bool, command: str
-) -> None:
-    variables = environment(render({"cacheWarmer": {"enabled": enabled}}).worker)
-    assert variables["QDA_WARM_COMMAND"].endswith(command)
-    assert "cacheWarmer.enabled=true" not in variables["QDA_WARM_COMMAND"]
+def test_the_remedy_of_an_incomplete_cache_names_the_warmer_and_the_import(render: Render) -> None:
+    command = environment(render({}).worker)["QDA_WARM_COMMAND"]
+    assert "--reuse-values --set cacheWarmer.enabled=true,cacheWarmer.rerun=NEW_NUMBER  #" in command
+    assert command.endswith("`cache-warmer import - < ARCHIVE` in deploy/rel-qda-worker-shell")
+
+
+def test_a_warmer_that_is_switched_on_does_not_restart_the_workers(render: Render) -> None:
+    assert render({"cacheWarmer": {"enabled": False}}).worker == render({}).worker
 
 
 def test_the_shell_of_an_import_does_not_restart_the_workers(render: Render) -> None:

@@ -86,11 +86,9 @@ def test_of_two_warmers_one_fetches_and_the_other_reports_the_holder(
     assert f"pod {pod['metadata']['name']} since" in waited[0]
     assert _lease(release).get("holderIdentity", "") == ""
 
-    reference = json.loads(
-        _in_shell(
-            release, "cat", f"/cache/.model-cache/references/{kubectl.namespace}_{release.name}.json"
-        ).out
-    )
+    # The name ends with the identity of the cluster.
+    files = f"/cache/.model-cache/references/{kubectl.namespace}_{release.name}-*.json"
+    reference = json.loads(_in_shell(release, "sh", "-c", f"cat {files}").out)
     assert reference["deployment"] == release.name
 
 

@@ -24,15 +24,16 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- end }}
 {{- end }}
 
-{{- /* The commands that a worker names in remedies, because it cannot write to the cache itself. They depend on names
-       and on whether a Job fills the cache, so that other values of the warmer do not restart the workers. A release whose
-       warmer is off is filled by an import. */}}
+{{- /* The commands that a worker names in remedies, because it cannot write to the cache itself. They depend on
+       names and the kind of the claim alone, so that the values of the warmer do not restart the workers. Without a hub the
+       cache is filled by an import, so both ways are named. */}}
 {{- define "qda-worker.remediesEnv" -}}
 {{- $upgrade := printf "helm upgrade %s CHART --namespace %s --reuse-values" .Release.Name .Release.Namespace }}
 {{- $shell := include "qda-worker.suffixed" (dict "root" . "suffix" "shell") }}
 {{- $exec := printf "%s --set cacheWarmer.shell=true --wait && kubectl --namespace %s exec" $upgrade .Release.Namespace }}
 {{- $modes := .Values.cache.accessModes }}
-{{- $warm := printf "%s -i deploy/%s -- cache-warmer import - < ARCHIVE" $exec $shell }}
+{{- $import := printf "cacheWarmer.shell=true, then `cache-warmer import - < ARCHIVE` in deploy/%s" $shell }}
+{{- $warm := printf "%s --set cacheWarmer.enabled=true,cacheWarmer.rerun=NEW_NUMBER  # without a hub: --set %s" $upgrade $import }}
 {{- $repair := printf "%s deploy/%s -- cache-warmer repair" $exec $shell }}
 {{- if .Values.cache.inImage }}
 {{- $warm = "make images BUILD_ARGS='--build-arg BAKE_MODELS=KEYS'  # the models are in the image" }}
@@ -40,8 +41,6 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- else if not (or (has "ReadWriteOnce" $modes) (has "ReadWriteMany" $modes)) }}
 {{- $warm = "cache-warmer warm --cache DIR  # where the volume can be written" }}
 {{- $repair = "cache-warmer repair --cache DIR  # where the volume can be written" }}
-{{- else if .Values.cacheWarmer.enabled }}
-{{- $warm = printf "%s --set cacheWarmer.rerun=NEW_NUMBER" $upgrade }}
 {{- end }}
 - name: QDA_WARM_COMMAND
   value: {{ $warm | quote }}
