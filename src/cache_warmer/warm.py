@@ -278,9 +278,11 @@ class WarmRun:
             return
         self.lease.check()
         lock, generation = self.selection.lock, self.selection.generation
-        # A selection of models does not judge the others: of these, what is published holds.
-        records = read_records(models, self.places, lock, published=generation)
-        records |= read_records(self.selection.models, self.places, lock)
+        records = read_records(self.selection.models, self.places, lock)
+        if (
+            not self.selection.is_whole_catalog
+        ):  # this run did not judge the other models: what is published holds
+            records = read_records(models, self.places, lock, published=generation) | records
         write_manifest(models, list(records.values()), self.places)
 
     def _update_refs(self, one: ModelSurvey) -> None:

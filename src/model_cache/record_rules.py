@@ -20,10 +20,10 @@ must at least lie in the folder of the source that the record itself names.
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Final
 
-from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, model_digest
+from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, matching_names, model_digest
 from model_cache.catalog.catalog import generation as generation_of
 from model_cache.catalog.lock import Lock, LockedFile, LockedModel
 from model_cache.layout import PACKAGES, snapshot_folder, spacy_package_folder
@@ -167,17 +167,17 @@ def is_dist_info(name: str, source: SpacySource) -> bool:
 def _snapshot_mismatch(
     files: Mapping[str, FileRecord], model: Model, source: HuggingFaceSource, lock: Lock | None
 ) -> str:
-    names = frozenset(source.files)
-    patterns = [pattern for pattern in source.files if pattern not in files]
+    matches = {pattern: matching_names(pattern, files) for pattern in source.files}
+    selected = frozenset(chain.from_iterable(matches.values()))
     for name, file in files.items():
-        if name not in names and not any(fnmatchcase(name, pattern) for pattern in patterns):
+        if name not in selected:
             return _foreign(file, model)
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in files):
+    for pattern, names in matches.items():
+        if not names:
             return f'lists no file for "{pattern}", which the catalog names for {model.key}'
     for entry in _locked_models(model, lock):
-        selected = (name for name in entry.files if _is_selected(name, source.files, entry.files))
-        for name in selected:
+        locked_names = {name for pattern in source.files for name in matching_names(pattern, entry.files)}
+        for name in filter(locked_names.__contains__, entry.files):
             if name not in files:
                 return f"does not list {name} of {model.key}, which the lock has"
             if mismatch := _locked_mismatch(files[name], entry.files[name]):
@@ -228,13 +228,6 @@ def _locked_models(model: Model, lock: Lock | None) -> Iterator[LockedModel]:
         )
         if entry.files and (key == model.key or is_same_wheel):
             yield entry
-
-
-def _is_selected(name: str, patterns: Sequence[str], listed: Mapping[str, object]) -> bool:
-    """Return whether the catalog selects a file; a name that exists as it is counts as no pattern."""
-    return any(
-        name == pattern or (pattern not in listed and fnmatchcase(name, pattern)) for pattern in patterns
-    )
 
 
 def _locked_mismatch(file: FileRecord, locked: LockedFile) -> str:

@@ -19,7 +19,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -42,7 +41,7 @@ from cache_warmer.transfer.download import Download, ExpectedContent, StagedBody
 from cache_warmer.transfer.hashing import describe_mismatch
 from cache_warmer.transfer.hashing import hash_file as hash_content
 from cache_warmer.transfer.staging import final_name, staging_name
-from model_cache.catalog.catalog import HuggingFaceSource, Model
+from model_cache.catalog.catalog import HuggingFaceSource, Model, matching_names
 from model_cache.catalog.lock import LockedFile, LockedModel
 from model_cache.containment import CacheBoundary
 from model_cache.errors import UsageError
@@ -68,8 +67,6 @@ _FIXED_INODES: Final = 4
 def select_files(files: Sequence[RemoteFile], patterns: Sequence[str], label: str) -> tuple[RemoteFile, ...]:
     """Return the files that a name or pattern of the catalog selects, sorted by name.
 
-    As in the hub client, `*` also matches a slash. A name is looked up as it is before it counts as a pattern.
-
     Args:
         files: all files of the commit.
         patterns: names and patterns of the catalog.
@@ -79,16 +76,16 @@ def select_files(files: Sequence[RemoteFile], patterns: Sequence[str], label: st
         HubNotFound: a name or pattern selects nothing.
         ContentMismatch: the hub lists a name, or a hash, that must not be used in a path.
     """
+    by_path = {file.path: file for file in files}
     selected: dict[str, RemoteFile] = {}
     for pattern in patterns:
-        matches = [file for file in files if file.path == pattern]
-        matches = matches or [file for file in files if fnmatchcase(file.path, pattern)]
-        if not matches:
+        names = matching_names(pattern, by_path)
+        if not names:
             raise HubNotFound(
                 f'{label}: the catalog names "{pattern}", which this commit does not have',
                 "compare the file names in the catalog with the hub's",
             )
-        selected.update((file.path, file) for file in matches)
+        selected.update((name, by_path[name]) for name in names)
     folders = {str(folder) for path in selected for folder in PurePosixPath(path).parents}
     for file in selected.values():
         unsafe = unsafe_reason(file.path)

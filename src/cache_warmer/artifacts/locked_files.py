@@ -10,11 +10,10 @@ altogether (`is_certain`) only if asking would tell nothing new:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 from cache_warmer.artifacts.hf_layout import LFS_THRESHOLD, git_blob
 from cache_warmer.hub.client import RemoteFile
-from model_cache.catalog.catalog import HuggingFaceSource
+from model_cache.catalog.catalog import HuggingFaceSource, matching_names
 from model_cache.catalog.lock import LockedFile, LockedModel
 from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName
@@ -61,14 +60,11 @@ def _selected_paths(patterns: tuple[str, ...], files: Mapping[str, LockedFile]) 
     """Return the selected paths, none if a pattern selects nothing, and whether all patterns are names."""
     selected, names_only = set[str](), True
     for pattern in patterns:
-        if pattern in files:
-            selected.add(pattern)
-            continue
-        matches = [path for path in files if fnmatchcase(path, pattern)]
-        if not matches:
+        names = matching_names(pattern, files)
+        if not names:
             return [], False
-        selected.update(matches)
-        names_only = False
+        selected.update(names)
+        names_only = names_only and pattern in files
     return sorted(selected), names_only
 
 

@@ -16,7 +16,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # a module or None
 
 
-# Age from which a file counts as abandoned if its lock cannot tell.
+# Seconds without a write after which a file counts as abandoned if its lock cannot tell. Longer than a transfer pauses:
+# six stalls of a minute, or a `Retry-After` of two minutes.
 ABANDONED_SECONDS: Final = 600.0
 
 

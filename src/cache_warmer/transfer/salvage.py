@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.disk.file_lock import LockResult
+from cache_warmer.disk.file_lock import ABANDONED_SECONDS, LockResult
 from cache_warmer.disk.positioned_io import read_at, write_at
 from cache_warmer.disk.volume import measure_free_space, with_margin
 from cache_warmer.transfer.journal import OPEN_FLAGS, Extent, Extents, Journal, boot_id, journal_path
 from cache_warmer.transfer.staging import ClaimedFile, private_name, rename_staging_file, staged_extents
 
-# Tries to lock an open file; the seam for volumes without locks.
+# Tries to lock an open file; tests pass one that behaves like a volume without locks.
 TryLock = Callable[[int], LockResult]
 
 FILE_MODE: Final = 0o644
@@ -38,9 +38,6 @@ READ_FLAGS: Final = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
-# Seconds without a write after which the owner of a file counts as dead where locks tell nothing. Longer than a
-# transfer pauses: six stalls of a minute, or a `Retry-After` of two minutes.
-_ABANDONED_SECONDS: Final = 600.0
 _COPY_BYTES: Final = 16 << 20
 
 
@@ -77,7 +74,7 @@ def open_leftover(path: Path, lock: TryLock) -> Iterator[Leftover | None]:
 def is_old(path: Path) -> bool:
     """Return whether nothing was written to a staging file, journal or tree for long; False if that is not known."""
     try:  # both times are those of the volume's own clock: this run has just created a name in the folder
-        return path.parent.stat().st_mtime - _last_write(path) > _ABANDONED_SECONDS
+        return path.parent.stat().st_mtime - _last_write(path) > ABANDONED_SECONDS
     except OSError:
         return False
 

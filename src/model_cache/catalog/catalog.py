@@ -16,8 +16,9 @@ new generation. Never change this form: it would make every existing cache look 
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -62,6 +63,14 @@ class HuggingFaceSource(NamedTuple):
     repository: str
     revision: str
     files: tuple[str, ...]
+
+
+def matching_names(pattern: str, names: Collection[str]) -> list[str]:
+    """Return the names of files that a name or pattern of a catalog selects, in their order.
+
+    As in the hub client, `*` also matches a slash. A name that exists as it is does not count as a pattern.
+    """
+    return [pattern] if pattern in names else [name for name in names if fnmatchcase(name, pattern)]
 
 
 class SpacySource(NamedTuple):

@@ -98,6 +98,10 @@ class Workspace:
             "--wheel-base", f"{self.hub.url}/wheels", "--format", "json", *more,
         ]  # fmt: skip
 
+    def collect_arguments(self, form: str = "json") -> list[str]:
+        """Return the command line of a collection as a program."""
+        return ["collect", "--catalog", str(self.catalog), "--cache", str(self.cache), "--format", form]
+
     def plan(self, *more: str) -> Outcome:
         """Run `plan` in this process."""
         out, err = io.StringIO(), io.StringIO()

@@ -27,16 +27,7 @@ from tests.support.fake_hub import Repository
 
 def collect(workspace: Workspace, *more: str) -> dict[str, Any]:
     out = io.StringIO()
-    arguments = [
-        "collect",
-        "--catalog",
-        str(workspace.catalog),
-        "--cache",
-        str(workspace.cache),
-        "--format",
-        "json",
-        "--quiet",
-    ]
+    arguments = [*workspace.collect_arguments(), "--quiet"]
     assert cache_warmer([*arguments, *more], workspace.environ, out, io.StringIO()) == 0
     return dict(json.loads(out.getvalue()))
 
@@ -173,15 +164,7 @@ def collect_generations(workspace: Workspace) -> list[str]:
 def collect_with(workspace: Workspace, exists: Callable[[str, str], bool], form: str, *more: str) -> str:
     from cache_warmer.cli import _parser
 
-    arguments = [
-        "collect",
-        "--catalog",
-        str(workspace.catalog),
-        "--cache",
-        str(workspace.cache),
-        "--format",
-        form,
-    ]
+    arguments = workspace.collect_arguments(form)
     parsed = _parser().parse_args([*arguments, "--keep", "0", *more])
     out = io.StringIO()
     invocation = Invocation(parsed, workspace.environ, out, io.StringIO())

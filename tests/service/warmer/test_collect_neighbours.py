@@ -65,15 +65,7 @@ def release(workspace: Workspace, cluster: str, name: str = "nlp/qda", models: i
 
 
 def collect_in(workspace: Workspace, cluster: str, *more: str) -> dict[str, Any]:
-    arguments = [
-        "collect",
-        "--catalog",
-        str(workspace.catalog),
-        "--cache",
-        str(workspace.cache),
-        "--format",
-        "json",
-    ]
+    arguments = workspace.collect_arguments()
     parsed = _parser().parse_args([*arguments, "--keep", "0", "--quiet", *more])
     out = io.StringIO()
     invocation = Invocation(parsed, workspace.environ, out, io.StringIO())

@@ -22,14 +22,12 @@ class Interrupted(ClientError):
 
     usual_reason = str(Reason.INTERRUPTED)
 
-    def __init__(
-        self, failure: KeyboardInterrupt | Terminated, progress: str = "no result was written"
-    ) -> None:
+    def __init__(self, failure: KeyboardInterrupt | Terminated, progress: str, *, some_written: bool) -> None:
         """Create the error; `progress` describes how much was written, empty if that is not known."""
         terminated = isinstance(failure, Terminated)
         remedy = (
             "run the command again with the texts that have no result; the ids of the results tell which have one"
-            if progress[:1].isdigit()
+            if some_written
             else "run the command again"
         )
         message = f"stopped by {'SIGTERM' if terminated else 'SIGINT'}"
@@ -67,10 +65,12 @@ def hold_signals() -> Iterator[None]:
 
 
 def as_error(
-    failure: CommandFailure, progress: str = "no result was written"
+    failure: CommandFailure, progress: str = "no result was written", *, some_written: bool = False
 ) -> ClientError | ModelCacheError:
-    """Return the error to report for a failure."""
-    return failure if isinstance(failure, ClientError | ModelCacheError) else Interrupted(failure, progress)
+    """Return the error to report for a failure. `progress` describes how much was written; `some_written`: anything."""
+    if isinstance(failure, ClientError | ModelCacheError):
+        return failure
+    return Interrupted(failure, progress, some_written=some_written)
 
 
 def exit_code(error: ClientError | ModelCacheError) -> int:

@@ -12,7 +12,6 @@ from model_cache.json_values import to_json_line, to_json_text
 from qda_worker.client.cli import render
 from qda_worker.client.cli.command_errors import (
     CommandFailure,
-    Interrupted,
     as_error,
     error_fields,
     exit_code,
@@ -105,11 +104,10 @@ class AnswerWriter(Generic[R]):
         Raises:
             Exception: the error itself, if no result was written.
         """
-        error = as_error(
-            failure, f"{self._written:,} of {len(self._texts):,} texts were answered and written"
-        )
         if not self._written:
-            raise (as_error(failure) if isinstance(error, Interrupted) else error) from failure
+            raise as_error(failure) from failure
+        progress = f"{self._written:,} of {len(self._texts):,} texts were answered and written"
+        error = as_error(failure, progress, some_written=True)
         if self._ended:  # the signal came when the output was complete
             pass
         elif self._form is Format.JSON:
@@ -168,9 +166,9 @@ class StreamWriter:
         Raises:
             Exception: the error itself, if no result was written.
         """
-        error = as_error(failure, f"{self._written:,} texts were answered and written")
         if not self._written:
-            raise (as_error(failure) if isinstance(error, Interrupted) else error) from failure
+            raise as_error(failure) from failure
+        error = as_error(failure, f"{self._written:,} texts were answered and written", some_written=True)
         self._terminal.report(str(error))
         last = to_json_line(error_fields(error))
         if self._form is Format.JSON and not self._ended:

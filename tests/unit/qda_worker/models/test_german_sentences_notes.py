@@ -5,6 +5,7 @@ from typing import Final
 import pytest
 
 from qda_worker.models.german_sentences import sentence_spans
+from tests.support.marked_sentences import split_marked
 
 # By kind; "|" marks the border of two sentences.
 SENTENCES: Final = {
@@ -313,9 +314,5 @@ SENTENCES: Final = {
 
 @pytest.mark.parametrize("marked", [each for kind in SENTENCES.values() for each in kind])
 def test_sentences_of_notes_end_where_a_reader_would_end_them(marked: str) -> None:
-    text = marked.replace("|", "")
-    expected, start = [], 0
-    for part in marked.split("|"):
-        expected.append(start + len(part.rstrip()))
-        start += len(part)
+    text, expected = split_marked(marked)
     assert [span.end for span in sentence_spans(text)] == expected
