@@ -10,6 +10,11 @@ import yaml
 from tests.chart.conftest import CHART, Object, Refused, Render
 
 CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
+PINNED: Final = f"{CATALOG}    huggingface: {{repository: their/model, revision: {'b' * 40}}}\n"
+
+
+def _lock(key: str = "one", source: str = "their/model", revision: str = "b" * 40) -> str:
+    return json.dumps({"models": {key: {"source": source, "revision": revision, "files": {}}}})
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,12 @@ CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: one\n"
         ),
         ({"hub": {"caBundle": "PEM", "caSecret": "s"}}, "hub.caBundle and hub.caSecret are set"),
         ({"catalogLock": "{}"}, "catalogLock is set, but catalog is not"),
+        ({"catalog": CATALOG, "catalogLock": "{"}, "catalogLock is not the lock of a catalog"),
+        (
+            {"catalog": PINNED, "catalogLock": _lock(revision="a" * 40)},
+            f"another version of one ({'a' * 40} instead of {'b' * 40})",
+        ),
+        ({"catalog": PINNED, "catalogLock": _lock(source="our/copy")}, "or no lock with --set catalogLock=."),
         ({"catalog": "a: [b"}, "catalog is not YAML"),
         ({"catalog": "just words"}, "check it with `cache-warmer plan --catalog FILE --no-probe`"),
         ({"catalog": "apiVersion: qda/v2\nkind: Catalog\nmodels: []\n"}, "it needs apiVersion: qda/v1"),
@@ -57,6 +68,8 @@ def test_values_that_contradict_each_other_are_refused(render: Render, values: O
     "values",
     [
         {"cache": {"sameNode": True}, "worker": {"replicas": 2}},
+        {"catalog": PINNED, "catalogLock": _lock()},
+        {"catalog": PINNED, "catalogLock": _lock("two", revision="a" * 40)},  # of a model that was removed
         {"cache": {"accessModes": ["ReadWriteMany"]}, "worker": {"replicas": 2}},
         {"cache": {"accessModes": ["ReadOnlyMany"]}, "cacheWarmer": {"enabled": False}},
         {"catalog": CATALOG, "worker": {"models": ["one"]}},

@@ -11,7 +11,7 @@ import yaml
 
 from cache_warmer.cli import cache_warmer
 from cache_warmer.kubernetes import pod
-from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WHEEL_BASE
+from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
 from model_cache.catalog.parse import load_catalog
 from model_cache.cli.options import CACHE, CATALOG, COMMAND_VARIABLES
 from model_cache.reasons import Reason
@@ -64,8 +64,10 @@ def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> Non
 
 def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> None:
     hub = {"endpoint": "http://h", "wheelBase": "http://w", "tokenSecret": "s", "proxy": "http://p"}
-    names = environment(render({"hub": hub, "catalog": CATALOG_TEXT}).warmer).keys()
-    known = {HUB.variable, WHEEL_BASE.variable, STALL_TIMEOUT.variable, CACHE.variable, CATALOG.variable}
+    rendered = render({"hub": hub, "catalog": CATALOG_TEXT})
+    names = environment(rendered.warmer).keys() | rendered.warmer_settings.keys()
+    known = {HUB.variable, WHEEL_BASE.variable, STALL_TIMEOUT.variable, WAIT.variable}
+    known |= {CACHE.variable, CATALOG.variable}
     known |= {pod.NAMESPACE, pod.JOB, pod.DEPLOYMENT, pod.TOKEN_SECRET, pod.TOKEN, "QDA_LOG_LEVEL"}
     known |= {pod.LEASE, pod.CLAIM, REFERENCE.variable}
     assert known <= names

@@ -49,9 +49,9 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "cacheWarmer.backoffLimit": (17, "backoffLimit: 17"),
     "cacheWarmer.activeDeadlineSeconds": (171, "activeDeadlineSeconds: 171"),
     "cacheWarmer.ttlSecondsAfterFinished": (172, "ttlSecondsAfterFinished: 172"),
-    "cacheWarmer.wait": ("17m", "- 17m"),
-    "cacheWarmer.stallTimeout": ("17s", "value: 17s"),
-    "cacheWarmer.logLevel": ("debug", "value: debug"),
+    "cacheWarmer.wait": ("17m", "QDA_WAIT: 17m"),
+    "cacheWarmer.stallTimeout": ("17s", "QDA_STALL_TIMEOUT: 17s"),
+    "cacheWarmer.logLevel": ("debug", "QDA_LOG_LEVEL: debug"),
     "cacheWarmer.resources.requests.cpu": ("1717m", "cpu: 1717m"),
     "cacheWarmer.resources.requests.memory": ("171Mi", "memory: 171Mi"),
     "cacheWarmer.resources.limits.memory": ("1717Mi", "memory: 1717Mi"),
@@ -149,10 +149,10 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
 }
 
 
-def _paths(values: Object, above: str = "") -> Iterator[str]:
+def value_paths(values: Object, above: str = "") -> Iterator[str]:
     for name, value in values.items():
         if isinstance(value, dict) and value:
-            yield from _paths(value, f"{above}{name}.")
+            yield from value_paths(value, f"{above}{name}.")
         else:
             yield f"{above}{name}"
 
@@ -162,7 +162,7 @@ def _section(path: str, test: str) -> dict[str, str]:
     section = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
     for name in path.split("."):
         section = section[name]
-    return dict.fromkeys(_paths(section, f"{path}."), test)
+    return dict.fromkeys(value_paths(section, f"{path}."), test)
 
 
 # Values that a test of their own proves, by its name.
@@ -227,7 +227,7 @@ def _text(rendered: Rendered) -> str:
 
 def test_every_value_has_a_test() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
-    assert set(_paths(values)) == set(EFFECTS) | set(OWN_TEST)
+    assert set(value_paths(values)) == set(EFFECTS) | set(OWN_TEST)
 
 
 @pytest.mark.parametrize("path", sorted(EFFECTS))
@@ -256,10 +256,28 @@ def test_the_catalog_is_in_the_annotations_of_both_pods(render: Render) -> None:
     assert "QDA_CATALOG" not in environment(render().worker)
 
 
-@pytest.mark.parametrize(("keep", "policy"), [(True, "keep"), (False, None)])
-def test_the_claim_is_kept_by_default(render: Render, keep: bool, policy: str | None) -> None:
-    claim = render({"cache": {"keep": keep}}).one("PersistentVolumeClaim")
-    assert claim["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == policy
+KEEP: Final = {
+    "helm.sh/resource-policy": "keep",
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
+
+
+@pytest.mark.parametrize(
+    ("cache", "expected"),
+    [
+        ({}, KEEP),
+        ({"keep": False}, None),
+        ({"annotations": {"a": "b"}}, {**KEEP, "a": "b"}),
+        (
+            {"annotations": {"argocd.argoproj.io/sync-options": "Delete=false"}},
+            {**KEEP, "argocd.argoproj.io/sync-options": "Delete=false"},
+        ),
+    ],
+    ids=["default", "not kept", "further annotation", "own annotation"],
+)
+def test_the_claim_is_kept_by_default(render: Render, cache: Object, expected: Object | None) -> None:
+    assert render({"cache": cache}).one("PersistentVolumeClaim")["metadata"].get("annotations") == expected
 
 
 def test_an_existing_claim_is_used_and_none_is_created(render: Render) -> None:
@@ -294,7 +312,7 @@ def test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set(render: Re
     variables = environment(render({"hub": hub}).warmer)
     assert variables["HF_TOKEN"]["secretKeyRef"] == {"name": "s", "key": "k", "optional": True}
     assert variables["QDA_TOKEN_SECRET"] == "s/k"
-    assert variables["NO_PROXY"] == "h.example.org"
+    assert render({"hub": hub}).warmer_settings["NO_PROXY"] == "h.example.org"
 
 
 def test_only_the_warmer_gets_token_certificates_mirror_and_proxy(render: Render) -> None:
@@ -318,8 +336,8 @@ def test_the_ca_certificates_may_be_in_a_config_map_or_a_secret(
     for kind, fields in source.items():
         assert volume[kind] == {**fields, "items": [{"key": "all.pem", "path": "ca.crt"}]}
     (mount,) = [one for one in container(rendered.warmer)["volumeMounts"] if one["name"] == "ca"]
-    assert environment(rendered.warmer)["SSL_CERT_FILE"] == f"{mount['mountPath']}/ca.crt"
-    assert [one["metadata"]["name"] for one in rendered.all("ConfigMap")] == ["rel-qda-worker-cache-env"]
+    assert rendered.warmer_settings["SSL_CERT_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert "rel-qda-worker-ca" not in [one["metadata"]["name"] for one in rendered.all("ConfigMap")]
 
 
 def test_without_the_warmer_none_of_its_objects_are_rendered(render: Render) -> None:

@@ -57,10 +57,12 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
     items:
       - path: catalog.yaml
         fieldRef:
+          apiVersion: v1
           fieldPath: metadata.annotations['qda-worker/catalog']
       {{- if .Values.catalogLock }}
       - path: catalog.lock.json
         fieldRef:
+          apiVersion: v1
           fieldPath: metadata.annotations['qda-worker/catalog-lock']
       {{- end }}
 {{- end }}

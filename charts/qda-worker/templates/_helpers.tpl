@@ -39,14 +39,14 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- end }}
 
 {{- /* Labels of pods, without chart and version: otherwise every new chart version would restart the workers and run the
-       warmer again. `values` are those of the component. */}}
+       warmer again. `own` are those of the component, `common` those of all. */}}
 {{- define "qda-worker.podLabels" -}}
 {{ include "qda-worker.selectorLabels" . }}
 app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
 {{- if not .root.Values.cache.inImage }}
 qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
 {{- end }}
-{{- with merge (dict) .values.podLabels .root.Values.commonLabels }}
+{{- with merge (dict) (.own | default dict) (.common | default dict) }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -36,3 +36,8 @@ dnsConfig:
 {{- $given := .Values.worker.terminationGracePeriodSeconds }}
 {{- kindIs "invalid" $given | ternary $parts $given }}
 {{- end }}
+
+{{- /* The API server does not store a delay of 0, so that a rendered one would differ from the object for ever. */}}
+{{- define "qda-worker.probeTimings" -}}
+{{- toYaml (eq (int .initialDelaySeconds) 0 | ternary (omit . "initialDelaySeconds") .) }}
+{{- end }}

@@ -44,6 +44,7 @@
 {{- end }}
 {{- $known = list }}
 {{- range $catalog.models }}{{- if kindIs "map" . }}{{ $known = append $known (toString .key) }}{{ end }}{{- end }}
+{{- include "qda-worker.validateLock" (dict "lock" .Values.catalogLock "models" $catalog.models) }}
 {{- end }}
 {{- /* An image with models may have a catalog of its own, which is not known here. */}}
 {{- if or .Values.catalog (not .Values.cache.inImage) }}
@@ -51,6 +52,31 @@
 {{- if not (has . $known) }}
 {{- fail (printf "worker.models contains %q, which is not in the catalog: it has %s." . (join ", " $known)) }}
 {{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* A lock of another catalog, as `--reuse-values` leaves it behind: it would verify nothing. */}}
+{{- define "qda-worker.validateLock" -}}
+{{- if .lock }}
+{{- $lock := fromJson .lock }}
+{{- if or (hasKey $lock "Error") (not (kindIs "map" $lock.models)) }}
+{{- fail "catalogLock is not the lock of a catalog: it needs a map of models; write it with `cache-warmer lock --catalog FILE`." }}
+{{- end }}
+{{- $others := list }}
+{{- range .models }}
+{{- if kindIs "map" . }}
+{{- $key := toString .key }}
+{{- $locked := get $lock.models $key | default dict }}
+{{- $hub := .huggingface | default dict }}
+{{- $package := .spacy | default dict }}
+{{- range list (list $hub.repository $locked.source) (list $hub.revision $locked.revision) (list $package.package $locked.source) (list $package.version $locked.revision) }}
+{{- if and (kindIs "string" (first .)) (kindIs "string" (last .)) (ne (first .) (last .)) }}{{ $others = append $others (printf "%s (%s instead of %s)" $key (last .) (first .)) }}{{ end }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with $others }}
+{{- fail (printf "catalogLock does not belong to catalog: it is about another version of %s. `--reuse-values` and `--reset-then-reuse-values` keep the lock of the former catalog: give both files with --set-file catalog=… --set-file catalogLock=…, or no lock with --set catalogLock=." (join ", " .)) }}
 {{- end }}
 {{- end }}
 {{- end }}

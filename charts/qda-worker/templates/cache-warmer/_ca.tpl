@@ -3,13 +3,12 @@
 {{- with .Values.hub }}{{ if or .caBundle .caConfigMap .caSecret }}true{{ end }}{{ end }}
 {{- end }}
 
-{{- /* The name contains the hash of the bundle, so that another bundle creates another Job. */}}
 {{- define "qda-worker.caConfigMap" -}}
-{{- include "qda-worker.suffixed" (dict "root" . "suffix" (printf "ca-%s" (sha256sum .Values.hub.caBundle | trunc 8))) }}
+{{- include "qda-worker.suffixed" (dict "root" . "suffix" "ca") }}
 {{- end }}
 
+{{- /* Mounted without a bundle too, so that setting hub.caBundle does not change the pod template. */}}
 {{- define "qda-worker.caVolume" -}}
-{{- if include "qda-worker.hasCa" . }}
 - name: ca
   {{- if .Values.hub.caSecret }}
   secret:
@@ -26,6 +25,6 @@
   {{- else }}
   configMap:
     name: {{ include "qda-worker.caConfigMap" . }}
+    optional: true
   {{- end }}
-{{- end }}
 {{- end }}

@@ -1,12 +1,8 @@
-{{- /* The complete spec of the warmer Job. Its hash is part of the Job's name, so it must not contain anything that changes
-       without a reason to warm again, such as the chart version or the release revision. */}}
-{{- define "qda-worker.warmerJobSpec" -}}
+{{- /* What can never change in a Job: its pod template and its failure policy. Their hash is part of the Job's name, so they must
+       not contain anything that changes without a reason to warm again, such as the chart version, the release revision or
+       a setting of the warmer; `qda-worker.warmerSettings` holds those. */}}
+{{- define "qda-worker.warmerJobImmutable" -}}
 {{- $warmer := .Values.cacheWarmer }}
-backoffLimit: {{ $warmer.backoffLimit }}
-activeDeadlineSeconds: {{ $warmer.activeDeadlineSeconds }}
-{{- if not (kindIs "invalid" $warmer.ttlSecondsAfterFinished) }}
-ttlSecondsAfterFinished: {{ $warmer.ttlSecondsAfterFinished }}
-{{- end }}
 {{- /* Permanent failures fail the Job at once; the exit codes are those of `cache-warmer --help`. An evicted or preempted pod
        does not count as a retry. */}}
 podFailurePolicy:
@@ -14,6 +10,7 @@ podFailurePolicy:
     - action: Ignore
       onPodConditions:
         - type: DisruptionTarget
+          status: "True"
     - action: FailJob
       onExitCodes:
         containerName: warmer
@@ -22,7 +19,8 @@ podFailurePolicy:
 template:
   metadata:
     labels:
-      {{- include "qda-worker.podLabels" (dict "root" . "component" "warmer" "values" $warmer) | nindent 6 }}
+      {{- /* Without commonLabels, which may change at any time; those of the Job itself have them. */}}
+      {{- include "qda-worker.podLabels" (dict "root" . "component" "warmer" "own" $warmer.podLabels) | nindent 6 }}
     annotations:
       qda-worker/rerun: {{ $warmer.rerun | quote }}
       {{- with include "qda-worker.catalogAnnotations" . }}
@@ -35,6 +33,19 @@ template:
     {{- include "qda-worker.warmerPodSpec" (dict "root" . "shell" false) | nindent 4 }}
 {{- end }}
 
+{{- /* The complete spec: what can be changed in a Job that exists, then what cannot. */}}
+{{- define "qda-worker.warmerJobSpec" -}}
+{{- $warmer := .Values.cacheWarmer }}
+backoffLimit: {{ $warmer.backoffLimit }}
+activeDeadlineSeconds: {{ $warmer.activeDeadlineSeconds }}
+{{- if not (kindIs "invalid" $warmer.ttlSecondsAfterFinished) }}
+ttlSecondsAfterFinished: {{ $warmer.ttlSecondsAfterFinished }}
+{{- end }}
+{{ include "qda-worker.warmerJobImmutable" . }}
+{{- end }}
+
+{{- /* The hash is that of the content, not of the text, so that the order and the format of values do not matter. */}}
 {{- define "qda-worker.warmerJobName" -}}
-{{- include "qda-worker.suffixed" (dict "root" . "suffix" (printf "warm-%s" (include "qda-worker.warmerJobSpec" . | sha256sum | trunc 8))) }}
+{{- $hash := include "qda-worker.warmerJobImmutable" . | fromYaml | toJson | sha256sum | trunc 8 }}
+{{- include "qda-worker.suffixed" (dict "root" . "suffix" (printf "warm-%s" $hash)) }}
 {{- end }}

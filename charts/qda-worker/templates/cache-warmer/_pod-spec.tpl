@@ -32,26 +32,24 @@ containers:
     {{- /* A shell as PID 1 ignores SIGTERM unless it sets a trap. */}}
     command: [sh, -c, "trap 'exit 0' TERM; sleep infinity & wait"]
     {{- else }}
-    args: [warm, --wait, {{ $warmer.wait | quote }}]
+    args: [warm]
     {{- end }}
     env:
       - name: QDA_CACHE
         value: /cache
       {{- include "qda-worker.catalogEnv" $root | nindent 6 }}
-      - name: QDA_LOG_LEVEL
-        value: {{ $warmer.logLevel }}
-      - name: QDA_STALL_TIMEOUT
-        value: {{ $warmer.stallTimeout | quote }}
       - name: QDA_KUBERNETES_DEPLOYMENT
         value: {{ include "qda-worker.fullname" $root }}
       - name: QDA_KUBERNETES_NAMESPACE
         valueFrom:
           fieldRef:
+            apiVersion: v1
             fieldPath: metadata.namespace
       {{- if not $shell }}
       - name: QDA_KUBERNETES_JOB
         valueFrom:
           fieldRef:
+            apiVersion: v1
             fieldPath: metadata.labels['batch.kubernetes.io/job-name']
       {{- end }}
       - name: QDA_KUBERNETES_LEASE
@@ -66,14 +64,6 @@ containers:
         value: /tmp/huggingface
       - name: HF_XET_CACHE
         value: /tmp/huggingface/xet
-      {{- with $root.Values.hub.endpoint }}
-      - name: HF_ENDPOINT
-        value: {{ . | quote }}
-      {{- end }}
-      {{- with $root.Values.hub.wheelBase }}
-      - name: QDA_WHEEL_BASE
-        value: {{ . | quote }}
-      {{- end }}
       {{- with $root.Values.hub.tokenSecret }}
       {{- /* Optional, so that the warmer can report a missing Secret. Otherwise the pod would never start. */}}
       - name: HF_TOKEN
@@ -85,25 +75,16 @@ containers:
       - name: QDA_TOKEN_SECRET
         value: {{ printf "%s/%s" . $root.Values.hub.tokenSecretKey | quote }}
       {{- end }}
-      {{- with $root.Values.hub.proxy }}
-      - name: HTTPS_PROXY
-        value: {{ . | quote }}
-      - name: HTTP_PROXY
-        value: {{ . | quote }}
-      - name: NO_PROXY
-        value: {{ $root.Values.hub.noProxy | default "localhost,127.0.0.1,.svc,.cluster.local,$(KUBERNETES_SERVICE_HOST)" | quote }}
-      {{- end }}
-      {{- if include "qda-worker.hasCa" $root }}
-      - name: SSL_CERT_FILE
-        value: /etc/qda-worker-ca/ca.crt
-      {{- end }}
       {{- with $warmer.extraEnv }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
-    {{- with $warmer.extraEnvFrom }}
     envFrom:
+      {{- with $warmer.extraEnvFrom }}
       {{- toYaml . | nindent 6 }}
-    {{- end }}
+      {{- end }}
+      {{- /* The last source wins. */}}
+      - configMapRef:
+          name: {{ include "qda-worker.warmerSettingsName" $root }}
     terminationMessagePolicy: FallbackToLogsOnError
     {{- with $root.Values.containerSecurityContext }}
     securityContext:
@@ -119,11 +100,9 @@ containers:
       - name: tmp
         mountPath: /tmp
       {{- include "qda-worker.catalogMount" $root | nindent 6 }}
-      {{- if include "qda-worker.hasCa" $root }}
       - name: ca
         mountPath: /etc/qda-worker-ca
         readOnly: true
-      {{- end }}
       {{- with $warmer.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}

@@ -1,0 +1,168 @@
+"""Another valid value for each value of values.yaml, with the values that it needs to have an effect.
+
+Numbers and switches get the next one; all others are named here or in `test_values.EFFECTS`.
+"""
+
+import copy
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from tests.chart.conftest import CHART, Object
+from tests.chart.test_values import EFFECTS, nested, value_paths
+
+DEFAULTS: Final[Object] = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+_CATALOG: Final = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: german-ner\n"
+_LOCK: Final = '{"models": {}}'
+# Values with which nearly every other value has an effect.
+_EVERYTHING: Final[Object] = {
+    "catalog": _CATALOG,
+    "catalogLock": _LOCK,
+    "cache": {"accessModes": ["ReadWriteMany"]},
+    "hub": {
+        "endpoint": "https://first.example.org",
+        "tokenSecret": "token",
+        "caBundle": "FIRST",
+        "proxy": "http://first:1",
+    },
+    "cacheWarmer": {"networkPolicy": {"enabled": True}, "shell": True},
+    "worker": {
+        "autoscaling": {"enabled": True},
+        "tls": {"secretName": "tls"},
+        "tracing": {"endpoint": "http://first:4318"},
+        "podMonitor": {"enabled": True},
+        "networkPolicy": {"enabled": True},
+        "ingress": {"enabled": True, "hosts": ["texts.example.org"], "tlsSecretName": "texts"},
+        "grpcRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
+    },
+}
+# What some values need instead; by the beginning of their path, the last one that fits counts.
+_NEEDS: Final[dict[str, Object]] = {
+    "cache.accessModes": {
+        "cache": {"accessModes": ["ReadWriteOnce"]},
+        "worker": {"autoscaling": {"enabled": False}},
+    },
+    "hub.caConfigMap": {"hub": {"caBundle": "", "caConfigMap": "trust"}},
+    "hub.caSecret": {"hub": {"caBundle": "", "caSecret": "trust"}},
+    "worker.replicas": {"worker": {"autoscaling": {"enabled": False}}},
+    "worker.autoscaling.enabled": {"worker": {"autoscaling": {"enabled": False}}},
+    "worker.keda": {
+        "worker": {
+            "autoscaling": {"enabled": False},
+            "keda": {"enabled": True, "prometheus": {"serverAddress": "http://p:9090"}},
+        }
+    },
+    "worker.prometheusRule": {"worker": {"prometheusRule": {"enabled": True}}},
+    "worker.dashboard": {"worker": {"dashboard": {"enabled": True}}},
+    "worker.serviceMonitor": {
+        "worker": {"podMonitor": {"enabled": False}, "serviceMonitor": {"enabled": True}}
+    },
+    "worker.tls.certificate": {
+        "worker": {"tls": {"certificate": {"enabled": True, "issuerRef": {"name": "internal"}}}}
+    },
+    "worker.service.loadBalancer": {"worker": {"service": {"type": "LoadBalancer"}}},
+    "worker.service.externalTrafficPolicy": {"worker": {"service": {"type": "LoadBalancer"}}},
+    "worker.service.nodePort": {"worker": {"service": {"type": "NodePort"}}},
+    "cache.inImage": {"cacheWarmer": {"shell": False}},
+}
+_SAMPLES: Final[Object] = {
+    "catalog": f"{_CATALOG}# another text\n",
+    "catalogLock": "",
+    "hub.tokenSecretKey": "hf",
+    "hub.caConfigMap": "other",
+    "hub.caConfigMapKey": "all.pem",
+    "hub.caSecret": "other",
+    "hub.caSecretKey": "all.pem",
+    "hub.noProxy": "intranet.example.org",
+    "podSecurityContext.seccompProfile.type": "Unconfined",
+    "containerSecurityContext.capabilities.drop": ["NET_RAW"],
+    "cacheWarmer.networkPolicy.hubCidrs": ["10.0.0.0/8"],
+    "cacheWarmer.networkPolicy.apiServerCidrs": ["10.0.0.0/8"],
+    "cacheWarmer.networkPolicy.apiServerPorts": [6443],
+    "cacheWarmer.networkPolicy.egress": [{"ports": [{"port": 8080}]}],
+    "worker.autoscaling.metrics": [{"type": "Resource", "resource": {"name": "memory"}}],
+    "worker.autoscaling.behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}},
+    "worker.keda.prometheus.serverAddress": "http://other:9090",
+    "worker.keda.prometheus.targetQueueSeconds": 0.7,
+    "worker.keda.prometheus.query": "up",
+    "worker.keda.triggers": [{"type": "cron", "metadata": {"timezone": "Etc/UTC"}}],
+    "worker.tls.certificate.issuerRef.name": "other",
+    "worker.tls.certificate.issuerRef.kind": "ClusterIssuer",
+    "worker.tls.certificate.issuerRef.group": "awspca.cert-manager.io",
+    "worker.tls.certificate.dnsNames": ["texts.example.org"],
+    "worker.tls.certificate.duration": "2160h",
+    "worker.tls.certificate.renewBefore": "360h",
+    "worker.tls.clientCaSecretName": "clients",
+    "worker.tracing.protocol": "grpc",
+    "worker.podMonitor.interval": "15s",
+    "worker.serviceMonitor.interval": "15s",
+    "worker.prometheusRule.refusedRatio": 0.07,
+    "worker.prometheusRule.errorRatio": 0.07,
+    "worker.dashboard.labels.grafana_dashboard": "yes",
+    "worker.podDisruptionBudget.enabled": False,
+    "worker.podDisruptionBudget.minAvailable": 1,
+    "worker.podDisruptionBudget.maxUnavailable": 2,
+    "worker.ingress.controller": "traefik",
+    "worker.ingress.className": "internal",
+    "worker.ingress.hosts": ["other.example.org"],
+    "worker.ingress.tlsSecretName": "other",
+    "worker.grpcRoute.parentRefs": [{"name": "other"}],
+    "worker.grpcRoute.hostnames": ["other.example.org"],
+    "worker.networkPolicy.grpcFrom": [{"namespaceSelector": {}}],
+    "worker.networkPolicy.metricsFrom": [{"namespaceSelector": {}}],
+    "worker.networkPolicy.egress": [{"ports": [{"port": 8080}]}],
+}
+_MAPS: Final = ("annotations", "labels", "alertLabels")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of one value: the values of the release before and after it."""
+
+    path: str
+    before: Object
+    after: Object
+
+
+def changes() -> list[Change]:
+    """Return a change of each value of values.yaml."""
+    return [_change(path) for path in value_paths(DEFAULTS)]
+
+
+def merged(first: Object, second: Object) -> Object:
+    """Return nested values with those of `second` in place of those of `first`."""
+    result = copy.deepcopy(first)
+    for name, value in second.items():
+        inner = result.get(name)
+        if isinstance(inner, dict) and isinstance(value, dict):
+            result[name] = merged(inner, value)
+        else:
+            result[name] = value
+    return result
+
+
+def _change(path: str) -> Change:
+    before = _EVERYTHING
+    for beginning, needed in _NEEDS.items():
+        if path.startswith(beginning):
+            before = merged(_EVERYTHING, needed)
+    return Change(path, before, merged(before, nested(path, _another(path, before))))
+
+
+def _another(path: str, before: Object) -> Any:
+    """Return another valid value. Raises `KeyError` if it must be named in this module."""
+    value: Any = merged(DEFAULTS, before)
+    for name in path.split("."):
+        value = value[name]
+    if path in _SAMPLES:
+        return _SAMPLES[path]
+    if isinstance(value, bool):
+        return not value
+    if path in EFFECTS:
+        return EFFECTS[path][0]
+    if isinstance(value, int):
+        return value + 1
+    if path.rpartition(".")[2] in _MAPS:
+        return {"example.org/another": "1"}
+    raise KeyError(path)
