@@ -11,7 +11,8 @@ Programs end with the exit code of the reason (`model_cache.cli.program`); the w
 details of a call.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from model_cache.reasons import Reason
@@ -92,6 +93,10 @@ class CatalogProblem(NamedTuple):
         return f"{place}: {key}found {self.found}{hint}; allowed: {self.allowed}"
 
 
+def _may_write(file: str) -> bool:
+    return os.access(file, os.W_OK) or not os.path.exists(file)
+
+
 class CatalogInvalid(ModelCacheError):
     """The catalog has mistakes.
 
@@ -101,7 +106,16 @@ class CatalogInvalid(ModelCacheError):
 
     reason = Reason.CATALOG_INVALID
 
-    def __init__(self, problems: Sequence[CatalogProblem]) -> None:
+    def __init__(
+        self, problems: Sequence[CatalogProblem], may_write: Callable[[str], bool] = _may_write
+    ) -> None:
+        """Create the error.
+
+        Args:
+            problems: all mistakes, at least one.
+            may_write: returns whether this user may change the file. In a pod it is a copy of what the release was
+                given, so the remedy names the original.
+        """
         self.problems = tuple(problems)
         lines = [str(problem) for problem in self.problems]
         if len(lines) == 1:
@@ -118,7 +132,13 @@ class CatalogInvalid(ModelCacheError):
             import shlex  # here: an unneeded import delays each start
 
             action = f"run `cache-warmer lock --catalog {shlex.quote(self.problems[0].file)}`, which pins it"
-        super().__init__(message, f"{action}, then run the same command again")
+        again = "then run the same command again"
+        if self.problems[0].line and not may_write(self.problems[0].file):
+            pins = all(problem.is_unpinned for problem in self.problems)
+            action = "run `cache-warmer lock --catalog FILE`, which pins it" if pins else action
+            action += ", in the file of which this is a read-only copy"
+            again = "then use that file (with the chart: `--set-file catalog=FILE`)"
+        super().__init__(message, f"{action}, {again}")
 
 
 class LockInvalid(ModelCacheError):

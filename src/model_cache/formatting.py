@@ -26,6 +26,20 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def one_line(text: str, limit: int) -> str:
+    """Return the text without line breaks and control characters, and with at most `limit` bytes of UTF-8.
+
+    A text that is too long loses its middle: what happened is at its beginning, what to do about it at its end.
+    """
+    line = printable(" ".join(text.split()))
+    encoded = line.encode()
+    if len(encoded) <= limit:
+        return line
+    half = (limit - len(" … ".encode())) // 2
+    first, last = encoded[:half].decode(errors="ignore"), encoded[-half:].decode(errors="ignore")
+    return f"{first} … {last}"
+
+
 def human_bytes(count: int) -> str:
     """Return a size in bytes for people, in units of 1000: `999 B`, `1.2 kB`, `2.3 GB`."""
     if count < 1000:

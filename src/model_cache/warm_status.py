@@ -12,10 +12,16 @@ from typing import Final, NamedTuple
 from model_cache.file_io import read_small_file
 from model_cache.formatting import human_bytes, printable
 from model_cache.json_values import parse_json_object, to_json_text
+from model_cache.memory import MemoryUse
 from model_cache.places import Places
+from model_cache.reasons import Reason
 
 # Age in seconds from which a status is stale. A running warmer writes every second; clocks of two nodes may differ.
 STALE_AFTER_SECONDS: Final = 30.0
+# How long a worker expects the warmer of its release to start beside it, in seconds.
+START_SECONDS: Final = 120.0
+# For how long a Job is expected to try again after a failure that may pass. Its longest delay is six minutes.
+_RETRY_SECONDS: Final = 400.0
 # Limit of the file, in bytes. Ours have less than 1,000.
 MAX_STATUS_BYTES: Final = 100_000
 
@@ -48,6 +54,7 @@ class WarmStatus(NamedTuple):
         current: the file that is being fetched.
         reason: the reason of the end; empty while the run lasts.
         message: the message of a failure.
+        memory_used, memory_limit: of the container of the run, in bytes; 0 if not known.
     """
 
     phase: Phase
@@ -64,11 +71,23 @@ class WarmStatus(NamedTuple):
     current: str = ""
     reason: str = ""
     message: str = ""
+    memory_used: int = 0
+    memory_limit: int = 0
 
     def is_running(self, now: datetime) -> bool:
         """Return whether the warm has not ended and its status is not stale."""
         age = (now - self.updated).total_seconds()
         return self.phase is not Phase.ENDED and age < STALE_AFTER_SECONDS
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the warm ended with a failure."""
+        return self.phase is Phase.ENDED and self.reason != Reason.OK
+
+    @property
+    def memory(self) -> MemoryUse | None:
+        """The memory of its container; None if not known."""
+        return MemoryUse(self.memory_used, self.memory_limit) if self.memory_used else None
 
     @property
     def percent_done(self) -> int:
@@ -91,15 +110,22 @@ def dump_status(status: WarmStatus) -> bytes:
 
 def read_status(places: Places) -> WarmStatus | None:
     """Return the status of the last warm; None if there is none that can be read. Never raises."""
+    return read_status_file(status_path(places))
+
+
+def read_status_file(path: Path) -> WarmStatus | None:
+    """Return the status in a file; None if there is none that can be read. Never raises."""
     try:
-        document = parse_json_object(read_small_file(status_path(places), MAX_STATUS_BYTES))
+        document = parse_json_object(read_small_file(path, MAX_STATUS_BYTES))
         known = {name: document[name] for name in WarmStatus._fields if name in document}
         known["phase"] = Phase(known["phase"])
         for name in ("started", "updated"):
             known[name] = _parse_time(known[name])
         for name in ("generation", "holder", "current", "reason", "message"):
             known[name] = printable(str(known.get(name, ""))[:_MAX_TEXT_CHARACTERS])
-        for name in ("bytes_done", "bytes_total", "files_done", "files_total"):
+        for name in (
+            "bytes_done", "bytes_total", "files_done", "files_total", "memory_used", "memory_limit",
+        ):  # fmt: skip
             known[name] = _parse_count(known.get(name, 0))
         for name in ("bytes_per_second", "seconds_left"):
             known[name] = _parse_number(known.get(name))
@@ -108,19 +134,99 @@ def read_status(places: Places) -> WarmStatus | None:
         return None
 
 
-def describe_warm(places: Places, now: datetime) -> str:
-    """Return a sentence about a running or interrupted warm; empty if there is none."""
+class WarmAdvice(NamedTuple):
+    """What the warms that the volume shows mean for somebody who misses files.
+
+    Attributes:
+        sentence: what to do, or to wait for.
+        is_waiting: whether a warm runs or is about to start, so that there is nothing to do yet.
+        link: the words between the sentence and the command that starts another warm; empty: no command is needed.
+    """
+
+    sentence: str
+    is_waiting: bool
+    link: str = ""
+
+
+def advise_on_missing(
+    places: Places, generation: str, now: datetime, started: datetime | None = None
+) -> WarmAdvice | None:
+    """Return what the last warm means for missing files of a generation; None if it means nothing.
+
+    Nothing in the advice changes while a warm runs, such as its progress: it is a part of logs and Events.
+
+    Args:
+        places: where the cache is.
+        generation: the generation whose files are missing.
+        now: the current time.
+        started: when the worker started that waits for these files; None if none does. Its release starts a warmer at
+            the same time, which may not have reached the volume yet.
+    """
     status = read_status(places)
-    if status is None or status.phase is Phase.ENDED:
+    otherwise = "; if none runs, "
+    if status is not None and status.is_running(now):
+        if status.generation == generation:
+            return WarmAdvice(f"wait: a warm is running ({status.holder})", is_waiting=True)
+        return WarmAdvice(
+            f"wait: a warm of another catalog is running ({status.holder}), and the next one waits for it",
+            is_waiting=True,
+            link=otherwise,
+        )
+    is_ours = status is not None and status.generation == generation
+    if status is not None and is_ours and status.has_failed:
+        retried = status.reason in {str(reason) for reason in Reason if reason.retryable}
+        if retried and (now - status.updated).total_seconds() < _RETRY_SECONDS:
+            return WarmAdvice(
+                f"wait: the last warm failed with {status.reason} ({status.holder}), and its Job tries again",
+                is_waiting=True,
+                link=otherwise,
+            )
+        return WarmAdvice(
+            f"solve why the last warm failed with {status.reason} ({status.holder}; its Events have a remedy)",
+            is_waiting=False,
+            link=", then ",
+        )
+    if started is not None and (now - started).total_seconds() < START_SECONDS:
+        sentence = "wait for the warmer, which starts together with this worker"
+        return WarmAdvice(sentence, is_waiting=True, link=otherwise)
+    return None
+
+
+def describe_warm(places: Places, generation: str, now: datetime) -> str:
+    """Return a sentence about the last warm, for somebody who misses files of a generation; empty if there was none."""
+    status = read_status(places)
+    if status is None:
         return ""
+    if status.phase is Phase.ENDED:
+        return _describe_end(status, generation)
     progress = _describe_progress(status)
     if status.is_running(now):
         return f"a warm is running ({status.holder}): {status.phase}, {progress}"
     age = max(0, int((now - status.updated).total_seconds()))
     return (
         f"a warm was interrupted ({status.holder}, last status {age} s ago): {status.phase}, {progress}; "
-        "what it fetched is kept, and the next warm continues from there"
+        f"what it fetched is kept, and the next warm continues from there{memory_hint(status)}"
     )
+
+
+def memory_hint(status: WarmStatus) -> str:
+    """Return the end of a sentence about a warm that was interrupted: whether it lacked memory."""
+    if status.memory is None or not status.memory.is_near_limit:
+        return ""
+    return (
+        f". It used {status.memory} of memory and was most likely killed for lack of it: increase "
+        "cacheWarmer.resources.limits.memory"
+    )
+
+
+def _describe_end(status: WarmStatus, generation: str) -> str:
+    time = status.updated.strftime("%Y-%m-%d %H:%M:%S UTC")
+    which = "the last warm" if status.generation == generation else "the last warm, of another catalog,"
+    if status.has_failed:
+        return f"{which} failed ({status.holder}, {time}): {status.reason}: {status.message}"
+    if status.generation == generation:
+        return f"{which} was complete ({status.holder}, {time}): files were deleted or changed after it"
+    return ""
 
 
 def _parse_time(text: str) -> datetime:

@@ -7,11 +7,11 @@ therefore follow the CPU quota of the control group and the scheduling affinity,
 
 import os
 from collections.abc import MutableMapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
-# The controller list of cgroup v2 in /proc/self/cgroup: its one hierarchy has an empty list.
-_UNIFIED: Final = ""
+from model_cache.cgroups import GroupFolder, group_folders, read_file
+
 # Variables from which OpenMP and the BLAS libraries under numpy take their number of threads when they are loaded.
 MATH_THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
@@ -50,8 +50,8 @@ def cgroup_quota(root: Path) -> float | None:
     Args:
         root: the folder that holds `proc` and `sys`.
     """
-    quotas = [quota for controllers, group in _groups(root) for quota in _quotas(root, controllers, group)]
-    return min(quotas, default=None)
+    quotas = (_quota(folder) for folder in group_folders(root, "cpu"))
+    return min((quota for quota in quotas if quota is not None), default=None)
 
 
 def _affinity() -> int:
@@ -60,40 +60,12 @@ def _affinity() -> int:
     return os.cpu_count() or 1
 
 
-def _groups(root: Path) -> list[tuple[str, PurePosixPath]]:
-    """Return (controllers, path of the group) of the hierarchies that may hold a CPU quota."""
-    groups = []
-    for line in _read_text(root / "proc/self/cgroup").splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controllers == _UNIFIED or "cpu" in controllers.split(","):
-            groups.append((controllers, PurePosixPath(group)))
-    return groups
-
-
-def _quotas(root: Path, controllers: str, group: PurePosixPath) -> list[float]:
-    """Return the quotas of `group` and its parents, in CPUs.
-
-    In a container the path may be that of the host while the container's group is mounted at the top; then only the top
-    is found.
-    """
-    quotas = []
-    for path in (group, *group.parents):
-        relative = path.relative_to("/") if path.is_absolute() else path
-        if controllers == _UNIFIED:
-            quota = _v2_quota(_read_text(root / "sys/fs/cgroup" / relative / "cpu.max"))
-        else:
-            folder = _v1_mount(root, controllers) / relative
-            quota = _v1_quota(
-                _read_text(folder / "cpu.cfs_quota_us"), _read_text(folder / "cpu.cfs_period_us")
-            )
-        if quota is not None:
-            quotas.append(quota)
-    return quotas
-
-
-def _v1_mount(root: Path, controllers: str) -> Path:
-    mounts = root / "sys/fs/cgroup"
-    return mounts / controllers if (mounts / controllers).is_dir() else mounts / "cpu"
+def _quota(folder: GroupFolder) -> float | None:
+    if folder.is_unified:
+        return _v2_quota(read_file(folder.path / "cpu.max"))
+    return _v1_quota(
+        read_file(folder.path / "cpu.cfs_quota_us"), read_file(folder.path / "cpu.cfs_period_us")
+    )
 
 
 def _v2_quota(text: str) -> float | None:
@@ -109,10 +81,3 @@ def _v1_quota(quota: str, period: str) -> float | None:
     if not quota.strip() or not period.strip() or int(quota) <= 0 or int(period) <= 0:
         return None
     return int(quota) / int(period)
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="ascii")
-    except OSError:
-        return ""  # not Linux, or no control groups

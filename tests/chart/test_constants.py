@@ -13,11 +13,11 @@ from cache_warmer.cli import cache_warmer
 from cache_warmer.kubernetes import pod
 from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
 from model_cache.catalog.parse import load_catalog
-from model_cache.cli.options import CACHE, CATALOG, COMMAND_VARIABLES
+from model_cache.cli.options import CACHE, CATALOG, COMMAND_VARIABLES, IMPORT_COMMAND, RUN_DIRECTORY
 from model_cache.reasons import Reason
 from qda_worker import settings as worker_settings
 from qda_worker.cli import qda_worker
-from qda_worker.server.health import LIVENESS
+from qda_worker.server.health import LIVENESS, READINESS_PROBE, STARTUP_PROBE
 from qda_worker.settings import TLS_OPTIONS
 from tests.chart.conftest import CHART, ROOT, Render, container, environment
 
@@ -56,7 +56,7 @@ def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> Non
     }
     known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL", worker_settings.REFLECTION}
     known |= {option.variable for option in TLS_OPTIONS}
-    known |= set(COMMAND_VARIABLES.values())
+    known |= {*COMMAND_VARIABLES.values(), IMPORT_COMMAND, RUN_DIRECTORY}
     ours = {name for name in environment(template) if name.startswith("QDA_")}
     assert ours
     assert ours <= known
@@ -101,7 +101,11 @@ def test_ports_and_probes_are_those_that_the_worker_listens_on(render: Render) -
         ("metrics", "QDA_METRICS_LISTEN"),
     ):
         assert listening[variable] == f"[::]:{ports[name]}"
-    for probe, service in (("startupProbe", LIVENESS), ("livenessProbe", LIVENESS), ("readinessProbe", "")):
+    for probe, service in (
+        ("startupProbe", STARTUP_PROBE),
+        ("livenessProbe", LIVENESS),
+        ("readinessProbe", READINESS_PROBE),
+    ):
         assert worker[probe]["grpc"] == {"port": ports["health"], "service": service}
     assert worker["livenessProbe"]["timeoutSeconds"] == 5
 

@@ -83,7 +83,7 @@ CHANGES: Final = {
     "cacheWarmer.jobAnnotations",
 }
 # Checks of the chart without an effect on the objects.
-CHECKS: Final = {"cache.validateStorageClass", "cache.sameNode"}
+CHECKS: Final = {"cache.validateStorageClass", "cache.sameNode", "lookupPods"}
 # They change what Kubernetes lets nobody change, so they need a new object: see docs/gitops.md.
 REPLACES: Final = {
     "cache.accessModes": {"PersistentVolumeClaim"},
@@ -248,6 +248,15 @@ def test_names_stay_within_the_limits_of_kubernetes(render: Render) -> None:
     for one in rendered.objects:
         assert len(one["metadata"]["name"]) <= 63
     assert _name(rendered).endswith(_name(render({"fullnameOverride": "a" * 63}))[-8:])
+
+
+def test_a_large_number_of_a_former_release_keeps_the_job_name(render: Render) -> None:
+    """Helm reads the values of a former release from JSON, with floating-point numbers."""
+    number = 1_795_712_345
+    given = _name(render({}, f"--set=cacheWarmer.rerun={number}"))
+    assert _name(render({}, f'--set-json=cacheWarmer={{"rerun": {number}}}')) == given
+    rendered = render({}, f'--set-json=cacheWarmer={{"rerun": {number}}}')
+    assert rendered.warmer["metadata"]["annotations"]["qda-worker/rerun"] == str(number)
 
 
 def _name(rendered: Rendered) -> str:

@@ -173,6 +173,7 @@ OWN_TEST: Final = {
     "cache.inImage": "tests/chart/test_claim.py",
     "cache.sameNode": "tests/chart/test_bad_input.py",
     "cache.validateStorageClass": "tests/cluster/test_bad_input.py: it asks the cluster",
+    "lookupPods": "tests/cluster/test_release_life.py: it asks the cluster",
     "hub.tokenSecretKey": "test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set",
     "hub.noProxy": "test_the_key_of_the_token_and_the_exceptions_of_the_proxy_are_set",
     **dict.fromkeys(

@@ -24,28 +24,43 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- end }}
 {{- end }}
 
+{{- /* The command line that changes values of this release, without the values. `--reset-then-reuse-values` keeps the values
+       of the release and adds the defaults of a newer chart; `--reuse-values` fails for lack of those. */}}
+{{- define "qda-worker.upgradeCommand" -}}
+{{- printf "helm upgrade %s CHART --namespace %s --reset-then-reuse-values" .Release.Name .Release.Namespace }}
+{{- end }}
+
 {{- /* The commands that a worker names in remedies, because it cannot write to the cache itself. They depend on
        names and the kind of the claim alone, so that the values of the warmer do not restart the workers. Without a hub the
-       cache is filled by an import, so both ways are named. */}}
+       cache is filled by an import, so both ways are named. Kubernetes expands `$(NAME)` in the value of a variable, and
+       `$$(` escapes it. */}}
 {{- define "qda-worker.remediesEnv" -}}
-{{- $upgrade := printf "helm upgrade %s CHART --namespace %s --reuse-values" .Release.Name .Release.Namespace }}
+{{- $upgrade := include "qda-worker.upgradeCommand" . }}
 {{- $shell := include "qda-worker.suffixed" (dict "root" . "suffix" "shell") }}
-{{- $exec := printf "%s --set cacheWarmer.shell=true --wait && kubectl --namespace %s exec" $upgrade .Release.Namespace }}
+{{- /* Without --wait for the import: it would wait for the workers, which wait for the import. */}}
+{{- $rollout := printf "kubectl --namespace %s rollout status deploy/%s" .Release.Namespace $shell }}
+{{- $shellFirst := printf "%s --set cacheWarmer.shell=true && %s && kubectl --namespace %s exec" $upgrade $rollout .Release.Namespace }}
 {{- $modes := .Values.cache.accessModes }}
-{{- $import := printf "cacheWarmer.shell=true, then `cache-warmer import - < ARCHIVE` in deploy/%s" $shell }}
-{{- $warm := printf "%s --set cacheWarmer.enabled=true,cacheWarmer.rerun=NEW_NUMBER  # without a hub: --set %s" $upgrade $import }}
-{{- $repair := printf "%s deploy/%s -- cache-warmer repair" $exec $shell }}
+{{- $warm := printf "%s --set cacheWarmer.enabled=true,cacheWarmer.rerun=$$(date +%%s)" $upgrade }}
+{{- $import := printf "%s -i deploy/%s -- cache-warmer import - < ARCHIVE" $shellFirst $shell }}
+{{- $repair := printf "%s deploy/%s -- cache-warmer repair" $shellFirst $shell }}
 {{- if .Values.cache.inImage }}
-{{- $warm = "make images BUILD_ARGS='--build-arg BAKE_MODELS=KEYS'  # the models are in the image" }}
+{{- $warm = "make images BUILD_ARGS='--build-arg BAKE_MODELS=KEYS'" }}
 {{- $repair = $warm }}
+{{- $import = "" }}
 {{- else if not (or (has "ReadWriteOnce" $modes) (has "ReadWriteMany" $modes)) }}
-{{- $warm = "cache-warmer warm --cache DIR  # where the volume can be written" }}
-{{- $repair = "cache-warmer repair --cache DIR  # where the volume can be written" }}
+{{- $warm = "cache-warmer warm --cache WRITABLE_MOUNT_OF_THE_VOLUME" }}
+{{- $repair = "cache-warmer repair --cache WRITABLE_MOUNT_OF_THE_VOLUME" }}
+{{- $import = "" }}
 {{- end }}
 - name: QDA_WARM_COMMAND
   value: {{ $warm | quote }}
 - name: QDA_REPAIR_COMMAND
   value: {{ $repair | quote }}
+{{- with $import }}
+- name: QDA_IMPORT_COMMAND
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 
 {{- /* The downward API mounts the catalog from the pod's own annotations, so that an upgrade never changes the catalog of a

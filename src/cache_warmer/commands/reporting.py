@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from cache_warmer.errors import Interrupted
 from cache_warmer.kubernetes import client
@@ -15,6 +16,13 @@ from cache_warmer.kubernetes.events import WARMING, EventRecorder, involved_obje
 from cache_warmer.reports.warm_report import WarmReport, write_termination_message
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
+
+# The termination message until the end.
+_KILLED: Final = ModelCacheError(
+    "the program ended without a shutdown",
+    "see the last state of the container; if it is OOMKilled, increase cacheWarmer.resources.limits.memory",
+    reason=Reason.INTERRUPTED,
+)
 
 
 def utc_now() -> datetime:
@@ -48,6 +56,8 @@ def report_to_cluster(
         write_termination_message(result, termination_log)
         events.record_end(result)
 
+    # Replaced at the end; it stays if the kernel kills the process.
+    write_termination_message(WarmReport(_KILLED.reason, "", 0.0, (), _KILLED), termination_log)
     try:
         events.record_start(start)
         yield

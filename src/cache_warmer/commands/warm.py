@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from typing import Final, TextIO
 
@@ -43,7 +43,7 @@ from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import EXIT_TERMINATED, Reason
-from model_cache.warm_status import status_path
+from model_cache.warm_status import WarmStatus, status_path
 
 _LOG: Final = logging.getLogger(__name__)
 # Seconds between SIGTERM and a forced exit after the parent died. A warmer may be killed at any instant.
@@ -100,7 +100,7 @@ def warm_cache(
     code = Reason.OK.exit_code
     try:
         with report_to_cluster(events, settings.termination_log, stats.report):
-            _make_run(settings, environ, err, tier, stats).run()
+            _make_run(settings, environ, err, tier, stats, events).run()
     except ModelCacheError as failure:
         error, code = failure, failure.reason.exit_code
     except (KeyboardInterrupt, Terminated) as signalled:
@@ -113,7 +113,12 @@ def warm_cache(
 
 
 def _make_run(
-    settings: Settings, environ: MutableMapping[str, str], err: TextIO, tier: Tier, stats: RunStats
+    settings: Settings,
+    environ: MutableMapping[str, str],
+    err: TextIO,
+    tier: Tier,
+    stats: RunStats,
+    events: EventRecorder,
 ) -> WarmRun:
     """Return the run that the settings describe; makes no request and writes nothing."""
     catalog, lock = settings.load_catalog()
@@ -130,7 +135,9 @@ def _make_run(
         sources=settings.make_sources(places, lock, environ, retry),
         lease=select_lease(places, settings.wait, environ, stop, _LOG.info),
         reference=reference_writer(settings.reference, settings.options.catalog, places, environ, utc_now),
-        reports=_make_reports(settings, environ, err, places, selection.generation, stats),
+        reports=_make_reports(
+            settings, environ, err, places, selection.generation, stats, events.record_interruption
+        ),
         stop=stop,
     )
 
@@ -142,9 +149,12 @@ def _make_reports(
     places: Places,
     generation: str,
     stats: RunStats,
+    on_interrupted: Callable[[WarmStatus], None],
 ) -> Reports:
     counter = ProgressCounter()
-    status = StatusFile(status_path(places), generation, holder_identity(environ), counter, utc_now)
+    status = StatusFile(
+        status_path(places), generation, holder_identity(environ), counter, utc_now, on_interrupted
+    )
     if settings.options.log_level not in (LogLevel.DEBUG, LogLevel.INFO):  # --quiet
         return Reports(stats, status, counter)
     return Reports(

@@ -25,7 +25,9 @@ from typing import Any, Final, Protocol
 from cache_warmer.kubernetes.pod import DEPLOYMENT, JOB, NAMESPACE
 from cache_warmer.reports.warm_report import WarmReport
 from model_cache.errors import ModelCacheError, with_remedy
-from model_cache.formatting import human_bytes, printable
+from model_cache.formatting import human_bytes, one_line
+from model_cache.reasons import Reason
+from model_cache.warm_status import WarmStatus, memory_hint
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -105,6 +107,20 @@ class EventRecorder:
     def record_start(self, reason: str = WARMING) -> None:
         """Write that a warm, or an import, started."""
         self._record("Normal", reason, _START_MESSAGES[reason])
+
+    def record_interruption(self, former: WarmStatus) -> None:
+        """Write that the run before this one ended without a shutdown, as one that the kernel kills.
+
+        Args:
+            former: the last status of that run.
+        """
+        when = former.updated.strftime("%Y-%m-%d %H:%M:%S UTC")
+        hint = memory_hint(former) or (
+            ". If the last state of its container is OOMKilled, increase cacheWarmer.resources.limits.memory"
+        )
+        message = f"the former warm ({former.holder}) ended without a shutdown at about {when}{hint}"
+        _LOG.warning("%s", message)
+        self._record("Warning", str(Reason.INTERRUPTED), message)
 
     def record_verified(self, key: str, count: int, files: int) -> None:
         """Queue the Event that a model is complete; the thread writes it. Returns at once.
@@ -186,7 +202,7 @@ class EventRecorder:
             "involvedObject": {**involved, "uid": uid},
             "type": kind,
             "reason": reason,
-            "message": one_line(message),
+            "message": one_line(message, MESSAGE_BYTES),
             "source": {"component": COMPONENT},
             "reportingComponent": COMPONENT,
             "reportingInstance": "",
@@ -205,23 +221,10 @@ def outcome_message(report: WarmReport) -> str:
         else (report.bytes_written, "imported")
     )
     return (
-        f"the cache is complete: generation {report.generation[:12]}, {len(report.models)} models, "
-        f"{human_bytes(count)} {how} in {report.seconds:.0f} s"
+        f"the cache was complete at the end of this run: generation {report.generation[:12]}, "
+        f"{len(report.models)} models, {human_bytes(count)} {how} in {report.seconds:.0f} s. `cache-check` shows its "
+        "present state"
     )
-
-
-def one_line(text: str, limit: int = MESSAGE_BYTES) -> str:
-    """Return the text without line breaks and control characters, and with at most `limit` bytes of UTF-8.
-
-    A text that is too long loses its middle: what happened is at its beginning, what to do about it at its end.
-    """
-    line = printable(" ".join(text.split()))
-    encoded = line.encode()
-    if len(encoded) <= limit:
-        return line
-    half = (limit - len(" … ".encode())) // 2
-    first, last = encoded[:half].decode(errors="ignore"), encoded[-half:].decode(errors="ignore")
-    return f"{first} … {last}"
 
 
 def _object_references(objects: InvolvedObjects) -> list[dict[str, str]]:

@@ -23,8 +23,9 @@ from cache_warmer.reports.progress import ProgressCounter
 from model_cache.containment import CacheBoundary
 from model_cache.errors import ModelCacheError
 from model_cache.file_io import replacement
+from model_cache.memory import MemoryUse, memory_use
 from model_cache.reasons import Reason
-from model_cache.warm_status import Phase, WarmStatus, dump_status
+from model_cache.warm_status import Phase, WarmStatus, dump_status, read_status_file
 
 _LOG: Final = logging.getLogger(__name__)
 _INTERVAL_SECONDS: Final = 1.0
@@ -44,6 +45,8 @@ class StatusFile:
         holder: see `WarmStatus`.
         counter: the progress of the transfers.
         now: returns the time, with a zone.
+        on_interrupted: called with the last status of the run before, if that did not end by itself.
+        memory: returns the memory of the container.
     """
 
     path: Path
@@ -51,6 +54,8 @@ class StatusFile:
     holder: str
     counter: ProgressCounter
     now: Callable[[], datetime]
+    on_interrupted: Callable[[WarmStatus], None] = lambda _: None
+    memory: Callable[[], MemoryUse | None] = memory_use
     _phase: Phase = Phase.CHECKING
     _started: datetime | None = None
     _written: WarmStatus | None = None
@@ -62,7 +67,13 @@ class StatusFile:
 
     @contextmanager
     def maintain(self) -> Iterator[None]:
-        """Keep the file up to date while the block runs; its last content says how the block ended."""
+        """Keep the file up to date while the block runs; its last content says how the block ended.
+
+        The caller holds the lease. A former run whose status has no end was therefore killed.
+        """
+        former = read_status_file(self.path)
+        if former is not None and former.phase is not Phase.ENDED:
+            self.on_interrupted(former)
         self._started, ended = self.now(), threading.Event()
         self._write()
         thread = threading.Thread(target=self._update, args=(ended,), daemon=True, name="status")
@@ -98,7 +109,7 @@ class StatusFile:
             former = self._written
             # A thread that was not joined in time must not replace the last content.
             ended = former is not None and former.phase is Phase.ENDED
-            unchanged = former is not None and former._replace(updated=status.updated) == status
+            unchanged = former is not None and _progress(former) == _progress(status)
             if ended or (unchanged and not always):
                 return
             try:
@@ -109,6 +120,7 @@ class StatusFile:
 
     def _status(self, reason: str, message: str) -> WarmStatus:
         progress, now = self.counter.snapshot(), self.now()
+        memory = self.memory() or MemoryUse(0)
         left = max(0, progress.total - progress.done) / progress.speed if progress.speed else None
         return WarmStatus(
             phase=self._phase,
@@ -125,6 +137,8 @@ class StatusFile:
             current=progress.current,
             reason=reason,
             message=message[:_MAX_MESSAGE],
+            memory_used=memory.used,
+            memory_limit=memory.limit,
         )
 
     def _replace(self, content: bytes) -> None:
@@ -132,3 +146,8 @@ class StatusFile:
         prepare = partial(atomic.apply_cache_mode, folder=self.path.parent)
         with replacement(self.path, mode=0o644, prepare=prepare, sync=False) as file:
             file.write(content)
+
+
+def _progress(status: WarmStatus) -> WarmStatus:
+    """Return the status without what changes at each look: the time and the memory."""
+    return status._replace(updated=status.started, memory_used=0, memory_limit=0)

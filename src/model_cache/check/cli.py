@@ -5,10 +5,12 @@ that a fast check of a complete cache does not use; the deep check, the load che
 they are needed. A test lists the modules that must not be loaded.
 """
 
+import functools
 import os
+import socket
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple, NoReturn, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TextIO
 
 from model_cache.catalog.catalog import Model, generation
 from model_cache.catalog.lock import Lock, load_lock
@@ -19,6 +21,8 @@ from model_cache.check.notes import collect_notes
 from model_cache.check.report import paths_table, report_to_json, report_to_table, summary_line
 from model_cache.check.types import CheckReport, ProgressCallback, Tier
 from model_cache.cli.options import (
+    IMPORT_COMMAND,
+    RUN_DIRECTORY,
     LogLevel,
     Option,
     OutputFormat,
@@ -34,6 +38,9 @@ from model_cache.cli.program import best_effort, run
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason
+
+if TYPE_CHECKING:
+    from model_cache.warm_status import WarmAdvice
 
 PROGRAM: Final = "cache-check"
 LOAD_TIMEOUT: Final = Option(
@@ -115,12 +122,21 @@ def _check(
         whole_catalog=not options.models,
         generation=selection.generation,
         progress=_progress(stderr) if shows_progress else None,
-        remedies=Remedies(warmer_command(options, environ), warmer_command(options, environ, verb="repair")),
+        remedies=Remedies(
+            warmer_command(options, environ),
+            warmer_command(options, environ, verb="repair"),
+            environ.get(IMPORT_COMMAND, ""),
+            functools.cache(lambda: _warm_advice(places, selection.generation, environ)),
+        ),
         lock=selection.lock,
     )
     notes = collect_notes(models, places, environ)
     if report.reason is not Reason.OK:
-        notes += _warm_notes(places)
+        notes += _warm_notes(places, selection.generation)
+    if "KUBERNETES_SERVICE_HOST" in environ:  # `kubectl exec deploy/NAME` picks any pod, mostly an old one
+        notes += (f"checked in pod {socket.gethostname()}",)
+    if environ.get(RUN_DIRECTORY):
+        notes += _kill_notes(environ)
     report = report._replace(notes=notes)
     if tier is Tier.DEEP:
         from model_cache.check.deep import find_unlisted  # here: the fast tier does not need it
@@ -129,13 +145,35 @@ def _check(
     return report
 
 
-def _warm_notes(places: Places) -> tuple[str, ...]:
-    """Return the note on a running or interrupted warm, which may explain what is missing."""
+def _warm_advice(places: Places, generation: str, environ: Mapping[str, str]) -> "WarmAdvice | None":
+    """Return what the last warm means for missing files, and what the worker of this container waits for."""
+    from datetime import UTC, datetime  # here, with the next: a complete cache does not need them
+
+    from model_cache.run_record import read_run_record, run_record_path
+    from model_cache.warm_status import advise_on_missing
+
+    path = run_record_path(environ)
+    record = read_run_record(path) if path is not None else None
+    started = datetime.fromtimestamp(record.started, UTC) if record is not None else None
+    return advise_on_missing(places, generation, datetime.now(UTC), started)
+
+
+def _kill_notes(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the note on the last run of the worker in this pod that was killed."""
+    from model_cache.run_record import read_run_record, run_record_path  # here: most containers have none
+
+    path = run_record_path(environ)
+    record = read_run_record(path) if path is not None else None
+    return (str(record.kill),) if record is not None and record.kill is not None else ()
+
+
+def _warm_notes(places: Places, generation: str) -> tuple[str, ...]:
+    """Return the note on the last warm, which may explain what is missing."""
     from datetime import UTC, datetime  # here, with the next: a complete cache does not need them
 
     from model_cache.warm_status import describe_warm
 
-    note = describe_warm(places, datetime.now(UTC))
+    note = describe_warm(places, generation, datetime.now(UTC))
     return (note,) if note else ()
 
 

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from model_cache.check.types import Problem
 from model_cache.containment import linked_folder
@@ -20,18 +20,35 @@ from model_cache.manifest import FileRecord
 from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 
+if TYPE_CHECKING:  # a complete cache does not need it
+    from model_cache.warm_status import WarmAdvice
+
 _MAX_LINKS: Final = 40  # the limit of Linux
 
 
 class Remedies(NamedTuple):
-    """The commands that remedies name, with the catalog and cache that the user gave."""
+    """The commands that remedies name, with the catalog and cache that the user gave.
+
+    Attributes:
+        warm, repair: fill the cache; replace what is damaged.
+        import_archive: fills the cache without a hub; empty: not named.
+        advice: returns what the last warm means for missing files; called for each of them.
+    """
 
     warm: str = "cache-warmer warm"
     repair: str = "cache-warmer repair"
+    import_archive: str = ""
+    advice: "Callable[[], WarmAdvice | None]" = lambda: None
 
     def for_missing(self) -> str:
         """Return the remedy for something that does not exist."""
-        return f"run `{self.warm}`"
+        run = f"run `{self.warm}`"
+        if self.import_archive:
+            run += f", or without a hub `{self.import_archive}`"
+        advice = self.advice()
+        if advice is None:
+            return run
+        return f"{advice.sentence}{advice.link}{run if advice.link else ''}"
 
     def for_corrupt(self) -> str:
         """Return the remedy for something that exists and is wrong."""

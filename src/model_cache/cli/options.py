@@ -19,6 +19,10 @@ from model_cache.urls import shown_value
 
 # Variables with the command that remedies name, where another program than this one can write to the cache.
 COMMAND_VARIABLES: Final = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
+# The same for a command that fills the cache from an archive; remedies name none without it.
+IMPORT_COMMAND: Final = "QDA_IMPORT_COMMAND"
+# Folder of the run record (`model_cache.run_record`); without it no record is written.
+RUN_DIRECTORY: Final = "QDA_RUN_DIR"
 
 _UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 # Variables that forbid the hub client and transformers to make requests.

@@ -1,5 +1,7 @@
 """ListModels and GetCacheStatus: the registry's models with their states, and the result of the last cache check."""
 
+from typing import Final
+
 from google.protobuf import timestamp_pb2
 
 from model_cache.check.types import ModelReport, Problem
@@ -12,6 +14,9 @@ from qda_worker.conversion.metadata import LENGTH_UNITS, STATES, TASKS
 from qda_worker.registry.registry import ModelRegistry, ServedModel
 from qda_worker.scheduling.queue import CAPACITY, CAPACITY_BYTES
 from qda_worker.version import worker_version
+
+# For how long the status tells that a former run of the pod was killed, in seconds. Its metric tells it without end.
+_KILL_SECONDS: Final = 3600.0
 
 
 def build_list_models(registry: ModelRegistry) -> pb.ListModelsResponse:
@@ -50,6 +55,9 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
             "the cache is being checked" if registry.report is None else "models are being loaded"
         )
         message.remedy = "wait"
+    kill = registry.kill
+    if kill is not None and (registry.checked_at or 0) - kill.time < _KILL_SECONDS:
+        message.detail = f"{message.detail}; {kill}"
     if registry.report is not None:
         message.total_bytes, message.file_count = registry.report.bytes, registry.report.files
     if registry.checked_at is not None:

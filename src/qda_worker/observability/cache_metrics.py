@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from model_cache.places import Places
@@ -49,6 +49,22 @@ class CacheMetrics(Collector):
         yield checked
         yield self._problems()
         yield from self._models()
+        yield from self._kills()
+
+    def _kills(self) -> Iterator[Metric]:
+        kill = self._registry.kill
+        yield CounterMetricFamily(
+            "qda_worker_kills",
+            "Runs of this pod that ended without a shutdown: killed, mostly for lack of memory, or crashed.",
+            value=float(kill.total if kill is not None else 0),
+        )
+        if kill is not None:
+            last = GaugeMetricFamily(
+                "qda_worker_last_kill_timestamp_seconds",
+                "When a run of this pod last ended without a shutdown.",
+            )
+            last.add_metric([], kill.time)
+            yield last
 
     def _problems(self) -> GaugeMetricFamily:
         problems = GaugeMetricFamily(

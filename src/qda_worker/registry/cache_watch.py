@@ -8,6 +8,9 @@ A worker does not exit because its cache is incomplete. `CacheWatch.run` is one 
    thread, because a load takes minutes and the end of the process must not wait for it.
 3. Log what is missing or damaged, at once when it changes and then every `LOG_SECONDS`.
 
+Who asks for the state of the cache shall not get an old one: `refresh` checks it again, at most every `REFRESH_SECONDS`
+and at most once at a time.
+
 A model that fails to load stays FAILED until its files change. A model whose process ended during the load is loaded
 again after the next check. So is a model that dies while it loads or serves (its compute thread ended, or its process
 ended and could not be started again). Models that serve keep serving when the cache is damaged later. With `strict`,
@@ -47,6 +50,10 @@ LOAD_THREAD_PREFIX: Final = "load-"
 
 # Interval between two checks until every model serves. A check takes milliseconds, and callers are waiting.
 WAITING_SECONDS: Final = 2.0
+# Age of the last check from which `refresh` makes another one: it takes up to 100 ms of a processor.
+REFRESH_SECONDS: Final = 2.0
+# Maximum wait for that check, for a volume that does not answer.
+_REFRESH_WAIT_SECONDS: Final = 5.0
 # Maximum wait for the compute thread of a model that is replaced.
 CLOSE_SECONDS: Final = 10.0
 # Interval between two log lines about the same problem.
@@ -71,6 +78,7 @@ class CacheWatchDeps:
             Its second argument is to be called with the reason, from any thread, if the model dies.
         paths: folder of each model, by key.
         on_change: called in the event loop when the state of a model or of the cache may have changed.
+        is_waiting: returns whether a warm runs or is about to start: then an incomplete cache causes no warning.
         clock: monotonic seconds.
         wall_clock: seconds since 1970.
     """
@@ -79,6 +87,7 @@ class CacheWatchDeps:
     load: Callable[[Model, Callable[[str], None]], Engine]
     paths: Mapping[str, Path]
     on_change: Callable[[], Awaitable[None]]
+    is_waiting: Callable[[], bool] = lambda: False
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
 
@@ -123,6 +132,8 @@ class CacheWatch:
         self._strict = strict
         self._interval = interval
         self._model_died = asyncio.Event()
+        self._checking: asyncio.Task[None] | None = None  # the last check, which may have ended
+        self._checked_at: float | None = None  # when it ended, by the monotonic clock
         self._attempts: dict[str, _LoadAttempt] = {}  # the last one of each model, by key
         self._last_logged: tuple[ModelProblem | None, float] = (None, 0.0)  # the last problem, and when
         self._failed_since = deps.clock()  # or since the last log lines about failed models
@@ -153,8 +164,25 @@ class CacheWatch:
         if self._registry.cache_complete:
             await self._load_due_models()
 
+    async def refresh(self) -> None:
+        """Check the cache if the last check is older than `REFRESH_SECONDS`; wait some seconds at most for it."""
+        now = self._deps.clock()
+        if self._checked_at is None or now - self._checked_at >= REFRESH_SECONDS:
+            done, _ = await asyncio.wait([self._start_check()], timeout=_REFRESH_WAIT_SECONDS)
+            if done and self._checked_at is not None:
+                self._log_cache_problem()
+
     async def check(self) -> None:
-        """Check the cache once and update the registry with the result."""
+        """Check the cache once and update the registry with the result; wait for a check that runs already."""
+        await asyncio.shield(self._start_check())
+
+    def _start_check(self) -> "asyncio.Task[None]":
+        """Return the task of the check that runs, or of a new one."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+        return self._checking
+
+    async def _check(self) -> None:
         registry, deps = self._registry, self._deps
         registry.report = await asyncio.to_thread(deps.check)
         registry.checked_at = deps.wall_clock()
@@ -174,6 +202,7 @@ class CacheWatch:
             if served.state is ModelState.FAILED and now != served.loaded_files:
                 # The files have changed since the failed load, so another attempt may succeed.
                 served.state, served.problem = ModelState.WAITING, None
+        self._checked_at = deps.clock()
         await deps.on_change()
 
     async def _wait_for_next_check(self) -> None:
@@ -263,7 +292,8 @@ class CacheWatch:
         elif problem != logged or now - logged_at >= LOG_SECONDS:
             event = "cache.damaged" if self._registry.all_serving else "cache.waiting"
             files = self._problem_files()
-            self._log.warning(
+            waits = event == "cache.waiting" and self._deps.is_waiting()
+            (self._log.info if waits else self._log.warning)(
                 event,
                 reason=str(problem.reason),
                 detail=problem.detail,

@@ -14,7 +14,7 @@ file; comparing identities detects this, so that the worker can report that a re
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum
@@ -26,6 +26,7 @@ from model_cache.check.types import CheckReport, ModelReport, all_problems
 from model_cache.cli.parser import closest_match
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
+from model_cache.run_record import Kill
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.models.base import ModelInfo, Options, TextModel
 from qda_worker.scheduling.jobs import Caller, Lane, Outcome
@@ -159,6 +160,8 @@ class ModelRegistry:
         checked_at: time of the last cache check, in seconds since 1970.
         problem: why there is no catalog; None if there is one.
         fetch_problem: why filling the cache failed; None if it did not.
+        kill: the last run of this pod that was killed; None if none was.
+        refresh: checks the cache again unless the last check is recent; None before the watch runs.
         draining: set when the worker stops accepting work; long streams end then.
     """
 
@@ -170,6 +173,8 @@ class ModelRegistry:
         self.checked_at: float | None = None
         self.problem: ModelProblem | None = None
         self.fetch_problem: ModelProblem | None = None
+        self.kill: Kill | None = None
+        self.refresh: Callable[[], Awaitable[None]] | None = None
         self.draining = asyncio.Event()
 
     @classmethod

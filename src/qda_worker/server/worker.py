@@ -8,6 +8,7 @@ two:
   watching both;
 - the stop signal (`server.lifecycle`);
 - the watchdog of the models (`registry.watchdog`);
+- the record of this run, in a thread of its own (`server.run_recorder`);
 - with TLS, the check of the certificate files (`server.tls`).
 
 The event loop runs all calls and is the only writer of the registry. All models share two tokenizer pools, for short
@@ -20,6 +21,7 @@ report the reason through health, `GetCacheStatus`, metrics and the log.
 """
 
 import asyncio
+import functools
 import gc
 import logging
 import os
@@ -27,6 +29,7 @@ import time
 from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
 import grpc
@@ -37,11 +40,12 @@ from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
 from model_cache.check.files import Remedies
 from model_cache.check.types import CheckReport
-from model_cache.cli.options import LogLevel, find_places
+from model_cache.cli.options import IMPORT_COMMAND, LogLevel, find_places
 from model_cache.errors import CacheUnreadable, CatalogInvalid, LockInvalid, ModelCacheError
 from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
+from model_cache.warm_status import WarmAdvice, advise_on_missing
 from qda_worker.cpu import usable_cpus
 from qda_worker.observability.cache_metrics import WarmMetrics
 from qda_worker.observability.logs import CallLog, Log, configure_logging
@@ -49,6 +53,7 @@ from qda_worker.observability.metrics import Metrics, MetricsServer, serve_metri
 from qda_worker.observability.tracing import open_tracing
 from qda_worker.offline import OFFLINE
 from qda_worker.registry.cache_watch import CacheWatch, CacheWatchDeps
+from qda_worker.registry.readiness import current_activity, unready_reason
 from qda_worker.registry.registry import Engine, ModelProblem, ModelRegistry, start_engine
 from qda_worker.registry.watchdog import ModelWatchdog
 from qda_worker.server.grpc_server import create_health_server, create_server
@@ -60,6 +65,7 @@ from qda_worker.server.lifecycle import (
     join_loading_threads,
     write_port_file,
 )
+from qda_worker.server.run_recorder import RunRecorder
 from qda_worker.server.tls import RotatingIdentity
 from qda_worker.server.warm_process import WarmerFailed, manual_command, run_warmer
 from qda_worker.services import SERVICES, serving_status
@@ -164,7 +170,14 @@ class Worker:
         self._metrics = Metrics(registry)
         self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
-        self._health = Health(SERVICES)
+        self._recorder = RunRecorder.from_environment(original_environ, lambda: current_activity(registry))
+        self._registry.kill = kill = self._recorder.kill
+        self._health = Health(
+            SERVICES,
+            startup_notice=str(kill) if kill is not None and self._recorder.follows_kill else "",
+            unready_reason=lambda: unready_reason(registry),
+        )
+        self._started = datetime.now(UTC)
         self._cpus = usable_cpus()
         self._tokenizers = ThreadPoolExecutor(self._cpus, thread_name_prefix="tokenize")
         # Fewer, so that they leave a processor to the others where there are several.
@@ -182,11 +195,15 @@ class Worker:
         signals.install()
         metrics_server = self._start_metrics_server()
         servers = await self._start_servers()
+        self._recorder.start()
+        if self._recorder.follows_kill:
+            self._log.error("worker.was_killed", detail=str(self._registry.kill))
         watch = asyncio.create_task(self._watch_cache())
         stop = asyncio.create_task(signals.requested.wait())
         watchdog = asyncio.create_task(self._watch_models())
         certificates = asyncio.create_task(self._identity.watch()) if self._identity else None
         await asyncio.wait([watch, stop], return_when=asyncio.FIRST_COMPLETED)
+        self._recorder.stopping()
         failure = watch.exception() if watch.done() else None
         # A worker that was never ready is in no endpoints: no load balancer has to notice that it stops.
         delay = settings.drain_delay if self._was_ever_ready and not failure else 0.0
@@ -207,6 +224,7 @@ class Worker:
         if self._tracing is not None:
             await asyncio.to_thread(self._tracing.close, TRACE_FLUSH_SECONDS)
         await self._close_engines()
+        self._recorder.close()
         if failure is not None:
             raise failure
         return Reason.OK.exit_code
@@ -273,6 +291,7 @@ class Worker:
                 key: model_path(self._places, served.model) for key, served in self._registry.models.items()
             },
             on_change=self._update_health,
+            is_waiting=lambda: (advice := self._warm_advice()) is not None and advice.is_waiting,
         )
         watch = CacheWatch(
             self._registry,
@@ -281,6 +300,7 @@ class Worker:
             strict=self._settings.on_host,
             interval=self._settings.check_interval,
         )
+        self._registry.refresh = watch.refresh
         if self._settings.fetch:
             await self._fill_cache(watch)
         await watch.run()
@@ -318,9 +338,16 @@ class Worker:
             remedies=Remedies(
                 manual_command(self._settings, self._original_environ),
                 manual_command(self._settings, self._original_environ, "repair"),
+                self._original_environ.get(IMPORT_COMMAND, ""),
+                functools.cache(self._warm_advice),
             ),
             lock=self._lock,
         )
+
+    def _warm_advice(self) -> WarmAdvice | None:
+        """Return what the last warm means for missing files. On a host no release starts a warmer."""
+        started = None if self._settings.on_host else self._started
+        return advise_on_missing(self._places, self._registry.generation, datetime.now(UTC), started)
 
     def _load_model(self, model: Model, on_failure: Callable[[str], None]) -> Engine:
         """Load one model. Blocks for seconds; the watch calls it in a daemon thread."""

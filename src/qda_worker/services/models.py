@@ -24,5 +24,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
     async def GetCacheStatus(
         self, request: pb.GetCacheStatusRequest, context: Context
     ) -> pb.GetCacheStatusResponse:
-        """Return the result of the last cache check."""
+        """Check the cache again, unless the last check is recent, and return the result."""
+        if self._registry.refresh is not None:
+            await self._registry.refresh()
         return build_cache_status(self._registry, self._cache)

@@ -22,7 +22,8 @@ template:
       {{- /* Without commonLabels, which may change at any time; those of the Job itself have them. */}}
       {{- include "qda-worker.podLabels" (dict "root" . "component" "warmer" "own" $warmer.podLabels) | nindent 6 }}
     annotations:
-      qda-worker/rerun: {{ $warmer.rerun | quote }}
+      {{- /* Values of an earlier release are floating-point numbers, which would be written as 1e+06. */}}
+      qda-worker/rerun: {{ int64 $warmer.rerun | quote }}
       {{- with include "qda-worker.catalogAnnotations" . }}
       {{- . | nindent 6 }}
       {{- end }}

@@ -20,13 +20,14 @@ from cache_warmer.kubernetes.events import (
     EventRecorder,
     InvolvedObjects,
     involved_objects,
-    one_line,
 )
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
 from model_cache.cli.options import LogLevel, OutputFormat, SharedOptions
 from model_cache.errors import ModelCacheError
+from model_cache.formatting import one_line
 from model_cache.reasons import Reason
+from model_cache.warm_status import Phase, WarmStatus
 from tests.support.fake_cluster import FakeCluster
 
 OBJECTS: Final = InvolvedObjects("texts", "demo-warm-1", "demo")
@@ -96,12 +97,12 @@ def test_a_retryable_failure_announces_the_retry() -> None:
 
 
 def test_a_message_that_is_too_long_keeps_its_beginning_and_its_end() -> None:
-    line = one_line("begin " + "ü" * 2000 + " end")
+    line = one_line("begin " + "ü" * 2000 + " end", MESSAGE_BYTES)
 
     assert len(line.encode()) <= MESSAGE_BYTES
     assert line.startswith("begin ü")
     assert line.endswith("ü end")
-    assert one_line("a \n\n b") == "a b"
+    assert one_line("a \n\n b", MESSAGE_BYTES) == "a b"
 
 
 def test_models_verified_within_an_interval_share_an_event_on_the_job() -> None:
@@ -194,3 +195,22 @@ def test_a_run_writes_events_at_its_start_and_its_end(tmp_path: Path) -> None:
     assert [event["reason"] for event in cluster.events[::2]] == ["WARMING", "CATALOG_INVALID"]
     assert "\n" not in cluster.events[-1]["message"]
     assert json.loads(last_words.read_text("utf-8"))["reason"] == "CATALOG_INVALID"
+
+
+def test_a_run_that_was_killed_is_told_by_the_next_one_with_its_memory() -> None:
+    cluster = FakeCluster()
+    time = datetime(2026, 1, 2, 3, 0, 0, tzinfo=UTC)
+    former = WarmStatus(Phase.FETCHING, "a" * 64, "pod former", time, time)
+    recorder_of(cluster).record_interruption(former)
+    full = former._replace(memory_used=255 * 2**20, memory_limit=256 * 2**20)
+    recorder_of(cluster).record_interruption(full)
+
+    job_events = [event for event in cluster.events if event["involvedObject"]["kind"] == "Job"]
+    assert {(event["type"], event["reason"]) for event in job_events} == {("Warning", "INTERRUPTED")}
+    assert (
+        "(pod former) ended without a shutdown at about 2026-01-02 03:00:00 UTC" in job_events[0]["message"]
+    )
+    assert "If the last state of its container is OOMKilled" in job_events[0]["message"]
+    assert "It used 255Mi of 256Mi of memory and was most likely killed" in job_events[1]["message"]
+    for event in job_events:
+        assert event["message"].endswith("increase cacheWarmer.resources.limits.memory")

@@ -44,6 +44,8 @@ class WatchHarness:
     deaths: dict[str, Callable[[str], None]] = field(default_factory=dict)
     now: float = 0.0
     changes: int = 0
+    checks: int = 0
+    waiting: bool = False
     logged: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -59,6 +61,7 @@ class WatchHarness:
             load=self.load,
             paths={key: self.folder / key for key in KEYS},
             on_change=self.changed,
+            is_waiting=lambda: self.waiting,
             clock=lambda: self.now,
         )
         log = structlog.wrap_logger(None, processors=[self.record])
@@ -75,6 +78,7 @@ class WatchHarness:
         self.changes += 1
 
     def check(self) -> CheckReport:
+        self.checks += 1
         reports = tuple(self.report(key) for key in KEYS)
         reason = Reason.CACHE_INCOMPLETE if self.missing else Reason.OK
         return CheckReport(reason, "g", "/cache", Tier.FAST, 1, 1, 0.0, reports, (), PLACES)
@@ -260,3 +264,33 @@ async def test_a_strict_watch_raises_instead_of_waiting(harness: WatchHarness) -
     with pytest.raises(CacheUnusable) as caught:
         await harness.watch(strict=True).step()
     assert caught.value.reason is Reason.MODEL_UNUSABLE
+
+
+async def test_who_asks_gets_a_check_of_the_last_two_seconds(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    await watch.step()
+    assert harness.registry.cache_complete
+    harness.missing = {"one"}
+
+    harness.now += 1.0
+    await watch.refresh()
+    assert harness.registry.cache_complete, "the last check is recent"
+
+    harness.now += 1.5
+    await asyncio.gather(*(watch.refresh() for _ in range(50)))
+    assert not harness.registry.cache_complete
+    assert harness.checks == 2, "fifty callers share one check"
+    assert "cache.damaged" in harness.events(), "it is logged at once"
+
+
+async def test_a_worker_that_waits_for_a_warm_does_not_warn(harness: WatchHarness) -> None:
+    harness.missing = {"one"}
+    harness.waiting = True
+    watch = harness.watch()
+    await watch.step()
+    harness.waiting = False
+    harness.now += 31.0
+    await watch.step()
+
+    levels = [line["level"] for line in harness.logged if line["event"] == "cache.waiting"]
+    assert levels == ["info", "warning"]
