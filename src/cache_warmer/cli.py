@@ -17,6 +17,7 @@ from cache_warmer.commands.export import add_export_arguments, run_export
 from cache_warmer.commands.import_ import add_import_arguments, run_import
 from cache_warmer.commands.lock import add_lock_arguments, run_lock
 from cache_warmer.commands.plan import add_plan_arguments, run_plan
+from cache_warmer.commands.verify import add_verify_arguments, run_verify
 from cache_warmer.commands.warm import add_warm_arguments, run_repair, run_warm
 from cache_warmer.options import KEEP, REFERENCE, WAIT
 from model_cache.cli.options import CACHE
@@ -62,6 +63,13 @@ COMMANDS: Final = (
         "hash every file of the cache, and fetch damaged and missing files again",
         run_repair,
         (*SOURCE_OPTIONS, WAIT, REFERENCE),
+    ),
+    Command(
+        "verify",
+        "hash every file of the cache, and write the result to the cache, where workers export it as metrics",
+        run_verify,
+        (*SOURCE_OPTIONS, WAIT, REFERENCE),
+        add_arguments=add_verify_arguments,
     ),
     Command(
         "lock",

@@ -1,5 +1,6 @@
 """The options of `cache-warmer` beside those that all programs share, each with its environment variable."""
 
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -17,6 +18,12 @@ def _url(text: str) -> str:
     if not is_usable or not text.isprintable() or " " in text:
         raise ValueError("an http or https URL, such as https://huggingface.co")
     return text.rstrip("/")
+
+
+def _file(text: str) -> Path | None:
+    if "\x00" in text:
+        raise ValueError("a file")
+    return Path(text)
 
 
 def _name(text: str) -> str:
@@ -48,6 +55,15 @@ WHEEL_BASE: Final[Option[str | None]] = Option(
     "URL",
     "URL of a folder with the wheels of the spaCy packages",
     "the URLs in the catalog",
+)
+CA_BUNDLE: Final[Option[Path | None]] = Option(
+    "--ca-bundle",
+    "QDA_CA_BUNDLE",
+    _file,
+    None,
+    "FILE",
+    "PEM file with certificates of authorities to trust in addition to the system's (or those of SSL_CERT_FILE)",
+    "none",
 )
 STALL_TIMEOUT: Final = Option(
     "--stall-timeout",

@@ -26,6 +26,7 @@ class Settings:
         reference: name of the reference; None: the catalog's path (`reference.reference_writer`).
         probe: whether `plan` makes and removes a probe folder.
         retry: limits of the retries.
+        ca_bundle: a PEM file with authorities to trust in addition (`hub.certificates`); None: no further ones.
         termination_log: where the termination message goes, if that file exists.
     """
 
@@ -37,6 +38,7 @@ class Settings:
     reference: str | None = None
     probe: bool = True
     retry: Retry = field(default_factory=Retry)
+    ca_bundle: Path | None = None
     termination_log: Path = Path("/dev/termination-log")  # the default of `terminationMessagePath`
 
     def load_catalog(self) -> tuple[Catalog, Lock | None]:
@@ -74,5 +76,7 @@ class Settings:
             environ: Tokens, proxies and certificates.
             retry: limits of the retries; None: those of these settings.
         """
-        settings = SourceSettings(self.endpoint, self.wheel_base, self.stall_timeout, retry or self.retry)
+        settings = SourceSettings(
+            self.endpoint, self.wheel_base, self.stall_timeout, retry or self.retry, self.ca_bundle
+        )
         return Sources(settings, places, lock, environ)

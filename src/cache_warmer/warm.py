@@ -37,6 +37,7 @@ from cache_warmer.records import (
     write_repository_bytes,
 )
 from cache_warmer.reference import ReferenceWriter
+from cache_warmer.reports.deep_check_file import DeepCheckFile
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import RunStats
@@ -94,6 +95,7 @@ class Reports:
         stats: results by model, for the final report.
         status: the status file on the volume.
         counter: bytes and files of the transfers.
+        deep_check: the result of a deep check on the volume; None: not written.
         show_transfers: displays the counter while bodies are fetched; None: no display.
         show_check: displays the progress of a deep check; None: no display.
     """
@@ -101,6 +103,7 @@ class Reports:
     stats: RunStats
     status: StatusFile
     counter: ProgressCounter
+    deep_check: DeepCheckFile | None = None
     show_transfers: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
     show_check: ProgressCallback | None = None
 
@@ -138,6 +141,8 @@ class WarmRun:
         models = self.selection.models
         with volume.explain_os_errors(self.places):
             found = self._check(self.tier)
+            if (deep_check := self._deep_check_file()) is not None:
+                deep_check.record_found(found)
             if found.reason is Reason.OK and self.reference.is_recorded(self.selection.generation, models):
                 self._publish(self._survey({}))
                 self._report_repair(found, {})
@@ -171,6 +176,11 @@ class WarmRun:
             progress=self.reports.show_check,
             lock=self.selection.lock,
         )
+
+    def _deep_check_file(self) -> DeepCheckFile | None:
+        """Return the file for the result of this run; None if the run checks no hashes, or not the whole catalog."""
+        is_whole = self.tier is Tier.DEEP and self.selection.is_whole_catalog
+        return self.reports.deep_check if is_whole else None
 
     def _check_under_lease(self, found: CheckReport) -> BadFiles:
         """Check again, because another writer may have worked while this one waited for the lease.
@@ -313,6 +323,8 @@ class WarmRun:
                 lock=self.selection.lock,
             )
             _raise_first_problem(report, "just repaired")
+        if (deep_check := self._deep_check_file()) is not None:
+            deep_check.record_mended(found)
         self.reports.stats.repaired(all_problems(found))
 
 

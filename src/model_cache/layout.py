@@ -69,7 +69,12 @@ def model_record_path(places: Places, digest: str) -> Path:
     return places.own.path / "models" / f"{digest}.json"
 
 
+def deep_check_path(places: Places, generation: str) -> Path:
+    """Return the path of the result of a generation's last deep check."""
+    return places.own.path / "deep-checks" / f"{generation}.json"
+
+
 def record_folders(places: Places) -> tuple[Path, ...]:
     """Return the folders of manifests, records, references and notes."""
-    names = ("manifests", "models", "references", "refs", "whole-bytes")
+    names = ("manifests", "models", "references", "refs", "whole-bytes", "deep-checks")
     return tuple(places.own.path / name for name in names)

@@ -35,6 +35,8 @@ class Readiness(StrEnum):
     LOADED = "loaded"
     # The loaded models and the cache.
     COMPLETE = "complete"
+    # The loaded models, and that the last deep check found no damage in their files.
+    VERIFIED = "verified"
 
 
 class Device(StrEnum):
@@ -227,8 +229,9 @@ READINESS: Final = Option(
     "QDA_READINESS",
     one_of(Readiness),
     Readiness.LOADED,
-    "loaded|complete",
-    "what readiness depends on once all models answer; loaded: on the models; complete: on the cache too",
+    "loaded|complete|verified",
+    "what readiness depends on once all models answer; loaded: on the models; complete: on the cache too; verified: on "
+    "the models, and that the last deep check found no damage in their files",
 )
 DRAIN_DELAY: Final = Option(
     "--drain-delay", "QDA_DRAIN_DELAY", duration, 5.0, "TIME", "seconds to keep serving after SIGTERM", "5s"

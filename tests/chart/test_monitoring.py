@@ -30,6 +30,10 @@ FIRING: Final[dict[str, list[tuple[str, str]]]] = {
     "QdaCacheCorrupt": [
         (f'qda_cache_problems{{{POD},model="m",reason="CACHE_CORRUPT"}}', "2x120"),
     ],
+    "QdaDeepCheckFailed": [
+        (f'qda_cache_deep_check_bad_files{{{POD},model="m",reason="CACHE_CORRUPT"}}', "1x120"),
+    ],
+    "QdaDeepCheckOverdue": [(f"qda_cache_deep_check_timestamp_seconds{{{POD}}}", "-700000x120")],
     "QdaWarmFailed": [(f'qda_cache_warm_ended{{{POD},reason="NO_SPACE"}}', "1x120")],
     "QdaGenerationsDiffer": [
         (f'qda_worker_build_info{{{POD},generation="a"}}', "1x120"),
@@ -72,7 +76,8 @@ def _worker(**values: Any) -> Object:
 
 
 def _rules(render: Render, **values: Any) -> Object:
-    rendered = render(_worker(prometheusRule={"enabled": True, **values}), *OPERATORS)
+    check = {"cacheWarmer": {"periodicCheck": {"enabled": True}}}
+    rendered = render(_worker(prometheusRule={"enabled": True, **values}) | check, *OPERATORS)
     rule = rendered.one("PrometheusRule")
     assert isinstance(rule, dict)
     return rule

@@ -1,12 +1,18 @@
 """Every pod meets the `restricted` Pod Security Standard, and has no more permissions than it uses."""
 
+import re
+
+import yaml
+
 from tests.chart.conftest import CHART, Render, Rendered, container
 
 
 def test_every_pod_meets_the_restricted_standard(render: Render) -> None:
     rendered = render()
-    shell = render({"cacheWarmer": {"shell": True}}).one("Deployment", "-shell")["spec"]["template"]
-    for template in (rendered.worker, rendered.warmer, shell):
+    more = render({"cacheWarmer": {"shell": True, "periodicCheck": {"enabled": True}}})
+    shell = more.one("Deployment", "-shell")["spec"]["template"]
+    check = more.one("CronJob")["spec"]["jobTemplate"]["spec"]["template"]
+    for template in (rendered.worker, rendered.warmer, shell, check, rendered.one("Pod", "-test")):
         pod, own = template["spec"]["securityContext"], container(template)["securityContext"]
         assert pod["runAsNonRoot"] is True
         assert pod["runAsUser"] == pod["runAsGroup"] == pod["fsGroup"] == 65532
@@ -14,6 +20,20 @@ def test_every_pod_meets_the_restricted_standard(render: Render) -> None:
         assert own["allowPrivilegeEscalation"] is False
         assert own["readOnlyRootFilesystem"] is True
         assert own["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_every_pod_can_run_images_by_digest(render: Render) -> None:
+    digests = {"qda-worker": "sha256:" + "a" * 64, "qda-cache-warmer": "sha256:" + "b" * 64}
+    more = {"shell": True, "periodicCheck": {"enabled": True}}
+    rendered = render(
+        {
+            "worker": {"image": {"digest": digests["qda-worker"]}},
+            "cacheWarmer": {"image": {"digest": digests["qda-cache-warmer"]}, **more},
+        }
+    )
+    found = re.findall(r"image: (\S+)", yaml.safe_dump_all(rendered.objects))
+    assert len(found) == 5, "worker, test, Job, shell, periodic check"
+    assert set(found) == {f"{name}@{digest}" for name, digest in digests.items()}
 
 
 def test_the_cluster_may_choose_uid_gid_and_fs_group(render: Render) -> None:
@@ -37,7 +57,7 @@ def test_only_the_warmer_has_a_token_and_its_role_has_the_documented_rules(rende
     rendered = render()
     assert rendered.worker["spec"]["automountServiceAccountToken"] is False
     assert all(one["automountServiceAccountToken"] is False for one in rendered.all("ServiceAccount"))
-    assert _rights(rendered) == {
+    assert rights(rendered) == {
         ("events", "create", ""),
         ("leases", "create", ""),
         ("leases", "get", "rel-qda-worker-cache-writer"),
@@ -49,11 +69,11 @@ def test_only_the_warmer_has_a_token_and_its_role_has_the_documented_rules(rende
 
 
 def test_the_shell_may_also_read_the_deployments_of_its_namespace(render: Render) -> None:
-    more = _rights(render({"cacheWarmer": {"shell": True}})) - _rights(render())
+    more = rights(render({"cacheWarmer": {"shell": True}})) - rights(render())
     assert more == {("deployments", "get", "")}
 
 
-def _rights(rendered: Rendered) -> set[tuple[str, str, str]]:
+def rights(rendered: Rendered) -> set[tuple[str, str, str]]:
     """Return each permission as resource, verb and name; an empty name means any."""
     return {
         (resource, verb, name)

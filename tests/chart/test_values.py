@@ -191,6 +191,7 @@ OWN_TEST: Final = {
     **_section("worker.keda", "tests/chart/test_scaling.py"),
     **_section("worker.networkPolicy", "tests/chart/test_network_policies.py"),
     **_section("cacheWarmer.networkPolicy", "tests/chart/test_network_policies.py"),
+    **_section("cacheWarmer.periodicCheck", "tests/chart/test_periodic_check.py"),
     **_section("worker.tls.certificate", "tests/chart/test_routes.py"),
     **_section("worker.ingress", "tests/chart/test_routes.py"),
     **_section("worker.grpcRoute", "tests/chart/test_routes.py"),
@@ -337,7 +338,7 @@ def test_the_ca_certificates_may_be_in_a_config_map_or_a_secret(
     for kind, fields in source.items():
         assert volume[kind] == {**fields, "items": [{"key": "all.pem", "path": "ca.crt"}]}
     (mount,) = [one for one in container(rendered.warmer)["volumeMounts"] if one["name"] == "ca"]
-    assert rendered.warmer_settings["SSL_CERT_FILE"] == f"{mount['mountPath']}/ca.crt"
+    assert rendered.warmer_settings["QDA_CA_BUNDLE"] == f"{mount['mountPath']}/ca.crt"
     assert "rel-qda-worker-ca" not in [one["metadata"]["name"] for one in rendered.all("ConfigMap")]
 
 

@@ -102,15 +102,36 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- if and .Values.cacheWarmer.enabled (not .Values.cache.inImage) }}true{{ end }}
 {{- end }}
 
+{{- /* Whether there is a periodic deep check. */}}
+{{- define "qda-worker.hasCheck" -}}
+{{- if .Values.cacheWarmer.periodicCheck.enabled }}true{{ end }}
+{{- end }}
+
+{{- /* Whether a pod of this release writes models to the claim. */}}
+{{- define "qda-worker.hasWriter" -}}
+{{- if or (include "qda-worker.hasJob" .) .Values.cacheWarmer.shell (and (include "qda-worker.hasCheck" .) .Values.cacheWarmer.periodicCheck.repair) }}true{{ end }}
+{{- end }}
+
+{{- /* Whether there is any pod of the warmer's image. */}}
 {{- define "qda-worker.hasWarmer" -}}
-{{- if or (include "qda-worker.hasJob" .) .Values.cacheWarmer.shell }}true{{ end }}
+{{- if or (include "qda-worker.hasWriter" .) (include "qda-worker.hasCheck" .) }}true{{ end }}
+{{- end }}
+
+{{- define "qda-worker.isClaimWritable" -}}
+{{- $modes := .Values.cache.accessModes }}
+{{- if or (has "ReadWriteMany" $modes) (has "ReadWriteOnce" $modes) }}true{{ end }}
+{{- end }}
+
+{{- /* The name of a CronJob has at most 52 characters. */}}
+{{- define "qda-worker.checkCronJobName" -}}
+{{- printf "%s-check" (include "qda-worker.fullname" . | trunc 46 | trimSuffix "-") }}
 {{- end }}
 
 {{- /* Whether pods on several nodes can use the cache: the models are in the image, or the claim is ReadWriteMany, or it is
        ReadOnlyMany and nothing here writes to it. */}}
 {{- define "qda-worker.isOnAnyNode" -}}
 {{- $modes := .Values.cache.accessModes }}
-{{- if or .Values.cache.inImage (has "ReadWriteMany" $modes) (and (has "ReadOnlyMany" $modes) (not (include "qda-worker.hasWarmer" .))) }}true{{ end }}
+{{- if or .Values.cache.inImage (has "ReadWriteMany" $modes) (and (has "ReadOnlyMany" $modes) (not (include "qda-worker.hasWriter" .))) }}true{{ end }}
 {{- end }}
 
 {{- /* A claim that only one node can mount: its pods have a required affinity to each other's label. The first pod matches

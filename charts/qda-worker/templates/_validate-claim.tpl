@@ -6,6 +6,9 @@
 {{- if .Values.cacheWarmer.shell }}
 {{- fail "cache.inImage is true, so there is no claim that the shell could write to: set cacheWarmer.shell=false, or cache.inImage=false to use a claim." }}
 {{- end }}
+{{- if include "qda-worker.hasCheck" . }}
+{{- fail "cache.inImage is true, so there is no claim that could be checked: set cacheWarmer.periodicCheck.enabled=false. The digest of an image covers the models in it." }}
+{{- end }}
 {{- if .Values.cache.existingClaim }}
 {{- fail "cache.inImage is true, but cache.existingClaim is set: the models are either in the image or on the claim, so unset one of them." }}
 {{- end }}
@@ -13,8 +16,10 @@
 {{- if has "ReadWriteOncePod" $modes }}
 {{- fail "cache.accessModes has ReadWriteOncePod, but the warmer and the workers mount the claim at the same time: use ReadWriteOnce or ReadWriteMany." }}
 {{- end }}
-{{- if and (include "qda-worker.hasWarmer" .) (not (or (has "ReadWriteMany" $modes) (has "ReadWriteOnce" $modes))) }}
-{{- fail (printf "cache.accessModes is [%s], but the warmer must write to the claim: add ReadWriteOnce or ReadWriteMany, or set cacheWarmer.enabled=false and cacheWarmer.shell=false." (join ", " $modes)) }}
+{{- if and (include "qda-worker.hasWriter" .) (not (include "qda-worker.isClaimWritable" .)) }}
+{{- $writers := list "cacheWarmer.enabled=false" "cacheWarmer.shell=false" }}
+{{- if .Values.cacheWarmer.periodicCheck.repair }}{{ $writers = append $writers "cacheWarmer.periodicCheck.repair=false" }}{{ end }}
+{{- fail (printf "cache.accessModes is [%s], but the warmer must write to the claim: add ReadWriteOnce or ReadWriteMany, or set %s." (join ", " $modes) (join " and " $writers)) }}
 {{- end }}
 {{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace (include "qda-worker.claimName" .) }}
 {{- $value := "worker.replicas" }}

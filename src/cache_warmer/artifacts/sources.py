@@ -36,12 +36,14 @@ class SourceSettings:
         wheel_base: URL of a folder with the wheels; None for the catalog's own URLs.
         stall_timeout: seconds without a byte after which a request is aborted.
         retry: limits of the retries; its `sleep` raises when the run must stop.
+        ca_bundle: see `hub.certificates`.
     """
 
     endpoint: str | None
     wheel_base: str | None
     stall_timeout: float
     retry: Retry
+    ca_bundle: Path | None = None
 
 
 class Sources:
@@ -163,6 +165,10 @@ class Sources:
             if self._connection is None:
                 settings = self._settings
                 self._connection = connect(
-                    settings.endpoint, self._environ, settings.retry, settings.stall_timeout
+                    settings.endpoint,
+                    self._environ,
+                    settings.retry,
+                    settings.stall_timeout,
+                    settings.ca_bundle,
                 )
             return self._connection

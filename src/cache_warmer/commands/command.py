@@ -5,13 +5,13 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
 
-from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
+from cache_warmer.options import CA_BUNDLE, HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
 from cache_warmer.settings import Settings
 from model_cache.cli.options import Option, add_shared_options, read_shared_options
 from model_cache.cli.parser import OptionParser
 
 # The options of the commands that send requests to a hub.
-SOURCE_OPTIONS: Final[tuple[Option[Any], ...]] = (HUB, WHEEL_BASE, STALL_TIMEOUT)
+SOURCE_OPTIONS: Final[tuple[Option[Any], ...]] = (HUB, WHEEL_BASE, CA_BUNDLE, STALL_TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Invocation:
             stall_timeout=self._value_or(STALL_TIMEOUT, defaults.stall_timeout),
             wait=self._value_or(WAIT, defaults.wait),
             reference=self._value_or(REFERENCE, defaults.reference),
+            ca_bundle=self._value_or(CA_BUNDLE, defaults.ca_bundle),
             probe=not getattr(self.arguments, "no_probe", False),
         )
 

@@ -40,7 +40,7 @@ def report_to_cluster(
     events: EventRecorder,
     termination_log: Path,
     report: Callable[[ModelCacheError | None], WarmReport],
-    start: str = WARMING,
+    start: str | None = WARMING,
 ) -> Iterator[None]:
     """Report that a command started, and how the block ended: success, failure, bug or signal.
 
@@ -48,7 +48,7 @@ def report_to_cluster(
         events: records the Events.
         termination_log: where Kubernetes reads the termination message.
         report: returns the report, given the failure or None; called once, at the end.
-        start: Reason of the first Event.
+        start: Reason of the first Event; None: no such Event.
     """
 
     def report_end(error: ModelCacheError | None) -> None:
@@ -59,7 +59,8 @@ def report_to_cluster(
     # Replaced at the end; it stays if the kernel kills the process.
     write_termination_message(WarmReport(_KILLED.reason, "", 0.0, (), _KILLED), termination_log)
     try:
-        events.record_start(start)
+        if start is not None:
+            events.record_start(start)
         yield
     except ModelCacheError as error:
         report_end(error)

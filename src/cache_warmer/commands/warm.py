@@ -23,10 +23,11 @@ from typing import Final, TextIO
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.errors import Interrupted
-from cache_warmer.kubernetes.events import EventRecorder
+from cache_warmer.kubernetes.events import WARMING, EventRecorder
 from cache_warmer.kubernetes.pod import holder_identity, require_token
 from cache_warmer.lease.select import select_lease
 from cache_warmer.reference import reference_writer
+from cache_warmer.reports.deep_check_file import DeepCheckFile
 from cache_warmer.reports.progress import ProgressCounter, show_progress
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import RunStats, WarmReport, to_json, to_lines
@@ -43,7 +44,7 @@ from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import EXIT_TERMINATED, Reason
-from model_cache.warm_status import WarmStatus, status_path
+from model_cache.warm_status import status_path
 
 _LOG: Final = logging.getLogger(__name__)
 # Seconds between SIGTERM and a forced exit after the parent died. A warmer may be killed at any instant.
@@ -81,6 +82,7 @@ def warm_cache(
     err: TextIO,
     events: EventRecorder | None = None,
     tier: Tier = Tier.FAST,
+    start: str | None = WARMING,
 ) -> int:
     """Warm or repair the cache, report how that ended, and return the exit code.
 
@@ -93,23 +95,31 @@ def warm_cache(
         err: where progress and errors go; a failure to write there is ignored.
         events: records Events; None: on the objects that the environment names.
         tier: `FAST` fetches what is missing; `DEEP` hashes every file first and also replaces what is damaged.
+        start: Reason of the Event about the start; None: no such Event.
     """
-    events, err = events or event_recorder(environ), best_effort(err)
-    stats = RunStats(events.record_verified)
-    error: ModelCacheError | None = None
-    code = Reason.OK.exit_code
+    recorder, err = events or event_recorder(environ), best_effort(err)
+    stats = RunStats(recorder.record_verified)
+
+    def run() -> None:
+        with report_to_cluster(recorder, settings.termination_log, stats.report, start):
+            _make_run(settings, environ, err, tier, stats, recorder).run()
+
+    error, code = run_to_exit_code(run)
+    print_report(stats.report(error), settings.options.format, out, error, err)
+    return code
+
+
+def run_to_exit_code(run: Callable[[], None]) -> tuple[ModelCacheError | None, int]:
+    """Run a function and return the failure that a user can solve, if there is one, and the exit code."""
     try:
-        with report_to_cluster(events, settings.termination_log, stats.report):
-            _make_run(settings, environ, err, tier, stats, events).run()
+        run()
     except ModelCacheError as failure:
-        error, code = failure, failure.reason.exit_code
+        return failure, failure.reason.exit_code
     except (KeyboardInterrupt, Terminated) as signalled:
         error = Interrupted()
-        code = EXIT_TERMINATED if isinstance(signalled, Terminated) else error.reason.exit_code
-    _print_report(stats.report(error), settings.options.format, out)
-    if error is not None:
-        err.write(f"cache-warmer: {printable_lines(str(error))}\n")
-    return code
+        is_terminated = isinstance(signalled, Terminated)
+        return error, EXIT_TERMINATED if is_terminated else error.reason.exit_code
+    return None, Reason.OK.exit_code
 
 
 def _make_run(
@@ -135,9 +145,7 @@ def _make_run(
         sources=settings.make_sources(places, lock, environ, retry),
         lease=select_lease(places, settings.wait, environ, stop, _LOG.info),
         reference=reference_writer(settings.reference, settings.options.catalog, places, environ, utc_now),
-        reports=_make_reports(
-            settings, environ, err, places, selection.generation, stats, events.record_interruption
-        ),
+        reports=_make_reports(settings, environ, err, places, selection.generation, stats, events),
         stop=stop,
     )
 
@@ -149,29 +157,33 @@ def _make_reports(
     places: Places,
     generation: str,
     stats: RunStats,
-    on_interrupted: Callable[[WarmStatus], None],
+    events: EventRecorder,
 ) -> Reports:
-    counter = ProgressCounter()
-    status = StatusFile(
-        status_path(places), generation, holder_identity(environ), counter, utc_now, on_interrupted
-    )
+    counter, holder = ProgressCounter(), holder_identity(environ)
+    status = StatusFile(status_path(places), generation, holder, counter, utc_now, events.record_interruption)
+    deep_check = DeepCheckFile(holder, utc_now, events.record_damage)
     if settings.options.log_level not in (LogLevel.DEBUG, LogLevel.INFO):  # --quiet
-        return Reports(stats, status, counter)
+        return Reports(stats, status, counter, deep_check)
     return Reports(
         stats,
         status,
         counter,
+        deep_check,
         show_transfers=partial(show_progress, out=err),
         show_check=progress_printer(err, "cache-warmer"),
     )
 
 
-def _print_report(report: WarmReport, form: OutputFormat, out: TextIO) -> None:
-    """Print the report. A closed stdout is ignored: the exit code states whether the cache is complete."""
+def print_report(
+    report: WarmReport, form: OutputFormat, out: TextIO, error: ModelCacheError | None, err: TextIO
+) -> None:
+    """Print the report and the error. A closed stdout is ignored: the exit code states the result."""
     shown = best_effort(out)
     lines = [to_json_text(to_json(report))] if form is OutputFormat.JSON else to_lines(report)
     shown.writelines(f"{line}\n" for line in lines)
     shown.flush()
+    if error is not None:
+        err.write(f"cache-warmer: {printable_lines(str(error))}\n")
 
 
 def terminate_with_parent(stdin: int) -> None:

@@ -30,7 +30,7 @@ from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind, NameUpdate
 from cache_warmer.gc.retention import RetentionDecision
 from cache_warmer.gc.roots import retired_folder
 from model_cache.file_io import sync_folder
-from model_cache.layout import PACKAGES
+from model_cache.layout import PACKAGES, deep_check_path
 from model_cache.places import Places
 
 
@@ -69,6 +69,8 @@ class Sweeper:
         self._remove_dangling_links()
         for digest in plan.retention.expired_digests:
             (self.places.own.path / "whole-bytes" / digest).unlink(missing_ok=True)
+        for manifest in plan.retention.expired_manifests:
+            deep_check_path(self.places, manifest.path.stem).unlink(missing_ok=True)
         for path in sorted(retired_folder(self.places).glob("*.json")):
             path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):

@@ -8,14 +8,13 @@ the library keeps its session in a global.
 Exceptions of the library and of the HTTP client become our errors by the table in `hub.errors`.
 """
 
-import os
 import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
-from cache_warmer.errors import HubError, HubUnreachable, HubUntrusted
+from cache_warmer.errors import HubError, HubUnreachable
 from cache_warmer.hub.environment import clean_token_file, clean_tokens
 from cache_warmer.hub.retry import Retry
 from model_cache.cli.options import offline_variables
@@ -94,16 +93,21 @@ class HubConnection:
 
 
 def connect(
-    endpoint: str | None, environ: MutableMapping[str, str], retry: Retry, stall: float
+    endpoint: str | None,
+    environ: MutableMapping[str, str],
+    retry: Retry,
+    stall: float,
+    ca_bundle: Path | None = None,
 ) -> HubConnection:
     """Import the hub library and return the connection. Sends no request.
 
     Args:
         endpoint: address of the hub (`--hub`); None for the library's default.
         environ: the environment of the process, which the library reads when it is imported. Set here: the
-            library's switches, the endpoint, and the CA bundle.
+            library's switches and the endpoint.
         retry: limits of the retries.
         stall: seconds without a byte after which a request is aborted.
+        ca_bundle: see `hub.certificates`.
 
     Raises:
         UsageError: `HF_HUB_OFFLINE` is set, the extra `warmer` is not installed, the token is none, or a proxy cannot
@@ -116,7 +120,6 @@ def connect(
             f"unset {variable} for the warmer; it belongs to programs that only read the cache",
         )
     clean_tokens(environ)
-    _set_ca_bundle(environ)
     for switch in _SWITCHES:
         environ[switch] = "1"
     if endpoint is not None:
@@ -128,38 +131,25 @@ def connect(
         raise UsageError(
             f"the hub client is not installed ({error.name})", "install it: pip install 'qda-worker[warmer]'"
         ) from error
+    from cache_warmer.hub.certificates import make_tls_context
     from cache_warmer.hub.http_client import RetryingClient
 
+    tls = make_tls_context(environ, ca_bundle)
     clean_token_file(Path(HF_TOKEN_PATH), environ)
     api = huggingface_hub.HfApi(endpoint=endpoint, library_name=_LIBRARY_NAME)
-    huggingface_hub.set_client_factory(lambda: RetryingClient(api.endpoint, retry, stall))
+    huggingface_hub.set_client_factory(lambda: RetryingClient(api.endpoint, retry, stall, tls))
     http = _open_session(cast("Callable[[], RetryingClient]", huggingface_hub.get_session), environ)
     return HubConnection(_LibraryHub(api, http), http)
-
-
-def _set_ca_bundle(environ: MutableMapping[str, str]) -> None:
-    """Copy the CA bundle of requests and curl to OpenSSL's variables, the only ones that httpx2 reads."""
-    if environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR"):
-        return
-    bundle = environ.get("REQUESTS_CA_BUNDLE") or environ.get("CURL_CA_BUNDLE")
-    if bundle:
-        environ["SSL_CERT_DIR" if os.path.isdir(bundle) else "SSL_CERT_FILE"] = bundle
 
 
 def _open_session(
     get_session: "Callable[[], RetryingClient]", environ: Mapping[str, str]
 ) -> "RetryingClient":
-    """Create the HTTP client, which reads the CA bundle and the addresses of the proxies."""
+    """Create the HTTP client, which reads the addresses of the proxies."""
     from httpx2 import InvalidURL
 
     try:
         return get_session()
-    except OSError as error:  # ssl.SSLError is one
-        bundle = environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR", "")
-        raise HubUntrusted(
-            f"the CA bundle {bundle} cannot be read: {error.strerror or error}",
-            "name a file of PEM certificates in SSL_CERT_FILE, or unset it",
-        ) from error
     except ImportError as error:
         raise UsageError(
             f"the proxy cannot be used: {error.name} is not installed",

@@ -34,7 +34,8 @@ _CHECK_NAMES: Final = "compare repository, revision and file names in the catalo
 _CHECK_NETWORK: Final = "check the address (--hub, HF_ENDPOINT), the network and HTTPS_PROXY / NO_PROXY"
 _RUN_LATER: Final = "run the same command again later: it resumes from the staged bytes"
 _CHECK_CERTIFICATES: Final = (
-    "give the CA bundle that signed it in SSL_CERT_FILE, or correct the clock of this machine"
+    "give the certificate of its authority in --ca-bundle (QDA_CA_BUNDLE; in the chart hub.caBundle) or SSL_CERT_FILE, "
+    "or correct the clock of this machine"
 )
 _CHECK_SPEED: Final = "check the network or raise --stall-timeout; the next run resumes from the staged bytes"
 

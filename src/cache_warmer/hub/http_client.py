@@ -10,6 +10,7 @@ resumed by `transfer.range_requests`. If a host asks one connection to wait, all
 A module of its own because it imports httpx2, which light commands do without.
 """
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,13 +35,21 @@ class RetryingClient(httpx2.Client):
     408, 425, 429 and 5xx is returned as it is.
     """
 
-    def __init__(self, endpoint: str, retry: Retry, stall_timeout: float, **options: Any) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        retry: Retry,
+        stall_timeout: float,
+        tls: ssl.SSLContext | None = None,
+        **options: Any,
+    ) -> None:
         """Create the client.
 
         Args:
             endpoint: address of the hub, the only host that gets the token.
             retry: limits of the retries.
             stall_timeout: seconds without a byte after which a request is aborted.
+            tls: the authorities to trust, also for a proxy; None: those of the HTTP client.
             options: options of `httpx2.Client`.
         """
         self._endpoint = httpx2.URL(endpoint)
@@ -53,8 +62,18 @@ class RetryingClient(httpx2.Client):
             event_hooks={"request": [self._drop_token_for_other_hosts]},
             follow_redirects=True,
             timeout=timeout,
+            verify=tls or True,
             **options,
         )
+
+    def _init_proxy_transport(
+        self, proxy: httpx2.Proxy, *arguments: Any, **options: Any
+    ) -> httpx2.BaseTransport:
+        """Use the same context for the connection to a proxy over TLS. The library would use its default there."""
+        context = options.get("verify")
+        if proxy.url.scheme == "https" and isinstance(context, ssl.SSLContext):
+            proxy.ssl_context = context
+        return super()._init_proxy_transport(proxy, *arguments, **options)
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request, with retries.

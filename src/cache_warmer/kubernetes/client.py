@@ -45,6 +45,7 @@ class _ApiServer:
             return cast(str, found.metadata.uid)
         read: Any = {
             "Job": client.BatchV1Api(self._api).read_namespaced_job,
+            "CronJob": client.BatchV1Api(self._api).read_namespaced_cron_job,
             "Deployment": client.AppsV1Api(self._api).read_namespaced_deployment,
             "PersistentVolumeClaim": core.read_namespaced_persistent_volume_claim,
         }[kind]

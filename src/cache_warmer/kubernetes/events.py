@@ -4,6 +4,10 @@ For a failed Job, Helm only reports a timeout. Events appear within seconds in `
 `kubectl get events`. Start, end and failures are written on the warmer's Job and on the Deployment that waits for its
 cache; verified models on the Job alone. The shell has no Job, so its Events are on the Deployment alone.
 
+A deep check writes on the CronJob, whose Jobs have names that no Role can list, and on the Deployment: a Warning for
+bad files, and a Normal Event when they were fetched again. That every file is intact is no news for the Deployment; it
+is written on the CronJob alone.
+
 Threads: start, end and failures are written in the caller's thread, with the short timeouts of `client`. Verified
 models go into a queue, which a daemon thread called `events` drains: models that are verified within one interval
 share an Event, and no download waits for the API server. `record_end` stops that thread first, and waits at most ten
@@ -22,8 +26,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from cache_warmer.kubernetes.pod import DEPLOYMENT, JOB, NAMESPACE
+from cache_warmer.kubernetes.pod import CRONJOB, DEPLOYMENT, JOB, NAMESPACE
 from cache_warmer.reports.warm_report import WarmReport
+from model_cache.check.types import CheckReport, all_problems
 from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.formatting import human_bytes, one_line
 from model_cache.reasons import Reason
@@ -37,6 +42,8 @@ WARMING: Final = "WARMING"
 VERIFIED: Final = "WARMED"
 IMPORTING: Final = "IMPORTING"
 COLLECTED: Final = "COLLECTED"
+# Bad files were fetched again.
+REPAIRED: Final = "REPAIRED"
 _START_MESSAGES: Final = {
     WARMING: "the warmer started: it compares the cache with the catalog",
     IMPORTING: "an import started: it reads a generation from an archive",
@@ -52,14 +59,21 @@ class InvolvedObjects:
     """The objects that Events are written on.
 
     Attributes:
-        namespace: the namespace of both objects.
-        job: name of the Job that this process runs in; empty: the shell.
+        namespace: the namespace of the objects.
+        job: name of the Job that this process runs in; empty: the shell, or a deep check.
         deployment: name of the Deployment that waits for the cache; empty: none.
+        cronjob: name of the CronJob of a deep check; empty: none.
     """
 
     namespace: str
     job: str
     deployment: str = ""
+    cronjob: str = ""
+
+    @property
+    def owner(self) -> str:
+        """Name of the Job or the CronJob, which start this process again after some failures; empty: none."""
+        return self.job or self.cronjob
 
 
 class ClusterApi(Protocol):
@@ -76,8 +90,8 @@ class ClusterApi(Protocol):
 
 def involved_objects(environ: Mapping[str, str]) -> InvolvedObjects | None:
     """Return the objects that this process writes Events on; None outside a cluster."""
-    found = InvolvedObjects(environ.get(NAMESPACE, ""), environ.get(JOB, ""), environ.get(DEPLOYMENT, ""))
-    return found if found.namespace and (found.job or found.deployment) else None
+    found = InvolvedObjects(*(environ.get(name, "") for name in (NAMESPACE, JOB, DEPLOYMENT, CRONJOB)))
+    return found if found.namespace and (found.owner or found.deployment) else None
 
 
 class EventRecorder:
@@ -149,9 +163,14 @@ class EventRecorder:
 
     def record_failure(self, error: ModelCacheError) -> None:
         """Write a failure: its reason, what happened and what to do."""
-        is_retried = self._objects is not None and self._objects.job and error.reason.retryable
+        is_retried = self._objects is not None and self._objects.owner and error.reason.retryable
         retry = " Kubernetes tries again automatically." if is_retried else ""
         self._record("Warning", str(error.reason), f"{with_remedy(error.message, error.remedy)}.{retry}")
+
+    def record_damage(self, report: CheckReport) -> None:
+        """Write what a deep check found, before it is fetched again."""
+        error = damage_error(report)
+        self._record("Warning", str(error.reason), f"{error.message}. They are fetched again")
 
     def record_end(self, report: WarmReport) -> None:
         """Write how a warm or an import ended, after the last Event about models."""
@@ -159,10 +178,21 @@ class EventRecorder:
             self._stopping.set()
             self._verified.put(None)
             self._thread.join(_JOIN_SECONDS)
-        if report.error is None:
-            self._record("Normal", str(report.reason), outcome_message(report))
-        else:
+        if report.error is not None:
             self.record_failure(report.error)
+        elif report.mended:
+            self._record("Normal", REPAIRED, f"{_mended_message(report)}. {self._restart_hint()}")
+        else:
+            is_intact = report.mended is not None and not report.bytes_fetched
+            message = _intact_message(report) if is_intact else outcome_message(report)
+            self._record("Normal", str(report.reason), message, job_only=is_intact)
+
+    def _restart_hint(self) -> str:
+        objects = self._objects
+        if objects is None or not objects.deployment:
+            return "Programs that have loaded these files need a restart"
+        command = f"kubectl -n {objects.namespace} rollout restart deploy/{objects.deployment}"
+        return f"Workers that have loaded these files serve the old content until `{command}`"
 
     def _record_models(self) -> None:
         """Write Events about verified models until the run ends; the daemon thread."""
@@ -227,9 +257,41 @@ def outcome_message(report: WarmReport) -> str:
     )
 
 
+def damage_error(report: CheckReport) -> ModelCacheError:
+    """Return the error of a deep check that found bad files: how many, of which models, the first one, a remedy."""
+    problems = all_problems(report)
+    models = ", ".join(model.key for model in report.models if model.problems)
+    worst = next(problem for problem in problems if problem.reason is report.reason)
+    count = (
+        f"{len(problems)} bad {'file' if len(problems) == 1 else 'files'}{f' of {models}' if models else ''}"
+    )
+    return ModelCacheError(
+        f"the deep check found {count}: {worst.file}: {worst.detail}", worst.remedy, reason=report.reason
+    )
+
+
+def _intact_message(report: WarmReport) -> str:
+    size, files = sum(model.bytes for model in report.models), sum(model.files for model in report.models)
+    return (
+        f"the deep check found every file intact: generation {report.generation[:12]}, {len(report.models)} models, "
+        f"{files} files, {human_bytes(size)}, in {report.seconds:.0f} s"
+    )
+
+
+def _mended_message(report: WarmReport) -> str:
+    mended = report.mended or ()
+    first = f"{mended[0].file}: it {mended[0].detail}" if mended else ""
+    files = "1 bad file was" if len(mended) == 1 else f"{len(mended)} bad files were"
+    return f"{files} fetched again ({human_bytes(report.bytes_fetched)}): {first}"
+
+
 def _object_references(objects: InvolvedObjects) -> list[dict[str, str]]:
-    """Return the `involvedObject` of each object, without its uid; the Job first."""
-    named = [("batch/v1", "Job", objects.job), ("apps/v1", "Deployment", objects.deployment)]
+    """Return the `involvedObject` of each object, without its uid; Job and CronJob first."""
+    named = [
+        ("batch/v1", "Job", objects.job),
+        ("batch/v1", "CronJob", objects.cronjob),
+        ("apps/v1", "Deployment", objects.deployment),
+    ]
     return [
         {"apiVersion": version, "kind": kind, "namespace": objects.namespace, "name": name}
         for version, kind, name in named

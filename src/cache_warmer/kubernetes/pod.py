@@ -14,6 +14,8 @@ from cache_warmer.errors import HubUnauthorized
 NAMESPACE: Final = "QDA_KUBERNETES_NAMESPACE"
 # Name of the Job that this pod belongs to.
 JOB: Final = "QDA_KUBERNETES_JOB"
+# Name of the CronJob whose Job this pod belongs to, in place of that of the Job.
+CRONJOB: Final = "QDA_KUBERNETES_CRONJOB"
 # Name of the Deployment that waits for the cache.
 DEPLOYMENT: Final = "QDA_KUBERNETES_DEPLOYMENT"
 # Name of the Lease that guards the claim, in the namespace of the pod, which is that of the claim.

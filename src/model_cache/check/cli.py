@@ -16,6 +16,7 @@ from model_cache.catalog.catalog import Model, generation
 from model_cache.catalog.lock import Lock, load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
+from model_cache.check.deep_check_record import describe_deep_check, read_deep_check
 from model_cache.check.files import Remedies
 from model_cache.check.notes import collect_notes
 from model_cache.check.report import paths_table, report_to_json, report_to_table, summary_line
@@ -83,14 +84,18 @@ def cache_check(
 
         timeout = LOAD_TIMEOUT.value(arguments, environ)
         report = run_load_check(report, selection.models, options, environ, timeout, arguments.record, err)
+    deep_check = read_deep_check(report.places, selection.generation)
     if options.format is OutputFormat.JSON:
-        print(to_json_text(report_to_json(report)), file=out)
+        print(to_json_text(report_to_json(report) | {"deep_check": deep_check}), file=out)
     elif arguments.paths:
         print(paths_table(report), file=out)
         if report.reason is not Reason.OK:
             print(f"{PROGRAM}: {summary_line(report)}", file=err)
     else:
-        print(report_to_table(report), file=out)
+        print(
+            report_to_table(report, describe_deep_check(deep_check, report.places) if deep_check else ""),
+            file=out,
+        )
     return report.reason.exit_code
 
 

@@ -34,8 +34,13 @@ def report_to_json(report: CheckReport) -> dict[str, Json]:
     return {name: to_json_value(value) for name, value in document.items()}
 
 
-def report_to_table(report: CheckReport) -> str:
-    """Return the tables and lists of a report: models, problems, answers, notes, places, and the summary."""
+def report_to_table(report: CheckReport, deep_check: str = "") -> str:
+    """Return the tables and lists of a report: models, problems, answers, notes, places, and the summary.
+
+    Args:
+        report: the report.
+        deep_check: a sentence about the last deep check; empty: there was none.
+    """
     head = ("MODEL", "TASK", "SOURCE", "REVISION", "FILES", "SIZE", "STATE")
     rows = [head, *(_model_row(model) for model in report.models)]
     blocks = [align_columns(rows, right={4, 5})]
@@ -48,6 +53,8 @@ def report_to_table(report: CheckReport) -> str:
     if report.notes:
         blocks.append(_join_lines(f"note: {note}" for note in report.notes))
     blocks.append(align_columns(_place_rows(report), right={3, 4}))
+    if deep_check:
+        blocks.append(deep_check)
     blocks.append(summary_line(report))
     return "\n\n".join(blocks)
 

@@ -301,9 +301,11 @@ class GetCacheStatusResponse(google.protobuf.message.Message):
     FILE_COUNT_FIELD_NUMBER: builtins.int
     RESTART_NEEDED_FIELD_NUMBER: builtins.int
     MODELS_FIELD_NUMBER: builtins.int
+    DEEP_CHECK_FIELD_NUMBER: builtins.int
     reason: builtins.str
-    """OK if the cache is complete and all models are loaded; otherwise the most
-    severe reason, such as CACHE_INCOMPLETE, with the names of cache-check.
+    """OK if the cache is complete, all models are loaded, and the last deep check
+    found no bad file; otherwise the most severe reason, such as
+    CACHE_INCOMPLETE, with the names of cache-check.
     """
     detail: builtins.str
     """The reason as a sentence."""
@@ -329,6 +331,12 @@ class GetCacheStatusResponse(google.protobuf.message.Message):
     def models(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ModelCacheStatus]:
         """The models that this worker serves, in the catalog's order."""
 
+    @property
+    def deep_check(self) -> global___DeepCheckStatus:
+        """The last deep check of this generation, which compares the hash of every
+        file; absent if there was none.
+        """
+
     def __init__(
         self,
         *,
@@ -342,11 +350,53 @@ class GetCacheStatusResponse(google.protobuf.message.Message):
         file_count: builtins.int = ...,
         restart_needed: builtins.bool = ...,
         models: collections.abc.Iterable[global___ModelCacheStatus] | None = ...,
+        deep_check: global___DeepCheckStatus | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["check_time", b"check_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["cache", b"cache", "check_time", b"check_time", "detail", b"detail", "file_count", b"file_count", "generation", b"generation", "models", b"models", "reason", b"reason", "remedy", b"remedy", "restart_needed", b"restart_needed", "total_bytes", b"total_bytes"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["check_time", b"check_time", "deep_check", b"deep_check"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["cache", b"cache", "check_time", b"check_time", "deep_check", b"deep_check", "detail", b"detail", "file_count", b"file_count", "generation", b"generation", "models", b"models", "reason", b"reason", "remedy", b"remedy", "restart_needed", b"restart_needed", "total_bytes", b"total_bytes"]) -> None: ...
 
 global___GetCacheStatusResponse = GetCacheStatusResponse
+
+@typing.final
+class DeepCheckStatus(google.protobuf.message.Message):
+    """DeepCheckStatus is the result of a deep check, which another program ran."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    END_TIME_FIELD_NUMBER: builtins.int
+    FILE_COUNT_FIELD_NUMBER: builtins.int
+    BAD_FILE_COUNT_FIELD_NUMBER: builtins.int
+    MENDED_FILE_COUNT_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    """OK, or the most severe reason of bad files that were not replaced since."""
+    detail: builtins.str
+    """The result as a sentence."""
+    file_count: builtins.int
+    """Number of files that it found intact."""
+    bad_file_count: builtins.int
+    """Number of files that it found bad and that were not replaced since."""
+    mended_file_count: builtins.int
+    """Number of bad files that were fetched again afterwards."""
+    @property
+    def end_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it ended."""
+
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+        detail: builtins.str = ...,
+        end_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        file_count: builtins.int = ...,
+        bad_file_count: builtins.int = ...,
+        mended_file_count: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["end_time", b"end_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["bad_file_count", b"bad_file_count", "detail", b"detail", "end_time", b"end_time", "file_count", b"file_count", "mended_file_count", b"mended_file_count", "reason", b"reason"]) -> None: ...
+
+global___DeepCheckStatus = DeepCheckStatus
 
 @typing.final
 class ModelCacheStatus(google.protobuf.message.Message):
@@ -363,6 +413,7 @@ class ModelCacheStatus(google.protobuf.message.Message):
     PROBLEMS_FIELD_NUMBER: builtins.int
     PROBLEM_COUNT_FIELD_NUMBER: builtins.int
     RESTART_NEEDED_FIELD_NUMBER: builtins.int
+    DAMAGED_FIELD_NUMBER: builtins.int
     key: builtins.str
     """The key of the model."""
     reason: builtins.str
@@ -379,6 +430,8 @@ class ModelCacheStatus(google.protobuf.message.Message):
     """The total number of problems."""
     restart_needed: builtins.bool
     """Whether one of its files was replaced since this worker loaded it."""
+    damaged: builtins.bool
+    """Whether this worker has loaded files in which a deep check found damage."""
     @property
     def problems(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CacheProblem]:
         """The problems of its files; at most 20."""
@@ -395,8 +448,9 @@ class ModelCacheStatus(google.protobuf.message.Message):
         problems: collections.abc.Iterable[global___CacheProblem] | None = ...,
         problem_count: builtins.int = ...,
         restart_needed: builtins.bool = ...,
+        damaged: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["file_count", b"file_count", "key", b"key", "path", b"path", "problem_count", b"problem_count", "problems", b"problems", "reason", b"reason", "restart_needed", b"restart_needed", "state", b"state", "total_bytes", b"total_bytes"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["damaged", b"damaged", "file_count", b"file_count", "key", b"key", "path", b"path", "problem_count", b"problem_count", "problems", b"problems", "reason", b"reason", "restart_needed", b"restart_needed", "state", b"state", "total_bytes", b"total_bytes"]) -> None: ...
 
 global___ModelCacheStatus = ModelCacheStatus
 

@@ -72,7 +72,15 @@ if TYPE_CHECKING:
         Usage,
         Vector,
     )
-    from qda_worker.client.status import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
+    from qda_worker.client.status import (
+        CacheProblem,
+        CacheStatus,
+        DeepCheck,
+        Limits,
+        Model,
+        ModelCache,
+        Models,
+    )
     from qda_worker.client.sync_client import Client
     from qda_worker.client.texts import InvalidText, Pair, Text
 
@@ -143,6 +151,7 @@ _MODULES: Final = {
     "status": (
         "CacheProblem",
         "CacheStatus",
+        "DeepCheck",
         "Limits",
         "Model",
         "ModelCache",
@@ -169,6 +178,7 @@ __all__ = [
     "Client",
     "ClientError",
     "DeadlineExceeded",
+    "DeepCheck",
     "DocumentAnalysis",
     "Embedding",
     "EmbeddingKind",

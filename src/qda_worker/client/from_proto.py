@@ -24,7 +24,7 @@ from qda_worker.client.enums import LimitUnit, LongTextOutcome, ModelState, Offs
 from qda_worker.client.errors import ServerFailed
 from qda_worker.client.grpc_errors import error_details
 from qda_worker.client.results import AnalysisProvenance, DocumentAnalysis, TextProblem
-from qda_worker.client.status import CacheProblem, CacheStatus, Limits, Model, ModelCache, Models
+from qda_worker.client.status import CacheProblem, CacheStatus, DeepCheck, Limits, Model, ModelCache, Models
 
 
 def item_error(status: status_pb2.Status) -> results.ItemError:
@@ -254,6 +254,7 @@ def cache_status(message: model_pb2.GetCacheStatusResponse) -> CacheStatus:
         files=message.file_count,
         restart_needed=message.restart_needed,
         models=tuple(_model_cache(each) for each in message.models),
+        deep_check=_deep_check(message.deep_check) if message.HasField("deep_check") else None,
     )
 
 
@@ -322,6 +323,18 @@ def _model_cache(message: model_pb2.ModelCacheStatus) -> ModelCache:
         ),
         problem_count=message.problem_count,
         restart_needed=message.restart_needed,
+        damaged=message.damaged,
+    )
+
+
+def _deep_check(message: model_pb2.DeepCheckStatus) -> DeepCheck:
+    return DeepCheck(
+        reason=message.reason,
+        detail=message.detail,
+        ended_at=message.end_time.ToDatetime(UTC),
+        files=message.file_count,
+        bad_files=message.bad_file_count,
+        mended_files=message.mended_file_count,
     )
 
 

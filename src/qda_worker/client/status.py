@@ -109,6 +109,7 @@ class ModelCache:
         problems: at most 20.
         problem_count: number of all problems.
         restart_needed: whether one of its files was replaced after the worker loaded it.
+        damaged: whether the worker has loaded files in which a deep check found damage.
     """
 
     key: str
@@ -120,6 +121,28 @@ class ModelCache:
     problems: tuple[CacheProblem, ...]
     problem_count: int
     restart_needed: bool = False
+    damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeepCheck:
+    """The result of the last deep check, which compared the hash of every file.
+
+    Attributes:
+        reason: `OK`, or the worst reason of bad files that were not replaced since.
+        detail: the result as a sentence.
+        ended_at: when it ended, in UTC.
+        files: number of files that it found intact.
+        bad_files: number of files that it found bad and that were not replaced since.
+        mended_files: number of bad files that were fetched again afterwards.
+    """
+
+    reason: str
+    detail: str
+    ended_at: datetime
+    files: int
+    bad_files: int
+    mended_files: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +150,7 @@ class CacheStatus:
     """The result of the worker's last check of its cache.
 
     Attributes:
-        reason: `OK` if the cache is complete and all models are loaded.
+        reason: `OK` if the cache is complete, all models are loaded, and the last deep check found no bad file.
         detail: what is wrong, as a sentence.
         remedy: how to correct it.
         generation: the catalog's generation.
@@ -137,6 +160,7 @@ class CacheStatus:
         files: number of files.
         restart_needed: whether files were replaced since the worker loaded them: only a restart loads the new ones.
         models: the state of each model's files.
+        deep_check: the last deep check; None if there was none.
     """
 
     reason: str
@@ -149,3 +173,4 @@ class CacheStatus:
     files: int
     restart_needed: bool
     models: tuple[ModelCache, ...]
+    deep_check: DeepCheck | None = None

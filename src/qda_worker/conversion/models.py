@@ -4,14 +4,16 @@ from typing import Final
 
 from google.protobuf import timestamp_pb2
 
+from model_cache.check.deep_check_record import DeepCheck, describe_deep_check
 from model_cache.check.types import ModelReport, Problem
 from model_cache.errors import with_remedy
+from model_cache.places import Places
 from model_cache.reasons import Reason
 from qda.v1 import model_pb2 as pb
 from qda_worker import limits
 from qda_worker.conversion.embedding import EMBEDDING_KINDS
 from qda_worker.conversion.metadata import LENGTH_UNITS, STATES, TASKS
-from qda_worker.registry.registry import ModelRegistry, ServedModel
+from qda_worker.registry.registry import ModelProblem, ModelRegistry, ServedModel
 from qda_worker.scheduling.queue import CAPACITY, CAPACITY_BYTES
 from qda_worker.version import worker_version
 
@@ -37,10 +39,13 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
         cache: the cache as the user named it.
 
     Returns:
-        The result of the last check with its most severe problem. Its reason is OK only if all models serve as well.
+        The result of the last check with its most severe problem. Its reason is OK only if all models serve, and the
+        last deep check found nothing bad.
     """
-    problem = registry.cache_problem() or next(
-        (served.problem for served in registry.models.values() if served.problem is not None), None
+    problem = (
+        registry.cache_problem()
+        or next((served.problem for served in registry.models.values() if served.problem is not None), None)
+        or _deep_check_problem(registry)
     )
     message = pb.GetCacheStatusResponse(
         generation=registry.generation, cache=cache, restart_needed=registry.restart_needed
@@ -64,10 +69,34 @@ def build_cache_status(registry: ModelRegistry, cache: str) -> pb.GetCacheStatus
         check_time = timestamp_pb2.Timestamp()
         check_time.FromMicroseconds(int(registry.checked_at * 1_000_000))
         message.check_time.CopyFrom(check_time)
+    if registry.deep_check is not None and registry.report is not None:
+        message.deep_check.CopyFrom(_build_deep_check(registry.deep_check, registry.report.places))
     message.models.extend(
         _build_model_status(served, registry.model_report(key)) for key, served in registry.models.items()
     )
     return message
+
+
+def _deep_check_problem(registry: ModelRegistry) -> ModelProblem | None:
+    """Return what the last deep check found, if it found something bad that was not replaced since."""
+    deep_check, report = registry.deep_check, registry.report
+    if deep_check is None or report is None or deep_check.reason is Reason.OK:
+        return None
+    remedy = registry.remedies.for_corrupt()
+    return ModelProblem(deep_check.reason, describe_deep_check(deep_check, report.places), remedy)
+
+
+def _build_deep_check(deep_check: DeepCheck, places: Places) -> pb.DeepCheckStatus:
+    end_time = timestamp_pb2.Timestamp()
+    end_time.FromSeconds(int(deep_check.ended_seconds))
+    return pb.DeepCheckStatus(
+        reason=deep_check.reason,
+        detail=describe_deep_check(deep_check, places),
+        end_time=end_time,
+        file_count=deep_check.record.files,
+        bad_file_count=deep_check.bad_files,
+        mended_file_count=deep_check.record.mended_files,
+    )
 
 
 def _build_limits() -> pb.ServiceLimits:
@@ -113,7 +142,10 @@ def _build_model_info(registry: ModelRegistry, served: ServedModel) -> pb.ModelI
 
 def _build_model_status(served: ServedModel, report: ModelReport | None) -> pb.ModelCacheStatus:
     message = pb.ModelCacheStatus(
-        key=served.model.key, state=STATES[served.state], restart_needed=served.files_replaced
+        key=served.model.key,
+        state=STATES[served.state],
+        restart_needed=served.files_replaced,
+        damaged=served.damaged,
     )
     if report is not None:
         message.reason, message.path = report.reason, report.path

@@ -48,6 +48,7 @@ class CacheMetrics(Collector):
             checked.add_metric([], registry.checked_at)
         yield checked
         yield self._problems()
+        yield from self._deep_check()
         yield from self._models()
         yield from self._kills()
 
@@ -80,7 +81,57 @@ class CacheMetrics(Collector):
                 problems.add_metric(list(labels), float(count))
         return problems
 
+    def _deep_check(self) -> Iterator[Metric]:
+        """Yield the result of the last deep check; nothing if there is none."""
+        deep_check = self._registry.deep_check
+        if deep_check is None:
+            return
+        record = deep_check.record
+        for name, documentation, value in (
+            (
+                "qda_cache_deep_check_timestamp_seconds",
+                "When the last deep check of this generation ended.",
+                deep_check.ended_seconds,
+            ),
+            ("qda_cache_deep_check_duration_seconds", "How long the last deep check took.", record.seconds),
+            (
+                "qda_cache_deep_check_files",
+                "Files that the last deep check found intact.",
+                float(record.files),
+            ),
+            (
+                "qda_cache_deep_check_mended_files",
+                "Bad files of the last deep check that were fetched again.",
+                float(record.mended_files),
+            ),
+        ):
+            gauge = GaugeMetricFamily(name, documentation)
+            gauge.add_metric([], value)
+            yield gauge
+        result = GaugeMetricFamily(
+            "qda_cache_deep_check_result", "1 for the result of the last deep check.", labels=["reason"]
+        )
+        result.add_metric([str(deep_check.reason)], 1.0)
+        yield result
+        bad = GaugeMetricFamily(
+            "qda_cache_deep_check_bad_files",
+            "Files that the last deep check found bad and that were not replaced since; model is empty for the whole "
+            "cache.",
+            labels=["model", "reason"],
+        )
+        # The record is not trusted: a label has only keys of the catalog.
+        known = {"", *(model.key for model in self._registry.catalog.models)}
+        counts = Counter(
+            (finding.model, str(finding.reason)) for finding in deep_check.findings if finding.model in known
+        )
+        for labels, count in sorted(counts.items()):
+            bad.add_metric(list(labels), float(count))
+        yield bad
+
     def _models(self) -> tuple[GaugeMetricFamily, ...]:
+        damaged = _model_gauge(
+            "qda_cache_model_damaged", "1 if the model has loaded files in which a deep check found damage."
+        )
         restart = _model_gauge(
             "qda_cache_restart_needed", "1 if a file of the model was replaced since it was loaded."
         )
@@ -88,13 +139,14 @@ class CacheMetrics(Collector):
         seconds = _model_gauge("qda_model_load_seconds", "How long the last load of the model took.")
         waiting = _model_gauge("qda_queue_texts", "Texts that were accepted and have no outcome yet.")
         for key, served in self._registry.models.items():
+            damaged.add_metric([key], float(served.damaged))
             restart.add_metric([key], float(served.files_replaced))
             loaded.add_metric([key], float(served.state is ModelState.SERVING))
             if served.load_seconds is not None:
                 seconds.add_metric([key], served.load_seconds)
             engine = served.engine
             waiting.add_metric([key], float(engine.queue.waiting if engine is not None else 0))
-        return (restart, loaded, seconds, waiting)
+        return (damaged, restart, loaded, seconds, waiting)
 
 
 class WarmMetrics(Collector):

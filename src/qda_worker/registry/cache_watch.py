@@ -6,7 +6,10 @@ A worker does not exit because its cache is incomplete. `CacheWatch.run` is one 
    every `interval`, because files that are in use may be replaced and files that failed may be repaired.
 2. When the cache is complete, load all models that are not loaded, in parallel. Each load runs in its own daemon
    thread, because a load takes minutes and the end of the process must not wait for it.
-3. Log what is missing or damaged, at once when it changes and then every `LOG_SECONDS`.
+3. Read the result of the last deep check, which another program writes to the volume. A model that has loaded files
+   in which it found damage is marked as damaged until it is loaded again. With `reload_mended` it is loaded again as
+   soon as its files were replaced by good ones; else it serves on, and a restart of the worker loads them.
+4. Log what is missing or damaged, at once when it changes and then every `LOG_SECONDS`.
 
 Who asks for the state of the cache shall not get an old one: `refresh` checks it again, at most every `REFRESH_SECONDS`
 and at most once at a time.
@@ -31,6 +34,7 @@ from typing import Final, TypeVar, cast
 from structlog.typing import FilteringBoundLogger
 
 from model_cache.catalog.catalog import Model
+from model_cache.check.deep_check_record import DeepCheck
 from model_cache.check.types import CheckReport, all_problems
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
@@ -77,6 +81,7 @@ class CacheWatchDeps:
         load: loads a model and returns its engine, or raises ModelCacheError. May block; called in a thread of its own.
             Its second argument is to be called with the reason, from any thread, if the model dies.
         paths: folder of each model, by key.
+        deep_check: reads the last deep check; None: there is none. May block; called in a worker thread.
         on_change: called in the event loop when the state of a model or of the cache may have changed.
         is_waiting: returns whether a warm runs or is about to start: then an incomplete cache causes no warning.
         clock: monotonic seconds.
@@ -88,6 +93,7 @@ class CacheWatchDeps:
     paths: Mapping[str, Path]
     on_change: Callable[[], Awaitable[None]]
     is_waiting: Callable[[], bool] = lambda: False
+    deep_check: Callable[[], DeepCheck | None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
 
@@ -116,6 +122,7 @@ class CacheWatch:
         *,
         strict: bool,
         interval: float,
+        reload_mended: bool = False,
     ) -> None:
         """Create the watch; `run` starts it.
 
@@ -125,7 +132,10 @@ class CacheWatch:
             log: the structured log.
             strict: raise CacheUnusable instead of waiting for a repair.
             interval: seconds between two checks when every model serves.
+            reload_mended: load a damaged model again when its files were mended. It answers no calls meanwhile, so this
+                is for a worker that a damaged model makes unready.
         """
+        self._reload_mended = reload_mended
         self._registry = registry
         self._deps = deps
         self._log = log
@@ -186,6 +196,7 @@ class CacheWatch:
         registry, deps = self._registry, self._deps
         registry.report = await asyncio.to_thread(deps.check)
         registry.checked_at = deps.wall_clock()
+        registry.deep_check = await asyncio.to_thread(deps.deep_check)
         identities = await asyncio.to_thread(
             lambda: {
                 key: file_identities(deps.paths[key])
@@ -197,6 +208,7 @@ class CacheWatch:
             served.files_replaced = served.state is ModelState.SERVING and any_file_replaced(
                 served.loaded_files, identities.get(key, {})
             )
+        self._mark_damaged_models()
         for key, now in identities.items():
             served = registry.models[key]
             if served.state is ModelState.FAILED and now != served.loaded_files:
@@ -204,6 +216,21 @@ class CacheWatch:
                 served.state, served.problem = ModelState.WAITING, None
         self._checked_at = deps.clock()
         await deps.on_change()
+
+    def _mark_damaged_models(self) -> None:
+        """Mark the models that were loaded from files in which the last deep check found damage, or would be."""
+        deep_check = self._registry.deep_check
+        corrupt = deep_check.corrupt_models if deep_check else frozenset[str]()
+        mended = deep_check.mended_models if deep_check else frozenset[str]()
+        for key, served in self._registry.models.items():
+            # Files that are good by now do not help a model that has loaded the former ones.
+            has_old_files = served.files_replaced and (served.damaged or key in mended)
+            damaged = key in corrupt or has_old_files
+            if damaged and not served.damaged:
+                self._log.error("model.damaged", model=key, deep_check=deep_check and deep_check.record.ended)
+            served.damaged = damaged
+            if self._reload_mended and has_old_files and key not in corrupt and self._registry.cache_complete:
+                served.state = ModelState.WAITING
 
     async def _wait_for_next_check(self) -> None:
         """Wait for the interval to pass or a model to die."""
@@ -222,6 +249,7 @@ class CacheWatch:
         ]
         for served in due:
             served.state, served.problem = ModelState.LOADING, None
+            served.files_replaced = False
         if due:
             await asyncio.gather(*(self._load(served) for served in due))
 

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from model_cache.catalog.catalog import Catalog, Model, Task, generation, model_digest
+from model_cache.check.deep_check_record import DeepCheck
+from model_cache.check.files import Remedies
 from model_cache.check.types import CheckReport, ModelReport, all_problems
 from model_cache.cli.parser import closest_match
 from model_cache.errors import ModelCacheError, with_remedy
@@ -113,6 +115,7 @@ class ServedModel:
         engine: set while the model is SERVING.
         loaded_files: identities of the files when the model was loaded.
         files_replaced: whether a file has been replaced since.
+        damaged: whether the last deep check found damage in a file that is loaded, or will be.
         load_seconds: duration of the last load; None before the first.
         interrupted: whether its process has been away for some seconds and is being started again.
         hung: whether a batch of it has been running for so long that it will hardly end.
@@ -125,6 +128,7 @@ class ServedModel:
     engine: Engine | None = None
     loaded_files: FileIdentities = field(default_factory=dict)
     files_replaced: bool = False
+    damaged: bool = False
     load_seconds: float | None = None
     interrupted: bool = False
     hung: bool = False
@@ -158,6 +162,8 @@ class ModelRegistry:
         generation: generation of the catalog; empty without a catalog.
         report: result of the last cache check; None before the first.
         checked_at: time of the last cache check, in seconds since 1970.
+        deep_check: the last deep check of this generation, as its record on the volume tells; None: there is none.
+        remedies: the commands that fill and repair the cache, for messages.
         problem: why there is no catalog; None if there is one.
         fetch_problem: why filling the cache failed; None if it did not.
         kill: the last run of this pod that was killed; None if none was.
@@ -171,6 +177,8 @@ class ModelRegistry:
         self.generation = generation(catalog.models) if catalog.models else ""
         self.report: CheckReport | None = None
         self.checked_at: float | None = None
+        self.deep_check: DeepCheck | None = None
+        self.remedies = Remedies()
         self.problem: ModelProblem | None = None
         self.fetch_problem: ModelProblem | None = None
         self.kill: Kill | None = None
@@ -193,6 +201,11 @@ class ModelRegistry:
     def restart_needed(self) -> bool:
         """Whether a file in use has been replaced since it was loaded."""
         return any(served.files_replaced for served in self.models.values())
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a model was loaded from damaged files, or would be."""
+        return any(served.damaged for served in self.models.values())
 
     @property
     def all_serving(self) -> bool:

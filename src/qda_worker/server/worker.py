@@ -38,6 +38,7 @@ from model_cache.catalog.catalog import Catalog, Model
 from model_cache.catalog.lock import Lock, load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
+from model_cache.check.deep_check_record import read_deep_check
 from model_cache.check.files import Remedies
 from model_cache.check.types import CheckReport
 from model_cache.cli.options import IMPORT_COMMAND, LogLevel, find_places
@@ -167,6 +168,11 @@ class Worker:
         self._registry = registry
         self._log = log
         self._lock = lock
+        registry.remedies = Remedies(
+            manual_command(settings, original_environ),
+            manual_command(settings, original_environ, "repair"),
+            original_environ.get(IMPORT_COMMAND, ""),
+        )
         self._metrics = Metrics(registry)
         self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
@@ -292,6 +298,7 @@ class Worker:
             },
             on_change=self._update_health,
             is_waiting=lambda: (advice := self._warm_advice()) is not None and advice.is_waiting,
+            deep_check=lambda: read_deep_check(self._places, self._registry.generation),
         )
         watch = CacheWatch(
             self._registry,
@@ -299,6 +306,7 @@ class Worker:
             self._log,
             strict=self._settings.on_host,
             interval=self._settings.check_interval,
+            reload_mended=self._settings.readiness is Readiness.VERIFIED,
         )
         self._registry.refresh = watch.refresh
         if self._settings.fetch:
@@ -335,12 +343,7 @@ class Worker:
             self._places,
             whole_catalog=not shared.models,
             generation=registry.generation,
-            remedies=Remedies(
-                manual_command(self._settings, self._original_environ),
-                manual_command(self._settings, self._original_environ, "repair"),
-                self._original_environ.get(IMPORT_COMMAND, ""),
-                functools.cache(self._warm_advice),
-            ),
+            remedies=registry.remedies._replace(advice=functools.cache(self._warm_advice)),
             lock=self._lock,
         )
 
@@ -362,6 +365,8 @@ class Worker:
         ready = self._registry.all_serving
         if self._settings.readiness is Readiness.COMPLETE:
             ready = ready and self._registry.cache_complete
+        elif self._settings.readiness is Readiness.VERIFIED:
+            ready = ready and not self._registry.damaged
         liveness = {LIVENESS: not self._registry.hung}
         await self._health.update(serving_status(self._registry, ready=ready) | liveness)
         if ready != self._was_ready:

@@ -3,19 +3,7 @@
        a setting of the warmer; `qda-worker.warmerSettings` holds those. */}}
 {{- define "qda-worker.warmerJobImmutable" -}}
 {{- $warmer := .Values.cacheWarmer }}
-{{- /* Permanent failures fail the Job at once; the exit codes are those of `cache-warmer --help`. An evicted or preempted pod
-       does not count as a retry. */}}
-podFailurePolicy:
-  rules:
-    - action: Ignore
-      onPodConditions:
-        - type: DisruptionTarget
-          status: "True"
-    - action: FailJob
-      onExitCodes:
-        containerName: warmer
-        operator: In
-        values: [2, 3, 10, 11, 12, 13, 20, 21, 23, 26, 30, 31, 32, 50]
+{{- include "qda-worker.podFailurePolicy" . }}
 template:
   metadata:
     labels:
@@ -31,7 +19,23 @@ template:
       {{- toYaml . | nindent 6 }}
       {{- end }}
   spec:
-    {{- include "qda-worker.warmerPodSpec" (dict "root" . "shell" false) | nindent 4 }}
+    {{- include "qda-worker.warmerPodSpec" (dict "root" . "use" "warm") | nindent 4 }}
+{{- end }}
+
+{{- /* Permanent failures fail the Job at once; the exit codes are those of `cache-warmer --help`. An evicted or preempted pod
+       does not count as a retry. */}}
+{{- define "qda-worker.podFailurePolicy" }}
+podFailurePolicy:
+  rules:
+    - action: Ignore
+      onPodConditions:
+        - type: DisruptionTarget
+          status: "True"
+    - action: FailJob
+      onExitCodes:
+        containerName: warmer
+        operator: In
+        values: [2, 3, 10, 11, 12, 13, 20, 21, 23, 26, 30, 31, 32, 50]
 {{- end }}
 
 {{- /* The complete spec: what can be changed in a Job that exists, then what cannot. */}}

@@ -1,8 +1,12 @@
-{{- /* The pod of the warmer: that of the Job, and with `shell` an idle one for `kubectl exec`. */}}
+{{- /* The pod of the warmer. `use` is `warm` for the Job, `shell` for an idle one for `kubectl exec`, and `check` for the
+       CronJob, which gets settings, token and certificates of the hub only if it repairs. */}}
 {{- define "qda-worker.warmerPodSpec" -}}
 {{- $root := .root }}
-{{- $shell := .shell }}
+{{- $shell := eq .use "shell" }}
+{{- $check := eq .use "check" }}
 {{- $warmer := $root.Values.cacheWarmer }}
+{{- $periodic := $warmer.periodicCheck }}
+{{- $fetches := or (not $check) $periodic.repair }}
 restartPolicy: {{ ternary "Always" "Never" $shell }}
 {{- if $shell }}
 terminationGracePeriodSeconds: 5
@@ -31,8 +35,12 @@ containers:
     {{- if $shell }}
     {{- /* A shell as PID 1 ignores SIGTERM unless it sets a trap. */}}
     command: [sh, -c, "trap 'exit 0' TERM; sleep infinity & wait"]
-    {{- else }}
+    {{- else if not $check }}
     args: [warm]
+    {{- else if $periodic.repair }}
+    args: [verify, --repair]
+    {{- else }}
+    args: [verify]
     {{- end }}
     env:
       - name: QDA_CACHE
@@ -45,26 +53,35 @@ containers:
           fieldRef:
             apiVersion: v1
             fieldPath: metadata.namespace
-      {{- if not $shell }}
+      {{- if $check }}
+      - name: QDA_KUBERNETES_CRONJOB
+        value: {{ include "qda-worker.checkCronJobName" $root }}
+      {{- include "qda-worker.remediesEnv" $root | nindent 6 }}
+      {{- else if not $shell }}
       - name: QDA_KUBERNETES_JOB
         valueFrom:
           fieldRef:
             apiVersion: v1
             fieldPath: metadata.labels['batch.kubernetes.io/job-name']
       {{- end }}
+      {{- if $fetches }}
       - name: QDA_KUBERNETES_LEASE
         value: {{ include "qda-worker.leaseName" $root }}
       - name: QDA_KUBERNETES_CLAIM
         value: {{ include "qda-worker.claimName" $root }}
       - name: QDA_REFERENCE
         value: {{ printf "%s/%s" $root.Release.Namespace $root.Release.Name }}
+      {{- else }}
+      - name: QDA_LOG_LEVEL
+        value: {{ $warmer.logLevel }}
+      {{- end }}
       - name: HOME
         value: /tmp
       - name: HF_HOME
         value: /tmp/huggingface
       - name: HF_XET_CACHE
         value: /tmp/huggingface/xet
-      {{- with $root.Values.hub.tokenSecret }}
+      {{- with and $fetches $root.Values.hub.tokenSecret }}
       {{- /* Optional, so that the warmer can report a missing Secret. Otherwise the pod would never start. */}}
       - name: HF_TOKEN
         valueFrom:
@@ -78,31 +95,40 @@ containers:
       {{- with $warmer.extraEnv }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
+    {{- if or $fetches $warmer.extraEnvFrom }}
     envFrom:
       {{- with $warmer.extraEnvFrom }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
       {{- /* The last source wins. */}}
+      {{- if $fetches }}
       - configMapRef:
           name: {{ include "qda-worker.warmerSettingsName" $root }}
+      {{- end }}
+    {{- end }}
     terminationMessagePolicy: FallbackToLogsOnError
     {{- with $root.Values.containerSecurityContext }}
     securityContext:
       {{- toYaml . | nindent 6 }}
     {{- end }}
-    {{- with $warmer.resources }}
+    {{- with ternary $periodic.resources $warmer.resources $check }}
     resources:
       {{- toYaml . | nindent 6 }}
     {{- end }}
     volumeMounts:
       - name: cache
         mountPath: /cache
+        {{- if not (include "qda-worker.isClaimWritable" $root) }}
+        readOnly: true
+        {{- end }}
       - name: tmp
         mountPath: /tmp
       {{- include "qda-worker.catalogMount" $root | nindent 6 }}
+      {{- if $fetches }}
       - name: ca
         mountPath: /etc/qda-worker-ca
         readOnly: true
+      {{- end }}
       {{- with $warmer.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -110,7 +136,9 @@ volumes:
   {{- include "qda-worker.cacheVolume" $root | nindent 2 }}
   {{- include "qda-worker.tmpVolume" $warmer | nindent 2 }}
   {{- include "qda-worker.catalogVolume" $root | nindent 2 }}
+  {{- if $fetches }}
   {{- include "qda-worker.caVolume" $root | nindent 2 }}
+  {{- end }}
   {{- with $warmer.extraVolumes }}
   {{- toYaml . | nindent 2 }}
   {{- end }}

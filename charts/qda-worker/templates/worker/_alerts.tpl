@@ -32,6 +32,20 @@
   severity: critical
   summary: {{ printf "The cache of %s has damaged files of %s." $pod $model | quote }}
   description: {{ printf "%s names the files and the command that repairs them" $check | quote }}
+- alert: QdaDeepCheckFailed
+  expr: sum by (namespace, model) (max by (namespace, model, reason) (qda_cache_deep_check_bad_files{ {{- $s -}} })) > 0
+  for: 1m
+  severity: critical
+  summary: {{ printf "The last deep check found bad files of %s in the cache." $model | quote }}
+  description: {{ printf "%s exec deploy/%s -- cache-check --deep names the files and the command that repairs them" $kubectl (include "qda-worker.fullname" .) | quote }}
+{{- if and (include "qda-worker.hasCheck" .) (not .Values.cacheWarmer.periodicCheck.suspend) }}
+- alert: QdaDeepCheckOverdue
+  expr: (time() - max by (namespace) (qda_cache_deep_check_timestamp_seconds{ {{- $s -}} })) / 86400 > {{ $limits.deepCheckDays }}
+  for: 1h
+  severity: warning
+  summary: {{ printf "The last deep check of the cache of %s ended more than %v days ago." .Release.Name $limits.deepCheckDays | quote }}
+  description: {{ printf "%s describe cronjob %s" $kubectl (include "qda-worker.checkCronJobName" .) | quote }}
+{{- end }}
 - alert: QdaWarmFailed
   expr: max by (namespace, reason) (qda_cache_warm_ended{ {{- $s -}} ,reason!="OK"}) == 1
   for: 1m

@@ -202,6 +202,11 @@ def cache_table(status: CacheStatus) -> str:
         if status.restart_needed
         else ""
     )
+    if status.deep_check is not None and status.deep_check.detail not in status.detail:
+        lines.append(printable(f"\n{status.deep_check.detail}"))
+    damaged = ", ".join(model.key for model in status.models if model.damaged)
+    if damaged:
+        lines.append(f"\nLoaded from damaged files: {damaged}")
     lines.append(f"\n{summary} (cache {printable(status.cache)}{checked}){remedy}{restart}")
     return "\n".join(lines)
 

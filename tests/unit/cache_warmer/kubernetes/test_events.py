@@ -1,5 +1,6 @@
 """Events report how a run goes, and a run never fails because of an Event."""
 
+import dataclasses
 import io
 import json
 import logging
@@ -19,13 +20,17 @@ from cache_warmer.kubernetes.events import (
     ClusterApi,
     EventRecorder,
     InvolvedObjects,
+    damage_error,
     involved_objects,
 )
 from cache_warmer.reports.warm_report import WarmedModel, WarmReport
 from cache_warmer.settings import Settings
+from model_cache.catalog.catalog import Task
+from model_cache.check.types import CheckReport, ModelReport, Problem, Tier
 from model_cache.cli.options import LogLevel, OutputFormat, SharedOptions
 from model_cache.errors import ModelCacheError
 from model_cache.formatting import one_line
+from model_cache.places import resolve_places
 from model_cache.reasons import Reason
 from model_cache.warm_status import Phase, WarmStatus
 from tests.support.fake_cluster import FakeCluster
@@ -135,6 +140,56 @@ def test_in_the_shell_events_are_on_the_deployment_and_announce_no_retry() -> No
     assert written == [("Normal", "IMPORTING"), ("Normal", "COLLECTED"), ("Warning", "HUB_BUSY")]
     assert "2.0 MB freed" in cluster.events[1]["message"]
     assert cluster.events[2]["message"] == "429. Remedy: wait."
+
+
+def _deep_report(error: ModelCacheError | None = None, *mended: Problem, fetched: int = 0) -> WarmReport:
+    return dataclasses.replace(
+        report(error), mended=mended, models=(WarmedModel("one", Reason.OK, fetched, 2_000_000, 7),)
+    )
+
+
+CHECK: Final = {
+    "QDA_KUBERNETES_NAMESPACE": "texts",
+    "QDA_KUBERNETES_DEPLOYMENT": "demo",
+    "QDA_KUBERNETES_CRONJOB": "demo-check",
+}
+BAD: Final = Problem("/cache/weights", Reason.CACHE_CORRUPT, "has another hash", "run `repair`")
+
+
+def test_that_everything_is_intact_is_told_on_the_cron_job_alone() -> None:
+    cluster = FakeCluster()
+    recorder_of(cluster, involved_objects(CHECK)).record_end(_deep_report())
+
+    (event,) = cluster.events
+    assert (event["involvedObject"]["kind"], event["type"], event["reason"]) == ("CronJob", "Normal", "OK")
+    assert "every file intact: generation aaaaaaaaaaaa, 1 models, 7 files, 2.0 MB" in event["message"]
+
+
+def test_bad_files_and_their_repair_are_told_on_the_deployment_too() -> None:
+    cluster = FakeCluster()
+    recorder = recorder_of(cluster, involved_objects(CHECK))
+    model = ModelReport("one", Task.SENTIMENT, "o/r", "0" * 40, Reason.CACHE_CORRUPT, 1, 1, "/p", (BAD,))
+    places = resolve_places("/cache", {}, Path("/"))
+    found = CheckReport(Reason.CACHE_CORRUPT, "g", "/cache", Tier.DEEP, 1, 1, 0.0, (model,), (), places)
+    recorder.record_damage(found)
+    recorder.record_end(_deep_report(None, BAD, fetched=2_000_000))
+    recorder.record_end(_deep_report(damage_error(found)))
+
+    assert [event["involvedObject"]["kind"] for event in cluster.events] == ["CronJob", "Deployment"] * 3
+    warning, repaired, failed = cluster.events[::2]
+    assert (warning["type"], warning["reason"]) == ("Warning", "CACHE_CORRUPT")
+    assert "1 bad file of one: /cache/weights: has another hash. They are fetched again" in warning["message"]
+    assert (repaired["type"], repaired["reason"]) == ("Normal", "REPAIRED")
+    assert "1 bad file was fetched again (2.0 MB): /cache/weights" in repaired["message"]
+    assert "kubectl -n texts rollout restart deploy/demo" in repaired["message"]
+    assert (failed["type"], failed["reason"]) == ("Warning", "CACHE_CORRUPT")
+    assert failed["message"].endswith("Remedy: run `repair`.")
+
+
+def test_the_cron_job_retries_as_the_job_does() -> None:
+    cluster = FakeCluster()
+    recorder_of(cluster, involved_objects(CHECK)).record_end(_deep_report(HubBusy("429", "wait")))
+    assert "tries again" in cluster.events[0]["message"]
 
 
 def test_outside_a_cluster_no_request_is_sent() -> None:

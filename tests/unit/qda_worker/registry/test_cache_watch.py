@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, Task
+from model_cache.check.deep_check_record import DeepCheck
 from model_cache.check.types import CheckReport, ModelReport, Problem, Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
@@ -47,6 +48,7 @@ class WatchHarness:
     checks: int = 0
     waiting: bool = False
     logged: list[dict[str, Any]] = field(default_factory=list)
+    deep_check: DeepCheck | None = None
 
     def __post_init__(self) -> None:
         models = tuple(Model(key, Task.SENTIMENT, HuggingFaceSource("o/r", "0" * 40, ("*",))) for key in KEYS)
@@ -55,17 +57,18 @@ class WatchHarness:
             (self.folder / key).mkdir()
             (self.folder / key / "weights").write_text("1")
 
-    def watch(self, *, strict: bool = False) -> CacheWatch:
+    def watch(self, *, strict: bool = False, reload_mended: bool = False) -> CacheWatch:
         deps = CacheWatchDeps(
             check=self.check,
             load=self.load,
             paths={key: self.folder / key for key in KEYS},
             on_change=self.changed,
             is_waiting=lambda: self.waiting,
+            deep_check=lambda: self.deep_check,
             clock=lambda: self.now,
         )
         log = structlog.wrap_logger(None, processors=[self.record])
-        return CacheWatch(self.registry, deps, log, strict=strict, interval=30.0)
+        return CacheWatch(self.registry, deps, log, strict=strict, interval=30.0, reload_mended=reload_mended)
 
     def record(self, _: object, name: str, event: Any) -> Any:
         self.logged.append({"level": name, **event})
