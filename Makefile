@@ -35,11 +35,11 @@ ENGINE ?= podman
 COMPOSE ?= podman-compose
 HUB_HOST ?= host.containers.internal
 
-.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-faults soak bench verify-real clean
+.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-faults soak bench verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/.installed ## warm a cache from a hub, serve it, and analyze a German interview over gRPC
 	$(if $(wildcard demo/__main__.py),,$(call absent,the demo))
@@ -84,6 +84,9 @@ test-cluster: .venv/.installed ## lint and render the chart, then test it on the
 	helm lint --strict charts/qda-worker
 	.venv/bin/python -m pytest tests/chart
 	.venv/bin/python -m pytest tests/cluster
+
+test-cluster-faults: .venv/.installed ## run the long fault tests of the cluster tier on the cluster of KUBECONFIG (half an hour); see CONTRIBUTING.md
+	.venv/bin/python -m pytest tests/cluster/faults
 
 test-faults: .venv/.installed ## run the long fault tests of the warmer: kills, full disks, invalid content; without root on Linux, tests that mount are skipped
 	.venv/bin/python -m pytest tests/faults

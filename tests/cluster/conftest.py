@@ -11,9 +11,13 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.cluster import demo_hub
-from tests.cluster.kubectl import Kubectl
+from tests.cluster.caller import Caller
+from tests.cluster.kubectl import Kubectl, Said
 from tests.cluster.release import FIRST, WAIT, Release, state
 from tests.support.small_models import small_models
+
+# The long tests of faults have a target of their own.
+collect_ignore = ["faults"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -30,6 +34,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "storage class whose next volume is smaller than 10 MB",
         ),
         ("--root-owned-class", "QDA_TEST_ROOT_OWNED_CLASS", "", "storage class that ignores fsGroup"),
+        ("--fill-class", "QDA_TEST_FILL_CLASS", "", "storage class whose next volume holds 300 to 450 MB"),
+        ("--drain", "QDA_TEST_DRAIN", "", "1: the tests may cordon and drain the node of their pods"),
+        ("--stop-command", "QDA_TEST_STOP_COMMAND", "", "shell command that stops the node's program {}"),
+        (
+            "--start-command",
+            "QDA_TEST_START_COMMAND",
+            "",
+            "shell command that starts the node's programs again",
+        ),
+        (
+            "--pause-command",
+            "QDA_TEST_PAUSE_COMMAND",
+            "",
+            "shell command that suspends the container with the id {}",
+        ),
+        (
+            "--resume-command",
+            "QDA_TEST_RESUME_COMMAND",
+            "",
+            "shell command that resumes the container with the id {}",
+        ),
     ):
         group.addoption(
             option, default=os.environ.get(variable, default), help=f"{said} (variable: {variable})"
@@ -65,7 +90,13 @@ def worker_image(pytestconfig: pytest.Config) -> str:
 
 
 @pytest.fixture(scope="session")
-def kubectl(pytestconfig: pytest.Config, worker_image: str) -> Iterator[Kubectl]:
+def large_bytes() -> int:
+    """Return the size of the hub's large file; 0: none."""
+    return 0
+
+
+@pytest.fixture(scope="session")
+def kubectl(pytestconfig: pytest.Config, worker_image: str, large_bytes: int) -> Iterator[Kubectl]:
     """Yield a new namespace with the fake hub in it; it is deleted afterwards."""
     name = f"qda-test-{time.time_ns() // 1_000_000 % 10**9}"
     kubectl = Kubectl(name, _option(pytestconfig, "--kubeconfig"))
@@ -74,7 +105,7 @@ def kubectl(pytestconfig: pytest.Config, worker_image: str) -> Iterator[Kubectl]
     try:
         models = small_models()
         demo_hub.write_catalogs(models)
-        demo_hub.start(kubectl, worker_image, models)
+        demo_hub.start(kubectl, worker_image, models, large_bytes)
         yield kubectl
     finally:
         kubectl.says("delete", "namespace", name, "--wait=false")
@@ -144,3 +175,37 @@ def storage_class(pytestconfig: pytest.Config) -> Callable[[str], str]:
         return _option(pytestconfig, option) or pytest.skip(f"no storage class was named with {option}")
 
     return find
+
+
+@pytest.fixture
+def new_caller(kubectl: Kubectl, worker_image: str) -> Iterator[Callable[[str], Caller]]:
+    """Return a function that starts a pod which calls a target; the pods are deleted after the test."""
+    made: list[Caller] = []
+
+    def start(target: str) -> Caller:
+        made.append(Caller(kubectl, f"caller-{len(made)}"))
+        made[-1].start(worker_image, target)
+        return made[-1]
+
+    yield start
+    for caller in made:
+        caller.stop()
+
+
+@pytest.fixture
+def drain(pytestconfig: pytest.Config, kubectl: Kubectl) -> Iterator[Callable[[Release, str], Said]]:
+    """Return a function that drains the node of a release's workers of them alone; it is uncordoned afterwards."""
+    if not pytestconfig.getoption("--drain"):
+        pytest.skip("no permission was given with --drain")
+    drained: list[str] = []
+
+    def run(release: Release, timeout: str) -> Said:
+        (node,) = {pod["spec"]["nodeName"] for pod in release.pods() if "nodeName" in pod["spec"]}
+        drained.append(node)
+        selector = f"app.kubernetes.io/instance={release.name},app.kubernetes.io/component=worker"
+        options = ("--ignore-daemonsets", "--delete-emptydir-data", f"--timeout={timeout}")
+        return kubectl.says("drain", node, f"--pod-selector={selector}", *options)
+
+    yield run
+    for node in drained:
+        kubectl("uncordon", node)

@@ -26,11 +26,19 @@ CATALOGS: Final = ROOT / "build" / "demo-cluster"
 NAME: Final = "demo-hub"
 URL: Final = f"http://{NAME}:8001"
 SECOND_REVISION: Final = "2" * 40
+# The sentiment model with one more file, which is only there if the hub was started with `large_bytes`.
+LARGE_REVISION: Final = "3" * 40
+LARGE_FILE: Final = "large.safetensors"
 _REVISED: Final = "qda-demo/german-sentiment-bert"
 
 _FILL: Final = """
-import sys, tarfile
+import os, sys, tarfile
 tarfile.open(fileobj=sys.stdin.buffer, mode="r|").extractall("/srv")
+path, size = sys.argv[1], int(sys.argv[2])
+if size:
+    with open(path, "wb") as file:
+        for at in range(0, size, 1 << 20):
+            file.write(os.urandom(min(1 << 20, size - at)))
 open("/srv/filled", "w").close()
 """
 _SERVE: Final = """
@@ -53,46 +61,67 @@ RESTRICTED_CONTAINER: Final = {
 }
 
 
-def start(kubectl: Kubectl, image: str, models: SmallModels) -> None:
-    """Start the hub, unless it runs already. Raises `CommandFailed`."""
+def start(kubectl: Kubectl, image: str, models: SmallModels, large_bytes: int = 0) -> None:
+    """Start the hub, unless it runs already.
+
+    Args:
+        kubectl: the namespace.
+        image: the worker's image, in which the hub runs.
+        models: the models to serve.
+        large_bytes: size of a file of random content that it serves besides, for `large.yaml`; 0: none.
+
+    Raises:
+        CommandFailed: it did not start.
+    """
     if kubectl.says("get", "pod", NAME).code == 0:
         kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=90s")
         return
     kubectl.apply(_pod(image), _service())
     kubectl("wait", "--for=jsonpath={.status.phase}=Running", f"pod/{NAME}", "--timeout=120s")
-    kubectl("exec", "--stdin", NAME, "--", "python", "-c", _FILL, stdin=_files(models))
+    large = (f"/srv/hub/models/{_REVISED}-3/{LARGE_FILE}", str(large_bytes))
+    kubectl(
+        "exec", "--stdin", NAME, "--", "python", "-c", _FILL, *large, stdin=_files(models, large_bytes > 0)
+    )
     kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
 
 
 def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
-    """Write `catalog.yaml` with its lock, and two later catalogs without one.
+    """Write `catalog.yaml` with its lock, and three later catalogs without one.
 
-    `second.yaml` has a newer revision of the sentiment model, `third.yaml` a newer version of the spaCy package.
+    `second.yaml` has a newer revision of the sentiment model, `third.yaml` a newer version of the spaCy package,
+    `large.yaml` a revision of the sentiment model with a large file.
     """
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(models.catalog, folder / "catalog.yaml")
     shutil.copy(models.catalog.with_name("catalog.lock.json"), folder / "catalog.lock.json")
-    second = yaml.safe_load(models.catalog.read_text("utf-8"))
-    for model in second["models"]:
-        if model.get("huggingface", {}).get("repository") == _REVISED:
-            model["huggingface"]["revision"] = SECOND_REVISION
-    (folder / "second.yaml").write_text(yaml.safe_dump(second, sort_keys=False), "utf-8")
+    for name, revision, added in (("second", SECOND_REVISION, []), ("large", LARGE_REVISION, [LARGE_FILE])):
+        revised = yaml.safe_load(models.catalog.read_text("utf-8"))
+        for model in revised["models"]:
+            if model.get("huggingface", {}).get("repository") == _REVISED:
+                model["huggingface"] |= {
+                    "revision": revision,
+                    "files": [*model["huggingface"]["files"], *added],
+                }
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(revised, sort_keys=False), "utf-8")
     third = with_newer(yaml.safe_load(models.catalog.read_text("utf-8")), *newer(_wheel(models)))
     (folder / "third.yaml").write_text(yaml.safe_dump(third, sort_keys=False), "utf-8")
 
 
-def _files(models: SmallModels) -> bytes:
-    """Return the hub's program and its models as a tar file, with a second revision of one of them."""
+def _files(models: SmallModels, has_large: bool) -> bytes:
+    """Return the hub's program and its models as a tar file, with one or two more revisions of one of them."""
     content = io.BytesIO()
+    revisions = {2: SECOND_REVISION, **({3: LARGE_REVISION} if has_large else {})}
     with tarfile.open(fileobj=content, mode="w") as tar:
         tar.add(ROOT / "tests/support/fake_hub", "fake_hub", filter=_without_caches)
         tar.add(models.hub, "hub")
-        revised = f"hub/models/{_REVISED}-2"
-        tar.add(models.hub / "models" / _REVISED, revised, filter=_without_description)
-        description = {"id": _REVISED, "commit": SECOND_REVISION, "branches": []}
-        text = json.dumps(description).encode()
         name, wheel = newer(_wheel(models))
-        for path, made in ((f"{revised}/repository.json", text), (f"hub/wheels/{name}", wheel)):
+        made_files = {f"hub/wheels/{name}": wheel}
+        for number, commit in revisions.items():
+            revised = f"hub/models/{_REVISED}-{number}"
+            tar.add(models.hub / "models" / _REVISED, revised, filter=_without_description)
+            description = {"id": _REVISED, "commit": commit, "branches": []}
+            made_files[f"{revised}/repository.json"] = json.dumps(description).encode()
+        for path, made in made_files.items():
             information = tarfile.TarInfo(path)
             information.size = len(made)
             tar.addfile(information, io.BytesIO(made))

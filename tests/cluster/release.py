@@ -16,7 +16,8 @@ FIRST: Final = (
 )
 SECOND: Final = (f"--set-file=catalog={CATALOGS / 'second.yaml'}",)
 THIRD: Final = (f"--set-file=catalog={CATALOGS / 'third.yaml'}",)
-WAIT: Final = ("--wait", "--timeout=150s")
+LARGE: Final = (f"--set-file=catalog={CATALOGS / 'large.yaml'}",)
+WAIT: Final = ("--wait", "--timeout=220s")
 
 
 @dataclass(frozen=True, slots=True)

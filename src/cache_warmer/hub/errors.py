@@ -27,17 +27,23 @@ _BUSY_STATUSES: Final = frozenset({408, 425, 429})
 _MAX_CAUSE: Final = 200
 # Remedies.
 _CHECK_ACCESS: Final = (
-    "set HF_TOKEN to a token that may read it (accept the licence on the model's page if it is gated), "
-    "or correct the name"
+    "set HF_TOKEN (in the chart hub.tokenSecret) to a token that may read it (accept the licence on the model's page "
+    "if it is gated), or correct the name"
 )
 _CHECK_NAMES: Final = "compare repository, revision and file names in the catalog with the hub"
-_CHECK_NETWORK: Final = "check the address (--hub, HF_ENDPOINT), the network and HTTPS_PROXY / NO_PROXY"
+_CHECK_NETWORK: Final = (
+    "check the address (--hub, HF_ENDPOINT), the network and HTTPS_PROXY / NO_PROXY "
+    "(in the chart hub.endpoint, hub.proxy)"
+)
 _RUN_LATER: Final = "run the same command again later: it resumes from the staged bytes"
 _CHECK_CERTIFICATES: Final = (
     "give the certificate of its authority in --ca-bundle (QDA_CA_BUNDLE; in the chart hub.caBundle) or SSL_CERT_FILE, "
     "or correct the clock of this machine"
 )
-_CHECK_SPEED: Final = "check the network or raise --stall-timeout; the next run resumes from the staged bytes"
+_CHECK_SPEED: Final = (
+    "check the network or raise --stall-timeout (in the chart cacheWarmer.stallTimeout); "
+    "the next run resumes from the staged bytes"
+)
 
 
 def from_status(response: httpx2.Response, label: str) -> HubError:

@@ -13,19 +13,22 @@ models go into a queue, which a daemon thread called `events` drains: models tha
 share an Event, and no download waits for the API server. `record_end` stops that thread first, and waits at most ten
 seconds for it.
 
-Events are optional: a failure here is logged, and the run continues. Outside a cluster nothing is written and no
-client is loaded.
+Events are optional: a failure here is logged, and the run continues. The Event about the end is tried again for a
+while if the API server was reached before and is away now; nothing waits for it any more, and Kubernetes itself cannot
+see the end of the pod before it is back. Outside a cluster nothing is written and no client is loaded.
 """
 
 import contextlib
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from cache_warmer.errors import Interrupted
 from cache_warmer.kubernetes.pod import CRONJOB, DEPLOYMENT, JOB, NAMESPACE
 from cache_warmer.reports.warm_report import WarmReport
 from model_cache.check.types import CheckReport, all_problems
@@ -48,8 +51,14 @@ _START_MESSAGES: Final = {
     WARMING: "the warmer started: it compares the cache with the catalog",
     IMPORTING: "an import started: it reads a generation from an archive",
 }
+# What follows the remedy on a Job: its name depends on the values of the release, so most remedies create a new one.
+_RETRIED: Final = " Kubernetes tries again automatically."
+_RERUN: Final = " If that changes no value, increase cacheWarmer.rerun to run it again."
 # How long `record_end` waits for the thread. The end of the run is reported in any case.
 _JOIN_SECONDS: Final = 10.0
+# Tries of an Event about the end while the API server is away, and the pause between two of them in seconds.
+_END_TRIES: Final = 30
+_END_PAUSE: Final = 2.0
 # The limit of the API server for the message of an Event.
 MESSAGE_BYTES: Final = 1024
 
@@ -76,8 +85,15 @@ class InvolvedObjects:
         return self.job or self.cronjob
 
 
+class ClusterUnavailableError(Exception):
+    """The API server did not answer, or cannot answer at present. Another try can succeed."""
+
+
 class ClusterApi(Protocol):
-    """The requests to the API server. Both methods raise the exceptions of the client."""
+    """The requests to the API server.
+
+    Both methods raise `ClusterUnavailableError` if another try can succeed, and otherwise the exceptions of the client.
+    """
 
     def uid(self, kind: str, namespace: str, name: str) -> str:
         """Return the uid of a `Job` or a `Deployment`."""
@@ -102,6 +118,7 @@ class EventRecorder:
         connect: returns the API server; called when the first Event is written.
         now: returns the current time with a zone.
         interval: seconds between two Events about models.
+        sleep: waits that many seconds between two tries of the Event about the end.
     """
 
     def __init__(
@@ -110,9 +127,13 @@ class EventRecorder:
         connect: Callable[[], ClusterApi],
         now: Callable[[], datetime],
         interval: float = 5.0,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._objects, self._connect, self._now, self._interval = objects, connect, now, interval
+        self._sleep = sleep
         self._cluster: ClusterApi | None = None
+        # Whether the API server has accepted an Event of this run.
+        self._was_reached = False
         # Sentences about verified models; None ends the thread.
         self._verified: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -161,11 +182,20 @@ class EventRecorder:
         message = f"{human_bytes(freed_bytes)} freed: {count} unreferenced items deleted"
         self._record("Normal", COLLECTED, message)
 
-    def record_failure(self, error: ModelCacheError) -> None:
+    def record_failure(self, error: ModelCacheError, tries: int = 1) -> None:
         """Write a failure: its reason, what happened and what to do."""
-        is_retried = self._objects is not None and self._objects.owner and error.reason.retryable
-        retry = " Kubernetes tries again automatically." if is_retried else ""
-        self._record("Warning", str(error.reason), f"{with_remedy(error.message, error.remedy)}.{retry}")
+        message = f"{with_remedy(error.message, error.remedy)}.{self._what_follows(error)}"
+        self._record("Warning", str(error.reason), message, tries=tries)
+
+    def _what_follows(self, error: ModelCacheError) -> str:
+        """Return whether a failed run is repeated, as the end of a message; empty if that is known or said already."""
+        if self._objects is None or not self._objects.owner:
+            return ""
+        if error.reason.retryable:
+            return _RETRIED
+        # The next run of a CronJob comes by itself.
+        is_said = "cacheWarmer.rerun" in error.remedy
+        return _RERUN if self._objects.job and not is_said else ""
 
     def record_damage(self, report: CheckReport) -> None:
         """Write what a deep check found, before it is fetched again."""
@@ -178,14 +208,17 @@ class EventRecorder:
             self._stopping.set()
             self._verified.put(None)
             self._thread.join(_JOIN_SECONDS)
+        # After a signal the process has to end soon.
+        tries = _END_TRIES if self._was_reached and not isinstance(report.error, Interrupted) else 1
         if report.error is not None:
-            self.record_failure(report.error)
+            self.record_failure(report.error, tries)
         elif report.mended:
-            self._record("Normal", REPAIRED, f"{_mended_message(report)}. {self._restart_hint()}")
+            message = f"{_mended_message(report)}. {self._restart_hint()}"
+            self._record("Normal", REPAIRED, message, tries=tries)
         else:
             is_intact = report.mended is not None and not report.bytes_fetched
             message = _intact_message(report) if is_intact else outcome_message(report)
-            self._record("Normal", str(report.reason), message, job_only=is_intact)
+            self._record("Normal", str(report.reason), message, job_only=is_intact, tries=tries)
 
     def _restart_hint(self) -> str:
         objects = self._objects
@@ -209,13 +242,25 @@ class EventRecorder:
             if not is_last:
                 self._stopping.wait(self._interval)
 
-    def _record(self, kind: str, reason: str, message: str, *, job_only: bool = False) -> None:
+    def _record(
+        self, kind: str, reason: str, message: str, *, job_only: bool = False, tries: int = 1
+    ) -> None:
+        """Write one Event on each object; in all `tries` times if the API server is away."""
         if self._objects is None:
             return
         try:
             cluster = self._cluster = self._cluster or self._connect()
             for involved in _object_references(self._objects)[: 1 if job_only else None]:
-                self._create_event(cluster, involved, kind, reason, message)
+                while True:
+                    try:
+                        self._create_event(cluster, involved, kind, reason, message)
+                        self._was_reached = True
+                        break
+                    except ClusterUnavailableError:
+                        tries -= 1
+                        if tries < 1:
+                            raise
+                    self._sleep(_END_PAUSE)
         except Exception as error:  # noqa: BLE001  # a run never fails because of an Event
             _LOG.warning("no Event could be written (%s): %s", reason, _first_line(error))
 

@@ -9,7 +9,8 @@ The protocol, on one object of coordination.k8s.io/v1:
 * Renew: a daemon thread called `lease` writes `renewTime` every 15 s. The Lease lasts 60 s.
 * Take over: a waiting process takes the Lease if its `resourceVersion` has not changed for `leaseDurationSeconds`,
   measured with the waiting process's own clock. The clocks of two nodes are never compared.
-* Release: the holder is cleared and the duration set to 1 s, so the next process need not wait.
+* Release: the holder is cleared and the duration set to 1 s, so the next process need not wait. If the API server is
+  away at that moment, the release is tried again for the duration of a Lease, unless the run is to stop.
 
 API server outages: while it is away no other process can take over, so the holder goes on. `check` first tries to
 renew a Lease that is older than its duration, and gives up after twice that time. Before the Lease is acquired, an
@@ -274,20 +275,38 @@ class ClusterLease:
             state = self._state
             if state is None or self._lost is not None:
                 return
-            free = dataclasses.replace(
-                state, holder="", duration_seconds=1, acquire_time=None, renew_time=self.deps.now()
-            )
-            try:
-                self.api.replace(free)
-            except ApiConflictError:
-                _LOG.info("the Lease %s was not held any more when it was released", self.name)
-            except (ApiUnavailableError, ApiForbiddenError) as error:
-                _LOG.warning(
-                    "the Lease %s could not be released (%s): it expires in %d s",
-                    self.name,
-                    error,
-                    self.timing.duration,
+            start = self.deps.clock()
+            while True:
+                free = dataclasses.replace(
+                    state, holder="", duration_seconds=1, acquire_time=None, renew_time=self.deps.now()
                 )
+                try:
+                    self.api.replace(free)
+                except ApiConflictError:
+                    _LOG.info("the Lease %s was not held any more when it was released", self.name)
+                except (ApiUnavailableError, ApiForbiddenError) as error:
+                    if isinstance(error, ApiUnavailableError) and self._may_retry_release(start):
+                        continue
+                    _LOG.warning(
+                        "the Lease %s could not be released (%s): it expires in %d s",
+                        self.name,
+                        error,
+                        self.timing.duration,
+                    )
+                return
+
+    def _may_retry_release(self, start: float) -> bool:
+        """Wait for one retry period. Return False if it was tried for long enough or the run is to stop.
+
+        Whoever takes the Lease over waits for its whole duration, counted from its own first look at it.
+        """
+        if self.deps.clock() - start >= self.timing.duration:
+            return False
+        try:
+            self.deps.sleep(self.timing.retry_period)
+        except Interrupted:
+            return False
+        return True
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ VERBS: Final = [
     "test",
     "test-compose",
     "test-cluster",
+    "test-cluster-faults",
     "check",
     "bench",
     "proto",

@@ -13,11 +13,12 @@ import pytest
 
 from cache_warmer.cli import cache_warmer
 from cache_warmer.commands.warm import warm_cache
-from cache_warmer.errors import HubBusy, NoSpace
+from cache_warmer.errors import HubBusy, Interrupted, NoSpace
 from cache_warmer.kubernetes.events import (
     IMPORTING,
     MESSAGE_BYTES,
     ClusterApi,
+    ClusterUnavailableError,
     EventRecorder,
     InvolvedObjects,
     damage_error,
@@ -36,6 +37,7 @@ from model_cache.warm_status import Phase, WarmStatus
 from tests.support.fake_cluster import FakeCluster
 
 OBJECTS: Final = InvolvedObjects("texts", "demo-warm-1", "demo")
+NOW: Final = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def recorder_of(cluster: FakeCluster, objects: InvolvedObjects | None = OBJECTS) -> EventRecorder:
@@ -89,7 +91,10 @@ def test_a_failure_has_reason_and_remedy_in_one_line() -> None:
     recorder_of(cluster).record_end(report(NoSpace("7 bytes\nare missing", "make the claim bigger")))
 
     assert {(event["type"], event["reason"]) for event in cluster.events} == {("Warning", "NO_SPACE")}
-    assert cluster.events[0]["message"] == "7 bytes are missing. Remedy: make the claim bigger."
+    assert cluster.events[0]["message"] == (
+        "7 bytes are missing. Remedy: make the claim bigger. "
+        "If that changes no value, increase cacheWarmer.rerun to run it again."
+    )
 
 
 def test_a_retryable_failure_announces_the_retry() -> None:
@@ -99,6 +104,13 @@ def test_a_retryable_failure_announces_the_retry() -> None:
 
     assert "tries again" in cluster.events[0]["message"]
     assert "tries again" not in cluster.events[-1]["message"]
+
+
+def test_a_remedy_that_names_the_next_run_itself_is_not_followed_by_it_again() -> None:
+    cluster = FakeCluster()
+    recorder_of(cluster).record_end(report(NoSpace("full", "delete something, then raise cacheWarmer.rerun")))
+
+    assert cluster.events[0]["message"].count("cacheWarmer.rerun") == 1
 
 
 def test_a_message_that_is_too_long_keeps_its_beginning_and_its_end() -> None:
@@ -201,6 +213,44 @@ def test_outside_a_cluster_no_request_is_sent() -> None:
     assert cluster.calls == 0
     assert involved_objects({}) is None
     assert involved_objects({"QDA_KUBERNETES_NAMESPACE": "texts"}) is None
+
+
+@pytest.mark.parametrize("error", [None, NoSpace("full", "more")])
+def test_the_end_is_told_when_an_api_server_that_went_away_is_back(error: ModelCacheError | None) -> None:
+    cluster, pauses = FakeCluster(), list[float]()
+    recorder = EventRecorder(OBJECTS, _connect_to(cluster), lambda: NOW, sleep=pauses.append)
+    recorder.record_start()
+    cluster.failure, cluster.failures = ClusterUnavailableError("connection refused"), 7
+    recorder.record_end(report(error))
+
+    ends = [event["involvedObject"]["kind"] for event in cluster.events if event["reason"] != "WARMING"]
+    assert ends == ["Job", "Deployment"], "each once"
+    assert len(pauses) == 7
+
+
+@pytest.mark.parametrize(("started", "error"), [(True, Interrupted()), (False, None)])
+def test_a_process_that_has_to_end_or_never_reached_the_api_server_does_not_wait_for_it(
+    started: bool, error: ModelCacheError | None
+) -> None:
+    cluster, pauses = FakeCluster(), list[float]()
+    recorder = EventRecorder(OBJECTS, _connect_to(cluster), lambda: NOW, sleep=pauses.append)
+    if started:
+        recorder.record_start()
+    cluster.failure = ClusterUnavailableError("connection refused")
+    recorder.record_end(report(error))
+
+    assert pauses == []
+
+
+def test_an_api_server_that_stays_away_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    cluster, pauses = FakeCluster(), list[float]()
+    recorder = EventRecorder(OBJECTS, _connect_to(cluster), lambda: NOW, sleep=pauses.append)
+    recorder.record_start()
+    cluster.failure = ClusterUnavailableError("connection refused")
+    recorder.record_end(report())
+
+    assert 20 <= sum(pauses) <= 90, "about a minute"
+    assert "no Event could be written (OK): connection refused" in caplog.text
 
 
 def test_an_api_server_that_is_away_is_logged_once_for_each_event(

@@ -166,6 +166,46 @@ def test_an_api_server_that_stays_away_loses_the_lease(api: FakeLeases, clock: C
         assert clock.seconds - 1000 >= 120
 
 
+def test_a_release_waits_for_an_api_server_that_is_away(api: FakeLeases, clock: Clock) -> None:
+    with cluster_lease(api, clock).held():
+        api.failure = ApiUnavailableError("connection refused")
+
+        def back() -> None:
+            if clock.seconds >= 1030:
+                api.failure = None
+
+        clock.meanwhile = back
+
+    assert api.state is not None
+    assert api.state.holder == ""
+    assert 1030 <= clock.seconds < 1034
+
+
+def test_a_release_is_given_up_after_the_duration_of_the_lease(
+    api: FakeLeases, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    with cluster_lease(api, clock).held():
+        clock.sleep(50)
+        api.failure = ApiUnavailableError("connection refused")
+
+    assert 60 <= clock.seconds - 1050 < 64
+    assert "could not be released (connection refused): it expires in 60 s" in caplog.text
+
+
+def test_a_run_that_is_to_stop_tries_the_release_once(
+    api: FakeLeases, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stop() -> None:
+        raise Interrupted
+
+    with cluster_lease(api, clock).held():
+        api.failure = ApiUnavailableError("connection refused")
+        clock.meanwhile = stop
+
+    assert clock.seconds == 1002
+    assert "could not be released" in caplog.text
+
+
 def test_before_the_acquisition_an_api_server_that_is_away_is_waited_for(
     api: FakeLeases, clock: Clock
 ) -> None:
