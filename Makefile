@@ -35,7 +35,9 @@ ENGINE ?= podman
 COMPOSE ?= podman-compose
 HUB_HOST ?= host.containers.internal
 
-.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-faults soak bench verify-real clean
+DASHBOARD ?=
+
+.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-faults soak bench verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -87,6 +89,9 @@ test-cluster: .venv/.installed ## lint and render the chart, then test it on the
 
 test-cluster-faults: .venv/.installed ## run the long fault tests of the cluster tier on the cluster of KUBECONFIG (half an hour); see CONTRIBUTING.md
 	.venv/bin/python -m pytest tests/cluster/faults
+
+test-alerts: .venv/.installed ## cause each alert on the cluster of KUBECONFIG with a real Prometheus, and scale; DASHBOARD=FILE.svg draws the dashboard
+	QDA_TEST_DASHBOARD_SVG='$(DASHBOARD)' .venv/bin/python -m pytest tests/cluster/campaign
 
 test-faults: .venv/.installed ## run the long fault tests of the warmer: kills, full disks, invalid content; without root on Linux, tests that mount are skipped
 	.venv/bin/python -m pytest tests/faults

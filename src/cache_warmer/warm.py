@@ -52,7 +52,7 @@ from model_cache.errors import ModelCacheError
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
-from model_cache.warm_status import Phase
+from model_cache.warm_status import Phase, read_status
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -146,6 +146,7 @@ class WarmRun:
             if found.reason is Reason.OK and self.reference.is_recorded(self.selection.generation, models):
                 self._publish(self._survey({}))
                 self._report_repair(found, {})
+                self._record_success()
                 return
             # Before the lease, which is a file on the volume, and before the first request.
             self._require_volume([])
@@ -166,6 +167,15 @@ class WarmRun:
                 self._publish(surveys)
                 self.reference.record(self.selection.generation, models)
                 self._report_repair(found, bad)
+
+    def _record_success(self) -> None:
+        """Replace the status of an earlier run that failed or was about another generation."""
+        former = read_status(self.places)
+        if former is not None and (former.reason, former.generation) != (
+            Reason.OK,
+            self.selection.generation,
+        ):
+            self.reports.status.record_end(Reason.OK, "", former)
 
     def _check(self, tier: Tier) -> CheckReport:
         return check(

@@ -4,6 +4,7 @@
 installed.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -18,6 +19,7 @@ from tests.chart.conftest import OPERATORS, ROOT, Object, Refused, Render, conta
 
 POD: Final = 'namespace="texts",pod="rel-qda-worker-7c9d8b7f9-x2x4z"'
 OTHER: Final = 'namespace="texts",pod="rel-qda-worker-6b5c4d3e2-abcde"'
+METHOD: Final = 'grpc_method="qda.v1.EntityService/RecognizeEntities"'
 METRIC: Final = re.compile(r"\b((?:qda|grpc_server|process)_[a-z_]+)\b")
 # For each alert, series of two hours that make it fire: metric, labels, and values as promtool writes them.
 FIRING: Final[dict[str, list[tuple[str, str]]]] = {
@@ -48,12 +50,17 @@ FIRING: Final[dict[str, list[tuple[str, str]]]] = {
         (f'qda_texts_refused_total{{{POD},model="m",reason="QUEUE_FULL"}}', "0+60x120"),
         (f'qda_texts_total{{{POD},model="m",reason="OK"}}', "0+600x120"),
     ],
+    "QdaCallsRefused": [
+        (f'qda_calls_without_answer_total{{{POD},{METHOD},reason="TOO_MANY_CALLS"}}', "0+6x120"),
+        (f"grpc_server_call_started_total{{{POD},{METHOD}}}", "0+100x120"),
+    ],
     "QdaCallsFail": [
         (
-            f'qda_calls_without_answer_total{{{POD},grpc_status="INTERNAL",reason="MODEL_FAILED"}}',
-            "0+6x120",
+            f'qda_calls_without_answer_total{{{POD},{METHOD},grpc_status="INTERNAL",reason="MODEL_FAILED"}}',
+            "0+2x120",
         ),
-        (f'grpc_server_call_started_total{{{POD},grpc_method="a"}}', "0+100x120"),
+        (f"grpc_server_call_started_total{{{POD},{METHOD}}}", "0+100x120"),
+        (f'grpc_server_call_started_total{{{POD},grpc_method="grpc.health.v1.Health/Check"}}', "0+900x120"),
     ],
     "QdaRestartNeeded": [(f'qda_cache_restart_needed{{{POD},model="m"}}', "1x120")],
     "QdaCertificateExpires": [
@@ -66,7 +73,11 @@ WELL: Final = [
     (f"qda_cache_complete{{{POD}}}", "1x120"),
     (f'qda_cache_warm_ended{{{POD},reason="OK"}}', "1x120"),
     (f'qda_texts_total{{{POD},model="m",reason="OK"}}', "0+600x120"),
-    (f'grpc_server_call_started_total{{{POD},grpc_method="a"}}', "0+100x120"),
+    (f"grpc_server_call_started_total{{{POD},{METHOD}}}", "0+100x120"),
+    (
+        f'qda_calls_without_answer_total{{{POD},{METHOD},grpc_status="UNAVAILABLE",reason="STREAM_IDLE"}}',
+        "0+9x120",
+    ),
     (f"qda_tls_certificate_expiry_timestamp_seconds{{{POD}}}", "9000000x120"),
 ]
 
@@ -219,6 +230,58 @@ def test_an_incomplete_cache_is_no_alert_while_a_warmer_fills_it(render: Render,
         (f'qda_worker_build_info{{{POD},generation="a"}}', "1x120"),
     ]
     _evaluate(tmp_path, _rules(render), warming, "count(ALERTS)", 0)
+
+
+def test_workers_with_an_older_catalog_than_the_release_are_an_alert(render: Render, tmp_path: Path) -> None:
+    """As after a rollout that could not start a pod: all workers serve the same generation."""
+    text = "apiVersion: qda/v1\nkind: Catalog\nmodels:\n- key: m\n"
+    rule = render({"catalog": text, **_worker(prometheusRule={"enabled": True})}, *OPERATORS).one(
+        "PrometheusRule"
+    )
+    query = 'count(ALERTS{alertname="QdaGenerationsDiffer",alertstate="firing"})'
+    older, same, unknown = (
+        [(f'qda_worker_build_info{{{POD},generation="a",catalog="{catalog}"}}', "1x120")]
+        for catalog in ("0" * 64, hashlib.sha256(text.encode()).hexdigest(), "")
+    )
+    _evaluate(tmp_path, rule, older, query, 1)
+    _evaluate(tmp_path, rule, same, query, 0)
+    _evaluate(tmp_path, rule, unknown, query, 0)
+
+
+@pytest.mark.parametrize("length", [10, 46, 47, 50, 56, 57, 58, 63])
+def test_alerts_find_the_pods_of_a_release_with_a_long_name(render: Render, length: int) -> None:
+    """The names are made as Kubernetes makes them: all before the last five characters has at most 58."""
+    name = ("release-of-a-team-" * 4)[: length - 1] + "x"
+    rule = render({"fullnameOverride": name, **_worker(prometheusRule={"enabled": True})}, *OPERATORS).one(
+        "PrometheusRule"
+    )
+    (pattern,) = {
+        found for one in _alerts(rule).values() for found in re.findall(r'pod=~"([^"]+)"', one["expr"])
+    }
+    for template in ("5d6f8", "694c97bcf7"):
+        assert re.fullmatch(pattern, f"{name}-{template}-"[:58] + "x2x4z")
+    if length < 47:
+        assert not re.fullmatch(pattern, f"{name}-canary-694c97bcf7-x2x4z"), "another release"
+
+
+@pytest.mark.parametrize(
+    ("worker", "is_watched"),
+    [
+        ({"replicas": 0}, False),
+        ({"replicas": None}, True),
+        ({"keda": {"enabled": True, "minReplicas": 0, "triggers": [{"type": "cron"}]}}, False),
+        ({"keda": {"enabled": True, "triggers": [{"type": "cron"}]}}, True),
+    ],
+)
+def test_no_worker_is_an_alert_only_where_one_is_intended(
+    render: Render, worker: Object, is_watched: bool
+) -> None:
+    values = {
+        "cache": {"accessModes": ["ReadWriteMany"]},
+        **_worker(prometheusRule={"enabled": True}, **worker),
+    }
+    rule = render(values, *OPERATORS).one("PrometheusRule")
+    assert ("QdaWorkerAbsent" in _alerts(rule)) is is_watched
 
 
 def test_the_dashboard_has_panels_of_valid_queries_side_by_side(render: Render, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,10 +56,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             "",
             "shell command that resumes the container with the id {}",
         ),
+        ("--dashboard-svg", "QDA_TEST_DASHBOARD_SVG", "", "file for the drawn panels of the dashboard"),
     ):
         group.addoption(
             option, default=os.environ.get(variable, default), help=f"{said} (variable: {variable})"
         )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave the campaigns, which take minutes, out of a run that does not name them."""
+    named = any("campaign" in argument for argument in config.args)
+    return True if collection_path.name == "campaign" and not named else None
 
 
 def _option(config: pytest.Config, name: str) -> str:

@@ -11,6 +11,13 @@
 {{- else if kindIs "invalid" .Values.worker.replicas }}2{{ else }}{{ .Values.worker.replicas }}{{ end }}
 {{- end }}
 
+{{- /* The smallest number of workers that is intended. */}}
+{{- define "qda-worker.minWorkers" -}}
+{{- if .Values.worker.autoscaling.enabled }}{{ .Values.worker.autoscaling.minReplicas }}
+{{- else if .Values.worker.keda.enabled }}{{ .Values.worker.keda.minReplicas }}
+{{- else if kindIs "invalid" .Values.worker.replicas }}1{{ else }}{{ .Values.worker.replicas }}{{ end }}
+{{- end }}
+
 {{- define "qda-worker.hasDisruptionBudget" -}}
 {{- $enabled := .Values.worker.podDisruptionBudget.enabled }}
 {{- if kindIs "invalid" $enabled }}{{ $enabled = and (include "qda-worker.isOnAnyNode" .) (gt (int (include "qda-worker.maxWorkers" .)) 1) }}{{ end }}

@@ -16,7 +16,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, TextIO
 
@@ -42,9 +43,9 @@ from model_cache.cli.program import Terminated, best_effort
 from model_cache.errors import ModelCacheError
 from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_text
-from model_cache.places import Places
+from model_cache.places import HOST, Places
 from model_cache.reasons import EXIT_TERMINATED, Reason
-from model_cache.warm_status import status_path
+from model_cache.warm_status import read_status, status_path
 
 _LOG: Final = logging.getLogger(__name__)
 # Seconds between SIGTERM and a forced exit after the parent died. A warmer may be killed at any instant.
@@ -101,7 +102,10 @@ def warm_cache(
     stats = RunStats(recorder.record_verified)
 
     def run() -> None:
-        with report_to_cluster(recorder, settings.termination_log, stats.report, start):
+        with (
+            report_to_cluster(recorder, settings.termination_log, stats.report, start),
+            _failure_recorded(settings, environ, stats, recorder),
+        ):
             _make_run(settings, environ, err, tier, stats, recorder).run()
 
     error, code = run_to_exit_code(run)
@@ -120,6 +124,37 @@ def run_to_exit_code(run: Callable[[], None]) -> tuple[ModelCacheError | None, i
         is_terminated = isinstance(signalled, Terminated)
         return error, EXIT_TERMINATED if is_terminated else error.reason.exit_code
     return None, Reason.OK.exit_code
+
+
+@contextmanager
+def _failure_recorded(
+    settings: Settings, environ: MutableMapping[str, str], stats: RunStats, events: EventRecorder
+) -> Iterator[None]:
+    """Write a failure to the status file of a cache of our own, if it came before the run maintained that file."""
+    started = utc_now()
+    try:
+        yield
+    except ModelCacheError as error:
+        with suppress(ModelCacheError, OSError):
+            places = settings.find_places(environ)
+            former = read_status(places)
+            is_recorded = former is not None and former.updated >= started.replace(microsecond=0)
+            if places.label != HOST and places.own.path.parent.is_dir() and not is_recorded:
+                generation = stats.report(error).generation
+                status = _status_file(places, generation, environ, ProgressCounter(), events)
+                status.record_end(error.reason, error.message, former)
+        raise
+
+
+def _status_file(
+    places: Places,
+    generation: str,
+    environ: MutableMapping[str, str],
+    counter: ProgressCounter,
+    events: EventRecorder,
+) -> StatusFile:
+    holder = holder_identity(environ)
+    return StatusFile(status_path(places), generation, holder, counter, utc_now, events.record_interruption)
 
 
 def _make_run(
@@ -159,9 +194,9 @@ def _make_reports(
     stats: RunStats,
     events: EventRecorder,
 ) -> Reports:
-    counter, holder = ProgressCounter(), holder_identity(environ)
-    status = StatusFile(status_path(places), generation, holder, counter, utc_now, events.record_interruption)
-    deep_check = DeepCheckFile(holder, utc_now, events.record_damage)
+    counter = ProgressCounter()
+    status = _status_file(places, generation, environ, counter, events)
+    deep_check = DeepCheckFile(holder_identity(environ), utc_now, events.record_damage)
     if settings.options.log_level not in (LogLevel.DEBUG, LogLevel.INFO):  # --quiet
         return Reports(stats, status, counter, deep_check)
     return Reports(

@@ -96,6 +96,21 @@ class StatusFile:
             self._phase = Phase.ENDED
             self._write(str(reason), message)
 
+    def record_end(self, reason: Reason, message: str, former: WarmStatus | None) -> None:
+        """Write how a run ended that had nothing to do, or failed before `maintain`.
+
+        Without it the file would keep the failure of an earlier run after a success, and would not name a failure in
+        the first steps. The status of another run that lasts is left as it is.
+
+        Args:
+            reason: why the run ended.
+            message: the message of a failure.
+            former: what the file says now.
+        """
+        if self._written is None and (former is None or not former.is_running(self.now())):
+            self._phase = Phase.ENDED
+            self._write(str(reason), message)
+
     def _update(self, ended: threading.Event) -> None:
         intervals = 0
         while not ended.wait(_INTERVAL_SECONDS):

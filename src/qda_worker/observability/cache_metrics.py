@@ -11,6 +11,7 @@ as a whole, and the status file is replaced by rename.
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,20 +22,33 @@ from model_cache.warm_status import Phase, WarmStatus, read_status
 from qda_worker.registry.registry import ModelRegistry, ModelState
 from qda_worker.version import worker_version
 
+# Reasons whose series exist without a problem too, with the value 0.
+_CACHE_REASONS: Final = (Reason.CACHE_INCOMPLETE, Reason.CACHE_CORRUPT)
+
 
 class CacheMetrics(Collector):
     """What the last check of the cache found, and which models serve."""
 
-    def __init__(self, registry: ModelRegistry) -> None:
-        self._registry = registry
+    def __init__(self, registry: ModelRegistry, catalog_digest: str = "") -> None:
+        """Read a registry.
+
+        Args:
+            registry: what the worker serves.
+            catalog_digest: SHA-256 of the catalog's file; empty for the built-in catalog.
+        """
+        self._registry, self._catalog_digest = registry, catalog_digest
 
     def collect(self) -> Iterator[Metric]:
         """Yield the current values."""
         registry = self._registry
         yield InfoMetricFamily(
             "qda_worker_build",
-            "The worker's version.",
-            {"version": worker_version(), "generation": registry.generation},
+            "The worker's version, the generation of its catalog, and the SHA-256 of the catalog's file.",
+            {
+                "version": worker_version(),
+                "generation": registry.generation,
+                "catalog": self._catalog_digest,
+            },
         )
         complete = GaugeMetricFamily(
             "qda_cache_complete", "1 if the last check found the cache complete, else 0."
@@ -74,7 +88,8 @@ class CacheMetrics(Collector):
             labels=["model", "reason"],
         )
         if self._registry.report is not None:
-            counts = Counter(("", str(problem.reason)) for problem in self._registry.report.problems)
+            counts = Counter({("", str(reason)): 0 for reason in _CACHE_REASONS})
+            counts.update(("", str(problem.reason)) for problem in self._registry.report.problems)
             for model in self._registry.report.models:
                 counts.update((model.key, str(problem.reason)) for problem in model.problems)
             for labels, count in sorted(counts.items()):
@@ -171,11 +186,16 @@ class WarmMetrics(Collector):
             gauge = GaugeMetricFamily(f"qda_cache_warm_{name}", documentation)
             gauge.add_metric([], value)
             yield gauge
-        if status.phase is Phase.ENDED and status.reason in list(Reason):
+        reason = status.reason
+        if status.phase is not Phase.ENDED:  # a warmer that was killed cannot say so
+            reason = "" if status.is_running(now) else Reason.INTERRUPTED
+        if reason in list(Reason):
             ended = GaugeMetricFamily(
-                "qda_cache_warm_ended", "1 for the reason with which the last warm ended.", labels=["reason"]
+                "qda_cache_warm_ended",
+                "1 for the reason with which the last warm ended; INTERRUPTED if it stopped updating its status.",
+                labels=["reason"],
             )
-            ended.add_metric([status.reason], 1.0)
+            ended.add_metric([reason], 1.0)
             yield ended
 
 

@@ -25,6 +25,15 @@ from prometheus_client.process_collector import ProcessCollector
 
 from model_cache.errors import UsageError
 from qda_worker.addresses import Address
+from qda_worker.errors import (
+    DeadlineTooShort,
+    Draining,
+    ModelFailed,
+    NotReady,
+    QueueFull,
+    TooManyCalls,
+    WorkerError,
+)
 from qda_worker.observability.cache_metrics import CacheMetrics
 from qda_worker.observability.call_record import CallRecord
 from qda_worker.registry.registry import ModelRegistry
@@ -42,6 +51,16 @@ _UNITS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _TOKENS: Final = (16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 # Bucket bounds of ratios between 0 and 1.
 _RATIOS: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+# Errors that alerts count. Their series exist with the value 0 before the first error: Prometheus sees no increase in a
+# counter that begins with its first event, so an alert would miss a single burst of errors.
+_REFUSALS: Final[tuple[type[WorkerError], ...]] = (QueueFull, DeadlineTooShort)
+_CALL_ERRORS: Final[tuple[type[WorkerError], ...]] = (
+    *_REFUSALS,
+    TooManyCalls,
+    NotReady,
+    Draining,
+    ModelFailed,
+)
 
 
 class Metrics:
@@ -53,11 +72,17 @@ class Metrics:
         queues: makes the observers for the models' queues.
     """
 
-    def __init__(self, model_registry: ModelRegistry) -> None:
+    def __init__(self, model_registry: ModelRegistry, catalog_digest: str = "") -> None:
+        """Create the metrics of a worker.
+
+        Args:
+            model_registry: what it serves.
+            catalog_digest: SHA-256 of the catalog's file; empty for the built-in catalog.
+        """
         self.registry = CollectorRegistry()
         self.calls = CallMetrics(self.registry)
         self.queues = QueueMetrics(self.registry)
-        self.registry.register(CacheMetrics(model_registry))
+        self.registry.register(CacheMetrics(model_registry, catalog_digest))
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
@@ -115,9 +140,15 @@ class CallMetrics:
             ["grpc_method", "grpc_status", "reason"],
             registry=registry,
         )
+        self._known_methods: set[str] = set()
 
     def on_start(self, record: CallRecord) -> None:
         """Count the start of a call."""
+        if record.is_qda_method and record.method not in self._known_methods:
+            self._known_methods.add(record.method)
+            self._without_answer.labels(record.method, "INTERNAL", "INTERNAL")
+            for error in _CALL_ERRORS:
+                self._without_answer.labels(record.method, error.status, error.reason)
         self._started.labels(record.method).inc()
         self._in_flight.labels(record.method).inc()
 
@@ -181,6 +212,9 @@ class QueueMetrics:
 
     def observer(self, model: str) -> Observer:
         """Return the observer of a model's queue. Its series exist from now on, with the value 0."""
+        self._texts.labels(model, "OK")
+        for refusal in _REFUSALS:
+            self._refused.labels(model, refusal.reason)
         return _QueueObserver(
             histograms={
                 "queue": self._queue.labels(model),

@@ -23,6 +23,7 @@ report the reason through health, `GetCacheStatus`, metrics and the log.
 import asyncio
 import functools
 import gc
+import hashlib
 import logging
 import os
 import time
@@ -30,6 +31,7 @@ from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -133,6 +135,16 @@ def _create_registry(settings: ServeSettings, log: Log) -> tuple[ModelRegistry, 
     return ModelRegistry(catalog, _selected_models(catalog, settings)), lock
 
 
+def _catalog_digest(path: Path | None) -> str:
+    """Return the SHA-256 of the catalog's file; empty for the built-in catalog and for what is no regular file."""
+    if path is None or not path.is_file():
+        return ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:  # the catalog is invalid, which is reported elsewhere
+        return ""
+
+
 def _selected_models(catalog: Catalog, settings: ServeSettings) -> tuple[Model, ...]:
     return catalog.select(settings.shared.models) if settings.shared.models else catalog.models
 
@@ -173,7 +185,7 @@ class Worker:
             manual_command(settings, original_environ, "repair"),
             original_environ.get(IMPORT_COMMAND, ""),
         )
-        self._metrics = Metrics(registry)
+        self._metrics = Metrics(registry, _catalog_digest(settings.shared.catalog))
         self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
         self._recorder = RunRecorder.from_environment(original_environ, lambda: current_activity(registry))

@@ -86,3 +86,41 @@ def test_a_status_file_that_cannot_be_written_fails_no_warm(workspace: Workspace
     (workspace.cache / ".model-cache/status.json/in the way").mkdir(parents=True)
 
     assert workspace.warm().reason == "OK"
+
+
+def test_a_run_with_nothing_to_do_replaces_the_failure_of_an_earlier_one(workspace: Workspace) -> None:
+    """As after a rollback: the generation that failed is no longer wanted."""
+    workspace.warm()
+    text = workspace.catalog.read_text("utf-8")
+    workspace.catalog.write_text(text.replace("sub/*", "README.md"), "utf-8")
+    workspace.hub.faults.add(Fault(FaultKind.STATUS, "*", status=403))
+    assert workspace.warm().reason == status(workspace)["reason"] == "HUB_UNAUTHORIZED"
+
+    workspace.catalog.write_text(text, "utf-8")
+    assert workspace.warm().reason == status(workspace)["reason"] == "OK"
+    before = status(workspace)
+    workspace.warm()
+    assert status(workspace) == before, "a success is not written again"
+
+
+def test_a_failure_in_the_first_step_is_in_the_status_file(workspace: Workspace) -> None:
+    workspace.warm()
+    workspace.catalog.write_text("models: nonsense", "utf-8")
+    assert workspace.warm().reason == status(workspace)["reason"] == "CATALOG_INVALID"
+
+
+def test_a_failure_leaves_the_status_of_another_run_that_lasts(workspace: Workspace) -> None:
+    holder = stalled(workspace, 2_000_000)
+    try:
+        eventually(lambda: status(workspace)["phase"] == "fetching")
+        assert workspace.warm(wait=0.2).reason == "LEASE_HELD"
+        assert f"process {holder.pid} on " in status(workspace)["holder"]
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_failure_creates_no_cache_where_there_is_none(workspace: Workspace) -> None:
+    workspace.catalog.write_text("models: nonsense", "utf-8")
+    assert workspace.warm().reason == "CATALOG_INVALID"
+    assert not workspace.cache.exists()

@@ -1,19 +1,24 @@
-{{- /* The alerts of one release. The descriptions name the command that tells more; docs/kubernetes.md has the remedies. */}}
+{{- /* The alerts of one release. The descriptions name the command that tells more; docs/monitoring.md has the remedies. */}}
 {{- define "qda-worker.alerts" -}}
 {{- $limits := .Values.worker.prometheusRule }}
 {{- $s := include "qda-worker.metricsSelector" . }}
+{{- /* Health checks are calls too. */}}
+{{- $calls := printf "%s,grpc_method=~\"qda[.].+\"" $s }}
 {{- $pod := "{{ $labels.pod }}" }}
 {{- $model := "{{ $labels.model }}" }}
 {{- $reason := "{{ $labels.reason }}" }}
 {{- $kubectl := printf "kubectl -n %s" .Release.Namespace }}
 {{- $check := printf "%s exec %s -- cache-check" $kubectl $pod }}
 {{- $warmer := printf "%s describe job -l app.kubernetes.io/instance=%s,app.kubernetes.io/component=warmer" $kubectl .Release.Name }}
+{{- /* No worker is intended without workers: `worker.replicas=0`, or KEDA that may scale to zero. */}}
+{{- if not (eq (include "qda-worker.minWorkers" .) "0") }}
 - alert: QdaWorkerAbsent
   expr: absent(qda_worker_build_info{ {{- $s -}} })
   for: 10m
   severity: critical
   summary: No worker of {{ .Release.Name }} is scraped.
   description: {{ printf "%s describe pods -l app.kubernetes.io/instance=%s,app.kubernetes.io/component=worker" $kubectl .Release.Name | quote }}
+{{- end }}
 - alert: QdaModelNotLoaded
   expr: qda_model_loaded{ {{- $s -}} } == 0 unless on (namespace) max by (namespace) (qda_cache_warm_running{ {{- $s -}} }) == 1
   for: 15m
@@ -53,10 +58,11 @@
   summary: {{ printf "The last warm ended with %s." $reason | quote }}
   description: {{ $warmer | quote }}
 - alert: QdaGenerationsDiffer
-  expr: count(count by (generation) (qda_worker_build_info{ {{- $s -}} })) > 1
+  {{- /* The second part sees a rollout that could not even start a pod: all workers have an older catalog than the release. */}}
+  expr: count(count by (generation) (qda_worker_build_info{ {{- $s -}} })) > 1{{ with .Values.catalog }} or count(qda_worker_build_info{ {{- $s -}} ,catalog!~"|{{ sha256sum . }}"}) > 0{{ end }}
   for: 1h
   severity: warning
-  summary: Workers of {{ .Release.Name }} serve different generations.
+  summary: Workers of {{ .Release.Name }} serve another generation than the release, or different ones.
   description: {{ printf "a rollout has not ended: %s rollout status deploy/%s" $kubectl (include "qda-worker.fullname" .) | quote }}
 - alert: QdaQueueSlow
   expr: histogram_quantile(0.95, sum by (namespace, model, le) (rate(qda_queue_seconds_bucket{ {{- $s -}} }[5m]))) > {{ $limits.queueSeconds }}
@@ -70,8 +76,15 @@
   severity: warning
   summary: {{ printf "The queue of %s refuses texts." $model | quote }}
   description: more workers or more CPU
+- alert: QdaCallsRefused
+  expr: sum by (namespace) (rate(qda_calls_without_answer_total{ {{- $calls -}} ,reason="TOO_MANY_CALLS"}[5m])) / sum by (namespace) (rate(grpc_server_call_started_total{ {{- $calls -}} }[5m])) > {{ $limits.refusedRatio }}
+  for: 10m
+  severity: warning
+  summary: Workers of {{ .Release.Name }} refuse calls, because worker.maxCalls are in progress.
+  description: more workers, fewer calls with more texts each, or a higher worker.maxCalls
 - alert: QdaCallsFail
-  expr: sum by (namespace) (rate(qda_calls_without_answer_total{ {{- $s -}} ,grpc_status=~"INTERNAL|UNKNOWN|DATA_LOSS|UNAVAILABLE"}[5m])) / sum by (namespace) (rate(grpc_server_call_started_total{ {{- $s -}} }[5m])) > {{ $limits.errorRatio }}
+  {{- /* An idle stream is ended with UNAVAILABLE through its caller's fault. */}}
+  expr: sum by (namespace) (rate(qda_calls_without_answer_total{ {{- $calls -}} ,grpc_status=~"INTERNAL|UNKNOWN|DATA_LOSS|UNAVAILABLE",reason!="STREAM_IDLE"}[5m])) / sum by (namespace) (rate(grpc_server_call_started_total{ {{- $calls -}} }[5m])) > {{ $limits.errorRatio }}
   for: 5m
   severity: critical
   summary: Calls of {{ .Release.Name }} fail.

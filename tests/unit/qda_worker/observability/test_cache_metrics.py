@@ -52,6 +52,7 @@ def test_a_warm_that_stopped_updating_its_status_does_not_run(places: Places) ->
 
     assert "qda_cache_warm_running 0.0" in lines
     assert "qda_cache_warm_bytes_per_second 0.0" in lines
+    assert 'qda_cache_warm_ended{reason="INTERRUPTED"} 1.0' in lines, "it was killed and could not say so"
 
 
 def test_the_end_of_a_warm_is_reported_with_its_reason(places: Places) -> None:

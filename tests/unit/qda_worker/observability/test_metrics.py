@@ -1,4 +1,4 @@
-"""The server of the metrics on machines with and without IPv6."""
+"""Which series exist before their first event, and the server of the metrics with and without IPv6."""
 
 import errno
 import os
@@ -7,11 +7,14 @@ from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, Counter, generate_latest, start_http_server
 
+from model_cache.catalog.catalog import Catalog
 from model_cache.errors import UsageError
 from qda_worker.addresses import Address
-from qda_worker.observability.metrics import serve_metrics
+from qda_worker.observability.call_record import CallRecord
+from qda_worker.observability.metrics import Metrics, serve_metrics
+from qda_worker.registry.registry import ModelRegistry
 
 
 @pytest.fixture
@@ -44,3 +47,26 @@ def test_an_ipv6_address_that_is_missing_is_an_error(registry: CollectorRegistry
 
     with pytest.raises(UsageError, match=r"\[fd00::1\]:9464"):
         serve_metrics(registry, Address("fd00::1", 9464), start)
+
+
+def test_series_of_errors_exist_before_the_first_error() -> None:
+    metrics = Metrics(ModelRegistry(Catalog((), ""), ()), "c" * 64)
+    metrics.queues.observer("ner")
+    for method in ("qda.v1.EntityService/RecognizeEntities", "grpc.health.v1.Health/Check"):
+        metrics.calls.on_start(CallRecord(method, 0.0))
+    lines = generate_latest(metrics.registry).decode().splitlines()
+
+    for status, reason in (
+        ("INTERNAL", "MODEL_FAILED"),
+        ("UNAVAILABLE", "NOT_READY"),
+        ("RESOURCE_EXHAUSTED", "TOO_MANY_CALLS"),
+    ):
+        labels = (
+            f'grpc_method="qda.v1.EntityService/RecognizeEntities",grpc_status="{status}",reason="{reason}"'
+        )
+        assert f"qda_calls_without_answer_total{{{labels}}} 0.0" in lines
+    assert 'qda_texts_refused_total{model="ner",reason="QUEUE_FULL"} 0.0' in lines
+    assert 'qda_texts_total{model="ner",reason="OK"} 0.0' in lines
+    assert not [line for line in lines if "without_answer" in line and "Health" in line and "#" not in line]
+    (build,) = (line for line in lines if line.startswith("qda_worker_build_info"))
+    assert f'catalog="{"c" * 64}"' in build
