@@ -5,6 +5,7 @@ with pauses between the layers, and the vectors of the long text are compared bi
 """
 
 import argparse
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,7 @@ import torch
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
-from qda_worker.cpu import usable_cpus
+from qda_worker.cpu import cpu_budget
 from qda_worker.models.base import (
     BatchBudget,
     InProcessModel,
@@ -101,7 +102,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--tokens", type=int, default=8192)
     arguments = parser.parse_args()
-    torch.set_num_threads(usable_cpus())
+    torch.set_num_threads(cpu_budget(os.environ).threads)
     model = RandomModel(arguments.layers, arguments.width, arguments.tokens)
     print("pauses    long text    short text beside it")
     seconds, waited, without = measure(model)

@@ -4,7 +4,8 @@ Both versions are read. In version 2 one hierarchy has all controllers. In versi
 together, has a hierarchy of its own. A group is bound by its own limits and by those of its parents.
 
 In a container the path of the group may be that of the host, while the container's own group is mounted at the top;
-then only the top is found.
+then only the top is found. A path outside the container's namespace begins with `/..`; it names nothing that is
+mounted.
 """
 
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def group_folders(root: Path, controller: str) -> Iterator[GroupFolder]:
         if controllers != _UNIFIED and controller not in controllers.split(","):
             continue
         for path in (group, *group.parents):
-            relative = path.relative_to("/") if path.is_absolute() else path
+            relative = PurePosixPath(*(part for part in path.parts if part not in ("/", "..")))
             mount = root / "sys/fs/cgroup"
             if controllers != _UNIFIED:
                 mount /= controllers if (mount / controllers).is_dir() else controller
@@ -52,6 +53,6 @@ def group_folders(root: Path, controller: str) -> Iterator[GroupFolder]:
 def read_file(file: Path) -> str:
     """Return the content of a small file of the system; empty if it cannot be read: not Linux, or no such group."""
     try:
-        return file.read_text(encoding="ascii")
-    except (OSError, ValueError):
+        return file.read_text(encoding="utf-8", errors="replace")
+    except (OSError, ValueError):  # ValueError: a path with a NUL
         return ""

@@ -13,7 +13,7 @@ from typing import Final, NoReturn
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
 from model_cache.errors import UsageError
-from qda_worker.cpu import limit_math_threads, usable_cpus
+from qda_worker.cpu import configure_math_libraries
 from qda_worker.settings import add_serve_options, read_serve_settings
 
 PROGRAM: Final = "qda-worker"
@@ -30,7 +30,6 @@ def main() -> NoReturn:
     """Run `qda-worker` with the arguments of this process and exit."""
     # gRPC's own log lines about failed connections are not structured, and any client could fill the log with them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    limit_math_threads(os.environ, usable_cpus())
     run(qda_worker, name=PROGRAM)
 
 
@@ -43,6 +42,7 @@ def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
     arguments = _parser().parse_args(argv)
     settings = read_serve_settings(arguments, environ, in_container=in_container(environ))
     require_worker_extra()
+    configure_math_libraries(os.environ, settings.cpu.threads)
     from qda_worker.server.worker import serve  # imports the packages of the worker extra
 
     return serve(settings, environ)

@@ -28,11 +28,11 @@ from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
 from model_cache.reasons import Reason
 from qda_worker.cli import require_worker_extra
-from qda_worker.cpu import limit_math_threads, usable_cpus
+from qda_worker.cpu import configure_math_libraries, cpu_budget
 from qda_worker.errors import ModelUnusable, WorkerError
 from qda_worker.models.base import ModelInfo, Options, TextModel, VectorKind
 from qda_worker.offline import OFFLINE
-from qda_worker.settings import DEVICE
+from qda_worker.settings import DEVICE, THREADS
 
 # Decimal places of recorded numbers: float32 differs between processors beyond them.
 _DECIMALS: Final = 6
@@ -76,16 +76,18 @@ def run_probe(argv: Sequence[str], environ: Mapping[str, str], questions: str) -
     """
     parser = OptionParser(prog="qda_worker.probe", description="Load one model and let it answer questions.")
     parser.add_argument("key", metavar="KEY")
-    for option in (CATALOG, CACHE, DEVICE):
+    for option in (CATALOG, CACHE, DEVICE, THREADS):
         option.add_to(parser)
     arguments = parser.parse_args(argv)
+    threads = cpu_budget(environ, threads=THREADS.value(arguments, environ)).threads
+    configure_math_libraries(os.environ, threads)  # before numpy and torch are imported
     model = load_catalog(CATALOG.value(arguments, environ)).model(arguments.key)
     path = model_path(find_places(CACHE.value(arguments, environ), environ), model)
     require_worker_extra()
     from qda_worker.models.loading import load_model  # imports torch and spaCy
 
     began = time.monotonic()
-    loaded = load_model(model, path, device=DEVICE.value(arguments, environ), threads=usable_cpus())
+    loaded = load_model(model, path, device=DEVICE.value(arguments, environ), threads=threads)
     try:
         parsed = parse_questions(json.loads(questions)) or default_questions(loaded.info)
         answers = [{**question._asdict(), "value": answer_question(loaded, question)} for question in parsed]
@@ -215,5 +217,4 @@ if __name__ == "__main__":
     document_out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.environ.update(OFFLINE)
-    limit_math_threads(os.environ, usable_cpus())
     sys.exit(main(sys.argv[1:], sys.stdin, document_out))

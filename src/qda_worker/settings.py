@@ -26,6 +26,10 @@ from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from model_cache.places import HOST
 from qda_worker.addresses import Address, parse_address, parse_tcp_address
+from qda_worker.cpu import CpuBudget, cpu_budget
+
+# Upper bound of --threads, against typing errors: OpenMP ends the process if it cannot start a thread.
+MAX_THREADS: Final = 1024
 
 
 class Readiness(StrEnum):
@@ -87,6 +91,7 @@ class ServeSettings:
         check_interval: seconds between two checks of the cache once all models serve.
         hang_timeout: minimum seconds before a running batch counts as hung.
         device: where models compute.
+        cpu: the CPUs of this process, and the number of threads that follows from them.
         fetch: whether to fill an incomplete cache at start with `cache-warmer warm`.
         hub: the hub's URL, passed to `cache-warmer`; None: its default.
         wheel_base: the base URL of wheels, passed to `cache-warmer`; None: its default.
@@ -108,6 +113,7 @@ class ServeSettings:
     check_interval: float
     hang_timeout: float
     device: Device
+    cpu: CpuBudget
     fetch: bool
     hub: str | None
     wheel_base: str | None
@@ -135,6 +141,12 @@ def _parse_text(text: str) -> str | None:
 def _parse_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text) > 0):
         raise ValueError("a whole number from 1 on")
+    return int(text)
+
+
+def _parse_threads(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_THREADS):
+        raise ValueError(f"a whole number from 1 to {MAX_THREADS}")
     return int(text)
 
 
@@ -237,76 +249,46 @@ DRAIN_DELAY: Final = Option(
     "--drain-delay", "QDA_DRAIN_DELAY", duration, 5.0, "TIME", "seconds to keep serving after SIGTERM", "5s"
 )
 SHUTDOWN_GRACE: Final = Option(
-    "--shutdown-grace",
-    "QDA_SHUTDOWN_GRACE",
-    duration,
-    25.0,
-    "TIME",
-    "seconds that calls in flight have to finish after the drain delay",
-    "25s",
-)
+    "--shutdown-grace", "QDA_SHUTDOWN_GRACE", duration, 25.0, "TIME",
+    "seconds that calls in flight have to finish after the drain delay", "25s",
+)  # fmt: skip
 MAX_CONNECTION_AGE: Final = Option(
-    "--max-connection-age",
-    "QDA_MAX_CONNECTION_AGE",
-    duration,
-    900.0,
-    "TIME",
-    "maximum connection age, with jitter",
-    "15m",
-)
+    "--max-connection-age", "QDA_MAX_CONNECTION_AGE", duration, 900.0, "TIME",
+    "maximum connection age, with jitter", "15m",
+)  # fmt: skip
 CHECK_INTERVAL: Final = Option(
-    "--check-interval",
-    "QDA_CHECK_INTERVAL",
-    positive_duration,
-    30.0,
-    "TIME",
-    "seconds between two checks of the cache once all models serve",
-    "30s",
-)
+    "--check-interval", "QDA_CHECK_INTERVAL", positive_duration, 30.0, "TIME",
+    "seconds between two checks of the cache once all models serve", "30s",
+)  # fmt: skip
 HANG_TIMEOUT: Final = Option(
     "--hang-timeout", "QDA_HANG_TIMEOUT", positive_duration, 60.0, "TIME",
     "minimum seconds that a batch runs before its model counts as hung; long batches have more", "60s",
 )  # fmt: skip
 DEVICE: Final = Option(
-    "--device",
-    "QDA_DEVICE",
-    one_of(Device),
-    Device.AUTO,
-    "auto|cpu|cuda",
+    "--device", "QDA_DEVICE", one_of(Device), Device.AUTO, "auto|cpu|cuda",
     "device that the models compute on",
-)
+)  # fmt: skip
+THREADS: Final = Option(
+    "--threads", "QDA_THREADS", _parse_threads, None, "N", "number of compute threads",
+    "the CPU quota, else the CPU request of the container, else the CPUs of the affinity mask",
+)  # fmt: skip
 HUB: Final = Option(
-    "--hub",
-    "HF_ENDPOINT",
-    _parse_text,
-    None,
-    "URL",
-    "with --fetch: URL of the hub",
-    "the hub client's default",
-)
+    "--hub", "HF_ENDPOINT", _parse_text, None, "URL",
+    "with --fetch: URL of the hub", "the hub client's default",
+)  # fmt: skip
 WHEEL_BASE: Final = Option(
-    "--wheel-base",
-    "QDA_WHEEL_BASE",
-    _parse_text,
-    None,
-    "URL",
-    "with --fetch: base URL of wheels",
-    "the URLs in the catalog",
-)
+    "--wheel-base", "QDA_WHEEL_BASE", _parse_text, None, "URL",
+    "with --fetch: base URL of wheels", "the URLs in the catalog",
+)  # fmt: skip
 STALL_TIMEOUT: Final = Option(
-    "--stall-timeout",
-    "QDA_STALL_TIMEOUT",
-    _parse_text,
-    None,
-    "TIME",
-    "with --fetch: abort a connection that has been idle this long",
-    "60s",
-)
+    "--stall-timeout", "QDA_STALL_TIMEOUT", _parse_text, None, "TIME",
+    "with --fetch: abort a connection that has been idle this long", "60s",
+)  # fmt: skip
 REFLECTION: Final = "QDA_REFLECTION"
 
 _SERVE_OPTIONS: Final = (
     LISTEN, HEALTH_LISTEN, METRICS_LISTEN, *TLS_OPTIONS, MAX_CALLS, PORT_FILE, READINESS, DRAIN_DELAY, SHUTDOWN_GRACE,
-    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, HUB, WHEEL_BASE, STALL_TIMEOUT,
+    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, THREADS, HUB, WHEEL_BASE, STALL_TIMEOUT,
 )  # fmt: skip
 
 
@@ -367,6 +349,7 @@ def read_serve_settings(
         check_interval=CHECK_INTERVAL.value(arguments, environ),
         hang_timeout=HANG_TIMEOUT.value(arguments, environ),
         device=DEVICE.value(arguments, environ),
+        cpu=cpu_budget(environ, threads=THREADS.value(arguments, environ)),
         fetch=_read_fetch(arguments.fetch, shared.cache, environ, in_container),
         hub=HUB.value(arguments, environ),
         wheel_base=WHEEL_BASE.value(arguments, environ),

@@ -17,9 +17,10 @@ from model_cache.cli.options import CACHE, CATALOG, COMMAND_VARIABLES, IMPORT_CO
 from model_cache.reasons import Reason
 from qda_worker import settings as worker_settings
 from qda_worker.cli import qda_worker
+from qda_worker.cpu import CPU_REQUEST_VARIABLE
 from qda_worker.server.health import LIVENESS, READINESS_PROBE, STARTUP_PROBE
-from qda_worker.settings import TLS_OPTIONS
-from tests.chart.conftest import CHART, ROOT, Render, container, environment
+from qda_worker.settings import THREADS, TLS_OPTIONS
+from tests.chart.conftest import CHART, ROOT, Refused, Render, container, environment
 
 SCRATCH: Final = {"HF_HOME", "HF_XET_CACHE"}
 
@@ -48,7 +49,8 @@ def test_worker_models_is_compared_with_the_keys_of_the_built_in_catalog() -> No
 
 def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> None:
     tls = {"secretName": "s", "clientCaSecretName": "c"}
-    template = render({"worker": {"models": ["german-ner"], "tls": tls}, "catalog": CATALOG_TEXT}).worker
+    values = {"worker": {"models": ["german-ner"], "tls": tls, "threads": 2}, "catalog": CATALOG_TEXT}
+    template = render(values).worker
     known = {
         option.variable
         for option in vars(worker_settings).values()
@@ -56,10 +58,25 @@ def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> Non
     }
     known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL", worker_settings.REFLECTION}
     known |= {option.variable for option in TLS_OPTIONS}
-    known |= {*COMMAND_VARIABLES.values(), IMPORT_COMMAND, RUN_DIRECTORY}
+    known |= {*COMMAND_VARIABLES.values(), IMPORT_COMMAND, RUN_DIRECTORY, CPU_REQUEST_VARIABLE}
     ours = {name for name in environment(template) if name.startswith("QDA_")}
     assert ours
     assert ours <= known
+
+
+def test_the_worker_gets_its_cpu_request_in_the_unit_that_it_reads(render: Render) -> None:
+    for values in ({}, {"resources": {"requests": {"cpu": None}}}, {"threads": 3}):
+        variables = environment(render({"worker": values}).worker)
+        assert variables[CPU_REQUEST_VARIABLE] == {
+            "resourceFieldRef": {"resource": "requests.cpu", "divisor": "1m"}
+        }
+        assert variables.get(THREADS.variable) == ("3" if values.get("threads") else None)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", 1025])
+def test_a_number_of_threads_that_the_worker_would_refuse_is_refused(render: Render, threads: object) -> None:
+    with pytest.raises(Refused, match="threads"):
+        render({"worker": {"threads": threads}})
 
 
 def test_each_variable_of_the_warmer_is_one_that_it_reads(render: Render) -> None:

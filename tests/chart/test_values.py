@@ -84,6 +84,7 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "worker.shutdownGraceSeconds": (18, "value: 18s"),
     "worker.maxConnectionAge": ("17m", "value: 17m"),
     "worker.maxCalls": (17, "value: '17'"),
+    "worker.threads": (19, "value: '19'"),
     "worker.reflection": (False, "value: 'false'"),
     "worker.tls.secretName": ("worker-tls", "name: worker-tls"),
     "worker.tracing.endpoint": ("http://collector:4318", "value: http://collector:4318"),

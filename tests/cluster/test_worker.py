@@ -26,6 +26,12 @@ with Client(sys.argv[1]) as client:
 print(json.dumps(found))
 """
 
+CPU_BUDGET: Final = """
+import dataclasses, json, os
+from qda_worker.cpu import cpu_budget
+print(json.dumps(dataclasses.asdict(cpu_budget(os.environ))))
+"""
+
 FIRST_BLOB: Final = """
 import pathlib
 link = next(pathlib.Path("/cache/huggingface/hub").glob("models--*bert/snapshots/*/model.safetensors"))
@@ -38,6 +44,7 @@ def _pod(name: str, image: str, command: list[str], **spec: Any) -> dict[str, An
         "name": "main",
         "image": image,
         "command": command,
+        "resources": spec.get("resources", {}),
         "env": [{"name": "HOME", "value": "/tmp"}],
         "securityContext": RESTRICTED_CONTAINER,
         "volumeMounts": [
@@ -102,6 +109,18 @@ def test_each_service_answers_another_pod_by_the_headless_name(
     assert all(length > 0 for length in found["embed"])
     assert found["paraphrases"] == "multilingual-paraphrase"
     assert "serving" in found["health"].lower()
+
+
+def test_the_number_of_threads_follows_limit_or_request(
+    shared: Release, kubectl: Kubectl, worker_image: str
+) -> None:
+    log = kubectl("logs", shared.running_worker(), "--container=worker").splitlines()
+    (by_request,) = [json.loads(line) for line in log if '"threads.set"' in line]
+    assert (by_request["threads"], by_request["cpu_request"], by_request["cpu_quota"]) == (1, 0.25, None)
+
+    pod = _pod("limited", worker_image, ["python", "-c", CPU_BUDGET], resources={"limits": {"cpu": "500m"}})
+    limited = json.loads(_run_to_its_end(kubectl, pod))
+    assert (limited["threads"], limited["quota"]) == (1, 0.5)
 
 
 def test_a_worker_cannot_write_to_the_cache_or_its_root(shared: Release, kubectl: Kubectl) -> None:

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any, Final
 
+from qda_worker.cpu import configure_math_libraries
 from qda_worker.errors import LoadInterrupted, ModelUnusable
 from qda_worker.models import spacy_process
 from qda_worker.models.spacy_process import PipelineInfo, read_frame, write_frame
@@ -42,13 +43,14 @@ class SpacyChild:
         Raises:
             OSError: when no process can be started.
         """
-        limits = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(threads))
+        environ = dict(os.environ)
+        configure_math_libraries(environ, threads)
         # -P keeps the folder of the program off sys.path, so that its modules cannot hide installed ones.
         self._process = subprocess.Popen(
             [sys.executable, "-P", spacy_process.__file__, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **limits},
+            env=environ,
         )
         self._requests = _require_pipe(self._process.stdin)
         self._answers = _require_pipe(self._process.stdout)

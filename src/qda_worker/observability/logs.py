@@ -20,6 +20,7 @@ import structlog
 
 from model_cache.formatting import printable_lines
 from model_cache.urls import without_passwords
+from qda_worker.cpu import CpuBudget
 from qda_worker.observability.call_record import CallRecord
 
 Log = structlog.typing.FilteringBoundLogger
@@ -94,6 +95,27 @@ def _clean(value: object) -> object:
     if isinstance(value, str):
         return printable_lines(without_passwords(value))
     return [_clean(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def log_cpu_budget(log: Log, cpu: CpuBudget) -> None:
+    """Log the number of compute threads and its source, and a warning if the kernel will throttle them."""
+    log.info(
+        "threads.set",
+        threads=cpu.threads,
+        source=cpu.source,
+        affinity=cpu.affinity,
+        cpu_quota=cpu.quota,
+        cpu_request=cpu.request,
+    )
+    if cpu.quota is not None and cpu.exceeds_quota:
+        log.warning(
+            "threads.throttled",
+            threads=cpu.threads,
+            cpu_quota=cpu.quota,
+            detail=f"the CPU limit of {cpu.quota:g} is below the number of compute threads, {cpu.threads}: whenever "
+            "all of them compute, the kernel stops this process for a part of each period",
+            remedy="increase the CPU limit, or remove it; in Kubernetes the default of a LimitRange may have set it",
+        )
 
 
 class CallLog:

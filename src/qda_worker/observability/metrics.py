@@ -25,6 +25,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from model_cache.errors import UsageError
 from qda_worker.addresses import Address
+from qda_worker.cpu import CpuBudget
 from qda_worker.errors import (
     DeadlineTooShort,
     Draining,
@@ -72,19 +73,28 @@ class Metrics:
         queues: makes the observers for the models' queues.
     """
 
-    def __init__(self, model_registry: ModelRegistry, catalog_digest: str = "") -> None:
+    def __init__(self, model_registry: ModelRegistry, cpu: CpuBudget, catalog_digest: str = "") -> None:
         """Create the metrics of a worker.
 
         Args:
             model_registry: what it serves.
+            cpu: its compute threads, and what their number follows from.
             catalog_digest: SHA-256 of the catalog's file; empty for the built-in catalog.
         """
         self.registry = CollectorRegistry()
         self.calls = CallMetrics(self.registry)
         self.queues = QueueMetrics(self.registry)
         self.registry.register(CacheMetrics(model_registry, catalog_digest))
+        self._add_cpu_budget(cpu)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+
+    def _add_cpu_budget(self, cpu: CpuBudget) -> None:
+        threads = Gauge("qda_compute_threads", "Compute threads.", ["source"], registry=self.registry)
+        threads.labels(cpu.source).set(cpu.threads)
+        if cpu.quota is not None:
+            quota = Gauge("qda_cpu_quota_cores", "CPU quota of the control group.", registry=self.registry)
+            quota.set(cpu.quota)
 
     def add_certificate(self, expires: Callable[[], float]) -> None:
         """Add the expiry time of the TLS certificate.

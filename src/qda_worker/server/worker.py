@@ -13,7 +13,8 @@ two:
 
 The event loop runs all calls and is the only writer of the registry. All models share two tokenizer pools, for short
 texts and for long ones; each model has a queue with a compute thread of its own; metrics are served by threads of their
-own. Heavy packages (torch, spaCy) are imported by the loading threads, after the servers listen.
+own. The sizes of the pools follow the number of compute threads (`qda_worker.cpu`). Heavy packages (torch, spaCy) are
+imported by the loading threads, after the servers listen.
 
 On a host (`--cache host`) an invalid catalog, an incomplete cache or a model that does not load ends the program,
 because its user is present and no other program will repair it. Elsewhere the servers keep running, not ready, and
@@ -23,7 +24,6 @@ report the reason through health, `GetCacheStatus`, metrics and the log.
 import asyncio
 import functools
 import gc
-import hashlib
 import logging
 import os
 import time
@@ -31,7 +31,6 @@ from collections.abc import Callable, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import grpc
@@ -49,9 +48,8 @@ from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import WarmAdvice, advise_on_missing
-from qda_worker.cpu import usable_cpus
-from qda_worker.observability.cache_metrics import WarmMetrics
-from qda_worker.observability.logs import CallLog, Log, configure_logging
+from qda_worker.observability.cache_metrics import WarmMetrics, catalog_file_digest
+from qda_worker.observability.logs import CallLog, Log, configure_logging, log_cpu_budget
 from qda_worker.observability.metrics import Metrics, MetricsServer, serve_metrics
 from qda_worker.observability.tracing import open_tracing
 from qda_worker.offline import OFFLINE
@@ -79,6 +77,8 @@ from qda_worker.version import worker_version
 TRACE_FLUSH_SECONDS: Final = 3.0
 # Seconds to wait at the end for a batch that is still computed.
 ENGINE_CLOSE_SECONDS: Final = 1.0
+# Threads of asyncio's executor beyond the number of compute threads, as Python has them: most wait for files.
+_SPARE_THREADS: Final = 4
 
 _LOG_LEVELS: Final = {
     LogLevel.DEBUG: logging.DEBUG,
@@ -135,16 +135,6 @@ def _create_registry(settings: ServeSettings, log: Log) -> tuple[ModelRegistry, 
     return ModelRegistry(catalog, _selected_models(catalog, settings)), lock
 
 
-def _catalog_digest(path: Path | None) -> str:
-    """Return the SHA-256 of the catalog's file; empty for the built-in catalog and for what is no regular file."""
-    if path is None or not path.is_file():
-        return ""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # the catalog is invalid, which is reported elsewhere
-        return ""
-
-
 def _selected_models(catalog: Catalog, settings: ServeSettings) -> tuple[Model, ...]:
     return catalog.select(settings.shared.models) if settings.shared.models else catalog.models
 
@@ -185,7 +175,7 @@ class Worker:
             manual_command(settings, original_environ, "repair"),
             original_environ.get(IMPORT_COMMAND, ""),
         )
-        self._metrics = Metrics(registry, _catalog_digest(settings.shared.catalog))
+        self._metrics = Metrics(registry, settings.cpu, catalog_file_digest(settings.shared.catalog))
         self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
         self._recorder = RunRecorder.from_environment(original_environ, lambda: current_activity(registry))
@@ -196,10 +186,10 @@ class Worker:
             unready_reason=lambda: unready_reason(registry),
         )
         self._started = datetime.now(UTC)
-        self._cpus = usable_cpus()
-        self._tokenizers = ThreadPoolExecutor(self._cpus, thread_name_prefix="tokenize")
+        threads = settings.cpu.threads
+        self._tokenizers = ThreadPoolExecutor(threads, thread_name_prefix="tokenize")
         # Fewer, so that they leave a processor to the others where there are several.
-        self._long_tokenizers = ThreadPoolExecutor(max(1, self._cpus - 1), thread_name_prefix="tokenize-long")
+        self._long_tokenizers = ThreadPoolExecutor(max(1, threads - 1), thread_name_prefix="tokenize-long")
         self._was_ready = self._was_ever_ready = False
 
     async def run(self) -> int:
@@ -209,6 +199,11 @@ class Worker:
             ModelCacheError: an address cannot be bound, or on a host the cache cannot be served.
         """
         settings = self._settings
+        log_cpu_budget(self._log, settings.cpu)
+        # Of `asyncio.to_thread`. Python's default follows the cores of the node.
+        asyncio.get_running_loop().set_default_executor(
+            ThreadPoolExecutor(settings.cpu.threads + _SPARE_THREADS, thread_name_prefix="asyncio")
+        )
         signals = StopSignals(self._log)
         signals.install()
         metrics_server = self._start_metrics_server()
@@ -287,7 +282,7 @@ class Worker:
             version=worker_version(),
             models=list(self._registry.models),
             generation=self._registry.generation,
-            cpus=self._cpus,
+            cpus=settings.cpu.threads,
         )
         write_port_file(settings.port_file, address)
         return servers
@@ -368,7 +363,7 @@ class Worker:
         """Load one model. Blocks for seconds; the watch calls it in a daemon thread."""
         return start_engine(
             model, model_path(self._places, model), self._tokenizers, long_pool=self._long_tokenizers,
-            device=self._settings.device, threads=self._cpus, on_failure=on_failure,
+            device=self._settings.device, threads=self._settings.cpu.threads, on_failure=on_failure,
             observer=self._metrics.queues.observer(model.key),
         )  # fmt: skip
 

@@ -50,9 +50,12 @@ def options(cache_fixture: CacheFixture) -> list[str]:
 def test_a_complete_cache_and_a_loaded_model_are_exported(
     cache_fixture: CacheFixture, tmp_path: Path
 ) -> None:
-    with serving(tmp_path, *options(cache_fixture)) as worker:
+    with serving(tmp_path, *options(cache_fixture), "--threads", "3") as worker:
         worker.wait_until_ready()
         samples = scrape(worker)
+        (threads,) = worker.events("threads.set")
+    assert (threads["threads"], threads["source"]) == (3, "option")
+    assert samples["qda_compute_threads", "option"] == 3
     assert samples["qda_cache_complete",] == 1
     assert samples["qda_model_loaded", "tiny-ner"] == 1
     assert not [name for name, *_ in samples if name == "qda_cache_problems"]

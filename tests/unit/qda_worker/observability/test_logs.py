@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from qda_worker.observability.logs import configure_logging
+from qda_worker.cpu import CpuBudget, ThreadSource
+from qda_worker.observability.logs import configure_logging, log_cpu_budget
 from qda_worker.scheduling.jobs import Failure
 from qda_worker.scheduling.queue import ModelQueue
 from tests.support.echo_model import EchoModel
@@ -40,6 +41,28 @@ def stream() -> Iterator[Pieces]:
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     worker.setLevel(before[2])
+
+
+@pytest.mark.parametrize(
+    ("cpu", "warning"),
+    [
+        (CpuBudget(1, ThreadSource.QUOTA, 8, quota=0.5), "the CPU limit of 0.5 is below"),
+        (CpuBudget(4, ThreadSource.OPTION, 8, quota=2.0), "the CPU limit of 2 is below"),
+        (CpuBudget(2, ThreadSource.QUOTA, 8, quota=2.5), None),
+        (CpuBudget(8, ThreadSource.AFFINITY, 8), None),
+    ],
+)
+def test_the_number_of_threads_is_logged_and_a_warning_if_they_are_throttled(
+    stream: Pieces, cpu: CpuBudget, warning: str | None
+) -> None:
+    log_cpu_budget(configure_logging(logging.INFO, stream), cpu)
+    number, *warnings = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (number["event"], number["threads"], number["source"]) == ("threads.set", cpu.threads, cpu.source)
+    assert (number["cpu_quota"], number["affinity"]) == (cpu.quota, cpu.affinity)
+    assert len(warnings) == (warning is not None)
+    for line in warnings:
+        assert line["detail"].startswith(str(warning))
+        assert "LimitRange" in line["remedy"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest, start
 from model_cache.catalog.catalog import Catalog
 from model_cache.errors import UsageError
 from qda_worker.addresses import Address
+from qda_worker.cpu import CpuBudget, ThreadSource
 from qda_worker.observability.call_record import CallRecord
 from qda_worker.observability.metrics import Metrics, serve_metrics
 from qda_worker.registry.registry import ModelRegistry
@@ -50,7 +51,7 @@ def test_an_ipv6_address_that_is_missing_is_an_error(registry: CollectorRegistry
 
 
 def test_series_of_errors_exist_before_the_first_error() -> None:
-    metrics = Metrics(ModelRegistry(Catalog((), ""), ()), "c" * 64)
+    metrics = Metrics(ModelRegistry(Catalog((), ""), ()), CpuBudget(1, ThreadSource.AFFINITY, 1), "c" * 64)
     metrics.queues.observer("ner")
     for method in ("qda.v1.EntityService/RecognizeEntities", "grpc.health.v1.Health/Check"):
         metrics.calls.on_start(CallRecord(method, 0.0))

@@ -1,0 +1,96 @@
+"""Load on a worker with the models of `real_size`, and the conditions under which it was measured."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from benchmarks.real_size import EMBEDDING, ENTITIES, PARAPHRASE, SENTIMENT
+from qda_worker.client import Client, Priority
+
+# Lengths of the texts in tokens: of one text alone, and of texts in bulk.
+SHORT_TEXT: Final = (16, 31)
+BULK_TEXT: Final = (40, 70)
+# Texts of a bulk call, and calls at a time, so that the worker can form full batches.
+_BULK_TEXTS: Final = 16
+_BULK_CALLERS: Final = 3
+# Instruction sets that decide which kernels the libraries use.
+_FLAGS: Final = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
+
+Call = Callable[[Sequence[str], Priority], Any]
+
+
+def call_of(client: Client, key: str) -> Call:
+    """Return the call that computes texts with a model of `real_size`."""
+    calls: dict[str, Call] = {
+        SENTIMENT: lambda texts, priority: client.sentiment(texts, priority=priority),
+        ENTITIES: lambda texts, priority: client.entities(texts, priority=priority),
+        EMBEDDING: lambda texts, priority: client.embed(texts, model=key, priority=priority, stream=False),
+        PARAPHRASE: lambda texts, priority: client.embed(texts, model=key, priority=priority, stream=False),
+    }
+    return calls[key]
+
+
+def single_text_seconds(call: Call, texts: Sequence[str], seconds: float) -> list[float]:
+    """Return the durations of calls with one text each, one after the other, until `seconds` have passed."""
+    durations: list[float] = []
+    end = time.monotonic() + seconds
+    while time.monotonic() < end or not durations:
+        began = time.perf_counter()
+        call([texts[len(durations) % len(texts)]], Priority.INTERACTIVE)
+        durations.append(time.perf_counter() - began)
+    return durations
+
+
+def bulk_rate(call: Call, texts: Sequence[str], seconds: float) -> float:
+    """Return the texts per second of several callers that keep the queue filled until `seconds` have passed."""
+    answered = 0
+    lock = threading.Lock()
+    began = time.monotonic()
+
+    def work(number: int) -> None:
+        nonlocal answered
+        position = number * _BULK_TEXTS
+        while time.monotonic() < began + seconds:
+            part = [texts[(position + offset) % len(texts)] for offset in range(_BULK_TEXTS)]
+            call(part, Priority.BULK)
+            position += _BULK_CALLERS * _BULK_TEXTS
+            with lock:
+                answered += len(part)
+
+    run_together([partial(work, number) for number in range(_BULK_CALLERS)])
+    return answered / (time.monotonic() - began)
+
+
+def run_together(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run tasks at the same time, each in a thread of its own, and return their results."""
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        return [future.result() for future in [pool.submit(task) for task in tasks]]
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """Return minimum, median and maximum as text."""
+    return " / ".join(f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))
+
+
+def conditions() -> dict[str, Any]:
+    """Return what a reader has to know to compare the figures with others: processor, load, versions."""
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    about = dict(line.replace("\t", "").split(": ", 1) for line in lines if ": " in line)
+    flags = about.get("flags", "").split()
+    return {
+        "processor": about.get("model name", ""),
+        "flags": [flag for flag in _FLAGS if flag in flags],
+        "cores": len(os.sched_getaffinity(0)),
+        "load_average": os.getloadavg()[0],
+        **{
+            package: version(package)
+            for package in ("torch", "transformers", "sentence-transformers", "spacy")
+        },
+    }
