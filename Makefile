@@ -37,7 +37,7 @@ HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-faults soak bench verify-real clean
+.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-faults test-rollouts soak bench verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -95,6 +95,9 @@ test-alerts: .venv/.installed ## cause each alert on the cluster of KUBECONFIG w
 
 test-faults: .venv/.installed ## run the long fault tests of the warmer: kills, full disks, invalid content; without root on Linux, tests that mount are skipped
 	.venv/bin/python -m pytest tests/faults
+
+test-rollouts: .venv/.installed ## make 50,000 calls on the cluster of KUBECONFIG while workers are deleted, killed, evicted and rolled out
+	.venv/bin/python -m benchmarks.rollouts
 
 soak: .venv/.installed ## send a million documents through one worker and check order and memory (half an hour)
 	.venv/bin/python -m benchmarks.documents_soak --documents 1000000

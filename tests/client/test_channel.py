@@ -60,6 +60,13 @@ def test_the_limits_and_the_pings_match_the_worker() -> None:
     assert int(options["grpc.keepalive_time_ms"]) > MIN_PING_SECONDS * 1000
 
 
+def test_a_rollout_cannot_outrun_the_resolution_of_names() -> None:
+    """gRPC's default of 30 s is longer than the replacement of two workers, and its pings stop after two."""
+    options = dict(channel_options(Settings()))
+    assert int(options["grpc.dns_min_time_between_resolutions_ms"]) <= 5_000
+    assert options["grpc.http2.max_pings_without_data"] == 0
+
+
 @pytest.fixture
 def second_worker() -> Iterator[FakeWorker]:
     """Start another worker."""

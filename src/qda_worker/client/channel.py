@@ -22,9 +22,15 @@ from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_TEXTS
 # The address at which `qda-worker serve` listens by default.
 DEFAULT_TARGET: Final = "127.0.0.1:50051"
 
-# Seconds between keepalive pings, which detect dead connections. Workers accept one every 10 seconds
-# (limits.MIN_PING_SECONDS; a test compares them).
-_KEEPALIVE_SECONDS: Final = 60
+# Seconds between keepalive pings while a call waits, and until a ping without an answer ends the connection. A worker
+# that vanishes without closing its connections (its node fails, or it hangs) is noticed after their sum. Workers accept
+# one ping every 10 seconds (limits.MIN_PING_SECONDS; a test compares them).
+_KEEPALIVE_SECONDS: Final = 20
+_KEEPALIVE_TIMEOUT_SECONDS: Final = 10
+
+# Seconds between two resolutions of the target's name, when connections end or fail. gRPC's default is 30, in which
+# a rollout may replace every worker that it knows.
+_RESOLUTION_SECONDS: Final = 2
 
 # A gRPC target with a scheme, `dns:///host:1` for instance; `host:1` alone has only a port after the colon.
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")
@@ -134,8 +140,11 @@ def channel_options(settings: Settings) -> list[tuple[str, str | int]]:
         # gRPC never retries a request that is larger than this buffer (default: 256 KiB).
         ("grpc.per_rpc_retry_buffer_size", MAX_REQUEST_BYTES + 4096),
         ("grpc.keepalive_time_ms", _KEEPALIVE_SECONDS * 1000),
-        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_SECONDS * 1000),
         ("grpc.keepalive_permit_without_calls", 0),
+        # gRPC's default stops after two pings in a call that neither side sends data for; 0: no limit.
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.dns_min_time_between_resolutions_ms", _RESOLUTION_SECONDS * 1000),
         # Milliseconds between connection attempts. gRPC's default maximum is two minutes, longer than a restart.
         ("grpc.initial_reconnect_backoff_ms", 300),
         ("grpc.max_reconnect_backoff_ms", 3_000),

@@ -8,11 +8,9 @@ Both run in the threads of the metrics server. They need no lock: the event loop
 as a whole, and the status file is replaced by rename.
 """
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
@@ -26,16 +24,6 @@ from qda_worker.version import worker_version
 
 # Reasons whose series exist without a problem too, with the value 0.
 _CACHE_REASONS: Final = (Reason.CACHE_INCOMPLETE, Reason.CACHE_CORRUPT)
-
-
-def catalog_file_digest(path: Path | None) -> str:
-    """Return the SHA-256 of the catalog's file; empty for the built-in catalog and for what is no regular file."""
-    if path is None or not path.is_file():
-        return ""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:  # the catalog is invalid, which is reported elsewhere
-        return ""
 
 
 class CacheMetrics(Collector):

@@ -5,9 +5,17 @@ channel options are those of gRPC's `grpc_types.h`; the reason for each value is
 
 Interceptors of the main server, from the outside in: observation (log, metrics, traces), errors (exceptions to
 statuses), the limit of concurrent calls, and parse errors of calls to health and reflection.
+
+While the worker drains, a successor listens at the same address (`create_successor`; `lifecycle` says why). Both share
+the interceptors, and so the limit of concurrent calls. Two servers at one address need SO_REUSEPORT. It would also let
+a second worker of the same user take half of the connections without an error, so the address is tried without it
+first.
 """
 
+import errno
+import socket
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import grpc
@@ -39,16 +47,39 @@ _SERVER_PING_SECONDS: Final = 60
 _PING_TIMEOUT_SECONDS: Final = 20
 # Seconds that a new connection has for its handshake; gRPC's default is 120.
 _HANDSHAKE_SECONDS: Final = 20
+# Maximum age in seconds of a connection to the successor. It loses no call: gRPC still takes what was sent before the
+# client read the GOAWAY. Short, so that each client leaves as soon as its name resolves to other workers.
+_SUCCESSOR_CONNECTION_AGE: Final = 1.0
+
+_REUSE_PORT: Final = hasattr(socket, "SO_REUSEPORT")
+
+
+def create_interceptors(
+    health: Health, settings: ServeSettings, *, listeners: Sequence[CallListener], log: Log
+) -> list[grpc.aio.ServerInterceptor]:
+    """Return the interceptors of the main server and of its successor, from the outside in.
+
+    Args:
+        health: says whether the worker drains.
+        settings: the limit of concurrent calls.
+        listeners: notified of the start and the end of each call.
+        log: receives internal errors of calls.
+    """
+    return [
+        CallObserver(listeners, draining=lambda: health.draining),
+        ErrorInterceptor(log),
+        CallLimit(settings.max_calls),
+        LibraryCallInterceptor(),
+    ]
 
 
 def create_server(
     registry: ModelRegistry,
     health: Health,
     settings: ServeSettings,
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
     *,
     credentials: grpc.ServerCredentials | None,
-    listeners: Sequence[CallListener],
-    log: Log,
 ) -> tuple[grpc.aio.Server, Address]:
     """Create the server of all services, bound but not started.
 
@@ -56,9 +87,8 @@ def create_server(
         registry: the models that answer.
         health: the health servicer, shared with the probe server.
         settings: address, limits and options.
+        interceptors: those of `create_interceptors`.
         credentials: TLS credentials; None for plain text.
-        listeners: notified of the start and the end of each call.
-        log: receives internal errors of calls.
 
     Returns:
         The server, and its address with the port that it was given.
@@ -66,21 +96,57 @@ def create_server(
     Raises:
         UsageError: the address cannot be bound.
     """
-    server = grpc.aio.server(
-        # From the outside in.
-        interceptors=[
-            CallObserver(listeners, draining=lambda: health.draining),
-            ErrorInterceptor(log),
-            CallLimit(settings.max_calls),
-            LibraryCallInterceptor(),
-        ],
-        options=_options(settings),
-    )
+    if _REUSE_PORT and _is_taken(settings.listen):
+        raise _not_bound("--listen", settings.listen)
+    server = _create_unbound(registry, health, settings, interceptors)
+    return server, _bind(server, settings.listen, "--listen", credentials)
+
+
+def create_successor(
+    registry: ModelRegistry,
+    health: Health,
+    settings: ServeSettings,
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
+    address: Address,
+    *,
+    credentials: grpc.ServerCredentials | None,
+) -> grpc.aio.Server | None:
+    """Create the server that takes new connections while the first one ends its own; bound but not started.
+
+    Args:
+        registry: as for `create_server`, like the arguments that are not listed.
+        health: the health servicer.
+        settings: limits and options.
+        interceptors: those of the first server.
+        address: that of the first server, which still listens there.
+        credentials: TLS credentials; None for plain text.
+
+    Returns:
+        None where two servers cannot share an address: a Unix socket, or a system without SO_REUSEPORT.
+    """
+    if address.port is None or not _REUSE_PORT:
+        return None
+    settings = replace(settings, max_connection_age=_SUCCESSOR_CONNECTION_AGE)
+    server = _create_unbound(registry, health, settings, interceptors)
+    try:
+        _bind(server, address, "--listen", credentials)
+    except UsageError:  # a sandbox may lack SO_REUSEPORT although the system has it
+        return None
+    return server
+
+
+def _create_unbound(
+    registry: ModelRegistry,
+    health: Health,
+    settings: ServeSettings,
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
+) -> grpc.aio.Server:
+    server = grpc.aio.server(interceptors=list(interceptors), options=_options(settings))
     add_services(server, registry, settings.shared.cache)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     if settings.reflection:
         add_reflection(server, [*SERVICES, HEALTH_SERVICE])
-    return server, _bind(server, settings.listen, "--listen", credentials)
+    return server
 
 
 def create_health_server(health: Health, address: Address) -> tuple[grpc.aio.Server, Address]:
@@ -106,8 +172,8 @@ def create_health_server(health: Health, address: Address) -> tuple[grpc.aio.Ser
 
 def _options(settings: ServeSettings) -> list[tuple[str, Any]]:
     return [
-        # A second worker on the same port is an error; without this it would get half of the connections.
-        ("grpc.so_reuseport", 0),
+        # For the successor; see the module.
+        ("grpc.so_reuseport", int(_REUSE_PORT)),
         ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
         ("grpc.max_send_message_length", MAX_RESPONSE_BYTES),
         # Old connections are closed with GOAWAY, so that clients reconnect and new pods get traffic. gRPC adds 10 % of
@@ -140,8 +206,36 @@ def _bind(
         else:
             port = server.add_secure_port(str(address), credentials)
     except RuntimeError as error:
-        raise UsageError(
-            f"{option} {address}: cannot listen there; the port is in use, or the address is not one of this machine",
-            "choose another port, or stop the program that uses it",
-        ) from error
+        raise _not_bound(option, address) from error
     return address.at(port)
+
+
+def _is_taken(address: Address) -> bool:
+    """Return whether another program listens at an address. Errors of other kinds are left to gRPC."""
+    if not address.port:
+        return False
+    try:
+        candidates = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError:
+        return False
+    return any(_is_in_use(family, where) for family, _, _, _, where in candidates)
+
+
+def _is_in_use(family: int, where: Any) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            # As gRPC does: connections of a former worker that are not quite closed do not block the port.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _not_bound(option: str, address: Address) -> UsageError:
+    return UsageError(
+        f"{option} {address}: cannot listen there; the port is in use, or the address is not one of this machine",
+        "choose another port, or stop the program that uses it",
+    )

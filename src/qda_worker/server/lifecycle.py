@@ -5,9 +5,18 @@ The first SIGTERM or SIGINT starts the shutdown, in these phases:
 1. Drain: health reports NOT_SERVING at once, except `liveness`. The worker serves as usual for the drain delay
    (`--drain-delay`), because load balancers need that long to remove the endpoint. A worker that was never ready is in
    no endpoints, and skips the delay.
-2. Stop: the servers accept no new calls, long streams and `Watch` streams end, and calls in flight have the shutdown
+2. Handover, at half of the drain delay (see `goaway_delay`): a successor starts to listen at the same address, and the
+   first server ends its connections with GOAWAY. Their calls finish; their clients connect elsewhere, or to the
+   successor if their view of the endpoints is old. The successor asks its connections to leave every second.
+3. Stop: the servers accept no new calls, long streams and `Watch` streams end, and calls in flight have the shutdown
    grace (`--shutdown-grace`) to finish. Then they are cancelled.
-3. Close: metrics, traces and models are closed by `Worker.run`.
+4. Close: metrics, traces and models are closed by `Worker.run`.
+
+gRPC (1.71 to 1.85) has no way to send GOAWAY and go on accepting calls: `Server.stop` does both at the same time, and a
+call that the client sent before it read the GOAWAY ends with CANCELLED (grpc/grpc#41785). Only connections that reach
+their maximum age end without that loss, which is how the successor ends its own. So one or two calls may end with
+CANCELLED at a handover under load, none of which was begun; `qda_worker.client` sends them again, and docs/calling.md
+says so for other clients.
 
 A second signal ends the process at once with the exit code of that signal. All of this runs on the event loop; the
 signal handlers are those of the loop (`add_signal_handler`).
@@ -21,7 +30,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,6 +46,11 @@ from qda_worker.server.health import Health
 
 # Exit codes for a second signal.
 EXIT_CODES: Final = {signal.SIGTERM: EXIT_TERMINATED, signal.SIGINT: Reason.INTERRUPTED.exit_code}
+
+# Seconds until endpoints and the caches of DNS servers usually lack a worker that drains.
+_ENDPOINT_SECONDS: Final = 4.0
+# Seconds of the drain delay that are left for clients that come back after the GOAWAY.
+_HANDOVER_SECONDS: Final = 1.0
 
 # Name prefixes of the threads that run native code and cannot be cancelled.
 _NATIVE_THREADS: Final = (LOAD_THREAD_PREFIX, COMPUTE_THREAD_PREFIX)
@@ -69,32 +83,54 @@ class StopSignals:
         self.requested.set()
 
 
+def goaway_delay(drain_delay: float) -> float:
+    """Return the seconds between the signal and the GOAWAY: half of the drain delay, or 4 s if that leaves time for it.
+
+    A client that resolves the workers' name because of the GOAWAY may not do so again for 30 s (gRPC's default), and
+    until endpoints and the caches of DNS servers are updated it would find this worker again.
+    """
+    return max(drain_delay / 2, min(_ENDPOINT_SECONDS, drain_delay - _HANDOVER_SECONDS))
+
+
 async def drain(
     health: Health,
-    servers: list[grpc.aio.Server],
+    servers: Sequence[grpc.aio.Server],
     draining: asyncio.Event,
     *,
+    start_successor: Callable[[], Awaitable[grpc.aio.Server | None]],
     delay: float,
     grace: float,
     log: Log,
 ) -> None:
-    """Run the phases "drain" and "stop" of a shutdown.
+    """Run the phases "drain", "handover" and "stop" of a shutdown.
 
     Args:
         health: set to NOT_SERVING at once.
-        servers: stopped after the delay, all at the same time.
+        servers: the main server, then those that serve until the delay is over.
         draining: set after the delay; long streams end then.
+        start_successor: starts the server that takes new connections after the GOAWAY; returns None if it cannot, and
+            then the main server serves until the delay is over.
         delay: seconds to keep serving after the signal.
         grace: seconds for calls in flight after that.
-        log: receives `server.stopping` and `server.stopped`.
+        log: receives `server.goaway`, `server.stopping` and `server.stopped`.
     """
     await health.drain()
+    stops: list[asyncio.Task[None]] = []
     if delay:
-        await asyncio.sleep(delay)
+        until_goaway = goaway_delay(delay)
+        await asyncio.sleep(until_goaway)
+        remaining = delay - until_goaway
+        successor = await start_successor()
+        if successor is not None:
+            main, *others = servers
+            log.info("server.goaway", remaining_seconds=round(remaining, 3))
+            stops.append(asyncio.create_task(main.stop(remaining + grace)))
+            servers = [successor, *others]
+        await asyncio.sleep(remaining)
     log.info("server.stopping", grace_seconds=grace)
     draining.set()
     health.stop_watchers()
-    await asyncio.gather(*(server.stop(grace) for server in servers))
+    await asyncio.gather(*stops, *(server.stop(grace) for server in servers))
     log.info("server.stopped")
 
 

@@ -35,20 +35,18 @@ from typing import Final
 
 import grpc
 
-from model_cache.catalog.catalog import Catalog, Model
-from model_cache.catalog.lock import Lock, load_lock
-from model_cache.catalog.parse import load_catalog
+from model_cache.catalog.catalog import Model
+from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
 from model_cache.check.deep_check_record import read_deep_check
-from model_cache.check.files import Remedies
 from model_cache.check.types import CheckReport
-from model_cache.cli.options import IMPORT_COMMAND, LogLevel, find_places
-from model_cache.errors import CacheUnreadable, CatalogInvalid, LockInvalid, ModelCacheError
+from model_cache.cli.options import LogLevel, find_places
+from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import WarmAdvice, advise_on_missing
-from qda_worker.observability.cache_metrics import WarmMetrics, catalog_file_digest
+from qda_worker.observability.cache_metrics import WarmMetrics
 from qda_worker.observability.logs import CallLog, Log, configure_logging, log_cpu_budget
 from qda_worker.observability.metrics import Metrics, MetricsServer, serve_metrics
 from qda_worker.observability.tracing import open_tracing
@@ -57,7 +55,13 @@ from qda_worker.registry.cache_watch import CacheWatch, CacheWatchDeps
 from qda_worker.registry.readiness import current_activity, unready_reason
 from qda_worker.registry.registry import Engine, ModelProblem, ModelRegistry, start_engine
 from qda_worker.registry.watchdog import ModelWatchdog
-from qda_worker.server.grpc_server import create_health_server, create_server
+from qda_worker.server.catalog import catalog_file_digest, create_registry, create_remedies
+from qda_worker.server.grpc_server import (
+    create_health_server,
+    create_interceptors,
+    create_server,
+    create_successor,
+)
 from qda_worker.server.health import LIVENESS, Health
 from qda_worker.server.lifecycle import (
     StopSignals,
@@ -68,7 +72,7 @@ from qda_worker.server.lifecycle import (
 )
 from qda_worker.server.run_recorder import RunRecorder
 from qda_worker.server.tls import RotatingIdentity
-from qda_worker.server.warm_process import WarmerFailed, manual_command, run_warmer
+from qda_worker.server.warm_process import WarmerFailed, run_warmer
 from qda_worker.services import SERVICES, serving_status
 from qda_worker.settings import Readiness, ServeSettings
 from qda_worker.version import worker_version
@@ -106,7 +110,7 @@ def serve(
     original_environ = dict(environ)
     log = configure_logging(_LOG_LEVELS[settings.shared.log_level])
     places = find_places(settings.shared.cache, environ)
-    registry, lock = _create_registry(settings, log)
+    registry, lock = create_registry(settings, log)
     process_environ.update(OFFLINE)
     try:
         code = asyncio.run(Worker(settings, original_environ, places, registry, log, lock).run())
@@ -114,29 +118,6 @@ def serve(
         join_loading_threads()
         raise
     return exit_if_busy(code)
-
-
-def _create_registry(settings: ServeSettings, log: Log) -> tuple[ModelRegistry, Lock | None]:
-    """Return the registry of the models to serve, and the catalog's lock.
-
-    With an invalid catalog or lock the registry is empty, so that the container keeps running and can be inspected; on
-    a host the error is raised.
-
-    Raises:
-        ModelCacheError: a model of `--model` is unknown, or on a host the catalog or its lock is invalid.
-    """
-    try:
-        catalog, lock = load_catalog(settings.shared.catalog), load_lock(settings.shared.catalog)
-    except (CatalogInvalid, LockInvalid, CacheUnreadable) as error:
-        if settings.on_host:
-            raise
-        log.error("catalog.invalid", detail=error.message, remedy=error.remedy)  # noqa: TRY400  # users need no trace
-        return ModelRegistry.without_catalog(ModelProblem.from_error(error)), None
-    return ModelRegistry(catalog, _selected_models(catalog, settings)), lock
-
-
-def _selected_models(catalog: Catalog, settings: ServeSettings) -> tuple[Model, ...]:
-    return catalog.select(settings.shared.models) if settings.shared.models else catalog.models
 
 
 class Worker:
@@ -170,11 +151,7 @@ class Worker:
         self._registry = registry
         self._log = log
         self._lock = lock
-        registry.remedies = Remedies(
-            manual_command(settings, original_environ),
-            manual_command(settings, original_environ, "repair"),
-            original_environ.get(IMPORT_COMMAND, ""),
-        )
+        registry.remedies = create_remedies(settings, original_environ)
         self._metrics = Metrics(registry, settings.cpu, catalog_file_digest(settings.shared.catalog))
         self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
@@ -185,6 +162,14 @@ class Worker:
             startup_notice=str(kill) if kill is not None and self._recorder.follows_kill else "",
             unready_reason=lambda: unready_reason(registry),
         )
+        self._interceptors = create_interceptors(
+            self._health,
+            settings,
+            # Tracing comes first: it sets the trace id that the log prints.
+            listeners=[*filter(None, [self._tracing]), self._metrics.calls, CallLog(log)],
+            log=log,
+        )
+        self._address = settings.listen  # with the port that it was given, once it listens
         self._started = datetime.now(UTC)
         threads = settings.cpu.threads
         self._tokenizers = ThreadPoolExecutor(threads, thread_name_prefix="tokenize")
@@ -224,6 +209,7 @@ class Worker:
             self._health,
             servers,
             self._registry.draining,
+            start_successor=self._start_successor,
             delay=delay,
             grace=settings.shutdown_grace,
             log=self._log,
@@ -256,16 +242,10 @@ class Worker:
     async def _start_servers(self) -> list[grpc.aio.Server]:
         """Bind all ports, then start the servers, so that a port in use ends the program before it serves."""
         settings = self._settings
-        credentials = self._identity.credentials() if self._identity else None
         server, address = create_server(
-            self._registry,
-            self._health,
-            settings,
-            credentials=credentials,
-            # Tracing comes first: it sets the trace id that the log prints.
-            listeners=[*filter(None, [self._tracing]), self._metrics.calls, CallLog(self._log)],
-            log=self._log,
+            self._registry, self._health, settings, self._interceptors, credentials=self._credentials()
         )
+        self._address = address
         servers = [server]
         if settings.health_listen is not None:
             health_server, health_address = create_health_server(self._health, settings.health_listen)
@@ -286,6 +266,23 @@ class Worker:
         )
         write_port_file(settings.port_file, address)
         return servers
+
+    async def _start_successor(self) -> grpc.aio.Server | None:
+        """Start the server that takes new connections while the first one ends its own."""
+        server = create_successor(
+            self._registry,
+            self._health,
+            self._settings,
+            self._interceptors,
+            self._address,
+            credentials=self._credentials(),
+        )
+        if server is not None:
+            await server.start()
+        return server
+
+    def _credentials(self) -> grpc.ServerCredentials | None:
+        return self._identity.credentials() if self._identity else None
 
     @property
     def _tls_mode(self) -> str:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -28,10 +28,12 @@ class ServeProcess:
         lines: its structured log lines so far, parsed.
     """
 
-    def __init__(self, arguments: list[str], environ: dict[str, str], port_file: Path) -> None:
+    def __init__(
+        self, program: Sequence[str], arguments: list[str], environ: dict[str, str], port_file: Path
+    ) -> None:
         self._port_file = port_file
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "qda_worker", "serve", "--port-file", str(port_file), *arguments],
+            [sys.executable, "-m", *program, "--port-file", str(port_file), *arguments],
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -115,13 +117,21 @@ class ServeProcess:
 
 
 @contextmanager
-def serving(folder: Path, *arguments: str, **environ: str) -> Iterator[ServeProcess]:
-    """Start a worker that listens on free ports, and kill it at the end. `folder` is for its port file."""
+def serving(
+    folder: Path, *arguments: str, program: Sequence[str] = ("qda_worker", "serve"), **environ: str
+) -> Iterator[ServeProcess]:
+    """Start a worker that listens on free ports, and kill it at the end.
+
+    Args:
+        folder: for its port file.
+        arguments: its options.
+        program: the module and its first arguments.
+        environ: further variables.
+    """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("QDA_")}
     port_file = folder / f"port-{time.monotonic_ns()}"
-    worker = ServeProcess(
-        ["--listen", "127.0.0.1:0", "--drain-delay", "0", *arguments], {**inherited, **environ}, port_file
-    )
+    listen = ["--listen", "127.0.0.1:0", "--drain-delay", "0"]
+    worker = ServeProcess(program, [*listen, *arguments], {**inherited, **environ}, port_file)
     try:
         yield worker
     finally:

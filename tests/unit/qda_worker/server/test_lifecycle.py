@@ -1,10 +1,64 @@
-"""The end of a process whose threads may still run native code."""
+"""The phases of a shutdown, and the end of a process whose threads may still run native code."""
 
+import asyncio
 import threading
 from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import structlog
 
 from qda_worker.addresses import Address
-from qda_worker.server.lifecycle import exit_if_busy, write_port_file
+from qda_worker.server.health import Health
+from qda_worker.server.lifecycle import drain, exit_if_busy, goaway_delay, write_port_file
+
+
+class StoppedServer:
+    """Stands for a gRPC server; records when it was stopped, and with which grace."""
+
+    def __init__(self, name: str, stops: list[tuple[str, float]]) -> None:
+        self._name = name
+        self._stops = stops
+
+    async def stop(self, grace: float) -> None:
+        self._stops.append((self._name, round(grace, 3)))
+
+
+def run_drain(delay: float, *, with_successor: bool) -> list[tuple[str, float]]:
+    stops: list[tuple[str, float]] = []
+
+    async def start_successor() -> Any:
+        stops.append(("successor starts", 0.0))
+        return StoppedServer("successor", stops) if with_successor else None
+
+    async def run() -> None:
+        servers = cast("Any", [StoppedServer("main", stops), StoppedServer("probes", stops)])
+        await drain(
+            Health([]), servers, asyncio.Event(), start_successor=start_successor, delay=delay, grace=3,
+            log=structlog.wrap_logger(structlog.ReturnLogger()),
+        )  # fmt: skip
+
+    asyncio.run(run())
+    return stops
+
+
+def test_the_first_server_stops_within_the_drain_delay_and_its_successor_after_it() -> None:
+    stops = run_drain(0.2, with_successor=True)
+    assert stops == [("successor starts", 0.0), ("main", 3.1), ("successor", 3), ("probes", 3)]
+
+
+def test_without_a_successor_the_first_server_serves_until_the_end_of_the_delay() -> None:
+    stops = run_drain(0.2, with_successor=False)
+    assert stops == [("successor starts", 0.0), ("main", 3), ("probes", 3)]
+
+
+def test_without_a_drain_delay_nothing_is_handed_over() -> None:
+    assert run_drain(0, with_successor=True) == [("main", 3), ("probes", 3)]
+
+
+@pytest.mark.parametrize(("delay", "expected"), [(1, 0.5), (2, 1), (5, 4), (6, 4), (10, 5), (60, 30)])
+def test_the_goaway_comes_at_half_of_the_delay_or_after_four_seconds(delay: float, expected: float) -> None:
+    assert goaway_delay(delay) == expected
 
 
 def test_a_process_that_still_loads_exits_at_once_with_its_code() -> None:
