@@ -250,13 +250,13 @@ def test_names_stay_within_the_limits_of_kubernetes(render: Render) -> None:
     assert _name(rendered).endswith(_name(render({"fullnameOverride": "a" * 63}))[-8:])
 
 
-def test_a_large_number_of_a_former_release_keeps_the_job_name(render: Render) -> None:
-    """Helm reads the values of a former release from JSON, with floating-point numbers."""
-    number = 1_795_712_345
-    given = _name(render({}, f"--set=cacheWarmer.rerun={number}"))
-    assert _name(render({}, f'--set-json=cacheWarmer={{"rerun": {number}}}')) == given
-    rendered = render({}, f'--set-json=cacheWarmer={{"rerun": {number}}}')
-    assert rendered.warmer["metadata"]["annotations"]["qda-worker/rerun"] == str(number)
+def test_a_large_number_is_written_in_digits_however_it_is_given(render: Render) -> None:
+    """Helm reads a number of a file as a float, one of `--set` as an integer, and keeps it as a float."""
+    large = {"rerun": 20261126, "activeDeadlineSeconds": 2592000, "ttlSecondsAfterFinished": 2592000}
+    values = {"cacheWarmer": large, "worker": {"maxCalls": 1000000, "progressDeadlineSeconds": 2592000}}
+    options = [f"--set={part}.{name}={value}" for part, own in values.items() for name, value in own.items()]
+
+    assert render(values).objects == render({}, *options).objects
 
 
 def _name(rendered: Rendered) -> str:

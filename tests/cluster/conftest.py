@@ -92,6 +92,11 @@ def images(pytestconfig: pytest.Config) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
+def image_values(pytestconfig: pytest.Config) -> dict[str, str]:
+    return {name: _option(pytestconfig, f"--image-{name}") for name in ("registry", "tag")}
+
+
+@pytest.fixture(scope="session")
 def worker_image(pytestconfig: pytest.Config) -> str:
     registry, tag = _option(pytestconfig, "--image-registry"), _option(pytestconfig, "--image-tag")
     return f"{registry}/qda-worker:{tag}"

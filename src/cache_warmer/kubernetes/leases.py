@@ -3,17 +3,25 @@
 Translates HTTP status codes to the errors of `lease.base`: 409 is a conflict, 401 and 403 are forbidden, and
 everything else (timeouts, 5xx, an answer that cannot be parsed) means that the API server is unavailable.
 
+A new Lease is owned by its claim, so Kubernetes deletes it with the claim. It stays when a release is uninstalled and
+its claim is kept, because other releases may use both. A Lease that exists keeps its owners: some clusters allow only
+those who may delete an object to change them.
+
 Documents are sent and read as JSON. The client's own classes write times without a fraction of a second in a form
 that the API server refuses.
 """
 
+import dataclasses
 import json
+import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from cache_warmer.kubernetes.client import REQUEST_TIMEOUT
 from cache_warmer.lease.base import ApiConflictError, ApiForbiddenError, ApiUnavailableError, LeaseState
 
+_LOG: Final = logging.getLogger(__name__)
 _CONFLICT: Final = 409
 _NOT_FOUND: Final = 404
 _FORBIDDEN: Final = frozenset({401, 403})
@@ -25,13 +33,17 @@ class ClusterLeaseApi:
     Args:
         api: a `kubernetes.client.ApiClient`.
         namespace, name: those of the Lease object.
+        claim: the claim in that namespace that owns a new Lease; empty: nobody.
     """
 
-    def __init__(self, api: Any, namespace: str, name: str) -> None:  # the client's own class has no types
+    def __init__(
+        self, api: Any, namespace: str, name: str, claim: str = ""
+    ) -> None:  # the class has no types
         from kubernetes import client
 
         self._leases: Any = client.CoordinationV1Api(api)
-        self._namespace, self._name = namespace, name
+        self._core: Any = client.CoreV1Api(api)
+        self._namespace, self._name, self._claim = namespace, name, claim
 
     def read(self) -> LeaseState | None:
         """See `LeaseApi`."""
@@ -42,7 +54,7 @@ class ClusterLeaseApi:
 
     def create(self, lease: LeaseState) -> LeaseState:
         """See `LeaseApi`."""
-        document = self._to_document(lease)
+        document = self._to_document(dataclasses.replace(lease, owners=self._owners()))
         try:
             return self._request(self._leases.create_namespaced_lease, self._namespace, document)
         except _NotFoundError as error:  # the namespace is being deleted
@@ -56,8 +68,24 @@ class ClusterLeaseApi:
         except _NotFoundError as error:
             raise ApiConflictError(str(error)) from error
 
+    def _owners(self) -> tuple[Mapping[str, object], ...]:
+        """Return the claim as an owner; nobody if it cannot be read, because a Lease also works without one."""
+        if not self._claim:
+            return ()
+        try:
+            claim = self._core.read_namespaced_persistent_volume_claim(
+                self._claim, self._namespace, _request_timeout=REQUEST_TIMEOUT
+            )
+            uid = str(claim.metadata.uid)
+        except Exception as error:  # noqa: BLE001  # no rights, no API server
+            _LOG.info("the claim %s cannot be read to own the Lease: %s", self._claim, _first_line(error))
+            return ()
+        return ({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "name": self._claim, "uid": uid},)
+
     def _to_document(self, lease: LeaseState) -> dict[str, Any]:
-        metadata = {"name": self._name, "namespace": self._namespace}
+        metadata: dict[str, object] = {"name": self._name, "namespace": self._namespace}
+        if lease.owners:
+            metadata["ownerReferences"] = list(lease.owners)
         if lease.resource_version:
             metadata |= {"resourceVersion": lease.resource_version, "uid": lease.uid}
         spec = {
@@ -91,8 +119,7 @@ class ClusterLeaseApi:
                 raise ApiForbiddenError(message) from error
             raise ApiUnavailableError(message) from error
         except (HTTPError, OSError, ValueError, KeyError) as error:
-            text = str(error).strip() or type(error).__name__
-            raise ApiUnavailableError(text.splitlines()[0]) from error
+            raise ApiUnavailableError(_first_line(error)) from error
 
 
 class _NotFoundError(Exception):
@@ -109,7 +136,12 @@ def _from_document(document: dict[str, Any]) -> LeaseState:
         renew_time=_parse_time(spec.get("renewTime")),
         resource_version=metadata["resourceVersion"],
         uid=metadata["uid"],
+        owners=tuple(metadata.get("ownerReferences") or ()),
     )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _server_message(body: object) -> str:

@@ -21,7 +21,7 @@ import dataclasses
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -215,6 +215,7 @@ class LeaseState:
         acquire_time, renew_time: by the holder's clock; None: never.
         resource_version: the version that a replacement must have seen; empty for a Lease that is to be created.
         uid: of the object; empty before it is created.
+        owners: `ownerReferences`, kept as they were read, because a replacement without them would remove them.
     """
 
     holder: str
@@ -224,6 +225,7 @@ class LeaseState:
     renew_time: datetime | None = None
     resource_version: str = ""
     uid: str = ""
+    owners: tuple[Mapping[str, object], ...] = ()
 
 
 class ApiConflictError(Exception):

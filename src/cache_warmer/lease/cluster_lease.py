@@ -207,6 +207,7 @@ class ClusterLease:
                     transitions=found.transitions + 1,
                     resource_version=found.resource_version,
                     uid=found.uid,
+                    owners=found.owners,
                 )
             )
         self._renewed_at = sent_at

@@ -17,7 +17,7 @@ from pathlib import Path
 from cache_warmer.errors import LeaseForbidden
 from cache_warmer.kubernetes import client
 from cache_warmer.kubernetes.leases import ClusterLeaseApi
-from cache_warmer.kubernetes.pod import LEASE, NAMESPACE
+from cache_warmer.kubernetes.pod import CLAIM, LEASE, NAMESPACE
 from cache_warmer.lease.base import FileLease, Lease, LeaseApi
 from cache_warmer.lease.cluster_lease import ClusterLease, LeaseDeps, LeaseTiming, seconds_since_boot
 from cache_warmer.transfer.pool import Stop
@@ -96,15 +96,15 @@ def select_lease(
         return FileLease(path, timeout, time.monotonic, stop.sleep, notify)
     identity = f"{socket.gethostname()}_{uuid.uuid4().hex[:12]}"
     deps = LeaseDeps(seconds_since_boot, lambda: datetime.now(UTC), stop.sleep, notify, stop.set)
-    connect = partial(_connect, namespace, name)
+    connect = partial(_connect, namespace, name, environ.get(CLAIM, ""))
     return ClaimLease(path, f"{namespace}/{name}", identity, timeout, deps, connect)
 
 
-def _connect(namespace: str, name: str) -> LeaseApi:
+def _connect(namespace: str, name: str, claim: str) -> LeaseApi:
     from kubernetes.config import ConfigException
 
     try:
-        return ClusterLeaseApi(client.in_cluster_client(), namespace, name)
+        return ClusterLeaseApi(client.in_cluster_client(), namespace, name, claim)
     except ConfigException as error:
         raise LeaseForbidden(
             f"the Lease {namespace}/{name} cannot be reached: {str(error).splitlines()[0]}",

@@ -40,11 +40,12 @@ podFailurePolicy:
 
 {{- /* The complete spec: what can be changed in a Job that exists, then what cannot. */}}
 {{- define "qda-worker.warmerJobSpec" -}}
+{{- /* int64: Helm reads numbers of values files as floats, and writes those from a million on as 1e+06. */}}
 {{- $warmer := .Values.cacheWarmer }}
-backoffLimit: {{ $warmer.backoffLimit }}
-activeDeadlineSeconds: {{ $warmer.activeDeadlineSeconds }}
+backoffLimit: {{ $warmer.backoffLimit | int64 }}
+activeDeadlineSeconds: {{ $warmer.activeDeadlineSeconds | int64 }}
 {{- if not (kindIs "invalid" $warmer.ttlSecondsAfterFinished) }}
-ttlSecondsAfterFinished: {{ $warmer.ttlSecondsAfterFinished }}
+ttlSecondsAfterFinished: {{ $warmer.ttlSecondsAfterFinished | int64 }}
 {{- end }}
 {{ include "qda-worker.warmerJobImmutable" . }}
 {{- end }}
