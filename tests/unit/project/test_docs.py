@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -37,11 +37,11 @@ _HOST: Final = re.compile(r"\.(example|svc|org|yaml|json)\b")
 _OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 _CALL: Final = re.compile(r"(?<![\w/.-])(cache-warmer|cache-check|qda-worker|qda-client)(?= )([^|&;`)\n]*)")
 
-PROGRAMS: Final = {
+PROGRAMS: Final[dict[str, tuple[Callable[..., int], tuple[str, ...]]]] = {
     "cache-check": (cache_check, ("",)),
     "cache-warmer": (
         cache_warmer,
-        ("plan", "warm", "env", "lock", "repair", "collect", "export", "import"),
+        ("plan", "warm", "env", "lock", "repair", "verify", "collect", "export", "import"),
     ),
     "qda-worker": (qda_worker, ("serve",)),
     "qda-client": (
