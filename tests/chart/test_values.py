@@ -242,7 +242,7 @@ def test_a_value_has_its_effect(render: Render, path: str) -> None:
 
 def test_the_catalog_is_in_the_annotations_of_both_pods(render: Render) -> None:
     catalog = 'apiVersion: qda/v1\nkind: Catalog\nmodels:\n  - key: "ä:\\t"  # a comment\n'
-    lock = json.dumps({"kind": "CatalogLock"})
+    lock = json.dumps({"kind": "CatalogLock", "models": {}})
     rendered = render({"catalog": catalog, "catalogLock": lock})
 
     for template in (rendered.worker, rendered.warmer):

@@ -26,7 +26,7 @@ _EVERYTHING: Final[Object] = {
         "caBundle": "FIRST",
         "proxy": "http://first:1",
     },
-    "cacheWarmer": {"networkPolicy": {"enabled": True}, "shell": True},
+    "cacheWarmer": {"networkPolicy": {"enabled": True}, "shell": True, "periodicCheck": {"enabled": True}},
     "worker": {
         "autoscaling": {"enabled": True},
         "tls": {"secretName": "tls"},
@@ -64,7 +64,7 @@ _NEEDS: Final[dict[str, Object]] = {
     "worker.service.loadBalancer": {"worker": {"service": {"type": "LoadBalancer"}}},
     "worker.service.externalTrafficPolicy": {"worker": {"service": {"type": "LoadBalancer"}}},
     "worker.service.nodePort": {"worker": {"service": {"type": "NodePort"}}},
-    "cache.inImage": {"cacheWarmer": {"shell": False}},
+    "cache.inImage": {"cacheWarmer": {"shell": False, "periodicCheck": {"enabled": False}}},
 }
 _SAMPLES: Final[Object] = {
     "catalog": f"{_CATALOG}# another text\n",
@@ -81,6 +81,11 @@ _SAMPLES: Final[Object] = {
     "cacheWarmer.networkPolicy.apiServerCidrs": ["10.0.0.0/8"],
     "cacheWarmer.networkPolicy.apiServerPorts": [6443],
     "cacheWarmer.networkPolicy.egress": [{"ports": [{"port": 8080}]}],
+    "cacheWarmer.periodicCheck.schedule": "0 4 * * *",
+    "cacheWarmer.periodicCheck.timeZone": "Europe/Berlin",
+    "cacheWarmer.periodicCheck.resources.requests.cpu": "300m",
+    "cacheWarmer.periodicCheck.resources.requests.memory": "300Mi",
+    "cacheWarmer.periodicCheck.resources.limits.memory": "600Mi",
     "worker.autoscaling.metrics": [{"type": "Resource", "resource": {"name": "memory"}}],
     "worker.autoscaling.behavior": {"scaleDown": {"stabilizationWindowSeconds": 60}},
     "worker.keda.prometheus.serverAddress": "http://other:9090",
