@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import grpc
 import pytest
@@ -13,7 +14,7 @@ from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import hang, refuse
 from tests.support.service_config import documented_service_config
 
-REQUEST = sentiment_pb2.AnalyzeSentimentRequest(texts=[text_pb2.Text(content="gut")])
+REQUEST: Final = sentiment_pb2.AnalyzeSentimentRequest(texts=[text_pb2.Text(content="gut")])
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import pytest
 import yaml
@@ -13,7 +14,7 @@ from tests.cluster.demo_hub import CATALOGS
 from tests.cluster.kubectl import Kubectl, eventually
 from tests.cluster.release import CHART, FIRST, VALUES, WAIT, Release, state
 
-SMALL = ("--set=worker.resources.limits.memory=200Mi", "--set=worker.resources.requests.memory=100Mi")
+SMALL: Final = ("--set=worker.resources.limits.memory=200Mi", "--set=worker.resources.requests.memory=100Mi")
 
 
 def _pod_event(kubectl: Kubectl, pod: str, words: str, seconds: float) -> str:

@@ -25,7 +25,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -40,14 +40,18 @@ from qda_worker.client import (
     Text,
 )
 
-TEXT = "Anna wohnt in Berlin und ist sehr zufrieden."
-DOCUMENTS = 40  # in a stream
-PAUSE = 0.1  # seconds between two documents
-VECTORS = 200  # texts in a stream
-UNARY_TIMEOUT = 60.0  # seconds
-PLAIN_TIMEOUT = 30.0  # seconds
-SYNC_THREADS = 2
-GHZ_SECONDS = 5.0  # of one run of ghz
+TEXT: Final = "Anna wohnt in Berlin und ist sehr zufrieden."
+# Documents in a stream, and seconds between two of them.
+DOCUMENTS: Final = 40
+PAUSE: Final = 0.1
+# Texts in a stream of vectors.
+VECTORS: Final = 200
+# Seconds for a unary call.
+UNARY_TIMEOUT: Final = 60.0
+PLAIN_TIMEOUT: Final = 30.0
+SYNC_THREADS: Final = 2
+# Seconds of one run of ghz.
+GHZ_SECONDS: Final = 5.0
 
 
 @dataclass

@@ -23,6 +23,7 @@ from typing import Final, TextIO
 
 from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
+from cache_warmer.disk.atomic import require_inside
 from cache_warmer.errors import Interrupted
 from cache_warmer.kubernetes.events import WARMING, EventRecorder
 from cache_warmer.kubernetes.pod import holder_identity, require_token
@@ -40,12 +41,12 @@ from model_cache.check.types import Tier
 from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import Terminated, best_effort
-from model_cache.errors import ModelCacheError
+from model_cache.errors import ModelCacheError, UsageError
 from model_cache.formatting import printable_lines
 from model_cache.json_values import to_json_text
 from model_cache.places import HOST, Places
 from model_cache.reasons import EXIT_TERMINATED, Reason
-from model_cache.warm_status import read_status, status_path
+from model_cache.warm_status import WarmStatus, read_status, status_path
 
 _LOG: Final = logging.getLogger(__name__)
 # Seconds between SIGTERM and a forced exit after the parent died. A warmer may be killed at any instant.
@@ -130,20 +131,32 @@ def run_to_exit_code(run: Callable[[], None]) -> tuple[ModelCacheError | None, i
 def _failure_recorded(
     settings: Settings, environ: MutableMapping[str, str], stats: RunStats, events: EventRecorder
 ) -> Iterator[None]:
-    """Write a failure to the status file of a cache of our own, if it came before the run maintained that file."""
-    started = utc_now()
+    """Write a failure to the status file of a cache of our own, if it came before the run maintained that file.
+
+    Wrong options are no failure of the cache.
+    """
+    former = _last_status(settings, environ)
     try:
         yield
+    except UsageError:
+        raise
     except ModelCacheError as error:
         with suppress(ModelCacheError, OSError):
             places = settings.find_places(environ)
-            former = read_status(places)
-            is_recorded = former is not None and former.updated >= started.replace(microsecond=0)
-            if places.label != HOST and places.own.path.parent.is_dir() and not is_recorded:
+            own = places.own.path
+            require_inside(own, places.boundary_of(own))
+            is_recorded = read_status(places) != former
+            if places.label != HOST and own.parent.is_dir() and not is_recorded:
                 generation = stats.report(error).generation
                 status = _status_file(places, generation, environ, ProgressCounter(), events)
                 status.record_end(error.reason, error.message, former)
         raise
+
+
+def _last_status(settings: Settings, environ: MutableMapping[str, str]) -> WarmStatus | None:
+    with suppress(ModelCacheError, OSError):
+        return read_status(settings.find_places(environ))
+    return None
 
 
 def _status_file(

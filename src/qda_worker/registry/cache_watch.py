@@ -23,13 +23,12 @@ The states in `ModelRegistry` are changed in the event loop only; reports from o
 """
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import Final
 
 from structlog.typing import FilteringBoundLogger
 
@@ -39,6 +38,7 @@ from model_cache.check.types import CheckReport, all_problems
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.errors import LoadInterrupted
+from qda_worker.registry.daemon_thread import run_in_daemon_thread
 from qda_worker.registry.registry import (
     Engine,
     ModelProblem,
@@ -64,8 +64,6 @@ CLOSE_SECONDS: Final = 10.0
 LOG_SECONDS: Final = 30.0
 # Maximum number of files named in such a line; the total is logged beside them.
 _MAX_LOGGED_FILES: Final = 5
-
-_Result = TypeVar("_Result")
 
 
 class CacheUnusable(ModelCacheError):
@@ -363,43 +361,6 @@ class CacheWatch:
         if report is None:
             return []
         return [problem.file for problem in all_problems(report)]
-
-
-async def run_in_daemon_thread(name: str, function: Callable[[], _Result]) -> _Result:
-    """Run a blocking function in its own daemon thread, and return its result or raise its exception.
-
-    The threads of an executor are joined when the interpreter exits; a daemon thread is not. If the calling task is
-    cancelled, the thread continues and its result is discarded.
-
-    Args:
-        name: name of the thread.
-        function: the blocking function.
-
-    Raises:
-        BaseException: that of the function.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_Result] = loop.create_future()
-
-    def set_result(result: _Result | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(cast("_Result", result))
-
-    def run() -> None:
-        result, failure = None, None
-        try:
-            result = function()
-        except BaseException as error:  # noqa: BLE001  # raised in the task that waits
-            failure = error
-        with suppress(RuntimeError):  # the loop is closed: no task waits any more
-            loop.call_soon_threadsafe(set_result, result, failure)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return await future
 
 
 def _call_in_loop(

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from qda_worker.registry.cache_watch import run_in_daemon_thread
+from qda_worker.registry.daemon_thread import run_in_daemon_thread
 
 
 async def test_the_result_or_the_exception_of_a_thread_reaches_the_caller() -> None:
