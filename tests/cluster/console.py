@@ -23,7 +23,7 @@ from tests.cluster.demo_hub import CATALOGS, ROOT, URL
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.release import VALUES
 
-COMMAND_SECONDS: Final = 600.0
+COMMAND_SECONDS: Final = 240.0
 PATIENCE_SECONDS: Final = 180.0
 _HERE_DOCUMENT: Final = re.compile(r"<<-?\s*'?(\w+)'?")
 # Commands that only show something: repeated until they show what the page does, as a reader would.
@@ -108,15 +108,15 @@ class Shell:
     environment: Mapping[str, str]
 
     def run(self, text: str) -> tuple[int, str]:
-        """Run a command line; return its exit code and output."""
+        """Run a command line; return its exit code and output. One that lasts too long is ended, with all it started."""
+        limit = ["timeout", "--kill-after=5", f"{COMMAND_SECONDS:.0f}"]
         done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", text],
+            [*limit, "bash", "-o", "pipefail", "-c", text],
             cwd=self.folder,
             env=dict(self.environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=COMMAND_SECONDS,
             check=False,
         )
         return done.returncode, done.stdout.decode(errors="replace")
