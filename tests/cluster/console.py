@@ -108,7 +108,7 @@ class Shell:
     environment: Mapping[str, str]
 
     def run(self, text: str) -> tuple[int, str]:
-        """Run a command line; return its exit code and output. One that lasts too long is ended, with all it started."""
+        """Run a command line; return its exit code and output. After COMMAND_SECONDS all its processes are ended."""
         limit = ["timeout", "--kill-after=5", f"{COMMAND_SECONDS:.0f}"]
         done = subprocess.run(
             [*limit, "bash", "-o", "pipefail", "-c", text],
