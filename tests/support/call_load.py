@@ -100,9 +100,9 @@ class Recorder:
             counts.worst = max(counts.worst, added.worst)
             counts.errors = [*counts.errors, *added.errors][:5]
             total = sum(each.calls for each in self._counts.values())
-        written = self._folder / "calls.new"
-        written.write_text(str(total))
-        written.replace(self._folder / "calls")  # a reader never finds it empty
+            written = self._folder / "calls.new"
+            written.write_text(str(total))
+            written.replace(self._folder / "calls")  # a reader never finds it empty
 
     def report(self) -> list[dict[str, Any]]:
         """Return one entry a phase, target and source."""
