@@ -49,12 +49,14 @@ def is_complete(workspace: Workspace) -> bool:
     return check(load_catalog(workspace.catalog).models, places, Tier.DEEP).reason is Reason.OK
 
 
-def inodes(workspace: Workspace) -> dict[str, int]:
-    """Return the inodes of all files but those that tell how a run went."""
+def inodes(workspace: Workspace, *, deep_checks: bool = False) -> dict[str, int]:
+    """Return the inodes of all files but those that tell how a run went; with those of deep checks if wanted."""
     return {
         str(path.relative_to(workspace.cache)): path.lstat().st_ino
         for path in workspace.cache.rglob("*")
-        if path.is_file() and path.name not in {"lock", "status.json"} and path.parent.name != "deep-checks"
+        if path.is_file()
+        and path.name not in {"lock", "status.json"}
+        and (deep_checks or path.parent.name != "deep-checks")
     }
 
 
