@@ -1,4 +1,4 @@
-"""`cache-warmer verify`: hash every file of the cache, and tell what was found to whoever watches the release.
+"""`cache-warmer verify`: hash every file of the cache, and report what was found in Events, a record and the exit code.
 
 `cache-check --deep` tells its caller alone. This command also writes the result to the volume, where the workers export
 it as metrics, and to Events. It is what the chart's CronJob runs. Without `--repair` it takes no lease and changes

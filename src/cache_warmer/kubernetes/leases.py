@@ -33,7 +33,7 @@ class ClusterLeaseApi:
     Args:
         api: a `kubernetes.client.ApiClient`.
         namespace, name: those of the Lease object.
-        claim: the claim in that namespace that owns a new Lease; empty: nobody.
+        claim: the claim in that namespace that owns a new Lease; empty: none.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class ClusterLeaseApi:
             raise ApiConflictError(str(error)) from error
 
     def _owners(self) -> tuple[Mapping[str, object], ...]:
-        """Return the claim as an owner; nobody if it cannot be read, because a Lease also works without one."""
+        """Return the claim as an owner; none if it cannot be read, because a Lease also works without one."""
         if not self._claim:
             return ()
         try:

@@ -73,7 +73,7 @@ class FileLease:
         notify: called once with a sentence about the holder that is waited for.
         lease_uid: uid of the cluster's Lease that this process holds already; empty: none.
         identity: of this process as a holder of that Lease; unique over all processes and restarts.
-        superseded: the holder from whom this process took that Lease over, because it was silent; empty: nobody.
+        superseded: the holder from whom this process took that Lease over, because it was silent; empty: none.
     """
 
     path: Path

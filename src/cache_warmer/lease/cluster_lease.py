@@ -299,7 +299,7 @@ class ClusterLease:
     def _may_retry_release(self, start: float) -> bool:
         """Wait for one retry period. Return False if it was tried for long enough or the run is to stop.
 
-        Whoever takes the Lease over waits for its whole duration, counted from its own first look at it.
+        The next holder waits for its whole duration, counted from its own first look at it.
         """
         if self.deps.clock() - start >= self.timing.duration:
             return False

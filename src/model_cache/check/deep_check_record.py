@@ -4,9 +4,9 @@
 `deep-checks/<generation>.json`, by rename. Workers export it as metrics and `GetCacheStatus`, and `cache-check` shows
 it. It is information about the time of that check: whether a cache is complete is decided by the check alone.
 
-A finding about a file lapses when the file is replaced, whoever replaced it: each finding holds the time at which the
+A finding about a file lapses when the file is replaced by any program: each finding holds the time at which the
 file's content was last modified, in milliseconds, because file systems keep smaller fractions differently. Inodes are
-not compared, because some network file systems number them for each mount anew.
+not compared, because some network file systems number them differently for each mount.
 
 The file was perhaps written by others. One that cannot be read or parsed counts as no deep check.
 """
