@@ -3,7 +3,9 @@
 from tests.chart.conftest import Render
 
 
-def test_common_labels_are_on_every_object_and_pod_and_in_no_selector(render: Render) -> None:
+def test_common_labels_are_on_every_object_and_pod_but_those_of_the_job_and_in_no_selector(
+    render: Render,
+) -> None:
     common = {"team": "texts"}
     values = {
         "commonLabels": common,
@@ -11,17 +13,19 @@ def test_common_labels_are_on_every_object_and_pod_and_in_no_selector(render: Re
         "cache": {"accessModes": ["ReadWriteMany"]},
     }
     rendered = render({**values, "worker": {"replicas": 2}})
-    templates = [one["spec"]["template"] for kind in ("Deployment", "Job") for one in rendered.all(kind)]
-    for one in (*rendered.objects, *templates):
+    for one in (*rendered.objects, *(one["spec"]["template"] for one in rendered.all("Deployment"))):
         assert one["metadata"]["labels"]["team"] == "texts", one
+    # A Job's pod template is immutable: a common label there would rename the Job with every change.
+    assert "team" not in rendered.warmer["metadata"]["labels"]
     for one in (*rendered.all("Deployment"), *rendered.all("PodDisruptionBudget")):
         assert one["spec"]["selector"]["matchLabels"].keys().isdisjoint(common)
 
 
 def test_labels_of_one_kind_of_pods_override_the_common_ones(render: Render) -> None:
-    rendered = render({"commonLabels": {"team": "a"}, "worker": {"podLabels": {"team": "b"}}})
+    of_pods = {"worker": {"podLabels": {"team": "b"}}, "cacheWarmer": {"podLabels": {"team": "c"}}}
+    rendered = render({"commonLabels": {"team": "a"}, **of_pods})
     assert rendered.worker["metadata"]["labels"]["team"] == "b"
-    assert rendered.warmer["metadata"]["labels"]["team"] == "a"
+    assert rendered.warmer["metadata"]["labels"]["team"] == "c"
     assert rendered.one("Deployment")["metadata"]["labels"]["team"] == "a"
 
 

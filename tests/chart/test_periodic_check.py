@@ -54,11 +54,12 @@ def test_the_pod_is_that_of_the_warmer_with_another_command(render: Render) -> N
     rendered = render(values(repair=True, resources={"limits": {"memory": "1Gi"}}))
     pod, warmer = template(rendered), rendered.warmer
     own, other = dict(container(pod)), dict(container(warmer))
-    assert own.pop("args") == ["verify", "--repair", "--wait", "30m"]
+    assert own.pop("args") == ["verify", "--repair"]
+    assert rendered.one("ConfigMap", "-warmer")["data"]["QDA_WAIT"] == "30m"
     other.pop("args")
-    assert own.pop("resources") == {"limits": {"memory": "1Gi"}}
+    assert own.pop("resources")["limits"] == {"memory": "1Gi"}
     other.pop("resources")
-    extra = {"QDA_KUBERNETES_JOB", "QDA_KUBERNETES_CRONJOB", "QDA_WARM_COMMAND", "QDA_REPAIR_COMMAND"}
+    extra = {"QDA_KUBERNETES_CRONJOB", "QDA_WARM_COMMAND", "QDA_REPAIR_COMMAND", "QDA_IMPORT_COMMAND"}
     for each in (own, other):
         each["env"] = [one for one in each["env"] if one["name"] not in extra]
     assert own == other
