@@ -84,7 +84,7 @@ test-compose: .venv/.installed ## test the images and the compose files; COMPOSE
 
 test-cluster: .venv/.installed ## lint and render the chart, then test it on the cluster of KUBECONFIG; see docs/kubernetes.md
 	helm lint --strict charts/qda-worker
-	.venv/bin/python -m pytest tests/chart
+	.venv/bin/python -m pytest $(TEST_PROCESSES) tests/chart
 	.venv/bin/python -m pytest tests/cluster $(CLUSTER_OPTIONS)
 
 test-cluster-faults: .venv/.installed ## run the long fault tests of the cluster tier on the cluster of KUBECONFIG (half an hour); see CONTRIBUTING.md

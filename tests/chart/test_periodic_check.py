@@ -59,7 +59,8 @@ def test_the_pod_is_that_of_the_warmer_with_another_command(render: Render) -> N
     other.pop("args")
     assert own.pop("resources")["limits"] == {"memory": "1Gi"}
     other.pop("resources")
-    extra = {"QDA_KUBERNETES_CRONJOB", "QDA_WARM_COMMAND", "QDA_REPAIR_COMMAND", "QDA_IMPORT_COMMAND"}
+    commands = {"QDA_WARM_COMMAND", "QDA_REPAIR_COMMAND", "QDA_IMPORT_COMMAND"}
+    extra = {"QDA_KUBERNETES_JOB", "QDA_KUBERNETES_CRONJOB", *commands}
     for each in (own, other):
         each["env"] = [one for one in each["env"] if one["name"] not in extra]
     assert own == other
