@@ -72,12 +72,15 @@ def test_every_alert_fires_and_resolves(watched: Watched, pytestconfig: pytest.C
         watched.in_shell(SHORTEN)
         assert release.running_worker() in fires("QdaCacheCorrupt")["summary"]
         fires("QdaCacheIncomplete")
+        watched.in_shell("cache-warmer verify || true")
+        fires("QdaDeepCheckFailed")
         name = _new_worker(watched)
         assert name in fires("QdaModelNotLoaded")["summary"]
         # The service has no worker now, so only calls to the worker itself reach it.
         with watched.load(_all_services, timeout=2, pod=name):
             fires("QdaCallsFail")
         watched.upgrade("--set=cacheWarmer.rerun=1", *WAIT)
+        watched.in_shell("cache-warmer verify")
         watched.quiet(SLOW)
 
         watched.upgrade(NO_HUB, catalog=SECOND)
@@ -114,9 +117,8 @@ def test_a_failure_in_the_first_step_is_an_alert_also_after_the_warmers_pod_has_
         assert one_target(watched)["job"] == "qda-worker"
         watched.upgrade("--set=hub.tokenSecret=not-there", "--set=cacheWarmer.rerun=1")
         assert "HUB_UNAUTHORIZED" in watched.fires("QdaWarmFailed")["annotations"]["summary"]
-        watched.release.kubectl(
-            "delete", "jobs", "--selector=app.kubernetes.io/component=warmer", "--wait=true"
-        )
+        warmers = "--selector=app.kubernetes.io/component=warmer"
+        watched.release.kubectl("delete", "jobs", warmers, "--wait=true", "--cascade=foreground")
         assert not watched.release.pods("warmer")
         time.sleep(20)
         assert "QdaWarmFailed" in watched.prometheus.firing()

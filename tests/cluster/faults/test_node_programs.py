@@ -23,12 +23,14 @@ ONE_MODEL: Final = "--set=worker.models={german-sentiment}"
 NO_WORKERS: Final = "--set=worker.replicas=0"
 # The file takes about 20 s: eight connections of that rate.
 RATE: Final = 1_500_000
+# So slow that the Lease is older than its duration, and has to be renewed, when all is there.
+SLOW_RATE: Final = 350_000
 BEGUN: Final = 32 << 20
 
 
-def _begin(release: Release, hub: HubControl, verb: str, *options: str) -> Warmer:
+def _begin(release: Release, hub: HubControl, verb: str, *options: str, rate: int = RATE) -> Warmer:
     """Start a warm of the large file, and return when an eighth of it is there."""
-    hub.add("slow", path="large.safetensors", bytes_per_second=RATE)
+    hub.add("slow", path="large.safetensors", bytes_per_second=rate)
     release(verb, *LARGE, *options)
     hub.wait_until_sent(BEGUN)
     return warmer(release)
@@ -70,7 +72,7 @@ def test_a_warm_that_could_not_renew_its_lease_for_two_minutes_is_repeated(
     new_release: NewRelease, hub: HubControl, node_programs: NodePrograms
 ) -> None:
     release = new_release("long-outage")
-    warm = _begin(release, hub, "install", NO_WORKERS)
+    warm = _begin(release, hub, "install", NO_WORKERS, rate=SLOW_RATE)
 
     node_programs.away("kube-apiserver", 150)
 

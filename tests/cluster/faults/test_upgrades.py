@@ -92,6 +92,7 @@ def test_two_releases_that_warm_one_claim_at_once_take_turns(
     second("install", *SECOND, ONE_MODEL, f"--set=cache.existingClaim={first.claim}")
 
     waiting = warmer(second)
+    waiting.running()
     eventually("a warmer that waits", lambda: "waiting for another warmer: pod" in waiting.log())
     warmer(first).wait_for("Complete")
     waiting.wait_for("Complete")
