@@ -119,9 +119,10 @@ def test_a_failure_in_the_first_step_is_an_alert_also_after_the_warmers_pod_has_
         assert one_target(watched)["job"] == "qda-worker"
         watched.upgrade("--set=hub.tokenSecret=not-there", "--set=cacheWarmer.rerun=1")
         assert "HUB_UNAUTHORIZED" in watched.fires("QdaWarmFailed")["annotations"]["summary"]
+        kubectl = watched.release.kubectl
         warmers = "--selector=app.kubernetes.io/component=warmer"
-        watched.release.kubectl("delete", "jobs", warmers, "--wait=true", "--cascade=foreground")
-        assert not watched.release.pods("warmer")
+        kubectl("delete", "jobs", warmers, "--wait=true", "--cascade=foreground")
+        assert not kubectl.items("pods", "batch.kubernetes.io/job-name"), "only the shell's pod is left"
         time.sleep(20)
         assert "QdaWarmFailed" in watched.prometheus.firing()
         watched.upgrade("--set=cacheWarmer.rerun=2")
