@@ -17,6 +17,7 @@ from cache_warmer.commands.export import add_export_arguments, run_export
 from cache_warmer.commands.import_ import add_import_arguments, run_import
 from cache_warmer.commands.lock import add_lock_arguments, run_lock
 from cache_warmer.commands.plan import add_plan_arguments, run_plan
+from cache_warmer.commands.publish import add_publish_arguments, run_publish
 from cache_warmer.commands.verify import add_verify_arguments, run_verify
 from cache_warmer.commands.warm import add_warm_arguments, run_repair, run_warm
 from cache_warmer.options import KEEP, REFERENCE, WAIT
@@ -38,9 +39,10 @@ _QUIET_LOGGERS: Final = (
 )
 _EPILOG: Final = """\
 exit codes: 0 success; 2 usage error; 3 invalid catalog; 10, 11 cache incomplete, corrupt; 13 upstream changed (lock
---check); 20 to 26 hub unauthorized, not found, unreachable, untrusted, busy, stalled, content mismatch; 30 no space;
-31 no permission; 32 unsuitable volume; 40 lease held by another warmer; 41 lease lost; 50 internal error; 130, 143
-interrupted, the next run continues. The hub token comes from HF_TOKEN or the hub client's token file."""
+--check); 14 accuracy gate failed (publish); 20 to 26 hub unauthorized, not found, unreachable, untrusted, busy,
+stalled, content mismatch; 30 no space; 31 no permission; 32 unsuitable volume; 40 lease held by another warmer;
+41 lease lost; 50 internal error; 130, 143 interrupted, the next run continues. The hub token comes from HF_TOKEN or
+the hub client's token file."""
 
 # In the order of `--help`: that in which the commands are usually needed.
 COMMANDS: Final = (
@@ -90,6 +92,13 @@ COMMANDS: Final = (
         run_import,
         (WAIT, REFERENCE),
         add_arguments=add_import_arguments,
+    ),
+    Command(
+        "publish",
+        "verify a prepared form of a model, and put it into the cache",
+        run_publish,
+        (WAIT,),
+        add_arguments=add_publish_arguments,
     ),
     Command(
         "collect",

@@ -10,6 +10,8 @@
         - HubStalled           HUB_STALLED         no byte for the stall timeout, after all retries
         - ContentMismatch      CONTENT_MISMATCH    size, hash or name is not the expected one
     - ArchiveInvalid           CONTENT_MISMATCH    an archive is truncated, changed or unsafe
+    - FormRefused              CONTENT_MISMATCH    a prepared form is not what its record says, or not of this cache
+    - GateFailed               GATE_FAILED         a prepared form did not pass its accuracy gate
     - VolumeError              the file system that holds the cache
         - NoSpace              NO_SPACE            bytes or inodes
         - NoPermission         NO_PERMISSION       not writable, read-only, input/output error
@@ -78,6 +80,18 @@ class ArchiveInvalid(ModelCacheError):
     """An archive differs from its own manifest, is truncated, or has an unsafe path."""
 
     reason = Reason.CONTENT_MISMATCH
+
+
+class FormRefused(ModelCacheError):
+    """A prepared form differs from its own record, is unsafe, or was made from other files than the cache has."""
+
+    reason = Reason.CONTENT_MISMATCH
+
+
+class GateFailed(ModelCacheError):
+    """A prepared form did not pass its accuracy gate."""
+
+    reason = Reason.GATE_FAILED
 
 
 class VolumeError(ModelCacheError):

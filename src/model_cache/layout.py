@@ -16,6 +16,8 @@ PACKAGES: Final = ".packages"
 # Inside PACKAGES: an empty file for each copy of ours beside PACKAGES, on a volume without links. A copy without one
 # is not ours, even if its content is the same: the user installed it.
 COPY_MARKERS: Final = ".copies"
+# Inside our own place: the folder of the prepared forms.
+PREPARED: Final = "prepared"
 
 
 def repository_folder(repository: str) -> PurePosixPath:
@@ -74,7 +76,17 @@ def deep_check_path(places: Places, generation: str) -> Path:
     return places.own.path / "deep-checks" / f"{generation}.json"
 
 
+def prepared_folder(places: Places) -> Path:
+    """Return the folder of all prepared forms of a cache."""
+    return places.own.path / PREPARED
+
+
+def has_forms(places: Places) -> bool:
+    """Return whether a cache may have prepared forms."""
+    return prepared_folder(places).is_dir()
+
+
 def record_folders(places: Places) -> tuple[Path, ...]:
-    """Return the folders of manifests, records, references and notes."""
-    names = ("manifests", "models", "references", "refs", "whole-bytes", "deep-checks")
+    """Return the folders of manifests, records, references, notes and prepared forms."""
+    names = ("manifests", "models", "references", "refs", "whole-bytes", "deep-checks", PREPARED)
     return tuple(places.own.path / name for name in names)

@@ -193,6 +193,7 @@ OWN_TEST: Final = {
     **_section("worker.networkPolicy", "tests/chart/test_network_policies.py"),
     **_section("cacheWarmer.networkPolicy", "tests/chart/test_network_policies.py"),
     **_section("cacheWarmer.periodicCheck", "tests/chart/test_periodic_check.py"),
+    **_section("cacheWarmer.prepare", "tests/chart/test_prepare.py"),
     **_section("worker.tls.certificate", "tests/chart/test_routes.py"),
     **_section("worker.ingress", "tests/chart/test_routes.py"),
     **_section("worker.grpcRoute", "tests/chart/test_routes.py"),

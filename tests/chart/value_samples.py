@@ -45,6 +45,7 @@ _NEEDS: Final[dict[str, Object]] = {
     },
     "hub.caConfigMap": {"hub": {"caBundle": "", "caConfigMap": "trust"}},
     "hub.caSecret": {"hub": {"caBundle": "", "caSecret": "trust"}},
+    "cacheWarmer.prepare": {"catalog": f"{_CATALOG}    serving: {{precision: int8}}\n"},
     "worker.replicas": {"worker": {"autoscaling": {"enabled": False}}},
     "worker.autoscaling.enabled": {"worker": {"autoscaling": {"enabled": False}}},
     "worker.keda": {
@@ -81,6 +82,10 @@ _SAMPLES: Final[Object] = {
     "cacheWarmer.networkPolicy.apiServerCidrs": ["10.0.0.0/8"],
     "cacheWarmer.networkPolicy.apiServerPorts": [6443],
     "cacheWarmer.networkPolicy.egress": [{"ports": [{"port": 8080}]}],
+    "cacheWarmer.prepare.sizeLimit": "17Gi",
+    "cacheWarmer.prepare.resources.requests.cpu": "1717m",
+    "cacheWarmer.prepare.resources.requests.memory": "171Mi",
+    "cacheWarmer.prepare.resources.limits.memory": "1717Mi",
     "cacheWarmer.periodicCheck.schedule": "0 4 * * *",
     "cacheWarmer.periodicCheck.timeZone": "Europe/Berlin",
     "cacheWarmer.periodicCheck.resources.requests.cpu": "300m",

@@ -57,6 +57,11 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
   value: {{ $warm | quote }}
 - name: QDA_REPAIR_COMMAND
   value: {{ $repair | quote }}
+{{- if and (include "qda-worker.catalogForms" . | fromJsonArray) (not .Values.cache.inImage) }}
+{{- /* Only with such a catalog, so that no other release's workers restart for it. */}}
+- name: QDA_PREPARE_COMMAND
+  value: {{ printf "%s --set cacheWarmer.enabled=true,cacheWarmer.prepare.enabled=true,cacheWarmer.rerun=$$(date +%%s)" $upgrade | quote }}
+{{- end }}
 {{- with $import }}
 - name: QDA_IMPORT_COMMAND
   value: {{ . | quote }}

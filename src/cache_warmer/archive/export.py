@@ -19,6 +19,7 @@ from cache_warmer.archive.format import (
     manifest_name,
     member_name,
 )
+from cache_warmer.archive.forms import forms_to_export
 from cache_warmer.artifacts.hf_layout import BlobNames
 from cache_warmer.errors import NoPermission
 from cache_warmer.records import read_record
@@ -80,7 +81,9 @@ class Exporter:
             for file in record.files
             if file.place is PlaceName.HUB
         }
-        return make_contents(self.models, records, blobs)
+        return make_contents(
+            self.models, records, blobs, forms_to_export(self.models, self.places, self.lock)
+        )
 
     def write(self, contents: ArchiveContents, write: Callable[[bytes], object]) -> None:
         """Write the archive.
@@ -97,7 +100,7 @@ class Exporter:
             (manifest_name(contents.manifest.generation), dump_manifest_member(contents)),
         ):
             write(tar.header(name, len(content)) + content + tar.padding(len(content)))
-        files = list(contents.files())
+        files = [*contents.files(), *contents.form_files()]
         self.counter.expect(contents.bytes, len(files))
         for file in files:
             with self.counter.track_file(file.path):

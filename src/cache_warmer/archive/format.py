@@ -3,9 +3,10 @@
     archive.json                                 the catalog's pins, and the name of each hub file's blob
     .model-cache/manifests/<generation>.json     every file, with size and sha256
     huggingface/hub/…, spacy/…                   the files of the manifest, in its order, each once
+    .model-cache/prepared/<key>/<form>/…         the files of its prepared forms, if the cache has any (`forms`)
 
-Names are those of a cache in one folder. The content is a function of the generation alone: no times, owners or links.
-So two exports of one generation are the same bytes.
+Names are those of a cache in one folder. The content is a function of the generation and of its forms: no times, owners
+or links. So two exports of one generation are the same bytes.
 
 `parse_contents` validates everything that it reads. The manifest must fit the catalog of the archive and the lock
 of the command (`model_cache.record_rules`): no file is missing, none is foreign, and none differs from the lock.
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from cache_warmer.archive.forms import ArchivedForm, parse_forms
 from cache_warmer.artifacts.hf_layout import BLOB_NAME
 from cache_warmer.errors import ArchiveInvalid
 from model_cache.catalog.catalog import HuggingFaceSource, Model, generation
@@ -40,7 +42,11 @@ REMEDY: Final = (
 _LOCK_REMEDY: Final = (
     "find out which of the two is right; if it is the archive, write the lock again with `cache-warmer lock`"
 )
-_FOLDERS: Final = {PlaceName.HUB: "huggingface/hub", PlaceName.SPACY: "spacy"}
+_FOLDERS: Final = {
+    PlaceName.HUB: "huggingface/hub",
+    PlaceName.SPACY: "spacy",
+    PlaceName.OWN: ".model-cache",
+}
 # Length of git's sha1 in hex, by which the hub names the blob of a small file.
 GIT_SHA1_LENGTH: Final = 40
 
@@ -54,17 +60,23 @@ class ArchiveContents:
         manifest: the manifest with the files of the models.
         blobs: the blob name (sha256, or git's sha1) of each hub file, by its path in the place.
         git_sha1s: git's sha1 of hub files, by path in the place, that only the lock knows.
+        forms: the prepared forms of the models.
     """
 
     models: tuple[Model, ...]
     manifest: Manifest
     blobs: Mapping[str, str]
     git_sha1s: Mapping[str, str] = field(default_factory=dict)
+    forms: tuple[ArchivedForm, ...] = ()
 
     @property
     def bytes(self) -> int:
-        """Return the size of all files, each counted once."""
-        return sum(file.bytes for file in self.files())
+        """Return the size of all files, each counted once; those of the forms too."""
+        return sum(file.bytes for file in (*self.files(), *self.form_files()))
+
+    def form_files(self) -> tuple[FileRecord, ...]:
+        """Return the files of the forms, which follow those of the models."""
+        return tuple(file for form in self.forms for file in form.files())
 
     def files(self) -> Iterator[FileRecord]:
         """Yield the files in the order of the archive: model by model, each file once."""
@@ -82,12 +94,15 @@ class ArchiveContents:
 
 
 def make_contents(
-    models: Sequence[Model], records: Sequence[ModelRecord], blobs: Mapping[str, str]
+    models: Sequence[Model],
+    records: Sequence[ModelRecord],
+    blobs: Mapping[str, str],
+    forms: tuple[ArchivedForm, ...] = (),
 ) -> ArchiveContents:
     """Return the contents for these models, in the order that every archive of them has."""
     ordered = tuple(sorted(models, key=lambda model: model.key))
     manifest = Manifest(generation(ordered), tuple(sorted(records, key=lambda record: record.key)))
-    return ArchiveContents(ordered, manifest, blobs)
+    return ArchiveContents(ordered, manifest, blobs, forms=forms)
 
 
 def member_name(file: FileRecord) -> str:
@@ -102,7 +117,7 @@ def manifest_name(generation_id: str) -> str:
 
 def dump_description(contents: ArchiveContents) -> bytes:
     """Return `archive.json` as canonical JSON, so that the same generation is the same bytes."""
-    document = {
+    document: dict[str, object] = {
         "apiVersion": API_VERSION,
         "kind": KIND,
         "generation": contents.manifest.generation,
@@ -114,6 +129,8 @@ def dump_description(contents: ArchiveContents) -> bytes:
         },
         "blobs": dict(contents.blobs),
     }
+    if contents.forms:
+        document["forms"] = [form.record.decode() for form in contents.forms]
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.encode() + b"\n"
 
@@ -148,7 +165,8 @@ def parse_contents(description: bytes, manifest: bytes, lock: Lock | None = None
     git_sha1s = {
         path: sha1 for model in catalog.models for path, sha1 in locked_git_sha1s(model, lock).items()
     }
-    return replace(contents, git_sha1s=git_sha1s)
+    forms = parse_forms(document.get("forms", []), catalog.models, contents.manifest, REMEDY)
+    return replace(contents, git_sha1s=git_sha1s, forms=forms)
 
 
 def _validate(contents: ArchiveContents, lock: Lock | None) -> None:

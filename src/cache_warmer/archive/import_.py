@@ -16,7 +16,7 @@ staging file, which the next import or `collect` removes.
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,7 @@ from cache_warmer.archive.format import (
     member_name,
     parse_contents,
 )
+from cache_warmer.archive.forms import space_for, stage_form
 from cache_warmer.archive.tar import TarReader
 from cache_warmer.artifacts.artifact import Artifact
 from cache_warmer.artifacts.hf_layout import update_tree_list
@@ -142,15 +143,20 @@ class Importer:
             status.enter_phase(Phase.IMPORTING)
             placer = FilePlacer(self.places, contents)
             files = list(contents.files())
-            self.counter.expect(contents.bytes, len(files))
-            if self.show_progress is None:
-                self._place_files(files, placer)
-            else:
-                with self.show_progress(self.counter):
+            self.counter.expect(contents.bytes, len(files) + len(contents.form_files()))
+            with ExitStack() as staged:
+                with self.show_progress(self.counter) if self.show_progress is not None else nullcontext():
                     self._place_files(files, placer)
-            self._require_end()
-            status.enter_phase(Phase.PUBLISHING)
-            report = self._publish(contents, placer)
+                    publish_forms = [
+                        stage_form(form, self.places, staged, self._open_member, REMEDY)
+                        for form in contents.forms
+                    ]
+                self._require_end()
+                status.enter_phase(Phase.PUBLISHING)
+                report = self._publish(contents, placer)
+                for publish in publish_forms:
+                    self.lease.check()
+                    publish()
         return ImportResult(contents, placer.bytes_written, placer.files_written, report)
 
     def _read_contents(self) -> ArchiveContents:
@@ -180,7 +186,7 @@ class Importer:
             inodes = 2 if place is PlaceName.HUB else 1  # of a file: a blob and its link
             size = sum(file.bytes for file in files)
             needed.append(SpaceNeeded(place, size, inodes * len(files) + len(folders)))
-        return needed
+        return [*needed, space_for(contents.forms, self.places)]
 
     def _size_of(self, file: FileRecord) -> int | None:
         try:
@@ -190,10 +196,14 @@ class Importer:
 
     def _place_files(self, files: Sequence[FileRecord], placer: "FilePlacer") -> None:
         for file in files:
-            self.lease.check()
-            self._require_member(self.reader.next(), member_name(file), file.bytes)
+            chunks = self._open_member(file)
             with self.counter.track_file(file.path):
-                placer.place(file, self._counted_chunks())
+                placer.place(file, chunks)
+
+    def _open_member(self, file: FileRecord) -> Iterator[bytes]:
+        self.lease.check()
+        self._require_member(self.reader.next(), member_name(file), file.bytes)
+        return self._counted_chunks()
 
     def _counted_chunks(self) -> Iterator[bytes]:
         for chunk in self.reader.chunks():

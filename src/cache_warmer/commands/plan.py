@@ -5,20 +5,25 @@ document. Requests go to the sources of incomplete models only. Nothing is chang
 removes one probe folder, unless `--no-probe` is given.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from cache_warmer.commands.command import Invocation
+from cache_warmer.commands.form_notes import read_form_reports
 from cache_warmer.disk.preflight import Verdict, preflight
 from cache_warmer.disk.probe import write_probe
 from cache_warmer.disk.volume import explain_os_errors
 from cache_warmer.survey import ModelSurvey, bad_files, survey_models, written_folders
 from model_cache.catalog.catalog import Model, SpacySource, generation
 from model_cache.check.check import check
+from model_cache.check.prepared_forms import FormReport
+from model_cache.check.report import form_lines
+from model_cache.check.types import Tier
 from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
-from model_cache.formatting import human_bytes
+from model_cache.formatting import human_bytes, printable
 from model_cache.json_values import to_json_text
 from model_cache.layout import model_folder, spacy_package_folder
 from model_cache.reasons import Reason
@@ -83,6 +88,7 @@ class Plan:
     bytes_of_whole_repositories: int | None
     models: tuple[PlannedModel, ...]
     preflight: PreflightResult
+    prepared: tuple[FormReport, ...] = ()
 
 
 def add_plan_arguments(parser: OptionParser) -> None:
@@ -118,6 +124,7 @@ def run_plan(invocation: Invocation) -> int:
             folders=written_folders(surveys, places),
         )
     plan = make_plan(generation(catalog.models), surveys, verdict)
+    plan = dataclasses.replace(plan, prepared=read_form_reports(settings, environ, Tier.FAST))
     as_json = settings.options.format is OutputFormat.JSON
     print(to_json_text(plan) if as_json else to_table(plan), file=invocation.out)
     return verdict.reason.exit_code
@@ -181,12 +188,13 @@ def _sum_if_known(counts: Iterable[int | None]) -> int | None:
 
 
 def to_table(plan: Plan) -> str:
-    """Return a block for each model (its files, then its sums), the sums of all, and the preflight in one line."""
+    """Return a block for each model (its files, then its sums), the prepared forms, all sums, and the preflight."""
     total = (
         f"in all: {human_bytes(plan.bytes_to_fetch)} to fetch, {human_bytes(plan.bytes_present)} there "
         f"(whole repositories: {_size(plan.bytes_of_whole_repositories)})"
     )
-    return "\n".join([*map(_block, plan.models), total, f"preflight: {plan.preflight.detail}"])
+    forms = [printable(line) for form in plan.prepared for line in form_lines(form)]
+    return "\n".join([*map(_block, plan.models), *forms, total, f"preflight: {plan.preflight.detail}"])
 
 
 def _block(model: PlannedModel) -> str:

@@ -13,6 +13,7 @@ from collections.abc import MutableMapping
 from typing import Final, TextIO
 
 from cache_warmer.commands.command import Invocation
+from cache_warmer.commands.form_notes import write_form_notes
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.commands.warm import print_report, run_to_exit_code, warm_cache
 from cache_warmer.errors import LeaseHeld
@@ -82,6 +83,7 @@ def verify_cache(
 
     error, code = run_to_exit_code(run)
     print_report(stats.report(error), settings.options.format, out, error, err)
+    write_form_notes(settings, environ, Tier.DEEP, err)
     return code
 
 

@@ -22,6 +22,7 @@ from functools import partial
 from typing import Final, TextIO
 
 from cache_warmer.commands.command import Invocation
+from cache_warmer.commands.form_notes import write_form_notes
 from cache_warmer.commands.reporting import event_recorder, report_to_cluster, utc_now
 from cache_warmer.disk.atomic import require_inside
 from cache_warmer.errors import Interrupted
@@ -111,6 +112,8 @@ def warm_cache(
 
     error, code = run_to_exit_code(run)
     print_report(stats.report(error), settings.options.format, out, error, err)
+    if error is None:
+        write_form_notes(settings, environ, tier, err)
     return code
 
 

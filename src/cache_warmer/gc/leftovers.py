@@ -12,15 +12,13 @@ from typing import Final
 from cache_warmer.gc.plan import Deletion, ItemKind
 from cache_warmer.gc.repositories import freed_bytes, list_folder
 from cache_warmer.transfer.staging import is_quarantined
-from model_cache.layout import COPY_MARKERS, PACKAGES
+from model_cache.layout import COPY_MARKERS, PACKAGES, prepared_folder
 from model_cache.places import HOST, Places
 
 # In seconds. A transfer writes to its partial file far more often than that.
 MIN_AGE_SECONDS: Final = 3600.0
 # Suffix of a package tree that a sweep is deleting.
 SWEPT_SUFFIX: Final = ".collected.incomplete"
-# NFS keeps a deleted file that is still open under such a name, and removes it when it is closed.
-NFS_PREFIX: Final = ".nfs"
 _INCOMPLETE: Final = ".incomplete"
 _TEMPORARY: Final = ".tmp"
 _PROBE: Final = ".qda-probe"
@@ -41,6 +39,11 @@ def find_leftovers(
     folders, packages = tuple(repositories), places.spacy.path / PACKAGES
     found = [
         *_partial_files(places, (*folders, packages), tuple(resumable), uid),
+        # Of forms, in our own place: on a host only this user's warmers write there.
+        *(
+            Deletion(ItemKind.STAGING, path, freed_bytes(path), "left by a publication that ended")
+            for path in _names_ending(prepared_folder(places), _INCOMPLETE)
+        ),
         *_temporary_files(places, (*folders, packages / COPY_MARKERS, places.own.path)),
         *_probes(places),
     ]

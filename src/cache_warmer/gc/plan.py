@@ -20,6 +20,8 @@ class ItemKind(StrEnum):
     FILE = "file"
     # The tree of a spaCy package.
     PACKAGE = "package"
+    # A prepared form of a model.
+    FORM = "form"
     # The hub client's list of a commit: `trees/<commit>.json`.
     LIST = "list"
     # The partial file, or partial tree, of a transfer.
@@ -34,7 +36,7 @@ class Deletion:
 
     Attributes:
         kind: its kind.
-        path: a file, a link, or (`PACKAGE`, `STAGING`) a folder.
+        path: a file, a link, or (`PACKAGE`, `FORM`, `STAGING`) a folder.
         bytes: the bytes that deleting it frees.
         why: the reason, for people.
     """

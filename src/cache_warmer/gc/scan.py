@@ -17,6 +17,7 @@ from cache_warmer.artifacts.hf_layout import read_own_commits
 from cache_warmer.gc.leftovers import MIN_AGE_SECONDS, find_leftovers
 from cache_warmer.gc.packages import PackageRetention, plan_packages, scan_packages
 from cache_warmer.gc.plan import Deletion, GcPlan, PlanSection
+from cache_warmer.gc.prepared import plan_forms, retained_sources
 from cache_warmer.gc.repositories import RepositoryRetention, plan_repository, scan_repository
 from cache_warmer.gc.retention import RetentionDecision, RetentionRules, decide_retention
 from cache_warmer.gc.roots import FileKey, GcRoots, read_roots
@@ -64,6 +65,10 @@ class Scanner:
         sections = [
             *self._repositories(known, retention, newest_first, self._found(roots, retention.known_files)),
             self._packages(retention, newest_first, self._found(roots, retention.known_files)),
+            plan_forms(
+                self.places,
+                retained_sources((*retention.retained_files, *retention.pending_folders), self.models),
+            ),
             PlanSection(deletions=self._leftovers(known, retention)),
         ]
         return GcPlan(roots, retention, tuple(sections))

@@ -14,7 +14,6 @@ sweep at once.
 """
 
 import contextlib
-import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ from cache_warmer.artifacts.hf_layout import update_main_ref, update_tree_list
 from cache_warmer.artifacts.package_links import copy_marker, update_package_links
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import LockResult, try_lock
-from cache_warmer.gc.leftovers import NFS_PREFIX, SWEPT_SUFFIX
+from cache_warmer.disk.tree import remove_tree
+from cache_warmer.gc.leftovers import SWEPT_SUFFIX
 from cache_warmer.gc.packages import package_of
 from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind, NameUpdate
 from cache_warmer.gc.retention import RetentionDecision
@@ -116,10 +116,12 @@ class Sweeper:
         path = deletion.path
         if deletion.kind is ItemKind.STAGING and _is_in_use(path):
             return
-        if deletion.kind is ItemKind.PACKAGE:
+        if deletion.kind in (ItemKind.PACKAGE, ItemKind.FORM):
             # Renamed first: a reader sees the whole tree or none.
-            staging = path.parent / ".staging" / f"{path.name}{SWEPT_SUFFIX}"
-            atomic.make_folders(staging.parent, self.places.boundary_of(staging))
+            is_form = deletion.kind is ItemKind.FORM
+            folder = path.parent if is_form else path.parent / ".staging"
+            staging = folder / f"{'.' if is_form else ''}{path.name}{SWEPT_SUFFIX}"
+            atomic.make_folders(folder, self.places.boundary_of(staging))
             _remove(staging)
             os.replace(path, staging)
             path = staging
@@ -150,33 +152,6 @@ def _remove(path: Path) -> None:
         remove_tree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def remove_tree(folder: Path, unlink: Callable[[str], None] = os.unlink) -> None:
-    """Delete a folder with all that is in it, except what NFS keeps for a process that has it open.
-
-    NFS renames an open file to `.nfs…` when it is deleted, refuses to delete that (EBUSY), and removes it when it is
-    closed. The folder of such a file stays for the next sweep.
-    """
-    for parent, folders, names in os.walk(folder, topdown=False):
-        for name in names:
-            try:
-                unlink(os.path.join(parent, name))
-            except OSError as error:
-                if error.errno != errno.EBUSY or not name.startswith(NFS_PREFIX):
-                    raise
-        for name in folders:
-            if os.path.islink(os.path.join(parent, name)):
-                os.unlink(os.path.join(parent, name))
-        try:
-            os.rmdir(parent)
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not _is_held_by_nfs(parent):
-                raise
-
-
-def _is_held_by_nfs(folder: str) -> bool:
-    return any(name.startswith(NFS_PREFIX) for _, _, names in os.walk(folder) for name in names)
 
 
 def _is_in_use(path: Path) -> bool:

@@ -20,6 +20,7 @@ import httpx2
 
 from cache_warmer.hub import errors
 from cache_warmer.hub.retry import Retry, SharedPauses, requested_wait
+from cache_warmer.hub.tls_stream import install
 
 _CONNECT_SECONDS: Final = 15.0
 # Pages of a listing: the hub sends a thousand files a page, and allows some hundred thousand files in a repository.
@@ -73,7 +74,11 @@ class RetryingClient(httpx2.Client):
         context = options.get("verify")
         if proxy.url.scheme == "https" and isinstance(context, ssl.SSLContext):
             proxy.ssl_context = context
-        return super()._init_proxy_transport(proxy, *arguments, **options)
+        transport = super()._init_proxy_transport(proxy, *arguments, **options)
+        return install(transport) if proxy.url.scheme == "http" else transport
+
+    def _init_transport(self, *arguments: Any, **options: Any) -> httpx2.BaseTransport:
+        return install(super()._init_transport(*arguments, **options))
 
     def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:
         """Send a request, with retries.

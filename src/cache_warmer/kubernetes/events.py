@@ -23,7 +23,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -45,6 +45,8 @@ WARMING: Final = "WARMING"
 VERIFIED: Final = "WARMED"
 IMPORTING: Final = "IMPORTING"
 COLLECTED: Final = "COLLECTED"
+# Prepared forms are in the cache.
+PUBLISHED: Final = "PUBLISHED"
 # Bad files were fetched again.
 REPAIRED: Final = "REPAIRED"
 _START_MESSAGES: Final = {
@@ -181,6 +183,10 @@ class EventRecorder:
         """
         message = f"{human_bytes(freed_bytes)} freed: {count} unreferenced items deleted"
         self._record("Normal", COLLECTED, message)
+
+    def record_publication(self, forms: Sequence[str]) -> None:
+        """Write which prepared forms are in the cache now."""
+        self._record("Normal", PUBLISHED, f"prepared forms published: {', '.join(forms)}")
 
     def record_failure(self, error: ModelCacheError, tries: int = 1) -> None:
         """Write a failure: its reason, what happened and what to do."""

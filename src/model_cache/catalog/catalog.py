@@ -16,15 +16,19 @@ new generation. Never change this form: it would make every existing cache look 
 
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from model_cache.cli.parser import closest_match
 from model_cache.errors import UsageError
+
+# The key of a model. It is also the name of a folder.
+MODEL_KEY: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 
 
 class Task(StrEnum):

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from model_cache.catalog.catalog import (
+    MODEL_KEY,
     Cleaning,
     HuggingFaceSource,
     Model,
@@ -26,7 +27,6 @@ _MODEL_FIELDS: Final = ("key", "task", "huggingface", "spacy", "serving", "licen
 _SERVING_FIELDS: Final = ("cleaning", "labels", "max_tokens", "shortened_dimensions", "precision", "default")
 _SENTIMENT_LABELS: Final = ("positive", "negative", "neutral")
 
-_KEY: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
 # A part of a repository's name, as the hub accepts it.
 _REPOSITORY_PART: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?")
 _PACKAGE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
@@ -52,7 +52,7 @@ def parse_model(section: Section) -> Model | None:
     """Return the model of one entry; None if its key, task or source is wrong. All mistakes are added as problems."""
     section.reject_unknown(_MODEL_FIELDS)
     key = section.text("key", _KEY_ALLOWED)
-    if key is not None and not _KEY.fullmatch(key):
+    if key is not None and not MODEL_KEY.fullmatch(key):
         section.add_problem("key", f'"{ascii(key[:100])[1:-1]}"', _KEY_ALLOWED)
     tasks = " | ".join(Task)
     task_name = section.text("task", tasks)

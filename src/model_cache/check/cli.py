@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, TextIO
 
-from model_cache.catalog.catalog import Model, generation
+from model_cache.catalog.catalog import Model, Precision, generation
 from model_cache.catalog.lock import Lock, load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.check import check
@@ -20,7 +20,7 @@ from model_cache.check.deep_check_record import describe_deep_check, read_deep_c
 from model_cache.check.files import Remedies
 from model_cache.check.notes import collect_notes
 from model_cache.check.report import paths_table, report_to_json, report_to_table, summary_line
-from model_cache.check.types import CheckReport, ProgressCallback, Tier
+from model_cache.check.types import CheckReport, ProgressCallback, Tier, worst_reason
 from model_cache.cli.options import (
     IMPORT_COMMAND,
     RUN_DIRECTORY,
@@ -31,16 +31,19 @@ from model_cache.cli.options import (
     add_shared_options,
     find_places,
     positive_duration,
+    prepare_command,
     read_shared_options,
     warmer_command,
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort, run
 from model_cache.json_values import to_json_text
+from model_cache.layout import has_forms
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
 if TYPE_CHECKING:
+    from model_cache.check.prepared_forms import FormReport
     from model_cache.warm_status import WarmAdvice
 
 PROGRAM: Final = "cache-check"
@@ -84,6 +87,8 @@ def cache_check(
 
         timeout = LOAD_TIMEOUT.value(arguments, environ)
         report = run_load_check(report, selection.models, options, environ, timeout, arguments.record, err)
+    if arguments.prepared:
+        report = _with_required_forms(report)
     deep_check = read_deep_check(report.places, selection.generation)
     if options.format is OutputFormat.JSON:
         print(to_json_text(report_to_json(report) | {"deep_check": deep_check}), file=out)
@@ -147,7 +152,27 @@ def _check(
         from model_cache.check.deep import find_unlisted  # here: the fast tier does not need it
 
         report = report._replace(unlisted=find_unlisted(places))
+    if any(model.serving.precision is not Precision.FP32 for model in models) or has_forms(places):
+        report = report._replace(prepared=_check_forms(options, selection, places, tier, environ))
     return report
+
+
+def _check_forms(
+    options: SharedOptions, selection: _Selection, places: Places, tier: Tier, environ: Mapping[str, str]
+) -> "tuple[FormReport, ...]":
+    from model_cache.check.prepared_forms import check_forms  # here: most caches have no forms
+
+    def remedy(model: Model, precision: Precision) -> str:
+        return prepare_command(options, environ, model.key, str(precision))
+
+    return check_forms(selection.models, places, tier, remedy, selection.lock)
+
+
+def _with_required_forms(report: CheckReport) -> CheckReport:
+    """Return a report whose reason and problems include those of the forms that the catalog asks for."""
+    problems = [problem for form in report.prepared if form.asked for problem in form.problems]
+    reason = worst_reason([report.reason, *(problem.reason for problem in problems)])
+    return report._replace(reason=reason, problems=(*report.problems, *problems))
 
 
 def _warm_advice(places: Places, generation: str, environ: Mapping[str, str]) -> "WarmAdvice | None":
@@ -207,6 +232,11 @@ def _parser() -> OptionParser:
         help="load each model and write its answers into this lock instead of comparing them",
     )
     LOAD_TIMEOUT.add_to(parser)
+    parser.add_argument(
+        "--prepared",
+        action="store_true",
+        help="also require the prepared forms that the catalog asks for (default: only report them)",
+    )
     parser.add_argument(
         "--paths",
         action="store_true",

@@ -21,11 +21,13 @@ from typing import Final
 
 from model_cache.check.files import CheckedFile, Remedies, problem_from_error
 from model_cache.check.types import Problem, ProgressCallback
-from model_cache.errors import ManifestInvalid
+from model_cache.errors import ManifestInvalid, ModelCacheError
 from model_cache.file_io import open_regular_file, read_small_file
-from model_cache.layout import COPY_MARKERS, PACKAGES
+from model_cache.layout import COPY_MARKERS, PACKAGES, prepared_folder
 from model_cache.manifest import ModelRecord, parse_manifest, parse_model_record
 from model_cache.places import HOST, PlaceName, Places
+from model_cache.prepared_form import RECORD_NAME
+from model_cache.prepared_store import list_folders, read_stored_form
 from model_cache.reasons import Reason
 
 # Size of one read.
@@ -91,7 +93,7 @@ def find_unlisted(places: Places) -> tuple[str, ...]:
     listed = _listed_paths(places)
     if not any(listed.values()):
         return ()
-    paths = list(_unlisted_in_spacy(places, listed[PlaceName.SPACY]))
+    paths = [*_unlisted_in_spacy(places, listed[PlaceName.SPACY]), *_unlisted_in_forms(places)]
     if places.label != HOST:
         paths += _unlisted_in_hub(places.hub.path, listed[PlaceName.HUB])
     return tuple(sorted(paths))
@@ -234,6 +236,23 @@ def _unlisted_in_hub(root: Path, listed: set[str]) -> Iterator[str]:
                 yield from _unlisted_below(root, commit, listed, with_bytecode=True)
             else:
                 yield f"{entry.path}/"
+
+
+def _unlisted_in_forms(places: Places) -> Iterator[str]:
+    """Return what no record of a prepared form lists. Staging folders begin with a dot."""
+    folders = {str(folder.path): folder for folder in list_folders(places)}
+    for key in _entries(prepared_folder(places)):
+        for entry in _entries(Path(key.path)):
+            if entry.path not in folders and not entry.name.startswith("."):
+                yield f"{entry.path}/" if entry.is_dir(follow_symlinks=False) else entry.path
+    for path, folder in folders.items():
+        try:
+            form = read_stored_form(folder).form
+        except ModelCacheError:
+            yield f"{path}/"
+            continue
+        listed = {f"{folder.path.name}/{name}" for name in (RECORD_NAME, *(file.path for file in form.files))}
+        yield from _unlisted_below(folder.path.parent, folder.path.name, listed, with_bytecode=True)
 
 
 def _unlisted_below(root: Path, folder: str, listed: set[str], *, with_bytecode: bool) -> Iterator[str]:

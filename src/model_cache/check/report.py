@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from model_cache.check.types import (
     AnswerComparison,
@@ -17,6 +17,9 @@ from model_cache.formatting import align_columns, human_bytes, printable
 from model_cache.json_values import Json, to_json_value
 from model_cache.places import Place
 from model_cache.reasons import Reason
+
+if TYPE_CHECKING:
+    from model_cache.check.prepared_forms import FormReport
 
 # Problems of one model, and unlisted paths, that the table shows; JSON has all of them.
 MAX_PROBLEMS: Final = 20
@@ -35,7 +38,7 @@ def report_to_json(report: CheckReport) -> dict[str, Json]:
 
 
 def report_to_table(report: CheckReport, deep_check: str = "") -> str:
-    """Return the tables and lists of a report: models, problems, answers, notes, places, and the summary.
+    """Return the tables and lists of a report: models, problems, answers, forms, notes, places, and the summary.
 
     Args:
         report: the report.
@@ -50,6 +53,8 @@ def report_to_table(report: CheckReport, deep_check: str = "") -> str:
         blocks.append(_join_lines(line for model in report.models for line in load_result_lines(model)))
     if report.unlisted:
         blocks.append(_join_lines(_unlisted_lines(report.unlisted)))
+    if report.prepared:
+        blocks.append(_join_lines(line for form in report.prepared for line in form_lines(form)))
     if report.notes:
         blocks.append(_join_lines(f"note: {note}" for note in report.notes))
     blocks.append(align_columns(_place_rows(report), right={3, 4}))
@@ -87,6 +92,20 @@ def load_result_lines(model: ModelReport) -> list[str]:
         return [f"{loaded}; nothing compared: the lock has no answers of it (--record FILE writes them)"]
     lines = [f"{loaded}; {count} {'answers' if count > 1 else 'answer'} compared"]
     return [*lines, *(f"  {_comparison_line(comparison)}" for comparison in model.loaded.comparisons)]
+
+
+def form_lines(form: "FormReport") -> list[str]:
+    """Return a line about a prepared form, or one for each of its problems."""
+    asked = "" if form.asked else "; the catalog does not ask for it"
+    name = f"prepared: {form.key} in {form.precision}"
+    if form.reason is Reason.OK:
+        return [f"{name}: OK ({', '.join(form.variants)}; {human_bytes(form.bytes)}{asked}): {form.path}"]
+    lines = [
+        f"{name}: {problem.reason}: {problem.file}: {problem.detail}{asked}. Remedy: {problem.remedy}"
+        for problem in form.problems[:MAX_PROBLEMS]
+    ]
+    more = len(form.problems) - MAX_PROBLEMS
+    return [*lines, f"{name}: {more} more problems (all with --format json)"] if more > 0 else lines
 
 
 def _join_lines(lines: Iterable[str]) -> str:

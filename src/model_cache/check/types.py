@@ -11,6 +11,7 @@ from model_cache.reasons import Reason
 
 if TYPE_CHECKING:
     from model_cache.catalog.expected_answers import Answer
+    from model_cache.check.prepared_forms import FormReport
 
 # Called during a deep check with the bytes read so far and the bytes in all, by one thread at a time.
 ProgressCallback = Callable[[int, int], None]
@@ -125,6 +126,7 @@ class CheckReport(NamedTuple):
         totals: bytes and files of the catalog's intact files, by place; their sums are `bytes` and `files`.
         notes: sentences about facts that are not problems but may surprise.
         unlisted: paths that no manifest lists, of the tier `DEEP`; None: not searched.
+        prepared: the prepared forms of the models; `reason` says nothing of them.
     """
 
     reason: Reason
@@ -140,6 +142,7 @@ class CheckReport(NamedTuple):
     totals: Mapping[PlaceName, FileTotals] = MappingProxyType({})
     notes: tuple[str, ...] = ()
     unlisted: tuple[str, ...] | None = None
+    prepared: "tuple[FormReport, ...]" = ()
 
 
 def all_problems(report: CheckReport) -> tuple[Problem, ...]:

@@ -18,7 +18,11 @@ from model_cache.places import HOST, Places, resolve_places
 from model_cache.urls import shown_value
 
 # Variables with the command that remedies name, where another program than this one can write to the cache.
-COMMAND_VARIABLES: Final = {"warm": "QDA_WARM_COMMAND", "repair": "QDA_REPAIR_COMMAND"}
+COMMAND_VARIABLES: Final = {
+    "warm": "QDA_WARM_COMMAND",
+    "repair": "QDA_REPAIR_COMMAND",
+    "prepare": "QDA_PREPARE_COMMAND",
+}
 # The same for a command that fills the cache from an archive; remedies name none without it.
 IMPORT_COMMAND: Final = "QDA_IMPORT_COMMAND"
 # Folder of the run record (`model_cache.run_record`); without it no record is written.
@@ -292,3 +296,20 @@ def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: st
     for key in options.models:
         command += ["--model", key]
     return shlex.join([*command, *more])
+
+
+def prepare_command(options: SharedOptions, environ: Mapping[str, str], key: str, precision: str) -> str:
+    """Return the shell command that makes a prepared form of a model and publishes it, for remedies.
+
+    Where neither this program nor its user can do that, as in a worker's container, `QDA_PREPARE_COMMAND` holds the
+    command that can.
+    """
+    if command_elsewhere := environ.get(COMMAND_VARIABLES["prepare"]):
+        return command_elsewhere
+    import shlex  # here, because the import would delay each start
+
+    catalog = ["--catalog", str(options.catalog)] if options.catalog is not None else []
+    shared = [*catalog, *(["--cache", options.cache] if options.cache != HOST else [])]
+    folder = f"{key}-{precision}"
+    make = ["qda-worker", "prepare", "--model", key, "--precision", precision, "--out", folder, *shared]
+    return f"{shlex.join(make)} && {shlex.join(['cache-warmer', 'publish', folder, *shared])}"

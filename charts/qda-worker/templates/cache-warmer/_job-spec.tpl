@@ -3,7 +3,7 @@
        a setting of the warmer; `qda-worker.warmerSettings` holds those. */}}
 {{- define "qda-worker.warmerJobImmutable" -}}
 {{- $warmer := .Values.cacheWarmer }}
-{{- include "qda-worker.podFailurePolicy" . }}
+{{- include "qda-worker.podFailurePolicy" (dict "forms" (include "qda-worker.askedForms" . | fromJsonArray)) }}
 template:
   metadata:
     labels:
@@ -23,7 +23,7 @@ template:
 {{- end }}
 
 {{- /* Permanent failures fail the Job at once; the exit codes are those of `cache-warmer --help`. An evicted or preempted pod
-       does not count as a retry. */}}
+       does not count as a retry. `forms`: those that the pod makes; each has a container, and its own gate (14). */}}
 {{- define "qda-worker.podFailurePolicy" }}
 podFailurePolicy:
   rules:
@@ -36,6 +36,17 @@ podFailurePolicy:
         containerName: warmer
         operator: In
         values: [2, 3, 10, 11, 12, 13, 20, 21, 23, 26, 30, 31, 32, 50]
+    {{- if .forms }}
+    {{- $names := list "publish" }}
+    {{- range $index, $form := .forms }}{{ $names = append $names (printf "prepare-%d" $index) }}{{ end }}
+    {{- range $names }}
+    - action: FailJob
+      onExitCodes:
+        containerName: {{ . }}
+        operator: In
+        values: [2, 3, 10, 11, 12, 13, 14, 26, 30, 31, 32, 50]
+    {{- end }}
+    {{- end }}
 {{- end }}
 
 {{- /* The complete spec: what can be changed in a Job that exists, then what cannot. */}}

@@ -1,7 +1,6 @@
 """Property: after a sweep every retained generation is whole and the others leave nothing, even if it was killed."""
 
 import contextlib
-import errno
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cache_warmer.gc.sweep import remove_tree
 from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.check.check import check
 from model_cache.check.types import Tier
@@ -175,32 +173,3 @@ def test_a_sweep_that_lost_its_lease_deletes_nothing_more(cache: FilledCache) ->
         collector.apply(collector.scan(rules_for(NEWER)))
 
     assert snapshot(cache, "a").is_dir()
-
-
-def test_a_tree_with_a_file_that_nfs_keeps_open_goes_except_for_that_file(tmp_path: Path) -> None:
-    open_file = write_old_file(tmp_path / "tree/a/.nfs0001")
-    write_old_file(tmp_path / "tree/a/gone")
-    write_old_file(tmp_path / "tree/b/gone")
-
-    def unlink(path: str) -> None:
-        if ".nfs" in path:
-            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
-        os.unlink(path)
-
-    remove_tree(tmp_path / "tree", unlink)
-
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [open_file]
-    assert not (tmp_path / "tree/b").exists()
-    remove_tree(tmp_path / "tree")
-    assert not (tmp_path / "tree").exists()
-
-
-@pytest.mark.parametrize(("name", "code"), [("busy", errno.EBUSY), (".nfs1", errno.EACCES)])
-def test_another_failure_to_delete_a_tree_ends_the_sweep(tmp_path: Path, name: str, code: int) -> None:
-    write_old_file(tmp_path / "tree" / name)
-
-    def unlink(path: str) -> None:
-        raise OSError(code, os.strerror(code), path)
-
-    with pytest.raises(OSError, match=os.strerror(code)):
-        remove_tree(tmp_path / "tree", unlink)

@@ -13,6 +13,7 @@ from model_cache.cli.options import (
     add_shared_options,
     duration,
     find_places,
+    prepare_command,
     read_shared_options,
     warmer_command,
 )
@@ -139,3 +140,18 @@ def test_variables_replace_the_warmers_command() -> None:
 def test_the_home_of_the_environment_is_used() -> None:
     places = find_places("host", {"HOME": "/h", "USERPROFILE": "/h"})
     assert places.torch.path == Path("/h/.cache/torch")
+
+
+def test_the_command_that_makes_a_form_is_for_this_catalog_and_cache() -> None:
+    options = SharedOptions(Path("/my cats/c.yaml"), "/srv/cache", (), OutputFormat.TABLE, LogLevel.INFO)
+    make, _, publish = prepare_command(options, {}, "mood", "int8").partition(" && ")
+    shared = "--catalog '/my cats/c.yaml' --cache /srv/cache"
+
+    assert make == f"qda-worker prepare --model mood --precision int8 --out mood-int8 {shared}"
+    assert publish == f"cache-warmer publish mood-int8 {shared}"
+
+
+def test_where_it_cannot_run_another_command_makes_a_form() -> None:
+    options = SharedOptions(None, "host", (), OutputFormat.TABLE, LogLevel.INFO)
+    environ = {"QDA_PREPARE_COMMAND": "helm upgrade x"}
+    assert prepare_command(options, environ, "mood", "bf16") == "helm upgrade x"

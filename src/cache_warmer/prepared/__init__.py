@@ -1,0 +1,1 @@
+"""Prepared forms as they are written: verified, staged and published by rename."""
