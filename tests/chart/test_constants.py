@@ -15,11 +15,11 @@ from cache_warmer.options import HUB, REFERENCE, STALL_TIMEOUT, WAIT, WHEEL_BASE
 from model_cache.catalog.parse import load_catalog
 from model_cache.cli.options import CACHE, CATALOG, COMMAND_VARIABLES, IMPORT_COMMAND, RUN_DIRECTORY
 from model_cache.reasons import Reason
-from qda_worker import settings as worker_settings
+from qda_worker import serve_options
 from qda_worker.cli import qda_worker
 from qda_worker.cpu import CPU_REQUEST_VARIABLE
+from qda_worker.serve_options import THREADS, TLS_OPTIONS
 from qda_worker.server.health import LIVENESS, READINESS_PROBE, STARTUP_PROBE
-from qda_worker.settings import THREADS, TLS_OPTIONS
 from tests.chart.conftest import CHART, ROOT, Refused, Render, container, environment
 
 SCRATCH: Final = {"HF_HOME", "HF_XET_CACHE"}
@@ -54,10 +54,10 @@ def test_each_variable_of_the_worker_is_one_that_it_reads(render: Render) -> Non
     template = render(values).worker
     known = {
         option.variable
-        for option in vars(worker_settings).values()
+        for option in vars(serve_options).values()
         if hasattr(option, "variable") and hasattr(option, "flag")
     }
-    known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL", worker_settings.REFLECTION}
+    known |= {CACHE.variable, CATALOG.variable, "QDA_MODELS", "QDA_LOG_LEVEL", serve_options.REFLECTION}
     known |= {option.variable for option in TLS_OPTIONS}
     known |= {*COMMAND_VARIABLES.values(), IMPORT_COMMAND, RUN_DIRECTORY, CPU_REQUEST_VARIABLE}
     ours = {name for name in environment(template) if name.startswith("QDA_")}

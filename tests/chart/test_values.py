@@ -80,6 +80,7 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "worker.image.tag": ("s1", "qda-worker:s1"),
     "worker.image.digest": ("sha256:" + "b" * 64, "qda-worker@sha256:bbbb"),
     "worker.readiness": ("complete", "value: complete"),
+    "worker.engine": ("openvino", "value: openvino"),
     "worker.drainDelaySeconds": (17, "value: 17s"),
     "worker.shutdownGraceSeconds": (18, "value: 18s"),
     "worker.maxConnectionAge": ("17m", "value: 17m"),

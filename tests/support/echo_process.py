@@ -14,7 +14,8 @@ from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
 from model_cache.reasons import Reason
 from qda_worker.observability.logs import configure_logging
-from qda_worker.registry.registry import Engine, ModelRegistry
+from qda_worker.registry.engine import Engine
+from qda_worker.registry.registry import ModelRegistry
 from qda_worker.scheduling.queue import ModelQueue
 from qda_worker.server.lifecycle import exit_if_busy
 from qda_worker.server.worker import Worker

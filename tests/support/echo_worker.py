@@ -16,7 +16,8 @@ from qda_worker.interceptors.observation import CallObserver
 from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import PreparedText, TextResult, usage_in_tokens
 from qda_worker.observability.logs import CallLog
-from qda_worker.registry.registry import Engine, ModelRegistry, ModelState
+from qda_worker.registry.engine import Engine
+from qda_worker.registry.registry import ModelRegistry, ModelState
 from qda_worker.scheduling.queue import CAPACITY, ModelQueue
 from qda_worker.services import add_services
 from tests.support.echo_model import EchoModel

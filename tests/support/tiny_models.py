@@ -75,8 +75,11 @@ def bert_tokenizer(folder: Path, limit: int) -> int:
     return len(vocabulary)
 
 
-def bert_config(vocabulary: int, positions: int, labels: Sequence[str]) -> BertConfig:
-    """Return the configuration of a BERT with two layers of width 32."""
+def bert_config(vocabulary: int, positions: int, labels: Sequence[str], spread: float = 0.5) -> BertConfig:
+    """Return the configuration of a BERT with two layers of width 32.
+
+    `spread` is the standard deviation of its weights: with 0.5, small differences of the input grow.
+    """
     return BertConfig(
         vocab_size=vocabulary,
         hidden_size=32,
@@ -86,14 +89,16 @@ def bert_config(vocabulary: int, positions: int, labels: Sequence[str]) -> BertC
         max_position_embeddings=positions,
         id2label=dict(enumerate(labels)),
         label2id={label: number for number, label in enumerate(labels)},
-        initializer_range=0.5,
+        initializer_range=spread,
     )
 
 
-def write_classifier(folder: Path, labels: Sequence[str], *, limit: int = 24, positions: int = 24) -> Path:
+def write_classifier(
+    folder: Path, labels: Sequence[str], *, limit: int = 24, positions: int = 24, spread: float = 0.5
+) -> Path:
     """Write a sentiment classifier in the layout of german-sentiment-bert."""
     torch.manual_seed(1)
-    config = bert_config(bert_tokenizer(folder, limit), positions, labels)
+    config = bert_config(bert_tokenizer(folder, limit), positions, labels, spread)
     BertForSequenceClassification(config).save_pretrained(folder)
     return folder
 
@@ -131,17 +136,19 @@ def write_embedding(
     as_pickle: bool = False,
     heads: bool = False,
     positions: int = 66,
+    spread: float = 0.5,
+    layers: int = 2,
 ) -> Path:
     """Write a sentence-transformers model on XLM-R in the layout of bge-m3 (all options) or mpnet (no options)."""
     torch.manual_seed(2)
     config = XLMRobertaConfig(
         vocab_size=xlmr_tokenizer(folder, max(512, max_seq_length)),
         hidden_size=32,
-        num_hidden_layers=2,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=positions,
-        initializer_range=0.5,
+        initializer_range=spread,
     )
     network = XLMRobertaModel(config)
     network.save_pretrained(folder)

@@ -156,6 +156,7 @@ class ModelInfo(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     DETAIL_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
+    ENGINES_FIELD_NUMBER: builtins.int
     key: builtins.str
     """The key of the model in requests."""
     task: global___Task.ValueType
@@ -202,6 +203,13 @@ class ModelInfo(google.protobuf.message.Message):
     def labels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The labels of the model, in its own scheme; empty until it is loaded."""
 
+    @property
+    def engines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What computes it on this node: "torch" or "openvino"; two if one short text
+        and a full batch are computed by different ones, in this order. Empty until
+        it is loaded, and for spaCy packages.
+        """
+
     def __init__(
         self,
         *,
@@ -222,8 +230,9 @@ class ModelInfo(google.protobuf.message.Message):
         reason: builtins.str = ...,
         detail: builtins.str = ...,
         model_digest: builtins.str = ...,
+        engines: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["detail", b"detail", "dimension_count", b"dimension_count", "embedding_kinds", b"embedding_kinds", "is_default", b"is_default", "key", b"key", "labels", b"labels", "licence", b"licence", "limit_count", b"limit_count", "limit_unit", b"limit_unit", "model_digest", b"model_digest", "precision", b"precision", "reason", b"reason", "revision", b"revision", "shortened_dimension_counts", b"shortened_dimension_counts", "source", b"source", "state", b"state", "task", b"task"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["detail", b"detail", "dimension_count", b"dimension_count", "embedding_kinds", b"embedding_kinds", "engines", b"engines", "is_default", b"is_default", "key", b"key", "labels", b"labels", "licence", b"licence", "limit_count", b"limit_count", "limit_unit", b"limit_unit", "model_digest", b"model_digest", "precision", b"precision", "reason", b"reason", "revision", b"revision", "shortened_dimension_counts", b"shortened_dimension_counts", "source", b"source", "state", b"state", "task", b"task"]) -> None: ...
 
 global___ModelInfo = ModelInfo
 

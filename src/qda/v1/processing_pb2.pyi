@@ -4,8 +4,10 @@ isort:skip_file
 """
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
+import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import sys
@@ -100,6 +102,7 @@ class Provenance(google.protobuf.message.Message):
     WORKER_VERSION_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    ENGINES_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The key of the model in the catalog, such as "german-sentiment"."""
     source: builtins.str
@@ -116,6 +119,13 @@ class Provenance(google.protobuf.message.Message):
     """
     generation: builtins.str
     """The generation (SHA-256, hexadecimal) of the catalog."""
+    @property
+    def engines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What computed the result: "torch" or "openvino"; two if one short text and a
+        full batch are computed by different ones, in this order. The node decides;
+        results agree within the stated difference. Empty for spaCy packages.
+        """
+
     def __init__(
         self,
         *,
@@ -126,7 +136,8 @@ class Provenance(google.protobuf.message.Message):
         worker_version: builtins.str = ...,
         model_digest: builtins.str = ...,
         generation: builtins.str = ...,
+        engines: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["generation", b"generation", "model", b"model", "model_digest", b"model_digest", "precision", b"precision", "revision", b"revision", "source", b"source", "worker_version", b"worker_version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["engines", b"engines", "generation", b"generation", "model", b"model", "model_digest", b"model_digest", "precision", b"precision", "revision", b"revision", "source", b"source", "worker_version", b"worker_version"]) -> None: ...
 
 global___Provenance = Provenance

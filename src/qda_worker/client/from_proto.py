@@ -56,6 +56,7 @@ def provenance(message: processing_pb2.Provenance) -> results.Provenance:
         worker_version=message.worker_version,
         model_digest=message.model_digest,
         generation=message.generation,
+        engines=tuple(message.engines),
     )
 
 
@@ -307,6 +308,7 @@ def _model(message: model_pb2.ModelInfo) -> Model:
         reason=message.reason,
         detail=message.detail,
         model_digest=message.model_digest,
+        engines=tuple(message.engines),
     )
 
 

@@ -1,7 +1,6 @@
-"""The results of all calls, and the tasks of `analyze`, as frozen plain Python values.
+"""The results of all calls, and the tasks of `analyze`, as frozen values without protobuf and gRPC (see `from_proto`).
 
-Imports neither protobuf nor gRPC; `from_proto` makes these values from responses. The result of a text has an `error`:
-None, or why this text has no result while the others have. In that case `ok` is False and the other fields are empty.
+The `error` of a text is None, or why it has no result; then `ok` is False and the other fields are empty.
 """
 
 from array import array
@@ -86,6 +85,7 @@ class Provenance:
         worker_version: version of the worker.
         model_digest: digest of the model's files; equal digests mean equal files.
         generation: the generation of the worker's catalog.
+        engines: what computed it, for one short text and for a full batch if they differ; empty if unknown.
     """
 
     model: str
@@ -95,6 +95,7 @@ class Provenance:
     worker_version: str
     model_digest: str
     generation: str
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

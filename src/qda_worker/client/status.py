@@ -31,6 +31,7 @@ class Model:
         reason: why it is not serving, as one word; empty when it serves.
         detail: the same as a sentence.
         model_digest: digest of its files, as in `Provenance`.
+        engines: what computes it, as in `Provenance`; empty until it is loaded.
     """
 
     key: str
@@ -50,6 +51,7 @@ class Model:
     reason: str
     detail: str
     model_digest: str
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ def build_provenance(selected: SelectedModel) -> processing_pb2.Provenance:
         worker_version=worker_version(),
         model_digest=selected.digest,
         generation=selected.generation,
+        engines=info.engines.names if info.engines else (),
     )
 
 

@@ -131,6 +131,7 @@ def _build_model_info(registry: ModelRegistry, served: ServedModel) -> pb.ModelI
         message.limit_unit = LENGTH_UNITS[info.length_unit]
         message.dimension_count = info.dimension or 0
         message.labels.extend(info.labels)
+        message.engines.extend(info.engines.names if info.engines else ())
         message.embedding_kinds.extend(EMBEDDING_KINDS[kind] for kind in info.vector_kinds)
         message.shortened_dimension_counts.extend(info.shortened_dimensions)
     problem = registry.model_problem(served)

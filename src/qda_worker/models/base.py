@@ -14,12 +14,15 @@ without loading a model library.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from qda_worker.errors import TextEmpty
+
+# Puts engines into a loaded network, and returns what it has put there.
+InstallEngine: TypeAlias = Callable[[Any], "InstalledEngines"]
 
 Payload = TypeVar("Payload")
 Output = TypeVar("Output")
@@ -61,6 +64,40 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineTiming:
+    """The least time that an engine took for one pass through the encoder layers when it was measured at start.
+
+    Attributes:
+        engine: its name.
+        texts: number of texts of the batch.
+        tokens: length of each text.
+        seconds: the time.
+    """
+
+    engine: str
+    texts: int
+    tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledEngines:
+    """The engines that compute a network, and what was measured when they were chosen.
+
+    Attributes:
+        names: for one short text and for batches, if they differ; else one name.
+        timings: of the engines that were compared, the chosen ones included; empty if nothing was measured.
+        batch_tokens: padded tokens of a batch, at which they are fastest; None if this was not measured.
+        unavailable: why an engine was left out; empty if none was.
+    """
+
+    names: tuple[str, ...] = ("torch",)
+    timings: tuple[EngineTiming, ...] = ()
+    batch_tokens: int | None = None
+    unavailable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelInfo:
     """Static facts about a loaded model, for ListModels and for the provenance in each response.
 
@@ -72,6 +109,7 @@ class ModelInfo:
         multi_dimension: row length of the multi-vectors; None if the model produces none.
         shortened_dimensions: lengths to which dense vectors may be truncated, descending; usually empty.
         max_token_bytes: UTF-8 bytes of the longest token of the vocabulary; 0 if tokens are never returned.
+        engines: what computes the encoder; None if it has none.
     """
 
     key: str
@@ -88,6 +126,7 @@ class ModelInfo:
     multi_dimension: int | None = None
     shortened_dimensions: tuple[int, ...] = ()
     max_token_bytes: int = 0
+    engines: InstalledEngines | None = None
 
 
 def model_info(
@@ -101,6 +140,7 @@ def model_info(
     multi_dimension: int | None = None,
     shortened_dimensions: Sequence[int] = (),
     max_token_bytes: int = 0,
+    engines: InstalledEngines | None = None,
 ) -> ModelInfo:
     """Return the info of a catalog model, completed with what only the loaded model knows."""
     return ModelInfo(
@@ -118,6 +158,7 @@ def model_info(
         multi_dimension=multi_dimension,
         shortened_dimensions=tuple(sorted(shortened_dimensions, reverse=True)),
         max_token_bytes=max_token_bytes,
+        engines=engines,
     )
 
 
@@ -134,6 +175,12 @@ class BatchBudget:
     length: int
     units: int
     padded: bool = True
+
+    def with_length(self, length: int | None) -> "BatchBudget":
+        """Return a budget of another length, with the units in proportion; None: this one."""
+        if length is None or length == self.length:
+            return self
+        return replace(self, length=length, units=max(1, self.units * length // self.length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +262,11 @@ class TextResult(Generic[Result_co]):
 
     answer: Result_co
     usage: Usage
+
+
+def keep_torch(_network: Any) -> InstalledEngines:
+    """Leave a network as it is: an `InstallEngine`."""
+    return InstalledEngines()
 
 
 def usage_in_tokens(prepared: PreparedText[Payload]) -> Usage:

@@ -28,12 +28,14 @@ from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models.base import (
     BatchBudget,
     InProcessModel,
+    InstallEngine,
     ModelInfo,
     Options,
     PreparedText,
     TextResult,
     Unit,
     VectorKind,
+    keep_torch,
     model_info,
     require_non_empty,
     run_steps,
@@ -125,6 +127,11 @@ class EmbeddingModel(InProcessModel):
     def budget(self) -> BatchBudget:
         """Batch size that suits the model on its device, in tokens."""
         return self._budget
+
+    @property
+    def network(self) -> Any:
+        """The encoder, of transformers."""
+        return self._network[0].auto_model
 
     def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[VectorInput] | None]:
         """Put the model's default prompt, if it has one, before the text, tokenize it and apply the length policy.
@@ -241,7 +248,9 @@ def _with_options(prepared: PreparedText[Ids], options: VectorOptions) -> Prepar
     )
 
 
-def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -> EmbeddingModel:
+def load_embedding(
+    model: Model, path: Path, device: str, budget: BatchBudget, install_engine: InstallEngine = keep_torch
+) -> EmbeddingModel:
     """Load a sentence-transformers model, offline, in float32, without running code of its folder.
 
     Args:
@@ -249,6 +258,7 @@ def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -
         path: folder of the model.
         device: cpu or cuda.
         budget: batch limits, in tokens.
+        install_engine: puts an engine into the encoder.
 
     Raises:
         ModelUnusable: when the library would continue with something that the folder does not specify. Everything else
@@ -285,6 +295,7 @@ def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -
             f"serving.shortened_dimensions names {max(shortened)}, and its vectors have {dimension} numbers",
             "correct serving.shortened_dimensions in the catalog",
         )
+    engines = install_engine(encoder)
     info = model_info(
         model,
         max_length=limit,
@@ -293,8 +304,9 @@ def load_embedding(model: Model, path: Path, device: str, budget: BatchBudget) -
         vector_kinds=heads.kinds,
         multi_dimension=None if heads.multi is None else heads.multi.out_features,
         max_token_bytes=tokenizer.max_token_bytes,
+        engines=engines,
     )
-    return EmbeddingModel(info, budget, network, tokenizer, heads)
+    return EmbeddingModel(info, budget.with_length(engines.batch_tokens), network, tokenizer, heads)
 
 
 def require_encoder_weights(encoder: Any, folder: Path) -> None:

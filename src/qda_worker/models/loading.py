@@ -5,6 +5,7 @@ names the model, the cause and a remedy; the traceback goes to the log at debug 
 the first model needs them: a worker that serves only entities loads no torch.
 """
 
+import functools
 import logging
 import threading
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any, Final, TypeAlias
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
+from model_cache.prepared_store import StoredForm
 from qda_worker.errors import BatchLost, LoadInterrupted, ModelDied, ModelUnusable, WorkerError
-from qda_worker.models.base import BatchBudget, Options, TextModel
+from qda_worker.models.base import BatchBudget, InstalledEngines, Options, TextModel
 from qda_worker.models.load_errors import explain_load_error
 
 AnyTextModel: TypeAlias = TextModel[Any, Any, Any]
@@ -34,7 +36,15 @@ _SELF_TEST_SECONDS: Final = 120.0
 _LOG: Final = logging.getLogger(__name__)
 
 
-def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTextModel:
+def load_model(
+    model: Model,
+    path: Path,
+    *,
+    device: str,
+    threads: int,
+    engine: str = "torch",
+    form: StoredForm | None = None,
+) -> AnyTextModel:
     """Load a model and test it. Opens no connection and writes nothing below `path`.
 
     Args:
@@ -42,6 +52,8 @@ def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTex
         path: folder of the model's files.
         device: auto, cpu or cuda; auto uses cuda if there is such a device.
         threads: number of threads for the computation. torch has one number for the whole process: the last one set.
+        engine: auto, torch or openvino: what computes encoder layers; auto measures which one is fastest.
+        form: the prepared form of a model that is not served in fp32, with intact files; else None.
 
     Raises:
         ModelUnusable: when the model cannot be loaded or fails the test.
@@ -49,7 +61,7 @@ def load_model(model: Model, path: Path, *, device: str, threads: int) -> AnyTex
         UsageError: when the worker extra is not installed.
     """
     try:
-        loaded = _load(model, path, device, threads)
+        loaded = _load(model, path, device, threads, engine, form)
     except ModelUnusable as error:
         raise type(error)(f"model {model.key}: {error.message}", error.remedy) from error
     except ModuleNotFoundError as error:
@@ -101,11 +113,14 @@ def self_test(model: AnyTextModel) -> None:
         timer.cancel()
 
 
-def _load(model: Model, path: Path, device: str, threads: int) -> AnyTextModel:
-    if model.serving.precision is not Precision.FP32:
+def _load(
+    model: Model, path: Path, device: str, threads: int, engine: str, form: StoredForm | None
+) -> AnyTextModel:
+    precision = model.serving.precision
+    if precision is not Precision.FP32 and form is None:
         raise ModelUnusable(
-            f"serving.precision {model.serving.precision} needs a prepared form, and this release reads none",
-            "set serving.precision to fp32",
+            f"serving.precision {precision} needs a prepared form",
+            "run qda-worker prepare, then cache-warmer publish",
         )
     if not path.is_dir():
         raise ModelUnusable(f"its folder {path} is missing", "run cache-check, then cache-warmer warm")
@@ -118,15 +133,43 @@ def _load(model: Model, path: Path, device: str, threads: int) -> AnyTextModel:
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # no bars in a server's log
     torch.set_num_threads(threads)
-    torch_device = _select_device(device)
+    torch_device = _select_device("cpu" if form is not None and device == "auto" else device)
     budget = _CPU_BUDGET if torch_device == "cpu" else _CUDA_BUDGET
+    install = functools.partial(_install_engine, wanted=engine, threads=threads, form=form)
     if model.task is Task.SENTIMENT:
         from qda_worker.models.sentiment import load_sentiment
 
-        return load_sentiment(model, path, torch_device, budget)
+        return load_sentiment(model, path, torch_device, budget, install)
     from qda_worker.models.embedding import load_embedding
 
-    return load_embedding(model, path, torch_device, budget)
+    return load_embedding(model, path, torch_device, budget, install)
+
+
+def _install_engine(network: Any, *, wanted: str, threads: int, form: StoredForm | None) -> InstalledEngines:
+    """Let an engine compute the encoder of a network.
+
+    Raises:
+        ModelUnusable: when the wanted engine cannot compute it.
+    """
+    from qda_worker.models.engines.base import EngineName, EngineUnavailable
+    from qda_worker.models.engines.selection import install_engine
+
+    name = None if wanted == "auto" else EngineName(wanted)
+    try:
+        if form is not None:
+            from qda_worker.models.engines.prepared import install_form
+
+            return install_form(network, form.folder, form.form, name, threads)
+        return install_engine(network, name, threads)
+    except EngineUnavailable as error:
+        if form is not None:
+            raise ModelUnusable(
+                f"its prepared form in {form.form.precision} cannot be used: {error}",
+                "serve on another node, prepare the form again with this release, or set serving.precision to fp32",
+            ) from error
+        raise ModelUnusable(
+            f"the engine {wanted} cannot compute it: {error}", "serve with --engine auto or torch"
+        ) from error
 
 
 def _select_device(device: str) -> str:

@@ -28,6 +28,7 @@ from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import (
     BatchBudget,
     InProcessModel,
+    InstallEngine,
     LongText,
     ModelInfo,
     Options,
@@ -36,6 +37,7 @@ from qda_worker.models.base import (
     TextResult,
     Unit,
     Usage,
+    keep_torch,
     model_info,
     require_non_empty,
     run_steps,
@@ -153,6 +155,11 @@ class SentimentModel(InProcessModel):
         """Batch size that suits the model on its device, in tokens."""
         return self._budget
 
+    @property
+    def network(self) -> Any:
+        """The network of transformers."""
+        return self._network
+
     def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[Ids] | None]:
         """Clean and tokenize a text and apply the length policy; with SentenceOptions also to each of its sentences.
 
@@ -228,7 +235,9 @@ class SentimentModel(InProcessModel):
         return max(Sentiment, key=probabilities.__getitem__), probabilities
 
 
-def load_sentiment(model: Model, path: Path, device: str, budget: BatchBudget) -> SentimentModel:
+def load_sentiment(
+    model: Model, path: Path, device: str, budget: BatchBudget, install_engine: InstallEngine = keep_torch
+) -> SentimentModel:
     """Load a classifier, offline, in float32, without running code of its folder.
 
     Args:
@@ -236,6 +245,7 @@ def load_sentiment(model: Model, path: Path, device: str, budget: BatchBudget) -
         path: folder of the model.
         device: cpu or cuda.
         budget: batch limits, in tokens.
+        install_engine: puts an engine into the loaded network.
 
     Raises:
         ModelUnusable: when the weights lack tensors or a label has no sentiment. Everything else is raised as the
@@ -260,9 +270,15 @@ def load_sentiment(model: Model, path: Path, device: str, budget: BatchBudget) -
     add_pause_points(network)
     sentiments = map_labels(network.config, model.serving.labels)
     limit = token_limit(tokenizer.model_max_length, position_limit(network), model.serving.max_tokens)
-    info = model_info(model, max_length=limit, labels=sorted(set(sentiments)))
+    engines = install_engine(network)
+    info = model_info(model, max_length=limit, labels=sorted(set(sentiments)), engines=engines)
     return SentimentModel(
-        info, budget, network, TextTokenizer(tokenizer, limit), model.serving.cleaning, sentiments
+        info,
+        budget.with_length(engines.batch_tokens),
+        network,
+        TextTokenizer(tokenizer, limit),
+        model.serving.cleaning,
+        sentiments,
     )
 
 

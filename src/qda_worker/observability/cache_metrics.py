@@ -64,6 +64,7 @@ class CacheMetrics(Collector):
         yield self._problems()
         yield from self._deep_check()
         yield from self._models()
+        yield from self._engines()
         yield from self._kills()
 
     def _kills(self) -> Iterator[Metric]:
@@ -162,6 +163,29 @@ class CacheMetrics(Collector):
             engine = served.engine
             waiting.add_metric([key], float(engine.queue.waiting if engine is not None else 0))
         return (damaged, restart, loaded, seconds, waiting)
+
+    def _engines(self) -> tuple[GaugeMetricFamily, ...]:
+        chosen = GaugeMetricFamily(
+            "qda_model_engine",
+            "1 for what computes the model: for one short text (single), and for batches (batch).",
+            labels=["model", "engine", "shape"],
+        )
+        measured = GaugeMetricFamily(
+            "qda_engine_measured_seconds",
+            "Least time of a pass through the encoder layers when the engine was measured at start.",
+            labels=["model", "engine", "texts", "tokens"],
+        )
+        batch = _model_gauge("qda_batch_tokens_limit", "Padded tokens to which batches are filled.")
+        for key, served in self._registry.models.items():
+            if served.engine is None or served.engine.info.engines is None:
+                continue
+            engines = served.engine.info.engines
+            chosen.add_metric([key, engines.names[0], "single"], 1.0)
+            chosen.add_metric([key, engines.names[-1], "batch"], 1.0)
+            batch.add_metric([key], float(served.engine.model.budget.length))
+            for one in engines.timings:
+                measured.add_metric([key, one.engine, str(one.texts), str(one.tokens)], one.seconds)
+        return (chosen, measured, batch)
 
 
 class WarmMetrics(Collector):

@@ -26,7 +26,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -39,8 +39,9 @@ from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.errors import LoadInterrupted
 from qda_worker.registry.daemon_thread import run_in_daemon_thread
+from qda_worker.registry.engine import Engine
 from qda_worker.registry.registry import (
-    Engine,
+    FileIdentities,
     ModelProblem,
     ModelRegistry,
     ModelState,
@@ -79,6 +80,7 @@ class CacheWatchDeps:
         load: loads a model and returns its engine, or raises ModelCacheError. May block; called in a thread of its own.
             Its second argument is to be called with the reason, from any thread, if the model dies.
         paths: folder of each model, by key.
+        forms: folder of the prepared forms of each model that is served with one, by key.
         deep_check: reads the last deep check; None: there is none. May block; called in a worker thread.
         on_change: called in the event loop when the state of a model or of the cache may have changed.
         is_waiting: returns whether a warm runs or is about to start: then an incomplete cache causes no warning.
@@ -92,6 +94,7 @@ class CacheWatchDeps:
     on_change: Callable[[], Awaitable[None]]
     is_waiting: Callable[[], bool] = lambda: False
     deep_check: Callable[[], DeepCheck | None] = lambda: None
+    forms: Mapping[str, Path] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
 
@@ -197,7 +200,7 @@ class CacheWatch:
         registry.deep_check = await asyncio.to_thread(deps.deep_check)
         identities = await asyncio.to_thread(
             lambda: {
-                key: file_identities(deps.paths[key])
+                key: self._file_identities(key)
                 for key, served in registry.models.items()
                 if served.loaded_files
             }
@@ -214,6 +217,11 @@ class CacheWatch:
                 served.state, served.problem = ModelState.WAITING, None
         self._checked_at = deps.clock()
         await deps.on_change()
+
+    def _file_identities(self, key: str) -> FileIdentities:
+        """Return the identity of each file of a model, and of its prepared forms: a new one is worth a load."""
+        folders = [self._deps.paths[key], *([self._deps.forms[key]] if key in self._deps.forms else [])]
+        return file_identities(*folders)
 
     def _mark_damaged_models(self) -> None:
         """Mark the models that were loaded from files in which the last deep check found damage, or would be."""
@@ -258,7 +266,7 @@ class CacheWatch:
         self._attempts[key] = attempt
         loop = asyncio.get_running_loop()
         self._log.info("model.loading", model=key)
-        served.loaded_files = await asyncio.to_thread(file_identities, deps.paths[key])
+        served.loaded_files = await asyncio.to_thread(self._file_identities, key)
         try:
             if old_engine is not None:
                 await asyncio.to_thread(old_engine.close, CLOSE_SECONDS)
@@ -277,7 +285,12 @@ class CacheWatch:
         else:
             served.state = ModelState.SERVING
             served.load_seconds = deps.clock() - began
-            self._log.info("model.loaded", model=key, seconds=round(served.load_seconds, 2))
+            self._log.info(
+                "model.loaded",
+                model=key,
+                seconds=round(served.load_seconds, 2),
+                **served.engine.log_fields,
+            )
         attempt.over = True
         if attempt.death is not None and served.state is ModelState.SERVING:
             await self._record_death(served, attempt, attempt.death)

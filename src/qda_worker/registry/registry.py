@@ -15,11 +15,11 @@ file; comparing identities detects this, so that the worker can report that a re
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import chain
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from model_cache.catalog.catalog import Catalog, Model, Task, generation, model_digest
 from model_cache.check.deep_check_record import DeepCheck
@@ -30,10 +30,7 @@ from model_cache.errors import ModelCacheError, with_remedy
 from model_cache.reasons import Reason
 from model_cache.run_record import Kill
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
-from qda_worker.models.base import ModelInfo, Options, TextModel
-from qda_worker.scheduling.jobs import Caller, Lane, Outcome
-from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
-from qda_worker.scheduling.queue import ModelQueue
+from qda_worker.registry.engine import Engine
 
 # For each task, the tasks of the models that can do it. The default model of the first one is used first.
 COMPATIBLE_TASKS: Final[Mapping[Task, tuple[Task, ...]]] = {
@@ -77,30 +74,6 @@ class ModelProblem:
 
     def __str__(self) -> str:
         return f"{self.reason}: {with_remedy(self.detail, self.remedy)}"
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """A loaded model and its queue. The engine owns both, and closes them."""
-
-    model: TextModel[Any, Any, Any]
-    queue: ModelQueue[Any, Any, Any]
-
-    @property
-    def info(self) -> ModelInfo:
-        """Static facts about the model."""
-        return self.model.info
-
-    async def answer(
-        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, caller: Caller
-    ) -> list[Outcome[Any]]:
-        """Return one outcome per text, see `ModelQueue.submit`. Cancelling the task drops what is not computed."""
-        return await self.queue.answer(texts, options, lane=lane, deadline=deadline, caller=caller)
-
-    def close(self, timeout: float) -> None:
-        """Refuse what waits, wait at most `timeout` seconds for the running batch, then close the model."""
-        self.queue.close(drain=False, timeout=timeout)
-        self.model.close()
 
 
 @dataclass(slots=True)
@@ -340,54 +313,20 @@ class ModelRegistry:
         return [served for served in self.models.values() if served.model.task in COMPATIBLE_TASKS[task]]
 
 
-def start_engine(
-    model: Model,
-    path: Path,
-    pool: Executor,
-    *,
-    long_pool: Executor | None = None,
-    device: str,
-    threads: int,
-    on_failure: Callable[[str], None],
-    observer: Observer = NULL_OBSERVER,
-) -> Engine:
-    """Load a model, test it with one text, and start its queue. Blocks for seconds to minutes.
-
-    Args:
-        model: the catalog entry.
-        path: folder of the model's files.
-        pool: executor for tokenization.
-        long_pool: executor for the tokenization of long texts; None for `pool`.
-        device: auto, cpu or cuda.
-        threads: number of threads for the computation.
-        on_failure: called once with the reason, from another thread, if the model dies.
-        observer: receives the events of the queue.
-
-    Raises:
-        ModelCacheError: when the model cannot be loaded.
-    """
-    # Imported here because it is heavy: the server is listening by the time the first model is loaded.
-    from qda_worker.models.loading import load_model
-
-    loaded = load_model(model, path, device=device, threads=threads)
-    queue = ModelQueue(loaded, pool, long_pool=long_pool, on_failure=on_failure, observer=observer)
-    return Engine(loaded, queue)
-
-
-def file_identities(folder: Path) -> dict[str, tuple[int, int]]:
-    """Return the identity of each file below `folder`, links followed.
+def file_identities(*folders: Path) -> dict[str, tuple[int, int]]:
+    """Return the identity of each file below the folders, links followed, by path relative to the first one.
 
     Files that cannot be inspected are left out: the cache check reports them.
     """
     identities: dict[str, tuple[int, int]] = {}
-    for directory, _, names in os.walk(folder):
+    for directory, _, names in chain.from_iterable(map(os.walk, folders)):
         for name in names:
             path = os.path.join(directory, name)
             try:
                 status = os.stat(path)
             except OSError:
                 continue
-            identities[os.path.relpath(path, folder)] = (status.st_dev, status.st_ino)
+            identities[os.path.relpath(path, folders[0])] = (status.st_dev, status.st_ino)
     return identities
 
 

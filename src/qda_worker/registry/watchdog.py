@@ -23,7 +23,8 @@ from typing import Final
 from structlog.typing import FilteringBoundLogger
 
 from qda_worker.models.base import LengthUnit
-from qda_worker.registry.registry import Engine, ModelRegistry, ServedModel
+from qda_worker.registry.engine import Engine
+from qda_worker.registry.registry import ModelRegistry, ServedModel
 from qda_worker.scheduling.workers import BatchProgress
 
 # Seconds between two inspections.

@@ -40,21 +40,24 @@ from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
 from model_cache.check.deep_check_record import read_deep_check
 from model_cache.check.types import CheckReport
-from model_cache.cli.options import LogLevel, find_places
+from model_cache.cli.options import LogLevel, find_places, prepare_command
 from model_cache.errors import ModelCacheError
 from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import WarmAdvice, advise_on_missing
+from qda_worker.models.form_lookup import find_form, form_folders
 from qda_worker.observability.cache_metrics import WarmMetrics
 from qda_worker.observability.logs import CallLog, Log, configure_logging, log_cpu_budget
 from qda_worker.observability.metrics import Metrics, MetricsServer, serve_metrics
 from qda_worker.observability.tracing import open_tracing
 from qda_worker.offline import OFFLINE
 from qda_worker.registry.cache_watch import CacheWatch, CacheWatchDeps
+from qda_worker.registry.engine import Engine, start_engine
 from qda_worker.registry.readiness import current_activity, unready_reason
-from qda_worker.registry.registry import Engine, ModelProblem, ModelRegistry, start_engine
+from qda_worker.registry.registry import ModelProblem, ModelRegistry
 from qda_worker.registry.watchdog import ModelWatchdog
+from qda_worker.serve_options import Readiness
 from qda_worker.server.catalog import catalog_file_digest, create_registry, create_remedies
 from qda_worker.server.grpc_server import (
     create_health_server,
@@ -74,7 +77,7 @@ from qda_worker.server.run_recorder import RunRecorder
 from qda_worker.server.tls import RotatingIdentity
 from qda_worker.server.warm_process import WarmerFailed, run_warmer
 from qda_worker.services import SERVICES, serving_status
-from qda_worker.settings import Readiness, ServeSettings
+from qda_worker.settings import ServeSettings
 from qda_worker.version import worker_version
 
 # Seconds to export the last traces.
@@ -300,6 +303,7 @@ class Worker:
             paths={
                 key: model_path(self._places, served.model) for key, served in self._registry.models.items()
             },
+            forms=form_folders(self._places, [served.model for served in self._registry.models.values()]),
             on_change=self._update_health,
             is_waiting=lambda: (advice := self._warm_advice()) is not None and advice.is_waiting,
             deep_check=lambda: read_deep_check(self._places, self._registry.generation),
@@ -358,10 +362,13 @@ class Worker:
 
     def _load_model(self, model: Model, on_failure: Callable[[str], None]) -> Engine:
         """Load one model. Blocks for seconds; the watch calls it in a daemon thread."""
+        key, precision = model.key, model.serving.precision
+        command = prepare_command(self._settings.shared, self._original_environ, key, precision)
         return start_engine(
             model, model_path(self._places, model), self._tokenizers, long_pool=self._long_tokenizers,
-            device=self._settings.device, threads=self._settings.cpu.threads, on_failure=on_failure,
-            observer=self._metrics.queues.observer(model.key),
+            device=self._settings.device, engine=self._settings.engine, threads=self._settings.cpu.threads,
+            on_failure=on_failure, observer=self._metrics.queues.observer(key),
+            form=find_form(model, self._places, self._lock, command),
         )  # fmt: skip
 
     async def _update_health(self) -> None:

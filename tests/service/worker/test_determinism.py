@@ -87,14 +87,19 @@ def options(cache_fixture: CacheFixture) -> list[str]:
     return ["--catalog", str(cache_fixture.catalog_file), "--cache", str(cache_fixture.cache), "--no-fetch"]
 
 
+@pytest.mark.parametrize("engine", ["torch", "openvino"])
 def test_after_a_restart_every_number_is_the_same_to_the_last_bit(
-    cache_fixture: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory
+    cache_fixture: CacheFixture, first: Answers, tmp_path_factory: pytest.TempPathFactory, engine: str
 ) -> None:
-    with serving(tmp_path_factory.mktemp("again"), *options(cache_fixture)) as again:
-        again.wait_until_ready()
-        answers = ask(again)
-    assert [row.tobytes() for row in answers.numbers] == [row.tobytes() for row in first.numbers]
-    assert answers.names == first.names
+    runs = []
+    for _ in range(2):
+        folder = tmp_path_factory.mktemp("again")
+        with serving(folder, *options(cache_fixture), "--engine", engine) as again:
+            again.wait_until_ready()
+            runs.append(ask(again))
+    assert [row.tobytes() for row in runs[0].numbers] == [row.tobytes() for row in runs[1].numbers]
+    assert runs[0].names == runs[1].names
+    same(runs[0], first)
 
 
 def test_a_node_with_another_number_of_cores_gives_the_same_answers(

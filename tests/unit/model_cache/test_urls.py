@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import cache_warmer.options as warmer_options
 import model_cache.cli.options as shared_options
 import qda_worker.client.cli.options as client_options
-import qda_worker.settings as worker_options
+import qda_worker.serve_options as worker_options
 from cache_warmer.cli import cache_warmer
 from model_cache.cli.options import Option
 from model_cache.errors import ModelCacheError, UsageError

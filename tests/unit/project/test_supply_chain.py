@@ -63,7 +63,7 @@ def test_images_have_provenance_and_sbom_and_images_and_chart_are_signed_by_dige
 
 @pytest.mark.parametrize(
     ("name", "extras"),
-    [("worker", ["worker", "otel"]), ("warmer", ["warmer"]), ("build", ["build"])],
+    [("worker", ["worker", "openvino", "prepare", "otel"]), ("warmer", ["warmer"]), ("build", ["build"])],
 )
 def test_the_hashed_requirements_of_an_image_are_the_pinned_ones(name: str, extras: list[str]) -> None:
     command = [sys.executable, "scripts/image-packages", *extras]

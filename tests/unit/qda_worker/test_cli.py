@@ -21,7 +21,7 @@ def test_kubernetes_is_a_container() -> None:
         (["serve", "--drain-delay", "soon"], "5s"),
         (["serve", "--check-interval", "0"], "above 0"),
         (["sevre"], 'did you mean "serve"'),
-        (["prepare", "--model", "x"], 'unknown COMMAND "prepare"'),
+        (["prepare", "--model", "x"], "--precision, --out"),
         ([], "COMMAND"),
     ],
 )

@@ -7,9 +7,8 @@ import pytest
 
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
+from qda_worker.serve_options import Device, Readiness
 from qda_worker.settings import (
-    Device,
-    Readiness,
     ServeSettings,
     TlsFiles,
     add_serve_options,
@@ -45,6 +44,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("--shutdown-grace", "QDA_SHUTDOWN_GRACE", "1m", "shutdown_grace"),
         ("--max-connection-age", "QDA_MAX_CONNECTION_AGE", "2h", "max_connection_age"),
         ("--device", "QDA_DEVICE", "cpu", "device"),
+        ("--engine", "QDA_ENGINE", "torch", "engine"),
         ("--hub", "HF_ENDPOINT", "http://mirror:1", "hub"),
         ("--wheel-base", "QDA_WHEEL_BASE", "http://mirror:1/w", "wheel_base"),
         ("--stall-timeout", "QDA_STALL_TIMEOUT", "9s", "stall_timeout"),

@@ -1,7 +1,7 @@
 """Models on their way into service: waiting, loading, failing, dying and being reloaded."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +27,7 @@ class FakeEngine:
     """Records whether it was closed."""
 
     closed: bool = False
+    log_fields: Mapping[str, object] = field(default_factory=lambda: {"engines": ["torch"]})
 
     def close(self, timeout: float) -> None:
         self.closed = True

@@ -7,7 +7,8 @@ import pytest
 from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, Serving, Task
 from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
-from qda_worker.registry.registry import Engine, ModelProblem, ModelRegistry, ModelState
+from qda_worker.registry.engine import Engine
+from qda_worker.registry.registry import ModelProblem, ModelRegistry, ModelState
 from qda_worker.services import ANALYSIS, EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT, serving_status
 
 

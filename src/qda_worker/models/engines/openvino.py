@@ -1,0 +1,176 @@
+"""The encoder layers of BERT and its family, computed by OpenVINO in fp32.
+
+`OpenVinoEngine` writes the layers down as an OpenVINO graph, with the weights of the loaded network. (The general
+converter of OpenVINO traces the network for 8 to 16 processor seconds; writing the graph takes a fraction of one.) The
+result is compared with torch before it is used, see `selection`.
+
+OpenVINO cannot pause within a graph, so the layers are divided into SEGMENTS graphs with a pause point between them.
+It stores the weights again, in the order that its kernels read: the memory of an engine is that of the layers' weights,
+private to this process.
+
+Threads: the compute thread of the model calls `forward`, OpenVINO uses threads of its own, at most as many as were
+given. A batch that is computed at a pause point of another one needs buffers of its own, so each nesting depth has its
+own inference requests.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from qda_worker.models.engines.base import EngineName, EngineUnavailable
+from qda_worker.models.pauses import pause_point
+
+# Model types of transformers whose layers have the structure that `_layer` writes down.
+MODEL_TYPES: Final = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
+# Number of graphs of a network: at 1,024 tokens one of bge-m3's takes about half a second on two cores.
+SEGMENTS: Final = 6
+
+
+class OpenVinoEngine:
+    """The encoder layers of one network, compiled for this CPU."""
+
+    name: Final = EngineName.OPENVINO
+
+    def __init__(self, config: Any, layers: Sequence[Any], threads: int) -> None:
+        """Compile the layers.
+
+        Args:
+            config: configuration of the network.
+            layers: its encoder layers, in fp32, on the CPU. They must stay unchanged.
+            threads: maximum number of threads.
+
+        Raises:
+            EngineUnavailable: when OpenVINO is not installed or does not know such a network.
+        """
+        self._layers = list(layers)
+        self._models = _compile(config, self._layers, threads)
+        self._requests: list[list[Any]] = []
+        self._depth = 0
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return the states after the last layer, as `EncoderEngine.forward`."""
+        if self._depth == len(self._requests):
+            self._requests.append([model.create_infer_request() for model in self._models])
+        requests = self._requests[self._depth]
+        self._depth += 1
+        try:
+            return self._run(requests, states, mask)
+        finally:
+            self._depth -= 1
+
+    def _run(self, requests: list[Any], states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        texts, tokens, _ = states.shape
+        # Padding is the same for every token that reads, so one row is enough.
+        readable = np.ones((texts, 1, 1, tokens), np.bool_) if mask is None else mask[:, :, :1, :].numpy()
+        current = states.detach().contiguous().numpy()
+        for number, request in enumerate(requests):
+            if number:
+                pause_point()
+            outputs = request.infer([current, readable], share_inputs=True, share_outputs=True)
+            current = outputs[0]
+        return torch.from_numpy(
+            current.copy()
+        )  # the buffer belongs to the request, and the next batch reuses it
+
+    def close(self) -> None:
+        """Release the compiled layers."""
+        self._requests.clear()
+        self._models.clear()
+        self._layers.clear()
+
+
+def _compile(config: Any, layers: Sequence[Any], threads: int) -> list[Any]:
+    if config.model_type not in MODEL_TYPES or config.is_decoder:
+        raise EngineUnavailable(f"it computes BERT and its family, and this is a {config.model_type} network")
+    if config.hidden_act != "gelu":
+        raise EngineUnavailable(f"it knows no activation {config.hidden_act}")
+    block_telemetry()
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineUnavailable(
+            "the package openvino is not installed: pip install 'qda-worker[openvino]'"
+        ) from error
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": "f32",  # its default on CPUs with bf16 is bf16
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,  # two pods that are pinned to the same cores would wait for each other
+    }
+    core = openvino.Core()
+    size = -(-len(layers) // SEGMENTS)
+    segments = [layers[start : start + size] for start in range(0, len(layers), size)]
+    return [
+        core.compile_model(layers_graph(segment, config.hidden_size), "CPU", options) for segment in segments
+    ]
+
+
+def block_telemetry() -> None:
+    """Make `import openvino` send no event to an analytics service, as it does if this package can be imported."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: the import raises ImportError
+
+
+def layers_graph(layers: Sequence[Any], width: int) -> Any:
+    """Return the graph of consecutive layers.
+
+    Its inputs are states, float32 [batch, tokens, width], and a mask, bool [batch, 1, 1, tokens]; its output is states.
+    """
+    from openvino import Model, opset13
+
+    states = opset13.parameter([-1, -1, width], np.float32, "states")
+    readable = opset13.parameter([-1, 1, 1, -1], np.bool_, "readable")
+    output = states
+    for layer in layers:
+        output = _layer(output, readable, layer)
+    return Model([output], [states, readable], "layers")
+
+
+def _layer(states: Any, readable: Any, layer: Any) -> Any:
+    """Write down one layer: attention and feed-forward, each followed by a residual connection and normalization."""
+    from openvino import opset13
+
+    attention, feed_forward = layer.attention, layer.output
+    mixed = _attention(states, readable, attention.self)
+    mixed = _add_and_normalize(_linear(mixed, attention.output.dense), states, attention.output.LayerNorm)
+    inner = opset13.gelu(_linear(mixed, layer.intermediate.dense), "erf")
+    return _add_and_normalize(_linear(inner, feed_forward.dense), mixed, feed_forward.LayerNorm)
+
+
+def _attention(states: Any, readable: Any, attention: Any) -> Any:
+    from openvino import opset13
+
+    heads, width = attention.num_attention_heads, attention.attention_head_size
+    split = opset13.constant(np.array([0, 0, heads, width]))  # 0: as the input
+    by_head = opset13.constant(np.array([0, 2, 1, 3]))
+    query, key, value = (
+        opset13.transpose(opset13.reshape(_linear(states, part), split, special_zero=True), by_head)
+        for part in (attention.query, attention.key, attention.value)
+    )
+    mixed = opset13.transpose(opset13.scaled_dot_product_attention(query, key, value, readable), by_head)
+    joined = opset13.constant(np.array([0, 0, heads * width]))
+    return opset13.reshape(mixed, joined, special_zero=True)
+
+
+def _linear(states: Any, module: Any) -> Any:
+    from openvino import opset13
+
+    product = opset13.matmul(states, _constant(module.weight), transpose_a=False, transpose_b=True)
+    return product if module.bias is None else opset13.add(product, _constant(module.bias))
+
+
+def _add_and_normalize(states: Any, residual: Any, module: torch.nn.LayerNorm) -> Any:
+    from openvino import opset13
+
+    last_axis = opset13.constant(np.array([-1]))
+    summed = opset13.add(states, residual)
+    normalized = opset13.mvn(summed, last_axis, True, module.eps, "inside_sqrt")  # epsilon as in torch
+    return opset13.add(opset13.multiply(normalized, _constant(module.weight)), _constant(module.bias))
+
+
+def _constant(parameter: torch.Tensor) -> Any:
+    from openvino import opset13
+
+    return opset13.constant(parameter.detach().numpy(), shared_memory=True)

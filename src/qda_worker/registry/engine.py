@@ -1,0 +1,93 @@
+"""A model in service: the loaded model together with its queue."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_cache.catalog.catalog import Model
+from model_cache.prepared_store import StoredForm
+from qda_worker.models.base import ModelInfo, Options, TextModel
+from qda_worker.scheduling.jobs import Caller, Lane, Outcome
+from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
+from qda_worker.scheduling.queue import ModelQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A loaded model and its queue. The engine owns both, and closes them."""
+
+    model: TextModel[Any, Any, Any]
+    queue: ModelQueue[Any, Any, Any]
+
+    @property
+    def info(self) -> ModelInfo:
+        """Static facts about the model."""
+        return self.model.info
+
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """What computes the model, for the log: names, the measured milliseconds, and the size of a batch."""
+        engines = self.info.engines
+        if engines is None:
+            return {}
+        fields: dict[str, object] = {
+            "engines": list(engines.names),
+            "measured_ms": {
+                f"{one.engine} {one.texts}x{one.tokens}": round(one.seconds * 1000, 1)
+                for one in engines.timings
+            },
+            "batch_tokens": self.model.budget.length,
+            "unavailable": engines.unavailable,
+        }
+        return {name: value for name, value in fields.items() if value}
+
+    async def answer(
+        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, caller: Caller
+    ) -> list[Outcome[Any]]:
+        """Return one outcome per text, see `ModelQueue.submit`. Cancelling the task drops what is not computed."""
+        return await self.queue.answer(texts, options, lane=lane, deadline=deadline, caller=caller)
+
+    def close(self, timeout: float) -> None:
+        """Refuse what waits, wait at most `timeout` seconds for the running batch, then close the model."""
+        self.queue.close(drain=False, timeout=timeout)
+        self.model.close()
+
+
+def start_engine(
+    model: Model,
+    path: Path,
+    pool: Executor,
+    *,
+    long_pool: Executor | None = None,
+    device: str,
+    engine: str,
+    threads: int,
+    on_failure: Callable[[str], None],
+    observer: Observer = NULL_OBSERVER,
+    form: StoredForm | None = None,
+) -> Engine:
+    """Load a model, test it with one text, and start its queue. Blocks for seconds to minutes.
+
+    Args:
+        model: the catalog entry.
+        path: folder of the model's files.
+        pool: executor for tokenization.
+        long_pool: executor for the tokenization of long texts; None for `pool`.
+        device: auto, cpu or cuda.
+        engine: auto, torch or openvino.
+        threads: number of threads for the computation.
+        on_failure: called once with the reason, from another thread, if the model dies.
+        observer: receives the events of the queue.
+        form: the prepared form of a model that is not served in fp32, with intact files.
+
+    Raises:
+        ModelCacheError: when the model cannot be loaded.
+    """
+    # Imported here because it is heavy: the server is listening by the time the first model is loaded.
+    from qda_worker.models.loading import load_model
+
+    loaded = load_model(model, path, device=device, threads=threads, engine=engine, form=form)
+    queue = ModelQueue(loaded, pool, long_pool=long_pool, on_failure=on_failure, observer=observer)
+    return Engine(loaded, queue)
