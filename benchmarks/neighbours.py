@@ -8,7 +8,7 @@ the medians to the first side. Other load on the machine disturbs both sides ali
     .venv/bin/python -m benchmarks.neighbours
     .venv/bin/python -m benchmarks.neighbours --model multilingual-paraphrase --spin 0 --rounds 20
 
-Sides: `polls` is the default of GCC's OpenMP (GOMP_SPINCOUNT=300000, 3 ms), `own` what the worker sets (1000), and
+Sides: `polls` is the default of GCC's OpenMP (GOMP_SPINCOUNT=300000, 3 ms), `own` what the worker sets (10000), and
 each `--spin N` polls N times; 0 sleeps at once. The texts have 16 to 31 tokens alone and 40 to 70 in bulk.
 """
 

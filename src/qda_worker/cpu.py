@@ -9,9 +9,10 @@ The number holds for the threads of torch, of the BLAS libraries, and of the ser
 
 Idle threads of OpenMP poll for 3 ms after each parallel region before they sleep, and those of OpenBLAS for 30 ms. On
 cores that other processes need, polling takes the time of threads that have work, so that two workers on one node slow
-each other. Sleeping at once makes a worker that is alone slower by a twentieth, because a forward pass has hundreds of
-regions some microseconds apart. Polling for about 10 microseconds suits both (`benchmarks.neighbours`). It is set for
-this process and all that it starts.
+each other. Sleeping too soon makes a worker that is alone slower: the regions of one forward pass over a short text are
+10 to 60 microseconds apart, in which Python prepares the next one, and to wake a thread takes as long. So idle threads
+poll for about 100 microseconds, which is longer than these gaps and short beside the milliseconds for which the kernel
+takes a CPU away (`benchmarks.neighbours`). It is set for this process and all that it starts.
 """
 
 import os
@@ -33,9 +34,9 @@ CPU_REQUEST_VARIABLE: Final = "QDA_CPU_REQUEST_MILLICORES"
 MATH_THREAD_VARIABLES: Final = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
 )  # fmt: skip
-# How long idle threads poll. GCC's OpenMP counts loops, 100 of which take about a microsecond; those of Intel and LLVM
+# How long idle threads poll. GCC's OpenMP counts loops, 70 to 100 of which take a microsecond; those of Intel and LLVM
 # take milliseconds; OpenBLAS polls for 2**N cycles, N from 4.
-WAIT_VARIABLES: Final = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
+WAIT_VARIABLES: Final = {"GOMP_SPINCOUNT": "10000", "KMP_BLOCKTIME": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
 # The standard's variable. A library that has a more specific one ignores it.
 _WAIT_POLICY: Final = "OMP_WAIT_POLICY"
 _OF_OPENMP: Final = ("GOMP_SPINCOUNT", "KMP_BLOCKTIME")

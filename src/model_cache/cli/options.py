@@ -29,6 +29,9 @@ IMPORT_COMMAND: Final = "QDA_IMPORT_COMMAND"
 RUN_DIRECTORY: Final = "QDA_RUN_DIR"
 
 _UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
+_UNIT_BYTES: Final = {
+    "": 1, "k": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3,
+}  # fmt: skip
 # Variables that forbid the hub client and transformers to make requests.
 OFFLINE_VARIABLES: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _TRUE_WORDS: Final = frozenset({"1", "ON", "YES", "TRUE"})  # as in huggingface_hub.constants
@@ -137,6 +140,18 @@ def positive_duration(text: str) -> float:
     if seconds <= 0:
         raise ValueError("a duration above 0, as 5, 5s, 500ms, 30m or 1h")
     return seconds
+
+
+def byte_count(text: str) -> int | None:
+    """Return the bytes of a size as Kubernetes writes it, such as `500M`, `512Mi` or `2Gi`; None for 0.
+
+    Raises:
+        ValueError: the text is not a size.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([kMG]|[KMG]i|)", text.strip(), re.ASCII)
+    if match is None:
+        raise ValueError("a size in bytes as 500M, 512Mi or 2Gi; 0 for none")
+    return int(match[1]) * _UNIT_BYTES[match[2]] or None
 
 
 def _folder(text: str) -> str:

@@ -27,7 +27,9 @@ class _Priority:
 class _PriorityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Priority.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     PRIORITY_UNSPECIFIED: _Priority.ValueType  # 0
-    """Interactive for unary calls, bulk for streams."""
+    """Bulk for streams and for unary calls of more than 256 texts or 65,536
+    characters that the model reads; interactive for other unary calls.
+    """
     PRIORITY_INTERACTIVE: _Priority.ValueType  # 1
     """A user waits for the result: scheduled before bulk work."""
     PRIORITY_BULK: _Priority.ValueType  # 2
@@ -37,7 +39,9 @@ class Priority(_Priority, metaclass=_PriorityEnumTypeWrapper):
     """Priority is the scheduling lane of a request."""
 
 PRIORITY_UNSPECIFIED: Priority.ValueType  # 0
-"""Interactive for unary calls, bulk for streams."""
+"""Bulk for streams and for unary calls of more than 256 texts or 65,536
+characters that the model reads; interactive for other unary calls.
+"""
 PRIORITY_INTERACTIVE: Priority.ValueType  # 1
 """A user waits for the result: scheduled before bulk work."""
 PRIORITY_BULK: Priority.ValueType  # 2

@@ -142,7 +142,7 @@ class Client:
 
         Args:
             model: key of a sentiment model; empty: the catalog's default.
-            priority: None: interactive for a list that fits into one request, bulk for a longer one.
+            priority: None: by size for a list that fits into one request, bulk for a longer one.
             sentences: whether to classify each sentence, too.
             offsets: the unit of the sentences' positions.
 

@@ -46,8 +46,9 @@ MAX_EMBEDDING_TASKS: Final = 8
 
 # Bytes of a response in addition to its result.
 _RESPONSE_OVERHEAD_BYTES: Final = 64
-# Bytes that a document counts in addition to its message, so that a stream of empty ones is bounded as well.
-_DOCUMENT_OVERHEAD_BYTES: Final = 512
+# Bytes of a document's message that do not count against the limit of the stream in bytes, which is for long texts:
+# the memory of short ones is bounded by their number.
+_UNCOUNTED_BYTES: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,7 @@ def parse_document(index: int, part: pb.AnalyzeDocumentsRequest) -> DocumentRequ
         case "document":
             document = part.document
             text_id, content = document.id, document.content
-            size = _DOCUMENT_OVERHEAD_BYTES + document.ByteSize()
+            size = max(0, document.ByteSize() - _UNCOUNTED_BYTES)
             return DocumentRequest(index, text_id, content, size, _document_error(text_id, content))
         case "settings":
             message, violation = "the settings were sent a second time", "may be sent once, first"
@@ -307,7 +308,7 @@ def parse_unreadable_document(index: int, error: TextNotUtf8) -> DocumentRequest
     """
     if not all(violation.field.startswith("document.") for violation in error.violations):
         raise error
-    return DocumentRequest(index, "", "", _DOCUMENT_OVERHEAD_BYTES, error)
+    return DocumentRequest(index, "", "", 0, error)
 
 
 def _document_error(text_id: str, content: str) -> WorkerError | None:

@@ -101,13 +101,13 @@ class EmbeddingRequest:
         texts: the texts to embed.
         model: the key of the model; empty for the default.
         vectors: which vectors.
-        lane: the lane of the queue.
+        lane: the lane of the queue; None: by the size of the call.
     """
 
     texts: TextBatch
     model: str
     vectors: VectorSpec
-    lane: Lane
+    lane: Lane | None
 
 
 def parse_embed(request: pb.EmbedRequest) -> EmbeddingRequest:
@@ -116,7 +116,7 @@ def parse_embed(request: pb.EmbedRequest) -> EmbeddingRequest:
     Raises:
         InvalidRequest: when a field is missing or out of range.
     """
-    return _parse_embedding(request, Lane.INTERACTIVE)
+    return _parse_embedding(request, None)
 
 
 def parse_embed_stream(request: pb.EmbedStreamRequest) -> EmbeddingRequest:
@@ -128,7 +128,9 @@ def parse_embed_stream(request: pb.EmbedStreamRequest) -> EmbeddingRequest:
     return _parse_embedding(request, Lane.BULK)
 
 
-def _parse_embedding(request: pb.EmbedRequest | pb.EmbedStreamRequest, default: Lane) -> EmbeddingRequest:
+def _parse_embedding(
+    request: pb.EmbedRequest | pb.EmbedStreamRequest, default: Lane | None
+) -> EmbeddingRequest:
     return EmbeddingRequest(
         lane=parse_priority(request.priority, default),
         texts=parse_texts(request.texts),

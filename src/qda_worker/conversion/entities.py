@@ -81,7 +81,7 @@ class EntityRequest:
         texts: the texts to search.
         model: the key of the model; empty for the default.
         options: for the model.
-        lane: the lane of the queue.
+        lane: the lane of the queue; None: by the size of the call.
         labels: the labels to return.
         span_encoding: the unit of the entities' spans.
         offset_encoding: the field as sent, which the response repeats.
@@ -90,7 +90,7 @@ class EntityRequest:
     texts: TextBatch
     model: str
     options: Options
-    lane: Lane
+    lane: Lane | None
     labels: LabelSelection
     span_encoding: OffsetEncoding
     offset_encoding: text_pb2.OffsetEncoding.ValueType
@@ -107,7 +107,7 @@ def parse_recognize_entities(request: pb.RecognizeEntitiesRequest) -> EntityRequ
         model=request.model,
         span_encoding=parse_offset_encoding(request.offset_encoding),
         options=Options(parse_long_text_policy(request.long_text_policy)),
-        lane=parse_priority(request.priority, Lane.INTERACTIVE),
+        lane=parse_priority(request.priority, None),
         labels=parse_labels(request.labels, request.label_scheme),
         offset_encoding=request.offset_encoding,
     )

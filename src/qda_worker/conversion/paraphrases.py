@@ -54,14 +54,14 @@ class PairScoresRequest:
         contents: the distinct texts of all pairs, by first appearance; each is computed once.
         model: the key of the model; empty for the default.
         options: for the model.
-        lane: the lane of the queue.
+        lane: the lane of the queue; None: by the size of the call.
     """
 
     pairs: tuple[PairOfTexts, ...]
     contents: tuple[str, ...]
     model: str
     options: Options
-    lane: Lane
+    lane: Lane | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ def parse_score_pairs(request: pb.ScorePairsRequest) -> PairScoresRequest:
     check_ids(request.pairs, "pairs")
     _check_sides(request.pairs)
     options = Options(parse_long_text_policy(request.long_text_policy))
-    lane = parse_priority(request.priority, Lane.INTERACTIVE)
+    lane = parse_priority(request.priority, None)
     positions: dict[str, int] = {}
     pairs = tuple(
         PairOfTexts(

@@ -36,6 +36,7 @@ _OFFSET_ENCODINGS: Final[Mapping[int, OffsetEncoding]] = {
 _MAX_BYTES_PER_CODE_POINT: Final = 4  # in UTF-8
 
 _Value = TypeVar("_Value")
+_Default = TypeVar("_Default", bound=Lane | None)
 
 
 class HasId(Protocol):
@@ -129,8 +130,8 @@ def parse_long_text_policy(policy: int) -> LongText:
     return parse_enum(_LONG_TEXT_POLICIES, policy, "long_text_policy")
 
 
-def parse_priority(priority: int, default: Lane) -> Lane:
-    """Parse the priority into the lane of the queue; unspecified is `default`.
+def parse_priority(priority: int, default: _Default) -> Lane | _Default:
+    """Parse the priority into the lane of the queue; unspecified is `default`, where None stands for a lane by size.
 
     Raises:
         ArgumentInvalid: when the number is not a value of the enum.

@@ -44,7 +44,7 @@ class SentimentRequest:
         texts: the texts to classify.
         model: the key of the model; empty for the default.
         options: for the model; `SentenceOptions` if the sentences are classified as well.
-        lane: the lane of the queue.
+        lane: the lane of the queue; None: by the size of the call.
         span_encoding: the unit of the sentences' spans; None without sentences.
         offset_encoding: the field as sent, which the response repeats.
     """
@@ -52,7 +52,7 @@ class SentimentRequest:
     texts: TextBatch
     model: str
     options: Options
-    lane: Lane
+    lane: Lane | None
     span_encoding: OffsetEncoding | None
     offset_encoding: text_pb2.OffsetEncoding.ValueType
 
@@ -70,7 +70,7 @@ def parse_analyze_sentiment(request: pb.AnalyzeSentimentRequest) -> SentimentReq
         texts=texts,
         model=request.model,
         options=sentiment_options(long_text, include_sentences=request.include_sentences),
-        lane=parse_priority(request.priority, Lane.INTERACTIVE),
+        lane=parse_priority(request.priority, None),
         span_encoding=span_encoding,
         offset_encoding=request.offset_encoding,
     )

@@ -5,9 +5,11 @@ names the model, the cause and a remedy; the traceback goes to the log at debug 
 the first model needs them: a worker that serves only entities loads no torch.
 """
 
+import ctypes
 import functools
 import logging
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -79,7 +81,14 @@ def load_model(
     except ModelUnusable as error:
         loaded.close()
         raise type(error)(f"model {model.key}: {error.message}", error.remedy) from error
+    _return_free_memory()
     return loaded
+
+
+def _return_free_memory() -> None:
+    """Return what loading has left free in glibc's heaps to the kernel; other systems do so themselves, or cannot."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def self_test(model: AnyTextModel) -> None:

@@ -4,9 +4,13 @@ Python counts code points. Go, Rust and C count UTF-8 bytes. Java, JavaScript an
 in the wrong unit is off by one for every umlaut or emoji before it, so the caller names the unit.
 """
 
-from collections.abc import Iterable
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from itertools import accumulate
+from typing import Final
+
+_TWO_UNITS: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
 class OffsetEncoding(Enum):
@@ -17,49 +21,47 @@ class OffsetEncoding(Enum):
     CODE_POINT = "code-point"
 
 
-class Offsets:
-    """Converts code point offsets of one text to another unit.
-
-    The constructor passes over the text once; then each offset takes constant time. A text in ASCII needs no table. The
-    text must not contain lone surrogates, which text from valid UTF-8 never does.
-    """
-
-    __slots__ = ("_length", "_table")
-
-    def __init__(self, text: str, encoding: OffsetEncoding) -> None:
-        self._length = len(text)
-        self._table: list[int] | None = None
-        if encoding is not OffsetEncoding.CODE_POINT and not text.isascii():
-            width = _utf8_width if encoding is OffsetEncoding.UTF8 else _utf16_width
-            self._table = list(accumulate(map(width, text), initial=0))
-
-    def at(self, code_point: int) -> int:
-        """Return the offset of the boundary before a code point; `len(text)` gives the end of the text.
-
-        Raises:
-            IndexError: when `code_point` is outside 0..len(text).
-        """
-        if not 0 <= code_point <= self._length:
-            raise IndexError(f"offset {code_point} lies outside a text of {self._length} code points")
-        return code_point if self._table is None else self._table[code_point]
-
-
 def convert_spans(
     text: str, spans: Iterable[tuple[int, int]], encoding: OffsetEncoding
 ) -> list[tuple[int, int]]:
-    """Convert spans of `text`, given as (start, end) in code points, to the unit of `encoding`."""
-    offsets = Offsets(text, encoding)
-    return [(offsets.at(start), offsets.at(end)) for start, end in spans]
+    """Convert spans of a text from code points to another unit.
+
+    The time is linear in the text, however many spans there are and whether they overlap: boundaries are visited in
+    ascending order, and each character between two of them is read once.
+
+    Args:
+        text: the text. It must not contain lone surrogates, which text from valid UTF-8 never does.
+        spans: start and end of each, in code points, in any order.
+        encoding: the unit of the result.
+
+    Returns:
+        The same spans, in the same order.
+
+    Raises:
+        IndexError: when a boundary is outside 0..len(text).
+    """
+    spans = list(spans)
+    boundaries = sorted({boundary for span in spans for boundary in span})
+    if boundaries and not 0 <= boundaries[0] <= boundaries[-1] <= len(text):
+        wrong = boundaries[0] if boundaries[0] < 0 else boundaries[-1]
+        raise IndexError(f"offset {wrong} lies outside a text of {len(text)} code points")
+    if encoding is OffsetEncoding.CODE_POINT or text.isascii():
+        return spans
+    convert = _to_utf8 if encoding is OffsetEncoding.UTF8 else _to_utf16
+    converted = dict(zip(boundaries, convert(text, boundaries), strict=True))
+    return [(converted[start], converted[end]) for start, end in spans]
 
 
-def _utf8_width(character: str) -> int:
-    code = ord(character)
-    if code < 0x80:
-        return 1
-    if code < 0x800:
-        return 2
-    return 3 if code < 0x10000 else 4
+def _to_utf8(text: str, boundaries: Sequence[int]) -> Iterable[int]:
+    """Yield ascending boundaries in bytes of UTF-8."""
+    position = length = 0
+    for boundary in boundaries:
+        length += len(text[position:boundary].encode())
+        position = boundary
+        yield length
 
 
-def _utf16_width(character: str) -> int:
-    return 1 if ord(character) < 0x10000 else 2
+def _to_utf16(text: str, boundaries: Sequence[int]) -> Iterable[int]:
+    """Yield boundaries in units of UTF-16, in which characters outside the basic plane have two."""
+    pairs = [match.start() for match in _TWO_UNITS.finditer(text)]
+    return (boundary + bisect_left(pairs, boundary) for boundary in boundaries)

@@ -5,10 +5,12 @@ ties exact: in a matrix product the last bits of equal rows depend on their posi
 six decimals, the precision of float32.
 
 The search computes the matrix of cosines in tiles and keeps only candidates, so its memory does not grow with the
-number of texts. It runs in the thread of the caller, which is a worker thread of the service, and needs no model.
+number of texts. It runs in the thread of the caller, which is a worker thread of the service, and needs no model. Each
+step of its iterator computes one tile, about a tenth of a second on two cores, so that others have their turn between
+two steps and a search that is not needed any more ends soon.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -116,6 +118,9 @@ class Pairs:
     scores: NDArray[np.float32]
 
 
+_NO_PAIRS: Final = Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+
+
 def unique_texts(texts: Sequence[str]) -> tuple[list[str], Numbers]:
     """Return the distinct texts by first appearance, and for each text the number of its own, int64 [n]."""
     numbers: dict[str, int] = {}
@@ -173,7 +178,8 @@ def find_pairs(
         max_pairs: maximum number of pairs that are sorted at once.
 
     Returns:
-        Iterator of the pairs of a few texts at a time, ordered by first position, descending score, second position.
+        Iterator with a step for each tile. Most steps have no pairs; the last one of a block of texts has those of the
+        block, ordered by first position, descending score, second position.
 
     Raises:
         ValueError: when neither `threshold` nor `top_k` is given, or `top_k` is below 1.
@@ -213,14 +219,14 @@ class _Search:
         )
 
     def blocks(self) -> Iterator[Pairs]:
-        """Yield the pairs of one block of texts after the other.
+        """Yield the pairs of one block of texts after the other, and no pairs after each tile before.
 
         A block with too many pairs is tried again with half the texts; the block size grows again later.
         """
         start, step = 0, self._rows
         while start < len(self._left):
             stop = min(start + step, len(self._left))
-            pairs = self._block(start, stop)
+            pairs = yield from self._block(start, stop)
             if pairs is None:
                 step = max(1, (stop - start) // 2)
                 continue
@@ -229,8 +235,12 @@ class _Search:
                 step = min(self._rows, 2 * step)
             start = stop
 
-    def _block(self, start: int, stop: int) -> Pairs | None:
-        """Return the pairs of the texts from `start` up to `stop`; None if they are too many for more than one text."""
+    def _block(self, start: int, stop: int) -> Generator[Pairs, None, Pairs | None]:
+        """Yield no pairs after each tile, and return those of the texts from `start` up to `stop`.
+
+        Returns:
+            The pairs; None if they are too many for more than one text.
+        """
         rows = self._left.rows(start, stop)
         lowest = -1.0 if self._threshold is None else max(self._threshold, -1.0)
         bounds: Matrix = np.full((len(rows), 1), np.float32(lowest) - _SLACK, dtype=np.float32)
@@ -245,8 +255,9 @@ class _Search:
             count += int(self._used_positions[second + column].sum())
             if count > self._max_pairs and len(rows) > 1:
                 return None
+            yield _NO_PAIRS
         if not candidates:
-            return Pairs(*(np.empty(0, np.int64),) * 2, np.empty(0, np.float32))
+            return _NO_PAIRS
         first, second, scored = (np.concatenate(parts) for parts in zip(*candidates, strict=True))
         return self._select(first, second, round_scores(scored), start)
 

@@ -69,6 +69,7 @@ class CallRecord:
         items: number of texts.
         failed_items: texts with an error of their own.
         cut_items: texts of which only the beginning was read.
+        cached_items: texts that were answered from the result cache.
         tokens: number of tokens of all texts.
         received_bytes: size of all request messages.
         sent_bytes: size of all response messages.
@@ -95,6 +96,7 @@ class CallRecord:
     items: int = 0
     failed_items: int = 0
     cut_items: int = 0
+    cached_items: int = 0
     tokens: int = 0
     received_bytes: int = 0
     sent_bytes: int = 0

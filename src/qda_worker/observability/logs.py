@@ -148,6 +148,7 @@ class CallLog:
             items=record.items,
             failed_items=record.failed_items,
             cut_items=record.cut_items,
+            cached_items=record.cached_items,
             tokens=record.tokens,
             received_bytes=record.received_bytes,
             sent_bytes=record.sent_bytes,

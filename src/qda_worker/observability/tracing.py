@@ -171,6 +171,7 @@ def _span_attributes(record: CallRecord) -> dict[str, str | int | float]:
         "qda.items": record.items,
         "qda.failed_items": record.failed_items,
         "qda.cut_items": record.cut_items,
+        "qda.cached_items": record.cached_items,
         "qda.tokens": record.tokens,
         "qda.received_bytes": record.received_bytes,
         "qda.sent_bytes": record.sent_bytes,

@@ -4,22 +4,33 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from model_cache.catalog.catalog import Model
+from model_cache.catalog.catalog import Model, Task
 from model_cache.prepared_store import StoredForm
 from qda_worker.models.base import ModelInfo, Options, TextModel
-from qda_worker.scheduling.jobs import Caller, Lane, Outcome
+from qda_worker.scheduling.jobs import Caller, Lane, Outcome, PreparedAhead
 from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.queue import ModelQueue
+from qda_worker.scheduling.result_cache import ModelResults, ResultCache
+from qda_worker.scheduling.turns import ComputeTurns
+
+# Compute threads up to which spaCy takes turns with the other models. It has one thread itself, for which many CPUs
+# must not wait: with more, it computes beside the others.
+_MAX_THREADS_FOR_SPACY_TURNS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A loaded model and its queue. The engine owns both, and closes them."""
+    """A loaded model and its queue. The engine owns both, and closes them.
+
+    Attributes:
+        results: its part of the result cache; None without one.
+    """
 
     model: TextModel[Any, Any, Any]
     queue: ModelQueue[Any, Any, Any]
+    results: ModelResults | None = None
 
     @property
     def info(self) -> ModelInfo:
@@ -44,15 +55,31 @@ class Engine:
         return {name: value for name, value in fields.items() if value}
 
     async def answer(
-        self, texts: Sequence[str], options: Options, lane: Lane, deadline: float | None, caller: Caller
+        self,
+        texts: Sequence[str],
+        options: Options,
+        lane: Lane,
+        deadline: float | None,
+        caller: Caller,
+        prepared: Sequence[PreparedAhead] = (),
     ) -> list[Outcome[Any]]:
         """Return one outcome per text, see `ModelQueue.submit`. Cancelling the task drops what is not computed."""
-        return await self.queue.answer(texts, options, lane=lane, deadline=deadline, caller=caller)
+
+        async def compute(texts: Sequence[str], prepared: Sequence[PreparedAhead]) -> list[Outcome[Any]]:
+            return await self.queue.answer(
+                texts, options, lane=lane, deadline=deadline, caller=caller, prepared=prepared
+            )
+
+        if self.results is None:
+            return await compute(texts, prepared)
+        return await self.results.answer(texts, options, prepared, compute)
 
     def close(self, timeout: float) -> None:
         """Refuse what waits, wait at most `timeout` seconds for the running batch, then close the model."""
         self.queue.close(drain=False, timeout=timeout)
         self.model.close()
+        if self.results is not None:
+            self.results.close()
 
 
 def start_engine(
@@ -66,7 +93,9 @@ def start_engine(
     threads: int,
     on_failure: Callable[[str], None],
     observer: Observer = NULL_OBSERVER,
+    turns: ComputeTurns | None = None,
     form: StoredForm | None = None,
+    result_cache: ResultCache | None = None,
 ) -> Engine:
     """Load a model, test it with one text, and start its queue. Blocks for seconds to minutes.
 
@@ -80,7 +109,9 @@ def start_engine(
         threads: number of threads for the computation.
         on_failure: called once with the reason, from another thread, if the model dies.
         observer: receives the events of the queue.
+        turns: those of all computations that share the CPUs; None for no others.
         form: the prepared form of a model that is not served in fp32, with intact files.
+        result_cache: keeps results; None for no cache.
 
     Raises:
         ModelCacheError: when the model cannot be loaded.
@@ -88,6 +119,10 @@ def start_engine(
     # Imported here because it is heavy: the server is listening by the time the first model is loaded.
     from qda_worker.models.loading import load_model
 
+    if model.task is Task.ENTITIES and threads > _MAX_THREADS_FOR_SPACY_TURNS:
+        turns = None
     loaded = load_model(model, path, device=device, threads=threads, engine=engine, form=form)
-    queue = ModelQueue(loaded, pool, long_pool=long_pool, on_failure=on_failure, observer=observer)
-    return Engine(loaded, queue)
+    queue = ModelQueue(
+        loaded, pool, long_pool=long_pool, on_failure=on_failure, observer=observer, turns=turns
+    )
+    return Engine(loaded, queue, None if result_cache is None else result_cache.open(model.key, observer))

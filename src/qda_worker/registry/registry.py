@@ -31,6 +31,7 @@ from model_cache.reasons import Reason
 from model_cache.run_record import Kill
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.registry.engine import Engine
+from qda_worker.scheduling.turns import ComputeTurns
 
 # For each task, the tasks of the models that can do it. The default model of the first one is used first.
 COMPATIBLE_TASKS: Final[Mapping[Task, tuple[Task, ...]]] = {
@@ -141,6 +142,7 @@ class ModelRegistry:
         fetch_problem: why filling the cache failed; None if it did not.
         kill: the last run of this pod that was killed; None if none was.
         refresh: checks the cache again unless the last check is recent; None before the watch runs.
+        turns: of all computations of this process at its CPUs.
         draining: set when the worker stops accepting work; long streams end then.
     """
 
@@ -156,6 +158,7 @@ class ModelRegistry:
         self.fetch_problem: ModelProblem | None = None
         self.kill: Kill | None = None
         self.refresh: Callable[[], Awaitable[None]] | None = None
+        self.turns = ComputeTurns()
         self.draining = asyncio.Event()
 
     @classmethod
@@ -331,8 +334,5 @@ def file_identities(*folders: Path) -> dict[str, tuple[int, int]]:
 
 
 def any_file_replaced(before: FileIdentities, now: FileIdentities) -> bool:
-    """Return whether a file has been replaced by another one.
-
-    A file that was deleted does not count: what is mapped into memory remains.
-    """
+    """Return whether a file has been replaced. A deleted one does not count: what is mapped into memory remains."""
     return any(now[name] != identity for name, identity in before.items() if name in now)

@@ -9,7 +9,7 @@ The fields of a job and its items are guarded by the lock of `QueueState`. Only 
 """
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -51,11 +51,13 @@ class Timings:
         tokenize: cleaning and tokenizing.
         compute: the text's share of its batches. The time of a batch is divided among its units by length, so the
             shares of all texts of a batch add up to the time of the batch.
+        cached: whether the result was in the result cache; then all times are 0.
     """
 
     queue: float = 0.0
     tokenize: float = 0.0
     compute: float = 0.0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,45 @@ class Failure:
 Outcome: TypeAlias = Success[Result] | Failure
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedAhead:
+    """A text that was prepared before its call was submitted, so that the call's size was known.
+
+    Attributes:
+        prepared: the prepared text, or the exception that the model raised for it.
+        seconds: how long that took.
+    """
+
+    prepared: PreparedText[Any] | Exception
+    seconds: float
+
+    @property
+    def used_length(self) -> int:
+        """Length of the part of the text that the model reads; 0 for a text that failed."""
+        return 0 if isinstance(self.prepared, Exception) else self.prepared.used_length
+
+    def steps(self) -> Iterator[PreparedText[Any]]:
+        """Yield the prepared text, in the place of `TextModel.prepare_steps`.
+
+        Raises:
+            Exception: what the model raised.
+        """
+        if isinstance(self.prepared, Exception):
+            raise self.prepared
+        yield self.prepared
+
+
+def find_duplicates(texts: Sequence[str]) -> dict[int, list[int]]:
+    """Return for each text that comes several times the numbers of the later ones, by the number of the first."""
+    duplicates: dict[int, list[int]] = {}
+    numbers: dict[str, int] = {}
+    for number, text in enumerate(texts):
+        first = numbers.setdefault(text, number)
+        if first != number:
+            duplicates.setdefault(first, []).append(number)
+    return duplicates
+
+
 class Job(Generic[Result]):
     """The texts of one call, and how many of them have no outcome yet.
 
@@ -91,6 +132,9 @@ class Job(Generic[Result]):
         open_costs: summed cost of the texts without an outcome, by length class, see `throughput.length_class`.
         future: completed with one outcome per text, or with the error that ended the whole job.
         outcomes: the outcome of each text; None until it is known.
+        duplicates: for a text that comes several times, the numbers of the later ones by that of the first. They share
+            the outcome of the first, and are neither tokenized nor computed.
+        prepared: the texts as they were prepared before; empty if they are prepared by the queue.
         items: the tokenized texts without an outcome, by their number.
         open_texts: number of texts without an outcome.
     """
@@ -101,6 +145,7 @@ class Job(Generic[Result]):
         "caller",
         "costs",
         "deadline",
+        "duplicates",
         "future",
         "items",
         "lane",
@@ -108,6 +153,7 @@ class Job(Generic[Result]):
         "open_texts",
         "options",
         "outcomes",
+        "prepared",
         "texts",
     )
 
@@ -122,8 +168,12 @@ class Job(Generic[Result]):
         caller: Caller | str = "",
         costs: Sequence[int] = (),
         open_costs: Mapping[int, int] | None = None,
+        duplicates: Mapping[int, Sequence[int]] | None = None,
+        prepared: Sequence[PreparedAhead] = (),
     ) -> None:
         self.texts = tuple(texts)
+        self.duplicates = duplicates or {}
+        self.prepared = tuple(prepared)
         self.bytes = sum(map(sys.getsizeof, self.texts))
         self.options = options
         self.lane = lane
@@ -205,3 +255,31 @@ class QueuedUnit(Generic[Payload, Output, Result]):
     def unit(self) -> Unit[Payload]:
         """What the model computes."""
         return self.item.prepared.units[self.index]
+
+    def equals(self, other: "QueuedUnit[Payload, Output, Result]") -> bool:
+        """Return whether a model computes the same for both: the same part of the same text under the same options."""
+        mine, others = self.item.job, other.item.job
+        return (
+            self.index == other.index
+            and (mine.options is others.options or mine.options == others.options)
+            and self.item.text == other.item.text
+        )
+
+
+def group_equal(units: Sequence[QueuedUnit[Payload, Output, Result]]) -> list[list[int]]:
+    """Return the positions of units in groups of equal ones, see `QueuedUnit.equals`, in the order of the first.
+
+    The units of one text are never equal to each other.
+    """
+    groups: list[list[int]] = []
+    numbers_by_text: dict[tuple[str, int], list[int]] = {}
+    for position, queued in enumerate(units):
+        numbers = numbers_by_text.setdefault((queued.item.text, queued.index), [])
+        for number in numbers:  # more than one only if the options differ
+            if units[groups[number][0]].equals(queued):
+                groups[number].append(position)
+                break
+        else:
+            numbers.append(len(groups))
+            groups.append([position])
+    return groups

@@ -12,6 +12,9 @@ bulk batch only.
 
 Within a lane: fair sharing between callers, see `fair_lane`.
 
+Within a batch: equal units of several calls (`jobs.group_equal`) count once against the budget and are computed once.
+Each is charged to its own caller.
+
 Within a text: a text of many units has only a few of them in its lane. When those have been taken, the next ones are
 appended at the end, so that short texts of the same caller pass between the parts of a long one.
 
@@ -23,7 +26,7 @@ from typing import Final, Generic
 from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.batching import select_batch
 from qda_worker.scheduling.fair_lane import FairLane
-from qda_worker.scheduling.jobs import Job, Lane, QueuedUnit, Result, TextItem
+from qda_worker.scheduling.jobs import Job, Lane, QueuedUnit, Result, TextItem, group_equal
 
 # How long bulk work waits for interactive work before its first batch, in seconds.
 AGEING_SECONDS: Final = 2.0
@@ -160,9 +163,11 @@ class Lanes(Generic[Payload, Output, Result]):
             return True
 
         candidates = lane.take(_CANDIDATES, is_dead)
-        selected = select_batch([queued.unit.length for queued in candidates], self._budget)
-        lane.commit(candidates, set(selected))
-        batch = [candidates[position] for position in selected]
+        groups = group_equal(candidates)
+        selected = select_batch([candidates[group[0]].unit.length for group in groups], self._budget)
+        positions = [position for number in selected for position in groups[number]]
+        lane.commit(candidates, set(positions))
+        batch = [candidates[position] for position in positions]
         for queued in batch:
             self._unit_taken(queued.item)
         return batch, expired

@@ -8,7 +8,8 @@ Steps of a text:
    take turns, bounded in texts and characters. A text becomes a `TextItem` with one unit per window.
 3. Wait. The units wait in one of two `Lanes`, interactive or bulk, shared fairly between callers.
 4. Batch. When the compute thread is free, it takes the unit that is due next and the units nearest to it in length
-   (`batching.select_batch`), up to the model's `BatchBudget`. There is no batching delay.
+   (`batching.select_batch`), up to the model's `BatchBudget`. There is no batching delay. Of equal texts of a call one
+   is tokenized and computed; of equal units of several calls that a batch is chosen from, one is computed.
 5. Compute. The compute thread (`ComputeThread`, one per model) runs `model.compute` on the batch.
 6. Finish. When all units of a text are computed, the same thread runs `model.finish` and records the `Outcome`. The
    last outcome of a job sets the result of the future, in the order of the texts.
@@ -39,16 +40,18 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
+from itertools import chain
 from typing import Final, Generic
 
 from qda_worker.errors import Draining
 from qda_worker.models.base import ModelInfo, Options, Output, Payload, TextModel
 from qda_worker.scheduling.admission import AdmissionControl
-from qda_worker.scheduling.jobs import Caller, Job, Lane, Outcome, Result
+from qda_worker.scheduling.jobs import Caller, Job, Lane, Outcome, PreparedAhead, Result, find_duplicates
 from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator, sum_by_class, text_cost
 from qda_worker.scheduling.tokenizer_pool import TokenizerPool
+from qda_worker.scheduling.turns import ComputeTurns
 from qda_worker.scheduling.workers import BatchProgress, ComputeThread
 
 # Maximum number of texts that wait for one model: five of the largest unary calls. Their token ids take about as much
@@ -77,6 +80,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         clock: Callable[[], float] = time.monotonic,
         on_failure: Callable[[str], None] | None = None,
         observer: Observer = NULL_OBSERVER,
+        turns: ComputeTurns | None = None,
     ) -> None:
         """Create the queue and start its compute thread.
 
@@ -89,6 +93,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
             clock: monotonic seconds.
             on_failure: called once with the reason, from the thread that noticed it, if the model dies.
             observer: receives batches, queue times, outcomes, refusals and cancellations.
+            turns: those of all models that share the CPUs; None for a model that shares them with none.
         """
         self._model = model
         self._clock = clock
@@ -97,7 +102,9 @@ class ModelQueue(Generic[Payload, Output, Result]):
         throughput = ThroughputEstimator(clock)
         self._admission = AdmissionControl(self._state, throughput, capacity, capacity_bytes, clock, observer)
         self._tokenizers = TokenizerPool(model, pool, long_pool or pool, self._state, clock)
-        self._compute_thread = ComputeThread(model, self._state, clock, throughput, observer, self._fail)
+        self._compute_thread = ComputeThread(
+            model, self._state, clock, throughput, observer, self._fail, turns or ComputeTurns()
+        )
         model.watch(self._fail)
 
     @property
@@ -132,6 +139,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
         lane: Lane = Lane.INTERACTIVE,
         deadline: float | None = None,
         caller: Caller | str = "",
+        prepared: Sequence[PreparedAhead] = (),
     ) -> Future[list[Outcome[Result]]]:
         """Admit all texts of a call, or none, and return at once.
 
@@ -141,6 +149,7 @@ class ModelQueue(Generic[Payload, Output, Result]):
             lane: priority class.
             deadline: the deadline in seconds of the queue's clock. What is not computed by then never will be.
             caller: whom the model's time is shared between; a string is the host of a caller without a name.
+            prepared: what `prepare_ahead` returned for each text; empty if the queue is to prepare them.
 
         Returns:
             A future of one outcome per text, in their order. It raises DeadlineTooShort when the deadline passes first,
@@ -154,9 +163,12 @@ class ModelQueue(Generic[Payload, Output, Result]):
         """
         chosen, info = options or Options(), self._model.info
         costs = [text_cost(text, chosen, info) for text in texts]
+        duplicates = find_duplicates(texts)
+        for number in chain.from_iterable(duplicates.values()):
+            costs[number] = 0
         job: Job[Result] = Job(
             texts, chosen, lane, deadline, self._clock(),
-            caller=caller, costs=costs, open_costs=sum_by_class(costs),
+            caller=caller, costs=costs, open_costs=sum_by_class(costs), duplicates=duplicates, prepared=prepared,
         )  # fmt: skip
         self._admission.admit(job)
         self._state.remove_when_done(job)
@@ -174,13 +186,14 @@ class ModelQueue(Generic[Payload, Output, Result]):
         lane: Lane = Lane.INTERACTIVE,
         deadline: float | None = None,
         caller: Caller | str = "",
+        prepared: Sequence[PreparedAhead] = (),
     ) -> list[Outcome[Result]]:
         """Submit texts and wait for their outcomes. Cancelling the task drops what is not computed.
 
         Arguments, result and errors are those of `submit`.
         """
         return await asyncio.wrap_future(
-            self.submit(texts, options, lane=lane, deadline=deadline, caller=caller)
+            self.submit(texts, options, lane=lane, deadline=deadline, caller=caller, prepared=prepared)
         )
 
     def close(self, *, drain: bool, timeout: float | None = None) -> bool:

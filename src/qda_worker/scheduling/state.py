@@ -11,6 +11,7 @@ the whole job, or cancellation by the caller. Every end releases the job's share
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic
 
 from qda_worker.errors import ModelDied, WorkerError
@@ -80,25 +81,29 @@ class QueueState(Generic[Payload, Output, Result]):
             self.changed.notify_all()
 
     def record_outcome(self, job: Job[Result], number: int, outcome: Outcome[Result]) -> None:
-        """Record the outcome of one text unless it has one. The last outcome completes the job.
+        """Record the outcome of one text, and of its duplicates, unless it has one. The last one completes the job.
 
         Args:
             job: the job of the text.
             number: position of the text in the job.
             outcome: its result or error.
         """
+        duplicates = job.duplicates.get(number, ())
+        shared = replace(outcome, timings=Timings(queue=outcome.timings.queue)) if duplicates else outcome
         with self.changed:
             if job.done or job.outcomes[number] is not None:
                 return
-            job.outcomes[number] = outcome
-            job.open_texts -= 1
-            self.waiting -= 1
-            self._remove_text(job, number)
+            for each in (number, *duplicates):
+                job.outcomes[each] = outcome if each == number else shared
+                self._remove_text(job, each)
+            job.open_texts -= 1 + len(duplicates)
+            self.waiting -= 1 + len(duplicates)
             last = job.open_texts == 0
-        if isinstance(outcome, Failure):
-            self._observer.on_outcome(outcome.error.reason, cut=False)
-        else:
-            self._observer.on_outcome("OK", cut=outcome.usage.cut)
+        for _ in range(1 + len(duplicates)):
+            if isinstance(outcome, Failure):
+                self._observer.on_outcome(outcome.error.reason, cut=False)
+            else:
+                self._observer.on_outcome("OK", cut=outcome.usage.cut)
         if last:
             self.complete(job)
 

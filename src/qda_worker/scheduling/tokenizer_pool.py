@@ -11,14 +11,16 @@ still needed. Under the policy CUT the part that the model reads is known, and q
 the rest is counted after all texts of the job have been queued. The text is finished when it is computed and counted.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from typing import Final, Generic
+from itertools import chain
+from typing import Any, Final, Generic
 
 from qda_worker.errors import DeadlineTooShort, Draining
-from qda_worker.models.base import Output, Payload, PreparedText, TextModel
-from qda_worker.scheduling.jobs import Failure, Job, Result, TextItem, Timings
+from qda_worker.models.base import Options, Output, Payload, PreparedText, TextModel
+from qda_worker.scheduling.jobs import Failure, Job, PreparedAhead, Result, TextItem, Timings
 from qda_worker.scheduling.outcomes import finish_text, to_worker_error
 from qda_worker.scheduling.state import QueueState
 
@@ -42,22 +44,27 @@ class _TextPreparation(Generic[Payload, Output, Result]):
 
     __slots__ = ("item", "number", "steps", "timings")
 
-    def __init__(self, number: int, steps: Iterator[PreparedText[Payload] | None]) -> None:
+    def __init__(
+        self, number: int, steps: Iterator[PreparedText[Payload] | None], seconds: float = 0.0
+    ) -> None:
         self.number = number
         self.steps = steps
-        self.timings = Timings()
+        self.timings = Timings(tokenize=seconds)
         self.item: TextItem[Payload, Output, Result] | None = None
 
 
 class _JobPreparation(Generic[Payload, Output, Result]):
     """How far the texts of a job are prepared. Only the thread that has the job's turn uses it."""
 
-    __slots__ = ("_current", "_model", "_next_number", "_uncounted", "job")
+    __slots__ = ("_current", "_model", "_next", "_numbers", "_uncounted", "job")
 
     def __init__(self, job: Job[Result], model: TextModel[Payload, Output, Result]) -> None:
         self.job = job
         self._model = model
-        self._next_number = 0
+        duplicates = set(chain.from_iterable(job.duplicates.values()))
+        # The texts that are prepared, and how many of them have been begun.
+        self._numbers = [number for number in range(len(job.texts)) if number not in duplicates]
+        self._next = 0
         self._current: _TextPreparation[Payload, Output, Result] | None = None
         # Texts whose units are queued, and of which the rest is to be counted.
         self._uncounted: deque[_TextPreparation[Payload, Output, Result]] = deque()
@@ -65,18 +72,22 @@ class _JobPreparation(Generic[Payload, Output, Result]):
     @property
     def finished(self) -> bool:
         """Whether no text of the job needs another step."""
-        return self._current is None and self._next_number == len(self.job.texts) and not self._uncounted
+        return self._current is None and self._next == len(self._numbers) and not self._uncounted
 
     @property
     def current(self) -> _TextPreparation[Payload, Output, Result]:
         """The text whose step is next: the current one, else the next one, else one to count. Not if finished."""
         if self._current is None:
-            if self._next_number == len(self.job.texts):
+            if self._next == len(self._numbers):
                 return self._uncounted[0]
-            text = self.job.texts[self._next_number]
-            steps = self._model.prepare_steps(text, self.job.options)
-            self._current = _TextPreparation(self._next_number, steps)
-            self._next_number += 1
+            number = self._numbers[self._next]
+            if self.job.prepared:
+                ahead = self.job.prepared[number]
+                self._current = _TextPreparation(number, ahead.steps(), ahead.seconds)
+            else:
+                steps = self._model.prepare_steps(self.job.texts[number], self.job.options)
+                self._current = _TextPreparation(number, steps)
+            self._next += 1
         return self._current
 
     def units_known(self) -> None:
@@ -91,6 +102,17 @@ class _JobPreparation(Generic[Payload, Output, Result]):
             self._current = None
         else:
             self._uncounted.popleft()
+
+
+def prepare_ahead(model: TextModel[Any, Any, Any], text: str, options: Options) -> PreparedAhead:
+    """Prepare a text of a call that will be submitted with the result. Blocks; any thread may call this."""
+    began = time.monotonic()
+    prepared: PreparedText[Any] | Exception
+    try:
+        prepared = model.prepare(text, options)
+    except Exception as error:  # noqa: BLE001  # it becomes the outcome of the text
+        prepared = error
+    return PreparedAhead(prepared, time.monotonic() - began)
 
 
 class TokenizerPool(Generic[Payload, Output, Result]):

@@ -4,9 +4,12 @@
 does not wait for a batch to fill: that would only add latency while the worker is idle, and under load the next batch
 fills while the current one is computed.
 
+Equal units of a batch (`jobs.group_equal`) are computed once, and each text gets a result of its own.
+
 Between the layers of a batch (`models.pauses`) the thread gives the batch up if all its callers have gone, by
 cancellation, deadline or the end of the worker, and it interrupts a bulk batch for interactive batches, as `Lanes`
-allows. Those are computed in the same thread by the same model, and are not interrupted themselves.
+allows. Those are computed in the same thread by the same model, and are not interrupted themselves. Then it gives way
+to the batches of other models (`ComputeTurns`), with which it shares the CPUs.
 
 Failures: an exception of the model is the failure of one text. If a batch raises, each of its units is computed again
 alone, so that only the bad text fails. If the process of a model ends during a batch (`BatchLost`), its units are
@@ -17,19 +20,21 @@ of the user, so only their type is logged and reported; see `to_worker_error`.
 
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Generic
 
 from qda_worker.errors import BatchLost, DeadlineTooShort, ModelDied, ModelFailed
 from qda_worker.models.base import Output, Payload, TextModel
 from qda_worker.models.pauses import BatchAbandoned, pausing
 from qda_worker.scheduling.batching import batch_cost
-from qda_worker.scheduling.jobs import Failure, QueuedUnit, Result
+from qda_worker.scheduling.jobs import Failure, Lane, QueuedUnit, Result, group_equal
 from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.outcomes import finish_text, log_traceback, to_worker_error
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator, sum_by_class
+from qda_worker.scheduling.turns import ComputeTurn, ComputeTurns
 
 # Prefix of the names of all compute threads; the rest is the key of the model.
 COMPUTE_THREAD_PREFIX: Final = "compute-"
@@ -60,17 +65,30 @@ class _RunningBatch(Generic[Payload, Output, Result]):
     """A batch that is being computed.
 
     Attributes:
+        groups: the units, equal ones together. The model computes the first of each group.
         interrupts: whether it is computed between the layers of another batch.
         expected: its duration by what was measured when it began, in seconds; 0 if unknown.
         progressed_at: when it began or last reached a pause point, in seconds of the queue's clock.
+        first_deadline: the first deadline of its jobs, by the same clock; infinite without one.
         interruption_seconds: time that interactive batches took in between.
     """
 
-    units: Sequence[QueuedUnit[Payload, Output, Result]]
+    groups: Sequence[Sequence[QueuedUnit[Payload, Output, Result]]]
     interrupts: bool
     expected: float
     progressed_at: float
+    first_deadline: float = math.inf
     interruption_seconds: float = 0.0
+
+    @property
+    def units(self) -> "Iterator[QueuedUnit[Payload, Output, Result]]":
+        """All units."""
+        return chain.from_iterable(self.groups)
+
+    @property
+    def computed(self) -> "list[QueuedUnit[Payload, Output, Result]]":
+        """The units that the model computes."""
+        return [group[0] for group in self.groups]
 
     @property
     def abandoned(self) -> bool:
@@ -89,6 +107,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
         throughput: ThroughputEstimator,
         observer: Observer,
         on_death: Callable[[str], None],
+        turns: ComputeTurns,
     ) -> None:
         """Create and start the thread.
 
@@ -99,6 +118,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
             throughput: receives the duration of batches.
             observer: receives batches and queue times.
             on_death: called in this thread, with the reason, if the model dies.
+            turns: those of the computations that share the CPUs.
         """
         self._model = model
         self._state = state
@@ -106,6 +126,8 @@ class ComputeThread(Generic[Payload, Output, Result]):
         self._throughput = throughput
         self._observer = observer
         self._on_death = on_death
+        self._turns = turns
+        self._turn: ComputeTurn | None = None  # set while a batch is computed
         self._running: _RunningBatch[Payload, Output, Result] | None = None
         self._thread = threading.Thread(
             target=self._run, name=COMPUTE_THREAD_PREFIX + model.info.key, daemon=True
@@ -120,7 +142,8 @@ class ComputeThread(Generic[Payload, Output, Result]):
     def _run(self) -> None:
         try:
             while (batch := self._next_batch()) is not None:
-                self._compute(batch)
+                with self._turns.turn(interactive=batch[0].item.job.lane is Lane.INTERACTIVE) as self._turn:
+                    self._compute(batch)
         except BaseException as error:  # noqa: BLE001  # any end of this thread ends the service of the model
             log_traceback(error)
             self._on_death(f"its compute thread ended by {type(error).__name__}")
@@ -145,7 +168,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
         running = self._running
         if running is None:
             return None
-        length = sum(queued.unit.length for queued in running.units)
+        length = sum(queued.unit.length for queued in running.computed)
         return BatchProgress(self._clock() - running.progressed_at, running.expected, length)
 
     def _compute(
@@ -163,11 +186,15 @@ class ComputeThread(Generic[Payload, Output, Result]):
             losses: how often the process of the model has ended with these units already.
         """
         began = self._clock()
-        expected = self._throughput.estimate_seconds(sum_by_class(math.ceil(each.cost) for each in batch))
-        running = _RunningBatch(batch, interrupts, expected, began)
+        groups = [[batch[position] for position in group] for group in group_equal(batch)]
+        computed = [group[0] for group in groups]
+        expected = self._throughput.estimate_seconds(sum_by_class(math.ceil(each.cost) for each in computed))
+        deadlines = (queued.item.job.deadline for queued in batch)
+        first_deadline = min((each for each in deadlines if each is not None), default=math.inf)
+        running = _RunningBatch(groups, interrupts, expected, began, first_deadline)
         try:
             outputs = self._run_model(running)
-            pairs = list(zip(batch, outputs, strict=True))
+            answers = list(zip(groups, outputs, strict=True))
         except BatchAbandoned:
             return
         except ModelDied as error:
@@ -180,37 +207,46 @@ class ComputeThread(Generic[Payload, Output, Result]):
             self._compute_failed(running, error, losses)
             return
         seconds = self._clock() - began - running.interruption_seconds
-        total = self._report_batch(batch, seconds)
-        for queued, output in pairs:
-            item = queued.item
-            if not item.outputs:
-                item.timings.queue = max(0.0, began - item.job.arrival - item.timings.tokenize)
-                self._observer.on_queue_seconds(item.timings.queue)
-            item.timings.compute += seconds * queued.unit.length / total if total else 0.0
-            with self._state.changed:  # the pool may be counting the rest of the text
-                item.outputs[queued.index] = output
-                complete = item.computed and item.prepared.counted
-            if complete:
-                finish_text(self._model, self._state, item)
+        total = self._report_batch(computed, seconds)
+        for group, output in answers:
+            share = seconds * group[0].unit.length / total / len(group) if total else 0.0
+            for queued in group:
+                self._record_output(queued, output, share, began)
+
+    def _record_output(
+        self, queued: QueuedUnit[Payload, Output, Result], output: Output, seconds: float, began: float
+    ) -> None:
+        """Record the output of a unit, with its share of the time, and finish its text if it was the last one."""
+        item = queued.item
+        if not item.outputs:
+            item.timings.queue = max(0.0, began - item.job.arrival - item.timings.tokenize)
+            self._observer.on_queue_seconds(item.timings.queue)
+        item.timings.compute += seconds
+        with self._state.changed:  # the pool may be counting the rest of the text
+            item.outputs[queued.index] = output
+            complete = item.computed and item.prepared.counted
+        if complete:
+            finish_text(self._model, self._state, item)
 
     def _run_model(self, running: _RunningBatch[Payload, Output, Result]) -> Sequence[Output]:
         outer, self._running = self._running, running
         try:
             with pausing(lambda: self._pause(running)):
-                return self._model.compute([queued.unit for queued in running.units])
+                return self._model.compute([queued.unit for queued in running.computed])
         finally:
             self._running = outer
 
     def _pause(self, running: _RunningBatch[Payload, Output, Result]) -> None:
-        """Handle a pause point of a batch: give it up, or compute interactive batches first.
+        """Handle a pause point of a batch: give it up, compute interactive batches first, or let other models compute.
+
+        A batch has about 70 pause points, so that what is not needed at most of them must cost nothing.
 
         Raises:
             BatchAbandoned: no text of the batch is needed any more.
         """
         now = running.progressed_at = self._clock()
-        for job in {queued.item.job for queued in running.units}:
-            if job.is_expired(now):
-                self._state.refuse(job, DeadlineTooShort("the deadline passed while the texts were computed"))
+        if now >= running.first_deadline:
+            self._refuse_expired(running, now)
         if running.abandoned:
             raise BatchAbandoned
         if running.interrupts:
@@ -220,6 +256,14 @@ class ComputeThread(Generic[Payload, Output, Result]):
             self._compute(batch, interrupts=True)
             running.progressed_at = self._clock()
             running.interruption_seconds += running.progressed_at - began
+        if self._turn is not None and self._turn.give_way():
+            running.progressed_at = self._clock()
+
+    def _refuse_expired(self, running: _RunningBatch[Payload, Output, Result], now: float) -> None:
+        """Refuse the jobs of a batch whose deadline has passed."""
+        for job in {queued.item.job for queued in running.units}:
+            if job.is_expired(now):
+                self._state.refuse(job, DeadlineTooShort("the deadline passed while the texts were computed"))
 
     def _next_interactive_batch(self) -> list[QueuedUnit[Payload, Output, Result]]:
         """Return a batch that may interrupt the running one; empty if there is none."""
@@ -233,7 +277,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
                 return batch
 
     def _report_batch(self, batch: Sequence[QueuedUnit[Payload, Output, Result]], seconds: float) -> int:
-        """Report a batch to the observer and the estimator. Return its summed length."""
+        """Report the computed units of a batch to the observer and the estimator. Return their summed length."""
         lengths, budget = [queued.unit.length for queued in batch], self._model.budget
         total, padded = sum(lengths), batch_cost(lengths, budget)
         full = len(batch) * 2 >= budget.units or padded * 2 >= budget.length
@@ -245,31 +289,33 @@ class ComputeThread(Generic[Payload, Output, Result]):
         self, running: _RunningBatch[Payload, Output, Result], error: Exception, losses: int
     ) -> None:
         """Compute each unit of a failed batch alone, so that only the bad one fails."""
-        if len(running.units) > 1:
+        if len(running.groups) > 1:
             self._compute_one_by_one(running, losses)
         else:
-            self._fail_text(running.units[0], error)
+            self._fail_texts(running, error)
 
     def _compute_lost(
         self, running: _RunningBatch[Payload, Output, Result], error: BatchLost, losses: int
     ) -> None:
         """Compute each unit of a lost batch alone. A unit that was lost alone, and often enough, fails its text."""
         limit = _MAX_LOSSES_FROM_OUTSIDE if error.from_outside else _MAX_LOSSES
-        if len(running.units) > 1 or losses < limit:
+        if len(running.groups) > 1 or losses < limit:
             self._compute_one_by_one(running, losses)
             return
         failure = ModelFailed(
             f"the process of the model ended {losses} times while it computed this text: {error.message}",
             "leave the text out, or split it; the others are not affected",
         )
-        self._fail_text(running.units[0], failure)
+        self._fail_texts(running, failure)
 
     def _compute_one_by_one(self, running: _RunningBatch[Payload, Output, Result], losses: int) -> None:
-        for queued in running.units:
-            if not queued.item.done:
-                self._compute([queued], interrupts=running.interrupts, losses=losses)
+        for group in running.groups:
+            needed = [queued for queued in group if not queued.item.done]
+            if needed:
+                self._compute(needed, interrupts=running.interrupts, losses=losses)
 
-    def _fail_text(self, queued: QueuedUnit[Payload, Output, Result], error: Exception) -> None:
-        item = queued.item
-        failure = Failure(to_worker_error(error, self._model.info.key), item.timings)
-        self._state.record_outcome(item.job, item.number, failure)
+    def _fail_texts(self, running: _RunningBatch[Payload, Output, Result], error: Exception) -> None:
+        worker_error = to_worker_error(error, self._model.info.key)
+        for queued in running.units:
+            item = queued.item
+            self._state.record_outcome(item.job, item.number, Failure(worker_error, item.timings))

@@ -50,6 +50,7 @@ from qda_worker.models.form_lookup import find_form, form_folders
 from qda_worker.observability.cache_metrics import WarmMetrics
 from qda_worker.observability.logs import CallLog, Log, configure_logging, log_cpu_budget
 from qda_worker.observability.metrics import Metrics, MetricsServer, serve_metrics
+from qda_worker.observability.result_cache_metrics import ResultCacheMetrics
 from qda_worker.observability.tracing import open_tracing
 from qda_worker.offline import OFFLINE
 from qda_worker.registry.cache_watch import CacheWatch, CacheWatchDeps
@@ -57,6 +58,7 @@ from qda_worker.registry.engine import Engine, start_engine
 from qda_worker.registry.readiness import current_activity, unready_reason
 from qda_worker.registry.registry import ModelProblem, ModelRegistry
 from qda_worker.registry.watchdog import ModelWatchdog
+from qda_worker.scheduling.result_cache import ResultCache
 from qda_worker.serve_options import Readiness
 from qda_worker.server.catalog import catalog_file_digest, create_registry, create_remedies
 from qda_worker.server.grpc_server import (
@@ -156,6 +158,9 @@ class Worker:
         self._lock = lock
         registry.remedies = create_remedies(settings, original_environ)
         self._metrics = Metrics(registry, settings.cpu, catalog_file_digest(settings.shared.catalog))
+        self._result_cache = None if settings.result_cache is None else ResultCache(settings.result_cache)
+        if self._result_cache is not None:
+            self._metrics.registry.register(ResultCacheMetrics(self._result_cache))
         self._tracing = open_tracing(original_environ)
         self._identity = RotatingIdentity(settings.tls, log) if settings.tls else None
         self._recorder = RunRecorder.from_environment(original_environ, lambda: current_activity(registry))
@@ -367,8 +372,8 @@ class Worker:
         return start_engine(
             model, model_path(self._places, model), self._tokenizers, long_pool=self._long_tokenizers,
             device=self._settings.device, engine=self._settings.engine, threads=self._settings.cpu.threads,
-            on_failure=on_failure, observer=self._metrics.queues.observer(key),
-            form=find_form(model, self._places, self._lock, command),
+            on_failure=on_failure, observer=self._metrics.queues.observer(key), turns=self._registry.turns,
+            form=find_form(model, self._places, self._lock, command), result_cache=self._result_cache,
         )  # fmt: skip
 
     async def _update_health(self) -> None:

@@ -32,8 +32,8 @@ from typing import Any, Final, Generic, TypeVar
 
 from qda_worker.errors import Draining
 
-# Elements in flight in one stream: four batches of short texts for each model.
-MAX_IN_FLIGHT: Final = 256
+# Elements in flight in one stream, as many as a batch is chosen from: so the texts of a batch have similar lengths.
+MAX_IN_FLIGHT: Final = 512
 # Bytes in flight in one stream; a single element may exceed it. Long texts share a queue window by window, so all that
 # are in flight finish at about the same time: with a higher limit the first results would take minutes.
 MAX_IN_FLIGHT_BYTES: Final = 2**18
@@ -52,6 +52,8 @@ class BoundedPipeline(Generic[Element, Result]):
         draining: set when the worker shuts down.
         max_in_flight: the limit of elements in flight.
         max_in_flight_bytes: the limit of their bytes; a single element may exceed it.
+        first_in_flight: the limit of elements at the beginning. Each result that is taken raises it by one, up to
+            `max_in_flight`; None for `max_in_flight`.
     """
 
     def __init__(
@@ -63,11 +65,13 @@ class BoundedPipeline(Generic[Element, Result]):
         *,
         max_in_flight: int = MAX_IN_FLIGHT,
         max_in_flight_bytes: int = MAX_IN_FLIGHT_BYTES,
+        first_in_flight: int | None = None,
     ) -> None:
         self._elements = elements
         self._process = process
         self._size = size
         self._draining = draining
+        self._limit = first_in_flight or max_in_flight
         self._max_in_flight = max_in_flight
         self._max_in_flight_bytes = max_in_flight_bytes
         self._tasks: deque[tuple[asyncio.Task[Result], int]] = deque()
@@ -135,11 +139,12 @@ class BoundedPipeline(Generic[Element, Result]):
     def _has_capacity(self, size: int) -> bool:
         if not self._count:
             return True
-        return self._count < self._max_in_flight and self._bytes + size <= self._max_in_flight_bytes
+        return self._count < self._limit and self._bytes + size <= self._max_in_flight_bytes
 
     def _release(self, size: int) -> None:
         self._count -= 1
         self._bytes -= size
+        self._limit = min(self._limit + 1, self._max_in_flight)
         self._capacity_freed.set()
 
     def _stop(self, error: BaseException | None) -> None:

@@ -1,5 +1,11 @@
 """The step that all services share: texts into a model's queue, outcomes out.
 
+A unary call submits all its texts at once (`infer`). A call with more texts than it may hold in memory submits them in
+parts (`infer_parts`): four parts of 128 texts at first, and a further one or two whenever the results of the oldest one
+have been taken, until eight are held. Batches take texts of similar length from all parts, so about half of the texts
+that are held have been computed and wait for the oldest part, and about 512 wait to be computed, as many as a batch is
+chosen from.
+
 Nothing here computes. The queue tokenizes and computes in threads of its own, and the event loop only awaits its
 future. When a call is cancelled, by its client or by its deadline, the await is cancelled and the queue drops the
 texts of the call that are not computed yet.
@@ -9,15 +15,32 @@ Building a large response takes long enough to delay other calls, so `build_off_
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar, cast
 
 from qda_worker.errors import QueueFull
 from qda_worker.interceptors.base import Context
-from qda_worker.models.base import Options
+from qda_worker.models.base import ModelInfo, Options
 from qda_worker.observability.call_record import CallRecord, InferenceStep, current_call
 from qda_worker.registry.registry import SelectedModel
-from qda_worker.scheduling.jobs import Caller, Failure, Lane, Outcome, Success, Timings
+from qda_worker.scheduling.jobs import Caller, Failure, Lane, Outcome, PreparedAhead, Success, Timings
+from qda_worker.scheduling.throughput import text_cost
+from qda_worker.services.bounded_stream import BoundedPipeline
+
+# A unary call above one of these limits is bulk unless it sets its priority: texts, and characters that the model
+# reads. They are some sixteen batches on a CPU, about as many seconds with a model of the size of XLM-R base.
+LARGE_CALL_TEXTS: Final = 256
+LARGE_CALL_CHARACTERS: Final = 2**16
+
+# Texts in a part of a long call.
+PART_TEXTS: Final = 128
+# Parts that such a call submits at first, and that it holds at most.
+FIRST_PARTS: Final = 4
+MAX_PARTS: Final = 8
+# Bytes of the results that it holds at most; a single part may exceed it.
+MAX_PART_RESULT_BYTES: Final = 64 * 2**20
 
 # Limits for building on the event loop, in texts and in code points of all of them: about a millisecond of work.
 _MAX_TEXTS_ON_LOOP: Final = 64
@@ -29,7 +52,12 @@ _Result = TypeVar("_Result")
 
 
 async def infer(
-    selected: SelectedModel, contents: Sequence[str], options: Options, lane: Lane, context: Context
+    selected: SelectedModel,
+    contents: Sequence[str],
+    options: Options,
+    lane: Lane | None,
+    context: Context,
+    prepared: Sequence[PreparedAhead] = (),
 ) -> list[Outcome[Any]]:
     """Compute texts with a model, and add what that took to the record of the current call.
 
@@ -37,8 +65,9 @@ async def infer(
         selected: the model.
         contents: the texts.
         options: for the model.
-        lane: the lane of the queue.
+        lane: the lane of the queue; None: by the size of the call, see `lane_by_size`.
         context: the call, for its deadline.
+        prepared: the texts as they were prepared before; empty if the queue is to prepare them.
 
     Returns:
         The outcome of each text, in their order. A text that fails does not fail the others.
@@ -50,29 +79,99 @@ async def infer(
     """
     record = current_call()
     record.model = selected.engine.info.key
+    if lane is None:
+        lane = lane_by_size(contents, options, selected.engine.info)
     outcomes = await selected.engine.answer(
-        contents, options, lane, _monotonic_deadline(context), fairness_key(record)
+        contents, options, lane, _monotonic_deadline(context), fairness_key(record), prepared
     )
     _record(record, outcomes)
     return outcomes
 
 
-async def infer_part(
-    serving: SelectedModel, contents: Sequence[str], options: Options, lane: Lane
-) -> list[Outcome[Any]]:
-    """Compute texts that are a part of a stream, and add what that took to the record of the current call.
+def lane_by_size(contents: Sequence[str], options: Options, info: ModelInfo) -> Lane:
+    """Return the lane of a unary call that sets no priority: bulk if nobody can be waiting for its end at a screen.
 
-    Arguments, result and errors are those of `infer`, except that a full queue is waited for; see `wait_for_room`.
+    Args:
+        contents: the texts.
+        options: for the model.
+        info: the model.
+    """
+    if len(contents) > LARGE_CALL_TEXTS:
+        return Lane.BULK
+    characters = sum(text_cost(text, options, info) for text in contents)
+    return Lane.BULK if characters > LARGE_CALL_CHARACTERS else Lane.INTERACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """A part of the texts of a call.
+
+    Attributes:
+        contents: the texts.
+        result_bytes: memory of their results, in bytes; 0 if only their number limits it.
+        prepared: the texts as they were prepared before; empty if the queue is to prepare them.
+    """
+
+    contents: Sequence[str]
+    result_bytes: int = 0
+    prepared: Sequence[PreparedAhead] = ()
+
+
+async def split_parts(contents: Sequence[str]) -> AsyncIterator[TextPart]:
+    """Yield the parts of texts whose results are small."""
+    for start in range(0, len(contents), PART_TEXTS):
+        yield TextPart(contents[start : start + PART_TEXTS])
+
+
+async def infer_parts(
+    serving: SelectedModel, parts: AsyncIterator[TextPart], options: Options, lane: Lane | None
+) -> AsyncGenerator[list[Outcome[Any]]]:
+    """Compute the parts of a call, several at a time, and add what that took to the record of the current call.
+
+    What the caller does not take is not computed; see the module for how much is. Closing the generator early takes the
+    other texts out of the queue.
+
+    Args:
+        serving: the model.
+        parts: the texts, in the order of the results.
+        options: for the model.
+        lane: the lane of the queue; None: bulk.
+
+    Yields:
+        The outcomes of each part, in their order.
+
+    Raises:
+        Draining: when the worker is ending.
+        ModelDied: when the model can answer nothing any more.
     """
     record = current_call()
     record.model = serving.engine.info.key
-    outcomes = await wait_for_room(serving, contents, options, lane, fairness_key(record))
-    _record(record, outcomes)
-    return outcomes
+    caller = fairness_key(record)
+
+    async def compute(part: TextPart) -> list[Outcome[Any]]:
+        outcomes = await wait_for_room(
+            serving, part.contents, options, Lane.BULK if lane is None else lane, caller, part.prepared
+        )
+        _record(record, outcomes)
+        return outcomes
+
+    pipeline = BoundedPipeline(
+        parts, compute, lambda part: part.result_bytes,
+        asyncio.Event(),  # the request has arrived as a whole, so a shutdown lets it go on
+        max_in_flight=MAX_PARTS, max_in_flight_bytes=MAX_PART_RESULT_BYTES, first_in_flight=FIRST_PARTS,
+    )  # fmt: skip
+    async with aclosing(pipeline.results()) as results:
+        async for outcomes in results:
+            yield outcomes
 
 
 async def wait_for_room(
-    serving: SelectedModel, contents: Sequence[str], options: Options, lane: Lane, caller: Caller
+    serving: SelectedModel,
+    contents: Sequence[str],
+    options: Options,
+    lane: Lane,
+    caller: Caller,
+    prepared: Sequence[PreparedAhead] = (),
 ) -> list[Outcome[Any]]:
     """Compute texts of a stream. The rule of all streams: a full queue is waited for, since it is their flow control.
 
@@ -85,7 +184,7 @@ async def wait_for_room(
     """
     while True:
         try:
-            return await serving.engine.answer(contents, options, lane, None, caller)
+            return await serving.engine.answer(contents, options, lane, None, caller, prepared)
         except QueueFull as error:
             await asyncio.sleep(min(error.retry_after, _MAX_WAIT_SECONDS))
 
@@ -125,6 +224,7 @@ def record_outcomes(record: CallRecord, outcomes: Iterable[Outcome[Any]]) -> Non
         if isinstance(outcome, Success):
             record.tokens += outcome.usage.used_token_count
             record.cut_items += outcome.usage.cut
+            record.cached_items += outcome.timings.cached
     record.add_step(InferenceStep(time.monotonic(), items, slowest.tokenize, slowest.queue, slowest.compute))
 
 

@@ -1,6 +1,6 @@
 """ParaphraseService: scores pairs of texts, and searches sets of texts for pairs with similar meaning.
 
-A search reads both sets to their end, computes each distinct text once, and then searches block by block in a pool of
+A search reads both sets to their end, computes each distinct text once, and then searches tile by tile in a pool of
 one thread: several searches take turns, and the threads of other work are never occupied by one.
 The generator of pairs advances only when the client has taken the last message, so an unread search does not run on.
 """
@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import partial
 from typing import Final
 
@@ -30,11 +31,9 @@ from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.interceptors.base import Context
 from qda_worker.models.pair_search import Pairs, find_pairs
 from qda_worker.registry.registry import ModelRegistry, SelectedModel
-from qda_worker.services.inference import build_off_loop, infer, infer_part
+from qda_worker.scheduling.jobs import Lane
+from qda_worker.services.inference import build_off_loop, infer, infer_parts, split_parts
 
-# Texts of a search in the queue at a time, twice what a batch is chosen from: other calls are served in between, and a
-# cancelled call stops soon.
-_TEXTS_IN_QUEUE: Final = 1024
 # Prefix of the name of the thread that searches.
 SEARCH_THREAD_PREFIX: Final = "paraphrase-search"
 
@@ -72,21 +71,26 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         search_in_pool = partial(asyncio.get_running_loop().run_in_executor, self._search_pool)
         found = await search_in_pool(_search, encoded, search, two_sets)
         pair_count = 0
-        while (pairs := await search_in_pool(next, found, None)) is not None:
+        while (pairs := await search_in_pool(self._next_block, found, search.lane)) is not None:
             for chunk in build_pair_chunks(pairs, encoded, two_sets=two_sets):
                 pair_count += len(chunk.pairs.pairs)
                 yield chunk
         yield build_search_summary(sets, encoded, pair_count, started)
+
+    def _next_block(self, found: Iterator[Pairs], lane: Lane) -> Pairs | None:
+        """Search one block, in turn with the models; None at the end. Blocks; the search thread calls it."""
+        with self._registry.turns.turn(interactive=lane is Lane.INTERACTIVE):
+            return next(found, None)
 
 
 async def _encode(
     distinct: DistinctTexts, search: ParaphraseSearchRequest, selected: SelectedModel
 ) -> EncodedSets:
     encoded = EncodedSets(distinct)
-    for start in range(0, len(distinct.contents), _TEXTS_IN_QUEUE):
-        contents = distinct.contents[start : start + _TEXTS_IN_QUEUE]
-        outcomes = await infer_part(selected, contents, search.options, search.lane)
-        await asyncio.to_thread(encoded.add, outcomes)
+    parts = infer_parts(selected, split_parts(distinct.contents), search.options, search.lane)
+    async with aclosing(parts):
+        async for outcomes in parts:
+            await asyncio.to_thread(encoded.add, outcomes)
     return encoded
 
 

@@ -59,7 +59,9 @@ def endless(content: str, taken: list[int]) -> Iterator[pb.AnalyzeDocumentsReque
         number = 0
         while True:
             taken.append(number)
-            yield text_pb2.Text(content=content, id=str(number))
+            yield text_pb2.Text(
+                content=f"{number} {content}", id=str(number)
+            )  # equal texts are computed once
             number += 1
 
     return parts(settings(sentiment=True), documents())
@@ -67,7 +69,8 @@ def endless(content: str, taken: list[int]) -> Iterator[pb.AnalyzeDocumentsReque
 
 async def then_wait(count: int) -> AsyncIterator[pb.AnalyzeDocumentsRequest]:
     """Yield `count` documents and no end: grpc.aio hides the status of a call that ends while it sends."""
-    for part in parts(settings(sentiment=True), [text_pb2.Text(content="gut")] * count):
+    documents = [text_pb2.Text(content=f"gut {number}") for number in range(count)]
+    for part in parts(settings(sentiment=True), documents):
         yield part
     await asyncio.Event().wait()
 
@@ -100,7 +103,7 @@ async def test_a_client_that_does_not_read_stops_the_computing(
     def documents() -> Iterator[text_pb2.Text]:
         while True:
             taken.append(1)
-            yield text_pb2.Text(content="gut", id="i" * 256)
+            yield text_pb2.Text(content=f"gut {len(taken)}", id="i" * 256)
 
     call = narrow.AnalyzeDocuments(parts(settings(sentiment=True), documents()))
     assert (await call.read()).HasField("header")
@@ -126,11 +129,11 @@ async def test_documents_in_flight_are_bounded_by_count(echo: EchoServer, stub: 
 
 
 async def test_documents_in_flight_are_bounded_by_bytes(echo: EchoServer, stub: Any) -> None:
-    """A dozen interviews: the first results come while the rest is computed."""
+    """Thirteen interviews: the first results come while the rest is computed."""
     echo.model.gate.clear()
     call = stub.AnalyzeDocuments(endless("x" * 20_000, []))
     assert (await call.read()).HasField("header")
-    assert await stable_value(lambda: echo.queue.waiting) == 12
+    assert await stable_value(lambda: echo.queue.waiting) == 13
     call.cancel()
 
 

@@ -217,4 +217,4 @@ def test_the_programs_set_the_variables_before_a_library_reads_them(tmp_path: Pa
         timeout=120,
     )
     assert shown.stdout.splitlines()[-1:] == ["[('blas', 1), ('openmp', 1)]"], shown.stderr
-    assert "GOMP_SPINCOUNT = '1000'" in shown.stderr
+    assert "GOMP_SPINCOUNT = '10000'" in shown.stderr

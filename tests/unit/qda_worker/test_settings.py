@@ -70,6 +70,30 @@ def test_variables_of_tls_reflection_and_calls_mean_the_same_as_options() -> Non
 
 
 @pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("0", None),
+        ("4096", 4096),
+        ("500M", 500_000_000),
+        ("3k", 3000),
+        ("2Ki", 2048),
+        ("512Mi", 2**29),
+        ("1Gi", 2**30),
+    ],
+)
+def test_the_size_of_the_result_cache(text: str, expected: int | None) -> None:
+    assert read().result_cache is None
+    assert read("--result-cache", text).result_cache == expected
+    assert read(environ={"QDA_RESULT_CACHE": text}).result_cache == expected
+
+
+@pytest.mark.parametrize("text", ["much", "-1", "1.5Gi", "1 Gi", "1T", "1ki", "1234567890"])
+def test_another_size_of_the_result_cache_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="a size in bytes as 500M, 512Mi or 2Gi"):
+        read("--result-cache", text)
+
+
+@pytest.mark.parametrize(
     ("arguments", "environ", "words"),
     [
         (["--tls-cert", "c"], {}, "without --tls-key"),

@@ -26,12 +26,19 @@ def test_tasks_are_parsed_one_by_one_so_that_the_first_error_decides() -> None:
     assert [violation.field for violation in caught.value.violations] == ["settings.entities.label_scheme"]
 
 
-def test_an_empty_document_has_an_error_and_still_its_size() -> None:
+def test_an_empty_document_has_an_error() -> None:
     part = pb.AnalyzeDocumentsRequest(document=text_pb2.Text(id="a"))
     document = parse_document(3, part)
     assert (document.index, document.id, document.content) == (3, "a", "")
     assert isinstance(document.error, TextEmpty)
-    assert document.size > 500
+
+
+@pytest.mark.parametrize(("length", "size"), [(10, 0), (200, 0), (1256, 1000), (100_256, 100_000)])
+def test_the_bytes_of_a_document_above_256_count_against_the_limit_of_its_stream(
+    length: int, size: int
+) -> None:
+    document = parse_document(0, pb.AnalyzeDocumentsRequest(document=text_pb2.Text(content="x" * length)))
+    assert size <= document.size <= size + 10  # of the message itself
 
 
 def test_text_that_is_not_utf8_fails_its_document_or_the_stream() -> None:

@@ -1,12 +1,12 @@
 """Offsets select the same words of a text in every encoding."""
 
-from typing import Final
+from typing import Final, SupportsIndex
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda_worker.models.offsets import OffsetEncoding, Offsets, convert_spans
+from qda_worker.models.offsets import OffsetEncoding, convert_spans
 
 PARTS: Final = st.sampled_from(
     ["Köln", "😀", "👩‍👩‍👧", "u\u0308", "\r\n", "\x00", "a", "עברית", "\ufeff", "𝔘", "€"]
@@ -52,4 +52,27 @@ def test_code_point_offsets_are_unchanged(case: tuple[str, list[tuple[int, int]]
 @pytest.mark.parametrize("offset", [-1, 4])
 def test_an_offset_outside_the_text_is_an_error(encoding: OffsetEncoding, text: str, offset: int) -> None:
     with pytest.raises(IndexError, match="outside a text of 3 code points"):
-        Offsets(text, encoding).at(offset)
+        convert_spans(text, [(0, 1), (min(offset, 1), offset)], encoding)
+
+
+class CountingText(str):
+    """A text that counts the characters which are taken out of it."""
+
+    __slots__ = ("taken",)
+
+    taken: int
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        part = super().__getitem__(key)
+        self.taken += len(part)
+        return part
+
+
+@pytest.mark.parametrize("encoding", [OffsetEncoding.UTF8, OffsetEncoding.UTF16])
+def test_each_character_is_encoded_once_however_many_spans_there_are(encoding: OffsetEncoding) -> None:
+    """Spans may overlap, repeat each other, and come in any order."""
+    text = CountingText("Köln 😀 " * 100)
+    text.taken = 0
+    spans = [(start, end) for start in range(0, len(text), 7) for end in range(start, len(text), 90)]
+    assert len(convert_spans(text, [*spans, *reversed(spans)], encoding)) == 2 * len(spans)
+    assert text.taken <= len(text)

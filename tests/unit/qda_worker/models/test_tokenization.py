@@ -1,5 +1,7 @@
 """Windows cover a text without gaps, and no text is cut unless its caller allows it."""
 
+import gc
+import weakref
 from itertools import pairwise
 from typing import Final
 
@@ -7,10 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from qda_worker.errors import TextTooLong
 from qda_worker.models.base import LongText, Span
-from qda_worker.models.tokenization import choose_spans, weighted_mean, window_overlap, window_spans
+from qda_worker.models.tokenization import (
+    TextTokenizer,
+    choose_spans,
+    weighted_mean,
+    window_overlap,
+    window_spans,
+)
 
 ROOMS: Final = st.integers(1, 600)
 LENGTHS: Final = st.integers(0, 5000)
@@ -57,3 +67,37 @@ def test_a_window_of_twice_the_tokens_counts_twice() -> None:
 def test_a_single_window_is_returned_unchanged() -> None:
     row = np.array([0.1, 0.9], np.float32)
     assert weighted_mean([row], [0]) is row
+
+
+def fast_tokenizer(words: str) -> PreTrainedTokenizerFast:
+    """Return a new fast tokenizer that knows some words."""
+    vocabulary = {word: number for number, word in enumerate(["<unk>", *words.split()])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")  # type: ignore[no-untyped-call]
+
+
+def test_equal_tokenizers_share_their_vocabulary_in_memory() -> None:
+    tokenizers = [fast_tokenizer("ein Haus"), fast_tokenizer("ein Haus"), fast_tokenizer("Haus ein")]
+    tokenizers[1].backend_tokenizer.enable_truncation(1)  # a setting that is switched off anyway
+    wrapped = [TextTokenizer(tokenizer, 10) for tokenizer in tokenizers]
+    first, second, third = (tokenizer.backend_tokenizer for tokenizer in tokenizers)
+    assert first is second
+    assert first is not third
+    ids = [
+        tokenizer.prepare("ein Haus ein", LongText.ERROR).units[0].payload.tolist() for tokenizer in wrapped
+    ]
+    assert ids == [[1, 2, 1], [1, 2, 1], [2, 1, 2]]
+    assert wrapped[1].tokens([2, 1]) == ("Haus", "ein")
+
+
+def test_a_shared_vocabulary_is_released_with_its_last_tokenizer() -> None:
+    first = TextTokenizer(fast_tokenizer("nur kurz da"), 10)
+    backend = weakref.ref(first._encode._backend)  # type: ignore[union-attr]
+    second = TextTokenizer(fast_tokenizer("nur kurz da"), 10)
+    del first
+    gc.collect()
+    assert backend() is not None, "the second one still uses it"
+    del second
+    gc.collect()
+    assert backend() is None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from itertools import count
 from typing import Final
 
 import pytest
@@ -13,7 +14,13 @@ from tests.support.echo_model import EchoModel
 from tests.support.queue_harness import WAIT, QueueHarness, results
 
 # Eight of these fill a batch.
-TEN: Final = "x" * 10
+# Makes all texts of a run different: equal ones are computed once.
+_NUMBERS: Final = count()
+
+
+def tens(number: int) -> list[str]:
+    """Return distinct texts of ten characters."""
+    return [f"{next(_NUMBERS):010d}" for _ in range(number)]
 
 
 class TimedModel(EchoModel):
@@ -42,7 +49,7 @@ def timed(pool: Executor) -> QueueHarness:
 def measured(timed: QueueHarness) -> QueueHarness:
     """Return a queue with a measured throughput of 8 texts a second. One text blocks its compute thread."""
     timed.block_compute_thread()
-    first = timed.queue.submit([TEN] * 80)
+    first = timed.queue.submit(tens(80))
     timed.wait_for_tokenizer()
     timed.model.gate.set()
     first.result(WAIT)
@@ -66,39 +73,39 @@ def test_work_that_cannot_meet_its_deadline_is_refused_at_once(measured: QueueHa
     with pytest.raises(
         DeadlineTooShort, match=r"answered in about 20\.\d s, and the deadline is in 5\.0 s"
     ) as caught:
-        measured.queue.submit([TEN] * 160, deadline=measured.now + 5)
+        measured.queue.submit(tens(160), deadline=measured.now + 5)
     assert 20 <= caught.value.retry_after <= 20.2 * 1.25
     assert measured.observer.refused == [("DEADLINE_TOO_SHORT", 160)]
 
 
 def test_work_that_might_meet_its_deadline_is_admitted(measured: QueueHarness) -> None:
-    measured.queue.submit([TEN] * 150, deadline=measured.now + 11)  # is not refused
+    measured.queue.submit(tens(150), deadline=measured.now + 11)  # is not refused
 
 
 def test_work_that_waits_already_counts_against_the_deadline(measured: QueueHarness) -> None:
-    measured.queue.submit([TEN] * 80)
-    measured.queue.submit([TEN] * 8, deadline=measured.now + 6)  # is not refused
+    measured.queue.submit(tens(80))
+    measured.queue.submit(tens(8), deadline=measured.now + 6)  # is not refused
     with pytest.raises(DeadlineTooShort):
-        measured.queue.submit([TEN] * 8, deadline=measured.now + 4)
+        measured.queue.submit(tens(8), deadline=measured.now + 4)
 
 
 def test_the_work_of_others_counts_only_as_much_as_ones_own(measured: QueueHarness) -> None:
     """Callers share the time: 16 texts beside 120 of another caller are done after 32 texts."""
-    measured.queue.submit([TEN] * 120, caller="greedy")
-    measured.queue.submit([TEN] * 16, caller="modest", deadline=measured.now + 2.1)  # is not refused
+    measured.queue.submit(tens(120), caller="greedy")
+    measured.queue.submit(tens(16), caller="modest", deadline=measured.now + 2.1)  # is not refused
     with pytest.raises(DeadlineTooShort):
-        measured.queue.submit([TEN] * 16, caller="another", deadline=measured.now + 1.5)
+        measured.queue.submit(tens(16), caller="another", deadline=measured.now + 1.5)
 
 
 def test_bulk_work_does_not_count_for_interactive_work(measured: QueueHarness) -> None:
-    measured.queue.submit([TEN] * 120, lane=Lane.BULK)
-    measured.queue.submit([TEN] * 8, deadline=measured.now + 0.6)  # is not refused
+    measured.queue.submit(tens(120), lane=Lane.BULK)
+    measured.queue.submit(tens(8), deadline=measured.now + 0.6)  # is not refused
 
 
 def test_before_a_measurement_no_call_is_refused_for_its_deadline(timed: QueueHarness) -> None:
     timed.block_compute_thread()
-    timed.queue.submit([TEN] * 99, caller="other")
-    future = timed.queue.submit([TEN] * 99, deadline=timed.now + 0.001)
+    timed.queue.submit(tens(99), caller="other")
+    future = timed.queue.submit(tens(99), deadline=timed.now + 0.001)
     timed.model.gate.set()
     with pytest.raises(DeadlineTooShort, match=r"texts (waited|were tokenized)"):
         future.result(WAIT)
@@ -107,22 +114,22 @@ def test_before_a_measurement_no_call_is_refused_for_its_deadline(timed: QueueHa
 def test_texts_computed_alone_are_not_measured(timed: QueueHarness) -> None:
     """One text a second does not tell how many fit into a batch."""
     for _ in range(5):
-        timed.queue.submit([TEN]).result(WAIT)
-    assert timed.queue.submit([TEN] * 160, deadline=timed.now + 21).result(WAIT)
+        timed.queue.submit(tens(1)).result(WAIT)
+    assert timed.queue.submit(tens(160), deadline=timed.now + 21).result(WAIT)
 
 
 def test_a_full_queue_returns_a_retry_delay(measured: QueueHarness) -> None:
     """80 of 160 texts must be done first, which is half of 20 s."""
-    measured.queue.submit([TEN] * 159, caller="greedy")
+    measured.queue.submit(tens(159), caller="greedy")
     with pytest.raises(QueueFull) as caught:
-        measured.queue.submit([TEN] * 120, caller="late")
+        measured.queue.submit(tens(120), caller="late")
     assert 9.5 <= caught.value.retry_after <= 10.5 * 1.25
 
 
 def test_work_admitted_before_a_measurement_counts_in_the_advice(timed: QueueHarness) -> None:
     """Otherwise five refused calls would use up their retries within a second, in the first load after a start."""
     timed.block_compute_thread()
-    timed.queue.submit([TEN] * 159, caller="greedy")
+    timed.queue.submit(tens(159), caller="greedy")
     timed.wait_for_tokenizer()
     assert isinstance(timed.model, TimedModel)
     timed.model.batches_to_go = 3  # the running one, and two full ones, which are measured
@@ -131,27 +138,27 @@ def test_work_admitted_before_a_measurement_counts_in_the_advice(timed: QueueHar
         assert timed.model.entered.acquire(timeout=WAIT)
     timed.wait_for_tokenizer()
     with pytest.raises(QueueFull, match="143 texts wait") as caught:
-        timed.queue.submit([TEN] * 120, caller="late")
+        timed.queue.submit(tens(120), caller="late")
     assert 7.8 <= caught.value.retry_after <= 8.0 * 1.25, "63 of them must be done first, eight a second"
 
 
 def test_before_a_measurement_the_advice_is_two_seconds_with_jitter(timed: QueueHarness) -> None:
     timed.block_compute_thread()
-    timed.queue.submit([TEN] * 159, caller="greedy")
+    timed.queue.submit(tens(159), caller="greedy")
     advice = set()
     for _ in range(20):
         with pytest.raises(QueueFull) as caught:
-            timed.queue.submit([TEN] * 120, caller="late")
+            timed.queue.submit(tens(120), caller="late")
         advice.add(caught.value.retry_after)
     assert len(advice) > 1
     assert all(2.0 <= seconds <= 2.5 for seconds in advice)
 
 
 def test_one_caller_cannot_fill_the_queue(measured: QueueHarness) -> None:
-    measured.queue.submit([TEN] * 150, caller="greedy")
+    measured.queue.submit(tens(150), caller="greedy")
     with pytest.raises(QueueFull, match="150 texts of this caller wait, 20 more would exceed its 160"):
-        measured.queue.submit([TEN] * 20, caller="greedy")
-    waiting = measured.queue.submit([TEN] * 20, caller="modest")
+        measured.queue.submit(tens(20), caller="greedy")
+    waiting = measured.queue.submit(tens(20), caller="modest")
     measured.model.gate.set()
     assert len(results(waiting.result(WAIT))) == 20
 
@@ -241,7 +248,7 @@ def spend_a_minute_throttled(harness: QueueHarness) -> None:
     harness.model.seconds = 0.2
     ended = harness.now + 60
     while harness.now < ended:
-        harness.queue.submit([TEN] * 32).result(WAIT)
+        harness.queue.submit(tens(32)).result(WAIT)
     harness.model.seconds = 0.01
 
 
@@ -249,17 +256,17 @@ def test_a_model_that_was_throttled_and_is_idle_refuses_nothing(throttled: Queue
     """Eight texts take 0.08 s and may take 0.5 s; by what was measured last they would take 1.6 s."""
     spend_a_minute_throttled(throttled)
     for _ in range(500):
-        assert throttled.queue.submit([TEN] * 8, deadline=throttled.now + 0.5).result(WAIT)
+        assert throttled.queue.submit(tens(8), deadline=throttled.now + 0.5).result(WAIT)
     assert throttled.observer.refused == []
 
 
 def test_one_slow_first_batch_refuses_nothing(throttled: QueueHarness) -> None:
     assert isinstance(throttled.model, ThrottledModel)
     throttled.model.seconds = 0.5
-    throttled.queue.submit([TEN] * 8).result(WAIT)
+    throttled.queue.submit(tens(8)).result(WAIT)
     throttled.model.seconds = 0.001
     throttled.block_compute_thread()
-    throttled.queue.submit([TEN] * 64, deadline=throttled.now + 0.5)  # is not refused
+    throttled.queue.submit(tens(64), deadline=throttled.now + 0.5)  # is not refused
 
 
 def test_a_busy_model_that_was_throttled_admits_again_after_some_time(throttled: QueueHarness) -> None:
@@ -267,21 +274,21 @@ def test_a_busy_model_that_was_throttled_admits_again_after_some_time(throttled:
     spend_a_minute_throttled(throttled)
     throttled.block_compute_thread()
     with pytest.raises(DeadlineTooShort):
-        throttled.queue.submit([TEN] * 8, deadline=throttled.now + 0.5)
+        throttled.queue.submit(tens(8), deadline=throttled.now + 0.5)
     throttled.now += 60
-    throttled.queue.submit([TEN] * 8, deadline=throttled.now + 0.5)  # is not refused
+    throttled.queue.submit(tens(8), deadline=throttled.now + 0.5)  # is not refused
 
 
 def test_advice_for_a_full_queue_forgets_a_slow_spell_too(throttled: QueueHarness) -> None:
     """Also for work that was admitted while the model was slow."""
     spend_a_minute_throttled(throttled)
     throttled.block_compute_thread()
-    throttled.queue.submit([TEN] * 159, caller="greedy")
+    throttled.queue.submit(tens(159), caller="greedy")
     with pytest.raises(QueueFull) as slow:
-        throttled.queue.submit([TEN] * 120, caller="late")
+        throttled.queue.submit(tens(120), caller="late")
     throttled.now += 60
     with pytest.raises(QueueFull) as later:
-        throttled.queue.submit([TEN] * 120, caller="late")
+        throttled.queue.submit(tens(120), caller="late")
     assert slow.value.retry_after > 10
     assert 2.0 <= later.value.retry_after <= 2.5
 
@@ -289,22 +296,22 @@ def test_advice_for_a_full_queue_forgets_a_slow_spell_too(throttled: QueueHarnes
 def test_fresh_names_do_not_give_a_host_more_of_the_queue(harness: QueueHarness) -> None:
     harness.block_compute_thread()
     for number in range(16):
-        harness.queue.submit([TEN] * 10, caller=Caller("host", f"name-{number}"))
+        harness.queue.submit(tens(10), caller=Caller("host", f"name-{number}"))
     with pytest.raises(QueueFull, match="160 texts of this host wait, 1 more would exceed its 160"):
-        harness.queue.submit([TEN], caller=Caller("host", "one more"))
-    harness.queue.submit([TEN] * 20, caller="other")  # is not refused
+        harness.queue.submit(tens(1), caller=Caller("host", "one more"))
+    harness.queue.submit(tens(20), caller="other")  # is not refused
 
 
 def test_one_name_cannot_fill_the_share_of_its_host(harness: QueueHarness) -> None:
     harness.block_compute_thread()
-    harness.queue.submit([TEN] * 120, caller=Caller("host", "greedy"))
+    harness.queue.submit(tens(120), caller=Caller("host", "greedy"))
     with pytest.raises(QueueFull, match="120 texts of this caller wait, 10 more would exceed its 128"):
-        harness.queue.submit([TEN] * 10, caller=Caller("host", "greedy"))
-    harness.queue.submit([TEN] * 30, caller=Caller("host", "modest"))  # is not refused
+        harness.queue.submit(tens(10), caller=Caller("host", "greedy"))
+    harness.queue.submit(tens(30), caller=Caller("host", "modest"))  # is not refused
 
 
 def test_many_names_of_a_host_count_as_one_caller_for_the_deadline_of_others(measured: QueueHarness) -> None:
     """16 texts beside 120 of ten names of one host are done after 32 texts."""
     for number in range(10):
-        measured.queue.submit([TEN] * 12, caller=Caller("host", f"name-{number}"))
-    measured.queue.submit([TEN] * 16, caller="modest", deadline=measured.now + 2.1)  # is not refused
+        measured.queue.submit(tens(12), caller=Caller("host", f"name-{number}"))
+    measured.queue.submit(tens(16), caller="modest", deadline=measured.now + 2.1)  # is not refused

@@ -41,11 +41,11 @@ def test_every_text_gets_its_own_result_in_its_position(texts: list[str], lane: 
 
 def test_calls_share_batches_and_keep_their_own_results(harness: QueueHarness) -> None:
     harness.block_compute_thread()
-    futures = [harness.queue.submit([f"text {number}"] * 2) for number in range(4)]
+    futures = [harness.queue.submit([f"a {number}", f"b {number}"]) for number in range(4)]
     harness.wait_for_tokenizer()
     harness.model.gate.set()
-    assert [results(future.result(WAIT)) for future in futures] == [[f"TEXT {n}"] * 2 for n in range(4)]
-    assert harness.model.batches[1:] == [[f"text {number}" for number in range(4) for _ in range(2)]]
+    assert [results(future.result(WAIT)) for future in futures] == [[f"A {n}", f"B {n}"] for n in range(4)]
+    assert harness.model.batches[1:] == [[f"{letter} {number}" for number in range(4) for letter in "ab"]]
 
 
 def test_short_texts_pass_between_the_windows_of_a_long_text(harness: QueueHarness) -> None:
@@ -111,20 +111,20 @@ def test_the_units_of_an_ended_call_leave_the_queue_at_once(harness: QueueHarnes
     """Also behind live work of the same caller, so that limits and memory agree."""
     lanes = harness.queue._state.lanes  # the memory that the queue holds
     harness.block_compute_thread()
-    live = harness.queue.submit(["live"] * 10, lane=Lane.BULK)
+    live = harness.queue.submit([f"live {number}" for number in range(10)], lane=Lane.BULK)
     windows = Options(LongText.WINDOW)
     for _ in range(40):
-        gone = harness.queue.submit(["w" * 1000] * 5, windows, lane=Lane.BULK)
+        gone = harness.queue.submit([letter * 1000 for letter in "vwxyz"], windows, lane=Lane.BULK)
         harness.wait_for_tokenizer()
         assert len(lanes) > 10
         assert gone.cancel()
         assert len(lanes) == 10
-    late = harness.queue.submit(["late"] * 9)
+    late = harness.queue.submit([f"late {number}" for number in range(9)])
     assert late.cancel()
     harness.wait_for_tokenizer()
     assert len(lanes) == 10, "nothing is added for a call that has ended"
     harness.model.gate.set()
-    assert results(live.result(WAIT)) == ["LIVE"] * 10
+    assert results(live.result(WAIT)) == [f"LIVE {number}" for number in range(10)]
 
 
 def test_the_waiting_windows_of_a_failed_text_leave_the_queue(harness: QueueHarness) -> None:

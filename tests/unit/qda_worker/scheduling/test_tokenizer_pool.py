@@ -89,7 +89,7 @@ def test_a_turn_is_bounded_by_characters_and_then_others_have_theirs(bench: Benc
 
 
 def test_a_turn_is_bounded_by_texts(bench: Bench) -> None:
-    bench.queue.submit(["a"] * (TEXTS_PER_TURN + 1))
+    bench.queue.submit([f"a{number}" for number in range(TEXTS_PER_TURN + 1)])
     bench.pool.run_next()
     assert len(bench.model.steps) == TEXTS_PER_TURN
     assert not bench.pool.turns, "the rest of a large call is prepared beside the first turns of others"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any, Final, cast
 
@@ -10,18 +10,29 @@ import numpy as np
 import pytest
 
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
-from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2, text_pb2
+from qda.v1 import analysis_pb2, embedding_pb2, paraphrase_pb2, processing_pb2, text_pb2
 from qda_worker.errors import Draining, QueueFull
-from qda_worker.models.base import ModelInfo, Options, Usage, VectorKind, model_info
+from qda_worker.models.base import LongText, ModelInfo, Options, Usage, VectorKind, model_info
 from qda_worker.models.vectors import TextVectors
 from qda_worker.observability.call_record import CallRecord, begin_call, current_call
 from qda_worker.registry.registry import ModelRegistry, SelectedModel
-from qda_worker.scheduling.jobs import Caller, Lane, Outcome, Success, Timings
+from qda_worker.scheduling.jobs import Caller, Lane, Outcome, PreparedAhead, Success, Timings
+from qda_worker.scheduling.turns import ComputeTurns
 from qda_worker.services.analysis import AnalysisService
 from qda_worker.services.embedding import EmbeddingService
-from qda_worker.services.inference import fairness_key, wait_for_room
+from qda_worker.services.inference import (
+    LARGE_CALL_CHARACTERS,
+    LARGE_CALL_TEXTS,
+    fairness_key,
+    lane_by_size,
+    wait_for_room,
+)
 from qda_worker.services.paraphrases import ParaphraseService
 
+PRIORITIES: Final = {
+    processing_pb2.PRIORITY_INTERACTIVE: Lane.INTERACTIVE,
+    processing_pb2.PRIORITY_BULK: Lane.BULK,
+}
 TEXTS: Final = [text_pb2.Text(content=content) for content in ("gut", "schlecht", "gut genug")]
 
 
@@ -31,6 +42,7 @@ class FullEngine:
 
     refusals: int = 3
     calls: list[tuple[int, float | None, Caller]] = field(default_factory=list)
+    lanes: list[Lane] = field(default_factory=list)
     error: Exception = field(default_factory=lambda: QueueFull("full", retry_after=0.001))
     queue: Any = field(default_factory=lambda: SimpleNamespace(healthy=True))
 
@@ -40,12 +52,19 @@ class FullEngine:
         return model_info(model, max_length=9, dimension=2, vector_kinds=[VectorKind.DENSE])
 
     async def answer(
-        self, texts: Sequence[str], _options: Options, _lane: Lane, deadline: float | None, caller: Caller
+        self,
+        texts: Sequence[str],
+        _options: Options,
+        lane: Lane,
+        deadline: float | None,
+        caller: Caller,
+        _prepared: Sequence[PreparedAhead] = (),
     ) -> list[Outcome[Any]]:
         if self.refusals:
             self.refusals -= 1
             raise self.error
         self.calls.append((len(texts), deadline, caller))
+        self.lanes.append(lane)
         vectors = TextVectors(dense=np.ones(2, np.float32), sparse=None, multi=None)
         return [Success(vectors, Usage(3, 3, cut=False, window_count=1), Timings()) for _ in texts]
 
@@ -59,7 +78,8 @@ def engine() -> FullEngine:
 def registry(engine: FullEngine) -> ModelRegistry:
     selected = SelectedModel(cast("Any", engine), "digest", "generation")
     return cast(
-        "ModelRegistry", SimpleNamespace(select=lambda _key, _task: selected, draining=asyncio.Event())
+        "ModelRegistry",
+        SimpleNamespace(select=lambda _key, _task: selected, draining=asyncio.Event(), turns=ComputeTurns()),
     )
 
 
@@ -137,3 +157,39 @@ async def test_the_record_of_a_stream_names_its_model(engine: FullEngine, regist
     request = embedding_pb2.EmbedStreamRequest(texts=TEXTS)
     await read_all(EmbeddingService(registry).EmbedStream(request, cast("Any", None)))
     assert (current_call().model, current_call().items) == ("tiny", 3)
+
+
+@pytest.mark.parametrize(
+    ("contents", "lane"),
+    [
+        (["gut"], Lane.INTERACTIVE),
+        (["gut"] * LARGE_CALL_TEXTS, Lane.INTERACTIVE),
+        (["gut"] * (LARGE_CALL_TEXTS + 1), Lane.BULK),
+        (["x" * 72] * 200, Lane.INTERACTIVE),
+        (
+            ["x" * (LARGE_CALL_CHARACTERS + 1)],
+            Lane.INTERACTIVE,
+        ),  # the model reads 9 tokens, 72 characters at most
+    ],
+)
+async def test_a_unary_call_without_a_priority_has_the_lane_of_its_size(
+    engine: FullEngine, registry: ModelRegistry, contents: list[str], lane: Lane
+) -> None:
+    engine.refusals = 0
+    begin_call("test")
+    texts = [text_pb2.Text(content=content) for content in contents]
+    context = cast("Any", SimpleNamespace(time_remaining=lambda: None))
+    for priority in (processing_pb2.PRIORITY_UNSPECIFIED, *PRIORITIES):
+        await EmbeddingService(registry).Embed(
+            embedding_pb2.EmbedRequest(texts=texts, priority=priority), context
+        )
+    assert engine.lanes == [lane, *PRIORITIES.values()]
+
+
+def test_the_characters_that_the_model_reads_decide_about_long_texts() -> None:
+    info = replace(FullEngine().info, max_length=LARGE_CALL_CHARACTERS)
+    half = "x" * (LARGE_CALL_CHARACTERS // 2)
+    assert lane_by_size([half, half], Options(), info) is Lane.INTERACTIVE
+    assert lane_by_size([half, half, "x"], Options(), info) is Lane.BULK
+    windows = Options(LongText.WINDOW)
+    assert lane_by_size(["x" * LARGE_CALL_CHARACTERS * 2], windows, FullEngine().info) is Lane.BULK
