@@ -29,7 +29,7 @@ WARMER_IMAGE = $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG)
 # Two processes share the tests, file by file: more would hold more copies of the models than a laptop's memory does.
 TEST_PROCESSES ?= --numprocesses=2 --dist=loadfile
 
-BENCHES ?= warm paraphrase_search
+TABLES ?=
 
 ENGINE ?= podman
 COMPOSE ?= podman-compose
@@ -37,7 +37,7 @@ HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-faults test-rollouts soak bench verify-real clean
+.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -102,9 +102,18 @@ test-rollouts: .venv/.installed ## make 50,000 calls on the cluster of KUBECONFI
 soak: .venv/.installed ## send a million documents through one worker and check order and memory (half an hour)
 	.venv/bin/python -m benchmarks.documents_soak --documents 1000000
 
-bench: .venv/.installed ## compare the performance with baselines; BENCHES selects benchmarks, see benchmarks/README.md
-	$(if $(wildcard benchmarks/*.py),,$(call absent,benchmarks/))
-	@for name in $(BENCHES); do echo "== $$name"; .venv/bin/python -m "benchmarks.$$name"; done
+bench: .venv/.installed ## compare the performance with peers in under 5 minutes, once their environments are there; TABLES selects tables
+	.venv/bin/python -m benchmarks prepare
+	.venv/bin/python -m benchmarks run --quick $(if $(TABLES),--table $(TABLES))
+	.venv/bin/python -m benchmarks page
+
+bench-full: .venv/.installed ## the same with all models, peers and sizes (hours); continues where the last run of the day was interrupted
+	.venv/bin/python -m benchmarks prepare
+	.venv/bin/python -m benchmarks run --resume $(if $(TABLES),--table $(TABLES))
+	.venv/bin/python -m benchmarks page
+
+bench-environments: .venv/.installed ## make the environments of the peers, also those that could not be made before
+	.venv/bin/python -m benchmarks prepare --retry
 
 verify-real: .venv/.installed ## compare the four real models in the cache (QDA_CACHE) with their published values
 	.venv/bin/cache-check --load

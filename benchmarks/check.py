@@ -30,7 +30,7 @@ from model_cache.record_rules import source_folder
 
 FILE_COUNTS: Final = (1_250, 2_500, 5_000, 10_000, 20_000)
 # Files of the packages, of which the lock knows no names: as many as the default catalog's largest one has.
-_FILES_PER_MODEL: Final = 12
+FILES_PER_MODEL: Final = 12
 # Bytes of a file of which the lock knows no size.
 _SMALL: Final = 10
 _NO_HASH: Final = "0" * 64
@@ -47,7 +47,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        cache = make_cache(root / "default", load_catalog(None).models, _FILES_PER_MODEL, load_lock(None))
+        cache = make_cache(root / "default", load_catalog(None).models, FILES_PER_MODEL, load_lock(None))
         figures["default catalog"] = measure([*check, "--cache", str(cache)], runs)
         figures["find, the same files"] = measure(find(cache), runs)
         for count in FILE_COUNTS:

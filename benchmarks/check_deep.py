@@ -37,30 +37,41 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        catalog, files = make_cache(root, given.megabytes * 10**6)
-        check = [
-            sys.executable, "-m", "model_cache.check.cli", "--deep", "--quiet",
-            "--catalog", str(catalog), "--cache", str(root / "cache"),
-        ]  # fmt: skip
-        cores = len(os.sched_getaffinity(0))
-        # One file per call, the largest first, which is the fastest order for files of such different sizes.
-        plain = ["xargs", "-0", "-n", "1", "-P", str(cores), "sha256sum"]
-        names = b"\0".join(os.fsencode(path) for path in files)
-        times: dict[str, list[float]] = {"check": [], "sha256sum": []}
-        sizes: list[int] = []
-        for _ in range(given.rounds):
-            times["sha256sum"].append(_timed(plain, names)[0])
-            seconds, resident = _timed(check, b"")
-            times["check"].append(seconds)
-            sizes.append(resident)
+        deep, plain, resident = run_programs(Path(folder), given.megabytes, given.rounds)
+    cores = len(os.sched_getaffinity(0))
+    times = {"check": deep, "sha256sum": plain}
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratio = medians["check"] / medians["sha256sum"]
     print(f"{given.megabytes} MB in {len(SHARES)} files, {cores} cores")
     for name, seconds in medians.items():
         print(f"{name:12}  {seconds:6.2f} s  {given.megabytes / seconds:8.0f} MB/s")
-    print(f"ratio         {ratio:6.2f}\nmemory        {max(sizes) / 1e6:6.1f} MB")
-    print(json.dumps({**medians, "ratio": ratio, "bytes_resident": max(sizes)}))
+    print(f"ratio         {ratio:6.2f}\nmemory        {resident / 1e6:6.1f} MB")
+    print(json.dumps({**medians, "ratio": ratio, "bytes_resident": resident}))
+
+
+def run_programs(root: Path, megabytes: int, rounds: int) -> tuple[list[float], list[float], int]:
+    """Run both programs in turns; return the seconds of the check and of sha256sum, and the check's peak of memory.
+
+    Args:
+        root: an empty folder.
+        megabytes: size of all files.
+        rounds: runs of each program.
+    """
+    catalog, files = make_cache(root, megabytes * 10**6)
+    check = [
+        sys.executable, "-m", "model_cache.check.cli", "--deep", "--quiet",
+        "--catalog", str(catalog), "--cache", str(root / "cache"),
+    ]  # fmt: skip
+    # One file per call, the largest first, which is the fastest order for files of such different sizes.
+    plain = ["xargs", "-0", "-n", "1", "-P", str(len(os.sched_getaffinity(0))), "sha256sum"]
+    names = b"\0".join(os.fsencode(path) for path in files)
+    plain_seconds, check_seconds, sizes = [], [], []
+    for _ in range(rounds):
+        plain_seconds.append(_timed(plain, names)[0])
+        seconds, resident = _timed(check, b"")
+        check_seconds.append(seconds)
+        sizes.append(resident)
+    return check_seconds, plain_seconds, max(sizes)
 
 
 def make_cache(root: Path, size: int) -> tuple[Path, list[str]]:

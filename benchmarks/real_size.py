@@ -9,6 +9,7 @@ import json
 import random
 import zipfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -91,20 +92,20 @@ _TEXT_WORDS: Final = 5_000
 
 def create_real_size_cache(folder: Path) -> CacheFixture:
     """Return the cache in a folder, which is written (4 GB, a minute) unless it is there and complete."""
-    cache = CacheFixture(folder)
+    fixture = CacheFixture(folder)
     done = folder / "complete"
     if done.exists():
-        return cache
+        return fixture
     folder.mkdir(parents=True, exist_ok=True)
-    cache.catalog_file.write_text(_CATALOG, encoding="utf-8")
+    fixture.catalog_file.write_text(_CATALOG, encoding="utf-8")
     torch.manual_seed(1)
-    _write_sentiment(_empty(cache.path(SENTIMENT)))
-    _write_entities(cache)
-    _write_paraphrase(_empty(cache.path(PARAPHRASE)))
-    _write_embedding(_empty(cache.path(EMBEDDING)))
-    cache.publish()
+    _write_sentiment(_empty(fixture.path(SENTIMENT)))
+    _write_entities(fixture)
+    _write_paraphrase(_empty(fixture.path(PARAPHRASE)))
+    _write_embedding(_empty(fixture.path(EMBEDDING)))
+    fixture.publish()
     done.touch()
-    return cache
+    return fixture
 
 
 def make_texts(count: int, tokens: tuple[int, int], seed: int = 1) -> list[str]:
@@ -117,12 +118,18 @@ def make_texts(count: int, tokens: tuple[int, int], seed: int = 1) -> list[str]:
     """
     low, high = tokens
     rng = random.Random(seed)  # noqa: S311  # not secret
-    words = [word for word, _ in zip(_words(), range(_TEXT_WORDS), strict=False)]
+    words = _text_words()
     texts = []
     for _ in range(count):
         length = min(high, max(low, round((low + high) / 2 * rng.lognormvariate(0, 0.2)))) - 2
         texts.append(" ".join(rng.choices(words, k=max(1, length))))
     return texts
+
+
+@cache
+def _text_words() -> tuple[str, ...]:
+    """Return the words that texts are made of."""
+    return tuple(word for word, _ in zip(_words(), range(_TEXT_WORDS), strict=False))
 
 
 def _words() -> Iterator[str]:

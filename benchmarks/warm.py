@@ -74,7 +74,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(folder: Path, size: int, count: int, runs: int, line: int = 0) -> Row:
-    """Copy and warm in turn, and return the row.
+    """Copy and warm in turn, and return the row; the arguments are those of `run_programs`."""
+    warm, copy, server = run_programs(folder, size, count, runs, line)
+    warm_seconds, copy_seconds = (statistics.median(one.seconds for one in runs) for runs in (warm, copy))
+    return Row(
+        gigabytes=size / 10**9,
+        files=count,
+        runs=runs,
+        megabytes_a_second_and_connection=line,
+        server=server,
+        warm_seconds=round(warm_seconds, 2),
+        copy_seconds=round(copy_seconds, 2),
+        ratio=round(warm_seconds / copy_seconds, 3),
+        warm_cpu_seconds=round(statistics.median(one.cpu for one in warm), 2),
+        copy_cpu_seconds=round(statistics.median(one.cpu for one in copy), 2),
+        warm_megabytes_of_memory=max(one.memory for one in warm),
+        bytes_fetched=json.loads(warm[-1].output)["bytes_fetched"],
+    )
+
+
+def run_programs(
+    folder: Path, size: int, count: int, runs: int, line: int = 0
+) -> tuple[list["ProgramRun"], list["ProgramRun"], str]:
+    """Copy and warm in turn; return the runs of warm, those of the copy, and which program served.
 
     Args:
         folder: an empty folder; its file system is measured.
@@ -101,26 +123,11 @@ def measure(folder: Path, size: int, count: int, runs: int, line: int = 0) -> Ro
         for _ in range(runs):
             copy.append(_run_twice(copy_command, folder / "copy", certificate))
             warm.append(_run_twice(warm_command, folder / "cache", certificate))
-        fetched = json.loads(warm[-1].output)["bytes_fetched"]
-    warm_seconds, copy_seconds = (statistics.median(one.seconds for one in runs) for runs in (warm, copy))
-    return Row(
-        gigabytes=size / 10**9,
-        files=count,
-        runs=runs,
-        megabytes_a_second_and_connection=line,
-        server=server,
-        warm_seconds=round(warm_seconds, 2),
-        copy_seconds=round(copy_seconds, 2),
-        ratio=round(warm_seconds / copy_seconds, 3),
-        warm_cpu_seconds=round(statistics.median(one.cpu for one in warm), 2),
-        copy_cpu_seconds=round(statistics.median(one.cpu for one in copy), 2),
-        warm_megabytes_of_memory=max(one.memory for one in warm),
-        bytes_fetched=fetched,
-    )
+    return warm, copy, server
 
 
 @dataclass(frozen=True, slots=True)
-class _ProgramRun:
+class ProgramRun:
     """One run of a program: seconds, processor seconds, peak of memory in MB, and its stdout."""
 
     seconds: float
@@ -129,7 +136,7 @@ class _ProgramRun:
     output: str
 
 
-def _run_twice(arguments: list[str], target: Path, certificate: Certificate) -> _ProgramRun:
+def _run_twice(arguments: list[str], target: Path, certificate: Certificate) -> ProgramRun:
     """Run a program twice and return the second run.
 
     The first run includes effects of the program before it: memory that the system must reclaim, modules that are not
@@ -142,7 +149,7 @@ def _run_twice(arguments: list[str], target: Path, certificate: Certificate) -> 
     return second
 
 
-def _run(command: list[str], certificate: Certificate) -> _ProgramRun:
+def _run(command: list[str], certificate: Certificate) -> ProgramRun:
     """Write all dirty pages to disk, then run a program and measure it."""
     os.sync()
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -158,7 +165,7 @@ def _run(command: list[str], certificate: Certificate) -> _ProgramRun:
         output = out.read().decode()
     if status:
         raise SystemExit(f"{command} ended with {os.waitstatus_to_exitcode(status)}: {output}")
-    return _ProgramRun(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 // 10**6, output)
+    return ProgramRun(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 // 10**6, output)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Rules for every test: an environment of its own, no access to other machines, and no silent skip in CI."""
 
+import logging
 import os
 import signal
 import sys
@@ -52,6 +53,16 @@ def own_environment(tmp_path: Path) -> Iterator[None]:
     yield
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(autouse=True)
+def own_log_levels() -> Iterator[None]:
+    """Restore the levels of the loggers that the programs set, when a test ran one in this process."""
+    loggers = [logging.getLogger(name) for name in ("", "cache_warmer", "model_cache", "qda_worker")]
+    before = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture

@@ -186,7 +186,8 @@ def test_an_invalid_http_request_does_not_disturb_later_scrapes(worker: ServePro
     assert scrape(worker)["qda_cache_restart_needed", "tiny-ner"] == 0
 
 
-LONG: Final = ["Merkel fuhr nach Köln. " * 130] * 4_800  # 14 MB; four make a batch
+# 14 MB; four make a batch. They differ, because equal texts are computed once.
+LONG: Final = [f"{number}. {'Merkel fuhr nach Köln. ' * 130}" for number in range(4_800)]
 
 
 def recognize(channel: grpc.Channel, contents: list[str], timeout: float = TIMEOUT) -> Any:

@@ -47,7 +47,8 @@ async def stub(echo: EchoServer) -> AsyncIterator[Any]:
 
 
 def request(count: int) -> pb.AnalyzeSentimentRequest:
-    return pb.AnalyzeSentimentRequest(texts=[text_pb2.Text(content="gut")] * count)
+    """Return a call with different texts, because equal ones are computed once."""
+    return pb.AnalyzeSentimentRequest(texts=[text_pb2.Text(content=f"gut {n}") for n in range(count)])
 
 
 async def until(condition: Callable[[], bool]) -> None:

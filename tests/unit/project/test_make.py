@@ -19,6 +19,7 @@ VERBS: Final = [
     "test-cluster-faults",
     "check",
     "bench",
+    "bench-full",
     "proto",
     "clean",
     "soak",
