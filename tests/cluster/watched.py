@@ -284,7 +284,8 @@ def overload(watched: Watched) -> float:
     Many calls at once exceed `worker.maxCalls`, and calls with a short deadline are refused by the queue.
     """
     query = re.sub(r"\[\d+m\]", f"[{RANGE}]", watched.monitoring.queue_seconds)
-    texts = ["Das ist gut, und der Tag war schön. " * 8] * 1000
+    # They differ, because equal texts are computed once.
+    texts = [f"{number}. {'Das ist gut, und der Tag war schön. ' * 8}" for number in range(1000)]
     with (
         watched.load(lambda client: client.sentiment(texts), 4, timeout=60),
         watched.load(lambda client: client.sentiment(texts[:200]), 2, timeout=0.3),
