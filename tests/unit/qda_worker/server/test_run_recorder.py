@@ -86,6 +86,21 @@ def test_the_record_follows_the_activity(tmp_path: Path) -> None:
     assert record.activity == "serving"
 
 
+def test_records_are_frequent_while_a_worker_starts(tmp_path: Path) -> None:
+    samples, seen = [], threading.Event()
+
+    def memory() -> MemoryUse:
+        samples.append(USE)
+        if len(samples) == 3:
+            seen.set()
+        return USE
+
+    run = RunRecorder(tmp_path / "run.json", lambda: "waiting for its cache", memory=memory, interval=3600.0)
+    run.start()
+    assert seen.wait(10)
+    run.close()
+
+
 def test_nothing_is_written_without_a_folder_or_where_it_cannot_be_written(tmp_path: Path) -> None:
     nowhere = RunRecorder.from_environment({}, lambda: "serving")
     nowhere.start()
