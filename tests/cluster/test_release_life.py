@@ -27,7 +27,7 @@ def _pod_event(kubectl: Kubectl, pod: str, words: str, seconds: float) -> str:
 
 def _other_worker(release: Release, former: str) -> str:
     def look() -> str | None:
-        names = [pod["metadata"]["name"] for pod in release.pods() if state(pod).get("started")]
+        names = [pod["metadata"]["name"] for pod in release.pods() if state(pod)]
         return next((name for name in names if name != former), None)
 
     return eventually("the worker of the upgrade", look)
