@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
-from qda_worker.cpu import cpu_budget
+from qda_worker.cpu import cpu_budget, cpu_flags
 
 ROOT: Final = Path(__file__).parents[1]
 # Instruction sets that decide which kernels the libraries use.
@@ -25,7 +25,7 @@ def machine() -> dict[str, Any]:
     """Return what does not change between the tables of a machine."""
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     about = dict(line.replace("\t", "").split(": ", 1) for line in lines if ": " in line)
-    flags = set(about.get("flags", about.get("Features", "")).split())
+    flags = cpu_flags()
     processor = about.get("model name", platform.machine())
     family = "-".join(about[name] for name in ("cpu family", "model", "stepping") if name in about)
     return {

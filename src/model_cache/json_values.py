@@ -52,9 +52,30 @@ def parse_json_object(content: bytes) -> dict[str, Any]:
     Raises:
         ValueError: as `parse_json`; or the document is no object.
     """
-    value = parse_json(content)
+    try:
+        return json_object(parse_json(content))
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+
+
+def json_object(value: object) -> dict[str, Any]:
+    """Return a value of a document that must be an object. Raises `TypeError`."""
     if not isinstance(value, dict):
-        raise ValueError(f"it has {type(value).__name__} where an object should be")
+        raise TypeError(f"it has {type(value).__name__} where an object should be")
+    return value
+
+
+def json_list(value: object) -> list[Any]:
+    """Return a value of a document that must be a list. Raises `TypeError`."""
+    if not isinstance(value, list):
+        raise TypeError(f"it has {type(value).__name__} where a list should be")
+    return value
+
+
+def json_text(value: object) -> str:
+    """Return a value of a document that must be text. Raises `TypeError`."""
+    if not isinstance(value, str):
+        raise TypeError(f"it has {type(value).__name__} where text should be")
     return value
 
 

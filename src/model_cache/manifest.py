@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 from model_cache.errors import ManifestInvalid
-from model_cache.json_values import parse_json_object, to_json_value
+from model_cache.json_values import json_list, json_object, json_text, parse_json_object, to_json_value
 from model_cache.places import PlaceName
 from model_cache.safe_names import unsafe_reason
 
@@ -142,12 +142,12 @@ def _parse(content: bytes, kind: str, read: Callable[[dict[str, object]], _Recor
 
 
 def _manifest_from_json(document: dict[str, object]) -> Manifest:
-    models = tuple(_model_from_json(model) for model in _list(document["models"]))
+    models = tuple(_model_from_json(model) for model in json_list(document["models"]))
     return Manifest(_hex64(document["generation"]), models)
 
 
 def _record_from_json(document: dict[str, object]) -> ModelRecord:
-    fetched = tuple(_fetched_from_json(file) for file in _list(document.get("fetched", [])))
+    fetched = tuple(_fetched_from_json(file) for file in json_list(document.get("fetched", [])))
     return _model_from_json(document["model"])._replace(fetched=fetched)
 
 
@@ -158,55 +158,37 @@ def _model_to_json(record: ModelRecord) -> dict[str, object]:
 
 
 def _model_from_json(value: object) -> ModelRecord:
-    model = _object(value)
+    model = json_object(value)
     return ModelRecord(
         digest=_hex64(model["digest"]),
-        key=_text(model["key"]),
-        source=_text(model["source"]),
-        revision=_text(model["revision"]),
-        files=tuple(_file_from_json(file) for file in _list(model["files"])),
+        key=json_text(model["key"]),
+        source=json_text(model["source"]),
+        revision=json_text(model["revision"]),
+        files=tuple(_file_from_json(file) for file in json_list(model["files"])),
     )
 
 
 def _file_from_json(value: object) -> FileRecord:
-    file = _object(value)
-    path, size = _text(file["path"]), file["bytes"]
+    file = json_object(value)
+    path, size = json_text(file["path"]), file["bytes"]
     reason = unsafe_reason(path)
     if reason:
         raise ValueError(f"it lists the path {path!r}, which {reason}")
     if type(size) is not int or not 0 <= size <= MAX_FILE_BYTES:
         raise ValueError(f"it gives {path!r} a size of {size!r:.40}")
-    return FileRecord(PlaceName(_text(file["place"])), path, size, _hex64(file["sha256"]))
+    return FileRecord(PlaceName(json_text(file["place"])), path, size, _hex64(file["sha256"]))
 
 
 def _fetched_from_json(value: object) -> FetchedFile:
-    file = _object(value)
+    file = json_object(value)
     mtime = file["mtime"]
     if type(mtime) is not int:
         raise ValueError(f"it gives a fetched file the time {mtime!r}")
-    return FetchedFile(PlaceName(_text(file["place"])), _text(file["path"]), mtime)
-
-
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise TypeError(f"it has {type(value).__name__} where an object should be")
-    return value
-
-
-def _list(value: object) -> list[object]:
-    if not isinstance(value, list):
-        raise TypeError(f"it has {type(value).__name__} where a list should be")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"it has {type(value).__name__} where text should be")
-    return value
+    return FetchedFile(PlaceName(json_text(file["place"])), json_text(file["path"]), mtime)
 
 
 def _hex64(value: object) -> str:
-    text = _text(value)
+    text = json_text(value)
     if not _HEX64.fullmatch(text):
         raise ValueError(f"it has {text[:80]!r} where a sha256 should be")
     return text

@@ -27,10 +27,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from model_cache.catalog.catalog import MODEL_KEY, Precision, Task
+from model_cache.catalog.catalog import MODEL_KEY, Model, Precision, SpacySource, Task
 from model_cache.errors import ModelCacheError
 from model_cache.formatting import printable
-from model_cache.json_values import parse_json_object, to_json_value
+from model_cache.json_values import json_list, json_object, json_text, parse_json_object, to_json_value
 from model_cache.manifest import MAX_FILE_BYTES
 from model_cache.reasons import Reason
 from model_cache.safe_names import unsafe_reason
@@ -94,6 +94,12 @@ class FormSource(NamedTuple):
     kind: str
     name: str
     revision: str
+
+
+def source_of(model: Model) -> FormSource:
+    """Return the source of the forms that are made of a model."""
+    kind = "package" if isinstance(model.source, SpacySource) else "repository"
+    return FormSource(kind, model.source_name, model.revision)
 
 
 class GateFigure(NamedTuple):
@@ -234,7 +240,7 @@ def digest_of(record: bytes) -> str:
 
 
 def _form_from_json(document: Mapping[str, Any]) -> PreparedForm:
-    key, precision = _text(document["model"]), Precision(document["precision"])
+    key, precision = json_text(document["model"]), Precision(document["precision"])
     if not MODEL_KEY.fullmatch(key):
         raise ValueError(f"it names the model {key!r:.80}, which no catalog can have")
     if precision is Precision.FP32:
@@ -242,14 +248,14 @@ def _form_from_json(document: Mapping[str, Any]) -> PreparedForm:
     form = PreparedForm(
         model=key,
         task=Task(document["task"]),
-        source=_source(_object(document["source"])),
+        source=_source(json_object(document["source"])),
         precision=precision,
         source_files=_files(document["source_files"]),
         files=_files(document["files"]),
-        gate=_gate(_object(document["gate"])),
-        recipe=_object(document["recipe"]),
-        versions={name: _text(version) for name, version in _object(document["versions"]).items()},
-        made_on=_object(document["made_on"]),
+        gate=_gate(json_object(document["gate"])),
+        recipe=json_object(document["recipe"]),
+        versions={name: json_text(version) for name, version in json_object(document["versions"]).items()},
+        made_on=json_object(document["made_on"]),
     )
     if any(file.path == RECORD_NAME for file in form.files):
         raise ValueError(f"it lists {RECORD_NAME} itself")
@@ -262,17 +268,17 @@ def _source(value: Mapping[str, Any]) -> FormSource:
     kinds = [kind for kind in ("repository", "package") if kind in value]
     if len(kinds) != 1:
         raise ValueError("its source has no repository and no package" if not kinds else "it has two sources")
-    revision = _text(value["revision"])
+    revision = json_text(value["revision"])
     if not _REVISION.fullmatch(revision):
         raise ValueError(f"it gives its source the revision {revision!r:.80}")
-    return FormSource(kinds[0], _text(value[kinds[0]]), revision)
+    return FormSource(kinds[0], json_text(value[kinds[0]]), revision)
 
 
 def _files(value: object) -> tuple[FormFile, ...]:
     files: dict[str, FormFile] = {}
-    for one in _list(value):
-        entry = _object(one)
-        path, size, sha256 = _text(entry["path"]), entry["size"], _text(entry["sha256"])
+    for one in json_list(value):
+        entry = json_object(one)
+        path, size, sha256 = json_text(entry["path"]), entry["size"], json_text(entry["sha256"])
         if reason := unsafe_reason(path):
             raise ValueError(f"it lists the path {path!r:.200}, which {reason}")
         if path in files:
@@ -293,8 +299,8 @@ def _gate(value: Mapping[str, Any]) -> Gate:
     if type(passed) is not bool or type(texts) is not int:
         raise TypeError("its gate does not say whether it passed, and with how many texts")
     figures = {
-        variant: {name: _figure(name, _object(figure)) for name, figure in _object(named).items()}
-        for variant, named in _object(value["figures"]).items()
+        variant: {name: _figure(name, json_object(figure)) for name, figure in json_object(named).items()}
+        for variant, named in json_object(value["figures"]).items()
     }
     if unsafe := [variant for variant in figures if not _VARIANT.fullmatch(variant)]:
         raise ValueError(f"it has a variant with the name {unsafe[0]!r:.120}")
@@ -308,21 +314,3 @@ def _figure(name: str, value: Mapping[str, Any]) -> GateFigure:
     if type(value["passed"]) is not bool:
         raise TypeError(f"its gate does not say whether {name!r:.80} passed")
     return GateFigure(float(numbers[0]), float(numbers[1]), value["passed"])
-
-
-def _object(value: object) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise TypeError(f"it has {type(value).__name__} where an object should be")
-    return value
-
-
-def _list(value: object) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"it has {type(value).__name__} where a list should be")
-    return value
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"it has {type(value).__name__} where text should be")
-    return value

@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from model_cache.catalog.catalog import Model, Precision, SpacySource
+from model_cache.catalog.catalog import Model, Precision
 from model_cache.prepared_form import (
     RECORD_NAME,
     FormFile,
-    FormSource,
     Gate,
     GateFigure,
     PreparedForm,
     digest_of,
     dump_form,
+    source_of,
 )
 
 FILES: Final = {
@@ -47,11 +47,10 @@ def form_of(
         gate: result of the accuracy gate; None: every variant passed.
         recipe: how it was made.
     """
-    kind = "package" if isinstance(model.source, SpacySource) else "repository"
     return PreparedForm(
         model=model.key,
         task=model.task,
-        source=FormSource(kind, model.source_name, model.revision),
+        source=source_of(model),
         precision=precision,
         source_files=list_files(source_files),
         files=list_files(files),

@@ -13,13 +13,13 @@ from typing import Final
 
 from cache_warmer.disk.preflight import SpaceNeeded
 from cache_warmer.errors import ArchiveInvalid, FormRefused
-from cache_warmer.prepared.writer import FormWriter
+from cache_warmer.prepared.writer import FormWriter, space_needed
 from model_cache.catalog.catalog import Model
 from model_cache.catalog.lock import Lock
 from model_cache.check.prepared_forms import check_form
 from model_cache.check.types import Tier
 from model_cache.manifest import FileRecord, Manifest
-from model_cache.places import PlaceName, Places
+from model_cache.places import Places
 from model_cache.prepared_form import (
     FormInvalid,
     PreparedForm,
@@ -39,8 +39,6 @@ from model_cache.prepared_store import (
 )
 
 _LOG: Final = logging.getLogger(__name__)
-# Inodes of a form beside two for each of its files: its folder, that of its model, and the record.
-_MORE_INODES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +89,7 @@ def parse_forms(
 
 def space_for(forms: Iterable[ArchivedForm], places: Places) -> SpaceNeeded:
     """Return the space that those of the forms need that the cache does not have."""
-    missing = [one for one in forms if not FormWriter(places, one.form, one.record).folder.is_dir()]
-    return SpaceNeeded(
-        PlaceName.OWN,
-        sum(one.form.bytes + len(one.record) for one in missing),
-        sum(2 * len(one.form.files) + _MORE_INODES for one in missing),
-    )
+    return space_needed(FormWriter(places, one.form, one.record) for one in forms)
 
 
 def stage_form(

@@ -1,4 +1,4 @@
-"""Find the prepared forms that nobody needs: those of sources that are not retained, and those that are superseded.
+"""Find the prepared forms that are not needed: those of sources that are not retained, and those that are superseded.
 
 A form is made from the files of one commit. It is kept as long as a retained generation, a model record that is kept,
 a model that is being fetched, or the current catalog has that commit. Of several forms of one model, source and
@@ -17,10 +17,10 @@ from typing import Final
 from cache_warmer.gc.plan import Deletion, Hold, ItemKind, PlanSection
 from cache_warmer.gc.repositories import freed_bytes
 from cache_warmer.gc.roots import FileKey
-from model_cache.catalog.catalog import HuggingFaceSource, Model
+from model_cache.catalog.catalog import Model
 from model_cache.layout import PACKAGES, prepared_folder, repository_folder
 from model_cache.places import Places
-from model_cache.prepared_form import FormInvalid, PreparedForm
+from model_cache.prepared_form import FormInvalid, FormSource, PreparedForm, source_of
 from model_cache.prepared_store import FormFolder, list_folders, read_stored_form
 
 # A file of a snapshot, or of a package's tree (`model_cache.layout`).
@@ -40,10 +40,7 @@ class RetainedSources:
 
     def has(self, form: PreparedForm) -> bool:
         """Return whether the source of a form is one of them."""
-        name = (
-            str(repository_folder(form.source.name)) if form.source.kind == "repository" else form.source.name
-        )
-        return (name, form.source.revision) in self.names
+        return _stored_source(form.source) in self.names
 
     def has_revision(self, beginning: str) -> bool:
         """Return whether the revision of one of them begins like that."""
@@ -58,11 +55,7 @@ def retained_sources(files: Iterable[FileKey], models: Iterable[Model]) -> Retai
         models: of the current catalog.
     """
     names = {(match[1], match[2]) for _, path in files if (match := _source_of(path))}
-    for model in models:
-        is_hub = isinstance(model.source, HuggingFaceSource)
-        name = str(repository_folder(model.source_name)) if is_hub else model.source_name
-        names.add((name, model.revision))
-    return RetainedSources(frozenset(names))
+    return RetainedSources(frozenset(names.union(_stored_source(source_of(model)) for model in models)))
 
 
 def plan_forms(places: Places, sources: RetainedSources) -> PlanSection:
@@ -82,6 +75,12 @@ def plan_forms(places: Places, sources: RetainedSources) -> PlanSection:
     return PlanSection(
         deletions=tuple(deletions), empty_folders=_parents(deletions, places), holds=tuple(holds)
     )
+
+
+def _stored_source(source: FormSource) -> tuple[str, str]:
+    """Return a source as `RetainedSources.names` has it."""
+    is_hub = source.kind == "repository"
+    return str(repository_folder(source.name)) if is_hub else source.name, source.revision
 
 
 def _source_of(path: str) -> re.Match[str] | None:

@@ -19,18 +19,18 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.disk.preflight import SpaceNeeded, preflight
+from cache_warmer.disk.preflight import preflight
 from cache_warmer.disk.probe import Probe
 from cache_warmer.disk.volume import MeasureFreeSpace, explain_os_errors, measure_free_space
 from cache_warmer.errors import FormRefused, GateFailed, NoPermission
 from cache_warmer.lease.base import Lease
-from cache_warmer.prepared.writer import FormWriter, form_refused
+from cache_warmer.prepared.writer import FormWriter, form_refused, space_needed
 from model_cache.catalog.catalog import Catalog
 from model_cache.catalog.lock import Lock
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.file_io import open_regular_file
 from model_cache.formatting import printable
-from model_cache.places import PlaceName, Places
+from model_cache.places import Places
 from model_cache.prepared_form import (
     RECORD_NAME,
     FormFile,
@@ -43,8 +43,6 @@ from model_cache.prepared_store import read_form, read_source_hashes
 from model_cache.reasons import Reason
 
 _CHUNK_BYTES: Final = 1 << 20
-# Inodes of a form beside those of its files: its folder, that of its model, and the record.
-_MORE_INODES: Final = 3
 
 
 class Outcome(StrEnum):
@@ -154,11 +152,7 @@ class Publisher:
 
     def _preflight(self, sources: Sequence["_FormSource"]) -> None:
         missing = [source for source in sources if not source.writer.folder.is_dir()]
-        need = SpaceNeeded(
-            PlaceName.OWN,
-            sum(source.form.bytes + len(source.writer.record) for source in missing),
-            sum(len(source.form.files) * 2 + _MORE_INODES for source in missing),
-        )
+        need = space_needed(source.writer for source in sources)
         folders = {source.writer.folder.parent for source in missing}
         verdict = preflight(
             [need], self.places, probe=self.probe, free_space=self.free_space, folders=folders

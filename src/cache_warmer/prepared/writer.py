@@ -2,8 +2,8 @@
 
 The caller holds the lease. The files are written into a folder with a staging name, compared with the record while they
 are written, and synced. The last step renames that folder. A reader sees the whole form or none, and a crash at any
-instant leaves at most a staging folder, which the next writer of that form removes: its lock tells that nobody writes
-to it any more. `collect` removes those of forms that nobody publishes again.
+instant leaves at most a staging folder, which the next writer of that form removes: its lock tells that no process
+writes to it any more. `collect` removes those of forms that are not published again.
 
 A damaged form under the same name is moved aside first. Programs that have its files open keep them.
 """
@@ -20,6 +20,7 @@ from typing import Final
 
 from cache_warmer.disk import atomic
 from cache_warmer.disk.file_lock import ABANDONED_SECONDS, LockResult, try_lock
+from cache_warmer.disk.preflight import SpaceNeeded
 from cache_warmer.disk.tree import remove_tree
 from cache_warmer.errors import FormRefused
 from cache_warmer.transfer.hashing import ContentHash
@@ -27,13 +28,15 @@ from cache_warmer.transfer.staging import staging_name
 from model_cache.check.prepared_forms import check_form
 from model_cache.check.types import Tier
 from model_cache.file_io import replacement, sync_folder
-from model_cache.places import Places
+from model_cache.places import PlaceName, Places
 from model_cache.prepared_form import RECORD_NAME, FormFile, FormInvalid, PreparedForm, digest_of
 from model_cache.prepared_store import FormFolder, form_folder, list_folders, read_stored_form
 
 # In the name of a staging folder, between that of the form and random digits.
 _STAGING_MARK: Final = ".form-"
 _FILE_MODE: Final = 0o600
+# Inodes of a form beside two for each of its files: its folder, that of its model, and the record.
+_MORE_INODES: Final = 3
 _SECOND: Final = 1_000_000_000
 
 
@@ -178,6 +181,16 @@ class FormWriter:
             if path.name.endswith(ending) and path.is_dir() and _is_abandoned(path):
                 with contextlib.suppress(OSError):
                     remove_tree(path)
+
+
+def space_needed(writers: Iterable[FormWriter]) -> SpaceNeeded:
+    """Return the space that those of the forms need that the cache does not have."""
+    missing = [writer for writer in writers if not writer.folder.is_dir()]
+    return SpaceNeeded(
+        PlaceName.OWN,
+        sum(writer.form.bytes + len(writer.record) for writer in missing),
+        sum(2 * len(writer.form.files) + _MORE_INODES for writer in missing),
+    )
 
 
 def form_refused(message: str) -> FormRefused:

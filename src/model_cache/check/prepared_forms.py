@@ -1,7 +1,7 @@
 """Check the prepared forms of a catalog's models: whether the asked ones are there, and their files intact.
 
 A form belongs to no generation, so nothing here decides whether a cache is complete. A worker whose catalog asks for a
-precision needs its form, though, and a form that nobody asks for yet may be asked for next. Both are reported.
+precision needs its form, though, and a form that is not asked for yet may be asked for next. Both are reported.
 
 `cache-check` calls `check_forms`; the worker calls `check_form` before it loads one.
 """

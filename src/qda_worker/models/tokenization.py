@@ -326,13 +326,17 @@ class _FastEncoder:
 
 def _share_backend(tokenizer: Any, backend: Any) -> Any:
     """Return a backend equal to that of a tokenizer, which then uses it too: an earlier one, or its own."""
-    digest = hashlib.sha256(backend.to_str().encode()).digest()
-    if getattr(tokenizer, "_tokenizer", None) is not backend:
+    if not _is_its_own(tokenizer, backend):
         return backend  # transformers stores it elsewhere
+    digest = hashlib.sha256(backend.to_str().encode()).digest()
     with _BACKENDS_LOCK:
         shared = _BACKENDS.setdefault(digest, backend)
     tokenizer._tokenizer = shared  # noqa: SLF001  # the library has no other way to change it
     return shared
+
+
+def _is_its_own(tokenizer: Any, backend: object) -> bool:
+    return getattr(tokenizer, "_tokenizer", None) is backend
 
 
 def _encoder(tokenizer: Any) -> _FastEncoder | _LockedEncoder:

@@ -25,7 +25,8 @@ from model_cache.catalog.catalog import Precision
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.models.engines.base import EncoderEngine, EngineEncoder, TorchEngine
-from qda_worker.models.engines.openvino_reduced import GRAPH_NAME, GraphEngine, fp32_graphs, require_openvino
+from qda_worker.models.engines.openvino import GraphEngine, require_openvino
+from qda_worker.models.engines.openvino_reduced import GRAPH_NAME, fp32_graphs
 from qda_worker.models.engines.prepared import SAMPLE_NAME, WEIGHTS_NAME, Variant
 from qda_worker.models.engines.torch_reduced import bf16_tensors, int8_tensors
 

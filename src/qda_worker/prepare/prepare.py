@@ -2,7 +2,7 @@
 
 A form is a folder that `cache-warmer publish` takes. It counts only with its record, `form.json`, which is written by
 rename after everything else. Until then the folder holds `.incomplete`; a run that finds this file, left by one that
-was killed, deletes what is there and begins anew. A run that fails, or is ended by a signal, deletes what it has made.
+was killed, deletes what is there and starts again. A run that fails, or is ended by a signal, deletes what it has made.
 A folder that already holds the wanted form, intact, is left as it is: a step of a Job may run twice.
 
 The gate judges each variant as the worker loads it, from the files that were written. A variant that fails is left
@@ -22,18 +22,18 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from model_cache.catalog.catalog import HuggingFaceSource, Model, Precision
+from model_cache.catalog.catalog import Model, Precision
 from model_cache.errors import ModelCacheError
 from model_cache.file_io import replacement
 from model_cache.prepared_form import (
     RECORD_NAME,
     FormFile,
-    FormSource,
     Gate,
     GateFigure,
     PreparedForm,
     digest_of,
     dump_form,
+    source_of,
 )
 from model_cache.reasons import Reason
 from qda_worker.cpu import cpu_flags
@@ -240,12 +240,10 @@ class _FormMaker:
     def _write_record(
         self, source_files: tuple[FormFile, ...], calibration: Texts, began: float
     ) -> PreparedResult:
-        source = self._model.source
-        kind = "repository" if isinstance(source, HuggingFaceSource) else "package"
         form = PreparedForm(
             model=self._model.key,
             task=self._model.task,
-            source=FormSource(kind, self._model.source_name, self._model.revision),
+            source=source_of(self._model),
             precision=self._precision,
             source_files=source_files,
             files=list_files(self._out),

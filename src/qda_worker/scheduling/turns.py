@@ -1,6 +1,6 @@
 """Turns of computations at the CPUs of this process.
 
-Each computation of a model, and each block of a paraphrase search, uses all compute threads (`qda_worker.cpu`). Two of
+Each computation of a model, and each tile of a paraphrase search, uses all compute threads (`qda_worker.cpu`). Two of
 them at once are twice as many threads as there are CPUs. Threads of one parallel region wait for each other, so that
 each thread that waits for a CPU stops its whole region, and under a CPU quota the kernel stops the process. So they
 take turns: `ComputeTurns` is one lock for the process, which its holder passes on at pause points (`models.pauses`).
@@ -65,7 +65,7 @@ class ComputeTurns:
     def __init__(
         self, *, patience: float = PATIENCE_SECONDS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Create the turns; nobody holds one.
+        """Create the turns, without a holder.
 
         Args:
             patience: how long work waits before it computes beside the holder, in seconds.

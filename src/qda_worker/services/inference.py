@@ -89,7 +89,7 @@ async def infer(
 
 
 def lane_by_size(contents: Sequence[str], options: Options, info: ModelInfo) -> Lane:
-    """Return the lane of a unary call that sets no priority: bulk if nobody can be waiting for its end at a screen.
+    """Return the lane of a unary call that sets no priority: bulk if it is too large to be waited for.
 
     Args:
         contents: the texts.

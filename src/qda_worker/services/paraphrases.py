@@ -71,14 +71,14 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         search_in_pool = partial(asyncio.get_running_loop().run_in_executor, self._search_pool)
         found = await search_in_pool(_search, encoded, search, two_sets)
         pair_count = 0
-        while (pairs := await search_in_pool(self._next_block, found, search.lane)) is not None:
+        while (pairs := await search_in_pool(self._next_tile, found, search.lane)) is not None:
             for chunk in build_pair_chunks(pairs, encoded, two_sets=two_sets):
                 pair_count += len(chunk.pairs.pairs)
                 yield chunk
         yield build_search_summary(sets, encoded, pair_count, started)
 
-    def _next_block(self, found: Iterator[Pairs], lane: Lane) -> Pairs | None:
-        """Search one block, in turn with the models; None at the end. Blocks; the search thread calls it."""
+    def _next_tile(self, found: Iterator[Pairs], lane: Lane) -> Pairs | None:
+        """Search one tile, in turn with the models; None at the end. Blocks; the search thread calls it."""
         with self._registry.turns.turn(interactive=lane is Lane.INTERACTIVE):
             return next(found, None)
 

@@ -29,24 +29,30 @@ MODEL_TYPES: Final = frozenset({"bert", "camembert", "electra", "roberta", "xlm-
 SEGMENTS: Final = 6
 
 
-class OpenVinoEngine:
-    """The encoder layers of one network, compiled for this CPU."""
+class GraphEngine:
+    """Consecutive graphs of encoder layers, compiled for this CPU."""
 
     name: Final = EngineName.OPENVINO
 
-    def __init__(self, config: Any, layers: Sequence[Any], threads: int) -> None:
-        """Compile the layers.
+    def __init__(self, graphs: Sequence[Any], threads: int, precision: str = "f32") -> None:
+        """Compile graphs.
 
         Args:
-            config: configuration of the network.
-            layers: its encoder layers, in fp32, on the CPU. They must stay unchanged.
+            graphs: of all layers in order. The inputs of each are states, float32 [batch, tokens, width], and a mask,
+                bool [batch, 1, 1, tokens]; its output is states.
             threads: maximum number of threads.
-
-        Raises:
-            EngineUnavailable: when OpenVINO is not installed or does not know such a network.
+            precision: f32 or bf16, of what is not int8. OpenVINO's default on CPUs with bf16 is bf16.
         """
-        self._layers = list(layers)
-        self._models = _compile(config, self._layers, threads)
+        import openvino
+
+        options = {
+            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_PRECISION_HINT": precision,
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": False,  # two pods that are pinned to the same cores would wait for each other
+        }
+        core = openvino.Core()
+        self._models = [core.compile_model(graph, "CPU", options) for graph in graphs]
         self._requests: list[list[Any]] = []
         self._depth = 0
 
@@ -79,41 +85,77 @@ class OpenVinoEngine:
         """Release the compiled layers."""
         self._requests.clear()
         self._models.clear()
+
+
+class OpenVinoEngine(GraphEngine):
+    """The encoder layers of one network in fp32."""
+
+    def __init__(self, config: Any, layers: Sequence[Any], threads: int) -> None:
+        """Write the layers down and compile them.
+
+        Args:
+            config: configuration of the network.
+            layers: its encoder layers, in fp32, on the CPU. They must stay unchanged.
+            threads: maximum number of threads.
+
+        Raises:
+            EngineUnavailable: when OpenVINO is not installed or does not know such a network.
+        """
+        _require_known_network(config)
+        self._layers = list(layers)  # the graphs read their weights in place
+        layers_per_graph = -(-len(self._layers) // SEGMENTS)
+        super().__init__(layer_graphs(self._layers, config.hidden_size, layers_per_graph), threads)
+
+    def close(self) -> None:
+        """Release the compiled layers."""
+        super().close()
         self._layers.clear()
 
 
-def _compile(config: Any, layers: Sequence[Any], threads: int) -> list[Any]:
+def _require_known_network(config: Any) -> None:
     if config.model_type not in MODEL_TYPES or config.is_decoder:
         raise EngineUnavailable(f"it computes BERT and its family, and this is a {config.model_type} network")
     if config.hidden_act != "gelu":
         raise EngineUnavailable(f"it knows no activation {config.hidden_act}")
-    block_telemetry()
+
+
+def require_openvino() -> None:
+    """Import OpenVINO without its telemetry.
+
+    Raises:
+        EngineUnavailable: when it is not installed.
+    """
+    _block_telemetry()
     try:
-        import openvino
+        import openvino  # noqa: F401
     except ImportError as error:
         raise EngineUnavailable(
             "the package openvino is not installed: pip install 'qda-worker[openvino]'"
         ) from error
-    options = {
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",  # its default on CPUs with bf16 is bf16
-        "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,  # two pods that are pinned to the same cores would wait for each other
-    }
-    core = openvino.Core()
-    size = -(-len(layers) // SEGMENTS)
-    segments = [layers[start : start + size] for start in range(0, len(layers), size)]
-    return [
-        core.compile_model(layers_graph(segment, config.hidden_size), "CPU", options) for segment in segments
-    ]
 
 
-def block_telemetry() -> None:
+def _block_telemetry() -> None:
     """Make `import openvino` send no event to an analytics service, as it does if this package can be imported."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: the import raises ImportError
 
 
-def layers_graph(layers: Sequence[Any], width: int) -> Any:
+def layer_graphs(layers: Sequence[Any], width: int, layers_per_graph: int) -> list[Any]:
+    """Return graphs of fp32 layers in order.
+
+    Args:
+        layers: of a network of BERT's family. They must stay unchanged as long as the graphs exist.
+        width: hidden size.
+        layers_per_graph: number of layers in a graph.
+
+    Raises:
+        EngineUnavailable: when OpenVINO is not installed.
+    """
+    require_openvino()
+    starts = range(0, len(layers), layers_per_graph)
+    return [_graph(layers[start : start + layers_per_graph], width) for start in starts]
+
+
+def _graph(layers: Sequence[Any], width: int) -> Any:
     """Return the graph of consecutive layers.
 
     Its inputs are states, float32 [batch, tokens, width], and a mask, bool [batch, 1, 1, tokens]; its output is states.

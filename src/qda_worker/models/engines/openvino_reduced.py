@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from qda_worker.models.engines.base import EngineUnavailable
-from qda_worker.models.engines.openvino import OpenVinoEngine, block_telemetry, layers_graph
+from qda_worker.models.engines.openvino import GraphEngine, layer_graphs, require_openvino
 
 # Layers in one graph: at 8,192 tokens two of bge-m3's take some seconds, and each graph costs some microseconds.
 LAYERS_PER_GRAPH: Final = 2
@@ -21,43 +21,9 @@ LAYERS_PER_GRAPH: Final = 2
 GRAPH_NAME: Final = "layers-{number}.xml"
 
 
-class GraphEngine(OpenVinoEngine):
-    """Consecutive graphs of layers, compiled for this CPU."""
-
-    def __init__(self, graphs: Sequence[Any], threads: int, precision: str = "f32") -> None:
-        """Compile graphs.
-
-        Args:
-            graphs: of all layers in order. The inputs of each are states, float32 [batch, tokens, width], and a mask,
-                bool [batch, 1, 1, tokens]; its output is states.
-            threads: maximum number of threads.
-            precision: f32 or bf16, of what is not int8. OpenVINO's default on CPUs with bf16 is bf16.
-        """
-        import openvino
-
-        options = {
-            "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": precision,
-            "PERFORMANCE_HINT": "LATENCY",
-            "ENABLE_CPU_PINNING": False,  # two pods that are pinned to the same cores would wait for each other
-        }
-        core = openvino.Core()
-        self._models = [core.compile_model(graph, "CPU", options) for graph in graphs]
-        self._layers = []
-        self._requests = []
-        self._depth = 0
-
-
 def fp32_graphs(layers: Sequence[Any], width: int) -> list[Any]:
-    """Return graphs of fp32 layers, LAYERS_PER_GRAPH in each.
-
-    Args:
-        layers: of a network of BERT's family; they must stay unchanged as long as the graphs exist.
-        width: hidden size.
-    """
-    require_openvino()
-    starts = range(0, len(layers), LAYERS_PER_GRAPH)
-    return [layers_graph(layers[start : start + LAYERS_PER_GRAPH], width) for start in starts]
+    """Return graphs of fp32 layers, LAYERS_PER_GRAPH in each; see `layer_graphs`."""
+    return layer_graphs(layers, width, LAYERS_PER_GRAPH)
 
 
 def bf16_engine(layers: Sequence[Any], width: int, threads: int) -> GraphEngine:
@@ -81,18 +47,3 @@ def int8_engine(folder: Path, threads: int) -> GraphEngine:
     if not graphs:
         raise EngineUnavailable("its folder has no graph")
     return GraphEngine(graphs, threads)
-
-
-def require_openvino() -> None:
-    """Import OpenVINO without its telemetry.
-
-    Raises:
-        EngineUnavailable: when it is not installed.
-    """
-    block_telemetry()
-    try:
-        import openvino  # noqa: F401
-    except ImportError as error:
-        raise EngineUnavailable(
-            "the package openvino is not installed: pip install 'qda-worker[openvino]'"
-        ) from error

@@ -20,7 +20,7 @@ ASKS_INT8: Final = SENTIMENT._replace(serving=SENTIMENT.serving._replace(precisi
 
 @dataclass
 class RecordedLease:
-    """A lease that nobody else wants; it counts what happens to it.
+    """A lease without another claimant; it counts what happens to it.
 
     Attributes:
         on_check: called by each check.
