@@ -56,13 +56,12 @@ def own_environment(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_log_levels() -> Iterator[None]:
-    """Restore the levels of the loggers that the programs set, when a test ran one in this process."""
-    loggers = [logging.getLogger(name) for name in ("", "cache_warmer", "model_cache", "qda_worker")]
-    before = [logger.level for logger in loggers]
-    yield
-    for logger, level in zip(loggers, before, strict=True):
-        logger.setLevel(level)
+def own_log_levels() -> None:
+    """Start each test with Python's own levels, whatever a program that ran in this process before has set."""
+    logging.disable(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
+    for name in ("cache_warmer", "model_cache", "qda_worker"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture

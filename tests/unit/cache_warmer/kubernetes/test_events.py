@@ -279,7 +279,8 @@ def test_without_an_api_server_a_warm_ends_with_its_own_reason(
         "QDA_CATALOG": str(tmp_path / "no.yaml"),
     }
     err = io.StringIO()
-    code = cache_warmer(["warm", "--cache", str(tmp_path)], environ, io.StringIO(), err)
+    with caplog.at_level("WARNING", "cache_warmer"):
+        code = cache_warmer(["warm", "--cache", str(tmp_path)], environ, io.StringIO(), err)
 
     assert code == Reason.CATALOG_INVALID.exit_code
     assert "no Event could be written" in caplog.text
