@@ -14,21 +14,23 @@ each `--spin N` polls N times; 0 sleeps at once. The texts have 16 to 31 tokens 
 
 import argparse
 import json
+import os
 import random
 import tempfile
+import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+from benchmarks.conditions import conditions, machine
 from benchmarks.real_load import (
     BULK_TEXT,
     SHORT_TEXT,
     Call,
     bulk_rate,
     call_of,
-    conditions,
     run_together,
     single_text_seconds,
     spread,
@@ -58,6 +60,7 @@ def main() -> None:
         "--folder", type=Path, help="folder of the models, which are kept; default: a temporary one"
     )
     arguments = parser.parse_args()
+    began, load = time.time(), os.getloadavg()[0]
     sides = {
         "polls": _POLLS,
         "own": {},
@@ -76,7 +79,11 @@ def main() -> None:
         {"measure": what, "workers": count, "side": side, "values": values}
         for (what, count, side), values in found.items()
     ]
-    print(json.dumps({"model": arguments.model, "conditions": conditions(), "rows": rows}))
+    print(
+        json.dumps(
+            {"model": arguments.model, "conditions": {**machine(), **conditions(began, load)}, "rows": rows}
+        )
+    )
 
 
 def _start(

@@ -1,13 +1,10 @@
-"""Load on a worker with the models of `real_size`, and the conditions under which it was measured."""
+"""Load on a worker with the models of `real_size`."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
@@ -20,8 +17,6 @@ BULK_TEXT: Final = (40, 70)
 # Texts of a bulk call, and calls at a time, so that the worker can form full batches.
 _BULK_TEXTS: Final = 16
 _BULK_CALLERS: Final = 3
-# Instruction sets that decide which kernels the libraries use.
-_FLAGS: Final = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8")
 
 Call = Callable[[Sequence[str], Priority], Any]
 
@@ -77,20 +72,3 @@ def run_together(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
 def spread(values: Sequence[float], digits: int = 1) -> str:
     """Return minimum, median and maximum as text."""
     return " / ".join(f"{value:.{digits}f}" for value in (min(values), median(values), max(values)))
-
-
-def conditions() -> dict[str, Any]:
-    """Return what a reader has to know to compare the figures with others: processor, load, versions."""
-    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    about = dict(line.replace("\t", "").split(": ", 1) for line in lines if ": " in line)
-    flags = about.get("flags", "").split()
-    return {
-        "processor": about.get("model name", ""),
-        "flags": [flag for flag in _FLAGS if flag in flags],
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": os.getloadavg()[0],
-        **{
-            package: version(package)
-            for package in ("torch", "transformers", "sentence-transformers", "spacy")
-        },
-    }

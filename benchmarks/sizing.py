@@ -22,6 +22,7 @@ measures every row. With --records, each measurement is appended to a file at on
 
 import argparse
 import json
+import os
 import tempfile
 import threading
 import time
@@ -32,12 +33,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from benchmarks.conditions import conditions, machine
 from benchmarks.real_load import (
     BULK_TEXT,
     SHORT_TEXT,
     bulk_rate,
     call_of,
-    conditions,
     run_together,
     single_text_seconds,
 )
@@ -91,6 +92,7 @@ def main() -> None:
     )
     parser.add_argument("--records", type=Path, help="file that gets a line of JSON for each measurement")
     arguments = parser.parse_args()
+    began, load = time.time(), os.getloadavg()[0]
     records: list[Record] = []
     if arguments.records and arguments.records.exists():
         records += [json.loads(line) for line in arguments.records.read_text("utf-8").splitlines()]
@@ -113,7 +115,7 @@ def main() -> None:
                         with arguments.records.open("a", encoding="utf-8") as out:
                             out.write(json.dumps(record) + "\n")
     _print_table(records)
-    print(json.dumps(conditions()))
+    print(json.dumps({**machine(), **conditions(began, load)}))
 
 
 def _measure(

@@ -7,10 +7,10 @@ codes are about the generation alone.
 
 import contextlib
 from collections.abc import Mapping
+from functools import partial
 from typing import TextIO
 
 from cache_warmer.settings import Settings
-from model_cache.catalog.catalog import Model, Precision
 from model_cache.check.prepared_forms import FormReport, check_forms
 from model_cache.check.types import Tier
 from model_cache.cli.options import find_places, prepare_command
@@ -28,11 +28,7 @@ def read_form_reports(settings: Settings, environ: Mapping[str, str], tier: Tier
     options = settings.options
     models = catalog.select(options.models) if options.models else catalog.models
     places = find_places(options.cache, environ)
-
-    def remedy(model: Model, precision: Precision) -> str:
-        return prepare_command(options, environ, model.key, str(precision))
-
-    return check_forms(models, places, tier, remedy, lock)
+    return check_forms(models, places, tier, partial(prepare_command, options, environ), lock)
 
 
 def write_form_notes(settings: Settings, environ: Mapping[str, str], tier: Tier, err: TextIO) -> None:

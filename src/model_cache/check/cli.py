@@ -162,10 +162,9 @@ def _check_forms(
 ) -> "tuple[FormReport, ...]":
     from model_cache.check.prepared_forms import check_forms  # here: most caches have no forms
 
-    def remedy(model: Model, precision: Precision) -> str:
-        return prepare_command(options, environ, model.key, str(precision))
-
-    return check_forms(selection.models, places, tier, remedy, selection.lock)
+    return check_forms(
+        selection.models, places, tier, functools.partial(prepare_command, options, environ), selection.lock
+    )
 
 
 def _with_required_forms(report: CheckReport) -> CheckReport:

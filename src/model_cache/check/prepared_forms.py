@@ -56,7 +56,7 @@ def check_forms(
     models: Sequence[Model],
     places: Places,
     tier: Tier,
-    remedy: Callable[[Model, Precision], str],
+    remedy: Callable[[str, str], str],
     lock: Lock | None = None,
 ) -> tuple[FormReport, ...]:
     """Check the form that counts of each model and precision: what the catalog asks for, and what is there beside it.
@@ -65,14 +65,14 @@ def check_forms(
         models: of the catalog.
         places: of the cache.
         tier: `FAST` compares names and sizes, `DEEP` the hashes too.
-        remedy: returns what makes the form of a model in a precision.
+        remedy: returns what makes the form of a model, given by its key, in a precision.
         lock: of the catalog.
     """
     return tuple(
         report
         for model in models
         for precision in _precisions(model, places)
-        if (report := _check_model(model, precision, places, tier, remedy(model, precision), lock))
+        if (report := _check_model(model, precision, places, tier, remedy(model.key, precision), lock))
     )
 
 

@@ -31,9 +31,7 @@ def put(tree: CacheTree, form: PreparedForm = FORM) -> Path:
 
 
 def check(tree: CacheTree, model: Model = ASKS_INT8, tier: Tier = Tier.FAST) -> tuple[FormReport, ...]:
-    return check_forms(
-        [model, ENTITIES], tree.places, tier, lambda model, precision: f"make {model.key} {precision}"
-    )
+    return check_forms([model, ENTITIES], tree.places, tier, lambda key, precision: f"make {key} {precision}")
 
 
 def test_nothing_is_reported_of_a_catalog_in_fp32_and_a_cache_without_forms(tree: CacheTree) -> None:
