@@ -1,9 +1,11 @@
 """Rules of the project that no linter checks: sizes, names, docstrings, dialect, imports."""
 
 import ast
+import functools
 import io
 import sys
 import tokenize
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -38,63 +40,78 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def offenders(paths: Iterable[Path], found: Callable[[Path], object]) -> list[tuple[str, object]]:
+    """Return the files in which `found` returns something, each with that: one test per rule tells of all files."""
+    return [(name(path), what) for path in paths if (what := found(path))]
+
+
+@functools.cache
+def source(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+@functools.cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(source(path))
+
+
 def test_the_rules_find_modules() -> None:
     assert any(path.is_relative_to(ROOT / "src" / "model_cache") for path in SOURCES)
 
 
-@pytest.mark.parametrize("path", HAND_WRITTEN, ids=name)
-def test_no_hand_written_module_has_more_than_400_lines(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
+def test_no_hand_written_module_has_more_than_400_lines() -> None:
+    assert offenders(HAND_WRITTEN, lambda path: len(source(path).splitlines()) > 400) == []
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name)
-def test_no_module_has_a_vague_name(path: Path) -> None:
-    assert (VAGUE_NAMES | RIDDLES).isdisjoint(path.relative_to(ROOT).with_suffix("").parts)
+def test_no_module_has_a_vague_name() -> None:
+    vague = VAGUE_NAMES | RIDDLES
+    parts = {path: path.relative_to(ROOT).with_suffix("").parts for path in SOURCES}
+    assert offenders(SOURCES, lambda path: not vague.isdisjoint(parts[path])) == []
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.read_text().strip()], ids=name)
-def test_each_module_has_a_docstring(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text()))
+def test_each_module_has_a_docstring() -> None:
+    assert offenders(SOURCES, lambda path: source(path).strip() and not ast.get_docstring(tree(path))) == []
 
 
-@pytest.mark.parametrize("path", PYTHON_FILES, ids=name)
-def test_annotations_are_evaluated(path: Path) -> None:
-    assert "from __future__ import annotations" not in path.read_text().splitlines()
+def test_annotations_are_evaluated() -> None:
+    postponed = "from __future__ import annotations"
+    assert offenders(PYTHON_FILES, lambda path: postponed in source(path).splitlines()) == []
 
 
-@pytest.mark.parametrize("path", PYTHON_FILES, ids=name)
-def test_code_in_prose_has_single_backticks(path: Path) -> None:
-    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
-    assert [token.start for token in tokens if token.type == tokenize.COMMENT and "``" in token.string] == []
-    documented = (ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef, ast.Module)
-    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, documented)]
-    assert [node for node in nodes if "``" in (ast.get_docstring(node) or "")] == []
+def test_code_in_prose_has_single_backticks() -> None:
+    assert offenders(PYTHON_FILES, _places_of_double_backticks) == []
 
 
-@pytest.mark.parametrize("path", PYTHON_FILES, ids=name)
-def test_constants_are_final_and_explained_by_comments(path: Path) -> None:
-    body = ast.parse(path.read_text()).body
-    assert [ast.unparse(node) for node in body if _is_unmarked_constant(node)] == []
-    explained = [
-        ast.unparse(node)
-        for node, after in pairwise(body)
-        if isinstance(node, ast.Assign | ast.AnnAssign) and _is_text(after)
-    ]
-    assert explained == []
+def test_constants_are_final_and_explained_by_comments() -> None:
+    def unmarked(path: Path) -> list[str]:
+        return [ast.unparse(node) for node in tree(path).body if _is_unmarked_constant(node)]
+
+    def explained(path: Path) -> list[str]:
+        return [
+            ast.unparse(node)
+            for node, after in pairwise(tree(path).body)
+            if isinstance(node, ast.Assign | ast.AnnAssign) and _is_text(after)
+        ]
+
+    assert offenders(PYTHON_FILES, unmarked) == []
+    assert offenders(PYTHON_FILES, explained) == []
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if not path.is_relative_to(ROOT / "src/model_cache")], ids=name
-)
-def test_named_tuples_are_for_model_cache_alone(path: Path) -> None:
+def test_named_tuples_are_for_model_cache_alone() -> None:
     """Start-up time decides there; elsewhere values are frozen dataclasses."""
-    classes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
-    assert [each.name for each in classes if "NamedTuple" in map(ast.unparse, each.bases)] == []
+    others = [path for path in SOURCES if not path.is_relative_to(ROOT / "src/model_cache")]
+
+    def named_tuples(path: Path) -> list[str]:
+        classes = [node for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
+        return [each.name for each in classes if "NamedTuple" in map(ast.unparse, each.bases)]
+
+    assert offenders(others, named_tuples) == []
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "src" / "model_cache").rglob("*.py")), ids=name)
-def test_model_cache_imports_the_standard_library_and_yaml_only(path: Path) -> None:
-    assert imported_packages(path) <= sys.stdlib_module_names | {"yaml", "model_cache"}
+def test_model_cache_imports_the_standard_library_and_yaml_only() -> None:
+    allowed = sys.stdlib_module_names | {"yaml", "model_cache"}
+    modules = sorted((ROOT / "src" / "model_cache").rglob("*.py"))
+    assert offenders(modules, lambda path: imported_packages(path) - allowed) == []
 
 
 @pytest.mark.parametrize("package", ["cache_warmer", "model_cache", "qda", "qda_worker"])
@@ -111,6 +128,19 @@ def test_unit_tests_mirror_the_sources() -> None:
         if path.parent != unit / "project" and not _mirrored(path.relative_to(unit))
     ]
     assert astray == []
+
+
+def _places_of_double_backticks(path: Path) -> list[int]:
+    """Return the lines of comments and documented nodes with such code."""
+    if "``" not in source(path):
+        return []
+    tokens = tokenize.generate_tokens(io.StringIO(source(path)).readline)
+    comments = [token.start[0] for token in tokens if token.type == tokenize.COMMENT and "``" in token.string]
+    documented = (ast.AsyncFunctionDef, ast.ClassDef, ast.FunctionDef, ast.Module)
+    nodes = [node for node in ast.walk(tree(path)) if isinstance(node, documented)]
+    return comments + [
+        getattr(node, "lineno", 1) for node in nodes if "``" in (ast.get_docstring(node) or "")
+    ]
 
 
 def _mirrored(test: Path) -> bool:
@@ -142,7 +172,7 @@ def _is_text(node: ast.stmt) -> bool:
 def imported_packages(path: Path) -> set[str]:
     """Return the top-level packages that a module imports, wherever in it."""
     packages = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             packages |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
