@@ -10,9 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -22,7 +24,16 @@ from benchmarks.conditions import ROOT, available_memory
 from benchmarks.environments import NotMeasured
 from benchmarks.real_size import EMBEDDING, PARAPHRASE, SENTIMENT, create_real_size_cache, make_texts
 from benchmarks.results import Role, Side
-from benchmarks.sides import Contestant, InfinitySide, LibrarySide, WorkerSide, task_of
+from benchmarks.sides import (
+    BARE,
+    Contestant,
+    InfinitySide,
+    LibrarySide,
+    WorkerSide,
+    bare_form_command,
+    library_command,
+    task_of,
+)
 from qda_worker.cpu import cpu_budget
 from tests.service.worker.fixtures import CacheFixture
 
@@ -32,6 +43,8 @@ _SIDE_BYTES: Final[Mapping[str, int]] = {SENTIMENT: 1 << 30, PARAPHRASE: 5 << 29
 _DEFAULT_BYTES: Final = 1 << 29
 # What a machine needs besides the sides.
 _RESERVE_BYTES: Final = 1 << 30
+# Precisions that need a prepared form.
+REDUCED: Final = ("bf16", "int8")
 # Names of the peers in the tables.
 LABELS: Final = {
     "transformers": "transformers",
@@ -43,11 +56,16 @@ LABELS: Final = {
     "spacy": "spaCy",
     "bare": "bare torch",
     "bare-openvino": "bare OpenVINO",
+    "bare-form-auto": "bare, same form",
+    "bare-form-torch": "bare torch, same form",
+    "bare-form-openvino": "bare OpenVINO, same form",
 }
 
 T = TypeVar("T")
 # A side that runs, or one that is not measured and says why.
 Turn: TypeAlias = Contestant | Side
+# Name and role of a side, and what starts it.
+Start: TypeAlias = tuple[str, Role, Callable[[], Contestant]]
 
 
 class Session:
@@ -70,6 +88,7 @@ class Session:
         self.temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
         self._sides = stack.enter_context(ExitStack())
         self._started: dict[tuple[str, ...], Any] = {}
+        self._writing = threading.RLock()  # several sides may start at once
 
     @property
     def repetitions(self) -> int:
@@ -79,7 +98,8 @@ class Session:
     @property
     def cache(self) -> CacheFixture:
         """The cache with the models of real size; it is written when it is first needed."""
-        return create_real_size_cache(FOLDER / "models")
+        with self._writing:
+            return create_real_size_cache(FOLDER / "models")
 
     def close_sides(self) -> None:
         """Stop all sides."""
@@ -114,19 +134,32 @@ class Session:
         """
 
         def start() -> LibrarySide:
-            prepared = FOLDER / "prepared" / f"{kind}-{key}"
-            return LibrarySide(
-                self._sides,
-                kind,
-                self._peer_model(key),
-                key,
-                threads=self.threads,
-                prepared=prepared,
-                precision=precision,
-                label=LABELS[kind],
+            prepared = FOLDER / "prepared" / f"{kind}-{key}{f'-{precision}' * (precision == 'int8')}"
+            command = library_command(
+                kind, self._peer_model(key), key, threads=self.threads, prepared=prepared, precision=precision
             )
+            role = Role.BASELINE if kind in BARE else Role.PEER
+            log = prepared.with_name(f"{prepared.name}.log")
+            return LibrarySide(self._sides, command, log, role=role, label=LABELS[kind])
 
         return self._side((kind, key, precision), start)
+
+    def bare_form(self, key: str, precision: str, engine: str) -> Contestant:
+        """Return the forward pass of a prepared form with an engine, which is started unless it runs.
+
+        Raises:
+            NotMeasured: there is no such form, or it cannot be computed so.
+        """
+
+        def start() -> LibrarySide:
+            cache = self._cache_of(key, precision)
+            log = FOLDER / "prepared" / f"bare-form-{key}-{precision}-{engine}.log"
+            command = bare_form_command(cache, key, engine, self.threads)
+            return LibrarySide(
+                self._sides, command, log, role=Role.BASELINE, label=LABELS[f"bare-form-{engine}"]
+            )
+
+        return self._side(("bare-form", key, precision, engine), start)
 
     def infinity(self, key: str) -> InfinitySide:
         """Return Infinity with one model, which is started unless it runs.
@@ -168,33 +201,47 @@ class Session:
         if task_of(key) == "entities":
             return source
         folder = FOLDER / "prepared" / key
-        if not folder.exists():
-            partial = folder.with_name(f"{key}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(source, partial, copy_function=os.symlink)
-            _write_old_tokenizer_class(partial / "tokenizer_config.json")
-            partial.rename(folder)
+        with self._writing:
+            if not folder.exists():
+                partial = folder.with_name(f"{key}.partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                shutil.copytree(source, partial, copy_function=os.symlink)
+                _write_old_tokenizer_class(partial / "tokenizer_config.json")
+                partial.rename(folder)
         return folder
 
     def _cache_of(self, key: str, precision: str) -> CacheFixture:
-        """Return the cache with a catalog in which a model has a precision, with the prepared form that it needs."""
+        """Return the cache with a catalog in which a model has a precision, with the prepared form that it needs.
+
+        Raises:
+            NotMeasured: the form cannot be made, or this is the quick run, which has no time for it.
+        """
         if precision == "fp32":
             return self.cache
+        if not (FOLDER / "variants" / f"{key}-{precision}" / "complete").exists() and self.quick:
+            raise NotMeasured(f"no prepared form in {precision}; `make bench-full` makes one")
+        return self.cache_with_form(key, precision)
+
+    def cache_with_form(self, key: str, precision: str) -> CacheFixture:
+        """Return a cache with one model and its prepared form, which is made unless it is there.
+
+        Raises:
+            NotMeasured: the form cannot be made.
+        """
         folder = FOLDER / "variants" / f"{key}-{precision}"
         variant = CacheFixture(folder)
-        if not (folder / "complete").exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            catalog = yaml.safe_load(self.cache.catalog_file.read_text("utf-8"))
-            catalog["models"] = [model for model in catalog["models"] if model["key"] == key]
-            catalog["models"][0].setdefault("serving", {})["precision"] = precision
-            variant.catalog_file.write_text(yaml.safe_dump(catalog, sort_keys=False), "utf-8")
-            if not variant.cache.is_symlink():
-                variant.cache.symlink_to(self.cache.cache)
-            if self.quick:
-                raise NotMeasured(f"no prepared form in {precision}; `make bench-full` makes one")
-            _prepare(variant, key, precision, self.temporary)
-            variant.publish()
-            (folder / "complete").touch()
+        with self._writing:
+            if not (folder / "complete").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                catalog = yaml.safe_load(self.cache.catalog_file.read_text("utf-8"))
+                catalog["models"] = [model for model in catalog["models"] if model["key"] == key]
+                catalog["models"][0].setdefault("serving", {})["precision"] = precision
+                variant.catalog_file.write_text(yaml.safe_dump(catalog, sort_keys=False), "utf-8")
+                if not variant.cache.is_symlink():
+                    variant.cache.symlink_to(self.cache.cache)
+                variant.publish()
+                _prepare(variant, key, precision, self.temporary, self.threads)
+                (folder / "complete").touch()
         return variant
 
 
@@ -226,9 +273,17 @@ def attempt(name: str, role: Role, start: Callable[..., T], *arguments: str) -> 
         return Side(name, role, (), f"not measured: {error}")
 
 
-def attempt_all(starts: Sequence[tuple[str, Role, Callable[[], Contestant]]]) -> list[Turn]:
-    """Start several sides at the same time, because each loads its model in one thread; see `attempt`."""
-    with ThreadPoolExecutor(len(starts)) as pool:
+def workers_by_engine(session: Session, key: str, precision: str) -> list[Start]:
+    """Return how workers with each engine alone are started."""
+    return [
+        (f"worker, {engine} only", Role.OURS, partial(session.worker, key, precision, engine))
+        for engine in ("torch", "openvino")
+    ]
+
+
+def attempt_all(starts: Sequence[Start]) -> list[Turn]:
+    """Start sides, as many at a time as there are CPUs, because each loads its model in one thread; see `attempt`."""
+    with ThreadPoolExecutor(max(2, cpu_budget(os.environ).threads)) as pool:
         return list(pool.map(lambda start: attempt(*start), starts))
 
 
@@ -245,7 +300,7 @@ def texts_of(count: int, tokens: tuple[int, int], seed: int) -> list[str]:
     return make_texts(count, tokens, seed)
 
 
-def _prepare(cache: CacheFixture, key: str, precision: str, folder: Path) -> None:
+def _prepare(cache: CacheFixture, key: str, precision: str, folder: Path, threads: int) -> None:
     """Make a prepared form and publish it in the cache.
 
     Raises:
@@ -253,26 +308,18 @@ def _prepare(cache: CacheFixture, key: str, precision: str, folder: Path) -> Non
     """
     form = folder / f"form-{key}-{precision}"
     common = ["--catalog", str(cache.catalog_file), "--cache", str(cache.cache)]
-    programs = Path(sys.executable).parent
-    for command in (
-        [
-            str(programs / "qda-worker"),
-            "prepare",
-            *common,
-            "--model",
-            key,
-            "--precision",
-            precision,
-            "--out",
-            str(form),
-        ],
-        [str(programs / "cache-warmer"), "publish", str(form), *common],
+    wanted = ["--model", key, "--precision", precision, "--out", str(form), "--threads", str(threads)]
+    for name, command in (
+        ("benchmarks.ungated_forms", [sys.executable, "-m", "benchmarks.ungated_forms", *common, *wanted]),
+        (
+            "cache-warmer publish",
+            [str(Path(sys.executable).with_name("cache-warmer")), "publish", str(form), *common],
+        ),
     ):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
         if done.returncode:
             lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            program = f"{Path(command[0]).name} {command[1]}"
-            raise NotMeasured(f"{program} ends with {done.returncode}: {(lines or ['no message'])[-1][:300]}")
+            raise NotMeasured(f"{name} ends with {done.returncode}: {(lines or ['no message'])[-1][:300]}")
 
 
 def _write_old_tokenizer_class(path: Path) -> None:

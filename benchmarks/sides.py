@@ -116,10 +116,14 @@ class WorkerSide:
         except AssertionError as error:
             raise NotMeasured(f"the worker does not become ready: {_problem(self.process)}") from error
         self.ready_seconds = time.monotonic() - began
-        self.client = stack.enter_context(
-            Client(Settings(self.process.address, chunk_texts=REQUEST_TEXTS, in_flight=CALLERS, timeout=600))
-        )
+        self.client = stack.enter_context(self.new_client())
         self.note = self._engines()
+
+    def new_client(self) -> Client:
+        """Return a client with a connection of its own."""
+        return Client(
+            Settings(self.process.address, chunk_texts=REQUEST_TEXTS, in_flight=CALLERS, timeout=600)
+        )
 
     def _engines(self) -> str:
         """Return what computes the model, where this version of the worker tells."""
@@ -155,50 +159,36 @@ class WorkerSide:
 
 
 class LibrarySide:
-    """A library that `peers/program.py` runs in an environment."""
+    """A program that computes with a library, and answers requests on its stdin as `peers/program.py` does."""
 
     def __init__(
-        self,
-        stack: ExitStack,
-        kind: str,
-        model: Path,
-        key: str,
-        *,
-        threads: int,
-        prepared: Path,
-        precision: str,
-        label: str,
+        self, stack: ExitStack, command: Sequence[str], log: Path, *, role: Role, label: str
     ) -> None:
         """Start it and wait for its first answer.
 
         Args:
             stack: stops it.
-            kind: of `peers/program.py`.
-            model: folder of the model.
-            key: of the model.
-            threads: number of threads to compute with.
-            prepared: folder for what it exports once.
-            precision: fp32, bf16 or int8.
+            command: of the program.
+            log: file for its stderr.
+            role: what it is in a comparison.
             label: its name in the tables.
 
         Raises:
-            NotMeasured: its environment or its model cannot be loaded.
+            NotMeasured: the model cannot be loaded.
         """
-        self.role = Role.BASELINE if kind in BARE else Role.PEER
+        self.role = role
         self.name = label
-        python = sys.executable if kind == "bare" else str(python_of(ENVIRONMENT_OF[kind]))
-        log = prepared.with_name(f"{prepared.name}.log")
         log.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         self._process = subprocess.Popen(
-            [python, str(_PROGRAM), kind, str(model), "--task", task_of(key), "--threads", str(threads),
-             "--precision", precision, "--prepared", str(prepared)],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stack.enter_context(log.open("w", encoding="utf-8")),
             env={**os.environ, **_OFFLINE},
+            cwd=ROOT,
             text=True,
-        )  # fmt: skip
+        )
         stack.callback(_end, self._process)
         try:
             versions = self._read()["ready"]
@@ -234,6 +224,37 @@ class LibrarySide:
         if not line:
             raise NotMeasured(f"it ended with status {self._process.wait(10)}")
         return json.loads(line)
+
+
+def library_command(
+    kind: str, model: Path, key: str, *, threads: int, prepared: Path, precision: str
+) -> list[str]:
+    """Return the command of a library in its environment.
+
+    Args:
+        kind: of `peers/program.py`.
+        model: folder of the model.
+        key: of the model.
+        threads: number of threads to compute with.
+        prepared: folder for what it exports once.
+        precision: fp32, bf16 or int8.
+
+    Raises:
+        NotMeasured: its environment cannot be made.
+    """
+    python = sys.executable if kind == "bare" else str(python_of(ENVIRONMENT_OF[kind]))
+    return [
+        python, str(_PROGRAM), kind, str(model), "--task", task_of(key), "--threads", str(threads),
+        "--precision", precision, "--prepared", str(prepared),
+    ]  # fmt: skip
+
+
+def bare_form_command(cache: CacheFixture, key: str, engine: str, threads: int) -> list[str]:
+    """Return the command that computes the prepared form of a model with one engine, without a server."""
+    return [
+        sys.executable, "-m", "benchmarks.bare_form", "--catalog", str(cache.catalog_file),
+        "--cache", str(cache.cache), "--model", key, "--engine", engine, "--threads", str(threads),
+    ]  # fmt: skip
 
 
 # The kinds that are the bare forward pass.

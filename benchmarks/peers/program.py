@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 # Batch size of all libraries: the default of sentence-transformers and Infinity.
 _BATCH: Final = 32
@@ -57,6 +57,12 @@ class Bare:
     """The forward pass alone: texts are tokenized before the time is taken, and sorted by length."""
 
     def __init__(self, network: Any, folder: str) -> None:
+        """Load the tokenizer.
+
+        Args:
+            network: takes tokenized texts by name.
+            folder: of the model.
+        """
         import torch
         from transformers import AutoTokenizer
 
@@ -142,12 +148,26 @@ def sentence_transformers(backend: str) -> Callable[[Options], Compute]:
             ):  # the export takes minutes; its documentation recommends to keep it
                 SentenceTransformer(folder, **choice).save_pretrained(str(options.prepared))
             folder = str(options.prepared)
+        if backend == "onnx" and options.precision == "int8":
+            choice["model_kwargs"] = {"file_name": quantized_file(folder)}
         if backend == "openvino":
             choice["model_kwargs"] = {"ov_config": options.openvino}
         model = SentenceTransformer(folder, **choice)
         return lambda texts: model.encode(texts, batch_size=_BATCH)
 
     return load
+
+
+def quantized_file(folder: str) -> str:
+    """Return the int8 file of a model that was exported to ONNX, which is made unless it is there."""
+    import sentence_transformers as library
+
+    kind = "avx512_vnni" if "avx512_vnni" in Path("/proc/cpuinfo").read_text("utf-8") else "avx2"
+    name = f"onnx/model_qint8_{kind}.onnx"
+    if not (Path(folder) / name).exists():
+        quantize: Any = library.export_dynamic_quantized_onnx_model
+        quantize(library.SentenceTransformer(folder, device="cpu", backend="onnx"), kind, folder)
+    return name
 
 
 def flag_embedding(options: Options) -> Compute:
@@ -200,8 +220,15 @@ def seconds_of(compute: Compute | Bare, texts: list[str], *, single: bool) -> li
     return [timed(lambda: compute(texts))]
 
 
+def private_stdout() -> TextIO:
+    """Return a file for what goes to stdout now, and let what libraries print go to stderr."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+    return answers
+
+
 def main() -> None:
-    """Load, compute one text, and answer requests until stdin ends."""
+    """Load a library and answer requests until stdin ends."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("kind", choices=list(LIBRARIES))
     parser.add_argument("folder")
@@ -212,8 +239,7 @@ def main() -> None:
         "--prepared", type=Path, required=True, help="folder for what the library exports once"
     )
     arguments = parser.parse_args()
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
-    os.dup2(2, 1)  # libraries print to stdout
+    answers = private_stdout()
     if arguments.kind != "spacy":
         import torch
 
@@ -221,6 +247,11 @@ def main() -> None:
     compute = LIBRARIES[arguments.kind](
         Options(arguments.folder, arguments.task, arguments.threads, arguments.precision, arguments.prepared)
     )
+    answer_requests(compute, answers)
+
+
+def answer_requests(compute: Compute | Bare, answers: TextIO) -> None:
+    """Compute one text, print the versions of the libraries, and answer requests until stdin ends."""
     seconds_of(compute, [_SAMPLE], single=True)
     versions = {}
     for package in PACKAGES:

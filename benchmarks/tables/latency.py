@@ -4,7 +4,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from itertools import count, islice
 from statistics import median
 from typing import Final
@@ -12,13 +13,26 @@ from typing import Final
 from benchmarks.real_load import BULK_TEXT, SHORT_TEXT
 from benchmarks.real_size import EMBEDDING, PARAPHRASE, SENTIMENT
 from benchmarks.results import Better, Bound, Goal, Role, Row, Side, percentile
-from benchmarks.session import LABELS, Session, Turn, attempt, compare, measured, texts_of
+from benchmarks.session import (
+    LABELS,
+    REDUCED,
+    Session,
+    Start,
+    Turn,
+    attempt_all,
+    compare,
+    measured,
+    texts_of,
+    workers_by_engine,
+)
 from benchmarks.sides import BARE, Contestant, InfinitySide, WorkerSide, task_of
-from qda_worker.client import Priority, SentimentTask
+from qda_worker.client import CallCancelled, Priority, SentimentTask
 
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 # Calls of each caller in a repetition, by the number of callers: in the quick run, and in the full run.
 _CALLS: Final = {1: (10, 200), 8: (3, 50), 64: (1, 10)}
+# With more callers, the quick run has two repetitions: a round of 64 takes 4 s.
+_FEW_CALLERS: Final = 8
 _BULK_TEXTS: Final = 100_000
 # Seconds that a bulk job has run before the interactive caller begins.
 _HEAD_START: Final = 1.5
@@ -29,20 +43,40 @@ _BESIDE_BULK: Final = 3.0
 
 
 def rows(session: Session) -> list[Row]:
-    """Measure each number of callers."""
+    """Measure each number of callers, and one caller in each precision."""
     found = []
     for key in (PARAPHRASE,) if session.quick else (SENTIMENT, PARAPHRASE, EMBEDDING):
         library = "transformers" if task_of(key) == "sentiment" else "sentence-transformers"
-        worker: Turn = attempt("worker", Role.OURS, session.worker, key)
-        bare: list[Turn] = [attempt(LABELS[kind], Role.BASELINE, session.library, kind, key) for kind in BARE]
-        peer: Turn = attempt(LABELS[library], Role.PEER, session.library, library, key)
-        infinity: Turn = attempt(LABELS["infinity"], Role.PEER, session.infinity, key)
+        starts: list[Start] = [
+            ("worker", Role.OURS, partial(session.worker, key)),
+            *([] if session.quick else workers_by_engine(session, key, "fp32")),
+            *((LABELS[kind], Role.BASELINE, partial(session.library, kind, key)) for kind in BARE),
+            *((LABELS[kind], Role.PEER, partial(session.peer, kind, key)) for kind in (library, "infinity")),
+        ]
+        sides = attempt_all(starts)
         for callers in _CALLS:
-            sides = [worker, *bare, peer, infinity] if callers == 1 else [worker, infinity]
-            found += _rows_of(session, key, callers, sides)
+            found += _rows_of(session, key, "fp32", callers, sides if callers == 1 else [sides[0], sides[-1]])
+        for precision in REDUCED:
+            if not session.quick:
+                session.close_sides()
+            found += _reduced_rows(session, key, precision)
         if not session.quick:
             session.close_sides()
     return found
+
+
+def _reduced_rows(session: Session, key: str, precision: str) -> list[Row]:
+    """Measure one caller of a prepared form, and the form computed alone."""
+    starts: list[Start] = [("worker", Role.OURS, partial(session.worker, key, precision))]
+    engines: tuple[str, ...] = ("auto",)
+    if not session.quick:
+        starts += workers_by_engine(session, key, precision)
+        engines = ("torch", "openvino")
+    starts += [
+        (LABELS[f"bare-form-{engine}"], Role.BASELINE, partial(session.bare_form, key, precision, engine))
+        for engine in engines
+    ]
+    return _rows_of(session, key, precision, 1, attempt_all(starts))
 
 
 def interactive_rows(session: Session) -> list[Row]:
@@ -50,7 +84,7 @@ def interactive_rows(session: Session) -> list[Row]:
     found = []
     for key in (PARAPHRASE,) if session.quick else (SENTIMENT, PARAPHRASE):
         worker = session.worker(key)
-        calls = 15 if session.quick else 300
+        calls = 10 if session.quick else 300
         idle: list[list[float]] = []
         beside: list[list[float]] = []
         for number in range(session.repetitions):
@@ -70,7 +104,7 @@ def interactive_rows(session: Session) -> list[Row]:
     return found
 
 
-def _rows_of(session: Session, key: str, callers: int, sides: Sequence[Turn]) -> list[Row]:
+def _rows_of(session: Session, key: str, precision: str, callers: int, sides: Sequence[Turn]) -> list[Row]:
     calls = _CALLS[callers][not session.quick]
 
     def durations(side: Contestant, number: int) -> list[float]:
@@ -80,17 +114,18 @@ def _rows_of(session: Session, key: str, callers: int, sides: Sequence[Turn]) ->
         assert isinstance(side, WorkerSide | InfinitySide)
         return _concurrent(side.call, [texts[start::callers] for start in range(callers)])
 
-    values = compare(sides, session.repetitions, durations)
+    repetitions = 2 if session.quick and callers > _FEW_CALLERS else session.repetitions
+    values = compare(sides, repetitions, durations)
     for name, found in values.items():
         middle = 1000 * median(percentile(one, 0.5) for one in found)
-        print(f"  {key}, {callers} callers: {name} p50 {middle:.1f} ms", flush=True)
+        print(f"  {key}, {precision}, {callers} callers: {name} p50 {middle:.1f} ms", flush=True)
     rows_found = []
     for name, share in _SHARES.items():
         row_sides = measured(sides, {side: _milliseconds(found, share) for side, found in values.items()})
         goals: tuple[Goal, ...] = (Goal(Role.PEER, Bound.RATIO_AT_MOST, 1.0),)
         if callers == 1 and name == "p50":
             goals = (Goal(Role.BASELINE, Bound.DIFFERENCE_AT_MOST, _OVERHEAD_MS), *goals)
-        labels = {"model": key, "callers": str(callers)}
+        labels = {"model": key, "precision": precision, "callers": str(callers)}
         rows_found.append(Row(labels, f"{name}, ms", Better.LOWER, row_sides, goals))
     return rows_found
 
@@ -112,29 +147,31 @@ def _concurrent(call: Callable[[Sequence[str]], None], lists: Sequence[Sequence[
 
 @contextmanager
 def _bulk_job(worker: WorkerSide, key: str, number: int) -> Iterator[None]:
-    """Stream a corpus through the worker until the end of the context."""
-    stopped = threading.Event()
+    """Stream a corpus through the worker until the end of the context, where the connection is closed."""
     seeds = count(1000 * (1 + number))
     endless = (text for seed in seeds for text in texts_of(500, BULK_TEXT, seed))
     corpus = islice(endless, _BULK_TEXTS)
+    client = worker.new_client()
 
     def work() -> None:
         stream: Iterator[object] = (
-            worker.client.analyze(corpus, [SentimentTask()], priority=Priority.BULK)
+            client.analyze(corpus, [SentimentTask()], priority=Priority.BULK)
             if task_of(key) == "sentiment"
-            else worker.client.embed_stream(corpus, model=key, priority=Priority.BULK)
+            else client.embed_stream(corpus, model=key, priority=Priority.BULK)
         )
-        for _ in stream:
-            if stopped.is_set():
-                break
+        with suppress(CallCancelled):
+            for _ in stream:
+                pass
 
     job = threading.Thread(target=work)
     job.start()
     time.sleep(_HEAD_START)
     try:
         yield
+        if not job.is_alive():
+            raise RuntimeError("the bulk job ended while the interactive caller was measured")
     finally:
-        stopped.set()
+        client.close()
         job.join()
 
 

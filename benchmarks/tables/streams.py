@@ -9,7 +9,7 @@ from benchmarks.session import Session, texts_of
 from benchmarks.sides import WorkerSide, timed
 from qda_worker.client import Priority
 
-_TEXTS: Final = {PARAPHRASE: (48, 1024), EMBEDDING: (32, 128)}
+_TEXTS: Final = {PARAPHRASE: (32, 1024), EMBEDDING: (32, 128)}
 _RATIO: Final = 0.95
 
 

@@ -1,15 +1,26 @@
 """Throughput by model, precision and length of the texts, against the bare forward pass and the peers."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Sequence
 from functools import partial
 from statistics import median
 from typing import Final
 
 from benchmarks.real_size import EMBEDDING, ENTITIES, PARAPHRASE, SENTIMENT
-from benchmarks.results import Better, Bound, Goal, Role, Row, Side
-from benchmarks.session import LABELS, Session, Turn, attempt, attempt_all, compare, measured, texts_of
-from benchmarks.sides import Contestant
+from benchmarks.results import Better, Bound, Goal, Role, Row
+from benchmarks.session import (
+    LABELS,
+    REDUCED,
+    Session,
+    Start,
+    Turn,
+    attempt_all,
+    compare,
+    measured,
+    texts_of,
+    workers_by_engine,
+)
+from benchmarks.sides import BARE, Contestant
 
 # Lengths in tokens, and the share of the texts that have them.
 _MIXES: Final[dict[str, tuple[tuple[tuple[int, int], float], ...]]] = {
@@ -28,8 +39,10 @@ _QUICK_PEERS: Final = {
     ENTITIES: ("spacy",),
     PARAPHRASE: ("sentence-transformers", "infinity"),  # last: the next tables use its sides
 }
-# Texts of a repetition, in the quick and in the full run.
-_TEXTS: Final = {SENTIMENT: (32, 256), PARAPHRASE: (48, 256), EMBEDDING: (32, 64), ENTITIES: (200, 4000)}
+# The peers that compute in a reduced precision without files of the hub: OpenVINO's static int8 needs a data set of it.
+_REDUCED_PEERS: Final = {"bf16": ("openvino",), "int8": ("onnx",)}
+# Texts of a repetition, in the quick and in the full run; twice as many in bf16 and int8.
+_TEXTS: Final = {SENTIMENT: (16, 256), PARAPHRASE: (24, 256), EMBEDDING: (32, 64), ENTITIES: (200, 4000)}
 _GOALS: Final = (
     Goal(Role.BASELINE, Bound.RATIO_AT_LEAST, 0.95),
     Goal(Role.PEER, Bound.RATIO_AT_LEAST, 1.0),
@@ -41,8 +54,12 @@ def rows(session: Session) -> list[Row]:
     found = []
     for key, peers in (_QUICK_PEERS if session.quick else _PEERS).items():
         session.close_sides()
-        for precision in ("fp32",) if key == ENTITIES else ("fp32", "bf16", "int8"):
-            found += _rows_of(session, key, precision, peers)
+        found += _fp32_rows(session, key, peers)
+        if key == PARAPHRASE or (not session.quick and key != ENTITIES):
+            for precision in REDUCED:
+                if not session.quick:
+                    session.close_sides()
+                found += _reduced_rows(session, key, precision)
     return found
 
 
@@ -55,32 +72,44 @@ def mixed_texts(mix: str, count: int, seed: int) -> list[str]:
     return texts
 
 
-def _rows_of(session: Session, key: str, precision: str, peers: tuple[str, ...]) -> list[Row]:
-    ours = attempt("worker", Role.OURS, session.worker, key, precision)
-    if isinstance(ours, Side) and precision != "fp32":
-        return [_row(session, key, precision, next(iter(_MIXES)), [ours])]
-    starts: list[tuple[str, Role, Callable[[], Contestant]]] = []
-    if not session.quick and precision == "fp32" and key != ENTITIES:
-        starts += [
-            (f"worker, {engine} only", Role.OURS, partial(session.worker, key, precision, engine))
-            for engine in ("torch", "openvino")
-        ]
+def _fp32_rows(session: Session, key: str, peers: tuple[str, ...]) -> list[Row]:
+    starts: list[Start] = []
     if key != ENTITIES:
-        quick = session.quick and key == SENTIMENT
-        engines = ("bare",) if quick or precision == "int8" else ("bare", "bare-openvino")
+        starts += [] if session.quick else workers_by_engine(session, key, "fp32")
+        kinds = ("bare",) if session.quick and key == SENTIMENT else BARE
+        starts += [(LABELS[kind], Role.BASELINE, partial(session.library, kind, key)) for kind in kinds]
+    starts += [(LABELS[peer], Role.PEER, partial(session.peer, peer, key)) for peer in peers]
+    return _rows_of(session, key, "fp32", starts)
+
+
+def _reduced_rows(session: Session, key: str, precision: str) -> list[Row]:
+    """Measure a prepared form: served, computed alone, and the peers that have such a precision."""
+    starts: list[Start] = []
+    engines: tuple[str, ...] = ("auto",)
+    if not session.quick:
+        starts += workers_by_engine(session, key, precision)
+        engines = ("torch", "openvino")
+    starts += [
+        (LABELS[f"bare-form-{engine}"], Role.BASELINE, partial(session.bare_form, key, precision, engine))
+        for engine in engines
+    ]
+    if not session.quick:
+        peers = _REDUCED_PEERS[precision] if key == PARAPHRASE else ()
         starts += [
-            (LABELS[kind], Role.BASELINE, partial(session.library, kind, key, precision)) for kind in engines
+            (LABELS[peer], Role.PEER, partial(session.library, peer, key, precision)) for peer in peers
         ]
-    if precision != "fp32":  # the only peer with a choice of precisions has no int8 form of these models
-        peers = ("openvino",) if precision == "bf16" and "openvino" in peers else ()
-    starts += [(LABELS[peer], Role.PEER, partial(session.peer, peer, key, precision)) for peer in peers]
-    sides = [ours, *attempt_all(starts)]
+    return _rows_of(session, key, precision, starts)
+
+
+def _rows_of(session: Session, key: str, precision: str, starts: Sequence[Start]) -> list[Row]:
+    ours: Start = ("worker", Role.OURS, partial(session.worker, key, precision))
+    sides = attempt_all([ours, *starts])
     mixes = list(_MIXES)[:1] if session.quick or key == ENTITIES else list(_MIXES)
     return [_row(session, key, precision, mix, sides) for mix in mixes]
 
 
 def _row(session: Session, key: str, precision: str, mix: str, sides: list[Turn]) -> Row:
-    count = _TEXTS[key][not session.quick]
+    count = _TEXTS[key][not session.quick] * (2 if precision in REDUCED else 1)
 
     def rate(side: Contestant, number: int) -> float:
         texts = mixed_texts(mix, count, 1 + number)

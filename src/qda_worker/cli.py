@@ -5,6 +5,7 @@ once, and `--help` works without the worker extra.
 """
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Final, NoReturn
 
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
-from model_cache.errors import UsageError
+from model_cache.errors import ModelCacheError, UsageError
+from model_cache.prepared_failure import FormFailure, write_failure
 from qda_worker.cpu import configure_math_libraries
 from qda_worker.offline import OFFLINE
 from qda_worker.prepare.settings import (
@@ -58,13 +60,21 @@ def qda_worker(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
 
 
 def _prepare(settings: PrepareSettings, environ: Mapping[str, str]) -> int:
-    require_worker_extra()
-    require_prepare_extra(settings.precision)
-    os.environ.update(OFFLINE)
-    configure_math_libraries(os.environ, settings.cpu.threads)
-    from qda_worker.prepare.cli import prepare  # imports torch
+    try:
+        require_worker_extra()
+        require_prepare_extra(settings.precision)
+        os.environ.update(OFFLINE)
+        configure_math_libraries(os.environ, settings.cpu.threads)
+        from qda_worker.prepare.cli import prepare  # imports torch
 
-    return prepare(settings, environ)
+        return prepare(settings, environ)
+    except ModelCacheError as error:
+        if settings.failure is None:
+            raise
+        failure = FormFailure(settings.key, settings.precision, error.reason, error.message, error.remedy)
+        write_failure(settings.failure, failure)
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 0
 
 
 def require_worker_extra() -> None:

@@ -1,9 +1,12 @@
 """Prepared forms: the Job makes and publishes what the catalog asks for, and is unchanged if it asks for nothing."""
 
+import subprocess
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from qda_worker.cpu import CPU_REQUEST_VARIABLE
 from tests.chart.conftest import Object, Render, Rendered, environment
 from tests.chart.schemas import object_problems
 
@@ -67,12 +70,35 @@ def test_the_job_warms_then_makes_each_form_then_publishes_them(render: Render) 
     ]
 
 
-def test_a_form_that_is_there_is_not_made_again(render: Render) -> None:
+def test_a_form_that_is_there_is_not_made_again_and_one_that_fails_does_not_end_the_job(
+    render: Render, tmp_path: Path
+) -> None:
     command = steps(render({"catalog": ASKS}))["prepare-0"]["command"]
     assert command[:2] == ["sh", "-c"]
-    check, _, make = command[2].partition(" || exec ")
-    assert check == 'cache-check --quiet --prepared --model "$1"'
-    assert make == 'qda-worker prepare --model "$1" --precision "$2" --out "/forms/$1"'
+    (tmp_path / "qda-worker").write_text('#!/bin/sh\necho qda-worker "$@"\n')
+    said = {}
+    for code in (0, 10):
+        (tmp_path / "cache-check").write_text(f'#!/bin/sh\necho "a table for $*"\nexit {code}\n')
+        for program in tmp_path.iterdir():
+            program.chmod(0o755)
+        done = subprocess.run(
+            [*command, "mood", "int8"],
+            env={"PATH": f"{tmp_path}:/bin:/usr/bin"}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        said[code] = done.stdout
+    assert said == {
+        0: "the cache has a prepared form of mood in int8\n",
+        10: "qda-worker prepare --model mood --precision int8 --out /forms/mood --failure /forms/mood.failure.json\n",
+    }
+
+
+def test_the_number_of_threads_follows_the_request(render: Render) -> None:
+    (variable,) = [
+        one
+        for one in steps(render({"catalog": ASKS}))["prepare-0"]["env"]
+        if one["name"] == CPU_REQUEST_VARIABLE
+    ]
+    assert variable["valueFrom"]["resourceFieldRef"] == {"resource": "requests.cpu", "divisor": "1m"}
 
 
 def test_only_the_warmers_image_writes_to_the_cache(render: Render) -> None:

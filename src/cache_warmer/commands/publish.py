@@ -24,6 +24,7 @@ from model_cache.cli.program import best_effort
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.formatting import human_bytes, printable
 from model_cache.json_values import to_json_text
+from model_cache.prepared_failure import FAILURE_SUFFIX, FormFailure, error_of, read_failures
 from model_cache.reasons import Reason
 
 _LOG: Final = logging.getLogger(__name__)
@@ -46,7 +47,8 @@ def add_publish_arguments(parser: OptionParser) -> None:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="publish each form in a folder directly below DIR, if there are any (default: DIR itself is a form)",
+        help="publish each form in a folder directly below DIR, if there are any, then fail with the reason of those "
+        "that `qda-worker prepare --failure DIR/NAME.failure.json` could not make (default: DIR itself is a form)",
     )
 
 
@@ -58,12 +60,13 @@ def run_publish(invocation: Invocation, events: EventRecorder | None = None) -> 
         events: records Events; None: on the objects that the environment names.
 
     Raises:
-        ModelCacheError: the options are wrong, a form is refused, the volume fails, or the lease is held or lost.
+        ModelCacheError: the options are wrong, a form is refused or could not be made, the volume fails, or the lease
+            is held or lost.
     """
     settings, start = invocation.settings(), time.monotonic()
     if settings.options.models:
         raise UsageError("a form names its model, so --model has no effect", "leave --model (QDA_MODELS) out")
-    folders = _folders(invocation)
+    folders, failures = _folders(invocation), _failures(invocation)
     events = events or event_recorder(invocation.environ)
     try:
         catalog, lock = settings.load_catalog()
@@ -77,6 +80,12 @@ def run_publish(invocation: Invocation, events: EventRecorder | None = None) -> 
     if any(form.outcome is not Outcome.UNCHANGED for form in forms):
         events.record_publication([f"{form.model} ({form.precision})" for form in forms])
     is_json = settings.options.format is OutputFormat.JSON
+    if failures:
+        missing = error_of(failures)
+        events.record_failure(missing)
+        for form in forms:
+            _LOG.info("%s", _line(form))
+        raise missing
     shown = best_effort(invocation.out)  # the exit code states the result, also with a closed stdout
     shown.write(f"{to_json_text(report) if is_json else to_table(forms)}\n")
     shown.flush()
@@ -91,6 +100,18 @@ def _folders(invocation: Invocation) -> list[Path]:
     if invocation.arguments.all:
         return [form for folder in folders for form in find_forms(folder)]
     return folders
+
+
+def _failures(invocation: Invocation) -> list[FormFailure]:
+    """Return why forms are missing, if `qda-worker prepare --failure` has left that in the folders of --all."""
+    if not invocation.arguments.all:
+        return []
+    try:
+        return [failure for name in invocation.arguments.folders for failure in read_failures(Path(name))]
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"a file *{FAILURE_SUFFIX} cannot be read: {error}", "delete it, or make the form again"
+        ) from error
 
 
 def to_table(forms: Sequence[PublishedForm]) -> str:

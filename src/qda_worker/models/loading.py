@@ -19,6 +19,7 @@ from model_cache.prepared_store import StoredForm
 from qda_worker.errors import BatchLost, LoadInterrupted, ModelDied, ModelUnusable, WorkerError
 from qda_worker.models.base import BatchBudget, InstalledEngines, Options, TextModel
 from qda_worker.models.load_errors import explain_load_error
+from qda_worker.models.pauses import TakeTurn, only_turn
 
 AnyTextModel: TypeAlias = TextModel[Any, Any, Any]
 
@@ -46,6 +47,7 @@ def load_model(
     threads: int,
     engine: str = "torch",
     form: StoredForm | None = None,
+    take_turn: TakeTurn = only_turn,
 ) -> AnyTextModel:
     """Load a model and test it. Opens no connection and writes nothing below `path`.
 
@@ -56,6 +58,7 @@ def load_model(
         threads: number of threads for the computation. torch has one number for the whole process: the last one set.
         engine: auto, torch or openvino: what computes encoder layers; auto measures which one is fastest.
         form: the prepared form of a model that is not served in fp32, with intact files; else None.
+        take_turn: waits for a turn at the CPUs in which engines are measured.
 
     Raises:
         ModelUnusable: when the model cannot be loaded or fails the test.
@@ -63,7 +66,7 @@ def load_model(
         UsageError: when the worker extra is not installed.
     """
     try:
-        loaded = _load(model, path, device, threads, engine, form)
+        loaded = _load(model, path, device, threads, engine, form, take_turn)
     except ModelUnusable as error:
         raise type(error)(f"model {model.key}: {error.message}", error.remedy) from error
     except ModuleNotFoundError as error:
@@ -123,7 +126,13 @@ def self_test(model: AnyTextModel) -> None:
 
 
 def _load(
-    model: Model, path: Path, device: str, threads: int, engine: str, form: StoredForm | None
+    model: Model,
+    path: Path,
+    device: str,
+    threads: int,
+    engine: str,
+    form: StoredForm | None,
+    take_turn: TakeTurn,
 ) -> AnyTextModel:
     precision = model.serving.precision
     if precision is not Precision.FP32 and form is None:
@@ -144,7 +153,9 @@ def _load(
     torch.set_num_threads(threads)
     torch_device = _select_device("cpu" if form is not None and device == "auto" else device)
     budget = _CPU_BUDGET if torch_device == "cpu" else _CUDA_BUDGET
-    install = functools.partial(_install_engine, wanted=engine, threads=threads, form=form)
+    install = functools.partial(
+        _install_engine, wanted=engine, threads=threads, form=form, take_turn=take_turn
+    )
     if model.task is Task.SENTIMENT:
         from qda_worker.models.sentiment import load_sentiment
 
@@ -154,7 +165,9 @@ def _load(
     return load_embedding(model, path, torch_device, budget, install)
 
 
-def _install_engine(network: Any, *, wanted: str, threads: int, form: StoredForm | None) -> InstalledEngines:
+def _install_engine(
+    network: Any, *, wanted: str, threads: int, form: StoredForm | None, take_turn: TakeTurn
+) -> InstalledEngines:
     """Let an engine compute the encoder of a network.
 
     Raises:
@@ -168,8 +181,8 @@ def _install_engine(network: Any, *, wanted: str, threads: int, form: StoredForm
         if form is not None:
             from qda_worker.models.engines.prepared import install_form
 
-            return install_form(network, form.folder, form.form, name, threads)
-        return install_engine(network, name, threads)
+            return install_form(network, form.folder, form.form, name, threads, take_turn)
+        return install_engine(network, name, threads, take_turn)
     except EngineUnavailable as error:
         if form is not None:
             raise ModelUnusable(

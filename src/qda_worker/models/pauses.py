@@ -6,16 +6,40 @@ The callback may compute another batch with the same model, so a model keeps no 
 may also raise `BatchAbandoned`, which leaves the computation.
 
 The callback belongs to the thread, not to the model: a computation outside `pausing` has no pauses.
+
+What is computed beside the batches of a queue, such as a measurement, takes turns with them by a `TakeTurn`.
 """
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Protocol, TypeAlias
 
 
 class BatchAbandoned(BaseException):
     """The results of the running batch are not needed any more. Libraries must not handle it like an error."""
+
+
+class Turn(Protocol):
+    """A turn at the CPUs, which its holder gives away to work that is due."""
+
+    def give_way(self) -> bool:
+        """Let other work compute if it is due, and wait for the next turn. Return whether that happened."""
+
+
+# Waits for a turn, and holds it in its block.
+TakeTurn: TypeAlias = Callable[[], AbstractContextManager[Turn]]
+
+
+class _OnlyTurn:
+    def give_way(self) -> bool:
+        return False
+
+
+@contextmanager
+def only_turn() -> Iterator[Turn]:
+    """Be the turn of a computation that shares the CPUs with none."""
+    yield _OnlyTurn()
 
 
 class _Thread(threading.local):

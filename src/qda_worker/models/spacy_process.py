@@ -1,8 +1,8 @@
 """The child process that runs a spaCy pipeline, and the protocol that it speaks with the worker.
 
 Why a process: spaCy holds Python's global interpreter lock while it computes. Inside the worker's process every other
-call would wait for it (p99 of 84 ms, measured). The worker starts this file as a program (`spacy_child`). It imports
-nothing else of the worker, and no torch unless the pipeline needs it.
+call would wait for it (p99 of 84 ms, measured). The worker starts this file as a program (`spacy_child`). Of the worker
+it imports `spacy_tokenizer` only, and no torch unless the pipeline needs it.
 
 Protocol: frames over standard input and output, in both directions. A frame is its length as four bytes, big-endian,
 and then JSON in UTF-8.
@@ -20,27 +20,25 @@ Threads: the main thread computes. A reader thread passes requests on; when stan
 the worker shows even after SIGKILL, it ends this process at once, also during a load or a computation. SIGINT and
 SIGTERM are ignored, because a draining worker still needs results.
 
-Tokenizer: spaCy's tokenizer strips one prefix or suffix at a time from a word, and searches the whole rest of the word
-for each. That is quadratic for words of punctuation only: 8 s for 5,000 brackets and a quarter of an hour for 50,000
-(measured). `limit_affix_searches` makes the searches look only where a match can be, with the same tokens. What is left
-is a copy and a hash of the rest of the word for each sign, and a search for an address. So words of more than 5,000
-code points, which no text of a language with blanks has, are read in pieces of that length (`make_doc`).
+Memory: spaCy keeps every new word in its vocabulary. A memory zone (spaCy 3.8) releases them at its end, and with them
+all that was computed about a word, which is half of the time of a text (measured). So a zone lasts for many requests,
+until it has `MAX_NEW_WORDS` (`Recognizer`).
 """
 
 import json
 import os
-import re
 import signal
 import struct
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Final
+
+from qda_worker.models.spacy_tokenizer import limit_affix_searches, make_doc
 
 # Length of a frame: unsigned, four bytes, big-endian.
 _LENGTH: Final = struct.Struct(">I")
@@ -58,16 +56,8 @@ _UNBOUNDED_CONTEXT: Final = ("transformer", "BiLSTM")
 # Prefixes of token attributes that ner reads.
 _ATTRIBUTES_READ_BY_NER: Final = ("SENT_START", "IS_SENT_START", "ENT_")
 
-# Code points at the end of a word that are searched for a suffix.
-_SUFFIX_SEARCH_LENGTH: Final = 64
-# A suffix that begins within this many code points of the start of the searched part may be longer, or its rule may
-# look at what is before. Then the whole word is searched.
-_SUFFIX_MARGIN: Final = 24
-# Longest word that is tokenized as a whole, in code points: 0.1 s for any 5,000.
-_LONGEST_WORD: Final = 5_000
-_WORD: Final = re.compile(r"\S++")
-
-Search = Callable[[str], "re.Match[str] | None"]
+# New words of a memory zone after which the next request gets another one: about 45 MB (measured).
+MAX_NEW_WORDS: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,34 +154,52 @@ def removable_components(config: dict[str, Any], attribute_ruler_is_harmless: bo
     return [name for name, factory in factories.items() if factory in _REMOVABLE]
 
 
-def limit_affix_searches(tokenizer: Any) -> None:
-    """Replace the affix searches of a spaCy tokenizer by faster ones with the same results.
+class Recognizer:
+    """Finds entities with a pipeline, and bounds what it remembers of the words."""
 
-    A prefix matches at the start of a word and a suffix at its end, so only those places are searched. A tokenizer with
-    searches of another kind than spaCy's own stays unchanged.
-    """
-    prefix, suffix = (
-        getattr(getattr(tokenizer, name, None), "__self__", None)
-        for name in ("prefix_search", "suffix_search")
-    )
-    if isinstance(prefix, re.Pattern) and _is_anchored_at_start(prefix.pattern):
-        tokenizer.prefix_search = prefix.match
-    if isinstance(suffix, re.Pattern):
-        tokenizer.suffix_search = _limited_suffix_search(suffix.search)
+    def __init__(self, nlp: Any, max_new_words: int = MAX_NEW_WORDS) -> None:
+        """Begin without a memory zone.
 
+        Args:
+            nlp: the pipeline.
+            max_new_words: words that are new in a memory zone after which it ends.
+        """
+        self._nlp = nlp
+        self._max_new_words = max_new_words
+        self._zone = ExitStack()
+        self._words_at_most: int | None = None  # in the vocabulary; None outside a zone
 
-def make_doc(nlp: Any, text: str) -> Any:
-    """Tokenize a text in linear time.
+    def recognize(self, passages: Sequence[Passage]) -> list[PassageResult]:
+        """Return what the pipeline finds in each passage."""
+        self._enter_zone()
+        try:
+            return self._recognize(passages)
+        except BaseException:
+            self._leave_zone()
+            raise
 
-    Returns:
-        The pipeline's own tokens, except that words of more than 5,000 code points are also divided every 5,000.
-    """
-    pieces = _divide_long_words(text)
-    if len(pieces) == 1:
-        return nlp.make_doc(text)
-    from spacy.tokens import Doc
+    def _recognize(self, passages: Sequence[Passage]) -> list[PassageResult]:
+        searched = [make_doc(self._nlp, passage.text) for passage in passages if not passage.counted_only]
+        docs = self._nlp.pipe(searched, batch_size=len(passages))
+        return [
+            _passage_result(
+                passage, make_doc(self._nlp, passage.text) if passage.counted_only else next(docs)
+            )
+            for passage in passages
+        ]
 
-    return Doc.from_docs([nlp.make_doc(piece) for piece in pieces], ensure_whitespace=False)
+    def _enter_zone(self) -> None:
+        words = len(self._nlp.vocab)  # it counts those of former zones too
+        if self._words_at_most is not None and words < self._words_at_most:
+            return
+        self._leave_zone()
+        if hasattr(self._nlp, "memory_zone"):
+            self._zone.enter_context(self._nlp.memory_zone())
+            self._words_at_most = words + self._max_new_words
+
+    def _leave_zone(self) -> None:
+        self._zone.close()
+        self._words_at_most = None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -214,11 +222,12 @@ def main(argv: Sequence[str]) -> int:
         write_frame(answers, {"unusable": _explain(error)})
         return 1
     write_frame(answers, {"ready": asdict(_pipeline_info(nlp))})
+    recognizer = Recognizer(nlp)
     while True:
         request = requests.get()
         try:
             passages = [Passage(**passage) for passage in request["passages"]]
-            answer: dict[str, Any] = {"found": [asdict(result) for result in _recognize(nlp, passages)]}
+            answer: dict[str, Any] = {"found": [asdict(result) for result in recognizer.recognize(passages)]}
         except Exception as error:  # noqa: BLE001  # one bad text must not end the process; its message may quote it
             answer = {"error": type(error).__name__}
         try:
@@ -307,30 +316,6 @@ def _pipeline_info(nlp: Any) -> PipelineInfo:
     return PipelineInfo(sorted(labels), nlp.max_length, about.__version__, local)
 
 
-def _recognize(nlp: Any, passages: list[Passage]) -> list[PassageResult]:
-    # spaCy keeps every new word in its vocabulary; the memory zone (spaCy 3.8) releases them after the batch.
-    zone = nlp.memory_zone() if hasattr(nlp, "memory_zone") else nullcontext()
-    with zone:
-        searched = [make_doc(nlp, passage.text) for passage in passages if not passage.counted_only]
-        docs = nlp.pipe(searched, batch_size=len(passages))
-        return [
-            _passage_result(passage, make_doc(nlp, passage.text) if passage.counted_only else next(docs))
-            for passage in passages
-        ]
-
-
-def _divide_long_words(text: str) -> list[str]:
-    """Return the text in pieces that have no longer word than _LONGEST_WORD; mostly the text itself."""
-    if len(text) <= _LONGEST_WORD or max(map(len, text.split()), default=0) <= _LONGEST_WORD:
-        return [text]
-    cuts = [
-        cut
-        for word in _WORD.finditer(text)
-        for cut in range(word.start() + _LONGEST_WORD, word.end(), _LONGEST_WORD)
-    ]
-    return [text[start:end] for start, end in pairwise([0, *cuts, len(text)])]
-
-
 def _passage_result(passage: Passage, doc: Any) -> PassageResult:
     return PassageResult(
         entities=[
@@ -342,40 +327,6 @@ def _passage_result(passage: Passage, doc: Any) -> PassageResult:
         if passage.end - passage.start >= len(passage.text)
         else sum(passage.start <= token.idx < passage.end for token in doc),
     )
-
-
-def _is_anchored_at_start(pattern: str) -> bool:
-    """Return whether every alternative begins with `^`, as `spacy.util.compile_prefix_regex` writes them."""
-    depth, in_class, escaped, at_start = 0, False, False, True
-    for character in pattern:
-        if at_start and character != "^":
-            return False
-        at_start = False
-        if escaped:
-            escaped = False
-        elif character == "\\":
-            escaped = True
-        elif in_class:
-            in_class = character != "]"
-        elif character == "[":
-            in_class = True
-        elif character in "()":
-            depth += 1 if character == "(" else -1
-        elif character == "|" and depth == 0:
-            at_start = True
-    return not at_start
-
-
-def _limited_suffix_search(search: Search) -> Search:
-    """Return the same search limited to the end of the word. The tokenizer reads only the length of the match."""
-
-    def search_end(word: str) -> re.Match[str] | None:
-        if len(word) <= _SUFFIX_SEARCH_LENGTH:
-            return search(word)
-        match = search(word[-_SUFFIX_SEARCH_LENGTH:])
-        return search(word) if match is not None and match.start() < _SUFFIX_MARGIN else match
-
-    return search_end
 
 
 if __name__ == "__main__":

@@ -61,9 +61,10 @@ def prepare(settings: PrepareSettings, environ: Mapping[str, str]) -> int:
             )  # fmt: skip
     except GateFailed as error:
         if settings.as_json:
-            report(str(error))
             print(to_json_text(_failed_document(error)))
-            return error.reason.exit_code
+            if settings.failure is None:
+                report(str(error))
+                return error.reason.exit_code
         raise
     print(to_json_text(_document(result, settings.out)) if settings.as_json else _table(result, settings.out))
     return 0

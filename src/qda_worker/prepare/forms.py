@@ -155,7 +155,7 @@ def recipe_of(variant: Variant) -> Mapping[str, object]:
         Variant.TORCH_BF16: {"method": "weights rounded to bfloat16"},
         Variant.OPENVINO_BF16: {"method": "weights rounded to bfloat16"},
         Variant.TORCH_DYNAMIC: {
-            "method": "int8, symmetric weights with a scale for each output; seven bits of input, scale by batch"
+            "method": "int8, symmetric; seven bits of weights, a scale for each output; a scale for each token of input"
         },
         Variant.OPENVINO_STATIC: {
             "method": "nncf.quantize", "model_type": "transformer", "preset": "mixed", "overflow_fix": "enable",

@@ -16,8 +16,7 @@ from what the model answers:
 A number that is not finite fails. The cosine to fp32 alone would not do: the vectors of many models lie in a narrow
 cone, in which a destroyed model's vectors are close to all others. Their order in pairs is random then.
 
-The texts are computed in batches of similar lengths, as the worker computes them, because the scales of dynamic int8
-follow from the batch.
+The texts are computed in batches of similar lengths, as the worker computes them.
 """
 
 import math

@@ -28,6 +28,7 @@ class PrepareSettings:
         out: folder that the form is written into.
         texts: file with the texts of the accuracy gate, one a line; None: the shipped ones.
         cpu: the number of threads.
+        failure: file for the reason if no form is made, which is then no failure of the program; None: it fails.
     """
 
     shared: SharedOptions
@@ -36,6 +37,7 @@ class PrepareSettings:
     out: Path
     texts: Path | None
     cpu: CpuBudget
+    failure: Path | None = None
 
     @property
     def as_json(self) -> bool:
@@ -64,6 +66,12 @@ def add_prepare_options(parser: OptionParser) -> None:
         metavar="FILE",
         help="texts of the accuracy gate, one a line, in UTF-8 (default: the German texts inside the package)",
     )
+    parser.add_argument(
+        "--failure",
+        metavar="FILE",
+        help="if no form can be made, write the reason into FILE and exit with 0: `cache-warmer publish --all` reports "
+        "it",
+    )
     add_shared_options(parser, with_models=False)
     THREADS.add_to(parser)
 
@@ -74,7 +82,7 @@ def read_prepare_settings(arguments: argparse.Namespace, environ: Mapping[str, s
     Raises:
         UsageError: an option or a variable has a wrong value.
     """
-    for name in ("out", "texts", "model"):
+    for name in ("out", "texts", "model", "failure"):
         if (value := getattr(arguments, name)) is not None and (not value or "\x00" in value):
             raise UsageError(
                 f"--{name}: found an empty value" if not value else f"--{name}: found a NUL", "give a name"
@@ -89,6 +97,7 @@ def read_prepare_settings(arguments: argparse.Namespace, environ: Mapping[str, s
         out=Path(arguments.out),
         texts=Path(arguments.texts) if arguments.texts else None,
         cpu=cpu_budget(environ, threads=THREADS.value(arguments, environ)),
+        failure=Path(arguments.failure) if arguments.failure else None,
     )
 
 

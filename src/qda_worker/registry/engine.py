@@ -10,6 +10,7 @@ from model_cache.catalog.catalog import Model, Task
 from model_cache.prepared_store import StoredForm
 from qda_worker.models.base import ModelInfo, Options, TextModel
 from qda_worker.scheduling.jobs import Caller, Lane, Outcome, PreparedAhead
+from qda_worker.scheduling.load_turns import LoadTurns
 from qda_worker.scheduling.observer import NULL_OBSERVER, Observer
 from qda_worker.scheduling.queue import ModelQueue
 from qda_worker.scheduling.result_cache import ModelResults, ResultCache
@@ -94,6 +95,7 @@ def start_engine(
     on_failure: Callable[[str], None],
     observer: Observer = NULL_OBSERVER,
     turns: ComputeTurns | None = None,
+    load_turns: LoadTurns | None = None,
     form: StoredForm | None = None,
     result_cache: ResultCache | None = None,
 ) -> Engine:
@@ -110,6 +112,7 @@ def start_engine(
         on_failure: called once with the reason, from another thread, if the model dies.
         observer: receives the events of the queue.
         turns: those of all computations that share the CPUs; None for no others.
+        load_turns: those of all loads; None for no others.
         form: the prepared form of a model that is not served in fp32, with intact files.
         result_cache: keeps results; None for no cache.
 
@@ -121,7 +124,17 @@ def start_engine(
 
     if model.task is Task.ENTITIES and threads > _MAX_THREADS_FOR_SPACY_TURNS:
         turns = None
-    loaded = load_model(model, path, device=device, threads=threads, engine=engine, form=form)
+    load_turns = load_turns or LoadTurns(ComputeTurns())
+    with load_turns.loading():
+        loaded = load_model(
+            model,
+            path,
+            device=device,
+            threads=threads,
+            engine=engine,
+            form=form,
+            take_turn=load_turns.measuring,
+        )
     queue = ModelQueue(
         loaded, pool, long_pool=long_pool, on_failure=on_failure, observer=observer, turns=turns
     )

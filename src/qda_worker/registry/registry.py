@@ -31,6 +31,7 @@ from model_cache.reasons import Reason
 from model_cache.run_record import Kill
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.registry.engine import Engine
+from qda_worker.scheduling.load_turns import LoadTurns
 from qda_worker.scheduling.turns import ComputeTurns
 
 # For each task, the tasks of the models that can do it. The default model of the first one is used first.
@@ -143,6 +144,7 @@ class ModelRegistry:
         kill: the last run of this pod that was killed; None if none was.
         refresh: checks the cache again unless the last check is recent; None before the watch runs.
         turns: of all computations of this process at its CPUs.
+        load_turns: of all loads of models, and of the measurements in them.
         draining: set when the worker stops accepting work; long streams end then.
     """
 
@@ -159,6 +161,7 @@ class ModelRegistry:
         self.kill: Kill | None = None
         self.refresh: Callable[[], Awaitable[None]] | None = None
         self.turns = ComputeTurns()
+        self.load_turns = LoadTurns(self.turns)
         self.draining = asyncio.Event()
 
     @classmethod

@@ -6,6 +6,10 @@ It is computed from the backlog and the measured throughput, with random jitter 
 return together. Without a measurement no call is refused for its deadline, and neither is a call that finds the queue
 empty: its own batches correct an estimate that is too high.
 
+Deadlines under overload: a queue in the order of arrival that is longer than the deadlines answers nothing in time,
+because every call is reached when its time is over. So no call is admitted that is expected to be late. The expectation
+is corrected by how long admitted calls took whose deadline was close (`EstimateCorrection`).
+
 Admission runs in the thread that submits, usually the event loop, and holds the queue's lock for a few arithmetic
 operations.
 """
@@ -15,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic
 
 from qda_worker.errors import DeadlineTooShort, Draining, ModelDied, QueueFull, WorkerError
+from qda_worker.scheduling.estimate_correction import EstimateCorrection
 from qda_worker.scheduling.jobs import Job, Result
 from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.state import QueueState
@@ -23,8 +28,9 @@ from qda_worker.scheduling.throughput import ThroughputEstimator
 # Share of the queue's limits that one host may use; the rest is reserved for others. One name may use the same share of
 # what its host may use.
 MAX_CALLER_SHARE: Final = 0.8
-# Work is refused only if it would be late even at this many times the measured throughput.
-_DEADLINE_TOLERANCE: Final = 2.0
+# Share of the time until its deadline that a call may be expected to take: the rest is for its way back, and for what
+# varies from one call to the next.
+_USABLE_SHARE: Final = 0.9
 # Limits of the retry advice in seconds, before jitter.
 _MIN_RETRY_SECONDS: Final = 0.1
 _MAX_RETRY_SECONDS: Final = 60.0
@@ -68,6 +74,7 @@ class AdmissionControl(Generic[Result]):
         self._clock = clock
         self._observer = observer
         self._random_fraction = random_fraction
+        self._correction = EstimateCorrection(clock)
 
     def admit(self, job: Job[Result]) -> None:
         """Add the job to the queue's state, or refuse it.
@@ -81,10 +88,30 @@ class AdmissionControl(Generic[Result]):
         with self._state.changed:
             refusal = self._refusal(job)
             if refusal is None:
+                if job.deadline is not None and self._throughput.recent:
+                    job.expected = self._seconds_until_done(job)
                 self._state.add_job(job)
         if refusal is not None:
             self._observer.on_refused(refusal.reason, job.open_texts)
             raise refusal
+        if job.expected:
+            job.future.add_done_callback(lambda _: self._record_end(job))
+
+    def _record_end(self, job: Job[Result]) -> None:
+        """Learn from the end of a job how long work takes in proportion to what was expected."""
+        if job.deadline is None:
+            return
+        allowed, elapsed = job.deadline - job.arrival, self._clock() - job.arrival
+        future = job.future
+        late = job.is_expired(self._clock()) or (
+            not future.cancelled() and isinstance(future.exception(), DeadlineTooShort)
+        )
+        if not late and (future.cancelled() or future.exception() is not None):
+            return  # it says nothing about the time that its work takes
+        with self._state.changed:
+            self._correction.record(
+                job.expected, max(elapsed, allowed) if late else elapsed, allowed, late=late
+            )
 
     def _refusal(self, job: Job[Result]) -> WorkerError | None:
         state, now = self._state, self._clock()
@@ -138,8 +165,8 @@ class AdmissionControl(Generic[Result]):
         if job.deadline is None or not self._state.waiting:
             return None
         left = job.deadline - now
-        expected = self._state.backlog.seconds_until_done(job, self._throughput.estimate_seconds)
-        if expected <= left * _DEADLINE_TOLERANCE:
+        expected = self._seconds_until_done(job) * self._correction.factor
+        if expected <= left * _USABLE_SHARE:
             return None
         return DeadlineTooShort(
             f"{job.open_texts} texts would be answered in about {expected:.1f} s, "
@@ -148,6 +175,9 @@ class AdmissionControl(Generic[Result]):
                 max(self._throughput.estimate_seconds(job.open_costs), expected - left)
             ),
         )
+
+    def _seconds_until_done(self, job: Job[Result]) -> float:
+        return self._state.backlog.seconds_until_done(job, self._throughput.estimate_seconds)
 
     def _retry_after(self, seconds: float) -> float:
         clamped = min(max(seconds, _MIN_RETRY_SECONDS), _MAX_RETRY_SECONDS)

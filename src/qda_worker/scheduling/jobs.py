@@ -137,6 +137,7 @@ class Job(Generic[Result]):
         prepared: the texts as they were prepared before; empty if they are prepared by the queue.
         items: the tokenized texts without an outcome, by their number.
         open_texts: number of texts without an outcome.
+        expected: seconds until it is done, as estimated when it was admitted; 0 if unknown or without a deadline.
     """
 
     __slots__ = (
@@ -146,6 +147,7 @@ class Job(Generic[Result]):
         "costs",
         "deadline",
         "duplicates",
+        "expected",
         "future",
         "items",
         "lane",
@@ -182,6 +184,7 @@ class Job(Generic[Result]):
         self.caller = Caller(caller) if isinstance(caller, str) else caller
         self.costs = tuple(costs)
         self.open_costs = dict(open_costs or {})
+        self.expected = 0.0
         self.future: Future[list[Outcome[Result]]] = Future()
         self.outcomes: list[Outcome[Result] | None] = [None] * len(self.texts)
         self.open_texts = len(self.texts)

@@ -12,6 +12,10 @@ bulk batch only.
 
 Within a lane: fair sharing between callers, see `fair_lane`.
 
+Deadlines: a batch is chosen from the units that can be computed in half of the time that the job due next has left. So
+the texts of a call whose deadline is close are computed together, and not in batches of similar lengths one after the
+other. A job that would be late by the estimated time of its batch is left out and reported with the expired ones.
+
 Within a batch: equal units of several calls (`jobs.group_equal`) count once against the budget and are computed once.
 Each is charged to its own caller.
 
@@ -21,12 +25,15 @@ appended at the end, so that short texts of the same caller pass between the par
 Nothing here locks or reads a clock. `QueueState` owns the lanes and guards them with its lock.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Final, Generic
 
 from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.batching import select_batch
+from qda_worker.scheduling.caller_load import Estimate
 from qda_worker.scheduling.fair_lane import FairLane
 from qda_worker.scheduling.jobs import Job, Lane, QueuedUnit, Result, TextItem, group_equal
+from qda_worker.scheduling.throughput import sum_by_class
 
 # How long bulk work waits for interactive work before its first batch, in seconds.
 AGEING_SECONDS: Final = 2.0
@@ -34,6 +41,8 @@ AGEING_SECONDS: Final = 2.0
 _INTERACTIVE_SHARES: Final = 9
 # Number of due units from which a batch is selected: enough to find similar lengths, and sorted in well under 1 ms.
 _CANDIDATES: Final = 512
+# Share of the time that the job due next has left, in which the units that a batch is chosen from can be computed.
+_CANDIDATES_SHARE: Final = 0.5
 # How many batches of one text may wait in the lane at once if batches are padded: enough to find similar lengths.
 _BATCHES_PER_TEXT: Final = 4
 
@@ -47,14 +56,16 @@ class Lanes(Generic[Payload, Output, Result]):
         "_bulk",
         "_bulk_pause",
         "_bulk_until",
+        "_estimate",
         "_interactive",
         "_interrupted_at",
         "_interruption_seconds",
         "_last_batch",
     )
 
-    def __init__(self, budget: BatchBudget) -> None:
+    def __init__(self, budget: BatchBudget, estimate: Estimate = lambda _: 0.0) -> None:
         self._budget = budget
+        self._estimate = estimate
         self._batches_per_text = _BATCHES_PER_TEXT if budget.padded else 1
         self._interactive: FairLane[Payload, Output, Result] = FairLane()
         self._bulk: FairLane[Payload, Output, Result] = FairLane()
@@ -116,7 +127,8 @@ class Lanes(Generic[Payload, Output, Result]):
             now: the queue's clock, in seconds.
 
         Returns:
-            The batch, empty if no unit waits; and the jobs that were found to be past their deadline.
+            The batch, empty if no unit waits; and the jobs that were found to be past their deadline, or would be by
+            the end of the batch.
         """
         self._record_batch_end(now)
         self._interactive.end_busy_period()
@@ -163,14 +175,67 @@ class Lanes(Generic[Payload, Output, Result]):
             return True
 
         candidates = lane.take(_CANDIDATES, is_dead)
-        groups = group_equal(candidates)
-        selected = select_batch([candidates[group[0]].unit.length for group in groups], self._budget)
-        positions = [position for number in selected for position in groups[number]]
+        positions = self._select(candidates, expired, now)
         lane.commit(candidates, set(positions))
         batch = [candidates[position] for position in positions]
         for queued in batch:
             self._unit_taken(queued.item)
         return batch, expired
+
+    def _select(
+        self,
+        candidates: Sequence[QueuedUnit[Payload, Output, Result]],
+        late: set[Job[Result]],
+        now: float,
+    ) -> list[int]:
+        """Return the positions of the candidates that form a batch; add the jobs that it leaves out to `late`."""
+        remaining = list(range(len(candidates)))
+        while True:
+            considered = [candidates[position] for position in remaining]
+            considered = considered[: self._count_within(considered, now)]
+            groups = group_equal(considered)
+            selected = select_batch([considered[group[0]].unit.length for group in groups], self._budget)
+            batch = [number for group in selected for number in groups[group]]
+            costs = (considered[groups[group][0]].cost for group in selected)
+            found = self._late([considered[number] for number in batch], now + self._seconds(costs))
+            left = [position for position in remaining if candidates[position].item.job not in found]
+            if not found or not left:  # a job that nobody waits behind corrects an estimate that is too high
+                return [remaining[number] for number in batch]
+            late |= found
+            remaining = left
+
+    def _late(self, batch: Sequence[QueuedUnit[Payload, Output, Result]], end: float) -> set[Job[Result]]:
+        """Return the jobs that cannot meet their deadline, because of the batch or of what is left of them after it."""
+        costs: dict[Job[Result], list[float]] = {}
+        for queued in batch:
+            if queued.item.job.deadline is not None:
+                costs.setdefault(queued.item.job, []).append(queued.cost)
+        return {
+            job
+            for job, of_job in costs.items()
+            if job.is_expired(end + max(0.0, self._estimate(job.open_costs) - self._seconds(of_job)))
+        }
+
+    def _seconds(self, costs: Iterable[float]) -> float:
+        return self._estimate(sum_by_class(map(round, costs)))
+
+    def _count_within(self, candidates: Sequence[QueuedUnit[Payload, Output, Result]], now: float) -> int:
+        """Return how many candidates a batch is chosen from; see the module. At least as many as a batch holds."""
+        deadline = candidates[0].item.job.deadline if candidates else None
+        if deadline is None:
+            return len(candidates)
+        seconds = (deadline - now) * _CANDIDATES_SHARE
+        length, costs = 0, 0.0
+        total = self._seconds(queued.cost for queued in candidates)
+        if total <= seconds:
+            return len(candidates)
+        whole = sum(queued.cost for queued in candidates) or 1.0
+        for number, queued in enumerate(candidates):
+            length += queued.unit.length
+            costs += queued.cost
+            if length > self._budget.length and total * costs / whole > seconds:
+                return number
+        return len(candidates)
 
     def _unit_taken(self, item: TextItem[Payload, Output, Result]) -> None:
         """Count a unit that has left its lane; after the last one, append the next units of the text."""

@@ -98,8 +98,10 @@ class ModelQueue(Generic[Payload, Output, Result]):
         self._model = model
         self._clock = clock
         self._on_failure = on_failure
-        self._state: QueueState[Payload, Output, Result] = QueueState(observer, model.budget, clock)
         throughput = ThroughputEstimator(clock)
+        self._state: QueueState[Payload, Output, Result] = QueueState(
+            observer, model.budget, clock, throughput.estimate_seconds
+        )
         self._admission = AdmissionControl(self._state, throughput, capacity, capacity_bytes, clock, observer)
         self._tokenizers = TokenizerPool(model, pool, long_pool or pool, self._state, clock)
         self._compute_thread = ComputeThread(

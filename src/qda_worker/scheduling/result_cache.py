@@ -11,6 +11,9 @@ Never a wrong answer: a result is found only by
 - the options of the call, as a value: length policy, kinds of vectors, dimension, normalization, sentences;
 - the SHA-256 of the text.
 
+A text computed in another batch has the same numbers up to the rounding of the precision, because no engine shares a
+scale between texts (docs/precision.md has the differences). The cache repeats those of the first batch.
+
 Failures are not kept. What is kept is a copy of its own: arrays are often views that would keep those of their whole
 batch, and they are made read-only.
 

@@ -10,13 +10,13 @@ the whole job, or cancellation by the caller. Every end releases the job's share
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Generic
 
 from qda_worker.errors import ModelDied, WorkerError
 from qda_worker.models.base import BatchBudget, Output, Payload
-from qda_worker.scheduling.caller_load import Backlog
+from qda_worker.scheduling.caller_load import Backlog, Estimate
 from qda_worker.scheduling.jobs import Failure, Job, Outcome, Result, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes
 from qda_worker.scheduling.observer import (
@@ -40,9 +40,15 @@ class QueueState(Generic[Payload, Output, Result]):
         closing: whether the queue takes in nothing more.
     """
 
-    def __init__(self, observer: Observer, budget: BatchBudget, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        observer: Observer,
+        budget: BatchBudget,
+        clock: Callable[[], float],
+        estimate: Estimate = lambda _: 0.0,
+    ) -> None:
         self.changed = threading.Condition()
-        self.lanes: Lanes[Payload, Output, Result] = Lanes(budget)
+        self.lanes: Lanes[Payload, Output, Result] = Lanes(budget, estimate)
         self.waiting = 0
         self.waiting_bytes = 0
         self.failure: str | None = None
@@ -68,16 +74,16 @@ class QueueState(Generic[Payload, Output, Result]):
         """Arrange that the job is removed when its future is done, by a result, an error or a cancellation."""
         job.future.add_done_callback(lambda _: self._remove(job))
 
-    def enqueue(self, item: TextItem[Payload, Output, Result]) -> None:
-        """Put the units of a tokenized text into their lane and wake up the compute thread.
+    def enqueue(self, items: Iterable[TextItem[Payload, Output, Result]]) -> None:
+        """Put the units of tokenized texts into their lanes and wake up the compute thread.
 
-        Does nothing if its job has ended meanwhile.
+        Leaves out texts whose job has ended meanwhile.
         """
         with self.changed:
-            if item.done:
-                return
-            item.job.items[item.number] = item
-            self.lanes.add(item)
+            for item in items:
+                if not item.done:
+                    item.job.items[item.number] = item
+                    self.lanes.add(item)
             self.changed.notify_all()
 
     def record_outcome(self, job: Job[Result], number: int, outcome: Outcome[Result]) -> None:

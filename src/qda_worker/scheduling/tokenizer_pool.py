@@ -4,7 +4,8 @@
 tokenizer. A job is prepared in turns of at most `TEXTS_PER_TURN` texts and `CHARACTERS_PER_TURN` characters; between
 them other jobs have theirs. The first turn of a job runs in the executor for short texts. Everything longer, and every
 further turn, goes to the executor for long texts. So a small call waits for the first turns of others only, regardless
-of the length of the waiting texts.
+of the length of the waiting texts. The texts of a turn enter their lane together: the compute thread, if it is idle,
+would otherwise begin with the first one alone, and compute the others after it.
 
 A long text is prepared step by step (`TextModel.prepare_steps`). Between two steps the pool checks whether the text is
 still needed. Under the policy CUT the part that the model reads is known, and queued, before the rest is counted;
@@ -155,6 +156,7 @@ class TokenizerPool(Generic[Payload, Output, Result]):
     def _run_turn(self, preparation: _JobPreparation[Payload, Output, Result], long: bool) -> None:
         job = preparation.job
         steps = characters = 0
+        items: list[TextItem[Payload, Output, Result]] = []
         while not preparation.finished and steps < TEXTS_PER_TURN and characters < CHARACTERS_PER_TURN:
             if job.done:
                 return
@@ -169,7 +171,9 @@ class TokenizerPool(Generic[Payload, Output, Result]):
                 break
             steps += 1
             characters += min(length, SHORT_TEXT)
-            self._take_step(preparation, text)
+            if (item := self._take_step(preparation, text)) is not None:
+                items.append(item)
+        self._state.enqueue(items)
         if not preparation.finished:
             self._submit_turn(preparation, long=True)
 
@@ -177,11 +181,12 @@ class TokenizerPool(Generic[Payload, Output, Result]):
         self,
         preparation: _JobPreparation[Payload, Output, Result],
         text: _TextPreparation[Payload, Output, Result],
-    ) -> None:
+    ) -> TextItem[Payload, Output, Result] | None:
+        """Take the next step of a text. Return the text if its units are known by it."""
         job, began = preparation.job, self._clock()
         if text.item is not None and text.item.done:
             preparation.text_finished()  # it failed while it was counted
-            return
+            return None
         try:
             prepared = next(text.steps)
         except Exception as error:  # noqa: BLE001  # the failure of one text is the outcome of that text
@@ -189,20 +194,20 @@ class TokenizerPool(Generic[Payload, Output, Result]):
             failure = Failure(to_worker_error(error, self._model.info.key), text.timings)
             self._state.record_outcome(job, text.number, failure)
             preparation.text_finished()
-            return
+            return None
         text.timings.tokenize += self._clock() - began
         if prepared is None:
-            return
+            return None
         if prepared.counted:
             preparation.text_finished()
         else:
             preparation.units_known()
         if text.item is None:
             text.item = TextItem(job, text.number, prepared, text.timings)
-            self._state.enqueue(text.item)
-        else:
-            with self._state.changed:
-                text.item.prepared = prepared
-                computed = text.item.computed
-            if computed:
-                finish_text(self._model, self._state, text.item)
+            return text.item
+        with self._state.changed:
+            text.item.prepared = prepared
+            computed = text.item.computed
+        if computed:
+            finish_text(self._model, self._state, text.item)
+        return None

@@ -39,6 +39,9 @@ from qda_worker.scheduling.turns import ComputeTurn, ComputeTurns
 # Prefix of the names of all compute threads; the rest is the key of the model.
 COMPUTE_THREAD_PREFIX: Final = "compute-"
 
+# Why a job is refused that was admitted: it has expired, or would by the end of its batch.
+_WAITED_TOO_LONG: Final = "the texts waited until the deadline could not be met any more"
+
 # How often the process of a model may end with a text before the text fails: once in a batch and once alone.
 _MAX_LOSSES: Final = 2
 # The same if the process was killed from outside, which may have had another cause than the text: once more alone.
@@ -159,7 +162,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
                         return None
                     state.changed.wait()
             for job in expired:
-                state.refuse(job, DeadlineTooShort("the deadline passed while the texts waited"))
+                state.refuse(job, DeadlineTooShort(_WAITED_TOO_LONG))
             if batch:
                 return batch
 
@@ -272,7 +275,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
             with state.changed:
                 batch, expired = state.lanes.take_interactive(self._clock())
             for job in expired:
-                state.refuse(job, DeadlineTooShort("the deadline passed while the texts waited"))
+                state.refuse(job, DeadlineTooShort(_WAITED_TOO_LONG))
             if batch or not expired:
                 return batch
 

@@ -373,6 +373,7 @@ class Worker:
             model, model_path(self._places, model), self._tokenizers, long_pool=self._long_tokenizers,
             device=self._settings.device, engine=self._settings.engine, threads=self._settings.cpu.threads,
             on_failure=on_failure, observer=self._metrics.queues.observer(key), turns=self._registry.turns,
+            load_turns=self._registry.load_turns,
             form=find_form(model, self._places, self._lock, command), result_cache=self._result_cache,
         )  # fmt: skip
 

@@ -17,10 +17,11 @@ from cache_warmer.commands.command import Invocation
 from cache_warmer.commands.publish import run_publish
 from cache_warmer.errors import GateFailed
 from cache_warmer.kubernetes.events import EventRecorder, InvolvedObjects
-from model_cache.catalog.catalog import Model
+from model_cache.catalog.catalog import Model, Precision
 from model_cache.catalog.parse import load_catalog
 from model_cache.cli.parser import OptionParser
-from model_cache.errors import ModelCacheError
+from model_cache.errors import ModelCacheError, UsageError
+from model_cache.prepared_failure import FAILURE_SUFFIX, FormFailure, write_failure
 from model_cache.prepared_form import Gate
 from model_cache.reasons import Reason
 from tests.service.warmer.archives import Members, cache_of, change_members, export, import_
@@ -218,6 +219,37 @@ def test_in_a_cluster_events_tell_what_was_published_and_what_was_refused(
     assert (last["type"], last["reason"]) == ("Warning", "GATE_FAILED")
     assert {event["involvedObject"]["kind"] for event in cluster.events} == {"Job", "Deployment"}
     assert len(cluster.events) == 4
+
+
+def test_a_form_that_could_not_be_made_is_an_event_after_the_others_are_published(
+    workspace: Workspace, form: Path, tmp_path: Path
+) -> None:
+    cluster = FakeCluster()
+    events = EventRecorder(
+        InvolvedObjects("texts", "job", "worker"), lambda: cluster, lambda: datetime.now(UTC)
+    )
+    failure = FormFailure("two", Precision.INT8, Reason.GATE_FAILED, "cosine 0.5", "serve it in fp32")
+    write_failure(tmp_path / f"two{FAILURE_SUFFIX}", failure)
+    arguments = ["publish", "--all", str(tmp_path), "--catalog", str(workspace.catalog), "--cache"]
+    parsed = parse_arguments([*arguments, str(workspace.cache)])
+
+    with pytest.raises(ModelCacheError, match=r"no prepared form in int8 of two: cosine 0\.5") as caught:
+        run_publish(Invocation(parsed, workspace.environ, io.StringIO(), io.StringIO()), events)
+
+    assert (caught.value.reason, caught.value.remedy) == (Reason.GATE_FAILED, "serve it in fp32")
+    assert len(published_below(workspace.cache)) == len(FILES) + 1
+    reasons = [event["reason"] for event in cluster.events]
+    assert reasons == ["PUBLISHED", "PUBLISHED", "GATE_FAILED", "GATE_FAILED"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"model": "two"}', b'{"model": 1}'])
+def test_an_unreadable_failure_is_a_wrong_folder(
+    workspace: Workspace, form: Path, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / f"two{FAILURE_SUFFIX}").write_bytes(content)
+    parsed = parse_arguments(["publish", "--all", str(tmp_path), "--cache", str(workspace.cache)])
+    with pytest.raises(UsageError, match=r"two\.failure\.json"):
+        run_publish(Invocation(parsed, workspace.environ, io.StringIO(), io.StringIO()))
 
 
 def parse_arguments(argv: list[str]) -> argparse.Namespace:

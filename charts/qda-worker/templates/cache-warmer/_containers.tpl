@@ -122,7 +122,8 @@
 {{- end }}
 
 {{- /* A container of the worker's image that makes one prepared form, unless the cache has it already. It only reads the
-       cache; what it writes is published by the warmer's image, which holds the lease. */}}
+       cache; what it writes is published by the warmer's image, which holds the lease. If no form can be made it leaves the
+       reason there and succeeds, so that the other forms are made, and the last step, which may write Events, reports it. */}}
 {{- define "qda-worker.prepareContainer" -}}
 {{- $root := .root }}
 {{- $warmer := $root.Values.cacheWarmer }}
@@ -132,7 +133,12 @@
   command:
     - sh
     - -c
-    - 'cache-check --quiet --prepared --model "$1" || exec qda-worker prepare --model "$1" --precision "$2" --out "/forms/$1"'
+    - |
+      if cache-check --prepared --model "$1" >/dev/null 2>&1; then
+        echo "the cache has a prepared form of $1 in $2"
+      else
+        exec qda-worker prepare --model "$1" --precision "$2" --out "/forms/$1" --failure "/forms/$1.failure.json"
+      fi
     - prepare
   args: [{{ .form.key | quote }}, {{ .form.precision | quote }}]
   env:
@@ -147,6 +153,12 @@
       value: "1"
     - name: QDA_LOG_LEVEL
       value: {{ $warmer.logLevel }}
+    {{- /* As in the worker: without a CPU limit it has as many threads as it requests CPUs. */}}
+    - name: QDA_CPU_REQUEST_MILLICORES
+      valueFrom:
+        resourceFieldRef:
+          resource: requests.cpu
+          divisor: 1m
     {{- with $warmer.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}

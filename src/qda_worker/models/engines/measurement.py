@@ -1,10 +1,14 @@
 """How long engines take for the shapes that a worker serves, measured in a limited time.
 
 A `Measurement` belongs to one network. It ends after MEASUREMENT_SECONDS, whatever is measured: a pass that is still
-running then is abandoned at its next pause point, between two layers. So a slow CPU, or a quota of less than one CPU,
+running then is abandoned at its next pause point, between two layers. An engine may have no pause points, so its first
+pass is not begun if there is less time left than the reference took. So a slow CPU, or a quota of less than one CPU,
 makes the measurement coarser and not longer: its batches have fewer texts.
 
-The passes of several engines are interleaved, and the least time counts, because the machine may have other work.
+The passes of several engines are interleaved, and the least time counts, because the machine may have other work. The
+first pass of OpenVINO with a new size takes up to a quarter longer (measured), so it computes twice at first. Work
+of this process does not count: a measurement holds a turn at the CPUs (`pauses.TakeTurn`), gives it away at pause
+points to what is due, and leaves out the time until it has the next one.
 """
 
 import logging
@@ -16,7 +20,7 @@ from typing import Final
 import torch
 
 from qda_worker.models.base import EngineTiming
-from qda_worker.models.engines.base import TOLERANCE, EncoderEngine
+from qda_worker.models.engines.base import TOLERANCE, EncoderEngine, EngineName
 from qda_worker.models.pauses import BatchAbandoned, pausing
 
 MEASUREMENT_SECONDS: Final = 2.0
@@ -38,6 +42,12 @@ _MIN_BATCH_GAIN: Final = 1.05
 _MAX_BATCH_SECONDS: Final = 0.5
 # Repetitions beyond which the least time hardly changes.
 _MAX_REPETITIONS: Final = 10
+# A comparison ends after so many repetitions if the last one made no engine faster by this factor ...
+_STEADY_REPETITIONS: Final = 3
+_STEADY_GAIN: Final = 1.02
+# ... and after so many if one engine takes so many times as long as another one.
+_CLEAR_REPETITIONS: Final = 2
+_CLEAR_RATIO: Final = 1.5
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -51,6 +61,7 @@ class Measurement:
         *,
         clock: Callable[[], float] = time.perf_counter,
         seconds: float = MEASUREMENT_SECONDS,
+        give_way: Callable[[], bool] = lambda: False,
     ) -> None:
         """Begin.
 
@@ -58,8 +69,10 @@ class Measurement:
             width: hidden size of the network.
             clock: seconds.
             seconds: after which everything is over.
+            give_way: lets other work compute if it is due; called at every pause point. Its time does not count.
         """
-        self._width, self._clock, self._seconds = width, clock, seconds
+        self._width, self._wall_clock, self._seconds, self._give_way = width, clock, seconds, give_way
+        self._away = 0.0  # seconds in which other work computed
         self._began = clock()
         self._timings: dict[tuple[str, int], float] = {}
 
@@ -85,7 +98,8 @@ class Measurement:
             tolerance: as for `compare`.
         """
         left = self._end(_BATCH_SHARE) - self._clock()
-        texts = [count for count in _BATCHES if count * sum(single) * _TEXT_IN_BATCH <= left]
+        passes = sum(seconds * _first_passes(engine) for engine, seconds in zip(engines, single, strict=True))
+        texts = [count for count in _BATCHES if count * passes * _TEXT_IN_BATCH <= left]
         if not texts:
             return list(single)
         found = self.compare(engines, texts[0], _BATCH_SHARE, tolerance)
@@ -109,21 +123,18 @@ class Measurement:
         best = [math.inf] * len(engines)
         outputs: list[torch.Tensor | None] = [None] * len(engines)
         for repetition in range(_MAX_REPETITIONS):
-            for number, engine in enumerate(engines):
-                if repetition and self._clock() >= self._end(share):
+            former = list(best)
+            for number in _order(engines, first=not repetition):
+                first = not repetition and not math.isfinite(best[number])
+                if self._is_over(share, best[0] if number else 0.0, first=first):
                     break
-                seconds, output = self._pass(engine, states)
+                seconds, output = self._pass(engines[number], states)
                 if seconds < best[number]:
                     best[number], outputs[number] = seconds, output
-        for number, output in enumerate(outputs):
-            if tolerance is None or output is None or outputs[0] is None:
-                continue
-            difference = relative_difference(output, outputs[0])
-            if not difference <= tolerance:
-                _LOG.warning(
-                    "engine %s is not used: it differs from torch by %.1e", engines[number].name, difference
-                )
-                best[number] = math.inf
+            if _is_settled(repetition + 1, former, best):
+                break
+        if tolerance is not None:
+            _drop_differing(engines, best, outputs, tolerance)
         for engine, seconds in zip(engines, best, strict=True):
             if math.isfinite(seconds):
                 self._timings[str(engine.name), texts] = seconds
@@ -150,13 +161,30 @@ class Measurement:
                 chosen, speed = tokens, tokens / seconds
         return chosen
 
+    def _clock(self) -> float:
+        """Return the seconds without those of other work."""
+        return self._wall_clock() - self._away
+
+    def _is_over(self, share: float, reference: float, *, first: bool) -> bool:
+        """Return whether no further pass begins; the first ones of all engines do if the whole time allows.
+
+        Args:
+            share: of the whole time, for further passes.
+            reference: seconds that the reference took; 0 for the reference itself.
+            first: whether it is the first pass of an engine.
+        """
+        now = self._clock()
+        if first:
+            return reference > 0.0 and now + reference > self._end(1.0)
+        return now >= self._end(share)
+
     def _end(self, share: float) -> float:
         return self._began + self._seconds * share
 
     def _pass(self, engine: EncoderEngine, states: torch.Tensor) -> tuple[float, torch.Tensor | None]:
         began = self._clock()
         try:
-            with torch.inference_mode(), pausing(self._abandon_at_end):
+            with torch.inference_mode(), pausing(self._pause):
                 output = engine.forward(states, None)
         except BatchAbandoned:
             return math.inf, None
@@ -165,9 +193,57 @@ class Measurement:
             return math.inf, None
         return self._clock() - began, output
 
-    def _abandon_at_end(self) -> None:
+    def _pause(self) -> None:
+        began = self._wall_clock()
+        if self._give_way():
+            self._away += self._wall_clock() - began
         if self._clock() >= self._end(1.0):
             raise BatchAbandoned
+
+
+def _first_passes(engine: EncoderEngine) -> int:
+    """Return how many passes an engine needs for a time that later passes of the same size take too."""
+    return 1 if engine.name is EngineName.TORCH else 2
+
+
+def _order(engines: Sequence[EncoderEngine], *, first: bool) -> list[int]:
+    """Return the positions of the engines in the order of the passes of a repetition."""
+    return [
+        number for number, engine in enumerate(engines) for _ in range(_first_passes(engine) if first else 1)
+    ]
+
+
+def _drop_differing(
+    engines: Sequence[EncoderEngine],
+    best: list[float],
+    outputs: Sequence[torch.Tensor | None],
+    tolerance: float,
+) -> None:
+    """Set the seconds of each engine that differs too much from the first one to infinity."""
+    for number, output in enumerate(outputs):
+        if output is None or outputs[0] is None:
+            continue
+        difference = relative_difference(output, outputs[0])
+        if not difference <= tolerance:
+            _LOG.warning(
+                "engine %s is not used: it differs from torch by %.1e", engines[number].name, difference
+            )
+            best[number] = math.inf
+
+
+def _is_settled(repetitions: int, former: Sequence[float], best: Sequence[float]) -> bool:
+    """Return whether further repetitions would hardly change which engine is fastest.
+
+    Args:
+        repetitions: number of those that have ended.
+        former: the least seconds of each engine before the last repetition.
+        best: the same after it.
+    """
+    if repetitions >= _CLEAR_REPETITIONS and max(best) >= min(best) * _CLEAR_RATIO:
+        return True
+    return repetitions >= _STEADY_REPETITIONS and all(
+        not now * _STEADY_GAIN < before for before, now in zip(former, best, strict=True)
+    )
 
 
 def tolerance_failure(plain: EncoderEngine, other: EncoderEngine, width: int) -> str:

@@ -33,7 +33,7 @@ from transformers import PreTrainedModel
 from model_cache.catalog.catalog import Precision
 from model_cache.prepared_form import PreparedForm
 from qda_worker.cpu import cpu_flags
-from qda_worker.models.base import InstalledEngines
+from qda_worker.models.base import EngineTiming, InstalledEngines
 from qda_worker.models.engines.base import (
     EncoderEngine,
     EngineEncoder,
@@ -49,6 +49,7 @@ from qda_worker.models.engines.torch_reduced import (
     bf16_encoder,
     int8_encoder,
 )
+from qda_worker.models.pauses import TakeTurn, only_turn
 
 WEIGHTS_NAME: Final = "encoder.safetensors"
 SAMPLE_NAME: Final = "sample.safetensors"
@@ -163,7 +164,12 @@ def sample_error(engine: EncoderEngine, sample: Mapping[str, torch.Tensor]) -> f
 
 
 def install_form(
-    network: PreTrainedModel, folder: Path, form: PreparedForm, wanted: EngineName | None, threads: int
+    network: PreTrainedModel,
+    folder: Path,
+    form: PreparedForm,
+    wanted: EngineName | None,
+    threads: int,
+    take_turn: TakeTurn = only_turn,
 ) -> InstalledEngines:
     """Let the fastest variant of a form, or that of the wanted engine, compute the layers of a network.
 
@@ -173,6 +179,7 @@ def install_form(
         form: its record.
         wanted: the engine to use; None: measure.
         threads: maximum number of threads.
+        take_turn: waits for a turn in which to measure.
 
     Raises:
         EngineUnavailable: when no variant can run here; the message has the reason of each.
@@ -186,15 +193,18 @@ def install_form(
     for reason in reasons:
         _LOG.warning("a variant is not used: %s", reason)
     base: Any = network.base_model
-    measurement, fastest, batch_tokens = Measurement(network.config.hidden_size), engines[0], None
+    fastest, batch_tokens = engines[0], None
+    timings: tuple[EngineTiming, ...] = ()
     if wanted is None:
-        fastest = choose_engine(engines, measurement)
-        batch_tokens = measurement.batch_tokens(fastest)
+        with take_turn() as turn:
+            measurement = Measurement(network.config.hidden_size, give_way=turn.give_way)
+            fastest = choose_engine(engines, measurement)
+            timings, batch_tokens = measurement.timings, measurement.batch_tokens(fastest)
     for engine in engines:
         if engine is not fastest:
             engine.close()
     base.encoder = EngineEncoder(lambda _texts, _tokens: fastest)
-    return InstalledEngines((str(fastest.name),), measurement.timings, batch_tokens, "; ".join(reasons))
+    return InstalledEngines((str(fastest.name),), timings, batch_tokens, "; ".join(reasons))
 
 
 def choose_engine(engines: Sequence[EncoderEngine], measurement: Measurement) -> EncoderEngine:

@@ -2,7 +2,8 @@
 
 OpenVINO computes one short text up to twice as fast as torch on some CPUs, and a full batch more slowly on others. So
 both are measured with the network itself, for one text and for a batch, and so is the batch size (`measurement`, at
-most two seconds in all). The choice lives in memory only.
+most two seconds in all, in a turn of its own). The choice lives in memory only. OpenVINO is measured as one graph,
+which it stays for short texts; if it is chosen for batches too, it is compiled again in parts.
 
 An engine is used only if its numbers agree with torch's, on a padded batch and on the measured ones. One that raises,
 or disagrees, is left out, and the log says why.
@@ -11,6 +12,7 @@ or disagrees, is left out, and the log says why.
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from transformers import PreTrainedModel
@@ -26,7 +28,8 @@ from qda_worker.models.engines.base import (
     TorchEngine,
 )
 from qda_worker.models.engines.measurement import Measurement, tolerance_failure
-from qda_worker.models.engines.openvino import OpenVinoEngine
+from qda_worker.models.engines.openvino import SEGMENTS, OpenVinoEngine
+from qda_worker.models.pauses import TakeTurn, only_turn
 
 # How much faster than torch another engine must be: it costs memory.
 _MIN_GAIN: Final = 1.05
@@ -34,13 +37,16 @@ _MIN_GAIN: Final = 1.05
 _LOG: Final = logging.getLogger(__name__)
 
 
-def install_engine(network: PreTrainedModel, wanted: EngineName | None, threads: int) -> InstalledEngines:
+def install_engine(
+    network: PreTrainedModel, wanted: EngineName | None, threads: int, take_turn: TakeTurn = only_turn
+) -> InstalledEngines:
     """Put the fastest engine, or the wanted one, into a network.
 
     Args:
         network: a network in fp32, in evaluation mode. Its `encoder` is replaced unless torch is chosen.
         wanted: the engine to use, without a measurement; None: the fastest.
         threads: number of threads of the computation.
+        take_turn: waits for a turn in which to measure.
 
     Raises:
         EngineUnavailable: when the wanted engine cannot compute this network here.
@@ -56,46 +62,50 @@ def install_engine(network: PreTrainedModel, wanted: EngineName | None, threads:
     if wanted is EngineName.TORCH:
         return InstalledEngines()
     plain, width = TorchEngine(encoder), network.config.hidden_size
-    try:
-        other, measurement = _build_openvino(network, layers, plain, threads)
-    except EngineUnavailable as error:
-        if wanted is not None:
-            raise
-        _LOG.debug("the engine openvino is not used: %s", error)
-        measurement = Measurement(width)
-        choose([plain], plain, measurement)
-        return InstalledEngines(
-            timings=measurement.timings,
-            batch_tokens=measurement.batch_tokens(plain),
-            unavailable=f"openvino: {error}",
-        )
-    if wanted is EngineName.OPENVINO:
-        base.encoder = EngineEncoder(EngineChoice(single=other, batch=other, long=plain).engine_for)
-        return InstalledEngines((str(other.name),))
-    choice = choose([plain, other], plain, measurement)
-    batch_tokens = measurement.batch_tokens(choice.batch)
+    other, reason = _build_openvino(network, layers, wanted, threads)
+    with take_turn() as turn:
+        measurement = Measurement(width, give_way=turn.give_way)
+        if other is not None and (reason := tolerance_failure(plain, other, width)):
+            other.close()
+            other = None
+        if other is None and wanted is not None:
+            raise EngineUnavailable(reason)
+        if other is not None and wanted is not None:
+            base.encoder = EngineEncoder(EngineChoice(single=other, batch=other, long=plain).engine_for)
+            return InstalledEngines((str(other.name),))
+        engines: list[EncoderEngine] = [plain] if other is None else [plain, other]
+        choice = choose(engines, plain, measurement)
+        batch_tokens = measurement.batch_tokens(choice.batch)
+    names = tuple(map(str, choice.names))
+    if other is None:
+        _LOG.debug("the engine openvino is not used: %s", reason)
+        return InstalledEngines(names, measurement.timings, batch_tokens, f"openvino: {reason}")
+    if choice.batch is other:
+        other.close()  # before the next one is compiled: each stores the weights
+        other = OpenVinoEngine(network.config, layers, threads)
+        choice = replace(choice, batch=other, single=plain if choice.single is plain else other)
     if other.name in choice.names:
         base.encoder = EngineEncoder(choice.engine_for)
     else:
         other.close()
-    return InstalledEngines(tuple(map(str, choice.names)), measurement.timings, batch_tokens)
+    return InstalledEngines(names, measurement.timings, batch_tokens)
 
 
 def _build_openvino(
-    network: PreTrainedModel, layers: Any, plain: TorchEngine, threads: int
-) -> tuple[OpenVinoEngine, Measurement]:
-    """Compile the layers and compare the numbers with torch's, which takes some of the measurement's time.
+    network: PreTrainedModel, layers: Any, wanted: EngineName | None, threads: int
+) -> tuple[OpenVinoEngine | None, str]:
+    """Compile the layers. Return the engine, or None and why OpenVINO cannot compute them here.
 
     Raises:
-        EngineUnavailable: when OpenVINO cannot compute them here.
+        EngineUnavailable: when it cannot, and is wanted.
     """
-    width = network.config.hidden_size
-    engine = OpenVinoEngine(network.config, layers, threads)
-    measurement = Measurement(width)
-    if reason := tolerance_failure(plain, engine, width):
-        engine.close()
-        raise EngineUnavailable(reason)
-    return engine, measurement
+    segments = 1 if wanted is None else SEGMENTS
+    try:
+        return OpenVinoEngine(network.config, layers, threads, segments), ""
+    except EngineUnavailable as error:
+        if wanted is not None:
+            raise
+        return None, str(error)
 
 
 def choose(engines: Sequence[EncoderEngine], plain: EncoderEngine, measurement: Measurement) -> EngineChoice:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from model_cache.catalog.catalog import Precision
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.prepared_failure import FAILURE_SUFFIX, read_failures
 from model_cache.reasons import Reason
 from qda_worker.cli import qda_worker
 
@@ -60,3 +62,17 @@ def test_a_model_that_is_not_in_the_cache_names_the_command_that_fetches_it(tmp_
     assert "cache-warmer warm" in caught.value.remedy
     assert "--model german-sentiment" in caught.value.remedy
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_for_a_later_step_is_a_file_and_no_failure_of_this_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--model", "german-sentiment", "--precision", "bf16", "--out", str(tmp_path / "out")]
+    file = tmp_path / f"german-sentiment{FAILURE_SUFFIX}"
+    code = qda_worker(["prepare", *options, "--cache", str(tmp_path / "cache"), "--failure", str(file)], {})
+
+    (failure,) = read_failures(tmp_path)
+    assert (code, failure.model, failure.precision) == (0, "german-sentiment", Precision.BF16)
+    assert failure.reason is Reason.CACHE_INCOMPLETE
+    assert "is not complete in the cache" in failure.message
+    assert str(Reason.CACHE_INCOMPLETE) in capsys.readouterr().err

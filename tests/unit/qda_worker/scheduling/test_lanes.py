@@ -1,6 +1,7 @@
 """Interactive work goes before bulk work, which keeps its share; callers of a lane share it equally."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Final
 
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from qda_worker.models.base import BatchBudget, Options, PreparedText, Span, Unit
 from qda_worker.scheduling.jobs import Job, Lane, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes
+from qda_worker.scheduling.throughput import sum_by_class
 
 BUDGET: Final = BatchBudget(length=40, units=4)
 Waiting = Lanes[str, str, str]
@@ -22,11 +24,14 @@ def add(
     lane: Lane = Lane.INTERACTIVE,
     length: int = 10,
     now: float = 0.0,
+    deadline: float | None = None,
 ) -> Job[str]:
     """Put `count` texts of one caller into a lane."""
+    texts, costs = [f"{caller}{number}" for number in range(count)], [length] * count
     job: Job[str] = Job(
-        [f"{caller}{number}" for number in range(count)], Options(), lane, None, now, caller=caller
-    )
+        texts, Options(), lane, deadline, now,
+        caller=caller, costs=costs, open_costs=sum_by_class(costs),
+    )  # fmt: skip
     for number, text in enumerate(job.texts):
         prepared = PreparedText((Unit(text, length),), (Span(0, length),), length, length)
         lanes.add(TextItem(job, number, prepared, Timings()))
@@ -166,3 +171,43 @@ def test_a_bulk_batch_that_is_interrupted_keeps_a_tenth_of_the_time() -> None:
         while lanes.take_interactive(now)[0]:
             now += 0.3
     assert 0.09 <= bulk_seconds / now <= 0.11
+
+
+def seconds(costs: Mapping[int, int]) -> float:
+    """Expect a tenth of a second for a unit of cost: 4 seconds for a full batch."""
+    return sum(costs.values()) / 10
+
+
+def test_a_call_that_its_batch_would_make_late_is_left_out() -> None:
+    lanes = Waiting(BUDGET, seconds)
+    late = add(lanes, "late", 2, deadline=3.0)
+    add(lanes, "other", 4, deadline=20.0)
+    batch, expired = lanes.take(0.0)
+    assert expired == {late}
+    assert [queued.unit.payload for queued in batch] == [f"other{number}" for number in range(4)]
+
+
+def test_a_call_that_cannot_be_finished_after_its_batch_is_left_out() -> None:
+    lanes = Waiting(BUDGET, seconds)
+    large = add(lanes, "large", 12, deadline=9.0)  # 12 seconds
+    add(lanes, "other", 4, deadline=20.0)
+    _, expired = lanes.take(0.0)
+    assert expired == {large}
+
+
+def test_a_call_that_nobody_waits_behind_is_computed_although_it_is_expected_to_be_late() -> None:
+    lanes = Waiting(BUDGET, seconds)
+    add(lanes, "alone", 2, deadline=0.5)
+    batch, expired = lanes.take(0.0)
+    assert len(batch) == 2
+    assert not expired
+
+
+def test_calls_with_close_deadlines_are_computed_one_after_the_other() -> None:
+    """By length alone a batch would have one text of each call, and none would be complete soon."""
+    lanes = Waiting(BUDGET, seconds)
+    for caller in range(4):
+        for length in (7, 8, 9, 10):
+            add(lanes, f"{caller}-{length}-", 1, length=length, deadline=16.0)
+    batch, _ = lanes.take(0.0)
+    assert {queued.item.job.texts[0][0] for queued in batch} <= {"0", "1", "2"}

@@ -96,6 +96,13 @@ def test_a_turn_is_bounded_by_texts(bench: Bench) -> None:
     assert len(bench.long_pool.turns) == 1
 
 
+def test_the_texts_of_a_turn_are_computed_together(bench: Bench) -> None:
+    bench.queue.submit([f"a{number}" for number in range(6)])
+    bench.pool.run_next()
+    bench.wait_for_batch()
+    assert len(bench.model.batches[0]) == 6
+
+
 def test_a_short_text_never_waits_for_the_executor_of_long_ones(bench: Bench) -> None:
     for _ in range(10):
         bench.queue.submit([LONG])

@@ -38,6 +38,50 @@ def test_a_first_pass_that_is_slow_does_not_count() -> None:
     assert Measurement(8, clock=clock).compare_single([engine], None) == [pytest.approx(0.05)]
 
 
+def test_the_slow_first_pass_of_openvino_does_not_count_even_if_there_is_time_for_one_repetition_only() -> (
+    None
+):
+    clock = Clock()
+    plain = TimedEngine(EngineName.TORCH, linear(0.05), clock)
+    other = TimedEngine(EngineName.OPENVINO, linear(0.045), clock, first=0.1)
+    measurement = Measurement(8, clock=clock)
+
+    batch = measurement.compare_batch([plain, other], measurement.compare_single([plain, other], None), None)
+
+    texts = measurement.timings[-1].texts
+    assert batch == [pytest.approx(0.05 * texts), pytest.approx(0.045 * texts)]
+    assert (plain.passes.count(texts), other.passes.count(texts)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "passes"), [((0.01, 0.02), 2), ((0.01, 0.011), 3)], ids=["clear", "steady"]
+)
+def test_a_comparison_ends_when_more_repetitions_would_change_nothing(
+    seconds: tuple[float, float], passes: int
+) -> None:
+    clock = Clock()
+    plain = TimedEngine(EngineName.TORCH, {1: seconds[0]}, clock)
+    other = TimedEngine(EngineName.OPENVINO, {1: seconds[1]}, clock)
+
+    Measurement(8, clock=clock).compare_single([plain, other], None)
+
+    assert (len(plain.passes), len(other.passes)) == (passes, passes + 1)
+
+
+def test_the_time_of_other_work_at_pause_points_does_not_count() -> None:
+    clock = Clock()
+    engine = TimedEngine(EngineName.TORCH, {1: 0.05, 32: 0.4}, clock)
+
+    def give_way() -> bool:
+        clock.now += 0.7
+        return True
+
+    measurement = Measurement(8, clock=clock, give_way=give_way)
+
+    assert measurement.compare_single([engine], None) == [pytest.approx(0.05)]
+    assert measurement.compare_batch([engine], [0.05], None) == [pytest.approx(0.4)]
+
+
 def test_a_pass_that_does_not_end_in_time_has_no_result() -> None:
     clock = Clock()
     engine = TimedEngine(EngineName.TORCH, {1: 60.0}, clock, layers=12)
@@ -46,6 +90,16 @@ def test_a_pass_that_does_not_end_in_time_has_no_result() -> None:
     assert measurement.compare_single([engine], None) == [math.inf]
     assert clock.now < 10
     assert measurement.timings == ()
+
+
+def test_an_engine_without_pause_points_is_not_begun_when_too_little_time_is_left() -> None:
+    clock = Clock()
+    torch = TimedEngine(EngineName.TORCH, {1: 1.2}, clock, layers=12)
+    other = TimedEngine(EngineName.OPENVINO, {1: 1.2}, clock, layers=1)
+    measurement = Measurement(8, clock=clock)
+
+    assert measurement.compare_single([torch, other], None) == [pytest.approx(1.2), math.inf]
+    assert other.passes == []
 
 
 def test_a_batch_has_as_many_texts_as_the_time_allows() -> None:

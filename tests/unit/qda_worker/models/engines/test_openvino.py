@@ -148,6 +148,15 @@ def test_openvino_reports_its_use_to_nobody() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_one_graph_gives_the_numbers_of_several() -> None:
+    one = network(NETWORKS[0])
+    states = torch.randn(2, 7, one.config.hidden_size, generator=torch.Generator().manual_seed(3))
+    whole, parts = (OpenVinoEngine(one.config, one.encoder.layer, 1, segments) for segments in (1, SEGMENTS))
+
+    with torch.inference_mode():
+        assert torch.allclose(whole.forward(states, None), parts.forward(states, None), rtol=0, atol=1e-5)
+
+
 def test_an_engine_is_closed_twice() -> None:
     one = network(NETWORKS[0])
     engine = OpenVinoEngine(one.config, one.encoder.layer, 1)

@@ -58,7 +58,7 @@ def test_padding_does_not_change_the_other_tokens(network: Any, states: torch.Te
     mask = torch.ones(3, 1, 17, 17, dtype=torch.bool)
     mask[..., 9:] = False
     changed = states.clone()
-    changed[:, 9:] = states[:, 9:].flip(0)  # the same greatest and least number, so the same scales
+    changed[:, 9:] = 50 * states[:, 9:].flip(0)
     encoder = network.encoder
     for engine in (
         Bf16Engine(bf16_encoder(encoder, bf16_tensors(encoder))),
@@ -66,9 +66,33 @@ def test_padding_does_not_change_the_other_tokens(network: Any, states: torch.Te
     ):
         with torch.inference_mode():
             one, other = engine.forward(states, mask), engine.forward(changed, mask)
-        assert (
-            relative_error(one[:, :9], other[:, :9]) < 0.02
-        )  # int8: the later layers' scales differ a little
+        assert relative_error(one[:, :9], other[:, :9]) < 1e-5
+
+
+def test_a_token_of_int8_does_not_depend_on_the_others(network: Any, states: torch.Tensor) -> None:
+    linear = network.encoder.layer[0].output.dense
+    layer: Any = torch.nn.Sequential(linear)
+    encoder = int8_encoder(layer, int8_tensors(layer))
+    inputs = torch.randn(3, 17, 64, generator=torch.Generator().manual_seed(3))
+    beside_greater = inputs.clone()
+    beside_greater[1:] *= 1000
+    beside_greater[0, 0] = 0
+    with torch.inference_mode():
+        alone, found = encoder(inputs[:1]), encoder(beside_greater)
+        expected = linear(inputs[:1])
+    assert torch.equal(found[0, 1:], alone[0, 1:])
+    assert torch.allclose(found[0, 0], linear.bias, atol=1e-6), "a token of zeros"
+    assert 0 < relative_error(alone, expected) < 0.02
+
+
+def test_numbers_that_are_not_finite_stay_so() -> None:
+    layer: Any = torch.nn.Sequential(torch.nn.Linear(16, 4))
+    encoder = int8_encoder(layer, int8_tensors(layer))
+    inputs = torch.ones(3, 16)
+    inputs[0, 3], inputs[1, 3] = float("nan"), float("inf")
+    with torch.inference_mode():
+        finite = encoder(inputs).isfinite().all(dim=1).tolist()
+    assert finite == [False, False, True]
 
 
 def test_the_greatest_weights_and_inputs_do_not_saturate() -> None:

@@ -7,7 +7,7 @@ import spacy
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qda_worker.models.spacy_process import limit_affix_searches, make_doc
+from qda_worker.models.spacy_tokenizer import limit_affix_searches, make_doc
 
 SIGNS: Final = "()[]{}.,;:!?…-–'\"„“”»«€%°/&+*_#😀👩‍👩‍👧"
 PIECES: Final = st.sampled_from(
