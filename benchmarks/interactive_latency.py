@@ -22,7 +22,6 @@ from qda_worker.models.base import (
     ModelInfo,
     Options,
     PreparedText,
-    Span,
     TextResult,
     Unit,
     model_info,
@@ -31,6 +30,7 @@ from qda_worker.models.base import (
 from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.scheduling.jobs import Lane, Success
 from qda_worker.scheduling.queue import ModelQueue
+from qda_worker.sentences.span import Span
 
 # Seconds that the long text has been computed when the short one arrives.
 _HEAD_START: Final = 1.0

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Final
 
-from qda_worker.models.german_sentences import sentence_spans
+from qda_worker.sentences.german_sentences import sentence_spans
 
 PROSE: Final = (
     "Das war gut, glaube ich. Dann kam der Chef und sagte: „Nein.“ Wir gingen am 3. Mai z. B. nach Hause, denn es war "

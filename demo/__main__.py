@@ -20,6 +20,8 @@ ROOT: Final = Path(__file__).parents[1]
 BUILD: Final = ROOT / "build"
 CACHE: Final = BUILD / "demo-cache"
 LOGS: Final = BUILD / "demo-logs"
+INTERVIEW: Final = Path(__file__).with_name("interview.txt")
+REPORT: Final = BUILD / "demo-report.html"
 
 
 def main() -> int:
@@ -37,7 +39,8 @@ def main() -> int:
         print("\nThe demo was interrupted.", file=sys.stderr)
         return 130
     print(
-        f"\nAll steps succeeded, in {time.perf_counter() - began:.0f} s. The cache is kept in {relative(CACHE)}."
+        f"\nAll steps succeeded, in {time.perf_counter() - began:.0f} s. The cache is kept in {relative(CACHE)}.\n"
+        f"Open the report in a browser: {REPORT.as_uri()}"
     )
     return 0
 
@@ -50,7 +53,7 @@ def run() -> None:
         BuildFailed: a small model cannot be trained.
         ClientError: a call failed.
     """
-    texts = analyses.read_interview(Path(__file__).with_name("interview.txt"))
+    texts = analyses.read_interview(INTERVIEW)
     shutil.rmtree(LOGS, ignore_errors=True)
     LOGS.mkdir(parents=True)
     models = make_models()
@@ -71,7 +74,9 @@ def run() -> None:
         analyses.show_entities(client, texts)
         analyses.show_nearest(client, texts)
         analyses.show_paraphrases(client, texts)
-        with section("9. SIGTERM stops the worker gracefully"):
+        with section("9. The report: one page with all of it"):
+            steps.report(client, INTERVIEW, REPORT, threshold=analyses.PARAPHRASE_THRESHOLD)
+        with section("10. SIGTERM stops the worker gracefully"):
             resources.close()
             print(f"Exit code 0, and the {file_count} files of the cache are unchanged.")
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from demo.programs import DemoFailed, section
 from qda_worker.client import Client, Embedding, SentimentLabel
+from qda_worker.client.reading.corpus import read_corpus
 
 QUERIES: Final = (
     "Der Bus kommt immer zu spät.",
@@ -21,8 +22,8 @@ _MARKS: Final = {SentimentLabel.POSITIVE: "+", SentimentLabel.NEGATIVE: "-", Sen
 
 
 def read_interview(path: Path) -> list[str]:
-    """Read the statements of a file, one on each line."""
-    return [line for line in path.read_text("utf-8").splitlines() if line]
+    """Read the statements of a transcript, without the labels of the speakers and the times."""
+    return [segment.text for segment in read_corpus([str(path)])]
 
 
 def show_models(client: Client) -> None:

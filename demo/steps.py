@@ -111,6 +111,17 @@ def worker(options: Options, log: Path) -> Iterator[Client]:
             yield client
 
 
+def report(client: Client, interview: Path, page: Path, *, threshold: float) -> None:
+    """Write the report of the interview.
+
+    Raises:
+        DemoFailed: the program fails.
+    """
+    options = ("--output", str(page), "--overwrite", "--title", "Interviews in der Pflege")
+    target = ("--target", client.settings.target, "--threshold", str(threshold))
+    run_program("qda-client", "report", str(interview), *options, *target)
+
+
 def _port(file: Path, process: subprocess.Popen[str], log: Path) -> int:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:

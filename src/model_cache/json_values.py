@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from os import PathLike
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 from model_cache.formatting import CONTROL_CHARACTERS
 
@@ -26,6 +26,9 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 
 # Limit of the values of a document that is read. A manifest has six for each of its files.
 MAX_VALUES: Final = 1_000_000
+
+# Types whose instances are JSON as they are; subclasses such as enums are not.
+_JSON_TYPES: Final = frozenset({str, int, float, bool})
 
 
 def parse_json(content: bytes) -> Any:  # Any: JSON has no types
@@ -88,9 +91,11 @@ def to_json_value(value: object) -> Json:
     Raises:
         TypeError: the value, or one inside it, has no form in JSON.
     """
+    if value is None or type(value) in _JSON_TYPES:
+        return cast(Json, value)
     if isinstance(value, Enum):
         return to_json_value(value.value)
-    if value is None or isinstance(value, bool | int | float):
+    if isinstance(value, bool | int | float):
         return value
     if isinstance(value, str | PathLike):
         return str(value)
@@ -111,8 +116,16 @@ def to_json_line(value: object) -> str:
     return _dump(value)
 
 
+def dump_json_line(value: Json) -> str:
+    """Return a value that is in its JSON form already as one line, without a line break at the end."""
+    return _escape_controls(json.dumps(value, ensure_ascii=False))
+
+
 def _dump(value: object, indent: int | None = None) -> str:
-    text = json.dumps(to_json_value(value), ensure_ascii=False, indent=indent)
+    return _escape_controls(json.dumps(to_json_value(value), ensure_ascii=False, indent=indent))
+
+
+def _escape_controls(text: str) -> str:
     return CONTROL_CHARACTERS.sub(_escape, text) if not text.isascii() or "\x7f" in text else text
 
 

@@ -16,7 +16,18 @@ from typing import Final
 import pytest
 
 PROGRAMS: Final = ["cache-check", "cache-warmer", "qda-client", "qda-worker"]
-HEAVY: Final = ["huggingface_hub", "kubernetes", "numpy", "spacy", "structlog", "torch", "transformers"]
+HEAVY: Final = [
+    "huggingface_hub",
+    "defusedxml",
+    "openpyxl",
+    "pypdf",
+    "kubernetes",
+    "numpy",
+    "spacy",
+    "structlog",
+    "torch",
+    "transformers",
+]
 
 
 def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -53,6 +64,17 @@ def test_a_command_whose_extra_is_missing_names_it(
     assert answer.returncode == 2, answer.stderr
     assert f"qda-worker[{extra}]" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_documents_that_need_an_extra_name_it_and_others_are_read(tmp_path: Path) -> None:
+    from qda_worker.client.reading.corpus import read_corpus
+
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4\n")
+    answer = run("qda-client", "sentiment", str(tmp_path / "a.pdf"))
+    assert answer.returncode == 2, answer.stderr
+    assert "qda-worker[files]" in answer.stderr
+    (tmp_path / "a.rtf").write_bytes(rb"{\rtf1 gut}")
+    assert [segment.text for segment in read_corpus([str(tmp_path / "a.rtf")])] == ["gut"]
 
 
 def test_the_default_catalog_and_its_lock_are_in_the_wheel(tmp_path: Path) -> None:

@@ -45,6 +45,9 @@ if TYPE_CHECKING:
         TlsFailed,
         Violation,
     )
+    from qda_worker.client.reading.corpus import read_corpus
+    from qda_worker.client.reading.options import InputFormat, ReadingOptions, Segmentation
+    from qda_worker.client.reading.segment import InvalidSegment, Place, PlaceUnit, Segment
     from qda_worker.client.requests import OnResults, Progress
     from qda_worker.client.results import (
         AnalysisProvenance,
@@ -121,6 +124,9 @@ _MODULES: Final = {
         "TlsFailed",
         "Violation",
     ),
+    "reading.corpus": ("read_corpus",),
+    "reading.options": ("InputFormat", "ReadingOptions", "Segmentation"),
+    "reading.segment": ("InvalidSegment", "Place", "PlaceUnit", "Segment"),
     "requests": ("OnResults", "Progress"),
     "results": (
         "AnalysisProvenance",
@@ -187,7 +193,9 @@ __all__ = [
     "Entity",
     "EntityTask",
     "Health",
+    "InputFormat",
     "InvalidRequest",
+    "InvalidSegment",
     "InvalidSettings",
     "InvalidText",
     "ItemError",
@@ -212,11 +220,16 @@ __all__ = [
     "PairScore",
     "Paraphrase",
     "Paraphrases",
+    "Place",
+    "PlaceUnit",
     "Priority",
     "Probabilities",
     "Progress",
     "Provenance",
+    "ReadingOptions",
     "Refused",
+    "Segment",
+    "Segmentation",
     "Sentence",
     "Sentiment",
     "SentimentLabel",
@@ -233,6 +246,7 @@ __all__ = [
     "Usage",
     "Vector",
     "Violation",
+    "read_corpus",
 ]
 
 

@@ -19,11 +19,11 @@ from qda_worker.conversion.results import fill_results
 from qda_worker.errors import TooManyTexts, Violation
 from qda_worker.limits import MAX_SENTENCES
 from qda_worker.models.base import LongText, ModelInfo, Options
-from qda_worker.models.german_sentences import max_sentence_count, sentence_spans
 from qda_worker.models.offsets import OffsetEncoding, convert_spans
 from qda_worker.models.sentence_units import SentenceOptions
 from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
+from qda_worker.sentences.german_sentences import max_sentence_count, sentence_spans
 
 if TYPE_CHECKING:  # imports torch
     from qda_worker.models.sentiment import Sentiment, SentimentAnswer

@@ -20,6 +20,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from qda_worker.errors import TextEmpty
+from qda_worker.sentences.span import Span
 
 # Puts engines into a loaded network, and returns what it has put there.
 InstallEngine: TypeAlias = Callable[[Any], "InstalledEngines"]
@@ -181,19 +182,6 @@ class BatchBudget:
         if length is None or length == self.length:
             return self
         return replace(self, length=length, units=max(1, self.units * length // self.length))
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A half-open range [start, end) of a text, in tokens or code points."""
-
-    start: int
-    end: int
-
-    @property
-    def length(self) -> int:
-        """Number of tokens or code points."""
-        return self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from qda_worker.models.base import (
     ModelInfo,
     Options,
     PreparedText,
-    Span,
     TextResult,
     Unit,
     Usage,
@@ -29,6 +28,7 @@ from qda_worker.models.base import (
 from qda_worker.models.entity_windows import Entity, Window, merge_entities, split_windows, truncated_length
 from qda_worker.models.spacy_process import Passage, PassageResult
 from qda_worker.models.spacy_supervisor import SpacyProcess
+from qda_worker.sentences.span import Span
 
 # Maximum length in code points of a part of a text that is read at once: a quarter of a second of de_core_news_lg.
 # Reading in parts costs 10 % more in total.

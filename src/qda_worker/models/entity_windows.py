@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from qda_worker.models.base import Span
+from qda_worker.sentences.span import Span
 
 # Context before and after each core, in code points: about five sentences. The pipelines themselves use a few words.
 CONTEXT: Final = 500

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from qda_worker.errors import TooManyTexts
 from qda_worker.limits import MAX_SENTENCES
-from qda_worker.models.base import Options, PreparedText, Span, Unit
-from qda_worker.models.german_sentences import sentence_spans
+from qda_worker.models.base import Options, PreparedText, Unit
 from qda_worker.models.text_pieces import PIECE_LENGTH
 from qda_worker.models.tokenization import Ids
+from qda_worker.sentences.german_sentences import sentence_spans
+from qda_worker.sentences.span import Span
 
 _Output = TypeVar("_Output")
 

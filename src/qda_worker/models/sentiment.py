@@ -33,7 +33,6 @@ from qda_worker.models.base import (
     ModelInfo,
     Options,
     PreparedText,
-    Span,
     TextResult,
     Unit,
     Usage,
@@ -54,6 +53,7 @@ from qda_worker.models.tokenization import (
     token_limit,
     weighted_mean,
 )
+from qda_worker.sentences.span import Span
 
 _URL: Final = re.compile(r"https*\S+")
 _MENTION: Final = re.compile(r"@\S+")

@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qda_worker.errors import ModelUnusable, TextTooLong
-from qda_worker.models.base import LongText, PreparedText, Span, Unit, run_steps
+from qda_worker.models.base import LongText, PreparedText, Unit, run_steps
 from qda_worker.models.text_pieces import safe_blanks, split_pieces
+from qda_worker.sentences.span import Span
 
 if TYPE_CHECKING:
     import torch

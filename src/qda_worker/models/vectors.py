@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qda_worker.models.base import Options, Span, VectorKind
+from qda_worker.models.base import Options, VectorKind
+from qda_worker.sentences.span import Span
 
 # Maximum tokens of one text that get a vector each: 128 MiB for 1,024 float32 numbers, held until its last window is
 # computed.

@@ -75,6 +75,58 @@ def test_a_whole_file_can_be_one_text(worker: FakeWorker, tmp_path: Path) -> Non
     assert (text.content, text.id) == ("Eins\nZwei", "interview.txt")
 
 
+def test_files_and_folders_are_read_together(worker: FakeWorker, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "2.txt").write_text("I: Wie?\nB: Gut :)\nI: So.\n", encoding="utf-8")
+    (tmp_path / "b" / "10.csv").write_text("id;text\nx;Schön\ny;\n", encoding="cp1252")
+    (tmp_path / "b" / "ton.mp3").write_bytes(b"ID3")
+    (tmp_path / "a.txt").write_text("Na ja.\n", encoding="utf-8")
+    answer = run_client(
+        worker, "sentiment", str(tmp_path / "a.txt"), str(tmp_path / "b"), "--format", "jsonl"
+    )
+    assert answer.returncode == 1, answer.stderr
+    results = [json.loads(line) for line in answer.stdout.splitlines()]
+    names = [result["id"].removeprefix(f"{tmp_path}/") for result in results]
+    assert names == ["a.txt#1", "b/2.txt#1", "b/2.txt#2", "b/2.txt#3", "b/10.csv#x", "b/10.csv#y"]
+    assert results[5]["error"]["reason"] == "TEXT_EMPTY"
+    sent = [text.content for text in worker.calls[0].request.texts]
+    assert sent[:5] == ["Na ja.", "Wie?", "Gut :)", "So.", "Schön"]
+    told = answer.stderr.decode().splitlines()
+    assert len(told) == 3
+    assert "ton.mp3" in told[0]
+    assert "windows-1252" in told[1]
+    assert "10.csv, row 3: the text is missing" in told[2]
+
+
+def test_segments_and_columns_are_chosen(worker: FakeWorker, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("Nr,Antwort\n7,Gut. Schön.\n", encoding="utf-8")
+    options = ["--column", "antwort", "--id-column", "Nr", "--segment", "sentence", "--quiet"]
+    assert run_client(worker, "entities", str(file), *options).returncode == 0
+    assert [(text.id, text.content) for text in worker.calls[0].request.texts] == [
+        ("7.1", "Gut."),
+        ("7.2", "Schön."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--column", "Antwort"], "has no column"),
+        (["--whole", "--segment", "turn"], "contradict each other"),
+        (["--segment", "word"], '"word". Remedy: give one of: line, paragraph, turn, sentence, file'),
+    ],
+)
+def test_wrong_options_of_the_input_are_told(
+    arguments: list[str], words: str, worker: FakeWorker, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("id;text\n1;gut\n", encoding="utf-8")
+    answer = run_client(worker, "sentiment", str(tmp_path / "a.csv"), *arguments)
+    assert answer.returncode == 2
+    assert words in answer.stderr.decode()
+    assert worker.calls == []
+
+
 def test_json_lines_as_input_and_output(worker: FakeWorker) -> None:
     lines = b'{"id": "a", "text": "Anna :)", "language": "de"}\n"nur Text"\n{"text": ""}\n'
     answer = run_client(worker, "sentiment", "--input", "jsonl", "--format", "jsonl", stdin=lines)

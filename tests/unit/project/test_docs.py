@@ -46,7 +46,20 @@ PROGRAMS: Final[dict[str, tuple[Callable[..., int], tuple[str, ...]]]] = {
     "qda-worker": (qda_worker, ("serve",)),
     "qda-client": (
         qda_client,
-        ("sentiment", "entities", "embed", "paraphrases", "analyze", "models", "cache", "health"),
+        (
+            "sentiment",
+            "entities",
+            "embed",
+            "paraphrases",
+            "analyze",
+            "models",
+            "cache",
+            "health",
+            "report",
+            "cite",
+            "convert",
+            "pseudonymize",
+        ),
     ),
 }
 

@@ -1,13 +1,11 @@
-"""The commands of `qda-client`.
+"""The commands of `qda-client`. Each calls the sync client, writes the result, and returns the exit code.
 
-Each command reads its texts, calls the sync client, writes the result in the chosen format, and returns the exit code.
-`analyze` and `embed --stream --format jsonl` work on streams, in constant memory; the others read all input first.
-Results are written as they arrive (`writer`), and stay written if the call fails or the program is stopped.
+Those that analyze texts one by one are in `text_commands`; `paraphrases` reads all texts first.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from model_cache.cli.options import duration
 from model_cache.errors import UsageError
@@ -15,28 +13,28 @@ from model_cache.json_values import to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
-from qda_worker.client.cli.command_errors import COMMAND_FAILURES, hold_signals
+from qda_worker.client.cli.command_errors import hold_signals
 from qda_worker.client.cli.connection import Connection, Format
-from qda_worker.client.cli.input import read_texts
-from qda_worker.client.cli.options import DEFAULT_THRESHOLD, Input, read_encodings
+from qda_worker.client.cli.options import DEFAULT_THRESHOLD
+from qda_worker.client.cli.pseudonymize_command import run_pseudonymize
+from qda_worker.client.cli.report_command import run_report
 from qda_worker.client.cli.terminal import Terminal
-from qda_worker.client.cli.writer import SOME_FAILED, AnswerWriter, R, StreamWriter
-from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers
+from qda_worker.client.cli.text_commands import run_text_command
+from qda_worker.client.cli.text_input import input_files, read_segments
+from qda_worker.client.cli.writer import SOME_FAILED
+from qda_worker.client.enums import Health, LongTexts
 from qda_worker.client.errors import NotReady
-from qda_worker.client.requests import OnResults, Progress
-from qda_worker.client.results import (
-    AnalysisTask,
-    Answer,
-    Embedding,
-    EmbeddingTask,
-    Entities,
-    EntityTask,
-    Paraphrases,
-    Sentiment,
-    SentimentTask,
-)
+from qda_worker.client.results import Paraphrases
 from qda_worker.client.sync_client import Client
+from qda_worker.client.tables.csv_table import CsvStyle, header_lines, row_lines
+from qda_worker.client.tables.layout import layout_of
 from qda_worker.client.texts import Text
+
+# Formats of each command that does not analyze texts one by one.
+_FORMATS: Final = {
+    "paraphrases": (Format.TABLE, Format.JSON, Format.JSONL, Format.CSV),
+    **dict.fromkeys(("models", "cache", "health"), (Format.TABLE, Format.JSON, Format.JSONL)),
+}
 
 
 def run_command(arguments: argparse.Namespace, connection: Connection, terminal: Terminal) -> int:
@@ -46,6 +44,11 @@ def run_command(arguments: argparse.Namespace, connection: Connection, terminal:
         UsageError: when an argument or the input is wrong.
         ClientError: when the call fails.
     """
+    allowed = _FORMATS.get(arguments.command, tuple(Format))
+    if connection.format not in allowed:
+        raise UsageError(
+            f"{arguments.command} is not written as {connection.format}", f"give one of: {', '.join(allowed)}"
+        )
     with terminal.log_messages(quiet=arguments.quiet), Client(_settings(connection)) as client:
         return _COMMANDS[arguments.command](client, arguments, connection.format, terminal)
 
@@ -61,98 +64,6 @@ def _settings(connection: Connection) -> Settings:
 
 
 # --- one function for each command ------------------------------------------------------------------------------------
-
-
-def _sentiment(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    texts = _read_list(arguments, terminal)
-    writer: AnswerWriter[Sentiment] = AnswerWriter(
-        texts, form, terminal, render.SENTIMENT_COLUMNS, render.sentiment_rows
-    )
-    return _write_list(
-        lambda on_results, progress: client.sentiment(
-            texts,
-            model=arguments.model,
-            long_texts=LongTexts(arguments.long_texts),
-            sentences=arguments.sentences,
-            offsets=read_encodings(arguments).offsets,
-            progress=progress,
-            on_results=on_results,
-        ),
-        writer,
-        form,
-        terminal,
-    )
-
-
-def _entities(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    texts = _read_list(arguments, terminal)
-    writer: AnswerWriter[Entities] = AnswerWriter(
-        texts, form, terminal, render.ENTITY_COLUMNS, render.entity_rows
-    )
-    return _write_list(
-        lambda on_results, progress: client.entities(
-            texts,
-            model=arguments.model,
-            long_texts=LongTexts(arguments.long_texts),
-            offsets=read_encodings(arguments).offsets,
-            label_scheme=LabelScheme.COMMON if arguments.common_labels else LabelScheme.MODEL,
-            labels=arguments.label,
-            progress=progress,
-            on_results=on_results,
-        ),
-        writer,
-        form,
-        terminal,
-    )
-
-
-def _embed(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    kinds = [EmbeddingKind(kind) for kind in arguments.kind or (EmbeddingKind.DENSE,)]
-    stream = arguments.stream or EmbeddingKind.MULTI_VECTOR in kinds
-    if stream and form is Format.JSONL:
-        return _embed_stream(client, arguments, kinds, terminal)
-    texts = _read_list(arguments, terminal)
-    writer: AnswerWriter[Embedding] = AnswerWriter(
-        texts, form, terminal, render.EMBEDDING_COLUMNS, render.embedding_rows
-    )
-    return _write_list(
-        lambda on_results, progress: client.embed(
-            texts,
-            model=arguments.model,
-            long_texts=LongTexts(arguments.long_texts),
-            kinds=kinds,
-            normalize=arguments.normalize,
-            dimensions=arguments.dimensions,
-            numbers=Numbers(arguments.numbers),
-            stream=stream,
-            progress=progress,
-            on_results=on_results,
-        ),
-        writer,
-        form,
-        terminal,
-    )
-
-
-def _embed_stream(
-    client: Client, arguments: argparse.Namespace, kinds: Sequence[EmbeddingKind], terminal: Terminal
-) -> int:
-    results = client.embed_stream(
-        _read(arguments.file, arguments, terminal),
-        model=arguments.model,
-        long_texts=LongTexts(arguments.long_texts),
-        kinds=kinds,
-        normalize=arguments.normalize,
-        dimensions=arguments.dimensions,
-        numbers=Numbers(arguments.numbers),
-    )
-    writer = StreamWriter(Format.JSONL, terminal)
-    try:
-        for result in results:
-            writer.add(result)
-    except COMMAND_FAILURES as failure:
-        return writer.fail(failure)
-    return writer.end()
 
 
 def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
@@ -171,24 +82,6 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
     )
     _write_paraphrases(result, texts, texts if others is None else others, form, terminal)
     return SOME_FAILED if result.problems else 0
-
-
-def _analyze(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    results = client.analyze(
-        _read(arguments.file, arguments, terminal),
-        [_parse_task(text) for text in arguments.task or ("sentiment", "entities")],
-        offsets=read_encodings(arguments).offsets,
-        long_texts=LongTexts(arguments.long_texts),
-    )
-    writer = StreamWriter(form, terminal)
-    try:
-        for done, result in enumerate(results, 1):
-            terminal.show_count(done)
-            writer.add(result, render.analysis_row(result) if form is Format.TABLE else ())
-    except COMMAND_FAILURES as failure:
-        return writer.fail(failure)
-    terminal.show_count(0, ended=True)
-    return writer.end()
 
 
 def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
@@ -221,51 +114,23 @@ def _health(client: Client, arguments: argparse.Namespace, form: Format, termina
 
 
 _COMMANDS: Final[dict[str, Callable[[Client, argparse.Namespace, Format, Terminal], int]]] = {
-    "sentiment": _sentiment,
-    "entities": _entities,
-    "embed": _embed,
+    "sentiment": run_text_command,
+    "entities": run_text_command,
+    "embed": run_text_command,
     "paraphrases": _paraphrases,
-    "analyze": _analyze,
+    "analyze": run_text_command,
+    "report": run_report,
+    "pseudonymize": run_pseudonymize,
     "models": _models,
     "cache": _cache,
     "health": _health,
 }
 
 
-# --- input ------------------------------------------------------------------------------------------------------------
-
-
-def _read(file: str, arguments: argparse.Namespace, terminal: Terminal) -> Iterator[Text]:
-    """Yield the texts of a file; at least one."""
-    text = None
-    for text in read_texts(
-        file,
-        terminal.stdin,
-        kind=Input(arguments.input),
-        whole=arguments.whole,
-        encoding=read_encodings(arguments).file,
-    ):
-        yield text
-    if text is None:
-        raise UsageError(f"there is no text in {file}", "give a file with at least one line")
-
-
 def _read_list(arguments: argparse.Namespace, terminal: Terminal, file: str | None = None) -> list[Text]:
     """Return all texts of `file`, or of the command's first file; at least one."""
-    return list(_read(file or arguments.file, arguments, terminal))
-
-
-def _parse_task(text: str) -> AnalysisTask:
-    """Return the task of `TASK` or `TASK=KEY`."""
-    name, _, model = text.partition("=")
-    tasks: dict[str, AnalysisTask] = {
-        "sentiment": SentimentTask(model),
-        "entities": EntityTask(model),
-        "embedding": EmbeddingTask(model),
-    }
-    if name not in tasks:
-        raise UsageError(f'unknown task "{name}"', f"give one of: {', '.join(tasks)}")
-    return tasks[name]
+    files = [file] if file else input_files(arguments)
+    return [each.to_text() for each in read_segments(files, arguments, terminal)]
 
 
 def _parse_wait(text: str) -> float:
@@ -274,27 +139,6 @@ def _parse_wait(text: str) -> float:
         return duration(text)
     except ValueError as error:
         raise UsageError(f'--wait: found "{text}"', f"give {error}") from error
-
-
-# --- calls and output -------------------------------------------------------------------------------------------------
-
-
-def _write_list(
-    call: Callable[["OnResults[R]", Progress], Answer[R]],
-    writer: AnswerWriter[R],
-    form: Format,
-    terminal: Terminal,
-) -> int:
-    """Call the client, write the results as they arrive, and return the exit code."""
-
-    def show_progress(done: int, total: int) -> None:
-        if form is Format.JSON or not terminal.stdout.isatty():  # else the results show it themselves
-            terminal.show_progress(done, total)
-
-    try:
-        return writer.end(call(writer.add, show_progress))
-    except COMMAND_FAILURES as failure:
-        return writer.fail(failure)
 
 
 @hold_signals()
@@ -306,7 +150,7 @@ def _write_paraphrases(
         terminal.write(render.format_table(render.PARAPHRASE_COLUMNS, rows))
         terminal.write(f"\n{len(result.pairs):,} pairs. {render.provenance_line([result.provenance])}")
         return
-    pairs = [
+    pairs: list[dict[str, Any]] = [
         {
             "score": pair.score,
             "first": _text_fields(texts, pair.first),
@@ -314,7 +158,11 @@ def _write_paraphrases(
         }
         for pair in result.pairs
     ]
-    if form is Format.JSONL:
+    if form is Format.CSV:
+        layout, style = layout_of({"command": "paraphrases"}), CsvStyle()
+        lines = row_lines((row for pair in pairs for row in layout.rows(pair)), style)
+        terminal.write((header_lines(layout, style) + lines).removesuffix("\n"))
+    elif form is Format.JSONL:
         for line in [*pairs, *result.problems]:
             terminal.write(to_json_line(line))
     else:

@@ -15,11 +15,16 @@ from model_cache.errors import UsageError
 
 
 class Format(StrEnum):
-    """The format of results on stdout."""
+    """The format of results, on stdout or in a file."""
 
     TABLE = "table"
     JSON = "json"
     JSONL = "jsonl"
+    CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
+    QDPX = "qdpx"
+    QDC = "qdc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,14 @@ CALLER: Final = Option(
     "its address",
 )
 FORMAT: Final = Option(
-    "--format", "QDA_FORMAT", one_of(Format), Format.TABLE, "table|json|jsonl", "format of the result"
+    "--format",
+    "QDA_FORMAT",
+    one_of(Format),
+    Format.TABLE,
+    "|".join(Format),
+    "format of the result; qdpx is a REFI-QDA project with sources, codes and codings, qdc its code book; xlsx, "
+    "parquet, qdpx and qdc need --output",
+    "that of the name of --output, else table",
 )
 TLS_CA: Final = Option(
     "--tls-ca",

@@ -16,6 +16,7 @@ from model_cache.json_values import to_json_line
 from qda_worker.client.cli.command_errors import as_error, error_fields, exit_code
 from qda_worker.client.cli.connection import Format, read_connection
 from qda_worker.client.cli.options import PROGRAM, parser
+from qda_worker.client.cli.result_options import LOCAL_COMMANDS
 from qda_worker.client.errors import ClientError
 
 
@@ -32,11 +33,15 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         ModelCacheError: when an option or an input file is wrong.
     """
     arguments = parser().parse_args(argv)
-    connection = read_connection(arguments, environ)
     from qda_worker.client.cli.terminal import Terminal
 
     progress = sys.stderr.isatty() and not arguments.quiet
     terminal = Terminal(_unbuffered_stdin(), sys.stdout, sys.stderr, progress)
+    if arguments.command in LOCAL_COMMANDS:
+        from qda_worker.client.cli.local_commands import run_local_command
+
+        return run_local_command(arguments, terminal)
+    connection = read_connection(arguments, environ)
     try:
         from qda_worker.client.cli.commands import run_command  # imports gRPC
 

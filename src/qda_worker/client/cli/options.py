@@ -5,15 +5,23 @@ Imports no gRPC: `--help` and wrong options answer at once. Those that all comma
 
 import argparse
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 from model_cache.cli.parser import OptionParser
+from model_cache.errors import UsageError
 from qda_worker.client.cli.connection import CONNECTION
-from qda_worker.client.cli.encodings import parse_encoding
+from qda_worker.client.cli.pseudonym_options import PSEUDONYMIZE, add_pseudonymize
+from qda_worker.client.cli.result_options import add_local, add_output, add_page
 from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Offsets
+from qda_worker.client.reading.encodings import parse_encoding
+from qda_worker.client.reading.options import InputFormat, ReadingOptions, Segmentation
 
 PROGRAM: Final = "qda-client"
+
+_FILE_HELP: Final = (
+    "{} with the texts: plain text, docx, odt, rtf, pdf, csv, tsv, xlsx, jsonl, srt, vtt, HTML of noScribe; pdf and "
+    "xlsx need qda-worker[files] (default: -, stdin)"
+)
 
 # Cosine; the threshold of `paraphrases` if neither --threshold nor --best is given.
 DEFAULT_THRESHOLD: Final = 0.75
@@ -22,13 +30,6 @@ _EPILOG: Final = """exit codes: 0 all texts have results; 1 some texts have an e
 options, unreadable input or an invalid request; 50 the worker failed; 60 no worker answers at the target; 61 the worker
 is not ready; 62 it is overloaded; 63 the deadline was exceeded; 64 the worker does not serve that; 65 it refuses this
 caller; 67 TLS failed. `cache` ends with the codes of cache-check (10 incomplete, 11 corrupt ...)."""
-
-
-class Input(StrEnum):
-    """The format of the input file."""
-
-    LINES = "lines"
-    JSONL = "jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,28 @@ def read_encodings(arguments: argparse.Namespace) -> Encodings:
     return Encodings(parse_encoding(given) if given else "", Offsets(unit or Offsets.CODE_POINTS))
 
 
+def read_reading(arguments: argparse.Namespace) -> ReadingOptions:
+    """Return how to read the input.
+
+    Raises:
+        UsageError: when options contradict each other, or the encoding is unknown.
+    """
+    segment = Segmentation(arguments.segment) if arguments.segment else None
+    if arguments.whole:
+        if segment not in {None, Segmentation.FILE}:
+            raise UsageError(f"--whole and --segment {segment} contradict each other", "give one of them")
+        segment = Segmentation.FILE
+    return ReadingOptions(
+        input=InputFormat(arguments.input),
+        segment=segment,
+        encoding=read_encodings(arguments).file,
+        column=arguments.column,
+        id_column=arguments.id_column,
+        sheet=arguments.sheet,
+        header=not arguments.no_header,
+    )
+
+
 def parser() -> OptionParser:
     """Return the parser of all commands."""
     top = OptionParser(
@@ -80,8 +103,13 @@ def parser() -> OptionParser:
     _add_embed(command("embed", "compute vectors"))
     _add_paraphrases(command("paraphrases", "find texts of similar meaning, within one input or between two"))
     _add_analyze(command("analyze", "run several tasks on each text, as a stream of any length"))
+    report = command("report", "write a page of statements with sentiment, entities and similar statements")
+    _add_input(report, model=False, long_texts=False)
+    add_page(report, DEFAULT_THRESHOLD)
+    add_pseudonymize(command("pseudonymize", PSEUDONYMIZE))
     command("models", "list the models that the worker serves, and its limits")
     command("cache", "show the state of the worker's model cache")
+    add_local(commands)
     _add_health(command("health", "show whether the worker serves"))
     return top
 
@@ -103,6 +131,7 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
 
 def _add_sentiment(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
+    add_output(parser)
     parser.add_argument(
         "--sentences", action="store_true", help="classify each sentence, too (default: only whole texts)"
     )
@@ -111,6 +140,7 @@ def _add_sentiment(parser: argparse.ArgumentParser) -> None:
 
 def _add_entities(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
+    add_output(parser)
     _add_offsets(parser)
     parser.add_argument(
         "--label",
@@ -128,6 +158,7 @@ def _add_entities(parser: argparse.ArgumentParser) -> None:
 
 def _add_embed(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
+    add_output(parser)
     parser.add_argument(
         "--normalize",
         action=argparse.BooleanOptionalAction,
@@ -155,21 +186,16 @@ def _add_embed(parser: argparse.ArgumentParser) -> None:
         help="number format in transit; float16 halves the size and keeps three significant digits "
         "(default: float32)",
     )
-    parser.add_argument(
-        "--stream",
-        action="store_true",
-        help="receive vectors in parts, for inputs of any length; jsonl lines are written as they arrive "
-        "(default: only for multi-vector)",
-    )
 
 
 def _add_paraphrases(parser: argparse.ArgumentParser) -> None:
-    _add_input(parser)
+    _add_input(parser, several=False)
     parser.add_argument(
         "others",
         nargs="?",
         metavar="OTHERS",
-        help="second file; compare its texts with those of FILE (default: compare the texts of FILE with each other)",
+        help="second file or folder; compare its texts with those of FILE (default: compare the texts of FILE with "
+        "each other)",
     )
     parser.add_argument(
         "--threshold",
@@ -188,6 +214,7 @@ def _add_paraphrases(parser: argparse.ArgumentParser) -> None:
 
 def _add_analyze(parser: argparse.ArgumentParser) -> None:
     _add_input(parser, model=False)
+    add_output(parser)
     _add_offsets(parser)
     parser.add_argument(
         "--task",
@@ -213,43 +240,74 @@ def _add_health(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_input(parser: argparse.ArgumentParser, *, model: bool = True) -> None:
-    parser.add_argument(
-        "file",
-        nargs="?",
-        default="-",
-        metavar="FILE",
-        help="plain text file with the texts, in UTF-8, or with a byte order mark in UTF-16 or UTF-32 (default: -, "
-        "stdin)",
-    )
+def _add_input(
+    parser: argparse.ArgumentParser, *, model: bool = True, several: bool = True, long_texts: bool = True
+) -> None:
+    if several:
+        parser.add_argument("files", nargs="*", metavar="FILE", help=_FILE_HELP.format("files and folders"))
+    else:
+        parser.add_argument(
+            "file", nargs="?", default="-", metavar="FILE", help=_FILE_HELP.format("file or folder")
+        )
     parser.add_argument(
         "--input",
-        choices=list(Input),
-        default=Input.LINES,
-        metavar="lines|jsonl",
-        help="format of FILE; lines: one text on each line, blank lines are skipped; jsonl: on each line a JSON string "
-        'or {"id": …, "text": …, "language": …}; a line with an error does not affect the others (default: lines)',
+        choices=list(InputFormat),
+        default=InputFormat.AUTO,
+        metavar="|".join(InputFormat),
+        help="format of FILE; auto: by its content and name; lines: plain text, one text on each line, blank lines are "
+        'skipped; jsonl: on each line a JSON string or {"id": …, "text": …, "language": …}; csv: a table, with any '
+        "delimiter; a line with an error does not affect the others (default: auto)",
+    )
+    parser.add_argument(
+        "--segment",
+        choices=list(Segmentation),
+        metavar="|".join(Segmentation),
+        help="what is one text; turn: what a speaker says until the next one begins, without label and time marks "
+        "(default: turn for transcripts and subtitles, paragraph for other documents, line for plain text; tables and "
+        "jsonl have a text in each row)",
+    )
+    parser.add_argument(
+        "--column",
+        default="",
+        metavar="NAME",
+        help="column of the texts in a table, by its name or its number from 1 (default: text, or the only one)",
+    )
+    parser.add_argument(
+        "--id-column",
+        default="",
+        metavar="NAME",
+        help="column of the ids in a table (default: id, else the number of the row)",
+    )
+    parser.add_argument(
+        "--sheet", default="", metavar="NAME", help="sheet of a workbook (default: the first one)"
+    )
+    parser.add_argument(
+        "--no-header",
+        action="store_true",
+        help="the first row of a table has a text (default: it has the names of the columns)",
     )
     parser.add_argument(
         "--encoding",
         metavar="NAME",
-        help="encoding of FILE, as windows-1252, latin-1, mac-roman or utf-16-le (default: that of its byte order "
-        "mark, else utf-8)",
+        help="encoding of text files, as windows-1252, latin-1, mac-roman or utf-16-le (default: that of the byte "
+        "order mark, else utf-8; for csv also windows-1252)",
     )
     parser.add_argument(
         "--whole",
         action="store_true",
-        help="read the whole file as one text; line ends become LF and a byte order mark is left out, as Python's "
-        "open(FILE, encoding='utf-8-sig') reads it, and positions refer to that text (default: one text on each line)",
+        help="read the whole file as one text, as --segment file; line ends become LF and a byte order mark is left "
+        "out, as Python's open(FILE, encoding='utf-8-sig') reads it, and positions refer to that text (default: as "
+        "--segment says)",
     )
-    parser.add_argument(
-        "--long-texts",
-        choices=list(LongTexts),
-        default=LongTexts.CUT,
-        metavar="error|cut|window",
-        help="for texts that are longer than the model's limit: return an error, use only the beginning, or use all "
-        "in overlapping windows (default: cut)",
-    )
+    if long_texts:
+        parser.add_argument(
+            "--long-texts",
+            choices=list(LongTexts),
+            default=LongTexts.CUT,
+            metavar="error|cut|window",
+            help="for texts that are longer than the model's limit: return an error, use only the beginning, or use "
+            "all in overlapping windows (default: cut)",
+        )
     if model:
         parser.add_argument(
             "--model",

@@ -17,9 +17,6 @@ from qda_worker.client.retry import LOG
 # Moves the cursor to the start of the line and erases the line (ECMA-48 EL).
 _CLEAR_LINE: Final = "\r\x1b[K"
 
-# Results of a stream between two updates of its progress.
-_UPDATE_INTERVAL: Final = 100
-
 
 @dataclass(slots=True)
 class Terminal:
@@ -56,19 +53,10 @@ class Terminal:
         self.stderr.write(f"{clear}{PROGRAM}: {printable_lines(message)}\n")
         self.stderr.flush()
 
-    def show_progress(self, done: int, total: int) -> None:
-        """Draw the progress of a list; erase it when all texts are done."""
+    def draw(self, line: str) -> None:
+        """Draw the progress over the former one; an empty line erases it."""
         if self.progress:
-            self.stderr.write(_CLEAR_LINE if done == total else f"\r{done:,} of {total:,} texts")
-            self.stderr.flush()
-
-    def show_count(self, done: int, *, ended: bool = False) -> None:
-        """Draw the progress of a stream of unknown length; erase it at the end.
-
-        Draws nothing if stdout is a terminal, where the results show the progress themselves.
-        """
-        if self.progress and not self.stdout.isatty() and (ended or done % _UPDATE_INTERVAL == 0):
-            self.stderr.write(_CLEAR_LINE if ended else f"\r{done:,} texts")
+            self.stderr.write(_CLEAR_LINE + line)
             self.stderr.flush()
 
     @contextmanager

@@ -1,12 +1,12 @@
 """Write results to stdout as they arrive, and end the output when all are there, a call fails or a signal stops it.
 
-JSON Lines and tables are written and flushed with each response, so that nothing that was answered is lost. JSON is one
-document, which is always completed: results that were written before a failure are in it, with the failure. The program
-reports a failure itself (`main`) if nothing was written before. A signal waits until a part is written as a whole.
+JSON Lines, CSV and tables are written and flushed with each response, so that nothing that was answered is lost. JSON
+is one document, which is always completed: results that were written before a failure are in it, with the failure.
+The program reports a failure itself (`main`) if nothing was written before. A signal waits until a part is written.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Final, Generic, Protocol, TypeVar
 
 from model_cache.json_values import to_json_line, to_json_text
 from qda_worker.client.cli import render
@@ -19,8 +19,9 @@ from qda_worker.client.cli.command_errors import (
 )
 from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.terminal import Terminal
+from qda_worker.client.cli.text_calls import Models, TextCall
+from qda_worker.client.reading.segment import Segment
 from qda_worker.client.results import (
-    Answer,
     DocumentAnalysis,
     Embedding,
     Entities,
@@ -28,40 +29,70 @@ from qda_worker.client.results import (
     Sentiment,
     Timings,
 )
-from qda_worker.client.texts import Text
+from qda_worker.client.tables import csv_table
+from qda_worker.client.tables.csv_table import CsvStyle
+from qda_worker.client.tables.layout import layout_of
+from qda_worker.client.tables.records import to_record
 
 # Exit code if some texts have an error and the others have results.
 SOME_FAILED: Final = 1
 
-R = TypeVar("R", bound=Sentiment | Entities | Embedding)
+R = TypeVar("R", bound=Sentiment | Entities | Embedding | DocumentAnalysis)
+R_contra = TypeVar("R_contra", bound=Sentiment | Entities | Embedding | DocumentAnalysis, contravariant=True)
 
 
-class AnswerWriter(Generic[R]):
-    """Writes the answer to a list of texts."""
+class ResultWriter(Protocol[R_contra]):
+    """Where the results of a command go."""
+
+    def add(
+        self,
+        segments: Sequence[Segment],
+        results: Sequence[R_contra],
+        models: Models,
+        timings: Timings | None = None,
+    ) -> None:
+        """Write results, with their texts and what computed them."""
+
+    def end(self) -> int:
+        """End the output after the last result and return the exit code."""
+
+    def fail(self, failure: CommandFailure) -> int:
+        """End the output because of an error or a signal, report it, and return the exit code.
+
+        Raises:
+            Exception: the error itself, if no result was written.
+        """
+
+
+class StdoutWriter(Generic[R]):
+    """Writes results to stdout. JSON is one object for a list of texts, and an array for a stream."""
 
     def __init__(
         self,
-        texts: Sequence[Text],
+        call: TextCall[R],
         form: Format,
         terminal: Terminal,
-        columns: render.Row,
-        rows: Callable[[R, Text], Iterator[render.Row]],
+        *,
+        total: int | None,
+        style: CsvStyle | None = None,
     ) -> None:
         """Begin without a result.
 
         Args:
-            texts: the texts of the list.
+            call: the call that is answered.
             form: the format of the output.
             terminal: the program's streams.
-            columns: names of the table's columns.
-            rows: returns the rows of a result.
+            total: number of texts of a list; None for a stream.
+            style: of CSV.
         """
-        self._texts = texts
+        self._call = call
         self._form = form
         self._terminal = terminal
-        self._table = render.Table(columns)
-        self._rows = rows
-        self._results: list[R] = []  # only for JSON
+        self._total = total
+        self._style = style or CsvStyle()
+        self._table = render.Table(call.columns) if call.columns else None
+        self._csv = layout_of(call.options) if form is Format.CSV else None
+        self._results: list[R] = []  # only for JSON of a list
         self._provenances: list[Provenance] = []
         self._timings = Timings()
         self._written = 0
@@ -69,30 +100,32 @@ class AnswerWriter(Generic[R]):
         self._ended = False
 
     @hold_signals()
-    def add(self, start: int, part: Answer[R]) -> None:
-        """Write the results of a response; `start` is the position of its first text."""
-        self._provenances.extend(each for each in part.provenances if each not in self._provenances)
-        self._timings = self._timings.joined(part.timings)
-        self._failed += sum(not result.ok for result in part)
-        self._written += len(part)
-        if self._form is Format.JSON:
-            self._results.extend(part)
-            return
-        if self._form is Format.JSONL:
-            lines = [to_json_line(result) for result in part]
+    def add(
+        self,
+        segments: Sequence[Segment],
+        results: Sequence[R],
+        models: Models,
+        timings: Timings | None = None,
+    ) -> None:
+        """Write results, with their texts and what computed them."""
+        if isinstance(models, Provenance) and models not in self._provenances:
+            self._provenances.append(models)
+        self._timings = self._timings.joined(timings or Timings())
+        if self._form is Format.JSON and self._total is not None:
+            self._results.extend(results)
         else:
-            texts = self._texts[start : start + len(part)]
-            rows = [row for result, text in zip(part, texts, strict=True) for row in self._rows(result, text)]
-            lines = [self._table.add(rows)]
-        self._terminal.write("\n".join(lines), flush=True)
+            self._write(segments, results, models)
+        self._failed += sum(not result.ok for result in results)
+        self._written += len(results)
 
     @hold_signals()
-    def end(self, answer: Answer[R]) -> int:
+    def end(self) -> int:
         """End the output after the last result and return the exit code."""
-        self._timings = answer.timings
-        if self._form is Format.JSON:
+        if self._form is Format.JSON and self._total is not None:
             self._terminal.write(to_json_text(self._document()), flush=True)
-        elif self._form is Format.TABLE:
+        elif self._form is Format.JSON:
+            self._terminal.write("]" if self._written else "[]", flush=True)
+        elif self._form is Format.TABLE and self._table is not None:
             self._terminal.write(self._summary(""), flush=True)
         self._ended = True
         return SOME_FAILED if self._failed else 0
@@ -106,18 +139,50 @@ class AnswerWriter(Generic[R]):
         """
         if not self._written:
             raise as_error(failure) from failure
-        progress = f"{self._written:,} of {len(self._texts):,} texts were answered and written"
+        of_total = "" if self._total is None else f" of {self._total:,}"
+        progress = f"{self._written:,}{of_total} texts were answered and written"
         error = as_error(failure, progress, some_written=True)
         if self._ended:  # the signal came when the output was complete
             pass
-        elif self._form is Format.JSON:
+        elif self._form is Format.JSON and self._total is not None:
             self._terminal.write(to_json_text({**self._document(), "error": error_fields(error)}))
-        elif self._form is Format.TABLE:
-            self._terminal.write(self._summary(f" of {len(self._texts):,}"))
+        elif self._form is Format.JSON:
+            self._terminal.write(f",{to_json_line(error_fields(error))}\n]")
+        elif self._form is Format.TABLE and self._table is not None:
+            self._terminal.write(self._summary(of_total))
         self._terminal.report(str(error))
         if self._form is Format.JSONL:
             self._terminal.write(to_json_line(error_fields(error)))
         return exit_code(error)
+
+    def _write(self, segments: Sequence[Segment], results: Sequence[R], models: Models) -> None:
+        """Write results in a format that is written as they arrive."""
+        if self._csv is not None:
+            records = [
+                to_record(segment, result, models, self._call.options)
+                for segment, result in zip(segments, results, strict=True)
+            ]
+            header = "" if self._written else csv_table.header_lines(self._csv, self._style)
+            rows = [row for record in records for row in self._csv.rows(record)]
+            text = header + csv_table.row_lines(rows, self._style)
+            self._terminal.write(text.removesuffix("\n"), flush=True)
+            return
+        if self._form is Format.JSONL:
+            text = "\n".join(map(to_json_line, results))
+        elif self._form is Format.JSON:
+            text = ("," if self._written else "[") + ",".join(map(to_json_line, results))
+        else:
+            rows_of_table = [
+                row
+                for segment, result in zip(segments, results, strict=True)
+                for row in self._call.rows(result, segment.to_text())
+            ]
+            text = (
+                self._table.add(rows_of_table)
+                if self._table is not None
+                else "\n".join("  ".join(cell.ljust(10) for cell in row).rstrip() for row in rows_of_table)
+            )
+        self._terminal.write(text, flush=True)
 
     def _document(self) -> dict[str, object]:
         return {"results": self._results, "provenances": self._provenances, "timings": self._timings}
@@ -125,54 +190,3 @@ class AnswerWriter(Generic[R]):
     def _summary(self, of_total: str) -> str:
         errors = f", {self._failed:,} with an error" if self._failed else ""
         return f"\n{self._written:,}{of_total} texts{errors}. {render.provenance_line(self._provenances)}"
-
-
-class StreamWriter:
-    """Writes the results of a stream of any length, one by one; JSON is one list."""
-
-    def __init__(self, form: Format, terminal: Terminal) -> None:
-        """Begin without a result."""
-        self._form = form
-        self._terminal = terminal
-        self._written = 0
-        self._failed = False
-        self._ended = False
-
-    @hold_signals()
-    def add(self, result: DocumentAnalysis | Embedding, row: render.Row = ()) -> None:
-        """Write a result; `row` is that of the table."""
-        self._failed |= not result.ok
-        if self._form is Format.TABLE:
-            text = "  ".join(cell.ljust(10) for cell in row).rstrip()
-        elif self._form is Format.JSONL:
-            text = to_json_line(result)
-        else:
-            text = ("," if self._written else "[") + to_json_line(result)
-        self._terminal.write(text, flush=True)
-        self._written += 1
-
-    @hold_signals()
-    def end(self) -> int:
-        """End the output after the last result and return the exit code."""
-        if self._form is Format.JSON:
-            self._terminal.write("]" if self._written else "[]", flush=True)
-        self._ended = True
-        return SOME_FAILED if self._failed else 0
-
-    @hold_signals()
-    def fail(self, failure: CommandFailure) -> int:
-        """End the output because of an error or a signal, report it, and return the exit code.
-
-        Raises:
-            Exception: the error itself, if no result was written.
-        """
-        if not self._written:
-            raise as_error(failure) from failure
-        error = as_error(failure, f"{self._written:,} texts were answered and written", some_written=True)
-        self._terminal.report(str(error))
-        last = to_json_line(error_fields(error))
-        if self._form is Format.JSON and not self._ended:
-            self._terminal.write(f",{last}\n]")
-        elif self._form is Format.JSONL:
-            self._terminal.write(last)
-        return exit_code(error)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda_worker.models.base import Span
 from qda_worker.models.entity_windows import (
     Entity,
     Window,
@@ -17,6 +16,7 @@ from qda_worker.models.entity_windows import (
     split_windows,
     truncated_length,
 )
+from qda_worker.sentences.span import Span
 
 WORDS: Final = st.sampled_from(
     ["Köln", "in", "der", "Stadt.", "Ja!", "\n", "\n\n", "😀", "Otto", "«Nein.»", "x" * 30]

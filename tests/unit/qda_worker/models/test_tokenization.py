@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from qda_worker.errors import TextTooLong
-from qda_worker.models.base import LongText, Span
+from qda_worker.models.base import LongText
 from qda_worker.models.tokenization import (
     TextTokenizer,
     choose_spans,
@@ -21,6 +21,7 @@ from qda_worker.models.tokenization import (
     window_overlap,
     window_spans,
 )
+from qda_worker.sentences.span import Span
 
 ROOMS: Final = st.integers(1, 600)
 LENGTHS: Final = st.integers(0, 5000)

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda_worker.models.base import Options, PreparedText, Span, Unit
+from qda_worker.models.base import Options, PreparedText, Unit
 from qda_worker.scheduling.fair_lane import MAX_NAMES, FairLane
 from qda_worker.scheduling.jobs import Caller, Job, Lane, QueuedUnit, TextItem, Timings
+from qda_worker.sentences.span import Span
 
 Waiting = FairLane[str, str, str]
 

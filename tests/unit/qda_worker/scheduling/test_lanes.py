@@ -7,10 +7,11 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda_worker.models.base import BatchBudget, Options, PreparedText, Span, Unit
+from qda_worker.models.base import BatchBudget, Options, PreparedText, Unit
 from qda_worker.scheduling.jobs import Job, Lane, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes
 from qda_worker.scheduling.throughput import sum_by_class
+from qda_worker.sentences.span import Span
 
 BUDGET: Final = BatchBudget(length=40, units=4)
 Waiting = Lanes[str, str, str]

@@ -1,0 +1,43 @@
+"""The segments that a command sends, from the files and options of its arguments."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from model_cache.errors import UsageError
+from qda_worker.client.cli.options import read_reading
+from qda_worker.client.cli.terminal import Terminal
+from qda_worker.client.reading.corpus import read_corpus
+from qda_worker.client.reading.segment import Segment
+
+
+def input_files(arguments: argparse.Namespace) -> list[str]:
+    """Return the files and folders of the command; `-` for stdin."""
+    return [arguments.file] if hasattr(arguments, "file") else arguments.files or ["-"]
+
+
+def read_segments(
+    files: Sequence[str], arguments: argparse.Namespace, terminal: Terminal, *, quiet: bool = False
+) -> Iterator[Segment]:
+    """Yield the segments of files and folders; at least one.
+
+    Args:
+        files: paths; `-` for stdin.
+        arguments: the options of reading.
+        terminal: the program's streams.
+        quiet: whether to report no warnings, besides `--quiet`.
+
+    Raises:
+        UsageError: when a file cannot be read, or there is no text.
+    """
+    segment = None
+    for segment in read_corpus(
+        files,
+        read_reading(arguments),
+        stdin=terminal.stdin,
+        warn=(lambda _: None) if quiet or arguments.quiet else terminal.report,
+    ):
+        yield segment
+    if segment is None:
+        raise UsageError(
+            f"there is no text in {', '.join(files)}", "give a file with at least one line of text"
+        )

@@ -1,0 +1,85 @@
+"""Read the rows of an Excel workbook (xlsx), one by one."""
+
+import datetime
+import warnings
+from collections.abc import Iterator
+from typing import IO, Any, Final
+
+from model_cache.errors import UsageError
+from qda_worker.client.reading.extras import import_extra
+from qda_worker.client.reading.office_package import OfficePackage
+from qda_worker.client.reading.table import Row
+
+# Rows that programs leave behind the last one with content; a sheet may declare a million.
+_MOST_EMPTY_ROWS: Final = 10_000
+
+
+def read_workbook(stream: IO[bytes], source: str, sheet: str) -> Iterator[Row]:
+    """Yield the rows of a sheet.
+
+    Args:
+        stream: the file; it must be seekable.
+        source: its name, for messages.
+        sheet: the name of the sheet; empty: the first one.
+
+    Raises:
+        UsageError: when it is damaged, has no such sheet, or the extra `files` is not installed.
+    """
+    with OfficePackage(stream, source):
+        pass  # the directory is checked
+    openpyxl: Any = import_extra("openpyxl", "Excel workbooks")
+    import_extra("defusedxml", "Excel workbooks")  # with it, openpyxl refuses entities
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about styles and the like, which do not matter for texts
+            book = openpyxl.load_workbook(stream, read_only=True, data_only=True)
+        try:
+            yield from _rows(_find_sheet(book, sheet, source))
+        finally:
+            book.close()
+    except UsageError:
+        raise
+    except Exception as error:
+        # openpyxl raises whatever a damaged part makes it stumble over
+        raise UsageError(
+            f"{source} is damaged or no Excel workbook ({type(error).__name__}: {error})",
+            "open it with Excel or LibreOffice and save it again",
+        ) from error
+
+
+def _find_sheet(book: Any, sheet: str, source: str) -> Any:
+    if sheet and sheet not in book.sheetnames:
+        raise UsageError(
+            f'--sheet: {source} has no sheet "{sheet}"', f"give one of: {', '.join(book.sheetnames)}"
+        )
+    sheets = [each for each in book.worksheets if not sheet or each.title == sheet]
+    if not sheets:
+        raise UsageError(f"{source} has no sheet with cells", "give a workbook with a table")
+    sheets[0].reset_dimensions()  # what the file says of its size may be wrong
+    return sheets[0]
+
+
+def _rows(sheet: Any) -> Iterator[Row]:
+    empty, width = 0, 0
+    for number, values in enumerate(sheet.iter_rows(values_only=True), start=1):
+        cells = [_cell_text(value) for value in values]
+        empty = 0 if any(cells) else empty + 1
+        if empty > _MOST_EMPTY_ROWS:
+            return
+        width = width or len(cells)  # the file may leave out empty cells at the end of a row
+        yield Row(number, cells + [""] * (width - len(cells)))
+
+
+def _cell_text(value: object) -> str:
+    """Return a cell as a spreadsheet shows it by default."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "WAHR" if value else "FALSCH"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, datetime.datetime) and value.time() == datetime.time():
+        return value.date().isoformat()
+    if isinstance(value, datetime.datetime | datetime.date | datetime.time):
+        return value.isoformat(" ") if isinstance(value, datetime.datetime) else value.isoformat()
+    return str(value).replace("_x000D_", "").replace("\r\n", "\n")

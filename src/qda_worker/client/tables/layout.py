@@ -1,0 +1,253 @@
+"""The columns of the tables, and the rows of a record. docs/results.md documents them.
+
+Each table begins with the text and where it is from, and ends with the error, the models and the options, so that a
+table is sufficient to cite what computed it. Between them are the columns of the command.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, TypeAlias
+
+from model_cache.errors import UsageError
+from qda_worker.client.tables.records import Record, provenances
+
+Cell: TypeAlias = str | int | float | list[float] | None
+
+
+class Kind(Enum):
+    """The type of the cells of a column; each may be empty."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    NUMBER = "number"
+    VECTOR = "vector"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    kind: Kind = Kind.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of a table, and how a record is shown in them.
+
+    Attributes:
+        columns: all columns.
+        rows: yields the rows of a record, at least one, with a cell for each column.
+        counter: position of the column that numbers the rows of one text; None if each text has one row.
+        first_numbers: numbers in that column of the first row of a text.
+    """
+
+    columns: tuple[Column, ...]
+    rows: Callable[[Record], Iterator[list[Cell]]]
+    counter: int | None = None
+    first_numbers: frozenset[str] = frozenset()
+
+
+_FIRST: Final = (
+    Column("id"),
+    Column("source"),
+    Column("speaker"),
+    Column("time_start", Kind.NUMBER),
+    Column("time_end", Kind.NUMBER),
+    Column("text"),
+)
+_LAST: Final = (
+    Column("error"),
+    Column("model"),
+    Column("model_source"),
+    Column("model_revision"),
+    Column("precision"),
+    Column("worker_version"),
+    Column("options"),
+)
+_SCORES: Final = (
+    Column("sentiment"),
+    Column("positive", Kind.NUMBER),
+    Column("negative", Kind.NUMBER),
+    Column("neutral", Kind.NUMBER),
+)
+_USAGE: Final = (Column("tokens", Kind.INTEGER), Column("used_tokens", Kind.INTEGER))
+_SENTIMENT: Final = (
+    Column("sentence_number", Kind.INTEGER),
+    Column("sentence_start", Kind.INTEGER),
+    Column("sentence_end", Kind.INTEGER),
+    *_SCORES,
+    *_USAGE,
+)
+_ENTITIES: Final = (
+    Column("entity_number", Kind.INTEGER),
+    Column("entity"),
+    Column("label"),
+    Column("model_label"),
+    Column("entity_start", Kind.INTEGER),
+    Column("entity_end", Kind.INTEGER),
+)
+_EMBEDDING: Final = (
+    *_USAGE,
+    Column("dimensions", Kind.INTEGER),
+    Column("vector", Kind.VECTOR),
+    Column("sparse"),
+)
+_COUNTER: Final = len(_FIRST)
+_PAIRS: Final = (
+    Column("score", Kind.NUMBER),
+    Column("id"),
+    Column("similar_id"),
+    Column("text"),
+    Column("similar_text"),
+)
+
+
+def layout_of(options: Mapping[str, Any]) -> Layout:
+    """Return the layout of the records with these options.
+
+    Raises:
+        UsageError: when a table cannot hold them.
+    """
+    command = options.get("command")
+    if command == "sentiment":
+        return Layout(_columns(_SENTIMENT), _sentiment_rows, _COUNTER, frozenset({"", "0"}))
+    if command == "entities":
+        return Layout(_columns(_ENTITIES), _entity_rows, _COUNTER, frozenset({"", "0", "1"}))
+    if command == "embed":
+        if "multi-vector" in options.get("kinds", ()):
+            raise UsageError("a table cannot hold multi-vectors", "write them as jsonl")
+        return Layout(_columns(_EMBEDDING), _embedding_rows)
+    if command == "analyze":
+        tasks = [str(task).partition("=")[0] for task in options.get("tasks", ())]
+        return _analysis_layout(tasks)
+    if command == "paraphrases":
+        return Layout(_PAIRS, _pair_rows)
+    raise UsageError(
+        f"found results of the command {command!r}, which have no table",
+        "give results of sentiment, entities, embed or analyze",
+    )
+
+
+def describe_options(options: Mapping[str, Any]) -> str:
+    """Return options as `name=value` on one line; the command is the first word."""
+    parts = [str(options.get("command", ""))]
+    for name, value in options.items():
+        if name != "command" and value not in (None, "", False, [], 0):
+            shown = ",".join(map(str, value)) if isinstance(value, list) else value
+            parts.append(name if value is True else f"{name}={shown}")
+    return " ".join(parts)
+
+
+def _columns(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    return (*_FIRST, *columns, *_LAST)
+
+
+def _first(record: Record, text: str | None = None) -> list[Cell]:
+    shown = record.get("text", "") if text is None else text
+    return [
+        record.get("id", ""),
+        record.get("source"),
+        record.get("speaker"),
+        record.get("start"),
+        record.get("end"),
+        shown,
+    ]
+
+
+def _last(record: Record, *parts: Mapping[str, Any]) -> list[Cell]:
+    """Return the last cells; `parts` are the results of tasks, which may have errors of their own."""
+    errors = [error for error in (each.get("error") for each in (record, *parts)) if error]
+    error = "; ".join(f"{each.get('reason')}: {each.get('message')}" for each in errors) or None
+    models = provenances(record)
+
+    def joined(name: str) -> str | None:
+        return "; ".join(str(each.get(name, "")) for each in models) or None
+
+    names = ("model", "source", "revision", "precision", "worker_version")
+    return [error, *map(joined, names), describe_options(record.get("options") or {})]
+
+
+def _score_cells(result: Mapping[str, Any]) -> list[Cell]:
+    scores = result.get("probabilities") or {}
+    return [result.get("label"), *(scores.get(name) for name in ("positive", "negative", "neutral"))]
+
+
+def _usage_cells(result: Mapping[str, Any]) -> list[Cell]:
+    usage = result.get("usage") or {}
+    return [usage.get("tokens"), usage.get("used_tokens")]
+
+
+def _sentiment_rows(record: Record) -> Iterator[list[Cell]]:
+    """Yield a row for the text, and one for each of its sentences."""
+    last = _last(record)
+    yield [*_first(record), 0, None, None, *_score_cells(record), *_usage_cells(record), *last]
+    for number, sentence in enumerate(record.get("sentences") or (), start=1):
+        start, end = sentence["start"], sentence["end"]
+        text = cut_out(record.get("text", ""), start, end, record.get("offsets"))
+        scores = _score_cells(sentence)
+        yield [*_first(record, text), number, start, end, *scores, *_usage_cells(sentence), *last]
+
+
+def _entity_rows(record: Record) -> Iterator[list[Cell]]:
+    """Yield a row for each entity; one with the number 0 for a text without any."""
+    first, last = _first(record), _last(record)
+    entities = record.get("entities") or ()
+    if not entities:
+        yield [*first, 0, None, None, None, None, None, *last]
+    for number, each in enumerate(entities, start=1):
+        cells = [each["text"], each["label"], each["model_label"], each["start"], each["end"]]
+        yield [*first, number, *cells, *last]
+
+
+def _embedding_rows(record: Record) -> Iterator[list[Cell]]:
+    yield [*_first(record), *_usage_cells(record), *_vector_cells(record), *_last(record)]
+
+
+def _vector_cells(result: Mapping[str, Any]) -> list[Cell]:
+    dense, sparse = result.get("dense"), result.get("sparse")
+    weights = None
+    if sparse is not None:
+        weights = json.dumps(dict(zip(sparse["tokens"], sparse["weights"], strict=True)), ensure_ascii=False)
+    return [None if dense is None else len(dense), dense, weights]
+
+
+def _analysis_layout(tasks: list[str]) -> Layout:
+    columns: list[Column] = []
+    if "sentiment" in tasks:
+        columns += _SCORES
+    if "entities" in tasks:
+        columns += [Column("entities")]
+    count = tasks.count("embedding")
+    columns += [
+        Column(f"vector_{number}" if number > 1 else "vector", Kind.VECTOR) for number in range(1, count + 1)
+    ]
+
+    def rows(record: Record) -> Iterator[list[Cell]]:
+        sentiment, entities = record.get("sentiment") or {}, record.get("entities") or {}
+        embeddings = record.get("embeddings") or [{}] * count
+        cells: list[Cell] = _score_cells(sentiment) if "sentiment" in tasks else []
+        if "entities" in tasks:
+            found = entities.get("entities") or ()
+            cells.append("; ".join(f"{each['text']} [{each['label']}]" for each in found) or None)
+        cells += [each.get("dense") for each in embeddings]
+        yield [*_first(record), *cells, *_last(record, sentiment, entities, *embeddings)]
+
+    return Layout(_columns(tuple(columns)), rows)
+
+
+def _pair_rows(record: Record) -> Iterator[list[Cell]]:
+    first, second = record["first"], record["second"]
+    yield [record["score"], first["id"], second["id"], first["text"], second["text"]]
+
+
+def cut_out(text: str, start: int, end: int, unit: str | None) -> str:
+    """Return the part of a text between two positions in the unit `code-points`, `utf-16` or `utf-8`."""
+    if unit == "utf-8":
+        return text.encode(errors="surrogatepass")[start:end].decode(errors="replace")
+    if unit == "utf-16":
+        units = text.encode("utf-16-le", errors="surrogatepass")[2 * start : 2 * end]
+        return units.decode("utf-16-le", errors="replace")
+    return text[start:end]
