@@ -8,7 +8,7 @@ import numpy as np
 
 from demo.programs import DemoFailed, section
 from qda_worker.client import Client, Embedding, SentimentLabel
-from qda_worker.client.reading.corpus import read_corpus
+from qda_worker.client.readers.corpus import read_corpus
 
 QUERIES: Final = (
     "Der Bus kommt immer zu spät.",

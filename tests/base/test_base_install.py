@@ -67,7 +67,7 @@ def test_a_command_whose_extra_is_missing_names_it(
 
 
 def test_documents_that_need_an_extra_name_it_and_others_are_read(tmp_path: Path) -> None:
-    from qda_worker.client.reading.corpus import read_corpus
+    from qda_worker.client.readers.corpus import read_corpus
 
     (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4\n")
     answer = run("qda-client", "sentiment", str(tmp_path / "a.pdf"))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from qda_worker.client.reading.corpus import read_corpus
-from qda_worker.client.reading.options import InputFormat, ReadingOptions, Segmentation
-from qda_worker.client.reading.segment import InvalidSegment, Segment
+from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segmentation
+from qda_worker.client.readers.segment import InvalidSegment, Segment
 
 _WORD: Final = (
     'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main" '

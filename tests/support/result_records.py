@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from qda_worker.client.enums import LimitUnit, LongTextOutcome, Offsets, SentimentLabel
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.report.statements import Link, Report, Statement, UsedModel
 from qda_worker.client.results import (
     Embedding,

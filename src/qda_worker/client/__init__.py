@@ -45,9 +45,9 @@ if TYPE_CHECKING:
         TlsFailed,
         Violation,
     )
-    from qda_worker.client.reading.corpus import read_corpus
-    from qda_worker.client.reading.options import InputFormat, ReadingOptions, Segmentation
-    from qda_worker.client.reading.segment import InvalidSegment, Place, PlaceUnit, Segment
+    from qda_worker.client.readers.corpus import read_corpus
+    from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segmentation
+    from qda_worker.client.readers.segment import InvalidSegment, Place, PlaceUnit, Segment
     from qda_worker.client.requests import OnResults, Progress
     from qda_worker.client.results import (
         AnalysisProvenance,
@@ -124,9 +124,9 @@ _MODULES: Final = {
         "TlsFailed",
         "Violation",
     ),
-    "reading.corpus": ("read_corpus",),
-    "reading.options": ("InputFormat", "ReadingOptions", "Segmentation"),
-    "reading.segment": ("InvalidSegment", "Place", "PlaceUnit", "Segment"),
+    "readers.corpus": ("read_corpus",),
+    "readers.options": ("InputFormat", "ReadingOptions", "Segmentation"),
+    "readers.segment": ("InvalidSegment", "Place", "PlaceUnit", "Segment"),
     "requests": ("OnResults", "Progress"),
     "results": (
         "AnalysisProvenance",

@@ -13,13 +13,14 @@ import pytest
 from model_cache.catalog.catalog import Precision, Task
 from qda_worker.models.base import Options
 from qda_worker.models.engines.base import TorchEngine
-from qda_worker.models.engines.prepared import Variant, install_form, missing_instructions
+from qda_worker.models.engines.prepared import Variant, install_form
 from qda_worker.models.engines.torch_reduced import int8_encoder, int8_tensors
 from qda_worker.models.loading import load_model
 from qda_worker.prepare.forms import using_engine
 from qda_worker.prepare.gate import GateAnswers, compute_answers, judge
 from qda_worker.prepare.prepare import make_form
 from qda_worker.prepare.texts import Texts, gate_texts
+from tests.support.precisions import AVAILABLE
 from tests.support.small_models.real_minilm import minilm_folder
 from tests.support.tiny_models import hub_model
 
@@ -48,10 +49,8 @@ def dense(model: Any, text: str) -> Any:
 
 
 @pytest.mark.timeout(900)  # minutes on a busy machine
-@pytest.mark.parametrize("precision", [Precision.BF16, Precision.INT8])
+@pytest.mark.parametrize("precision", AVAILABLE)
 def test_every_variant_passes_and_is_served(tmp_path: Path, precision: Precision) -> None:
-    if missing := missing_instructions(precision):
-        pytest.skip(f"this CPU {missing}")
     folder = minilm_folder()
     hashes = {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

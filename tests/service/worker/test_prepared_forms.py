@@ -18,6 +18,7 @@ from qda.v1 import embedding_pb2, embedding_pb2_grpc
 from tests.service.worker.calls import TIMEOUT, texts
 from tests.service.worker.process import ServeProcess, serving
 from tests.support.cache_trees import write_records, write_snapshot
+from tests.support.precisions import AVAILABLE
 from tests.support.tiny_models import COMMIT, write_embedding
 
 CATALOG: Final = f"""
@@ -151,7 +152,7 @@ def test_a_full_disk_is_told(cache: Cache, tmp_path: Path) -> None:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)); "
         "from qda_worker.cli import main; sys.argv[0] = 'qda-worker'; main()"
     )
-    options = ["prepare", "--model", "tiny", "--precision", "bf16", "--out", str(out), *cache.options]
+    options = ["prepare", "--model", "tiny", "--precision", AVAILABLE[0], "--out", str(out), *cache.options]
     done = subprocess.run(
         [sys.executable, "-c", program, *options],
         capture_output=True,

@@ -29,10 +29,10 @@ from benchmarks.sides import Contestant
 from benchmarks.tables import TABLES
 from benchmarks.tables.throughput import mixed_texts
 from benchmarks.ungated_forms import make_ungated_form
-from model_cache.catalog.catalog import Precision, Task
+from model_cache.catalog.catalog import Task
 from model_cache.prepared_form import gate_failure
 from model_cache.prepared_store import read_form
-from qda_worker.models.engines.prepared import missing_instructions
+from tests.support.precisions import AVAILABLE
 from tests.support.tiny_models import hub_model, write_embedding
 
 MACHINE: Final = {"processor": "Some CPU @ 2.0 GHz", "flags": ["avx2"], "cores": 2, "memory_gib": 8}
@@ -213,7 +213,6 @@ def test_a_plot_shows_medians_and_its_hash_follows_them() -> None:
     assert other.digest != plot.digest
 
 
-@pytest.mark.skipif(bool(missing_instructions(Precision.BF16)), reason="this CPU has no bf16")
 def test_a_form_without_a_gate_says_so_and_the_worker_accepts_it(tmp_path: Path) -> None:
     write_embedding(tmp_path, max_seq_length=64, normalize=True)
     hashes = {
@@ -223,7 +222,7 @@ def test_a_form_without_a_gate_says_so_and_the_worker_accepts_it(tmp_path: Path)
     }
     out = tmp_path / "form"
     out.mkdir()
-    form = make_ungated_form(hub_model(Task.EMBEDDING), tmp_path, hashes, Precision.BF16, out, threads=1)
+    form = make_ungated_form(hub_model(Task.EMBEDDING), tmp_path, hashes, AVAILABLE[0], out, threads=1)
     assert "without an accuracy gate" in str(form.recipe["purpose"])
     assert {figure.threshold for figures in form.gate.figures.values() for figure in figures.values()} == {
         -1.0

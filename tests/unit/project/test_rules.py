@@ -31,7 +31,7 @@ RIDDLES: Final = {
     "ahead", "answers", "around", "asked", "asking", "backlog", "boundary", "choices", "collecting", "computing",
     "deleting", "durable", "facts", "failures", "fetching", "findings", "growing_file", "intake",
     "keeping", "ledger", "liveness", "locking", "looking", "measuring", "observing", "obstacles", "outside",
-    "pace", "placing", "probing", "promises", "referring", "refusals", "running", "starter", "states",
+    "pace", "placing", "probing", "promises", "reading", "referring", "refusals", "running", "starter", "states",
     "telling", "told", "tokenizing", "trouble", "waiting", "wire", "work",
 }  # fmt: skip
 

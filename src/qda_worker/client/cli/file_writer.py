@@ -15,7 +15,7 @@ from qda_worker.client.cli.command_errors import (
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_calls import Models
 from qda_worker.client.cli.writer import SOME_FAILED, R
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.results import Timings
 from qda_worker.client.tables.output_file import OutputFile
 from qda_worker.client.tables.records import to_record

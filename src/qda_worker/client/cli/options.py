@@ -13,8 +13,8 @@ from qda_worker.client.cli.connection import CONNECTION
 from qda_worker.client.cli.pseudonym_options import PSEUDONYMIZE, add_pseudonymize
 from qda_worker.client.cli.result_options import add_local, add_output, add_page
 from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Offsets
-from qda_worker.client.reading.encodings import parse_encoding
-from qda_worker.client.reading.options import InputFormat, ReadingOptions, Segmentation
+from qda_worker.client.readers.encodings import parse_encoding
+from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segmentation
 
 PROGRAM: Final = "qda-client"
 

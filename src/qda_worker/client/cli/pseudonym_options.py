@@ -4,7 +4,7 @@ import argparse
 from typing import Final
 
 from qda_worker.client.pseudonyms.kinds import Language
-from qda_worker.client.reading.options import InputFormat
+from qda_worker.client.readers.options import InputFormat
 
 PSEUDONYMIZE: Final = (
     "replace names, addresses and numbers by placeholders: first write a list to review (--review), then apply it "

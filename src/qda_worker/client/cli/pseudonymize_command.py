@@ -26,10 +26,10 @@ from qda_worker.client.pseudonyms.kinds import Language, kind_of_label
 from qda_worker.client.pseudonyms.review_list import read_review, review_lines
 from qda_worker.client.pseudonyms.rules import Find
 from qda_worker.client.pseudonyms.text_file import TextFile, read_text_file
-from qda_worker.client.reading.corpus import read_corpus
-from qda_worker.client.reading.encodings import parse_encoding
-from qda_worker.client.reading.options import InputFormat, ReadingOptions
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.encodings import parse_encoding
+from qda_worker.client.readers.options import InputFormat, ReadingOptions
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.results import Entity, EntityTask
 from qda_worker.client.sync_client import Client
 from qda_worker.client.texts import Text

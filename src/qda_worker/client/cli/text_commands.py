@@ -26,7 +26,7 @@ from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_calls import TextCall, text_call
 from qda_worker.client.cli.text_input import input_files, read_segments
 from qda_worker.client.cli.writer import ResultWriter, StdoutWriter
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.results import Answer
 from qda_worker.client.sync_client import Client
 from qda_worker.client.tables.csv_table import csv_style

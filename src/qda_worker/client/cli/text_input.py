@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from model_cache.errors import UsageError
 from qda_worker.client.cli.options import read_reading
 from qda_worker.client.cli.terminal import Terminal
-from qda_worker.client.reading.corpus import read_corpus
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.segment import Segment
 
 
 def input_files(arguments: argparse.Namespace) -> list[str]:

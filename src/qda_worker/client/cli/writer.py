@@ -20,7 +20,7 @@ from qda_worker.client.cli.command_errors import (
 from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_calls import Models, TextCall
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.results import (
     DocumentAnalysis,
     Embedding,

@@ -17,8 +17,8 @@ from qda_worker.client.pseudonyms.key_file import FileKey, Key, NewKey
 from qda_worker.client.pseudonyms.replacement import Replacer, restore, restore_placeholders
 from qda_worker.client.pseudonyms.review_list import ReviewedForm
 from qda_worker.client.pseudonyms.text_file import TextFile, digest, read_text_file
-from qda_worker.client.reading import encodings
-from qda_worker.client.reading.options import InputFormat
+from qda_worker.client.readers import encodings
+from qda_worker.client.readers.options import InputFormat
 
 # Finds that a message shows.
 _SHOWN: Final = 5

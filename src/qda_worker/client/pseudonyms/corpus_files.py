@@ -10,7 +10,7 @@ from typing import Final
 
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.reasons import Reason
-from qda_worker.client.reading.files import STDIN, find_files
+from qda_worker.client.readers.files import STDIN, find_files
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 

@@ -17,7 +17,7 @@ from model_cache.errors import UsageError
 from model_cache.file_io import read_small_file
 from qda_worker.client.pseudonyms.candidates import Candidate
 from qda_worker.client.pseudonyms.forms import has_word
-from qda_worker.client.reading import encodings
+from qda_worker.client.readers import encodings
 
 COLUMNS: Final = ("replace", "placeholder", "kind", "form", "count", "recognized", "found_by", "context")
 _NEEDED: Final = ("replace", "placeholder", "form")

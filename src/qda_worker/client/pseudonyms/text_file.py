@@ -16,10 +16,10 @@ from typing import Final
 
 from model_cache.errors import UsageError
 from qda_worker.client.pseudonyms.forms import Markup
-from qda_worker.client.reading import encodings
-from qda_worker.client.reading.file_types import Reader, recognize
-from qda_worker.client.reading.options import InputFormat
-from qda_worker.client.reading.whole_text import whole_text
+from qda_worker.client.readers import encodings
+from qda_worker.client.readers.file_types import Reader, recognize
+from qda_worker.client.readers.options import InputFormat
+from qda_worker.client.readers.whole_text import whole_text
 
 # Bytes of a file, which is held in memory several times.
 _MAX_BYTES: Final = 256 * 2**20

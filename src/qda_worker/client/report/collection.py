@@ -9,7 +9,7 @@ from typing import Final
 
 from model_cache.errors import UsageError
 from qda_worker.client.enums import LabelScheme, LongTexts, Task
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.report.statements import Link, Report, Statement, UsedModel
 from qda_worker.client.results import (
     AnalysisProvenance,

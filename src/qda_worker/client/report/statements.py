@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import PurePath
 
 from qda_worker.client.enums import SentimentLabel
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.results import Entity, Provenance, Vector
 
 

@@ -22,7 +22,7 @@ from model_cache.errors import ModelCacheError, UsageError
 from model_cache.file_io import replacement
 from model_cache.json_values import dump_json_line
 from model_cache.reasons import Reason
-from qda_worker.client.reading.whole_text import whole_text
+from qda_worker.client.readers.whole_text import whole_text
 from qda_worker.client.tables import csv_table
 from qda_worker.client.tables.csv_table import CsvStyle
 from qda_worker.client.tables.layout import describe_options, layout_of

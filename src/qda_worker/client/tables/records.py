@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 
 from model_cache.errors import UsageError
 from model_cache.json_values import Json, to_json_value
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.results import (
     AnalysisProvenance,
     DocumentAnalysis,

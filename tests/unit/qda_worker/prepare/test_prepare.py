@@ -17,6 +17,7 @@ from qda_worker.errors import ModelUnusable
 from qda_worker.models.engines.prepared import Variant
 from qda_worker.prepare.prepare import GateFailed, PreparedResult, make_form
 from qda_worker.prepare.texts import Texts, gate_texts
+from tests.support.precisions import AVAILABLE
 from tests.support.tiny_models import hub_model, write_classifier, write_embedding
 
 SHIPPED: Final = gate_texts()
@@ -39,7 +40,7 @@ class Source:
         }
 
     def make(
-        self, out: Path, precision: Precision = Precision.BF16, report: Callable[[str], object] = str
+        self, out: Path, precision: Precision = AVAILABLE[0], report: Callable[[str], object] = str
     ) -> PreparedResult:
         return make_form(
             self.model, self.folder, self.hashes, precision, out, TEXTS, threads=1, report=report
@@ -61,7 +62,7 @@ def unstable(tmp_path_factory: pytest.TempPathFactory) -> Source:
     return Source(hub_model(Task.SENTIMENT), folder)
 
 
-@pytest.mark.parametrize("precision", [Precision.BF16, Precision.INT8])
+@pytest.mark.parametrize("precision", AVAILABLE)
 def test_a_form_has_a_record_of_every_file_and_of_the_source(
     embedding: Source, tmp_path: Path, precision: Precision
 ) -> None:
@@ -130,8 +131,9 @@ def test_another_form_is_not_overwritten(embedding: Source, tmp_path: Path) -> N
     out = tmp_path / "form"
     embedding.make(out)
     record = (out / "form.json").read_bytes()
+    other = Source(embedding.model._replace(key="other"), embedding.folder)
     with pytest.raises(UsageError, match="not empty"):
-        embedding.make(out, Precision.INT8)
+        other.make(out)
     (out / "encoder.safetensors").write_bytes(b"damaged")
     with pytest.raises(UsageError, match="not empty"):
         embedding.make(out)
@@ -140,10 +142,10 @@ def test_another_form_is_not_overwritten(embedding: Source, tmp_path: Path) -> N
 
 def test_what_a_killed_run_left_is_replaced(embedding: Source, tmp_path: Path) -> None:
     (tmp_path / ".incomplete").touch()
-    (tmp_path / "torch-dynamic").mkdir()
-    (tmp_path / "torch-dynamic" / "encoder.safetensors").write_bytes(b"half")
+    (tmp_path / "openvino-old").mkdir()
+    (tmp_path / "openvino-old" / "encoder.safetensors").write_bytes(b"half")
     result = embedding.make(tmp_path)
-    assert not (tmp_path / "torch-dynamic").exists()
+    assert not (tmp_path / "openvino-old").exists()
     assert not (tmp_path / ".incomplete").exists()
     assert result.form.variants
 
@@ -166,7 +168,7 @@ def test_files_that_are_not_those_of_the_record_are_refused(embedding: Source, t
     for hashes, reason in ((wrong, Reason.CACHE_CORRUPT), ({"gone.bin": "0" * 64}, Reason.CACHE_INCOMPLETE)):
         with pytest.raises(ModelCacheError) as caught:
             make_form(
-                embedding.model, embedding.folder, hashes, Precision.BF16, tmp_path / "form", TEXTS,
+                embedding.model, embedding.folder, hashes, AVAILABLE[0], tmp_path / "form", TEXTS,
                 threads=1, report=str,
             )  # fmt: skip
         assert caught.value.reason is reason

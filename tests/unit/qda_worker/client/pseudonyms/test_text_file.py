@@ -6,7 +6,7 @@ import pytest
 
 from model_cache.errors import UsageError
 from qda_worker.client.pseudonyms.text_file import read_text_file
-from qda_worker.client.reading.options import InputFormat
+from qda_worker.client.readers.options import InputFormat
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qda_worker.client.reading.segment import Segment
+from qda_worker.client.readers.segment import Segment
 from qda_worker.client.report.statements import Statement
 from tests.support.result_records import make_report
 

@@ -5,8 +5,8 @@ from typing import Final
 
 import pytest
 
-from qda_worker.client.reading.options import Segmentation
-from qda_worker.client.reading.segment import Place, PlaceUnit
+from qda_worker.client.readers.options import Segmentation
+from qda_worker.client.readers.segment import Place, PlaceUnit
 from tests.support.document_files import read, texts, turns
 
 TRANSCRIPT: Final = (

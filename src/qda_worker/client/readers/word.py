@@ -12,8 +12,8 @@ from typing import IO, Final
 from xml.etree.ElementTree import Element
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.document import Document, DocumentBuilder
-from qda_worker.client.reading.office_package import OfficePackage
+from qda_worker.client.readers.document import Document, DocumentBuilder
+from qda_worker.client.readers.office_package import OfficePackage
 
 _REMOVED: Final = frozenset(
     {"del", "moveFrom", "delText", "instrText", "Fallback", "pPr", "rPr", "sdtPr", "tblPr"}

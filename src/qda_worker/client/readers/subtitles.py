@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
-from qda_worker.client.reading.document import Block, Document
-from qda_worker.client.reading.segment import PlaceUnit
-from qda_worker.client.reading.speakers import find_utterances
+from qda_worker.client.readers.document import Block, Document
+from qda_worker.client.readers.segment import PlaceUnit
+from qda_worker.client.readers.speakers import find_utterances
 
 _TIME: Final = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,6}))?"
 _TIMING: Final = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t][^\n]*)?\Z")

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.document import Block, Document, DocumentBuilder
-from qda_worker.client.reading.extras import import_extra
-from qda_worker.client.reading.segment import PlaceUnit
-from qda_worker.client.reading.speakers import find_utterances
+from qda_worker.client.readers.document import Block, Document, DocumentBuilder
+from qda_worker.client.readers.extras import import_extra
+from qda_worker.client.readers.segment import PlaceUnit
+from qda_worker.client.readers.speakers import find_utterances
 
 # Characters a page below which a PDF has pictures of its pages and no text (a scan may have a stamp or page numbers).
 _FEWEST_CHARACTERS: Final = 5

@@ -12,24 +12,24 @@ from pathlib import Path
 from typing import IO, BinaryIO, Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading import encodings
-from qda_worker.client.reading.delimited import read_delimited
-from qda_worker.client.reading.document import Document, text_document
-from qda_worker.client.reading.file_types import FileType, Reader, is_container, recognize
-from qda_worker.client.reading.files import STDIN
-from qda_worker.client.reading.json_lines import read_json_lines
-from qda_worker.client.reading.noscribe import is_noscribe, read_noscribe
-from qda_worker.client.reading.open_document import read_open_document
-from qda_worker.client.reading.options import InputFormat, ReadingOptions, Segmentation
-from qda_worker.client.reading.pdf import read_pdf
-from qda_worker.client.reading.rtf import read_rtf
-from qda_worker.client.reading.segment import InvalidSegment, Place, PlaceUnit, Segment
-from qda_worker.client.reading.segmentation import divide, divide_sentences, divide_transcript
-from qda_worker.client.reading.subtitles import are_subtitles, read_subtitles
-from qda_worker.client.reading.table import read_rows
-from qda_worker.client.reading.text_source import ByteSource, TextSource, too_long
-from qda_worker.client.reading.word import read_word
-from qda_worker.client.reading.workbook import read_workbook
+from qda_worker.client.readers import encodings
+from qda_worker.client.readers.delimited import read_delimited
+from qda_worker.client.readers.document import Document, text_document
+from qda_worker.client.readers.file_types import FileType, Reader, is_container, recognize
+from qda_worker.client.readers.files import STDIN
+from qda_worker.client.readers.json_lines import read_json_lines
+from qda_worker.client.readers.noscribe import is_noscribe, read_noscribe
+from qda_worker.client.readers.open_document import read_open_document
+from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segmentation
+from qda_worker.client.readers.pdf import read_pdf
+from qda_worker.client.readers.rtf import read_rtf
+from qda_worker.client.readers.segment import InvalidSegment, Place, PlaceUnit, Segment
+from qda_worker.client.readers.segmentation import divide, divide_sentences, divide_transcript
+from qda_worker.client.readers.subtitles import are_subtitles, read_subtitles
+from qda_worker.client.readers.table import read_rows
+from qda_worker.client.readers.text_source import ByteSource, TextSource, too_long
+from qda_worker.client.readers.word import read_word
+from qda_worker.client.readers.workbook import read_workbook
 
 # Bytes of a document, which is read as a whole.
 _MAX_DOCUMENT_BYTES: Final = 512 * 2**20

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.extras import import_extra
-from qda_worker.client.reading.office_package import OfficePackage
-from qda_worker.client.reading.table import Row
+from qda_worker.client.readers.extras import import_extra
+from qda_worker.client.readers.office_package import OfficePackage
+from qda_worker.client.readers.table import Row
 
 # Rows that programs leave behind the last one with content; a sheet may declare a million.
 _MOST_EMPTY_ROWS: Final = 10_000

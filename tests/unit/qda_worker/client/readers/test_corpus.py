@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.corpus import read_corpus
-from qda_worker.client.reading.extras import import_extra
-from qda_worker.client.reading.files import find_files
-from qda_worker.client.reading.segment import InvalidSegment
+from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.extras import import_extra
+from qda_worker.client.readers.files import find_files
+from qda_worker.client.readers.segment import InvalidSegment
 from qda_worker.client.texts import InvalidText, Text
 from tests.support.document_files import docx, errors, paragraph, pdf
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from qda_worker.client.reading.document import text_document
-from qda_worker.client.reading.speakers import find_utterances, parse_seconds
+from qda_worker.client.readers.document import text_document
+from qda_worker.client.readers.speakers import find_utterances, parse_seconds
 from tests.support.document_files import read, turns
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from qda_worker.client.reading.segment import PlaceUnit
+from qda_worker.client.readers.segment import PlaceUnit
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from qda_worker.client.reading.options import Segmentation
-from qda_worker.client.reading.segment import PlaceUnit
+from qda_worker.client.readers.options import Segmentation
+from qda_worker.client.readers.segment import PlaceUnit
 from tests.support.document_files import read, texts, turns
 
 SRT: Final = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Final
 
-from qda_worker.client.reading.document import Document, DocumentBuilder
+from qda_worker.client.readers.document import Document, DocumentBuilder
 
 _ANCHOR: Final = re.compile(r"ts_(\d{1,12})_(\d{1,12})(?:_(.*))?\Z", re.DOTALL)
 _MARKS: Final = re.compile(

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.office_package import OfficePackage
+from qda_worker.client.readers.office_package import OfficePackage
 from tests.support.document_files import docx, paragraph, read, zipped
 
 NAMESPACE: Final = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import IO, Any, AnyStr, Final, Generic
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading import encodings
+from qda_worker.client.readers import encodings
 from qda_worker.client.results import ItemError
 from qda_worker.limits import MAX_REQUEST_BYTES
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.segment import InvalidSegment, Place, PlaceUnit, Segment
-from qda_worker.client.reading.text_source import SourceLine
+from qda_worker.client.readers.segment import InvalidSegment, Place, PlaceUnit, Segment
+from qda_worker.client.readers.text_source import SourceLine
 from qda_worker.client.results import ItemError
 
 _LINE_FORMAT: Final = 'give {"id": "…", "text": "…"} on each line'

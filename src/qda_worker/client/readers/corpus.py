@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.file_reader import FileReader
-from qda_worker.client.reading.files import STDIN, find_files
-from qda_worker.client.reading.options import ReadingOptions
-from qda_worker.client.reading.segment import InvalidSegment, Segment
+from qda_worker.client.readers.file_reader import FileReader
+from qda_worker.client.readers.files import STDIN, find_files
+from qda_worker.client.readers.options import ReadingOptions
+from qda_worker.client.readers.segment import InvalidSegment, Segment
 from qda_worker.client.results import ItemError
 from qda_worker.limits import MAX_ID_BYTES
 

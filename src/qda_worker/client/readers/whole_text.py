@@ -1,9 +1,9 @@
 """Read the whole text of a file: that of a text file, or what is extracted from a document."""
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.corpus import read_corpus
-from qda_worker.client.reading.options import ReadingOptions, Segmentation
-from qda_worker.client.reading.segment import InvalidSegment
+from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.options import ReadingOptions, Segmentation
+from qda_worker.client.readers.segment import InvalidSegment
 
 
 def whole_text(path: str, encoding: str = "") -> str:

@@ -14,9 +14,9 @@ from itertools import chain, islice
 from typing import Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading import encodings
-from qda_worker.client.reading.table import Row
-from qda_worker.client.reading.text_source import MAX_BYTES, ByteSource, TextSource, byte_lines
+from qda_worker.client.readers import encodings
+from qda_worker.client.readers.table import Row
+from qda_worker.client.readers.text_source import MAX_BYTES, ByteSource, TextSource, byte_lines
 from qda_worker.client.results import ItemError
 from qda_worker.limits import MAX_REQUEST_BYTES
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from qda_worker.client.reading.document import Block, Document
-from qda_worker.client.reading.options import Segmentation
-from qda_worker.client.reading.segment import Place, PlaceUnit, Segment
-from qda_worker.client.reading.speakers import Utterance, find_utterances
+from qda_worker.client.readers.document import Block, Document
+from qda_worker.client.readers.options import Segmentation
+from qda_worker.client.readers.segment import Place, PlaceUnit, Segment
+from qda_worker.client.readers.speakers import Utterance, find_utterances
 from qda_worker.sentences.german_sentences import sentence_spans
 from qda_worker.sentences.transcription_marks import is_only_marks
 

@@ -10,11 +10,11 @@ from typing import Final
 import pytest
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.corpus import read_corpus
-from qda_worker.client.reading.delimited import read_delimited
-from qda_worker.client.reading.options import InputFormat, ReadingOptions
-from qda_worker.client.reading.segment import Place, PlaceUnit
-from qda_worker.client.reading.text_source import ByteSource
+from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.delimited import read_delimited
+from qda_worker.client.readers.options import InputFormat, ReadingOptions
+from qda_worker.client.readers.segment import Place, PlaceUnit
+from qda_worker.client.readers.text_source import ByteSource
 from tests.support.document_files import errors, read, texts
 
 ROWS: Final = [

@@ -7,7 +7,7 @@ import pytest
 from docx import Document
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.options import Segmentation
+from qda_worker.client.readers.options import Segmentation
 from tests.support.document_files import docx, paragraph, read, texts, turns, zipped
 
 
@@ -131,7 +131,7 @@ def test_a_damaged_document_is_refused(content: bytes, tmp_path: Path) -> None:
 
 
 def test_a_document_from_stdin_is_read() -> None:
-    from qda_worker.client.reading.corpus import read_corpus
+    from qda_worker.client.readers.corpus import read_corpus
 
     [segment] = read_corpus(["-"], stdin=io.BytesIO(docx(paragraph("gut"))))
     assert (segment.text, segment.source) == ("gut", "stdin")

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.options import ReadingOptions
-from qda_worker.client.reading.segment import InvalidSegment, Place, PlaceUnit, Segment
-from qda_worker.client.reading.text_source import NUL_REMEDY
+from qda_worker.client.readers.options import ReadingOptions
+from qda_worker.client.readers.segment import InvalidSegment, Place, PlaceUnit, Segment
+from qda_worker.client.readers.text_source import NUL_REMEDY
 from qda_worker.client.results import ItemError
 
 # Names of columns that are used if none is given, in lower case.

@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.corpus import read_corpus
-from qda_worker.client.reading.options import InputFormat, ReadingOptions, Segmentation
+from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segmentation
 from qda_worker.client.texts import InvalidText, Text
 
 SAMPLE: Final = "Früh\nGrüße 😀\r\nÄrger\rweiß nicht"
@@ -69,7 +69,7 @@ def test_a_file_with_a_byte_order_mark_is_read(encoding: str, piece: int) -> Non
 )
 @pytest.mark.parametrize("piece", [1, 5, 100_000])
 def test_a_file_without_a_mark_is_read_in_the_given_encoding(encoding: str, piece: int) -> None:
-    from qda_worker.client.reading.encodings import parse_encoding
+    from qda_worker.client.readers.encodings import parse_encoding
 
     sample = SAMPLE.replace("😀", "")
     texts = read(sample.encode(encoding), encoding=parse_encoding(encoding), piece=piece)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, takewhile
 from typing import Final
 
-from qda_worker.client.reading.document import Block
+from qda_worker.client.readers.document import Block
 from qda_worker.sentences.german_words import word_set
 from qda_worker.sentences.transcription_marks import TIME_MARK, is_label_alone, is_mark
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.reading.document import Document, DocumentBuilder
+from qda_worker.client.readers.document import Document, DocumentBuilder
 
 _TOKEN: Final = re.compile(
     rb"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|[\r\n]+|([^\\{}\r\n]+)",
