@@ -74,6 +74,8 @@ def run_publish(invocation: Invocation, events: EventRecorder | None = None) -> 
         lease = select_lease(places, settings.wait, invocation.environ, Stop(), _LOG.info)
         forms = Publisher(catalog, lock, places, lease, write_probe).run(folders) if folders else ()
     except ModelCacheError as error:
+        if failures:  # the next run may not find them again
+            events.record_failure(error_of(failures))
         events.record_failure(error)
         raise
     report = PublishReport(Reason.OK, round(time.monotonic() - start, 3), forms)

@@ -20,7 +20,7 @@ from typing import Any, Final, Generic
 
 from qda_worker.errors import DeadlineTooShort, Draining, ModelDied, QueueFull, WorkerError
 from qda_worker.scheduling.estimate_correction import EstimateCorrection
-from qda_worker.scheduling.jobs import Job, Result
+from qda_worker.scheduling.jobs import Job, Lane, Result
 from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.state import QueueState
 from qda_worker.scheduling.throughput import ThroughputEstimator
@@ -74,7 +74,8 @@ class AdmissionControl(Generic[Result]):
         self._clock = clock
         self._observer = observer
         self._random_fraction = random_fraction
-        self._correction = EstimateCorrection(clock)
+        # One for each lane: interactive work delays bulk work, which says nothing about interactive work itself.
+        self._corrections = {lane: EstimateCorrection(clock) for lane in Lane}
 
     def admit(self, job: Job[Result]) -> None:
         """Add the job to the queue's state, or refuse it.
@@ -109,7 +110,7 @@ class AdmissionControl(Generic[Result]):
         if not late and (future.cancelled() or future.exception() is not None):
             return  # it says nothing about the time that its work takes
         with self._state.changed:
-            self._correction.record(
+            self._corrections[job.lane].record(
                 job.expected, max(elapsed, allowed) if late else elapsed, allowed, late=late
             )
 
@@ -165,12 +166,12 @@ class AdmissionControl(Generic[Result]):
         if job.deadline is None or not self._state.waiting:
             return None
         left = job.deadline - now
-        expected = self._seconds_until_done(job) * self._correction.factor
+        expected = self._seconds_until_done(job) * self._corrections[job.lane].factor
         if expected <= left * _USABLE_SHARE:
             return None
         return DeadlineTooShort(
             f"{job.open_texts} texts would be answered in about {expected:.1f} s, "
-            f"and the deadline is in {left:.1f} s",
+            f"which is more than nine tenths of the {left:.1f} s until the deadline",
             retry_after=self._retry_after(
                 max(self._throughput.estimate_seconds(job.open_costs), expected - left)
             ),

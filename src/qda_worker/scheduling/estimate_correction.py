@@ -6,16 +6,20 @@ CPUs, callers that arrive later and get their share, and the time of the answer 
 as one factor, from the calls for which it matters: those that had little more time than they were expected to need.
 
 The factor follows a call that took longer than expected quickly, and one that took less slowly, so that about nine of
-ten calls take no longer than corrected. Without such calls it returns to 1.
+ten calls take no longer than corrected. What delays all waiting calls at once, such as a process that is started again,
+counts once. Without such calls it returns to 1.
 
 Nothing here locks: `AdmissionControl` guards it with the queue's lock.
 """
 
+import math
 from collections.abc import Callable
 from typing import Final
 
-# Half-life of what is known, in seconds without a call to learn from.
+# Half-life of the difference from 1, in seconds.
 _HALF_LIFE_SECONDS: Final = 30.0
+# Least seconds between two increases of the factor.
+_INCREASE_INTERVAL_SECONDS: Final = 0.5
 # Weights of a call that took longer, and of one that took less, than corrected.
 _LONGER_WEIGHT: Final = 0.3
 _SHORTER_WEIGHT: Final = 0.01
@@ -38,6 +42,7 @@ class EstimateCorrection:
         self._clock = clock
         self._factor = 1.0
         self._updated = clock()
+        self._increased = -math.inf
 
     @property
     def factor(self) -> float:
@@ -59,6 +64,11 @@ class EstimateCorrection:
         if not late and expected * factor < allowed * _CLOSE_SHARE:
             return
         seen = min(max(elapsed / expected, _MIN_FACTOR), _MAX_FACTOR)
+        now = self._clock()
+        if seen > factor:
+            if now - self._increased < _INCREASE_INTERVAL_SECONDS:
+                return
+            self._increased = now
         weight = _LONGER_WEIGHT if seen > factor else _SHORTER_WEIGHT
         self._factor = factor + (seen - factor) * weight
-        self._updated = self._clock()
+        self._updated = now

@@ -26,7 +26,7 @@ Nothing here locks or reads a clock. `QueueState` owns the lanes and guards them
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Generic
+from typing import Any, Final, Generic
 
 from qda_worker.models.base import BatchBudget, Output, Payload
 from qda_worker.scheduling.batching import select_batch
@@ -131,15 +131,16 @@ class Lanes(Generic[Payload, Output, Result]):
             the end of the batch.
         """
         self._record_batch_end(now)
-        self._interactive.end_busy_period()
-        self._bulk.end_busy_period()
-        lane = self._next_lane(now)
-        batch, expired = self._take_from(lane, now)
-        if not batch and not expired and len(self):
-            return self.take(now)  # the lane held nothing but units of jobs that have ended
-        if batch:
-            self._last_batch = (lane, now)
-        return batch, expired
+        while True:
+            self._interactive.end_busy_period()
+            self._bulk.end_busy_period()
+            waiting, lane = len(self), self._next_lane(now)
+            batch, expired = self._take_from(lane, now)
+            if batch:
+                self._last_batch = (lane, now)
+            if batch or expired or not 0 < len(self) < waiting:
+                return batch, expired
+            # the lane held nothing but units of jobs that have ended
 
     def take_interactive(
         self, now: float
@@ -210,21 +211,29 @@ class Lanes(Generic[Payload, Output, Result]):
         for queued in batch:
             if queued.item.job.deadline is not None:
                 costs.setdefault(queued.item.job, []).append(queued.cost)
-        return {
-            job
-            for job, of_job in costs.items()
-            if job.is_expired(end + max(0.0, self._estimate(job.open_costs) - self._seconds(of_job)))
-        }
+        late = set()
+        for job, of_job in costs.items():
+            rest = self._estimate(job.open_costs) - self._seconds(of_job)
+            if job.is_expired(end + max(0.0, rest)):
+                rest -= self._seconds(_computed_costs(job))
+                if job.is_expired(end + max(0.0, rest)):
+                    late.add(job)
+        return late
 
     def _seconds(self, costs: Iterable[float]) -> float:
         return self._estimate(sum_by_class(map(round, costs)))
 
     def _count_within(self, candidates: Sequence[QueuedUnit[Payload, Output, Result]], now: float) -> int:
-        """Return how many candidates a batch is chosen from; see the module. At least as many as a batch holds."""
-        deadline = candidates[0].item.job.deadline if candidates else None
-        if deadline is None:
+        """Return how many candidates a batch is chosen from, at least one; see the module.
+
+        They fill a batch, unless the job due next could be answered in time in a smaller one only.
+        """
+        job = candidates[0].item.job if candidates else None
+        if job is None or job.deadline is None:
             return len(candidates)
-        seconds = (deadline - now) * _CANDIDATES_SHARE
+        left = job.deadline - now
+        fits = self._estimate(job.open_costs) <= left
+        seconds = left * _CANDIDATES_SHARE
         length, costs = 0, 0.0
         total = self._seconds(queued.cost for queued in candidates)
         if total <= seconds:
@@ -233,7 +242,9 @@ class Lanes(Generic[Payload, Output, Result]):
         for number, queued in enumerate(candidates):
             length += queued.unit.length
             costs += queued.cost
-            if length > self._budget.length and total * costs / whole > seconds:
+            needed = total * costs / whole
+            fills_batch = length > self._budget.length and needed > seconds
+            if number and (fills_batch or (fits and needed > left)):
                 return number
         return len(candidates)
 
@@ -266,3 +277,14 @@ class Lanes(Generic[Payload, Output, Result]):
             return self._bulk
         since = max(self._bulk.active_since, self._bulk_until)
         return self._bulk if now >= since + self._bulk_pause else self._interactive
+
+
+def _computed_costs(job: Job[Any]) -> list[float]:
+    """Return the costs of the units that are computed already, of the texts without an outcome."""
+    if not job.costs:
+        return []
+    return [
+        job.costs[item.number] / len(item.prepared.units)
+        for item in job.items.values()
+        for _ in range(len(item.outputs))
+    ]

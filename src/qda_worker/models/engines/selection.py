@@ -62,28 +62,24 @@ def install_engine(
     if wanted is EngineName.TORCH:
         return InstalledEngines()
     plain, width = TorchEngine(encoder), network.config.hidden_size
-    other, reason = _build_openvino(network, layers, wanted, threads)
+    if wanted is EngineName.OPENVINO:
+        only = _build_openvino(network, layers, plain, threads, SEGMENTS)
+        base.encoder = EngineEncoder(EngineChoice(single=only, batch=only, long=plain).engine_for)
+        return InstalledEngines((str(only.name),))
+    other, reason = _try_openvino(network, layers, plain, threads, 1)
     with take_turn() as turn:
         measurement = Measurement(width, give_way=turn.give_way)
-        if other is not None and (reason := tolerance_failure(plain, other, width)):
-            other.close()
-            other = None
-        if other is None and wanted is not None:
-            raise EngineUnavailable(reason)
-        if other is not None and wanted is not None:
-            base.encoder = EngineEncoder(EngineChoice(single=other, batch=other, long=plain).engine_for)
-            return InstalledEngines((str(other.name),))
         engines: list[EncoderEngine] = [plain] if other is None else [plain, other]
         choice = choose(engines, plain, measurement)
         batch_tokens = measurement.batch_tokens(choice.batch)
+        if other is not None and choice.batch is other:
+            other.close()  # before the next one is compiled: each stores the weights
+            other, reason = _try_openvino(network, layers, plain, threads, SEGMENTS)
+            choice = _exchange(choice, other or plain, plain)
     names = tuple(map(str, choice.names))
     if other is None:
         _LOG.debug("the engine openvino is not used: %s", reason)
         return InstalledEngines(names, measurement.timings, batch_tokens, f"openvino: {reason}")
-    if choice.batch is other:
-        other.close()  # before the next one is compiled: each stores the weights
-        other = OpenVinoEngine(network.config, layers, threads)
-        choice = replace(choice, batch=other, single=plain if choice.single is plain else other)
     if other.name in choice.names:
         base.encoder = EngineEncoder(choice.engine_for)
     else:
@@ -91,21 +87,37 @@ def install_engine(
     return InstalledEngines(names, measurement.timings, batch_tokens)
 
 
+def _exchange(choice: EngineChoice, other: EncoderEngine, plain: EncoderEngine) -> EngineChoice:
+    """Return a choice in which another engine takes the place of the one that is not `plain`."""
+    return replace(choice, batch=other, single=plain if choice.single is plain else other)
+
+
 def _build_openvino(
-    network: PreTrainedModel, layers: Any, wanted: EngineName | None, threads: int
-) -> tuple[OpenVinoEngine | None, str]:
-    """Compile the layers. Return the engine, or None and why OpenVINO cannot compute them here.
+    network: PreTrainedModel, layers: Any, plain: EncoderEngine, threads: int, segments: int
+) -> OpenVinoEngine:
+    """Compile the layers, and compare the numbers with torch's.
 
     Raises:
-        EngineUnavailable: when it cannot, and is wanted.
+        EngineUnavailable: when OpenVINO cannot compute them here.
     """
-    segments = 1 if wanted is None else SEGMENTS
+    engine = OpenVinoEngine(network.config, layers, threads, segments)
+    if reason := tolerance_failure(plain, engine, network.config.hidden_size):
+        engine.close()
+        raise EngineUnavailable(reason)
+    return engine
+
+
+def _try_openvino(
+    network: PreTrainedModel, layers: Any, plain: EncoderEngine, threads: int, segments: int
+) -> tuple[OpenVinoEngine | None, str]:
+    """Return the engine of `_build_openvino`, or None and why there is none."""
     try:
-        return OpenVinoEngine(network.config, layers, threads, segments), ""
+        return _build_openvino(network, layers, plain, threads, segments), ""
     except EngineUnavailable as error:
-        if wanted is not None:
-            raise
         return None, str(error)
+    except Exception as error:  # noqa: BLE001  # libraries raise anything
+        _LOG.warning("engine openvino could not be built", exc_info=True)
+        return None, f"it raised {type(error).__name__} while it was built"
 
 
 def choose(engines: Sequence[EncoderEngine], plain: EncoderEngine, measurement: Measurement) -> EngineChoice:

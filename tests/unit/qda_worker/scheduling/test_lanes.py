@@ -181,11 +181,55 @@ def seconds(costs: Mapping[int, int]) -> float:
 
 def test_a_call_that_its_batch_would_make_late_is_left_out() -> None:
     lanes = Waiting(BUDGET, seconds)
-    late = add(lanes, "late", 2, deadline=3.0)
+    late = add(lanes, "late", 2, deadline=1.5)  # 2 seconds
     add(lanes, "other", 4, deadline=20.0)
     batch, expired = lanes.take(0.0)
     assert expired == {late}
     assert [queued.unit.payload for queued in batch] == [f"other{number}" for number in range(4)]
+
+
+def test_a_small_call_that_is_due_is_computed_in_a_batch_that_ends_in_time() -> None:
+    lanes = Waiting(BUDGET, seconds)
+    add(lanes, "due", 2, deadline=3.5)
+    add(lanes, "other", 40, deadline=100.0)
+    batch, expired = lanes.take(0.0)
+    assert {queued.unit.payload for queued in batch} == {"due0", "due1", "other0"}
+    assert not expired
+
+
+def test_a_unit_beyond_the_budget_is_taken_alone_although_its_deadline_is_close() -> None:
+    lanes = Waiting(BUDGET, seconds)
+    add(lanes, "long", 1, length=100, deadline=15.0)
+    add(lanes, "other", 4, deadline=100.0)
+    assert take(lanes) == ["other0", "other1", "other2", "other3"]
+    assert take(lanes) == ["long0"]
+
+
+def test_windows_that_are_computed_do_not_count_as_work_that_is_left() -> None:
+    """Batches go by length, so a text may have all windows but a short one, which comes last."""
+    lanes = Waiting(BUDGET, seconds)
+    costs = [38] * 4
+    job: Job[str] = Job(
+        ["text"] * 4, Options(), Lane.INTERACTIVE, 17.0, 0.0,
+        caller="one", costs=costs, open_costs=sum_by_class(costs),
+    )  # fmt: skip
+    windows = tuple(Unit(f"{length}", length) for length in (20, 18))
+    for number in range(4):
+        prepared = PreparedText(windows, (Span(0, 20), Span(20, 38)), 38, 38)
+        item: TextItem[str, str, str] = TextItem(job, number, prepared, Timings())
+        job.items[number] = item
+        lanes.add(item)
+    now, computed = 0.0, 0
+    while computed < 8:
+        add(lanes, "other", 1, length=1)
+        batch, expired = lanes.take(now)
+        assert not expired
+        for queued in batch:
+            now += queued.unit.length / 10
+            if queued.item.job is job:
+                queued.item.outputs[queued.index] = "computed"
+                computed += 1
+    assert now <= 17.0
 
 
 def test_a_call_that_cannot_be_finished_after_its_batch_is_left_out() -> None:

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Never
 
 import pytest
 import torch
@@ -191,4 +191,10 @@ def test_the_installed_engines_come_with_what_was_measured() -> None:
 
 @pytest.mark.parametrize("wanted", list(EngineName))
 def test_of_a_wanted_engine_nothing_is_measured(wanted: EngineName) -> None:
-    assert install_engine(network(NETWORKS[0]), wanted, 1) == InstalledEngines((str(wanted),))
+    """So its load waits for no turn either."""
+
+    def take_turn() -> Never:
+        raise AssertionError("a turn was taken")
+
+    installed = install_engine(network(NETWORKS[0]), wanted, 1, take_turn)
+    assert installed == InstalledEngines((str(wanted),))
