@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -92,11 +92,9 @@ def test_a_worker_that_is_replaced_loses_and_repeats_nothing(
 
 def test_a_failed_call_tells_how_to_continue(worker: FakeWorker, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "r.jsonl"
-    calls = []
 
-    def fail_third(request: object, context: object) -> None:
-        calls.append(request)
-        if len(calls) > 2:
+    def fail_third(request: Any, context: object) -> None:
+        if any(text.content == "gut 250" for text in request.texts):
             raise ValueError
 
     worker.on_request = fail_third
@@ -118,6 +116,7 @@ def test_a_failed_call_tells_how_to_continue(worker: FakeWorker, texts: Path, tm
         (["--format", "xlsx"], "xlsx is written to a file"),
         (["--resume", "{there}", "--overwrite"], "--overwrite"),
         (["-o", "{folder}/r.csv", "--delimiter", "ab"], "--delimiter"),
+        (["{there}", "-o", "{there}", "--overwrite"], "is the input, too"),
         (["--resume", "{other}"], "line 1: found no result"),
     ],
 )
@@ -143,6 +142,42 @@ def test_no_file_is_left_if_no_worker_answers(tmp_path: Path) -> None:
     )
     assert answer.returncode == 60
     assert not output.exists()
+
+
+def test_a_file_stays_a_beginning_of_the_input_if_a_call_fails(worker: FakeWorker, tmp_path: Path) -> None:
+    """Equal ids tell nothing about which text has a result, so a run must leave no gap."""
+    texts, output = tmp_path / "texts.jsonl", tmp_path / "r.jsonl"
+    contents = [f"gut {number}" for number in range(500)]
+    texts.write_text("".join(json.dumps({"id": "same", "text": each}) + "\n" for each in contents))
+
+    def fail_second(request: Any, context: object) -> None:
+        if any(text.content == "gut 150" for text in request.texts):
+            threading.Event().wait(0.3)  # so that the later requests are answered before
+            raise ValueError
+
+    def written() -> list[str]:
+        return [json.loads(line)["text"] for line in output.read_text("utf-8").splitlines()]
+
+    worker.on_request = fail_second
+    command = ["sentiment", str(texts), "--resume", str(output), "--timeout", "2s"]
+    assert run_client(worker, *command).returncode not in (0, 1)
+    assert written() == contents[: len(written())]
+    worker.on_request = None
+    assert run_client(worker, *command).returncode == 0
+    assert written() == contents
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx"])
+def test_an_output_in_the_folder_of_the_input_is_not_read(
+    worker: FakeWorker, tmp_path: Path, form: str
+) -> None:
+    pytest.importorskip("openpyxl")
+    (tmp_path / "a.txt").write_text("gut\n")
+    output = tmp_path / f"r.{form}"
+    for extra in ([], ["--overwrite"], ["--overwrite"]):
+        answer = run_client(worker, "sentiment", str(tmp_path), "-o", str(output), *extra)
+        assert answer.returncode == 0, answer.stderr
+        assert answer.stderr.decode() == f"qda-client: {output} has 1 results\n"
 
 
 def test_csv_on_stdout_is_that_of_a_file(worker: FakeWorker, texts: Path, tmp_path: Path) -> None:

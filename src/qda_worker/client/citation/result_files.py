@@ -150,4 +150,6 @@ def _table_rows(rows: Iterable[list[str]]) -> Iterator[tuple[str, ...]]:
     iterator = iter(rows)
     header = next(iterator, [])
     places = [header.index(name) for name in COLUMNS]
-    yield from dict.fromkeys(tuple(row[place] for place in places) for row in iterator)
+    # A row may be empty, or end early where a run was interrupted.
+    whole = (row for row in iterator if len(row) > max(places))
+    yield from dict.fromkeys(tuple(row[place] for place in places) for row in whole)

@@ -16,6 +16,8 @@ from qda_worker.client.cli.output_options import file_format
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.tables.csv_table import csv_style
 from qda_worker.client.tables.output_file import FileFormat, convert
+from qda_worker.client.tables.refi_qda.package import no_source
+from qda_worker.client.tables.refi_qda.source_files import sources_below
 
 
 def run_local_command(arguments: argparse.Namespace, terminal: Terminal) -> int:
@@ -55,7 +57,10 @@ def _convert(arguments: argparse.Namespace, terminal: Terminal) -> int:
         raise UsageError(
             f"{target} is no table", "give a name that ends .csv, .xlsx, .parquet, .qdpx or .qdc"
         )
-    convert(Path(arguments.results), target, form, csv_style(arguments.delimiter))
+    if arguments.sources and not Path(arguments.sources).is_dir():
+        raise UsageError(f"--sources: {arguments.sources} is no folder", "give the folder of the sources")
+    read_source = sources_below(Path(arguments.sources)) if arguments.sources else no_source
+    convert(Path(arguments.results), target, form, csv_style(arguments.delimiter), read_source)
     if not arguments.quiet:
         terminal.report(f"{target} is written")
     return 0

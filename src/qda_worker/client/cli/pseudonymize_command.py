@@ -18,7 +18,7 @@ from qda_worker.client.cli.progress_line import ProgressLine
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.writer import SOME_FAILED
 from qda_worker.client.enums import LabelScheme, LongTexts
-from qda_worker.client.pseudonyms.apply import Summary, apply_review, restore_corpus
+from qda_worker.client.pseudonyms.apply import Summary, apply_review, restore_corpus, shown
 from qda_worker.client.pseudonyms.candidates import Candidate, CandidateFinder, FormCounter
 from qda_worker.client.pseudonyms.corpus_files import corpus_files
 from qda_worker.client.pseudonyms.key_file import read_key
@@ -54,9 +54,10 @@ def run_pseudonymize(client: Client, arguments: argparse.Namespace, _: Format, t
         return _review(client, arguments, terminal)
     output = Path(arguments.output)
     if arguments.apply:
+        review = Path(arguments.apply)
         summary = apply_review(
-            corpus_files(arguments.files, terminal.report),
-            read_review(Path(arguments.apply)),
+            corpus_files(arguments.files, terminal.report, review=review),
+            read_review(review),
             output,
             Path(arguments.key),
             encoding=_encoding(arguments),
@@ -113,7 +114,7 @@ def _review(client: Client, arguments: argparse.Namespace, terminal: Terminal) -
         )
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be written: no folder {path.parent}", "give a folder that exists")
-    files = corpus_files(arguments.files, terminal.report)
+    files = corpus_files(arguments.files, terminal.report, review=path)
     encoding, kind = _encoding(arguments), InputFormat(arguments.input)
 
     def contents() -> Iterator[TextFile]:
@@ -128,9 +129,14 @@ def _review(client: Client, arguments: argparse.Namespace, terminal: Terminal) -
     options = ReadingOptions(input=kind, encoding=encoding, column=arguments.column)
     segments = read_corpus([str(each.path) for each in files], options, warn=terminal.report)
     failed = _recognize(client, segments, finder, arguments.model, terminal)
-    candidates = _count(contents(), finder, Language(arguments.lang))
+    candidates, not_placed = _count(contents(), finder, Language(arguments.lang))
     with replacement(path, mode=0o600) as stream:
         stream.write(review_lines(candidates).encode(errors="replace"))
+    if not_placed:
+        terminal.report(
+            "note: found, but not as whole words in the files, so not in the list and not replaced: "
+            f"{shown(not_placed)}"
+        )
     _tell_review(path, candidates, failed, arguments, terminal)
     return SOME_FAILED if failed else 0
 
@@ -167,13 +173,15 @@ def _finds(entities: Iterable[Entity]) -> Iterator[Find]:
             yield Find(entity.start, entity.end, kind)
 
 
-def _count(files: Iterable[TextFile], finder: CandidateFinder, language: Language) -> list[Candidate]:
-    """Return the forms that the files have, counted as they will be replaced."""
+def _count(
+    files: Iterable[TextFile], finder: CandidateFinder, language: Language
+) -> tuple[list[Candidate], list[str]]:
+    """Return the forms that the files have, counted as they will be replaced, and those found that they do not have."""
     counter = FormCounter(finder.forms())
     for file in files:
         for part in file.parts():
             counter.add(part.text, file.markup)
-    return finder.propose(counter, language)
+    return finder.propose(counter, language), finder.not_placed(counter)
 
 
 def _tell_review(

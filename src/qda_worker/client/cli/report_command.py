@@ -14,7 +14,7 @@ from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.options import DEFAULT_THRESHOLD
 from qda_worker.client.cli.progress_line import ProgressLine
 from qda_worker.client.cli.terminal import Terminal
-from qda_worker.client.cli.text_input import input_files, read_segments
+from qda_worker.client.cli.text_input import input_files, read_segments, refuse_output_as_input
 from qda_worker.client.cli.writer import SOME_FAILED
 from qda_worker.client.report.collection import collect_report
 from qda_worker.client.report.page import write_page
@@ -42,7 +42,8 @@ def run_report(client: Client, arguments: argparse.Namespace, _: Format, termina
     if not path.parent.is_dir():
         raise UsageError(f"{path} cannot be written: no folder {path.parent}", "give a folder that exists")
     files = input_files(arguments)
-    segments = list(read_segments(files, arguments, terminal))
+    refuse_output_as_input(files, [path])
+    segments = list(read_segments(files, arguments, terminal, leave_out=[path]))
     progress = ProgressLine(terminal, total=lambda: len(segments))
     threshold = DEFAULT_THRESHOLD if arguments.threshold is None else arguments.threshold
     try:

@@ -105,6 +105,12 @@ def add_local(commands: "argparse._SubParsersAction[OptionParser]") -> None:
         "--overwrite", action="store_true", help="replace the table (default: refuse a file that exists)"
     )
     convert.add_argument("--delimiter", metavar="CHAR", help=_DELIMITER_HELP)
+    convert.add_argument(
+        "--sources",
+        metavar="FOLDER",
+        help="folder whose files a project shows as they are, if RESULTS names them (default: read no sources, and "
+        "show their segments)",
+    )
     for each in (cite, convert):
         each.add_argument("results", metavar="RESULTS", help="a file that --output has written")
         each.add_argument("--quiet", action="store_true", help="write no messages (default: write them)")

@@ -24,13 +24,13 @@ from qda_worker.client.cli.output_options import file_format
 from qda_worker.client.cli.progress_line import InputCounter, ProgressLine
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_calls import TextCall, text_call
-from qda_worker.client.cli.text_input import input_files, read_segments
+from qda_worker.client.cli.text_input import input_files, read_segments, refuse_output_as_input
 from qda_worker.client.cli.writer import ResultWriter, StdoutWriter
 from qda_worker.client.readers.segment import Segment
 from qda_worker.client.results import Answer
 from qda_worker.client.sync_client import Client
 from qda_worker.client.tables.csv_table import csv_style
-from qda_worker.client.tables.output_file import IfExists, OutputFile
+from qda_worker.client.tables.output_file import IfExists, OutputFile, partial_path
 from qda_worker.client.texts import Text
 
 # Texts of one list, and the characters in them.
@@ -69,6 +69,8 @@ def _run_to_file(
         if arguments.overwrite
         else IfExists.REFUSE
     )
+    outputs = _outputs(arguments)
+    refuse_output_as_input(input_files(arguments), outputs)
     output = OutputFile(
         path,
         file_format(path, form, given=arguments.format is not None),
@@ -81,9 +83,16 @@ def _run_to_file(
             terminal.report(f"{path} is complete; --overwrite computes it again")
             return 0
         writer = FileWriter[Any](output, call.options, terminal, quiet=arguments.quiet)
-        segments = read_segments(input_files(arguments), arguments, terminal)
-        left = (each for each in segments if not output.was_answered(each.id))
-        return _run(call, arguments, left, writer, terminal, before=len(output.answered))
+        segments = read_segments(input_files(arguments), arguments, terminal, leave_out=outputs)
+        return _run(call, arguments, _left(segments, output), writer, terminal, before=len(output.answered))
+
+
+def _left(segments: Iterable[Segment], output: OutputFile) -> Iterator[Segment]:
+    """Yield the segments that have no result of an earlier run; tell the output which files are read."""
+    for segment in segments:
+        output.sources.add(segment.source)
+        if not output.was_answered(segment.id):
+            yield segment
 
 
 def _run_to_stdout(
@@ -170,9 +179,18 @@ def _run_lists(
 def _receivers(
     batch: Sequence[Segment], writer: ResultWriter[Any], progress: ProgressLine | None, done: int
 ) -> tuple[Callable[[int, Answer[Any]], None], Callable[[int, int], None]]:
-    """Return what receives the results of a list, and its progress after `done` segments of former lists."""
+    """Return what receives the results of a list, and its progress after `done` segments of former lists.
+
+    If the call fails, it also delivers results behind a gap. In a file they would be taken for those of the texts in
+    the gap if ids are equal, so they are dropped: the file stays a beginning of the input.
+    """
+    written = 0
 
     def add(start: int, part: Answer[Any]) -> None:
+        nonlocal written
+        if start > written and isinstance(writer, FileWriter):
+            return
+        written = start + len(part)
         writer.add(batch[start : start + len(part)], part.results, part.provenances[0], part.timings)
 
     def show(count: int, _: int) -> None:
@@ -216,8 +234,16 @@ def _count_input(arguments: argparse.Namespace, terminal: Terminal) -> InputCoun
     files = input_files(arguments)
     with suppress(OSError):
         if all(Path(file).is_file() or Path(file).is_dir() for file in files):
-            return InputCounter(read_segments(files, arguments, terminal, quiet=True))
+            return InputCounter(
+                read_segments(files, arguments, terminal, quiet=True, leave_out=_outputs(arguments))
+            )
     return None
+
+
+def _outputs(arguments: argparse.Namespace) -> list[Path]:
+    """Return the files that the command writes; none for stdout."""
+    name = arguments.resume or arguments.output
+    return [Path(name), partial_path(Path(name))] if name else []
 
 
 class _SentSegments:

@@ -2,6 +2,8 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from model_cache.errors import UsageError
 from qda_worker.client.cli.options import read_reading
@@ -15,8 +17,26 @@ def input_files(arguments: argparse.Namespace) -> list[str]:
     return [arguments.file] if hasattr(arguments, "file") else arguments.files or ["-"]
 
 
+def refuse_output_as_input(files: Sequence[str], outputs: Sequence[Path]) -> None:
+    """Refuse a file that is input and output.
+
+    Raises:
+        UsageError: when one of the files is one of the outputs, also by another name.
+    """
+    for file in map(Path, files):
+        for output in outputs:
+            with suppress(OSError):  # one of them does not exist
+                if file.is_file() and file.samefile(output):
+                    raise UsageError(f"{output} is the input, too", "give another --output")
+
+
 def read_segments(
-    files: Sequence[str], arguments: argparse.Namespace, terminal: Terminal, *, quiet: bool = False
+    files: Sequence[str],
+    arguments: argparse.Namespace,
+    terminal: Terminal,
+    *,
+    quiet: bool = False,
+    leave_out: Sequence[Path] = (),
 ) -> Iterator[Segment]:
     """Yield the segments of files and folders; at least one.
 
@@ -25,6 +45,7 @@ def read_segments(
         arguments: the options of reading.
         terminal: the program's streams.
         quiet: whether to report no warnings, besides `--quiet`.
+        leave_out: files that are left out of folders, as the output.
 
     Raises:
         UsageError: when a file cannot be read, or there is no text.
@@ -35,6 +56,7 @@ def read_segments(
         read_reading(arguments),
         stdin=terminal.stdin,
         warn=(lambda _: None) if quiet or arguments.quiet else terminal.report,
+        leave_out=leave_out,
     ):
         yield segment
     if segment is None:

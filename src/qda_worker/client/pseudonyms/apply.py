@@ -4,7 +4,7 @@ Either all files and the key are written, or nothing is left: the key exists fro
 with the new files.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,7 +87,7 @@ class _Run:
         self._replacer = Replacer({each.form: each.placeholder for each in reviewed})
         self._listed = FormMatcher(each.form for each in reviewed)
         self._placeholders = sorted({each.placeholder for each in reviewed})
-        self._names: set[str] = set()
+        self._names = _UniqueNames()
         self._used: set[str] = set()
         self._unlisted: dict[str, None] = {}
         self._extracted: list[str] = []
@@ -134,18 +134,18 @@ class _Run:
         absent = [f'"{each.form}" (row {each.row})' for each in self._reviewed if each.form not in self._used]
         if absent:
             found.append(
-                f"not in the files, so not replaced: {_shown(absent)}; was the list changed by a program?"
+                f"not in the files, so not replaced: {shown(absent)}; was the list changed by a program?"
             )
         if self._own:
-            found.append(f"in the files before, and now ambiguous for readers: {_shown(self._own)}")
+            found.append(f"in the files before, and now ambiguous for readers: {shown(self._own)}")
         if self._unlisted:
             found.append(
                 f"{len(self._unlisted):,} addresses or numbers are not in the list, or not to be replaced, and are "
-                f"still in the files: {_shown(self._unlisted)}"
+                f"still in the files: {shown(self._unlisted)}"
             )
         if self._extracted:
             found.append(
-                f"documents are written as text files, without their formatting: {_shown(self._extracted)}"
+                f"documents are written as text files, without their formatting: {shown(self._extracted)}"
             )
         if self._renamed:
             found.append(f"files with a new name, because the old one had a form in it: {self._renamed:,}")
@@ -157,12 +157,25 @@ class _Run:
         if file.is_extracted:
             self._extracted.append(source.name)
             name += ".txt"
+        return self._names.add(name)
+
+
+class _UniqueNames:
+    """Names of files in a folder, none of them twice, upper and lower case taken for the same."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+
+    def add(self, name: str) -> str:
+        """Return a name, with a number if it is taken."""
         unique, number = name, 1
-        while unique.casefold() in self._names:
+        folder, slash, last = name.rpartition("/")
+        stem, dot, ending = last.rpartition(".")
+        while unique.casefold() in self._taken:
             number += 1
-            stem, dot, ending = name.rpartition(".")
-            unique = f"{stem} ({number}){dot}{ending}" if dot else f"{name} ({number})"
-        self._names.add(unique.casefold())
+            numbered = f"{stem} ({number}){dot}{ending}" if dot else f"{last} ({number})"
+            unique = folder + slash + numbered
+        self._taken.add(unique.casefold())
         return unique
 
 
@@ -176,25 +189,23 @@ def restore_corpus(files: Sequence[CorpusFile], key: Key, output: Path) -> Summa
         ModelCacheError: when the disk is full.
         OSError: when a file cannot be written.
     """
-    by_digest = {each.sha256: each for each in key.files}
     main_forms = {placeholder: forms[0] for placeholder, forms in key.placeholders.items() if forms}
+    entries = _entries(files, key.files)
+    unique = _UniqueNames()
+    # A changed file must not take the name of an original.
+    originals = {at: unique.add(entry.original) for at, entry in entries.items()}
     folder = OutputFolder(output)
     changed: list[str] = []
     restored = 0
-    names: set[str] = set()
     try:
-        for each in files:
-            content = _read(each.path)
-            entry = by_digest.get(digest(content))
-            if entry is not None and entry.original not in names:
-                names.add(entry.original)
-                folder.write(entry.original, _restored(content, entry, each.path))
-                restored += len(entry.replaced)
+        for at, each in enumerate(files):
+            if at in entries:
+                folder.write(originals[at], _restored(_read(each.path), entries[at], each.path))
+                restored += len(entries[at].replaced)
             else:
                 file = read_text_file(each.path, "")
                 text, count = restore_placeholders(file.text, main_forms)
-                names.add(each.name)
-                folder.write(each.name, file.encode(text))
+                folder.write(unique.add(each.name), file.encode(text))
                 changed.append(each.name)
                 restored += count
     except BaseException:
@@ -204,12 +215,33 @@ def restore_corpus(files: Sequence[CorpusFile], key: Key, output: Path) -> Summa
     if changed:
         notices.append(
             "not as they were written, so each placeholder became its most complete form, and endings as in "
-            f'"Müllers" are not restored: {_shown(changed)}'
+            f'"Müllers" are not restored: {shown(changed)}'
         )
-    documents = [each.original for each in key.files if each.is_extracted and each.original in names]
+    documents = [originals[at] for at, entry in entries.items() if entry.is_extracted]
     if documents:
-        notices.append(f"of documents only the text is restored: {_shown(documents)}")
+        notices.append(f"of documents only the text is restored: {shown(documents)}")
     return Summary(len(files), restored, notices)
+
+
+def _entries(files: Sequence[CorpusFile], keys: Sequence[FileKey]) -> dict[int, FileKey]:
+    """Return the entry of the key for each file that is as it was written, by the position of the file.
+
+    Files with the same content have an entry each: the one with the name of the file, else the first that is left.
+    """
+    left: dict[str, dict[str, FileKey]] = {}
+    for key in keys:
+        left.setdefault(key.sha256, {})[key.name] = key
+    digests = [digest(_read(each.path)) for each in files]
+    entries: dict[int, FileKey] = {}
+    for at, (file, its) in enumerate(zip(files, digests, strict=True)):
+        named = left.get(its, {}).pop(file.name, None)
+        if named is not None:
+            entries[at] = named
+    for at, its in enumerate(digests):
+        same = left.get(its)
+        if at not in entries and same:
+            entries[at] = same.pop(next(iter(same)))
+    return entries
 
 
 def _restored(content: bytes, entry: FileKey, path: Path) -> bytes:
@@ -231,7 +263,8 @@ def _read(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}", "give a readable file") from error
 
 
-def _shown(items: Iterable[str], convert: Callable[[str], str] = str) -> str:
-    listed = [convert(each) for each in items]
+def shown(items: Iterable[str]) -> str:
+    """Return the first items as a list in a message, and how many more there are."""
+    listed = list(items)
     more = f" and {len(listed) - _SHOWN:,} more" if len(listed) > _SHOWN else ""
     return ", ".join(listed[:_SHOWN]) + more

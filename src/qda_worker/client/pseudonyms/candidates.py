@@ -5,12 +5,13 @@ as they will be replaced.
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from qda_worker.client.pseudonyms.forms import FormMatcher, Markup, clean_form, has_word
+from qda_worker.client.pseudonyms.forms import FormMatcher, Markup, Occurrence, clean_form, has_word
 from qda_worker.client.pseudonyms.grouping import derived_forms, group_forms, without_title
 from qda_worker.client.pseudonyms.kinds import PLACEHOLDER, Kind, Language, Numbering, kind_of_placeholder
 from qda_worker.client.pseudonyms.rules import Find, find_by_rules
@@ -69,9 +70,9 @@ class CandidateFinder:
 
     def add_text(self, text: str, entities: Iterable[Find]) -> None:
         """Take the entities of a text that a model has found, unless a rule finds more around them."""
-        exact = find_by_rules(text)
+        exact = _Spans(find_by_rules(text))
         for each in entities:
-            if not any(each.start < rule.end and rule.start < each.end for rule in exact):
+            if not exact.overlap(each):
                 self._add(text[each.start : each.end], each.kind, "model")
 
     def add_content(self, text: str) -> None:
@@ -125,12 +126,38 @@ class CandidateFinder:
                 )
         return candidates
 
+    def not_placed(self, counter: "FormCounter") -> list[str]:
+        """Return the forms that were found, but have no place in the files: these would not be replaced.
+
+        A form that is only within longer ones, as "Anna" in "Anna Müller", is replaced with them.
+        """
+        absent = [form for form in self._found if form not in counter.counts]
+        if not absent:
+            return []
+        matcher = FormMatcher(absent)
+        within = {found.form for form in counter.counts for found in matcher.find(form)}
+        return [form for form in absent if form not in within]
+
     def _add(self, text: str, kind: Kind, found_by: str) -> None:
         form = text.strip() if found_by == "rule" else clean_form(text)
         form = without_title(form) if kind is Kind.PERSON else form
         if has_word(form) and not PLACEHOLDER.search(text):
             self._found.setdefault(form, Counter())[kind] += 1
             self._found_by.setdefault(form, found_by)
+
+
+class _Spans:
+    """Parts of a text, in order and apart from each other."""
+
+    def __init__(self, spans: Iterable[Find | Occurrence]) -> None:
+        pairs = [(each.start, each.end) for each in spans]
+        self._starts = [start for start, _ in pairs]
+        self._ends = [end for _, end in pairs]
+
+    def overlap(self, find: Find) -> bool:
+        """Return whether a find has characters of one of the parts."""
+        first = bisect_right(self._ends, find.start)
+        return first < len(self._starts) and self._starts[first] < find.end
 
 
 class FormCounter:
@@ -153,9 +180,9 @@ class FormCounter:
 
 def unlisted(text: str, listed: FormMatcher) -> Iterator[str]:
     """Yield what rules find in a text and no listed form covers."""
-    covered = [(each.start, each.end) for each in listed.find(text)]
+    covered = _Spans(listed.find(text))
     for find in find_by_rules(text):
-        if not any(start < find.end and find.start < end for start, end in covered):
+        if not covered.overlap(find):
             yield text[find.start : find.end]
 
 

@@ -28,15 +28,19 @@ class CorpusFile:
     name: str
 
 
-def corpus_files(given: Sequence[str], warn: Callable[[str], None] | None = None) -> list[CorpusFile]:
+def corpus_files(
+    given: Sequence[str], warn: Callable[[str], None] | None = None, *, review: Path | None = None
+) -> list[CorpusFile]:
     """Return the files of files and folders.
 
     Args:
         given: paths of files and folders.
         warn: called with a message that names files of unknown types, which are left out.
+        review: the review list, which is left out of folders.
 
     Raises:
-        UsageError: when there is none, or two would have the same name in the output folder.
+        UsageError: when there is none, the review list is given as a file of the corpus, or two files would have the
+            same name in the output folder.
     """
     if STDIN in given or not given:
         raise UsageError("the files must have names", "give files and folders instead of stdin")
@@ -47,6 +51,12 @@ def corpus_files(given: Sequence[str], warn: Callable[[str], None] | None = None
     found: dict[str, CorpusFile] = {}
     for each in files:
         path = Path(each)
+        if review is not None and _is_same(path, review):
+            if each in given:
+                raise UsageError(
+                    f"{path} is the review list", "leave it out of the files, or name another list"
+                )
+            continue
         folder = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
         name = path.relative_to(folder).as_posix()
         if name.casefold() in found:
@@ -55,7 +65,16 @@ def corpus_files(given: Sequence[str], warn: Callable[[str], None] | None = None
                 "rename one, or give the folder that has both",
             )
         found[name.casefold()] = CorpusFile(path, name)
+    if not found:
+        raise UsageError("there is no file but the review list", "give the files of the corpus")
     return list(found.values())
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist
+        return False
 
 
 def write_error(path: Path, error: OSError) -> ModelCacheError | OSError:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-# Combining accents belong to words, though Python's `\w` leaves them out: texts from a Mac may have them.
-_LETTER: Final = "[\\w\u0300-\u036f]"
+# Combining accents belong to words, though Python's `\w` leaves them out: texts from a Mac may have them. An underscore
+# does not, because it marks emphasis, as in "__Anna:__", and joins names, as in "anna_müller".
+_LETTER: Final = "(?:[^\\W_]|[\u0300-\u036f])"
 _WORD: Final = re.compile(f"{_LETTER}+")
 
 

@@ -101,25 +101,38 @@ def _name_keys(forms: Sequence[str], *, is_person: bool) -> list[tuple[str, ...]
     based = [(*name[:-1], _base_form(name[-1], known)) for name in words]
     if not is_person:
         return based
-    full = sorted({name for name in based if len(name) > 1}, key=lambda name: (-len(name), name))
-    return [_full_name(name, full) for name in based]
+    full = _FullNames(based)
+    return [full.of(name) for name in based]
 
 
-def _full_name(name: tuple[str, ...], full: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
-    """Return the only full name of which this one is a part; itself if there is none, or several."""
-    longer = [
-        other
-        for other in full
-        if len(other) > len(name)
-        and (name[0] in other if len(name) == 1 else (name[0], name[-1]) == (other[0], other[-1]))
-    ]
-    # A longer form of the same name is no other person.
-    tops = [each for each in longer if not any(each != other and _is_within(each, other) for other in longer)]
-    return tops[0] if len(tops) == 1 else name
+class _FullNames:
+    """The names of several words, by their words, and by their first and last one."""
 
+    def __init__(self, names: Iterable[tuple[str, ...]]) -> None:
+        self._by_word: dict[str, list[tuple[str, ...]]] = {}
+        self._by_ends: dict[tuple[str, str], list[tuple[str, ...]]] = {}
+        for name in sorted({name for name in names if len(name) > 1}):
+            for word in set(name):
+                self._by_word.setdefault(word, []).append(name)
+            self._by_ends.setdefault((name[0], name[-1]), []).append(name)
+        self._of: dict[tuple[str, ...], tuple[str, ...]] = {}
 
-def _is_within(name: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return len(name) < len(other) and (name[0], name[-1]) == (other[0], other[-1])
+    def of(self, name: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the only full name of which a name is a part; itself if there is none, or several."""
+        if name not in self._of:
+            self._of[name] = self._find(name)
+        return self._of[name]
+
+    def _find(self, name: tuple[str, ...]) -> tuple[str, ...]:
+        same = self._by_word.get(name[0], ()) if len(name) == 1 else self._by_ends[name[0], name[-1]]
+        longer = [other for other in same if len(other) > len(name)]
+        # A longer form of the same name, with its first and last word, is no other person.
+        longest: dict[tuple[str, str], int] = {}
+        for other in longer:
+            ends = other[0], other[-1]
+            longest[ends] = max(longest.get(ends, 0), len(other))
+        tops = [other for other in longer if len(other) == longest[other[0], other[-1]]]
+        return tops[0] if len(tops) == 1 else name
 
 
 def _base_form(word: str, known: set[str]) -> str:

@@ -34,6 +34,8 @@ class Replacer:
         """Take the placeholder of each form."""
         self.placeholders = dict(placeholders)
         self._matchers = {markup: FormMatcher(self.placeholders, markup) for markup in Markup}
+        self._in_names = {_with_blanks(form): placeholder for form, placeholder in placeholders.items()}
+        self._name_matcher = FormMatcher(self._in_names)
 
     def replace(self, file: TextFile) -> tuple[str, list[Replaced]]:
         """Return the new text of a file, and what was replaced in it."""
@@ -54,13 +56,17 @@ class Replacer:
         return "".join(pieces), replaced
 
     def replace_name(self, name: str) -> str:
-        """Return the name of a file without the forms in it. Hyphens and underscores are taken for blanks."""
+        """Return the name of a file without the forms in it. Hyphens and underscores in both are taken for blanks."""
         pieces: list[str] = []
         done = 0
-        for found in self._matchers[Markup.NONE].find(re.sub("[_-]", " ", name)):
-            pieces += [name[done : found.start], re.sub(r'[<>:"/\\|?*]', "_", self.placeholders[found.form])]
+        for found in self._name_matcher.find(_with_blanks(name)):
+            pieces += [name[done : found.start], re.sub(r'[<>:"/\\|?*]', "_", self._in_names[found.form])]
             done = found.end
         return "".join([*pieces, name[done:]])
+
+
+def _with_blanks(name: str) -> str:
+    return re.sub("[_-]", " ", name)
 
 
 def restore(text: str, replaced: Sequence[Replaced]) -> str:

@@ -21,17 +21,22 @@ class Find:
     kind: Kind
 
 
+# Not within a word; underscores around mark emphasis, as in "_0221 1234567_".
+_BEGINS: Final = r"(?<![^\W_])"
+_ENDS: Final = r"(?![^\W_])"
 _IBAN: Final = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ \u00a0]?[A-Z0-9]){11,30}(?![A-Za-z0-9])")
 _EMAIL: Final = re.compile(
     r"(?<![\w.+-])[\w.!#$%&'*+/=?^`{|}~-]{1,64}(?:@|[ ]?[\[(](?:at|ät)[\])][ ]?)"
-    r"(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
+    rf"(?:[\w-]{{1,63}}\.){{1,8}}[A-Za-z]{{2,24}}{_ENDS}(?!-)"
 )
-_URL: Final = re.compile(r"(?<![\w@])(?:https?://|www\.)[^\s<>\"'„“”«»]{3,}", re.IGNORECASE)
+_URL: Final = re.compile(rf"{_BEGINS}(?<!@)(?:https?://|www\.)[^\s<>\"'„“”«»]{{3,}}", re.IGNORECASE)
 # International (+49 …, 0049 …) or with the zero of a German area code; blanks, hyphens, slashes and brackets may
 # be between the digits. A date has points, and a time has colons.
 _PHONE: Final = re.compile(
-    r"(?<![\w.,:+/-])(?<!\d[ \u00a0])(?:\+|00)[1-9]\d{0,2}(?:[ \u00a0/().-]{0,3}\d){5,13}(?![\w:]|[.,]\d)"
-    r"|(?<![\w.,:+/-])(?<!\d[ \u00a0])\(?0[1-9]\d{1,4}\)?(?:[ \u00a0/-]{0,3}\d){4,10}(?![\w:]|[.,]\d)"
+    rf"{_BEGINS}(?<![.,:+/-])(?<!\d[ \u00a0])"
+    r"(?:(?:\+|00)[1-9]\d{0,2}(?:[ \u00a0/().-]{0,3}\d){5,13}"
+    r"|\(?0[1-9]\d{1,4}\)?(?:[ \u00a0/-]{0,3}\d){4,10})"
+    rf"{_ENDS}(?!:|[.,]\d)"
 )
 _STREET: Final = (
     r"(?:stra(?:ß|ss)e|str\.|gasse|allee|chaussee|platz|ufer|damm|ring|weg|steig|stieg|pfad|graben|markt)"
@@ -40,13 +45,13 @@ _STREET_ALONE: Final = (
     r"(?:Stra(?:ß|ss)e|Str\.|Gasse|Allee|Chaussee|Platz|Ufer|Damm|Ring|Weg|Steig|Pfad|Graben|Markt)"
 )
 _CAPITAL: Final = r"[A-ZÄÖÜ][\w.-]{1,40}"
-_TOWN: Final = r",?[ \u00a0]+(?:D-)?\d{5}[ \u00a0]+[A-ZÄÖÜ][\w-]{1,40}"
-_NUMBER: Final = r"[ \u00a0]\d{1,4}(?:[ \u00a0]?[a-z](?!\w))?(?:[-/]\d{1,4}[a-z]?)?(?!\w)"
+_TOWN: Final = r",?[ \u00a0]+(?:D-)?\d{5}[ \u00a0]+[A-ZÄÖÜ](?:[^\W_]|-){1,40}"
+_NUMBER: Final = rf"[ \u00a0]\d{{1,4}}(?:[ \u00a0]?[a-z]{_ENDS})?(?:[-/]\d{{1,4}}[a-z]?)?{_ENDS}"
 _ADDRESS: Final = re.compile(
-    rf"(?<!\w)(?:(?:{_CAPITAL}[ \u00a0]){{0,2}}[A-ZÄÖÜ][\w-]{{0,40}}?(?:{_STREET}|-{_STREET_ALONE})"
+    rf"{_BEGINS}(?:(?:{_CAPITAL}[ \u00a0]){{0,2}}[A-ZÄÖÜ][\w-]{{0,40}}?(?:{_STREET}|-{_STREET_ALONE})"
     rf"|(?:{_CAPITAL}[ \u00a0]){{1,2}}{_STREET_ALONE}){_NUMBER}(?:{_TOWN})?"
     # "Im Winkel 3" may be a time, as "Im Sommer 2020", unless a town follows.
-    rf"|(?<!\w)(?:Am|An der|Im|In der|Auf der|Zum|Zur)[ \u00a0][A-ZÄÖÜ][\w-]{{1,40}}{_NUMBER}{_TOWN}"
+    rf"|{_BEGINS}(?:Am|An der|Im|In der|Auf der|Zum|Zur)[ \u00a0][A-ZÄÖÜ][\w-]{{1,40}}{_NUMBER}{_TOWN}"
 )
 _LENGTHS_OF_IBAN: Final = {"DE": 22, "AT": 20, "CH": 21, "LI": 21, "LU": 20, "FR": 27, "NL": 18, "IT": 27}
 

@@ -2,7 +2,7 @@
 
 What is replaced are parts of the text. In JSON Lines they are the strings, of which each character may be an escape; in
 other files they are the whole text. A document (docx, odt, rtf, pdf) has no text of its own that could be changed; its
-extracted text is used, with LF as line end, and written as a new text file.
+extracted text is used, with LF as line end, and written as a new text file. Of a transcript these are its turns.
 """
 
 import json
@@ -17,8 +17,10 @@ from typing import Final
 from model_cache.errors import UsageError
 from qda_worker.client.pseudonyms.forms import Markup
 from qda_worker.client.readers import encodings
+from qda_worker.client.readers.corpus import read_corpus
 from qda_worker.client.readers.file_types import Reader, recognize
-from qda_worker.client.readers.options import InputFormat
+from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segmentation
+from qda_worker.client.readers.segment import InvalidSegment
 from qda_worker.client.readers.whole_text import whole_text
 
 # Bytes of a file, which is held in memory several times.
@@ -132,7 +134,8 @@ def read_text_file(path: Path, encoding: str, kind: InputFormat = InputFormat.AU
                 file_type.remedy if file_type.reader is None else "save it as CSV UTF-8 and give that file"
             )
             raise UsageError(f"{path} is {file_type.name}, whose text cannot be replaced", remedy)
-        return TextFile(whole_text(str(path), encoding), is_extracted=True)
+        read = _turns if file_type.reader is Reader.HTML else whole_text
+        return TextFile(read(str(path), encoding), is_extracted=True)
     layout = {
         InputFormat.CSV: Layout.TABLE,
         InputFormat.JSONL: Layout.JSON,
@@ -144,6 +147,16 @@ def read_text_file(path: Path, encoding: str, kind: InputFormat = InputFormat.AU
 def digest(content: bytes) -> str:
     """Return the SHA-256 of a file's content."""
     return sha256(content).hexdigest()
+
+
+def _turns(path: str, encoding: str) -> str:
+    """Return the text of a transcript that is a document: a line for each turn, with its speaker as in plain text."""
+    lines: list[str] = []
+    for each in read_corpus([path], ReadingOptions(segment=Segmentation.TURN, encoding=encoding)):
+        if isinstance(each, InvalidSegment):
+            raise UsageError(f"{path}: {each.error.message}", each.error.remedy)
+        lines.append(f"{each.speaker}: {each.text}" if each.speaker else each.text)
+    return "\n".join(lines)
 
 
 def _decode(content: bytes, encoding: str, name: str, layout: Layout) -> TextFile:

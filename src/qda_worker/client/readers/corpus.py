@@ -5,7 +5,7 @@ and the others are read. Segments are named by their number in the file, and amo
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -30,6 +30,7 @@ def read_corpus(
     *,
     stdin: BinaryIO | None = None,
     warn: Callable[[str], None] = _ignore,
+    leave_out: Iterable[Path] = (),
 ) -> Iterator[Segment]:
     """Yield the segments of files and folders; those that cannot be sent are `InvalidSegment`.
 
@@ -41,12 +42,13 @@ def read_corpus(
         options: how to read them; by default as suits each file.
         stdin: the stream of `-`.
         warn: called with a message about what was left out or assumed, and about each segment that cannot be sent.
+        leave_out: files that are left out of folders, as the file of the results.
 
     Raises:
         UsageError: when the only file cannot be read, or there is none.
     """
     options = options or ReadingOptions()
-    paths, unknown = find_files(files)
+    paths, unknown = find_files(files, leave_out)
     if unknown:
         warn(unknown)
     several = len(paths) > 1

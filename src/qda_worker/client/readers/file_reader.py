@@ -131,7 +131,7 @@ class FileReader:
         elif reader is Reader.OPEN_DOCUMENT:
             document = read_open_document(stream, self.source)
         elif reader is Reader.RTF:
-            document = read_rtf(stream.read(), self.source)
+            document = read_rtf(stream.read(), self.source, self.warn)
         elif reader is Reader.PDF:
             document = read_pdf(stream, self.source, self.warn)
         else:

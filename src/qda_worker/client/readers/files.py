@@ -1,7 +1,9 @@
 """Find the files of a corpus: files and folders as they are given, in the order in which people number them."""
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,17 +24,22 @@ _NUMBER: Final = re.compile(r"(\d+)")
 _LISTED_FILES: Final = 20
 
 
-def find_files(given: Sequence[str]) -> tuple[list[str], str]:
+def find_files(given: Sequence[str], leave_out: Iterable[Path] = ()) -> tuple[list[str], str]:
     """Return the files of the corpus, and a message that names those of unknown types; empty if there are none.
 
     Folders are searched with their subfolders, in natural order (2 before 10). Hidden and temporary files in them are
     left out, as `~$interview.docx` and `.~lock.interview.odt#`. A file that is given twice is read once.
+
+    Args:
+        given: paths of files and folders; `-` for stdin.
+        leave_out: files that are left out of folders, as those that the program itself writes; they may be missing.
 
     Raises:
         UsageError: when a file does not exist, or no file is left.
     """
     found: list[str] = []
     unknown: list[str] = []
+    excluded = _identities(leave_out)
     for name in given:
         if name == STDIN:
             found.append(name)
@@ -40,6 +47,8 @@ def find_files(given: Sequence[str]) -> tuple[list[str], str]:
         path = Path(name)
         if path.is_dir():
             for file in _walk(path):
+                if excluded and not excluded.isdisjoint(_identities([file])):
+                    continue
                 (found if file.suffix.lower() in KNOWN_ENDINGS else unknown).append(str(file))
         else:
             found.append(name)
@@ -75,6 +84,16 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield from _walk(entry)
         elif entry.is_file():
             yield entry
+
+
+def _identities(files: Iterable[Path]) -> set[tuple[int, int]]:
+    """Return device and inode of the files that exist: a file may have several names."""
+    found = set()
+    for file in files:
+        with suppress(OSError):
+            status = os.stat(file)
+            found.add((status.st_dev, status.st_ino))
+    return found
 
 
 def _unknown_message(unknown: Sequence[str]) -> str:

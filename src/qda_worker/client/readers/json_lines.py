@@ -61,7 +61,8 @@ def _read_line(line: SourceLine, source: str) -> tuple[Segment, bool]:
     fields = value if isinstance(value, dict) else {"text": value}
     identifier, language = fields.get("id"), fields.get("language")
     known_id = isinstance(identifier, str | int | float) and not isinstance(identifier, bool)
-    text_id = str(identifier) if known_id and not _is_missing(identifier) else number
+    # As in a table, an empty id is none.
+    text_id = (str(identifier) if known_id and not _is_missing(identifier) else "") or number
     if "text" not in fields:
         return wrong('an object without "text"', text_id), False
     content = fields["text"]

@@ -4,8 +4,10 @@ The directory of the package is checked before anything is unpacked, and the byt
 directory may lie. A document type, the only place of entities, is refused: office programs write none.
 """
 
+import lzma
 import zipfile
 import zlib
+from collections.abc import Sequence
 from types import TracebackType
 from typing import IO, Final
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -13,8 +15,8 @@ from xml.parsers import expat
 
 from model_cache.errors import UsageError
 
-# Unpacked bytes of a part that becomes a tree in memory, and of all parts of a workbook, which is streamed.
-_MAX_PART_BYTES: Final = 128 * 2**20
+# Unpacked bytes of a part that is read into memory, and of all parts, because the sheets of a workbook are streamed.
+MAX_PART_BYTES: Final = 128 * 2**20
 _MAX_PACKAGE_BYTES: Final = 4 * 2**30
 _MAX_PARTS: Final = 50_000
 # Text in XML is packed up to about 40:1, a bomb 1000:1. Small parts cannot do harm.
@@ -69,14 +71,14 @@ class OfficePackage:
         info = self._sizes.get(part)
         if info is None:
             return None
-        self._check(info.file_size, _MAX_PART_BYTES)
+        self._check(info.file_size, MAX_PART_BYTES)
         parser = _TreeParser()
         size = 0
         try:
             with self._archive.open(info) as stream:
                 while chunk := stream.read(_CHUNK_BYTES):
                     size += len(chunk)
-                    self._check(size, _MAX_PART_BYTES)
+                    self._check(size, MAX_PART_BYTES)
                     parser.feed(chunk)
             return parser.close()
         except _Forbidden as error:
@@ -89,12 +91,27 @@ class OfficePackage:
             OSError,
             RuntimeError,  # a part with a password
             NotImplementedError,
+            lzma.LZMAError,
+            LookupError,  # an encoding that does not exist
+            ValueError,  # one that expat cannot read, such as UTF-7
         ) as error:
             raise self._damaged(error) from error
 
     def has(self, part: str) -> bool:
         """Return whether there is such a part."""
         return part in self._sizes
+
+    def parts(self) -> Sequence[str]:
+        """Return the names of all parts."""
+        return list(self._sizes)
+
+    def check_size(self, part: str, limit: int) -> None:
+        """Check that a part is not too large; no more is unpacked of it than the directory says.
+
+        Raises:
+            UsageError: when it unpacks to more bytes than `limit`.
+        """
+        self._check(self._sizes[part].file_size, limit)
 
     def _check(self, size: int, limit: int) -> None:
         if size > limit:

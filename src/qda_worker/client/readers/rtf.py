@@ -8,6 +8,7 @@ are skipped. A table row is one paragraph with tabs between its cells; footnotes
 
 import codecs
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -58,19 +59,27 @@ class _State:
     fallback: int = 1  # characters behind a \u for programs that do not know it
 
 
-def read_rtf(content: bytes, source: str) -> Document:
+def read_rtf(content: bytes, source: str, warn: Callable[[str], None]) -> Document:
     """Return the text of a document.
+
+    Args:
+        content: the file.
+        source: its name, for messages.
+        warn: called with a message if the end of the document is missing.
 
     Raises:
         UsageError: when its groups are damaged.
     """
     reader = _Reader(content)
     try:
-        return reader.read()
+        document = reader.read()
     except _Damaged as error:
         raise UsageError(
             f"{source} is damaged ({error})", "open it with Word or LibreOffice and save it again"
         ) from error
+    if reader.is_cut_off:
+        warn(f"{source} ends before its text does: it was cut off, and only what is there is read")
+    return document
 
 
 class _Damaged(ValueError):
@@ -78,9 +87,14 @@ class _Damaged(ValueError):
 
 
 class _Reader:
-    """Reads one document."""
+    """Reads one document.
+
+    Attributes:
+        is_cut_off: whether the file that was read ends within a group.
+    """
 
     def __init__(self, content: bytes) -> None:
+        self.is_cut_off = False
         self._content = content
         self._state = _State()
         self._stack: list[_State] = []
@@ -113,6 +127,7 @@ class _Reader:
                     break
             elif text is not None:
                 self._read_text(text)
+        self.is_cut_off = bool(self._stack)
         self._flush()
         self._end_paragraph()
         for note in self._notes:

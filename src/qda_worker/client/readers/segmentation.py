@@ -222,13 +222,16 @@ def _lines(segment: Segment) -> Iterator[Segment]:
 
 
 def _slices(segment: Segment, spans: Sequence[tuple[int, int]]) -> Iterator[Segment]:
-    """Yield parts of a segment; their ids are `ID.1`, `ID.2`."""
+    """Yield parts of a segment, which follow each other; their ids are `ID.1`, `ID.2`."""
     place = segment.place
+    lines, counted = 0, 0  # line ends before the part, and up to where they are counted
     for number, (start, end) in enumerate(spans, start=1):
         at = place
         if place is not None and place.start is not None and place.end is not None:
             exact = place.end - place.start == len(segment.text)
             at = replace(place, start=place.start + start, end=place.start + end) if exact else place
             if exact and place.unit is PlaceUnit.LINE:
-                at = replace(at, number=place.number + segment.text.count("\n", 0, start))
+                lines += segment.text.count("\n", counted, start)
+                counted = start
+                at = replace(at, number=place.number + lines)
         yield replace(segment, text=segment.text[start:end], id=f"{segment.id}.{number}", place=at)

@@ -259,10 +259,12 @@ def _utterance(block: Block, label: _Label | None) -> Utterance:
         if begins is None:
             begins, ends = parse_seconds(mark[0])
     end = len(text)
-    while end > start and (trailing := _trailing(text[start:end])):
+    # There may be many marks: only the end of the text is looked at for each.
+    while end > start and (trailing := _trailing(text[max(start, end - _MARK_REACH) : end])):
         ends = parse_seconds(trailing[0])[0] if ends is None else ends
         end -= len(trailing[0])
-        end = start + len(text[start:end].rstrip())
+        while end > start and text[end - 1].isspace():
+            end -= 1
     start = min(_skip_blanks(text, start), end)
     return Utterance(block, start, end, label.name if label else block.speaker, begins, ends)
 

@@ -30,12 +30,10 @@ class _Paragraph:
     Attributes:
         parts: its texts, each with whether it is bold.
         boxes: the text boxes that are anchored in it.
-        is_joined: whether its mark was deleted, so that the next paragraph goes on in it.
     """
 
     parts: list[tuple[str, bool]] = field(default_factory=list)
     boxes: list[Element] = field(default_factory=list)
-    is_joined: bool = False
 
     @property
     def text(self) -> str:

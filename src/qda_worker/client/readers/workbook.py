@@ -7,8 +7,17 @@ from typing import IO, Any, Final
 
 from model_cache.errors import UsageError
 from qda_worker.client.readers.extras import import_extra
-from qda_worker.client.readers.office_package import OfficePackage
+from qda_worker.client.readers.office_package import MAX_PART_BYTES, OfficePackage
 from qda_worker.client.readers.table import Row
+
+# openpyxl streams the sheets and reads all other XML into memory, even in its read-only mode. The shared strings
+# are the texts of all cells.
+_SHEETS: Final = "xl/worksheets/"
+_STRINGS: Final = "xl/sharedStrings.xml"
+_STRINGS_TYPE: Final = "sharedStrings+xml"
+_SHEET_TYPE: Final = "worksheet+xml"
+_MAX_STRINGS_BYTES: Final = 256 * 2**20
+_XML_ENDINGS: Final = (".xml", ".rels")
 
 # Rows that programs leave behind the last one with content; a sheet may declare a million.
 _MOST_EMPTY_ROWS: Final = 10_000
@@ -23,10 +32,10 @@ def read_workbook(stream: IO[bytes], source: str, sheet: str) -> Iterator[Row]:
         sheet: the name of the sheet; empty: the first one.
 
     Raises:
-        UsageError: when it is damaged, has no such sheet, or the extra `files` is not installed.
+        UsageError: when it is damaged or too large, has no such sheet, or the extra `files` is not installed.
     """
-    with OfficePackage(stream, source):
-        pass  # the directory is checked
+    with OfficePackage(stream, source) as package:
+        _check_parts(package)
     openpyxl: Any = import_extra("openpyxl", "Excel workbooks")
     import_extra("defusedxml", "Excel workbooks")  # with it, openpyxl refuses entities
     try:
@@ -45,6 +54,27 @@ def read_workbook(stream: IO[bytes], source: str, sheet: str) -> Iterator[Row]:
             f"{source} is damaged or no Excel workbook ({type(error).__name__}: {error})",
             "open it with Excel or LibreOffice and save it again",
         ) from error
+
+
+def _check_parts(package: OfficePackage) -> None:
+    """Check the size of each part that openpyxl reads into memory: it finds some by their type, some by their name.
+
+    Raises:
+        UsageError: when one is too large.
+    """
+    types = package.parse("[Content_Types].xml")
+    typed = [
+        (each.get("PartName", "")[1:], each.get("ContentType", ""))
+        for each in (() if types is None else types)
+    ]
+    strings = {_STRINGS, *(part for part, kind in typed if kind.endswith(_STRINGS_TYPE))}
+    loaded = {part for part, kind in typed if not kind.endswith(_SHEET_TYPE)}
+    for part in package.parts():
+        is_sheet = part.startswith(_SHEETS) and not part.endswith(".rels")
+        if part in strings:
+            package.check_size(part, _MAX_STRINGS_BYTES)
+        elif part in loaded or (part.endswith(_XML_ENDINGS) and not is_sheet):
+            package.check_size(part, MAX_PART_BYTES)
 
 
 def _find_sheet(book: Any, sheet: str, source: str) -> Any:

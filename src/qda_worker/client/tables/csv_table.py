@@ -92,13 +92,14 @@ def scan_csv(path: Path, layout: Layout, style: CsvStyle) -> ScannedCsv:
     If a text may have several rows, those of the last one are not counted: more may be missing.
 
     Raises:
-        UsageError: when the file has other columns.
+        UsageError: when the file has other columns, or a row that is damaged before others.
     """
     ids: list[str] = []
     end, options = 0, None
     with path.open("rb") as file:
         position = [0]
-        reader = csv.reader(_complete_lines(file, position), delimiter=style.delimiter, strict=True)
+        lines = _complete_lines(file, position)
+        reader = csv.reader(lines, delimiter=style.delimiter, strict=True)
         header = next(reader, None)
         if header is None:
             return ScannedCsv([], 0, None)
@@ -118,8 +119,13 @@ def scan_csv(path: Path, layout: Layout, style: CsvStyle) -> ScannedCsv:
                     ids.append(row[0])
                     starts = [end]
                 end, options = position[0], row[-1]
-        except csv.Error:  # the file ends within a quoted field
+        except csv.Error:  # usually, the file ends within a quoted field
             pass
+        damaged_line = reader.line_num
+        if next(lines, None) is not None:  # it does not end here, so no run was interrupted here
+            raise UsageError(
+                f"{path}, line {damaged_line}: found no result", "repair the line, or give another --output"
+            )
     if layout.counter is not None and ids:
         ids.pop()
         end = starts[0]

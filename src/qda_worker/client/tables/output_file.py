@@ -22,21 +22,29 @@ from model_cache.errors import ModelCacheError, UsageError
 from model_cache.file_io import replacement
 from model_cache.json_values import dump_json_line
 from model_cache.reasons import Reason
-from qda_worker.client.readers.whole_text import whole_text
 from qda_worker.client.tables import csv_table
 from qda_worker.client.tables.csv_table import CsvStyle
 from qda_worker.client.tables.layout import describe_options, layout_of
+from qda_worker.client.tables.packages import require_package
 from qda_worker.client.tables.parquet_table import write_parquet
 from qda_worker.client.tables.records import AnsweredIds, Record, read_records, record_id
 from qda_worker.client.tables.refi_qda.codings import require_codings
-from qda_worker.client.tables.refi_qda.package import creation_time, write_qdc, write_qdpx
+from qda_worker.client.tables.refi_qda.package import (
+    ReadSource,
+    creation_time,
+    no_source,
+    write_qdc,
+    write_qdpx,
+)
+from qda_worker.client.tables.refi_qda.source_files import sources_among
 from qda_worker.client.tables.xlsx_table import write_xlsx
 
 Options: TypeAlias = Mapping[str, object]
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-_TABLE_ENDINGS: Final = frozenset({".csv", ".tsv", ".tab", ".xlsx", ".xlsm", ".jsonl", ".ndjson"})
+# How each line of a record file begins.
+_LINE_START: Final = b'{"id": "'
 
 
 class FileFormat(Enum):
@@ -74,6 +82,7 @@ class OutputFile:
     Attributes:
         path: the file.
         answered: the texts with a result of an earlier run.
+        sources: the files that this run reads. Only these are read again, for a REFI-QDA project.
         is_complete: whether an earlier run has completed a file that cannot be continued.
     """
 
@@ -96,12 +105,13 @@ class OutputFile:
             style: of CSV.
 
         Raises:
-            UsageError: when the file exists, or cannot be continued.
+            UsageError: when the file exists or cannot be continued, or the package for its format is missing.
             ModelCacheError: when the disk is full.
             OSError: when the file cannot be written.
         """
         self.path = path
         self.answered = AnsweredIds()
+        self.sources: set[str] = set()
         self.is_complete = False
         self._form = form
         self._options = options
@@ -110,6 +120,7 @@ class OutputFile:
             self._layout = layout_of(options)
         elif form in (FileFormat.QDPX, FileFormat.QDC):
             require_codings(options)
+        require_package(form.value.removeprefix("."))
         self._record_path = partial_path(path) if form.is_converted else path
         self._refuse_existing(if_exists)
         self._size = 0
@@ -131,9 +142,9 @@ class OutputFile:
 
     def was_answered(self, identifier: str) -> bool:
         """Return whether an earlier run has answered the next text with this id."""
-        return self.answered.take(
-            csv_table.harmless(identifier) if self._form is FileFormat.CSV else identifier
-        )
+        if self._form is FileFormat.CSV:
+            identifier = csv_table.harmless(_encode(identifier).decode())
+        return self.answered.take(identifier)
 
     def add(self, records: Iterable[Record]) -> None:
         """Append records.
@@ -163,7 +174,8 @@ class OutputFile:
             self.close()
             return
         try:
-            convert(self._record_path, self.path, self._form, self._style)
+            read_source = sources_among(self.sources)
+            convert(self._record_path, self.path, self._form, self._style, read_source)
         finally:
             self.close()
         self._record_path.unlink()
@@ -214,7 +226,7 @@ class OutputFile:
                 for number, line in enumerate(file, start=1):
                     identifier = record_id(line)
                     if identifier is None:
-                        if file.read(1):
+                        if file.read(1) or not _is_torn(line):
                             raise UsageError(
                                 f"{self._record_path}, line {number}: found no result",
                                 "give a file that qda-client --output has written",
@@ -239,7 +251,7 @@ class OutputFile:
 
     def _write(self, text: str) -> None:
         assert self._file is not None
-        content = memoryview(text.encode(errors="backslashreplace"))
+        content = memoryview(_encode(text))
         written = 0
         try:
             while written < len(content):
@@ -253,11 +265,20 @@ class OutputFile:
         self._size += written
 
 
-def convert(source: Path, target: Path, form: FileFormat, style: CsvStyle) -> None:
+def convert(
+    source: Path, target: Path, form: FileFormat, style: CsvStyle, read_source: ReadSource = no_source
+) -> None:
     """Write the records of a file as a table to another one, which is replaced at the end if it exists.
 
+    Args:
+        source: the file of the records.
+        target: the file that is written.
+        form: its format.
+        style: of CSV.
+        read_source: returns the text of a source that a REFI-QDA project shows as it is; by default, of none.
+
     Raises:
-        UsageError: when `source` has no records, or the package for the format is not installed.
+        UsageError: when `source` has no records or a damaged one, or the package for the format is not installed.
         ModelCacheError: when the disk is full.
         OSError: when the target cannot be written.
     """
@@ -270,11 +291,14 @@ def convert(source: Path, target: Path, form: FileFormat, style: CsvStyle) -> No
             if form.is_table:
                 _write_table(source, file, form, style)
             else:
-                _write_project(source, target.stem, file, form)
+                _write_project(source, target.stem, file, form, read_source)
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise disk_full(target, error) from error
         raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        problem = f"{source} has a result that is damaged ({type(error).__name__}: {error})"
+        raise UsageError(problem, "give a file that qda-client --output has written") from error
 
 
 def _write_table(source: Path, file: BinaryIO, form: FileFormat, style: CsvStyle) -> None:
@@ -290,7 +314,9 @@ def _write_table(source: Path, file: BinaryIO, form: FileFormat, style: CsvStyle
         file.writelines(line.encode(errors="replace") for line in lines)
 
 
-def _write_project(source: Path, name: str, file: BinaryIO, form: FileFormat) -> None:
+def _write_project(
+    source: Path, name: str, file: BinaryIO, form: FileFormat, read_source: ReadSource
+) -> None:
     if form is FileFormat.QDC:
         write_qdc(lambda: read_records(source), file)
         return
@@ -299,7 +325,7 @@ def _write_project(source: Path, name: str, file: BinaryIO, form: FileFormat) ->
         file,
         name=name,
         created=creation_time(source.stat().st_mtime),
-        read_source=_source_text,
+        read_source=read_source,
     )
 
 
@@ -315,16 +341,6 @@ def disk_full(path: Path, error: OSError) -> ModelCacheError:
         f"free some space there, then run the same command with --resume {path} instead of --output",
         reason=Reason.NO_SPACE,
     )
-
-
-def _source_text(source: str) -> str | None:
-    """Return the text of a source that is still there and is one document, which a table is not."""
-    if not Path(source).is_file() or Path(source).suffix.lower() in _TABLE_ENDINGS:
-        return None
-    try:
-        return whole_text(source)
-    except UsageError:
-        return None
 
 
 def _open(path: Path) -> FileIO:
@@ -360,6 +376,21 @@ def _open(path: Path) -> FileIO:
     except OSError:  # a file system without locks
         pass
     return file
+
+
+def _encode(text: str) -> bytes:
+    """Return a text as it is in a file, which may have characters that UTF-8 cannot hold."""
+    return text.encode(errors="backslashreplace")
+
+
+def _is_torn(line: bytes) -> bool:
+    """Return whether a line without a result is the beginning of one, not a line of another program."""
+    if line.endswith(b"\n") or not (line.startswith(_LINE_START) or _LINE_START.startswith(line)):
+        return False
+    try:
+        return bool(_options_of(line))
+    except ValueError:
+        return True
 
 
 def _options_of(line: bytes) -> Options:

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 
 from model_cache.errors import UsageError
 from qda_worker.client.tables.layout import Cell, Kind, Layout
+from qda_worker.client.tables.packages import require_package
 from qda_worker.client.tables.records import Record, provenances
 
 # Rows in memory; those with vectors of 1,024 dimensions have 8 kB each as Python numbers.
@@ -28,14 +29,10 @@ def write_parquet(records: Callable[[], Iterable[Record]], layout: Layout, file:
     Raises:
         UsageError: when pyarrow is not installed, or the vectors of a column have several sizes.
     """
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UsageError(
-            "Parquet needs the package pyarrow, which is not installed",
-            "pip install 'qda-worker[tables]', or write csv",
-        ) from error
+    require_package("parquet")
+    import pyarrow
+    from pyarrow import parquet
+
     schema, sizes = _schema(pyarrow, records(), layout)
     rows = (row for record in records() for row in layout.rows(record))
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:

@@ -160,6 +160,11 @@ def _parse(line: bytes, number: int, path: Path) -> Record:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict) or "id" not in value:
+        if line.startswith(b'{"id": ') and not line.endswith(b"\n"):
+            raise UsageError(
+                f"{path}, line {number}: a run was interrupted here",
+                "complete it with --resume, or remove the last line",
+            )
         raise UsageError(
             f"{path}, line {number}: found no result", "give a file that qda-client --output has written"
         )

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Final
 
-from model_cache.errors import UsageError
 from qda_worker.client.tables.layout import Cell, Kind, Layout
+from qda_worker.client.tables.packages import require_package
 from qda_worker.client.tables.records import Record
 
 # Limits of the format (Excel specifications).
@@ -36,15 +36,10 @@ def write_xlsx(
     Raises:
         UsageError: when openpyxl is not installed.
     """
-    try:
-        from openpyxl import Workbook
-        from openpyxl.cell import WriteOnlyCell
-        from openpyxl.styles import Font
-    except ImportError as error:
-        raise UsageError(
-            "XLSX needs the package openpyxl, which is not installed",
-            "pip install 'qda-worker[files]', or write csv",
-        ) from error
+    require_package("xlsx")
+    from openpyxl import Workbook
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
 
     def cell(sheet: Any, value: Cell) -> Any:
         if not isinstance(value, str | list):

@@ -39,6 +39,15 @@ def test_tables_tell_what_computed_them(tmp_path: Path, form: FileFormat) -> Non
     assert read_computations(target) == [FOUND]
 
 
+@pytest.mark.parametrize("end", [b"\r\n", b'"4";"a.t', b'"4";"', b"\r\n\r\n"])
+def test_rows_that_are_not_whole_are_left_out(tmp_path: Path, end: bytes) -> None:
+    target = tmp_path / "r.csv"
+    convert(records(tmp_path), target, FileFormat.CSV, CsvStyle())
+    with target.open("ab") as file:
+        file.write(end)
+    assert read_computations(target) == [FOUND]
+
+
 def test_documents_of_stdout_tell_what_computed_them(tmp_path: Path) -> None:
     file = tmp_path / "r.json"
     provenance = sentiment_record("1")["provenance"]

@@ -57,6 +57,26 @@ def test_a_corpus_gets_placeholders_and_comes_back(corpus: Path, tmp_path: Path)
     assert tree(tmp_path / "back") == tree(corpus)
 
 
+def test_files_with_the_same_content_come_back_under_their_own_names(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    (corpus / "v1.0").mkdir(parents=True)
+    for name in ("a.txt", "b.txt", "v1.0/c.txt"):
+        (corpus / name).write_text("In Köln.", encoding="utf-8")
+    apply(corpus, tmp_path)
+    out = tmp_path / "out"
+    # Renamed, and before the others in order; a copy more than the key has; and a changed file with a taken name.
+    (out / "v1.0" / "c.txt").rename(out / "0.txt")
+    (out / "z.txt").write_text("In [Ort 1].", encoding="utf-8")
+    (out / "v1.0" / "c.txt").write_text("Nach [Ort 1].", encoding="utf-8")
+    summary = restore_corpus(corpus_files([str(out)]), read_key(tmp_path / "key.json"), tmp_path / "back")
+    assert tree(tmp_path / "back") == {
+        **dict.fromkeys(("a.txt", "b.txt", "v1.0/c.txt", "z.txt"), "In Köln.".encode()),
+        "v1.0/c (2).txt": "Nach Köln.".encode(),
+    }
+    assert (summary.files, summary.replaced) == (5, 5)
+    assert ["z.txt" in notice for notice in summary.notices] == [True]
+
+
 def test_the_key_is_for_its_owner_alone_and_apart_from_the_texts(corpus: Path, tmp_path: Path) -> None:
     apply(corpus, tmp_path)
     assert stat.S_IMODE((tmp_path / "key.json").stat().st_mode) == 0o600

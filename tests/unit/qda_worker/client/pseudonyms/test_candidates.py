@@ -4,6 +4,7 @@ from qda_worker.client.pseudonyms.candidates import Candidate, CandidateFinder, 
 from qda_worker.client.pseudonyms.forms import FormMatcher, Markup
 from qda_worker.client.pseudonyms.kinds import Kind, Language
 from qda_worker.client.pseudonyms.rules import Find
+from tests.support.call_count import count_calls
 
 
 def propose(
@@ -25,6 +26,25 @@ def test_forms_that_the_model_missed_are_proposed_with_those_it_found() -> None:
     assert found["Müllers"].found_by == "derived"
     assert found["Anna Müller"].context == "Frau »Anna Müller« war da. Müllers Hund mag Anna. Müllerin."
     assert [found["Anna Müller"].count, found["Anna"].count] == [1, 1]
+
+
+def test_speakers_in_bold_letters_are_proposed() -> None:
+    finder = CandidateFinder()
+    finder.add_speaker("Anna")
+    counter = FormCounter(finder.forms())
+    counter.add("__Anna:__ Hallo", Markup.NONE)
+    assert [each.form for each in finder.propose(counter, Language.GERMAN)] == ["Anna"]
+    assert finder.not_placed(counter) == []
+
+
+def test_what_is_found_and_has_no_place_in_the_files_is_known() -> None:
+    finder = CandidateFinder()
+    text = "Anna Müller wohnt in Kölnblick bei Max."
+    finder.add_text(text, [Find(0, 4, Kind.PERSON), Find(0, 11, Kind.PERSON), Find(21, 25, Kind.PLACE)])
+    finder.add_speaker("Maximilian")
+    counter = FormCounter(finder.forms())
+    counter.add(text, Markup.NONE)
+    assert finder.not_placed(counter) == ["Köln", "Maximilian"]
 
 
 def test_what_a_rule_finds_is_not_an_entity() -> None:
@@ -96,3 +116,20 @@ def test_numbers_that_are_in_no_list_are_told() -> None:
     assert list(unlisted("Tel. 0221 1234567 und 0151 7654321", FormMatcher(["0221 1234567"]))) == [
         "0151 7654321"
     ]
+
+
+def test_the_work_grows_with_the_number_of_finds() -> None:
+    finds = 300
+    text = "Köln a@b.de " * finds
+    listed = FormMatcher(["Köln"])
+    assert count_calls(lambda: list(unlisted(text, listed))) < 100 * finds
+    entities = [Find(12 * at, 12 * at + 4, Kind.PLACE) for at in range(finds)]
+    assert count_calls(lambda: CandidateFinder().add_text(text, entities)) < 100 * finds
+
+
+def test_an_entity_within_or_around_a_find_of_a_rule_does_not_count() -> None:
+    text = "Köln a@b.de Bonn"
+    finder = CandidateFinder()
+    spans = [(12, 16), (5, 6), (3, 7), (0, 16), (10, 12), (0, 5)]
+    finder.add_text(text, [Find(start, end, Kind.PLACE) for start, end in spans])
+    assert {form for form in finder.forms() if form in text} == {"Bonn", "Köln"}

@@ -37,6 +37,14 @@ def test_combining_accents_belong_to_words() -> None:
     ]
 
 
+def test_underscores_belong_to_no_word() -> None:
+    assert found(["Anna", "Anna Müller"], "__Anna:__ Hallo, _Anna Müller_, anna_Anna_x") == [
+        "Anna",
+        "Anna Müller",
+        "Anna",
+    ]
+
+
 def test_forms_may_begin_and_end_with_other_characters() -> None:
     assert found(["+49 30 1", "a@b.de"], "Tel.:+49 30 1, a@b.de a@b.dev +49 30 12") == ["+49 30 1", "a@b.de"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from qda_worker.client.pseudonyms.grouping import derived_forms, group_forms, without_title
 from qda_worker.client.pseudonyms.kinds import Kind
+from tests.support.call_count import count_calls
 
 
 def groups(*forms: str, kind: Kind = Kind.PERSON) -> list[tuple[str, ...]]:
@@ -72,3 +73,8 @@ def test_derived_forms_are_those_that_a_model_misses() -> None:
     assert {"Müller", "Müllers", "Anna", "ANNA VON MÜLLER", "Anna von Müllers"} <= derived
     assert "von" not in derived
     assert list(derived_forms(Kind.EMAIL, "a@b.de")) == []
+
+
+def test_the_work_grows_with_the_number_of_names() -> None:
+    forms = {f"Anna{at} Müller{at}": Kind.PERSON for at in range(300)}
+    assert count_calls(lambda: group_forms(forms)) < 100 * len(forms)

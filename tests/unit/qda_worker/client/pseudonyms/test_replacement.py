@@ -40,6 +40,9 @@ def test_each_text_is_restored_exactly(text: str, layout: Layout) -> None:
 
 def test_names_of_files_have_no_form() -> None:
     assert REPLACER.replace_name("Interview_Anna-Müller_2.txt") == "Interview_[Person 1]_2.txt"
+    hyphen = Replacer({"Müller-Lüdenscheidt": "[Person 1]", "Bad_Ems": "[Ort 1]"})
+    assert hyphen.replace_name("Interview_Müller-Lüdenscheidt.txt") == "Interview_[Person 1].txt"
+    assert hyphen.replace_name("Müller_Lüdenscheidt, Bad Ems.txt") == "[Person 1], [Ort 1].txt"
     assert Replacer({"Anna": "Mutter: 1?"}).replace_name("Anna.txt") == "Mutter_ 1_.txt"
     assert REPLACER.replace_name("Annabelle.txt") == "Annabelle.txt"
 

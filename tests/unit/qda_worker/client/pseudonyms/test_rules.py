@@ -23,6 +23,12 @@ from qda_worker.client.pseudonyms.rules import find_by_rules, is_iban
         ("Karl-Marx-Allee 3-5, 10178 Berlin", "address", "Karl-Marx-Allee 3-5, 10178 Berlin"),
         ("Berliner Straße 12", "address", "Berliner Straße 12"),
         ("Am Markt 3, 12345 Ort", "address", "Am Markt 3, 12345 Ort"),
+        ("_0221 1234567_", "phone", "0221 1234567"),
+        ("__+49 221 1234567__", "phone", "+49 221 1234567"),
+        ("__a@b.de__", "email", "__a@b.de"),
+        ("_www.uni.de_", "url", "www.uni.de"),
+        ("_Hauptstraße 5_", "address", "Hauptstraße 5"),
+        ("_Am Markt 3b, 12345 Ort_", "address", "Am Markt 3b, 12345 Ort"),
     ],
 )
 def test_rules_find(text: str, kind: str, found: str) -> None:

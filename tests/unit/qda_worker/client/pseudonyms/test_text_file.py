@@ -66,6 +66,19 @@ def test_what_cannot_be_replaced_is_refused(tmp_path: Path, name: str, content: 
         read_text_file(tmp_path / "absent.txt", "")
 
 
+def test_a_transcript_of_noscribe_keeps_its_turns_and_speakers(tmp_path: Path) -> None:
+    path = tmp_path / "a.html"
+    path.write_text(
+        '<html><head><meta name="qrichtext" content="1" /></head><body>'
+        '<p><a name="ts_0_1000_S00">S00: Wo wohnst du?</a></p>'
+        '<p><a name="ts_1000_2000_S01">Anna Müller: [00:00:01] In Köln.</a></p>'
+        '<p><a name="ts_2000_3000_">Ohne Namen.</a></p></body></html>',
+        encoding="utf-8",
+    )
+    file = read_text_file(path, "")
+    assert (file.text, file.is_extracted) == ("S00: Wo wohnst du?\nAnna Müller: In Köln.\nOhne Namen.", True)
+
+
 def test_the_user_may_say_encoding_and_format(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes('"K\xf6ln"'.encode("latin-1"))

@@ -100,6 +100,15 @@ def test_a_file_that_is_given_twice_is_read_once(tmp_path: Path) -> None:
     assert (files, message) == ([str(tmp_path / "a.txt"), "-"], "")
 
 
+def test_what_the_program_writes_is_left_out_of_folders(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("gut\n")
+    (tmp_path / "results.csv").write_text("id;text\n1;gut\n")
+    (tmp_path / "other name.csv").hardlink_to(tmp_path / "results.csv")
+    written = [tmp_path / "." / "results.csv", tmp_path / "missing.csv"]
+    found = list(read_corpus([str(tmp_path)], leave_out=written))
+    assert [(each.id, each.text) for each in found] == [("1", "gut")]
+
+
 def test_lines_of_stdin_are_yielded_before_it_ends() -> None:
     class Endless(io.BytesIO):
         def read1(self, size: int | None = -1, /) -> bytes:

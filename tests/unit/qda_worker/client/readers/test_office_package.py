@@ -62,6 +62,21 @@ def test_a_part_with_a_password_is_damage_with_a_remedy() -> None:
         package.parse("word/document.xml")
 
 
+@pytest.mark.parametrize("encoding", ["foo", "utf-7", "utf-32", "punycode"])
+def test_an_encoding_that_cannot_be_read_is_damage(encoding: str, tmp_path: Path) -> None:
+    document = f'<?xml version="1.0" encoding="{encoding}"?><w:document {NAMESPACE}><w:body/></w:document>'
+    with pytest.raises(UsageError, match=r"a\.docx is damaged"):
+        read(zipped(("word/document.xml", document)), "a.docx", tmp_path)
+
+
+def test_a_damaged_part_in_the_format_of_lzma_is_damage() -> None:
+    content = bytearray(zipped(("word/document.xml", "<a>gut</a>" * 200), compression=zipfile.ZIP_LZMA))
+    at = content.index(b"word/document.xml") + len("word/document.xml") + 4  # the properties of the filter
+    content[at : at + 5] = b"\xff" * 5
+    with pytest.raises(UsageError, match="damaged"):
+        OfficePackage(io.BytesIO(bytes(content)), "a.docx").parse("word/document.xml")
+
+
 def test_a_long_document_is_read() -> None:
     """Text is packed well, and no bomb."""
     body = "".join(paragraph(f"Absatz {number} mit Text") for number in range(60_000))

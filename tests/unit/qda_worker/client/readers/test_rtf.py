@@ -63,6 +63,18 @@ def test_what_can_be_read_of_a_damaged_document_is_read(content: bytes, tmp_path
     assert texts(read(content, "a.rtf", tmp_path)) == ["gut"]
 
 
+@pytest.mark.parametrize(
+    ("content", "is_told"),
+    [(rb"{\rtf1 gut\par}", False), (rb"{\rtf1 gut\par}" + b"\r\n\0", False), (rb"{\rtf1 gut}} schlecht", False),
+     (rb"{\rtf1 gut", True), (rb"{\rtf1 gut\par{\b so", True), (rb"{\rtf1 gut\par" + b"\\", True),
+     (rb"{\rtf1 gut\par{\pict\bin500 abc}}", True)],
+)  # fmt: skip
+def test_a_document_that_was_cut_off_is_told(content: bytes, is_told: bool, tmp_path: Path) -> None:
+    warnings: list[str] = []
+    assert texts(read(content, "a.rtf", tmp_path, warnings=warnings))[0] == "gut"
+    assert [("a.rtf" in each, "cut off" in each) for each in warnings] == [(True, True)] * is_told
+
+
 def test_endless_nesting_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="damaged"):
         read(rb"{\rtf1 " + b"{" * 20_000, "a.rtf", tmp_path)

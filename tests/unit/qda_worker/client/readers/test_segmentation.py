@@ -1,12 +1,13 @@
 """What is a segment, and where it is in its source."""
 
 from pathlib import Path
-from typing import Final
+from typing import Final, SupportsIndex
 
 import pytest
 
 from qda_worker.client.readers.options import Segmentation
-from qda_worker.client.readers.segment import Place, PlaceUnit
+from qda_worker.client.readers.segment import Place, PlaceUnit, Segment
+from qda_worker.client.readers.segmentation import divide_sentences
 from tests.support.document_files import read, texts, turns
 
 TRANSCRIPT: Final = (
@@ -66,6 +67,31 @@ def test_a_transcript_is_divided_and_each_segment_has_its_speaker(
         assert python_text[each.place.start : each.place.end] == each.text
         assert each.text.split("\n")[0] in python_text.split("\n")[each.place.number - 1]
     assert len({each.id for each in found}) == len(found)
+
+
+class CountedText(str):
+    """A text that adds up over how many characters it was searched for line ends."""
+
+    __slots__ = ("searched",)
+
+    def __init__(self, _: str) -> None:
+        self.searched = 0
+
+    def count(self, sub: str, start: SupportsIndex | None = None, end: SupportsIndex | None = None, /) -> int:
+        self.searched += len(self[start:end])
+        return super().count(sub, start, end)
+
+
+def test_the_lines_of_many_sentences_are_counted_once() -> None:
+    text = CountedText("Das war gut.\nUnd das\nauch. Ja.\n" * 200)
+    place = Place(PlaceUnit.LINE, 7, 0, len(text))
+    found = list(divide_sentences(Segment(text, "1", "a.txt", place=place)))
+    assert len(found) == 600
+    for each in found:
+        assert each.place is not None
+        assert each.place.start is not None
+        assert each.place.number == 7 + str(text).count("\n", 0, each.place.start)
+    assert text.searched <= len(text)
 
 
 def test_a_whole_file_is_one_segment(tmp_path: Path) -> None:

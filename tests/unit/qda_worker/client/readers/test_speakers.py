@@ -1,7 +1,9 @@
 """Labels of speakers and time marks: the conventions, and what only looks like one."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import SupportsIndex
 
 import pytest
 
@@ -130,6 +132,31 @@ def test_times_without_labels_begin_segments(tmp_path: Path) -> None:
     found = read("[00:00:01] Eins.\nWeiter.\n[00:00:05] Zwei.\n[00:00:09] Drei.\n", "a.txt", tmp_path)
     assert turns(found) == [(None, "Eins.\nWeiter."), (None, "Zwei."), (None, "Drei.")]
     assert [(each.start, each.end) for each in found] == [(1, 5), (5, 9), (9, None)]
+
+
+class CountedText(str):
+    """A text that adds up the characters that are copied from it."""
+
+    __slots__ = ("copied",)
+
+    def __init__(self, _: str) -> None:
+        self.copied = 0
+
+    def __getitem__(self, key: SupportsIndex | slice) -> str:
+        part = super().__getitem__(key)
+        self.copied += len(part)
+        return part
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\u00a0\t", "  \n\u2003"])
+def test_many_marks_behind_a_turn_are_each_read_once(blank: str) -> None:
+    text = CountedText("Ja. (lacht)" + f"{blank}#00:01:02-3#{blank}(00:01:03)" * 1_000)
+    first = replace(text_document("B: x").blocks[0], text=text)
+    utterances = find_utterances([first] * 3)
+    assert utterances is not None
+    assert [str(text)[each.start : each.end] for each in utterances] == ["Ja. (lacht)"] * 3
+    assert [each.ends for each in utterances] == [63] * 3
+    assert text.copied < 3 * 20 * len(text)  # with quadratic time 3 * 1,000 times the length
 
 
 def test_long_and_hostile_lines_take_linear_time() -> None:

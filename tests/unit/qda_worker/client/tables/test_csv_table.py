@@ -78,6 +78,17 @@ def test_every_beginning_of_a_file_is_continued_exactly(tmp_path: Path, command:
     assert {row[0] for row in read[1:]} == ({"x"} if command == "entities" else {"'=1"})
 
 
+@pytest.mark.parametrize("damage", [b'"2";"half\r\n', b"\r\n", b'"2";\r\n', b'"2"x;\r\n'])
+def test_a_damaged_row_before_others_is_refused(tmp_path: Path, damage: bytes) -> None:
+    """What follows it is not removed."""
+    file = tmp_path / "r.csv"
+    whole = write(file, "sentiment", [sentiment_record(str(each)) for each in range(4)])
+    lines = whole.splitlines(keepends=True)
+    file.write_bytes(b"".join([*lines[:2], damage, *lines[2:]]))
+    with pytest.raises(UsageError, match=r"line [34]: found no result"):
+        scan_csv(file, layout_of(OPTIONS["sentiment"]), CsvStyle())
+
+
 def test_a_file_with_other_columns_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "r.csv", "sentiment", [sentiment_record("1")])
     with pytest.raises(UsageError, match="other columns"):

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.json_values import dump_json_line
 from model_cache.reasons import Reason
-from qda_worker.client.tables.output_file import FileFormat, IfExists, OutputFile, partial_path
-from tests.support.result_records import OPTIONS, sentiment_record
+from qda_worker.client.tables.csv_table import CsvStyle
+from qda_worker.client.tables.output_file import FileFormat, IfExists, OutputFile, convert, partial_path
+from tests.support.result_records import OPTIONS, entity_record, sentiment_record
 
 
 def write(path: Path, form: FileFormat, count: int, *, if_exists: IfExists = IfExists.REFUSE) -> OutputFile:
@@ -105,6 +107,27 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
         write(tmp_path / "r.jsonl", FileFormat.JSONL, 1, if_exists=IfExists.RESUME)
 
 
+@pytest.mark.parametrize(
+    "content", ['{"name": 1}', '{"name": 1}\n', "gut", '{"id": "1", "text": "gut"}', '{"id": 1}\n', "{}\n"]
+)
+def test_a_file_of_one_line_of_another_program_is_refused(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "r.jsonl"
+    file.write_text(content)
+    with pytest.raises(UsageError, match="line 1: found no result"):
+        write(file, FileFormat.JSONL, 1, if_exists=IfExists.RESUME)
+    assert file.read_text() == content
+
+
+@pytest.mark.parametrize("form", [FileFormat.JSONL, FileFormat.CSV])
+def test_an_id_that_utf8_cannot_hold_is_found_again(tmp_path: Path, form: FileFormat) -> None:
+    file, identifier = tmp_path / "r", "=a\udcff"
+    output = OutputFile(file, form, OPTIONS["sentiment"])
+    output.add([sentiment_record(identifier), sentiment_record("last")])
+    output.finish()
+    with closing(OutputFile(file, form, OPTIONS["sentiment"], if_exists=IfExists.RESUME)) as output:
+        assert output.was_answered(identifier)
+
+
 @pytest.mark.parametrize("form", [FileFormat.JSONL, FileFormat.CSV])
 def test_a_full_disk_leaves_whole_results_that_are_continued(tmp_path: Path, form: FileFormat) -> None:
     file = tmp_path / "r"
@@ -131,3 +154,24 @@ def test_each_line_is_a_record(tmp_path: Path) -> None:
     write(tmp_path / "r.jsonl", FileFormat.JSONL, 3).finish()
     records = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [record["id"] for record in records] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("form", [FileFormat.CSV, FileFormat.QDPX])
+@pytest.mark.parametrize("entities", [[{}], [1], "x", {"a": 1}, 5])
+def test_a_damaged_record_is_refused(tmp_path: Path, form: FileFormat, entities: object) -> None:
+    source, target = tmp_path / "r.jsonl", tmp_path / "table"
+    record = entity_record("1", "Anna kam.", "Anna") | {"entities": entities}
+    source.write_text(json.dumps(record) + "\n")
+    with pytest.raises(UsageError, match=r"r\.jsonl has a result that is damaged"):
+        convert(source, target, form, CsvStyle())
+    assert not target.exists()
+
+
+def test_an_interrupted_file_is_converted_after_what_the_remedy_says(tmp_path: Path) -> None:
+    source = tmp_path / "r.jsonl"
+    lines = [dump_json_line(sentiment_record(str(each))) + "\n" for each in range(3)]
+    source.write_text("".join(lines)[:-40])
+    with pytest.raises(UsageError, match="line 3: a run was interrupted here") as error:
+        convert(source, tmp_path / "r.csv", FileFormat.CSV, CsvStyle())
+    assert "--resume" in error.value.remedy
+    assert "remove the last line" in error.value.remedy
