@@ -11,12 +11,16 @@ Programs end with the exit code of the reason (`model_cache.cli.program`); the w
 details of a call.
 """
 
+import errno
 import os
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from model_cache.reasons import Reason
 from model_cache.urls import without_passwords
+
+# Failures to write that are NO_SPACE: a full disk, a spent quota, a file that has reached its limit.
+NO_SPACE_ERRNOS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class ModelCacheError(Exception):

@@ -6,7 +6,6 @@ export ends without the end mark of an archive, so that an import refuses it.
 """
 
 import contextlib
-import errno
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from model_cache.check.files import Remedies
 from model_cache.cli.options import LogLevel, OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import EXIT_BROKEN_PIPE, Terminated
-from model_cache.errors import ModelCacheError, UsageError
+from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError, UsageError
 from model_cache.file_io import replacement
 from model_cache.formatting import human_bytes, printable_lines
 from model_cache.json_values import to_json_text
@@ -32,7 +31,6 @@ from model_cache.reasons import EXIT_TERMINATED, Reason
 
 STDOUT: Final = "-"
 _FREE_SPACE: Final = "free some space there, or write to another disk"
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 Write = Callable[[bytes], object]
 
@@ -170,7 +168,7 @@ def _flush(buffer: BinaryIO, name: str) -> None:
 
 
 def _cannot_write(name: str, error: OSError) -> ModelCacheError:
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE_ERRNOS:
         return NoSpace(f"{name}: {error.strerror}", _FREE_SPACE)
     return NoPermission(
         f"{name} cannot be written: {error.strerror}", "give a file in a folder that this user can write to"

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any, Final, NoReturn, TextIO, cast
 
-from model_cache.errors import ModelCacheError
+from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError
 from model_cache.formatting import printable, printable_lines
 from model_cache.json_values import to_json_line
 from model_cache.reasons import EXIT_TERMINATED, Reason
@@ -33,7 +33,6 @@ Main = Callable[[Sequence[str]], int]
 # 128 + SIGPIPE, as a shell reports it: the reader of our output has closed it.
 EXIT_BROKEN_PIPE: Final = 141
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 
 
@@ -167,7 +166,7 @@ def _known_error(error: Exception) -> ModelCacheError | None:
     if not isinstance(error, OSError) or error.errno is None:
         return None
     message = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE_ERRNOS:
         remedy = "free some space there, or give another folder"
         return ModelCacheError(message, remedy, reason=Reason.NO_SPACE)
     if error.errno in _NO_PERMISSION:

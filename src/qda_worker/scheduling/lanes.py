@@ -200,7 +200,7 @@ class Lanes(Generic[Payload, Output, Result]):
             costs = (considered[groups[group][0]].cost for group in selected)
             found = self._late([considered[number] for number in batch], now + self._seconds(costs))
             left = [position for position in remaining if candidates[position].item.job not in found]
-            if not found or not left:  # a job that nobody waits behind corrects an estimate that is too high
+            if not found or not left:  # without other work, the batch corrects a high estimate
                 return [remaining[number] for number in batch]
             late |= found
             remaining = left

@@ -19,7 +19,7 @@ from qda_worker.client.pseudonyms.rules import Find, find_by_rules
 # Characters before and behind a form in the context that the review list shows.
 _CONTEXT: Final = 50
 
-# Labels of speakers that identify nobody.
+# Labels of speakers that identify no person.
 _ROLE: Final = re.compile(
     r"(?i:interviewer(?:in)?|interviewte[rn]?|interviewee|befragte[rn]?|moderator(?:in)?|sprecher(?:in)?|teilnehmer(?:in)?"
     r"|proband(?:in)?|person|frage|antwort|speaker|participant|respondent|unbekannt|unknown|alle|all)[ _-]?[A-Z]?\d*"

@@ -1,18 +1,14 @@
 """The files of a corpus with their names in an output folder, and that folder: it is complete, or it is not there."""
 
-import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Final
 
-from model_cache.errors import ModelCacheError, UsageError
+from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError, UsageError
 from model_cache.reasons import Reason
 from qda_worker.client.readers.files import STDIN, find_files
-
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +75,7 @@ def _is_same(path: Path, other: Path) -> bool:
 
 def write_error(path: Path, error: OSError) -> ModelCacheError | OSError:
     """Return the error of a full disk, or another one with the name of the file."""
-    if error.errno in _NO_SPACE:
+    if error.errno in NO_SPACE_ERRNOS:
         return ModelCacheError(
             f"{path}: {error.strerror}",
             "free some space there, and run the command again; nothing is left of this run",

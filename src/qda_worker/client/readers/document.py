@@ -1,6 +1,6 @@
 """What readers of documents return: the text of a source and its blocks. No I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from qda_worker.client.readers.segment import PlaceUnit
@@ -21,7 +21,7 @@ class Block:
         begins: when it begins, in seconds, if the format says so.
         ends: when it ends, if the format says so.
         opens_paragraph: whether a paragraph begins with it.
-        is_note: whether it is a footnote, which belongs to nobody's turn.
+        is_note: whether it is a footnote, which belongs to no turn.
         is_line: whether it is a line of a plain text.
     """
 
@@ -114,6 +114,39 @@ class DocumentBuilder:
     def build(self, *, spoken: bool = False) -> Document:
         """Return the document."""
         return Document("\n".join(self._parts), tuple(self._blocks), self._unit, spoken=spoken)
+
+
+def count_bold(parts: Sequence[tuple[str, bool]]) -> int:
+    """Return how many parts at the beginning of a paragraph are bold, blank ones among them; 0 if all are blank.
+
+    Args:
+        parts: the texts of the paragraph, each with whether it is bold.
+    """
+    if not any(bold and text.strip() for text, bold in parts):
+        return 0
+    return next(
+        (number for number, (text, bold) in enumerate(parts) if not bold and text.strip()), len(parts)
+    )
+
+
+def join_cells(cells: Sequence[Sequence[tuple[str, int]]]) -> Iterator[tuple[str, int]]:
+    """Yield a table row as one paragraph; as several if its cells have several, the first ones together.
+
+    Args:
+        cells: the paragraphs of each cell, each with the length of the bold text at its beginning.
+    """
+    filled = [cell for cell in cells if cell]
+    if not filled:
+        return
+    if any(len(cell) > 1 for cell in filled[:-1]):
+        for cell in filled:
+            yield from cell
+        return
+    # A label or a time in the cells before belongs to the first paragraph of the last cell.
+    first = [cell[0] for cell in filled]
+    bold = first[0][1] if first[0][1] == len(first[0][0]) else 0
+    yield "\t".join(text for text, _ in first), bold
+    yield from filled[-1][1:]
 
 
 def text_document(text: str) -> Document:

@@ -11,7 +11,7 @@ from typing import IO, Final
 from xml.etree.ElementTree import Element
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.document import Document, DocumentBuilder
+from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold, join_cells
 from qda_worker.client.readers.office_package import OfficePackage
 
 _REMOVED: Final = frozenset({
@@ -48,12 +48,7 @@ class _Paragraph:
     @property
     def bold(self) -> int:
         """Length of the bold text at the beginning."""
-        length = 0
-        for text, bold in self.parts:
-            if not bold and text.strip():
-                break
-            length += len(text)
-        return length if any(bold and text.strip() for text, bold in self.parts) else 0
+        return sum(len(text) for text, _ in self.parts[: count_bold(self.parts)])
 
 
 def read_open_document(stream: IO[bytes], source: str) -> Document:
@@ -121,18 +116,7 @@ class _Reader:
                 yield from self.paragraphs(child)  # lists, sections, tables
 
     def _row(self, row: Element) -> Iterator[tuple[str, int]]:
-        cells = [list(self.paragraphs(cell)) for cell in row if cell.tag == "table-cell"]
-        filled = [cell for cell in cells if cell]
-        if not filled:
-            return
-        if any(len(cell) > 1 for cell in filled[:-1]):
-            for cell in filled:
-                yield from cell
-            return
-        first = [cell[0] for cell in filled]
-        bold = first[0][1] if first[0][1] == len(first[0][0]) else 0
-        yield "\t".join(text for text, _ in first), bold
-        yield from filled[-1][1:]
+        return join_cells([list(self.paragraphs(cell)) for cell in row if cell.tag == "table-cell"])
 
     def _read_inline(self, element: Element, paragraph: _Paragraph, *, bold: bool) -> None:
         paragraph.add(element.text, bold=bold)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.document import Document, DocumentBuilder
+from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold
 
 _TOKEN: Final = re.compile(
     rb"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|[\r\n]+|([^\\{}\r\n]+)",
@@ -247,13 +247,8 @@ class _Reader:
         if state.note:
             self._note_parts.append("\n")
             return
-        bold = 0
-        for text, is_bold in self._parts:
-            if not is_bold and text.strip():
-                break
-            bold += len(text)
-        has_bold = any(is_bold and text.strip() for text, is_bold in self._parts)
-        self._builder.add("".join(text for text, _ in self._parts), bold=bold if has_bold else 0)
+        bold = sum(len(text) for text, _ in self._parts[: count_bold(self._parts)])
+        self._builder.add("".join(text for text, _ in self._parts), bold=bold)
         self._parts.clear()
 
 

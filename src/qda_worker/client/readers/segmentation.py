@@ -127,7 +127,7 @@ def _labelled_parts(utterances: Sequence[Utterance]) -> list[_Part]:
         block = each.block
         opens = each.speaker is not None or (not labelled and each.begins is not None)
         if opens or block.is_note or speaker is None:
-            # What stands before the first label is not one turn, and a footnote is nobody's.
+            # What stands before the first label is not one turn, and a footnote belongs to none.
             turn += 1
             begins = None
         if opens:

@@ -97,7 +97,7 @@ class Utterance:
         block: the block.
         start: where in its text the speech begins, behind label and marks.
         end: where it ends, before marks.
-        speaker: who begins to speak with it; None if nobody does.
+        speaker: who begins to speak with it; None if it has no label.
         begins: the time before it, in seconds.
         ends: the time behind it.
     """

@@ -12,7 +12,7 @@ from typing import IO, Final
 from xml.etree.ElementTree import Element
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.document import Document, DocumentBuilder
+from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold, join_cells
 from qda_worker.client.readers.office_package import OfficePackage
 
 _REMOVED: Final = frozenset(
@@ -42,12 +42,7 @@ class _Paragraph:
     @property
     def bold(self) -> int:
         """Length of the bold text at the beginning."""
-        length = 0
-        for text, bold in self.parts:
-            if not bold and text.strip():
-                break
-            length += len(text.replace(_SOFT_HYPHEN, ""))
-        return length if any(bold and text.strip() for text, bold in self.parts) else 0
+        return sum(len(text.replace(_SOFT_HYPHEN, "")) for text, _ in self.parts[: count_bold(self.parts)])
 
 
 def read_word(stream: IO[bytes], source: str) -> Document:
@@ -117,20 +112,7 @@ class _Reader:
             yield from self.paragraphs(box)
 
     def _row(self, row: Element) -> Iterator[tuple[str, int]]:
-        """Yield a row as one paragraph; as several if its cells have several, the first ones together."""
-        cells = [list(self.paragraphs(cell)) for cell in _cells(row)]
-        filled = [cell for cell in cells if cell]
-        if not filled:
-            return
-        if any(len(cell) > 1 for cell in filled[:-1]):
-            for cell in filled:
-                yield from cell
-            return
-        # A label or a time in the cells before belongs to the first paragraph of the last cell.
-        first = [cell[0] for cell in filled]
-        bold = first[0][1] if first[0][1] == len(first[0][0]) else 0
-        yield "\t".join(text for text, _ in first), bold
-        yield from filled[-1][1:]
+        return join_cells([list(self.paragraphs(cell)) for cell in _cells(row)])
 
     def _read_inline(self, element: Element, paragraph: _Paragraph, *, bold: bool) -> None:
         for child in element:

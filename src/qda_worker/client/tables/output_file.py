@@ -8,7 +8,6 @@ converted at the end.
 A lock keeps two runs from writing the same file. When the disk is full, what was written of a result is removed again.
 """
 
-import errno
 import json
 import os
 import stat
@@ -18,7 +17,7 @@ from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final, TypeAlias
 
-from model_cache.errors import ModelCacheError, UsageError
+from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError, UsageError
 from model_cache.file_io import replacement
 from model_cache.json_values import dump_json_line
 from model_cache.reasons import Reason
@@ -41,7 +40,6 @@ from qda_worker.client.tables.xlsx_table import write_xlsx
 
 Options: TypeAlias = Mapping[str, object]
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 # How each line of a record file begins.
 _LINE_START: Final = b'{"id": "'
@@ -259,7 +257,7 @@ class OutputFile:
         except OSError as error:
             if self._is_regular:
                 self._file.truncate(self._size)  # frees space, so it succeeds on a full disk
-            if error.errno in _NO_SPACE:
+            if error.errno in NO_SPACE_ERRNOS:
                 raise disk_full(self.path, error) from error
             raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._size += written
@@ -293,7 +291,7 @@ def convert(
             else:
                 _write_project(source, target.stem, file, form, read_source)
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE_ERRNOS:
             raise disk_full(target, error) from error
         raise
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
@@ -357,7 +355,7 @@ def _open(path: Path) -> FileIO:
             "w" if is_device else "r+",
         )
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if error.errno in NO_SPACE_ERRNOS:
             raise disk_full(path, error) from error
         raise UsageError(
             f"{path} cannot be written: {error.strerror}", "give a file in a folder that exists"
