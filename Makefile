@@ -29,6 +29,12 @@ WARMER_IMAGE = $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG)
 # Two processes share the tests, file by file: more would hold more copies of the models than a laptop's memory does.
 TEST_PROCESSES ?= --numprocesses=2 --dist=loadfile
 
+# The tests on a cluster wait most of the time, so two processes share them. Each has a namespace, a hub and a
+# release of its own. A test that cordons a node would keep the others' pods from starting: it runs after them.
+CLUSTER_PROCESSES ?= --numprocesses=2 --dist=loadfile
+CLUSTER_OPTIONS ?=
+ALONE := tests/cluster/test_drain.py
+
 TABLES ?=
 
 ENGINE ?= podman
@@ -37,7 +43,7 @@ HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
+.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -64,8 +70,9 @@ fix: .venv/.installed ## apply the automatic fixes of ruff
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
 
-proto: .venv-proto/.installed ## generate src/qda from proto/, with the oldest supported tools
+proto: .venv-proto/.installed ## generate src/qda and the OpenAPI document from proto/, with the oldest supported tools
 	scripts/generate-stubs src
+	scripts/generate-openapi src/qda_worker/http/openapi/openapi.json
 
 sync-client: .venv/.installed ## write the client's sync_client.py from its async_client.py
 	.venv/bin/python scripts/generate-sync-client
@@ -86,13 +93,17 @@ test-compose: .venv/.installed ## test the images and the compose files; COMPOSE
 test-cluster: .venv/.installed ## lint and render the chart, then test it on the cluster of KUBECONFIG; see docs/kubernetes.md
 	helm lint --strict charts/qda-worker
 	.venv/bin/python -m pytest $(TEST_PROCESSES) tests/chart
-	.venv/bin/python -m pytest tests/cluster $(CLUSTER_OPTIONS)
+	.venv/bin/python -m pytest $(CLUSTER_PROCESSES) tests/cluster $(CLUSTER_OPTIONS) --ignore=$(ALONE)
+	.venv/bin/python -m pytest $(ALONE)
 
 test-cluster-faults: .venv/.installed ## run the long fault tests of the cluster tier on the cluster of KUBECONFIG (half an hour); see CONTRIBUTING.md
 	.venv/bin/python -m pytest tests/cluster/faults
 
 test-alerts: .venv/.installed ## cause each alert on the cluster of KUBECONFIG with a real Prometheus, and scale; DASHBOARD=FILE.svg draws the dashboard
 	QDA_TEST_DASHBOARD_SVG='$(DASHBOARD)' .venv/bin/python -m pytest tests/cluster/campaign
+
+test-openai-clients: .venv/.installed .venv-openai/.installed ## test the embeddings API with LangChain and Haystack, in an environment of their own
+	.venv/bin/python -m pytest tests/embedding_clients
 
 test-faults: .venv/.installed ## run the long fault tests of the warmer: kills, full disks, invalid content; without root on Linux, tests that mount are skipped
 	.venv/bin/python -m pytest tests/faults
@@ -120,7 +131,7 @@ verify-real: .venv/.installed ## compare the four real models in the cache (QDA_
 	.venv/bin/cache-check --load
 
 clean: ## remove everything that make created: environments, builds, caches and demo models
-	rm -rf .venv .venv-floor .venv-proto build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-floor .venv-openai .venv-proto build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A target whose files are missing ends with a one-line error and make's exit code 2.
@@ -153,7 +164,12 @@ absent = $(error make $@: $(1) does not exist yet)
 	@.venv-proto/bin/python $(PIP_INSTALL) --requirement constraints/proto.txt
 	@touch $@
 
-.venv/bin/python .venv-floor/bin/python .venv-proto/bin/python:
+.venv-openai/.installed: constraints/openai-clients.txt | .venv-openai/bin/python
+	@echo 'Installing LangChain and Haystack into .venv-openai'
+	@.venv-openai/bin/python $(PIP_INSTALL) --requirement constraints/openai-clients.txt
+	@touch $@
+
+.venv/bin/python .venv-floor/bin/python .venv-openai/bin/python .venv-proto/bin/python:
 	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Install one, or set its path: make PYTHON=/path/to/python3.11' >&2; exit 2; }
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is required, but $(PYTHON) is older. Set another one: make PYTHON=/path/to/python3.11" >&2; exit 2; }

@@ -18,7 +18,6 @@ from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
 from qda_worker.cpu import cpu_budget
 from qda_worker.models.base import (
     BatchBudget,
-    InProcessModel,
     ModelInfo,
     Options,
     PreparedText,
@@ -27,6 +26,7 @@ from qda_worker.models.base import (
     model_info,
     usage_in_tokens,
 )
+from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.scheduling.jobs import Lane, Success
 from qda_worker.scheduling.queue import ModelQueue

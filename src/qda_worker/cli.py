@@ -28,7 +28,7 @@ from qda_worker.settings import add_serve_options, read_serve_settings
 PROGRAM: Final = "qda-worker"
 # The packages of the worker extra that `serve` imports.
 WORKER_EXTRA: Final = (
-    "cryptography", "grpc_health", "grpc_reflection", "numpy", "prometheus_client", "safetensors",
+    "cryptography", "grpc_health", "grpc_reflection", "h11", "numpy", "prometheus_client", "safetensors",
     "sentence_transformers", "spacy", "structlog", "torch", "transformers",
 )  # fmt: skip
 # Files that Docker and Podman put into a container.
@@ -98,14 +98,14 @@ def in_container(environ: Mapping[str, str]) -> bool:
 
 def _parser() -> OptionParser:
     parser = OptionParser(
-        prog=PROGRAM, description="Sentiment, entities, embeddings and paraphrases over gRPC."
+        prog=PROGRAM, description="Sentiment, entities, embeddings and paraphrases over gRPC and HTTP."
     )
     parser.add_version()
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     serve_parser = commands.add_parser(
         "serve",
         help="serve the models over gRPC",
-        description="Serve the models of the catalog over gRPC, from the cache.",
+        description="Serve the models of the catalog over gRPC, and over HTTP if it is asked for, from the cache.",
     )
     add_serve_options(serve_parser)
     prepare_parser = commands.add_parser(

@@ -10,6 +10,12 @@
     │   ├── ModelUnknown             MODEL_UNKNOWN
     │   ├── ModelWrongTask           MODEL_WRONG_TASK
     │   └── ArgumentInvalid          ARGUMENT_INVALID
+    ├── RequestTooLarge              RESOURCE_EXHAUSTED  REQUEST_TOO_LARGE
+    ├── MethodUnknown                UNIMPLEMENTED  METHOD_UNKNOWN
+    ├── Unauthenticated              UNAUTHENTICATED
+    │   ├── TokenMissing             TOKEN_MISSING
+    │   └── TokenUnknown             TOKEN_UNKNOWN
+    ├── ClientNotAllowed             PERMISSION_DENIED  CLIENT_NOT_ALLOWED
     ├── TaskNotServed                FAILED_PRECONDITION  TASK_NOT_SERVED
     ├── Unavailable                  UNAVAILABLE
     │   ├── NotReady                 NOT_READY
@@ -18,6 +24,7 @@
     ├── Overloaded                   RESOURCE_EXHAUSTED
     │   ├── QueueFull                QUEUE_FULL
     │   ├── TooManyCalls             TOO_MANY_CALLS
+    │   ├── CallerLimited            CALLER_LIMIT
     │   └── DeadlineTooShort         DEADLINE_TOO_SHORT
     └── ModelFailed                  INTERNAL  MODEL_FAILED
         ├── BatchLost                its process ended during the computation and is started again
@@ -166,6 +173,52 @@ class ArgumentInvalid(InvalidRequest):
     usual_remedy = "see the field's comment in the proto for what is allowed"
 
 
+class RequestTooLarge(WorkerError):
+    """A request of more bytes than one message may have. Only HTTP raises it: gRPC refuses such a message itself."""
+
+    reason = "REQUEST_TOO_LARGE"
+    status = "RESOURCE_EXHAUSTED"
+    usual_remedy = "send fewer or shorter texts at a time"
+
+
+class MethodUnknown(WorkerError):
+    """A path of the HTTP port that no method has."""
+
+    reason = "METHOD_UNKNOWN"
+    status = "UNIMPLEMENTED"
+    usual_remedy = "a path is /package.Service/Method, as /qda.v1.ModelService/ListModels; see docs/http.md"
+
+
+class Unauthenticated(WorkerError):
+    """A call that does not prove who its caller is."""
+
+    status = "UNAUTHENTICATED"
+
+
+class TokenMissing(Unauthenticated):
+    """A call without a bearer token to a worker that requires one."""
+
+    reason = "TOKEN_MISSING"
+    usual_remedy = (
+        "send the metadata or header `authorization: Bearer TOKEN`, with a token from who runs this worker"
+    )
+
+
+class TokenUnknown(Unauthenticated):
+    """A call with a token that the worker does not have, or no longer has."""
+
+    reason = "TOKEN_UNKNOWN"
+    usual_remedy = "ask who runs this worker for a valid token; it may have been replaced"
+
+
+class ClientNotAllowed(WorkerError):
+    """A client certificate with none of the names that the worker accepts."""
+
+    reason = "CLIENT_NOT_ALLOWED"
+    status = "PERMISSION_DENIED"
+    usual_remedy = "use a certificate with an accepted name, or add its name to the worker's --allow-client"
+
+
 class TaskNotServed(WorkerError):
     """A task for which this worker serves no model."""
 
@@ -252,6 +305,13 @@ class TooManyCalls(Overloaded):
 
     reason = "TOO_MANY_CALLS"
     usual_remedy = "try again with backoff, send more texts in fewer calls, or raise the worker's --max-calls"
+
+
+class CallerLimited(Overloaded):
+    """The limit of one caller is reached: calls in progress, or texts per second. Others are still served."""
+
+    reason = "CALLER_LIMIT"
+    usual_remedy = "wait as long as the error says, or ask who runs this worker for a higher limit"
 
 
 class DeadlineTooShort(Overloaded):

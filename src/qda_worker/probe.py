@@ -54,7 +54,7 @@ _UNFRIENDLY: Final = "Leider hat mir auf der Station niemand geholfen."
 _NAMES: Final = "Angela Merkel wurde in Hamburg geboren und arbeitete in Berlin für die Bundesregierung."
 
 _SENTIMENT_KINDS: Final = frozenset({QuestionKind.LABEL, QuestionKind.PROBABILITIES})
-_ENTITY_KINDS: Final = frozenset({QuestionKind.ENTITIES})
+_ENTITY_KINDS: Final = frozenset({QuestionKind.ENTITIES, QuestionKind.TOKENS})
 
 
 def main(argv: Sequence[str], stdin: TextIO, out: TextIO) -> int:
@@ -138,7 +138,10 @@ def default_questions(info: ModelInfo) -> tuple[Question, ...]:
             Question(QuestionKind.LABELS),
             Question(QuestionKind.ENTITIES, _FRIENDLY),
             Question(QuestionKind.ENTITIES, _NAMES),
+            Question(QuestionKind.TOKENS, _NAMES),
         )
+    if info.task is Task.SYNTAX:
+        return (Question(QuestionKind.TOKENS, _FRIENDLY), Question(QuestionKind.TOKENS, _NAMES))
     questions = [
         Question(QuestionKind.DIMENSION),
         Question(QuestionKind.VECTOR, _FRIENDLY),
@@ -164,7 +167,7 @@ def answer_question(model: TextModel[Any, Any, Any], question: Question) -> obje
         return model.info.dimension
     if (question.kind in _SENTIMENT_KINDS, question.kind in _ENTITY_KINDS) != (
         model.info.task is Task.SENTIMENT,
-        model.info.task is Task.ENTITIES,
+        model.info.task.uses_spacy,
     ):
         raise ModelUnusable(
             f"the lock expects {question}, which no model of the task {model.info.task} answers",
@@ -177,7 +180,28 @@ def answer_question(model: TextModel[Any, Any, Any], question: Question) -> obje
         return {str(name): round(float(share), _DECIMALS) for name, share in sorted(probabilities.items())}
     if question.kind is QuestionKind.ENTITIES:
         return [[entity.start, entity.end, entity.label] for entity in _run_model(model, question.text)]
+    if question.kind is QuestionKind.TOKENS:
+        return _answer_with_tokens(model, question)
     return _answer_with_vectors(model, question)
+
+
+def _answer_with_tokens(model: TextModel[Any, Any, Any], question: Question) -> object:
+    from qda_worker.models.syntax import SyntaxOptions
+    from qda_worker.models.token_columns import Column
+
+    answer = _run_model(model, question.text, SyntaxOptions())
+    columns = (Column.LEMMA, Column.POS, Column.TAG, Column.MORPH, Column.LABEL)
+    return [
+        [
+            question.text[start : start + length],
+            *(answer.strings[number] for number in strings[:-1]),
+            str(position + head),
+            answer.strings[strings[-1]],
+        ]
+        for position, (start, length, head, *strings) in enumerate(
+            answer.table[[Column.START, Column.LENGTH, Column.HEAD, *columns]].T.tolist()
+        )
+    ]
 
 
 def _answer_with_vectors(model: TextModel[Any, Any, Any], question: Question) -> object:

@@ -3,6 +3,7 @@
 `settings` reads them into one value. Nothing heavy is imported here.
 """
 
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -60,6 +61,16 @@ def _parse_count(text: str) -> int:
     return int(text)
 
 
+def _parse_optional_count(text: str) -> int | None:
+    return _parse_count(text)
+
+
+def _parse_rate(text: str) -> float | None:
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII) or float(text) <= 0:
+        raise ValueError("a number above 0")
+    return float(text)
+
+
 def _parse_threads(text: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= MAX_THREADS):
         raise ValueError(f"a whole number from 1 to {MAX_THREADS}")
@@ -67,6 +78,10 @@ def _parse_threads(text: str) -> int | None:
 
 
 def _parse_health_address(text: str) -> Address | None:
+    return parse_address(text)
+
+
+def _parse_http_address(text: str) -> Address | None:
     return parse_address(text)
 
 
@@ -100,13 +115,24 @@ METRICS_LISTEN: Final = Option(
     "address of Prometheus metrics over HTTP",
     "off",
 )
+HTTP_LISTEN: Final = Option(
+    "--http-listen",
+    "QDA_HTTP_LISTEN",
+    _parse_http_address,
+    None,
+    "ADDRESS",
+    "address of the HTTP port, which serves the same calls as JSON",
+    "off",
+)
+# Variable of --http-cors-origin, which may be repeated and is therefore no `Option`.
+HTTP_CORS_ORIGINS: Final = "QDA_HTTP_CORS_ORIGINS"
 TLS_CERT: Final = Option(
     "--tls-cert",
     "QDA_TLS_CERT",
     _parse_path,
     None,
     "FILE",
-    "PEM file with the certificate of the gRPC port, then intermediate certificates; reloaded when it changes",
+    "PEM file with the certificate of gRPC and HTTP, then intermediate certificates; reloaded when it changes",
     "plain text",
 )
 TLS_KEY: Final = Option(
@@ -136,6 +162,20 @@ MAX_CALLS: Final = Option(
     "N",
     "maximum number of concurrent calls over all connections; further calls are refused",
 )
+TOKENS: Final = Option(
+    "--tokens", "QDA_TOKENS", _parse_path, None, "FILE",
+    "file with NAME and bearer TOKEN on each line, one of which each call then needs; reloaded when it changes",
+    "none",
+)  # fmt: skip
+MAX_CALLER_CALLS: Final = Option(
+    "--max-caller-calls", "QDA_MAX_CALLER_CALLS", _parse_optional_count, None, "N",
+    "maximum number of concurrent calls of one caller; further calls are refused", "four fifths of --max-calls",
+)  # fmt: skip
+CALLER_TEXTS: Final = Option(
+    "--caller-texts-per-second", "QDA_CALLER_TEXTS_PER_SECOND", _parse_rate, None, "N",
+    "number of texts that one caller may send a second, over all calls; further calls are refused, and streams wait",
+    "no limit",
+)  # fmt: skip
 PORT_FILE: Final = Option(
     "--port-file",
     "QDA_PORT_FILE",
@@ -201,5 +241,8 @@ STALL_TIMEOUT: Final = Option(
     "--stall-timeout", "QDA_STALL_TIMEOUT", _parse_text, None, "TIME",
     "with --fetch: abort a connection that has been idle this long", "60s",
 )  # fmt: skip
+# --allow-client may be repeated, and is therefore no `Option`.
+ALLOW_CLIENT: Final = "--allow-client"
+ALLOW_CLIENTS: Final = "QDA_ALLOW_CLIENTS"
 # Variable of --reflection, which has a negation and is therefore no `Option`.
 REFLECTION: Final = "QDA_REFLECTION"

@@ -6,6 +6,7 @@ here: options are read first, so that a wrong one is reported at once.
 """
 
 import argparse
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +21,24 @@ from model_cache.cli.options import (
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from model_cache.places import HOST
+from model_cache.urls import shown_value
 from qda_worker.addresses import Address
 from qda_worker.cpu import CpuBudget, cpu_budget
 from qda_worker.serve_options import (
+    ALLOW_CLIENT,
+    ALLOW_CLIENTS,
+    CALLER_TEXTS,
     CHECK_INTERVAL,
     DEVICE,
     DRAIN_DELAY,
     ENGINE,
     HANG_TIMEOUT,
     HEALTH_LISTEN,
+    HTTP_CORS_ORIGINS,
+    HTTP_LISTEN,
     HUB,
     LISTEN,
+    MAX_CALLER_CALLS,
     MAX_CALLS,
     MAX_CONNECTION_AGE,
     METRICS_LISTEN,
@@ -42,8 +50,10 @@ from qda_worker.serve_options import (
     STALL_TIMEOUT,
     THREADS,
     TLS_CERT,
+    TLS_CLIENT_CA,
     TLS_KEY,
     TLS_OPTIONS,
+    TOKENS,
     WHEEL_BASE,
     Device,
     EngineSetting,
@@ -72,6 +82,23 @@ class TlsFiles:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """Who may call, and how much.
+
+    Attributes:
+        tokens: the file of bearer tokens; None: calls need none.
+        allowed_clients: the names of client certificates that are accepted; empty: all that the client CA has signed.
+        max_caller_calls: the limit of concurrent calls of one caller; None: its share of all calls.
+        caller_texts_per_second: the limit of texts of one caller per second; None: no limit.
+    """
+
+    tokens: Path | None = None
+    allowed_clients: tuple[str, ...] = ()
+    max_caller_calls: int | None = None
+    caller_texts_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ServeSettings:
     """The options of `serve`.
 
@@ -80,7 +107,10 @@ class ServeSettings:
         listen: the address of the gRPC port.
         health_listen: the address of the plain-text health port for probes; None: off.
         metrics_listen: the address of Prometheus metrics over HTTP; None: off.
-        tls: certificate, key and CA of the gRPC port; None: plain text.
+        http_listen: the address of the HTTP port; None: off.
+        http_cors_origins: origins whose pages may call the HTTP port from a browser.
+        tls: certificate, key and CA of the gRPC and HTTP ports; None: plain text.
+        access: who may call the gRPC and HTTP ports, and how much.
         reflection: whether server reflection is served.
         max_calls: the limit of concurrent calls over all connections; further calls are refused.
         port_file: the file that receives the gRPC port once it is open, for `--listen HOST:0`; None: none.
@@ -104,7 +134,10 @@ class ServeSettings:
     listen: Address
     health_listen: Address | None
     metrics_listen: Address | None
+    http_listen: Address | None
+    http_cors_origins: tuple[str, ...]
     tls: TlsFiles | None
+    access: AccessSettings
     reflection: bool
     max_calls: int
     port_file: Path | None
@@ -130,9 +163,9 @@ class ServeSettings:
 
 
 _SERVE_OPTIONS: Final = (
-    LISTEN, HEALTH_LISTEN, METRICS_LISTEN, *TLS_OPTIONS, MAX_CALLS, PORT_FILE, READINESS, DRAIN_DELAY, SHUTDOWN_GRACE,
-    MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT, DEVICE, ENGINE, THREADS, RESULT_CACHE, HUB, WHEEL_BASE,
-    STALL_TIMEOUT,
+    LISTEN, HEALTH_LISTEN, METRICS_LISTEN, HTTP_LISTEN, *TLS_OPTIONS, TOKENS, MAX_CALLS, MAX_CALLER_CALLS,
+    CALLER_TEXTS, PORT_FILE, READINESS, DRAIN_DELAY, SHUTDOWN_GRACE, MAX_CONNECTION_AGE, CHECK_INTERVAL, HANG_TIMEOUT,
+    DEVICE, ENGINE, THREADS, RESULT_CACHE, HUB, WHEEL_BASE, STALL_TIMEOUT,
 )  # fmt: skip
 
 
@@ -142,10 +175,25 @@ def add_serve_options(parser: OptionParser) -> None:
     for option in _SERVE_OPTIONS:
         option.add_to(parser)
     parser.add_argument(
+        ALLOW_CLIENT,
+        action="append",
+        default=None,
+        metavar="NAME",
+        help="DNS name, URI or common name of client certificates to accept, with --tls-client-ca; may be repeated "
+        f"(default: all that the CA signed; variable: {ALLOW_CLIENTS}, separated by commas)",
+    )
+    parser.add_argument(
         "--reflection",
         action=argparse.BooleanOptionalAction,
         default=None,
         help=f"serve gRPC server reflection (default: yes; variable: {REFLECTION})",
+    )
+    parser.add_argument(
+        "--http-cors-origin",
+        action="append",
+        metavar="ORIGIN",
+        help="origin whose pages may call the HTTP port from a browser, as https://qda.example.org, or * for any; may "
+        f"be repeated (default: none; variable: {HTTP_CORS_ORIGINS}, origins separated by commas)",
     )
     fetch = parser.add_mutually_exclusive_group()
     fetch.add_argument(
@@ -177,12 +225,16 @@ def read_serve_settings(
         UsageError: an option or a variable has a wrong value.
     """
     shared = read_shared_options(arguments, environ)
+    tls = _read_tls_files(arguments, environ)
     return ServeSettings(
         shared=shared,
         listen=LISTEN.value(arguments, environ),
         health_listen=HEALTH_LISTEN.value(arguments, environ),
         metrics_listen=METRICS_LISTEN.value(arguments, environ),
-        tls=_read_tls_files(arguments, environ),
+        http_listen=HTTP_LISTEN.value(arguments, environ),
+        http_cors_origins=_read_origins(arguments.http_cors_origin, environ),
+        tls=tls,
+        access=_read_access(arguments, environ, tls),
         reflection=_read_reflection(arguments.reflection, environ),
         max_calls=MAX_CALLS.value(arguments, environ),
         port_file=PORT_FILE.value(arguments, environ),
@@ -213,6 +265,37 @@ def _read_tls_files(arguments: argparse.Namespace, environ: Mapping[str, str]) -
     raise UsageError(
         f"TLS is configured without {missing.flag} ({missing.variable})",
         f"give certificate and key: {TLS_CERT.flag} FILE {TLS_KEY.flag} FILE",
+    )
+
+
+def _read_origins(given: list[str] | None, environ: Mapping[str, str]) -> tuple[str, ...]:
+    where = HTTP_CORS_ORIGINS if given is None else "--http-cors-origin"
+    texts = environ.get(HTTP_CORS_ORIGINS, "").split(",") if given is None else given
+    origins = tuple(text.strip() for text in texts if text.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s@]+", origin):
+            raise UsageError(
+                f'{where}: found "{shown_value(origin)[:200]}"',
+                "give an origin as the browser sends it, without a path: https://qda.example.org, or *",
+            )
+    return origins
+
+
+def _read_access(
+    arguments: argparse.Namespace, environ: Mapping[str, str], tls: TlsFiles | None
+) -> AccessSettings:
+    given: list[str] = arguments.allow_client or environ.get(ALLOW_CLIENTS, "").split(",")
+    allowed = tuple(dict.fromkeys(filter(None, map(str.strip, given))))
+    if allowed and (tls is None or tls.client_ca is None):
+        raise UsageError(
+            f"{ALLOW_CLIENT} ({ALLOW_CLIENTS}) is given without {TLS_CLIENT_CA.flag}: no client presents a certificate",
+            f"give {TLS_CLIENT_CA.flag} FILE, or leave out the names",
+        )
+    return AccessSettings(
+        tokens=TOKENS.value(arguments, environ),
+        allowed_clients=allowed,
+        max_caller_calls=MAX_CALLER_CALLS.value(arguments, environ),
+        caller_texts_per_second=CALLER_TEXTS.value(arguments, environ),
     )
 
 

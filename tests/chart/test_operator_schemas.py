@@ -1,8 +1,8 @@
 """The objects of operators meet the schemas of their CustomResourceDefinitions, for each file of values in ci.
 
 `operator_schemas.json` holds the schemas of `spec`, without descriptions, as of August 2026: Gateway API (standard
-channel), KEDA, Prometheus Operator and cert-manager, all under the Apache License 2.0. The API server applies the
-schemas of the built-in kinds in the cluster tier.
+channel of 1.6.1), KEDA, Prometheus Operator and cert-manager, all under the Apache License 2.0. The API server applies
+the schemas of the built-in kinds in the cluster tier.
 """
 
 from pathlib import Path

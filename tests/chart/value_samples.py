@@ -35,6 +35,12 @@ _EVERYTHING: Final[Object] = {
         "networkPolicy": {"enabled": True},
         "ingress": {"enabled": True, "hosts": ["texts.example.org"], "tlsSecretName": "texts"},
         "grpcRoute": {"enabled": True, "parentRefs": [{"name": "public"}]},
+        "access": {"tokensSecretName": "tokens"},
+        "http": {
+            "enabled": True,
+            "ingress": {"enabled": True, "hosts": ["http.example.org"]},
+            "httpRoute": {"enabled": True, "parentRefs": [{"name": "http"}]},
+        },
     },
 }
 # What some values need instead; by the beginning of their path, the last one that fits counts.
@@ -65,6 +71,12 @@ _NEEDS: Final[dict[str, Object]] = {
     "worker.service.loadBalancer": {"worker": {"service": {"type": "LoadBalancer"}}},
     "worker.service.externalTrafficPolicy": {"worker": {"service": {"type": "LoadBalancer"}}},
     "worker.service.nodePort": {"worker": {"service": {"type": "NodePort"}}},
+    "worker.http.enabled": {
+        "worker": {"http": {"ingress": {"enabled": False}, "httpRoute": {"enabled": False}}}
+    },
+    "worker.http.nodePort": {"worker": {"service": {"type": "NodePort"}}},
+    "worker.access.allowedClients": {"worker": {"tls": {"clientCaSecretName": "clients"}}},
+    "worker.test.tokenSecretKey": {"worker": {"test": {"tokenSecretName": "token"}}},
     "cache.inImage": {"cacheWarmer": {"shell": False, "periodicCheck": {"enabled": False}}},
 }
 _SAMPLES: Final[Object] = {
@@ -119,6 +131,23 @@ _SAMPLES: Final[Object] = {
     "worker.ingress.tlsSecretName": "other",
     "worker.grpcRoute.parentRefs": [{"name": "other"}],
     "worker.grpcRoute.hostnames": ["other.example.org"],
+    "worker.access.tokensSecretName": "other",
+    "worker.access.tokensSecretKey": "all",
+    "worker.access.maxCallerCalls": 17,
+    "worker.access.callerTextsPerSecond": 17.5,
+    "worker.access.allowedClients": ["dats"],
+    "worker.http.nodePort": 31718,
+    "worker.http.appProtocol": "http2",
+    "worker.http.corsOrigins": ["https://app.example.org"],
+    "worker.http.ingress.controller": "traefik",
+    "worker.http.ingress.className": "internal",
+    "worker.http.ingress.hosts": ["another.example.org"],
+    "worker.http.ingress.tlsSecretName": "another",
+    "worker.http.httpRoute.parentRefs": [{"name": "another"}],
+    "worker.http.httpRoute.hostnames": ["another.example.org"],
+    "worker.test.tokenSecretName": "another",
+    "worker.test.tokenSecretKey": "another",
+    "worker.networkPolicy.httpFrom": [{"namespaceSelector": {}}],
     "worker.networkPolicy.grpcFrom": [{"namespaceSelector": {}}],
     "worker.networkPolicy.metricsFrom": [{"namespaceSelector": {}}],
     "worker.networkPolicy.egress": [{"ports": [{"port": 8080}]}],

@@ -203,3 +203,44 @@ def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path, certificate: Ce
     ]:
         with pytest.raises(InvalidSettings, match=words):
             Client(Settings(tls=tls))
+
+
+def test_the_token_is_sent_with_every_call_and_shown_nowhere(worker: FakeWorker, tmp_path: Path) -> None:
+    with Client(Settings(worker.target, token="abc-123", caller="me")) as client:
+        client.models()
+        assert "abc-123" not in repr(client.settings)
+    file = tmp_path / "token"
+    with Client(Settings(worker.target, token_file=file)) as client:
+        for token in ("first", "second"):
+            file.write_text(f"{token}\n")
+            client.models()
+    sent = [call.metadata.get("authorization") for call in worker.calls]
+    assert sent == ["Bearer abc-123", "Bearer first", "Bearer second"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"target": "worker:50051", "token": "abc"}, "would be sent to worker:50051 in plain text"),
+        ({"target": "worker:50051", "token_file": Path("t")}, "in plain text"),
+        ({"token": "abc def"}, "characters that metadata cannot carry"),
+        ({"token": "abc", "token_file": Path("t")}, "both a token and a file"),
+    ],
+)
+def test_a_token_is_not_sent_in_plain_text_to_another_machine(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidSettings, match=words):
+        Settings(**settings)
+    Settings("worker:50051", token="abc", plaintext_token=True)
+    Settings("worker:50051", token="abc", tls=Tls())
+
+
+def test_a_file_without_one_token_is_refused_without_quoting_it(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    settings = Settings(token_file=file)
+    with pytest.raises(InvalidSettings, match="token cannot be read: No such file"):
+        settings.metadata()
+    for content in (b"", b"alice s3cret\n", b"\xff"):
+        file.write_bytes(content)
+        with pytest.raises(InvalidSettings) as caught:
+            settings.metadata()
+        assert "s3cret" not in str(caught.value)

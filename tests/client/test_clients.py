@@ -7,6 +7,7 @@ import pytest
 
 from qda_worker.client import (
     EmbeddingKind,
+    InvalidRequest,
     LabelScheme,
     LongTextOutcome,
     LongTexts,
@@ -18,6 +19,7 @@ from qda_worker.client import (
     SentimentLabel,
     ServerFailed,
     Settings,
+    SyntaxLayer,
     Task,
     Text,
 )
@@ -55,7 +57,7 @@ def test_sentiment_has_provenance_usage_and_timings(worker: FakeWorker, invoke: 
     assert (answer.timings.queue, answer.timings.total) == (0.25, 2.0)
 
 
-@pytest.mark.parametrize("method", ["sentiment", "entities", "embed"])
+@pytest.mark.parametrize("method", ["sentiment", "entities", "syntax", "embed"])
 def test_a_failed_text_does_not_affect_the_others(worker: FakeWorker, invoke: Invoke, method: str) -> None:
     answer = invoke(Settings(worker.target), method, ["Anna :)", "", "Ben"])
     assert [result.ok for result in answer] == [True, False, True]
@@ -63,7 +65,7 @@ def test_a_failed_text_does_not_affect_the_others(worker: FakeWorker, invoke: In
     assert answer[1].error.remedy == "leave it out"
 
 
-@pytest.mark.parametrize("method", ["sentiment", "entities", "embed"])
+@pytest.mark.parametrize("method", ["sentiment", "entities", "syntax", "embed"])
 @pytest.mark.parametrize("place", [0, 3, 6])
 def test_half_an_emoji_does_not_affect_the_other_texts(
     worker: FakeWorker, invoke: Invoke, method: str, place: int
@@ -100,6 +102,39 @@ def test_entity_positions_are_indices_of_python_strings(worker: FakeWorker, invo
     assert [text[entity.start : entity.end] for entity in result.entities] == ["Müller", "Ärztin"]
     assert worker.calls[0].request.offset_encoding == 3
     assert result.offsets is Offsets.CODE_POINTS
+
+
+def test_tokens_give_the_text_and_the_layers_that_were_asked_for(worker: FakeWorker, invoke: Invoke) -> None:
+    text = "Grüße 👩‍🔬 von Müller"
+    [result] = invoke(Settings(worker.target), "syntax", [text], layers=["lemma", SyntaxLayer.DEPENDENCY])
+    assert "".join(token.text + " " * token.space_after for token in result.tokens) == text
+    assert [text[token.start : token.end] for token in result.tokens] == text.split()
+    assert [(token.lemma, token.head) for token in result.tokens][:2] == [("grüße", 0), ("👩‍🔬", 0)]
+    assert [(each.first_token, each.token_count) for each in result.sentences] == [(0, 4)]
+    assert result.layers == (SyntaxLayer.LEMMA, SyntaxLayer.DEPENDENCY)
+    assert result.offsets is Offsets.CODE_POINTS
+
+
+def test_texts_for_syntax_are_sent_a_mebibyte_at_a_time(worker: FakeWorker, invoke: Invoke) -> None:
+    """The response has many times the bytes of the request."""
+    texts = ["x" * 400_000, "y" * 400_000, "z" * 400_000, "a" * 2_000_000, "b"]
+    answer = invoke(Settings(worker.target), "syntax", texts)
+    assert [result.tokens[0].text for result in answer] == texts
+    assert sorted(len(call.request.texts) for call in worker.calls) == [1, 1, 1, 2]
+
+
+def test_an_unknown_layer_is_refused_before_it_is_sent(worker: FakeWorker, invoke: Invoke) -> None:
+    with pytest.raises(InvalidRequest, match="layers: 'stems' is not one of: sentences, lemma"):
+        invoke(Settings(worker.target), "syntax", ["a"], layers=["stems"])
+    assert not worker.calls
+
+
+def test_a_prompt_is_sent_with_each_kind_of_request(worker: FakeWorker, invoke: Invoke) -> None:
+    settings = Settings(worker.target)
+    invoke(settings, "embed", ["a"], prompt_name="query")
+    invoke(settings, "embed", ["a"], prompt_name="query", stream=True)
+    invoke(settings, "score_pairs", [("a", "b")], prompt_name="query")
+    assert [call.request.prompt_name for call in worker.calls] == ["query"] * 3
 
 
 def test_every_option_of_entities_is_sent(worker: FakeWorker, invoke: Invoke) -> None:

@@ -8,15 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qda.v1 import sentiment_pb2, text_pb2
+from qda_worker.client.chunks import chunk_slices, field_overhead
 from qda_worker.client.enums import LongTexts, Offsets
 from qda_worker.client.errors import ClientError
-from qda_worker.client.requests import (
-    ResultCollector,
-    chunk_slices,
-    field_overhead,
-    pair_request,
-    sentiment_request,
-)
+from qda_worker.client.requests import ResultCollector, pair_request, sentiment_request
 from qda_worker.client.results import Sentiment
 from qda_worker.client.retry import RetryBudget, WorkerAvailability
 from qda_worker.client.sync_calls import PendingCalls

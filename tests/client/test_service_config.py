@@ -65,6 +65,7 @@ def test_each_service_of_unary_calls_is_in_the_documented_config() -> None:
     config = json.loads(documented_service_config())
     names = {name["service"] for method in config["methodConfig"] for name in method["name"]}
     assert names == {
-        f"qda.v1.{name}Service" for name in ("Sentiment", "Entity", "Embedding", "Paraphrase", "Model")
+        f"qda.v1.{name}Service"
+        for name in ("Sentiment", "Entity", "Syntax", "Embedding", "Paraphrase", "Model")
     }
     assert config["healthCheckConfig"] == {"serviceName": ""}

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
@@ -21,46 +22,43 @@ from tests.support.small_models import small_models
 collect_ignore = ["faults"]
 
 
+# Each option of the tier: its name, the variable that it can be set by, its default and what it is.
+OPTIONS: Final = (
+    ("--kubeconfig", "KUBECONFIG", "", "the cluster to test on"),
+    ("--image-registry", "QDA_TEST_IMAGE_REGISTRY", "localhost", "registry of both images"),
+    ("--image-tag", "QDA_TEST_IMAGE_TAG", "dev", "tag of both images"),
+    ("--small-class", "QDA_TEST_SMALL_CLASS", "", "storage class whose next volume is smaller than 10 MB"),
+    ("--root-owned-class", "QDA_TEST_ROOT_OWNED_CLASS", "", "storage class that ignores fsGroup"),
+    ("--fill-class", "QDA_TEST_FILL_CLASS", "", "storage class whose next volume holds 300 to 450 MB"),
+    ("--drain", "QDA_TEST_DRAIN", "", "1: the tests may cordon and drain the node of their pods"),
+    ("--stop-command", "QDA_TEST_STOP_COMMAND", "", "shell command that stops the node's program {}"),
+    ("--start-command", "QDA_TEST_START_COMMAND", "", "shell command that starts the node's programs again"),
+    ("--pause-command", "QDA_TEST_PAUSE_COMMAND", "", "shell command that suspends the container with the id {}"),
+    ("--resume-command", "QDA_TEST_RESUME_COMMAND", "", "shell command that resumes the container with the id {}"),
+    ("--dashboard-svg", "QDA_TEST_DASHBOARD_SVG", "", "file for the drawn panels of the dashboard"),
+)  # fmt: skip
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Read the variables here, because tests run in an empty environment."""
     group = parser.getgroup("cluster", "the cluster tier")
-    for option, variable, default, said in (
-        ("--kubeconfig", "KUBECONFIG", "", "the cluster to test on"),
-        ("--image-registry", "QDA_TEST_IMAGE_REGISTRY", "localhost", "registry of both images"),
-        ("--image-tag", "QDA_TEST_IMAGE_TAG", "dev", "tag of both images"),
-        (
-            "--small-class",
-            "QDA_TEST_SMALL_CLASS",
-            "",
-            "storage class whose next volume is smaller than 10 MB",
-        ),
-        ("--root-owned-class", "QDA_TEST_ROOT_OWNED_CLASS", "", "storage class that ignores fsGroup"),
-        ("--fill-class", "QDA_TEST_FILL_CLASS", "", "storage class whose next volume holds 300 to 450 MB"),
-        ("--drain", "QDA_TEST_DRAIN", "", "1: the tests may cordon and drain the node of their pods"),
-        ("--stop-command", "QDA_TEST_STOP_COMMAND", "", "shell command that stops the node's program {}"),
-        (
-            "--start-command",
-            "QDA_TEST_START_COMMAND",
-            "",
-            "shell command that starts the node's programs again",
-        ),
-        (
-            "--pause-command",
-            "QDA_TEST_PAUSE_COMMAND",
-            "",
-            "shell command that suspends the container with the id {}",
-        ),
-        (
-            "--resume-command",
-            "QDA_TEST_RESUME_COMMAND",
-            "",
-            "shell command that resumes the container with the id {}",
-        ),
-        ("--dashboard-svg", "QDA_TEST_DASHBOARD_SVG", "", "file for the drawn panels of the dashboard"),
-    ):
+    for option, variable, default, said in OPTIONS:
         group.addoption(
             option, default=os.environ.get(variable, default), help=f"{said} (variable: {variable})"
         )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Send the options to each process of a parallel run, whose environment has no such variables any more."""
+    node.workerinput["cluster_options"] = {name: node.config.getoption(name) for name, *_ in OPTIONS}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take the options that `pytest_configure_node` sent, in a process of a parallel run."""
+    sent: dict[str, str] = getattr(config, "workerinput", {}).get("cluster_options", {})
+    for name, value in sent.items():
+        setattr(config.option, name.removeprefix("--").replace("-", "_"), value)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -17,7 +17,7 @@ FIRST: Final = (
 SECOND: Final = (f"--set-file=catalog={CATALOGS / 'second.yaml'}",)
 THIRD: Final = (f"--set-file=catalog={CATALOGS / 'third.yaml'}",)
 LARGE: Final = (f"--set-file=catalog={CATALOGS / 'large.yaml'}",)
-WAIT: Final = ("--wait", "--timeout=220s")
+WAIT: Final = ("--wait", "--timeout=400s")
 
 
 @dataclass(frozen=True, slots=True)

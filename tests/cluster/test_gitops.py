@@ -41,9 +41,16 @@ def _render(kubectl: Kubectl, name: str, *options: str) -> list[dict[str, Any]]:
 
 
 def _specs(kubectl: Kubectl) -> dict[str, Any]:
-    """Return the specs by kind and name. The generation of a Deployment also counts changes of annotations."""
+    """Return the specs by kind and name. The generation of a Deployment also counts changes of annotations.
+
+    Without the number of replicas that an autoscaler sets.
+    """
     kinds = "deployments,jobs,networkpolicies,poddisruptionbudgets,horizontalpodautoscalers,ingresses"
-    return {f"{one['kind']} {one['metadata']['name']}": one["spec"] for one in kubectl.items(kinds)}
+    specs = {f"{one['kind']} {one['metadata']['name']}": one["spec"] for one in kubectl.items(kinds)}
+    for name in [name for name in specs if name.startswith("HorizontalPodAutoscaler ")]:
+        scaled = specs[name]["scaleTargetRef"]
+        specs[f"{scaled['kind']} {scaled['name']}"].pop("replicas", None)
+    return specs
 
 
 def test_no_object_changes_when_it_is_applied_again(kubectl: Kubectl, empty: Kubectl) -> None:

@@ -31,17 +31,22 @@ class Walk:
     Attributes:
         sections: page and heading.
         last: what the cluster adds to each installation.
+        after: the walk that leaves a file which this one needs.
     """
 
     sections: tuple[tuple[str, str], ...]
     last: tuple[str, ...] = ()
+    after: str | None = None
 
 
 WALKS: Final = {
     "defaults": Walk(
         (("kubernetes", "Install"), ("kubernetes", "From other namespaces"), ("kubernetes", "The shell pod")),
     ),
-    "air-gap": Walk((("air-gap", "Into a cluster"),), ("--set=hub.endpoint=http://127.0.0.1:9",)),
+    # The archive that comes into this cluster is the one that the shell pod exported.
+    "air-gap": Walk(
+        (("air-gap", "Into a cluster"),), ("--set=hub.endpoint=http://127.0.0.1:9",), after="defaults"
+    ),
     "claim": Walk(
         (
             ("storage", "Which storage class"),
@@ -57,20 +62,27 @@ WALKS: Final = {
 }
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("install")
-
-
 def test_each_section_with_commands_is_followed() -> None:
     followed = sorted(section for walk in WALKS.values() for section in walk.sections)
     assert followed == sorted((page, heading) for page, found in PAGES.items() for heading in found)
 
 
-@pytest.mark.parametrize("name", WALKS)
+def _after(name: str | None) -> list[str]:
+    """Return the walks that follow a walk, in their order."""
+    found = [other for other, walk in WALKS.items() if walk.after == name]
+    return [each for other in found for each in (other, *_after(other))]
+
+
+@pytest.mark.parametrize("first", [name for name, walk in WALKS.items() if walk.after is None])
 def test_the_commands_of_the_pages_do_what_they_show(
-    kubectl: Kubectl, image_values: dict[str, str], folder: Path, name: str
+    kubectl: Kubectl, image_values: dict[str, str], tmp_path: Path, first: str
 ) -> None:
+    for name in (first, *_after(first)):
+        _follow(name, kubectl, image_values, tmp_path)
+
+
+def _follow(name: str, kubectl: Kubectl, image_values: dict[str, str], folder: Path) -> None:
+    """Follow one walk in namespaces of its own, which are deleted afterwards."""
     walk = WALKS[name]
     within, other = (
         Kubectl(f"{kubectl.namespace}-{suffix}", kubectl.kubeconfig) for suffix in (name, f"{name}-2")

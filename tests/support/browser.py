@@ -76,10 +76,10 @@ class Page:
                 return answer["result"]
             self._record(answer)
 
-    def open(self, file: Path, *, scripts: bool = True) -> Self:
-        """Open a file and wait until it is loaded."""
+    def open(self, location: Path | str, *, scripts: bool = True) -> Self:
+        """Open a file or an address and wait until it is loaded."""
         self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
-        self.call("Page.navigate", url=file.as_uri())
+        self.call("Page.navigate", url=location.as_uri() if isinstance(location, Path) else location)
         while self._read_event() != "Page.loadEventFired":
             pass
         return self

@@ -22,8 +22,11 @@ from qda.v1 import (
     processing_pb2,
     sentiment_pb2,
     sentiment_pb2_grpc,
+    syntax_pb2,
+    syntax_pb2_grpc,
     text_pb2,
 )
+from tests.support.fake_syntax import syntax_of
 from tests.support.grpc_faults import pack, refuse
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ TIMINGS: Final = processing_pb2.Timings(
 def add_to(server: grpc.Server, worker: "FakeWorker") -> None:
     sentiment_pb2_grpc.add_SentimentServiceServicer_to_server(Sentiments(worker), server)
     entity_pb2_grpc.add_EntityServiceServicer_to_server(Entities(worker), server)
+    syntax_pb2_grpc.add_SyntaxServiceServicer_to_server(Syntax(worker), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Embeddings(worker), server)
     paraphrase_pb2_grpc.add_ParaphraseServiceServicer_to_server(Paraphrases(worker), server)
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(Analyses(worker), server)
@@ -112,6 +116,15 @@ def entities_of(text: text_pb2.Text) -> entity_pb2.EntityResult:
             entities.append(entity_pb2.Entity(text=word, label="PER", model_label="PER", span=span))
         position += len(word) + 1
     return entity_pb2.EntityResult(id=text.id, entities=entities, usage=usage(text))
+
+
+def checked_syntax_of(text: text_pb2.Text) -> syntax_pb2.SyntaxResult:
+    problem = status(text)
+    if problem is not None:
+        return syntax_pb2.SyntaxResult(id=text.id, status=problem)
+    result = syntax_of(text)
+    result.usage.CopyFrom(usage(text))
+    return result
 
 
 def embedding_of(text: text_pb2.Text, options: embedding_pb2.EmbeddingOptions) -> embedding_pb2.EmbedResult:
@@ -198,6 +211,23 @@ class Entities(entity_pb2_grpc.EntityServiceServicer):
             provenance=provenance(self._worker, "german-ner"),
             timings=TIMINGS,
             offset_encoding=request.offset_encoding,
+        )
+
+
+class Syntax(syntax_pb2_grpc.SyntaxServiceServicer):
+    def __init__(self, worker: "FakeWorker") -> None:
+        self._worker = worker
+
+    def AnalyzeSyntax(
+        self, request: syntax_pb2.AnalyzeSyntaxRequest, context: grpc.ServicerContext
+    ) -> syntax_pb2.AnalyzeSyntaxResponse:
+        self._worker.receive(request, context)
+        return syntax_pb2.AnalyzeSyntaxResponse(
+            results=[checked_syntax_of(text) for text in request.texts],
+            provenance=provenance(self._worker, "german-ner"),
+            timings=TIMINGS,
+            offset_encoding=request.offset_encoding,
+            layers=request.layers,
         )
 
 
@@ -309,6 +339,8 @@ class Analyses(analysis_pb2_grpc.AnalysisServiceServicer):
             header.sentiment_provenance.CopyFrom(provenance(self._worker, "german-sentiment"))
         if settings.HasField("entities"):
             header.entity_provenance.CopyFrom(provenance(self._worker, "german-ner"))
+        if settings.HasField("syntax"):
+            header.syntax_provenance.CopyFrom(provenance(self._worker, "german-ner"))
         yield analysis_pb2.AnalyzeDocumentsResponse(header=header)
         for index, part in enumerate(parts):
             if index == breaks_after:
@@ -319,6 +351,8 @@ class Analyses(analysis_pb2_grpc.AnalysisServiceServicer):
                 result.sentiment.CopyFrom(sentiment_of(text))
             if settings.HasField("entities"):
                 result.entities.CopyFrom(entities_of(text))
+            if settings.HasField("syntax"):
+                result.syntax.CopyFrom(checked_syntax_of(text))
             result.embeddings.extend(embedding_of(text, task.options) for task in settings.embeddings)
             yield analysis_pb2.AnalyzeDocumentsResponse(result=result)
 

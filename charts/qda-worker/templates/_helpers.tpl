@@ -87,5 +87,6 @@ qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
 {{- else -}}
 -plaintext
 {{- end }}
+{{- if .Values.worker.access.tokensSecretName }} -H "authorization: Bearer $TOKEN"{{ end }}
 {{- if not .Values.worker.reflection }} -import-path proto -import-path third_party/proto -proto qda/v1/sentiment.proto{{ end }}
 {{- end }}

@@ -8,6 +8,7 @@
   (list $worker.prometheusRule.enabled "worker.prometheusRule.enabled" "monitoring.coreos.com/v1" "the Prometheus Operator")
   (list $worker.keda.enabled "worker.keda.enabled" "keda.sh/v1alpha1" "KEDA")
   (list $worker.tls.certificate.enabled "worker.tls.certificate.enabled" "cert-manager.io/v1" "cert-manager")
+  (list $worker.http.httpRoute.enabled "worker.http.httpRoute.enabled" "gateway.networking.k8s.io/v1" "the Gateway API")
   (list $worker.grpcRoute.enabled "worker.grpcRoute.enabled" "gateway.networking.k8s.io/v1" "the Gateway API")
 }}
 {{- range $needs }}
@@ -63,7 +64,52 @@
 {{- fail "worker.ingress.tlsSecretName is empty, but ingress-nginx speaks HTTP/2, which gRPC needs, only over TLS: set it to the Secret with the certificate of the hosts." }}
 {{- end }}
 {{- end }}
+{{- include "qda-worker.validateHttp" . }}
 {{- if and $worker.grpcRoute.enabled (not $worker.grpcRoute.parentRefs) }}
 {{- fail "worker.grpcRoute.enabled is true, but worker.grpcRoute.parentRefs is empty: set it to a Gateway, such as [{name: public, namespace: gateways}]." }}
+{{- end }}
+{{- end }}
+
+{{- /* The HTTP port and its routes, which must not take the hosts of gRPC: both have the whole host. */}}
+{{- define "qda-worker.validateHttp" -}}
+{{- $worker := .Values.worker }}
+{{- $http := $worker.http }}
+{{- range $name := list "ingress" "httpRoute" }}
+{{- if and (get $http $name).enabled (not $http.enabled) }}
+{{- fail (printf "worker.http.%s.enabled is true, but worker.http.enabled is false: set it to true, or the route leads to a port that is not open." $name) }}
+{{- end }}
+{{- end }}
+{{- if and $http.enabled (eq (int $http.port) (int $worker.service.port)) }}
+{{- fail (printf "worker.http.port and worker.service.port are both %d: give the service two different ports." (int $http.port)) }}
+{{- end }}
+{{- if and $http.ingress.enabled (not $http.ingress.hosts) }}
+{{- fail "worker.http.ingress.enabled is true, but worker.http.ingress.hosts is empty: set it to the host names of the HTTP port." }}
+{{- end }}
+{{- if and $http.ingress.enabled $worker.ingress.enabled }}
+{{- range $http.ingress.hosts }}
+{{- if has . $worker.ingress.hosts }}
+{{- fail (printf "%s is a host of worker.ingress and of worker.http.ingress, but the paths of both are those of the services: give HTTP a host of its own." .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- $route := $http.httpRoute }}
+{{- if and $route.enabled (not $route.parentRefs) }}
+{{- fail "worker.http.httpRoute.enabled is true, but worker.http.httpRoute.parentRefs is empty: set it to a Gateway, such as [{name: public, namespace: gateways}]." }}
+{{- end }}
+{{- if and $route.enabled $worker.grpcRoute.enabled }}
+{{- $shared := false }}
+{{- range $parent := $route.parentRefs }}{{ if has $parent $worker.grpcRoute.parentRefs }}{{ $shared = true }}{{ end }}{{- end }}
+{{- $overlap := or (not $route.hostnames) (not $worker.grpcRoute.hostnames) }}
+{{- range $route.hostnames }}{{ if has . $worker.grpcRoute.hostnames }}{{ $overlap = true }}{{ end }}{{- end }}
+{{- if and $shared $overlap }}
+{{- fail "worker.grpcRoute and worker.http.httpRoute have the same gateway and host names, of which a gateway accepts one: give each hostnames of its own, or another sectionName in parentRefs." }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "qda-worker.validateAccess" -}}
+{{- $access := .Values.worker.access }}
+{{- if and $access.allowedClients (not .Values.worker.tls.clientCaSecretName) }}
+{{- fail "worker.access.allowedClients is set, but worker.tls.clientCaSecretName is not: without it no client presents a certificate, so set it." }}
 {{- end }}
 {{- end }}

@@ -7,6 +7,7 @@
 {{- include "qda-worker.validateMonitors" . }}
 {{- include "qda-worker.validateScaling" . }}
 {{- include "qda-worker.validateRoutes" . }}
+{{- include "qda-worker.validateAccess" . }}
 {{- if and .Values.worker.tls.clientCaSecretName (not (include "qda-worker.tlsSecret" .)) }}
 {{- fail "worker.tls.clientCaSecretName is set, but worker.tls.secretName is not: clients can present certificates only over TLS, so set worker.tls.secretName to the Secret with tls.crt and tls.key." }}
 {{- end }}

@@ -38,6 +38,12 @@ class Task(StrEnum):
     ENTITIES = "entities"
     EMBEDDING = "embedding"
     PARAPHRASE = "paraphrase"
+    SYNTAX = "syntax"
+
+    @property
+    def uses_spacy(self) -> bool:
+        """Whether its models are spaCy packages; those of the other tasks are repositories of a hub."""
+        return self in (Task.ENTITIES, Task.SYNTAX)
 
 
 class Precision(StrEnum):
@@ -109,6 +115,7 @@ class Serving(NamedTuple):
             (Matryoshka representation learning).
         precision: number format that the model computes in.
         default: whether it answers requests for its task that name no model.
+        prompts: texts to put before each text, by the name that requests give; in addition to those of its files.
     """
 
     cleaning: Cleaning = Cleaning.NONE
@@ -117,9 +124,10 @@ class Serving(NamedTuple):
     precision: Precision = Precision.FP32
     default: bool = False
     shortened_dimensions: tuple[int, ...] = ()
+    prompts: Mapping[str, str] = MappingProxyType({})
 
     def __hash__(self) -> int:
-        """Leave out `labels`, because mappings have no hash."""
+        """Leave out `labels` and `prompts`, because mappings have no hash."""
         return hash((self.cleaning, self.max_tokens, self.precision, self.default))
 
 

@@ -26,7 +26,8 @@ class QuestionKind(StrEnum):
     end, label], in code points. LABELS: all labels of the model, sorted. DIMENSION: length of its vectors. VECTOR: the
     first numbers of the vector of `text`. SIMILARITY: cosine of the vectors of `text` and `other`. SPARSE: weights of
     the tokens of `text`, as a mapping. MAX_SIMILARITY: mean, over the multi-vectors of `text`, of the greatest product
-    with one of `other` (ColBERT's MaxSim, divided by the number of vectors).
+    with one of `other` (ColBERT's MaxSim, divided by the number of vectors). TOKENS: for each token of `text` a list of
+    texts: the token, lemma, universal and fine part of speech, features, position of the head, relation to it.
     """
 
     LABEL = "label"
@@ -38,6 +39,7 @@ class QuestionKind(StrEnum):
     SIMILARITY = "similarity"
     SPARSE = "sparse"
     MAX_SIMILARITY = "max_similarity"
+    TOKENS = "tokens"
 
 
 class Question(NamedTuple):
@@ -121,6 +123,7 @@ def build_answer(question: Question, value: object) -> Answer:
         QuestionKind.LABELS,
         QuestionKind.DIMENSION,
         QuestionKind.ENTITIES,
+        QuestionKind.TOKENS,
     )
     return Answer(question, value, 0.0 if is_exact else TOLERANCE, "")
 
@@ -169,6 +172,8 @@ def _is_of_kind(kind: QuestionKind, value: object) -> bool:
         return all(_is_number(number) for number in value)
     if kind is QuestionKind.LABELS:
         return all(isinstance(label, str) for label in value)
+    if kind is QuestionKind.TOKENS:
+        return all(isinstance(token, list) and {type(part) for part in token} == {str} for token in value)
     return all(
         isinstance(entity, list) and [type(part) for part in entity] == [int, int, str] for entity in value
     )

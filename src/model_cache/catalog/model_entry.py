@@ -24,7 +24,15 @@ from model_cache.safe_names import unsafe_reason
 from model_cache.urls import shown_value
 
 _MODEL_FIELDS: Final = ("key", "task", "huggingface", "spacy", "serving", "licence")
-_SERVING_FIELDS: Final = ("cleaning", "labels", "max_tokens", "shortened_dimensions", "precision", "default")
+_SERVING_FIELDS: Final = (
+    "cleaning",
+    "labels",
+    "max_tokens",
+    "shortened_dimensions",
+    "prompts",
+    "precision",
+    "default",
+)
 _SENTIMENT_LABELS: Final = ("positive", "negative", "neutral")
 
 # A part of a repository's name, as the hub accepts it.
@@ -32,6 +40,10 @@ _REPOSITORY_PART: Final = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-
 _PACKAGE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 _VERSION: Final = re.compile(r"[0-9][A-Za-z0-9.+]{0,63}")
 
+_PROMPT_NAME: Final = re.compile(r"[^\s\x00-\x1f\x7f]{1,100}")
+_MAX_PROMPT_LENGTH: Final = 2_000
+
+_PROMPT_NAME_ALLOWED: Final = "1 to 100 characters without spaces"
 _KEY_ALLOWED: Final = "1 to 63 of a-z 0-9 - . _, with a letter or digit first and last"
 _REPOSITORY_ALLOWED: Final = (
     "ORG/NAME or NAME, each of letters, digits, - _ . (at most 96, no -- or .., "
@@ -79,8 +91,8 @@ def _source(section: Section, task: Task | None) -> HuggingFaceSource | SpacySou
     below = section.subsection("spacy", "a mapping of package, version, url and sha256")
     if below is not None:
         source = _spacy_source(below)
-    if len(names) == 1 and task is not None and (names == ["spacy"]) != (task is Task.ENTITIES):
-        allowed = "spacy for entities" if task is Task.ENTITIES else f"huggingface for {task}"
+    if len(names) == 1 and task is not None and (names == ["spacy"]) != task.uses_spacy:
+        allowed = f"spacy for {task}" if task.uses_spacy else f"huggingface for {task}"
         section.add_problem(names[0], f"a {names[0]} source for the task {task}", allowed)
     return source
 
@@ -188,6 +200,7 @@ def _serving(section: Section, task: Task | None) -> Serving:
         precision=below.choice("precision", Precision, Precision.FP32),
         default=below.boolean("default"),
         shortened_dimensions=below.positive_ints("shortened_dimensions"),
+        prompts=_prompts(below),
     )
     if task is not None:
         _check_serving(below, serving, task)
@@ -205,8 +218,27 @@ def _check_serving(section: Section, serving: Serving, task: Task) -> None:
     if serving.shortened_dimensions and task not in (Task.EMBEDDING, Task.PARAPHRASE):
         found = f"shortened vectors for the task {task}"
         section.add_problem("shortened_dimensions", found, "them for models that return vectors only")
-    if task is Task.ENTITIES and serving.precision is not Precision.FP32:
+    if serving.prompts and task not in (Task.EMBEDDING, Task.PARAPHRASE):
+        section.add_problem(
+            "prompts", f"prompts for the task {task}", "them for models that return vectors only"
+        )
+    if task.uses_spacy and serving.precision is not Precision.FP32:
         section.add_problem("precision", f"{serving.precision} for a spaCy package", "fp32")
+
+
+def _prompts(serving: Section) -> dict[str, str]:
+    section = serving.subsection("prompts", 'a mapping of names to texts, as {query: "query: "}')
+    prompts: dict[str, str] = {}
+    if section is None:
+        return prompts
+    for name, (_, node) in section.node.fields.items():
+        if not _PROMPT_NAME.fullmatch(name):
+            section.add_problem(name, "a name that requests cannot give", _PROMPT_NAME_ALLOWED)
+        elif isinstance(node, ScalarNode) and node.kind == "text" and len(node.text) <= _MAX_PROMPT_LENGTH:
+            prompts[name] = node.text
+        else:
+            section.add_problem(name, node, f"a text of at most {_MAX_PROMPT_LENGTH:,} characters, in quotes")
+    return prompts
 
 
 def _labels(serving: Section) -> dict[str, str]:

@@ -27,32 +27,35 @@ from qda.v1 import embedding_pb2 as qda_dot_v1_dot_embedding__pb2
 from qda.v1 import entity_pb2 as qda_dot_v1_dot_entity__pb2
 from qda.v1 import processing_pb2 as qda_dot_v1_dot_processing__pb2
 from qda.v1 import sentiment_pb2 as qda_dot_v1_dot_sentiment__pb2
+from qda.v1 import syntax_pb2 as qda_dot_v1_dot_syntax__pb2
 from qda.v1 import text_pb2 as qda_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15qda/v1/analysis.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x16qda/v1/embedding.proto\x1a\x13qda/v1/entity.proto\x1a\x17qda/v1/processing.proto\x1a\x16qda/v1/sentiment.proto\x1a\x11qda/v1/text.proto\"y\n\x17\x41nalyzeDocumentsRequest\x12\x34\n\x08settings\x18\x01 \x01(\x0b\x32 .qda.v1.AnalyzeDocumentsSettingsH\x00\x12 \n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x0c.qda.v1.TextH\x00\x42\x06\n\x04part\"\x9c\x02\n\x18\x41nalyzeDocumentsSettings\x12\x30\n\x10long_text_policy\x18\x01 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x02 \x01(\x0e\x32\x10.qda.v1.Priority\x12/\n\x0foffset_encoding\x18\x03 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\x12(\n\tsentiment\x18\x04 \x01(\x0b\x32\x15.qda.v1.SentimentTask\x12$\n\x08\x65ntities\x18\x05 \x01(\x0b\x32\x12.qda.v1.EntityTask\x12)\n\nembeddings\x18\x06 \x03(\x0b\x32\x15.qda.v1.EmbeddingTask\"9\n\rSentimentTask\x12\r\n\x05model\x18\x01 \x01(\t\x12\x19\n\x11include_sentences\x18\x02 \x01(\x08\"V\n\nEntityTask\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x0clabel_scheme\x18\x02 \x01(\x0e\x32\x13.qda.v1.LabelScheme\x12\x0e\n\x06labels\x18\x03 \x03(\t\"I\n\rEmbeddingTask\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.qda.v1.EmbeddingOptions\"~\n\x18\x41nalyzeDocumentsResponse\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32\x1e.qda.v1.AnalyzeDocumentsHeaderH\x00\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x16.qda.v1.DocumentResultH\x00\x42\x06\n\x04part\"\xdd\x01\n\x16\x41nalyzeDocumentsHeader\x12\x30\n\x14sentiment_provenance\x18\x01 \x01(\x0b\x32\x12.qda.v1.Provenance\x12-\n\x11\x65ntity_provenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12\x31\n\x15\x65mbedding_provenances\x18\x03 \x03(\x0b\x32\x12.qda.v1.Provenance\x12/\n\x0foffset_encoding\x18\x04 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\"\xee\x01\n\x0e\x44ocumentResult\x12\r\n\x05index\x18\x01 \x01(\x03\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12*\n\tsentiment\x18\x04 \x01(\x0b\x32\x17.qda.v1.SentimentResult\x12&\n\x08\x65ntities\x18\x05 \x01(\x0b\x32\x14.qda.v1.EntityResult\x12\'\n\nembeddings\x18\x06 \x03(\x0b\x32\x13.qda.v1.EmbedResult\x12 \n\x07timings\x18\x07 \x01(\x0b\x32\x0f.qda.v1.Timings2l\n\x0f\x41nalysisService\x12Y\n\x10\x41nalyzeDocuments\x12\x1f.qda.v1.AnalyzeDocumentsRequest\x1a .qda.v1.AnalyzeDocumentsResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15qda/v1/analysis.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x16qda/v1/embedding.proto\x1a\x13qda/v1/entity.proto\x1a\x17qda/v1/processing.proto\x1a\x16qda/v1/sentiment.proto\x1a\x13qda/v1/syntax.proto\x1a\x11qda/v1/text.proto\"y\n\x17\x41nalyzeDocumentsRequest\x12\x34\n\x08settings\x18\x01 \x01(\x0b\x32 .qda.v1.AnalyzeDocumentsSettingsH\x00\x12 \n\x08\x64ocument\x18\x02 \x01(\x0b\x32\x0c.qda.v1.TextH\x00\x42\x06\n\x04part\"\xc0\x02\n\x18\x41nalyzeDocumentsSettings\x12\x30\n\x10long_text_policy\x18\x01 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x02 \x01(\x0e\x32\x10.qda.v1.Priority\x12/\n\x0foffset_encoding\x18\x03 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\x12(\n\tsentiment\x18\x04 \x01(\x0b\x32\x15.qda.v1.SentimentTask\x12$\n\x08\x65ntities\x18\x05 \x01(\x0b\x32\x12.qda.v1.EntityTask\x12)\n\nembeddings\x18\x06 \x03(\x0b\x32\x15.qda.v1.EmbeddingTask\x12\"\n\x06syntax\x18\x07 \x01(\x0b\x32\x12.qda.v1.SyntaxTask\"9\n\rSentimentTask\x12\r\n\x05model\x18\x01 \x01(\t\x12\x19\n\x11include_sentences\x18\x02 \x01(\x08\"V\n\nEntityTask\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x0clabel_scheme\x18\x02 \x01(\x0e\x32\x13.qda.v1.LabelScheme\x12\x0e\n\x06labels\x18\x03 \x03(\t\"@\n\nSyntaxTask\x12\r\n\x05model\x18\x01 \x01(\t\x12#\n\x06layers\x18\x02 \x03(\x0e\x32\x13.qda.v1.SyntaxLayer\"^\n\rEmbeddingTask\x12\r\n\x05model\x18\x01 \x01(\t\x12)\n\x07options\x18\x02 \x01(\x0b\x32\x18.qda.v1.EmbeddingOptions\x12\x13\n\x0bprompt_name\x18\x03 \x01(\t\"~\n\x18\x41nalyzeDocumentsResponse\x12\x30\n\x06header\x18\x01 \x01(\x0b\x32\x1e.qda.v1.AnalyzeDocumentsHeaderH\x00\x12(\n\x06result\x18\x02 \x01(\x0b\x32\x16.qda.v1.DocumentResultH\x00\x42\x06\n\x04part\"\x8c\x02\n\x16\x41nalyzeDocumentsHeader\x12\x30\n\x14sentiment_provenance\x18\x01 \x01(\x0b\x32\x12.qda.v1.Provenance\x12-\n\x11\x65ntity_provenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12\x31\n\x15\x65mbedding_provenances\x18\x03 \x03(\x0b\x32\x12.qda.v1.Provenance\x12/\n\x0foffset_encoding\x18\x04 \x01(\x0e\x32\x16.qda.v1.OffsetEncoding\x12-\n\x11syntax_provenance\x18\x05 \x01(\x0b\x32\x12.qda.v1.Provenance\"\x94\x02\n\x0e\x44ocumentResult\x12\r\n\x05index\x18\x01 \x01(\x03\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12*\n\tsentiment\x18\x04 \x01(\x0b\x32\x17.qda.v1.SentimentResult\x12&\n\x08\x65ntities\x18\x05 \x01(\x0b\x32\x14.qda.v1.EntityResult\x12\'\n\nembeddings\x18\x06 \x03(\x0b\x32\x13.qda.v1.EmbedResult\x12 \n\x07timings\x18\x07 \x01(\x0b\x32\x0f.qda.v1.Timings\x12$\n\x06syntax\x18\x08 \x01(\x0b\x32\x14.qda.v1.SyntaxResult2l\n\x0f\x41nalysisService\x12Y\n\x10\x41nalyzeDocuments\x12\x1f.qda.v1.AnalyzeDocumentsRequest\x1a .qda.v1.AnalyzeDocumentsResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qda.v1.analysis_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ANALYZEDOCUMENTSREQUEST']._serialized_start=171
-  _globals['_ANALYZEDOCUMENTSREQUEST']._serialized_end=292
-  _globals['_ANALYZEDOCUMENTSSETTINGS']._serialized_start=295
-  _globals['_ANALYZEDOCUMENTSSETTINGS']._serialized_end=579
-  _globals['_SENTIMENTTASK']._serialized_start=581
-  _globals['_SENTIMENTTASK']._serialized_end=638
-  _globals['_ENTITYTASK']._serialized_start=640
-  _globals['_ENTITYTASK']._serialized_end=726
-  _globals['_EMBEDDINGTASK']._serialized_start=728
-  _globals['_EMBEDDINGTASK']._serialized_end=801
-  _globals['_ANALYZEDOCUMENTSRESPONSE']._serialized_start=803
-  _globals['_ANALYZEDOCUMENTSRESPONSE']._serialized_end=929
-  _globals['_ANALYZEDOCUMENTSHEADER']._serialized_start=932
-  _globals['_ANALYZEDOCUMENTSHEADER']._serialized_end=1153
-  _globals['_DOCUMENTRESULT']._serialized_start=1156
-  _globals['_DOCUMENTRESULT']._serialized_end=1394
-  _globals['_ANALYSISSERVICE']._serialized_start=1396
-  _globals['_ANALYSISSERVICE']._serialized_end=1504
+  _globals['_ANALYZEDOCUMENTSREQUEST']._serialized_start=192
+  _globals['_ANALYZEDOCUMENTSREQUEST']._serialized_end=313
+  _globals['_ANALYZEDOCUMENTSSETTINGS']._serialized_start=316
+  _globals['_ANALYZEDOCUMENTSSETTINGS']._serialized_end=636
+  _globals['_SENTIMENTTASK']._serialized_start=638
+  _globals['_SENTIMENTTASK']._serialized_end=695
+  _globals['_ENTITYTASK']._serialized_start=697
+  _globals['_ENTITYTASK']._serialized_end=783
+  _globals['_SYNTAXTASK']._serialized_start=785
+  _globals['_SYNTAXTASK']._serialized_end=849
+  _globals['_EMBEDDINGTASK']._serialized_start=851
+  _globals['_EMBEDDINGTASK']._serialized_end=945
+  _globals['_ANALYZEDOCUMENTSRESPONSE']._serialized_start=947
+  _globals['_ANALYZEDOCUMENTSRESPONSE']._serialized_end=1073
+  _globals['_ANALYZEDOCUMENTSHEADER']._serialized_start=1076
+  _globals['_ANALYZEDOCUMENTSHEADER']._serialized_end=1344
+  _globals['_DOCUMENTRESULT']._serialized_start=1347
+  _globals['_DOCUMENTRESULT']._serialized_end=1623
+  _globals['_ANALYSISSERVICE']._serialized_start=1625
+  _globals['_ANALYSISSERVICE']._serialized_end=1733
 # @@protoc_insertion_point(module_scope)

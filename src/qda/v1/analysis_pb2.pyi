@@ -13,6 +13,7 @@ import qda.v1.embedding_pb2
 import qda.v1.entity_pb2
 import qda.v1.processing_pb2
 import qda.v1.sentiment_pb2
+import qda.v1.syntax_pb2
 import qda.v1.text_pb2
 import typing
 
@@ -60,12 +61,13 @@ class AnalyzeDocumentsSettings(google.protobuf.message.Message):
     SENTIMENT_FIELD_NUMBER: builtins.int
     ENTITIES_FIELD_NUMBER: builtins.int
     EMBEDDINGS_FIELD_NUMBER: builtins.int
+    SYNTAX_FIELD_NUMBER: builtins.int
     long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType
     """How to handle texts above the limit of the model. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
     """The scheduling lane. Unspecified: BULK."""
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
-    """The unit of all spans. Required with entities, and with sentences."""
+    """The unit of all spans. Required with entities, syntax, and sentences."""
     @property
     def sentiment(self) -> global___SentimentTask:
         """Requests the sentiment."""
@@ -78,6 +80,10 @@ class AnalyzeDocumentsSettings(google.protobuf.message.Message):
     def embeddings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EmbeddingTask]:
         """Requests vectors, of up to 8 models."""
 
+    @property
+    def syntax(self) -> global___SyntaxTask:
+        """Requests sentences and tokens."""
+
     def __init__(
         self,
         *,
@@ -87,9 +93,10 @@ class AnalyzeDocumentsSettings(google.protobuf.message.Message):
         sentiment: global___SentimentTask | None = ...,
         entities: global___EntityTask | None = ...,
         embeddings: collections.abc.Iterable[global___EmbeddingTask] | None = ...,
+        syntax: global___SyntaxTask | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["entities", b"entities", "sentiment", b"sentiment"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["embeddings", b"embeddings", "entities", b"entities", "long_text_policy", b"long_text_policy", "offset_encoding", b"offset_encoding", "priority", b"priority", "sentiment", b"sentiment"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["entities", b"entities", "sentiment", b"sentiment", "syntax", b"syntax"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["embeddings", b"embeddings", "entities", b"entities", "long_text_policy", b"long_text_policy", "offset_encoding", b"offset_encoding", "priority", b"priority", "sentiment", b"sentiment", "syntax", b"syntax"]) -> None: ...
 
 global___AnalyzeDocumentsSettings = AnalyzeDocumentsSettings
 
@@ -146,6 +153,32 @@ class EntityTask(google.protobuf.message.Message):
 global___EntityTask = EntityTask
 
 @typing.final
+class SyntaxTask(google.protobuf.message.Message):
+    """SyntaxTask requests the sentences and tokens of each document."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    LAYERS_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Key of a model for syntax or entities. Empty: the catalog's default for
+    syntax, else that for entities.
+    """
+    @property
+    def layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[qda.v1.syntax_pb2.SyntaxLayer.ValueType]:
+        """The layers to return. Empty: all that the model has."""
+
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+        layers: collections.abc.Iterable[qda.v1.syntax_pb2.SyntaxLayer.ValueType] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["layers", b"layers", "model", b"model"]) -> None: ...
+
+global___SyntaxTask = SyntaxTask
+
+@typing.final
 class EmbeddingTask(google.protobuf.message.Message):
     """EmbeddingTask requests the vectors of each document."""
 
@@ -153,9 +186,14 @@ class EmbeddingTask(google.protobuf.message.Message):
 
     MODEL_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
+    PROMPT_NAME_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Key of an embedding or paraphrase model. Empty: the catalog's default for
     embeddings.
+    """
+    prompt_name: builtins.str
+    """The name of the model's prompt to put before each document; see
+    EmbedRequest.prompt_name.
     """
     @property
     def options(self) -> qda.v1.embedding_pb2.EmbeddingOptions:
@@ -168,9 +206,10 @@ class EmbeddingTask(google.protobuf.message.Message):
         *,
         model: builtins.str = ...,
         options: qda.v1.embedding_pb2.EmbeddingOptions | None = ...,
+        prompt_name: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["model", b"model", "options", b"options"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["model", b"model", "options", b"options", "prompt_name", b"prompt_name"]) -> None: ...
 
 global___EmbeddingTask = EmbeddingTask
 
@@ -212,6 +251,7 @@ class AnalyzeDocumentsHeader(google.protobuf.message.Message):
     ENTITY_PROVENANCE_FIELD_NUMBER: builtins.int
     EMBEDDING_PROVENANCES_FIELD_NUMBER: builtins.int
     OFFSET_ENCODING_FIELD_NUMBER: builtins.int
+    SYNTAX_PROVENANCE_FIELD_NUMBER: builtins.int
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
     """The unit of all spans, as requested."""
     @property
@@ -226,6 +266,10 @@ class AnalyzeDocumentsHeader(google.protobuf.message.Message):
     def embedding_provenances(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.processing_pb2.Provenance]:
         """The models of the vectors, in the order of the tasks."""
 
+    @property
+    def syntax_provenance(self) -> qda.v1.processing_pb2.Provenance:
+        """The model of the syntax, if requested."""
+
     def __init__(
         self,
         *,
@@ -233,9 +277,10 @@ class AnalyzeDocumentsHeader(google.protobuf.message.Message):
         entity_provenance: qda.v1.processing_pb2.Provenance | None = ...,
         embedding_provenances: collections.abc.Iterable[qda.v1.processing_pb2.Provenance] | None = ...,
         offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType = ...,
+        syntax_provenance: qda.v1.processing_pb2.Provenance | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["entity_provenance", b"entity_provenance", "sentiment_provenance", b"sentiment_provenance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["embedding_provenances", b"embedding_provenances", "entity_provenance", b"entity_provenance", "offset_encoding", b"offset_encoding", "sentiment_provenance", b"sentiment_provenance"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["entity_provenance", b"entity_provenance", "sentiment_provenance", b"sentiment_provenance", "syntax_provenance", b"syntax_provenance"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["embedding_provenances", b"embedding_provenances", "entity_provenance", b"entity_provenance", "offset_encoding", b"offset_encoding", "sentiment_provenance", b"sentiment_provenance", "syntax_provenance", b"syntax_provenance"]) -> None: ...
 
 global___AnalyzeDocumentsHeader = AnalyzeDocumentsHeader
 
@@ -254,6 +299,7 @@ class DocumentResult(google.protobuf.message.Message):
     ENTITIES_FIELD_NUMBER: builtins.int
     EMBEDDINGS_FIELD_NUMBER: builtins.int
     TIMINGS_FIELD_NUMBER: builtins.int
+    SYNTAX_FIELD_NUMBER: builtins.int
     index: builtins.int
     """Position of the document in the stream, from 0."""
     id: builtins.str
@@ -278,6 +324,10 @@ class DocumentResult(google.protobuf.message.Message):
     def timings(self) -> qda.v1.processing_pb2.Timings:
         """How long the steps of the request took."""
 
+    @property
+    def syntax(self) -> qda.v1.syntax_pb2.SyntaxResult:
+        """The sentences and tokens, if requested."""
+
     def __init__(
         self,
         *,
@@ -288,8 +338,9 @@ class DocumentResult(google.protobuf.message.Message):
         entities: qda.v1.entity_pb2.EntityResult | None = ...,
         embeddings: collections.abc.Iterable[qda.v1.embedding_pb2.EmbedResult] | None = ...,
         timings: qda.v1.processing_pb2.Timings | None = ...,
+        syntax: qda.v1.syntax_pb2.SyntaxResult | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["entities", b"entities", "sentiment", b"sentiment", "status", b"status", "timings", b"timings"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["embeddings", b"embeddings", "entities", b"entities", "id", b"id", "index", b"index", "sentiment", b"sentiment", "status", b"status", "timings", b"timings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["entities", b"entities", "sentiment", b"sentiment", "status", b"status", "syntax", b"syntax", "timings", b"timings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["embeddings", b"embeddings", "entities", b"entities", "id", b"id", "index", b"index", "sentiment", b"sentiment", "status", b"status", "syntax", b"syntax", "timings", b"timings"]) -> None: ...
 
 global___DocumentResult = DocumentResult

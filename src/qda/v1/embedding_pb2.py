@@ -27,41 +27,41 @@ from qda.v1 import processing_pb2 as qda_dot_v1_dot_processing__pb2
 from qda.v1 import text_pb2 as qda_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16qda/v1/embedding.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x17qda/v1/processing.proto\x1a\x11qda/v1/text.proto\"\xa2\x01\n\x10\x45mbeddingOptions\x12$\n\x05kinds\x18\x01 \x03(\x0e\x32\x15.qda.v1.EmbeddingKind\x12)\n\x0c\x65lement_type\x18\x02 \x01(\x0e\x32\x13.qda.v1.ElementType\x12\x16\n\tnormalize\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x17\n\x0f\x64imension_count\x18\x04 \x01(\x05\x42\x0c\n\n_normalize\"\xbb\x01\n\x0c\x45mbedRequest\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.qda.v1.EmbeddingOptions\"\x7f\n\rEmbedResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.qda.v1.EmbedResult\x12&\n\nprovenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12 \n\x07timings\x18\x03 \x01(\x0b\x32\x0f.qda.v1.Timings\"\xca\x01\n\x0b\x45mbedResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12 \n\x05usage\x18\x03 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12\x1d\n\x05\x64\x65nse\x18\x04 \x01(\x0b\x32\x0e.qda.v1.Tensor\x12$\n\x06sparse\x18\x05 \x01(\x0b\x32\x14.qda.v1.SparseVector\x12$\n\x0cmulti_vector\x18\x06 \x01(\x0b\x32\x0e.qda.v1.Tensor\"`\n\x06Tensor\x12\r\n\x05shape\x18\x01 \x03(\x05\x12)\n\x0c\x65lement_type\x18\x02 \x01(\x0e\x32\x13.qda.v1.ElementType\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06values\x18\x04 \x03(\x02\"B\n\x0cSparseVector\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\x12\x0f\n\x07weights\x18\x02 \x03(\x02\x12\x0e\n\x06tokens\x18\x03 \x03(\t\"\xc1\x01\n\x12\x45mbedStreamRequest\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.qda.v1.EmbeddingOptions\"\xcb\x01\n\x13\x45mbedStreamResponse\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.qda.v1.EmbedStreamHeaderH\x00\x12\'\n\x04rows\x18\x02 \x01(\x0b\x32\x17.qda.v1.EmbedStreamRowsH\x00\x12\'\n\x04item\x18\x03 \x01(\x0b\x32\x17.qda.v1.EmbedStreamItemH\x00\x12-\n\x07trailer\x18\x04 \x01(\x0b\x32\x1a.qda.v1.EmbedStreamTrailerH\x00\x42\x06\n\x04part\";\n\x11\x45mbedStreamHeader\x12&\n\nprovenance\x18\x01 \x01(\x0b\x32\x12.qda.v1.Provenance\"|\n\x0f\x45mbedStreamRows\x12\x12\n\nitem_index\x18\x01 \x01(\x05\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.qda.v1.EmbeddingKind\x12\x12\n\nrow_offset\x18\x03 \x01(\x05\x12\x1c\n\x04rows\x18\x04 \x01(\x0b\x32\x0e.qda.v1.Tensor\"\xbd\x01\n\x0f\x45mbedStreamItem\x12\x12\n\nitem_index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12 \n\x05usage\x18\x04 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12$\n\x06sparse\x18\x05 \x01(\x0b\x32\x14.qda.v1.SparseVector\x12\x1e\n\x16multi_vector_row_count\x18\x06 \x01(\x05\"6\n\x12\x45mbedStreamTrailer\x12 \n\x07timings\x18\x01 \x01(\x0b\x32\x0f.qda.v1.Timings*\x85\x01\n\rEmbeddingKind\x12\x1e\n\x1a\x45MBEDDING_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45MBEDDING_KIND_DENSE\x10\x01\x12\x19\n\x15\x45MBEDDING_KIND_SPARSE\x10\x02\x12\x1f\n\x1b\x45MBEDDING_KIND_MULTI_VECTOR\x10\x03*|\n\x0b\x45lementType\x12\x1c\n\x18\x45LEMENT_TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT32\x10\x01\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT16\x10\x02\x12\x1b\n\x17\x45LEMENT_TYPE_FLOAT_LIST\x10\x03\x32\x92\x01\n\x10\x45mbeddingService\x12\x34\n\x05\x45mbed\x12\x14.qda.v1.EmbedRequest\x1a\x15.qda.v1.EmbedResponse\x12H\n\x0b\x45mbedStream\x12\x1a.qda.v1.EmbedStreamRequest\x1a\x1b.qda.v1.EmbedStreamResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16qda/v1/embedding.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x17qda/v1/processing.proto\x1a\x11qda/v1/text.proto\"\xa2\x01\n\x10\x45mbeddingOptions\x12$\n\x05kinds\x18\x01 \x03(\x0e\x32\x15.qda.v1.EmbeddingKind\x12)\n\x0c\x65lement_type\x18\x02 \x01(\x0e\x32\x13.qda.v1.ElementType\x12\x16\n\tnormalize\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x17\n\x0f\x64imension_count\x18\x04 \x01(\x05\x42\x0c\n\n_normalize\"\xd0\x01\n\x0c\x45mbedRequest\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.qda.v1.EmbeddingOptions\x12\x13\n\x0bprompt_name\x18\x06 \x01(\t\"\x7f\n\rEmbedResponse\x12$\n\x07results\x18\x01 \x03(\x0b\x32\x13.qda.v1.EmbedResult\x12&\n\nprovenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12 \n\x07timings\x18\x03 \x01(\x0b\x32\x0f.qda.v1.Timings\"\xca\x01\n\x0b\x45mbedResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12 \n\x05usage\x18\x03 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12\x1d\n\x05\x64\x65nse\x18\x04 \x01(\x0b\x32\x0e.qda.v1.Tensor\x12$\n\x06sparse\x18\x05 \x01(\x0b\x32\x14.qda.v1.SparseVector\x12$\n\x0cmulti_vector\x18\x06 \x01(\x0b\x32\x0e.qda.v1.Tensor\"`\n\x06Tensor\x12\r\n\x05shape\x18\x01 \x03(\x05\x12)\n\x0c\x65lement_type\x18\x02 \x01(\x0e\x32\x13.qda.v1.ElementType\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x12\x0e\n\x06values\x18\x04 \x03(\x02\"B\n\x0cSparseVector\x12\x11\n\ttoken_ids\x18\x01 \x03(\x05\x12\x0f\n\x07weights\x18\x02 \x03(\x02\x12\x0e\n\x06tokens\x18\x03 \x03(\t\"\xd6\x01\n\x12\x45mbedStreamRequest\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\x12)\n\x07options\x18\x05 \x01(\x0b\x32\x18.qda.v1.EmbeddingOptions\x12\x13\n\x0bprompt_name\x18\x06 \x01(\t\"\xcb\x01\n\x13\x45mbedStreamResponse\x12+\n\x06header\x18\x01 \x01(\x0b\x32\x19.qda.v1.EmbedStreamHeaderH\x00\x12\'\n\x04rows\x18\x02 \x01(\x0b\x32\x17.qda.v1.EmbedStreamRowsH\x00\x12\'\n\x04item\x18\x03 \x01(\x0b\x32\x17.qda.v1.EmbedStreamItemH\x00\x12-\n\x07trailer\x18\x04 \x01(\x0b\x32\x1a.qda.v1.EmbedStreamTrailerH\x00\x42\x06\n\x04part\";\n\x11\x45mbedStreamHeader\x12&\n\nprovenance\x18\x01 \x01(\x0b\x32\x12.qda.v1.Provenance\"|\n\x0f\x45mbedStreamRows\x12\x12\n\nitem_index\x18\x01 \x01(\x05\x12#\n\x04kind\x18\x02 \x01(\x0e\x32\x15.qda.v1.EmbeddingKind\x12\x12\n\nrow_offset\x18\x03 \x01(\x05\x12\x1c\n\x04rows\x18\x04 \x01(\x0b\x32\x0e.qda.v1.Tensor\"\xbd\x01\n\x0f\x45mbedStreamItem\x12\x12\n\nitem_index\x18\x01 \x01(\x05\x12\n\n\x02id\x18\x02 \x01(\t\x12\"\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\x12 \n\x05usage\x18\x04 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12$\n\x06sparse\x18\x05 \x01(\x0b\x32\x14.qda.v1.SparseVector\x12\x1e\n\x16multi_vector_row_count\x18\x06 \x01(\x05\"6\n\x12\x45mbedStreamTrailer\x12 \n\x07timings\x18\x01 \x01(\x0b\x32\x0f.qda.v1.Timings*\x85\x01\n\rEmbeddingKind\x12\x1e\n\x1a\x45MBEDDING_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45MBEDDING_KIND_DENSE\x10\x01\x12\x19\n\x15\x45MBEDDING_KIND_SPARSE\x10\x02\x12\x1f\n\x1b\x45MBEDDING_KIND_MULTI_VECTOR\x10\x03*|\n\x0b\x45lementType\x12\x1c\n\x18\x45LEMENT_TYPE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT32\x10\x01\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT16\x10\x02\x12\x1b\n\x17\x45LEMENT_TYPE_FLOAT_LIST\x10\x03\x32\x92\x01\n\x10\x45mbeddingService\x12\x34\n\x05\x45mbed\x12\x14.qda.v1.EmbedRequest\x1a\x15.qda.v1.EmbedResponse\x12H\n\x0b\x45mbedStream\x12\x1a.qda.v1.EmbedStreamRequest\x1a\x1b.qda.v1.EmbedStreamResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qda.v1.embedding_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EMBEDDINGKIND']._serialized_start=1796
-  _globals['_EMBEDDINGKIND']._serialized_end=1929
-  _globals['_ELEMENTTYPE']._serialized_start=1931
-  _globals['_ELEMENTTYPE']._serialized_end=2055
+  _globals['_EMBEDDINGKIND']._serialized_start=1838
+  _globals['_EMBEDDINGKIND']._serialized_end=1971
+  _globals['_ELEMENTTYPE']._serialized_start=1973
+  _globals['_ELEMENTTYPE']._serialized_end=2097
   _globals['_EMBEDDINGOPTIONS']._serialized_start=104
   _globals['_EMBEDDINGOPTIONS']._serialized_end=266
   _globals['_EMBEDREQUEST']._serialized_start=269
-  _globals['_EMBEDREQUEST']._serialized_end=456
-  _globals['_EMBEDRESPONSE']._serialized_start=458
-  _globals['_EMBEDRESPONSE']._serialized_end=585
-  _globals['_EMBEDRESULT']._serialized_start=588
-  _globals['_EMBEDRESULT']._serialized_end=790
-  _globals['_TENSOR']._serialized_start=792
-  _globals['_TENSOR']._serialized_end=888
-  _globals['_SPARSEVECTOR']._serialized_start=890
-  _globals['_SPARSEVECTOR']._serialized_end=956
-  _globals['_EMBEDSTREAMREQUEST']._serialized_start=959
-  _globals['_EMBEDSTREAMREQUEST']._serialized_end=1152
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=1155
-  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=1358
-  _globals['_EMBEDSTREAMHEADER']._serialized_start=1360
-  _globals['_EMBEDSTREAMHEADER']._serialized_end=1419
-  _globals['_EMBEDSTREAMROWS']._serialized_start=1421
-  _globals['_EMBEDSTREAMROWS']._serialized_end=1545
-  _globals['_EMBEDSTREAMITEM']._serialized_start=1548
-  _globals['_EMBEDSTREAMITEM']._serialized_end=1737
-  _globals['_EMBEDSTREAMTRAILER']._serialized_start=1739
-  _globals['_EMBEDSTREAMTRAILER']._serialized_end=1793
-  _globals['_EMBEDDINGSERVICE']._serialized_start=2058
-  _globals['_EMBEDDINGSERVICE']._serialized_end=2204
+  _globals['_EMBEDREQUEST']._serialized_end=477
+  _globals['_EMBEDRESPONSE']._serialized_start=479
+  _globals['_EMBEDRESPONSE']._serialized_end=606
+  _globals['_EMBEDRESULT']._serialized_start=609
+  _globals['_EMBEDRESULT']._serialized_end=811
+  _globals['_TENSOR']._serialized_start=813
+  _globals['_TENSOR']._serialized_end=909
+  _globals['_SPARSEVECTOR']._serialized_start=911
+  _globals['_SPARSEVECTOR']._serialized_end=977
+  _globals['_EMBEDSTREAMREQUEST']._serialized_start=980
+  _globals['_EMBEDSTREAMREQUEST']._serialized_end=1194
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_start=1197
+  _globals['_EMBEDSTREAMRESPONSE']._serialized_end=1400
+  _globals['_EMBEDSTREAMHEADER']._serialized_start=1402
+  _globals['_EMBEDSTREAMHEADER']._serialized_end=1461
+  _globals['_EMBEDSTREAMROWS']._serialized_start=1463
+  _globals['_EMBEDSTREAMROWS']._serialized_end=1587
+  _globals['_EMBEDSTREAMITEM']._serialized_start=1590
+  _globals['_EMBEDSTREAMITEM']._serialized_end=1779
+  _globals['_EMBEDSTREAMTRAILER']._serialized_start=1781
+  _globals['_EMBEDSTREAMTRAILER']._serialized_end=1835
+  _globals['_EMBEDDINGSERVICE']._serialized_start=2100
+  _globals['_EMBEDDINGSERVICE']._serialized_end=2246
 # @@protoc_insertion_point(module_scope)

@@ -142,6 +142,7 @@ class EmbedRequest(google.protobuf.message.Message):
     LONG_TEXT_POLICY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
+    PROMPT_NAME_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Key of an embedding or paraphrase model. Empty: the catalog's default for
     embeddings.
@@ -155,6 +156,12 @@ class EmbedRequest(google.protobuf.message.Message):
     """
     priority: qda.v1.processing_pb2.Priority.ValueType
     """The scheduling lane. Unspecified: INTERACTIVE."""
+    prompt_name: builtins.str
+    """The name of the prompt to put before each text, such as "query" or "passage":
+    one of the model's (ModelInfo.prompts), otherwise ARGUMENT_INVALID. Empty: the
+    model's default prompt, if it has one. Limits and truncation count the tokens
+    of the prompt, too. Provenance names the prompt that was used.
+    """
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
         """The texts: at least 1, at most 10,000, and 16 MiB for the whole message."""
@@ -171,9 +178,10 @@ class EmbedRequest(google.protobuf.message.Message):
         long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType = ...,
         priority: qda.v1.processing_pb2.Priority.ValueType = ...,
         options: global___EmbeddingOptions | None = ...,
+        prompt_name: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["long_text_policy", b"long_text_policy", "model", b"model", "options", b"options", "priority", b"priority", "texts", b"texts"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["long_text_policy", b"long_text_policy", "model", b"model", "options", b"options", "priority", b"priority", "prompt_name", b"prompt_name", "texts", b"texts"]) -> None: ...
 
 global___EmbedRequest = EmbedRequest
 
@@ -346,6 +354,7 @@ class EmbedStreamRequest(google.protobuf.message.Message):
     LONG_TEXT_POLICY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
     OPTIONS_FIELD_NUMBER: builtins.int
+    PROMPT_NAME_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Key of an embedding or paraphrase model. Empty: the catalog's default for
     embeddings.
@@ -354,6 +363,8 @@ class EmbedStreamRequest(google.protobuf.message.Message):
     """How to handle texts above the limit; see EmbedRequest. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
     """The scheduling lane. Unspecified: BULK."""
+    prompt_name: builtins.str
+    """The name of the prompt to put before each text; see EmbedRequest."""
     @property
     def texts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[qda.v1.text_pb2.Text]:
         """The texts: at least 1, at most 10,000, and 16 MiB for the whole message."""
@@ -370,9 +381,10 @@ class EmbedStreamRequest(google.protobuf.message.Message):
         long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType = ...,
         priority: qda.v1.processing_pb2.Priority.ValueType = ...,
         options: global___EmbeddingOptions | None = ...,
+        prompt_name: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["options", b"options"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["long_text_policy", b"long_text_policy", "model", b"model", "options", b"options", "priority", b"priority", "texts", b"texts"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["long_text_policy", b"long_text_policy", "model", b"model", "options", b"options", "priority", b"priority", "prompt_name", b"prompt_name", "texts", b"texts"]) -> None: ...
 
 global___EmbedStreamRequest = EmbedStreamRequest
 

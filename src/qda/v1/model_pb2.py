@@ -24,38 +24,43 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from qda.v1 import embedding_pb2 as qda_dot_v1_dot_embedding__pb2
+from qda.v1 import syntax_pb2 as qda_dot_v1_dot_syntax__pb2
 from qda.v1 import text_pb2 as qda_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12qda/v1/model.proto\x12\x06qda.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16qda/v1/embedding.proto\x1a\x11qda/v1/text.proto\"\x13\n\x11ListModelsRequest\"\x8a\x01\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.qda.v1.ModelInfo\x12%\n\x06limits\x18\x02 \x01(\x0b\x32\x15.qda.v1.ServiceLimits\x12\x16\n\x0eworker_version\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\t\"\xb2\x03\n\tModelInfo\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1a\n\x04task\x18\x02 \x01(\x0e\x32\x0c.qda.v1.Task\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x13\n\x0blimit_count\x18\x08 \x01(\x05\x12&\n\nlimit_unit\x18\t \x01(\x0e\x32\x12.qda.v1.LengthUnit\x12\x17\n\x0f\x64imension_count\x18\n \x01(\x05\x12.\n\x0f\x65mbedding_kinds\x18\x0b \x03(\x0e\x32\x15.qda.v1.EmbeddingKind\x12\"\n\x1ashortened_dimension_counts\x18\x0c \x03(\x05\x12\x0e\n\x06labels\x18\r \x03(\t\x12!\n\x05state\x18\x0e \x01(\x0e\x32\x12.qda.v1.ModelState\x12\x0e\n\x06reason\x18\x0f \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x10 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x11 \x01(\t\x12\x0f\n\x07\x65ngines\x18\x12 \x03(\t\"\xcd\x01\n\rServiceLimits\x12\x16\n\x0emax_text_count\x18\x01 \x01(\x05\x12\x19\n\x11max_request_bytes\x18\x02 \x01(\x05\x12\x1a\n\x12max_response_bytes\x18\x03 \x01(\x05\x12\x1a\n\x12max_set_text_count\x18\x04 \x01(\x05\x12\x1d\n\x15max_queued_text_count\x18\x05 \x01(\x05\x12\x18\n\x10max_queued_bytes\x18\x06 \x01(\x03\x12\x18\n\x10max_search_bytes\x18\x07 \x01(\x03\"\x17\n\x15GetCacheStatusRequest\"\xb3\x02\n\x16GetCacheStatusResponse\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\t\x12\r\n\x05\x63\x61\x63he\x18\x05 \x01(\t\x12.\n\ncheck_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btotal_bytes\x18\x07 \x01(\x03\x12\x12\n\nfile_count\x18\x08 \x01(\x03\x12\x16\n\x0erestart_needed\x18\t \x01(\x08\x12(\n\x06models\x18\n \x03(\x0b\x32\x18.qda.v1.ModelCacheStatus\x12+\n\ndeep_check\x18\x0b \x01(\x0b\x32\x17.qda.v1.DeepCheckStatus\"\xa6\x01\n\x0f\x44\x65\x65pCheckStatus\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfile_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x62\x61\x64_file_count\x18\x05 \x01(\x03\x12\x19\n\x11mended_file_count\x18\x06 \x01(\x03\"\xf1\x01\n\x10ModelCacheStatus\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\x12\x12\n\nfile_count\x18\x04 \x01(\x03\x12\x0c\n\x04path\x18\x05 \x01(\t\x12!\n\x05state\x18\x06 \x01(\x0e\x32\x12.qda.v1.ModelState\x12&\n\x08problems\x18\x07 \x03(\x0b\x32\x14.qda.v1.CacheProblem\x12\x15\n\rproblem_count\x18\x08 \x01(\x05\x12\x16\n\x0erestart_needed\x18\t \x01(\x08\x12\x0f\n\x07\x64\x61maged\x18\n \x01(\x08\"L\n\x0c\x43\x61\x63heProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t*l\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x12\n\x0eTASK_SENTIMENT\x10\x01\x12\x11\n\rTASK_ENTITIES\x10\x02\x12\x12\n\x0eTASK_EMBEDDING\x10\x03\x12\x13\n\x0fTASK_PARAPHRASE\x10\x04*\x96\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12!\n\x1dMODEL_STATE_WAITING_FOR_CACHE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x17\n\x13MODEL_STATE_SERVING\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\xa4\x01\n\x0cModelService\x12\x43\n\nListModels\x12\x19.qda.v1.ListModelsRequest\x1a\x1a.qda.v1.ListModelsResponse\x12O\n\x0eGetCacheStatus\x12\x1d.qda.v1.GetCacheStatusRequest\x1a\x1e.qda.v1.GetCacheStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12qda/v1/model.proto\x12\x06qda.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16qda/v1/embedding.proto\x1a\x13qda/v1/syntax.proto\x1a\x11qda/v1/text.proto\"\x13\n\x11ListModelsRequest\"\x8a\x01\n\x12ListModelsResponse\x12!\n\x06models\x18\x01 \x03(\x0b\x32\x11.qda.v1.ModelInfo\x12%\n\x06limits\x18\x02 \x01(\x0b\x32\x15.qda.v1.ServiceLimits\x12\x16\n\x0eworker_version\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\t\"\xf0\x04\n\tModelInfo\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1a\n\x04task\x18\x02 \x01(\x0e\x32\x0c.qda.v1.Task\x12\x12\n\nis_default\x18\x03 \x01(\x08\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08revision\x18\x05 \x01(\t\x12\x11\n\tprecision\x18\x06 \x01(\t\x12\x0f\n\x07licence\x18\x07 \x01(\t\x12\x13\n\x0blimit_count\x18\x08 \x01(\x05\x12&\n\nlimit_unit\x18\t \x01(\x0e\x32\x12.qda.v1.LengthUnit\x12\x17\n\x0f\x64imension_count\x18\n \x01(\x05\x12.\n\x0f\x65mbedding_kinds\x18\x0b \x03(\x0e\x32\x15.qda.v1.EmbeddingKind\x12\"\n\x1ashortened_dimension_counts\x18\x0c \x03(\x05\x12\x0e\n\x06labels\x18\r \x03(\t\x12!\n\x05state\x18\x0e \x01(\x0e\x32\x12.qda.v1.ModelState\x12\x0e\n\x06reason\x18\x0f \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x10 \x01(\t\x12\x14\n\x0cmodel_digest\x18\x11 \x01(\t\x12\x0f\n\x07\x65ngines\x18\x12 \x03(\t\x12*\n\rsyntax_layers\x18\x13 \x03(\x0e\x32\x13.qda.v1.SyntaxLayer\x12\x12\n\ncomponents\x18\x14 \x03(\t\x12/\n\x07prompts\x18\x15 \x03(\x0b\x32\x1e.qda.v1.ModelInfo.PromptsEntry\x12\x1b\n\x13\x64\x65\x66\x61ult_prompt_name\x18\x16 \x01(\t\x1a.\n\x0cPromptsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcd\x01\n\rServiceLimits\x12\x16\n\x0emax_text_count\x18\x01 \x01(\x05\x12\x19\n\x11max_request_bytes\x18\x02 \x01(\x05\x12\x1a\n\x12max_response_bytes\x18\x03 \x01(\x05\x12\x1a\n\x12max_set_text_count\x18\x04 \x01(\x05\x12\x1d\n\x15max_queued_text_count\x18\x05 \x01(\x05\x12\x18\n\x10max_queued_bytes\x18\x06 \x01(\x03\x12\x18\n\x10max_search_bytes\x18\x07 \x01(\x03\"\x17\n\x15GetCacheStatusRequest\"\xb3\x02\n\x16GetCacheStatusResponse\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12\x0e\n\x06remedy\x18\x03 \x01(\t\x12\x12\n\ngeneration\x18\x04 \x01(\t\x12\r\n\x05\x63\x61\x63he\x18\x05 \x01(\t\x12.\n\ncheck_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0btotal_bytes\x18\x07 \x01(\x03\x12\x12\n\nfile_count\x18\x08 \x01(\x03\x12\x16\n\x0erestart_needed\x18\t \x01(\x08\x12(\n\x06models\x18\n \x03(\x0b\x32\x18.qda.v1.ModelCacheStatus\x12+\n\ndeep_check\x18\x0b \x01(\x0b\x32\x17.qda.v1.DeepCheckStatus\"\xa6\x01\n\x0f\x44\x65\x65pCheckStatus\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x02 \x01(\t\x12,\n\x08\x65nd_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nfile_count\x18\x04 \x01(\x03\x12\x16\n\x0e\x62\x61\x64_file_count\x18\x05 \x01(\x03\x12\x19\n\x11mended_file_count\x18\x06 \x01(\x03\"\xf1\x01\n\x10ModelCacheStatus\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x13\n\x0btotal_bytes\x18\x03 \x01(\x03\x12\x12\n\nfile_count\x18\x04 \x01(\x03\x12\x0c\n\x04path\x18\x05 \x01(\t\x12!\n\x05state\x18\x06 \x01(\x0e\x32\x12.qda.v1.ModelState\x12&\n\x08problems\x18\x07 \x03(\x0b\x32\x14.qda.v1.CacheProblem\x12\x15\n\rproblem_count\x18\x08 \x01(\x05\x12\x16\n\x0erestart_needed\x18\t \x01(\x08\x12\x0f\n\x07\x64\x61maged\x18\n \x01(\x08\"L\n\x0c\x43\x61\x63heProblem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06remedy\x18\x04 \x01(\t*}\n\x04Task\x12\x14\n\x10TASK_UNSPECIFIED\x10\x00\x12\x12\n\x0eTASK_SENTIMENT\x10\x01\x12\x11\n\rTASK_ENTITIES\x10\x02\x12\x12\n\x0eTASK_EMBEDDING\x10\x03\x12\x13\n\x0fTASK_PARAPHRASE\x10\x04\x12\x0f\n\x0bTASK_SYNTAX\x10\x05*\x96\x01\n\nModelState\x12\x1b\n\x17MODEL_STATE_UNSPECIFIED\x10\x00\x12!\n\x1dMODEL_STATE_WAITING_FOR_CACHE\x10\x01\x12\x17\n\x13MODEL_STATE_LOADING\x10\x02\x12\x17\n\x13MODEL_STATE_SERVING\x10\x03\x12\x16\n\x12MODEL_STATE_FAILED\x10\x04\x32\xa4\x01\n\x0cModelService\x12\x43\n\nListModels\x12\x19.qda.v1.ListModelsRequest\x1a\x1a.qda.v1.ListModelsResponse\x12O\n\x0eGetCacheStatus\x12\x1d.qda.v1.GetCacheStatusRequest\x1a\x1e.qda.v1.GetCacheStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qda.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TASK']._serialized_start=1739
-  _globals['_TASK']._serialized_end=1847
-  _globals['_MODELSTATE']._serialized_start=1850
-  _globals['_MODELSTATE']._serialized_end=2000
-  _globals['_LISTMODELSREQUEST']._serialized_start=106
-  _globals['_LISTMODELSREQUEST']._serialized_end=125
-  _globals['_LISTMODELSRESPONSE']._serialized_start=128
-  _globals['_LISTMODELSRESPONSE']._serialized_end=266
-  _globals['_MODELINFO']._serialized_start=269
-  _globals['_MODELINFO']._serialized_end=703
-  _globals['_SERVICELIMITS']._serialized_start=706
-  _globals['_SERVICELIMITS']._serialized_end=911
-  _globals['_GETCACHESTATUSREQUEST']._serialized_start=913
-  _globals['_GETCACHESTATUSREQUEST']._serialized_end=936
-  _globals['_GETCACHESTATUSRESPONSE']._serialized_start=939
-  _globals['_GETCACHESTATUSRESPONSE']._serialized_end=1246
-  _globals['_DEEPCHECKSTATUS']._serialized_start=1249
-  _globals['_DEEPCHECKSTATUS']._serialized_end=1415
-  _globals['_MODELCACHESTATUS']._serialized_start=1418
-  _globals['_MODELCACHESTATUS']._serialized_end=1659
-  _globals['_CACHEPROBLEM']._serialized_start=1661
-  _globals['_CACHEPROBLEM']._serialized_end=1737
-  _globals['_MODELSERVICE']._serialized_start=2003
-  _globals['_MODELSERVICE']._serialized_end=2167
+  _globals['_MODELINFO_PROMPTSENTRY']._loaded_options = None
+  _globals['_MODELINFO_PROMPTSENTRY']._serialized_options = b'8\001'
+  _globals['_TASK']._serialized_start=1950
+  _globals['_TASK']._serialized_end=2075
+  _globals['_MODELSTATE']._serialized_start=2078
+  _globals['_MODELSTATE']._serialized_end=2228
+  _globals['_LISTMODELSREQUEST']._serialized_start=127
+  _globals['_LISTMODELSREQUEST']._serialized_end=146
+  _globals['_LISTMODELSRESPONSE']._serialized_start=149
+  _globals['_LISTMODELSRESPONSE']._serialized_end=287
+  _globals['_MODELINFO']._serialized_start=290
+  _globals['_MODELINFO']._serialized_end=914
+  _globals['_MODELINFO_PROMPTSENTRY']._serialized_start=868
+  _globals['_MODELINFO_PROMPTSENTRY']._serialized_end=914
+  _globals['_SERVICELIMITS']._serialized_start=917
+  _globals['_SERVICELIMITS']._serialized_end=1122
+  _globals['_GETCACHESTATUSREQUEST']._serialized_start=1124
+  _globals['_GETCACHESTATUSREQUEST']._serialized_end=1147
+  _globals['_GETCACHESTATUSRESPONSE']._serialized_start=1150
+  _globals['_GETCACHESTATUSRESPONSE']._serialized_end=1457
+  _globals['_DEEPCHECKSTATUS']._serialized_start=1460
+  _globals['_DEEPCHECKSTATUS']._serialized_end=1626
+  _globals['_MODELCACHESTATUS']._serialized_start=1629
+  _globals['_MODELCACHESTATUS']._serialized_end=1870
+  _globals['_CACHEPROBLEM']._serialized_start=1872
+  _globals['_CACHEPROBLEM']._serialized_end=1948
+  _globals['_MODELSERVICE']._serialized_start=2231
+  _globals['_MODELSERVICE']._serialized_end=2395
 # @@protoc_insertion_point(module_scope)

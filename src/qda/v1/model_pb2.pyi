@@ -11,6 +11,7 @@ import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import qda.v1.embedding_pb2
+import qda.v1.syntax_pb2
 import qda.v1.text_pb2
 import sys
 import typing
@@ -38,6 +39,8 @@ class _TaskEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     """Embeddings for search and clustering."""
     TASK_PARAPHRASE: _Task.ValueType  # 4
     """Paraphrases."""
+    TASK_SYNTAX: _Task.ValueType  # 5
+    """Sentences and tokens. A spaCy package for entities is used for syntax, too."""
 
 class Task(_Task, metaclass=_TaskEnumTypeWrapper):
     """Task is the task of a model."""
@@ -52,6 +55,8 @@ TASK_EMBEDDING: Task.ValueType  # 3
 """Embeddings for search and clustering."""
 TASK_PARAPHRASE: Task.ValueType  # 4
 """Paraphrases."""
+TASK_SYNTAX: Task.ValueType  # 5
+"""Sentences and tokens. A spaCy package for entities is used for syntax, too."""
 global___Task = Task
 
 class _ModelState:
@@ -139,6 +144,22 @@ class ModelInfo(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class PromptsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     KEY_FIELD_NUMBER: builtins.int
     TASK_FIELD_NUMBER: builtins.int
     IS_DEFAULT_FIELD_NUMBER: builtins.int
@@ -157,6 +178,10 @@ class ModelInfo(google.protobuf.message.Message):
     DETAIL_FIELD_NUMBER: builtins.int
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     ENGINES_FIELD_NUMBER: builtins.int
+    SYNTAX_LAYERS_FIELD_NUMBER: builtins.int
+    COMPONENTS_FIELD_NUMBER: builtins.int
+    PROMPTS_FIELD_NUMBER: builtins.int
+    DEFAULT_PROMPT_NAME_FIELD_NUMBER: builtins.int
     key: builtins.str
     """The key of the model in requests."""
     task: global___Task.ValueType
@@ -189,6 +214,10 @@ class ModelInfo(google.protobuf.message.Message):
     """The reason as a sentence, with a remedy."""
     model_digest: builtins.str
     """SHA-256 (hexadecimal) of what determines its content; see Provenance."""
+    default_prompt_name: builtins.str
+    """The name of the prompt that is used by requests without prompt_name; empty:
+    none.
+    """
     @property
     def embedding_kinds(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[qda.v1.embedding_pb2.EmbeddingKind.ValueType]:
         """The kinds of vectors that it supports, which depend on its files; empty for
@@ -208,6 +237,24 @@ class ModelInfo(google.protobuf.message.Message):
         """What computes it on this node: "torch" or "openvino"; two if one short text
         and a full batch are computed by different ones, in this order. Empty until
         it is loaded, and for spaCy packages.
+        """
+
+    @property
+    def syntax_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[qda.v1.syntax_pb2.SyntaxLayer.ValueType]:
+        """The layers that AnalyzeSyntax returns; empty for models without syntax, and
+        until the model is loaded.
+        """
+
+    @property
+    def components(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The components of a spaCy pipeline, in their order; empty for other models,
+        and until the model is loaded.
+        """
+
+    @property
+    def prompts(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """The prompts by name (EmbedRequest.prompt_name); empty for models without
+        prompts, and until the model is loaded.
         """
 
     def __init__(
@@ -231,8 +278,12 @@ class ModelInfo(google.protobuf.message.Message):
         detail: builtins.str = ...,
         model_digest: builtins.str = ...,
         engines: collections.abc.Iterable[builtins.str] | None = ...,
+        syntax_layers: collections.abc.Iterable[qda.v1.syntax_pb2.SyntaxLayer.ValueType] | None = ...,
+        components: collections.abc.Iterable[builtins.str] | None = ...,
+        prompts: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        default_prompt_name: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["detail", b"detail", "dimension_count", b"dimension_count", "embedding_kinds", b"embedding_kinds", "engines", b"engines", "is_default", b"is_default", "key", b"key", "labels", b"labels", "licence", b"licence", "limit_count", b"limit_count", "limit_unit", b"limit_unit", "model_digest", b"model_digest", "precision", b"precision", "reason", b"reason", "revision", b"revision", "shortened_dimension_counts", b"shortened_dimension_counts", "source", b"source", "state", b"state", "task", b"task"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["components", b"components", "default_prompt_name", b"default_prompt_name", "detail", b"detail", "dimension_count", b"dimension_count", "embedding_kinds", b"embedding_kinds", "engines", b"engines", "is_default", b"is_default", "key", b"key", "labels", b"labels", "licence", b"licence", "limit_count", b"limit_count", "limit_unit", b"limit_unit", "model_digest", b"model_digest", "precision", b"precision", "prompts", b"prompts", "reason", b"reason", "revision", b"revision", "shortened_dimension_counts", b"shortened_dimension_counts", "source", b"source", "state", b"state", "syntax_layers", b"syntax_layers", "task", b"task"]) -> None: ...
 
 global___ModelInfo = ModelInfo
 

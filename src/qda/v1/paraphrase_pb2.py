@@ -27,41 +27,41 @@ from qda.v1 import processing_pb2 as qda_dot_v1_dot_processing__pb2
 from qda.v1 import text_pb2 as qda_dot_v1_dot_text__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17qda/v1/paraphrase.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x17qda/v1/processing.proto\x1a\x11qda/v1/text.proto\"Q\n\x08TextPair\x12\x1b\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x0c.qda.v1.Text\x12\x1c\n\x06second\x18\x02 \x01(\x0b\x32\x0c.qda.v1.Text\x12\n\n\x02id\x18\x03 \x01(\t\"\x99\x01\n\x11ScorePairsRequest\x12\x1f\n\x05pairs\x18\x01 \x03(\x0b\x32\x10.qda.v1.TextPair\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\"\x83\x01\n\x12ScorePairsResponse\x12#\n\x07results\x18\x01 \x03(\x0b\x32\x12.qda.v1.PairResult\x12&\n\nprovenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12 \n\x07timings\x18\x03 \x01(\x0b\x32\x0f.qda.v1.Timings\"\x9c\x01\n\nPairResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05score\x18\x03 \x01(\x02\x12&\n\x0b\x66irst_usage\x18\x04 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12\'\n\x0csecond_usage\x18\x05 \x01(\x0b\x32\x11.qda.v1.TextUsage\"y\n\x16\x46indParaphrasesRequest\x12\x33\n\x08settings\x18\x01 \x01(\x0b\x32\x1f.qda.v1.FindParaphrasesSettingsH\x00\x12\"\n\x05texts\x18\x02 \x01(\x0b\x32\x11.qda.v1.TextChunkH\x00\x42\x06\n\x04part\"\xcc\x01\n\x17\x46indParaphrasesSettings\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x10long_text_policy\x18\x02 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x03 \x01(\x0e\x32\x10.qda.v1.Priority\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nbest_count\x18\x05 \x01(\x05H\x01\x88\x01\x01\x42\x0c\n\n_thresholdB\r\n\x0b_best_count\"F\n\tTextChunk\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\x1c\n\x03set\x18\x02 \x01(\x0e\x32\x0f.qda.v1.TextSet\"\xd7\x01\n\x17\x46indParaphrasesResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.qda.v1.FindParaphrasesHeaderH\x00\x12&\n\x07problem\x18\x02 \x01(\x0b\x32\x13.qda.v1.TextProblemH\x00\x12(\n\x05pairs\x18\x03 \x01(\x0b\x32\x17.qda.v1.ParaphraseChunkH\x00\x12\x31\n\x07summary\x18\x04 \x01(\x0b\x32\x1e.qda.v1.FindParaphrasesSummaryH\x00\x42\x06\n\x04part\"?\n\x15\x46indParaphrasesHeader\x12&\n\nprovenance\x18\x01 \x01(\x0b\x32\x12.qda.v1.Provenance\"j\n\x0bTextProblem\x12\x1c\n\x03set\x18\x01 \x01(\x0e\x32\x0f.qda.v1.TextSet\x12\r\n\x05index\x18\x02 \x01(\x05\x12\n\n\x02id\x18\x03 \x01(\t\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"8\n\x0fParaphraseChunk\x12%\n\x05pairs\x18\x01 \x03(\x0b\x32\x16.qda.v1.ParaphrasePair\"J\n\x0eParaphrasePair\x12\x13\n\x0b\x66irst_index\x18\x01 \x01(\x05\x12\x14\n\x0csecond_index\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x02\"\xd4\x01\n\x16\x46indParaphrasesSummary\x12\x18\n\x10\x66irst_text_count\x18\x01 \x01(\x05\x12\x19\n\x11second_text_count\x18\x02 \x01(\x05\x12\x1a\n\x12\x65ncoded_text_count\x18\x03 \x01(\x05\x12\x16\n\x0e\x63ut_text_count\x18\x04 \x01(\x05\x12\x1b\n\x13windowed_text_count\x18\x05 \x01(\x05\x12\x12\n\npair_count\x18\x06 \x01(\x03\x12 \n\x07timings\x18\x07 \x01(\x0b\x32\x0f.qda.v1.Timings*L\n\x07TextSet\x12\x18\n\x14TEXT_SET_UNSPECIFIED\x10\x00\x12\x12\n\x0eTEXT_SET_FIRST\x10\x01\x12\x13\n\x0fTEXT_SET_SECOND\x10\x02\x32\xb0\x01\n\x11ParaphraseService\x12\x43\n\nScorePairs\x12\x19.qda.v1.ScorePairsRequest\x1a\x1a.qda.v1.ScorePairsResponse\x12V\n\x0f\x46indParaphrases\x12\x1e.qda.v1.FindParaphrasesRequest\x1a\x1f.qda.v1.FindParaphrasesResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17qda/v1/paraphrase.proto\x12\x06qda.v1\x1a\x17google/rpc/status.proto\x1a\x17qda/v1/processing.proto\x1a\x11qda/v1/text.proto\"Q\n\x08TextPair\x12\x1b\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x0c.qda.v1.Text\x12\x1c\n\x06second\x18\x02 \x01(\x0b\x32\x0c.qda.v1.Text\x12\n\n\x02id\x18\x03 \x01(\t\"\xae\x01\n\x11ScorePairsRequest\x12\x1f\n\x05pairs\x18\x01 \x03(\x0b\x32\x10.qda.v1.TextPair\x12\r\n\x05model\x18\x02 \x01(\t\x12\x30\n\x10long_text_policy\x18\x03 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x04 \x01(\x0e\x32\x10.qda.v1.Priority\x12\x13\n\x0bprompt_name\x18\x05 \x01(\t\"\x83\x01\n\x12ScorePairsResponse\x12#\n\x07results\x18\x01 \x03(\x0b\x32\x12.qda.v1.PairResult\x12&\n\nprovenance\x18\x02 \x01(\x0b\x32\x12.qda.v1.Provenance\x12 \n\x07timings\x18\x03 \x01(\x0b\x32\x0f.qda.v1.Timings\"\x9c\x01\n\nPairResult\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x06status\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12\r\n\x05score\x18\x03 \x01(\x02\x12&\n\x0b\x66irst_usage\x18\x04 \x01(\x0b\x32\x11.qda.v1.TextUsage\x12\'\n\x0csecond_usage\x18\x05 \x01(\x0b\x32\x11.qda.v1.TextUsage\"y\n\x16\x46indParaphrasesRequest\x12\x33\n\x08settings\x18\x01 \x01(\x0b\x32\x1f.qda.v1.FindParaphrasesSettingsH\x00\x12\"\n\x05texts\x18\x02 \x01(\x0b\x32\x11.qda.v1.TextChunkH\x00\x42\x06\n\x04part\"\xe1\x01\n\x17\x46indParaphrasesSettings\x12\r\n\x05model\x18\x01 \x01(\t\x12\x30\n\x10long_text_policy\x18\x02 \x01(\x0e\x32\x16.qda.v1.LongTextPolicy\x12\"\n\x08priority\x18\x03 \x01(\x0e\x32\x10.qda.v1.Priority\x12\x16\n\tthreshold\x18\x04 \x01(\x02H\x00\x88\x01\x01\x12\x17\n\nbest_count\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x0bprompt_name\x18\x06 \x01(\tB\x0c\n\n_thresholdB\r\n\x0b_best_count\"F\n\tTextChunk\x12\x1b\n\x05texts\x18\x01 \x03(\x0b\x32\x0c.qda.v1.Text\x12\x1c\n\x03set\x18\x02 \x01(\x0e\x32\x0f.qda.v1.TextSet\"\xd7\x01\n\x17\x46indParaphrasesResponse\x12/\n\x06header\x18\x01 \x01(\x0b\x32\x1d.qda.v1.FindParaphrasesHeaderH\x00\x12&\n\x07problem\x18\x02 \x01(\x0b\x32\x13.qda.v1.TextProblemH\x00\x12(\n\x05pairs\x18\x03 \x01(\x0b\x32\x17.qda.v1.ParaphraseChunkH\x00\x12\x31\n\x07summary\x18\x04 \x01(\x0b\x32\x1e.qda.v1.FindParaphrasesSummaryH\x00\x42\x06\n\x04part\"?\n\x15\x46indParaphrasesHeader\x12&\n\nprovenance\x18\x01 \x01(\x0b\x32\x12.qda.v1.Provenance\"j\n\x0bTextProblem\x12\x1c\n\x03set\x18\x01 \x01(\x0e\x32\x0f.qda.v1.TextSet\x12\r\n\x05index\x18\x02 \x01(\x05\x12\n\n\x02id\x18\x03 \x01(\t\x12\"\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status\"8\n\x0fParaphraseChunk\x12%\n\x05pairs\x18\x01 \x03(\x0b\x32\x16.qda.v1.ParaphrasePair\"J\n\x0eParaphrasePair\x12\x13\n\x0b\x66irst_index\x18\x01 \x01(\x05\x12\x14\n\x0csecond_index\x18\x02 \x01(\x05\x12\r\n\x05score\x18\x03 \x01(\x02\"\xd4\x01\n\x16\x46indParaphrasesSummary\x12\x18\n\x10\x66irst_text_count\x18\x01 \x01(\x05\x12\x19\n\x11second_text_count\x18\x02 \x01(\x05\x12\x1a\n\x12\x65ncoded_text_count\x18\x03 \x01(\x05\x12\x16\n\x0e\x63ut_text_count\x18\x04 \x01(\x05\x12\x1b\n\x13windowed_text_count\x18\x05 \x01(\x05\x12\x12\n\npair_count\x18\x06 \x01(\x03\x12 \n\x07timings\x18\x07 \x01(\x0b\x32\x0f.qda.v1.Timings*L\n\x07TextSet\x12\x18\n\x14TEXT_SET_UNSPECIFIED\x10\x00\x12\x12\n\x0eTEXT_SET_FIRST\x10\x01\x12\x13\n\x0fTEXT_SET_SECOND\x10\x02\x32\xb0\x01\n\x11ParaphraseService\x12\x43\n\nScorePairs\x12\x19.qda.v1.ScorePairsRequest\x1a\x1a.qda.v1.ScorePairsResponse\x12V\n\x0f\x46indParaphrases\x12\x1e.qda.v1.FindParaphrasesRequest\x1a\x1f.qda.v1.FindParaphrasesResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'qda.v1.paraphrase_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TEXTSET']._serialized_start=1778
-  _globals['_TEXTSET']._serialized_end=1854
+  _globals['_TEXTSET']._serialized_start=1820
+  _globals['_TEXTSET']._serialized_end=1896
   _globals['_TEXTPAIR']._serialized_start=104
   _globals['_TEXTPAIR']._serialized_end=185
   _globals['_SCOREPAIRSREQUEST']._serialized_start=188
-  _globals['_SCOREPAIRSREQUEST']._serialized_end=341
-  _globals['_SCOREPAIRSRESPONSE']._serialized_start=344
-  _globals['_SCOREPAIRSRESPONSE']._serialized_end=475
-  _globals['_PAIRRESULT']._serialized_start=478
-  _globals['_PAIRRESULT']._serialized_end=634
-  _globals['_FINDPARAPHRASESREQUEST']._serialized_start=636
-  _globals['_FINDPARAPHRASESREQUEST']._serialized_end=757
-  _globals['_FINDPARAPHRASESSETTINGS']._serialized_start=760
-  _globals['_FINDPARAPHRASESSETTINGS']._serialized_end=964
-  _globals['_TEXTCHUNK']._serialized_start=966
-  _globals['_TEXTCHUNK']._serialized_end=1036
-  _globals['_FINDPARAPHRASESRESPONSE']._serialized_start=1039
-  _globals['_FINDPARAPHRASESRESPONSE']._serialized_end=1254
-  _globals['_FINDPARAPHRASESHEADER']._serialized_start=1256
-  _globals['_FINDPARAPHRASESHEADER']._serialized_end=1319
-  _globals['_TEXTPROBLEM']._serialized_start=1321
-  _globals['_TEXTPROBLEM']._serialized_end=1427
-  _globals['_PARAPHRASECHUNK']._serialized_start=1429
-  _globals['_PARAPHRASECHUNK']._serialized_end=1485
-  _globals['_PARAPHRASEPAIR']._serialized_start=1487
-  _globals['_PARAPHRASEPAIR']._serialized_end=1561
-  _globals['_FINDPARAPHRASESSUMMARY']._serialized_start=1564
-  _globals['_FINDPARAPHRASESSUMMARY']._serialized_end=1776
-  _globals['_PARAPHRASESERVICE']._serialized_start=1857
-  _globals['_PARAPHRASESERVICE']._serialized_end=2033
+  _globals['_SCOREPAIRSREQUEST']._serialized_end=362
+  _globals['_SCOREPAIRSRESPONSE']._serialized_start=365
+  _globals['_SCOREPAIRSRESPONSE']._serialized_end=496
+  _globals['_PAIRRESULT']._serialized_start=499
+  _globals['_PAIRRESULT']._serialized_end=655
+  _globals['_FINDPARAPHRASESREQUEST']._serialized_start=657
+  _globals['_FINDPARAPHRASESREQUEST']._serialized_end=778
+  _globals['_FINDPARAPHRASESSETTINGS']._serialized_start=781
+  _globals['_FINDPARAPHRASESSETTINGS']._serialized_end=1006
+  _globals['_TEXTCHUNK']._serialized_start=1008
+  _globals['_TEXTCHUNK']._serialized_end=1078
+  _globals['_FINDPARAPHRASESRESPONSE']._serialized_start=1081
+  _globals['_FINDPARAPHRASESRESPONSE']._serialized_end=1296
+  _globals['_FINDPARAPHRASESHEADER']._serialized_start=1298
+  _globals['_FINDPARAPHRASESHEADER']._serialized_end=1361
+  _globals['_TEXTPROBLEM']._serialized_start=1363
+  _globals['_TEXTPROBLEM']._serialized_end=1469
+  _globals['_PARAPHRASECHUNK']._serialized_start=1471
+  _globals['_PARAPHRASECHUNK']._serialized_end=1527
+  _globals['_PARAPHRASEPAIR']._serialized_start=1529
+  _globals['_PARAPHRASEPAIR']._serialized_end=1603
+  _globals['_FINDPARAPHRASESSUMMARY']._serialized_start=1606
+  _globals['_FINDPARAPHRASESSUMMARY']._serialized_end=1818
+  _globals['_PARAPHRASESERVICE']._serialized_start=1899
+  _globals['_PARAPHRASESERVICE']._serialized_end=2075
 # @@protoc_insertion_point(module_scope)

@@ -93,6 +93,7 @@ class ScorePairsRequest(google.protobuf.message.Message):
     MODEL_FIELD_NUMBER: builtins.int
     LONG_TEXT_POLICY_FIELD_NUMBER: builtins.int
     PRIORITY_FIELD_NUMBER: builtins.int
+    PROMPT_NAME_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Key of a paraphrase or embedding model. Empty: the catalog's default for
     paraphrases.
@@ -101,6 +102,10 @@ class ScorePairsRequest(google.protobuf.message.Message):
     """How to handle texts above the limit; see EmbedRequest. Unspecified: CUT."""
     priority: qda.v1.processing_pb2.Priority.ValueType
     """The scheduling lane. Unspecified: INTERACTIVE."""
+    prompt_name: builtins.str
+    """The name of the model's prompt to put before each text; see
+    EmbedRequest.prompt_name.
+    """
     @property
     def pairs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___TextPair]:
         """The pairs: at least 1, at most 5,000 (10,000 texts), and 16 MiB for the
@@ -114,8 +119,9 @@ class ScorePairsRequest(google.protobuf.message.Message):
         model: builtins.str = ...,
         long_text_policy: qda.v1.text_pb2.LongTextPolicy.ValueType = ...,
         priority: qda.v1.processing_pb2.Priority.ValueType = ...,
+        prompt_name: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["long_text_policy", b"long_text_policy", "model", b"model", "pairs", b"pairs", "priority", b"priority"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["long_text_policy", b"long_text_policy", "model", b"model", "pairs", b"pairs", "priority", b"priority", "prompt_name", b"prompt_name"]) -> None: ...
 
 global___ScorePairsRequest = ScorePairsRequest
 
@@ -236,6 +242,7 @@ class FindParaphrasesSettings(google.protobuf.message.Message):
     PRIORITY_FIELD_NUMBER: builtins.int
     THRESHOLD_FIELD_NUMBER: builtins.int
     BEST_COUNT_FIELD_NUMBER: builtins.int
+    PROMPT_NAME_FIELD_NUMBER: builtins.int
     model: builtins.str
     """Key of a paraphrase or embedding model. Empty: the catalog's default for
     paraphrases.
@@ -253,6 +260,10 @@ class FindParaphrasesSettings(google.protobuf.message.Message):
     1. A text may then be a match of several texts, and a pair may be returned in
     both directions. Among equal scores the earlier match is better.
     """
+    prompt_name: builtins.str
+    """The name of the model's prompt to put before each text of both sets; see
+    EmbedRequest.prompt_name.
+    """
     def __init__(
         self,
         *,
@@ -261,9 +272,10 @@ class FindParaphrasesSettings(google.protobuf.message.Message):
         priority: qda.v1.processing_pb2.Priority.ValueType = ...,
         threshold: builtins.float | None = ...,
         best_count: builtins.int | None = ...,
+        prompt_name: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_best_count", b"_best_count", "_threshold", b"_threshold", "best_count", b"best_count", "threshold", b"threshold"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_best_count", b"_best_count", "_threshold", b"_threshold", "best_count", b"best_count", "long_text_policy", b"long_text_policy", "model", b"model", "priority", b"priority", "threshold", b"threshold"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_best_count", b"_best_count", "_threshold", b"_threshold", "best_count", b"best_count", "long_text_policy", b"long_text_policy", "model", b"model", "priority", b"priority", "prompt_name", b"prompt_name", "threshold", b"threshold"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_best_count", b"_best_count"]) -> typing.Literal["best_count"] | None: ...
     @typing.overload

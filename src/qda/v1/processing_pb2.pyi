@@ -107,6 +107,9 @@ class Provenance(google.protobuf.message.Message):
     MODEL_DIGEST_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     ENGINES_FIELD_NUMBER: builtins.int
+    PROMPT_NAME_FIELD_NUMBER: builtins.int
+    PROMPT_FIELD_NUMBER: builtins.int
+    COMPONENTS_FIELD_NUMBER: builtins.int
     model: builtins.str
     """The key of the model in the catalog, such as "german-sentiment"."""
     source: builtins.str
@@ -123,11 +126,21 @@ class Provenance(google.protobuf.message.Message):
     """
     generation: builtins.str
     """The generation (SHA-256, hexadecimal) of the catalog."""
+    prompt_name: builtins.str
+    """The name of the prompt that was put before each text; empty without one."""
+    prompt: builtins.str
+    """The prompt itself."""
     @property
     def engines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """What computed the result: "torch" or "openvino"; two if one short text and a
         full batch are computed by different ones, in this order. The node decides;
         results agree within the stated difference. Empty for spaCy packages.
+        """
+
+    @property
+    def components(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The components of a spaCy pipeline that were run, in their order. Empty for
+        other models and tasks than syntax.
         """
 
     def __init__(
@@ -141,7 +154,10 @@ class Provenance(google.protobuf.message.Message):
         model_digest: builtins.str = ...,
         generation: builtins.str = ...,
         engines: collections.abc.Iterable[builtins.str] | None = ...,
+        prompt_name: builtins.str = ...,
+        prompt: builtins.str = ...,
+        components: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["engines", b"engines", "generation", b"generation", "model", b"model", "model_digest", b"model_digest", "precision", b"precision", "revision", b"revision", "source", b"source", "worker_version", b"worker_version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["components", b"components", "engines", b"engines", "generation", b"generation", "model", b"model", "model_digest", b"model_digest", "precision", b"precision", "prompt", b"prompt", "prompt_name", b"prompt_name", "revision", b"revision", "source", b"source", "worker_version", b"worker_version"]) -> None: ...
 
 global___Provenance = Provenance

@@ -14,6 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from qda_worker.client.analysis_tasks import (
+        AnalysisTask,
+        EmbeddingTask,
+        EntityTask,
+        SentimentTask,
+        SyntaxTask,
+    )
     from qda_worker.client.async_client import AsyncClient
     from qda_worker.client.channel import DEFAULT_TARGET, Settings, Tls
     from qda_worker.client.enums import (
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
         Offsets,
         Priority,
         SentimentLabel,
+        SyntaxLayer,
         Task,
     )
     from qda_worker.client.errors import (
@@ -51,14 +59,11 @@ if TYPE_CHECKING:
     from qda_worker.client.requests import OnResults, Progress
     from qda_worker.client.results import (
         AnalysisProvenance,
-        AnalysisTask,
         Answer,
         DocumentAnalysis,
         Embedding,
-        EmbeddingTask,
         Entities,
         Entity,
-        EntityTask,
         ItemError,
         Matrix,
         PairScore,
@@ -68,8 +73,8 @@ if TYPE_CHECKING:
         Provenance,
         Sentence,
         Sentiment,
-        SentimentTask,
         SparseVector,
+        Syntax,
         TextProblem,
         Timings,
         Usage,
@@ -86,9 +91,17 @@ if TYPE_CHECKING:
     )
     from qda_worker.client.sync_client import Client
     from qda_worker.client.texts import InvalidText, Pair, Text
+    from qda_worker.client.tokens import Token, TokenRange
 
 # The public names of each module.
 _MODULES: Final = {
+    "analysis_tasks": (
+        "AnalysisTask",
+        "EmbeddingTask",
+        "EntityTask",
+        "SentimentTask",
+        "SyntaxTask",
+    ),
     "async_client": ("AsyncClient",),
     "channel": (
         "DEFAULT_TARGET",
@@ -107,6 +120,7 @@ _MODULES: Final = {
         "Offsets",
         "Priority",
         "SentimentLabel",
+        "SyntaxLayer",
         "Task",
     ),
     "errors": (
@@ -130,14 +144,11 @@ _MODULES: Final = {
     "requests": ("OnResults", "Progress"),
     "results": (
         "AnalysisProvenance",
-        "AnalysisTask",
         "Answer",
         "DocumentAnalysis",
         "Embedding",
-        "EmbeddingTask",
         "Entities",
         "Entity",
-        "EntityTask",
         "ItemError",
         "Matrix",
         "PairScore",
@@ -147,8 +158,8 @@ _MODULES: Final = {
         "Provenance",
         "Sentence",
         "Sentiment",
-        "SentimentTask",
         "SparseVector",
+        "Syntax",
         "TextProblem",
         "Timings",
         "Usage",
@@ -169,6 +180,7 @@ _MODULES: Final = {
         "Pair",
         "Text",
     ),
+    "tokens": ("Token", "TokenRange"),
 }
 _MODULE_BY_NAME: Final = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -237,12 +249,17 @@ __all__ = [
     "ServerFailed",
     "Settings",
     "SparseVector",
+    "Syntax",
+    "SyntaxLayer",
+    "SyntaxTask",
     "Task",
     "Text",
     "TextProblem",
     "Timings",
     "Tls",
     "TlsFailed",
+    "Token",
+    "TokenRange",
     "Usage",
     "Vector",
     "Violation",

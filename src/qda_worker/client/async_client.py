@@ -3,30 +3,36 @@
 Each method builds its requests (`requests`, `document_stream`, `vector_stream`, `paraphrase_search`) and passes them to
 the transport, which sends them, retries, and reads the results with the functions that came with the requests.
 
+The calls about the worker itself are in `async_worker_status`.
+
 `sync_client` is generated from this module by scripts/generate-sync-client (`make sync-client`), with its docstrings.
 The script fails if a passage in which the two clients differ is changed only here.
 """
 
 # ruff: noqa: ASYNC109 - gRPC sends a timeout to the worker as the call's deadline; `asyncio.timeout` would not
 
-import asyncio
-import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
-from qda.v1.model_pb2 import GetCacheStatusRequest, ListModelsRequest
-from qda_worker.client import from_proto, health, requests
+from qda_worker.client import requests
+from qda_worker.client.analysis_tasks import AnalysisTask
 from qda_worker.client.async_transport import AsyncTransport
+from qda_worker.client.async_worker_status import AsyncWorkerStatus
 from qda_worker.client.channel import DEFAULT_TARGET, Settings
 from qda_worker.client.document_stream import analysis_settings
-from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets, Priority
-from qda_worker.client.errors import ClientError
-from qda_worker.client.health import PROBE_TIMEOUT
+from qda_worker.client.enums import (
+    EmbeddingKind,
+    LabelScheme,
+    LongTexts,
+    Numbers,
+    Offsets,
+    Priority,
+    SyntaxLayer,
+)
 from qda_worker.client.paraphrase_search import search_request
 from qda_worker.client.requests import OnResults, Progress
 from qda_worker.client.results import (
-    AnalysisTask,
     Answer,
     DocumentAnalysis,
     Embedding,
@@ -34,13 +40,13 @@ from qda_worker.client.results import (
     PairScore,
     Paraphrases,
     Sentiment,
+    Syntax,
 )
-from qda_worker.client.status import CacheStatus, Models
 from qda_worker.client.texts import Pair, Text
 from qda_worker.client.vector_stream import vector_streams
 
 
-class AsyncClient:
+class AsyncClient(AsyncWorkerStatus):
     """Calls a worker from an event loop. Close it at the end, or use it as a context manager.
 
     >>> async with AsyncClient("127.0.0.1:50051") as client:
@@ -80,58 +86,6 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    async def models(self, *, timeout: float = PROBE_TIMEOUT) -> Models:
-        """Return the worker's models and its limits, also while it is not ready."""
-        response = await self._transport.call(
-            self._transport.models().ListModels, ListModelsRequest(), timeout
-        )
-        return from_proto.models(response)
-
-    async def cache_status(self, *, timeout: float = PROBE_TIMEOUT) -> CacheStatus:
-        """Return the result of the worker's last check of its cache, also while it is not ready."""
-        response = await self._transport.call(
-            self._transport.models().GetCacheStatus, GetCacheStatusRequest(), timeout
-        )
-        return from_proto.cache_status(response)
-
-    async def health(self, service: str = "", *, timeout: float = PROBE_TIMEOUT) -> Health:
-        """Return the health of a service.
-
-        Args:
-            service: its full name, `qda.v1.EntityService` for instance; empty: the whole worker.
-        """
-        request = health.check_request(service)
-        try:
-            response = await self._transport.call(self._transport.health_check(), request, timeout)
-        except ClientError as error:
-            if health.is_unknown_service(error):
-                return Health.SERVICE_UNKNOWN
-            raise
-        return health.serving_status(response)
-
-    async def wait_ready(self, timeout: float, *, service: str = "") -> None:
-        """Return as soon as the worker serves.
-
-        Args:
-            timeout: seconds.
-            service: as for `health`.
-
-        Raises:
-            NotReady: when it does not serve within that time; with the reason that the worker reports.
-            NotReachable: when no worker answers at the end of that time.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            outcome = await self._health_or_error(service)
-            if outcome is Health.SERVING:
-                return
-            if not health.should_poll_again(outcome, deadline - time.monotonic()):
-                break
-            await asyncio.sleep(health.POLL_INTERVAL)
-        if isinstance(outcome, ClientError):
-            raise outcome
-        raise health.not_ready(outcome, await self._cache_status_or_none(), service, timeout)
 
     async def sentiment(
         self,
@@ -209,6 +163,42 @@ class AsyncClient:
         method = self._transport.entities().RecognizeEntities
         return await self._transport.call_chunked(method, request, timeout, progress, on_results)
 
+    async def syntax(
+        self,
+        texts: Iterable[str | Text],
+        *,
+        model: str = "",
+        long_texts: LongTexts = LongTexts.CUT,
+        priority: Priority | None = None,
+        offsets: Offsets = Offsets.CODE_POINTS,
+        layers: Sequence[SyntaxLayer] = (),
+        timeout: float | None = None,
+        progress: Progress | None = None,
+        on_results: OnResults[Syntax] | None = None,
+    ) -> Answer[Syntax]:
+        """Split each text into sentences and tokens, with lemma, part of speech, head and more of each token.
+
+        >>> answer = await client.syntax(["Die Häuser stehen leer."], layers=["lemma"])
+        >>> [token.lemma for token in answer[0].tokens]
+        ['der', 'Haus', 'stehen', 'leer', '.']
+
+        Args:
+            model: key of a model for syntax or entities; empty: the catalog's default.
+            offsets: the unit of positions; code points are the indices of Python strings.
+            layers: what to return beside the tokens; only what these need is computed. Empty: all that the model has.
+        """
+        request = requests.syntax_request(
+            texts,
+            model=model,
+            long_texts=long_texts,
+            priority=priority,
+            offsets=offsets,
+            layers=layers,
+            chunk_texts=self.settings.chunk_texts,
+        )
+        method = self._transport.syntax().AnalyzeSyntax
+        return await self._transport.call_chunked(method, request, timeout, progress, on_results)
+
     async def embed(
         self,
         texts: Iterable[str | Text],
@@ -220,6 +210,7 @@ class AsyncClient:
         normalize: bool | None = None,
         dimensions: int = 0,
         numbers: Numbers = Numbers.FLOAT32,
+        prompt_name: str = "",
         stream: bool | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
@@ -236,6 +227,8 @@ class AsyncClient:
             normalize: whether to scale dense vectors to length 1; None: as in the model's configuration.
             dimensions: number of leading dimensions to keep, for models that allow it; 0: all.
             numbers: number format in transit; FLOAT16 halves the size and keeps three significant digits.
+            prompt_name: name of the model's prompt to put before each text, as "query" or "passage" for models like E5;
+                `models()` lists those of each model. Empty: its default prompt, if it has one.
             stream: whether to receive vectors in parts of at most 1 MiB, which large results need; None: only for
                 multi-vectors. `timeout` is then that of a stream, and the default priority is bulk.
         """
@@ -252,6 +245,7 @@ class AsyncClient:
                 normalize=normalize,
                 dimensions=dimensions,
                 numbers=numbers,
+                prompt_name=prompt_name,
             )
             count = requests.with_total(progress, streams.total)
             return await self._transport.embed_stream_answer(streams, timeout, count, on_results)
@@ -264,6 +258,7 @@ class AsyncClient:
             normalize=normalize,
             dimensions=dimensions,
             numbers=numbers,
+            prompt_name=prompt_name,
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.embeddings().Embed
@@ -280,6 +275,7 @@ class AsyncClient:
         normalize: bool | None = None,
         dimensions: int = 0,
         numbers: Numbers = Numbers.FLOAT32,
+        prompt_name: str = "",
         timeout: float | None = None,
     ) -> AsyncIterator[Embedding]:
         """Compute vectors of any number of texts in constant memory; yield those of each text as they arrive.
@@ -297,6 +293,7 @@ class AsyncClient:
             normalize=normalize,
             dimensions=dimensions,
             numbers=numbers,
+            prompt_name=prompt_name,
         )
         return self._transport.embed_stream(streams, timeout)
 
@@ -307,6 +304,7 @@ class AsyncClient:
         model: str = "",
         long_texts: LongTexts = LongTexts.CUT,
         priority: Priority | None = None,
+        prompt_name: str = "",
         timeout: float | None = None,
         progress: Progress | None = None,
         on_results: OnResults[PairScore] | None = None,
@@ -317,9 +315,13 @@ class AsyncClient:
         >>> answer[0].score
         0.71
         """
-        chunk_texts = self.settings.chunk_texts
         request = requests.pair_request(
-            pairs, model=model, long_texts=long_texts, priority=priority, chunk_texts=chunk_texts
+            pairs,
+            model=model,
+            long_texts=long_texts,
+            priority=priority,
+            prompt_name=prompt_name,
+            chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.paraphrases().ScorePairs
         return await self._transport.call_chunked(method, request, timeout, progress, on_results)
@@ -334,6 +336,7 @@ class AsyncClient:
         model: str = "",
         long_texts: LongTexts = LongTexts.CUT,
         priority: Priority | None = None,
+        prompt_name: str = "",
         timeout: float | None = None,
     ) -> Paraphrases:
         """Find texts of similar meaning within `texts`, or between `texts` and `others`.
@@ -345,6 +348,7 @@ class AsyncClient:
         Args:
             threshold: return only pairs with at least this score, -1 to 1.
             best: return for each of `texts` at most this many partners, those with the highest scores.
+            prompt_name: as for `embed`, for the texts of both sets.
             timeout: seconds for the whole search; None: the settings' `stream_timeout`.
 
         Raises:
@@ -358,6 +362,7 @@ class AsyncClient:
             model=model,
             long_texts=long_texts,
             priority=priority,
+            prompt_name=prompt_name,
         )
         return await self._transport.find_paraphrases(search, timeout)
 
@@ -386,15 +391,3 @@ class AsyncClient:
         """
         settings = analysis_settings(tasks, offsets=offsets, long_texts=long_texts, priority=priority)
         return self._transport.analyze_documents(settings, documents, timeout)
-
-    async def _health_or_error(self, service: str) -> Health | ClientError:
-        try:
-            return await self.health(service)
-        except ClientError as error:
-            return error
-
-    async def _cache_status_or_none(self) -> CacheStatus | None:
-        try:
-            return await self.cache_status()
-        except ClientError:  # only adds the cause to an error; the worker may have gone since
-            return None

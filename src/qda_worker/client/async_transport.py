@@ -29,6 +29,7 @@ from qda.v1.entity_pb2_grpc import EntityServiceStub
 from qda.v1.model_pb2_grpc import ModelServiceStub
 from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceStub
 from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
+from qda.v1.syntax_pb2_grpc import SyntaxServiceStub
 from qda_worker.client import health
 from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_stream import AnalysisReader, AsyncDocumentSource, PendingDocuments
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from qda.v1.model_pb2_grpc import ModelServiceAsyncStub
     from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceAsyncStub
     from qda.v1.sentiment_pb2_grpc import SentimentServiceAsyncStub
+    from qda.v1.syntax_pb2_grpc import SyntaxServiceAsyncStub
 
 Q = TypeVar("Q", bound=Message)
 S = TypeVar("S")
@@ -70,7 +72,6 @@ class AsyncTransport:
         else:
             self._channel = grpc.aio.secure_channel(settings.uri, credentials(settings.tls), options)
         self._settings = settings
-        self._metadata = settings.metadata()
         self._availability = WorkerAvailability(settings.target)
         self._proxy = find_proxy(settings.uri, os.environ)
         self._closed = False
@@ -94,6 +95,10 @@ class AsyncTransport:
     def entities(self) -> "EntityServiceAsyncStub":
         """Return the stub of EntityService."""
         return cast("EntityServiceAsyncStub", EntityServiceStub(self._open_channel()))
+
+    def syntax(self) -> "SyntaxServiceAsyncStub":
+        """Return the stub of SyntaxService."""
+        return cast("SyntaxServiceAsyncStub", SyntaxServiceStub(self._open_channel()))
 
     def embeddings(self) -> "EmbeddingServiceAsyncStub":
         """Return the stub of EmbeddingService."""
@@ -234,7 +239,9 @@ class AsyncTransport:
         budget = RetryBudget(self._availability, seconds, min(seconds, self._settings.timeout))
         while True:
             collector = ParaphraseCollector(search)
-            call = method(iter(search.messages), timeout=budget.start_attempt(), metadata=self._metadata)
+            call = method(
+                iter(search.messages), timeout=budget.start_attempt(), metadata=self._settings.metadata()
+            )
             try:
                 async for response in call:
                     self._availability.record_success()
@@ -277,7 +284,7 @@ class AsyncTransport:
     ) -> S:
         """Send one request, again if that can help, and return its response."""
         while True:
-            call = method(request, timeout=budget.start_attempt(), metadata=self._metadata)
+            call = method(request, timeout=budget.start_attempt(), metadata=self._settings.metadata())
             try:
                 response = await call
             except grpc.RpcError as error:
@@ -303,7 +310,7 @@ class AsyncTransport:
         seconds = self._settings.stream_timeout if timeout is None else timeout
         retry = StreamRetry(self._availability, min(seconds, self._settings.timeout))
         while (request := streams.next_request()) is not None:
-            call = method(request, timeout=seconds, metadata=self._metadata)
+            call = method(request, timeout=seconds, metadata=self._settings.metadata())
             try:
                 async for response in call:
                     self._availability.record_success()
@@ -339,7 +346,7 @@ class AsyncTransport:
         try:
             while not ended:
                 reader = AnalysisReader(pending)
-                call = method(source.requests(settings), timeout=seconds, metadata=self._metadata)
+                call = method(source.requests(settings), timeout=seconds, metadata=self._settings.metadata())
                 try:
                     async for response in call:
                         self._availability.record_success()

@@ -8,7 +8,7 @@ Longer waits are the subject of `retry`. Both transports create their channel fr
 import json
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
@@ -35,11 +35,16 @@ _RESOLUTION_SECONDS: Final = 2
 # A gRPC target with a scheme, `dns:///host:1` for instance; `host:1` alone has only a port after the colon.
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")
 
+# A bearer token by RFC 6750, section 2.1 (`b64token`).
+_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+_BEARER_FORM: Final = "give the token alone: ASCII letters, digits and . _ ~ + / -, without name and quotes"
+
 # Services whose calls gRPC may retry. AnalysisService is not one of them: gRPC could only repeat a stream from its
 # start, whereas the client continues it with the first document that has no result.
 _RETRYABLE_SERVICES: Final = [
     "qda.v1.SentimentService",
     "qda.v1.EntityService",
+    "qda.v1.SyntaxService",
     "qda.v1.EmbeddingService",
     "qda.v1.ParaphraseService",
     "qda.v1.ModelService",
@@ -73,6 +78,10 @@ class Settings:
         tls: None for plain text.
         caller: the name of this caller in the worker's log and for its fair scheduling (metadata `x-qda-caller`);
             empty: the worker uses the client's address.
+        token: bearer token, for workers that require one; it is in no message and no `repr`.
+        token_file: file with the token instead, read anew for each call, so that it can be replaced.
+        plaintext_token: send the token without TLS to another machine, where everybody on the way can read it. Without
+            this, such settings are refused.
         timeout: deadline of one request in seconds, including retries. A long list is sent as several requests.
         stream_timeout: deadline of one stream in seconds (`find_paraphrases`, `analyze`, `embed_stream`). `analyze`
             and `embed_stream` open further streams as needed.
@@ -88,6 +97,9 @@ class Settings:
     target: str = DEFAULT_TARGET
     tls: Tls | None = None
     caller: str = ""
+    token: str = field(default="", repr=False)
+    token_file: Path | None = None
+    plaintext_token: bool = False
     timeout: float = 120.0
     stream_timeout: float = 3600.0
     chunk_texts: int = 100
@@ -104,6 +116,7 @@ class Settings:
                 f"the caller's name {self.caller!r} cannot be sent as metadata",
                 remedy="use at most 128 printable ASCII characters without spaces",
             )
+        self._check_token()
         for name, value, maximum in (
             ("timeout", self.timeout, None),
             ("stream_timeout", self.stream_timeout, None),
@@ -120,8 +133,28 @@ class Settings:
         return target_uri(self.target)
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of every call."""
-        return (("x-qda-caller", self.caller),) if self.caller else ()
+        """Return the metadata of a call.
+
+        Raises:
+            InvalidSettings: when the file of the token cannot be used.
+        """
+        token = self.token if self.token_file is None else _read_token(self.token_file)
+        caller = (("x-qda-caller", self.caller),) if self.caller else ()
+        return (*caller, ("authorization", f"Bearer {token}")) if token else caller
+
+    def _check_token(self) -> None:
+        if not self.token and self.token_file is None:
+            return
+        if self.token and self.token_file is not None:
+            raise InvalidSettings("both a token and a file with a token are given", remedy="give one of them")
+        if self.token and not _TOKEN.fullmatch(self.token):
+            raise InvalidSettings("the token has characters that metadata cannot carry", remedy=_BEARER_FORM)
+        if self.tls is None and not self.plaintext_token and not is_local(self.uri):
+            raise InvalidSettings(
+                f"the token would be sent to {self.target} in plain text",
+                remedy="use TLS (`--tls-ca FILE`, `Tls(ca=…)`); if the network itself encrypts, as a mesh does, give "
+                "`--plaintext-token`, `plaintext_token=True`",
+            )
 
 
 def target_uri(target: str) -> str:
@@ -216,6 +249,19 @@ def _check_pair(certificate: Path, key: Path) -> None:
             f"the certificate {certificate} and the key {key} do not belong together, or are damaged",
             remedy="give the two files that were issued together",
         ) from error
+
+
+def _read_token(path: Path) -> str:
+    try:
+        token = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise InvalidSettings(
+            f"the token {path} cannot be read: {cause}", remedy="give a readable file with the token alone"
+        ) from error
+    if not _TOKEN.fullmatch(token):
+        raise InvalidSettings(f"{path} does not hold one token", remedy=_BEARER_FORM)
+    return token
 
 
 def _read_pem(path: Path | None) -> bytes | None:

@@ -15,24 +15,30 @@ iterator ends the requests, is kept in `failure`, and is raised after the last r
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 from threading import Lock
-from typing import Final
+from typing import Final, Literal
 
 from qda.v1 import analysis_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums
+from qda_worker.client.analysis_tasks import (
+    AnalysisTask,
+    EmbeddingTask,
+    EntityTask,
+    SentimentTask,
+    SyntaxTask,
+)
 from qda_worker.client.enums import LongTexts, Offsets, Priority
 from qda_worker.client.errors import InvalidRequest, ServerFailed, Violation
 from qda_worker.client.item_problems import Problems, with_problem
 from qda_worker.client.requests import embedding_options
-from qda_worker.client.results import (
-    AnalysisProvenance,
-    AnalysisTask,
-    DocumentAnalysis,
-    EmbeddingTask,
-    EntityTask,
-    SentimentTask,
-)
+from qda_worker.client.results import AnalysisProvenance, DocumentAnalysis
 from qda_worker.client.texts import Text, check_is_list, iter_text_messages, text_message
 
+# The field of the settings for each task that can be requested once.
+_FIELDS: Final[dict[type, Literal["sentiment", "entities", "syntax"]]] = {
+    SentimentTask: "sentiment",
+    EntityTask: "entities",
+    SyntaxTask: "syntax",
+}
 # The name of the caller's argument, for errors.
 _DOCUMENTS: Final = "documents"
 
@@ -43,7 +49,7 @@ def analysis_settings(
     """Return the first message of a stream of documents; see `Client.analyze` for the arguments.
 
     Raises:
-        InvalidRequest: when there is no task, sentiment or entities are requested twice, or an argument is invalid.
+        InvalidRequest: when there is no task, one but embeddings is requested twice, or an argument is invalid.
     """
     settings = analysis_pb2.AnalyzeDocumentsSettings(
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
@@ -246,9 +252,12 @@ async def _as_async(texts: Iterable[str | Text]) -> AsyncIterator[str | Text]:
 def _add_task(settings: analysis_pb2.AnalyzeDocumentsSettings, task: AnalysisTask, path: str) -> None:
     if isinstance(task, EmbeddingTask):
         options = embedding_options(task.kinds, task.normalize, task.dimensions, task.numbers)
-        settings.embeddings.append(analysis_pb2.EmbeddingTask(model=task.model, options=options))
+        settings.embeddings.append(
+            analysis_pb2.EmbeddingTask(model=task.model, options=options, prompt_name=task.prompt_name)
+        )
         return
-    if settings.HasField("sentiment" if isinstance(task, SentimentTask) else "entities"):
+    field = _FIELDS.get(type(task))
+    if field is not None and settings.HasField(field):
         raise _invalid(path, "requests the same task a second time")
     if isinstance(task, SentimentTask):
         settings.sentiment.CopyFrom(
@@ -259,6 +268,9 @@ def _add_task(settings: analysis_pb2.AnalyzeDocumentsSettings, task: AnalysisTas
         settings.entities.CopyFrom(
             analysis_pb2.EntityTask(model=task.model, label_scheme=scheme, labels=task.labels)
         )
+    elif isinstance(task, SyntaxTask):
+        layers = proto_enums.to_numbers(proto_enums.SYNTAX_LAYERS, task.layers, f"{path}.layers")
+        settings.syntax.CopyFrom(analysis_pb2.SyntaxTask(model=task.model, layers=layers))
 
 
 def _invalid(field: str, description: str) -> InvalidRequest:

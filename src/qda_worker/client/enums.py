@@ -71,6 +71,18 @@ class LabelScheme(StrEnum):
     COMMON = "common"
 
 
+class SyntaxLayer(StrEnum):
+    """A kind of information about the tokens of a text."""
+
+    SENTENCES = "sentences"
+    LEMMA = "lemma"
+    UNIVERSAL_PART_OF_SPEECH = "universal-part-of-speech"
+    FINE_PART_OF_SPEECH = "fine-part-of-speech"
+    MORPHOLOGY = "morphology"
+    DEPENDENCY = "dependency"
+    ENTITIES = "entities"
+
+
 class EmbeddingKind(StrEnum):
     """The kind of a vector."""
 
@@ -95,6 +107,7 @@ class Task(StrEnum):
     ENTITIES = "entities"
     EMBEDDING = "embedding"
     PARAPHRASE = "paraphrase"
+    SYNTAX = "syntax"
 
 
 class ModelState(StrEnum):

@@ -10,7 +10,7 @@
     ├── Overloaded             62    QUEUE_FULL, DEADLINE_TOO_SHORT … (`retry_after`)
     ├── DeadlineExceeded       63    DEADLINE_EXCEEDED   no response before the deadline
     ├── NotServed              64    TASK_NOT_SERVED, UNIMPLEMENTED: this worker does not provide that
-    ├── Refused                65    UNAUTHENTICATED, PERMISSION_DENIED
+    ├── Refused                65    TOKEN_MISSING, TOKEN_UNKNOWN, CLIENT_NOT_ALLOWED …
     └── CallCancelled          66    CANCELLED           the client was closed, or the worker cancelled each attempt
 
 The exit codes are those of `qda-client`. A problem of one text is not raised: it is the `error` of that text's result

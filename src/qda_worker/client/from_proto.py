@@ -1,10 +1,10 @@
-"""Convert protobuf responses to the values of `results` and `status`. No I/O; shared by both clients.
+"""Convert protobuf responses to the values of `results`. No I/O; shared by both clients.
 
 One function for each message. Enum numbers that this client does not know become `UNSPECIFIED`, because a newer worker
 may send them; only an unknown sentiment is an error, because the result would have no label.
 """
 
-from datetime import UTC
+from collections.abc import Iterable
 
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import status_pb2
@@ -13,18 +13,18 @@ from qda.v1 import (
     analysis_pb2,
     embedding_pb2,
     entity_pb2,
-    model_pb2,
     paraphrase_pb2,
     processing_pb2,
     sentiment_pb2,
+    syntax_pb2,
     text_pb2,
 )
 from qda_worker.client import proto_enums, results, vectors
-from qda_worker.client.enums import LimitUnit, LongTextOutcome, ModelState, Offsets, SentimentLabel, Task
+from qda_worker.client.enums import LimitUnit, LongTextOutcome, Offsets, SentimentLabel, SyntaxLayer
 from qda_worker.client.errors import ServerFailed
 from qda_worker.client.grpc_errors import error_details
 from qda_worker.client.results import AnalysisProvenance, DocumentAnalysis, TextProblem
-from qda_worker.client.status import CacheProblem, CacheStatus, DeepCheck, Limits, Model, ModelCache, Models
+from qda_worker.client.tokens import Token, TokenRange
 
 
 def item_error(status: status_pb2.Status) -> results.ItemError:
@@ -57,6 +57,9 @@ def provenance(message: processing_pb2.Provenance) -> results.Provenance:
         model_digest=message.model_digest,
         generation=message.generation,
         engines=tuple(message.engines),
+        prompt_name=message.prompt_name,
+        prompt=message.prompt,
+        components=tuple(message.components),
     )
 
 
@@ -128,6 +131,36 @@ def entities(message: entity_pb2.EntityResult, offsets: Offsets | None) -> resul
     )
 
 
+def syntax(
+    message: syntax_pb2.SyntaxResult,
+    offsets: Offsets | None,
+    layers: tuple[SyntaxLayer, ...] | None = None,
+) -> results.Syntax:
+    """Return the tokens of one text; `offsets` is the unit of their positions, `layers` what they have."""
+    if message.HasField("status"):
+        return results.Syntax(
+            message.id, item_error(message.status), (), (), _usage_without_result(message), offsets, layers
+        )
+    return results.Syntax(
+        id=message.id,
+        error=None,
+        sentences=tuple(
+            TokenRange(each.span.start, each.span.end, each.first_token_index, each.token_count)
+            for each in message.sentences
+        ),
+        tokens=tuple(map(_token, message.tokens)),
+        usage=usage(message.usage),
+        offsets=offsets,
+        layers=layers,
+    )
+
+
+def syntax_layers(numbers: Iterable[int]) -> tuple[SyntaxLayer, ...]:
+    """Return the layers that this client knows."""
+    layers = (proto_enums.to_enum(proto_enums.SYNTAX_LAYERS, number) for number in numbers)
+    return tuple(layer for layer in layers if layer is not None)
+
+
 def embedding(message: embedding_pb2.EmbedResult) -> results.Embedding:
     """Return the vectors of one text.
 
@@ -192,6 +225,7 @@ def analysis_provenance(message: analysis_pb2.AnalyzeDocumentsHeader) -> Analysi
         else None,
         entities=provenance(message.entity_provenance) if message.HasField("entity_provenance") else None,
         embeddings=tuple(provenance(each) for each in message.embedding_provenances),
+        syntax=provenance(message.syntax_provenance) if message.HasField("syntax_provenance") else None,
     )
 
 
@@ -215,6 +249,7 @@ def document(
         embeddings=tuple(embedding(each) for each in message.embeddings),
         provenance=provenance,
         timings=timings(message.timings),
+        syntax=syntax(message.syntax, offsets) if message.HasField("syntax") else None,
     )
 
 
@@ -223,49 +258,32 @@ def offset_unit(encoding: text_pb2.OffsetEncoding.ValueType) -> Offsets | None:
     return proto_enums.to_enum(proto_enums.OFFSETS, encoding)
 
 
-def models(message: model_pb2.ListModelsResponse) -> Models:
-    """Return the models of a worker and its limits."""
-    limits = message.limits
-    return Models(
-        models=tuple(_model(each) for each in message.models),
-        limits=Limits(
-            texts=limits.max_text_count,
-            request_bytes=limits.max_request_bytes,
-            response_bytes=limits.max_response_bytes,
-            set_texts=limits.max_set_text_count,
-            queued_texts=limits.max_queued_text_count,
-            queued_bytes=limits.max_queued_bytes,
-            search_bytes=limits.max_search_bytes,
-        ),
-        worker_version=message.worker_version,
-        generation=message.generation,
-    )
-
-
-def cache_status(message: model_pb2.GetCacheStatusResponse) -> CacheStatus:
-    """Return the state of a worker's cache."""
-    return CacheStatus(
-        reason=message.reason,
-        detail=message.detail,
-        remedy=message.remedy,
-        generation=message.generation,
-        cache=message.cache,
-        checked_at=message.check_time.ToDatetime(UTC) if message.HasField("check_time") else None,
-        bytes=message.total_bytes,
-        files=message.file_count,
-        restart_needed=message.restart_needed,
-        models=tuple(_model_cache(each) for each in message.models),
-        deep_check=_deep_check(message.deep_check) if message.HasField("deep_check") else None,
-    )
-
-
 def _sparse(message: embedding_pb2.SparseVector) -> results.SparseVector:
     return results.SparseVector(tuple(message.token_ids), tuple(message.weights), tuple(message.tokens))
+
+
+def _token(message: syntax_pb2.Token) -> Token:
+    span = message.span
+    return Token(
+        message.text,
+        span.start,
+        span.end,
+        message.space_after,
+        message.lemma,
+        message.universal_part_of_speech,
+        message.fine_part_of_speech,
+        message.morphology,
+        message.head_index if message.HasField("head_index") else None,
+        message.dependency_label,
+        message.entity_label,
+        message.entity_begins,
+    )
 
 
 def _usage_without_result(
     message: sentiment_pb2.SentimentResult
     | entity_pb2.EntityResult
+    | syntax_pb2.SyntaxResult
     | embedding_pb2.EmbedResult
     | embedding_pb2.EmbedStreamItem,
 ) -> results.Usage | None:
@@ -286,59 +304,3 @@ def _probabilities(message: sentiment_pb2.SentimentProbabilities) -> results.Pro
 
 def _seconds(duration: Duration) -> float:
     return duration.seconds + duration.nanos / 1e9
-
-
-def _model(message: model_pb2.ModelInfo) -> Model:
-    kinds = (proto_enums.to_enum(proto_enums.EMBEDDING_KINDS, kind) for kind in message.embedding_kinds)
-    return Model(
-        key=message.key,
-        task=proto_enums.to_enum_or(proto_enums.TASKS, message.task, Task.UNSPECIFIED),
-        is_default=message.is_default,
-        source=message.source,
-        revision=message.revision,
-        precision=message.precision,
-        licence=message.licence,
-        limit=message.limit_count,
-        limit_unit=proto_enums.to_enum_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
-        dimensions=message.dimension_count,
-        embedding_kinds=tuple(kind for kind in kinds if kind is not None),
-        shortened_dimensions=tuple(message.shortened_dimension_counts),
-        labels=tuple(message.labels),
-        state=_state(message.state),
-        reason=message.reason,
-        detail=message.detail,
-        model_digest=message.model_digest,
-        engines=tuple(message.engines),
-    )
-
-
-def _model_cache(message: model_pb2.ModelCacheStatus) -> ModelCache:
-    return ModelCache(
-        key=message.key,
-        reason=message.reason,
-        bytes=message.total_bytes,
-        files=message.file_count,
-        path=message.path,
-        state=_state(message.state),
-        problems=tuple(
-            CacheProblem(each.file, each.reason, each.detail, each.remedy) for each in message.problems
-        ),
-        problem_count=message.problem_count,
-        restart_needed=message.restart_needed,
-        damaged=message.damaged,
-    )
-
-
-def _deep_check(message: model_pb2.DeepCheckStatus) -> DeepCheck:
-    return DeepCheck(
-        reason=message.reason,
-        detail=message.detail,
-        ended_at=message.end_time.ToDatetime(UTC),
-        files=message.file_count,
-        bad_files=message.bad_file_count,
-        mended_files=message.mended_file_count,
-    )
-
-
-def _state(number: model_pb2.ModelState.ValueType) -> ModelState:
-    return proto_enums.to_enum_or(proto_enums.MODEL_STATES, number, ModelState.UNSPECIFIED)

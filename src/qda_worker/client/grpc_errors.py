@@ -78,6 +78,11 @@ _NOT_CONNECTED: Final = (
     "failed to connect", "last error: ", "errors resolving", "DNS resolution failed", "http2 header with status",
 )  # fmt: skip
 
+_TOKEN_REASONS: Final = ("TOKEN_MISSING", "TOKEN_UNKNOWN")
+_AUTHENTICATION_REMEDY: Final = (
+    "ask who runs the worker for a token; give it by `--token-file FILE`, QDA_TOKEN or `Settings(token=…)`"
+)
+
 _CANCELLED_REMEDY: Final = (
     "the worker stops, or a proxy in front of it ended the call: send it again, and read the worker's log if that "
     "fails, too"
@@ -241,6 +246,8 @@ def _error_for_code(code: grpc.StatusCode, details: ErrorDetails, target: str) -
             return _resource_exhausted(details)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return errors.DeadlineExceeded(f"no response from {target} before the deadline")
+    if details.reason in _TOKEN_REASONS:
+        details = replace(details, remedy=_AUTHENTICATION_REMEDY)
     kind = _ERROR_BY_CODE.get(code, errors.ServerFailed)
     message = details.message or f"the call ended with {code.name}"
     default_reason = "" if kind in (errors.ServerFailed, errors.NotReady) else code.name

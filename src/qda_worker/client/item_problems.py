@@ -14,6 +14,7 @@ from qda_worker.client.results import (
     ItemError,
     PairScore,
     Sentiment,
+    Syntax,
     TextProblem,
 )
 
@@ -35,7 +36,7 @@ class ItemProblem:
 Problems: TypeAlias = dict[int, ItemProblem]
 
 _Result = TypeVar(
-    "_Result", bound=Sentiment | Entities | Embedding | PairScore | DocumentAnalysis | TextProblem
+    "_Result", bound=Sentiment | Entities | Syntax | Embedding | PairScore | DocumentAnalysis | TextProblem
 )
 
 
@@ -50,7 +51,13 @@ def with_problem(result: _Result, problem: ItemProblem | None) -> _Result:
         return result
     if isinstance(result, DocumentAnalysis):
         return replace(
-            result, id=problem.id, error=problem.error, sentiment=None, entities=None, embeddings=()
+            result,
+            id=problem.id,
+            error=problem.error,
+            sentiment=None,
+            entities=None,
+            syntax=None,
+            embeddings=(),
         )
     if isinstance(result, PairScore):
         return replace(result, id=problem.id, error=problem.error, first_usage=None, second_usage=None)

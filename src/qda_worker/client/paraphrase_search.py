@@ -11,10 +11,10 @@ from typing import Final
 
 from qda.v1 import paraphrase_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums
+from qda_worker.client.chunks import chunk_slices, field_overhead
 from qda_worker.client.enums import LongTexts, Priority
 from qda_worker.client.errors import InvalidRequest, ServerFailed, Violation
 from qda_worker.client.item_problems import Problems, with_problem
-from qda_worker.client.requests import chunk_slices, field_overhead
 from qda_worker.client.results import Paraphrase, Paraphrases, Provenance, TextProblem
 from qda_worker.client.texts import Text, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_SET_TEXTS
@@ -50,6 +50,7 @@ def search_request(
     model: str,
     long_texts: LongTexts,
     priority: Priority | None,
+    prompt_name: str = "",
 ) -> Search:
     """Return the search; see `Client.find_paraphrases` for the arguments.
 
@@ -67,6 +68,7 @@ def search_request(
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
         threshold=threshold,
         best_count=best,
+        prompt_name=prompt_name,
     )
     if priority is not None:
         settings.priority = proto_enums.to_number(proto_enums.PRIORITIES, priority, "priority")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final, TypeVar
 
-from qda.v1 import embedding_pb2, entity_pb2, model_pb2, processing_pb2, sentiment_pb2, text_pb2
+from qda.v1 import embedding_pb2, entity_pb2, model_pb2, processing_pb2, sentiment_pb2, syntax_pb2, text_pb2
 from qda_worker.client import enums
 from qda_worker.client.errors import InvalidRequest, Violation
 
@@ -38,6 +38,15 @@ EMBEDDING_KINDS: Final = {
     enums.EmbeddingKind.SPARSE: embedding_pb2.EMBEDDING_KIND_SPARSE,
     enums.EmbeddingKind.MULTI_VECTOR: embedding_pb2.EMBEDDING_KIND_MULTI_VECTOR,
 }
+SYNTAX_LAYERS: Final = {
+    enums.SyntaxLayer.SENTENCES: syntax_pb2.SYNTAX_LAYER_SENTENCES,
+    enums.SyntaxLayer.LEMMA: syntax_pb2.SYNTAX_LAYER_LEMMA,
+    enums.SyntaxLayer.UNIVERSAL_PART_OF_SPEECH: syntax_pb2.SYNTAX_LAYER_UNIVERSAL_PART_OF_SPEECH,
+    enums.SyntaxLayer.FINE_PART_OF_SPEECH: syntax_pb2.SYNTAX_LAYER_FINE_PART_OF_SPEECH,
+    enums.SyntaxLayer.MORPHOLOGY: syntax_pb2.SYNTAX_LAYER_MORPHOLOGY,
+    enums.SyntaxLayer.DEPENDENCY: syntax_pb2.SYNTAX_LAYER_DEPENDENCY,
+    enums.SyntaxLayer.ENTITIES: syntax_pb2.SYNTAX_LAYER_ENTITIES,
+}
 NUMBERS: Final = {
     enums.Numbers.FLOAT32: embedding_pb2.ELEMENT_TYPE_FLOAT32,
     enums.Numbers.FLOAT16: embedding_pb2.ELEMENT_TYPE_FLOAT16,
@@ -64,6 +73,7 @@ TASKS: Final = {
     enums.Task.ENTITIES: model_pb2.TASK_ENTITIES,
     enums.Task.EMBEDDING: model_pb2.TASK_EMBEDDING,
     enums.Task.PARAPHRASE: model_pb2.TASK_PARAPHRASE,
+    enums.Task.SYNTAX: model_pb2.TASK_SYNTAX,
 }
 MODEL_STATES: Final = {
     enums.ModelState.UNSPECIFIED: model_pb2.MODEL_STATE_UNSPECIFIED,

@@ -12,20 +12,49 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
-from qda.v1 import embedding_pb2, entity_pb2, paraphrase_pb2, processing_pb2, sentiment_pb2, text_pb2
+from qda.v1 import (
+    embedding_pb2,
+    entity_pb2,
+    paraphrase_pb2,
+    processing_pb2,
+    sentiment_pb2,
+    syntax_pb2,
+    text_pb2,
+)
 from qda_worker.client import from_proto, proto_enums
-from qda_worker.client.enums import EmbeddingKind, LabelScheme, LongTexts, Numbers, Offsets, Priority
+from qda_worker.client.chunks import chunk_slices
+from qda_worker.client.enums import (
+    EmbeddingKind,
+    LabelScheme,
+    LongTexts,
+    Numbers,
+    Offsets,
+    Priority,
+    SyntaxLayer,
+)
 from qda_worker.client.errors import InvalidRequest, ServerFailed
 from qda_worker.client.item_problems import Problems, with_problem
-from qda_worker.client.results import Answer, Embedding, Entities, PairScore, Provenance, Sentiment, Timings
+from qda_worker.client.results import (
+    Answer,
+    Embedding,
+    Entities,
+    PairScore,
+    Provenance,
+    Sentiment,
+    Syntax,
+    Timings,
+)
 from qda_worker.client.texts import Pair, Text, pair_messages, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES
 
-R = TypeVar("R", bound=Sentiment | Entities | Embedding | PairScore)
+# Bytes of the texts in a request for syntax: its response has about 20 times as many. A longer text is sent alone.
+_SYNTAX_BYTES: Final = 2**20
+
+R = TypeVar("R", bound=Sentiment | Entities | Syntax | Embedding | PairScore)
 
 # Called each time a request is answered, with the number of texts that are done and the number of all texts.
 Progress: TypeAlias = Callable[[int, int], None]
@@ -50,6 +79,7 @@ TextRequest = TypeVar(
     sentiment_pb2.AnalyzeSentimentRequest,
     entity_pb2.RecognizeEntitiesRequest,
     embedding_pb2.EmbedRequest,
+    syntax_pb2.AnalyzeSyntaxRequest,
 )
 
 
@@ -200,6 +230,40 @@ def entity_request(
     return ChunkedRequest(len(messages), _text_chunks(base, messages, chunk_texts), read, problems)
 
 
+def syntax_request(
+    texts: Iterable[str | Text],
+    *,
+    model: str,
+    long_texts: LongTexts,
+    priority: Priority | None,
+    offsets: Offsets,
+    layers: Sequence[SyntaxLayer],
+    chunk_texts: int,
+) -> ChunkedRequest[syntax_pb2.AnalyzeSyntaxRequest, syntax_pb2.AnalyzeSyntaxResponse, Syntax]:
+    """Return the requests for the tokens of texts.
+
+    Raises:
+        InvalidRequest: when a text or an argument is invalid.
+    """
+    problems: Problems = {}
+    messages = text_messages(texts, problems)
+    base = syntax_pb2.AnalyzeSyntaxRequest(
+        model=model,
+        long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
+        priority=_priority(priority, len(messages), chunk_texts),
+        offset_encoding=proto_enums.to_number(proto_enums.OFFSETS, offsets, "offsets"),
+        layers=proto_enums.to_numbers(proto_enums.SYNTAX_LAYERS, layers, "layers"),
+    )
+
+    def read(response: syntax_pb2.AnalyzeSyntaxResponse) -> list[Syntax]:
+        unit = from_proto.offset_unit(response.offset_encoding)
+        found = from_proto.syntax_layers(response.layers)
+        return [from_proto.syntax(each, unit, found) for each in response.results]
+
+    chunks = _text_chunks(base, messages, chunk_texts, _SYNTAX_BYTES)
+    return ChunkedRequest(len(messages), chunks, read, problems)
+
+
 def embed_request(
     texts: Iterable[str | Text],
     *,
@@ -210,6 +274,7 @@ def embed_request(
     normalize: bool | None,
     dimensions: int,
     numbers: Numbers,
+    prompt_name: str = "",
     chunk_texts: int,
 ) -> ChunkedRequest[embedding_pb2.EmbedRequest, embedding_pb2.EmbedResponse, Embedding]:
     """Return the requests for the vectors of texts.
@@ -224,6 +289,7 @@ def embed_request(
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
         priority=_priority(priority, len(messages), chunk_texts),
         options=embedding_options(kinds, normalize, dimensions, numbers),
+        prompt_name=prompt_name,
     )
 
     def read(response: embedding_pb2.EmbedResponse) -> list[Embedding]:
@@ -238,6 +304,7 @@ def pair_request(
     model: str,
     long_texts: LongTexts,
     priority: Priority | None,
+    prompt_name: str = "",
     chunk_texts: int,
 ) -> ChunkedRequest[paraphrase_pb2.ScorePairsRequest, paraphrase_pb2.ScorePairsResponse, PairScore]:
     """Return the requests for the scores of pairs; a pair counts as two texts.
@@ -251,6 +318,7 @@ def pair_request(
         model=model,
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
         priority=_priority(priority, 2 * len(messages), chunk_texts),
+        prompt_name=prompt_name,
     )
 
     def chunks() -> Iterator[tuple[paraphrase_pb2.ScorePairsRequest, int]]:
@@ -286,45 +354,20 @@ def embedding_options(
     )
 
 
-def chunk_slices(sizes: Sequence[int], max_items: int, max_bytes: int) -> Iterator[slice]:
-    """Yield successive slices that together cover all items once, each as long as both limits allow.
-
-    Args:
-        sizes: size in bytes of each item's message, without the header that a repeated field adds.
-        max_items: items in one slice, at least 1.
-        max_bytes: bytes of the items in one slice, including those headers. A single larger item gets a slice of
-            its own: `texts` has checked that a request can hold it.
-    """
-    start = total = 0
-    for index, size in enumerate(sizes):
-        encoded = size + field_overhead(size)
-        if index > start and (index - start == max_items or total + encoded > max_bytes):
-            yield slice(start, index)
-            start, total = index, 0
-        total += encoded
-    if start < len(sizes):
-        yield slice(start, len(sizes))
-
-
-def field_overhead(size: int) -> int:
-    """Return the bytes before an embedded message of `size` bytes: its tag (field number below 16) and its length.
-
-    The length is a varint, 7 bits a byte: https://protobuf.dev/programming-guides/encoding/.
-    """
-    return 1 + max(1, (size.bit_length() + 6) // 7)
-
-
 def with_total(progress: Progress | None, total: int) -> Callable[[int], None] | None:
     """Return `progress` as a function of the finished texts only."""
     return None if progress is None else lambda done: progress(done, total)
 
 
 def _text_chunks(
-    base: TextRequest, messages: Sequence[text_pb2.Text], chunk_texts: int
+    base: TextRequest,
+    messages: Sequence[text_pb2.Text],
+    chunk_texts: int,
+    max_bytes: int = MAX_REQUEST_BYTES,
 ) -> Iterator[tuple[TextRequest, int]]:
     """Yield requests that contain the fields of `base` and a chunk of the texts."""
     sizes = [message.ByteSize() for message in messages]
-    for chunk in chunk_slices(sizes, chunk_texts, MAX_REQUEST_BYTES - base.ByteSize()):
+    for chunk in chunk_slices(sizes, chunk_texts, max_bytes - base.ByteSize()):
         request = type(base)(texts=messages[chunk])
         request.MergeFrom(base)
         yield request, len(request.texts)

@@ -1,4 +1,4 @@
-"""The results of all calls, and the tasks of `analyze`, as frozen values without protobuf and gRPC (see `from_proto`).
+"""The results of all calls, as frozen values without protobuf and gRPC (see `from_proto`).
 
 The `error` of a text is None, or why it has no result; then `ok` is False and the other fields are empty.
 """
@@ -8,15 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
 
-from qda_worker.client.enums import (
-    EmbeddingKind,
-    LabelScheme,
-    LimitUnit,
-    LongTextOutcome,
-    Numbers,
-    Offsets,
-    SentimentLabel,
-)
+from qda_worker.client.enums import LimitUnit, LongTextOutcome, Offsets, SentimentLabel, SyntaxLayer
+from qda_worker.client.tokens import Token, TokenRange
 
 if TYPE_CHECKING:
     import numpy
@@ -86,6 +79,8 @@ class Provenance:
         model_digest: digest of the model's files; equal digests mean equal files.
         generation: the generation of the worker's catalog.
         engines: what computed it, for one short text and for a full batch if they differ; empty if unknown.
+        prompt_name, prompt: the prompt that was put before each text, for vectors; empty without one.
+        components: the components of a spaCy pipeline that were run, for syntax.
     """
 
     model: str
@@ -96,6 +91,9 @@ class Provenance:
     model_digest: str
     generation: str
     engines: tuple[str, ...] = ()
+    prompt_name: str = ""
+    prompt: str = ""
+    components: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +228,30 @@ class Entities:
 
 
 @dataclass(frozen=True, slots=True)
+class Syntax:
+    """The tokens of one text, and its sentences, which together contain each token once.
+
+    Attributes:
+        sentences: empty if they were not requested.
+        offsets: the unit of positions.
+        layers: what the result has beside tokens; None if unknown.
+    """
+
+    id: str
+    error: ItemError | None
+    sentences: tuple[TokenRange, ...]
+    tokens: tuple[Token, ...]
+    usage: Usage | None
+    offsets: Offsets | None
+    layers: tuple[SyntaxLayer, ...] | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether this text has a result."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
 class SparseVector:
     """Weights of a text's tokens, in descending order; `token_ids`, `weights` and `tokens` have equal lengths."""
 
@@ -333,43 +355,13 @@ class Paraphrases:
 
 
 @dataclass(frozen=True, slots=True)
-class SentimentTask:
-    """Request the sentiment of each document, and of its sentences if `sentences` is set."""
-
-    model: str = ""
-    sentences: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EntityTask:
-    """Request the entities of each document; only those with one of `labels`, unless that is empty."""
-
-    model: str = ""
-    label_scheme: LabelScheme = LabelScheme.MODEL
-    labels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingTask:
-    """Request the vectors of each document; may be given up to 8 times, for several models."""
-
-    model: str = ""
-    kinds: tuple[EmbeddingKind, ...] = (EmbeddingKind.DENSE,)
-    normalize: bool | None = None
-    dimensions: int = 0
-    numbers: Numbers = Numbers.FLOAT32
-
-
-AnalysisTask: TypeAlias = SentimentTask | EntityTask | EmbeddingTask
-
-
-@dataclass(frozen=True, slots=True)
 class AnalysisProvenance:
     """The models of a stream of documents: None, or empty, for tasks that were not requested."""
 
     sentiment: Provenance | None
     entities: Provenance | None
     embeddings: tuple[Provenance, ...]
+    syntax: Provenance | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # holds vectors
@@ -379,7 +371,7 @@ class DocumentAnalysis:
     Attributes:
         index: position of the document among all documents of the call, from 0.
         error: why the whole document was not analyzed. The results of the tasks have errors of their own.
-        sentiment, entities: None if not requested.
+        sentiment, entities, syntax: None if not requested.
         embeddings: one for each `EmbeddingTask`.
         provenance: the models of the stream.
     """
@@ -392,9 +384,10 @@ class DocumentAnalysis:
     embeddings: tuple[Embedding, ...]
     provenance: AnalysisProvenance
     timings: Timings
+    syntax: Syntax | None = None
 
     @property
     def ok(self) -> bool:
         """Whether all requested tasks have a result."""
-        parts = [self.sentiment, self.entities, *self.embeddings]
+        parts = [self.sentiment, self.entities, self.syntax, *self.embeddings]
         return self.error is None and all(part is None or part.ok for part in parts)

@@ -3,10 +3,11 @@
 Imports neither protobuf nor gRPC; `from_proto` makes these values from responses.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from qda_worker.client.enums import EmbeddingKind, LimitUnit, ModelState, Task
+from qda_worker.client.enums import EmbeddingKind, LimitUnit, ModelState, SyntaxLayer, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,10 @@ class Model:
         detail: the same as a sentence.
         model_digest: digest of its files, as in `Provenance`.
         engines: what computes it, as in `Provenance`; empty until it is loaded.
+        syntax_layers: what `syntax` can return.
+        components: those of its spaCy pipeline.
+        prompts: texts that can be put before each text, by name.
+        default_prompt_name: the prompt of requests that name none; empty: none.
     """
 
     key: str
@@ -52,6 +57,10 @@ class Model:
     detail: str
     model_digest: str
     engines: tuple[str, ...] = ()
+    syntax_layers: tuple[SyntaxLayer, ...] = ()
+    components: tuple[str, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,22 +4,26 @@
 Everything runs in the caller's thread (`sync_transport`).
 """
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
-from qda.v1.model_pb2 import GetCacheStatusRequest, ListModelsRequest
-from qda_worker.client import from_proto, health, requests
+from qda_worker.client import requests
+from qda_worker.client.analysis_tasks import AnalysisTask
 from qda_worker.client.channel import DEFAULT_TARGET, Settings
 from qda_worker.client.document_stream import analysis_settings
-from qda_worker.client.enums import EmbeddingKind, Health, LabelScheme, LongTexts, Numbers, Offsets, Priority
-from qda_worker.client.errors import ClientError
-from qda_worker.client.health import PROBE_TIMEOUT
+from qda_worker.client.enums import (
+    EmbeddingKind,
+    LabelScheme,
+    LongTexts,
+    Numbers,
+    Offsets,
+    Priority,
+    SyntaxLayer,
+)
 from qda_worker.client.paraphrase_search import search_request
 from qda_worker.client.requests import OnResults, Progress
 from qda_worker.client.results import (
-    AnalysisTask,
     Answer,
     DocumentAnalysis,
     Embedding,
@@ -27,14 +31,15 @@ from qda_worker.client.results import (
     PairScore,
     Paraphrases,
     Sentiment,
+    Syntax,
 )
-from qda_worker.client.status import CacheStatus, Models
 from qda_worker.client.sync_transport import SyncTransport
 from qda_worker.client.texts import Pair, Text
 from qda_worker.client.vector_stream import vector_streams
+from qda_worker.client.worker_status import WorkerStatus
 
 
-class Client:
+class Client(WorkerStatus):
     """Calls a worker. Close it at the end, or use it as a context manager.
 
     >>> with Client("127.0.0.1:50051") as client:
@@ -74,56 +79,6 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def models(self, *, timeout: float = PROBE_TIMEOUT) -> Models:
-        """Return the worker's models and its limits, also while it is not ready."""
-        response = self._transport.call(self._transport.models().ListModels, ListModelsRequest(), timeout)
-        return from_proto.models(response)
-
-    def cache_status(self, *, timeout: float = PROBE_TIMEOUT) -> CacheStatus:
-        """Return the result of the worker's last check of its cache, also while it is not ready."""
-        response = self._transport.call(
-            self._transport.models().GetCacheStatus, GetCacheStatusRequest(), timeout
-        )
-        return from_proto.cache_status(response)
-
-    def health(self, service: str = "", *, timeout: float = PROBE_TIMEOUT) -> Health:
-        """Return the health of a service.
-
-        Args:
-            service: its full name, `qda.v1.EntityService` for instance; empty: the whole worker.
-        """
-        request = health.check_request(service)
-        try:
-            response = self._transport.call(self._transport.health_check(), request, timeout)
-        except ClientError as error:
-            if health.is_unknown_service(error):
-                return Health.SERVICE_UNKNOWN
-            raise
-        return health.serving_status(response)
-
-    def wait_ready(self, timeout: float, *, service: str = "") -> None:
-        """Return as soon as the worker serves.
-
-        Args:
-            timeout: seconds.
-            service: as for `health`.
-
-        Raises:
-            NotReady: when it does not serve within that time; with the reason that the worker reports.
-            NotReachable: when no worker answers at the end of that time.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            outcome = self._health_or_error(service)
-            if outcome is Health.SERVING:
-                return
-            if not health.should_poll_again(outcome, deadline - time.monotonic()):
-                break
-            time.sleep(health.POLL_INTERVAL)
-        if isinstance(outcome, ClientError):
-            raise outcome
-        raise health.not_ready(outcome, self._cache_status_or_none(), service, timeout)
 
     def sentiment(
         self,
@@ -201,6 +156,42 @@ class Client:
         method = self._transport.entities().RecognizeEntities
         return self._transport.call_chunked(method, request, timeout, progress, on_results)
 
+    def syntax(
+        self,
+        texts: Iterable[str | Text],
+        *,
+        model: str = "",
+        long_texts: LongTexts = LongTexts.CUT,
+        priority: Priority | None = None,
+        offsets: Offsets = Offsets.CODE_POINTS,
+        layers: Sequence[SyntaxLayer] = (),
+        timeout: float | None = None,
+        progress: Progress | None = None,
+        on_results: OnResults[Syntax] | None = None,
+    ) -> Answer[Syntax]:
+        """Split each text into sentences and tokens, with lemma, part of speech, head and more of each token.
+
+        >>> answer = client.syntax(["Die Häuser stehen leer."], layers=["lemma"])
+        >>> [token.lemma for token in answer[0].tokens]
+        ['der', 'Haus', 'stehen', 'leer', '.']
+
+        Args:
+            model: key of a model for syntax or entities; empty: the catalog's default.
+            offsets: the unit of positions; code points are the indices of Python strings.
+            layers: what to return beside the tokens; only what these need is computed. Empty: all that the model has.
+        """
+        request = requests.syntax_request(
+            texts,
+            model=model,
+            long_texts=long_texts,
+            priority=priority,
+            offsets=offsets,
+            layers=layers,
+            chunk_texts=self.settings.chunk_texts,
+        )
+        method = self._transport.syntax().AnalyzeSyntax
+        return self._transport.call_chunked(method, request, timeout, progress, on_results)
+
     def embed(
         self,
         texts: Iterable[str | Text],
@@ -212,6 +203,7 @@ class Client:
         normalize: bool | None = None,
         dimensions: int = 0,
         numbers: Numbers = Numbers.FLOAT32,
+        prompt_name: str = "",
         stream: bool | None = None,
         timeout: float | None = None,
         progress: Progress | None = None,
@@ -228,6 +220,8 @@ class Client:
             normalize: whether to scale dense vectors to length 1; None: as in the model's configuration.
             dimensions: number of leading dimensions to keep, for models that allow it; 0: all.
             numbers: number format in transit; FLOAT16 halves the size and keeps three significant digits.
+            prompt_name: name of the model's prompt to put before each text, as "query" or "passage" for models like E5;
+                `models()` lists those of each model. Empty: its default prompt, if it has one.
             stream: whether to receive vectors in parts of at most 1 MiB, which large results need; None: only for
                 multi-vectors. `timeout` is then that of a stream, and the default priority is bulk.
         """
@@ -244,6 +238,7 @@ class Client:
                 normalize=normalize,
                 dimensions=dimensions,
                 numbers=numbers,
+                prompt_name=prompt_name,
             )
             count = requests.with_total(progress, streams.total)
             return self._transport.embed_stream_answer(streams, timeout, count, on_results)
@@ -256,6 +251,7 @@ class Client:
             normalize=normalize,
             dimensions=dimensions,
             numbers=numbers,
+            prompt_name=prompt_name,
             chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.embeddings().Embed
@@ -272,6 +268,7 @@ class Client:
         normalize: bool | None = None,
         dimensions: int = 0,
         numbers: Numbers = Numbers.FLOAT32,
+        prompt_name: str = "",
         timeout: float | None = None,
     ) -> Iterator[Embedding]:
         """Compute vectors of any number of texts in constant memory; yield those of each text as they arrive.
@@ -289,6 +286,7 @@ class Client:
             normalize=normalize,
             dimensions=dimensions,
             numbers=numbers,
+            prompt_name=prompt_name,
         )
         return self._transport.embed_stream(streams, timeout)
 
@@ -299,6 +297,7 @@ class Client:
         model: str = "",
         long_texts: LongTexts = LongTexts.CUT,
         priority: Priority | None = None,
+        prompt_name: str = "",
         timeout: float | None = None,
         progress: Progress | None = None,
         on_results: OnResults[PairScore] | None = None,
@@ -309,9 +308,13 @@ class Client:
         >>> answer[0].score
         0.71
         """
-        chunk_texts = self.settings.chunk_texts
         request = requests.pair_request(
-            pairs, model=model, long_texts=long_texts, priority=priority, chunk_texts=chunk_texts
+            pairs,
+            model=model,
+            long_texts=long_texts,
+            priority=priority,
+            prompt_name=prompt_name,
+            chunk_texts=self.settings.chunk_texts,
         )
         method = self._transport.paraphrases().ScorePairs
         return self._transport.call_chunked(method, request, timeout, progress, on_results)
@@ -326,6 +329,7 @@ class Client:
         model: str = "",
         long_texts: LongTexts = LongTexts.CUT,
         priority: Priority | None = None,
+        prompt_name: str = "",
         timeout: float | None = None,
     ) -> Paraphrases:
         """Find texts of similar meaning within `texts`, or between `texts` and `others`.
@@ -337,6 +341,7 @@ class Client:
         Args:
             threshold: return only pairs with at least this score, -1 to 1.
             best: return for each of `texts` at most this many partners, those with the highest scores.
+            prompt_name: as for `embed`, for the texts of both sets.
             timeout: seconds for the whole search; None: the settings' `stream_timeout`.
 
         Raises:
@@ -350,6 +355,7 @@ class Client:
             model=model,
             long_texts=long_texts,
             priority=priority,
+            prompt_name=prompt_name,
         )
         return self._transport.find_paraphrases(search, timeout)
 
@@ -377,15 +383,3 @@ class Client:
         """
         settings = analysis_settings(tasks, offsets=offsets, long_texts=long_texts, priority=priority)
         return self._transport.analyze_documents(settings, documents, timeout)
-
-    def _health_or_error(self, service: str) -> Health | ClientError:
-        try:
-            return self.health(service)
-        except ClientError as error:
-            return error
-
-    def _cache_status_or_none(self) -> CacheStatus | None:
-        try:
-            return self.cache_status()
-        except ClientError:  # only adds the cause to an error; the worker may have gone since
-            return None

@@ -29,6 +29,7 @@ from qda.v1.entity_pb2_grpc import EntityServiceStub
 from qda.v1.model_pb2_grpc import ModelServiceStub
 from qda.v1.paraphrase_pb2_grpc import ParaphraseServiceStub
 from qda.v1.sentiment_pb2_grpc import SentimentServiceStub
+from qda.v1.syntax_pb2_grpc import SyntaxServiceStub
 from qda_worker.client import health
 from qda_worker.client.channel import Settings, channel_options, credentials
 from qda_worker.client.document_stream import AnalysisReader, DocumentSource, PendingDocuments
@@ -63,7 +64,6 @@ class SyncTransport:
         else:
             self._channel = grpc.secure_channel(settings.uri, credentials(settings.tls), options)
         self._settings = settings
-        self._metadata = settings.metadata()
         self._availability = WorkerAvailability(settings.target)
         self._proxy = find_proxy(settings.uri, os.environ)
         self._closed = Event()
@@ -91,6 +91,10 @@ class SyncTransport:
     def entities(self) -> EntityServiceStub:
         """Return the stub of EntityService."""
         return EntityServiceStub(self._open_channel())
+
+    def syntax(self) -> SyntaxServiceStub:
+        """Return the stub of SyntaxService."""
+        return SyntaxServiceStub(self._open_channel())
 
     def embeddings(self) -> EmbeddingServiceStub:
         """Return the stub of EmbeddingService."""
@@ -233,7 +237,9 @@ class SyncTransport:
         budget = RetryBudget(self._availability, seconds, min(seconds, self._settings.timeout))
         while True:
             collector = ParaphraseCollector(search)
-            call = method(iter(search.messages), timeout=budget.start_attempt(), metadata=self._metadata)
+            call = method(
+                iter(search.messages), timeout=budget.start_attempt(), metadata=self._settings.metadata()
+            )
             try:
                 for response in call:
                     self._availability.record_success()
@@ -274,7 +280,7 @@ class SyncTransport:
 
         def send(request: Q, timeout: float) -> Any:
             self._open_channel()
-            return method.future(request, timeout=timeout, metadata=self._metadata)
+            return method.future(request, timeout=timeout, metadata=self._settings.metadata())
 
         calls: PendingCalls[Q, S] = PendingCalls(send, self._failure)
         with self._waiting_lock:
@@ -295,7 +301,7 @@ class SyncTransport:
         seconds = self._settings.stream_timeout if timeout is None else timeout
         retry = StreamRetry(self._availability, min(seconds, self._settings.timeout))
         while (request := streams.next_request()) is not None:
-            call = method(request, timeout=seconds, metadata=self._metadata)
+            call = method(request, timeout=seconds, metadata=self._settings.metadata())
             try:
                 for response in call:
                     self._availability.record_success()
@@ -327,7 +333,7 @@ class SyncTransport:
         ended = False
         while not ended:
             reader = AnalysisReader(pending)
-            call = method(source.requests(settings), timeout=seconds, metadata=self._metadata)
+            call = method(source.requests(settings), timeout=seconds, metadata=self._settings.metadata())
             try:
                 for response in call:
                     self._availability.record_success()

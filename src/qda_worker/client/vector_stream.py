@@ -13,10 +13,11 @@ from typing import Final
 
 from qda.v1 import embedding_pb2, text_pb2
 from qda_worker.client import from_proto, proto_enums, vectors
+from qda_worker.client.chunks import field_overhead
 from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Priority
 from qda_worker.client.errors import ServerFailed
 from qda_worker.client.item_problems import Problems, with_problem
-from qda_worker.client.requests import embedding_options, field_overhead
+from qda_worker.client.requests import embedding_options
 from qda_worker.client.results import Answer, Embedding, Matrix, Provenance, Timings
 from qda_worker.client.texts import Text, iter_text_messages, text_messages
 from qda_worker.limits import MAX_REQUEST_BYTES
@@ -36,6 +37,7 @@ def vector_streams(
     normalize: bool | None,
     dimensions: int,
     numbers: Numbers,
+    prompt_name: str,
 ) -> "VectorStreams":
     """Return the streams that compute the vectors of texts; see `Client.embed_stream` for the arguments.
 
@@ -50,6 +52,7 @@ def vector_streams(
         model=model,
         long_text_policy=proto_enums.to_number(proto_enums.LONG_TEXTS, long_texts, "long_texts"),
         options=embedding_options(kinds, normalize, dimensions, numbers),
+        prompt_name=prompt_name,
     )
     if priority is not None:
         base.priority = proto_enums.to_number(proto_enums.PRIORITIES, priority, "priority")

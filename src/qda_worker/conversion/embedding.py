@@ -17,6 +17,7 @@ from qda.v1 import embedding_pb2 as pb
 from qda_worker.conversion.metadata import build_provenance, build_timings, build_usage
 from qda_worker.conversion.request_fields import (
     TextBatch,
+    check_prompt,
     parse_enum,
     parse_long_text_policy,
     parse_priority,
@@ -135,11 +136,13 @@ def _parse_embedding(
         lane=parse_priority(request.priority, default),
         texts=parse_texts(request.texts),
         model=request.model,
-        vectors=parse_vector_spec(request.options, parse_long_text_policy(request.long_text_policy)),
+        vectors=parse_vector_spec(
+            request.options, parse_long_text_policy(request.long_text_policy), request.prompt_name
+        ),
     )
 
 
-def parse_vector_spec(options: pb.EmbeddingOptions, long_text: LongText) -> VectorSpec:
+def parse_vector_spec(options: pb.EmbeddingOptions, long_text: LongText, prompt_name: str = "") -> VectorSpec:
     """Parse the options for vectors. Which of them a model supports is checked by `check_supported`.
 
     Raises:
@@ -156,6 +159,7 @@ def parse_vector_spec(options: pb.EmbeddingOptions, long_text: LongText) -> Vect
         kinds=_parse_kinds(options.kinds),
         dimension=options.dimension_count or None,
         normalize=options.normalize,
+        prompt_name=prompt_name,
     )
     return VectorSpec(
         vector_options, parse_enum(_ELEMENT_TYPES, options.element_type, "options.element_type")
@@ -178,11 +182,12 @@ def _parse_kinds(numbers: Iterable[int]) -> frozenset[VectorKind]:
 
 
 def check_supported(spec: VectorSpec, info: ModelInfo) -> None:
-    """Check that the model supports the kinds of vectors and their dimension.
+    """Check that the model supports the kinds of vectors and their dimension, and has the prompt.
 
     Raises:
         ArgumentInvalid: when it does not.
     """
+    check_prompt(spec.options.prompt_name, info)
     missing = [kind for kind in EMBEDDING_KINDS if kind in spec.kinds and kind not in info.vector_kinds]
     if missing:
         supported = ", ".join(pb.EmbeddingKind.Name(EMBEDDING_KINDS[kind]) for kind in info.vector_kinds)
@@ -247,7 +252,8 @@ def build_embed(
     request: EmbeddingRequest, outcomes: Sequence[Outcome[Any]], selected: SelectedModel, started: float
 ) -> pb.EmbedResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
-    response = pb.EmbedResponse(provenance=build_provenance(selected))
+    prompt_name = request.vectors.options.prompt_name
+    response = pb.EmbedResponse(provenance=build_provenance(selected, prompt_name=prompt_name))
     fill_answer = partial(fill_vectors, element_type=request.vectors.element_type)
     fill_results(response.results.add, request.texts, outcomes, selected.engine.info, fill_answer)
     response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))
@@ -297,9 +303,10 @@ def _build_sparse_vector(weights: SparseWeights) -> pb.SparseVector:
     )
 
 
-def build_embed_stream_header(selected: SelectedModel) -> pb.EmbedStreamResponse:
+def build_embed_stream_header(request: EmbeddingRequest, selected: SelectedModel) -> pb.EmbedStreamResponse:
     """Build the first message of the stream."""
-    return pb.EmbedStreamResponse(header=pb.EmbedStreamHeader(provenance=build_provenance(selected)))
+    provenance = build_provenance(selected, prompt_name=request.vectors.options.prompt_name)
+    return pb.EmbedStreamResponse(header=pb.EmbedStreamHeader(provenance=provenance))
 
 
 def build_embed_stream_parts(

@@ -24,6 +24,7 @@ TASKS: Final[Mapping[Task, model_pb2.Task.ValueType]] = {
     Task.ENTITIES: model_pb2.TASK_ENTITIES,
     Task.EMBEDDING: model_pb2.TASK_EMBEDDING,
     Task.PARAPHRASE: model_pb2.TASK_PARAPHRASE,
+    Task.SYNTAX: model_pb2.TASK_SYNTAX,
 }
 STATES: Final[Mapping[ModelState, model_pb2.ModelState.ValueType]] = {
     ModelState.WAITING: model_pb2.MODEL_STATE_WAITING_FOR_CACHE,
@@ -46,9 +47,18 @@ def build_usage(usage: Usage, info: ModelInfo, content: str) -> text_pb2.TextUsa
     )
 
 
-def build_provenance(selected: SelectedModel) -> processing_pb2.Provenance:
-    """Build the message that identifies the model, its files and the worker's version."""
+def build_provenance(
+    selected: SelectedModel, *, prompt_name: str = "", components: Iterable[str] = ()
+) -> processing_pb2.Provenance:
+    """Build the message that identifies the model, its files and the worker's version.
+
+    Args:
+        selected: the model.
+        prompt_name: the prompt that the request names; empty for the model's default.
+        components: those of a spaCy pipeline that were run for syntax.
+    """
     info = selected.engine.info
+    used = prompt_name or info.default_prompt or ""
     return processing_pb2.Provenance(
         model=info.key,
         source=info.source,
@@ -58,6 +68,9 @@ def build_provenance(selected: SelectedModel) -> processing_pb2.Provenance:
         model_digest=selected.digest,
         generation=selected.generation,
         engines=info.engines.names if info.engines else (),
+        prompt_name=used,
+        prompt=info.prompts.get(used, ""),
+        components=components,
     )
 
 

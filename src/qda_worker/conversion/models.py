@@ -13,6 +13,7 @@ from qda.v1 import model_pb2 as pb
 from qda_worker import limits
 from qda_worker.conversion.embedding import EMBEDDING_KINDS
 from qda_worker.conversion.metadata import LENGTH_UNITS, STATES, TASKS
+from qda_worker.conversion.syntax import SYNTAX_LAYERS
 from qda_worker.registry.registry import ModelProblem, ModelRegistry, ServedModel
 from qda_worker.scheduling.queue import CAPACITY, CAPACITY_BYTES
 from qda_worker.version import worker_version
@@ -134,6 +135,10 @@ def _build_model_info(registry: ModelRegistry, served: ServedModel) -> pb.ModelI
         message.engines.extend(info.engines.names if info.engines else ())
         message.embedding_kinds.extend(EMBEDDING_KINDS[kind] for kind in info.vector_kinds)
         message.shortened_dimension_counts.extend(info.shortened_dimensions)
+        message.syntax_layers.extend(SYNTAX_LAYERS[layer] for layer in info.syntax_layers)
+        message.components.extend(info.components)
+        message.prompts.update(info.prompts)
+        message.default_prompt_name = info.default_prompt or ""
     problem = registry.model_problem(served)
     if problem is not None:
         message.reason = problem.reason

@@ -24,8 +24,8 @@ from qda_worker.conversion.rpc_status import build_status
 from qda_worker.encoded_sets import EncodedSets
 from qda_worker.errors import ArgumentInvalid, TooManyTexts, Violation
 from qda_worker.limits import MAX_SEARCH_BYTES, MAX_SET_TEXTS, MAX_TEXTS
-from qda_worker.models.base import Options
 from qda_worker.models.pair_search import Pairs, pair_scores
+from qda_worker.models.vectors import VectorOptions
 from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Failure, Lane, Outcome, Success
 
@@ -60,7 +60,7 @@ class PairScoresRequest:
     pairs: tuple[PairOfTexts, ...]
     contents: tuple[str, ...]
     model: str
-    options: Options
+    options: VectorOptions
     lane: Lane | None
 
 
@@ -77,7 +77,7 @@ class ParaphraseSearchRequest:
     """
 
     model: str
-    options: Options
+    options: VectorOptions
     lane: Lane
     threshold: float | None
     best_count: int | None
@@ -100,7 +100,7 @@ def parse_score_pairs(request: pb.ScorePairsRequest) -> PairScoresRequest:
     check_count(len(request.pairs), "pairs", MAX_TEXTS // 2)
     check_ids(request.pairs, "pairs")
     _check_sides(request.pairs)
-    options = Options(parse_long_text_policy(request.long_text_policy))
+    options = VectorOptions(parse_long_text_policy(request.long_text_policy), prompt_name=request.prompt_name)
     lane = parse_priority(request.priority, None)
     positions: dict[str, int] = {}
     pairs = tuple(
@@ -143,7 +143,9 @@ def parse_search(part: pb.FindParaphrasesRequest | None) -> ParaphraseSearchRequ
     _check_criteria(threshold, best_count)
     return ParaphraseSearchRequest(
         model=settings.model,
-        options=Options(parse_long_text_policy(settings.long_text_policy)),
+        options=VectorOptions(
+            parse_long_text_policy(settings.long_text_policy), prompt_name=settings.prompt_name
+        ),
         lane=parse_priority(settings.priority, Lane.BULK),
         threshold=threshold,
         best_count=best_count,
@@ -225,7 +227,8 @@ def build_score_pairs(
     A pair whose texts were both computed has the cosine of their vectors. Another has the status of its first text that
     failed.
     """
-    response = pb.ScorePairsResponse(provenance=build_provenance(selected))
+    provenance = build_provenance(selected, prompt_name=request.options.prompt_name)
+    response = pb.ScorePairsResponse(provenance=provenance)
     info = selected.engine.info
     left, right, scored = [], [], []
     for pair in request.pairs:
@@ -255,9 +258,12 @@ def _build_side_status(failed: Failure, side: str) -> status_pb2.Status:
     return build_status(failed.error.with_prefix(f"the {side} text of the pair"))
 
 
-def build_search_header(selected: SelectedModel) -> pb.FindParaphrasesResponse:
+def build_search_header(
+    search: ParaphraseSearchRequest, selected: SelectedModel
+) -> pb.FindParaphrasesResponse:
     """Build the first message of a FindParaphrases response."""
-    return pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=build_provenance(selected)))
+    provenance = build_provenance(selected, prompt_name=search.options.prompt_name)
+    return pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=provenance))
 
 
 def build_text_problems(

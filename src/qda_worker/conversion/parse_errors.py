@@ -16,6 +16,7 @@ See https://protobuf.dev/programming-guides/encoding/ for the wire format.
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -58,8 +59,46 @@ class _BudgetSpent(Exception):
     """The message has more fields than may be walked, or walking them takes too long."""
 
 
+class Deferred(ABC):
+    """A request that is parsed after its call has begun, so that an error of it is an error of the call."""
+
+    __slots__ = ()
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it may be parsed on the event loop."""
+        return False
+
+    @abstractmethod
+    def parse(self) -> Message:
+        """Return the message.
+
+        Raises:
+            WorkerError: when there is none.
+        """
+
+
 @dataclass(frozen=True, slots=True)
-class DeferredMessage:
+class FailedMessage(Deferred):
+    """In place of a request that could not be received.
+
+    Attributes:
+        error: why.
+    """
+
+    error: WorkerError
+
+    @property
+    def is_quick(self) -> bool:
+        return True
+
+    def parse(self) -> Message:
+        """Raise the error."""
+        raise self.error
+
+
+@dataclass(frozen=True, slots=True)
+class DeferredMessage(Deferred):
     """The bytes of a request that are to be parsed in a thread.
 
     Attributes:

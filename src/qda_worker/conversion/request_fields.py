@@ -1,4 +1,4 @@
-"""Fields that several requests share: texts and their ids, long-text policy, priority, offset encoding.
+"""Fields that several requests share: texts and their ids, long-text policy, priority, offset encoding, prompt.
 
 An enum number that this worker does not know comes from a newer or a broken client. It is refused: with a guessed
 meaning the worker would compute something else than was requested. Every error names the path of the field at fault,
@@ -13,7 +13,7 @@ from typing import Final, Protocol, TypeVar
 from qda.v1 import processing_pb2, text_pb2
 from qda_worker.errors import ArgumentInvalid, EncodingMissing, TooManyTexts, Violation, WorkerError
 from qda_worker.limits import MAX_ID_BYTES, MAX_TEXTS
-from qda_worker.models.base import LongText
+from qda_worker.models.base import LongText, ModelInfo
 from qda_worker.models.offsets import OffsetEncoding
 from qda_worker.scheduling.jobs import Lane
 
@@ -34,6 +34,9 @@ _OFFSET_ENCODINGS: Final[Mapping[int, OffsetEncoding]] = {
 }
 
 _MAX_BYTES_PER_CODE_POINT: Final = 4  # in UTF-8
+
+# Characters of an unknown prompt's name that an error message shows.
+_MAX_QUOTED_NAME: Final = 50
 
 _Value = TypeVar("_Value")
 _Default = TypeVar("_Default", bound=Lane | None)
@@ -171,6 +174,23 @@ def parse_enum(values: Mapping[int, _Value], number: int, field: str) -> _Value:
             violations=[Violation(field, f"has no value {number}")],
         )
     return values[number]
+
+
+def check_prompt(name: str, info: ModelInfo) -> None:
+    """Check that the model has the prompt that a request names.
+
+    Raises:
+        ArgumentInvalid: when it has no prompt of that name.
+    """
+    if name and name not in info.prompts:
+        names = ", ".join(info.prompts)
+        raise ArgumentInvalid(
+            f'the model "{info.key}" has no prompt "{name[:_MAX_QUOTED_NAME]}"; its prompts: {names or "none"}',
+            f"use one of these names: {names}"
+            if names
+            else "leave prompt_name empty, or add serving.prompts to the model in the catalog",
+            violations=[Violation("prompt_name", "is not a prompt of this model")],
+        )
 
 
 @contextmanager

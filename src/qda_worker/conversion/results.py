@@ -7,7 +7,7 @@ each task supplies the function that writes an answer into its own message type.
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from qda.v1 import embedding_pb2, entity_pb2, sentiment_pb2
+from qda.v1 import embedding_pb2, entity_pb2, sentiment_pb2, syntax_pb2
 from qda_worker.conversion.metadata import build_usage
 from qda_worker.conversion.request_fields import TextBatch
 from qda_worker.conversion.rpc_status import build_status
@@ -16,7 +16,11 @@ from qda_worker.models.base import ModelInfo
 from qda_worker.scheduling.jobs import Failure, Outcome
 
 ResultMessage = TypeVar(
-    "ResultMessage", sentiment_pb2.SentimentResult, entity_pb2.EntityResult, embedding_pb2.EmbedResult
+    "ResultMessage",
+    sentiment_pb2.SentimentResult,
+    entity_pb2.EntityResult,
+    embedding_pb2.EmbedResult,
+    syntax_pb2.SyntaxResult,
 )
 
 

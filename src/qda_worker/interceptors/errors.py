@@ -29,7 +29,7 @@ import grpc
 import structlog
 from google.rpc import status_pb2
 
-from qda_worker.conversion.parse_errors import DeferredMessage, deferring_parser
+from qda_worker.conversion.parse_errors import Deferred, deferring_parser
 from qda_worker.conversion.rpc_status import INTERNAL, build_status, retry_pushback
 from qda_worker.errors import ArgumentInvalid, StreamIdle, WorkerError
 from qda_worker.interceptors.base import (
@@ -174,7 +174,7 @@ async def parsed_input(request: Any, idle_limits: IdleLimits | None = None) -> A
     """Return the argument for a handler from what the parser of `deferring_parser` returned.
 
     Args:
-        request: a message, a DeferredMessage in its place, or the iterator of a stream of those.
+        request: a message, a Deferred one in its place, or the iterator of a stream of those.
         idle_limits: for a stream; None for none.
 
     Raises:
@@ -232,7 +232,9 @@ def _retrieve_exception(reading: "asyncio.Future[Any]") -> None:
 
 
 async def _parse_deferred(request: Any) -> Any:
-    if isinstance(request, DeferredMessage):
+    if isinstance(request, Deferred):
+        if request.is_quick:
+            return request.parse()
         return await asyncio.get_running_loop().run_in_executor(_PARSER_THREADS, request.parse)
     return request
 

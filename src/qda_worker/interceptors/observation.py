@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 
 import grpc
 
+from qda_worker.access.policy import AUTHORIZATION_HEADER
 from qda_worker.interceptors.base import (
     UNKNOWN_METHOD,
     Codec,
@@ -58,7 +59,7 @@ class CallObserver(grpc.aio.ServerInterceptor):
         self._listeners = tuple(listeners)
         self._draining = draining
         self._clock = clock
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[Handler, Handler] = {}
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -66,7 +67,11 @@ class CallObserver(grpc.aio.ServerInterceptor):
         """Return the handler of the method, observed; None for a method that does not exist."""
         method = handler_call_details.method
         record = begin_call(method.lstrip("/"), self._clock())
-        record.metadata = tuple(handler_call_details.invocation_metadata or ())
+        record.metadata = tuple(
+            (key, value)
+            for key, value in handler_call_details.invocation_metadata or ()
+            if key != AUTHORIZATION_HEADER
+        )
         record.trace_id = _trace_id(record)
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -77,14 +82,14 @@ class CallObserver(grpc.aio.ServerInterceptor):
         task.add_done_callback(lambda _: self._end(record))
         if handler is None:
             return None
-        if method not in self._handlers:
-            self._handlers[method] = wrap_handler(
+        if handler not in self._handlers:  # a refused call has another handler than the others of its method
+            self._handlers[handler] = wrap_handler(
                 handler,
                 self._observe,
                 parse=_count_received(handler.request_deserializer),
                 serialize=_count_sent(handler.response_serializer),
             )
-        return self._handlers[method]
+        return self._handlers[handler]
 
     @contextmanager
     def _observe(self, context: Context) -> Iterator[None]:

@@ -13,13 +13,15 @@ The types here are plain values: this module imports neither torch nor numpy, so
 without loading a model library.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from qda_worker.errors import TextEmpty
+from qda_worker.models.spacy_components import SyntaxLayer
 from qda_worker.sentences.span import Span
 
 # Puts engines into a loaded network, and returns what it has put there.
@@ -111,6 +113,10 @@ class ModelInfo:
         shortened_dimensions: lengths to which dense vectors may be truncated, descending; usually empty.
         max_token_bytes: UTF-8 bytes of the longest token of the vocabulary; 0 if tokens are never returned.
         engines: what computes the encoder; None if it has none.
+        components: names of the components of a spaCy pipeline, in their order; empty for other models.
+        syntax_layers: the layers that a spaCy pipeline assigns, each with the components that it needs.
+        prompts: texts to put before each text, by name; empty for models without vectors.
+        default_prompt: name of the prompt for callers who name none; None: no prompt.
     """
 
     key: str
@@ -128,6 +134,15 @@ class ModelInfo:
     shortened_dimensions: tuple[int, ...] = ()
     max_token_bytes: int = 0
     engines: InstalledEngines | None = None
+    components: tuple[str, ...] = ()
+    syntax_layers: Mapping[SyntaxLayer, tuple[str, ...]] = field(default_factory=dict)
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    default_prompt: str | None = None
+
+    def components_for(self, layers: Iterable[SyntaxLayer]) -> tuple[str, ...]:
+        """Return the components that have to run for some layers of a spaCy pipeline, in their order."""
+        needed = {name for layer in layers for name in self.syntax_layers[layer]}
+        return tuple(name for name in self.components if name in needed)
 
 
 def model_info(
@@ -142,6 +157,10 @@ def model_info(
     shortened_dimensions: Sequence[int] = (),
     max_token_bytes: int = 0,
     engines: InstalledEngines | None = None,
+    components: Sequence[str] = (),
+    syntax_layers: Mapping[SyntaxLayer, tuple[str, ...]] = MappingProxyType({}),
+    prompts: Mapping[str, str] = MappingProxyType({}),
+    default_prompt: str | None = None,
 ) -> ModelInfo:
     """Return the info of a catalog model, completed with what only the loaded model knows."""
     return ModelInfo(
@@ -160,6 +179,10 @@ def model_info(
         shortened_dimensions=tuple(sorted(shortened_dimensions, reverse=True)),
         max_token_bytes=max_token_bytes,
         engines=engines,
+        components=tuple(components),
+        syntax_layers=syntax_layers,
+        prompts=prompts,
+        default_prompt=default_prompt,
     )
 
 
@@ -257,9 +280,10 @@ def keep_torch(_network: Any) -> InstalledEngines:
     return InstalledEngines()
 
 
-def usage_in_tokens(prepared: PreparedText[Payload]) -> Usage:
-    """Return the usage of a text whose model measures lengths in tokens."""
-    return Usage(prepared.length, prepared.used_length, prepared.cut, len(prepared.windows))
+def usage_in_tokens(prepared: PreparedText[Payload], prompt_length: int = 0) -> Usage:
+    """Return the usage of a text whose model measures lengths in tokens, without those of a prompt before it."""
+    length, used_length = prepared.length - prompt_length, prepared.used_length - prompt_length
+    return Usage(length, used_length, prepared.cut, len(prepared.windows))
 
 
 def run_steps(steps: Iterator[PreparedText[Payload] | None]) -> PreparedText[Payload]:
@@ -340,35 +364,6 @@ class TextModel(Protocol[Payload, Output, Result_co]):
 
     def close(self) -> None:
         """Release processes and memory. A second call does nothing."""
-
-
-class InProcessModel:
-    """Base class of models that compute in this process.
-
-    Such a model fails one batch at a time, by an exception. It cannot die on its own and needs no clean-up.
-    """
-
-    __slots__ = ()
-
-    @property
-    def failure(self) -> str | None:
-        """Always None."""
-        return None
-
-    @property
-    def away_seconds(self) -> float:
-        """Always 0."""
-        return 0.0
-
-    def abort(self, seconds: float) -> bool:
-        """Return False: a thread cannot be ended."""
-        return False
-
-    def watch(self, on_failure: Callable[[str], None]) -> None:
-        """Ignore the callback: it would never be called."""
-
-    def close(self) -> None:
-        """Do nothing: memory is released with the object."""
 
 
 def require_non_empty(text: str) -> None:

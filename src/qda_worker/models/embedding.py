@@ -27,7 +27,6 @@ from model_cache.catalog.catalog import Model
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models.base import (
     BatchBudget,
-    InProcessModel,
     InstallEngine,
     ModelInfo,
     Options,
@@ -42,8 +41,10 @@ from qda_worker.models.base import (
     usage_in_tokens,
 )
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
+from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.models.pair_search import normalize_rows
+from qda_worker.models.prompts import Prompts, load_prompts
 from qda_worker.models.text_pieces import split_pieces
 from qda_worker.models.tokenization import (
     Ids,
@@ -75,10 +76,12 @@ class VectorInput:
     Attributes:
         ids: token ids, int32 [tokens].
         options: which vectors of the text are requested.
+        unpooled: tokens at the beginning that the pooling leaves out: those of a prompt, for some models.
     """
 
     ids: Ids
     options: VectorOptions
+    unpooled: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,10 +114,11 @@ class EmbeddingModel(InProcessModel):
         network: SentenceTransformer,
         tokenizer: TextTokenizer,
         heads: Heads,
+        prompts: Prompts,
     ) -> None:
         self._info, self._budget = info, budget
         self._network, self._tokenizer, self._heads = network, tokenizer, heads
-        self._prompt = _default_prompt(network)
+        self._prompts = prompts
         self._normalizes = type(network[-1]).__name__ == "Normalize"
         self._unweighted_ids = _unweighted_ids(network.tokenizer)
 
@@ -134,7 +138,7 @@ class EmbeddingModel(InProcessModel):
         return self._network[0].auto_model
 
     def prepare_steps(self, text: str, options: Options) -> Iterator[PreparedText[VectorInput] | None]:
-        """Put the model's default prompt, if it has one, before the text, tokenize it and apply the length policy.
+        """Put the prompt, if there is one, before the text, tokenize it and apply the length policy.
 
         Yields:
             As `TextModel.prepare_steps`.
@@ -148,21 +152,39 @@ class EmbeddingModel(InProcessModel):
         vector_options = (
             options if isinstance(options, VectorOptions) else VectorOptions(long_text=options.long_text)
         )
-        pieces = split_pieces(self._prompt + text, self._tokenizer.blanks)
-        for prepared in self._tokenizer.prepare_steps(pieces, options.long_text):
-            yield None if prepared is None else _with_options(prepared, vector_options)
+        prompt = self._prompts.get(vector_options.prompt_name)
+        pieces = split_pieces(prompt.text + text, self._tokenizer.blanks)
+        for prepared in self._tokenizer.prepare_steps(pieces, options.long_text, prompt.ids):
+            yield None if prepared is None else _with_options(prepared, vector_options, prompt.unpooled)
 
     def prepare(self, text: str, options: Options) -> PreparedText[VectorInput]:
         """Take all steps of `prepare_steps` at once."""
         return run_steps(self.prepare_steps(text, options))
 
     def compute(self, units: Sequence[Unit[VectorInput]]) -> list[WindowVectors]:
-        """Run one pass over a batch. Each head only sees the tokens of units that request its kind."""
+        """Run one pass over a batch. Each head only sees the tokens of units that request its kind.
+
+        Units whose pooling leaves out different numbers of tokens take a pass each, as the pooling has one number.
+        """
+        lengths = sorted({unit.payload.unpooled for unit in units})
+        if len(lengths) == 1:
+            return self._compute(units, lengths[0])
+        computed: dict[int, WindowVectors] = {}
+        for length in lengths:
+            numbers = [number for number, unit in enumerate(units) if unit.payload.unpooled == length]
+            passed = self._compute([units[number] for number in numbers], length)
+            computed.update(zip(numbers, passed, strict=True))
+        return [computed[number] for number in range(len(units))]
+
+    def _compute(self, units: Sequence[Unit[VectorInput]], unpooled: int) -> list[WindowVectors]:
         with torch.inference_mode():
             ids, mask = pad_batch(
                 [unit.payload.ids for unit in units], self._tokenizer.pad_id, self._network.device
             )
-            features: dict[str, Any] = self._network({"input_ids": ids, "attention_mask": mask})
+            inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask}
+            if unpooled:
+                inputs["prompt_length"] = unpooled
+            features: dict[str, Any] = self._network(inputs)
             dense = features["sentence_embedding"].float().cpu().numpy()
             states = features["token_embeddings"]
             weights = self._apply_head(VectorKind.SPARSE, units, states)
@@ -186,7 +208,12 @@ class EmbeddingModel(InProcessModel):
             sparse=self._sparse(prepared, outputs) if VectorKind.SPARSE in options.kinds else None,
             multi=self._multi(prepared, outputs) if VectorKind.MULTI_VECTOR in options.kinds else None,
         )
-        return TextResult(vectors, usage_in_tokens(prepared))
+        usage = usage_in_tokens(prepared, self._prompt_length(prepared))
+        return TextResult(vectors, usage)
+
+    def _prompt_length(self, prepared: PreparedText[VectorInput]) -> int:
+        """Return the number of tokens of the prompt, which every window has."""
+        return prepared.units[0].length - prepared.windows[0].length - self._tokenizer.special_length
 
     def _apply_head(
         self, kind: VectorKind, units: Sequence[Unit[VectorInput]], states: torch.Tensor
@@ -224,10 +251,13 @@ class EmbeddingModel(InProcessModel):
         self, prepared: PreparedText[VectorInput], outputs: Sequence[WindowVectors]
     ) -> NDArray[np.float32]:
         rows = [output.rows for output in outputs if output.rows is not None]
-        return _require_finite(join_window_rows(rows, prepared.windows, self._tokenizer.prefix_length))
+        prefix_length = self._tokenizer.prefix_length + self._prompt_length(prepared)
+        return _require_finite(join_window_rows(rows, prepared.windows, prefix_length))
 
 
-def _with_options(prepared: PreparedText[Ids], options: VectorOptions) -> PreparedText[VectorInput]:
+def _with_options(
+    prepared: PreparedText[Ids], options: VectorOptions, unpooled: int
+) -> PreparedText[VectorInput]:
     """Return a tokenized text with the requested vectors in its units.
 
     Raises:
@@ -240,7 +270,9 @@ def _with_options(prepared: PreparedText[Ids], options: VectorOptions) -> Prepar
             "split the text, or use the long-text policy CUT",
         )
     return PreparedText(
-        units=tuple(Unit(VectorInput(unit.payload, options), unit.length) for unit in prepared.units),
+        units=tuple(
+            Unit(VectorInput(unit.payload, options, unpooled), unit.length) for unit in prepared.units
+        ),
         windows=prepared.windows,
         length=prepared.length,
         used_length=prepared.used_length,
@@ -295,6 +327,7 @@ def load_embedding(
             f"serving.shortened_dimensions names {max(shortened)}, and its vectors have {dimension} numbers",
             "correct serving.shortened_dimensions in the catalog",
         )
+    prompts = load_prompts(model, network, tokenizer)
     engines = install_engine(encoder)
     info = model_info(
         model,
@@ -305,8 +338,10 @@ def load_embedding(
         multi_dimension=None if heads.multi is None else heads.multi.out_features,
         max_token_bytes=tokenizer.max_token_bytes,
         engines=engines,
+        prompts=prompts.texts,
+        default_prompt=prompts.default,
     )
-    return EmbeddingModel(info, budget.with_length(engines.batch_tokens), network, tokenizer, heads)
+    return EmbeddingModel(info, budget.with_length(engines.batch_tokens), network, tokenizer, heads, prompts)
 
 
 def require_encoder_weights(encoder: Any, folder: Path) -> None:
@@ -359,14 +394,3 @@ def _require_finite(numbers: NDArray[np.float32]) -> NDArray[np.float32]:
     if not np.isfinite(numbers).all():
         raise ModelFailed("the model's numbers for this text are not finite")
     return numbers
-
-
-def _default_prompt(network: SentenceTransformer) -> str:
-    """Return the prompt that the library's `encode` puts before every text; usually empty."""
-    prompt = network.prompts.get(network.default_prompt_name or "", "") or ""
-    if prompt and any(getattr(module, "include_prompt", True) is False for module in network):
-        raise ModelUnusable(
-            "its pooling leaves out its default prompt, which this worker cannot do",
-            "use a model without a default prompt, or one whose pooling includes it",
-        )
-    return prompt

@@ -105,7 +105,7 @@ def self_test(model: AnyTextModel) -> None:
     timer.daemon = True
     timer.start()
     try:
-        prepared = model.prepare(_SAMPLE, Options())
+        prepared = model.prepare(_SAMPLE, _sample_options(model))
         model.finish(_SAMPLE, prepared, model.compute(prepared.units))
     except (BatchLost, ModelDied) as error:
         raise LoadInterrupted(
@@ -125,6 +125,15 @@ def self_test(model: AnyTextModel) -> None:
         timer.cancel()
 
 
+def _sample_options(model: AnyTextModel) -> Options:
+    """Return options with which all of a model is run."""
+    if not model.info.syntax_layers:
+        return Options()
+    from qda_worker.models.syntax import SyntaxOptions
+
+    return SyntaxOptions()
+
+
 def _load(
     model: Model,
     path: Path,
@@ -142,10 +151,10 @@ def _load(
         )
     if not path.is_dir():
         raise ModelUnusable(f"its folder {path} is missing", "run cache-check, then cache-warmer warm")
-    if model.task is Task.ENTITIES:
-        from qda_worker.models.entities import load_entities
+    if model.task.uses_spacy:
+        from qda_worker.models.spacy_model import load_spacy
 
-        return load_entities(model, path, threads, _SPACY_BUDGET)
+        return load_spacy(model, path, threads, _SPACY_BUDGET)
     import torch
     from transformers.utils import logging as transformers_logging
 

@@ -10,6 +10,9 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 _TWO_UNITS: Final = re.compile("[\U00010000-\U0010ffff]")
 
 
@@ -50,6 +53,23 @@ def convert_spans(
     convert = _to_utf8 if encoding is OffsetEncoding.UTF8 else _to_utf16
     converted = dict(zip(boundaries, convert(text, boundaries), strict=True))
     return [(converted[start], converted[end]) for start, end in spans]
+
+
+def convert_positions(text: str, positions: NDArray[np.int32], encoding: OffsetEncoding) -> NDArray[np.int32]:
+    """Convert many positions in a text from code points to another unit: the same as `convert_spans`, in numpy.
+
+    Args:
+        text: the text, without lone surrogates.
+        positions: code points, int32 [n], each in 0..len(text).
+        encoding: the unit of the result.
+    """
+    if encoding is OffsetEncoding.CODE_POINT or text.isascii():
+        return positions
+    code_points = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    limits = (0x80, 0x800, 0x10000) if encoding is OffsetEncoding.UTF8 else (0x10000,)
+    units = np.concatenate([[0], sum((code_points >= limit).astype(np.int32) for limit in limits) + 1])
+    converted: NDArray[np.int32] = np.cumsum(units, dtype=np.int32)[positions]
+    return converted
 
 
 def _to_utf8(text: str, boundaries: Sequence[int]) -> Iterable[int]:

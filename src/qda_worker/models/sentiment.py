@@ -27,7 +27,6 @@ from model_cache.catalog.catalog import Cleaning, Model
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import (
     BatchBudget,
-    InProcessModel,
     InstallEngine,
     LongText,
     ModelInfo,
@@ -42,6 +41,7 @@ from qda_worker.models.base import (
     run_steps,
     usage_in_tokens,
 )
+from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.models.sentence_units import PreparedTextWithSentences, SentenceOptions, add_sentences
 from qda_worker.models.text_pieces import PIECE_LENGTH, split_pieces

@@ -17,7 +17,7 @@ from typing import IO, Any, Final
 from qda_worker.cpu import configure_math_libraries
 from qda_worker.errors import LoadInterrupted, ModelUnusable
 from qda_worker.models import spacy_process
-from qda_worker.models.spacy_process import PipelineInfo, read_frame, write_frame
+from qda_worker.models.spacy_protocol import PipelineInfo, read_frame, write_frame
 
 # How long the process may take to exit after its input has ended, in seconds. Then it is killed.
 _EXIT_SECONDS: Final = 5.0

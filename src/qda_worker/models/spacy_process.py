@@ -1,17 +1,8 @@
-"""The child process that runs a spaCy pipeline, and the protocol that it speaks with the worker.
+"""The child process that runs a spaCy pipeline. `spacy_protocol` is what it speaks with the worker.
 
 Why a process: spaCy holds Python's global interpreter lock while it computes. Inside the worker's process every other
 call would wait for it (p99 of 84 ms, measured). The worker starts this file as a program (`spacy_child`). Of the worker
-it imports `spacy_tokenizer` only, and no torch unless the pipeline needs it.
-
-Protocol: frames over standard input and output, in both directions. A frame is its length as four bytes, big-endian,
-and then JSON in UTF-8.
-
-- First frame to the worker: `{"ready": {"labels", "max_length", "spacy", "local"}}`, or
-  `{"unusable": {"message", "remedy"}}`, after which the process exits with status 1.
-- Each request `{"passages": [{"text", "start", "end", "counted_only"}, ...]}` gets one response, in order:
-  `{"found": [{"entities": [[start, end, label], ...], "tokens"}, ...]}`, or `{"error": NAME}` with the type of the
-  exception if spaCy raised one. The message is left out because it may contain text of the user.
+it imports a few small modules only, and no torch unless the pipeline needs it.
 
 File descriptor 1 is redirected to standard error at the start, so that output of libraries goes to the log and not
 between the frames.
@@ -22,171 +13,101 @@ SIGTERM are ignored, because a draining worker still needs results.
 
 Memory: spaCy keeps every new word in its vocabulary. A memory zone (spaCy 3.8) releases them at its end, and with them
 all that was computed about a word, which is half of the time of a text (measured). So a zone lasts for many requests,
-until it has `MAX_NEW_WORDS` (`Recognizer`).
+until it has `MAX_NEW_WORDS` (`Analyzer`).
 """
 
-import json
 import os
 import signal
-import struct
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any, Final
+from typing import Any, Final
 
-from qda_worker.models.spacy_tokenizer import limit_affix_searches, make_doc
-
-# Length of a frame: unsigned, four bytes, big-endian.
-_LENGTH: Final = struct.Struct(">I")
-
-# Factories whose results a statistical `ner` does not read. The parser, senter and sentencizer are not among them: ner
-# starts no entity that would cross the sentence boundaries that they set.
-_REMOVABLE: Final = frozenset(
-    {"tagger", "morphologizer", "lemmatizer", "trainable_lemmatizer", "attribute_ruler"}
+from qda_worker.models.spacy_components import (
+    Component,
+    Rule,
+    SyntaxLayer,
+    describe_components,
+    is_local,
+    layers_of,
+    required_components,
 )
-_KNOWN: Final = _REMOVABLE | {"tok2vec", "parser", "senter", "sentencizer", "ner", "beam_ner"}
-# Factories whose results at a place depend only on the words around it, so that a long text can be read in parts.
-_LOCAL: Final = _KNOWN | {"entity_ruler", "span_ruler"}
-# Parts of architecture names in config.cfg whose networks have unbounded context.
-_UNBOUNDED_CONTEXT: Final = ("transformer", "BiLSTM")
-# Prefixes of token attributes that ner reads.
-_ATTRIBUTES_READ_BY_NER: Final = ("SENT_START", "IS_SENT_START", "ENT_")
+from qda_worker.models.spacy_protocol import (
+    Passage,
+    PassageResult,
+    PipelineInfo,
+    encode_results,
+    read_frame,
+    write_frame,
+)
+from qda_worker.models.spacy_tokenizer import limit_affix_searches, make_doc
 
 # New words of a memory zone after which the next request gets another one: about 45 MB (measured).
 MAX_NEW_WORDS: Final = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class PipelineInfo:
-    """Facts about a loaded pipeline.
+class Analyzer:
+    """Runs a pipeline on passages, and bounds what it remembers of the words."""
 
-    Attributes:
-        labels: entity labels, sorted.
-        max_length: longest text in code points.
-        spacy: version of spaCy.
-        local: whether the entities at a place depend only on the words around it.
-    """
-
-    labels: list[str]
-    max_length: int
-    spacy: str
-    local: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Passage:
-    """A text, or a part of one, in a request.
-
-    Attributes:
-        text: what is read.
-        start: first code point of the part that counts; what is before is context.
-        end: end of the part that counts; what is behind is context.
-        counted_only: only count the tokens, do not search for entities.
-    """
-
-    text: str
-    start: int
-    end: int
-    counted_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PassageResult:
-    """The result for one passage, limited to the part that counts.
-
-    Attributes:
-        entities: (start, end, label) in code points of the passage's text.
-        tokens: number of tokens, by spaCy's tokenizer.
-    """
-
-    entities: list[tuple[int, int, str]]
-    tokens: int
-
-
-def write_frame(stream: IO[bytes], message: dict[str, Any]) -> None:
-    """Write one frame.
-
-    Raises:
-        BrokenPipeError: when the other side has closed the stream.
-    """
-    body = json.dumps(message, ensure_ascii=False).encode()
-    stream.write(_LENGTH.pack(len(body)) + body)
-    stream.flush()
-
-
-def read_frame(stream: IO[bytes]) -> dict[str, Any] | None:
-    """Read one frame; return None at the end of the stream, even in the middle of a frame."""
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (length,) = _LENGTH.unpack(head)
-    body = stream.read(length)
-    if len(body) < length:
-        return None
-    message: dict[str, Any] = json.loads(body)
-    return message
-
-
-def removable_components(config: dict[str, Any], attribute_ruler_is_harmless: bool) -> list[str]:
-    """Return the names of components that can be left out without changing the entities.
-
-    Args:
-        config: the pipeline's config.cfg.
-        attribute_ruler_is_harmless: whether no rule of its attribute ruler sets an attribute that ner reads.
-
-    Returns:
-        Component names; empty if the pipeline has an unknown component, such as an entity_ruler whose patterns may use
-        tags.
-    """
-    components: dict[str, dict[str, Any]] = config.get("components", {})
-    disabled = set(config["nlp"].get("disabled", []))
-    factories = {
-        name: component.get("factory") for name, component in components.items() if name not in disabled
-    }
-    if not set(factories.values()) <= _KNOWN:
-        return []
-    if "attribute_ruler" in factories.values() and not attribute_ruler_is_harmless:
-        return []
-    return [name for name, factory in factories.items() if factory in _REMOVABLE]
-
-
-class Recognizer:
-    """Finds entities with a pipeline, and bounds what it remembers of the words."""
-
-    def __init__(self, nlp: Any, max_new_words: int = MAX_NEW_WORDS) -> None:
+    def __init__(self, nlp: Any, components: Sequence[Component], max_new_words: int = MAX_NEW_WORDS) -> None:
         """Begin without a memory zone.
 
         Args:
             nlp: the pipeline.
+            components: its components.
             max_new_words: words that are new in a memory zone after which it ends.
         """
         self._nlp = nlp
+        self._components = components
         self._max_new_words = max_new_words
         self._zone = ExitStack()
         self._words_at_most: int | None = None  # in the vocabulary; None outside a zone
 
-    def recognize(self, passages: Sequence[Passage]) -> list[PassageResult]:
+    def analyze(self, passages: Sequence[Passage]) -> list[PassageResult]:
         """Return what the pipeline finds in each passage."""
         self._enter_zone()
         try:
-            return self._recognize(passages)
+            return self._analyze(passages)
         except BaseException:
             self._leave_zone()
             raise
 
-    def _recognize(self, passages: Sequence[Passage]) -> list[PassageResult]:
-        searched = [make_doc(self._nlp, passage.text) for passage in passages if not passage.counted_only]
-        docs = self._nlp.pipe(searched, batch_size=len(passages))
-        return [
-            _passage_result(
-                passage, make_doc(self._nlp, passage.text) if passage.counted_only else next(docs)
-            )
-            for passage in passages
+    def _analyze(self, passages: Sequence[Passage]) -> list[PassageResult]:
+        docs = self._run(passages)
+        numbers = [number for number, passage in enumerate(passages) if passage.table]
+        results = [
+            PassageResult((), len(doc)) if passage.table else _passage_result(passage, doc)
+            for passage, doc in zip(passages, docs, strict=True)
         ]
+        if numbers:
+            from qda_worker.models.token_columns import read_tables  # numpy, which spaCy has loaded
+
+            wanted = [passages[number].layers for number in numbers]
+            tables, strings = read_tables([docs[number] for number in numbers], wanted)
+            for number, table in zip(numbers, tables, strict=True):
+                results[number] = PassageResult((), table.shape[1], table, strings)
+        return results
+
+    def _run(self, passages: Sequence[Passage]) -> list[Any]:
+        """Return the documents. Passages that need the same components run through them together."""
+        docs = [make_doc(self._nlp, passage.text) for passage in passages]
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for number, passage in enumerate(passages):
+            names = required_components(self._components, passage.layers)
+            groups.setdefault(names, []).append(number)
+        for names, numbers in groups.items():
+            if not names:
+                continue
+            left_out = [name for name in self._nlp.pipe_names if name not in names]
+            together = [docs[number] for number in numbers]
+            done = self._nlp.pipe(together, disable=left_out, batch_size=len(together))
+            for number, doc in zip(numbers, done, strict=True):
+                docs[number] = doc
+        return docs
 
     def _enter_zone(self) -> None:
         words = len(self._nlp.vocab)  # it counts those of former zones too
@@ -217,21 +138,22 @@ def main(argv: Sequence[str]) -> int:
     threading.Thread(target=_receive, args=(requests,), daemon=True).start()
     folder = Path(argv[0])
     try:
-        nlp = _load(folder)
+        nlp, components = _load(folder)
     except Exception as error:  # noqa: BLE001  # every failure becomes one frame, with the cause for the worker's log
         write_frame(answers, {"unusable": _explain(error)})
         return 1
-    write_frame(answers, {"ready": asdict(_pipeline_info(nlp))})
-    recognizer = Recognizer(nlp)
+    write_frame(answers, {"ready": asdict(_pipeline_info(nlp, components))})
+    analyzer = Analyzer(nlp, components)
     while True:
         request = requests.get()
+        body = b""
         try:
             passages = [Passage(**passage) for passage in request["passages"]]
-            answer: dict[str, Any] = {"found": [asdict(result) for result in recognizer.recognize(passages)]}
+            answer, body = encode_results(analyzer.analyze(passages))
         except Exception as error:  # noqa: BLE001  # one bad text must not end the process; its message may quote it
             answer = {"error": type(error).__name__}
         try:
-            write_frame(answers, answer)
+            write_frame(answers, answer, body)
         except BrokenPipeError:
             return 0
 
@@ -255,7 +177,7 @@ class _VersionMismatch(ValueError):
     """The package was made for another version of spaCy."""
 
 
-def _load(folder: Path) -> Any:
+def _load(folder: Path) -> tuple[Any, tuple[Component, ...]]:
     if not (folder / "config.cfg").is_file():
         raise FileNotFoundError(f"{folder / 'config.cfg'} is missing")
     if "transformer" not in (folder / "config.cfg").read_text(encoding="utf-8"):
@@ -270,12 +192,11 @@ def _load(folder: Path) -> Any:
         raise _VersionMismatch(
             f"the package is made for spaCy {required}, and this is spaCy {about.__version__}"
         )
-    exclude = removable_components(load_config(folder / "config.cfg"), _attribute_ruler_is_harmless(folder))
-    nlp = load_pipeline(folder, exclude=exclude)
+    nlp = load_pipeline(folder)
     limit_affix_searches(nlp.tokenizer)
-    if not _entity_pipes(nlp):
-        raise ValueError("the pipeline has no component that finds named entities")
-    return nlp
+    declared = {name: list(nlp.get_pipe_meta(name).assigns) for name in nlp.pipe_names}
+    config = load_config(folder / "config.cfg")
+    return nlp, describe_components(config, _rules(folder, nlp), declared)
 
 
 def _explain(error: Exception) -> dict[str, str]:
@@ -290,30 +211,34 @@ def _explain(error: Exception) -> dict[str, str]:
     }
 
 
-def _attribute_ruler_is_harmless(folder: Path) -> bool:
-    """Return whether no rule of the attribute ruler sets sentence boundaries or entities."""
+def _rules(folder: Path, nlp: Any) -> list[Rule]:
+    """Return which attributes the rules of the attribute rulers read and set."""
     import srsly  # type: ignore[import-untyped]  # it has no types
 
-    patterns = folder / "attribute_ruler" / "patterns"
-    if not patterns.is_file():
-        return True
-    names = {str(name) for rule in srsly.read_msgpack(patterns) for name in rule["attrs"]}
-    return not any(name.startswith(_ATTRIBUTES_READ_BY_NER) for name in names)
+    rules = []
+    for name in nlp.pipe_names:
+        patterns = folder / name / "patterns"
+        if nlp.get_pipe_meta(name).factory != "attribute_ruler" or not patterns.is_file():
+            continue
+        for rule in srsly.read_msgpack(patterns):
+            read = {str(key) for pattern in rule["patterns"] for token in pattern for key in token}
+            rules.append(Rule(frozenset(read), frozenset(map(str, rule["attrs"]))))
+    return rules
 
 
-def _entity_pipes(nlp: Any) -> list[tuple[str, Any]]:
-    """Return the components that assign `doc.ents`."""
-    return [(name, pipe) for name, pipe in nlp.pipeline if "doc.ents" in nlp.get_pipe_meta(name).assigns]
-
-
-def _pipeline_info(nlp: Any) -> PipelineInfo:
+def _pipeline_info(nlp: Any, components: Sequence[Component]) -> PipelineInfo:
     from spacy import about
 
-    labels = {str(label) for _, pipe in _entity_pipes(nlp) for label in getattr(pipe, "labels", ())}
-    factories = {nlp.get_pipe_meta(name).factory for name in nlp.pipe_names}
-    config = nlp.config.to_str()
-    local = factories <= _LOCAL and not any(name in config for name in _UNBOUNDED_CONTEXT)
-    return PipelineInfo(sorted(labels), nlp.max_length, about.__version__, local)
+    recognizers = [nlp.get_pipe(each.name) for each in components if SyntaxLayer.ENTITIES in each.offers]
+    labels = {str(label) for pipe in recognizers for label in getattr(pipe, "labels", ())}
+    return PipelineInfo(
+        labels=sorted(labels),
+        max_length=nlp.max_length,
+        spacy=about.__version__,
+        local=is_local(components, nlp.config.to_str()),
+        components=[each.name for each in components],
+        layers={layer: list(required_components(components, [layer])) for layer in layers_of(components)},
+    )
 
 
 def _passage_result(passage: Passage, doc: Any) -> PassageResult:

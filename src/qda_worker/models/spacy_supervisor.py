@@ -33,7 +33,7 @@ from typing import Final
 
 from qda_worker.errors import BatchLost, LoadInterrupted, ModelDied, ModelFailed, ModelUnusable
 from qda_worker.models.spacy_child import SpacyChild
-from qda_worker.models.spacy_process import Passage, PassageResult, PipelineInfo
+from qda_worker.models.spacy_protocol import Passage, PassageResult, PipelineInfo, decode_results
 
 # How long a pipeline may take to load, in seconds. Then the process is killed. A large one takes ten seconds, and some
 # minutes for the first time from a slow volume.
@@ -124,7 +124,7 @@ class SpacyProcess:
                 return
         on_failure(self._failure)
 
-    def recognize(self, passages: Sequence[Passage]) -> list[PassageResult]:
+    def analyze(self, passages: Sequence[Passage]) -> list[PassageResult]:
         """Return what spaCy finds in each passage. Blocks, also while a process starts; for one thread at a time.
 
         Raises:
@@ -154,7 +154,7 @@ class SpacyProcess:
                 raise BatchLost(reason, from_outside=child.killed_from_outside)
         if "error" in answer:
             raise ModelFailed(f"spaCy raised {answer['error']}")
-        return [PassageResult(**result) for result in answer["found"]]
+        return decode_results(answer)
 
     def abort(self, seconds: float) -> None:
         """Kill the process if its request has been running for at least so many seconds."""

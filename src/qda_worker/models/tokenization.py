@@ -92,6 +92,15 @@ class TextTokenizer:
         """Number of special tokens before a text."""
         return len(self._prefix)
 
+    @property
+    def special_length(self) -> int:
+        """Number of special tokens before and after a text."""
+        return len(self._prefix) + len(self._suffix)
+
+    def prompt_pooling_length(self, prompt: str) -> int:
+        """Return how many tokens sentence-transformers leaves out of the pooling for a prompt (`prompt_length`)."""
+        return len(self._encode(prompt, True)) - (1 if len(self._suffix) else 0)
+
     def tokens(self, ids: Sequence[int]) -> tuple[str, ...]:
         """Return tokens as the vocabulary writes them."""
         return tuple(self._ids_to_tokens(list(ids)))
@@ -107,12 +116,20 @@ class TextTokenizer:
         """
         return run_steps(self.prepare_steps(split_pieces(text, self.blanks), policy))
 
-    def prepare_steps(self, pieces: Iterable[str], policy: LongText) -> Iterator[PreparedText[Ids] | None]:
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text of any length, without special tokens. Any thread may call this."""
+        return self._encode(text, False)
+
+    def prepare_steps(
+        self, pieces: Iterable[str], policy: LongText, prompt: Sequence[int] = ()
+    ) -> Iterator[PreparedText[Ids] | None]:
         """Tokenize the pieces of a text, a step each, and apply the length policy. Any thread may call this.
 
         Args:
             pieces: what `split_pieces` cut at `blanks`, in text order.
             policy: what to do if the text is longer than the model reads.
+            prompt: ids of the prompt that the first piece begins with, if there is one. Each window begins with it.
+                The windows are parts of the text behind it; the lengths include it.
 
         Yields:
             None after a piece. The prepared text at the end; under the policy CUT also when the part that the model
@@ -124,29 +141,35 @@ class TextTokenizer:
         kept: list[Ids] = []
         length = 0
         early: PreparedText[Ids] | None = None
+        prefix, max_content = self._prefix, self._max_content
         for number, piece in enumerate(pieces):
             if number:
                 yield None
             ids = np.array(self._encode(piece, False), dtype=np.int32)
+            if prompt and not number:
+                # The last token of a prompt may be joined with the first one of the text.
+                count = _common_length(prompt, ids[: max_content - 1])
+                prefix, ids = np.concatenate([prefix, ids[:count]], dtype=np.int32), ids[count:]
+                max_content -= count
             length += len(ids)
             if early is not None:
                 continue
             kept.append(ids)
-            if length <= self._max_content or policy is LongText.WINDOW:
+            if length <= max_content or policy is LongText.WINDOW:
                 continue
             if policy is LongText.ERROR:
                 kept.clear()  # the text is refused, with its length
             elif self._keep_end:
-                kept = [np.concatenate(kept)[-self._max_content :]]
+                kept = [np.concatenate(kept)[-max_content:]]
             else:
-                early = self._prepared(np.concatenate(kept), length, policy)
+                early = self._prepared(np.concatenate(kept), length, policy, prefix)
                 yield replace(early, counted=False)
         if early is not None:
-            yield replace(early, length=length + len(self._prefix) + len(self._suffix))
+            yield replace(early, length=length + len(prefix) + len(self._suffix))
         else:
-            yield self._prepared(np.concatenate([_NO_IDS, *kept]), length, policy)
+            yield self._prepared(np.concatenate([_NO_IDS, *kept]), length, policy, prefix)
 
-    def _prepared(self, content: Ids, length: int, policy: LongText) -> PreparedText[Ids]:
+    def _prepared(self, content: Ids, length: int, policy: LongText, prefix: Ids) -> PreparedText[Ids]:
         """Apply the length policy.
 
         Args:
@@ -154,20 +177,24 @@ class TextTokenizer:
                 any.
             length: number of ids of the whole text.
             policy: what to do if it is longer than the model reads.
+            prefix: ids before each window: special tokens and the prompt.
         """
-        special = len(self._prefix) + len(self._suffix)
-        spans = choose_spans(length, self._max_content, policy, special=special, keep_end=self._keep_end)
+        special = len(prefix) + len(self._suffix)
+        max_content = self.max_length - special
+        spans = choose_spans(length, max_content, policy, special=special, keep_end=self._keep_end)
         left_out = length - len(content) if self._keep_end else 0
         used = max(span.end for span in spans) - min(span.start for span in spans)
         return PreparedText(
-            units=tuple(self._unit(content[span.start - left_out : span.end - left_out]) for span in spans),
+            units=tuple(
+                self._unit(prefix, content[span.start - left_out : span.end - left_out]) for span in spans
+            ),
             windows=spans,
             length=length + special,
             used_length=used + special,
         )
 
-    def _unit(self, content: Ids) -> Unit[Ids]:
-        ids = np.concatenate([self._prefix, content, self._suffix], dtype=np.int32)
+    def _unit(self, prefix: Ids, content: Ids) -> Unit[Ids]:
+        ids = np.concatenate([prefix, content, self._suffix], dtype=np.int32)
         return Unit(ids, len(ids))
 
     def _special_tokens(self) -> tuple[list[int], list[int]]:
@@ -206,6 +233,16 @@ def choose_spans(
     if policy is LongText.WINDOW:
         return window_spans(length, max_content, window_overlap(max_content))
     return (Span(length - max_content, length),) if keep_end else (Span(0, max_content),)
+
+
+def _common_length(prompt: Sequence[int], ids: Ids) -> int:
+    """Return how many ids at the beginning of both are equal."""
+    count = 0
+    for left, right in zip(prompt, ids.tolist(), strict=False):
+        if left != right:
+            break
+        count += 1
+    return count
 
 
 def window_overlap(window: int) -> int:

@@ -28,11 +28,13 @@ class VectorOptions(Options):
         kinds: kinds of vectors to return, all from one pass.
         dimension: leading numbers of the dense vector to keep; None for all.
         normalize: scale the dense vector to length 1, even if the model does not.
+        prompt_name: name of the prompt to put before the text; empty for the model's default.
     """
 
     kinds: frozenset[VectorKind] = DENSE_ONLY
     dimension: int | None = None
     normalize: bool = False
+    prompt_name: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value

@@ -7,15 +7,22 @@ at the start and at the end of the call. All of this runs on the event loop, so 
 A record holds counts, durations and names only. Texts, and anything made from them, must never be stored in it.
 """
 
+import re
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Protocol
+
+from qda_worker.access.text_rates import TextBudget
+from qda_worker.errors import WorkerError
 
 # Reason of a call whose request never arrived completely: the sender has gone, or the message is above the size limit.
 REQUEST_INCOMPLETE: Final = "REQUEST_INCOMPLETE"
 
 # Method names of the services of this project begin so; all others are of libraries, or do not exist.
 QDA_METHOD_PREFIX: Final = "qda.v1."
+
+# An IPv4 address as IPv6, in a gRPC peer.
+_MAPPED_IPV4: Final = re.compile(r"ipv6:%5B::ffff:([0-9.]+)%5D", re.IGNORECASE)
 
 # Limit of inference steps in a trace: a stream of a million documents has a million.
 MAX_STEPS: Final = 100
@@ -57,10 +64,13 @@ class CallRecord:
     Attributes:
         method: `package.Service/Method`; `other` for a method that does not exist.
         began: when the call started, on the server's monotonic clock.
-        metadata: the metadata of the request. It is never logged.
+        metadata: the metadata of the request, without credentials. It is never logged.
         caller: the caller's name (metadata `x-qda-caller`), else its address; empty until the request has arrived.
         peer: the caller's address, as gRPC writes it; empty until the request has arrived.
         peer_name: the common name of the client certificate (mutual TLS).
+        principal: the name that the access policy accepted the call by, of its token or certificate; empty without one.
+        refusal: why the access policy refuses the call; None if it does not.
+        budget: limits the texts of the call; None without a limit.
         deadline: on the same clock as `began`; None without a deadline.
         status: the name of the status code; empty while the call runs.
         reason: why a call was refused, failed or cancelled; empty otherwise.
@@ -88,6 +98,9 @@ class CallRecord:
     caller: str = ""
     peer: str = ""
     peer_name: str = ""
+    principal: str = ""
+    refusal: WorkerError | None = None
+    budget: TextBudget | None = None
     deadline: float | None = None
     status: str = ""
     reason: str = ""
@@ -113,6 +126,15 @@ class CallRecord:
         """Whether the method is one of `qda.v1`."""
         return self.method.startswith(QDA_METHOD_PREFIX)
 
+    @property
+    def charged_to(self) -> str:
+        """Whom limits and fair scheduling charge the call to; a caller cannot choose it itself.
+
+        The name that the access policy accepted, else the name in the client's certificate, else the host. More
+        connections therefore do not give a larger share.
+        """
+        return self.principal or self.peer_name or peer_host(self.peer)
+
     def add_step(self, step: InferenceStep) -> None:
         """Add an inference step for the trace; steps above `MAX_STEPS` are dropped."""
         if len(self.steps) < MAX_STEPS:
@@ -127,6 +149,16 @@ class CallListener(Protocol):
 
     def on_end(self, record: CallRecord) -> None:
         """Handle the end of a call; every field is known."""
+
+
+def peer_host(peer: str) -> str:
+    """Return the host of a gRPC peer such as `ipv4:10.0.0.1:50000`; other kinds of peers unchanged.
+
+    A socket of both families shows an IPv4 address as a mapped IPv6 one. Both forms are one host.
+    """
+    host = peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+    mapped = _MAPPED_IPV4.fullmatch(host)
+    return f"ipv4:{mapped[1]}" if mapped else host
 
 
 _CURRENT: Final[ContextVar[CallRecord]] = ContextVar("qda_worker.call")

@@ -135,6 +135,7 @@ class CallLog:
         write = self._log.info if record.is_qda_method else self._log.debug
         optional = {
             "reason": record.reason,
+            "principal": record.principal,
             "peer_name": record.peer_name,
             "trace_id": record.trace_id,
             "model": record.model,

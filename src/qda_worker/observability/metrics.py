@@ -8,7 +8,8 @@ Three sources feed one `CollectorRegistry`, which is this worker's own and not t
 - `CacheMetrics` and `WarmMetrics` (`cache_metrics`) read their values at each scrape.
 
 `prometheus_client` serves `/metrics` from threads of its own; counters and histograms have locks of their own. Labels
-are bounded: models of the catalog, methods of the server or `other`, and reasons of the contract.
+are bounded: models of the catalog, methods of the server or `other`, names of tokens and certificates up to a limit,
+and reasons of the contract.
 """
 
 import errno
@@ -52,6 +53,8 @@ _UNITS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _TOKENS: Final = (16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576)
 # Bucket bounds of ratios between 0 and 1.
 _RATIOS: Final = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)
+# Number of names of callers with series of their own.
+MAX_PRINCIPALS: Final = 200
 # Errors that alerts count. Their series exist with the value 0 before the first error: Prometheus sees no increase in a
 # counter that begins with its first event, so an alert would miss a single burst of errors.
 _REFUSALS: Final[tuple[type[WorkerError], ...]] = (QueueFull, DeadlineTooShort)
@@ -151,6 +154,16 @@ class CallMetrics:
             registry=registry,
         )
         self._known_methods: set[str] = set()
+        self._caller_calls = Counter(
+            "qda_caller_calls",
+            "Calls by the name of the caller's token or certificate, if the worker requires one.",
+            ["principal", "grpc_status"],
+            registry=registry,
+        )
+        self._caller_texts = Counter(
+            "qda_caller_texts", "Texts by the name of the caller.", ["principal"], registry=registry
+        )
+        self._principals: set[str] = set()
 
     def on_start(self, record: CallRecord) -> None:
         """Count the start of a call."""
@@ -168,9 +181,21 @@ class CallMetrics:
         self._seconds.labels(record.method, record.status).observe(record.seconds)
         self._sent.labels(record.method, record.status).observe(record.sent_bytes)
         self._received.labels(record.method, record.status).observe(record.received_bytes)
+        if record.principal and record.is_qda_method:
+            principal = self._principal_label(record.principal)
+            self._caller_calls.labels(principal, record.status).inc()
+            self._caller_texts.labels(principal).inc(record.items)
         if record.status != "OK":
             reason = record.reason or record.status
             self._without_answer.labels(record.method, record.status, reason).inc()
+
+    def _principal_label(self, principal: str) -> str:
+        """Return a name, or `other` above the limit: a file of tokens may change any number of times."""
+        if principal not in self._principals:
+            if len(self._principals) >= MAX_PRINCIPALS:
+                return "other"
+            self._principals.add(principal)
+        return principal
 
 
 class QueueMetrics:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from model_cache.catalog.catalog import Model, Task
+from model_cache.catalog.catalog import Model
 from model_cache.catalog.lock import load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.cli.options import LogLevel, find_places, warmer_command
@@ -44,7 +44,7 @@ def prepare(settings: PrepareSettings, environ: Mapping[str, str]) -> int:
             print(f"{_PREFIX}: {line}", file=sys.stderr, flush=True)
 
     model = load_catalog(settings.shared.catalog).model(settings.key)
-    if model.task is Task.ENTITIES:
+    if model.task.uses_spacy:
         raise UsageError(
             f"{model.key} is a model of spaCy, which has no other precision than fp32",
             "prepare a model of another task",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from model_cache.catalog.catalog import Model, Task
+from model_cache.catalog.catalog import Model
 from model_cache.prepared_store import StoredForm
 from qda_worker.models.base import ModelInfo, Options, TextModel
 from qda_worker.scheduling.jobs import Caller, Lane, Outcome, PreparedAhead
@@ -122,7 +122,7 @@ def start_engine(
     # Imported here because it is heavy: the server is listening by the time the first model is loaded.
     from qda_worker.models.loading import load_model
 
-    if model.task is Task.ENTITIES and threads > _MAX_THREADS_FOR_SPACY_TURNS:
+    if model.task.uses_spacy and threads > _MAX_THREADS_FOR_SPACY_TURNS:
         turns = None
     load_turns = load_turns or LoadTurns(ComputeTurns())
     with load_turns.loading():

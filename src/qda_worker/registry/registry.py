@@ -40,7 +40,10 @@ COMPATIBLE_TASKS: Final[Mapping[Task, tuple[Task, ...]]] = {
     Task.ENTITIES: (Task.ENTITIES,),
     Task.EMBEDDING: (Task.EMBEDDING, Task.PARAPHRASE),
     Task.PARAPHRASE: (Task.PARAPHRASE, Task.EMBEDDING),
+    Task.SYNTAX: (Task.SYNTAX, Task.ENTITIES),
 }
+# For each task, the tasks whose default answers requests that name no model: the first one that has a model.
+_DEFAULT_TASKS: Final[Mapping[Task, tuple[Task, ...]]] = {Task.SYNTAX: (Task.SYNTAX, Task.ENTITIES)}
 
 # Device and inode of each file, by path relative to the model's folder.
 FileIdentities: TypeAlias = Mapping[str, tuple[int, int]]
@@ -304,7 +307,8 @@ class ModelRegistry:
         return self.models[key]
 
     def _select_default(self, task: Task) -> ServedModel:
-        default = self.catalog.default_for(task)
+        defaults = (self.catalog.default_for(each) for each in _DEFAULT_TASKS.get(task, (task,)))
+        default = next((each for each in defaults if each is not None), None)
         if default is not None and default.key in self.models:
             return self.models[default.key]
         others = ", ".join(served.model.key for served in self._compatible_models(task))

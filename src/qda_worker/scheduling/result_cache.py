@@ -8,7 +8,8 @@ Never a wrong answer: a result is found only by
 
 - the load of the model, which stands for its key, revision, precision and engine, and for the very files that were
   read: a model that is loaded again begins with an empty part, and the former one is dropped;
-- the options of the call, as a value: length policy, kinds of vectors, dimension, normalization, sentences;
+- the options of the call, as a value: length policy, kinds of vectors, dimension, normalization, prompt, sentences,
+  layers;
 - the SHA-256 of the text.
 
 A text computed in another batch has the same numbers up to the rounding of the precision, because no engine shares a
@@ -29,7 +30,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from hashlib import sha256
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -72,6 +73,14 @@ class CacheUse:
 
     hits: int = 0
     misses: int = 0
+
+
+@runtime_checkable
+class Compactable(Protocol):
+    """A result that shares memory with others, as the tokens of a text share their strings."""
+
+    def compact(self) -> Any:
+        """Return a result of the same kind with what it needs only."""
 
 
 class ResultCache:
@@ -215,6 +224,8 @@ def own_copy(value: Any) -> tuple[Any, int]:
         return copied, sys.getsizeof(copied)
     if value is None or isinstance(value, Enum | bool):
         return value, 0
+    if isinstance(value, Compactable):
+        value = value.compact()
     if is_dataclass(value) and not isinstance(value, type):
         parts = {each.name: own_copy(getattr(value, each.name)) for each in fields(value)}
         size = sys.getsizeof(value) + sum(part[1] for part in parts.values())
@@ -223,6 +234,8 @@ def own_copy(value: Any) -> tuple[Any, int]:
         entries = {key: own_copy(each) for key, each in value.items()}
         size = sys.getsizeof(value) + sum(own_copy(key)[1] + part[1] for key, part in entries.items())
         return {key: part[0] for key, part in entries.items()}, size
+    if isinstance(value, frozenset):  # of enums
+        return value, sys.getsizeof(value)
     if isinstance(value, tuple | list):
         items = [own_copy(each) for each in value]
         return type(value)(item[0] for item in items), sys.getsizeof(value) + sum(item[1] for item in items)

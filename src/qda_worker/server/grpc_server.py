@@ -3,8 +3,9 @@
 Both are bound and started before any model is loaded, so that probes and `GetCacheStatus` work from the start. The
 channel options are those of gRPC's `grpc_types.h`; the reason for each value is given beside it in `_options`.
 
-Interceptors of the main server, from the outside in: observation (log, metrics, traces), errors (exceptions to
-statuses), the limit of concurrent calls, and parse errors of calls to health and reflection.
+Interceptors of the main server, from the outside in: observation (log, metrics, traces), access (tokens and names of
+certificates), errors (exceptions to statuses), the limit of concurrent calls, and parse errors of calls to health and
+reflection.
 
 While the worker drains, a successor listens at the same address (`create_successor`; `lifecycle` says why). Both share
 the interceptors, and so the limit of concurrent calls. Two servers at one address need SO_REUSEPORT. It would also let
@@ -22,7 +23,9 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from model_cache.errors import UsageError
+from qda_worker.access.policy import AccessPolicy
 from qda_worker.addresses import Address
+from qda_worker.interceptors.access import AccessInterceptor
 from qda_worker.interceptors.concurrency import CallLimit
 from qda_worker.interceptors.errors import ErrorInterceptor
 from qda_worker.interceptors.library_calls import LibraryCallInterceptor
@@ -55,20 +58,25 @@ _REUSE_PORT: Final = hasattr(socket, "SO_REUSEPORT")
 
 
 def create_interceptors(
-    health: Health, settings: ServeSettings, *, listeners: Sequence[CallListener], log: Log
+    health: Health,
+    access: AccessPolicy,
+    *,
+    listeners: Sequence[CallListener],
+    log: Log,
 ) -> list[grpc.aio.ServerInterceptor]:
     """Return the interceptors of the main server and of its successor, from the outside in.
 
     Args:
         health: says whether the worker drains.
-        settings: the limit of concurrent calls.
+        access: decides which calls are accepted, and counts those in progress.
         listeners: notified of the start and the end of each call.
         log: receives internal errors of calls.
     """
     return [
         CallObserver(listeners, draining=lambda: health.draining),
+        AccessInterceptor(access),
         ErrorInterceptor(log),
-        CallLimit(settings.max_calls),
+        CallLimit(access.calls),
         LibraryCallInterceptor(),
     ]
 

@@ -30,9 +30,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import grpc
 
@@ -54,6 +54,13 @@ _HANDOVER_SECONDS: Final = 1.0
 
 # Name prefixes of the threads that run native code and cannot be cancelled.
 _NATIVE_THREADS: Final = (LOAD_THREAD_PREFIX, COMPUTE_THREAD_PREFIX)
+
+
+class Stoppable(Protocol):
+    """A server that can be stopped: of gRPC, or the HTTP server."""
+
+    def stop(self, grace: float | None) -> Coroutine[Any, Any, None]:
+        """Accept no new calls, and give calls in flight `grace` seconds to finish."""
 
 
 class StopSignals:
@@ -94,7 +101,7 @@ def goaway_delay(drain_delay: float) -> float:
 
 async def drain(
     health: Health,
-    servers: Sequence[grpc.aio.Server],
+    servers: Sequence[Stoppable],
     draining: asyncio.Event,
     *,
     start_successor: Callable[[], Awaitable[grpc.aio.Server | None]],

@@ -1,4 +1,4 @@
-"""TLS for the gRPC port: certificate files are validated at start and reloaded while the worker serves.
+"""TLS for the gRPC and HTTP ports: certificate files are validated at start and reloaded while the worker serves.
 
 `read_identity` reads certificate chain, private key and client CA into one checked value and names the file that is
 wrong. gRPC itself reports only "handshaker factory creation failed" for a key that does not match its certificate, and
@@ -9,14 +9,15 @@ check the files for changes: gRPC before each handshake, in one of its own threa
 renewed certificate; and a task of the event loop every minute, so that a renewal or a defect is logged while no client
 connects. A lock serializes both. Open connections keep the certificate they were opened with.
 
-A change is noticed by inode, mtime and size, which also covers the way Kubernetes updates a mounted Secret (a symbolic
-link is swapped). Files that cannot be used are logged once and the former identity stays in use: certificate and key
-may be written one after the other, so the next check may find a matching pair.
+`qda_worker.reloaded_files` notices changes. Files that cannot be used are logged once and the former identity stays in
+use: certificate and key may be written one after the other, so the next check may find a matching pair.
 """
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from model_cache.errors import UsageError
 from qda_worker.observability.logs import Log
+from qda_worker.reloaded_files import ReloadedFiles
 from qda_worker.settings import TlsFiles
 
 # Remaining share of a certificate's lifetime below which a missing renewal is logged as a warning. cert-manager renews
@@ -35,9 +37,6 @@ from qda_worker.settings import TlsFiles
 RENEW_AT: Final = 0.1
 # Seconds between two checks of the files while no client connects.
 CHECK_SECONDS: Final = 60.0
-
-# Inode, mtime in nanoseconds and size of each file.
-_FileStamps = tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,51 +125,61 @@ class RotatingIdentity:
         self._log = log
         self._now = now
         self._lock = threading.Lock()
-        self._stamps = _file_stamps(files)
-        # The identity that gRPC received last; `_updated_configuration` returns None while it has not changed.
-        self._current = self._configured = read_identity(files)
         self._last_warning: str | None = None
+        self._reloaded = ReloadedFiles(files.all, lambda: read_identity(files), self._log_not_reloaded)
+        # The identity that gRPC received last; `_updated_configuration` returns None while it has not changed.
+        self._configured = self._reloaded.current
         self._log_loaded()
         self._log_validity()
 
     @property
     def current(self) -> Identity:
         """The identity for the next connection, unless the files change before."""
-        return self._current
+        return self._reloaded.current
 
     def expires(self) -> float:
         """Return when the current certificate expires, in seconds since 1970."""
-        return self._current.not_after.timestamp()
+        return self.current.not_after.timestamp()
 
     def reload_if_changed(self) -> Identity | None:
         """Return the new identity if the files hold one; None if nothing changed or the files cannot be used."""
         with self._lock:
             self._log_validity()
-            stamps = _file_stamps(self._files)
-            if stamps == self._stamps:
-                return None
-            try:
-                identity = read_identity(self._files)
-            except UsageError as error:
-                # Certificate and key may be written one after the other: the stamps stay old, the next check retries.
-                self._log_not_reloaded(error)
-                return None
-            self._stamps = stamps
-            if identity == self._current:
-                return None
-            self._current, self._last_warning = identity, None
-            self._log_loaded()
-            self._log_validity()
+            identity = self._reloaded.reload_if_changed()
+            if identity is not None:
+                self._last_warning = None
+                self._log_loaded()
+                self._log_validity()
             return identity
 
     def credentials(self) -> grpc.ServerCredentials:
         """Return credentials for `add_secure_port`; with a client CA, clients must present a certificate."""
-        self._configured = self._current
+        self._configured = self.current
         return grpc.dynamic_ssl_server_credentials(
             _certificate_configuration(self._configured),
             self._updated_configuration,  # type: ignore[arg-type]  # None is allowed, see gRPC's documentation
             require_client_authentication=self._files.client_ca is not None,
         )
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """Return a context for a server of asyncio; with a client CA, clients must present a certificate.
+
+        Like gRPC it looks at the files before each handshake, so that the next connection uses a renewed certificate.
+        The files are read again by OpenSSL; if they do not match any more, the former context stays in use.
+        """
+        current = self.current, _create_context(self._files)
+
+        def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+            nonlocal current
+            self.reload_if_changed()
+            if current[0] is not self.current:
+                with suppress(OSError):  # written at this moment; the next handshake tries again
+                    current = self.current, _create_context(self._files)
+            connection.context = current[1]
+
+        listening = _create_context(self._files)
+        listening.sni_callback = choose
+        return listening
 
     async def watch(self) -> None:
         """Check the files every `CHECK_SECONDS` until cancelled."""
@@ -184,13 +193,13 @@ class RotatingIdentity:
         gRPC calls this before each handshake, one at a time: it holds a lock of its own.
         """
         self.reload_if_changed()
-        if self._configured is self._current:
+        if self._configured is self.current:
             return None
-        self._configured = self._current
+        self._configured = self.current
         return _certificate_configuration(self._configured)
 
     def _log_loaded(self) -> None:
-        identity = self._current
+        identity = self.current
         self._log.info(
             "tls.loaded",
             subject=identity.subject,
@@ -200,7 +209,7 @@ class RotatingIdentity:
         )
 
     def _log_validity(self) -> None:
-        warning = self._current.validity_warning(self._now())
+        warning = self.current.validity_warning(self._now())
         if warning is not None and warning != self._last_warning:
             self._log.warning("tls.certificate_time", detail=warning, remedy="renew it; no restart is needed")
             self._last_warning = warning
@@ -254,13 +263,17 @@ def _certificate_configuration(identity: Identity) -> grpc.ServerCertificateConf
     )
 
 
-def _file_stamps(files: TlsFiles) -> _FileStamps:
-    stamps = []
-    for path in files.all:
-        try:
-            status = path.stat()
-        except OSError:
-            stamps.append((0, 0, 0))  # reading the file reports the error
-        else:
-            stamps.append((status.st_ino, status.st_mtime_ns, status.st_size))
-    return tuple(stamps)
+def _create_context(files: TlsFiles) -> ssl.SSLContext:
+    """Return a context with the files as they are now.
+
+    Raises:
+        OSError: they cannot be used; `ssl.SSLError` is one.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(files.certificate, files.key)
+    if files.client_ca is not None:
+        context.load_verify_locations(files.client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(["http/1.1"])
+    return context

@@ -1,15 +1,15 @@
 """`qda-worker serve`: one run of the worker, from options to exit code.
 
 `serve` reads the catalog, configures the log, sets the offline variables in this process and runs a `Worker` on an
-asyncio event loop. `Worker.run` binds and starts all servers first, then starts these tasks and waits for the first
-two:
+asyncio event loop. `Worker.run` binds and starts all servers first (`server.ports`), then starts these tasks and waits
+for the first two:
 
 - the cache watch (`registry.cache_watch`): fills the cache if `--fetch` is set, checks it, loads the models, and keeps
   watching both;
 - the stop signal (`server.lifecycle`);
 - the watchdog of the models (`registry.watchdog`);
 - the record of this run, in a thread of its own (`server.run_recorder`);
-- with TLS, the check of the certificate files (`server.tls`).
+- the checks of the files of certificates (`server.tls`) and tokens (`access.policy`).
 
 The event loop runs all calls and is the only writer of the registry. All models share two tokenizer pools, for short
 texts and for long ones; each model has a queue with a compute thread of its own; metrics are served by threads of their
@@ -33,8 +33,6 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-import grpc
-
 from model_cache.catalog.catalog import Model
 from model_cache.catalog.lock import Lock
 from model_cache.check.check import check
@@ -46,8 +44,10 @@ from model_cache.layout import model_path
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import WarmAdvice, advise_on_missing
+from qda_worker.access.policy import AccessPolicy
 from qda_worker.models.form_lookup import find_form, form_folders
 from qda_worker.observability.cache_metrics import WarmMetrics
+from qda_worker.observability.call_record import CallListener
 from qda_worker.observability.logs import CallLog, Log, configure_logging, log_cpu_budget
 from qda_worker.observability.metrics import Metrics, MetricsServer, serve_metrics
 from qda_worker.observability.result_cache_metrics import ResultCacheMetrics
@@ -61,26 +61,20 @@ from qda_worker.registry.watchdog import ModelWatchdog
 from qda_worker.scheduling.result_cache import ResultCache
 from qda_worker.serve_options import Readiness
 from qda_worker.server.catalog import catalog_file_digest, create_registry, create_remedies
-from qda_worker.server.grpc_server import (
-    create_health_server,
-    create_interceptors,
-    create_server,
-    create_successor,
-)
+from qda_worker.server.grpc_server import create_interceptors
 from qda_worker.server.health import LIVENESS, Health
 from qda_worker.server.lifecycle import (
     StopSignals,
     drain,
     exit_if_busy,
     join_loading_threads,
-    write_port_file,
 )
+from qda_worker.server.ports import Ports
 from qda_worker.server.run_recorder import RunRecorder
 from qda_worker.server.tls import RotatingIdentity
 from qda_worker.server.warm_process import WarmerFailed, run_warmer
 from qda_worker.services import SERVICES, serving_status
 from qda_worker.settings import ServeSettings
-from qda_worker.version import worker_version
 
 # Seconds to export the last traces.
 TRACE_FLUSH_SECONDS: Final = 3.0
@@ -148,7 +142,7 @@ class Worker:
             lock: of the catalog; the records of the cache are compared with it.
 
         Raises:
-            UsageError: the TLS files or the variables of OpenTelemetry are wrong.
+            UsageError: the TLS files, the tokens or the variables of OpenTelemetry are wrong.
         """
         self._settings = settings
         self._original_environ = original_environ
@@ -170,14 +164,11 @@ class Worker:
             startup_notice=str(kill) if kill is not None and self._recorder.follows_kill else "",
             unready_reason=lambda: unready_reason(registry),
         )
-        self._interceptors = create_interceptors(
-            self._health,
-            settings,
-            # Tracing comes first: it sets the trace id that the log prints.
-            listeners=[*filter(None, [self._tracing]), self._metrics.calls, CallLog(log)],
-            log=log,
-        )
-        self._address = settings.listen  # with the port that it was given, once it listens
+        self._access = AccessPolicy(settings.access, log, max_calls=settings.max_calls)
+        # Tracing comes first: it sets the trace id that the log prints.
+        listeners: list[CallListener] = [*filter(None, [self._tracing]), self._metrics.calls, CallLog(log)]
+        interceptors = create_interceptors(self._health, self._access, listeners=listeners, log=log)
+        self._ports = Ports(registry, self._health, settings, interceptors, self._identity, log)
         self._started = datetime.now(UTC)
         threads = settings.cpu.threads
         self._tokenizers = ThreadPoolExecutor(threads, thread_name_prefix="tokenize")
@@ -200,14 +191,14 @@ class Worker:
         signals = StopSignals(self._log)
         signals.install()
         metrics_server = self._start_metrics_server()
-        servers = await self._start_servers()
+        servers = await self._ports.start(before_serving=self._update_health)
         self._recorder.start()
         if self._recorder.follows_kill:
             self._log.error("worker.was_killed", detail=str(self._registry.kill))
         watch = asyncio.create_task(self._watch_cache())
         stop = asyncio.create_task(signals.requested.wait())
         watchdog = asyncio.create_task(self._watch_models())
-        certificates = asyncio.create_task(self._identity.watch()) if self._identity else None
+        files = [asyncio.create_task(each.watch()) for each in (self._identity, self._access) if each]
         await asyncio.wait([watch, stop], return_when=asyncio.FIRST_COMPLETED)
         self._recorder.stopping()
         failure = watch.exception() if watch.done() else None
@@ -217,12 +208,12 @@ class Worker:
             self._health,
             servers,
             self._registry.draining,
-            start_successor=self._start_successor,
+            start_successor=self._ports.start_successor,
             delay=delay,
             grace=settings.shutdown_grace,
             log=self._log,
         )
-        for task in filter(None, (watch, stop, watchdog, certificates)):
+        for task in (watch, stop, watchdog, *files):
             task.cancel()
             with suppress(asyncio.CancelledError, ModelCacheError):
                 await task
@@ -246,57 +237,6 @@ class Worker:
         address = self._settings.metrics_listen.at(server.port)
         self._log.info("metrics.listening", address=str(address), port=server.port)
         return server
-
-    async def _start_servers(self) -> list[grpc.aio.Server]:
-        """Bind all ports, then start the servers, so that a port in use ends the program before it serves."""
-        settings = self._settings
-        server, address = create_server(
-            self._registry, self._health, settings, self._interceptors, credentials=self._credentials()
-        )
-        self._address = address
-        servers = [server]
-        if settings.health_listen is not None:
-            health_server, health_address = create_health_server(self._health, settings.health_listen)
-            servers.append(health_server)
-            self._log.info("health.listening", address=str(health_address), port=health_address.port)
-        await self._update_health()
-        for each in servers:
-            await each.start()
-        self._log.info(
-            "server.listening",
-            address=str(address),
-            port=address.port,
-            tls=self._tls_mode,
-            version=worker_version(),
-            models=list(self._registry.models),
-            generation=self._registry.generation,
-            cpus=settings.cpu.threads,
-        )
-        write_port_file(settings.port_file, address)
-        return servers
-
-    async def _start_successor(self) -> grpc.aio.Server | None:
-        """Start the server that takes new connections while the first one ends its own."""
-        server = create_successor(
-            self._registry,
-            self._health,
-            self._settings,
-            self._interceptors,
-            self._address,
-            credentials=self._credentials(),
-        )
-        if server is not None:
-            await server.start()
-        return server
-
-    def _credentials(self) -> grpc.ServerCredentials | None:
-        return self._identity.credentials() if self._identity else None
-
-    @property
-    def _tls_mode(self) -> str:
-        if self._identity is None:
-            return "off"
-        return "mutual" if self._identity.current.client_ca else "on"
 
     async def _watch_cache(self) -> None:
         """Fill the cache if `--fetch` is set, then watch it until cancelled. Raises ModelCacheError on a host only."""

@@ -26,6 +26,8 @@ from qda.v1 import (
     paraphrase_pb2_grpc,
     sentiment_pb2,
     sentiment_pb2_grpc,
+    syntax_pb2,
+    syntax_pb2_grpc,
 )
 from qda_worker.registry.registry import ModelRegistry
 from qda_worker.services.analysis import AnalysisService
@@ -34,16 +36,18 @@ from qda_worker.services.entities import EntityService
 from qda_worker.services.models import ModelService
 from qda_worker.services.paraphrases import ParaphraseService
 from qda_worker.services.sentiment import SentimentService
+from qda_worker.services.syntax import SyntaxService
 
 SENTIMENT: Final = sentiment_pb2.DESCRIPTOR.services_by_name["SentimentService"].full_name
 ENTITIES: Final = entity_pb2.DESCRIPTOR.services_by_name["EntityService"].full_name
 EMBEDDING: Final = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 PARAPHRASE: Final = paraphrase_pb2.DESCRIPTOR.services_by_name["ParaphraseService"].full_name
+SYNTAX: Final = syntax_pb2.DESCRIPTOR.services_by_name["SyntaxService"].full_name
 ANALYSIS: Final = analysis_pb2.DESCRIPTOR.services_by_name["AnalysisService"].full_name
 MODELS: Final = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 
 # Full names, as health and reflection use them.
-SERVICES: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE, ANALYSIS, MODELS)
+SERVICES: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE, SYNTAX, ANALYSIS, MODELS)
 
 # The services that serve one task.
 TASK_BY_SERVICE: Final[Mapping[str, Task]] = {
@@ -51,6 +55,7 @@ TASK_BY_SERVICE: Final[Mapping[str, Task]] = {
     ENTITIES: Task.ENTITIES,
     EMBEDDING: Task.EMBEDDING,
     PARAPHRASE: Task.PARAPHRASE,
+    SYNTAX: Task.SYNTAX,
 }
 
 
@@ -66,6 +71,7 @@ def add_services(server: grpc.aio.Server, registry: ModelRegistry, cache: str) -
     entity_pb2_grpc.add_EntityServiceServicer_to_server(EntityService(registry), server)
     embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(EmbeddingService(registry), server)
     paraphrase_pb2_grpc.add_ParaphraseServiceServicer_to_server(ParaphraseService(registry), server)
+    syntax_pb2_grpc.add_SyntaxServiceServicer_to_server(SyntaxService(registry), server)
     analysis_pb2_grpc.add_AnalysisServiceServicer_to_server(AnalysisService(registry), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(registry, cache), server)
 

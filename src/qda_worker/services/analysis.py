@@ -24,17 +24,15 @@ from typing import Any
 from qda.v1 import analysis_pb2 as pb
 from qda.v1 import analysis_pb2_grpc
 from qda_worker.conversion.analysis import (
-    AnalysisRequest,
     DocumentRequest,
-    TaskRequest,
     build_document,
     build_failed_document,
     build_header,
     parse_document,
     parse_settings,
-    parse_tasks,
     parse_unreadable_document,
 )
+from qda_worker.conversion.document_tasks import AnalysisRequest, TaskRequest, parse_tasks
 from qda_worker.conversion.request_fields import field_prefix
 from qda_worker.errors import Draining, ModelDied, TextNotUtf8
 from qda_worker.interceptors.base import Context

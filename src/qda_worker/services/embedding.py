@@ -79,7 +79,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         selected = self._registry.select(parsed.model, Task.EMBEDDING)
         info = selected.engine.info
         check_supported(parsed.vectors, info)
-        yield build_embed_stream_header(selected)
+        yield build_embed_stream_header(parsed, selected)
         timings: list[Timings] = []
         parts = infer_parts(selected, _split(selected, parsed), parsed.vectors.options, parsed.lane)
         async with aclosing(parts):

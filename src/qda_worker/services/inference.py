@@ -73,7 +73,7 @@ async def infer(
         The outcome of each text, in their order. A text that fails does not fail the others.
 
     Raises:
-        Overloaded: when the queue is full or the deadline too short.
+        Overloaded: when the queue is full, the deadline too short, or the limit of the caller reached.
         Draining: when the worker is shutting down.
         ModelDied: when the model can answer nothing any more.
     """
@@ -81,6 +81,8 @@ async def infer(
     record.model = selected.engine.info.key
     if lane is None:
         lane = lane_by_size(contents, options, selected.engine.info)
+    if record.budget is not None:
+        record.budget.take(len(contents))
     outcomes = await selected.engine.answer(
         contents, options, lane, _monotonic_deadline(context), fairness_key(record), prepared
     )
@@ -175,13 +177,16 @@ async def wait_for_room(
 ) -> list[Outcome[Any]]:
     """Compute texts of a stream. The rule of all streams: a full queue is waited for, since it is their flow control.
 
-    A refusal would discard the results that the stream has computed. There is no deadline: when that of the call
-    passes, its texts leave the queue by cancellation.
+    A refusal would discard the results that the stream has computed. So the caller's limit of texts per second is
+    waited for as well. There is no deadline: when that of the call passes, its texts leave the queue by cancellation.
 
     Raises:
         Draining: when the worker is ending.
         ModelDied: when the model can answer nothing any more.
     """
+    budget = current_call().budget
+    if budget is not None:
+        await budget.wait(len(contents))
     while True:
         try:
             return await serving.engine.answer(contents, options, lane, None, caller, prepared)
@@ -198,12 +203,9 @@ async def build_off_loop(contents: Sequence[str], build: Callable[[], _Result]) 
 def fairness_key(record: CallRecord) -> Caller:
     """Return the caller to which the queue charges a request.
 
-    The host is the name in the client's certificate, else the address without the port, so that more connections do
-    not give a larger share. A caller may choose any name, so a name only divides the share of its host.
+    A caller may choose any name for `x-qda-caller`, so that name only divides the share of whom the call is charged to.
     """
-    host, _, _ = record.peer.rpartition(":")
-    address = host if record.peer.startswith(("ipv4:", "ipv6:")) else record.peer
-    return Caller(record.peer_name or address, record.caller if record.caller != record.peer else "")
+    return Caller(record.charged_to, record.caller if record.caller != record.peer else "")
 
 
 def _record(record: CallRecord, outcomes: Sequence[Outcome[Any]]) -> None:

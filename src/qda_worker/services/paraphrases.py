@@ -27,6 +27,7 @@ from qda_worker.conversion.paraphrases import (
     parse_search,
     parse_text_sets,
 )
+from qda_worker.conversion.request_fields import check_prompt, field_prefix
 from qda_worker.encoded_sets import DistinctTexts, EncodedSets
 from qda_worker.interceptors.base import Context
 from qda_worker.models.pair_search import Pairs, find_pairs
@@ -51,6 +52,7 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         parsed = parse_score_pairs(request)
         contents = parsed.contents
         selected = self._registry.select(parsed.model, Task.PARAPHRASE)
+        check_prompt(parsed.options.prompt_name, selected.engine.info)
         outcomes = await infer(selected, contents, parsed.options, parsed.lane, context)
         return await build_off_loop(contents, lambda: build_score_pairs(parsed, outcomes, selected, started))
 
@@ -61,7 +63,9 @@ class ParaphraseService(paraphrase_pb2_grpc.ParaphraseServiceServicer):
         started = time.monotonic()
         search = parse_search(await anext(request_iterator, None))
         selected = self._registry.select(search.model, Task.PARAPHRASE)
-        yield build_search_header(selected)
+        with field_prefix("settings"):
+            check_prompt(search.options.prompt_name, selected.engine.info)
+        yield build_search_header(search, selected)
         sets = await parse_text_sets(request_iterator)
         two_sets = bool(sets[1].contents)
         distinct = await asyncio.to_thread(DistinctTexts.of, [text_set.contents for text_set in sets])

@@ -33,7 +33,7 @@ def ids(file: Path) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [["sentiment"], ["entities"], ["embed"], ["analyze"], ["sentiment", "--stream"]]
+    "command", [["sentiment"], ["entities"], ["syntax"], ["embed"], ["analyze"], ["syntax", "--stream"]]
 )
 def test_records_have_text_source_models_and_options(
     worker: FakeWorker, texts: Path, tmp_path: Path, command: list[str]
@@ -185,6 +185,26 @@ def test_csv_on_stdout_is_that_of_a_file(worker: FakeWorker, texts: Path, tmp_pa
     assert run_client(worker, "sentiment", str(texts), "-o", str(output)).returncode == 0
     answer = run_client(worker, "sentiment", str(texts), "--format", "csv")
     assert answer.stdout == output.read_bytes()
+
+
+def test_syntax_is_written_as_conllu_and_as_tables(worker: FakeWorker, tmp_path: Path) -> None:
+    source = tmp_path / "texts.txt"
+    source.write_text("Na ja\nGut so\n", encoding="utf-8")
+    written = run_client(worker, "syntax", "--format", "conllu", str(source)).stdout.decode()
+    assert written.count("\n# sent_id = ") == 2
+    assert "# text = Gut so\n1\tGut\tgut\tX\t_\t_\t0\troot\t_\tTokenRange=0:3\n2\tso\t" in written
+    for name in ("r.conllu", "r.jsonl", "r.csv"):
+        assert run_client(worker, "syntax", str(source), "-o", str(tmp_path / name)).returncode == 0
+    assert (tmp_path / "r.conllu").read_text("utf-8") == written
+    converted = tmp_path / "again.conllu"
+    assert run_program(["convert", str(tmp_path / "r.jsonl"), "-o", str(converted)]).returncode == 0
+    assert converted.read_text("utf-8") == written
+    table = [line.split(";") for line in (tmp_path / "r.csv").read_text("utf-8-sig").splitlines()]
+    place = table[0].index('"token"')
+    assert [row[place] for row in table[1:]] == ['"Na"', '"ja"', '"Gut"', '"so"']
+    refused = run_client(worker, "entities", str(source), "-o", str(tmp_path / "e.conllu"))
+    assert refused.returncode == 2
+    assert b"have no tokens" in refused.stderr
 
 
 def test_tables_are_converted_from_records(worker: FakeWorker, texts: Path, tmp_path: Path) -> None:

@@ -19,10 +19,10 @@ from thinc.api import fix_random_seed
 from model_cache.catalog.catalog import Serving
 from qda_worker.errors import ModelFailed, ModelUnusable, TextEmpty, TextTooLong
 from qda_worker.models.base import LengthUnit, LongText, Options, TextResult, Unit
-from qda_worker.models.entities import PART_LENGTH, EntityModel
 from qda_worker.models.entity_windows import Entity
 from qda_worker.models.loading import load_model
-from qda_worker.models.spacy_process import Passage
+from qda_worker.models.spacy_model import PART_LENGTH, SpacyModel
+from qda_worker.models.spacy_protocol import Passage
 from tests.support.tiny_models import spacy_model
 
 SENTENCES: Final = (
@@ -77,9 +77,9 @@ def _example(nlp: Language, sentence: str) -> Example:
 
 
 @contextmanager
-def loaded(folder: Path, serving: Serving | None = None) -> Iterator[EntityModel]:
+def loaded(folder: Path, serving: Serving | None = None) -> Iterator[SpacyModel]:
     model = load_model(spacy_model(serving), folder, device="cpu", threads=1)
-    assert isinstance(model, EntityModel)
+    assert isinstance(model, SpacyModel)
     try:
         yield model
     finally:
@@ -87,13 +87,13 @@ def loaded(folder: Path, serving: Serving | None = None) -> Iterator[EntityModel
 
 
 @pytest.fixture(scope="module")
-def shared(package: Path) -> Iterator[EntityModel]:
+def shared(package: Path) -> Iterator[SpacyModel]:
     """One process for all tests that do not change it: each takes seconds to start."""
     with loaded(package) as model:
         yield model
 
 
-def pid_of(model: EntityModel) -> int:
+def pid_of(model: SpacyModel) -> int:
     pid = model._process.pid
     assert pid is not None
     return pid
@@ -114,26 +114,26 @@ def as_tuples(entities: tuple[Entity, ...]) -> list[tuple[str, str, int, int]]:
     return [(entity.text, entity.label, entity.start, entity.end) for entity in entities]
 
 
-def test_entities_and_offsets_equal_plain_spacy(package: Path, shared: EntityModel) -> None:
+def test_entities_and_offsets_equal_plain_spacy(package: Path, shared: SpacyModel) -> None:
     found = {text: as_tuples(answer(shared, text).answer) for text in TEXTS}
     assert found == {text: plain(package, text) for text in TEXTS}
     assert found["Köln"] == [("Köln", "LOC", 0, 4)]
 
 
-def test_a_text_has_the_same_entities_alone_and_in_a_batch(shared: EntityModel) -> None:
+def test_a_text_has_the_same_entities_alone_and_in_a_batch(shared: SpacyModel) -> None:
     together = shared.compute([shared.prepare(text, Options()).units[0] for text in TEXTS])
     alone = [shared.compute(shared.prepare(text, Options()).units)[0] for text in TEXTS]
     assert together == alone
 
 
-def test_token_counts_equal_spacys(package: Path, shared: EntityModel) -> None:
+def test_token_counts_equal_spacys(package: Path, shared: SpacyModel) -> None:
     text = SENTENCES[1]
     usage = answer(shared, text).usage
     assert usage.token_count == usage.used_token_count == len(spacy.load(package).make_doc(text))
     assert not usage.cut
 
 
-def test_the_info_has_the_labels_and_the_limit_in_characters(shared: EntityModel) -> None:
+def test_the_info_has_the_labels_and_the_limit_in_characters(shared: SpacyModel) -> None:
     assert shared.info.labels == ("LOC", "ORG", "PER")
     assert (shared.info.max_length, shared.info.length_unit) == (1_000_000, LengthUnit.CHARACTERS)
 
@@ -153,7 +153,7 @@ def test_a_text_over_the_limit_is_refused_cut_or_windowed(package: Path) -> None
     assert as_tuples(windowed.answer) == whole
 
 
-def test_a_long_text_read_in_parts_has_the_entities_of_the_whole(package: Path, shared: EntityModel) -> None:
+def test_a_long_text_read_in_parts_has_the_entities_of_the_whole(package: Path, shared: SpacyModel) -> None:
     text = "".join(f"{sentence}{end}" for sentence in TEXTS * 70 for end in (" ", "\n\n", "  "))[:60_000]
     prepared = shared.prepare(text, Options())
     assert len(prepared.units) >= 6
@@ -170,7 +170,7 @@ def test_the_tokens_of_the_part_cut_off_are_counted(package: Path) -> None:
     with loaded(package, Serving(max_tokens=1_000)) as model:
         prepared = model.prepare(text, Options())
         finished = model.finish(text, prepared, [model.compute([unit])[0] for unit in prepared.units])
-    assert [unit.payload.counted_only for unit in prepared.units] == [False, True, True, True]
+    assert [unit.payload.layers == () for unit in prepared.units] == [False, True, True, True]
     assert finished.usage.cut
     assert finished.usage.token_count == len(spacy.load(package).make_doc(text))
     assert finished.usage.used_token_count == len(spacy.load(package).make_doc(text[: prepared.used_length]))
@@ -178,7 +178,7 @@ def test_the_tokens_of_the_part_cut_off_are_counted(package: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["x" * 50_000, "(" * 2_000, "😀" * 2_000, "a." * 25_000])
-def test_a_very_long_word_is_read_like_any_other(package: Path, shared: EntityModel, word: str) -> None:
+def test_a_very_long_word_is_read_like_any_other(package: Path, shared: SpacyModel, word: str) -> None:
     text = f"Otto sah {word} in Köln . Anna auch ."
     found = answer(shared, text)
     assert [entity.text for entity in found.answer] == [text[each.start : each.end] for each in found.answer]
@@ -190,13 +190,13 @@ def test_a_very_long_word_is_read_like_any_other(package: Path, shared: EntityMo
         assert tokens <= found.usage.token_count <= tokens + len(word) // 1_000
 
 
-def test_an_empty_text_is_refused_and_whitespace_is_not(shared: EntityModel) -> None:
+def test_an_empty_text_is_refused_and_whitespace_is_not(shared: SpacyModel) -> None:
     with pytest.raises(TextEmpty):
         shared.prepare("", Options())
     assert answer(shared, " \n\t ").answer == ()
 
 
-def test_an_exception_of_spacy_fails_the_batch_and_not_the_process(shared: EntityModel) -> None:
+def test_an_exception_of_spacy_fails_the_batch_and_not_the_process(shared: SpacyModel) -> None:
     too_long = Unit(Passage("x " * 500_001, 0, 1_000_002), 1_000_002)
     with pytest.raises(ModelFailed, match="spaCy raised ValueError"):
         shared.compute([too_long])
@@ -204,7 +204,7 @@ def test_an_exception_of_spacy_fails_the_batch_and_not_the_process(shared: Entit
     assert shared.failure is None
 
 
-def test_the_process_ignores_the_signals_that_start_a_drain(shared: EntityModel) -> None:
+def test_the_process_ignores_the_signals_that_start_a_drain(shared: SpacyModel) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         os.kill(pid_of(shared), number)
     assert as_tuples(answer(shared, "Köln").answer) == [("Köln", "LOC", 0, 4)]
@@ -213,7 +213,7 @@ def test_the_process_ignores_the_signals_that_start_a_drain(shared: EntityModel)
 def test_the_process_ends_when_its_parent_is_killed(package: Path) -> None:
     """SIGKILL gives the parent no chance to end it."""
     program = (
-        "import sys, time; from pathlib import Path; from qda_worker.models.entities import SpacyProcess\n"
+        "import sys, time; from pathlib import Path; from qda_worker.models.spacy_model import SpacyProcess\n"
         f"print(SpacyProcess(Path({str(package)!r}), 1).pid, flush=True); time.sleep(600)"
     )
     path = os.pathsep.join(sys.path)
@@ -233,7 +233,7 @@ def test_the_process_ends_when_its_parent_is_killed(package: Path) -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_the_process_loads_no_torch(shared: EntityModel) -> None:
+def test_the_process_loads_no_torch(shared: SpacyModel) -> None:
     assert "libtorch" not in Path(f"/proc/{pid_of(shared)}/maps").read_text()
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 
 from qda_worker.errors import BatchLost, LoadInterrupted, ModelDied, ModelFailed
-from qda_worker.models.spacy_process import Passage
+from qda_worker.models.spacy_protocol import Passage
 from qda_worker.models.spacy_supervisor import MAX_FAILED_LOADS, SpacyProcess
 from tests.service.worker.fixtures import write_ruler
 
@@ -50,7 +50,7 @@ def kill(process: SpacyProcess, number: signal.Signals = signal.SIGKILL) -> int:
 
 
 def labels(process: SpacyProcess) -> list[str]:
-    return [label for _, _, label in process.recognize([KOELN])[0].entities]
+    return [label for _, _, label in process.analyze([KOELN])[0].entities]
 
 
 def test_a_process_that_is_killed_while_idle_is_replaced(process: SpacyProcess) -> None:
@@ -75,7 +75,7 @@ def test_only_the_batch_at_hand_is_lost(process: SpacyProcess) -> None:
     killer = threading.Timer(0.3, kill, (process,))
     killer.start()
     with pytest.raises(BatchLost, match="ended by signal 9") as caught:
-        process.recognize([LONG])
+        process.analyze([LONG])
     assert caught.value.from_outside
     assert labels(process) == ["LOC"]
 
@@ -88,7 +88,7 @@ def test_a_process_that_hangs_is_killed_on_demand_and_not_before(process: SpacyP
 
     def ask() -> None:
         try:
-            process.recognize([KOELN])
+            process.analyze([KOELN])
         except BatchLost as error:
             lost.append(error)
 
@@ -139,7 +139,7 @@ def test_closing_ends_a_process_that_hangs_and_its_request(process: SpacyProcess
 
     def ask() -> None:
         try:
-            process.recognize([passage])
+            process.analyze([passage])
         except ModelFailed as error:
             ended.append(error)
 

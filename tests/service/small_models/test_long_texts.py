@@ -4,8 +4,8 @@ import random
 from pathlib import Path
 
 from qda_worker.models.base import Options
-from qda_worker.models.entities import EntityModel
 from qda_worker.models.loading import load_model
+from qda_worker.models.spacy_model import SpacyModel
 from tests.service.small_models.plain_libraries import entities, pipeline_folder
 from tests.support.small_models.statements import Corpus
 from tests.support.tiny_models import spacy_model
@@ -25,13 +25,13 @@ def written(corpus: Corpus, length: int) -> str:
     return "".join(parts)
 
 
-def load(folder: Path) -> EntityModel:
+def load(folder: Path) -> SpacyModel:
     model = load_model(spacy_model(), folder, device="cpu", threads=1)
-    assert isinstance(model, EntityModel)
+    assert isinstance(model, SpacyModel)
     return model
 
 
-def found_by(model: EntityModel, text: str, at_once: int) -> set[tuple[int, int, str]]:
+def found_by(model: SpacyModel, text: str, at_once: int) -> set[tuple[int, int, str]]:
     prepared = model.prepare(text, Options())
     units = prepared.units
     outputs = [

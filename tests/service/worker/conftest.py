@@ -1,7 +1,7 @@
 """One cache for all of these tests, and one ready worker for the tests that only send requests.
 
-Starting a worker takes seven seconds of a core. The shared one logs at level debug and serves health and metrics. After
-all tests it must still be healthy and must have logged no internal error.
+Starting a worker takes seven seconds of a core. The shared one logs at level debug and serves HTTP, health and metrics.
+After all tests it must still be healthy and must have logged no internal error.
 """
 
 from collections.abc import Iterator
@@ -31,6 +31,7 @@ def worker(cache_fixture: CacheFixture, tmp_path_factory: pytest.TempPathFactory
         "--verbose",
     ]
     arguments += ["--health-listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+    arguments += ["--http-listen", "127.0.0.1:0"]
     with serving(tmp_path_factory.mktemp("worker"), *arguments, TRANSFORMERS_VERBOSITY="debug") as process:
         process.wait_until_ready()
         yield process
@@ -44,3 +45,9 @@ def channel(worker: ServeProcess) -> Iterator[grpc.Channel]:
     """Open a channel to the ready worker."""
     with worker.channel() as opened:
         yield opened
+
+
+@pytest.fixture
+def http_url(worker: ServeProcess) -> str:
+    """Return the address of the ready worker's HTTP port, as a URL without a path."""
+    return f"http://127.0.0.1:{worker.wait_for_event('http.listening')['port']}"

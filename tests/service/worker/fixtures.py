@@ -46,7 +46,7 @@ models:
       repository: qda-test/paraphrase
       revision: 4444444444444444444444444444444444444444
       files: ["*"]
-    serving: {shortened_dimensions: [8]}
+    serving: {shortened_dimensions: [8], prompts: {query: "das Haus: ", passage: "die Stadt: "}}
 """
 
 NAMES: Final = {"Merkel": "PER", "Müller": "PER", "Berlin": "LOC", "Köln": "LOC", "Siemens": "ORG"}

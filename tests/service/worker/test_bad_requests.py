@@ -18,6 +18,8 @@ from qda.v1 import (
     paraphrase_pb2_grpc,
     sentiment_pb2,
     sentiment_pb2_grpc,
+    syntax_pb2,
+    syntax_pb2_grpc,
     text_pb2,
 )
 from tests.service.worker.calls import all_of, reason, refused_status
@@ -37,6 +39,11 @@ def sentiment(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) 
 def entities(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
     request = entity_pb2.RecognizeEntitiesRequest(texts=texts, **{"offset_encoding": POINTS, **fields})
     return entity_pb2_grpc.EntityServiceStub(channel).RecognizeEntities, request
+
+
+def syntax(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
+    request = syntax_pb2.AnalyzeSyntaxRequest(texts=texts, **{"offset_encoding": POINTS, **fields})
+    return syntax_pb2_grpc.SyntaxServiceStub(channel).AnalyzeSyntax, request
 
 
 def embed(channel: grpc.Channel, texts: list[text_pb2.Text], **fields: Any) -> tuple[Any, Any]:
@@ -84,7 +91,7 @@ def _as_stream(call: Any) -> Callable[..., Any]:
     return lambda parts, **options: call(iter(parts), **options)
 
 
-UNARY: Final[tuple[MakeCall, ...]] = (sentiment, entities, embed, embed_stream, pairs)
+UNARY: Final[tuple[MakeCall, ...]] = (sentiment, entities, syntax, embed, embed_stream, pairs)
 ALL: Final[tuple[MakeCall, ...]] = (*UNARY, search, analyze)
 LONG_ID: Final = [text_pb2.Text(content="x", id="ä" * 129)]
 MANY: Final = [text_pb2.Text(content="x")] * 100_000
@@ -96,14 +103,18 @@ CASES: Final[list[tuple[str, tuple[MakeCall, ...], list[text_pb2.Text], dict[str
     ("an id of 258 bytes", (*UNARY, search), LONG_ID, {}, "ARGUMENT_INVALID"),
     ("an unknown model", ALL, GOOD, {"model": "unknown"}, "MODEL_UNKNOWN"),
     ("a model of another task", (sentiment, analyze), GOOD, {"model": "tiny-ner"}, "MODEL_WRONG_TASK"),
-    ("a model of another task", (entities, embed), GOOD, {"model": "tiny-sentiment"}, "MODEL_WRONG_TASK"),
+    ("a model of another task", (entities, syntax, embed), GOOD, {"model": "tiny-sentiment"}, "MODEL_WRONG_TASK"),
     ("a model of another task", (pairs, search), GOOD, {"model": "tiny-sentiment"}, "MODEL_WRONG_TASK"),
     ("an unknown policy", ALL, GOOD, {"long_text_policy": UNKNOWN}, "ARGUMENT_INVALID"),
     ("an unknown priority", ALL, GOOD, {"priority": UNKNOWN}, "ARGUMENT_INVALID"),
-    ("no encoding", (entities,), GOOD, {"offset_encoding": 0}, "ENCODING_MISSING"),
+    ("no encoding", (entities, syntax), GOOD, {"offset_encoding": 0}, "ENCODING_MISSING"),
     ("no encoding", (sentiment,), GOOD, {"include_sentences": True}, "ENCODING_MISSING"),
-    ("an unknown encoding", (entities,), GOOD, {"offset_encoding": UNKNOWN}, "ARGUMENT_INVALID"),
+    ("an unknown encoding", (entities, syntax), GOOD, {"offset_encoding": UNKNOWN}, "ARGUMENT_INVALID"),
     ("an unknown label", (entities,), GOOD, {"labels": ["PERS"]}, "ARGUMENT_INVALID"),
+    ("a layer that the model lacks", (syntax,), GOOD, {"layers": [syntax_pb2.SYNTAX_LAYER_LEMMA]}, "ARGUMENT_INVALID"),
+    ("an unknown layer", (syntax,), GOOD, {"layers": [UNKNOWN]}, "ARGUMENT_INVALID"),
+    ("a model without prompts", (embed, embed_stream), GOOD, {"prompt_name": "query"}, "ARGUMENT_INVALID"),
+    ("an unknown prompt", (pairs, search), GOOD, {"prompt_name": "title"}, "ARGUMENT_INVALID"),
     ("a threshold below -1", (search,), GOOD, {"threshold": -1.5}, "ARGUMENT_INVALID"),
     ("a threshold that is not a number", (search,), GOOD, {"threshold": float("nan")}, "ARGUMENT_INVALID"),
     ("best_count of zero", (search,), GOOD, {"best_count": 0}, "ARGUMENT_INVALID"),

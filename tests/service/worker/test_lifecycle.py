@@ -15,13 +15,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from qda.v1 import model_pb2, model_pb2_grpc, sentiment_pb2, sentiment_pb2_grpc
 from qda_worker.client import Client, Settings
-from qda_worker.services import EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT
+from qda_worker.services import EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT, SYNTAX
 from tests.service.worker.calls import TIMEOUT, reason, refused_status, texts
 from tests.service.worker.fixtures import CacheFixture
 from tests.service.worker.process import ServeProcess, serving
 from tests.support.faulty_pipeline import ENDLESS, FATAL, add_fault
 
-OF_MODELS: Final = (SENTIMENT, ENTITIES, EMBEDDING, PARAPHRASE)
+OF_MODELS: Final = (SENTIMENT, ENTITIES, SYNTAX, EMBEDDING, PARAPHRASE)
 
 
 @pytest.fixture

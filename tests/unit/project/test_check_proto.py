@@ -21,11 +21,15 @@ exit 0
 GENERATOR: Final = """#!/bin/sh
 mkdir -p "$1/qda" && cp proto/qda/v1/text.proto "$1/qda/text_pb2.py"
 """
+DOCUMENT: Final = "src/qda_worker/http/openapi/openapi.json"
+DOCUMENT_GENERATOR: Final = """#!/bin/sh
+printf 'generated' >"$1"
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A checkout with one proto, its stub, and the script."""
+    """A checkout with one proto, its stub, the OpenAPI document, and the script."""
 
     folder: Path
     programs: Path
@@ -69,6 +73,8 @@ def repository(tmp_path: Path) -> Repository:
     (programs / "buf").chmod(0o755)
     made = Repository(tmp_path / "checkout", programs)
     made.write("scripts/generate-stubs", GENERATOR, executable=True)
+    made.write("scripts/generate-openapi", DOCUMENT_GENERATOR, executable=True)
+    made.write(DOCUMENT, "generated")
     made.write("scripts/check-proto", (ROOT / "scripts" / "check-proto").read_text(), executable=True)
     made.write("buf.yaml", "version: v2")
     made.write("third_party/proto/any.proto", "")
@@ -149,3 +155,11 @@ def test_stubs_that_the_proto_does_not_give_are_named(repository: Repository) ->
     assert answer.returncode == 1
     assert "src/qda/text_pb2.py differ" in answer.stdout
     assert "run make proto" in answer.stdout
+
+
+def test_an_openapi_document_that_is_not_the_generated_one_is_named(repository: Repository) -> None:
+    repository.write("proto/AGREED", "1")
+    repository.write(DOCUMENT, "older")
+    answer = repository.check()
+    assert answer.returncode == 1
+    assert f"{DOCUMENT} does not match" in answer.stdout

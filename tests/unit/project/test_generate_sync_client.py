@@ -33,7 +33,9 @@ def project(tmp_path: Path) -> Path:
         "scripts/generate-sync-client",
         "pyproject.toml",
         CLIENT / "async_client.py",
+        CLIENT / "async_worker_status.py",
         CLIENT / "sync_client.py",
+        CLIENT / "worker_status.py",
     ):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)

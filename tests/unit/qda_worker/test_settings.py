@@ -9,6 +9,7 @@ from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
 from qda_worker.serve_options import Device, Readiness
 from qda_worker.settings import (
+    AccessSettings,
     ServeSettings,
     TlsFiles,
     add_serve_options,
@@ -39,6 +40,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("--listen", "QDA_LISTEN", "[::]:50051", "listen"),
         ("--health-listen", "QDA_HEALTH_LISTEN", "[::]:50052", "health_listen"),
         ("--metrics-listen", "QDA_METRICS_LISTEN", "[::]:9464", "metrics_listen"),
+        ("--http-listen", "QDA_HTTP_LISTEN", "[::]:8080", "http_listen"),
         ("--readiness", "QDA_READINESS", "complete", "readiness"),
         ("--drain-delay", "QDA_DRAIN_DELAY", "7s", "drain_delay"),
         ("--shutdown-grace", "QDA_SHUTDOWN_GRACE", "1m", "shutdown_grace"),
@@ -125,3 +127,58 @@ def test_the_default_is_to_fetch_only_on_a_host_that_is_online(
     arguments: tuple[str, ...], environ: dict[str, str], in_container: bool, fetch: bool
 ) -> None:
     assert read(*arguments, environ=environ, in_container=in_container).fetch is fetch
+
+
+def test_variables_of_access_mean_the_same_as_options() -> None:
+    tls = {"QDA_TLS_CERT": "c", "QDA_TLS_KEY": "k", "QDA_TLS_CLIENT_CA": "a"}
+    expected = AccessSettings(Path("t"), ("dats", "spiffe://td/a"), 5, 2.5)
+    assert read().access == AccessSettings()
+    by_options = read(
+        *("--tokens", "t", "--allow-client", "dats", "--allow-client", "spiffe://td/a"),
+        *("--max-caller-calls", "5", "--caller-texts-per-second", "2.5"),
+        environ=tls,
+    )
+    assert by_options.access == expected
+    variables = {
+        "QDA_TOKENS": "t",
+        "QDA_ALLOW_CLIENTS": " dats,spiffe://td/a, ,dats",
+        "QDA_MAX_CALLER_CALLS": "5",
+        "QDA_CALLER_TEXTS_PER_SECOND": "2.5",
+    }
+    assert read(environ=tls | variables).access == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--allow-client", "dats"], "--allow-client .* without --tls-client-ca"),
+        (["--max-caller-calls", "0"], '--max-caller-calls: found "0"'),
+        *(
+            (["--caller-texts-per-second", text], "a number above 0")
+            for text in ("0", "-1", "nan", "1e9", "")
+        ),
+    ],
+)
+def test_wrong_values_of_access_are_explained(arguments: list[str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        read(*arguments)
+
+
+def test_origins_are_given_one_by_one_or_in_one_variable() -> None:
+    given = ("https://qda.example.org", "http://localhost:5173")
+    flags = [part for origin in given for part in ("--http-cors-origin", origin)]
+    assert read(*flags).http_cors_origins == given
+    assert read(environ={"QDA_HTTP_CORS_ORIGINS": " https://qda.example.org, http://localhost:5173"}) == read(
+        *flags
+    )
+    assert read("--http-cors-origin", "*").http_cors_origins == ("*",)
+    assert read().http_cors_origins == ()
+
+
+@pytest.mark.parametrize(
+    "origin", ["qda.example.org", "https://qda.example.org/", "https://u@a", "null", "https://a b"]
+)
+def test_an_origin_that_a_browser_does_not_send_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match="--http-cors-origin") as caught:
+        read("--http-cors-origin", origin)
+    assert "https://qda.example.org, or *" in caught.value.remedy

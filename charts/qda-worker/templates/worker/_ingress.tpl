@@ -11,6 +11,21 @@ traefik.ingress.kubernetes.io/router.tls: "true"
 {{- end }}
 {{- end }}
 
+{{- /* The same for HTTP. The worker limits the body itself. */}}
+{{- define "qda-worker.httpIngressAnnotations" -}}
+{{- $ingress := .Values.worker.http.ingress }}
+{{- if eq $ingress.controller "nginx" }}
+{{- if include "qda-worker.tlsSecret" . }}
+nginx.ingress.kubernetes.io/backend-protocol: HTTPS
+{{- end }}
+nginx.ingress.kubernetes.io/proxy-body-size: "0"
+nginx.ingress.kubernetes.io/proxy-read-timeout: "3600"
+nginx.ingress.kubernetes.io/proxy-send-timeout: "3600"
+{{- else if and (eq $ingress.controller "traefik") $ingress.tlsSecretName }}
+traefik.ingress.kubernetes.io/router.tls: "true"
+{{- end }}
+{{- end }}
+
 {{- define "qda-worker.ingressServiceAnnotations" -}}
 {{- if and .Values.worker.ingress.enabled (eq .Values.worker.ingress.controller "traefik") }}
 traefik.ingress.kubernetes.io/service.serversscheme: {{ ternary "https" "h2c" (ne (include "qda-worker.tlsSecret" .) "") }}

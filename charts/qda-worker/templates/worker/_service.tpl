@@ -8,6 +8,18 @@ ipFamilies:
 {{- end }}
 {{- end }}
 
+{{- define "qda-worker.httpAppProtocol" -}}
+{{- $own := .Values.worker.http.appProtocol }}
+{{- with kindIs "invalid" $own | ternary (ternary "https" "http" (ne (include "qda-worker.tlsSecret" .) "")) $own }}
+appProtocol: {{ . }}
+{{- end }}
+{{- end }}
+
+{{- /* A number without an exponent, which the worker does not read. */}}
+{{- define "qda-worker.plainNumber" -}}
+{{- if eq (float64 .) (float64 (int64 .)) }}{{ int64 . }}{{ else }}{{ regexReplaceAll "0+$" (printf "%.6f" (float64 .)) "" }}{{ end }}
+{{- end }}
+
 {{- /* Gateways and meshes take the protocol of the workers from it. */}}
 {{- define "qda-worker.appProtocol" -}}
 {{- $own := .Values.worker.service.appProtocol }}

@@ -59,6 +59,9 @@ def _settings(connection: Connection) -> Settings:
         target=connection.target,
         tls=tls if connection.tls else None,
         caller=connection.caller,
+        token=connection.token,
+        token_file=connection.token_file,
+        plaintext_token=connection.plaintext_token,
         timeout=connection.timeout,
     )
 
@@ -79,6 +82,7 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
         best=arguments.best,
         model=arguments.model,
         long_texts=LongTexts(arguments.long_texts),
+        prompt_name=arguments.prompt,
     )
     _write_paraphrases(result, texts, texts if others is None else others, form, terminal)
     return SOME_FAILED if result.problems else 0
@@ -116,6 +120,7 @@ def _health(client: Client, arguments: argparse.Namespace, form: Format, termina
 _COMMANDS: Final[dict[str, Callable[[Client, argparse.Namespace, Format, Terminal], int]]] = {
     "sentiment": run_text_command,
     "entities": run_text_command,
+    "syntax": run_text_command,
     "embed": run_text_command,
     "paraphrases": _paraphrases,
     "analyze": run_text_command,

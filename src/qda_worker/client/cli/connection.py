@@ -5,7 +5,7 @@ Each can also be set by an environment variable. Imports no gRPC.
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ class Format(StrEnum):
     PARQUET = "parquet"
     QDPX = "qdpx"
     QDC = "qdc"
+    CONLLU = "conllu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,15 @@ class Connection:
 
     Attributes:
         timeout: seconds for each request.
+        token: that of the environment; empty if there is none, or if a file is given.
     """
 
     target: str
     timeout: float
     caller: str
+    token: str = field(repr=False)
+    token_file: Path | None
+    plaintext_token: bool
     format: Format
     tls: bool
     tls_ca: Path | None
@@ -56,6 +61,8 @@ def _path(text: str) -> Path | None:
     return Path(text)
 
 
+# A variable alone: an option would show the token to every user of the machine.
+TOKEN_VARIABLE: Final = "QDA_TOKEN"  # noqa: S105  # the name of a variable
 TARGET: Final = Option(
     "--target", "QDA_TARGET", _text, "127.0.0.1:50051", "HOST:PORT", "address of the worker"
 )
@@ -78,14 +85,23 @@ CALLER: Final = Option(
     "name of this caller in the worker's log and fair scheduling",
     "its address",
 )
+TOKEN_FILE: Final = Option(
+    "--token-file",
+    "QDA_TOKEN_FILE",
+    _path,
+    None,
+    "FILE",
+    f"file with the bearer token for workers that require one; {TOKEN_VARIABLE} holds a token itself",
+    f"{TOKEN_VARIABLE}, else none",
+)
 FORMAT: Final = Option(
     "--format",
     "QDA_FORMAT",
     one_of(Format),
     Format.TABLE,
     "|".join(Format),
-    "format of the result; qdpx is a REFI-QDA project with sources, codes and codings, qdc its code book; xlsx, "
-    "parquet, qdpx and qdc need --output",
+    "format of the result; qdpx is a REFI-QDA project with sources, codes and codings, qdc its code book; "
+    "conllu has the tokens of syntax; xlsx, parquet, qdpx and qdc need --output",
     "that of the name of --output, else table",
 )
 TLS_CA: Final = Option(
@@ -131,7 +147,7 @@ _PAIR_VARIABLES: Final = {"QDA_CLIENT_TLS_CERT": "QDA_TLS_CERT", "QDA_CLIENT_TLS
 # Variables that only a worker has: where they are set, QDA_TLS_CERT and QDA_TLS_KEY are the worker's own pair.
 _WORKER_VARIABLES: Final = ("QDA_LISTEN", "QDA_HEALTH_LISTEN", "QDA_METRICS_LISTEN", "QDA_TLS_CLIENT_CA")
 
-CONNECTION: Final = (TARGET, TIMEOUT, CALLER, FORMAT, TLS_CA, TLS_CERTIFICATE, TLS_KEY, TLS_NAME)
+CONNECTION: Final = (TARGET, TIMEOUT, CALLER, TOKEN_FILE, FORMAT, TLS_CA, TLS_CERTIFICATE, TLS_KEY, TLS_NAME)
 
 
 def read_connection(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Connection:
@@ -144,12 +160,16 @@ def read_connection(arguments: argparse.Namespace, environ: Mapping[str, str]) -
     environ = _with_own_pair(environ)
     files = [option.value(arguments, environ) for option in (TLS_CA, TLS_CERTIFICATE, TLS_KEY)]
     timeout = TIMEOUT.value(arguments, environ)
+    token = environ.get(TOKEN_VARIABLE, "") if arguments.token_file is None else ""
     if timeout <= 0:
         raise UsageError(f"{TIMEOUT.flag} is {timeout:g} s", "give a time above 0")
     return Connection(
         target=TARGET.value(arguments, environ),
         timeout=timeout,
         caller=CALLER.value(arguments, environ),
+        token=token,
+        token_file=None if token else TOKEN_FILE.value(arguments, environ),
+        plaintext_token=arguments.plaintext_token,
         format=FORMAT.value(arguments, environ),
         tls=arguments.tls or any(files) or speaks_tls,
         tls_ca=files[0],

@@ -14,8 +14,9 @@ from qda_worker.client.citation.result_files import read_computations
 from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.output_options import file_format
 from qda_worker.client.cli.terminal import Terminal
+from qda_worker.client.tables.conversion import convert
 from qda_worker.client.tables.csv_table import csv_style
-from qda_worker.client.tables.output_file import FileFormat, convert
+from qda_worker.client.tables.file_formats import FileFormat
 from qda_worker.client.tables.refi_qda.package import no_source
 from qda_worker.client.tables.refi_qda.source_files import sources_below
 
@@ -55,7 +56,7 @@ def _convert(arguments: argparse.Namespace, terminal: Terminal) -> int:
     form = file_format(target, Format.TABLE, given=False)
     if form is FileFormat.JSONL:
         raise UsageError(
-            f"{target} is no table", "give a name that ends .csv, .xlsx, .parquet, .qdpx or .qdc"
+            f"{target} is no table", "give a name that ends .csv, .xlsx, .parquet, .qdpx, .qdc or .conllu"
         )
     if arguments.sources and not Path(arguments.sources).is_dir():
         raise UsageError(f"--sources: {arguments.sources} is no folder", "give the folder of the sources")

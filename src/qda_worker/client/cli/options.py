@@ -12,7 +12,7 @@ from model_cache.errors import UsageError
 from qda_worker.client.cli.connection import CONNECTION
 from qda_worker.client.cli.pseudonym_options import PSEUDONYMIZE, add_pseudonymize
 from qda_worker.client.cli.result_options import add_local, add_output, add_page
-from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Offsets
+from qda_worker.client.enums import EmbeddingKind, LongTexts, Numbers, Offsets, SyntaxLayer
 from qda_worker.client.readers.encodings import parse_encoding
 from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segmentation
 
@@ -100,6 +100,9 @@ def parser() -> OptionParser:
 
     _add_sentiment(command("sentiment", "classify texts as positive, negative or neutral"))
     _add_entities(command("entities", "find names of people, places and organizations"))
+    _add_syntax(
+        command("syntax", "split texts into sentences and tokens, with lemma, part of speech and head")
+    )
     _add_embed(command("embed", "compute vectors"))
     _add_paraphrases(command("paraphrases", "find texts of similar meaning, within one input or between two"))
     _add_analyze(command("analyze", "run several tasks on each text, as a stream of any length"))
@@ -121,6 +124,11 @@ def _add_connection(parser: argparse.ArgumentParser) -> None:
         "--tls",
         action="store_true",
         help="use TLS and trust the authorities that gRPC includes (default: plain text)",
+    )
+    parser.add_argument(
+        "--plaintext-token",
+        action="store_true",
+        help="send the token without TLS to another machine, where everybody on the way can read it (default: refuse)",
     )
     parser.add_argument(
         "--quiet",
@@ -156,6 +164,21 @@ def _add_entities(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_syntax(parser: argparse.ArgumentParser) -> None:
+    _add_input(parser)
+    add_output(parser)
+    _add_offsets(parser)
+    parser.add_argument(
+        "--layer",
+        action="append",
+        default=[],
+        choices=list(SyntaxLayer),
+        metavar="|".join(SyntaxLayer),
+        help="what to find beside the tokens, only this is computed; may be repeated; `qda-client models --format "
+        "json` lists those of each model (default: all that the model has)",
+    )
+
+
 def _add_embed(parser: argparse.ArgumentParser) -> None:
     _add_input(parser)
     add_output(parser)
@@ -186,6 +209,7 @@ def _add_embed(parser: argparse.ArgumentParser) -> None:
         help="number format in transit; float16 halves the size and keeps three significant digits "
         "(default: float32)",
     )
+    _add_prompt(parser)
 
 
 def _add_paraphrases(parser: argparse.ArgumentParser) -> None:
@@ -210,6 +234,17 @@ def _add_paraphrases(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of partners for each text, those with the highest scores (default: all)",
     )
+    _add_prompt(parser)
+
+
+def _add_prompt(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--prompt",
+        default="",
+        metavar="NAME",
+        help="name of the model's prompt to put before each text, as query or passage for models like E5; `qda-client "
+        "models --format json` lists those of each model (default: the model's default prompt, if it has one)",
+    )
 
 
 def _add_analyze(parser: argparse.ArgumentParser) -> None:
@@ -220,7 +255,7 @@ def _add_analyze(parser: argparse.ArgumentParser) -> None:
         "--task",
         action="append",
         metavar="TASK[=KEY]",
-        help="sentiment, entities or embedding, optionally with a model's key; may be repeated "
+        help="sentiment, entities, syntax or embedding, optionally with a model's key; may be repeated "
         "(default: sentiment and entities)",
     )
 

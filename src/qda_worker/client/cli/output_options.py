@@ -5,7 +5,7 @@ from typing import Final
 
 from model_cache.errors import UsageError
 from qda_worker.client.cli.connection import Format
-from qda_worker.client.tables.output_file import FileFormat
+from qda_worker.client.tables.file_formats import FileFormat
 
 _FILE_FORMATS: Final = {
     Format.JSONL: FileFormat.JSONL,
@@ -14,9 +14,10 @@ _FILE_FORMATS: Final = {
     Format.PARQUET: FileFormat.PARQUET,
     Format.QDPX: FileFormat.QDPX,
     Format.QDC: FileFormat.QDC,
+    Format.CONLLU: FileFormat.CONLLU,
 }
 _NO_FILE: Final = (
-    "give --format jsonl, csv, xlsx, parquet, qdpx or qdc, or a name that ends so; for json and table use "
+    "give --format jsonl, csv, xlsx, parquet, qdpx, qdc or conllu, or a name that ends so; for json and table use "
     '"> FILE"'
 )
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from model_cache.errors import UsageError
 from model_cache.file_io import replacement
+from qda_worker.client.analysis_tasks import EntityTask
 from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.options import PROGRAM
 from qda_worker.client.cli.progress_line import ProgressLine
@@ -30,7 +31,7 @@ from qda_worker.client.readers.corpus import read_corpus
 from qda_worker.client.readers.encodings import parse_encoding
 from qda_worker.client.readers.options import InputFormat, ReadingOptions
 from qda_worker.client.readers.segment import Segment
-from qda_worker.client.results import Entity, EntityTask
+from qda_worker.client.results import Entity
 from qda_worker.client.sync_client import Client
 from qda_worker.client.texts import Text
 

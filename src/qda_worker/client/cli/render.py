@@ -18,6 +18,7 @@ from qda_worker.client.results import (
     Provenance,
     Sentence,
     Sentiment,
+    Syntax,
     Usage,
     Vector,
 )
@@ -28,6 +29,9 @@ Row: TypeAlias = Sequence[str]
 
 SENTIMENT_COLUMNS: Final = ("ID", "SENTIMENT", "POSITIVE", "NEGATIVE", "NEUTRAL", "TEXT")
 ENTITY_COLUMNS: Final = ("ID", "START", "END", "LABEL", "ENTITY")
+SYNTAX_COLUMNS: Final = (
+    "ID", "TOKEN", "LEMMA", "POS", "TAG", "HEAD", "DEPENDENCY", "ENTITY", "MORPHOLOGY",
+)  # fmt: skip
 EMBEDDING_COLUMNS: Final = ("ID", "DIMENSIONS", "VECTOR")
 PARAPHRASE_COLUMNS: Final = ("SCORE", "ID", "ID", "TEXT", "SIMILAR TEXT")
 
@@ -108,6 +112,30 @@ def entity_rows(result: Entities, text: Text) -> Iterator[Row]:
         yield (text.id, str(entity.start), str(entity.end), entity.label, shorten(entity.text))
 
 
+def syntax_rows(result: Syntax, text: Text) -> Iterator[Row]:
+    """Yield one row for each token that is not white space, with the number of its sentence."""
+    if result.error is not None:
+        yield (text.id, _error_cell(result.error), *["-"] * 7)
+    starts = {sentence.first_token for sentence in result.sentences}
+    number = 0
+    for position, token in enumerate(result.tokens):
+        number += position in starts
+        if token.text.isspace():
+            continue
+        head = None if token.head is None else result.tokens[token.head].text
+        yield (
+            f"{text.id}[{number}]" if number else text.id,
+            shorten(token.text, 40),
+            shorten(token.lemma or "-", 40),
+            token.universal_part_of_speech or "-",
+            token.fine_part_of_speech or "-",
+            "-" if head is None else shorten(head, 20),
+            token.dependency_label or "-",
+            token.entity_label or "-",
+            token.morphology or "-",
+        )
+
+
 def embedding_rows(result: Embedding, text: Text) -> Iterator[Row]:
     """Yield a row for each kind of vector: its size, and its first numbers or the tokens with the highest weights."""
     note = _length_note(result.usage)
@@ -140,7 +168,8 @@ def analysis_row(result: DocumentAnalysis) -> Row:
     """Return one row for the document."""
     if result.error is not None:
         return (result.id, "-", "-", _error_cell(result.error))
-    sentiment, entities = result.sentiment, result.entities
+    sentiment, entities, syntax = result.sentiment, result.entities, result.syntax
+    tokens = "" if syntax is None else f"{len(syntax.sentences)} sentences, {len(syntax.tokens)} tokens"
     return (
         result.id,
         "-" if sentiment is None else str(sentiment.label or _error_cell(sentiment.error)),
@@ -150,6 +179,7 @@ def analysis_row(result: DocumentAnalysis) -> Row:
             for each in result.embeddings
         )
         or "-",
+        *([] if syntax is None else [_error_cell(syntax.error) if syntax.error else tokens]),
     )
 
 

@@ -10,7 +10,9 @@ from qda_worker.client.enums import Priority
 LOCAL_COMMANDS: Final = ("cite", "convert")
 
 _CITE: Final = "print how to cite what computed a result file: models, licences, authors, worker, options"
-_CONVERT: Final = "write a result file in JSON Lines as a table, or as a REFI-QDA project or code book"
+_CONVERT: Final = (
+    "write a result file in JSON Lines as a table, as CoNLL-U, or as a REFI-QDA project or code book"
+)
 _DELIMITER_HELP: Final = (
     "character between the fields of csv, or tab; with another one than ; decimals have a point instead of a comma "
     "(default: ;)"
@@ -24,7 +26,7 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         "--output",
         metavar="FILE",
         help="file for the results, with the texts, models and options; its name ends .jsonl, .csv, .xlsx, .parquet, "
-        ".qdpx or .qdc, unless --format is given (default: stdout)",
+        ".qdpx, .qdc or .conllu, unless --format is given (default: stdout)",
     )
     parser.add_argument(
         "--resume",
@@ -99,7 +101,7 @@ def add_local(commands: "argparse._SubParsersAction[OptionParser]") -> None:
         "--output",
         required=True,
         metavar="FILE",
-        help="the table, or the REFI-QDA file; its name ends .csv, .xlsx, .parquet, .qdpx or .qdc (required)",
+        help="the table, or another file; its name ends .csv, .xlsx, .parquet, .qdpx, .qdc or .conllu (required)",
     )
     convert.add_argument(
         "--overwrite", action="store_true", help="replace the table (default: refuse a file that exists)"

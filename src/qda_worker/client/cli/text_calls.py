@@ -10,27 +10,39 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from model_cache.errors import UsageError
+from qda_worker.client.analysis_tasks import (
+    AnalysisTask,
+    EmbeddingTask,
+    EntityTask,
+    SentimentTask,
+    SyntaxTask,
+)
 from qda_worker.client.cli import render
 from qda_worker.client.cli.options import read_encodings
-from qda_worker.client.enums import EmbeddingKind, LabelScheme, LongTexts, Numbers, Priority, Task
+from qda_worker.client.enums import (
+    EmbeddingKind,
+    LabelScheme,
+    LongTexts,
+    Numbers,
+    Priority,
+    SyntaxLayer,
+    Task,
+)
 from qda_worker.client.requests import OnResults, Progress
 from qda_worker.client.results import (
     AnalysisProvenance,
-    AnalysisTask,
     Answer,
     DocumentAnalysis,
     Embedding,
-    EmbeddingTask,
     Entities,
-    EntityTask,
     Provenance,
     Sentiment,
-    SentimentTask,
+    Syntax,
 )
 from qda_worker.client.sync_client import Client
 from qda_worker.client.texts import Text
 
-R = TypeVar("R", bound=Sentiment | Entities | Embedding | DocumentAnalysis)
+R = TypeVar("R", bound=Sentiment | Entities | Syntax | Embedding | DocumentAnalysis)
 
 # What computed a result; None if it is not known.
 Models: TypeAlias = Provenance | AnalysisProvenance | None
@@ -127,6 +139,31 @@ def _entities(client: Client, arguments: argparse.Namespace) -> TextCall[Entitie
     return TextCall(options, render.ENTITY_COLUMNS, render.entity_rows, as_list, as_stream)
 
 
+def _syntax(client: Client, arguments: argparse.Namespace) -> TextCall[Syntax]:
+    common = _common(arguments)
+    offsets = read_encodings(arguments).offsets
+    layers = [SyntaxLayer(layer) for layer in arguments.layer]
+
+    def as_list(texts: Sequence[Text], on_results: OnResults[Syntax], progress: Progress) -> Answer[Syntax]:
+        return client.syntax(
+            texts,
+            model=arguments.model,
+            offsets=offsets,
+            layers=layers,
+            progress=progress,
+            on_results=on_results,
+            **common,
+        )
+
+    def as_stream(texts: Iterable[Text]) -> Iterator[tuple[Syntax, Models]]:
+        task = SyntaxTask(arguments.model, tuple(layers))
+        for each in client.analyze(texts, [task], offsets=offsets, **common):
+            yield each.syntax or Syntax(each.id, each.error, (), (), None, None), each.provenance.syntax
+
+    options = _options(arguments, layers=[str(layer) for layer in layers], offsets=str(offsets))
+    return TextCall(options, render.SYNTAX_COLUMNS, render.syntax_rows, as_list, as_stream)
+
+
 def _embed(client: Client, arguments: argparse.Namespace) -> TextCall[Embedding]:
     common = _common(arguments)
     kinds = [EmbeddingKind(kind) for kind in arguments.kind or (EmbeddingKind.DENSE,)]
@@ -135,6 +172,7 @@ def _embed(client: Client, arguments: argparse.Namespace) -> TextCall[Embedding]
         "normalize": arguments.normalize,
         "dimensions": arguments.dimensions,
         "numbers": Numbers(arguments.numbers),
+        "prompt_name": arguments.prompt,
     }
     whole_vectors = EmbeddingKind.MULTI_VECTOR not in kinds
 
@@ -158,7 +196,8 @@ def _embed(client: Client, arguments: argparse.Namespace) -> TextCall[Embedding]
                 result = each.embeddings[0] if each.embeddings else Embedding(each.id, each.error, None)
                 yield result, each.provenance.embeddings[0] if each.provenance.embeddings else None
         else:
-            model = _served_model(client, arguments.model) if arguments.output or arguments.resume else None
+            to_file = bool(arguments.output or arguments.resume)
+            model = _served_model(client, arguments.model, arguments.prompt) if to_file else None
             for result in client.embed_stream(texts, model=arguments.model, **vectors, **common):
                 yield result, model
 
@@ -168,6 +207,7 @@ def _embed(client: Client, arguments: argparse.Namespace) -> TextCall[Embedding]
         normalize=arguments.normalize,
         dimensions=arguments.dimensions,
         numbers=str(arguments.numbers),
+        prompt=arguments.prompt,
     )
     return TextCall(options, render.EMBEDDING_COLUMNS, render.embedding_rows, as_list, as_stream)
 
@@ -191,12 +231,13 @@ def _analyze(client: Client, arguments: argparse.Namespace) -> TextCall[Document
 _CALLS: Final[dict[str, Callable[[Client, argparse.Namespace], TextCall[Any]]]] = {
     "sentiment": _sentiment,
     "entities": _entities,
+    "syntax": _syntax,
     "embed": _embed,
     "analyze": _analyze,
 }
 
 
-def _served_model(client: Client, key: str) -> Provenance | None:
+def _served_model(client: Client, key: str, prompt_name: str) -> Provenance | None:
     """Return the embedding model that the worker serves now: vectors in parts do not tell it."""
     models = client.models()
     for each in models.models:
@@ -210,6 +251,8 @@ def _served_model(client: Client, key: str) -> Provenance | None:
                 model_digest=each.model_digest,
                 generation=models.generation,
                 engines=each.engines,
+                prompt_name=prompt_name or each.default_prompt_name,
+                prompt=each.prompts.get(prompt_name or each.default_prompt_name, ""),
             )
     return None
 
@@ -239,6 +282,7 @@ def _parse_task(text: str) -> AnalysisTask:
     tasks: dict[str, AnalysisTask] = {
         "sentiment": SentimentTask(model),
         "entities": EntityTask(model),
+        "syntax": SyntaxTask(model),
         "embedding": EmbeddingTask(model),
     }
     if name not in tasks:

@@ -1,4 +1,4 @@
-"""Run `sentiment`, `entities`, `embed` and `analyze`: read segments, call the worker, write each result as it comes.
+"""Run the commands that analyze texts: read segments, call the worker, write each result as it comes.
 
 The texts of an input are read and sent in lists of 10,000, each of which the client sends in several requests. Memory
 holds one list, however long the input is. `analyze`, `--stream` and multi-vectors send each text as it is read instead.

@@ -27,18 +27,23 @@ from qda_worker.client.results import (
     Entities,
     Provenance,
     Sentiment,
+    Syntax,
     Timings,
 )
 from qda_worker.client.tables import csv_table
+from qda_worker.client.tables.conllu import ConlluWriter
 from qda_worker.client.tables.csv_table import CsvStyle
+from qda_worker.client.tables.file_formats import require_syntax
 from qda_worker.client.tables.layout import layout_of
 from qda_worker.client.tables.records import to_record
 
 # Exit code if some texts have an error and the others have results.
 SOME_FAILED: Final = 1
 
-R = TypeVar("R", bound=Sentiment | Entities | Embedding | DocumentAnalysis)
-R_contra = TypeVar("R_contra", bound=Sentiment | Entities | Embedding | DocumentAnalysis, contravariant=True)
+R = TypeVar("R", bound=Sentiment | Entities | Syntax | Embedding | DocumentAnalysis)
+R_contra = TypeVar(
+    "R_contra", bound=Sentiment | Entities | Syntax | Embedding | DocumentAnalysis, contravariant=True
+)
 
 
 class ResultWriter(Protocol[R_contra]):
@@ -92,6 +97,9 @@ class StdoutWriter(Generic[R]):
         self._style = style or CsvStyle()
         self._table = render.Table(call.columns) if call.columns else None
         self._csv = layout_of(call.options) if form is Format.CSV else None
+        if form is Format.CONLLU:
+            require_syntax(call.options)
+        self._conllu = ConlluWriter()
         self._results: list[R] = []  # only for JSON of a list
         self._provenances: list[Provenance] = []
         self._timings = Timings()
@@ -166,6 +174,12 @@ class StdoutWriter(Generic[R]):
             rows = [row for record in records for row in self._csv.rows(record)]
             text = header + csv_table.row_lines(rows, self._style)
             self._terminal.write(text.removesuffix("\n"), flush=True)
+            return
+        if self._form is Format.CONLLU:
+            for segment, result in zip(segments, results, strict=True):
+                record = to_record(segment, result, models, self._call.options)
+                for block in self._conllu.blocks(record):
+                    self._terminal.write(block.removesuffix("\n"), flush=True)
             return
         if self._form is Format.JSONL:
             text = "\n".join(map(to_json_line, results))

@@ -8,17 +8,11 @@ from datetime import datetime
 from typing import Final
 
 from model_cache.errors import UsageError
+from qda_worker.client.analysis_tasks import AnalysisTask, EmbeddingTask, EntityTask, SentimentTask
 from qda_worker.client.enums import LabelScheme, LongTexts, Task
 from qda_worker.client.readers.segment import Segment
 from qda_worker.client.report.statements import Link, Report, Statement, UsedModel
-from qda_worker.client.results import (
-    AnalysisProvenance,
-    AnalysisTask,
-    DocumentAnalysis,
-    EmbeddingTask,
-    EntityTask,
-    SentimentTask,
-)
+from qda_worker.client.results import AnalysisProvenance, DocumentAnalysis
 from qda_worker.client.status import Models
 from qda_worker.client.sync_client import Client
 from qda_worker.client.texts import Text

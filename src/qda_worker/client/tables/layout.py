@@ -89,6 +89,22 @@ _ENTITIES: Final = (
     Column("entity_start", Kind.INTEGER),
     Column("entity_end", Kind.INTEGER),
 )
+_SYNTAX: Final = (
+    Column("token_number", Kind.INTEGER),
+    Column("sentence_number", Kind.INTEGER),
+    Column("token"),
+    Column("lemma"),
+    Column("universal_part_of_speech"),
+    Column("fine_part_of_speech"),
+    Column("morphology"),
+    Column("head_number", Kind.INTEGER),
+    Column("dependency_label"),
+    Column("entity_label"),
+    Column("entity_begins", Kind.INTEGER),
+    Column("token_start", Kind.INTEGER),
+    Column("token_end", Kind.INTEGER),
+    Column("space_after", Kind.INTEGER),
+)
 _EMBEDDING: Final = (
     *_USAGE,
     Column("dimensions", Kind.INTEGER),
@@ -116,6 +132,8 @@ def layout_of(options: Mapping[str, Any]) -> Layout:
         return Layout(_columns(_SENTIMENT), _sentiment_rows, _COUNTER, frozenset({"", "0"}))
     if command == "entities":
         return Layout(_columns(_ENTITIES), _entity_rows, _COUNTER, frozenset({"", "0", "1"}))
+    if command == "syntax":
+        return Layout(_columns(_SYNTAX), _syntax_rows, _COUNTER, frozenset({"", "0", "1"}))
     if command == "embed":
         if "multi-vector" in options.get("kinds", ()):
             raise UsageError("a table cannot hold multi-vectors", "write them as jsonl")
@@ -127,7 +145,7 @@ def layout_of(options: Mapping[str, Any]) -> Layout:
         return Layout(_PAIRS, _pair_rows)
     raise UsageError(
         f"found results of the command {command!r}, which have no table",
-        "give results of sentiment, entities, embed or analyze",
+        "give results of sentiment, entities, syntax, embed or analyze",
     )
 
 
@@ -202,6 +220,42 @@ def _entity_rows(record: Record) -> Iterator[list[Cell]]:
         yield [*first, number, *cells, *last]
 
 
+def _syntax_rows(record: Record) -> Iterator[list[Cell]]:
+    """Yield a row for each token, with the text of its sentence; one with the number 0 for a text without any."""
+    last = _last(record)
+    tokens = record.get("tokens") or ()
+    if not tokens:
+        yield [*_first(record), 0, *[None] * (len(_SYNTAX) - 1), *last]
+        return
+    sentences = [(each["first_token"], each["start"], each["end"]) for each in record.get("sentences") or ()]
+    number = 0
+    first = _first(record, "")
+    for position, token in enumerate(tokens):
+        if number < len(sentences) and sentences[number][0] == position:
+            _, start, end = sentences[number]
+            first = _first(record, cut_out(record.get("text", ""), start, end, record.get("offsets")))
+            number += 1
+        head = token.get("head")
+        yield [
+            *first,
+            position + 1,
+            number or None,
+            token["text"],
+            token.get("lemma") or None,
+            token.get("universal_part_of_speech") or None,
+            token.get("fine_part_of_speech") or None,
+            token.get("morphology") or None,
+            None if head is None else head + 1,
+            token.get("dependency_label") or None,
+            token.get("entity_label") or None,
+            int(bool(token.get("entity_begins"))),
+            token["start"],
+            token["end"],
+            int(bool(token["space_after"])),
+            *last,
+        ]
+
+
 def _embedding_rows(record: Record) -> Iterator[list[Cell]]:
     yield [*_first(record), *_usage_cells(record), *_vector_cells(record), *_last(record)]
 
@@ -220,6 +274,8 @@ def _analysis_layout(tasks: list[str]) -> Layout:
         columns += _SCORES
     if "entities" in tasks:
         columns += [Column("entities")]
+    if "syntax" in tasks:
+        columns += [Column("sentence_count", Kind.INTEGER), Column("token_count", Kind.INTEGER)]
     count = tasks.count("embedding")
     columns += [
         Column(f"vector_{number}" if number > 1 else "vector", Kind.VECTOR) for number in range(1, count + 1)
@@ -227,13 +283,16 @@ def _analysis_layout(tasks: list[str]) -> Layout:
 
     def rows(record: Record) -> Iterator[list[Cell]]:
         sentiment, entities = record.get("sentiment") or {}, record.get("entities") or {}
+        syntax = record.get("syntax") or {}
         embeddings = record.get("embeddings") or [{}] * count
         cells: list[Cell] = _score_cells(sentiment) if "sentiment" in tasks else []
         if "entities" in tasks:
             found = entities.get("entities") or ()
             cells.append("; ".join(f"{each['text']} [{each['label']}]" for each in found) or None)
+        if "syntax" in tasks:
+            cells += [len(syntax[name]) if name in syntax else None for name in ("sentences", "tokens")]
         cells += [each.get("dense") for each in embeddings]
-        yield [*_first(record), *cells, *_last(record, sentiment, entities, *embeddings)]
+        yield [*_first(record), *cells, *_last(record, sentiment, entities, syntax, *embeddings)]
 
     return Layout(_columns(tuple(columns)), rows)
 

@@ -15,55 +15,25 @@ from collections.abc import Iterable, Mapping
 from enum import Enum
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Final, TypeAlias
+from typing import Final, TypeAlias
 
-from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError, UsageError
-from model_cache.file_io import replacement
+from model_cache.errors import NO_SPACE_ERRNOS, UsageError
 from model_cache.json_values import dump_json_line
-from model_cache.reasons import Reason
 from qda_worker.client.tables import csv_table
+from qda_worker.client.tables.conversion import convert
 from qda_worker.client.tables.csv_table import CsvStyle
+from qda_worker.client.tables.file_formats import FileFormat, disk_full, require_syntax
 from qda_worker.client.tables.layout import describe_options, layout_of
 from qda_worker.client.tables.packages import require_package
-from qda_worker.client.tables.parquet_table import write_parquet
-from qda_worker.client.tables.records import AnsweredIds, Record, read_records, record_id
+from qda_worker.client.tables.records import AnsweredIds, Record, record_id
 from qda_worker.client.tables.refi_qda.codings import require_codings
-from qda_worker.client.tables.refi_qda.package import (
-    ReadSource,
-    creation_time,
-    no_source,
-    write_qdc,
-    write_qdpx,
-)
 from qda_worker.client.tables.refi_qda.source_files import sources_among
-from qda_worker.client.tables.xlsx_table import write_xlsx
 
 Options: TypeAlias = Mapping[str, object]
 
 
 # How each line of a record file begins.
 _LINE_START: Final = b'{"id": "'
-
-
-class FileFormat(Enum):
-    """The format of an output file; the value is the end of its name."""
-
-    JSONL = ".jsonl"
-    CSV = ".csv"
-    XLSX = ".xlsx"
-    PARQUET = ".parquet"
-    QDPX = ".qdpx"
-    QDC = ".qdc"
-
-    @property
-    def is_converted(self) -> bool:
-        """Whether it is made at the end, from JSON Lines."""
-        return self not in (FileFormat.JSONL, FileFormat.CSV)
-
-    @property
-    def is_table(self) -> bool:
-        """Whether it has the columns of a layout."""
-        return self in (FileFormat.CSV, FileFormat.XLSX, FileFormat.PARQUET)
 
 
 class IfExists(Enum):
@@ -118,6 +88,8 @@ class OutputFile:
             self._layout = layout_of(options)
         elif form in (FileFormat.QDPX, FileFormat.QDC):
             require_codings(options)
+        elif form is FileFormat.CONLLU:
+            require_syntax(options)
         require_package(form.value.removeprefix("."))
         self._record_path = partial_path(path) if form.is_converted else path
         self._refuse_existing(if_exists)
@@ -263,82 +235,9 @@ class OutputFile:
         self._size += written
 
 
-def convert(
-    source: Path, target: Path, form: FileFormat, style: CsvStyle, read_source: ReadSource = no_source
-) -> None:
-    """Write the records of a file as a table to another one, which is replaced at the end if it exists.
-
-    Args:
-        source: the file of the records.
-        target: the file that is written.
-        form: its format.
-        style: of CSV.
-        read_source: returns the text of a source that a REFI-QDA project shows as it is; by default, of none.
-
-    Raises:
-        UsageError: when `source` has no records or a damaged one, or the package for the format is not installed.
-        ModelCacheError: when the disk is full.
-        OSError: when the target cannot be written.
-    """
-    if next(iter(read_records(source)), None) is None:
-        raise UsageError(f"{source} has no results", "give a file with at least one")
-    if form is FileFormat.JSONL:
-        raise UsageError(f"{source} has that format already", "give a name that ends .csv, .xlsx or .qdpx")
-    try:
-        with replacement(target) as file:
-            if form.is_table:
-                _write_table(source, file, form, style)
-            else:
-                _write_project(source, target.stem, file, form, read_source)
-    except OSError as error:
-        if error.errno in NO_SPACE_ERRNOS:
-            raise disk_full(target, error) from error
-        raise
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        problem = f"{source} has a result that is damaged ({type(error).__name__}: {error})"
-        raise UsageError(problem, "give a file that qda-client --output has written") from error
-
-
-def _write_table(source: Path, file: BinaryIO, form: FileFormat, style: CsvStyle) -> None:
-    first = next(iter(read_records(source)))
-    layout = layout_of(first.get("options") or {})
-    if form is FileFormat.XLSX:
-        write_xlsx(read_records(source), layout, file)
-    elif form is FileFormat.PARQUET:
-        write_parquet(lambda: read_records(source), layout, file)
-    else:
-        file.write(csv_table.header_lines(layout, style).encode())
-        lines = (csv_table.row_lines(layout.rows(record), style) for record in read_records(source))
-        file.writelines(line.encode(errors="replace") for line in lines)
-
-
-def _write_project(
-    source: Path, name: str, file: BinaryIO, form: FileFormat, read_source: ReadSource
-) -> None:
-    if form is FileFormat.QDC:
-        write_qdc(lambda: read_records(source), file)
-        return
-    write_qdpx(
-        lambda: read_records(source),
-        file,
-        name=name,
-        created=creation_time(source.stat().st_mtime),
-        read_source=read_source,
-    )
-
-
 def partial_path(path: Path) -> Path:
     """Return where the results of a run are recorded before they are converted."""
     return path.with_name(f"{path.name}.partial.jsonl")
-
-
-def disk_full(path: Path, error: OSError) -> ModelCacheError:
-    """Return the error of a full disk, or of a file that has reached its limit."""
-    return ModelCacheError(
-        f"{path}: {error.strerror}",
-        f"free some space there, then run the same command with --resume {path} instead of --output",
-        reason=Reason.NO_SPACE,
-    )
 
 
 def _open(path: Path) -> FileIO:

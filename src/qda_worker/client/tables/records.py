@@ -25,12 +25,13 @@ from qda_worker.client.results import (
     Entities,
     Provenance,
     Sentiment,
+    Syntax,
 )
 
 # The JSON value of a record: an object.
 Record: TypeAlias = dict[str, Any]
 
-TextResult: TypeAlias = Sentiment | Entities | Embedding | DocumentAnalysis
+TextResult: TypeAlias = Sentiment | Entities | Syntax | Embedding | DocumentAnalysis
 
 # Fields of a result that a record leaves out: they would be wrong in a file that several runs have written.
 _RUN_FIELDS: Final = ("id", "index", "timings", "provenance")
@@ -92,13 +93,13 @@ def read_records(path: Path) -> Iterator[Record]:
 
 
 def provenances(record: Record) -> list[dict[str, Any]]:
-    """Return the models that computed a record, in the order sentiment, entities, embeddings."""
+    """Return the models that computed a record, in the order sentiment, entities, syntax, embeddings."""
     value = record.get("provenance")
     if not isinstance(value, dict):
         return []
     if "embeddings" not in value:
         return [value]
-    parts = [value.get("sentiment"), value.get("entities"), *(value.get("embeddings") or [])]
+    parts = [*map(value.get, ("sentiment", "entities", "syntax")), *(value.get("embeddings") or [])]
     return [part for part in parts if isinstance(part, dict)]
 
 

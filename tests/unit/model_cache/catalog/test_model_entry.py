@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from model_cache.catalog.catalog import Cleaning, HuggingFaceSource, Precision, Serving
+from model_cache.catalog.catalog import Cleaning, HuggingFaceSource, Precision, Serving, Task
 from model_cache.catalog.parse import parse_catalog
 from tests.support.catalog_texts import (
     COMMIT,
@@ -47,6 +47,18 @@ def test_lengths_of_shortened_vectors_are_read() -> None:
     text = with_serving("{shortened_dimensions: [512, 64]}", PARAPHRASE)
     (model,) = parse_catalog(text, "c.yaml").models
     assert model.serving.shortened_dimensions == (512, 64)
+
+
+def test_prompts_are_read() -> None:
+    text = with_serving('{prompts: {query: "query: ", no-text: ""}}', PARAPHRASE)
+    (model,) = parse_catalog(text, "c.yaml").models
+    assert model.serving.prompts == {"query": "query: ", "no-text": ""}
+    assert hash(model)
+
+
+def test_a_spacy_package_may_be_for_syntax_only() -> None:
+    (model,) = parse_catalog(catalog(ENTITIES.replace("task: entities", "task: syntax")), "c.yaml").models
+    assert model.task is Task.SYNTAX
 
 
 def test_a_commit_of_digits_alone_needs_no_quotes() -> None:
@@ -118,6 +130,10 @@ def test_an_old_repository_without_an_organization_is_accepted() -> None:
         (with_serving('{max_tokens: "512"}'), 10, f"{SERVING}.max_tokens", ['"512"', "without quotes"]),
         (with_serving("{max_tokens: 1.5}"), 10, f"{SERVING}.max_tokens", ["the number 1.5"]),
         (with_serving(f"{{max_tokens: {'9' * 5000}}}"), 10, f"{SERVING}.max_tokens", ["9999999999"]),
+        (with_serving('{prompts: {query: "q: "}}'), 10, f"{SERVING}.prompts", ["return vectors only"]),
+        (with_serving("{prompts: {query: 5}}", PARAPHRASE), 10, f"{SERVING}.prompts.query", ["in quotes"]),
+        (with_serving('{prompts: {"a b": "q: "}}', PARAPHRASE), 10, f"{SERVING}.prompts.a b", ["without spaces"]),
+        (with_serving('{prompts: ["q: "]}', PARAPHRASE), 10, f"{SERVING}.prompts", ["a mapping"]),
         (with_serving("{shortened_dimensions: [64]}"), 10, f"{SERVING}.shortened_dimensions", ["return vectors only"]),
         (with_serving("{shortened_dimensions: 64}", PARAPHRASE), 10, f"{SERVING}.shortened_dimensions", ["a list"]),
         (with_serving("{shortened_dimensions: []}", PARAPHRASE), 10, f"{SERVING}.shortened_dimensions", ["empty"]),

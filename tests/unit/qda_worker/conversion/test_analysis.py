@@ -7,9 +7,9 @@ from qda.v1 import text_pb2
 from qda_worker.conversion.analysis import (
     parse_document,
     parse_settings,
-    parse_tasks,
     parse_unreadable_document,
 )
+from qda_worker.conversion.document_tasks import parse_tasks
 from qda_worker.errors import ArgumentInvalid, TextEmpty, TextNotUtf8, Violation
 
 

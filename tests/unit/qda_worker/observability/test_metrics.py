@@ -14,7 +14,7 @@ from model_cache.errors import UsageError
 from qda_worker.addresses import Address
 from qda_worker.cpu import CpuBudget, ThreadSource
 from qda_worker.observability.call_record import CallRecord
-from qda_worker.observability.metrics import Metrics, serve_metrics
+from qda_worker.observability.metrics import MAX_PRINCIPALS, Metrics, serve_metrics
 from qda_worker.registry.registry import ModelRegistry
 
 
@@ -71,3 +71,16 @@ def test_series_of_errors_exist_before_the_first_error() -> None:
     assert not [line for line in lines if "without_answer" in line and "Health" in line and "#" not in line]
     (build,) = (line for line in lines if line.startswith("qda_worker_build_info"))
     assert f'catalog="{"c" * 64}"' in build
+
+
+def test_names_of_callers_have_series_of_their_own_up_to_a_limit() -> None:
+    metrics = Metrics(ModelRegistry(Catalog((), "catalog.yaml"), ()), CpuBudget(1, ThreadSource.OPTION, 1))
+    for number in range(MAX_PRINCIPALS + 20):
+        record = CallRecord("qda.v1.S/M", principal=f"caller-{number}", status="OK", items=3)
+        metrics.calls.on_start(record)
+        metrics.calls.on_end(record)
+    page = generate_latest(metrics.registry).decode()
+    assert 'qda_caller_calls_total{grpc_status="OK",principal="caller-7"} 1.0' in page
+    assert 'qda_caller_calls_total{grpc_status="OK",principal="other"} 20.0' in page
+    assert 'qda_caller_texts_total{principal="other"} 60.0' in page
+    assert page.count("qda_caller_texts_total{") == MAX_PRINCIPALS + 1

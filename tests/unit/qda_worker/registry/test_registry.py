@@ -9,7 +9,16 @@ from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnknown, ModelWrongTask, NotReady, TaskNotServed
 from qda_worker.registry.engine import Engine
 from qda_worker.registry.registry import ModelProblem, ModelRegistry, ModelState
-from qda_worker.services import ANALYSIS, EMBEDDING, ENTITIES, MODELS, PARAPHRASE, SENTIMENT, serving_status
+from qda_worker.services import (
+    ANALYSIS,
+    EMBEDDING,
+    ENTITIES,
+    MODELS,
+    PARAPHRASE,
+    SENTIMENT,
+    SYNTAX,
+    serving_status,
+)
 
 
 def model(key: str, task: Task, *, default: bool = False) -> Model:
@@ -84,6 +93,23 @@ def test_a_model_that_is_not_loaded_is_not_ready_for_a_reason() -> None:
         registry_of(state=ModelState.LOADING).select("", Task.ENTITIES)
 
 
+def test_a_model_for_entities_answers_for_syntax_unless_there_is_one_of_its_own() -> None:
+    assert selected_key(registry_of(), "", Task.SYNTAX) == "names"
+    assert selected_key(registry_of(), "names", Task.SYNTAX) == "names"
+    with pytest.raises(ModelWrongTask):
+        registry_of().select("mood", Task.SYNTAX)
+    with pytest.raises(TaskNotServed, match='the default for syntax, "names", is not served here'):
+        registry_of("mood").select("", Task.SYNTAX)
+    models = (*ALL_MODELS, model("grammar", Task.SYNTAX))
+    both = ModelRegistry(Catalog(models, "catalog.yaml"), models)
+    for served in both.models.values():
+        served.state = ModelState.SERVING
+        served.engine = Engine(model=Any, queue=Any)  # type: ignore[arg-type]  # not used here
+    assert selected_key(both, "", Task.SYNTAX) == "grammar"
+    with pytest.raises(ModelWrongTask):
+        both.select("grammar", Task.ENTITIES)
+
+
 def test_without_a_catalog_nothing_is_ready_for_a_reason() -> None:
     broken = ModelRegistry.without_catalog(ModelProblem(Reason.CATALOG_INVALID, "line 3", "correct it"))
     with pytest.raises(NotReady, match="CATALOG_INVALID: line 3"):
@@ -101,6 +127,7 @@ def test_the_health_of_each_service_follows_its_own_models() -> None:
         ENTITIES: True,
         EMBEDDING: True,
         PARAPHRASE: True,
+        SYNTAX: True,
         MODELS: True,
         ANALYSIS: False,
     }

@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from qda_worker.models.base import LongText, Options, PreparedText, TextResult, Usage, VectorKind
 from qda_worker.models.sentence_units import SentenceOptions
+from qda_worker.models.spacy_components import SyntaxLayer
+from qda_worker.models.syntax import SyntaxOptions, TokenTable
+from qda_worker.models.token_columns import Column
 from qda_worker.models.vectors import SparseWeights, TextVectors, VectorOptions
 from qda_worker.registry.engine import Engine
 from qda_worker.scheduling.jobs import Caller, Failure, Lane, Outcome, Success, Timings
@@ -32,6 +35,11 @@ OPTIONS: Final[tuple[Options, ...]] = (
     VectorOptions(kinds=frozenset({VectorKind.SPARSE})),
     VectorOptions(dimension=8),
     VectorOptions(normalize=True),
+    VectorOptions(prompt_name="query"),
+    VectorOptions(prompt_name="passage"),
+    SyntaxOptions(),
+    SyntaxOptions(layers=frozenset({SyntaxLayer.LEMMA})),
+    SyntaxOptions(layers=frozenset({SyntaxLayer.LEMMA, SyntaxLayer.SENTENCES})),
 )
 
 
@@ -226,3 +234,13 @@ async def test_results_of_a_model_that_was_closed_meanwhile_are_not_kept() -> No
 
     assert [each.timings.cached for each in await results.answer(["a"], Options(), (), compute)] == [False]
     assert (len(cache), cache.bytes) == (0, 0)
+
+
+def test_a_kept_table_of_tokens_has_its_own_strings_only() -> None:
+    """The texts of a batch share their strings, so each kept one would count those of all."""
+    strings = ["", *map(str, range(10_000))]
+    table = np.zeros((len(Column), 3), np.int32)
+    table[Column.LEMMA] = [7, 0, 7]
+    kept, size = own_copy(TokenTable(table, strings, frozenset({SyntaxLayer.LEMMA})))
+    assert [kept.strings[number] for number in kept.table[Column.LEMMA]] == ["6", "", "6"]
+    assert size < 2_000

@@ -128,6 +128,7 @@ async def test_an_analysis_of_documents_waits_for_a_full_queue(
 
 
 async def test_the_end_of_the_worker_ends_a_wait(engine: FullEngine) -> None:
+    begin_call("test")
     engine.error, engine.refusals = Draining("ending"), 1
     selected = SelectedModel(cast("Any", engine), "digest", "generation")
     with pytest.raises(Draining):

@@ -48,7 +48,7 @@ def require_codings(options: Mapping[str, Any]) -> None:
     tasks = [str(task).partition("=")[0] for task in options.get("tasks", ())]
     if command not in _COMMANDS or (command == "analyze" and not {"sentiment", "entities"} & set(tasks)):
         raise UsageError(
-            "a REFI-QDA file has codes, and vectors are none",
+            "a REFI-QDA file has codes, and vectors are none, nor are tokens",
             "write results of sentiment, entities or analyze to it",
         )
 

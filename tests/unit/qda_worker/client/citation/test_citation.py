@@ -10,8 +10,9 @@ from model_cache.errors import UsageError
 from model_cache.json_values import dump_json_line
 from qda_worker.client.citation.citation import cite_as_bibtex, cite_as_text
 from qda_worker.client.citation.result_files import Computation, read_computations
+from qda_worker.client.tables.conversion import convert
 from qda_worker.client.tables.csv_table import CsvStyle, csv_style
-from qda_worker.client.tables.output_file import FileFormat, convert
+from qda_worker.client.tables.file_formats import FileFormat
 from tests.support.result_records import MODEL, sentiment_record
 
 FOUND: Final = Computation(

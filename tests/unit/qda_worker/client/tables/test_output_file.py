@@ -12,8 +12,10 @@ import pytest
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.json_values import dump_json_line
 from model_cache.reasons import Reason
+from qda_worker.client.tables.conversion import convert
 from qda_worker.client.tables.csv_table import CsvStyle
-from qda_worker.client.tables.output_file import FileFormat, IfExists, OutputFile, convert, partial_path
+from qda_worker.client.tables.file_formats import FileFormat
+from qda_worker.client.tables.output_file import IfExists, OutputFile, partial_path
 from tests.support.result_records import OPTIONS, entity_record, sentiment_record
 
 

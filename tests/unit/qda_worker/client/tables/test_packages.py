@@ -15,7 +15,8 @@ import sys
 sys.modules[sys.argv[1]] = None
 from pathlib import Path
 from model_cache.errors import UsageError
-from qda_worker.client.tables.output_file import FileFormat, OutputFile
+from qda_worker.client.tables.file_formats import FileFormat
+from qda_worker.client.tables.output_file import (OutputFile)
 try:
     OutputFile(Path(sys.argv[3]), FileFormat(sys.argv[2]), {"command": "sentiment"})
 except UsageError as error:

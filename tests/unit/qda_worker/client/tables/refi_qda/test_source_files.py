@@ -6,8 +6,10 @@ from zipfile import ZipFile
 
 from model_cache.json_values import dump_json_line
 from qda_worker.client.readers.segment import Place, PlaceUnit
+from qda_worker.client.tables.conversion import convert
 from qda_worker.client.tables.csv_table import CsvStyle
-from qda_worker.client.tables.output_file import FileFormat, OutputFile, convert
+from qda_worker.client.tables.file_formats import FileFormat
+from qda_worker.client.tables.output_file import OutputFile
 from qda_worker.client.tables.records import Record
 from qda_worker.client.tables.refi_qda.package import ReadSource, no_source
 from qda_worker.client.tables.refi_qda.source_files import sources_among, sources_below

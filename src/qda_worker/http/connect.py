@@ -1,0 +1,306 @@
+"""The Connect protocol: a method of a service as `POST /package.Service/Method`, in JSON or in binary protobuf.
+
+See https://connectrpc.com/docs/protocol. Of a unary call, the body is the message itself, and an error is a JSON object
+with an HTTP status. Of a stream, each message has a prefix (`http.envelopes`), the HTTP status is 200, and the last
+message holds the error. Whatever is wrong with a request becomes an error of its call (`FailedMessage`), so that it is
+logged and counted like one of gRPC.
+"""
+
+import asyncio
+import json
+import re
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf import message_factory
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+
+from qda_worker.conversion.json_requests import JsonMessage
+from qda_worker.conversion.json_responses import build_json
+from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP
+from qda_worker.conversion.parse_errors import FailedMessage, deferring_parser
+from qda_worker.errors import ArgumentInvalid, MethodUnknown, RequestTooLarge, WorkerError
+from qda_worker.http.calls import Call, CallRunner, Outcome
+from qda_worker.http.envelopes import END_STREAM, EnvelopeReader, pack
+from qda_worker.http.exchange import JSON_TYPE, Exchange, HeaderList, RequestRefused, Response
+from qda_worker.http.statuses import HTTP_STATUS, connect_error, error_response, failed_outcome
+from qda_worker.limits import MAX_REQUEST_BYTES
+from qda_worker.observability.call_record import current_call
+
+PROTO_TYPE: Final = "application/proto"
+PROTOCOL_VERSION: Final = "1"
+# The shortest response that is compressed, in bytes.
+MIN_COMPRESSED_BYTES: Final = 1024
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
+_GZIP_LEVEL: Final = 1
+_MAX_TIMEOUT_DIGITS: Final = 10
+
+_CodecType = TypeVar("_CodecType")
+
+
+@dataclass(frozen=True, slots=True)
+class _Codec:
+    """How the messages of a content type are read and written.
+
+    Attributes:
+        content_type: of requests and responses.
+        read: what the handler is given for the bytes of a request.
+        write: returns the serialized response of a handler in this form; slow for a long one.
+    """
+
+    content_type: str
+    read: Callable[[bytes, MethodDescriptor], Any]
+    write: Callable[[bytes, Descriptor], bytes]
+
+
+def _read_json(data: bytes, method: MethodDescriptor) -> Any:
+    return JsonMessage(data, method.input_type)
+
+
+def _write_json(response: bytes, descriptor: Descriptor) -> bytes:
+    return build_json(message_factory.GetMessageClass(descriptor).FromString(response))
+
+
+def _read_proto(data: bytes, method: MethodDescriptor) -> Any:
+    parse = message_factory.GetMessageClass(method.input_type).FromString
+    return deferring_parser(parse, method.input_type)(data)
+
+
+def _write_proto(response: bytes, _: Descriptor) -> bytes:
+    return response
+
+
+_UNARY_CODECS: Final = {
+    JSON_TYPE: _Codec(JSON_TYPE, _read_json, _write_json),
+    PROTO_TYPE: _Codec(PROTO_TYPE, _read_proto, _write_proto),
+}
+_STREAM_CODECS: Final = {
+    f"application/connect+{name}": _Codec(f"application/connect+{name}", codec.read, codec.write)
+    for name, codec in (("json", _UNARY_CODECS[JSON_TYPE]), ("proto", _UNARY_CODECS[PROTO_TYPE]))
+}
+
+
+class ConnectRoute:
+    """Answers the calls of the Connect protocol.
+
+    Args:
+        calls: finds and runs the handlers.
+    """
+
+    def __init__(self, calls: CallRunner) -> None:
+        self._calls = calls
+
+    async def __call__(self, exchange: Exchange) -> Response | None:
+        """Answer one request."""
+        call = await self._calls.begin(exchange.path, exchange)
+        if call is None:
+            error = MethodUnknown("there is no method at this path")
+            return error_response(failed_outcome(error), 404)
+        if call.is_unary:
+            return await self._unary(call, exchange)
+        return await self._stream(call, exchange)
+
+    async def _unary(self, call: Call, exchange: Exchange) -> Response:
+        method = call.method
+        if call.is_refused:
+            return error_response(await call.run(None, None), headers=[("connection", "close")])
+        refused: RequestRefused | None = None
+        codec, deadline = _UNARY_CODECS[JSON_TYPE], None
+        try:
+            codec = find_codec(_UNARY_CODECS, exchange)
+            deadline = read_deadline(exchange)
+            request = codec.read(await read_body(exchange), method)
+        except RequestRefused as error:
+            refused, request = error, FailedMessage(error.error)
+        outcome = await call.run(request, None if deadline is None else deadline - time.monotonic())
+        if outcome.code is not grpc.StatusCode.OK:
+            if refused is not None:
+                return error_response(outcome, refused.status, refused.headers)
+            return error_response(outcome)
+        return await _answer(outcome, codec, method, exchange)
+
+    async def _stream(self, call: Call, exchange: Exchange) -> Response | None:
+        method = call.method
+        if call.is_refused:
+            return error_response(await call.run(None, None), headers=[("connection", "close")])
+        try:
+            codec = find_codec(_STREAM_CODECS, exchange)
+            deadline = read_deadline(exchange)
+            decompress = _stream_decompressor(exchange)
+        except RequestRefused as refused:
+            outcome = await call.run(FailedMessage(refused.error), None, _discard)
+            return error_response(outcome, refused.status, refused.headers)
+        write = await exchange.stream(200, [("content-type", codec.content_type)])
+
+        async def send(response: bytes) -> None:
+            quick = len(response) <= MAX_JSON_BYTES_ON_LOOP
+            message = (
+                codec.write(response, method.output_type)
+                if quick
+                else await asyncio.to_thread(codec.write, response, method.output_type)
+            )
+            await write(pack(message))
+
+        def read(data: bytes) -> Any:
+            current_call().received_bytes += len(data)
+            return codec.read(data, method)
+
+        messages = EnvelopeReader(exchange, read, decompress)
+        request = messages if method.client_streaming else await _only_message(messages)
+        outcome = await call.run(request, None if deadline is None else deadline - time.monotonic(), send)
+        if outcome.response:
+            await send(outcome.response)
+        end = {} if outcome.code is grpc.StatusCode.OK else {"error": connect_error(outcome)}
+        await write(pack(json.dumps(end, ensure_ascii=False).encode(), END_STREAM))
+        return None
+
+
+async def _discard(_: bytes) -> None:
+    """Send nothing: the call has failed."""
+
+
+async def _only_message(messages: EnvelopeReader) -> Any:
+    """Return the message of a stream that has exactly one."""
+    try:
+        first = await anext(messages, None)
+        if first is None or await anext(messages, None) is not None:
+            raise ArgumentInvalid("the request of this method is exactly one message", "send one message")
+    except WorkerError as error:
+        return FailedMessage(error)
+    return first
+
+
+def find_codec(codecs: Mapping[str, _CodecType], exchange: Exchange) -> _CodecType:
+    """Return the codec of a request's content type.
+
+    Raises:
+        RequestRefused: when the method is not POST, or the content type is another one.
+    """
+    if exchange.method != "POST":
+        raise RequestRefused(
+            405,
+            ArgumentInvalid("a method is called by POST", "send the request as the body of a POST"),
+            [("allow", "POST, OPTIONS"), ("connection", "close")],
+        )
+    name, _, parameters = exchange.header("content-type").partition(";")
+    codec = codecs.get(name.strip().lower())
+    charset = re.fullmatch(r'\s*(charset\s*=\s*"?utf-8"?)?\s*', parameters, re.IGNORECASE)
+    if codec is None or charset is None:
+        raise RequestRefused(
+            415,
+            ArgumentInvalid(
+                "the content type is not one of this method",
+                f"send the header Content-Type: {next(iter(codecs))}, or one of {', '.join(codecs)}",
+            ),
+            [("accept-post", ", ".join(codecs)), ("connection", "close")],
+        )
+    if exchange.header("connect-protocol-version") not in ("", PROTOCOL_VERSION):
+        raise RequestRefused(
+            400,
+            ArgumentInvalid(
+                "only version 1 of the Connect protocol is known", "send Connect-Protocol-Version: 1"
+            ),
+        )
+    return codec
+
+
+def read_deadline(exchange: Exchange) -> float | None:
+    """Return the deadline of a call on the monotonic clock; None without one."""
+    text = exchange.header("connect-timeout-ms")
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_TIMEOUT_DIGITS):
+        raise RequestRefused(
+            400,
+            ArgumentInvalid("Connect-Timeout-Ms is not a number of milliseconds", "send at most ten digits"),
+        )
+    return time.monotonic() + int(text) / 1000
+
+
+def _stream_decompressor(exchange: Exchange) -> Callable[[bytes], bytes] | None:
+    """Return what decompresses the messages of a stream; None where none are compressed."""
+    encoding = exchange.header("connect-content-encoding").strip().lower()
+    if encoding in ("", "identity"):
+        return None
+    if encoding != "gzip":
+        raise _unknown_encoding("connect-accept-encoding")
+    return _gunzip
+
+
+async def read_body(exchange: Exchange) -> bytes:
+    """Return the whole body of a request, decompressed, and count its bytes.
+
+    Raises:
+        RequestRefused: when it is too large, or cannot be decompressed.
+    """
+    data = await _decompress(await exchange.read(MAX_REQUEST_BYTES), exchange)
+    current_call().received_bytes += len(data)
+    return data
+
+
+async def _decompress(body: bytes, exchange: Exchange) -> bytes:
+    encoding = exchange.header("content-encoding").strip().lower()
+    if encoding in ("", "identity"):
+        return body
+    if encoding != "gzip":
+        raise _unknown_encoding("accept-encoding")
+    return await asyncio.to_thread(_gunzip, body)
+
+
+def _unknown_encoding(header: str) -> RequestRefused:
+    error = ArgumentInvalid("the body has an unknown encoding", "compress it with gzip, or not at all")
+    return RequestRefused(415, error, [(header, "gzip"), ("connection", "close")])
+
+
+def _gunzip(body: bytes) -> bytes:
+    decompressor = zlib.decompressobj(_GZIP)
+    try:
+        data = decompressor.decompress(body, MAX_REQUEST_BYTES + 1)
+    except zlib.error:
+        data = b""
+    if len(data) > MAX_REQUEST_BYTES:
+        raise RequestRefused(
+            413,
+            RequestTooLarge(f"the body of the request has more than {MAX_REQUEST_BYTES} bytes, decompressed"),
+        )
+    if not decompressor.eof or decompressor.unused_data:
+        raise RequestRefused(
+            400, ArgumentInvalid("the body is not valid gzip", "send it uncompressed, or as gzip")
+        )
+    return data
+
+
+async def _answer(outcome: Outcome, codec: _Codec, method: MethodDescriptor, exchange: Exchange) -> Response:
+    headers: list[tuple[str, str]] = [("content-type", codec.content_type)]
+    headers += [(f"trailer-{name}", value) for name, value in outcome.trailers if isinstance(value, str)]
+    compress = len(outcome.response) >= MIN_COMPRESSED_BYTES and accepts_gzip(exchange.headers)
+
+    def build() -> bytes:
+        body = codec.write(outcome.response, method.output_type)
+        return _gzip(body) if compress else body
+
+    if compress:
+        headers.append(("content-encoding", "gzip"))
+    headers.append(("vary", "accept-encoding"))
+    quick = len(outcome.response) <= MAX_JSON_BYTES_ON_LOOP
+    return Response(HTTP_STATUS[outcome.code], build() if quick else await asyncio.to_thread(build), headers)
+
+
+def accepts_gzip(headers: HeaderList) -> bool:
+    """Return whether a client accepts a response in gzip."""
+    accepted = ", ".join(value for name, value in headers if name == "accept-encoding").lower()
+    for part in accepted.split(","):
+        name, _, parameters = part.partition(";")
+        if name.strip() in ("gzip", "x-gzip"):
+            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
+    return False
+
+
+def _gzip(body: bytes) -> bytes:
+    compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP)
+    return compressor.compress(body) + compressor.flush()

@@ -1,0 +1,116 @@
+"""AnalyzeSyntax: layers, spans in the caller's unit, and results that do not fit into a message."""
+
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from model_cache.catalog.catalog import Precision, Task
+from qda.v1 import syntax_pb2 as pb
+from qda.v1 import text_pb2
+from qda_worker.conversion.syntax import (
+    Room,
+    check_layers,
+    fill_syntax,
+    parse_analyze_syntax,
+    parse_layers,
+    returned_layers,
+)
+from qda_worker.errors import ArgumentInvalid, EncodingMissing
+from qda_worker.models.base import ModelInfo
+from qda_worker.models.offsets import OffsetEncoding, convert_positions, convert_spans
+from qda_worker.models.spacy_components import SyntaxLayer
+from qda_worker.models.syntax import SyntaxOptions, TokenTable
+from qda_worker.models.token_columns import Column, Flag
+
+TEXT: Final = "😀 Grüße. Na"
+INFO: Final = ModelInfo(
+    "names", Task.ENTITIES, "de_x", "1", Precision.FP32, None, 100,
+    components=("tok2vec", "tagger", "ner"),
+    syntax_layers={
+        SyntaxLayer.FINE_PART_OF_SPEECH: ("tok2vec", "tagger"),
+        SyntaxLayer.ENTITIES: ("ner",),
+    },
+)  # fmt: skip
+
+
+def tokens(*layers: SyntaxLayer) -> TokenTable:
+    made = np.zeros((len(Column), 4), np.int32)
+    made[Column.START] = [0, 2, 7, 9]
+    made[Column.LENGTH] = [1, 5, 1, 2]
+    made[Column.FLAGS] = [1 | Flag.SENTENCE_START, 0, 1, Flag.SENTENCE_START]
+    made[Column.HEAD] = [1, 0, -1, 0]
+    made[Column.LEMMA] = [0, 1, 2, 0]
+    return TokenTable(made, ["", "Gruß", "."], frozenset(layers))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "spans"),
+    [
+        (OffsetEncoding.CODE_POINT, [(0, 1), (2, 7), (7, 8), (9, 11)]),
+        (OffsetEncoding.UTF16, [(0, 2), (3, 8), (8, 9), (10, 12)]),
+        (OffsetEncoding.UTF8, [(0, 4), (5, 12), (12, 13), (14, 16)]),
+    ],
+)
+def test_spans_are_in_the_unit_of_the_caller(encoding: OffsetEncoding, spans: list[tuple[int, int]]) -> None:
+    result = pb.SyntaxResult()
+    fill_syntax(result, TEXT, tokens(*SyntaxLayer), span_encoding=encoding)
+    assert [(token.span.start, token.span.end) for token in result.tokens] == spans
+    assert [(each.span.start, each.span.end) for each in result.sentences] == [
+        (spans[0][0], spans[2][1]),
+        spans[3],
+    ]
+    assert [token.text for token in result.tokens] == ["😀", "Grüße", ".", "Na"]
+    assert [token.head_index for token in result.tokens] == [1, 1, 1, 3]
+    assert [(each.first_token_index, each.token_count) for each in result.sentences] == [(0, 3), (3, 1)]
+
+
+@pytest.mark.parametrize("encoding", OffsetEncoding)
+@pytest.mark.parametrize("text", ["", "ascii", "ü\U0001f600\u20acx\U0010ffff", "é" * 100])
+def test_positions_are_converted_as_spans_are(text: str, encoding: OffsetEncoding) -> None:
+    positions = np.arange(len(text) + 1, dtype=np.int32)
+    expected = [
+        start for start, _ in convert_spans(text, [(each, each) for each in positions.tolist()], encoding)
+    ]
+    assert convert_positions(text, positions, encoding).tolist() == expected
+
+
+def test_fields_of_other_layers_are_absent() -> None:
+    result = pb.SyntaxResult()
+    fill_syntax(result, TEXT, tokens(SyntaxLayer.LEMMA), span_encoding=OffsetEncoding.CODE_POINT)
+    assert not result.sentences
+    assert not any(token.HasField("head_index") for token in result.tokens)
+    assert [token.lemma for token in result.tokens] == ["", "Gruß", ".", ""]
+
+
+def test_layers_are_checked_against_those_of_the_model() -> None:
+    check_layers(SyntaxOptions(), INFO)
+    check_layers(SyntaxOptions(layers=frozenset({SyntaxLayer.ENTITIES})), INFO)
+    with pytest.raises(ArgumentInvalid, match="components: tok2vec, tagger, ner") as caught:
+        check_layers(SyntaxOptions(layers=frozenset({SyntaxLayer.LEMMA, SyntaxLayer.ENTITIES})), INFO)
+    assert "SYNTAX_LAYER_ENTITIES" in (caught.value.remedy or "")
+    assert [violation.field for violation in caught.value.violations] == ["layers"]
+    assert returned_layers(SyntaxOptions(), INFO) == [SyntaxLayer.FINE_PART_OF_SPEECH, SyntaxLayer.ENTITIES]
+    assert INFO.components_for([SyntaxLayer.FINE_PART_OF_SPEECH, SyntaxLayer.ENTITIES]) == INFO.components
+
+
+@pytest.mark.parametrize("number", [0, 8, 99])
+def test_a_layer_that_does_not_exist_is_refused(number: int) -> None:
+    with pytest.raises(ArgumentInvalid) as caught:
+        parse_layers([pb.SYNTAX_LAYER_LEMMA, number])
+    assert [violation.field for violation in caught.value.violations] == ["layers[1]"]
+
+
+def test_the_unit_of_positions_is_required() -> None:
+    with pytest.raises(EncodingMissing):
+        parse_analyze_syntax(pb.AnalyzeSyntaxRequest(texts=[text_pb2.Text(content="x")]))
+
+
+def test_a_result_beyond_the_room_of_the_message_is_refused() -> None:
+    room = Room(300)
+    arguments: Any = {"span_encoding": OffsetEncoding.CODE_POINT, "room": room}
+    fill_syntax(pb.SyntaxResult(), TEXT, tokens(), **arguments)
+    assert 0 < room.left < 300
+    room.left = 10
+    with pytest.raises(ArgumentInvalid, match="10 of 67108864 bytes of a message are left"):
+        fill_syntax(pb.SyntaxResult(), TEXT, tokens(), **arguments)
