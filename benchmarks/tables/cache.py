@@ -25,7 +25,7 @@ def warm_rows(session: Session) -> list[Row]:
     for number, (gigabytes, files, line) in enumerate(_WARM if session.quick else _WARM_FULL):
         folder = session.temporary / f"warm-{number}"
         folder.mkdir()
-        runs = 2 if session.quick else 5
+        runs = 1 if session.quick else 5
         warm_runs, copy_runs, server = warm.run_programs(folder, int(gigabytes * 10**9), files, runs, line)
         limit = f"{line} MB/s for each connection" if line else "none"
         labels = {

@@ -31,7 +31,7 @@ from qda_worker.client import CallCancelled, Priority, SentimentTask
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 # Calls of each caller in a repetition, by the number of callers: in the quick run, and in the full run.
 _CALLS: Final = {1: (10, 200), 8: (3, 50), 64: (1, 10)}
-# With more callers, the quick run has two repetitions: a round of 64 takes 4 s.
+# With more callers, the quick run has one repetition: a round of 64 takes 4 s.
 _FEW_CALLERS: Final = 8
 _BULK_TEXTS: Final = 100_000
 # Seconds that a bulk job has run before the interactive caller begins.
@@ -114,7 +114,7 @@ def _rows_of(session: Session, key: str, precision: str, callers: int, sides: Se
         assert isinstance(side, WorkerSide | InfinitySide)
         return _concurrent(side.call, [texts[start::callers] for start in range(callers)])
 
-    repetitions = 2 if session.quick and callers > _FEW_CALLERS else session.repetitions
+    repetitions = 1 if session.quick and callers > _FEW_CALLERS else session.repetitions
     values = compare(sides, repetitions, durations)
     for name, found in values.items():
         middle = 1000 * median(percentile(one, 0.5) for one in found)

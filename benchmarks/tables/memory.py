@@ -39,7 +39,7 @@ def _rows_of(session: Session, key: str, engine: str) -> list[Row]:
                 worker = WorkerSide(stack, session.temporary, cache, key, *options)
                 worker.bulk_seconds(texts_of(32, BULK_TEXT, len(workers)))
                 workers.append(worker)
-            memory = [_memory(worker.process.process.pid) for worker in workers]
+            memory = [process_memory(worker.process.process.pid) for worker in workers]
             pss = sum(one["Pss"] for one in memory)
             private = memory[-1]["Private_Clean"] + memory[-1]["Private_Dirty"]
             print(f"  {key}, engine {engine}, {count} workers: PSS {pss / _MIB:.0f} MiB", flush=True)
@@ -77,7 +77,7 @@ def _weight_bytes(folder: Path) -> int:
         return sum(4 * file.get_tensor(name).numel() for name in file.keys())  # noqa: SIM118  # it is no dict
 
 
-def _memory(pid: int) -> dict[str, int]:
+def process_memory(pid: int) -> dict[str, int]:
     """Return the memory of a process and its children in bytes, by the kernel's names."""
     total = dict.fromkeys(("Pss", "Private_Clean", "Private_Dirty"), 0)
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text("utf-8").splitlines():
@@ -86,6 +86,6 @@ def _memory(pid: int) -> dict[str, int]:
             total[name] += int(value.split()[0]) * 1024
     for thread in Path(f"/proc/{pid}/task").iterdir():
         for child in (thread / "children").read_text("ascii").split():
-            for name, size in _memory(int(child)).items():
+            for name, size in process_memory(int(child)).items():
                 total[name] += size
     return total

@@ -51,7 +51,7 @@ def rows(session: Session) -> list[Row]:
     capacity: list[float] = []
     goodput: list[float] = []
     refused: list[float] = []
-    for number in range(2 if session.quick else session.repetitions):
+    for number in range(1 if session.quick else session.repetitions):
         texts = texts_of(400, BULK_TEXT, 200 + number)
         capacity.append(asyncio.run(_closed_load(address, texts, seconds)))
         rate = _FACTOR * capacity[-1] / _CALL_TEXTS

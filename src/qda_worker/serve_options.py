@@ -35,11 +35,13 @@ class Device(StrEnum):
 
 
 class EngineSetting(StrEnum):
-    """What computes the encoder layers: see `models.engines.selection`."""
+    """What computes the encoder layers: see `models.engines.selection`, and `models.engines.cuda` for the last two."""
 
     AUTO = "auto"
     TORCH = "torch"
     OPENVINO = "openvino"
+    CUDA = "cuda"
+    CUDA_TF32 = "cuda-tf32"
 
 
 # The parsers of options raise ValueError with what is allowed.
@@ -215,11 +217,12 @@ HANG_TIMEOUT: Final = Option(
 )  # fmt: skip
 DEVICE: Final = Option(
     "--device", "QDA_DEVICE", one_of(Device), Device.AUTO, "auto|cpu|cuda",
-    "device that the models compute on",
+    "device that the models compute on; auto uses CUDA if there is a device that can compute them",
 )  # fmt: skip
 ENGINE: Final = Option(
-    "--engine", "QDA_ENGINE", one_of(EngineSetting), EngineSetting.AUTO, "auto|torch|openvino",
-    "what computes encoders on the CPU; auto measures which one is fastest",
+    "--engine", "QDA_ENGINE", one_of(EngineSetting), EngineSetting.AUTO, "auto|torch|openvino|cuda|cuda-tf32",
+    "what computes encoders; auto measures which one is fastest on the CPU, torch and openvino compute there; cuda "
+    "computes in fp32 on a CUDA device, cuda-tf32 with less accurate products",
 )  # fmt: skip
 THREADS: Final = Option(
     "--threads", "QDA_THREADS", _parse_threads, None, "N", "number of compute threads",

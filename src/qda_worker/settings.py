@@ -60,6 +60,12 @@ from qda_worker.serve_options import (
     Readiness,
 )
 
+# Engines that cannot compute on a device.
+_ENGINES_ELSEWHERE: Final[Mapping[Device, tuple[EngineSetting, ...]]] = {
+    Device.CPU: (EngineSetting.CUDA, EngineSetting.CUDA_TF32),
+    Device.CUDA: (EngineSetting.OPENVINO,),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
@@ -121,7 +127,7 @@ class ServeSettings:
         check_interval: seconds between two checks of the cache once all models serve.
         hang_timeout: minimum seconds before a running batch counts as hung.
         device: where models compute.
-        engine: what computes the encoder layers of models on the CPU.
+        engine: what computes the encoder layers of models.
         cpu: the CPUs of this process, and the number of threads that follows from them.
         result_cache: the limit of the result cache, in bytes; None: no cache.
         fetch: whether to fill an incomplete cache at start with `cache-warmer warm`.
@@ -226,6 +232,13 @@ def read_serve_settings(
     """
     shared = read_shared_options(arguments, environ)
     tls = _read_tls_files(arguments, environ)
+    device, engine = DEVICE.value(arguments, environ), ENGINE.value(arguments, environ)
+    if engine in _ENGINES_ELSEWHERE.get(device, ()):
+        raise UsageError(
+            f"the engine {engine} does not compute on the device {device}: {ENGINE.flag} ({ENGINE.variable}), "
+            f"{DEVICE.flag} ({DEVICE.variable})",
+            "leave one of the two out, or set it to auto",
+        )
     return ServeSettings(
         shared=shared,
         listen=LISTEN.value(arguments, environ),
@@ -244,8 +257,8 @@ def read_serve_settings(
         max_connection_age=MAX_CONNECTION_AGE.value(arguments, environ),
         check_interval=CHECK_INTERVAL.value(arguments, environ),
         hang_timeout=HANG_TIMEOUT.value(arguments, environ),
-        device=DEVICE.value(arguments, environ),
-        engine=ENGINE.value(arguments, environ),
+        device=device,
+        engine=engine,
         cpu=cpu_budget(environ, threads=THREADS.value(arguments, environ)),
         result_cache=RESULT_CACHE.value(arguments, environ),
         fetch=_read_fetch(arguments.fetch, shared.cache, environ, in_container),

@@ -10,12 +10,14 @@
 {{- $isOurs := and (eq (get $labels "app.kubernetes.io/instance") $.Release.Name) (eq (get $labels "app.kubernetes.io/name") (include "qda-worker.name" $)) }}
 {{- if and $isOurs (has $component (list "worker" "warmer")) (not .metadata.deletionTimestamp) }}
 {{- $pod := .metadata.name }}
-{{- range .status.containerStatuses | default list }}
+{{- range concat (.status.initContainerStatuses | default list) (.status.containerStatuses | default list) }}
+{{- $values := ternary "worker" "cacheWarmer" (eq $component "worker") }}
+{{- if hasPrefix "prepare-" .name }}{{ $values = "cacheWarmer.prepare" }}{{ end }}
 {{- $states := list (.state | default dict) (.lastState | default dict) }}
 {{- $reasons := list }}
 {{- range $states }}{{ $reasons = concat $reasons (list (dig "terminated" "reason" "" .) (dig "waiting" "reason" "" .)) }}{{ end }}
 {{- if has "OOMKilled" $reasons }}
-- The kernel killed {{ .name }} in pod {{ $pod }} for lack of memory (OOMKilled). Increase {{ ternary "worker" "cacheWarmer" (eq $component "worker") }}.resources.limits.memory.
+- The kernel killed {{ .name }} in pod {{ $pod }} for lack of memory (OOMKilled). Increase {{ $values }}.resources.limits.memory.
 {{- else if has "CrashLoopBackOff" $reasons }}
 - {{ .name }} in pod {{ $pod }} ends again and again (CrashLoopBackOff). Its log shows why: kubectl -n {{ $.Release.Namespace }} logs {{ $pod }} -c {{ .name }} --previous
 {{- else if or (has "ImagePullBackOff" $reasons) (has "ErrImagePull" $reasons) }}

@@ -234,9 +234,9 @@ class ModelInfo(google.protobuf.message.Message):
 
     @property
     def engines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What computes it on this node: "torch" or "openvino"; two if one short text
-        and a full batch are computed by different ones, in this order. Empty until
-        it is loaded, and for spaCy packages.
+        """What computes it on this node: "torch", "openvino", "cuda" or "cuda-tf32";
+        two if one short text and a full batch are computed by different ones, in
+        this order. Empty until it is loaded, and for spaCy packages.
         """
 
     @property

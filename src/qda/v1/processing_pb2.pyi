@@ -132,9 +132,10 @@ class Provenance(google.protobuf.message.Message):
     """The prompt itself."""
     @property
     def engines(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What computed the result: "torch" or "openvino"; two if one short text and a
-        full batch are computed by different ones, in this order. The node decides;
-        results agree within the stated difference. Empty for spaCy packages.
+        """What computed the result: "torch", "openvino", "cuda" or "cuda-tf32"; two if
+        one short text and a full batch are computed by different ones, in this
+        order. The node decides; results agree within the stated difference, except
+        for "cuda-tf32", which an operator requests. Empty for spaCy packages.
         """
 
     @property

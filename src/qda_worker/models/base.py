@@ -92,12 +92,14 @@ class InstalledEngines:
         timings: of the engines that were compared, the chosen ones included; empty if nothing was measured.
         batch_tokens: padded tokens of a batch, at which they are fastest; None if this was not measured.
         unavailable: why an engine was left out; empty if none was.
+        device: torch's name of the device that has the network.
     """
 
     names: tuple[str, ...] = ("torch",)
     timings: tuple[EngineTiming, ...] = ()
     batch_tokens: int | None = None
     unavailable: str = ""
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)

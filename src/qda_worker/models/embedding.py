@@ -40,6 +40,7 @@ from qda_worker.models.base import (
     run_steps,
     usage_in_tokens,
 )
+from qda_worker.models.device_failures import device_failures
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
 from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
@@ -177,7 +178,7 @@ class EmbeddingModel(InProcessModel):
         return [computed[number] for number in range(len(units))]
 
     def _compute(self, units: Sequence[Unit[VectorInput]], unpooled: int) -> list[WindowVectors]:
-        with torch.inference_mode():
+        with torch.inference_mode(), device_failures():
             ids, mask = pad_batch(
                 [unit.payload.ids for unit in units], self._tokenizer.pad_id, self._network.device
             )
@@ -281,16 +282,15 @@ def _with_options(
 
 
 def load_embedding(
-    model: Model, path: Path, device: str, budget: BatchBudget, install_engine: InstallEngine = keep_torch
+    model: Model, path: Path, budget: BatchBudget, install_engine: InstallEngine = keep_torch
 ) -> EmbeddingModel:
     """Load a sentence-transformers model, offline, in float32, without running code of its folder.
 
     Args:
         model: the catalog entry.
         path: folder of the model.
-        device: cpu or cuda.
         budget: batch limits, in tokens.
-        install_engine: puts an engine into the encoder.
+        install_engine: puts an engine into the encoder, and may move it to another device.
 
     Raises:
         ModelUnusable: when the library would continue with something that the folder does not specify. Everything else
@@ -303,7 +303,7 @@ def load_embedding(
         )
     network = SentenceTransformer(
         str(path),
-        device=device,
+        device="cpu",
         local_files_only=True,
         trust_remote_code=False,
         model_kwargs={"dtype": torch.float32, "weights_only": True},
@@ -314,7 +314,7 @@ def load_embedding(
     add_pause_points(encoder)
     limit = token_limit(network.max_seq_length, position_limit(encoder), model.serving.max_tokens)
     tokenizer = TextTokenizer(network.tokenizer, limit)
-    heads = load_heads(path, encoder.config.hidden_size, network.device)
+    heads = load_heads(path, encoder.config.hidden_size)
     if heads.multi is not None and tokenizer.prefix_length < 1:
         raise ModelUnusable(
             "its tokenizer puts no special token before a text, and multi-vectors leave the first token out",
@@ -329,6 +329,7 @@ def load_embedding(
         )
     prompts = load_prompts(model, network, tokenizer)
     engines = install_engine(encoder)
+    network.to(engines.device)
     info = model_info(
         model,
         max_length=limit,
@@ -341,7 +342,8 @@ def load_embedding(
         prompts=prompts.texts,
         default_prompt=prompts.default,
     )
-    return EmbeddingModel(info, budget.with_length(engines.batch_tokens), network, tokenizer, heads, prompts)
+    budget = budget.with_length(engines.batch_tokens)
+    return EmbeddingModel(info, budget, network, tokenizer, heads.to(engines.device), prompts)
 
 
 def require_encoder_weights(encoder: Any, folder: Path) -> None:

@@ -23,7 +23,7 @@ MULTI_FILE: Final = "colbert_linear.pt"
 
 @dataclass(frozen=True, slots=True)
 class Heads:
-    """The heads of a model, on the encoder's device, in float32; None where the file is absent."""
+    """The heads of a model, in float32; None where the file is absent."""
 
     sparse: torch.nn.Linear | None = None
     multi: torch.nn.Linear | None = None
@@ -39,22 +39,28 @@ class Heads:
             kind for kind in VectorKind if kind is VectorKind.DENSE or self.for_kind(kind) is not None
         )
 
+    def to(self, device: str) -> "Heads":
+        """Return them after they were moved to the encoder's device."""
+        for head in (self.sparse, self.multi):
+            if head is not None:
+                head.to(device)
+        return self
 
-def load_heads(folder: Path, width: int, device: torch.device) -> Heads:
+
+def load_heads(folder: Path, width: int) -> Heads:
     """Load the heads whose files are in `folder`, without running code of theirs.
 
     Args:
         folder: folder of the model.
         width: hidden size of the encoder.
-        device: device of the encoder.
 
     Raises:
         ModelUnusable: when a file holds more than tensors, is damaged, or does not fit the encoder.
     """
-    sparse = _load(folder / SPARSE_FILE, width, device)
+    sparse = _load(folder / SPARSE_FILE, width)
     if sparse is not None and sparse.out_features != 1:
         raise _does_not_fit(SPARSE_FILE, f"gives {sparse.out_features} numbers a token instead of 1")
-    return Heads(sparse, _load(folder / MULTI_FILE, width, device))
+    return Heads(sparse, _load(folder / MULTI_FILE, width))
 
 
 def sparse_weights(head: torch.nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
@@ -67,7 +73,7 @@ def multi_vectors(head: torch.nn.Linear, hidden: torch.Tensor) -> torch.Tensor:
     return normalize(head(hidden), dim=-1)
 
 
-def _load(file: Path, width: int, device: torch.device) -> torch.nn.Linear | None:
+def _load(file: Path, width: int) -> torch.nn.Linear | None:
     if not file.is_file():
         return None
     try:
@@ -85,7 +91,7 @@ def _load(file: Path, width: int, device: torch.device) -> torch.nn.Linear | Non
         {"weight": weight.float()} if bias is None else {"weight": weight.float(), "bias": bias.float()},
         assign=True,
     )
-    return head.to(device).eval()
+    return head.eval()
 
 
 def _linear_tensors(state: object, name: str) -> tuple[torch.Tensor, torch.Tensor | None]:

@@ -6,6 +6,7 @@ the first model needs them: a worker that serves only entities loads no torch.
 """
 
 import ctypes
+import dataclasses
 import functools
 import logging
 import threading
@@ -28,8 +29,6 @@ _SAMPLE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
 
 # Tokens per padded batch. Measured on two cores with the shapes of XLM-R large: 1,024 is 1.4 times as fast as 4,096.
 _CPU_BUDGET: Final = BatchBudget(length=1024, units=64)
-# Tokens per padded batch: the default `max_batch_tokens` of text-embeddings-inference for GPUs.
-_CUDA_BUDGET: Final = BatchBudget(length=16384, units=512)
 # Characters per batch: about 2,000 words, which take de_core_news_lg a quarter of a second.
 _SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padded=False)
 
@@ -54,9 +53,9 @@ def load_model(
     Args:
         model: the catalog entry.
         path: folder of the model's files.
-        device: auto, cpu or cuda; auto uses cuda if there is such a device.
+        device: auto, cpu or cuda; auto uses cuda if there is a device that can compute the model.
         threads: number of threads for the computation. torch has one number for the whole process: the last one set.
-        engine: auto, torch or openvino: what computes encoder layers; auto measures which one is fastest.
+        engine: what computes encoder layers: a name, or auto, which measures which one is fastest on the CPU.
         form: the prepared form of a model that is not served in fp32, with intact files; else None.
         take_turn: waits for a turn at the CPUs in which engines are measured.
 
@@ -155,29 +154,61 @@ def _load(
         from qda_worker.models.spacy_model import load_spacy
 
         return load_spacy(model, path, threads, _SPACY_BUDGET)
+    from qda_worker.models.library_imports import import_libraries
+
+    import_libraries(vectors=model.task is not Task.SENTIMENT)
     import torch
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # no bars in a server's log
     torch.set_num_threads(threads)
-    torch_device = _select_device("cpu" if form is not None and device == "auto" else device)
-    budget = _CPU_BUDGET if torch_device == "cpu" else _CUDA_BUDGET
     install = functools.partial(
-        _install_engine, wanted=engine, threads=threads, form=form, take_turn=take_turn
+        _install_engine, device=device, wanted=engine, threads=threads, form=form, take_turn=take_turn
     )
     if model.task is Task.SENTIMENT:
         from qda_worker.models.sentiment import load_sentiment
 
-        return load_sentiment(model, path, torch_device, budget, install)
+        return load_sentiment(model, path, _CPU_BUDGET, install)
     from qda_worker.models.embedding import load_embedding
 
-    return load_embedding(model, path, torch_device, budget, install)
+    return load_embedding(model, path, _CPU_BUDGET, install)
 
 
 def _install_engine(
-    network: Any, *, wanted: str, threads: int, form: StoredForm | None, take_turn: TakeTurn
+    network: Any, *, device: str, wanted: str, threads: int, form: StoredForm | None, take_turn: TakeTurn
 ) -> InstalledEngines:
-    """Let an engine compute the encoder of a network.
+    """Let an engine compute a network: on a CUDA device if it is wanted and usable, else on the CPU.
+
+    Raises:
+        ModelUnusable: when the wanted engine or device cannot compute it.
+    """
+    from qda_worker.models.engines.base import EngineName, EngineUnavailable
+    from qda_worker.models.engines.cuda import CudaUse, NoCard, cuda_use, find_card, install_cuda
+
+    use, unusable = cuda_use(device, wanted), ""
+    if use is not CudaUse.NEVER:
+        try:
+            return install_cuda(
+                network,
+                find_card(),
+                tf32=wanted == EngineName.CUDA_TF32,
+                form=None if form is None else (form.folder, form.form),
+            )
+        except EngineUnavailable as error:
+            if use is CudaUse.ALWAYS:
+                raise ModelUnusable(str(error), "serve with --device cpu and --engine auto") from error
+            if not isinstance(error, NoCard):
+                _LOG.warning("the CPU computes: %s", error)
+                unusable = f"cuda: {error}"
+    installed = _install_on_cpu(network, wanted, threads, form, take_turn)
+    reasons = filter(None, (unusable, installed.unavailable))
+    return dataclasses.replace(installed, unavailable="; ".join(reasons))
+
+
+def _install_on_cpu(
+    network: Any, wanted: str, threads: int, form: StoredForm | None, take_turn: TakeTurn
+) -> InstalledEngines:
+    """Let an engine compute the encoder of a network on the CPU.
 
     Raises:
         ModelUnusable: when the wanted engine cannot compute it.
@@ -201,14 +232,3 @@ def _install_engine(
         raise ModelUnusable(
             f"the engine {wanted} cannot compute it: {error}", "serve with --engine auto or torch"
         ) from error
-
-
-def _select_device(device: str) -> str:
-    import torch
-
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise ModelUnusable(
-            "this machine has no CUDA device that torch can use", "serve with --device auto or cpu"
-        )
-    return "cuda" if available and device != "cpu" else "cpu"

@@ -41,6 +41,7 @@ from qda_worker.models.base import (
     run_steps,
     usage_in_tokens,
 )
+from qda_worker.models.device_failures import device_failures
 from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.models.sentence_units import PreparedTextWithSentences, SentenceOptions, add_sentences
@@ -202,7 +203,7 @@ class SentimentModel(InProcessModel):
 
     def compute(self, units: Sequence[Unit[Ids]]) -> list[NDArray[np.float32]]:
         """Return the probabilities of the model's own labels, float32 [labels] per unit, in the order of its logits."""
-        with torch.inference_mode():
+        with torch.inference_mode(), device_failures():
             ids, mask = pad_batch(
                 [unit.payload for unit in units], self._tokenizer.pad_id, self._network.device
             )
@@ -236,16 +237,15 @@ class SentimentModel(InProcessModel):
 
 
 def load_sentiment(
-    model: Model, path: Path, device: str, budget: BatchBudget, install_engine: InstallEngine = keep_torch
+    model: Model, path: Path, budget: BatchBudget, install_engine: InstallEngine = keep_torch
 ) -> SentimentModel:
     """Load a classifier, offline, in float32, without running code of its folder.
 
     Args:
         model: the catalog entry.
         path: folder of the model.
-        device: cpu or cuda.
         budget: batch limits, in tokens.
-        install_engine: puts an engine into the loaded network.
+        install_engine: puts an engine into the loaded network, and may move it to another device.
 
     Raises:
         ModelUnusable: when the weights lack tensors or a label has no sentiment. Everything else is raised as the
@@ -266,7 +266,7 @@ def load_sentiment(
             f"such as {min(report['missing_keys'])}",
             "give the repository of a model that was trained for classification",
         )
-    network.to(device).eval()
+    network.eval()
     add_pause_points(network)
     sentiments = map_labels(network.config, model.serving.labels)
     limit = token_limit(tokenizer.model_max_length, position_limit(network), model.serving.max_tokens)

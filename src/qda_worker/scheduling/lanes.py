@@ -8,7 +8,8 @@ whatever its priority, so that every interactive batch is short.
 
 Between the layers of a bulk batch: the compute thread may interrupt a bulk batch (`take_interactive`) as long as
 interactive work has had less than its nine tenths since the batch began. So an interactive text waits for a part of a
-bulk batch only.
+bulk batch only. Parts are as long as the batch is large, so for `_PRESENCE_SECONDS` after interactive work, bulk
+batches get half of the budget.
 
 Within a lane: fair sharing between callers, see `fair_lane`.
 
@@ -43,12 +44,21 @@ _INTERACTIVE_SHARES: Final = 9
 _CANDIDATES: Final = 512
 # Share of the time that the job due next has left, in which the units that a batch is chosen from can be computed.
 _CANDIDATES_SHARE: Final = 0.5
+# How long bulk batches stay small after interactive work, in seconds: callers that work with a program pause that long.
+_PRESENCE_SECONDS: Final = 10.0
+# Share of the budget that they get. Half costs bulk work about 3 % (`batching.BATCH_SHARE`), a fourth about 10 %.
+_SMALL_SHARE: Final = 0.5
 # How many batches of one text may wait in the lane at once if batches are padded: enough to find similar lengths.
 _BATCHES_PER_TEXT: Final = 4
 
 
 class Lanes(Generic[Payload, Output, Result]):
-    """The interactive and the bulk lane of one model."""
+    """The interactive and the bulk lane of one model.
+
+    Attributes:
+        leaves_units: whether the batch that was taken last leaves units which it would have had to pad. Such a batch is
+            as full as batches of these units are.
+    """
 
     __slots__ = (
         "_batches_per_text",
@@ -58,9 +68,11 @@ class Lanes(Generic[Payload, Output, Result]):
         "_bulk_until",
         "_estimate",
         "_interactive",
+        "_interactive_at",
         "_interrupted_at",
         "_interruption_seconds",
         "_last_batch",
+        "leaves_units",
     )
 
     def __init__(self, budget: BatchBudget, estimate: Estimate = lambda _: 0.0) -> None:
@@ -69,6 +81,7 @@ class Lanes(Generic[Payload, Output, Result]):
         self._batches_per_text = _BATCHES_PER_TEXT if budget.padded else 1
         self._interactive: FairLane[Payload, Output, Result] = FairLane()
         self._bulk: FairLane[Payload, Output, Result] = FairLane()
+        self._interactive_at = -_PRESENCE_SECONDS  # when the last interactive batch was taken
         # The lane of the batch that is being computed, and when it started.
         self._last_batch: tuple[FairLane[Payload, Output, Result] | None, float] = (None, 0.0)
         self._bulk_until = 0.0  # when the last bulk batch ended
@@ -76,6 +89,7 @@ class Lanes(Generic[Payload, Output, Result]):
         # Of the bulk batch that is being computed: when interactive work interrupted it, and for how long before that.
         self._interrupted_at: float | None = None
         self._interruption_seconds = 0.0
+        self.leaves_units = False
 
     def __len__(self) -> int:
         return len(self._interactive) + len(self._bulk)
@@ -176,7 +190,12 @@ class Lanes(Generic[Payload, Output, Result]):
             return True
 
         candidates = lane.take(_CANDIDATES, is_dead)
-        positions = self._select(candidates, expired, now)
+        budget = self._budget
+        if lane is self._bulk and now < self._interactive_at + _PRESENCE_SECONDS:
+            budget = budget.with_length(int(budget.length * _SMALL_SHARE))
+        positions = self._select(candidates, expired, now, budget)
+        if lane is self._interactive and positions:
+            self._interactive_at = now
         lane.commit(candidates, set(positions))
         batch = [candidates[position] for position in positions]
         for queued in batch:
@@ -188,6 +207,7 @@ class Lanes(Generic[Payload, Output, Result]):
         candidates: Sequence[QueuedUnit[Payload, Output, Result]],
         late: set[Job[Result]],
         now: float,
+        budget: BatchBudget,
     ) -> list[int]:
         """Return the positions of the candidates that form a batch; add the jobs that it leaves out to `late`."""
         remaining = list(range(len(candidates)))
@@ -195,7 +215,8 @@ class Lanes(Generic[Payload, Output, Result]):
             considered = [candidates[position] for position in remaining]
             considered = considered[: self._count_within(considered, now)]
             groups = group_equal(considered)
-            selected = select_batch([considered[group[0]].unit.length for group in groups], self._budget)
+            selected = select_batch([considered[group[0]].unit.length for group in groups], budget)
+            self.leaves_units = len(selected) < len(groups)
             batch = [number for group in selected for number in groups[group]]
             costs = (considered[groups[group][0]].cost for group in selected)
             found = self._late([considered[number] for number in batch], now + self._seconds(costs))

@@ -4,7 +4,7 @@ The compute thread reports each batch; any thread reads estimates. Refused calls
 too high would never be corrected by what it refuses. Therefore every doubt makes the estimate lower:
 
 - The time of a batch that was less than half full does not tell how many texts fit beside it. Such a batch counts only
-  if it was faster than the estimate: a full one would be at least as fast.
+  if it was faster than the estimate: a full one would be at least as fast. A fourth is enough if other units waited.
 - The first estimate needs two batches and uses the faster one, because the first batch of a kind reads cold pages.
 - The moving average follows a faster sample quickly and a slower one slowly.
 - Without samples of its length class an estimate is halved every `HALF_LIFE_SECONDS`. A sample between the decayed and
@@ -104,7 +104,7 @@ class ThroughputEstimator:
         Args:
             costs: cost of each unit; all of about the same size, as `select_batch` makes them.
             seconds: duration of the batch.
-            full: whether the batch was at least half full.
+            full: whether it tells how fast full batches are.
         """
         total = sum(costs)
         if total <= 0:

@@ -47,6 +47,11 @@ _MAX_LOSSES: Final = 2
 # The same if the process was killed from outside, which may have had another cause than the text: once more alone.
 _MAX_LOSSES_FROM_OUTSIDE: Final = 3
 
+# A batch of a half of the budget tells the estimator how long batches take; a fourth does if units that waited would
+# only have been padding in it.
+_FULL: Final = 2
+_FULL_IF_UNITS_ARE_LEFT: Final = 4
+
 
 @dataclass(frozen=True, slots=True)
 class BatchProgress:
@@ -73,6 +78,7 @@ class _RunningBatch(Generic[Payload, Output, Result]):
         expected: its duration by what was measured when it began, in seconds; 0 if unknown.
         progressed_at: when it began or last reached a pause point, in seconds of the queue's clock.
         first_deadline: the first deadline of its jobs, by the same clock; infinite without one.
+        leaves_units: see `Lanes.leaves_units`.
         interruption_seconds: time that interactive batches took in between.
     """
 
@@ -81,6 +87,7 @@ class _RunningBatch(Generic[Payload, Output, Result]):
     expected: float
     progressed_at: float
     first_deadline: float = math.inf
+    leaves_units: bool = False
     interruption_seconds: float = 0.0
 
     @property
@@ -194,7 +201,8 @@ class ComputeThread(Generic[Payload, Output, Result]):
         expected = self._throughput.estimate_seconds(sum_by_class(math.ceil(each.cost) for each in computed))
         deadlines = (queued.item.job.deadline for queued in batch)
         first_deadline = min((each for each in deadlines if each is not None), default=math.inf)
-        running = _RunningBatch(groups, interrupts, expected, began, first_deadline)
+        leaves_units = self._state.lanes.leaves_units  # written by this thread, when it took the batch
+        running = _RunningBatch(groups, interrupts, expected, began, first_deadline, leaves_units)
         try:
             outputs = self._run_model(running)
             answers = list(zip(groups, outputs, strict=True))
@@ -210,7 +218,7 @@ class ComputeThread(Generic[Payload, Output, Result]):
             self._compute_failed(running, error, losses)
             return
         seconds = self._clock() - began - running.interruption_seconds
-        total = self._report_batch(computed, seconds)
+        total = self._report_batch(running, seconds)
         for group, output in answers:
             share = seconds * group[0].unit.length / total / len(group) if total else 0.0
             for queued in group:
@@ -279,11 +287,13 @@ class ComputeThread(Generic[Payload, Output, Result]):
             if batch or not expired:
                 return batch
 
-    def _report_batch(self, batch: Sequence[QueuedUnit[Payload, Output, Result]], seconds: float) -> int:
+    def _report_batch(self, running: _RunningBatch[Payload, Output, Result], seconds: float) -> int:
         """Report the computed units of a batch to the observer and the estimator. Return their summed length."""
-        lengths, budget = [queued.unit.length for queued in batch], self._model.budget
+        batch, budget = running.computed, self._model.budget
+        lengths = [queued.unit.length for queued in batch]
         total, padded = sum(lengths), batch_cost(lengths, budget)
-        full = len(batch) * 2 >= budget.units or padded * 2 >= budget.length
+        parts = _FULL_IF_UNITS_ARE_LEFT if running.leaves_units else _FULL
+        full = len(batch) * parts >= budget.units or padded * parts >= budget.length
         self._throughput.record_batch([queued.cost for queued in batch], seconds, full=full)
         self._observer.on_batch(len(batch), total, padded, seconds)
         return total

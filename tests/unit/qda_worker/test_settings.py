@@ -105,6 +105,12 @@ def test_another_size_of_the_result_cache_is_refused(text: str) -> None:
         ([], {"QDA_REFLECTION": "maybe"}, 'QDA_REFLECTION: found "maybe"'),
         (["--max-calls", "0"], {}, '--max-calls: found "0"'),
         (["--max-calls", "many"], {}, '--max-calls: found "many"'),
+        (
+            ["--device", "cpu", "--engine", "cuda-tf32"],
+            {},
+            "engine cuda-tf32 does not compute on the device cpu",
+        ),
+        (["--engine", "openvino"], {"QDA_DEVICE": "cuda"}, "openvino does not compute on the device cuda"),
     ],
 )
 def test_an_error_names_the_option(arguments: list[str], environ: dict[str, str], words: str) -> None:

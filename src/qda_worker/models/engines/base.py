@@ -26,6 +26,8 @@ class EngineName(StrEnum):
 
     TORCH = "torch"
     OPENVINO = "openvino"
+    CUDA = "cuda"
+    CUDA_TF32 = "cuda-tf32"
 
 
 class EncoderEngine(Protocol):
@@ -37,6 +39,8 @@ class EncoderEngine(Protocol):
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return the states after the last layer. It may be called again from a pause point.
+
+        All tensors are on the device of the network.
 
         Args:
             states: the embeddings, float32 [batch, tokens, width].

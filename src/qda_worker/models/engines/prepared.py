@@ -110,8 +110,6 @@ def require_known_layers(network: PreTrainedModel) -> None:
     kind = network.config.model_type
     if kind not in MODEL_TYPES or getattr(network.config, "is_decoder", False):
         raise EngineUnavailable(f"forms are made of BERT and its family, and this is a {kind} network")
-    if network.device.type != "cpu":
-        raise EngineUnavailable("forms are computed on the CPU; serve with --device cpu")
 
 
 def build_engine(variant: Variant, folder: Path, network: PreTrainedModel, threads: int) -> EncoderEngine:
@@ -205,6 +203,33 @@ def install_form(
             engine.close()
     base.encoder = EngineEncoder(lambda _texts, _tokens: fastest)
     return InstalledEngines((str(fastest.name),), timings, batch_tokens, "; ".join(reasons))
+
+
+def load_bf16_on(
+    device: str, network: PreTrainedModel, folder: Path, form: PreparedForm, name: EngineName
+) -> EncoderEngine:
+    """Return the variant `torch-bf16` of a form on another device than the CPU.
+
+    Args:
+        device: torch's name of the device.
+        network: the fp32 network that the form was made from.
+        folder: of the form, whose files are intact.
+        form: its record.
+        name: of the engine.
+
+    Raises:
+        EngineUnavailable: when the form has no such variant, or its numbers there are not those that passed the gate.
+    """
+    require_known_layers(network)
+    if Variant.TORCH_BF16 not in form.variants:
+        raise EngineUnavailable(
+            f"the form has no variant {Variant.TORCH_BF16}, only {', '.join(form.variants)}"
+        )
+    base: Any = network.base_model
+    engine = Bf16Engine(bf16_encoder(base.encoder, load_file(folder / WEIGHTS_NAME)).to(device), name)
+    sample = {key: tensor.to(device) for key, tensor in load_file(folder / SAMPLE_NAME).items()}
+    _require_error(engine, sample, form, Variant.TORCH_BF16)
+    return engine
 
 
 def choose_engine(engines: Sequence[EncoderEngine], measurement: Measurement) -> EncoderEngine:

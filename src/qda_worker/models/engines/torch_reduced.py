@@ -47,15 +47,14 @@ _LEAST: Final = torch.finfo(torch.float32).tiny
 class Bf16Engine:
     """The layers as transformers computes them, in bfloat16."""
 
-    name: Final = EngineName.TORCH
-
-    def __init__(self, encoder: torch.nn.Module) -> None:
+    def __init__(self, encoder: torch.nn.Module, name: EngineName = EngineName.TORCH) -> None:
         """Wrap layers.
 
         Args:
             encoder: what `bf16_encoder` returns.
+            name: of this engine on the device of the layers.
         """
-        self._encoder = encoder
+        self._encoder, self.name = encoder, name
 
     def forward(self, states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return the states after the last layer in float32, as `EncoderEngine.forward`."""

@@ -29,17 +29,17 @@ AnyModel = TextModel[Any, Any, Any]
 
 def classifier(folder: Path) -> AnyModel:
     write_classifier(folder, ("positive", "negative", "neutral"))
-    return load_sentiment(hub_model(Task.SENTIMENT), folder, "cpu", BUDGET)
+    return load_sentiment(hub_model(Task.SENTIMENT), folder, BUDGET)
 
 
 def xlmr(folder: Path) -> AnyModel:
     write_embedding(folder, max_seq_length=64, normalize=True, pooling="cls", heads=True)
-    return load_embedding(hub_model(Task.EMBEDDING, Serving()), folder, "cpu", BUDGET)
+    return load_embedding(hub_model(Task.EMBEDDING, Serving()), folder, BUDGET)
 
 
 def bert(folder: Path) -> AnyModel:
     write_bert_embedding(folder)
-    return load_embedding(hub_model(Task.EMBEDDING), folder, "cpu", BUDGET)
+    return load_embedding(hub_model(Task.EMBEDDING), folder, BUDGET)
 
 
 @pytest.fixture(params=[classifier, xlmr, bert])

@@ -11,11 +11,12 @@ import pytest
 
 from qda_worker.errors import DeadlineTooShort, QueueFull
 from qda_worker.models.base import Unit
+from qda_worker.scheduling.batching import batch_cost
 from tests.support.echo_model import EchoModel
 from tests.support.queue_harness import WAIT, QueueHarness
 
-# Seconds that a full batch takes.
-_BATCH_SECONDS: Final = 1.0
+# Seconds that a full batch of texts of similar lengths takes: of 10 to 20 characters, 128 of 160 that it has room for.
+_BATCH_SECONDS: Final = 0.05 + 0.95 * 128 / 160
 # Texts in a full batch.
 _BATCH_TEXTS: Final = 8
 # Seconds between two calls of 4 texts: ten times what the model computes.
@@ -23,7 +24,7 @@ _INTERVAL: Final = 0.05
 
 
 class OverloadedModel(EchoModel):
-    """Takes time of the test's clock for each text; meanwhile calls arrive, until `until`."""
+    """Takes time of the test's clock for each batch and its padded texts; meanwhile calls arrive, until `until`."""
 
     harness: QueueHarness
     counted_from = until = 0.0
@@ -39,7 +40,8 @@ class OverloadedModel(EchoModel):
 
     def compute(self, units: Sequence[Unit[str]]) -> list[str]:
         """Let time pass, and calls arrive in it."""
-        end = self.harness.now + self.slower * (0.2 + 0.1 * len(units))
+        padded = batch_cost([unit.length for unit in units], self.budget)
+        end = self.harness.now + self.slower * (0.05 + 0.95 * padded / self.budget.length)
         self._next = max(self._next, self.harness.now)
         while self._next <= end and self._next < self.until:
             self.harness.now = self._next

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qda_worker.models.base import BatchBudget
-from qda_worker.scheduling.batching import batch_cost, select_batch
+from qda_worker.scheduling.batching import BATCH_SHARE, batch_cost, select_batch
 
 LENGTHS: Final = st.lists(st.integers(1, 600), max_size=60)
 BUDGETS: Final = st.builds(
@@ -48,24 +48,36 @@ def test_a_batch_is_contiguous_in_the_order_of_length(lengths: list[int], budget
     assert not [length for length in left if batch and batch[0] < length < batch[-1]]
 
 
-@given(LENGTHS, BUDGETS)
-def test_a_batch_grows_until_the_next_shorter_unit_does_not_fit(
+@given(LENGTHS.filter(bool), BUDGETS)
+def test_no_other_batch_with_the_due_unit_costs_less_for_each_token(
     lengths: list[int], budget: BatchBudget
 ) -> None:
-    taken = select_batch(lengths, budget)
-    batch = [lengths[position] for position in taken]
-    shorter = [
-        length
-        for number, length in enumerate(lengths)
-        if number not in taken and batch and length <= batch[0]
-    ]
-    if shorter and len(batch) < budget.units:
-        assert batch_cost([max(shorter), *batch], budget) > budget.length
+    def cost(batch: list[int]) -> float:
+        return (batch_cost(batch, budget) + budget.length * BATCH_SHARE) / sum(batch)
+
+    taken = cost([lengths[position] for position in select_batch(lengths, budget)])
+    order = sorted(range(len(lengths)), key=lambda position: (lengths[position], position))
+    due = order.index(0)
+    for first in range(due + 1):
+        for end in range(due + 1, min(len(order), first + budget.units) + 1):
+            batch = [lengths[position] for position in order[first:end]]
+            if len(batch) == 1 or batch_cost(batch, budget) <= budget.length:
+                assert taken <= cost(batch)
 
 
 def test_units_of_similar_length_are_batched_together() -> None:
     """The long unit came second; with it, four short ones would be padded to its length."""
     assert select_batch([10, 400, 12, 9, 11], BatchBudget(1024, 64)) == [3, 0, 4, 2]
+
+
+def test_short_units_do_not_fill_a_batch_of_a_long_one() -> None:
+    """Beside it, each would be padded to 100 tokens."""
+    assert select_batch([100, 8, 8, 9, 8], BatchBudget(1024, 64)) == [0]
+    assert select_batch([100, 8, 90, 9, 95], BatchBudget(1024, 64)) == [2, 4, 0]
+
+
+def test_units_that_need_no_padding_fill_a_batch() -> None:
+    assert select_batch([100, 8, 8, 9, 8], BatchBudget(1024, 64, padded=False)) == [1, 2, 4, 3, 0]
 
 
 def test_an_empty_queue_gives_an_empty_batch() -> None:

@@ -256,3 +256,25 @@ def test_calls_with_close_deadlines_are_computed_one_after_the_other() -> None:
             add(lanes, f"{caller}-{length}-", 1, length=length, deadline=16.0)
     batch, _ = lanes.take(0.0)
     assert {queued.item.job.texts[0][0] for queued in batch} <= {"0", "1", "2"}
+
+
+def test_bulk_batches_are_smaller_for_some_seconds_after_interactive_work() -> None:
+    """An interactive text waits for a part of a bulk batch, which is as long as the batch is large."""
+    lanes = Waiting(BatchBudget(length=40, units=4))
+    add(lanes, "corpus", 20, lane=Lane.BULK)
+    assert len(take(lanes)) == 4
+    add(lanes, "person", 1)
+    assert take(lanes, now=1.0) == ["person0"]
+
+    assert [len(take(lanes, now=now)) for now in (2.0, 10.0)] == [2, 2]
+    assert len(take(lanes, now=11.1)) == 4
+
+
+def test_a_batch_that_leaves_units_for_their_padding_is_told_from_one_that_has_all() -> None:
+    lanes = Waiting(BatchBudget(length=400, units=40))
+    add(lanes, "long", 2, length=100)
+    add(lanes, "short", 3, length=10)
+    assert sorted(take(lanes)) == ["long0", "long1"]
+    assert lanes.leaves_units
+    assert len(take(lanes)) == 3
+    assert not lanes.leaves_units

@@ -189,7 +189,7 @@ def test_the_installed_engines_come_with_what_was_measured() -> None:
     assert installed.batch_tokens in BATCH_TOKENS
 
 
-@pytest.mark.parametrize("wanted", list(EngineName))
+@pytest.mark.parametrize("wanted", [EngineName.TORCH, EngineName.OPENVINO])
 def test_of_a_wanted_engine_nothing_is_measured(wanted: EngineName) -> None:
     """So its load waits for no turn either."""
 

@@ -28,6 +28,7 @@ def engines(
         ((0.01, 0.3), (0.02, 0.2), EngineName.TORCH, EngineName.OPENVINO),
         ((0.01, 0.3), (0.02, 0.4), EngineName.TORCH, EngineName.TORCH),
         ((0.01, 0.3), (0.0098, 0.29), EngineName.TORCH, EngineName.TORCH),
+        ((0.01, 0.3), (0.009, 0.28), EngineName.OPENVINO, EngineName.TORCH),  # parts must be clearly faster
     ],
 )
 def test_each_shape_has_its_fastest_engine(
