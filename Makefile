@@ -43,7 +43,7 @@ HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo test check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
+.PHONY: help demo test test-examples check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -57,6 +57,10 @@ demo: .venv/.installed ## warm a cache from a hub, serve it, and analyze a Germa
 test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the client also from its wheel with the oldest packages
 	.venv/bin/python -m pytest $(TEST_PROCESSES)
 	.venv-floor/bin/python -m pytest $(TEST_PROCESSES) --ignore=tests/client/cli/test_output.py tests/client tests/base
+
+# R takes 72 MB and half a minute to install, so CI does without it.
+test-examples: .venv/.installed .venv-floor/.installed | examples/node/node_modules ## run the examples and the commands of the pages against a worker with small models; HEAVY=1 adds R
+	.venv/bin/python -m pytest tests/examples $(if $(HEAVY),,--ignore=tests/examples/heavy)
 
 check: .venv/.installed .venv-proto/.installed ## check format, lint, types, import rules, the generated sync client and the proto; changes nothing
 	.venv/bin/ruff check
@@ -131,7 +135,7 @@ verify-real: .venv/.installed ## compare the four real models in the cache (QDA_
 	.venv/bin/cache-check --load
 
 clean: ## remove everything that make created: environments, builds, caches and demo models
-	rm -rf .venv .venv-floor .venv-openai .venv-proto build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-floor .venv-openai .venv-proto examples/node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A target whose files are missing ends with a one-line error and make's exit code 2.
@@ -168,6 +172,10 @@ absent = $(error make $@: $(1) does not exist yet)
 	@echo 'Installing LangChain and Haystack into .venv-openai'
 	@.venv-openai/bin/python $(PIP_INSTALL) --requirement constraints/openai-clients.txt
 	@touch $@
+
+# Without npm the test of the example is skipped, which fails in CI.
+examples/node/node_modules:
+	@if command -v npm >/dev/null; then npm ci --prefix examples/node --ignore-scripts --no-audit --no-fund --loglevel error; fi
 
 .venv/bin/python .venv-floor/bin/python .venv-openai/bin/python .venv-proto/bin/python:
 	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Install one, or set its path: make PYTHON=/path/to/python3.11' >&2; exit 2; }

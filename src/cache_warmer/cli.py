@@ -160,6 +160,7 @@ def _parser() -> OptionParser:
     for command in COMMANDS:
         description = f"{command.help[0].upper()}{command.help[1:]}."
         command.add_to(commands.add_parser(command.name, help=command.help, description=description))
+    parser.add_completion(commands)
     return parser
 
 

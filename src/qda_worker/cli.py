@@ -117,4 +117,5 @@ def _parser() -> OptionParser:
         "no variant passed the accuracy gate, 30 no space; the others are those of cache-warmer.",
     )
     add_prepare_options(prepare_parser)
+    parser.add_completion(commands)
     return parser

@@ -15,6 +15,8 @@ from typing import Final
 
 import pytest
 
+from model_cache.errors import UsageError
+
 PROGRAMS: Final = ["cache-check", "cache-warmer", "qda-client", "qda-worker"]
 HEAVY: Final = [
     "huggingface_hub",
@@ -23,6 +25,9 @@ HEAVY: Final = [
     "pypdf",
     "kubernetes",
     "numpy",
+    "pandas",
+    "polars",
+    "pyarrow",
     "spacy",
     "structlog",
     "torch",
@@ -75,6 +80,38 @@ def test_documents_that_need_an_extra_name_it_and_others_are_read(tmp_path: Path
     assert "qda-worker[files]" in answer.stderr
     (tmp_path / "a.rtf").write_bytes(rb"{\rtf1 gut}")
     assert [segment.text for segment in read_corpus([str(tmp_path / "a.rtf")])] == ["gut"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (["sentiment", "a.txt", "--output", "r.parquet"], "pyarrow", "tables"),
+        (["sentiment", "a.txt", "--output", "r.xlsx"], "openpyxl", "files"),
+        (["convert", "r.jsonl", "--output", "r.parquet"], "pyarrow", "tables"),
+        (["cite", "r.parquet"], "pyarrow", "tables"),
+    ],
+)
+def test_result_files_that_need_an_extra_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], package: str, extra: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("gut\n")
+    (tmp_path / "r.jsonl").write_text(
+        '{"id": "1", "text": "gut", "options": {"command": "sentiment"}}\n', encoding="utf-8"
+    )
+    if arguments[0] == "cite":
+        (tmp_path / "r.parquet").write_bytes(b"PAR1")
+    answer = run("qda-client", *arguments)
+    assert answer.returncode == 2, answer.stderr
+    assert f"needs the package {package}, which is not installed" in answer.stderr
+    assert f"qda-worker[{extra}]" in answer.stderr
+
+
+def test_a_data_frame_needs_one_of_two_extras() -> None:
+    from qda_worker.client import to_dataframe
+
+    with pytest.raises(UsageError, match="needs the package pandas or polars"):
+        to_dataframe([])
 
 
 def test_the_default_catalog_and_its_lock_are_in_the_wheel(tmp_path: Path) -> None:

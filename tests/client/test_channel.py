@@ -38,6 +38,8 @@ def test_a_target_without_a_scheme_is_resolved_by_dns(target: str, uri: str) -> 
     [
         {"target": ""},
         {"target": "localhost"},
+        {"target": "http://localhost:50051"},
+        {"target": "tcp://worker:50051"},
         {"caller": "Frau Müller"},
         {"caller": "two words"},
         {"timeout": 0},

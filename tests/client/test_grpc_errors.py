@@ -1,6 +1,7 @@
 """Each way in which a call can fail becomes one error of the client, with a reason and a remedy."""
 
 import socket
+import socketserver
 import threading
 from typing import Any, Final
 
@@ -103,6 +104,41 @@ def test_an_unreachable_target_is_named_with_a_remedy(
     assert target in caught.value.message
     assert "refused" in caught.value.message.lower()
     assert "qda-worker serve" in caught.value.remedy
+
+
+@pytest.mark.parametrize("method", ["sentiment", "analyze"])
+@pytest.mark.parametrize(
+    "response",
+    [
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        b"<!DOCTYPE HTML>\n<p>Bad request",
+        b"SSH-2.0-x\r\n",
+    ],
+)
+def test_another_server_at_the_port_is_told_from_a_worker(
+    invoke: Invoke, method: str, response: bytes
+) -> None:
+    """A web server, one of HTTP 0.9, one of another protocol."""
+
+    class Answer(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1024)
+            self.request.sendall(response)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        arguments = [["a"]] if method == "sentiment" else [["a"], [SentimentTask()]]
+        with pytest.raises(NotReachable, match="does not speak gRPC") as caught:
+            invoke(Settings(f"127.0.0.1:{server.server_address[1]}", timeout=1), method, *arguments)
+        server.shutdown()
+    assert "50051" in caught.value.remedy
+
+
+def test_a_worker_is_older_or_the_port_is_that_of_its_probes(worker: FakeWorker, invoke: Invoke) -> None:
+    worker.faults = [refuse(CODE.UNIMPLEMENTED, "", "Method not found!")]
+    with pytest.raises(NotServed, match="does not have this method") as caught:
+        invoke(Settings(worker.target), "sentiment", ["gut"])
+    assert "older than this client" in caught.value.remedy
 
 
 def test_a_worker_that_is_not_ready_is_reported_with_its_reason(worker: FakeWorker, invoke: Invoke) -> None:

@@ -22,6 +22,7 @@ import yaml
 from tests.cluster.demo_hub import CATALOGS, ROOT, URL
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.release import VALUES
+from tests.support.page_blocks import read_blocks
 
 COMMAND_SECONDS: Final = 240.0
 PATIENCE_SECONDS: Final = 180.0
@@ -53,19 +54,9 @@ class Command:
 def read_sections(page: Path) -> dict[str, list[Command]]:
     """Return the commands of a page by the heading that they follow; headings without commands are left out."""
     found: dict[str, list[Command]] = {}
-    heading = ""
-    block: list[str] | None = None
-    for line in page.read_text("utf-8").splitlines():
-        if block is not None:
-            if line == "```":
-                found.setdefault(heading, []).extend(_commands(block))
-                block = None
-            else:
-                block.append(line)
-        elif line == "```console":
-            block = []
-        elif line.startswith("#"):
-            heading = line.lstrip("# ")
+    for block in read_blocks(page):
+        if block.language == "console":
+            found.setdefault(block.heading, []).extend(_commands(block.lines))
     return found
 
 

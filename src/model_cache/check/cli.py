@@ -218,6 +218,7 @@ def _parser() -> OptionParser:
         description="Compare the cache with what the catalog needs: names, links and sizes of all files.",
         epilog=_EPILOG,
     )
+    parser.add_completion()
     add_shared_options(parser)
     parser.add_argument("--deep", action="store_true", help="also read every file and compare its sha256")
     parser.add_argument(

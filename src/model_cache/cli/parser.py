@@ -47,6 +47,24 @@ class OptionParser(argparse.ArgumentParser):
         """Add `--version`."""
         self.add_argument("--version", action=_VersionAction, help="print the version and exit")
 
+    def add_completion(self, commands: "argparse._SubParsersAction[Any] | None" = None) -> None:
+        """Add the command `completion`, or `--completion` to a program without commands."""
+        about = "print the script with which a shell completes this program's options, and exit"
+        options: dict[str, Any] = {
+            "action": _CompletionAction,
+            "choices": ["bash", "zsh", "fish"],
+            "metavar": "bash|zsh|fish",
+        }
+        if commands is None:
+            self.add_argument("--completion", help=about, **options)
+            return
+        added = commands.add_parser(
+            "completion",
+            help=about.removesuffix(", and exit"),
+            description=f"Print the script with which a shell completes the commands and options of {self.prog}.",
+        )
+        added.add_argument("shell", of=self, help="the shell", **options)
+
     def parse_args(  # type: ignore[override]  # the overloads for a namespace of one's own are not needed
         self, args: Sequence[str] | None = None, namespace: None = None
     ) -> argparse.Namespace:
@@ -110,6 +128,20 @@ class _HelpFormatter(argparse.HelpFormatter):
             width = _DEFAULT_COLUMNS
         width = max(width - 2, _MIN_COLUMNS)
         super().__init__(prog, *args, **{"width": width, "max_help_position": 32, **kwargs})
+
+
+class _CompletionAction(argparse.Action):
+    """Prints the completion script of a parser, by default that of the option itself, and exits."""
+
+    def __init__(self, *args: Any, of: argparse.ArgumentParser | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._of = of
+
+    def __call__(self, parser: argparse.ArgumentParser, _: object, values: Any, *__: object) -> None:
+        from model_cache.cli.completion import Shell, completion_script  # here: hardly ever needed
+
+        print(completion_script(self._of or parser, Shell(values)), end="")
+        parser.exit()
 
 
 class _VersionAction(argparse.Action):

@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         Models,
     )
     from qda_worker.client.sync_client import Client
+    from qda_worker.client.tables.data_frame import to_dataframe, to_dataframe_async
     from qda_worker.client.texts import InvalidText, Pair, Text
     from qda_worker.client.tokens import Token, TokenRange
 
@@ -175,6 +176,8 @@ _MODULES: Final = {
         "Models",
     ),
     "sync_client": ("Client",),
+    "tables.data_frame": ("to_dataframe", "to_dataframe_async"),
+    "tasks": ("AnalysisTask", "EmbeddingTask", "EntityTask", "SentimentTask"),
     "texts": (
         "InvalidText",
         "Pair",
@@ -264,6 +267,8 @@ __all__ = [
     "Vector",
     "Violation",
     "read_corpus",
+    "to_dataframe",
+    "to_dataframe_async",
 ]
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import grpc
 
+from model_cache.urls import without_passwords
 from qda_worker.client.errors import InvalidSettings
 from qda_worker.client.proxy import is_local
 from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_TEXTS
@@ -33,6 +34,8 @@ _KEEPALIVE_TIMEOUT_SECONDS: Final = 10
 _RESOLUTION_SECONDS: Final = 2
 
 # A gRPC target with a scheme, `dns:///host:1` for instance; `host:1` alone has only a port after the colon.
+# Those that gRPC can resolve.
+_SCHEMES: Final = frozenset({"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds", "google-c2p"})
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")
 
 # A bearer token by RFC 6750, section 2.1 (`b64token`).
@@ -110,6 +113,12 @@ class Settings:
         if not _SCHEME.match(self.target) and not re.fullmatch(r".+:\d+", self.target):
             raise InvalidSettings(
                 f"the target {self.target!r} has no port", remedy="give the worker's address as HOST:PORT"
+            )
+        scheme = self.target.partition(":")[0].lower()
+        if _SCHEME.match(self.target) and scheme not in _SCHEMES:
+            raise InvalidSettings(
+                f"the target {without_passwords(self.target)!r} begins with {scheme}:, which is no target of gRPC",
+                remedy="give the worker's address as HOST:PORT; TLS is a setting of its own (`--tls`, `tls`)",
             )
         if not re.fullmatch(r"[\x21-\x7e]{0,128}", self.caller):
             raise InvalidSettings(

@@ -91,6 +91,10 @@ _CANCELLED_REMEDY: Final = (
 _CONNECTION_CLOSED: Final = ("Socket closed", "Connection reset", "End of TCP stream", "Broken pipe")
 
 
+# In gRPC's messages about what answers in HTTP/1, or in no HTTP at all.
+_NO_GRPC: Final = ("Failed parsing HTTP/2", "http1.x server")
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorDetails:
     """The contents of a `google.rpc.Status`.
@@ -177,6 +181,12 @@ def connection_error(message: str, target: str) -> errors.NotReachable:
             return errors.TlsFailed(f"no connection to {target}: {cause}", target=target, remedy=remedy)
     if _HANDSHAKE_FAILED in message:
         return errors.TlsFailed(f"no connection to {target}: {message}", target=target)
+    if any(part in message for part in _NO_GRPC):
+        return errors.NotReachable(
+            f"what answers at {target} does not speak gRPC ({message})",
+            target=target,
+            remedy="give the port of `--listen` (50051 by default), not that of metrics or of a web server",
+        )
     if any(part in message for part in _CONNECTION_CLOSED):
         # A worker that requires TLS, or a client certificate, closes the connection without giving a reason.
         remedy = (
@@ -244,6 +254,13 @@ def _error_for_code(code: grpc.StatusCode, details: ErrorDetails, target: str) -
             )
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return _resource_exhausted(details)
+        case grpc.StatusCode.UNIMPLEMENTED if not details.reason:
+            return errors.NotServed(
+                f"what answers at {target} does not have this method ({details.message or 'no message'})",
+                reason=code.name,
+                remedy="update the worker if it is older than this client, or give the port of `--listen`, not that of "
+                "probes",
+            )
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return errors.DeadlineExceeded(f"no response from {target} before the deadline")
     if details.reason in _TOKEN_REASONS:

@@ -4,9 +4,9 @@ The `error` of a text is None, or why it has no result; then `ok` is False and t
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, overload
 
 from qda_worker.client.enums import LimitUnit, LongTextOutcome, Offsets, SentimentLabel, SyntaxLayer
 from qda_worker.client.tokens import Token, TokenRange
@@ -146,6 +146,15 @@ class Answer(Sequence[R], Generic[R]):
 
     def __iter__(self) -> Iterator[R]:
         return iter(self.results)
+
+    def to_dataframe(
+        self, texts: Iterable[Any] | None = None, *, library: Literal["pandas", "polars"] | None = None
+    ) -> Any:  # Any: a data frame of either library
+        """Return the results as a data frame; see `qda_worker.client.to_dataframe`, whose types are exact."""
+        from qda_worker.client import to_dataframe
+
+        results: Any = self  # R may be any type
+        return to_dataframe(results, texts, library=library)
 
 
 @dataclass(frozen=True, slots=True)

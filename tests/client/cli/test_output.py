@@ -180,6 +180,24 @@ def test_an_output_in_the_folder_of_the_input_is_not_read(
         assert answer.stderr.decode() == f"qda-client: {output} has 1 results\n"
 
 
+def test_a_file_of_the_input_folder_to_which_stdout_leads_is_not_read(
+    worker: FakeWorker, tmp_path: Path
+) -> None:
+    """As in `qda-client sentiment folder --format jsonl > folder/results.jsonl 2> folder/log.txt`."""
+    (tmp_path / "a.txt").write_text("gut\n")
+    for _ in range(2):
+        with (tmp_path / "results.jsonl").open("ab") as output, (tmp_path / "log.txt").open("ab") as log:
+            output.write(b'{"id": "x", "text": "from before"}\n')
+            log.write(b"from before\n")
+            output.flush()
+            log.flush()
+            command = ["sentiment", str(tmp_path), "--format", "jsonl", "--target", worker.target]
+            program = [sys.executable, "-m", "qda_worker.client.cli.main", *command]
+            assert subprocess.run(program, stdout=output, stderr=log, check=False).returncode == 0
+    results = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text("utf-8").splitlines()]
+    assert [each["id"] for each in results] == ["x", "1", "x", "1"]
+
+
 def test_csv_on_stdout_is_that_of_a_file(worker: FakeWorker, texts: Path, tmp_path: Path) -> None:
     output = tmp_path / "r.csv"
     assert run_client(worker, "sentiment", str(texts), "-o", str(output)).returncode == 0

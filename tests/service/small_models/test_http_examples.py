@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import pytest
 import spacy
+from spacy.language import Language
 from spacy.tokens import Span
 
 from demo import steps
@@ -129,7 +130,7 @@ def ask_shim(shim: str, body: bytes, path: str = "/spacy/pipeline") -> tuple[int
             return error.code, json.load(error)
 
 
-def expected_by_spacy(nlp: spacy.Language, text: str) -> dict[str, Any]:
+def expected_by_spacy(nlp: Language, text: str) -> dict[str, Any]:
     """Return what plain spaCy finds, in the fields of DATS' response."""
     document = nlp(text)
 

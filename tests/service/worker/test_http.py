@@ -67,7 +67,7 @@ def test_every_unary_method_gives_what_grpc_gives(channel: grpc.Channel, url: st
         by_grpc = channel.unary_unary(
             path,
             type(request).SerializeToString,
-            response_type.FromString,  # type: ignore[arg-type]
+            response_type.FromString,
         )(request, timeout=TIMEOUT)
         by_http = json_format.ParseDict(post(url + path, body), response_type())
         for name in CHANGING:

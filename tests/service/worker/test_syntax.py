@@ -64,7 +64,7 @@ def test_a_missing_component_is_named(channel: grpc.Channel) -> None:
 def test_a_lone_surrogate_on_the_wire_is_refused_with_its_place(channel: grpc.Channel) -> None:
     request = syntax_pb2.AnalyzeSyntaxRequest(texts=texts("Köln", "XXX"), offset_encoding=CODE_POINTS)
     content = request.SerializeToString().replace(b"XXX", b"\xed\xa0\xbd")
-    call = channel.unary_unary(f"/{SYNTAX}/AnalyzeSyntax")
+    call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SYNTAX}/AnalyzeSyntax")
     status = refused_status(call, content)
     assert error_info(status).reason == "TEXT_NOT_UTF8"
     assert "texts[1].content" in status.message

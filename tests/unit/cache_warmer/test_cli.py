@@ -16,7 +16,7 @@ def test_an_unknown_command_is_a_usage_error_with_the_known_ones(command: str) -
     with pytest.raises(UsageError, match=f'unknown COMMAND "{command}"') as caught:
         cache_warmer([command, "--any", "thing"], {})
     assert caught.value.reason.exit_code == 2
-    assert caught.value.remedy == f"give one of: {', '.join(one.name for one in COMMANDS)}"
+    assert caught.value.remedy == f"give one of: {', '.join(one.name for one in COMMANDS)}, completion"
 
 
 def test_the_help_lists_exactly_the_commands_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,7 +24,7 @@ def test_the_help_lists_exactly_the_commands_that_exist(capsys: pytest.CaptureFi
         cache_warmer(["--help"], {})
     lines = capsys.readouterr().out.partition("COMMAND")[2].splitlines()
     listed = [line.split()[0] for line in lines if line.startswith("    ") and line[4] != " "]
-    assert listed == [command.name for command in COMMANDS]
+    assert listed == [*(command.name for command in COMMANDS), "completion"]
 
 
 @pytest.mark.parametrize(

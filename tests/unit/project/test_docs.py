@@ -20,7 +20,16 @@ ROOT: Final = Path(__file__).parents[3]
 PAGES: Final = sorted(
     [
         *(ROOT / "docs").glob("*.md"),
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")),
+        *(
+            ROOT / name
+            for name in (
+                "README.md",
+                "CONTRIBUTING.md",
+                "CHANGELOG.md",
+                "benchmarks/README.md",
+                "examples/README.md",
+            )
+        ),
         *(ROOT / "charts/qda-worker").glob("README.md*"),
     ]
 )

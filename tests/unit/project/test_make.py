@@ -15,6 +15,7 @@ VERBS: Final = [
     "demo",
     "test",
     "test-compose",
+    "test-examples",
     "test-cluster",
     "test-cluster-faults",
     "check",

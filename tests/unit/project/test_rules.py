@@ -17,7 +17,7 @@ STUBS: Final = ROOT / "src" / "qda"
 GENERATED: Final = [ROOT / "src/qda_worker/client" / file for file in ("sync_client.py", "worker_status.py")]
 PYTHON_FILES: Final = sorted(
     path
-    for folder in ("src", "tests", "demo", "benchmarks", "images")
+    for folder in ("src", "tests", "demo", "benchmarks", "examples", "images")
     for path in (ROOT / folder).rglob("*.py")
     if STUBS not in path.parents
 )

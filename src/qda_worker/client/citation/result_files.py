@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 from zipfile import BadZipFile
 
 from model_cache.errors import UsageError
+from qda_worker.client.extra_packages import import_package
 from qda_worker.client.tables.layout import describe_options
 from qda_worker.client.tables.records import provenances
 
@@ -120,27 +121,17 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, ...]]:
 
 
 def _xlsx_rows(path: Path) -> Iterator[tuple[str, ...]]:
-    try:
-        from openpyxl import load_workbook
-    except ImportError as error:
-        raise UsageError(
-            "XLSX needs the package openpyxl, which is not installed", "pip install 'qda-worker[files]'"
-        ) from error
+    openpyxl: Any = import_package("openpyxl", "XLSX")
     try:
         with path.open("rb") as file:
-            for sheet in load_workbook(file, read_only=True).worksheets:
+            for sheet in openpyxl.load_workbook(file, read_only=True).worksheets:
                 yield from _table_rows([str(cell or "") for cell in row] for row in sheet.values)
     except (BadZipFile, ElementTree.ParseError) as error:
         raise ValueError(str(error)) from error
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, ...]]:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise UsageError(
-            "Parquet needs the package pyarrow, which is not installed", "pip install 'qda-worker[tables]'"
-        ) from error
+    parquet: Any = import_package("pyarrow.parquet", "PARQUET")
     table = parquet.read_table(path, columns=list(COLUMNS))
     for row in table.group_by(list(COLUMNS)).aggregate([]).to_pylist():
         yield tuple(str(row[name] or "") for name in COLUMNS)

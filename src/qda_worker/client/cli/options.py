@@ -114,6 +114,7 @@ def parser() -> OptionParser:
     command("cache", "show the state of the worker's model cache")
     add_local(commands)
     _add_health(command("health", "show whether the worker serves"))
+    top.add_completion(commands)
     return top
 
 

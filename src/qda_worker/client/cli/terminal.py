@@ -6,7 +6,7 @@ library about waiting for the worker (`retry`); they replace the progress line.
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
@@ -52,6 +52,14 @@ class Terminal:
         clear = _CLEAR_LINE if self.progress else ""
         self.stderr.write(f"{clear}{PROGRAM}: {printable_lines(message)}\n")
         self.stderr.flush()
+
+    def descriptors(self) -> list[int]:
+        """Return the file descriptors of stdout and stderr, unless they have none."""
+        found = []
+        for stream in (self.stdout, self.stderr):
+            with suppress(OSError, ValueError):  # not those of a file, or closed
+                found.append(stream.fileno())
+        return found
 
     def draw(self, line: str) -> None:
         """Draw the progress over the former one; an empty line erases it."""

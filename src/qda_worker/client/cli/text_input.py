@@ -45,7 +45,7 @@ def read_segments(
         arguments: the options of reading.
         terminal: the program's streams.
         quiet: whether to report no warnings, besides `--quiet`.
-        leave_out: files that are left out of folders, as the output.
+        leave_out: files that are left out of folders, as the output. Those to which stdout and stderr lead are, too.
 
     Raises:
         UsageError: when a file cannot be read, or there is no text.
@@ -56,7 +56,7 @@ def read_segments(
         read_reading(arguments),
         stdin=terminal.stdin,
         warn=(lambda _: None) if quiet or arguments.quiet else terminal.report,
-        leave_out=leave_out,
+        leave_out=[*leave_out, *terminal.descriptors()],
     ):
         yield segment
     if segment is None:

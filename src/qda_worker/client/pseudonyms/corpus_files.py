@@ -40,19 +40,15 @@ def corpus_files(
     """
     if STDIN in given or not given:
         raise UsageError("the files must have names", "give files and folders instead of stdin")
-    files, unknown = find_files(given)
+    if review is not None and any(_is_same(Path(each), review) for each in given):
+        raise UsageError(f"{review} is the review list", "leave it out of the files, or name another list")
+    files, unknown = find_files(given, [] if review is None else [review])
     if unknown and warn is not None:
         warn(f"note: {unknown}")
     folders = [Path(each) for each in given if Path(each).is_dir()]
     found: dict[str, CorpusFile] = {}
     for each in files:
         path = Path(each)
-        if review is not None and _is_same(path, review):
-            if each in given:
-                raise UsageError(
-                    f"{path} is the review list", "leave it out of the files, or name another list"
-                )
-            continue
         folder = next((folder for folder in folders if path.is_relative_to(folder)), path.parent)
         name = path.relative_to(folder).as_posix()
         if name.casefold() in found:
@@ -61,8 +57,6 @@ def corpus_files(
                 "rename one, or give the folder that has both",
             )
         found[name.casefold()] = CorpusFile(path, name)
-    if not found:
-        raise UsageError("there is no file but the review list", "give the files of the corpus")
     return list(found.values())
 
 

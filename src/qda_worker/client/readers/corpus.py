@@ -30,7 +30,7 @@ def read_corpus(
     *,
     stdin: BinaryIO | None = None,
     warn: Callable[[str], None] = _ignore,
-    leave_out: Iterable[Path] = (),
+    leave_out: Iterable[Path | int] = (),
 ) -> Iterator[Segment]:
     """Yield the segments of files and folders; those that cannot be sent are `InvalidSegment`.
 
@@ -42,7 +42,7 @@ def read_corpus(
         options: how to read them; by default as suits each file.
         stdin: the stream of `-`.
         warn: called with a message about what was left out or assumed, and about each segment that cannot be sent.
-        leave_out: files that are left out of folders, as the file of the results.
+        leave_out: files that are left out of folders, as the file of the results: paths, or file descriptors.
 
     Raises:
         UsageError: when the only file cannot be read, or there is none.

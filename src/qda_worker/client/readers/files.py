@@ -24,7 +24,7 @@ _NUMBER: Final = re.compile(r"(\d+)")
 _LISTED_FILES: Final = 20
 
 
-def find_files(given: Sequence[str], leave_out: Iterable[Path] = ()) -> tuple[list[str], str]:
+def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tuple[list[str], str]:
     """Return the files of the corpus, and a message that names those of unknown types; empty if there are none.
 
     Folders are searched with their subfolders, in natural order (2 before 10). Hidden and temporary files in them are
@@ -32,7 +32,8 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path] = ()) -> tuple[li
 
     Args:
         given: paths of files and folders; `-` for stdin.
-        leave_out: files that are left out of folders, as those that the program itself writes; they may be missing.
+        leave_out: files that are left out of folders, as those that the program itself writes: paths, which may be
+            missing, or file descriptors.
 
     Raises:
         UsageError: when a file does not exist, or no file is left.
@@ -86,7 +87,7 @@ def _walk(folder: Path) -> Iterator[Path]:
             yield entry
 
 
-def _identities(files: Iterable[Path]) -> set[tuple[int, int]]:
+def _identities(files: Iterable[Path | int]) -> set[tuple[int, int]]:
     """Return device and inode of the files that exist: a file may have several names."""
     found = set()
     for file in files:

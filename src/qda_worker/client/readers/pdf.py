@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import IO, Any, Final
 
 from model_cache.errors import UsageError
+from qda_worker.client.extra_packages import import_package
 from qda_worker.client.readers.document import Block, Document, DocumentBuilder
-from qda_worker.client.readers.extras import import_extra
 from qda_worker.client.readers.segment import PlaceUnit
 from qda_worker.client.readers.speakers import find_utterances
 
@@ -30,6 +30,8 @@ _PAGE_NUMBER: Final = re.compile(
 )
 _DIGITS: Final = re.compile(r"\d+")
 _HYPHENATED: Final = re.compile(r"[a-zäöüß][-\u00ad\u2010]\Z")
+# A number, a hyphen at the end of a line, and a number.
+_DIGITS_AROUND: Final = re.compile(r"\d-\d")
 _ELLIPTIC: Final = re.compile(r"(?:und|oder|bzw\.?|sowie)\b")
 _ENDS_SENTENCE: Final = re.compile(r"[.!?…:][\"“”»«)\]]*\Z")
 
@@ -49,9 +51,9 @@ def read_pdf(stream: IO[bytes], source: str, warn: Callable[[str], None]) -> Doc
         warn: called with a message if some pages have no text.
 
     Raises:
-        UsageError: when it is damaged, has a password or no text, or the extra `files` is not installed.
+        UsageError: when it is damaged, has a password or no text, or pypdf is not installed.
     """
-    pypdf: Any = import_extra("pypdf", "PDF documents")
+    pypdf: Any = import_package("pypdf", "a PDF document")
     logging.getLogger("pypdf").addHandler(logging.NullHandler())  # it would write each small damage to stderr
     try:
         reader = pypdf.PdfReader(stream)
@@ -154,6 +156,8 @@ def _join(text: str, line: str) -> str:
         return text or line
     if _HYPHENATED.search(text) and line[0].islower() and not _ELLIPTIC.match(line):
         return text[:-1] + line
+    if text[-1] == "-" and _DIGITS_AROUND.fullmatch(text[-2:] + line[0]):
+        return text + line  # 2019-2021, #00:01:23-4#
     return f"{text} {line}"
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold
+from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold, join_cells
 
 _TOKEN: Final = re.compile(
     rb"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|[\r\n]+|([^\\{}\r\n]+)",
@@ -27,13 +27,16 @@ _SKIPPED: Final = frozenset(
     template operator ftnsep ftnsepc aftnsep aftnsepc xe tc txe rxe nonesttables""".split()
 )
 # Groups that are marked by \* and hold text all the same.
-_KEPT: Final = frozenset({b"shptxt", b"shpinst", b"nesttableprops", b"fldrslt", b"ud", b"shppict"})
+_KEPT: Final = frozenset(
+    {b"footnote", b"shptxt", b"shpinst", b"nesttableprops", b"fldrslt", b"ud", b"shppict"}
+)
 _CHARACTERS: Final = {
     b"tab": "\t", b"line": "\n", b"cell": "\t", b"nestcell": "\t", b"emdash": "—", b"endash": "–", b"bullet": "•",
     b"lquote": "‘", b"rquote": "’", b"ldblquote": "“", b"rdblquote": "”", b"emspace": "\u2003", b"enspace": "\u2002",
 }  # fmt: skip
 _SYMBOLS: Final = {b"~": "\u00a0", b"_": "-", b"\\": "\\", b"{": "{", b"}": "}"}
 _PARAGRAPH_ENDS: Final = frozenset({b"par", b"row", b"nestrow", b"sect", b"page"})
+_TABLE_WORDS: Final = frozenset({b"trowd", b"cell", b"row"})
 _PARAGRAPH_SIGNS: Final = frozenset({b"\n", b"\r"})
 _CHARSETS: Final = {
     0: "cp1252", 77: "mac_roman", 128: "cp932", 129: "cp949", 134: "cp936", 136: "cp950", 161: "cp1253", 162: "cp1254",
@@ -105,6 +108,9 @@ class _Reader:
         self._to_skip = 0
         self._starred = False
         self._parts: list[tuple[str, bool]] = []
+        # The paragraphs of a table row's cells, and of its cell at hand, each with the length of its bold beginning.
+        self._cells: list[list[tuple[str, int]]] | None = None
+        self._cell: list[tuple[str, int]] = []
         self._note_parts: list[str] = []
         self._notes: list[str] = []
         self._builder = DocumentBuilder()
@@ -129,7 +135,7 @@ class _Reader:
                 self._read_text(text)
         self.is_cut_off = bool(self._stack)
         self._flush()
-        self._end_paragraph()
+        self._end_row()
         for note in self._notes:
             self._builder.add(note, is_note=True)
         return self._builder.build()
@@ -161,6 +167,8 @@ class _Reader:
             self._state = replace(self._state, skipped=True)
         elif word == b"u" and number is not None:
             self._read_unit(number & 0xFFFF)
+        elif word in _TABLE_WORDS and self._read_table_word(word):
+            pass
         elif word in _PARAGRAPH_ENDS:
             self._end_paragraph()
         elif word in _CHARACTERS:
@@ -168,6 +176,35 @@ class _Reader:
         else:
             self._set(word, number)
         return position
+
+    def _read_table_word(self, word: bytes) -> bool:
+        """Apply the begin of a row, or the end of a cell or row; return False if that is read as text.
+
+        Some writers end each paragraph of a cell as they do outside of tables.
+        """
+        if self._state.skipped or self._state.note:
+            return False
+        if word == b"trowd":
+            if self._cells is None and not any(text.strip() for text, _ in self._parts):
+                self._cells = []
+            return True
+        if self._cells is None:
+            return False
+        if word == b"row":
+            self._end_row()
+            return True
+        self._end_paragraph()
+        self._cells.append(self._cell)
+        self._cell = []
+        return True
+
+    def _end_row(self) -> None:
+        """End a paragraph, and the row that it is in."""
+        self._end_paragraph()
+        if self._cells is not None:
+            cells, self._cells, self._cell = [*self._cells, self._cell], None, []
+            for text, bold in join_cells(cells):
+                self._builder.add(text, bold=bold)
 
     def _set(self, word: bytes, number: int | None) -> None:
         """Apply a control word that changes how the text is read."""
@@ -248,8 +285,12 @@ class _Reader:
             self._note_parts.append("\n")
             return
         bold = sum(len(text) for text, _ in self._parts[: count_bold(self._parts)])
-        self._builder.add("".join(text for text, _ in self._parts), bold=bold)
+        text = "".join(text for text, _ in self._parts)
         self._parts.clear()
+        if self._cells is None:
+            self._builder.add(text, bold=bold)
+        elif text.strip():
+            self._cell.append((text.strip(), max(0, bold - (len(text) - len(text.lstrip())))))
 
 
 def _font_encodings(content: bytes) -> dict[int, str]:

@@ -192,8 +192,8 @@ def _with_times(segments: list[Segment]) -> list[Segment]:
         return []
     filled = [segments[0]]
     for before, segment in pairwise(segments):
-        start = before.end if segment.start is None and segment.speaker is not None else segment.start
-        filled.append(replace(segment, start=start))
+        follows = segment.start is None and segment.speaker is not None and before.end is not None
+        filled.append(replace(segment, start=before.end) if follows else segment)
     for at, (segment, after) in enumerate(pairwise(segments)):
         if segment.end is None and segment.start is not None and after.start is not None:
             filled[at] = replace(filled[at], end=after.start)

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import chain, takewhile
 from typing import Final
 
@@ -51,6 +52,8 @@ _BOLD_NAME: Final = re.compile(
 )
 _LEADING_MARK: Final = re.compile(rf"(?:{_MARK}[ \t:]{{0,8}}){{1,2}}")
 _TRAILING_MARK: Final = re.compile(rf"{TIME_MARK}\Z")
+# Each form of a label, and a character without which there is none.
+_LABELS: Final = ((_COLON_LABEL, ":"), (_TAB_LABEL, "\t"), (_BRACKET_LABEL, " "), (_TIMED_LABEL, ":"))
 # Longest label with what is before and behind its name, in code points.
 _LABEL_REACH: Final = 300
 _LABEL_ALONE_REACH: Final = 60
@@ -152,16 +155,16 @@ def _possible_labels(block: Block) -> Sequence[_Label]:
     """Return what may be the label at the beginning of a block, in each convention."""
     text = block.text
     labels = []
-    if len(text.partition("\n")[0]) <= _LABEL_ALONE_REACH and (match := _LABEL_ALONE.match(text)):
+    if _may_be_alone(text) and (match := _LABEL_ALONE.match(text)):
         is_role = len(match["name"]) > _LONGEST_CODE and _is_known(match["name"])
         if match["mark"] or (is_role and match["name"][-1].isdecimal()):
             labels.append(replace(_label(match, match.end()), is_bare=True))
     head = text[:_LABEL_REACH]
     if not (":" in head or "\t" in head or head[0] in "[<" or block.bold):
         return labels  # by far the most common case
-    for pattern in (_COLON_LABEL, _TAB_LABEL, _BRACKET_LABEL, _TIMED_LABEL):
-        match = pattern.match(text)
-        if match is None or is_mark(match["name"]):
+    for pattern, needed in _LABELS:
+        match = pattern.match(text) if needed in head else None
+        if match is None or _is_mark(match["name"]):
             continue
         # "Kolleg:innen"; a line with a tab is a label and what is said, or any other table.
         doubtful = (pattern is _COLON_LABEL and _is_clause(text, match)) or (
@@ -176,6 +179,12 @@ def _possible_labels(block: Block) -> Sequence[_Label]:
             end += 1
         labels.append(_label(bold, end))
     return labels
+
+
+def _may_be_alone(text: str) -> bool:
+    """Return whether the first line may be a label alone: it has a mark before it, or a number behind it."""
+    line = text.partition("\n")[0]
+    return len(line) <= _LABEL_ALONE_REACH and (line[:1] in _FIRST_OF_MARK or line.rstrip()[-1:].isdecimal())
 
 
 def _has_speech(blocks: Sequence[Block], found: Sequence[Sequence[_Label]], at: int) -> bool:
@@ -198,6 +207,11 @@ def _label(match: re.Match[str], end: int) -> _Label:
     return _Label(match["name"].strip(), end, begins, ends)
 
 
+# The few names of a transcript are asked for at each of its turns.
+_is_mark: Final = lru_cache(maxsize=1024)(is_mark)
+
+
+@lru_cache(maxsize=1024)
 def _is_known(name: str) -> bool:
     """Return whether a label is a code or a role, and not a word that may stand before any colon."""
     if all(_CODE.match(part.strip()) for part in _JOINED.split(name)):
@@ -253,7 +267,8 @@ def _utterance(block: Block, label: _Label | None) -> Utterance:
     start, begins, ends = (
         (0, block.begins, block.ends) if label is None else (label.end, label.begins, label.ends)
     )
-    mark = _LEADING_MARK.match(text, _skip_blanks(text, start))
+    start = min(_skip_blanks(text, start), len(text))
+    mark = _LEADING_MARK.match(text, start) if text[start : start + 1] in _FIRST_OF_MARK else None
     if mark:
         start = mark.end()
         if begins is None:
@@ -270,4 +285,6 @@ def _utterance(block: Block, label: _Label | None) -> Utterance:
 
 
 def _skip_blanks(text: str, position: int) -> int:
-    return position + len(text[position:]) - len(text[position:].lstrip())
+    while position < len(text) and text[position].isspace():
+        position += 1
+    return position

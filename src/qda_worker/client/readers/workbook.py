@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.extras import import_extra
+from qda_worker.client.extra_packages import import_package
 from qda_worker.client.readers.office_package import MAX_PART_BYTES, OfficePackage
 from qda_worker.client.readers.table import Row
 
@@ -32,12 +32,12 @@ def read_workbook(stream: IO[bytes], source: str, sheet: str) -> Iterator[Row]:
         sheet: the name of the sheet; empty: the first one.
 
     Raises:
-        UsageError: when it is damaged or too large, has no such sheet, or the extra `files` is not installed.
+        UsageError: when it is damaged or too large, has no such sheet, or openpyxl is not installed.
     """
     with OfficePackage(stream, source) as package:
         _check_parts(package)
-    openpyxl: Any = import_extra("openpyxl", "Excel workbooks")
-    import_extra("defusedxml", "Excel workbooks")  # with it, openpyxl refuses entities
+    openpyxl: Any = import_package("openpyxl", "an Excel workbook", "save it as CSV")
+    import_package("defusedxml", "an Excel workbook", "save it as CSV")  # with it, openpyxl refuses entities
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and the like, which do not matter for texts

@@ -8,7 +8,7 @@ from model_cache.file_io import replacement
 from qda_worker.client.tables import csv_table
 from qda_worker.client.tables.conllu import ConlluWriter
 from qda_worker.client.tables.csv_table import CsvStyle
-from qda_worker.client.tables.file_formats import FileFormat, disk_full, require_syntax
+from qda_worker.client.tables.file_formats import FileFormat, disk_full, encode, require_syntax
 from qda_worker.client.tables.layout import layout_of
 from qda_worker.client.tables.parquet_table import write_parquet
 from qda_worker.client.tables.records import read_records
@@ -70,14 +70,14 @@ def _write_table(source: Path, file: BinaryIO, form: FileFormat, style: CsvStyle
     else:
         file.write(csv_table.header_lines(layout, style).encode())
         lines = (csv_table.row_lines(layout.rows(record), style) for record in read_records(source))
-        file.writelines(line.encode(errors="replace") for line in lines)
+        file.writelines(encode(line) for line in lines)
 
 
 def _write_conllu(source: Path, file: BinaryIO) -> None:
     require_syntax(next(iter(read_records(source))).get("options") or {})
     writer = ConlluWriter()
     for record in read_records(source):
-        file.writelines(block.encode(errors="replace") for block in writer.blocks(record))
+        file.writelines(encode(block) for block in writer.blocks(record))
 
 
 def _write_project(

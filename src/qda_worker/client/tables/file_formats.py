@@ -50,3 +50,8 @@ def disk_full(path: Path, error: OSError) -> ModelCacheError:
         f"free some space there, then run the same command with --resume {path} instead of --output",
         reason=Reason.NO_SPACE,
     )
+
+
+def encode(text: str) -> bytes:
+    """Return a text as it is in a file, which may have characters that UTF-8 cannot hold."""
+    return text.encode(errors="backslashreplace")

@@ -23,6 +23,7 @@ class Kind(Enum):
     INTEGER = "integer"
     NUMBER = "number"
     VECTOR = "vector"
+    MATRIX = "matrix"  # of data frames only
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,7 @@ _EMBEDDING: Final = (
     Column("vector", Kind.VECTOR),
     Column("sparse"),
 )
+_SCORED_PAIR: Final = (Column("similar_text"), Column("score", Kind.NUMBER))
 _COUNTER: Final = len(_FIRST)
 _PAIRS: Final = (
     Column("score", Kind.NUMBER),
@@ -141,6 +143,8 @@ def layout_of(options: Mapping[str, Any]) -> Layout:
     if command == "analyze":
         tasks = [str(task).partition("=")[0] for task in options.get("tasks", ())]
         return _analysis_layout(tasks)
+    if command == "pairs":
+        return Layout(_columns(_SCORED_PAIR), _scored_pair_rows)
     if command == "paraphrases":
         return Layout(_PAIRS, _pair_rows)
     raise UsageError(
@@ -297,6 +301,10 @@ def _analysis_layout(tasks: list[str]) -> Layout:
     return Layout(_columns(tuple(columns)), rows)
 
 
+def _scored_pair_rows(record: Record) -> Iterator[list[Cell]]:
+    yield [*_first(record), record.get("similar_text"), record.get("score"), *_last(record)]
+
+
 def _pair_rows(record: Record) -> Iterator[list[Cell]]:
     first, second = record["first"], record["second"]
     yield [record["score"], first["id"], second["id"], first["text"], second["text"]]
@@ -310,3 +318,8 @@ def cut_out(text: str, start: int, end: int, unit: str | None) -> str:
         units = text.encode("utf-16-le", errors="surrogatepass")[2 * start : 2 * end]
         return units.decode("utf-16-le", errors="replace")
     return text[start:end]
+
+
+def without_half_characters(cell: Cell) -> Cell:
+    """Return a cell without halves of surrogate pairs, which are no Unicode text."""
+    return cell.encode(errors="replace").decode() if isinstance(cell, str) else cell

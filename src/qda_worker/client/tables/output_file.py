@@ -19,21 +19,21 @@ from typing import Final, TypeAlias
 
 from model_cache.errors import NO_SPACE_ERRNOS, UsageError
 from model_cache.json_values import dump_json_line
+from qda_worker.client.extra_packages import require_package
 from qda_worker.client.tables import csv_table
 from qda_worker.client.tables.conversion import convert
 from qda_worker.client.tables.csv_table import CsvStyle
-from qda_worker.client.tables.file_formats import FileFormat, disk_full, require_syntax
+from qda_worker.client.tables.file_formats import FileFormat, disk_full, encode, require_syntax
 from qda_worker.client.tables.layout import describe_options, layout_of
-from qda_worker.client.tables.packages import require_package
 from qda_worker.client.tables.records import AnsweredIds, Record, record_id
 from qda_worker.client.tables.refi_qda.codings import require_codings
 from qda_worker.client.tables.refi_qda.source_files import sources_among
 
 Options: TypeAlias = Mapping[str, object]
-
-
 # How each line of a record file begins.
 _LINE_START: Final = b'{"id": "'
+# The package that writes a format.
+_PACKAGES: Final = {FileFormat.XLSX: "openpyxl", FileFormat.PARQUET: "pyarrow"}
 
 
 class IfExists(Enum):
@@ -90,7 +90,8 @@ class OutputFile:
             require_codings(options)
         elif form is FileFormat.CONLLU:
             require_syntax(options)
-        require_package(form.value.removeprefix("."))
+        if form in _PACKAGES:
+            require_package(_PACKAGES[form], form.name, "write csv")
         self._record_path = partial_path(path) if form.is_converted else path
         self._refuse_existing(if_exists)
         self._size = 0
@@ -113,7 +114,7 @@ class OutputFile:
     def was_answered(self, identifier: str) -> bool:
         """Return whether an earlier run has answered the next text with this id."""
         if self._form is FileFormat.CSV:
-            identifier = csv_table.harmless(_encode(identifier).decode())
+            identifier = csv_table.harmless(encode(identifier).decode())
         return self.answered.take(identifier)
 
     def add(self, records: Iterable[Record]) -> None:
@@ -221,7 +222,7 @@ class OutputFile:
 
     def _write(self, text: str) -> None:
         assert self._file is not None
-        content = memoryview(_encode(text))
+        content = memoryview(encode(text))
         written = 0
         try:
             while written < len(content):
@@ -273,11 +274,6 @@ def _open(path: Path) -> FileIO:
     except OSError:  # a file system without locks
         pass
     return file
-
-
-def _encode(text: str) -> bytes:
-    """Return a text as it is in a file, which may have characters that UTF-8 cannot hold."""
-    return text.encode(errors="backslashreplace")
 
 
 def _is_torn(line: bytes) -> bool:

@@ -10,8 +10,8 @@ from itertools import islice
 from typing import Any, BinaryIO, Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.tables.layout import Cell, Kind, Layout
-from qda_worker.client.tables.packages import require_package
+from qda_worker.client.extra_packages import require_package
+from qda_worker.client.tables.layout import Cell, Kind, Layout, without_half_characters
 from qda_worker.client.tables.records import Record, provenances
 
 # Rows in memory; those with vectors of 1,024 dimensions have 8 kB each as Python numbers.
@@ -29,7 +29,7 @@ def write_parquet(records: Callable[[], Iterable[Record]], layout: Layout, file:
     Raises:
         UsageError: when pyarrow is not installed, or the vectors of a column have several sizes.
     """
-    require_package("parquet")
+    require_package("pyarrow", "PARQUET", "write csv")
     import pyarrow
     from pyarrow import parquet
 
@@ -83,12 +83,7 @@ def _table(pyarrow: Any, rows: list[list[Cell]], layout: Layout, schema: Any, si
                     "write the results of each model to a file of their own",
                 )
     columns = [
-        pyarrow.array([_storable(row[place]) for row in rows], type=schema.field(place).type)
+        pyarrow.array([without_half_characters(row[place]) for row in rows], type=schema.field(place).type)
         for place in range(len(layout.columns))
     ]
     return pyarrow.Table.from_arrays(columns, schema=schema)
-
-
-def _storable(cell: Cell) -> Cell:
-    """Return a cell without halves of surrogate pairs, which are no Unicode text."""
-    return cell.encode(errors="replace").decode() if isinstance(cell, str) else cell

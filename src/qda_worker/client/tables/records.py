@@ -9,7 +9,7 @@ import json
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -23,6 +23,7 @@ from qda_worker.client.results import (
     DocumentAnalysis,
     Embedding,
     Entities,
+    PairScore,
     Provenance,
     Sentiment,
     Syntax,
@@ -31,7 +32,8 @@ from qda_worker.client.results import (
 # The JSON value of a record: an object.
 Record: TypeAlias = dict[str, Any]
 
-TextResult: TypeAlias = Sentiment | Entities | Syntax | Embedding | DocumentAnalysis
+TextResult: TypeAlias = Sentiment | Entities | Syntax | Embedding | DocumentAnalysis | PairScore
+Models: TypeAlias = Provenance | AnalysisProvenance | Sequence[Provenance] | None
 
 # Fields of a result that a record leaves out: they would be wrong in a file that several runs have written.
 _RUN_FIELDS: Final = ("id", "index", "timings", "provenance")
@@ -42,7 +44,7 @@ _FIRST_KEY: Final = re.compile(rb'\{"id": ("(?:[^"\\]|\\.)*"), ')
 def to_record(
     segment: Segment,
     result: TextResult,
-    provenance: Provenance | AnalysisProvenance | None,
+    provenance: Models,
     options: Mapping[str, object],
 ) -> Record:
     """Return the record of a result.
@@ -50,7 +52,7 @@ def to_record(
     Args:
         segment: the text that was sent.
         result: its result.
-        provenance: the models that computed it; None if unknown.
+        provenance: the models that computed it, each of several if it is not known which; None if unknown.
         options: the command with those of its options that change results.
     """
     value = to_json_value(result)
@@ -73,7 +75,7 @@ def to_record(
 
 
 @lru_cache(maxsize=16)
-def _provenance_value(provenance: Provenance | AnalysisProvenance | None) -> Json:
+def _provenance_value(provenance: Models) -> Json:
     """Return the JSON form, which all records of a run share."""
     return to_json_value(provenance)
 
@@ -95,6 +97,8 @@ def read_records(path: Path) -> Iterator[Record]:
 def provenances(record: Record) -> list[dict[str, Any]]:
     """Return the models that computed a record, in the order sentiment, entities, syntax, embeddings."""
     value = record.get("provenance")
+    if isinstance(value, list):
+        return value
     if not isinstance(value, dict):
         return []
     if "embeddings" not in value:

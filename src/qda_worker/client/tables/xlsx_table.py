@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable
 from typing import Any, BinaryIO, Final
 
+from qda_worker.client.extra_packages import require_package
 from qda_worker.client.tables.layout import Cell, Kind, Layout
-from qda_worker.client.tables.packages import require_package
 from qda_worker.client.tables.records import Record
 
 # Limits of the format (Excel specifications).
@@ -36,7 +36,7 @@ def write_xlsx(
     Raises:
         UsageError: when openpyxl is not installed.
     """
-    require_package("xlsx")
+    require_package("openpyxl", "XLSX", "write csv")
     from openpyxl import Workbook
     from openpyxl.cell import WriteOnlyCell
     from openpyxl.styles import Font

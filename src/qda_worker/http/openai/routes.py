@@ -84,9 +84,11 @@ class OpenAiRoute:
             nonlocal parsed
             find_codec({JSON_TYPE: JSON_TYPE}, exchange)
             body = await read_body(exchange)
-            parsed, message = await _run(len(body) <= MAX_JSON_BYTES_ON_LOOP, self._parse, body)
-            if parsed.user:
-                current_call().metadata += ((CALLER_HEADER, parsed.user),)
+            is_quick = len(body) <= MAX_JSON_BYTES_ON_LOOP
+            request, message = await _run(is_quick, self._parse, body)
+            if request.user:
+                current_call().metadata += ((CALLER_HEADER, request.user),)
+            parsed = request
             return message
 
         outcome, refused = await self._call(_EMBED, exchange, read)

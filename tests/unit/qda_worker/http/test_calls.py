@@ -8,7 +8,7 @@ from typing import Any, Final
 import grpc
 import pytest
 
-from qda.v1 import sentiment_pb2, sentiment_pb2_grpc
+from qda.v1 import sentiment_pb2
 from qda_worker.http.calls import HttpContext, peer_address
 from qda_worker.http.exchange import Exchange, Peer
 from qda_worker.settings import AccessSettings
@@ -42,8 +42,10 @@ async def test_both_ports_share_one_limit_of_calls() -> None:
         async with grpc.aio.insecure_channel(server.target) as channel:
             message = sentiment_pb2.AnalyzeSentimentRequest()
             message.texts.add(content="blocks")
-            first = sentiment_pb2_grpc.SentimentServiceStub(channel).AnalyzeSentiment(message)
-            running = asyncio.ensure_future(first)
+            method: grpc.aio.UnaryUnaryMultiCallable[sentiment_pb2.AnalyzeSentimentRequest, bytes] = (
+                channel.unary_unary(SENTIMENT, sentiment_pb2.AnalyzeSentimentRequest.SerializeToString)
+            )
+            running = method(message)
             await asyncio.to_thread(server.model.entered.acquire)
             answer = await call(server.http_port, SENTIMENT, BODY)
             server.model.gate.set()

@@ -19,5 +19,5 @@ def test_the_review_list_is_no_file_of_the_corpus(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is the review list"):
         corpus_files([str(text), str(review)], review=other_name)
     text.unlink()
-    with pytest.raises(UsageError, match="no file but the review list"):
+    with pytest.raises(UsageError, match="there is no file to read"):
         corpus_files([str(tmp_path)], review=review)

@@ -8,7 +8,6 @@ import pytest
 
 from model_cache.errors import UsageError
 from qda_worker.client.readers.corpus import read_corpus
-from qda_worker.client.readers.extras import import_extra
 from qda_worker.client.readers.files import find_files
 from qda_worker.client.readers.segment import InvalidSegment
 from qda_worker.client.texts import InvalidText, Text
@@ -127,9 +126,3 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
         os._exit(0)
     assert [each.text for each in read_corpus([str(pipe)])] == ["gut"]
     os.waitpid(writer, 0)
-
-
-def test_a_package_of_the_extra_that_is_missing_is_named() -> None:
-    with pytest.raises(UsageError, match="PDF documents cannot be read: the package absent is not") as caught:
-        import_extra("absent.part", "PDF documents")
-    assert "pip install 'qda-worker[files]'" in caught.value.remedy

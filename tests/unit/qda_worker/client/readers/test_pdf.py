@@ -53,6 +53,20 @@ def test_a_transcript_has_turns_with_their_page(tmp_path: Path) -> None:
     assert [each.place.number for each in found if each.place] == [1, 1, 1, 2, 2]
 
 
+def test_a_time_mark_that_goes_on_in_the_next_line_is_one(tmp_path: Path) -> None:
+    content = pdf(
+        [
+            "I: Wie war das? #00:00:05-1#",
+            "B: Gut, weil ich dort lange war, sehr lange. #00:01:20-",
+            "1#",
+            "I: Aha.",
+        ]
+    )
+    found = read(content, "a.pdf", tmp_path)
+    assert turns(found)[1] == ("B", "Gut, weil ich dort lange war, sehr lange.")
+    assert found[1].end == 80.1
+
+
 def test_a_scanned_document_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no text on its 2 pages: it is probably scanned") as caught:
         read(pdf([], ["3"]), "a.pdf", tmp_path)

@@ -52,6 +52,28 @@ def test_rows_of_a_table_are_turns_and_bold_names_labels(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+def test_cells_with_paragraphs_and_notes_that_are_marked_as_unknown_are_read(tmp_path: Path) -> None:
+    """Pandoc ends the text of each cell as a paragraph; it and LibreOffice write footnotes with a star."""
+    row = rb"{\trowd \trgaph120 \cellx2880\cellx5760 " + b"".join(
+        rb"{\pard\intbl {\pard \ql \f0 " + text + rb"\par}" + b"\n" + rb"\cell}"
+        for text in (b"00:03", b"I", b"Danke!")
+    )
+    note = rb"{\super\chftn}{\*\footnote\chftn\~\plain\pard {\pard \ql Anmerkung.\par}" + b"\n}"
+    content = (
+        rb"{\rtf1\ansi{\pard I: Wie?\par}{\pard B: Gut"
+        + note
+        + rb".\par}"
+        + row
+        + rb"\intbl\row}{\pard B: Ja.\par}}"
+    )
+    found = read(content, "a.rtf", tmp_path)
+    assert turns(found[:4]) == [("I", "Wie?"), ("B", "Gut."), ("I", "Danke!"), ("B", "Ja.")]
+    assert found[2].start == 3.0
+    assert texts(found[4:]) == ["Anmerkung."]
+    several = rb"{\rtf1 davor\par\trowd eins\par zwei\cell drei\cell\trowd\row danach\par}"
+    assert texts(read(several, "b.rtf", tmp_path)) == ["davor", "eins", "zwei", "drei", "danach"]
+
+
 def test_the_code_page_of_the_font_is_used(tmp_path: Path) -> None:
     fonts = rb"{\fonttbl{\f0\fcharset77 Helvetica;}{\f1\fcharset238 Arial CE;}}"
     content = rb"{\rtf1\mac" + fonts + rb"\f0 Gr\'9f\'a7e\f1  \'9a\par}"

@@ -48,9 +48,9 @@ def file() -> FileDescriptorProto:
         name="deep", json_name="deep", number=1, type=Field.TYPE_MESSAGE, label=OPTIONAL,
         type_name=".google.protobuf.Duration",
     )  # fmt: skip
-    kind = made.enum_type.add(name="Kind")
-    kind.value.add(name="KIND_ONE", number=0)
-    kind.value.add(name="KIND_OTHER", number=1)
+    enum = made.enum_type.add(name="Kind")
+    enum.value.add(name="KIND_ONE", number=0)
+    enum.value.add(name="KIND_OTHER", number=1)
     for path, text in COMMENTS.items():
         made.source_code_info.location.append(SourceCodeInfo.Location(path=path, leading_comments=text))
     return made
