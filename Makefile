@@ -43,7 +43,7 @@ HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo test test-examples check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
+.PHONY: help demo demo-worker test test-examples check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -53,13 +53,16 @@ demo: .venv/.installed ## warm a cache from a hub, serve it, and analyze a Germa
 	$(if $(wildcard demo/__main__.py),,$(call absent,the demo))
 	@.venv/bin/python -m demo
 
+demo-worker: .venv/.installed ## serve the small models of the demo at 127.0.0.1:50051 and, by HTTP, 127.0.0.1:8080, until Ctrl-C
+	@.venv/bin/python -m demo.serve --http-listen 127.0.0.1:8080
+
 # What is in files does not depend on the versions of packages, so its tests run once.
 test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the client also from its wheel with the oldest packages
 	.venv/bin/python -m pytest $(TEST_PROCESSES)
 	.venv-floor/bin/python -m pytest $(TEST_PROCESSES) --ignore=tests/client/cli/test_output.py tests/client tests/base
 
-# R takes 72 MB and half a minute to install, so CI does without it.
-test-examples: .venv/.installed .venv-floor/.installed | examples/node/node_modules ## run the examples and the commands of the pages against a worker with small models; HEAVY=1 adds R
+# R takes 72 MB and half a minute to install, so CI does without it, and without PHP.
+test-examples: .venv/.installed .venv-floor/.installed | examples/node/node_modules ## run the examples and the commands of the pages against a worker with small models; HEAVY=1 adds R and PHP
 	.venv/bin/python -m pytest tests/examples $(if $(HEAVY),,--ignore=tests/examples/heavy)
 
 check: .venv/.installed .venv-proto/.installed ## check format, lint, types, import rules, the generated sync client and the proto; changes nothing

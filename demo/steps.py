@@ -57,6 +57,12 @@ def warm(hub: str, options: Options) -> None:
     print(f"The second warm fetched nothing ({time.perf_counter() - began:.2f} s).")
 
 
+def fill(root: Path, log: Path, options: Options) -> None:
+    """Fill a cache from the fake hub."""
+    with hub(root, log) as address:
+        run_program("cache-warmer", "warm", *options, "--hub", address, "--wheel-base", f"{address}/wheels")
+
+
 def cache_check(options: Options) -> None:
     """Run the fast check, then hash every file."""
     run_program("cache-check", *options)

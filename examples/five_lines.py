@@ -2,7 +2,7 @@
 
     python examples/five_lines.py [FILE OR FOLDER ...] > results.tsv
 
-Needs the base install (`pip install qda-worker`) and a worker: at 127.0.0.1:50051, or at QDA_TARGET. The files may be
+Needs the base install (`pip install .`) and a worker: at 127.0.0.1:50051, or at QDA_TARGET. The files may be
 of any number and length: texts are read, sent and answered one after the other, in constant memory.
 """
 

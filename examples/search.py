@@ -2,7 +2,7 @@
 
     python examples/search.py "Der Bus kommt zu spät." [FILE OR FOLDER ...]
 
-Needs `pip install qda-worker -r examples/requirements.txt` and a worker: at 127.0.0.1:50051, or at QDA_TARGET. The
+Needs `pip install . -r examples/requirements.txt` and a worker: at 127.0.0.1:50051, or at QDA_TARGET. The
 corpus is compared in memory, which is fast enough for some 100,000 statements.
 """
 

@@ -2,7 +2,7 @@
 
     python examples/topics.py [FILE OR FOLDER ...]
 
-Needs `pip install qda-worker -r examples/requirements.txt` and a worker: at 127.0.0.1:50051, or at QDA_TARGET.
+Needs `pip install . -r examples/requirements.txt` and a worker: at 127.0.0.1:50051, or at QDA_TARGET.
 
 HDBSCAN chooses the number of topics and leaves out statements that belong to none. MIN_SIZE is what to change: 2 suits
 the 39 statements of the demo; with some hundreds, begin with 5 to 10. Topics are proposals for coding, not findings.

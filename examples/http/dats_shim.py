@@ -20,15 +20,15 @@ import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Final
 
 from spacy.util import get_lang_class
 
-URL = os.environ.get("QDA_URL", "http://127.0.0.1:8080")
-TOKEN = os.environ.get("QDA_TOKEN")
+URL: Final = os.environ.get("QDA_URL", "http://127.0.0.1:8080")
+TOKEN: Final = os.environ.get("QDA_TOKEN")
 # DATS' own limit is 2,000,000 characters.
-MAX_BODY_BYTES = 16 * 2**20
-TIMEOUT_SECONDS = 1200
+MAX_BODY_BYTES: Final = 16 * 2**20
+TIMEOUT_SECONDS: Final = 1200
 
 
 class RequestFailed(Exception):

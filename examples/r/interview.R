@@ -1,6 +1,6 @@
 # A data frame of an interview's statements with sentiment and entities, and a table of sentiment by speaker.
 #     RETICULATE_PYTHON=/path/to/python Rscript examples/r/interview.R [FILE]
-# Needs R with reticulate, and a Python in which `pip install qda-worker` was run (the base install: no torch, no numpy).
+# Needs R with reticulate, and a Python in which `pip install .` was run (the base install: no torch, no numpy).
 # The worker is at 127.0.0.1:50051, or at QDA_TARGET.
 library(reticulate)
 

@@ -10,8 +10,10 @@ import sys
 from collections.abc import MutableMapping, Sequence
 from typing import Final, NoReturn, TextIO
 
+from cache_warmer.commands.adopt import add_adopt_arguments, run_adopt
 from cache_warmer.commands.collect import add_collect_arguments, run_collect
 from cache_warmer.commands.command import SOURCE_OPTIONS, Command, Invocation
+from cache_warmer.commands.doctor import DOCTOR_OPTIONS, add_doctor_arguments, run_doctor
 from cache_warmer.commands.env import ENV_FORMAT, run_env
 from cache_warmer.commands.export import add_export_arguments, run_export
 from cache_warmer.commands.import_ import add_import_arguments, run_import
@@ -94,6 +96,13 @@ COMMANDS: Final = (
         add_arguments=add_import_arguments,
     ),
     Command(
+        "adopt",
+        "find models that other programs downloaded, verify them, and put them into the cache with --apply",
+        run_adopt,
+        (*SOURCE_OPTIONS, WAIT, REFERENCE),
+        add_arguments=add_adopt_arguments,
+    ),
+    Command(
         "publish",
         "verify a prepared form of a model, and put it into the cache",
         run_publish,
@@ -106,6 +115,14 @@ COMMANDS: Final = (
         run_collect,
         (WAIT, KEEP),
         add_arguments=add_collect_arguments,
+    ),
+    Command(
+        "doctor",
+        "show what is wrong with environment, volumes and caches of this machine, with remedies",
+        run_doctor,
+        DOCTOR_OPTIONS,
+        shared=False,  # wrong variables of the shared options are findings
+        add_arguments=add_doctor_arguments,
     ),
     Command(
         "env",

@@ -32,7 +32,8 @@
 
     model_cache.errors.ModelCacheError
     └── ModelUnusable                MODEL_UNUSABLE (exit code 12): a model that does not load
-        └── LoadInterrupted          its process ended or hung while it loaded
+        ├── LoadInterrupted          its process ended or hung while it loaded
+        └── DeviceLost               its CUDA device failed in this process
 
 `status` is the name of a gRPC status code as a string, because models and scheduling raise these errors without
 importing gRPC. Each leaf has a usual remedy, which the code that raises it may replace by a more exact one. No
@@ -355,3 +356,7 @@ class ModelUnusable(ModelCacheError):
 
 class LoadInterrupted(ModelUnusable):
     """The process of a model ended or hung while it loaded. Another attempt may succeed with the same files."""
+
+
+class DeviceLost(ModelUnusable):
+    """The CUDA device that a model needs has failed in this process. Only a restart of the worker can help."""

@@ -34,8 +34,9 @@ def test_allowed_names_and_limits_are_set_only_if_given(render: Render) -> None:
     assert variables["QDA_ALLOW_CLIENTS"] == ",".join(names)
     assert variables["QDA_MAX_CALLER_CALLS"] == "1000000"
     assert variables["QDA_CALLER_TEXTS_PER_SECOND"] == "0.5"
-    whole = environment(render(_worker(access={"callerTextsPerSecond": 20000000})).worker)
-    assert whole["QDA_CALLER_TEXTS_PER_SECOND"] == "20000000"
+    for rate, written in ((20000000, "20000000"), (1e-6, "0.000001"), (0.9999999, "1")):
+        variables = environment(render(_worker(access={"callerTextsPerSecond": rate})).worker)
+        assert variables["QDA_CALLER_TEXTS_PER_SECOND"] == written
     assert not [name for name in environment(render().worker) if "CALLER" in name or "ALLOW" in name]
 
 
@@ -45,7 +46,13 @@ def test_names_without_client_certificates_are_refused(render: Render) -> None:
 
 
 @pytest.mark.parametrize(
-    "access", [{"maxCallerCalls": 0}, {"callerTextsPerSecond": 0}, {"allowedClients": ["a,b"]}]
+    "access",
+    [
+        {"maxCallerCalls": 0},
+        {"callerTextsPerSecond": 0},
+        {"callerTextsPerSecond": 1e-7},
+        {"allowedClients": ["a,b"]},
+    ],
 )
 def test_values_that_the_worker_would_refuse_are_refused_by_the_schema(
     render: Render, access: Object

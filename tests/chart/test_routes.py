@@ -127,3 +127,44 @@ def test_routes_that_lead_nowhere_are_refused(render: Render, worker: Object, se
 def test_an_api_that_the_cluster_lacks_is_refused(render: Render, worker: Object, remedy: str) -> None:
     with pytest.raises(Refused, match=remedy):
         render(_worker(**worker))
+
+
+_PROXY_SECRET: Final = "nginx.ingress.kubernetes.io/proxy-ssl-secret"
+_PASSTHROUGH: Final = "nginx.ingress.kubernetes.io/ssl-passthrough"
+_TRANSPORT: Final = "traefik.ingress.kubernetes.io/service.serverstransport"
+
+
+def _mutual(port: str, controller: str, own: Object, service: Object) -> Object:
+    """Return values with a client CA and an Ingress of one of the two ports."""
+    ingress = {**HOSTS, "controller": controller, "annotations": own}
+    tls = {"secretName": "tls", "clientCaSecretName": "ca"}
+    if port == "grpc":
+        return _worker(tls=tls, ingress=ingress, service={"annotations": service})
+    return _worker(tls=tls, http={"enabled": True, "ingress": ingress, "serviceAnnotations": service})
+
+
+@pytest.mark.parametrize("port", ["grpc", "http"])
+@pytest.mark.parametrize(
+    ("controller", "own", "service", "remedy"),
+    [
+        ("nginx", {"cert-manager.io/cluster-issuer": "a"}, {}, f"set {_PROXY_SECRET} in"),
+        ("nginx", {_PASSTHROUGH: "false"}, {_TRANSPORT: "a"}, f"set {_PROXY_SECRET} in"),
+        ("traefik", {_PROXY_SECRET: "a/b"}, {"lb": "internal"}, f"set {_TRANSPORT} in"),
+        ("", {"cert-manager.io/cluster-issuer": "a"}, {}, "the annotation of your controller"),
+        ("nginx", {_PROXY_SECRET: "a/b"}, {}, ""),
+        ("nginx", {_PASSTHROUGH: "true"}, {}, ""),
+        ("traefik", {}, {_TRANSPORT: "texts-mtls@kubernetescrd"}, ""),
+        ("", {"haproxy.org/server-crt": "a/b"}, {}, ""),
+    ],
+)
+def test_an_ingress_to_workers_with_a_client_ca_needs_a_client_certificate(
+    render: Render, port: str, controller: str, own: Object, service: Object, remedy: str
+) -> None:
+    values = _mutual(port, controller, own, service)
+    if not remedy:
+        assert render(values).one("Ingress")
+        return
+    with pytest.raises(Refused) as refused:
+        render(values)
+    assert "refuse an Ingress controller without a client certificate" in str(refused.value)
+    assert remedy in str(refused.value)

@@ -43,6 +43,8 @@ _EVERYTHING: Final[Object] = {
         },
     },
 }
+# With a client CA an Ingress needs annotations of its controller.
+_NO_INGRESS: Final[Object] = {"ingress": {"enabled": False}, "http": {"ingress": {"enabled": False}}}
 # What some values need instead; by the beginning of their path, the last one that fits counts.
 _NEEDS: Final[dict[str, Object]] = {
     "cache.accessModes": {
@@ -75,7 +77,8 @@ _NEEDS: Final[dict[str, Object]] = {
         "worker": {"http": {"ingress": {"enabled": False}, "httpRoute": {"enabled": False}}}
     },
     "worker.http.nodePort": {"worker": {"service": {"type": "NodePort"}}},
-    "worker.access.allowedClients": {"worker": {"tls": {"clientCaSecretName": "clients"}}},
+    "worker.tls.clientCaSecretName": {"worker": _NO_INGRESS},
+    "worker.access.allowedClients": {"worker": {"tls": {"clientCaSecretName": "clients"}, **_NO_INGRESS}},
     "worker.test.tokenSecretKey": {"worker": {"test": {"tokenSecretName": "token"}}},
     "cache.inImage": {"cacheWarmer": {"shell": False, "periodicCheck": {"enabled": False}}},
 }
@@ -138,6 +141,7 @@ _SAMPLES: Final[Object] = {
     "worker.access.allowedClients": ["dats"],
     "worker.http.nodePort": 31718,
     "worker.http.appProtocol": "http2",
+    "worker.http.serviceAnnotations": {"a/http-service": "1"},
     "worker.http.corsOrigins": ["https://app.example.org"],
     "worker.http.ingress.controller": "traefik",
     "worker.http.ingress.className": "internal",

@@ -55,6 +55,12 @@ def test_invalid_settings_are_rejected_when_they_are_created(wrong: dict[str, An
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize("target", ["host:50051/", "host:50051/path", "[::1]:50051/", "10.0.0.1:50051?x"])
+def test_a_target_with_a_path_is_told_so(target: str) -> None:
+    with pytest.raises(InvalidSettings, match="has a path after its port"):
+        Settings(target)
+
+
 def test_the_limits_and_the_pings_match_the_worker() -> None:
     options = dict(channel_options(Settings()))
     assert options["grpc.max_send_message_length"] == MAX_REQUEST_BYTES
@@ -224,6 +230,8 @@ def test_the_token_is_sent_with_every_call_and_shown_nowhere(worker: FakeWorker,
     ("settings", "words"),
     [
         ({"target": "worker:50051", "token": "abc"}, "would be sent to worker:50051 in plain text"),
+        ({"target": "dns://8.8.8.8/localhost:1", "token": "abc"}, "in plain text"),
+        ({"target": "xds:///localhost:1", "token": "abc"}, "in plain text"),
         ({"target": "worker:50051", "token_file": Path("t")}, "in plain text"),
         ({"token": "abc def"}, "characters that metadata cannot carry"),
         ({"token": "abc", "token_file": Path("t")}, "both a token and a file"),

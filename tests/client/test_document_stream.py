@@ -15,6 +15,8 @@ from qda_worker.client import (
     NotReady,
     SentimentTask,
     Settings,
+    SyntaxLayer,
+    SyntaxTask,
     Text,
 )
 from tests.client.conftest import Invoke, as_async
@@ -30,6 +32,14 @@ def test_documents_are_analyzed_in_order_with_all_tasks(worker: FakeWorker, invo
     assert all(result.ok and result.entities.entities[0].text == "Anna" for result in results)
     assert [result.embeddings[0].dense[0] for result in results] == [len(text.content) for text in documents]
     assert results[0].provenance.sentiment.model == "german-sentiment"
+
+
+def test_the_syntax_of_documents_has_the_layers_of_the_header(worker: FakeWorker, invoke: Invoke) -> None:
+    tasks = [SyntaxTask(layers=(SyntaxLayer.LEMMA, SyntaxLayer.SENTENCES))]
+    results = invoke(Settings(worker.target), "analyze", ["gut", "toll"], tasks)
+    assert [result.syntax.layers for result in results] == [(SyntaxLayer.LEMMA, SyntaxLayer.SENTENCES)] * 2
+    [unknown] = invoke(Settings(worker.target), "analyze", ["gut"], [SyntaxTask()])  # as of an older worker
+    assert unknown.syntax.layers is None
 
 
 def test_a_failed_document_is_one_error_among_the_results(worker: FakeWorker, invoke: Invoke) -> None:

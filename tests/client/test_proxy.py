@@ -15,13 +15,14 @@ from tests.support.fake_worker import FakeWorker
 LOCAL: Final = [
     "127.0.0.1:50051", "localhost:50051", "LOCALHOST:1", "localhost.:1", "worker.localhost:1", "[::1]:50051",
     "127.8.9.1:1", "127.1:1", "0.0.0.0:1", "[::]:1", "[::ffff:127.0.0.1]:1", "unix:/run/qda.sock", "unix:///run/qda.sock",
-    "unix-abstract:qda", "dns:///127.0.0.1:1", "dns:///localhost:1", "dns://1.1.1.1/localhost:1",
+    "unix-abstract:qda", "dns:///127.0.0.1:1", "dns:///localhost:1",
     "ipv4:127.0.0.1:1,127.0.0.2:2", "ipv6:[::1]:1", "ipv6:%5B::1%5D:1", "dns:///%5B::1%5D:1", "ip6-localhost:1",
     "localhost.localdomain:1", "localhost6:1", "2130706433:1", "0x7f.1:1", "0x7F000001:1",
 ]  # fmt: skip
 REMOTE: Final = [
     "worker:50051", "localhost.example:1", "10.0.0.1:1", "128.0.0.1:1", "[2001:db8::1]:1", "dns:///worker:1",
     "ipv4:127.0.0.1:1,10.0.0.1:1", "mylocalhost:1", "127.example:1", "fade:1", "0x0a.1:1",
+    "dns://8.8.8.8/localhost:1", "DNS://8.8.8.8:53/worker.localhost:1", "xds:///localhost:1", "google-c2p:///localhost:1",
 ]  # fmt: skip
 
 

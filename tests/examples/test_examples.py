@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.example_programs import ROOT, base_python, needed, run
+from tests.support.example_programs import NAMES, ROOT, base_python, needed, run
 from tests.unit.project.test_rules import imported_packages
 
 EXAMPLES: Final = ROOT / "examples"
@@ -19,7 +19,6 @@ RENT: Final = (
     "Nur die Miete ist inzwischen viel zu hoch.",
     "Für unsere Wohnung zahlen wir einfach zu viel Miete.",
 )
-NAMES: Final = "Ayşe Yılmaz (PER), Kassel (LOC), Bremen (LOC)"
 # Packages and the names under which they are imported, if these differ.
 IMPORTED_AS: Final = {"scikit-learn": "sklearn"}
 
@@ -35,10 +34,11 @@ def test_each_example_has_a_test_and_is_in_the_readme_of_the_folder() -> None:
     readme = (EXAMPLES / "README.md").read_text("utf-8")
     programs = [
         path.relative_to(EXAMPLES).as_posix()
-        for pattern in ("*.py", "*.ipynb", "*.sh", "node/*.js", "r/*.R")
+        for pattern in ("*.py", "*.ipynb", "*.sh", "node/*.js", "r/*.R", "http/*")
         for path in EXAMPLES.glob(pattern)
+        if path.is_file()
     ]
-    assert len(programs) >= 8
+    assert len(programs) >= 14
     assert [each for each in programs if f'"{each}"' not in tests or f"({each})" not in readme] == []
 
 
@@ -48,6 +48,12 @@ def test_what_the_examples_import_is_in_their_requirements() -> None:
     imported = {name for path in EXAMPLES.glob("*.py") for name in imported_packages(path)}
     allowed = {IMPORTED_AS.get(each, each) for each in required} | {"qda_worker"} | sys.stdlib_module_names
     assert imported - allowed == set()
+
+
+def test_what_an_example_by_http_imports_is_in_its_first_lines() -> None:
+    for path in EXAMPLES.glob("http/*.py"):
+        needs = set(re.findall(r"`pip install (\w+)`", path.read_text("utf-8")))
+        assert imported_packages(path) - sys.stdlib_module_names == needs, path
 
 
 def test_five_lines_of_python_stream_sentiment_and_entities(target: str) -> None:

@@ -21,10 +21,10 @@ PAGES: Final = (
 )  # fmt: skip
 RUN: Final = {"grpcurl", "qda-client"}
 # Programs of installation and operation: `make demo`, tests/service, tests/compose and tests/cluster run them.
-# `source` is for shell completion (tests/unit/model_cache/cli).
+# `eval` and `source` are for shell completion (tests/unit/model_cache/cli).
 ELSEWHERE: Final = {
-    ".venv/bin/python", "cache-check", "cache-warmer", "docker", "export", "helm", "kubectl", "make", "mkdir", "pip",
-    "python3", "python", "qda-worker", "source",
+    ".venv/bin/python", "cache-check", "cache-warmer", "docker", "eval", "export", "helm", "kubectl", "make", "mkdir",
+    "pip", "python3", "python", "qda-worker", "source",
 }  # fmt: skip
 ADDRESS: Final = re.compile(r"127\.0\.0\.1:50051|worker-qda-worker-headless:50051")
 INTERVIEW: Final = """\

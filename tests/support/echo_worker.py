@@ -14,6 +14,7 @@ from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, Task
 from qda_worker.access.policy import AccessPolicy
 from qda_worker.addresses import Address
 from qda_worker.http.calls import CallRunner, collect_handlers
+from qda_worker.http.client_limits import ClientLimits
 from qda_worker.http.connect import ConnectRoute
 from qda_worker.http.routes import Router
 from qda_worker.http.server import MAX_CONNECTIONS, HttpServer
@@ -86,6 +87,7 @@ async def echo_server(
     *,
     max_connections: int = MAX_CONNECTIONS,
     cors_origins: Sequence[str] = (),
+    http_limits: ClientLimits | None = None,
 ) -> AsyncIterator[EchoServer]:
     """Serve until the end of the block."""
     model, observer, lines = EchoSentiment(), RecordingObserver(), list[dict[str, Any]]()
@@ -114,7 +116,7 @@ async def echo_server(
             collect_handlers(lambda table: add_services(table, registry, "host")), interceptors
         )
         router = Router({}, ConnectRoute(calls), cors_origins)
-        http = HttpServer(router, log, max_connections=max_connections)
+        http = HttpServer(router, log, max_connections=max_connections, limits=http_limits)
         address = await http.listen(Address("127.0.0.1", 0))
         assert address.port is not None
         port = (

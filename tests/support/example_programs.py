@@ -12,6 +12,7 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[2]
 _OWN_PROGRAMS: Final = Path(sys.executable).parent
+NAMES: Final = "Ayşe Yılmaz (PER), Kassel (LOC), Bremen (LOC)"  # in one statement of the interview
 SECONDS: Final = 120  # that a program may take, on a busy machine
 
 
@@ -33,23 +34,36 @@ def run(command: Sequence[str], target: str, folder: Path = ROOT, **variables: s
 
     Args:
         command: program and arguments.
-        target: the address of the worker.
+        target: the address of the worker: of its HTTP port if it begins with `http`, else for gRPC.
         folder: the working folder.
         variables: additional environment.
 
     Raises:
         AssertionError: the exit code is not 0; with its output.
     """
-    environment = {
-        "PATH": f"{_OWN_PROGRAMS}{os.pathsep}{os.environ['PATH']}",
-        "HOME": os.environ["HOME"],
-        "LANG": "C.UTF-8",
-        "QDA_TARGET": target,
-        **variables,
-    }
     done = subprocess.run(
-        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        encoding="utf-8", timeout=SECONDS, check=False,
+        command, cwd=folder, env=environment(target, **variables), stdin=subprocess.DEVNULL, capture_output=True,
+        text=True, encoding="utf-8", timeout=SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def environment(target: str, **variables: str) -> dict[str, str]:
+    """Return the environment of a program that calls the worker at an address; see `run`."""
+    return {
+        "PATH": f"{_OWN_PROGRAMS}{os.pathsep}{os.environ['PATH']}",
+        "HOME": os.environ["HOME"],
+        "LANG": "C.UTF-8",
+        "QDA_URL" if target.startswith("http") else "QDA_TARGET": target,
+        **variables,
+    }
+
+
+def interview_rows(output: str) -> list[list[str]]:
+    """Return the fields of each statement of the interview: speaker, sentiment, text, entities."""
+    found = [line.split("\t") for line in output.splitlines()]
+    assert len(found) == len((ROOT / "demo/interview.txt").read_text("utf-8").splitlines())
+    assert {row[1] for row in found} == {"positive", "negative", "neutral"}
+    assert [row[3] for row in found if "Ayşe" in row[2]] == [NAMES]
+    return found

@@ -320,6 +320,7 @@ class Paraphrases(paraphrase_pb2_grpc.ParaphraseServiceServicer):
                         pairs=paraphrase_pb2.ParaphraseChunk(pairs=[pair])
                     )
         summary = paraphrase_pb2.FindParaphrasesSummary(encoded_text_count=len(sets[1]), timings=TIMINGS)
+        summary.cut_text_count = sum(usage(text).token_count > 8 for text in sets[1])
         yield paraphrase_pb2.FindParaphrasesResponse(summary=summary)
 
 
@@ -341,6 +342,7 @@ class Analyses(analysis_pb2_grpc.AnalysisServiceServicer):
             header.entity_provenance.CopyFrom(provenance(self._worker, "german-ner"))
         if settings.HasField("syntax"):
             header.syntax_provenance.CopyFrom(provenance(self._worker, "german-ner"))
+            header.syntax_layers.extend(settings.syntax.layers)
         yield analysis_pb2.AnalyzeDocumentsResponse(header=header)
         for index, part in enumerate(parts):
             if index == breaks_after:
@@ -387,9 +389,8 @@ class Models(model_pb2_grpc.ModelServiceServicer):
         if self._worker.health[""] == 1:
             return model_pb2.GetCacheStatusResponse(reason="OK", cache="/cache", total_bytes=7, file_count=1)
         problem = model_pb2.CacheProblem(file="config.json", reason="CACHE_INCOMPLETE", detail="is not there")
-        missing = model_pb2.ModelCacheStatus(
-            key="german-ner", reason="CACHE_INCOMPLETE", problems=[problem], problem_count=2
-        )
+        missing = model_pb2.ModelCacheStatus(key="german-ner", reason="CACHE_INCOMPLETE", problem_count=2)
+        missing.problems.append(problem)
         return model_pb2.GetCacheStatusResponse(
             reason="CACHE_INCOMPLETE",
             detail="1 file is missing",

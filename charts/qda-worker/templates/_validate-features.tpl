@@ -65,8 +65,37 @@
 {{- end }}
 {{- end }}
 {{- include "qda-worker.validateHttp" . }}
+{{- include "qda-worker.validateClientCertificate" (dict "root" . "path" "worker" "ingress" $worker.ingress "services" "worker.service.annotations" "service" (include "qda-worker.serviceAnnotations" . | fromYaml)) }}
+{{- include "qda-worker.validateClientCertificate" (dict "root" . "path" "worker.http" "ingress" $worker.http.ingress "services" "worker.http.serviceAnnotations" "service" (include "qda-worker.httpServiceAnnotations" . | fromYaml)) }}
 {{- if and $worker.grpcRoute.enabled (not $worker.grpcRoute.parentRefs) }}
 {{- fail "worker.grpcRoute.enabled is true, but worker.grpcRoute.parentRefs is empty: set it to a Gateway, such as [{name: public, namespace: gateways}]." }}
+{{- end }}
+{{- end }}
+
+{{- /* Workers with a client CA refuse every connection of a controller that has no client certificate. Only annotations of the user can name
+       it. Of other controllers the names of these annotations are unknown: any counts but those of cert-manager, which are about
+       the certificate of the hosts. */}}
+{{- define "qda-worker.validateClientCertificate" -}}
+{{- if and .ingress.enabled .root.Values.worker.tls.clientCaSecretName }}
+{{- $own := .ingress.annotations }}
+{{- $nginx := "nginx.ingress.kubernetes.io/proxy-ssl-secret" }}
+{{- $passthrough := "nginx.ingress.kubernetes.io/ssl-passthrough" }}
+{{- $traefik := "traefik.ingress.kubernetes.io/service.serverstransport" }}
+{{- $known := false }}
+{{- $remedy := "" }}
+{{- if eq .ingress.controller "nginx" }}
+{{- $known = or (get $own $nginx) (eq (get $own $passthrough) "true") }}
+{{- $remedy = printf "set %s in %s.ingress.annotations to the Secret with that certificate, or %s to \"true\"" $nginx .path $passthrough }}
+{{- else if eq .ingress.controller "traefik" }}
+{{- $known = get .service $traefik }}
+{{- $remedy = printf "set %s in %s to a ServersTransport with that certificate" $traefik .services }}
+{{- else }}
+{{- range $name, $_ := merge (dict) $own .service }}{{ if not (contains "cert-manager.io/" $name) }}{{ $known = true }}{{ end }}{{- end }}
+{{- $remedy = printf "set the annotation of your controller that names that certificate in %s.ingress.annotations or %s" .path .services }}
+{{- end }}
+{{- if not $known }}
+{{- fail (printf "%s.ingress.enabled is true, but with worker.tls.clientCaSecretName the workers refuse an Ingress controller without a client certificate: %s." .path $remedy) }}
+{{- end }}
 {{- end }}
 {{- end }}
 

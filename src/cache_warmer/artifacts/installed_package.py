@@ -2,8 +2,8 @@
 
 The catalog pins the sha256 of a wheel, and an installed package no longer has its wheel. But pip records the hash of
 the wheel that it unpacked (`direct_url.json`, PEP 610) and the hash of each file (`RECORD`). If the first is the pin
-and every file still has the second, these are the files of the wheel. Anything less is no proof, and the wheel is
-fetched.
+and every file still has the second, these are the files of the wheel. They are also if the lock knows the digest of
+the wheel's files and they have it. Anything less is no proof, and the wheel is fetched.
 
 The files are linked beside the original: hard links take no space and stay when the original is upgraded or removed.
 Where hard links do not work, they are copied. The original is only read.
@@ -27,6 +27,7 @@ from model_cache.catalog.catalog import SpacySource
 from model_cache.containment import CacheBoundary
 from model_cache.file_io import open_regular_file, read_small_file, sync_folder
 from model_cache.json_values import parse_json_object
+from model_cache.record_rules import contents_sha256
 from model_cache.safe_names import unsafe_reason
 
 _LOG: Final = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class InstalledPackage:
 
 
 def find_installed(
-    source: SpacySource, folders: Iterable[Path], hash_file: HashFile
+    source: SpacySource, folders: Iterable[Path], hash_file: HashFile, locked_contents: str | None = None
 ) -> InstalledPackage | None:
     """Return the package from the first folder that has it, verified; None if it is nowhere or cannot be verified.
 
@@ -77,11 +78,12 @@ def find_installed(
         source: package, version and hash of the wheel.
         folders: where packages may be installed.
         hash_file: reads a file.
+        locked_contents: the digest of the wheel's files (`contents_sha256` of the lock); None: not known.
     """
     for folder in dict.fromkeys(folders):
         dist_info = folder / f"{source.package}-{source.version}.dist-info"
         if _is_real_folder(dist_info):
-            result = _verify(source, folder, dist_info, hash_file)
+            result = verify_installed(source, folder, hash_file, locked_contents)
             if isinstance(result, InstalledPackage):
                 return result
             _LOG.info("%s is installed, but %s: it stays, and is not used", dist_info, result)
@@ -148,18 +150,29 @@ def _is_real_folder(path: Path) -> bool:
         return False
 
 
-def _verify(
-    source: SpacySource, folder: Path, dist_info: Path, hash_file: HashFile
+def verify_installed(
+    source: SpacySource, folder: Path, hash_file: HashFile, locked_contents: str | None = None
 ) -> InstalledPackage | str:
-    """Return the package, or why it cannot be verified."""
+    """Return the package that a folder has, or why it cannot be verified. See `find_installed`."""
+    dist_info = folder / f"{source.package}-{source.version}.dist-info"
     try:
-        if _wheel_sha256(dist_info) != source.sha256:
-            return "pip did not record that it came from the wheel that the catalog pins"
+        if not _is_real_folder(dist_info):
+            return f"it has no {dist_info.name}, so no program installed it"
+        is_pinned = _wheel_sha256(dist_info) == source.sha256
+        if not is_pinned and locked_contents is None:
+            return (
+                "pip did not record that it came from the wheel that the catalog pins, and no lock has the digest of "
+                "the wheel's files"
+            )
         record = read_small_file(dist_info / "RECORD", _MAX_RECORD_BYTES).decode("utf-8")
         rows = _wheel_rows(record, dist_info.name)
         files = tuple(_verify_file(folder, path, encoded, hash_file) for path, encoded in rows)
     except (OSError, ValueError, csv.Error) as error:
         return f"it cannot be proven ({error})"
+    if not is_pinned and locked_contents != contents_sha256(
+        {file.path: (file.bytes, file.sha256) for file in files}
+    ):
+        return "its files are not those of the wheel in the lock"
     return InstalledPackage(folder, dist_info.name, files)
 
 

@@ -23,9 +23,11 @@ from typing import Final
 
 from cache_warmer.artifacts.artifact import CacheState, HashFile, MainThread, Resolution, WriteRight
 from cache_warmer.artifacts.installed_package import (
+    InstalledPackage,
     find_installed,
     link_installed,
     metadata_files,
+    verify_installed,
     write_direct_url,
 )
 from cache_warmer.artifacts.package_links import update_package_links
@@ -187,6 +189,30 @@ class SpacyPackage:
             self.places.spacy.path, self._tree, self.source.package, self._boundary, ours=not self._on_host
         )
 
+    def take_over(self, installed: InstalledPackage, right: WriteRight) -> tuple[FileRecord, ...]:
+        """Link or copy the files of a package that pip installed; return their records.
+
+        Raises:
+            LeaseLost: another run took the lease.
+            NoSpace: there is not enough space for a copy.
+            OSError: the volume cannot be written.
+        """
+        _LOG.info("%s: taken over from %s, nothing is fetched", self.model.key, installed.folder)
+        require_free_space(nearest_folder(self._staging), installed.bytes, len(installed.files))
+        return self._write_tree(partial(link_installed, installed), right)
+
+    def verify_installed(self, folder: Path, hash_file: HashFile) -> InstalledPackage | str:
+        """Return the package that pip installed in a folder, or why it cannot be verified. Only reads."""
+        result = verify_installed(self.source, folder, hash_file, self._locked_contents)
+        if isinstance(result, InstalledPackage) and not self._has_model(file.path for file in result.files):
+            return f"it has no {' and '.join(SPACY_MODEL_FILES)}"
+        return result
+
+    @property
+    def _locked_contents(self) -> str | None:
+        wheel = self.locked.files.get(self.source.wheel_name) if self.locked is not None else None
+        return wheel.contents_sha256 if wheel is not None else None
+
     def _verify_tree(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
         """Return the records of a tree on a host that another user unpacked, or whose records were lost."""
         installed = find_installed(self.source, (self._tree,), hash_file) if self._on_host else None
@@ -197,12 +223,10 @@ class SpacyPackage:
 
     def _reuse(self, hash_file: HashFile) -> tuple[FileRecord, ...]:
         """Link the files of a package that pip installed; return their records, none if it cannot be used."""
-        installed = find_installed(self.source, self.package_folders, hash_file)
+        installed = find_installed(self.source, self.package_folders, hash_file, self._locked_contents)
         if installed is None or not self._has_model(file.path for file in installed.files):
             return ()
-        _LOG.info("%s: taken over from %s, nothing is fetched", self.model.key, installed.folder)
-        require_free_space(nearest_folder(self._staging), installed.bytes, len(installed.files))
-        return self._write_tree(partial(link_installed, installed))
+        return self.take_over(installed, _MAIN_THREAD)
 
     def _write_tree(
         self, write: Callable[[Path], dict[str, tuple[int, str]]], right: WriteRight = _MAIN_THREAD
@@ -264,8 +288,7 @@ class SpacyPackage:
         self._require_locked_contents(content)
 
     def _require_locked_contents(self, content: WheelContent) -> None:
-        wheel = self.locked.files.get(self.source.wheel_name) if self.locked is not None else None
-        expected = wheel.contents_sha256 if wheel is not None else None
+        expected = self._locked_contents
         found = wheel_contents_sha256(content)
         if expected is None:
             _LOG.info("%s: not in the lock: contents_sha256 %s", self.source.wheel_name, found)

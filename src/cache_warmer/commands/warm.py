@@ -108,7 +108,7 @@ def warm_cache(
             report_to_cluster(recorder, settings.termination_log, stats.report, start),
             _failure_recorded(settings, environ, stats, recorder),
         ):
-            _make_run(settings, environ, err, tier, stats, recorder).run()
+            make_run(settings, environ, err, tier, stats, recorder).run()
 
     error, code = run_to_exit_code(run)
     print_report(stats.report(error), settings.options.format, out, error, err)
@@ -173,7 +173,7 @@ def _status_file(
     return StatusFile(status_path(places), generation, holder, counter, utc_now, events.record_interruption)
 
 
-def _make_run(
+def make_run(
     settings: Settings,
     environ: MutableMapping[str, str],
     err: TextIO,

@@ -106,6 +106,20 @@ class FreeSpace:
 MeasureFreeSpace = Callable[[Path], FreeSpace]
 
 
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mounted file system: where, its kind (`nfs4`), and the device or server that holds it."""
+
+    point: Path
+    kind: str
+    source: str
+
+    def __str__(self) -> str:
+        """Return `/cache, nfs4 of server:/export`."""
+        of_source = f" of {self.source}" if self.source not in ("none", self.kind) else ""
+        return f"{self.point}, {self.kind}{of_source}"
+
+
 def measure_free_space(path: Path) -> FreeSpace:
     """Return the free space at a path, or where it would be created.
 
@@ -283,22 +297,19 @@ def write_remedy(place: Path, error: OSError) -> str:
     )
 
 
-def volume_of(path: Path, mounts: Path = _MOUNTS) -> str:
-    """Return the mount that a path lies on: `/cache, nfs4 of server:/export`. Never raises.
+def mount_of(path: Path, mounts: Path = _MOUNTS) -> Mount | None:
+    """Return the mount that a path lies on; None where the system has no table of mounts. Never raises.
 
     Args:
         path: any path; need not exist.
         mounts: the table of mounts, in the format of `/proc/self/mountinfo`.
-
-    Returns:
-        The description; empty where the system has no such table.
     """
     try:
         lines = read_small_file(mounts, _MAX_MOUNTS_BYTES).decode("utf-8", "replace").splitlines()
         real_path = path.resolve()
     except (OSError, RuntimeError):  # RuntimeError: a circle of links
-        return ""
-    depth, description = -1, ""
+        return None
+    depth, found = -1, None
     for line in lines:
         before, _, after = line.partition(" - ")
         fields, type_and_source = before.split(), after.split()
@@ -307,10 +318,19 @@ def volume_of(path: Path, mounts: Path = _MOUNTS) -> str:
         mount = Path(_unescape(fields[4]))
         # of two mounts on one path the later one is visible
         if real_path.is_relative_to(mount) and len(mount.parts) >= depth:
-            kind, source = type_and_source[0], _unescape(type_and_source[1])
-            of_source = f" of {source}" if source not in ("none", kind) else ""
-            depth, description = len(mount.parts), f"{mount}, {kind}{of_source}"
-    return description
+            depth, found = len(mount.parts), Mount(mount, type_and_source[0], _unescape(type_and_source[1]))
+    return found
+
+
+def volume_of(path: Path, mounts: Path = _MOUNTS) -> str:
+    """Return the mount that a path lies on: `/cache, nfs4 of server:/export`; empty if not known. Never raises.
+
+    Args:
+        path: any path; need not exist.
+        mounts: as of `mount_of`.
+    """
+    mount = mount_of(path, mounts)
+    return str(mount) if mount is not None else ""
 
 
 def _blocking_path(path: Path) -> tuple[Path, str]:

@@ -22,6 +22,12 @@ from model_cache.places import HOST, Places
 _SENTENCE_TRANSFORMERS_TASKS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
 _COMMIT_CHARACTERS: Final = 40
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+# Variables that chose the folder of models until transformers 4, in the order in which that read them.
+_FORMER_VARIABLES: Final = (
+    "TRANSFORMERS_CACHE",
+    "PYTORCH_TRANSFORMERS_CACHE",
+    "PYTORCH_PRETRAINED_BERT_CACHE",
+)
 # In bytes. The hub client writes 40.
 _MAX_REFERENCE_BYTES: Final = 4096
 
@@ -29,7 +35,17 @@ _MAX_REFERENCE_BYTES: Final = 4096
 def collect_notes(models: Sequence[Model], places: Places, environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return a sentence for each name that does not lead to the catalog's model. Reads only; never raises."""
     notes = [_note_if_readable(model, places) for model in models]
-    return tuple(note for note in [*notes, _home_note(models, places, environ)] if note)
+    others = [_home_note(models, places, environ), _ignored_note(places, environ)]
+    return tuple(note for note in [*notes, *others] if note)
+
+
+def ignored_variables(environ: Mapping[str, str], places: Places) -> tuple[str, ...]:
+    """Return the names of set variables that transformers 5 ignores and that name another folder than the hub place."""
+    return tuple(
+        name
+        for name in _FORMER_VARIABLES
+        if environ.get(name) and os.path.normpath(environ[name]) != os.path.normpath(places.hub.path)
+    )
 
 
 def _note_if_readable(model: Model, places: Places) -> str:
@@ -113,3 +129,11 @@ def _home_note(models: Sequence[Model], places: Places, environ: Mapping[str, st
         f"SENTENCE_TRANSFORMERS_HOME is {home}: sentence-transformers looks there instead of {places.hub.path}. "
         "Unset it, and sentence-transformers finds these models"
     )
+
+
+def _ignored_note(places: Places, environ: Mapping[str, str]) -> str:
+    """Return the note on variables that no longer have an effect."""
+    names = ignored_variables(environ, places)
+    if not names or places.label != HOST:
+        return ""
+    return f"{', '.join(names)}: set, and ignored by transformers 5. `cache-warmer doctor` explains and looks for more"

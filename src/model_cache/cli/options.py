@@ -34,7 +34,8 @@ _UNIT_BYTES: Final = {
 }  # fmt: skip
 # Variables that forbid the hub client and transformers to make requests.
 OFFLINE_VARIABLES: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-_TRUE_WORDS: Final = frozenset({"1", "ON", "YES", "TRUE"})  # as in huggingface_hub.constants
+# Values that switch a variable of the hub client on, as in huggingface_hub.constants.
+TRUE_WORDS: Final = frozenset({"1", "ON", "YES", "TRUE"})
 
 _Value = TypeVar("_Value")
 _Choice = TypeVar("_Choice", bound=StrEnum)
@@ -275,12 +276,12 @@ def find_places(cache: str, environ: Mapping[str, str]) -> Places:
 
 def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the set variables that forbid the hub client to make requests."""
-    return tuple(name for name in OFFLINE_VARIABLES if environ.get(name, "").upper() in _TRUE_WORDS)
+    return tuple(name for name in OFFLINE_VARIABLES if environ.get(name, "").upper() in TRUE_WORDS)
 
 
 def symlinks_disabled(environ: Mapping[str, str]) -> bool:
     """Return whether the hub client's variable forbids symbolic links in its cache."""
-    return environ.get("HF_HUB_DISABLE_SYMLINKS", "").upper() in _TRUE_WORDS
+    return environ.get("HF_HUB_DISABLE_SYMLINKS", "").upper() in TRUE_WORDS
 
 
 def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: str, verb: str = "warm") -> str:

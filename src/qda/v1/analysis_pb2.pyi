@@ -252,6 +252,7 @@ class AnalyzeDocumentsHeader(google.protobuf.message.Message):
     EMBEDDING_PROVENANCES_FIELD_NUMBER: builtins.int
     OFFSET_ENCODING_FIELD_NUMBER: builtins.int
     SYNTAX_PROVENANCE_FIELD_NUMBER: builtins.int
+    SYNTAX_LAYERS_FIELD_NUMBER: builtins.int
     offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType
     """The unit of all spans, as requested."""
     @property
@@ -270,6 +271,10 @@ class AnalyzeDocumentsHeader(google.protobuf.message.Message):
     def syntax_provenance(self) -> qda.v1.processing_pb2.Provenance:
         """The model of the syntax, if requested."""
 
+    @property
+    def syntax_layers(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[qda.v1.syntax_pb2.SyntaxLayer.ValueType]:
+        """The layers that the syntax has; see AnalyzeSyntaxResponse.layers."""
+
     def __init__(
         self,
         *,
@@ -278,9 +283,10 @@ class AnalyzeDocumentsHeader(google.protobuf.message.Message):
         embedding_provenances: collections.abc.Iterable[qda.v1.processing_pb2.Provenance] | None = ...,
         offset_encoding: qda.v1.text_pb2.OffsetEncoding.ValueType = ...,
         syntax_provenance: qda.v1.processing_pb2.Provenance | None = ...,
+        syntax_layers: collections.abc.Iterable[qda.v1.syntax_pb2.SyntaxLayer.ValueType] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["entity_provenance", b"entity_provenance", "sentiment_provenance", b"sentiment_provenance", "syntax_provenance", b"syntax_provenance"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["embedding_provenances", b"embedding_provenances", "entity_provenance", b"entity_provenance", "offset_encoding", b"offset_encoding", "sentiment_provenance", b"sentiment_provenance", "syntax_provenance", b"syntax_provenance"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["embedding_provenances", b"embedding_provenances", "entity_provenance", b"entity_provenance", "offset_encoding", b"offset_encoding", "sentiment_provenance", b"sentiment_provenance", "syntax_layers", b"syntax_layers", "syntax_provenance", b"syntax_provenance"]) -> None: ...
 
 global___AnalyzeDocumentsHeader = AnalyzeDocumentsHeader
 

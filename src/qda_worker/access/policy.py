@@ -16,7 +16,6 @@ valid. Tokens are in no log, error, metric or trace, and in no `repr`.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -26,7 +25,7 @@ from qda_worker.access.concurrent_calls import ConcurrentCalls
 from qda_worker.access.text_rates import TextBudget, TextRates
 from qda_worker.access.tokens import read_tokens
 from qda_worker.errors import ClientNotAllowed, TokenMissing, TokenUnknown
-from qda_worker.reloaded_files import ReloadedFiles
+from qda_worker.file_reload import FileReload
 from qda_worker.settings import AccessSettings
 
 AUTHORIZATION_HEADER: Final = "authorization"
@@ -34,20 +33,6 @@ AUTHORIZATION_HEADER: Final = "authorization"
 CHALLENGE: Final = 'Bearer realm="qda-worker"'
 # Seconds between two looks at the file of tokens.
 CHECK_SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a call presents, in any transport.
-
-    Attributes:
-        authorization: the values of all `authorization` headers; usually one or none.
-        certificate_names: DNS names and URIs of the subject alternative names, and common names, of the client
-            certificate; empty without one that TLS has verified.
-    """
-
-    authorization: Sequence[str] = field(default=(), repr=False)
-    certificate_names: Sequence[str] = ()
 
 
 class AccessPolicy:
@@ -79,30 +64,18 @@ class AccessPolicy:
         )
         path = settings.tokens
         self._tokens = (
-            None if path is None else ReloadedFiles([path], lambda: read_tokens(path), self._log_error)
+            None if path is None else FileReload([path], lambda: read_tokens(path), self._log_error)
         )
         if self._tokens is not None:
             self._log_loaded()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether calls need no credentials of their own."""
-        return self._tokens is None and not self._allowed
-
-    def identify(self, credentials: Credentials) -> str:
-        """Return the caller's name: that of its token, else that of its certificate; empty if neither is required.
+    def check_token(self, authorization: Sequence[str]) -> str:
+        """Return the name of the call's token; empty if no token is required.
 
         Raises:
             TokenMissing: the call has no bearer token and needs one.
             TokenUnknown: its token is not in the file.
-            ClientNotAllowed: its certificate has none of the allowed names.
         """
-        token_name = self.check_token(credentials.authorization)
-        certificate_name = self.check_certificate(credentials.certificate_names)
-        return token_name or certificate_name
-
-    def check_token(self, authorization: Sequence[str]) -> str:
-        """Return the name of the call's token; empty if no token is required. For errors see `identify`."""
         if self._tokens is None:
             return ""
         name = self._tokens.current.find(_bearer_token(authorization))
@@ -111,7 +84,11 @@ class AccessPolicy:
         return name
 
     def check_certificate(self, names: Iterable[str]) -> str:
-        """Return the first allowed name of the call's certificate; empty if none is required. Errors: `identify`."""
+        """Return the first allowed name of the call's certificate; empty if none is required.
+
+        Raises:
+            ClientNotAllowed: the certificate has none of the allowed names.
+        """
         if not self._allowed:
             return ""
         presented = {_canonical(name) for name in names}
@@ -128,7 +105,7 @@ class AccessPolicy:
         """Return what limits the texts of a call; None without such a limit.
 
         Args:
-            caller: whom the call is charged to: the name of `identify`, else the name of the certificate or the host.
+            caller: whom the call is charged to: the name of its token, else that of its certificate, else its host.
         """
         return None if self._rates is None else self._rates.budget(caller)
 

@@ -177,7 +177,6 @@ _MODULES: Final = {
     ),
     "sync_client": ("Client",),
     "tables.data_frame": ("to_dataframe", "to_dataframe_async"),
-    "tasks": ("AnalysisTask", "EmbeddingTask", "EntityTask", "SentimentTask"),
     "texts": (
         "InvalidText",
         "Pair",

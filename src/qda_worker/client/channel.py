@@ -33,10 +33,13 @@ _KEEPALIVE_TIMEOUT_SECONDS: Final = 10
 # a rollout may replace every worker that it knows.
 _RESOLUTION_SECONDS: Final = 2
 
-# A gRPC target with a scheme, `dns:///host:1` for instance; `host:1` alone has only a port after the colon.
-# Those that gRPC can resolve.
+# The schemes of targets that gRPC can resolve.
 _SCHEMES: Final = frozenset({"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds", "google-c2p"})
+# A gRPC target with a scheme, `dns:///host:1` for instance; `host:1` alone has only a port after the colon.
 _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")
+
+# `host:1/`, as a URL without its scheme.
+_WITH_PATH: Final = re.compile(r"([^/:]+|\[[^/\]]*\]):\d+[/?#].*", re.DOTALL)
 
 # A bearer token by RFC 6750, section 2.1 (`b64token`).
 _TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
@@ -110,11 +113,16 @@ class Settings:
     watch_health: bool = False
 
     def __post_init__(self) -> None:
+        scheme = self.target.partition(":")[0].lower()
+        if scheme not in _SCHEMES and _WITH_PATH.fullmatch(self.target):
+            raise InvalidSettings(
+                f"the target {without_passwords(self.target)!r} has a path after its port",
+                remedy="give the worker's address as HOST:PORT alone",
+            )
         if not _SCHEME.match(self.target) and not re.fullmatch(r".+:\d+", self.target):
             raise InvalidSettings(
                 f"the target {self.target!r} has no port", remedy="give the worker's address as HOST:PORT"
             )
-        scheme = self.target.partition(":")[0].lower()
         if _SCHEME.match(self.target) and scheme not in _SCHEMES:
             raise InvalidSettings(
                 f"the target {without_passwords(self.target)!r} begins with {scheme}:, which is no target of gRPC",

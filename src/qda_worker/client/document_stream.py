@@ -26,7 +26,7 @@ from qda_worker.client.analysis_tasks import (
     SentimentTask,
     SyntaxTask,
 )
-from qda_worker.client.enums import LongTexts, Offsets, Priority
+from qda_worker.client.enums import LongTexts, Offsets, Priority, SyntaxLayer
 from qda_worker.client.errors import InvalidRequest, ServerFailed, Violation
 from qda_worker.client.item_problems import Problems, with_problem
 from qda_worker.client.requests import embedding_options
@@ -117,6 +117,7 @@ class AnalysisReader:
         self._first = documents.answered
         self._provenance = AnalysisProvenance(None, None, ())
         self._offsets: Offsets | None = None
+        self._layers: tuple[SyntaxLayer, ...] | None = None
 
     def read(self, response: analysis_pb2.AnalyzeDocumentsResponse) -> DocumentAnalysis | None:
         """Return the result in a response; None if it is the header.
@@ -128,11 +129,15 @@ class AnalysisReader:
             case "header":
                 self._provenance = from_proto.analysis_provenance(response.header)
                 self._offsets = from_proto.offset_unit(response.header.offset_encoding)
+                # Older workers do not send them.
+                self._layers = from_proto.syntax_layers(response.header.syntax_layers) or None
             case "result":
                 position = self._first + response.result.index
                 self._documents.remove(position)
                 self.result_count += 1
-                result = from_proto.document(response.result, position, self._offsets, self._provenance)
+                result = from_proto.document(
+                    response.result, position, self._offsets, self._provenance, self._layers
+                )
                 return with_problem(result, self._documents.problems.pop(position, None))
         return None
 

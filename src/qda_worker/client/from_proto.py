@@ -230,7 +230,11 @@ def analysis_provenance(message: analysis_pb2.AnalyzeDocumentsHeader) -> Analysi
 
 
 def document(
-    message: analysis_pb2.DocumentResult, index: int, offsets: Offsets | None, provenance: AnalysisProvenance
+    message: analysis_pb2.DocumentResult,
+    index: int,
+    offsets: Offsets | None,
+    provenance: AnalysisProvenance,
+    layers: tuple[SyntaxLayer, ...] | None = None,
 ) -> DocumentAnalysis:
     """Return the analysis of one document.
 
@@ -239,6 +243,7 @@ def document(
         index: its position among all documents of the call, over all streams.
         offsets: the unit of positions.
         provenance: the models of the stream.
+        layers: what its syntax has; None if unknown.
     """
     return DocumentAnalysis(
         index=index,
@@ -249,7 +254,7 @@ def document(
         embeddings=tuple(embedding(each) for each in message.embeddings),
         provenance=provenance,
         timings=timings(message.timings),
-        syntax=syntax(message.syntax, offsets) if message.HasField("syntax") else None,
+        syntax=syntax(message.syntax, offsets, layers) if message.HasField("syntax") else None,
     )
 
 

@@ -23,11 +23,13 @@ _LOOPBACK_NAMES: Final = frozenset(
     | {"localhost6.localdomain6", "ip6-localhost", "ip6-loopback"}
 )
 
-# Schemes of targets on this machine.
+# Schemes of targets on this machine, and those whose targets are addresses or names of the DNS. Others (`xds`) leave it
+# to a server where a name leads.
 _LOCAL_SCHEMES: Final = frozenset({"unix", "unix-abstract", "vsock"})
+_ADDRESS_SCHEMES: Final = frozenset({"", "dns", "ipv4", "ipv6"})
 
 _TARGET: Final = re.compile(
-    r"(?:(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?!\d+$))?(?://[^/]*/)?(?P<path>.*)", re.DOTALL
+    r"(?:(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*):(?!\d+$))?(?://(?P<authority>[^/]*)/)?(?P<path>.*)", re.DOTALL
 )
 
 
@@ -47,9 +49,14 @@ class Proxy:
 
 
 def is_local(target: str) -> bool:
-    """Return whether a gRPC target is a socket file or a loopback address of this machine."""
-    scheme, hosts = _parse(target)
-    return scheme in _LOCAL_SCHEMES or all(_is_loopback(host) for host in hosts)
+    """Return whether a gRPC target is a socket file or a loopback address of this machine.
+
+    A name that another DNS server resolves (`dns://SERVER/localhost:1`) is not: it may lead anywhere.
+    """
+    scheme, authority, hosts = _parse(target)
+    if scheme in _LOCAL_SCHEMES:
+        return True
+    return scheme in _ADDRESS_SCHEMES and not authority and all(_is_loopback(host) for host in hosts)
 
 
 def find_proxy(target: str, environ: Mapping[str, str]) -> Proxy | None:
@@ -57,7 +64,7 @@ def find_proxy(target: str, environ: Mapping[str, str]) -> Proxy | None:
     variable = next((name for name in _PROXY_VARIABLES if environ.get(name)), "")
     if not variable or is_local(target):
         return None
-    _, hosts = _parse(target)
+    hosts = _parse(target)[-1]
     exceptions = next((environ[name] for name in _EXCEPTION_VARIABLES if environ.get(name)), "")
     if all(_is_excepted(host, exceptions) for host in hosts):
         return None
@@ -67,13 +74,17 @@ def find_proxy(target: str, environ: Mapping[str, str]) -> Proxy | None:
     return Proxy(variable, _without_credentials(url), hosts[0])
 
 
-def _parse(target: str) -> tuple[str, list[str]]:
-    """Return the scheme and the hosts of a target; `ipv4:` and `ipv6:` may have several."""
+def _parse(target: str) -> tuple[str, str, list[str]]:
+    """Return the scheme, the authority and the hosts of a target; `ipv4:` and `ipv6:` may have several."""
     match = _TARGET.fullmatch(target)
     if match is None:
-        return "", [target]
+        return "", "", [target]
     addresses = unquote(match["path"]).split(",")
-    return (match["scheme"] or "").lower(), [_host(address) for address in addresses]
+    return (
+        (match["scheme"] or "").lower(),
+        match["authority"] or "",
+        [_host(address) for address in addresses],
+    )
 
 
 def _host(address: str) -> str:

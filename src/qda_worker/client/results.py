@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 # Single-precision numbers: a numpy array if numpy is installed, else an `array.array("f")`. Both are sequences
 # and both support the buffer protocol: `memoryview(vector)` and `numpy.asarray(vector)` do not copy.
 Vector: TypeAlias = "NDArray[numpy.float32] | array[float]"
-
 # Rows of equal length: a two-dimensional numpy array, or a tuple of `array.array("f")`.
 Matrix: TypeAlias = "NDArray[numpy.float32] | tuple[array[float], ...]"
-
 R = TypeVar("R")
 
 

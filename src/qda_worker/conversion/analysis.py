@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from model_cache.catalog.catalog import Task
 from qda.v1 import analysis_pb2 as pb
-from qda_worker.conversion.document_tasks import AnalysisRequest, TaskRequest
+from qda_worker.conversion.document_tasks import AnalysisRequest, SyntaxTaskRequest, TaskRequest
 from qda_worker.conversion.metadata import build_timings
 from qda_worker.conversion.request_fields import (
     field_prefix,
@@ -160,8 +160,9 @@ def build_header(
             header.sentiment_provenance.CopyFrom(provenance)
         elif task.task is Task.ENTITIES:
             header.entity_provenance.CopyFrom(provenance)
-        elif task.task is Task.SYNTAX:
+        elif isinstance(task, SyntaxTaskRequest):
             header.syntax_provenance.CopyFrom(provenance)
+            header.syntax_layers.extend(task.layers(selected.engine.info))
         else:
             header.embedding_provenances.append(provenance)
     return pb.AnalyzeDocumentsResponse(header=header)
@@ -183,7 +184,8 @@ def build_document(
         The result; or, where it would exceed the message limit and so end the stream, a result with that status.
     """
     result = pb.DocumentResult(index=document.index, id=document.id)
-    for task, info, outcome in answers:
+    # The syntax is last: it may be many times as large as the text, and gets the room that the others leave.
+    for task, info, outcome in sorted(answers, key=lambda answer: isinstance(answer[0], SyntaxTaskRequest)):
         task.fill(result, document.content, outcome, info)
     result.timings.CopyFrom(build_timings((outcome.timings for _, _, outcome in answers), started))
     size = result.ByteSize() + _RESPONSE_OVERHEAD_BYTES

@@ -7,24 +7,28 @@ Each task writes its part with the same functions as the unary call of its servi
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 from model_cache.catalog.catalog import Task
 from qda.v1 import analysis_pb2 as pb
-from qda.v1 import embedding_pb2, processing_pb2
+from qda.v1 import embedding_pb2, processing_pb2, syntax_pb2
 from qda_worker.conversion.embedding import VectorSpec, check_supported, fill_vectors, parse_vector_spec
 from qda_worker.conversion.entities import LabelSelection, check_labels, fill_entities, parse_labels
 from qda_worker.conversion.metadata import build_provenance
 from qda_worker.conversion.request_fields import field_prefix
 from qda_worker.conversion.results import fill_result
 from qda_worker.conversion.sentiment import fill_sentiment, sentiment_options
-from qda_worker.conversion.syntax import check_layers, fill_syntax, parse_layers, returned_layers
+from qda_worker.conversion.syntax import SYNTAX_LAYERS, ByteBudget, check_layers, fill_syntax, parse_layers
 from qda_worker.errors import ArgumentInvalid, EncodingMissing, Violation
+from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import LongText, ModelInfo, Options
 from qda_worker.models.offsets import OffsetEncoding
 from qda_worker.models.syntax import SyntaxOptions
 from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
+
+# Bytes of a response beside the results of its tasks: timings, field headers, the status of a syntax that does not fit.
+_RESPONSE_OVERHEAD_BYTES: Final = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,17 @@ class SyntaxTaskRequest:
 
     def provenance(self, selected: SelectedModel) -> processing_pb2.Provenance:
         info = selected.engine.info
-        return build_provenance(selected, components=info.components_for(returned_layers(self.options, info)))
+        components = info.components_for(self.options.returned_layers(info))
+        return build_provenance(selected, components=components)
+
+    def layers(self, info: ModelInfo) -> list[syntax_pb2.SyntaxLayer.ValueType]:
+        """Return the layers of the results."""
+        return [SYNTAX_LAYERS[layer] for layer in self.options.returned_layers(info)]
 
     def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
-        fill_answer = partial(fill_syntax, span_encoding=self.span_encoding)
+        """Fill the syntax into what the other tasks have left of the message."""
+        budget = ByteBudget(MAX_RESPONSE_BYTES - result.ByteSize() - _RESPONSE_OVERHEAD_BYTES)
+        fill_answer = partial(fill_syntax, span_encoding=self.span_encoding, budget=budget)
         fill_result(result.syntax, result.id, content, outcome, info, fill_answer)
 
 

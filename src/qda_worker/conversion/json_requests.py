@@ -22,19 +22,19 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from model_cache.cli.parser import closest_match
-from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP, decode_json
+from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP, decode_json, is_name
 from qda_worker.conversion.parse_errors import Deferred, is_repeated
 from qda_worker.errors import ArgumentInvalid, TextNotUtf8, Violation
 from qda_worker.limits import MAX_VIOLATIONS
 
-# A key of the request that may be quoted in an error: no sentence looks like it.
-_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _INTEGER_LIMITS: Final = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
     FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
     FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
 }
+# The only form of these in JSON is that of strings.
+_SPECIAL_FLOATS: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _MAX_FLOAT32: Final = (2 - 2**-23) * 2.0**127
 # Full names of the messages that protobuf itself writes in a form of their own begin so.
 WELL_KNOWN: Final = "google.protobuf."
@@ -170,7 +170,7 @@ def _read_message(value: Any, problems: _Problems, path: str, descriptor: Descri
     for key, each in value.items():
         field = by_name.get(key)
         if field is None:
-            problems.add(f"{prefix}{key}" if _NAME.fullmatch(key) else path, _unknown(key, descriptor))
+            problems.add(f"{prefix}{key}" if is_name(key) else path, _unknown(key, descriptor))
         elif each is None:
             continue
         elif field.name in arguments:
@@ -203,7 +203,7 @@ def _read_value(field: _Field, value: Any, problems: _Problems, path: str) -> An
 
 def _unknown(key: str, descriptor: Descriptor) -> str:
     names = [field.json_name for field in descriptor.fields]
-    guess = closest_match(key, names) if _NAME.fullmatch(key) else None
+    guess = closest_match(key, names) if is_name(key) else None
     hint = f'; did you mean "{guess}"?' if guess else ""
     return f"unknown field of {descriptor.full_name}, whose fields are {', '.join(names)}{hint}"
 
@@ -291,25 +291,22 @@ def _read_integer(value: Any, lowest: int, highest: int) -> int:
 
 
 def _read_float(value: Any, limit: float) -> float:
+    if isinstance(value, str) and value in _SPECIAL_FLOATS:
+        return _SPECIAL_FLOATS[value]
     if isinstance(value, str):
-        value = _float_of_text(value)
+        value = _number_of_text(value)
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise _WrongValue(f"a number is expected, not {_kind(value)}")
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
-    if math.isinf(number) and not isinstance(value, float):
-        raise _WrongValue("the number is too large")
-    if math.isfinite(number) and abs(number) > limit:
+    if math.isinf(number) or abs(number) > limit:  # 1e999 is decoded as infinity
         raise _WrongValue("the number is too large")
     return number
 
 
-def _float_of_text(text: str) -> float:
-    special = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
-    if text in special:
-        return special[text]
+def _number_of_text(text: str) -> float:
     if re.fullmatch(r"-?[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,4})?", text, re.ASCII):
         return float(text)
     raise _WrongValue("a number is expected, not a string")

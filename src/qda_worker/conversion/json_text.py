@@ -16,6 +16,9 @@ MAX_JSON_BYTES_ON_LOOP: Final = 16 * 2**10
 # Brackets, commas and colons outside of strings. The largest valid request, of 10,000 pairs, has about 200,000.
 MAX_JSON_TOKENS: Final = 300_000
 
+# A name of a field that may be quoted in an error: no sentence looks like it.
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}", re.ASCII)
+
 _TOKENS: Final = (b"{", b"}", b"[", b"]", b",", b":")
 # A string, and everything up to the end of the last string; neither backtracks.
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -49,6 +52,11 @@ def decode_json(data: bytes) -> Any:
     except ValueError:  # a number with thousands of digits
         place = "a number is too long"
     raise _not_json(place)
+
+
+def is_name(key: str) -> bool:
+    """Return whether a key of an object looks like the name of a field, so that an error may quote it."""
+    return _NAME.fullmatch(key) is not None
 
 
 def _not_json(detail: str) -> ArgumentInvalid:

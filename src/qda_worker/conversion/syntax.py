@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from qda.v1 import syntax_pb2 as pb
 from qda.v1 import text_pb2
 from qda_worker.conversion.metadata import build_provenance, build_timings
@@ -22,7 +24,7 @@ from qda_worker.models.base import ModelInfo
 from qda_worker.models.offsets import OffsetEncoding, convert_positions
 from qda_worker.models.spacy_components import SyntaxLayer
 from qda_worker.models.syntax import SyntaxOptions
-from qda_worker.models.token_columns import Column, Flag
+from qda_worker.models.token_columns import STRING_COLUMNS, Column, Flag
 from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
 
@@ -43,6 +45,10 @@ _LAYERS: Final = {int(number): layer for layer, number in SYNTAX_LAYERS.items()}
 # Bytes of a response beside its results: provenance, timings, and the status of each text that does not fit.
 _RESPONSE_OVERHEAD_BYTES: Final = 16_384
 _STATUS_BYTES: Final = 512
+# Bytes of a field of less than 128 bytes beside its content: number and length.
+_FIELD_BYTES: Final = 2
+# Bytes of a token beside its text and labels, at least: the fields of the token, its text and its span, and the end.
+_TOKEN_BYTES: Final = 4 * _FIELD_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +129,6 @@ def check_layers(options: SyntaxOptions, info: ModelInfo) -> None:
         )
 
 
-def returned_layers(options: SyntaxOptions, info: ModelInfo) -> list[SyntaxLayer]:
-    """Return the layers of the results: those that were asked for, or all of the model."""
-    return [layer for layer in info.syntax_layers if not options.layers or layer in options.layers]
-
-
 def build_analyze_syntax(
     request: SyntaxRequest, outcomes: Sequence[Outcome[Any]], selected: SelectedModel, started: float
 ) -> pb.AnalyzeSyntaxResponse:
@@ -136,25 +137,42 @@ def build_analyze_syntax(
     A text whose tokens do not fit into the message gets an error in their place; the texts before it keep theirs.
     """
     info = selected.engine.info
-    layers = returned_layers(request.options, info)
+    layers = request.options.returned_layers(info)
     response = pb.AnalyzeSyntaxResponse(
         provenance=build_provenance(selected, components=info.components_for(layers)),
         offset_encoding=request.offset_encoding,
         layers=[SYNTAX_LAYERS[layer] for layer in layers],
     )
     reserved = request.texts.id_bytes + len(outcomes) * _STATUS_BYTES + _RESPONSE_OVERHEAD_BYTES
-    room = Room(MAX_RESPONSE_BYTES - reserved)
-    fill_answer = partial(fill_syntax, span_encoding=request.span_encoding, room=room)
+    budget = ByteBudget(MAX_RESPONSE_BYTES - reserved)
+    fill_answer = partial(fill_syntax, span_encoding=request.span_encoding, budget=budget)
     fill_results(response.results.add, request.texts, outcomes, info, fill_answer)
     response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))
     return response
 
 
-class Room:
+class ByteBudget:
     """The bytes of a message that are left for results."""
 
     def __init__(self, left: int) -> None:
         self.left = left
+
+    def check(self, size: int, *, at_least: bool = False) -> None:
+        """Check that some bytes are left.
+
+        Args:
+            size: the size of the tokens of a text.
+            at_least: whether they may take more.
+
+        Raises:
+            ArgumentInvalid: when fewer are left.
+        """
+        if size > self.left:
+            raise ArgumentInvalid(
+                f"the tokens of this text take {'at least ' * at_least}{size} bytes, and {max(0, self.left)} of "
+                f"{MAX_RESPONSE_BYTES} bytes of a message are left",
+                "send fewer or shorter texts at a time, or ask for fewer layers",
+            )
 
     def take(self, size: int) -> None:
         """Take some bytes.
@@ -162,12 +180,7 @@ class Room:
         Raises:
             ArgumentInvalid: when fewer are left.
         """
-        if size > self.left:
-            raise ArgumentInvalid(
-                f"the tokens of this text take {size} bytes, and {max(0, self.left)} of {MAX_RESPONSE_BYTES} bytes "
-                "of a message are left",
-                "send fewer or shorter texts at a time, or ask for fewer layers",
-            )
+        self.check(size)
         self.left -= size
 
 
@@ -177,31 +190,33 @@ def fill_syntax(
     answer: "TokenTable",
     *,
     span_encoding: OffsetEncoding,
-    room: Room | None = None,
+    budget: ByteBudget,
 ) -> None:
     """Fill sentences and tokens, with spans in `span_encoding`.
 
     Raises:
-        ArgumentInvalid: when they do not fit into `room`.
+        ArgumentInvalid: when they exceed the budget. If it is far exceeded, nothing is built.
     """
+    budget.check(_least_size(answer), at_least=True)
     table, strings = answer.table, answer.strings
     starts = table[Column.START]
     ends = starts + table[Column.LENGTH]
     flags = table[Column.FLAGS]
-    shown_starts = convert_positions(content, starts, span_encoding).tolist()
-    shown_ends = convert_positions(content, ends, span_encoding).tolist()
+    shown_starts, shown_ends = convert_positions(content, np.stack([starts, ends]), span_encoding).tolist()
     has_heads = SyntaxLayer.DEPENDENCY in answer.layers
     heads = (table[Column.HEAD] + range(table.shape[1])).tolist() if has_heads else [None] * table.shape[1]
     add = result.tokens.add
-    for start, end, shown_start, shown_end, flag, head, lemma, pos, tag, morph, label, entity in zip(
-        starts.tolist(), ends.tolist(), shown_starts, shown_ends, flags.tolist(), heads,
+    for start, end, shown_start, shown_end, space, begins, head, lemma, pos, tag, morph, label, entity in zip(
+        starts.tolist(), ends.tolist(), shown_starts, shown_ends,
+        *((flags & int(flag)).astype(bool).tolist() for flag in (Flag.SPACE_AFTER, Flag.ENTITY_BEGIN)),
+        heads,
         *(table[column].tolist() for column in range(Column.LEMMA, Column.ENTITY + 1)),
         strict=True,
     ):  # fmt: skip
         add(
             text=content[start:end],
             span={"start": shown_start, "end": shown_end},
-            space_after=flag & 1,
+            space_after=space,
             lemma=strings[lemma],
             universal_part_of_speech=strings[pos],
             fine_part_of_speech=strings[tag],
@@ -209,15 +224,22 @@ def fill_syntax(
             head_index=head,
             dependency_label=strings[label],
             entity_label=strings[entity],
-            entity_begins=flag & 4,
+            entity_begins=begins,
         )
     if SyntaxLayer.SENTENCES in answer.layers:
-        firsts = [number for number, flag in enumerate(flags.tolist()) if flag & Flag.SENTENCE_START.value]
+        firsts = np.flatnonzero(flags & int(Flag.SENTENCE_START)).tolist()
         for first, after in zip(firsts, [*firsts[1:], len(heads)], strict=True):
             result.sentences.add(
                 span=text_pb2.Span(start=shown_starts[first], end=shown_ends[after - 1]),
                 first_token_index=first,
                 token_count=after - first,
             )
-    if room is not None:
-        room.take(result.ByteSize())
+    budget.take(result.ByteSize())
+
+
+def _least_size(answer: "TokenTable") -> int:
+    """Return a number of bytes that the tokens take at least."""
+    sizes = np.array([len(text.encode()) + _FIELD_BYTES * bool(text) for text in answer.strings], np.int64)
+    labels = sizes[answer.table[list(STRING_COLUMNS)]].sum()
+    words = answer.table[Column.LENGTH].sum(dtype=np.int64)  # code points, each of a byte or more
+    return int(labels + words + answer.table.shape[1] * _TOKEN_BYTES)

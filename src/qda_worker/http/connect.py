@@ -10,8 +10,7 @@ import asyncio
 import json
 import re
 import time
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -22,11 +21,12 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from qda_worker.conversion.json_requests import JsonMessage
 from qda_worker.conversion.json_responses import build_json
 from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP
-from qda_worker.conversion.parse_errors import FailedMessage, deferring_parser
-from qda_worker.errors import ArgumentInvalid, MethodUnknown, RequestTooLarge, WorkerError
-from qda_worker.http.calls import Call, CallRunner, Outcome
+from qda_worker.conversion.parse_errors import deferring_parser
+from qda_worker.errors import ArgumentInvalid, MethodUnknown
+from qda_worker.http.calls import Call, CallRunner, Outcome, receive
+from qda_worker.http.compression import accepts_gzip, gunzip, gzip
 from qda_worker.http.envelopes import END_STREAM, EnvelopeReader, pack
-from qda_worker.http.exchange import JSON_TYPE, Exchange, HeaderList, RequestRefused, Response
+from qda_worker.http.exchange import JSON_TYPE, Exchange, RequestRefused, Response
 from qda_worker.http.statuses import HTTP_STATUS, connect_error, error_response, failed_outcome
 from qda_worker.limits import MAX_REQUEST_BYTES
 from qda_worker.observability.call_record import current_call
@@ -36,8 +36,6 @@ PROTOCOL_VERSION: Final = "1"
 # The shortest response that is compressed, in bytes.
 MIN_COMPRESSED_BYTES: Final = 1024
 
-_GZIP: Final = 16 + zlib.MAX_WBITS
-_GZIP_LEVEL: Final = 1
 _MAX_TIMEOUT_DIGITS: Final = 10
 
 _CodecType = TypeVar("_CodecType")
@@ -79,6 +77,7 @@ _UNARY_CODECS: Final = {
     JSON_TYPE: _Codec(JSON_TYPE, _read_json, _write_json),
     PROTO_TYPE: _Codec(PROTO_TYPE, _read_proto, _write_proto),
 }
+_STREAM_JSON: Final = "application/connect+json"
 _STREAM_CODECS: Final = {
     f"application/connect+{name}": _Codec(f"application/connect+{name}", codec.read, codec.write)
     for name, codec in (("json", _UNARY_CODECS[JSON_TYPE]), ("proto", _UNARY_CODECS[PROTO_TYPE]))
@@ -108,33 +107,45 @@ class ConnectRoute:
     async def _unary(self, call: Call, exchange: Exchange) -> Response:
         method = call.method
         if call.is_refused:
-            return error_response(await call.run(None, None), headers=[("connection", "close")])
-        refused: RequestRefused | None = None
-        codec, deadline = _UNARY_CODECS[JSON_TYPE], None
-        try:
+            return error_response(await call.run(None, None))
+        codec = _UNARY_CODECS[JSON_TYPE]
+
+        async def read() -> Any:
+            nonlocal codec
             codec = find_codec(_UNARY_CODECS, exchange)
-            deadline = read_deadline(exchange)
-            request = codec.read(await read_body(exchange), method)
-        except RequestRefused as error:
-            refused, request = error, FailedMessage(error.error)
-        outcome = await call.run(request, None if deadline is None else deadline - time.monotonic())
+            return codec.read(await read_body(exchange), method)
+
+        received = await receive(read_deadline, exchange, read)
+        outcome = await call.run(received.request, received.seconds)
         if outcome.code is not grpc.StatusCode.OK:
-            if refused is not None:
-                return error_response(outcome, refused.status, refused.headers)
+            if received.refused is not None:
+                return error_response(outcome, received.refused.status, received.refused.headers)
             return error_response(outcome)
         return await _answer(outcome, codec, method, exchange)
 
     async def _stream(self, call: Call, exchange: Exchange) -> Response | None:
         method = call.method
         if call.is_refused:
-            return error_response(await call.run(None, None), headers=[("connection", "close")])
-        try:
+            return error_response(await call.run(None, None))
+        codec = _STREAM_CODECS[_STREAM_JSON]
+
+        def read_message(data: bytes) -> Any:
+            current_call().received_bytes += len(data)
+            return codec.read(data, method)
+
+        async def read() -> Any:
+            nonlocal codec
             codec = find_codec(_STREAM_CODECS, exchange)
-            deadline = read_deadline(exchange)
             decompress = _stream_decompressor(exchange)
-        except RequestRefused as refused:
-            outcome = await call.run(FailedMessage(refused.error), None, _discard)
-            return error_response(outcome, refused.status, refused.headers)
+            messages = EnvelopeReader(
+                exchange, read_message, decompress, is_single=not method.client_streaming
+            )
+            return messages if method.client_streaming else await messages.only()
+
+        received = await receive(read_deadline, exchange, read)
+        if received.refused is not None:
+            outcome = await call.run(received.request, received.seconds, _discard)
+            return error_response(outcome, received.refused.status, received.refused.headers)
         write = await exchange.stream(200, [("content-type", codec.content_type)])
 
         async def send(response: bytes) -> None:
@@ -146,13 +157,7 @@ class ConnectRoute:
             )
             await write(pack(message))
 
-        def read(data: bytes) -> Any:
-            current_call().received_bytes += len(data)
-            return codec.read(data, method)
-
-        messages = EnvelopeReader(exchange, read, decompress)
-        request = messages if method.client_streaming else await _only_message(messages)
-        outcome = await call.run(request, None if deadline is None else deadline - time.monotonic(), send)
+        outcome = await call.run(received.request, received.seconds, send)
         if outcome.response:
             await send(outcome.response)
         end = {} if outcome.code is grpc.StatusCode.OK else {"error": connect_error(outcome)}
@@ -162,17 +167,6 @@ class ConnectRoute:
 
 async def _discard(_: bytes) -> None:
     """Send nothing: the call has failed."""
-
-
-async def _only_message(messages: EnvelopeReader) -> Any:
-    """Return the message of a stream that has exactly one."""
-    try:
-        first = await anext(messages, None)
-        if first is None or await anext(messages, None) is not None:
-            raise ArgumentInvalid("the request of this method is exactly one message", "send one message")
-    except WorkerError as error:
-        return FailedMessage(error)
-    return first
 
 
 def find_codec(codecs: Mapping[str, _CodecType], exchange: Exchange) -> _CodecType:
@@ -185,7 +179,7 @@ def find_codec(codecs: Mapping[str, _CodecType], exchange: Exchange) -> _CodecTy
         raise RequestRefused(
             405,
             ArgumentInvalid("a method is called by POST", "send the request as the body of a POST"),
-            [("allow", "POST, OPTIONS"), ("connection", "close")],
+            [("allow", "POST, OPTIONS")],
         )
     name, _, parameters = exchange.header("content-type").partition(";")
     codec = codecs.get(name.strip().lower())
@@ -197,7 +191,7 @@ def find_codec(codecs: Mapping[str, _CodecType], exchange: Exchange) -> _CodecTy
                 "the content type is not one of this method",
                 f"send the header Content-Type: {next(iter(codecs))}, or one of {', '.join(codecs)}",
             ),
-            [("accept-post", ", ".join(codecs)), ("connection", "close")],
+            [("accept-post", ", ".join(codecs))],
         )
     if exchange.header("connect-protocol-version") not in ("", PROTOCOL_VERSION):
         raise RequestRefused(
@@ -222,14 +216,14 @@ def read_deadline(exchange: Exchange) -> float | None:
     return time.monotonic() + int(text) / 1000
 
 
-def _stream_decompressor(exchange: Exchange) -> Callable[[bytes], bytes] | None:
+def _stream_decompressor(exchange: Exchange) -> Callable[[bytes], Awaitable[bytes]] | None:
     """Return what decompresses the messages of a stream; None where none are compressed."""
     encoding = exchange.header("connect-content-encoding").strip().lower()
     if encoding in ("", "identity"):
         return None
     if encoding != "gzip":
         raise _unknown_encoding("connect-accept-encoding")
-    return _gunzip
+    return lambda data: gunzip(data, exchange.transport.memory)
 
 
 async def read_body(exchange: Exchange) -> bytes:
@@ -249,30 +243,15 @@ async def _decompress(body: bytes, exchange: Exchange) -> bytes:
         return body
     if encoding != "gzip":
         raise _unknown_encoding("accept-encoding")
-    return await asyncio.to_thread(_gunzip, body)
+    memory = exchange.transport.memory
+    data = await gunzip(body, memory)
+    memory.give_back(len(body))
+    return data
 
 
 def _unknown_encoding(header: str) -> RequestRefused:
     error = ArgumentInvalid("the body has an unknown encoding", "compress it with gzip, or not at all")
-    return RequestRefused(415, error, [(header, "gzip"), ("connection", "close")])
-
-
-def _gunzip(body: bytes) -> bytes:
-    decompressor = zlib.decompressobj(_GZIP)
-    try:
-        data = decompressor.decompress(body, MAX_REQUEST_BYTES + 1)
-    except zlib.error:
-        data = b""
-    if len(data) > MAX_REQUEST_BYTES:
-        raise RequestRefused(
-            413,
-            RequestTooLarge(f"the body of the request has more than {MAX_REQUEST_BYTES} bytes, decompressed"),
-        )
-    if not decompressor.eof or decompressor.unused_data:
-        raise RequestRefused(
-            400, ArgumentInvalid("the body is not valid gzip", "send it uncompressed, or as gzip")
-        )
-    return data
+    return RequestRefused(415, error, [(header, "gzip")])
 
 
 async def _answer(outcome: Outcome, codec: _Codec, method: MethodDescriptor, exchange: Exchange) -> Response:
@@ -282,25 +261,10 @@ async def _answer(outcome: Outcome, codec: _Codec, method: MethodDescriptor, exc
 
     def build() -> bytes:
         body = codec.write(outcome.response, method.output_type)
-        return _gzip(body) if compress else body
+        return gzip(body) if compress else body
 
     if compress:
         headers.append(("content-encoding", "gzip"))
     headers.append(("vary", "accept-encoding"))
     quick = len(outcome.response) <= MAX_JSON_BYTES_ON_LOOP
     return Response(HTTP_STATUS[outcome.code], build() if quick else await asyncio.to_thread(build), headers)
-
-
-def accepts_gzip(headers: HeaderList) -> bool:
-    """Return whether a client accepts a response in gzip."""
-    accepted = ", ".join(value for name, value in headers if name == "accept-encoding").lower()
-    for part in accepted.split(","):
-        name, _, parameters = part.partition(";")
-        if name.strip() in ("gzip", "x-gzip"):
-            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", parameters) is None
-    return False
-
-
-def _gzip(body: bytes) -> bytes:
-    compressor = zlib.compressobj(_GZIP_LEVEL, wbits=_GZIP)
-    return compressor.compress(body) + compressor.flush()

@@ -1,19 +1,18 @@
 """One connection of the HTTP port: HTTP/1.1 and 1.0 by h11, one request after the other.
 
 h11 parses and writes the protocol and refuses what is malformed or ambiguous; this module moves bytes between it and
-asyncio's streams, and bounds how long a client may take, and how much memory the bodies of all clients take together
-(`BodyMemory`):
+asyncio's streams, and bounds how long a client may take. The bodies of all clients share one memory (`http.memory`).
+
 
 - the head of a request, from its first byte, and the first byte of a new connection (`ClientLimits.head_seconds`);
 - the pause between two requests (`idle_seconds`);
-- a body, and the time to take a response: `grace_seconds`, and beyond them a minimum rate (`bytes_per_second`).
+- a body: `grace_seconds`, and beyond them a minimum rate (`bytes_per_second`), in chunks that are not too many;
+- the progress with which the client takes a response (`http.outgoing`).
 
-Each request is answered in a task of its own, which is cancelled when the client disconnects. While it runs, the next
-bytes of the client are read once, at most `_CHUNK_BYTES`: that detects the disconnection, and holds what a client sends
-ahead (pipelining) until its turn. Reads are never cancelled, so that no byte is lost.
+Each request is answered in a task of its own, which is cancelled when the client disconnects (`http.incoming`).
 
-A response that is sent before the request has been read whole ends the connection. It is then read on for a moment
-(`_LINGER_SECONDS`), because closing a socket with unread bytes makes the system discard the response.
+A response that is sent before the request has been read whole ends the connection, and says so. It is then read on for
+a moment (`_LINGER_SECONDS`), because closing a socket with unread bytes makes the system discard the response.
 """
 
 import asyncio
@@ -22,13 +21,14 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any, Final
 
 import h11
 
-from qda_worker.errors import ArgumentInvalid, QueueFull, StreamIdle, WorkerError
+from qda_worker.errors import ArgumentInvalid, StreamIdle, WorkerError
+from qda_worker.http.client_limits import ClientLimits, Patience, has_too_many_chunks
 from qda_worker.http.exchange import (
     JSON_TYPE,
     ClientDisconnected,
@@ -39,59 +39,24 @@ from qda_worker.http.exchange import (
     Response,
     Route,
 )
-from qda_worker.limits import MAX_REQUEST_BYTES
+from qda_worker.http.incoming import Incoming
+from qda_worker.http.memory import BodyMemory, RequestMemory
+from qda_worker.http.outgoing import Outgoing
+from qda_worker.http.statuses import error_response, failed_outcome
 from qda_worker.observability.logs import Log
 
 # Bytes of the head of a request, and of the line of a chunk.
 MAX_HEAD_BYTES: Final = 32 * 2**10
-# Bytes of the bodies of all requests together: sixteen of the longest.
-MAX_BODY_MEMORY: Final = 16 * MAX_REQUEST_BYTES
 _VERSIONS: Final = (b"1.0", b"1.1")
-_CHUNK_BYTES: Final = 64 * 2**10
+# Bytes of empty lines before the head of a request.
+_MAX_EMPTY_BYTES: Final = 16
+# Parts of a body that are parsed before other tasks have their turn: about a millisecond.
+_PARTS_PER_TURN: Final = 64
+# Parts that a route has not read, and that are dropped before its response: what arrives with a short request.
+_MAX_DROPPED_PARTS: Final = 16
 _LINGER_SECONDS: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class ClientLimits:
-    """How slow a client may be; see the module."""
-
-    head_seconds: float = 10.0
-    idle_seconds: float = 75.0
-    grace_seconds: float = 10.0
-    bytes_per_second: float = 16 * 2**10
-
-    def seconds(self, size: int) -> float:
-        """Return how long this many bytes may take."""
-        return self.grace_seconds + size / self.bytes_per_second
-
-
-class BodyMemory:
-    """The memory for the bodies of all requests that are being read or answered.
-
-    Args:
-        limit: in bytes.
-    """
-
-    def __init__(self, limit: int = MAX_BODY_MEMORY) -> None:
-        self._free = limit
-
-    def take(self, size: int) -> None:
-        """Take memory for a part of a body.
-
-        Raises:
-            RequestRefused: when none is left.
-        """
-        if size > self._free:
-            raise RequestRefused(
-                429,
-                QueueFull("the requests that are being read fill the memory for them"),
-                [("connection", "close"), ("retry-after", "1")],
-            )
-        self._free -= size
-
-    def give_back(self, size: int) -> None:
-        """Return memory that `take` gave."""
-        self._free += size
+# Between two reads of what is discarded: a client that sends without end must not keep the event loop busy.
+_LINGER_PAUSE_SECONDS: Final = 0.01
 
 
 class Connection:
@@ -99,6 +64,7 @@ class Connection:
 
     Attributes:
         idle_since: when the last response was sent, or the connection opened; None while a request is answered.
+        memory: for the body of the current request.
 
     Args:
         streams: reader and writer of the connection.
@@ -120,16 +86,17 @@ class Connection:
         keep_alive: Callable[[], bool] = lambda: True,
         limits: ClientLimits | None = None,
     ) -> None:
-        self._reader, self._writer = streams
+        reader, self._writer = streams
         self._peer = peer
         self._route = route
         self._log = log
-        self._memory = memory
         self._limits = limits or ClientLimits()
         self._keep_alive = keep_alive
-        self._body_bytes = 0  # taken from the memory for bodies
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-        self._reading: asyncio.Future[bytes] | None = None
+        self.memory = RequestMemory(memory)
+        self._incoming = Incoming(reader, self._writer)
+        self._outgoing = Outgoing(self._writer, self._limits, memory)
+        self._http = _new_http()
+        self._is_streamed = False  # the body of the request is read while the response is sent
         self._answering: asyncio.Task[Response | None] | None = None
         self._is_first = True
         self.idle_since: float | None = time.monotonic()
@@ -147,7 +114,11 @@ class Connection:
                 pass
         except h11.RemoteProtocolError as error:
             await self._refuse(
-                error.error_status_hint, ArgumentInvalid("this is not a valid request of HTTP/1.1", "")
+                error.error_status_hint,
+                ArgumentInvalid(
+                    "this is not a valid request of HTTP/1.1",
+                    "send what RFC 9112 allows, or use an HTTP client",
+                ),
             )
         except RequestRefused as refused:
             await self._refuse(refused.status, refused.error)
@@ -158,8 +129,7 @@ class Connection:
         except h11.LocalProtocolError as error:  # a route has sent what HTTP does not allow
             self._log_bug(error)
         finally:
-            if self._reading is not None:
-                self._reading.cancel()
+            self._incoming.close()
             self._writer.close()
 
     async def _serve_one(self) -> bool:
@@ -175,8 +145,8 @@ class Connection:
             response = self._result(self._answering)
         finally:
             self._answering = None
-            self._memory.give_back(self._body_bytes)
-            self._body_bytes = 0
+            self._incoming.unwatch()
+            self.memory.release()
         if response is None:
             await self._send(h11.EndOfMessage())
         else:
@@ -187,14 +157,23 @@ class Connection:
 
     async def _end_request(self) -> bool:
         """Prepare for the next request; return whether there may be one."""
-        while self._http.their_state is h11.SEND_BODY:  # what has arrived of it and was not read
-            if self._http.next_event() is h11.NEED_DATA:
-                await self._linger()
-                return False
+        if not self._drop_unread():
+            await self._linger()
+            return False
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
-        self._http.start_next_cycle()
+        self._incoming.unread(self._http.trailing_data[0])
+        self._http = _new_http()
+        self._is_streamed = False
         return True
+
+    def _drop_unread(self) -> bool:
+        """Drop what has arrived of a request and was not read; return whether the request ends with it."""
+        with suppress(h11.RemoteProtocolError):
+            for _ in range(_MAX_DROPPED_PARTS):
+                if self._http.their_state is not h11.SEND_BODY or self._http.next_event() is h11.NEED_DATA:
+                    break
+        return self._http.their_state not in (h11.SEND_BODY, h11.ERROR)
 
     def _result(self, answering: "asyncio.Task[Response | None]") -> Response | None:
         """Return the response of a route.
@@ -227,11 +206,9 @@ class Connection:
         """Return the head of the next request; None if the client sends none."""
         seconds = self._limits.head_seconds if self._is_first else self._limits.idle_seconds
         self._is_first = False
-        if not self._http.trailing_data[0]:
-            first = await self._read(seconds)
-            if not first:
-                return None
-            self._http.receive_data(first)
+        await self._incoming.skip_empty_lines(seconds, _MAX_EMPTY_BYTES)
+        if self._incoming.at_end:
+            return None
         try:
             async with asyncio.timeout(self._limits.head_seconds):
                 event = await self._next_event()
@@ -241,50 +218,70 @@ class Connection:
             return None
         if event.http_version not in _VERSIONS:
             raise RequestRefused(505, ArgumentInvalid("this is not HTTP/1.1", "speak HTTP/1.1 to this port"))
+        _check_framing(event)
         return event
 
-    async def body(self, *, streamed: bool = False) -> AsyncIterator[bytes]:
+    def body(self, *, streamed: bool = False) -> AsyncIterator[bytes]:
         """Yield the body of the request in parts as they arrive; see `Transport`.
 
         Raises:
-            RequestRefused: when it arrives too slowly, or there is no memory for it.
+            RequestRefused: when it arrives too slowly, in too many chunks, or is malformed.
             ClientDisconnected: when the client closed the connection before its end.
         """
+        self._is_streamed = streamed
+        return self._parts()
+
+    async def _parts(self) -> AsyncIterator[bytes]:
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[]))
-        began, size = time.monotonic(), 0
+        patience, size, chunks, parts = Patience(self._limits), 0, 0, 0
         while True:
-            budget = began + self._limits.seconds(size) - time.monotonic()
-            try:
-                event = await self._next_event(None if streamed else max(0.0, budget))
-            except TimeoutError:
-                raise RequestRefused(
-                    408, StreamIdle("the body of the request arrived too slowly"), [("connection", "close")]
-                ) from None
-            except h11.RemoteProtocolError as error:
-                if self._reader.at_eof():
-                    raise ClientDisconnected from error
+            began = time.monotonic()
+            event = await self._next_part(None if self._is_streamed else patience.seconds)
+            if not isinstance(event, h11.Data):
+                if self._answering is not None:
+                    self._incoming.watch(self._cancel)
+                return
+            patience.spend(began, len(event.data))
+            size, chunks, parts = size + len(event.data), chunks + event.chunk_start, parts + 1
+            if has_too_many_chunks(chunks, size):
                 raise RequestRefused(
                     400,
-                    ArgumentInvalid("the body of the request is malformed", ""),
-                    [("connection", "close")],
-                ) from error
-            if not isinstance(event, h11.Data):
-                self._watch()
-                return
-            size += len(event.data)
-            if not streamed:
-                self._memory.take(len(event.data))
-                self._body_bytes += len(event.data)
+                    ArgumentInvalid("the body has too many short chunks", "send chunks of some kilobytes"),
+                )
+            if parts % _PARTS_PER_TURN == 0:
+                await asyncio.sleep(0)
             yield bytes(event.data)
+
+    def _cancel(self) -> None:
+        """Cancel the request whose client has gone."""
+        if self._answering is not None:
+            self._answering.cancel()
+
+    async def _next_part(self, seconds: float | None) -> Any:
+        try:
+            return await self._next_event(None if seconds is None else max(0.0, seconds))
+        except TimeoutError:
+            raise RequestRefused(408, StreamIdle("the body of the request arrived too slowly")) from None
+        except h11.RemoteProtocolError as error:
+            if self._incoming.at_end:
+                raise ClientDisconnected from error
+            raise RequestRefused(
+                400,
+                ArgumentInvalid(
+                    "the body of the request is malformed", "send its exact length, or valid chunks"
+                ),
+            ) from error
 
     async def start(self, status: int, headers: HeaderList) -> None:
         """Send the head of a response. Without a length the parts are sent in chunks."""
+        self._outgoing.begin()
         await self._send(self._head(status, headers))
 
-    def _head(self, status: int, headers: HeaderList) -> h11.Response:
+    def _head(self, status: int, headers: HeaderList, *, is_last: bool = False) -> h11.Response:
         fields = [*headers, ("date", formatdate(usegmt=True)), ("x-content-type-options", "nosniff")]
-        if not self._keep_alive() and not any(name == "connection" for name, _ in fields):
+        is_read = self._is_streamed or self._drop_unread()
+        if is_last or not (is_read and self._keep_alive()):
             fields.append(("connection", "close"))
         return h11.Response(status_code=status, headers=_encode(fields))
 
@@ -297,63 +294,36 @@ class Connection:
         if data:
             await self._send(h11.Data(data=data))
 
-    async def _send_whole(self, response: Response, request: h11.Request | None = None) -> None:
+    async def _send_whole(
+        self, response: Response, request: h11.Request | None = None, *, is_last: bool = False
+    ) -> None:
         headers = list(response.headers)
         if response.status != 204:  # which has no length
             headers.append(("content-length", str(len(response.body))))
-        events: list[Any] = [self._head(response.status, headers)]
+        self._is_streamed = False
+        self._outgoing.begin()
+        events: list[Any] = [self._head(response.status, headers, is_last=is_last)]
         if response.body and (request is None or request.method != b"HEAD"):
             events.append(h11.Data(data=response.body))
         await self._send(*events, h11.EndOfMessage())
 
     async def _send(self, *events: Any) -> None:
         parts = [data for event in events for data in self._http.send_with_data_passthrough(event) or ()]
-        self._writer.writelines(parts)
-        async with asyncio.timeout(self._limits.seconds(sum(map(len, parts)))):
-            await self._writer.drain()
+        await self._outgoing.send(parts)
 
     async def _next_event(self, seconds: float | None = None) -> Any:
         while True:
             event = self._http.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            self._http.receive_data(await self._read(seconds))
-
-    async def _read(self, seconds: float | None) -> bytes:
-        """Return the next bytes of the client; none at the end.
-
-        Raises:
-            TimeoutError: when none arrive in time; they are returned by a later call.
-        """
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(self._reader.read(_CHUNK_BYTES))
-        reading = self._reading
-        await asyncio.wait((reading,), timeout=seconds)
-        if not reading.done():
-            raise TimeoutError
-        if self._reading is reading:  # not if a stream whose call has ended reads too
-            self._reading = None
-        return reading.result()
-
-    def _watch(self) -> None:
-        """Begin to read on, so that a disconnection cancels the task that answers."""
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(self._reader.read(_CHUNK_BYTES))
-            self._reading.add_done_callback(self._on_read)
-
-    def _on_read(self, reading: "asyncio.Future[bytes]") -> None:
-        gone = reading.cancelled() or reading.exception() is not None or not reading.result()
-        if gone and self._answering is not None:
-            self._answering.cancel()
+            self._http.receive_data(await self._incoming.read(seconds))
 
     async def _refuse(self, status: int, error: WorkerError) -> None:
         """Answer what is no request that a route could answer, then let the client read it."""
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         with suppress(ConnectionError, TimeoutError, h11.LocalProtocolError):
-            refusal = {"code": error.status.lower(), "message": str(error)}
-            headers = [("content-type", JSON_TYPE), ("connection", "close")]
-            await self._send_whole(Response(status, json.dumps(refusal).encode("ascii"), headers))
+            await self._send_whole(error_response(failed_outcome(error), status), is_last=True)
             await self._linger()
 
     async def _linger(self) -> None:
@@ -362,8 +332,32 @@ class Connection:
             if self._writer.can_write_eof():
                 self._writer.write_eof()
             async with asyncio.timeout(_LINGER_SECONDS):
-                while await self._read(_LINGER_SECONDS):
-                    pass
+                while True:
+                    if not await self._incoming.read(None):
+                        break
+                    await asyncio.sleep(_LINGER_PAUSE_SECONDS)
+
+
+def _new_http() -> h11.Connection:
+    """Return the state of one request."""
+    return h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
+
+
+def _check_framing(request: h11.Request) -> None:
+    """Refuse a request whose end a proxy may see elsewhere; see RFC 9112, 6.1.
+
+    Raises:
+        RequestRefused: when it has two lengths, or chunks in HTTP/1.0.
+    """
+    names = {bytes(name) for name, _ in request.headers}
+    if b"transfer-encoding" in names and (b"content-length" in names or request.http_version == b"1.0"):
+        raise RequestRefused(
+            400,
+            ArgumentInvalid(
+                "Transfer-Encoding comes with Content-Length or in HTTP/1.0",
+                "send one of the two, in HTTP/1.1",
+            ),
+        )
 
 
 def _exchange(request: h11.Request, peer: Peer, connection: Connection) -> Exchange:

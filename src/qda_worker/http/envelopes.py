@@ -6,7 +6,7 @@ holds the error of the call, if any, as JSON.
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 from qda_worker.errors import ArgumentInvalid, RequestTooLarge
@@ -30,16 +30,21 @@ class EnvelopeReader(AsyncIterator[Any]):
     Args:
         exchange: the request.
         read: returns what the handler is given for the bytes of a message.
-        decompress: decompresses a message; None where the client announced no encoding.
+        decompress: decompresses a message, and takes the memory for it; None where the client announced no encoding.
+        is_single: whether the stream is one message, which has to arrive at the rate of a body.
     """
 
     def __init__(
         self,
         exchange: Exchange,
         read: Callable[[bytes], Any],
-        decompress: Callable[[bytes], bytes] | None,
+        decompress: Callable[[bytes], Awaitable[bytes]] | None,
+        *,
+        is_single: bool = False,
     ) -> None:
-        self._parts = exchange.transport.body(streamed=True)
+        self._parts = exchange.transport.body(streamed=not is_single)
+        self._memory = exchange.transport.memory
+        self._held = 0  # bytes of memory that the message before takes, until the next one is asked for
         self._read = read
         self._decompress = decompress
         self._buffer = bytearray()
@@ -58,7 +63,27 @@ class EnvelopeReader(AsyncIterator[Any]):
         except RequestRefused as refused:
             raise refused.error from None
 
+    async def only(self) -> Any:
+        """Return the message of a stream that has exactly one.
+
+        Raises:
+            RequestRefused: when it arrives too slowly, or there is no memory for it.
+            WorkerError: when there is not exactly one.
+            ClientDisconnected: when the client closed the connection before its end.
+        """
+        message: Any = None
+        wrong = ArgumentInvalid("the request of this method is exactly one message", "send one message")
+        try:
+            message = await self._next()
+        except StopAsyncIteration:
+            raise wrong from None
+        if await self._fill(1):
+            raise wrong
+        return message
+
     async def _next(self) -> Any:
+        self._memory.give_back(self._held)
+        self._held = 0
         if not await self._fill(_PREFIX.size):
             if self._buffer:
                 raise ArgumentInvalid("the stream ends within a message", "send each message whole")
@@ -74,8 +99,10 @@ class EnvelopeReader(AsyncIterator[Any]):
             raise ArgumentInvalid("the stream ends within a message", "send each message whole")
         message = bytes(self._buffer[_PREFIX.size : _PREFIX.size + size])
         del self._buffer[: _PREFIX.size + size]
+        self._held = _PREFIX.size + size
         if flags & COMPRESSED and self._decompress is not None:
-            message = await asyncio.to_thread(self._decompress, message)
+            message = await self._decompress(message)
+            self._held += len(message)
         return self._read(message)
 
     async def _fill(self, size: int) -> bool:
@@ -83,5 +110,6 @@ class EnvelopeReader(AsyncIterator[Any]):
             part = await anext(self._parts, None)
             if part is None:
                 return False
+            self._memory.take(len(part))
             self._buffer += part
         return True

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 
-from qda_worker.errors import RequestTooLarge, WorkerError
+from qda_worker.errors import ArgumentInvalid, RequestTooLarge, WorkerError
 
 # Header names in lower case, with their values.
 HeaderList: TypeAlias = Sequence[tuple[str, str]]
@@ -65,15 +65,36 @@ class Response:
     headers: HeaderList = ()
 
 
+class Memory(Protocol):
+    """The memory that the body of one request takes; returned when the request has been answered."""
+
+    def take(self, size: int) -> None:
+        """Take memory for a part of the body.
+
+        Raises:
+            RequestRefused: when none is left.
+        """
+
+    def give_back(self, size: int) -> None:
+        """Return a part of it early."""
+
+
 class Transport(Protocol):
-    """What an exchange needs from its connection."""
+    """What an exchange needs from its connection.
+
+    Attributes:
+        memory: for the body of this request.
+    """
+
+    @property
+    def memory(self) -> Memory: ...
 
     def body(self, *, streamed: bool = False) -> AsyncIterator[bytes]:
         """Return the body of the request in parts as they arrive.
 
         Args:
-            streamed: whether the route takes each part at once and bounds the silence between them itself; else the
-                whole body has to arrive at a minimum rate, and counts against the memory for bodies.
+            streamed: whether the route bounds the silence between its messages itself; else the whole body has to
+                arrive at a minimum rate.
         """
 
     async def start(self, status: int, headers: HeaderList) -> None:
@@ -127,6 +148,7 @@ class Exchange:
             size += len(part)
             if size > limit:
                 raise _too_large(limit)
+            self.transport.memory.take(len(part))
             parts.append(part)
         return b"".join(parts)
 
@@ -143,5 +165,18 @@ def _too_large(limit: int) -> RequestRefused:
     return RequestRefused(
         413,
         RequestTooLarge(f"the body of the request is longer than {limit} bytes"),
-        [("connection", "close")],
     )
+
+
+def require_get(exchange: Exchange) -> None:
+    """Refuse all methods but GET, and HEAD, whose response is that of GET without its body.
+
+    Raises:
+        RequestRefused: for another method.
+    """
+    if exchange.method not in ("GET", "HEAD"):
+        raise RequestRefused(
+            405,
+            ArgumentInvalid("this path is read with GET", "send a GET"),
+            [("allow", "GET, HEAD, OPTIONS")],
+        )

@@ -8,6 +8,7 @@ CORS follows https://fetch.spec.whatwg.org/#http-cors-protocol. Without `--http-
 may read a response, and none may send JSON: a browser asks first, and receives no permission.
 """
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -17,11 +18,11 @@ from qda_worker.http.exchange import Exchange, Response, Route
 ANY_ORIGIN: Final = "*"
 
 _ALLOWED_METHODS: Final = "GET, POST"
-_ALLOWED_HEADERS: Final = (
-    "authorization", "connect-protocol-version", "connect-timeout-ms", "content-encoding", "content-type",
-    "traceparent", "x-qda-caller",
-)  # fmt: skip
-_EXPOSED_HEADERS: Final = "retry-after, retry-after-ms, x-qda-truncated, x-qda-truncated-count"
+_EXPOSED_HEADERS: Final = (
+    "retry-after, retry-after-ms, www-authenticate, x-qda-truncated, x-qda-truncated-count, x-should-retry"
+)
+# A name of a header, by RFC 9110, section 5.1.
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)
 _MAX_AGE_SECONDS: Final = 7200
 
 
@@ -57,16 +58,27 @@ class Router:
             return []
         origin = exchange.header("origin")
         allowed = origin and (origin in self._cors_origins or ANY_ORIGIN in self._cors_origins)
-        headers = [("vary", "origin")]
+        headers = [
+            ("vary", "origin, access-control-request-headers" if exchange.method == "OPTIONS" else "origin")
+        ]
         if not allowed:
             return headers
         headers.append(("access-control-allow-origin", origin))
         if exchange.method == "OPTIONS":
             headers += [
                 ("access-control-allow-methods", _ALLOWED_METHODS),
-                ("access-control-allow-headers", ", ".join(_ALLOWED_HEADERS)),
+                ("access-control-allow-headers", _requested_headers(exchange)),
                 ("access-control-max-age", str(_MAX_AGE_SECONDS)),
             ]
         else:
             headers.append(("access-control-expose-headers", _EXPOSED_HEADERS))
         return headers
+
+
+def _requested_headers(exchange: Exchange) -> str:
+    """Return the names of headers that a browser asks for.
+
+    All are allowed: clients of the OpenAI API send headers of their own (`x-stainless-…`), which vary by release.
+    """
+    names = (name.strip() for name in exchange.header("access-control-request-headers").split(","))
+    return ", ".join(name for name in names if _HEADER_NAME.fullmatch(name))

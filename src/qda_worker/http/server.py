@@ -1,31 +1,42 @@
-"""The HTTP server: one socket, its connections, CORS, and shutdown together with the gRPC server.
+"""The HTTP server: one socket, its connections, and shutdown together with the gRPC server.
 
-All of it runs on the event loop of the worker. When `MAX_CONNECTIONS` are open, a new one takes the place of the one
-that has been idle longest; if none is idle it is closed.
+All of it runs on the event loop of the worker. When the limit of connections is reached, a new one takes the place of
+the one that has been idle longest; if none is idle it is closed. Handshakes of TLS count too. The limit is
+`MAX_CONNECTIONS`, and at most half of the files that the process may open, so that models and gRPC have the other half.
 """
 
 import asyncio
-import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from model_cache.errors import UsageError
 from qda_worker.addresses import Address
 from qda_worker.http.calls import peer_address
-from qda_worker.http.connection import BodyMemory, ClientLimits, Connection
+from qda_worker.http.client_limits import ClientLimits
+from qda_worker.http.connection import Connection
 from qda_worker.http.exchange import Peer, Route
+from qda_worker.http.listener import Listener
+from qda_worker.http.memory import BodyMemory
 from qda_worker.observability.logs import Log
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
 MAX_CONNECTIONS: Final = 4096
-_HANDSHAKE_SECONDS: Final = 20
 _CLOSE_SECONDS: Final = 10
-_BACKLOG: Final = 1024
+# Share of the files that the process may open.
+_FILE_SHARE: Final = 0.5
 
 
 class HttpServer:
-    """Serves one route function at one address."""
+    """Serves one route function at one address.
+
+    Attributes:
+        memory: for the bodies of all connections.
+    """
 
     def __init__(
         self,
@@ -41,66 +52,74 @@ class HttpServer:
 
         Args:
             route: answers each request.
-            log: receives `http.bug`.
+            log: receives `http.bug` and `http.accept_failed`.
             draining: returns whether the worker shuts down; connections then end with their next response.
             max_connection_age: seconds after which a connection ends with its next response.
-            max_connections: limit of open connections.
+            max_connections: limit of open connections, see the module.
             limits: how slow clients may be.
         """
         self._route = route
         self._log = log
         self._draining = draining
         self._max_connection_age = max_connection_age
-        self._max_connections = max_connections
-        self._memory = BodyMemory()
+        self._max_connections = min(max_connections, _most_files())
+        self.memory = BodyMemory()
         self._limits = limits
         self._connections: dict[Connection, asyncio.Task[None]] = {}
-        self._server: asyncio.Server | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._listener: Listener | None = None
         self._stopping = False
 
-    async def listen(self, address: Address, tls: ssl.SSLContext | None = None) -> Address:
-        """Begin to accept connections; return the address with the port that it was given.
+    def bind(self, address: Address, tls: ssl.SSLContext | None = None) -> Address:
+        """Bind a socket, on which `start` listens; return the address with the port that it was given.
 
         Raises:
             UsageError: the address cannot be bound.
         """
-        handshake = _HANDSHAKE_SECONDS if tls is not None else None
-        try:
-            if address.port is None:
-                self._server = await asyncio.start_unix_server(
-                    self._accept, address.host.removeprefix("unix:"), ssl=tls, ssl_handshake_timeout=handshake,
-                    backlog=_BACKLOG,
-                )  # fmt: skip
-                return address
-            self._server = await asyncio.start_server(
-                self._accept, sock=_bind(address), ssl=tls, ssl_handshake_timeout=handshake, backlog=_BACKLOG
-            )
-        except OSError as error:
-            raise UsageError(
-                f"--http-listen {address}: cannot listen there; the port is in use, or the address is not one of this "
-                "machine",
-                "choose another port, or stop the program that uses it",
-            ) from error
-        return address.at(self._server.sockets[0].getsockname()[1])
+        self._listener = Listener(self._serve, self._has_room, self._log, address, tls)
+        return self._listener.address
+
+    def start(self) -> None:
+        """Begin to accept connections.
+
+        Raises:
+            UsageError: another program has begun to listen at the address.
+        """
+        assert self._listener is not None, "bind comes first"
+        self._listener.start()
+
+    async def listen(self, address: Address, tls: ssl.SSLContext | None = None) -> Address:
+        """Bind and start; see both."""
+        bound = self.bind(address, tls)
+        self.start()
+        return bound
 
     async def stop(self, grace: float | None) -> None:
         """Accept no more connections, close idle ones, and give requests in flight `grace` seconds to end."""
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.close()
         self._stopping = True
         for connection in list(self._connections):
             if connection.idle_since is not None:
-                connection.abort()
+                self._abort(connection)
         if self._connections:
             await asyncio.wait(self._connections.values(), timeout=grace)
         for connection in list(self._connections):
-            connection.abort()
-        if self._connections:
-            await asyncio.wait(self._connections.values())
+            self._abort(connection)
+        if self._closing:
+            await asyncio.wait(self._closing)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        is_full = len(self._connections) >= self._max_connections
-        if self._stopping or (is_full and not self._close_idle()):
+    def _has_room(self, handshakes: int) -> bool:
+        """Return whether a further connection may be opened; close an idle one for it if necessary.
+
+        Args:
+            handshakes: number of connections that are being opened.
+        """
+        is_full = len(self._connections) + handshakes >= self._max_connections
+        return not self._stopping and (not is_full or self._close_idle())
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._stopping:
             writer.transport.abort()
             return
         began = time.monotonic()
@@ -111,7 +130,7 @@ class HttpServer:
             peer,
             self._route,
             self._log,
-            self._memory,
+            self.memory,
             keep_alive=lambda: not self._is_ending() and time.monotonic() - began < self._max_connection_age,
             limits=self._limits,
         )
@@ -121,8 +140,22 @@ class HttpServer:
         try:
             await connection.serve()
         finally:
-            del self._connections[connection]
-            await _wait_closed(writer)
+            self._connections.pop(connection, None)
+            self._closing.add(task)
+            try:
+                await _wait_closed(writer)
+            finally:
+                self._closing.discard(task)
+
+    def _abort(self, connection: Connection) -> None:
+        """Close a connection at once; it has no place among the open ones any more."""
+        self._closing.add(self._connections.pop(connection))
+        connection.abort()
+
+    @property
+    def connections(self) -> int:
+        """Number of open connections."""
+        return len(self._connections)
 
     def _is_ending(self) -> bool:
         return self._stopping or self._draining()
@@ -133,7 +166,7 @@ class HttpServer:
         if not idle:
             return False
         _, connection = min(idle, key=lambda pair: pair[0])
-        connection.abort()
+        self._abort(connection)
         return True
 
 
@@ -148,22 +181,9 @@ async def _wait_closed(writer: asyncio.StreamWriter) -> None:
         pass  # the client has gone; `ssl.SSLError` is one
 
 
-def _bind(address: Address) -> socket.socket:
-    """Return a socket that is bound to an address; `[::]` accepts IPv4 too, as gRPC's does.
-
-    Raises:
-        OSError: it cannot be bound.
-    """
-    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, kind, protocol, _, where = found[0]
-    server = socket.socket(family, kind, protocol)
-    try:
-        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6 and socket.has_dualstack_ipv6():
-            server.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        server.bind(where)
-    except OSError:
-        server.close()
-        raise
-    server.setblocking(False)
-    return server
+def _most_files() -> int:
+    """Return how many connections the process may have for its limit of open files."""
+    if resource is None:
+        return MAX_CONNECTIONS
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else max(1, int(soft * _FILE_SHARE))

@@ -56,13 +56,17 @@ def error_response(outcome: Outcome, http_status: int | None = None, headers: He
         headers: further headers.
     """
     body = json.dumps(connect_error(outcome), ensure_ascii=False).encode("utf-8")
-    fields = [("content-type", JSON_TYPE), *headers]
-    if outcome.code is grpc.StatusCode.UNAUTHENTICATED:
-        fields.append(("www-authenticate", CHALLENGE))
+    fields = [("content-type", JSON_TYPE), *headers, *challenge(outcome)]
     pushback = dict(outcome.trailers).get(PUSHBACK_TRAILER)
     if pushback is not None and int(pushback) >= 0:
         fields.append(("retry-after", str(math.ceil(int(pushback) / 1000))))
     return Response(http_status or HTTP_STATUS[outcome.code], body, fields)
+
+
+def challenge(outcome: Outcome) -> HeaderList:
+    """Return the headers that say how to authenticate, where a call ended because it was not."""
+    is_unknown = outcome.code is grpc.StatusCode.UNAUTHENTICATED
+    return [("www-authenticate", CHALLENGE)] if is_unknown else []
 
 
 def connect_error(outcome: Outcome) -> dict[str, Any]:

@@ -196,17 +196,31 @@ class BatchBudget:
         length: limit of the summed unit lengths; if `padded`, of the longest length times the number of units.
         units: maximum number of units, however short they are.
         padded: whether the model pads every unit of a batch to the longest one.
+        overhead: what a batch costs beside its cells, in tokens. Each batch reads all weights from memory, about 20
+            tokens with the shape of XLM-R base on two cores, and OpenVINO prepares kernels for each new number of texts
+            and tokens, up to 25.
+        coarse_pauses: whether a batch has few pause points, so that interactive texts wait for long parts of it.
     """
 
     length: int
     units: int
     padded: bool = True
+    overhead: int = 45
+    coarse_pauses: bool = False
 
     def with_length(self, length: int | None) -> "BatchBudget":
         """Return a budget of another length, with the units in proportion; None: this one."""
         if length is None or length == self.length:
             return self
         return replace(self, length=length, units=max(1, self.units * length // self.length))
+
+    def for_engines(self, engines: InstalledEngines) -> "BatchBudget":
+        """Return the budget of a network that engines compute: OpenVINO pauses between its parts only."""
+        budget = replace(self.with_length(engines.batch_tokens), coarse_pauses="openvino" in engines.names)
+        if engines.device == "cpu":
+            return budget
+        # Nothing is measured on devices, which need large batches to be busy.
+        return replace(budget, overhead=self.overhead * budget.length // self.length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -342,7 +342,7 @@ def load_embedding(
         prompts=prompts.texts,
         default_prompt=prompts.default,
     )
-    budget = budget.with_length(engines.batch_tokens)
+    budget = budget.for_engines(engines)
     return EmbeddingModel(info, budget, network, tokenizer, heads.to(engines.device), prompts)
 
 

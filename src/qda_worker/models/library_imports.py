@@ -6,18 +6,24 @@ DEFERRED packages are replaced by lazy modules. What is taken out of one (`LazyN
 is called, so that nothing is lost. Only what happens during the import itself is different: a decorator returns its
 function unchanged, which matters to the compiler only, and an object that is made has no content.
 
-Afterwards the lazy modules are gone: whoever imports such a package gets the real one.
+Afterwards the lazy modules are gone: whoever imports such a package gets the real one. What another thread took out of
+one meanwhile has the attributes of the real package from then on.
+
+Some functions of torch and transformers would import a deferred package later. They are replaced, which saves memory
+only: where a version of a library lacks one, or has it in another form, it is left as it is.
 """
 
 import importlib
+import inspect
+import logging
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 DEFERRED: Final = (
     "scipy",
@@ -28,7 +34,11 @@ DEFERRED: Final = (
     "torch.distributed.tensor",
 )
 
+# How torch since 2.9 declares the result of the function that `_replace_permutation` replaces; it was a list before.
+_PERMUTATION: Final = (tuple[list[int], bool], "tuple[list[int], bool]")
+
 _LOCK: Final = threading.Lock()
+_LOG: Final = logging.getLogger(__name__)
 
 
 class LazyName(type):
@@ -57,6 +67,12 @@ class LazyName(type):
         real = sys.modules.get(cls.module)
         return real is not None and not cls.finder.active and isinstance(value, cls.resolve())
 
+    def __getattr__(cls, name: str) -> Any:
+        """Return an attribute of the real class after the import; there is none during it."""
+        if name.startswith("__") or cls.finder.active:
+            raise AttributeError(name)
+        return getattr(cls.resolve(), name)
+
     def resolve(cls) -> Any:
         """Import the real module, and return what it has under this name."""
         return getattr(importlib.import_module(cls.module), cls.__name__)
@@ -84,9 +100,11 @@ class _LazyFinder(MetaPathFinder, Loader):
         """Let the module have any name."""
         self._made.append(module)
 
-        def lazy_name(name: str) -> LazyName:
+        def lazy_name(name: str) -> Any:
             if name.startswith("__"):
                 raise AttributeError(name)
+            if not self.active:  # another thread has kept the module
+                return getattr(importlib.import_module(module.__name__), name)
             return LazyName(name, (), {"module": module.__name__, "finder": self})
 
         module.__getattr__ = lazy_name  # type: ignore[method-assign]
@@ -103,6 +121,12 @@ class _LazyFinder(MetaPathFinder, Loader):
                 delattr(parent, name)
 
 
+class _Done:
+    """What this process has done."""
+
+    imported: ClassVar[bool] = False  # torch and transformers, with the replacements
+
+
 def import_libraries(*, vectors: bool) -> None:
     """Import torch and transformers. Any thread may call this; the first call takes seconds.
 
@@ -113,7 +137,7 @@ def import_libraries(*, vectors: bool) -> None:
         ModuleNotFoundError: when one of them is not installed.
     """
     with _LOCK:
-        if "transformers" not in sys.modules:
+        if not _Done.imported:
             with _deferred():
                 import torch
                 from transformers import (  # noqa: F401  # the packages import their modules lazily
@@ -122,7 +146,8 @@ def import_libraries(*, vectors: bool) -> None:
                     GenerationMixin,
                     PreTrainedModel,
                 )
-            _avoid_later_imports(torch)
+            avoid_later_imports(torch)
+            _Done.imported = True
         if vectors and "sentence_transformers" not in sys.modules:
             with _deferred():
                 import sentence_transformers  # noqa: F401
@@ -140,28 +165,58 @@ def _deferred() -> Iterator[None]:
         finder.remove()
 
 
-def _avoid_later_imports(torch: Any) -> None:
-    """Leave out what would import a deferred package when a network is made or loaded, without a different result."""
-    from transformers.distributed import utils as distributed
+def avoid_later_imports(torch: Any, import_module: Callable[[str], Any] = importlib.import_module) -> None:
+    """Leave out what would import a deferred package when a network is made or loaded, without a different result.
 
-    prims = torch._prims_common  # noqa: SLF001
-    initialize, check = torch.nn.Embedding.reset_parameters, torch._check_with  # noqa: SLF001
-    compute_permutation = prims.compute_elementwise_output_logical_to_physical_perm
+    Args:
+        torch: the package.
+        import_module: imports a module by its name.
+    """
+
+    def stay_alone(_torch: Any) -> None:
+        utils = import_module("transformers.distributed.utils")
+        utils.is_torch_distributed_available  # noqa: B018  # AttributeError if it does not exist
+        utils.is_torch_distributed_available = lambda: False  # a worker is one process
+
+    for replace in (_replace_first_values, _replace_check, _replace_permutation, stay_alone):
+        try:
+            replace(torch)
+        except Exception as error:  # noqa: BLE001  # these are private parts of the libraries
+            _LOG.debug(
+                "a later import is not avoided: %s: %s: %s", replace.__name__, type(error).__name__, error
+            )
+
+
+def _replace_first_values(torch: Any) -> None:
+    initialize = torch.nn.Embedding.reset_parameters
 
     def reset_parameters(self: Any) -> None:
         if not self.weight.is_meta:  # which has no storage, hence no first values
             initialize(self)
 
+    torch.nn.Embedding.reset_parameters = reset_parameters
+
+
+def _replace_check(torch: Any) -> None:
+    check = torch._check_with  # noqa: SLF001
+
     def check_with(error_type: Any, condition: Any, message: Any) -> None:
         if condition is not True:
             check(error_type, condition, message)
+
+    torch._check_with = check_with  # noqa: SLF001
+
+
+def _replace_permutation(torch: Any) -> None:
+    prims = torch._prims_common  # noqa: SLF001
+    compute_permutation = prims.compute_elementwise_output_logical_to_physical_perm
+    declared = inspect.signature(compute_permutation).return_annotation
+    if declared not in _PERMUTATION:
+        raise TypeError(f"it returns {declared}")
 
     def permutation(*tensors: Any, **options: Any) -> Any:
         if len(tensors) == 1 and tensors[0].ndim <= 2 and tensors[0].is_contiguous():
             return list(range(tensors[0].ndim)), False
         return compute_permutation(*tensors, **options)
 
-    torch.nn.Embedding.reset_parameters = reset_parameters
     prims.compute_elementwise_output_logical_to_physical_perm = permutation
-    torch._check_with = check_with  # noqa: SLF001
-    vars(distributed)["is_torch_distributed_available"] = lambda: False  # a worker is one process

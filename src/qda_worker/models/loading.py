@@ -17,7 +17,7 @@ from typing import Any, Final, TypeAlias
 from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
 from model_cache.prepared_store import StoredForm
-from qda_worker.errors import BatchLost, LoadInterrupted, ModelDied, ModelUnusable, WorkerError
+from qda_worker.errors import BatchLost, DeviceLost, LoadInterrupted, ModelDied, ModelUnusable, WorkerError
 from qda_worker.models.base import BatchBudget, InstalledEngines, Options, TextModel
 from qda_worker.models.load_errors import explain_load_error
 from qda_worker.models.pauses import TakeTurn, only_turn
@@ -30,7 +30,7 @@ _SAMPLE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
 # Tokens per padded batch. Measured on two cores with the shapes of XLM-R large: 1,024 is 1.4 times as fast as 4,096.
 _CPU_BUDGET: Final = BatchBudget(length=1024, units=64)
 # Characters per batch: about 2,000 words, which take de_core_news_lg a quarter of a second.
-_SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padded=False)
+_SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padded=False, coarse_pauses=True)
 
 # How long the self-test may take before a process that computes it is killed, in seconds.
 _SELF_TEST_SECONDS: Final = 120.0
@@ -181,13 +181,19 @@ def _install_engine(
 
     Raises:
         ModelUnusable: when the wanted engine or device cannot compute it.
+        DeviceLost: when the wanted device has failed in this process.
     """
+    from qda_worker.models.device_failures import DEVICE_STATE
     from qda_worker.models.engines.base import EngineName, EngineUnavailable
     from qda_worker.models.engines.cuda import CudaUse, NoCard, cuda_use, find_card, install_cuda
 
     use, unusable = cuda_use(device, wanted), ""
+    if use is CudaUse.ALWAYS and DEVICE_STATE.failure:
+        raise DeviceLost(DEVICE_STATE.failure, "restart the worker; if it happens again, check the device")
     if use is not CudaUse.NEVER:
         try:
+            if DEVICE_STATE.failure:
+                raise EngineUnavailable(DEVICE_STATE.failure)
             return install_cuda(
                 network,
                 find_card(),

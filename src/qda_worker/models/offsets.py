@@ -60,7 +60,7 @@ def convert_positions(text: str, positions: NDArray[np.int32], encoding: OffsetE
 
     Args:
         text: the text, without lone surrogates.
-        positions: code points, int32 [n], each in 0..len(text).
+        positions: code points, int32 of any shape, each in 0..len(text).
         encoding: the unit of the result.
     """
     if encoding is OffsetEncoding.CODE_POINT or text.isascii():

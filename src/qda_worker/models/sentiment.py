@@ -274,7 +274,7 @@ def load_sentiment(
     info = model_info(model, max_length=limit, labels=sorted(set(sentiments)), engines=engines)
     return SentimentModel(
         info,
-        budget.with_length(engines.batch_tokens),
+        budget.for_engines(engines),
         network,
         TextTokenizer(tokenizer, limit),
         model.serving.cleaning,

@@ -47,18 +47,30 @@ _ASSIGNS: Final[Mapping[str, frozenset[SyntaxLayer]]] = {
     "beam_ner": frozenset({SyntaxLayer.ENTITIES}),
     "entity_ruler": frozenset({SyntaxLayer.ENTITIES}),
     "span_ruler": frozenset({SyntaxLayer.ENTITIES}),
+    "entity_linker": _NONE,  # ids of entities; see `_upstream`
+    # Categories of the document and groups of spans, which are no annotation of tokens.
+    "textcat": _NONE,
+    "textcat_multilabel": _NONE,
+    "spancat": _NONE,
+    "spancat_singlelabel": _NONE,
+    "span_finder": _NONE,
 }
+# Those that compute vectors for others.
+_ENCODERS: Final = frozenset({"tok2vec", "transformer", "curated_transformer"})
+# Those whose patterns may match the ids of an entity linker.
+_RULERS: Final = frozenset({"attribute_ruler", "entity_ruler", "span_ruler"})
 _READS: Final[Mapping[str, frozenset[SyntaxLayer]]] = {
     "parser": frozenset({SyntaxLayer.SENTENCES}),
     "ner": frozenset({SyntaxLayer.SENTENCES, SyntaxLayer.ENTITIES}),
     "beam_ner": frozenset({SyntaxLayer.SENTENCES, SyntaxLayer.ENTITIES}),
     "entity_ruler": _ALL,
     "span_ruler": _ALL,
+    "entity_linker": frozenset({SyntaxLayer.SENTENCES, SyntaxLayer.ENTITIES}),
 }
 _READ_BY_LEMMA_RULES: Final = _ALL - {SyntaxLayer.SENTENCES, SyntaxLayer.DEPENDENCY, SyntaxLayer.ENTITIES}
 # Factories whose results at a place depend only on the words around it, and for a parser on the sentence, so that a
 # long text can be read in parts.
-_LOCAL: Final = (frozenset(_ASSIGNS) - {"transformer", "curated_transformer"}) | {"attribute_ruler"}
+_LOCAL: Final = (frozenset(_ASSIGNS) - _ENCODERS) | {"attribute_ruler", "tok2vec"}
 # Parts of architecture names in config.cfg whose networks have unbounded context.
 _UNBOUNDED_CONTEXT: Final = ("transformer", "BiLSTM")
 
@@ -114,7 +126,7 @@ class Component:
         assigns: layers that it assigns, or may assign.
         reads: layers that it reads, of the components before it.
         offers: layers that it certainly assigns.
-        upstream: names of the components whose vectors it shares.
+        upstream: names of the components whose vectors it shares, or whose ids of entities it may read.
     """
 
     name: str
@@ -154,7 +166,7 @@ def describe_components(
             assigns, reads = _ALL, _ALL
             known = (_LAYER_OF_DECLARED.get(each) for each in declared.get(name, ()))
             offers = frozenset(layer for layer in known if layer is not None)
-        upstream = before if assigns == reads == _ALL else _upstream(component, described)
+        upstream = before if assigns == reads == _ALL else _upstream(component, described, reads)
         described.append(
             Component(name, factory, assigns, reads, assigns if offers is None else offers, upstream)
         )
@@ -223,11 +235,16 @@ def _layers_of_attributes(names: frozenset[str]) -> frozenset[SyntaxLayer]:
     )
 
 
-def _upstream(component: Mapping[str, Any], before: Sequence[Component]) -> frozenset[str]:
-    """Return the components whose vectors a component listens to."""
+def _upstream(
+    component: Mapping[str, Any], before: Sequence[Component], reads: frozenset[SyntaxLayer]
+) -> frozenset[str]:
+    """Return the components whose vectors a component listens to, and for a ruler those whose ids it may match."""
     names = set(_listened(component.get("model", {})))
-    embedding = {each.name for each in before if not each.assigns and not each.reads}
-    return frozenset(embedding if "*" in names else names & embedding)
+    encoders = {each.name for each in before if each.factory in _ENCODERS}
+    listened = encoders if "*" in names else names & encoders
+    if component.get("factory") in _RULERS and SyntaxLayer.ENTITIES in reads:
+        listened |= {each.name for each in before if each.factory == "entity_linker"}
+    return frozenset(listened)
 
 
 def _listened(model: Any) -> Iterable[str]:

@@ -98,7 +98,7 @@ class SpacyModel:
         """
         require_non_empty(text)
         end = self._read_length(text, options.long_text)
-        layers = self._layers(options) if isinstance(options, SyntaxOptions) else None
+        layers = options.returned_layers(self._info) if isinstance(options, SyntaxOptions) else None
         windows = split_windows(text, end, self._window_length(syntax=layers is not None))
         units = [_window_unit(text, window, layers) for window in windows]
         yield PreparedText(
@@ -152,12 +152,6 @@ class SpacyModel:
         """Return the length of what is read at once, in code points."""
         limit = self._info.max_length
         return min(limit, SYNTAX_PART_LENGTH if syntax else PART_LENGTH) if self._local else limit
-
-    def _layers(self, options: SyntaxOptions) -> tuple[SyntaxLayer, ...]:
-        """Return the layers that are returned for a text."""
-        return tuple(
-            layer for layer in self._info.syntax_layers if not options.layers or layer in options.layers
-        )
 
     def _read_length(self, text: str, policy: LongText) -> int:
         limit = self._info.max_length

@@ -1,15 +1,16 @@
 """The tokens of a text, and how those of its windows are joined.
 
-A long text is read in windows (`entity_windows.split_windows`), each with context before and after its core. What spaCy
-finds at a place depends on a few words around it (`MARGIN`), and a parser also depends on the sentence: at a border of
-sentences its stack is empty, so what it does from there on depends on nothing before but those few words. So two
-neighbouring windows are joined at the border nearest to the end of the core that both of them have found, outside of
-entities and away from their own ends. The joined tokens are then those of the whole text. Without a parser, any token
-that both have is such a place.
+A long text is read in windows (`entity_windows.split_windows`), each with context before and after its core. What
+spaCy finds at a place depends on a few words around it (`MARGIN`), and a parser also depends on what it did before:
+at a border of sentences it usually begins anew, but it may set the border only after it has read on, and its state
+there may differ between two windows. So two neighbouring windows are joined at the border nearest to the end of the
+core where both of them have found the same: the border, all of the sentence behind it and the border after that,
+outside of entities and away from their own ends. The joined tokens are then those of the whole text. Without a
+parser, any token that both have is such a place.
 
-If the windows share no border, a sentence has no border for about a thousand code points there. It is then divided at
-the nearest common token, and heads across that place are replaced (`_cut_sentence`). A word that is longer than the
-context is divided at the end of the core.
+If the windows share no such border, one that both have found is the next best. If they share none, a sentence has no
+border for about a thousand code points there. It is then divided at the nearest common token, and heads across that
+place are replaced (`_cut_sentence`). A word that is longer than the context is divided at the end of the core.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from qda_worker.models.base import Options
+from qda_worker.models.base import ModelInfo, Options
 from qda_worker.models.entity_windows import Window
 from qda_worker.models.spacy_components import SyntaxLayer
 from qda_worker.models.token_columns import STRING_COLUMNS, Column, Flag, Table
@@ -42,6 +43,10 @@ class SyntaxOptions(Options):
     """
 
     layers: frozenset[SyntaxLayer] = frozenset()
+
+    def returned_layers(self, info: ModelInfo) -> tuple[SyntaxLayer, ...]:
+        """Return the layers of the results: those that were asked for, or all of the model."""
+        return tuple(layer for layer in info.syntax_layers if not self.layers or layer in self.layers)
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # arrays do not compare to one truth value
@@ -139,14 +144,27 @@ def _joint(left: Table, right: Table, place: int, *, parsed: bool) -> tuple[int,
     clean = same & far & (inside == 0)
     if parsed:
         clean &= (flags & int(Flag.SENTENCE_START)) != 0
-    for usable in (clean, same & far, same):
+    agreed = clean.copy()
+    if parsed:
+        for each in np.flatnonzero(clean):
+            agreed[each] = _agree(left[:, in_left[each] :], right[:, in_right[each] :])
+    for usable in (agreed, clean, same & far, same):
         if usable.any():
             places = np.flatnonzero(usable)
             nearest = int(places[np.abs(common[places] - place).argmin()])
-            return int(in_left[nearest]), int(in_right[nearest]), usable is clean
+            return int(in_left[nearest]), int(in_right[nearest]), usable is agreed or usable is clean
     end = int(np.searchsorted(left[Column.START], place))
     begin = int(np.searchsorted(right[Column.START], place))
     return end, min(begin, right.shape[1] - 1), False
+
+
+def _agree(left: Table, right: Table) -> bool:
+    """Return whether two windows have found the same from a border of sentences to the next one, with its token."""
+    following = np.flatnonzero(right[Column.FLAGS, 1:] & int(Flag.SENTENCE_START))
+    if not len(following):
+        return False
+    end = int(following[0]) + 2
+    return end <= left.shape[1] - MARGIN and bool((left[:, :end] == right[:, :end]).all())
 
 
 def _divide(
@@ -170,7 +188,7 @@ def _divide(
     if end > begin:
         # A word across the joint ends where the next token starts.
         room = right[Column.START, right_begin] - left[Column.START, end - 1]
-        spaced = left[Column.FLAGS, end - 1] & int(Flag.SPACE_AFTER)
+        spaced = bool(left[Column.FLAGS, end - 1] & int(Flag.SPACE_AFTER))
         if left[Column.LENGTH, end - 1] + spaced != room:
             left[Column.LENGTH, end - 1] = room
             left[Column.FLAGS, end - 1] &= ~int(Flag.SPACE_AFTER)

@@ -84,12 +84,13 @@ def read_tables(docs: Sequence[Any], wanted: Sequence[Sequence[str]]) -> tuple[l
     numbers = np.concatenate(raw, axis=1) if raw else np.zeros((len(names), 0), np.uint64)
     joined = np.zeros((len(Column), numbers.shape[1]), np.int32)
     joined[Column.LENGTH] = numbers[0]
-    joined[Column.FLAGS] = numbers[1] != 0
+    spaced = numbers[1] != 0
+    joined[Column.FLAGS] = spaced * int(Flag.SPACE_AFTER)
     ends = np.cumsum([len(doc) for doc in docs], dtype=np.int64)
     spans = list(zip([0, *ends[:-1]], ends, strict=True)) if docs else []
     asked = np.zeros((len(_ATTRIBUTES), numbers.shape[1]), bool)
     for (start, end), of_doc in zip(spans, wanted, strict=True):
-        lengths = joined[Column.LENGTH, start:end] + joined[Column.FLAGS, start:end]
+        lengths = joined[Column.LENGTH, start:end] + spaced[start:end]
         joined[Column.START, start:end] = np.cumsum(lengths) - lengths
         for number, layer in enumerate(_ATTRIBUTES):
             asked[number, start:end] = layer in of_doc

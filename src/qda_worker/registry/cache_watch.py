@@ -37,7 +37,7 @@ from model_cache.check.deep_check_record import DeepCheck
 from model_cache.check.types import CheckReport, all_problems
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
-from qda_worker.errors import LoadInterrupted
+from qda_worker.errors import DeviceLost, LoadInterrupted
 from qda_worker.registry.daemon_thread import run_in_daemon_thread
 from qda_worker.registry.engine import Engine
 from qda_worker.registry.registry import (
@@ -280,6 +280,7 @@ class CacheWatch:
         except ModelCacheError as error:
             served.state, served.problem = ModelState.FAILED, ModelProblem.from_error(error)
             self._log_unusable_model(key, served.problem)
+            served.device_lost = isinstance(error, DeviceLost)  # turns liveness, so that the pod restarts
             if isinstance(error, LoadInterrupted):
                 served.loaded_files = {}  # the same files may load at the next attempt
         else:

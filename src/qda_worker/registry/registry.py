@@ -97,6 +97,7 @@ class ServedModel:
         load_seconds: duration of the last load; None before the first.
         interrupted: whether its process has been away for some seconds and is being started again.
         hung: whether a batch of it has been running for so long that it will hardly end.
+        device_lost: whether it needs a CUDA device that has failed in this process.
     """
 
     model: Model
@@ -110,6 +111,7 @@ class ServedModel:
     load_seconds: float | None = None
     interrupted: bool = False
     hung: bool = False
+    device_lost: bool = False
 
     @property
     def answers(self) -> bool:
@@ -196,8 +198,8 @@ class ModelRegistry:
 
     @property
     def hung(self) -> bool:
-        """Whether a model hangs in a thread of this process, which only a restart can end."""
-        return any(served.hung for served in self.models.values())
+        """Whether a model hangs in a thread of this process, or has lost its device, which only a restart can end."""
+        return any(served.hung or served.device_lost for served in self.models.values())
 
     def models_for(self, task: Task) -> list[ServedModel]:
         """Return the models whose state decides whether `task` is served.

@@ -8,8 +8,12 @@ whatever its priority, so that every interactive batch is short.
 
 Between the layers of a bulk batch: the compute thread may interrupt a bulk batch (`take_interactive`) as long as
 interactive work has had less than its nine tenths since the batch began. So an interactive text waits for a part of a
-bulk batch only. Parts are as long as the batch is large, so for `_PRESENCE_SECONDS` after interactive work, bulk
-batches get half of the budget.
+bulk batch only. Parts are as long as the batch is large, so if the model has few of them
+(`BatchBudget.coarse_pauses`), bulk batches get half of the budget for `_PRESENCE_SECONDS` after interactive work.
+
+On a CUDA device, kernels are launched ahead of their computation: the thread passes the pause points before the device
+has computed what precedes them, and waits at the end of the batch. So what interrupts a batch there waits for all that
+was launched and is charged for it, and the shares between the lanes do not hold within a batch.
 
 Within a lane: fair sharing between callers, see `fair_lane`.
 
@@ -40,13 +44,15 @@ from qda_worker.scheduling.throughput import sum_by_class
 AGEING_SECONDS: Final = 2.0
 # After a batch of bulk work, interactive work gets this many times the duration of that batch: nine tenths.
 _INTERACTIVE_SHARES: Final = 9
-# Number of due units from which a batch is selected: enough to find similar lengths, and sorted in well under 1 ms.
+# Number of due units from which a batch is selected, or the units of a full batch if those are more: enough to find
+# similar lengths. The selection takes about 0.2 ms on CPUs, 1 ms with spaCy or the budget of a CUDA device (measured).
 _CANDIDATES: Final = 512
 # Share of the time that the job due next has left, in which the units that a batch is chosen from can be computed.
 _CANDIDATES_SHARE: Final = 0.5
-# How long bulk batches stay small after interactive work, in seconds: callers that work with a program pause that long.
+# How long bulk batches of models with coarse pauses stay small after interactive work, in seconds: callers that work
+# with a program pause that long. What this gains and costs is not measured.
 _PRESENCE_SECONDS: Final = 10.0
-# Share of the budget that they get. Half costs bulk work about 3 % (`batching.BATCH_SHARE`), a fourth about 10 %.
+# Share of the budget that they get.
 _SMALL_SHARE: Final = 0.5
 # How many batches of one text may wait in the lane at once if batches are padded: enough to find similar lengths.
 _BATCHES_PER_TEXT: Final = 4
@@ -189,9 +195,9 @@ class Lanes(Generic[Payload, Output, Result]):
             expired.add(queued.item.job)
             return True
 
-        candidates = lane.take(_CANDIDATES, is_dead)
         budget = self._budget
-        if lane is self._bulk and now < self._interactive_at + _PRESENCE_SECONDS:
+        candidates = lane.take(max(_CANDIDATES, budget.units), is_dead)
+        if budget.coarse_pauses and lane is self._bulk and now < self._interactive_at + _PRESENCE_SECONDS:
             budget = budget.with_length(int(budget.length * _SMALL_SHARE))
         positions = self._select(candidates, expired, now, budget)
         if lane is self._interactive and positions:
@@ -213,7 +219,7 @@ class Lanes(Generic[Payload, Output, Result]):
         remaining = list(range(len(candidates)))
         while True:
             considered = [candidates[position] for position in remaining]
-            considered = considered[: self._count_within(considered, now)]
+            considered = considered[: self._count_within(considered, now, budget)]
             groups = group_equal(considered)
             selected = select_batch([considered[group[0]].unit.length for group in groups], budget)
             self.leaves_units = len(selected) < len(groups)
@@ -244,7 +250,9 @@ class Lanes(Generic[Payload, Output, Result]):
     def _seconds(self, costs: Iterable[float]) -> float:
         return self._estimate(sum_by_class(map(round, costs)))
 
-    def _count_within(self, candidates: Sequence[QueuedUnit[Payload, Output, Result]], now: float) -> int:
+    def _count_within(
+        self, candidates: Sequence[QueuedUnit[Payload, Output, Result]], now: float, budget: BatchBudget
+    ) -> int:
         """Return how many candidates a batch is chosen from, at least one; see the module.
 
         They fill a batch, unless the job due next could be answered in time in a smaller one only.
@@ -264,7 +272,7 @@ class Lanes(Generic[Payload, Output, Result]):
             length += queued.unit.length
             costs += queued.cost
             needed = total * costs / whole
-            fills_batch = length > self._budget.length and needed > seconds
+            fills_batch = length > budget.length and needed > seconds
             if number and (fills_batch or (fits and needed > left)):
                 return number
         return len(candidates)

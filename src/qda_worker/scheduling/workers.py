@@ -250,7 +250,9 @@ class ComputeThread(Generic[Payload, Output, Result]):
     def _pause(self, running: _RunningBatch[Payload, Output, Result]) -> None:
         """Handle a pause point of a batch: give it up, compute interactive batches first, or let other models compute.
 
-        A batch has about 70 pause points, so that what is not needed at most of them must cost nothing.
+        A batch has about 70 pause points, so that what is not needed at most of them must cost nothing. On a CUDA
+        device they are passed ahead of the computation, so the seconds of an interruption contain what the interrupted
+        batch had launched, and those of the batch lack it.
 
         Raises:
             BatchAbandoned: no text of the batch is needed any more.

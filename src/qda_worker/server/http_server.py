@@ -26,7 +26,7 @@ from qda_worker.settings import ServeSettings
 from qda_worker.version import worker_version
 
 
-async def start_http_server(
+def bind_http_server(
     registry: ModelRegistry,
     health: Health,
     settings: ServeSettings,
@@ -36,7 +36,7 @@ async def start_http_server(
     tls: ssl.SSLContext | None,
     log: Log,
 ) -> tuple[HttpServer, Address]:
-    """Start the HTTP server.
+    """Create the HTTP server and bind its address; it accepts connections when it is started.
 
     Args:
         registry: the models that answer.
@@ -67,4 +67,4 @@ async def start_http_server(
     server = HttpServer(
         router, log, draining=lambda: health.draining, max_connection_age=settings.max_connection_age
     )
-    return server, await server.listen(address, tls)
+    return server, server.bind(address, tls)

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable, Sequence
 import grpc
 
 from qda_worker.addresses import Address
+from qda_worker.http.server import HttpServer
 from qda_worker.observability.logs import Log
 from qda_worker.registry.registry import ModelRegistry
 from qda_worker.server.grpc_server import create_health_server, create_server, create_successor
 from qda_worker.server.health import Health
-from qda_worker.server.http_server import start_http_server
+from qda_worker.server.http_server import bind_http_server
 from qda_worker.server.lifecycle import Stoppable, write_port_file
 from qda_worker.server.tls import RotatingIdentity
 from qda_worker.settings import ServeSettings
@@ -68,10 +69,12 @@ class Ports:
             health_server, health_address = create_health_server(self._health, settings.health_listen)
             servers.append(health_server)
             self._log.info("health.listening", address=str(health_address), port=health_address.port)
-        http = [] if settings.http_listen is None else [await self._start_http(settings.http_listen)]
+        http = None if settings.http_listen is None else self._bind_http(settings.http_listen)
         await before_serving()
         for each in servers:
             await each.start()
+        if http is not None:
+            http.start()
         self._log.info(
             "server.listening",
             address=str(address),
@@ -83,7 +86,7 @@ class Ports:
             cpus=settings.cpu.threads,
         )
         write_port_file(settings.port_file, address)
-        return [*servers, *http]
+        return [*servers, *filter(None, [http])]
 
     async def start_successor(self) -> grpc.aio.Server | None:
         """Start the server that takes new connections while the main one ends its own."""
@@ -99,8 +102,8 @@ class Ports:
             await server.start()
         return server
 
-    async def _start_http(self, address: Address) -> Stoppable:
-        server, address = await start_http_server(
+    def _bind_http(self, address: Address) -> HttpServer:
+        server, address = bind_http_server(
             self._registry,
             self._health,
             self._settings,

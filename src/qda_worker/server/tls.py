@@ -9,7 +9,7 @@ check the files for changes: gRPC before each handshake, in one of its own threa
 renewed certificate; and a task of the event loop every minute, so that a renewal or a defect is logged while no client
 connects. A lock serializes both. Open connections keep the certificate they were opened with.
 
-`qda_worker.reloaded_files` notices changes. Files that cannot be used are logged once and the former identity stays in
+`qda_worker.file_reload` notices changes. Files that cannot be used are logged once and the former identity stays in
 use: certificate and key may be written one after the other, so the next check may find a matching pair.
 """
 
@@ -21,15 +21,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from model_cache.errors import UsageError
+from qda_worker.file_reload import FileReload
 from qda_worker.observability.logs import Log
-from qda_worker.reloaded_files import ReloadedFiles
 from qda_worker.settings import TlsFiles
 
 # Remaining share of a certificate's lifetime below which a missing renewal is logged as a warning. cert-manager renews
@@ -126,7 +126,7 @@ class RotatingIdentity:
         self._now = now
         self._lock = threading.Lock()
         self._last_warning: str | None = None
-        self._reloaded = ReloadedFiles(files.all, lambda: read_identity(files), self._log_not_reloaded)
+        self._reloaded = FileReload(files.all, lambda: read_identity(files), self._log_not_reloaded)
         # The identity that gRPC received last; `_updated_configuration` returns None while it has not changed.
         self._configured = self._reloaded.current
         self._log_loaded()
@@ -169,16 +169,16 @@ class RotatingIdentity:
         """
         current = self.current, _create_context(self._files)
 
-        def choose(connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        def choose() -> ssl.SSLContext:
             nonlocal current
             self.reload_if_changed()
             if current[0] is not self.current:
                 with suppress(OSError):  # written at this moment; the next handshake tries again
                     current = self.current, _create_context(self._files)
-            connection.context = current[1]
+            return current[1]
 
-        listening = _create_context(self._files)
-        listening.sni_callback = choose
+        listening = _ListeningContext(ssl.PROTOCOL_TLS_SERVER)
+        listening.choose = choose
         return listening
 
     async def watch(self) -> None:
@@ -218,6 +218,21 @@ class RotatingIdentity:
         if error.message != self._last_warning:
             self._log.error("tls.not_reloaded", detail=error.message, remedy=error.remedy)
             self._last_warning = error.message
+
+
+class _ListeningContext(ssl.SSLContext):
+    """A context whose connections are those of the context that `choose` returns.
+
+    A context keeps the sessions of its clients, and a resumed session is not verified again. So a connection must begin
+    in the context of the files as they are: a callback that exchanges the context later, such as `sni_callback`, is
+    called when OpenSSL has resumed the session already.
+    """
+
+    choose: Callable[[], ssl.SSLContext]
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Return a connection; asyncio calls this for each."""
+        return self.choose().wrap_bio(*args, **kwargs)
 
 
 def _read_file(path: Path) -> bytes:
@@ -271,6 +286,10 @@ def _create_context(files: TlsFiles) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # No session is resumed in TLS 1.3, because it would not be verified again. TLS 1.2 has session ids too, for which
+    # there is no option: they are known to this context alone, and another client CA is another context.
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
     context.load_cert_chain(files.certificate, files.key)
     if files.client_ca is not None:
         context.load_verify_locations(files.client_ca)

@@ -169,6 +169,16 @@ def test_paraphrases_are_shown_with_their_texts(worker: FakeWorker, tmp_path: Pa
     assert not worker.calls[1].request[0].settings.HasField("threshold")
 
 
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_paraphrases_say_how_many_texts_were_cut(worker: FakeWorker, form: str) -> None:
+    answer = run_client(
+        worker, "paraphrases", "--format", form, stdin=b"a b c d e f g h i\na b\nb c d e f g h i j\n"
+    )
+    assert b"longer than the model reads: 2;" in answer.stderr
+    assert b"longer than" not in answer.stdout
+    assert run_client(worker, "paraphrases", "--format", form, stdin=b"a b\nc d\n").stderr == b""
+
+
 @pytest.mark.parametrize("form", ["table", "json", "jsonl"])
 def test_analyze_writes_each_format(worker: FakeWorker, form: str) -> None:
     answer = run_client(worker, "analyze", "--format", form, "--task", "entities", stdin=b"Anna\nBen\n")

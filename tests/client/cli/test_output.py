@@ -217,6 +217,10 @@ def test_syntax_is_written_as_conllu_and_as_tables(worker: FakeWorker, tmp_path:
     converted = tmp_path / "again.conllu"
     assert run_program(["convert", str(tmp_path / "r.jsonl"), "-o", str(converted)]).returncode == 0
     assert converted.read_text("utf-8") == written
+    analysis = run_client(
+        worker, "analyze", "--task", "syntax", "--task", "sentiment", "--format", "conllu", str(source)
+    )
+    assert analysis.stdout.decode() == written
     table = [line.split(";") for line in (tmp_path / "r.csv").read_text("utf-8-sig").splitlines()]
     place = table[0].index('"token"')
     assert [row[place] for row in table[1:]] == ['"Na"', '"ja"', '"Gut"', '"so"']

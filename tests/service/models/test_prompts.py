@@ -120,7 +120,37 @@ def test_a_model_without_prompts_has_none(tmp_path: Path) -> None:
     assert (dict(model.info.prompts), model.info.default_prompt) == ({}, None)
 
 
-def test_a_prompt_that_leaves_no_room_is_refused(tmp_path: Path) -> None:
+def test_a_prompt_that_leaves_no_room_is_refused_or_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That of the catalog and the default are refused; another one of the model's own is left out."""
     folder = write_embedding(tmp_path, max_seq_length=LIMIT, normalize=True)
+    long = "das Haus ist gut " * 6
     with pytest.raises(ModelUnusable, match='its prompt "long" leaves no room'):
-        load(folder, {"long": "das Haus ist gut " * 6})
+        load(folder, {"long": long})
+    settings = folder / "config_sentence_transformers.json"
+    write_json(settings, {"prompts": {**PROMPTS, "long": long}})
+    assert dict(load(folder).info.prompts).keys() == PROMPTS.keys() | {"document"}
+    assert 'its prompt "long" leaves no room' in caplog.text
+    assert load(folder, {"long": "kurz: "}).info.prompts["long"] == "kurz: "
+    write_json(settings, {"prompts": {**PROMPTS, "long": long}, "default_prompt_name": "long"})
+    with pytest.raises(ModelUnusable, match='its prompt "long" leaves no room'):
+        load(folder)
+
+
+def test_a_model_that_keeps_the_end_of_a_text_keeps_the_prompt_too(tmp_path: Path) -> None:
+    """The library cuts the prompt off a long text then. Texts that fit are as there."""
+    folder = write_embedding(tmp_path, max_seq_length=LIMIT, normalize=False)
+    write_json(folder / "config_sentence_transformers.json", {"prompts": PROMPTS})
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    write_json(folder / "tokenizer_config.json", {**settings, "truncation_side": "left"})
+    model, plain = load(folder), SentenceTransformer(str(folder), device="cpu")
+    found = vectors(model, TEXTS[:-1], "query")
+    expected = [plain.encode([text], prompt_name="query")[0] for text in TEXTS[:-1]]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    (cut,) = model.prepare(TEXTS[-1], VectorOptions(prompt_name="query")).units
+    (short,) = model.prepare("die", VectorOptions(prompt_name="query")).units
+    (end,) = model.prepare(TEXTS[-1], VectorOptions(prompt_name="empty")).units
+    prompt = short.payload.ids[:4].tolist()
+    assert cut.length == LIMIT
+    assert cut.payload.ids.tolist() == [*prompt, *end.payload.ids.tolist()[4:]]

@@ -29,6 +29,10 @@ REQUESTS: Final[dict[str, dict[str, Any]]] = {
         "texts": [{"content": "Merkel war in Köln."}],
         "offsetEncoding": "OFFSET_ENCODING_CODE_POINTS",
     },
+    "AnalyzeSyntax": {
+        "texts": [{"content": "Merkel war in Köln."}],
+        "offsetEncoding": "OFFSET_ENCODING_CODE_POINTS",
+    },
     "Embed": {
         "texts": [{"content": "Ein Satz."}],
         "options": {"elementType": "ELEMENT_TYPE_FLOAT_LIST"},

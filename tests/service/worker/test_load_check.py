@@ -36,7 +36,7 @@ def test_a_model_whose_answers_differ_from_the_recorded_is_unusable(
 
     code, document = cache_check(mine, *KEYS, "--record", str(lock))
     assert (code, document["tier"]) == (0, "load")
-    assert document["notes"] == [f"9 answers were recorded in {lock}"]
+    assert document["notes"] == [f"10 answers were recorded in {lock}"]
 
     recorded = json.loads(lock.read_text("utf-8"))
     kinds = [answer["kind"] for answer in recorded["models"]["tiny-embedding"]["answers"]]

@@ -100,9 +100,9 @@ def test_a_prompt_is_named_behind_the_model_or_in_its_field(client: OpenAI, chan
         assert response.usage.prompt_tokens == tokens
     described = client.models.retrieve("tiny-paraphrase").model_extra
     assert described is not None
-    assert described["prompts"] == ["query"]
+    assert described["prompts"] == ["passage", "query"]
     with pytest.raises(openai.BadRequestError, match="no prompt") as refused:
-        client.embeddings.create(model="tiny-paraphrase:passage", input=TEXTS)
+        client.embeddings.create(model="tiny-paraphrase:summary", input=TEXTS)
     assert refused.value.param == "prompt_name"
 
 

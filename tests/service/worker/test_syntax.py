@@ -92,6 +92,7 @@ def test_a_stream_of_documents_returns_the_same_tokens(channel: grpc.Channel) ->
     header, results = analyze_documents(channel, request_settings, texts(*contents))
     unary = analyze(channel, *contents)
     assert header.syntax_provenance == unary.provenance
+    assert header.syntax_layers == unary.layers == LAYERS
     assert [result.syntax for result in results] == list(unary.results)
     only_syntax = settings()
     only_syntax.syntax.SetInParent()

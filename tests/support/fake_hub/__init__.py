@@ -1,8 +1,8 @@
 """A fake of the Hugging Face hub, for tests, the demo and clusters without the internet.
 
 It needs the standard library only. It serves the unmodified `huggingface_hub` client: model info, revisions,
-trees in pages, paths-info, resolve with the hub's headers, large files redirected to a second host, ranges; and it
-serves wheels. It can inject faults, and it keeps a log of all requests.
+trees in pages, paths-info, the owner of a token, resolve with the hub's headers, large files redirected to a second
+host, ranges; and it serves wheels. It can inject faults, and it keeps a log of all requests.
 
 In a test:
 

@@ -20,6 +20,7 @@ _ID: Final = r"(?P<id>[^/]+(?:/[^/]+)??)"
 _API: Final = re.compile(
     rf"/api/models/{_ID}(?:/(?P<verb>revision|tree|paths-info)/(?P<rev>[^/]+)(?:/(?P<path>.*))?)?"
 )
+_OWNER: Final = re.compile(r"/api/whoami-v2")
 _RESOLVE: Final = re.compile(rf"/{_ID}/resolve/(?P<rev>[^/]+)/(?P<path>.+)")
 _STORED: Final = re.compile(r"/lfs/(?P<sha256>[0-9a-f]{64})/.+")
 _RELEASE: Final = re.compile(r"/[^/]+/[^/]+/releases/download/[^/]+/(?P<name>[^/]+)")
@@ -58,6 +59,7 @@ class Hub:
         """Return the response of the hub itself: API, resolve, and wheels at both kinds of URL."""
         routes: tuple[tuple[re.Pattern[str], Callable[[Request, re.Match[str]], Answer]], ...] = (
             (_API, self._api),
+            (_OWNER, self._owner),
             (_WHEEL, self._wheel),
             (_RELEASE, self._release),
             (_RESOLVE, self._resolve),
@@ -76,6 +78,14 @@ class Hub:
         if match["verb"] == "paths-info":
             return _paths_info(request, repository)
         return json_answer(model_info(repository, with_blobs=_is_true(request.parameters.get("blobs"))))
+
+    def _owner(self, request: Request, match: re.Match[str]) -> Answer:
+        """Return the owner of a token; that of any gated repository is valid."""
+        tokens = {repository.token for names in self._revisions.values() for repository in names.values()}
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if given not in tokens - {None}:
+            raise _Refused(error_answer(401, "Invalid username or password."))
+        return json_answer({"type": "user", "name": "owner-of-the-token"})
 
     def _tree(self, request: Request, repository: Repository, folder: str) -> Answer:
         if folder and folder not in repository.folders:

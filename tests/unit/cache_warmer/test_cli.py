@@ -11,7 +11,7 @@ from cache_warmer.cli import COMMANDS, cache_warmer
 from model_cache.errors import ModelCacheError, UsageError
 
 
-@pytest.mark.parametrize("command", ["adopt", "doctor"])
+@pytest.mark.parametrize("command", ["migrate", "diagnose"])
 def test_an_unknown_command_is_a_usage_error_with_the_known_ones(command: str) -> None:
     with pytest.raises(UsageError, match=f'unknown COMMAND "{command}"') as caught:
         cache_warmer([command, "--any", "thing"], {})

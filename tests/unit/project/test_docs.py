@@ -50,7 +50,7 @@ PROGRAMS: Final[dict[str, tuple[Callable[..., int], tuple[str, ...]]]] = {
     "cache-check": (cache_check, ("",)),
     "cache-warmer": (
         cache_warmer,
-        ("plan", "warm", "env", "lock", "repair", "verify", "collect", "export", "import"),
+        ("plan", "warm", "env", "lock", "repair", "verify", "collect", "export", "import", "doctor"),
     ),
     "qda-worker": (qda_worker, ("serve",)),
     "qda-client": (

@@ -5,9 +5,11 @@
 {{- end }}
 {{- end }}
 
-{{- /* The names of both services, from the shortest to the longest. */}}
+{{- /* The names of the services, from the shortest to the longest. */}}
 {{- define "qda-worker.serviceNames" -}}
-{{- range $name := list (include "qda-worker.fullname" .) (include "qda-worker.suffixed" (dict "root" . "suffix" "headless")) }}
+{{- $names := list (include "qda-worker.fullname" .) (include "qda-worker.suffixed" (dict "root" . "suffix" "headless")) }}
+{{- if .Values.worker.http.enabled }}{{ $names = append $names (include "qda-worker.suffixed" (dict "root" . "suffix" "http")) }}{{ end }}
+{{- range $name := $names }}
 {{- range list "" (printf ".%s" $.Release.Namespace) (printf ".%s.svc" $.Release.Namespace) (printf ".%s.svc.cluster.local" $.Release.Namespace) }}
 - {{ printf "%s%s" $name . }}
 {{- end }}

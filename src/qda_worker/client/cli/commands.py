@@ -85,6 +85,12 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
         prompt_name=arguments.prompt,
     )
     _write_paraphrases(result, texts, texts if others is None else others, form, terminal)
+    if result.cut_texts:
+        # Of a search, this number is all that is known: there is no usage of single texts.
+        terminal.report(
+            f"texts that are longer than the model reads: {result.cut_texts:,}; only their beginnings were compared "
+            "(--segment sentence makes shorter texts, --long-texts window reads all of each)"
+        )
     return SOME_FAILED if result.problems else 0
 
 
@@ -174,6 +180,9 @@ def _write_paraphrases(
         document = {
             "pairs": pairs,
             "problems": result.problems,
+            "encoded_texts": result.encoded_texts,
+            "cut_texts": result.cut_texts,
+            "windowed_texts": result.windowed_texts,
             "provenance": result.provenance,
             "timings": result.timings,
         }

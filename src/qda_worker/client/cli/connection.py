@@ -101,7 +101,7 @@ FORMAT: Final = Option(
     Format.TABLE,
     "|".join(Format),
     "format of the result; qdpx is a REFI-QDA project with sources, codes and codings, qdc its code book; "
-    "conllu has the tokens of syntax; xlsx, parquet, qdpx and qdc need --output",
+    "conllu has the tokens of syntax and analyze; xlsx, parquet, qdpx and qdc need --output",
     "that of the name of --output, else table",
 )
 TLS_CA: Final = Option(

@@ -34,19 +34,23 @@ class ConlluWriter:
 
     def __init__(self) -> None:
         """Begin without a document."""
-        self._documents: Counter[str] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._given: set[str] = set()
 
     def blocks(self, record: Record) -> Iterator[str]:
         """Yield the sentences of a record, each with the empty line after it."""
-        tokens: Sequence[Token] = record.get("tokens") or ()
-        sentences = record.get("sentences") or ()
+        syntax, models = _syntax_of(record)
+        tokens: Sequence[Token] = syntax.get("tokens") or ()
+        sentences = syntax.get("sentences") or ()
         if any(not token["text"].isspace() for token in tokens):
             name = self._name(str(record.get("id", "")))
-            head = [f"# newdoc id = {name}", *_models(record)]
+            head = [f"# newdoc id = {name}", *models]
             ranges = [(each["first_token"], each["token_count"]) for each in sentences]
             number = 0
             for first, count in ranges or [(0, len(tokens))]:
-                rows = list(_rows(tokens, first, first + count, with_heads=bool(ranges)))
+                rows = list(
+                    _rows(tokens, first, first + count, with_heads=bool(ranges), begins_text=not number)
+                )
                 if not rows:
                     continue  # white space only
                 number += 1
@@ -57,18 +61,35 @@ class ConlluWriter:
     def _name(self, identifier: str) -> str:
         """Return the id of a document, without the characters that ids of sentences may not have."""
         name = "".join("-" if each.isspace() or each == "/" else each for each in identifier) or "text"
-        self._documents[name] += 1
-        count = self._documents[name]
-        return name if count == 1 else f"{name}.{count}"
+        unique = name
+        while unique in self._given:
+            self._counts[name] += 1
+            unique = f"{name}.{self._counts[name] + 1}"
+        self._given.add(unique)
+        return unique
 
 
-def _models(record: Record) -> Iterator[str]:
-    for each in provenances(record):
-        yield f"# model = {each.get('source', '')} {each.get('revision', '')}"
+def _syntax_of(record: Record) -> tuple[Mapping[str, Any], list[str]]:
+    """Return what has the tokens of a record, and comments with their models; an analysis has others beside them."""
+    syntax, models = record, provenances(record)
+    if (record.get("options") or {}).get("command") == "analyze":
+        syntax = record.get("syntax") or {}
+        model = (record.get("provenance") or {}).get("syntax")
+        models = [model] if model else []
+    return syntax, [f"# model = {each.get('source', '')} {each.get('revision', '')}" for each in models]
 
 
-def _rows(tokens: Sequence[Token], start: int, end: int, *, with_heads: bool) -> Iterator[list[str]]:
-    """Yield the columns of each word of a sentence."""
+def _rows(
+    tokens: Sequence[Token], start: int, end: int, *, with_heads: bool, begins_text: bool
+) -> Iterator[list[str]]:
+    """Yield the columns of each word of a sentence.
+
+    Args:
+        tokens: those of the text.
+        start, end: the sentence.
+        with_heads: whether the tokens have heads inside of sentences.
+        begins_text: whether no word is before it.
+    """
     words = [number for number in range(start, end) if not tokens[number]["text"].isspace()]
     ids = {number: place for place, number in enumerate(words, start=1)}
     heads = [_head(tokens, number, ids) if with_heads else None for number in words]
@@ -87,7 +108,7 @@ def _rows(tokens: Sequence[Token], start: int, end: int, *, with_heads: bool) ->
             shown_head,
             relation,
             _NO_VALUE,
-            _misc(tokens, number, following, start if position == 0 else None),
+            _misc(tokens, number, following, begins_text=begins_text and not position),
         ]
 
 
@@ -129,14 +150,14 @@ def _sentence_end(tokens: Sequence[Token], end: int) -> int:
     return end
 
 
-def _misc(tokens: Sequence[Token], number: int, following: int, sentence_start: int | None) -> str:
+def _misc(tokens: Sequence[Token], number: int, following: int, *, begins_text: bool) -> str:
     """Return the last column of a word: entity, white space around it, position.
 
     Args:
         tokens: those of the text.
         number: the word.
         following: the next word, or the number of tokens.
-        sentence_start: the first token of the sentence if this is its first word; else None.
+        begins_text: whether it is the first word of the text.
     """
     token = tokens[number]
     after = " " * bool(token["space_after"]) + _space(tokens, number + 1, following)
@@ -147,7 +168,7 @@ def _misc(tokens: Sequence[Token], number: int, following: int, sentence_start: 
         parts.append("SpaceAfter=No")
     elif after != " ":
         parts.append(f"SpacesAfter={_escape(after)}")
-    if sentence_start == 0 and number:
+    if begins_text and number:
         parts.append(f"SpacesBefore={_escape(_space(tokens, 0, number))}")
     parts.append(f"TokenRange={token['start']}:{token['end']}")
     return "|".join(parts)

@@ -5,7 +5,7 @@ Python's numbers: cells of pandas are the arrays of the results themselves, and 
 """
 
 from array import array
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, overload
 
@@ -22,29 +22,35 @@ from qda_worker.client.results import (
     Paraphrases,
     Provenance,
     Sentiment,
+    Syntax,
 )
 from qda_worker.client.tables.layout import Cell, Column, Kind, layout_of, without_half_characters
 from qda_worker.client.tables.records import Record, TextResult, to_record
-from qda_worker.client.texts import Pair, Text
+from qda_worker.client.texts import Pair, Text, check_is_list
 
 if TYPE_CHECKING:
     import pandas
     import polars
 
 Library: TypeAlias = Literal["pandas", "polars"]
-Result: TypeAlias = Sentiment | Entities | Embedding | DocumentAnalysis | PairScore
 SentText: TypeAlias = str | Text | Segment
 SentPair: TypeAlias = Pair | tuple[str | Text, str | Text]
 Sent: TypeAlias = SentText | SentPair
 
-_COMMANDS: Final = {Sentiment: "sentiment", Entities: "entities", Embedding: "embed", PairScore: "pairs"}
+_COMMANDS: Final[Mapping[type[TextResult], str]] = {
+    Sentiment: "sentiment",
+    Entities: "entities",
+    Syntax: "syntax",
+    Embedding: "embed",
+    PairScore: "pairs",
+}
 _MULTI_VECTOR: Final = Column("multi_vector", Kind.MATRIX)
 _NEEDED_FOR: Final = "a data frame"
 
 
 @overload
 def to_dataframe(
-    results: Iterable[Result] | Paraphrases,
+    results: Iterable[TextResult] | Paraphrases,
     texts: Iterable[Sent] | None = None,
     others: Iterable[SentText] | None = None,
     *,
@@ -52,7 +58,7 @@ def to_dataframe(
 ) -> "pandas.DataFrame": ...
 @overload
 def to_dataframe(
-    results: Iterable[Result] | Paraphrases,
+    results: Iterable[TextResult] | Paraphrases,
     texts: Iterable[Sent] | None = None,
     others: Iterable[SentText] | None = None,
     *,
@@ -60,14 +66,14 @@ def to_dataframe(
 ) -> "polars.DataFrame": ...
 @overload
 def to_dataframe(
-    results: Iterable[Result] | Paraphrases,
+    results: Iterable[TextResult] | Paraphrases,
     texts: Iterable[Sent] | None = None,
     others: Iterable[SentText] | None = None,
     *,
     library: Library | None = None,
 ) -> Any: ...
 def to_dataframe(
-    results: Iterable[Result] | Paraphrases,
+    results: Iterable[TextResult] | Paraphrases,
     texts: Iterable[Sent] | None = None,
     others: Iterable[SentText] | None = None,
     *,
@@ -89,6 +95,7 @@ def to_dataframe(
     Raises:
         UsageError: when the library is not installed, there are more results than texts, or the vectors of an iterator
             have several sizes.
+        TypeError: when `texts` is a single text, or has pairs where texts are expected or the reverse.
         ClientError: when `results` is an iterator of a call that fails.
     """
     build = _builder(library)
@@ -104,18 +111,18 @@ def to_dataframe(
 
 @overload
 async def to_dataframe_async(
-    results: AsyncIterable[Result], texts: Iterable[Sent] | None = None, *, library: Literal["pandas"]
+    results: AsyncIterable[TextResult], texts: Iterable[Sent] | None = None, *, library: Literal["pandas"]
 ) -> "pandas.DataFrame": ...
 @overload
 async def to_dataframe_async(
-    results: AsyncIterable[Result], texts: Iterable[Sent] | None = None, *, library: Literal["polars"]
+    results: AsyncIterable[TextResult], texts: Iterable[Sent] | None = None, *, library: Literal["polars"]
 ) -> "polars.DataFrame": ...
 @overload
 async def to_dataframe_async(
-    results: AsyncIterable[Result], texts: Iterable[Sent] | None = None, *, library: Library | None = None
+    results: AsyncIterable[TextResult], texts: Iterable[Sent] | None = None, *, library: Library | None = None
 ) -> Any: ...
 async def to_dataframe_async(
-    results: AsyncIterable[Result], texts: Iterable[Sent] | None = None, *, library: Library | None = None
+    results: AsyncIterable[TextResult], texts: Iterable[Sent] | None = None, *, library: Library | None = None
 ) -> Any:  # Any: as for `to_dataframe`
     """Return the results of an asynchronous iterator as a data frame; see `to_dataframe`, which is for lists.
 
@@ -135,16 +142,18 @@ class _ResultColumns:
     """The cells of results of one kind, column by column."""
 
     def __init__(self, texts: Iterable[Sent] | None, provenances: Sequence[Provenance]) -> None:
+        if texts is not None:
+            check_is_list(texts, "texts")
         self._texts = None if texts is None else iter(texts)
         self._provenances = provenances
-        self._kind: type[Result] | None = None
+        self._kind: type[TextResult] | None = None
         self._layout = layout_of({"command": "analyze"})  # the columns that all tables have
         self._options: dict[str, object] = {}
         self._cells: list[list[Any]] = [[] for _ in self._layout.columns]
         self._multi_vectors: list[Any] = []
         self._count = 0
 
-    def add(self, result: Result) -> None:
+    def add(self, result: TextResult) -> None:
         """Add the rows of a result."""
         if self._kind is None:
             self._begin(result)
@@ -172,7 +181,7 @@ class _ResultColumns:
             self._cells.insert(place, self._multi_vectors)
         return columns, self._cells
 
-    def _begin(self, result: Result) -> None:
+    def _begin(self, result: TextResult) -> None:
         self._kind = type(result)
         if isinstance(result, DocumentAnalysis):
             self._options = {"command": "analyze", "tasks": _tasks(result.provenance)}
@@ -183,13 +192,11 @@ class _ResultColumns:
         self._layout = layout_of(self._options)
         self._cells = [[] for _ in self._layout.columns]
 
-    def _record(self, result: Result) -> Record:
+    def _record(self, result: TextResult) -> Record:
         sent = self._next_text()
         provenance: Any = self._provenances
         if isinstance(result, PairScore):
-            pair = (
-                sent if isinstance(sent, Pair) else Pair(*sent) if isinstance(sent, tuple) else Pair("", "")
-            )
+            pair = self._pair(sent)
             first, second = _segment(pair.first), _segment(pair.second)
             segment = Segment(first.text, pair.id or result.id or str(self._count), "")
             return {
@@ -210,6 +217,15 @@ class _ResultColumns:
                 part["dense"] = embedding.dense
         return record
 
+    def _pair(self, sent: Sent | None) -> Pair:
+        if sent is None:
+            return Pair("", "")
+        if isinstance(sent, tuple):
+            return Pair(*sent)
+        if not isinstance(sent, Pair):
+            raise TypeError(f"texts[{self._count - 1}] is a text, but the result is that of a pair")
+        return sent
+
     def _next_text(self) -> Sent | None:
         if self._texts is None:
             return None
@@ -226,6 +242,7 @@ def _tasks(provenance: AnalysisProvenance) -> list[str]:
     return [
         *(["sentiment"] if provenance.sentiment else []),
         *(["entities"] if provenance.entities else []),
+        *(["syntax"] if provenance.syntax else []),
         *("embedding" for _ in provenance.embeddings),
     ]
 
@@ -252,10 +269,8 @@ def _paraphrase_columns(
     found: Paraphrases, texts: Iterable[Sent] | None, others: Iterable[SentText] | None
 ) -> tuple[list[Column], list[list[Any]]]:
     layout = layout_of({"command": "paraphrases"})
-    first = (
-        None if texts is None else [_segment(each) for each in texts if not isinstance(each, Pair | tuple)]
-    )
-    second = first if others is None else [_segment(each) for each in others]
+    first = None if texts is None else _segments(texts, "texts")
+    second = first if others is None else _segments(others, "others")
     rows = [
         row
         for pair in found.pairs
@@ -266,6 +281,16 @@ def _paraphrase_columns(
     return list(layout.columns), [list(cells) for cells in zip(*rows, strict=True)] or [
         [] for _ in layout.columns
     ]
+
+
+def _segments(texts: Iterable[Sent], name: str) -> list[Segment]:
+    check_is_list(texts, name)
+    segments = []
+    for index, each in enumerate(texts):
+        if isinstance(each, Pair | tuple):
+            raise TypeError(f"{name}[{index}] is a pair, but a search for paraphrases is among texts")
+        segments.append(_segment(each))
+    return segments
 
 
 def _side(texts: Sequence[Segment] | None, position: int) -> dict[str, str | None]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.reasons import Reason
+from qda_worker.client.tables.layout import tasks_of
 
 
 class FileFormat(Enum):
@@ -36,10 +37,15 @@ def require_syntax(options: Mapping[str, object]) -> None:
     Raises:
         UsageError: when they have no tokens.
     """
-    if options.get("command") != "syntax":
+    command = options.get("command")
+    if command == "analyze" and "syntax" not in tasks_of(options):
         raise UsageError(
-            f"results of {options.get('command')} have no tokens, which CoNLL-U consists of",
-            "write results of syntax to it",
+            "the analysis has no task syntax, whose tokens CoNLL-U consists of", "add --task syntax"
+        )
+    if command not in ("syntax", "analyze"):
+        raise UsageError(
+            f"results of {command} have no tokens, which CoNLL-U consists of",
+            "write results of syntax to it, or of analyze with --task syntax",
         )
 
 

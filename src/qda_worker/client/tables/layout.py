@@ -112,8 +112,16 @@ _EMBEDDING: Final = (
     Column("vector", Kind.VECTOR),
     Column("sparse"),
 )
-_SCORED_PAIR: Final = (Column("similar_text"), Column("score", Kind.NUMBER))
+_SCORED_PAIR: Final = (
+    Column("similar_text"),
+    Column("score", Kind.NUMBER),
+    *_USAGE,
+    Column("similar_tokens", Kind.INTEGER),
+    Column("similar_used_tokens", Kind.INTEGER),
+)
 _COUNTER: Final = len(_FIRST)
+# The encoding of each unit of positions but code points, and its bytes for one.
+_ENCODINGS: Final[Mapping[str, tuple[str, int]]] = {"utf-8": ("utf-8", 1), "utf-16": ("utf-16-le", 2)}
 _PAIRS: Final = (
     Column("score", Kind.NUMBER),
     Column("id"),
@@ -141,8 +149,7 @@ def layout_of(options: Mapping[str, Any]) -> Layout:
             raise UsageError("a table cannot hold multi-vectors", "write them as jsonl")
         return Layout(_columns(_EMBEDDING), _embedding_rows)
     if command == "analyze":
-        tasks = [str(task).partition("=")[0] for task in options.get("tasks", ())]
-        return _analysis_layout(tasks)
+        return _analysis_layout(tasks_of(options))
     if command == "pairs":
         return Layout(_columns(_SCORED_PAIR), _scored_pair_rows)
     if command == "paraphrases":
@@ -151,6 +158,11 @@ def layout_of(options: Mapping[str, Any]) -> Layout:
         f"found results of the command {command!r}, which have no table",
         "give results of sentiment, entities, syntax, embed or analyze",
     )
+
+
+def tasks_of(options: Mapping[str, Any]) -> list[str]:
+    """Return the tasks of an analysis, without their models."""
+    return [str(task).partition("=")[0] for task in options.get("tasks", ())]
 
 
 def describe_options(options: Mapping[str, Any]) -> str:
@@ -197,8 +209,8 @@ def _score_cells(result: Mapping[str, Any]) -> list[Cell]:
     return [result.get("label"), *(scores.get(name) for name in ("positive", "negative", "neutral"))]
 
 
-def _usage_cells(result: Mapping[str, Any]) -> list[Cell]:
-    usage = result.get("usage") or {}
+def _usage_cells(result: Mapping[str, Any], field: str = "usage") -> list[Cell]:
+    usage = result.get(field) or {}
     return [usage.get("tokens"), usage.get("used_tokens")]
 
 
@@ -206,9 +218,10 @@ def _sentiment_rows(record: Record) -> Iterator[list[Cell]]:
     """Yield a row for the text, and one for each of its sentences."""
     last = _last(record)
     yield [*_first(record), 0, None, None, *_score_cells(record), *_usage_cells(record), *last]
+    cutter = Cutter(record.get("text", ""), record.get("offsets"))
     for number, sentence in enumerate(record.get("sentences") or (), start=1):
         start, end = sentence["start"], sentence["end"]
-        text = cut_out(record.get("text", ""), start, end, record.get("offsets"))
+        text = cutter.cut(start, end)
         scores = _score_cells(sentence)
         yield [*_first(record, text), number, start, end, *scores, *_usage_cells(sentence), *last]
 
@@ -234,10 +247,11 @@ def _syntax_rows(record: Record) -> Iterator[list[Cell]]:
     sentences = [(each["first_token"], each["start"], each["end"]) for each in record.get("sentences") or ()]
     number = 0
     first = _first(record, "")
+    cutter = Cutter(record.get("text", ""), record.get("offsets"))
     for position, token in enumerate(tokens):
         if number < len(sentences) and sentences[number][0] == position:
             _, start, end = sentences[number]
-            first = _first(record, cut_out(record.get("text", ""), start, end, record.get("offsets")))
+            first = _first(record, cutter.cut(start, end))
             number += 1
         head = token.get("head")
         yield [
@@ -275,34 +289,46 @@ def _vector_cells(result: Mapping[str, Any]) -> list[Cell]:
 def _analysis_layout(tasks: list[str]) -> Layout:
     columns: list[Column] = []
     if "sentiment" in tasks:
-        columns += _SCORES
+        columns += [*_SCORES, *_usage_columns("sentiment")]
     if "entities" in tasks:
-        columns += [Column("entities")]
+        columns += [Column("entities"), *_usage_columns("entities")]
     if "syntax" in tasks:
         columns += [Column("sentence_count", Kind.INTEGER), Column("token_count", Kind.INTEGER)]
+        columns += _usage_columns("syntax")
     count = tasks.count("embedding")
-    columns += [
-        Column(f"vector_{number}" if number > 1 else "vector", Kind.VECTOR) for number in range(1, count + 1)
-    ]
+    for number in range(1, count + 1):
+        name = f"vector_{number}" if number > 1 else "vector"
+        columns += [Column(name, Kind.VECTOR), *_usage_columns(name)]
 
     def rows(record: Record) -> Iterator[list[Cell]]:
         sentiment, entities = record.get("sentiment") or {}, record.get("entities") or {}
         syntax = record.get("syntax") or {}
         embeddings = record.get("embeddings") or [{}] * count
-        cells: list[Cell] = _score_cells(sentiment) if "sentiment" in tasks else []
+        cells: list[Cell] = []
+        if "sentiment" in tasks:
+            cells += [*_score_cells(sentiment), *_usage_cells(sentiment)]
         if "entities" in tasks:
             found = entities.get("entities") or ()
             cells.append("; ".join(f"{each['text']} [{each['label']}]" for each in found) or None)
+            cells += _usage_cells(entities)
         if "syntax" in tasks:
             cells += [len(syntax[name]) if name in syntax else None for name in ("sentences", "tokens")]
-        cells += [each.get("dense") for each in embeddings]
+            cells += _usage_cells(syntax)
+        for each in embeddings:
+            cells += [each.get("dense"), *_usage_cells(each)]
         yield [*_first(record), *cells, *_last(record, sentiment, entities, syntax, *embeddings)]
 
     return Layout(_columns(tuple(columns)), rows)
 
 
+def _usage_columns(task: str) -> list[Column]:
+    """Return the columns of `_usage_cells` for a task of `analyze`: each has a model with a limit of its own."""
+    return [Column(f"{task}_{column.name}", column.kind) for column in _USAGE]
+
+
 def _scored_pair_rows(record: Record) -> Iterator[list[Cell]]:
-    yield [*_first(record), record.get("similar_text"), record.get("score"), *_last(record)]
+    usage = [*_usage_cells(record, "first_usage"), *_usage_cells(record, "second_usage")]
+    yield [*_first(record), record.get("similar_text"), record.get("score"), *usage, *_last(record)]
 
 
 def _pair_rows(record: Record) -> Iterator[list[Cell]]:
@@ -310,14 +336,25 @@ def _pair_rows(record: Record) -> Iterator[list[Cell]]:
     yield [record["score"], first["id"], second["id"], first["text"], second["text"]]
 
 
-def cut_out(text: str, start: int, end: int, unit: str | None) -> str:
-    """Return the part of a text between two positions in the unit `code-points`, `utf-16` or `utf-8`."""
-    if unit == "utf-8":
-        return text.encode(errors="surrogatepass")[start:end].decode(errors="replace")
-    if unit == "utf-16":
-        units = text.encode("utf-16-le", errors="surrogatepass")[2 * start : 2 * end]
-        return units.decode("utf-16-le", errors="replace")
-    return text[start:end]
+class Cutter:
+    """Cuts parts out of a text, by positions in the unit `code-points`, `utf-16` or `utf-8`.
+
+    The text is encoded once, so that a text with many parts takes linear time.
+    """
+
+    def __init__(self, text: str, unit: str | None) -> None:
+        """Encode the text in the unit."""
+        encoding, self._width = _ENCODINGS.get(unit or "", ("", 0))
+        self._text = text
+        self._encoding = encoding
+        self._units = text.encode(encoding, errors="surrogatepass") if encoding else b""
+
+    def cut(self, start: int, end: int) -> str:
+        """Return the part between two positions."""
+        if not self._encoding:
+            return self._text[start:end]
+        units = self._units[self._width * start : self._width * end]
+        return units.decode(self._encoding, errors="replace")
 
 
 def without_half_characters(cell: Cell) -> Cell:

@@ -6,8 +6,15 @@ Both are the same for everyone and contain nothing of a request. A browser that 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from qda_worker.errors import ArgumentInvalid
-from qda_worker.http.exchange import JSON_TYPE, Exchange, HeaderList, Response, Route
+from qda_worker.http.exchange import (
+    JSON_TYPE,
+    Exchange,
+    HeaderList,
+    RequestRefused,
+    Response,
+    Route,
+    require_get,
+)
 from qda_worker.http.explorer.page import build_page
 from qda_worker.http.openapi.document import read_document
 from qda_worker.http.statuses import error_response, failed_outcome
@@ -15,17 +22,16 @@ from qda_worker.http.statuses import error_response, failed_outcome
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """A route that answers each GET with the same content."""
+    """A route that answers each GET and HEAD with the same content."""
 
     body: bytes
     headers: HeaderList
 
     async def __call__(self, exchange: Exchange) -> Response:
-        if exchange.method != "GET":
-            error = ArgumentInvalid("this path is read with GET", "send a GET")
-            return error_response(
-                failed_outcome(error), 405, [("allow", "GET, OPTIONS"), ("connection", "close")]
-            )
+        try:
+            require_get(exchange)
+        except RequestRefused as refused:
+            return error_response(failed_outcome(refused.error), refused.status, refused.headers)
         return Response(200, self.body, self.headers)
 
 
@@ -36,9 +42,5 @@ def document_routes(version: str) -> Mapping[str, Route]:
         version: that of this worker.
     """
     page = _Document(*build_page())
-    headers = (
-        ("content-type", JSON_TYPE),
-        ("cache-control", "no-cache"),
-        ("x-content-type-options", "nosniff"),
-    )
+    headers = (("content-type", JSON_TYPE), ("cache-control", "no-cache"))
     return {"/": page, "/docs": page, "/openapi.json": _Document(read_document(version), headers)}

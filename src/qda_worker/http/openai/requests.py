@@ -9,12 +9,14 @@ Two fields are additions: `prompt_name` and `long_text_policy`, of which OpenAI'
 name the fields as they are in the body.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from qda.v1 import embedding_pb2, text_pb2
+from qda_worker.conversion.json_text import is_name
 from qda_worker.errors import ArgumentInvalid, TextNotUtf8, TooManyTexts, Violation
 from qda_worker.limits import MAX_TEXTS
 
@@ -35,8 +37,8 @@ _FIELDS: Final = (
 
 # The greatest number of dimensions that the EmbedRequest can hold.
 _MAX_INT32: Final = 2**31 - 1
-# Characters of a value or name from the body in a message.
-_QUOTED_LENGTH: Final = 100
+# A word or the name of a model that may be quoted in an error: no sentence looks like it.
+_WORD: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,99}", re.ASCII)
 
 _TOKENS_REMEDY: Final = (
     "send strings: the models here have tokenizers of their own. In LangChain, set "
@@ -82,16 +84,18 @@ def parse_embeddings(body: object) -> EmbeddingsRequest:
     """Parse the decoded JSON of a body.
 
     Raises:
-        InvalidRequest: when a field is missing, unknown or out of range.
+        ArgumentInvalid: when a field is missing or out of range.
+        UnknownField: when there is a field that the API does not have.
+        TooManyTexts: when there are more texts than one request may have.
     """
     if not isinstance(body, dict):
         raise _invalid("", f"the body is {_json_type(body)}", "send a JSON object with `model` and `input`")
     for name in body:
         if name not in _FIELDS:
             raise UnknownField(
-                f"unknown field {quote(name)}",
+                f"unknown field {quote(name)}" if is_name(name) else "unknown field",
                 f"leave it out; known are {', '.join(_FIELDS)}",
-                violations=[Violation(quote(name)[1:-1], "is not a field of this request")],
+                violations=[Violation(name if is_name(name) else "", "is not a field of this request")],
             )
     return EmbeddingsRequest(
         texts=_parse_input(body.get("input")),
@@ -135,8 +139,8 @@ def build_embed_request(request: EmbeddingsRequest, key: str, prompt_name: str) 
 
 
 def quote(value: str) -> str:
-    """Return a name or a word of the body for a message: short, and ASCII without control characters."""
-    return f'"{ascii(value[:_QUOTED_LENGTH])[1:-1]}"'
+    """Return a word or the name of a model in quotes, for a message; three dots for anything else."""
+    return f'"{value}"' if _WORD.fullmatch(value) else '"..."'
 
 
 def _parse_input(value: object) -> tuple[str, ...]:

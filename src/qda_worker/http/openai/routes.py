@@ -21,19 +21,17 @@ from google.protobuf.message import Message
 
 from model_cache.catalog.catalog import Catalog
 from qda.v1 import embedding_pb2, model_pb2
-from qda_worker.access.policy import CHALLENGE
 from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP, decode_json
-from qda_worker.conversion.parse_errors import FailedMessage
-from qda_worker.errors import ArgumentInvalid, MethodUnknown, ModelUnknown, WorkerError
-from qda_worker.http.calls import CallRunner, Outcome
+from qda_worker.errors import MethodUnknown, ModelUnknown
+from qda_worker.http.calls import CallRunner, Outcome, receive
 from qda_worker.http.connect import find_codec, read_body, read_deadline
-from qda_worker.http.exchange import JSON_TYPE, Exchange, HeaderList, RequestRefused, Response
+from qda_worker.http.exchange import JSON_TYPE, Exchange, HeaderList, RequestRefused, Response, require_get
 from qda_worker.http.openai.errors import build_error, locate
 from qda_worker.http.openai.model_names import find_model, split_model
 from qda_worker.http.openai.models import build_model, build_model_list, list_embedding_models
 from qda_worker.http.openai.requests import EmbeddingsRequest, build_embed_request, parse_embeddings
 from qda_worker.http.openai.responses import build_embeddings, first_failure, truncation_headers
-from qda_worker.http.statuses import HTTP_STATUS, failed_outcome, status_of
+from qda_worker.http.statuses import HTTP_STATUS, challenge, failed_outcome, status_of
 from qda_worker.interceptors.errors import PUSHBACK_TRAILER
 from qda_worker.interceptors.observation import CALLER_HEADER
 from qda_worker.observability.call_record import current_call
@@ -136,17 +134,8 @@ class OpenAiRoute:
         assert call is not None, method
         if call.is_refused:
             return await call.run(None, None), None
-        refused: RequestRefused | None = None
-        deadline: float | None = None
-        request: Message | FailedMessage
-        try:
-            deadline = read_deadline(exchange)
-            request = await read()
-        except RequestRefused as error:
-            refused, request = error, FailedMessage(error.error)
-        except WorkerError as error:
-            request = FailedMessage(error)
-        return await call.run(request, None if deadline is None else deadline - time.monotonic()), refused
+        received = await receive(read_deadline, exchange, read)
+        return await call.run(received.request, received.seconds), received.refused
 
 
 def _embeddings_response(message: bytes, request: EmbeddingsRequest) -> Response:
@@ -163,12 +152,7 @@ def _models(outcome: Outcome) -> list[model_pb2.ModelInfo]:
 
 
 async def _read_get(exchange: Exchange) -> Message:
-    if exchange.method != "GET":
-        raise RequestRefused(
-            405,
-            ArgumentInvalid("this path is read with GET", "send a GET"),
-            [("allow", "GET, OPTIONS"), ("connection", "close")],
-        )
+    require_get(exchange)
     return model_pb2.ListModelsRequest()
 
 
@@ -184,9 +168,7 @@ def _failed(outcome: Outcome, http_status: int | None = None, headers: HeaderLis
     status.code, status.message = outcome.code.value[0], outcome.message
     if dict(outcome.trailers).get(PUSHBACK_TRAILER) == "-1":
         headers = [*headers, ("x-should-retry", "false")]
-    if outcome.code is grpc.StatusCode.UNAUTHENTICATED:
-        headers = [*headers, ("www-authenticate", CHALLENGE), ("connection", "close")]
-    return build_error(status, http_status or HTTP_STATUS[outcome.code], headers)
+    return build_error(status, http_status or HTTP_STATUS[outcome.code], [*headers, *challenge(outcome)])
 
 
 def _http_status(code: int) -> int:

@@ -11,9 +11,11 @@ says which numbers it gives:
 In bf16 the encoder layers are those of the form's variant `torch-bf16`, and their error on the form's sample may be no
 greater here than on CPUs (`prepared`).
 
-A network is loaded on the CPU first. A few tokens are computed there and, after it was moved, on the device: a device,
-driver or build of torch that computes other numbers is not used. TF32 is a setting of the process, which is set
-either way, because images of NVIDIA switch it on by a variable. Batches have a fixed size: nothing is measured.
+A network is loaded on the CPU first. A few tokens and a long batch, for which torch has other kernels of attention, are
+computed there and, after it was moved, on the device: a device, driver or build of torch that computes other numbers is
+not used. The tensors on the CPU are kept until then, so that nothing of a failed device is needed to go back. TF32 is a
+setting of the process, which is set either way, because images of NVIDIA switch it on by a variable. Batches have a
+fixed size: nothing is measured.
 """
 
 import re
@@ -31,6 +33,7 @@ from qda_worker.models.base import InstalledEngines
 from qda_worker.models.engines.base import TOLERANCE, EngineEncoder, EngineName, EngineUnavailable
 from qda_worker.models.engines.measurement import relative_difference
 from qda_worker.models.engines.prepared import load_bf16_on
+from qda_worker.models.tokenization import position_limit
 
 # Greatest difference with TF32, relative to the root mean square of the states. Emulated on CPUs, by rounding the
 # inputs of every product: see docs/precision.md.
@@ -39,9 +42,10 @@ TF32_TOLERANCE: Final = 5e-2
 CUDA_BATCH_TOKENS: Final = 16384
 # The first compute capability with TF32 and bf16 (Ampere).
 _AMPERE: Final = (8, 0)
-# Texts and tokens of the comparison with the CPU.
+# Texts of the comparison with the CPU, and the tokens of its two batches. A network may have fewer positions.
 _TEXTS: Final = 2
 _TOKENS: Final = 12
+_LONG_TOKENS: Final = 512
 
 
 class CudaUse(Enum):
@@ -88,11 +92,15 @@ def find_card() -> Card:
 
     Raises:
         NoCard: when there is none, with the reason.
+        EngineUnavailable: when it does not answer.
     """
     if not torch.cuda.is_available():
         detail = "" if torch.version.cuda else ": this torch is a build without CUDA"
         raise NoCard(f"this machine has no CUDA device that torch can use{detail}")
-    properties = torch.cuda.get_device_properties(0)
+    try:
+        properties = torch.cuda.get_device_properties(0)
+    except RuntimeError as error:
+        raise EngineUnavailable(f"the card does not answer: {_first_line(error)}") from error
     return Card(properties.name, (properties.major, properties.minor), tuple(torch.cuda.get_arch_list()))
 
 
@@ -164,7 +172,7 @@ def install_cuda(
     allow_tf32(allowed=tf32)
     name = EngineName.CUDA_TF32 if tf32 else EngineName.CUDA
     base: Any = network.base_model
-    encoder = getattr(base, "encoder", None)
+    encoder, kept = getattr(base, "encoder", None), _CpuTensors(network)
     try:
         if form is None:
             _move_and_compare(network, card, device, TF32_TOLERANCE if tf32 else TOLERANCE)
@@ -175,34 +183,57 @@ def install_cuda(
     except Exception as error:
         if form is not None:
             base.encoder = encoder
-        network.to("cpu")  # type: ignore[arg-type]
+        kept.restore()
         if isinstance(error, EngineUnavailable):
             raise
-        first = next(
-            iter(str(error).splitlines()), ""
-        )  # libraries raise anything; the rest is a stack of C++
-        raise EngineUnavailable(f"the card {card.name} failed: {type(error).__name__}: {first}") from error
+        reason = f"{type(error).__name__}: {_first_line(error)}"  # libraries raise anything
+        raise EngineUnavailable(f"the card {card.name} failed: {reason}") from error
     return InstalledEngines((str(name),), batch_tokens=CUDA_BATCH_TOKENS, device=device)
 
 
+class _CpuTensors:
+    """The tensors of a network on the CPU. They are kept, not copied: moving the network puts others in their place."""
+
+    def __init__(self, network: PreTrainedModel) -> None:
+        self._modules: list[tuple[Any, dict[str, Any], dict[str, Any]]] = [
+            (module, dict(module._parameters), dict(module._buffers))  # noqa: SLF001
+            for module in network.modules()
+        ]
+        self._data = [(parameter, parameter.data) for parameter in network.parameters()]
+
+    def restore(self) -> None:
+        """Put them back, without any operation on the device, which may have failed."""
+        for parameter, data in self._data:
+            parameter.data = data
+        for module, parameters, buffers in self._modules:
+            module._parameters.update(parameters)  # noqa: SLF001
+            module._buffers.update(buffers)  # noqa: SLF001
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "")  # the rest is a stack of C++
+
+
 def _move_and_compare(network: PreTrainedModel, card: Card, device: str, tolerance: float) -> None:
-    expected = last_states(network)
+    lengths = (_TOKENS, min(_LONG_TOKENS, position_limit(network) or _LONG_TOKENS))
+    expected = [last_states(network, tokens) for tokens in lengths]
     network.to(device)  # type: ignore[arg-type]  # typed for a torch.device
-    difference = relative_difference(last_states(network), expected)
-    if not difference <= tolerance:
-        raise EngineUnavailable(
-            f"the numbers of the card {card.name} differ from the CPU's by {difference:.1e}, and at most "
-            f"{tolerance:.0e} is allowed"
-        )
+    for tokens, states in zip(lengths, expected, strict=True):
+        difference = relative_difference(last_states(network, tokens), states)
+        if not difference <= tolerance:
+            raise EngineUnavailable(
+                f"the numbers of the card {card.name} differ from the CPU's by {difference:.1e} with {tokens} "
+                f"tokens, and at most {tolerance:.0e} is allowed"
+            )
 
 
-def last_states(network: PreTrainedModel) -> torch.Tensor:
+def last_states(network: PreTrainedModel, tokens: int = _TOKENS) -> torch.Tensor:
     """Return the states after the last layer for a fixed padded batch, float32 [tokens, width], on the CPU."""
     base: Any = network.base_model
     vocabulary = base.get_input_embeddings().num_embeddings
-    ids = torch.randint(vocabulary, (_TEXTS, _TOKENS), generator=torch.Generator().manual_seed(1))
+    ids = torch.randint(vocabulary, (_TEXTS, tokens), generator=torch.Generator().manual_seed(1))
     mask = torch.ones_like(ids)
-    mask[0, _TOKENS // 2 :] = 0
+    mask[0, tokens // 2 :] = 0
     with torch.inference_mode():
         states: torch.Tensor = base(input_ids=ids.to(network.device), attention_mask=mask.to(network.device))[
             0

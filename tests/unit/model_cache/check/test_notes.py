@@ -68,6 +68,15 @@ def test_another_home_of_sentence_transformers_has_a_note_on_a_host(tmp_path: Pa
     assert collect_notes([embedding], host, {}) == collect_notes([SENTIMENT], host, environ) == ()
 
 
+def test_an_ignored_variable_has_a_note_that_names_the_doctor_on_a_host(tmp_path: Path) -> None:
+    host = resolve_places("host", {}, tmp_path)
+    environ = {"TRANSFORMERS_CACHE": "/old", "PYTORCH_TRANSFORMERS_CACHE": str(host.hub.path)}
+    (note,) = collect_notes([SENTIMENT], host, environ)
+    assert note.startswith("TRANSFORMERS_CACHE: set, and ignored")
+    assert "`cache-warmer doctor`" in note
+    assert collect_notes([SENTIMENT], resolve_places(str(tmp_path), {}, tmp_path), environ) == ()
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "no commit", "\n", "\x00", "f" * 39, "F" * 40, "f" * 40 + "\n", "ref: refs/heads/main", "ü" * 5000],

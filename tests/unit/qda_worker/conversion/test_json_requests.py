@@ -75,10 +75,13 @@ def test_floats_are_read_from_numbers_and_texts() -> None:
     name = next(field.name for field in fields.fields if field.cpp_type in (5, 6))
     for value, number in ((1, 1.0), (0.5, 0.5), ("0.5", 0.5), ("-Infinity", float("-inf"))):
         assert getattr(parse({name: value}, fields), name) == pytest.approx(number)
-    wrongs: list[Any] = ["half", "", False, {}, 10**400, 1e39]
+    wrongs: list[Any] = ["half", "", False, {}, 10**400, 1e39, "1e39", "1e999", "-1e999"]
     for wrong in wrongs:
         with pytest.raises(ArgumentInvalid):
             parse({name: wrong}, fields)
+    for literal in (b"1e999", b"-1e999"):
+        with pytest.raises(ArgumentInvalid, match=f"{name}: the number is too large"):
+            parse(b'{"%s": %s}' % (name.encode(), literal), fields)
 
 
 def test_bytes_are_read_from_both_alphabets_of_base64() -> None:

@@ -4,24 +4,25 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from model_cache.catalog.catalog import Precision, Task
 from qda.v1 import syntax_pb2 as pb
 from qda.v1 import text_pb2
 from qda_worker.conversion.syntax import (
-    Room,
+    ByteBudget,
     check_layers,
     fill_syntax,
     parse_analyze_syntax,
     parse_layers,
-    returned_layers,
 )
 from qda_worker.errors import ArgumentInvalid, EncodingMissing
 from qda_worker.models.base import ModelInfo
 from qda_worker.models.offsets import OffsetEncoding, convert_positions, convert_spans
 from qda_worker.models.spacy_components import SyntaxLayer
 from qda_worker.models.syntax import SyntaxOptions, TokenTable
-from qda_worker.models.token_columns import Column, Flag
+from qda_worker.models.token_columns import STRING_COLUMNS, Column, Flag
 
 TEXT: Final = "😀 Grüße. Na"
 INFO: Final = ModelInfo(
@@ -38,7 +39,12 @@ def tokens(*layers: SyntaxLayer) -> TokenTable:
     made = np.zeros((len(Column), 4), np.int32)
     made[Column.START] = [0, 2, 7, 9]
     made[Column.LENGTH] = [1, 5, 1, 2]
-    made[Column.FLAGS] = [1 | Flag.SENTENCE_START, 0, 1, Flag.SENTENCE_START]
+    made[Column.FLAGS] = [
+        Flag.SPACE_AFTER | Flag.SENTENCE_START,
+        0,
+        Flag.SPACE_AFTER,
+        Flag.SENTENCE_START | Flag.ENTITY_BEGIN,
+    ]
     made[Column.HEAD] = [1, 0, -1, 0]
     made[Column.LEMMA] = [0, 1, 2, 0]
     return TokenTable(made, ["", "Gruß", "."], frozenset(layers))
@@ -54,7 +60,7 @@ def tokens(*layers: SyntaxLayer) -> TokenTable:
 )
 def test_spans_are_in_the_unit_of_the_caller(encoding: OffsetEncoding, spans: list[tuple[int, int]]) -> None:
     result = pb.SyntaxResult()
-    fill_syntax(result, TEXT, tokens(*SyntaxLayer), span_encoding=encoding)
+    fill_syntax(result, TEXT, tokens(*SyntaxLayer), span_encoding=encoding, budget=ByteBudget(10_000))
     assert [(token.span.start, token.span.end) for token in result.tokens] == spans
     assert [(each.span.start, each.span.end) for each in result.sentences] == [
         (spans[0][0], spans[2][1]),
@@ -62,6 +68,8 @@ def test_spans_are_in_the_unit_of_the_caller(encoding: OffsetEncoding, spans: li
     ]
     assert [token.text for token in result.tokens] == ["😀", "Grüße", ".", "Na"]
     assert [token.head_index for token in result.tokens] == [1, 1, 1, 3]
+    assert [token.space_after for token in result.tokens] == [True, False, True, False]
+    assert [token.entity_begins for token in result.tokens] == [False, False, False, True]
     assert [(each.first_token_index, each.token_count) for each in result.sentences] == [(0, 3), (3, 1)]
 
 
@@ -77,7 +85,13 @@ def test_positions_are_converted_as_spans_are(text: str, encoding: OffsetEncodin
 
 def test_fields_of_other_layers_are_absent() -> None:
     result = pb.SyntaxResult()
-    fill_syntax(result, TEXT, tokens(SyntaxLayer.LEMMA), span_encoding=OffsetEncoding.CODE_POINT)
+    fill_syntax(
+        result,
+        TEXT,
+        tokens(SyntaxLayer.LEMMA),
+        span_encoding=OffsetEncoding.CODE_POINT,
+        budget=ByteBudget(10_000),
+    )
     assert not result.sentences
     assert not any(token.HasField("head_index") for token in result.tokens)
     assert [token.lemma for token in result.tokens] == ["", "Gruß", ".", ""]
@@ -90,7 +104,6 @@ def test_layers_are_checked_against_those_of_the_model() -> None:
         check_layers(SyntaxOptions(layers=frozenset({SyntaxLayer.LEMMA, SyntaxLayer.ENTITIES})), INFO)
     assert "SYNTAX_LAYER_ENTITIES" in (caught.value.remedy or "")
     assert [violation.field for violation in caught.value.violations] == ["layers"]
-    assert returned_layers(SyntaxOptions(), INFO) == [SyntaxLayer.FINE_PART_OF_SPEECH, SyntaxLayer.ENTITIES]
     assert INFO.components_for([SyntaxLayer.FINE_PART_OF_SPEECH, SyntaxLayer.ENTITIES]) == INFO.components
 
 
@@ -106,11 +119,39 @@ def test_the_unit_of_positions_is_required() -> None:
         parse_analyze_syntax(pb.AnalyzeSyntaxRequest(texts=[text_pb2.Text(content="x")]))
 
 
-def test_a_result_beyond_the_room_of_the_message_is_refused() -> None:
-    room = Room(300)
-    arguments: Any = {"span_encoding": OffsetEncoding.CODE_POINT, "room": room}
-    fill_syntax(pb.SyntaxResult(), TEXT, tokens(), **arguments)
-    assert 0 < room.left < 300
-    room.left = 10
-    with pytest.raises(ArgumentInvalid, match="10 of 67108864 bytes of a message are left"):
+def test_a_result_beyond_the_budget_of_the_message_is_refused() -> None:
+    budget = ByteBudget(300)
+    arguments: Any = {"span_encoding": OffsetEncoding.CODE_POINT, "budget": budget}
+    result = pb.SyntaxResult()
+    fill_syntax(result, TEXT, tokens(), **arguments)
+    assert budget.left == 300 - result.ByteSize()
+    budget.left = result.ByteSize() - 1
+    with pytest.raises(
+        ArgumentInvalid, match=f"take {result.ByteSize()} bytes, and {budget.left} of 67108864"
+    ):
         fill_syntax(pb.SyntaxResult(), TEXT, tokens(), **arguments)
+
+
+def test_tokens_far_beyond_the_budget_are_refused_before_they_are_built() -> None:
+    result = pb.SyntaxResult()
+    with pytest.raises(ArgumentInvalid, match="take at least 51 bytes, and 10 of 67108864"):
+        fill_syntax(result, TEXT, tokens(), span_encoding=OffsetEncoding.CODE_POINT, budget=ByteBudget(10))
+    assert not result.tokens
+
+
+@given(st.data())
+def test_the_least_size_of_tokens_is_not_above_their_size(data: st.DataObject) -> None:
+    """Otherwise tokens that fit would be refused."""
+    text = data.draw(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
+    strings = ["", *data.draw(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=3))]
+    made = np.zeros((len(Column), len(text)), np.int32)
+    made[Column.START] = np.arange(len(text))
+    made[Column.LENGTH] = 1
+    for column in STRING_COLUMNS:
+        made[column] = data.draw(st.integers(0, len(strings) - 1))
+    table, result = TokenTable(made, strings, frozenset()), pb.SyntaxResult()
+    fill_syntax(result, text, table, span_encoding=OffsetEncoding.CODE_POINT, budget=ByteBudget(10**6))
+    size = result.ByteSize()
+    fill_syntax(
+        pb.SyntaxResult(), text, table, span_encoding=OffsetEncoding.CODE_POINT, budget=ByteBudget(size)
+    )

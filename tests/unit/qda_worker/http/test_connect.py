@@ -14,6 +14,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from qda.v1 import sentiment_pb2
+from qda_worker.http.client_limits import ClientLimits
 from qda_worker.limits import MAX_REQUEST_BYTES
 from tests.support.echo_worker import EchoServer, echo_server
 from tests.support.http_client import SENTIMENT, HttpAnswer, call, connect, request
@@ -200,7 +201,7 @@ def envelopes(data: bytes) -> list[tuple[int, Any]]:
 
 def envelope(message: dict[str, Any], flags: int = 0) -> bytes:
     data = json.dumps(message).encode()
-    data = gzip.compress(data) if flags else data
+    data = gzip.compress(data, mtime=0) if flags else data
     return struct.pack(">BI", flags, len(data)) + data
 
 
@@ -250,3 +251,55 @@ async def test_a_long_json_request_does_not_delay_others(server: EchoServer) -> 
         assert (await call(server.http_port, SENTIMENT, b"{}")).status == 400
     assert time.monotonic() > began
     assert (await slow).status == 200
+
+
+EMBED_STREAM: Final = "/qda.v1.EmbeddingService/EmbedStream"
+
+
+async def test_the_deadline_holds_while_the_body_arrives(server: EchoServer) -> None:
+    async with asyncio.timeout(8), connect(server.http_port) as connection:
+        await connection.send(request(SENTIMENT, b"{" * 100, "Connect-Timeout-Ms: 100")[:-1])
+        answer = await connection.answer()
+    assert (answer.status, answer.json["code"]) == (504, "deadline_exceeded")
+    assert answer.headers["connection"] == "close"
+    assert server.lines[-1]["status"] == "DEADLINE_EXCEEDED"
+
+
+async def test_the_deadline_holds_while_the_message_of_a_server_stream_arrives(server: EchoServer) -> None:
+    body = struct.pack(">BI", 0, 100) + b"{"
+    head = request(EMBED_STREAM, body, "Connect-Timeout-Ms: 100", content_type="application/connect+json")
+    async with asyncio.timeout(8), connect(server.http_port) as connection:
+        await connection.send(head.replace(b"Length: 6", b"Length: 105"))
+        ((_, end),) = envelopes((await connection.answer()).body)
+    assert end["error"]["code"] == "deadline_exceeded"
+
+
+async def test_a_server_stream_whose_message_arrives_too_slowly_is_refused() -> None:
+    limits = ClientLimits(grace_seconds=0.2)
+    async with echo_server(http_limits=limits) as server, connect(server.http_port) as connection:
+        head = request(EMBED_STREAM, b"\0", content_type="application/connect+json")
+        await connection.send(head.replace(b"Length: 1", b"Length: 100"))
+        async with asyncio.timeout(8):
+            answer = await connection.answer()
+    assert (answer.status, answer.reason) == (408, "STREAM_IDLE")
+
+
+async def test_what_comes_out_of_gzip_takes_memory_before_it_is_there(server: EchoServer) -> None:
+    body = gzip.compress(json.dumps(texts("a" * 4_000_000)).encode())
+    memory, before = server.http.memory, server.http.memory.free
+    memory.charge(before - 3_000_000)
+    refused = await call(server.http_port, SENTIMENT, body, "Content-Encoding: gzip")
+    assert (refused.status, refused.reason, refused.headers["retry-after"]) == (429, "QUEUE_FULL", "1")
+    assert memory.free == 3_000_000
+    memory.give_back(before - 3_000_000)
+    assert (await call(server.http_port, SENTIMENT, body, "Content-Encoding: gzip")).status == 200
+    assert memory.free == before
+
+
+async def test_the_message_of_a_stream_takes_memory_while_it_arrives(server: EchoServer) -> None:
+    memory, before = server.http.memory, server.http.memory.free
+    memory.charge(before - 50_000)
+    answer = await documents(server, struct.pack(">BI", 0, 100_000) + b" " * 100_000)
+    assert envelopes(answer.body)[-1][1]["error"]["message"].startswith("QUEUE_FULL")
+    memory.give_back(before - 50_000)
+    assert memory.free == before

@@ -10,8 +10,9 @@ import structlog
 
 from qda_worker.addresses import Address
 from qda_worker.errors import WorkerError
-from qda_worker.http.connection import BodyMemory, ClientLimits
+from qda_worker.http.client_limits import ClientLimits
 from qda_worker.http.exchange import Exchange, RequestRefused, Response
+from qda_worker.http.memory import BodyMemory
 from qda_worker.http.server import HttpServer
 from tests.support.http_client import HttpConnection, connect, request
 
@@ -112,6 +113,12 @@ async def test_a_client_that_waits_for_permission_gets_it() -> None:
         (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+        # Lengths that a proxy may understand otherwise.
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x H",
+            400,
+        ),
+        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n", 400),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 40_000, 431),
     ],
@@ -122,6 +129,8 @@ async def test_what_is_not_http_is_refused_and_the_connection_ends(data: bytes, 
         answer = await connection.answer()
         assert (answer.status, answer.headers["connection"]) == (status, "close")
         assert answer.json["code"] == "invalid_argument"
+        assert answer.reason == "ARGUMENT_INVALID"
+        assert not answer.json["message"].endswith("Remedy: ")
         assert await connection.is_closed()
 
 
@@ -133,15 +142,6 @@ async def test_a_malformed_body_is_refused_and_the_connection_ends() -> None:
         answer = await connection.answer()
         assert (answer.status, answer.body) == (400, b"ARGUMENT_INVALID")
         assert await connection.is_closed()
-
-
-async def test_length_and_chunks_together_are_read_as_chunks() -> None:
-    async with serving() as port, connect(port) as connection:
-        await connection.send(
-            b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n"
-            b"2\r\nab\r\n0\r\n\r\n"
-        )
-        assert (await connection.answer()).body == b"POST /x  ab"
 
 
 async def test_a_slow_head_is_refused() -> None:
@@ -270,3 +270,122 @@ async def test_a_connection_beyond_the_limit_takes_the_place_of_an_idle_one() ->
 async def _check(connection: HttpConnection) -> None:
     await connection.send(request("/"))
     assert (await connection.answer()).status == 200
+
+
+async def test_empty_lines_before_a_head_are_skipped() -> None:
+    async with serving() as port, connect(port) as connection:
+        for path in (b"/a", b"/b"):
+            await connection.send(b"\r\n")
+            await connection.send(b"\r\n" + request(path.decode()))
+            assert (await connection.answer()).body == b"POST " + path + b"  "
+
+
+async def test_a_body_in_very_short_chunks_is_refused() -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def count(exchange: Exchange) -> Response:
+        try:
+            return Response(200, str(len(await exchange.read(10**6))).encode())
+        except RequestRefused as refused:
+            return Response(refused.status)
+
+    async with serving(count) as port, connect(port) as tiny, connect(port) as usual:
+        await tiny.send(head + b"1\r\na\r\n" * 5000)
+        refused = await tiny.answer()
+        assert (refused.status, refused.headers["connection"]) == (400, "close")
+        await usual.send(head + b"a\r\n0123456789\r\n" * 5000 + b"0\r\n\r\n")
+        assert (await usual.answer()).body == b"50000"
+
+
+async def test_others_have_their_turn_while_a_body_in_short_chunks_is_read() -> None:
+    turns = 0
+
+    async def count(exchange: Exchange) -> Response:
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        turning = asyncio.create_task(turn())
+        async for _ in exchange.transport.body():
+            pass
+        turning.cancel()
+        return Response(200)
+
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(count) as port, connect(port) as connection:
+        await connection.send(head + b"a\r\n0123456789\r\n" * 4000 + b"0\r\n\r\n")
+        assert (await connection.answer()).status == 200
+    assert turns >= 4000 // 64
+
+
+@pytest.mark.parametrize("ahead", [b"G", b"G" * 1_000_000])
+async def test_a_client_that_sent_more_and_disconnects_cancels_the_route(ahead: bytes) -> None:
+    entered, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def endless(exchange: Exchange) -> Response:
+        await exchange.read(LIMIT)
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+        raise AssertionError
+
+    async with serving(endless) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request("/", b"abc"))
+        await entered.wait()
+        writer.write(ahead)
+        await asyncio.sleep(0.2)
+        assert not cancelled.is_set()
+        writer.transport.abort()
+        async with asyncio.timeout(20):
+            await cancelled.wait()
+
+
+async def test_a_response_before_the_end_of_its_request_says_that_the_connection_closes() -> None:
+    async def hasty(exchange: Exchange) -> Response:
+        return Response(200, b"done")
+
+    async with serving(hasty) as port, connect(port) as early, connect(port) as whole:
+        await early.send(request("/", b"x" * 1000)[:-1])
+        answer = await early.answer()
+        assert (answer.body, answer.headers["connection"]) == (b"done", "close")
+        assert await early.is_closed()
+        for _ in range(2):
+            await whole.send(request("/", b"x" * 1000))
+            assert "connection" not in (await whole.answer()).headers
+
+
+async def test_a_response_that_is_not_taken_counts_as_memory_until_the_client_is_given_up() -> None:
+    async def long(exchange: Exchange) -> Response:
+        return Response(200, b"x" * 20_000_000)
+
+    limits = ClientLimits(grace_seconds=0.3)
+    server = HttpServer(long, structlog.get_logger(), limits=limits)
+    address = await server.listen(Address("127.0.0.1", 0))
+    reader, writer = await asyncio.open_connection("127.0.0.1", address.port, limit=1000)
+    before = server.memory.free
+    writer.write(request("/"))
+    await asyncio.sleep(0.15)
+    assert server.memory.free <= before - 20_000_000
+    await asyncio.sleep(0.5)
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await reader.readexactly(20_000_000)
+    assert server.memory.free == before
+    writer.close()
+    await server.stop(0)
+
+
+async def test_a_burst_of_connections_does_not_pass_the_limit() -> None:
+    server = HttpServer(echo, structlog.get_logger(), max_connections=5)
+    address = await server.listen(Address("127.0.0.1", 0))
+    burst = await asyncio.gather(*(asyncio.open_connection("127.0.0.1", address.port) for _ in range(50)))
+    for _ in range(20):
+        assert server.connections <= 5
+        await asyncio.sleep(0.005)
+    for _, writer in burst:
+        writer.close()
+    await server.stop(0)

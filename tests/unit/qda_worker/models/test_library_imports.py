@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
 
+from qda_worker.models.library_imports import LazyName, avoid_later_imports
 from tests.support.tiny_models import write_classifier, write_embedding
 
 PROGRAM: Final = """
@@ -76,3 +78,77 @@ def test_what_was_left_out_is_imported_when_it_is_used(result: Any) -> None:
 def test_what_torch_does_itself_has_the_same_result(result: Any) -> None:
     assert result["random"]
     assert result["told"] == "told"
+
+
+def pairs(*_tensors: Any) -> tuple[list[int], bool]:
+    return [7], True
+
+
+def plain(*_tensors: Any) -> list[int]:
+    return [7]
+
+
+class Libraries:
+    """torch and a module of transformers, with the pieces that are replaced."""
+
+    def __init__(self, permutation: Any = pairs) -> None:
+        def original(*_arguments: Any) -> None:
+            return None
+
+        self.original = original
+        self.embedding = SimpleNamespace(reset_parameters=original)
+        self.prims = SimpleNamespace(compute_elementwise_output_logical_to_physical_perm=permutation)
+        self.torch = SimpleNamespace(
+            nn=SimpleNamespace(Embedding=self.embedding), _prims_common=self.prims, _check_with=original
+        )
+        self.utils = SimpleNamespace(is_torch_distributed_available=original)
+
+    def places(self) -> dict[str, tuple[Any, str]]:
+        return {
+            "values": (self.embedding, "reset_parameters"),
+            "check": (self.torch, "_check_with"),
+            "permutation": (self.prims, "compute_elementwise_output_logical_to_physical_perm"),
+            "distributed": (self.utils, "is_torch_distributed_available"),
+        }
+
+    def replaced(self) -> set[str]:
+        """Replace what there is, and return the names of what was."""
+        avoid_later_imports(self.torch, lambda _name: self.utils)
+        return {
+            name
+            for name, (owner, attribute) in self.places().items()
+            if getattr(owner, attribute, self.original) not in (self.original, pairs, plain)
+        }
+
+
+def test_a_piece_that_a_version_lacks_does_not_matter_for_the_others() -> None:
+    every = Libraries().places().keys()
+    assert Libraries().replaced() == every
+    for missing in every:
+        libraries = Libraries()
+        owner, attribute = libraries.places()[missing]
+        delattr(owner, attribute)
+        assert libraries.replaced() == every - {missing}
+
+
+def test_a_module_that_a_version_lacks_does_not_matter() -> None:
+    def import_module(name: str) -> Any:
+        raise ModuleNotFoundError(name)
+
+    libraries = Libraries()
+    avoid_later_imports(libraries.torch, import_module)
+    assert libraries.torch._check_with is not libraries.original
+
+
+def test_a_function_with_a_result_of_another_form_is_kept() -> None:
+    """torch 2.6 to 2.8 return a list."""
+    assert "permutation" not in Libraries(plain).replaced()
+
+
+def test_a_class_that_was_taken_during_the_import_works_afterwards() -> None:
+    finder = SimpleNamespace(active=True)
+    lazy: Any = LazyName("Fraction", (), {"module": "fractions", "finder": finder})
+    with pytest.raises(AttributeError):
+        _ = lazy.from_float
+    finder.active = False
+    assert lazy.from_float(0.5) == lazy(1, 2)

@@ -101,3 +101,29 @@ def test_long_texts_are_read_in_parts_only_where_results_are_local() -> None:
     assert not is_local(describe_components(config(*GERMAN_LG)), "spacy.TorchBiLSTMEncoder.v1")
     assert not is_local(describe_components(config("transformer", "tagger")), "")
     assert not is_local(describe_components(config("tok2vec", "made_by_somebody")), "")
+
+
+@pytest.mark.parametrize(
+    "factory",
+    ["textcat", "textcat_multilabel", "spancat", "spancat_singlelabel", "span_finder", "entity_linker"],
+)
+def test_what_annotates_no_tokens_does_not_run_and_does_not_prevent_parts(factory: str) -> None:
+    pipeline = config(*GERMAN_LG[:3], factory, *GERMAN_LG[3:])
+    components = describe_components(pipeline, [SPACES])
+    assert factory not in required_components(components, SyntaxLayer)
+    assert layers_of(components) == layers_of(describe_components(config(*GERMAN_LG), [SPACES]))
+    assert is_local(components, "")
+
+
+def test_vectors_are_shared_by_encoders_only() -> None:
+    any_encoder = {"model": {"@architectures": "spacy.Tok2VecListener.v1", "upstream": "*"}}
+    pipeline = config("tok2vec", "textcat", "tagger", tagger={"model": any_encoder})
+    assert required(pipeline, SyntaxLayer.FINE_PART_OF_SPEECH, rules=()) == ["tok2vec", "tagger"]
+
+
+def test_a_ruler_needs_the_linker_whose_ids_it_may_match() -> None:
+    pipeline = config("tok2vec", "parser", "ner", "entity_linker", "span_ruler")
+    assert "entity_linker" in required(pipeline, SyntaxLayer.ENTITIES)
+    rules = (Rule(frozenset({"ENT_KB_ID"}), frozenset({"LEMMA"})),)
+    pipeline = config("tok2vec", "ner", "entity_linker", "attribute_ruler")
+    assert "entity_linker" in required(pipeline, SyntaxLayer.LEMMA, rules=rules)

@@ -4,9 +4,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from model_cache.catalog.catalog import Precision, Task
+from qda_worker.models.base import ModelInfo
 from qda_worker.models.entity_windows import Window
 from qda_worker.models.spacy_components import SyntaxLayer
-from qda_worker.models.syntax import MARGIN, TokenTable, join_windows
+from qda_worker.models.syntax import MARGIN, SyntaxOptions, TokenTable, join_windows
 from qda_worker.models.token_columns import Column, Flag, Table
 from qda_worker.sentences.span import Span
 
@@ -45,6 +47,14 @@ def starts_of(joined: Table) -> list[int]:
     return np.flatnonzero(joined[Column.FLAGS] & int(Flag.SENTENCE_START)).tolist()
 
 
+def test_the_layers_of_results_are_those_that_were_asked_for_or_all() -> None:
+    layers = {SyntaxLayer.LEMMA: (), SyntaxLayer.ENTITIES: ()}
+    info = ModelInfo("names", Task.ENTITIES, "de_x", "1", Precision.FP32, None, 100, syntax_layers=layers)
+    assert SyntaxOptions().returned_layers(info) == (SyntaxLayer.LEMMA, SyntaxLayer.ENTITIES)
+    asked = SyntaxOptions(layers=frozenset({SyntaxLayer.ENTITIES}))
+    assert asked.returned_layers(info) == (SyntaxLayer.ENTITIES,)
+
+
 def test_windows_are_joined_at_the_common_border_nearest_to_the_core() -> None:
     left = table(60, starts=(0, 25, 38, 50), first=1)
     right = table(60, starts=(3, 18, 30))  # in the text: 23, 38, 50
@@ -52,6 +62,15 @@ def test_windows_are_joined_at_the_common_border_nearest_to_the_core() -> None:
     assert joined[Column.START].tolist() == list(range(0, 160, 2))
     assert starts_of(joined) == [0, 25, 38, 50]
     assert np.flatnonzero(joined[Column.LEMMA] == 0)[0] == 38
+
+
+def test_a_border_is_not_trusted_if_the_sentence_behind_it_differs() -> None:
+    left = table(80, starts=(0, 54, 60, 66))
+    right = table(80, starts=(24, 30, 36))  # in the text: 54, 60, 66
+    left[Column.LEMMA, 57] = STRINGS.index("L")
+    joined, _ = join(left, right, overlap=50)  # the core ends at 55
+    assert joined[Column.START].tolist() == list(range(0, 220, 2))
+    assert np.flatnonzero(joined[Column.LEMMA]).tolist() == [57]
 
 
 def test_a_border_near_the_end_of_a_window_is_not_trusted() -> None:
@@ -97,7 +116,7 @@ def test_a_word_across_windows_without_a_common_token_is_complete() -> None:
     joined, _ = join_windows(windows, [left, right], [STRINGS, STRINGS])
     assert joined[Column.START].tolist() == [0, 80]
     assert joined[Column.LENGTH].tolist() == [80, 80]
-    assert joined[Column.FLAGS, 0] & 1 == 0
+    assert not joined[Column.FLAGS, 0] & int(Flag.SPACE_AFTER)
 
 
 def test_a_compact_table_keeps_the_strings_that_occur() -> None:

@@ -14,7 +14,7 @@ from model_cache.check.deep_check_record import DeepCheck
 from model_cache.check.types import CheckReport, ModelReport, Problem, Tier
 from model_cache.places import resolve_places
 from model_cache.reasons import Reason
-from qda_worker.errors import LoadInterrupted, ModelUnusable
+from qda_worker.errors import DeviceLost, LoadInterrupted, ModelUnusable
 from qda_worker.registry.cache_watch import CacheUnusable, CacheWatch, CacheWatchDeps
 from qda_worker.registry.registry import ModelRegistry, ModelState
 
@@ -40,6 +40,7 @@ class WatchHarness:
     folder: Path
     missing: set[str] = field(default_factory=set)
     unloadable: set[str] = field(default_factory=set)
+    lost: set[str] = field(default_factory=set)  # their device has failed
     interrupted: set[str] = field(default_factory=set)  # their process ends during the load
     dying: set[str] = field(default_factory=set)  # they die before their load has returned
     loads: list[str] = field(default_factory=list)
@@ -99,6 +100,8 @@ class WatchHarness:
         self.loads.append(model.key)
         if model.key in self.unloadable:
             raise ModelUnusable("the file is cut", "repair it")
+        if model.key in self.lost:
+            raise DeviceLost("the CUDA device failed", "restart the worker")
         if model.key in self.interrupted:
             raise LoadInterrupted("its process ended by signal 9", "does it have enough memory?")
         self.deaths[model.key] = on_failure
@@ -205,6 +208,18 @@ async def test_a_model_that_died_is_reloaded_and_its_old_engine_closed(harness: 
     assert harness.states() == [ModelState.SERVING] * 2
     assert former.closed
     assert harness.loads.count("two") == 2
+
+
+async def test_a_model_that_has_lost_its_device_asks_for_a_restart(harness: WatchHarness) -> None:
+    watch = harness.watch()
+    await watch.step()
+    harness.lost = {"two"}
+    harness.deaths["two"]("the CUDA device failed: CUDA error: an illegal memory access was encountered")
+    await wait_for(lambda: "model.died" in harness.events())
+    assert not harness.registry.hung
+    await watch.step()
+    assert harness.states() == [ModelState.SERVING, ModelState.FAILED]
+    assert harness.registry.hung
 
 
 async def test_a_model_that_dies_while_it_is_loaded_does_not_serve(harness: WatchHarness) -> None:

@@ -4,13 +4,14 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import replace
 from itertools import count
 from typing import Any, Final
 
 import pytest
 
 from qda_worker.errors import DeadlineTooShort, QueueFull
-from qda_worker.models.base import Unit
+from qda_worker.models.base import BatchBudget, Unit
 from qda_worker.scheduling.batching import batch_cost
 from tests.support.echo_model import EchoModel
 from tests.support.queue_harness import WAIT, QueueHarness
@@ -37,6 +38,12 @@ class OverloadedModel(EchoModel):
         self.over = threading.Event()
         self._random = random.Random(1)
         self._next = 0.0
+
+    @property
+    def budget(self) -> BatchBudget:
+        """Return a budget whose overhead is the constant part of the time that a batch takes."""
+        budget = super().budget
+        return replace(budget, overhead=round(0.05 * budget.length))
 
     def compute(self, units: Sequence[Unit[str]]) -> list[str]:
         """Let time pass, and calls arrive in it."""

@@ -6,11 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qda_worker.models.base import BatchBudget
-from qda_worker.scheduling.batching import BATCH_SHARE, batch_cost, select_batch
+from qda_worker.scheduling.batching import batch_cost, select_batch
 
 LENGTHS: Final = st.lists(st.integers(1, 600), max_size=60)
 BUDGETS: Final = st.builds(
-    BatchBudget, length=st.integers(1, 2000), units=st.integers(1, 32), padded=st.booleans()
+    BatchBudget,
+    length=st.integers(1, 2000),
+    units=st.integers(1, 32),
+    padded=st.booleans(),
+    overhead=st.integers(0, 90),
 )
 
 
@@ -53,7 +57,7 @@ def test_no_other_batch_with_the_due_unit_costs_less_for_each_token(
     lengths: list[int], budget: BatchBudget
 ) -> None:
     def cost(batch: list[int]) -> float:
-        return (batch_cost(batch, budget) + budget.length * BATCH_SHARE) / sum(batch)
+        return (batch_cost(batch, budget) + budget.overhead) / sum(batch)
 
     taken = cost([lengths[position] for position in select_batch(lengths, budget)])
     order = sorted(range(len(lengths)), key=lambda position: (lengths[position], position))
@@ -74,6 +78,19 @@ def test_short_units_do_not_fill_a_batch_of_a_long_one() -> None:
     """Beside it, each would be padded to 100 tokens."""
     assert select_batch([100, 8, 8, 9, 8], BatchBudget(1024, 64)) == [0]
     assert select_batch([100, 8, 90, 9, 95], BatchBudget(1024, 64)) == [2, 4, 0]
+
+
+def test_a_short_unit_that_is_due_is_padded_only_if_long_ones_make_up_for_it() -> None:
+    assert select_batch([8, 128, 128], BatchBudget(1024, 64)) == [0, 1, 2]
+    assert select_batch([8, 128], BatchBudget(1024, 64)) == [0, 1]
+    assert select_batch([8] * 12 + [128], BatchBudget(1024, 64)) == list(range(12))
+    assert len(select_batch([8] + [128] * 40, BatchBudget(1024, 64))) == 8
+
+
+def test_the_overhead_of_a_batch_does_not_shrink_with_its_budget() -> None:
+    budget = BatchBudget(1024, 64).with_length(512)
+    assert budget.overhead == BatchBudget(1024, 64).overhead
+    assert select_batch([10, 12, 11], budget) == [0, 2, 1]
 
 
 def test_units_that_need_no_padding_fill_a_batch() -> None:

@@ -260,7 +260,7 @@ def test_calls_with_close_deadlines_are_computed_one_after_the_other() -> None:
 
 def test_bulk_batches_are_smaller_for_some_seconds_after_interactive_work() -> None:
     """An interactive text waits for a part of a bulk batch, which is as long as the batch is large."""
-    lanes = Waiting(BatchBudget(length=40, units=4))
+    lanes = Waiting(BatchBudget(length=40, units=4, coarse_pauses=True))
     add(lanes, "corpus", 20, lane=Lane.BULK)
     assert len(take(lanes)) == 4
     add(lanes, "person", 1)
@@ -268,6 +268,31 @@ def test_bulk_batches_are_smaller_for_some_seconds_after_interactive_work() -> N
 
     assert [len(take(lanes, now=now)) for now in (2.0, 10.0)] == [2, 2]
     assert len(take(lanes, now=11.1)) == 4
+
+
+def test_bulk_batches_stay_full_if_the_model_pauses_often() -> None:
+    lanes = Waiting(BUDGET)
+    add(lanes, "corpus", 20, lane=Lane.BULK)
+    add(lanes, "person", 1)
+    assert take(lanes, now=1.0) == ["person0"]
+    assert len(take(lanes, now=2.0)) == 4
+
+
+def test_a_small_batch_is_chosen_from_what_fills_it_if_a_deadline_is_close() -> None:
+    """The whole budget would let it look further, where units of the same length are."""
+    lanes = Waiting(BatchBudget(length=40, units=4, coarse_pauses=True), seconds)
+    add(lanes, "person", 1)
+    assert take(lanes) == ["person0"]
+    for caller, count, length in (("due", 1, 10), ("next", 1, 8), ("later", 3, 10)):
+        add(lanes, caller, count, lane=Lane.BULK, length=length, deadline=5.5)
+    batch, _ = lanes.take(0.5)
+    assert {queued.unit.payload for queued in batch} == {"due0", "next0"}
+
+
+def test_short_texts_fill_a_batch_of_a_large_budget() -> None:
+    lanes = Waiting(BatchBudget(length=16_384, units=1024))
+    add(lanes, "short", 1100, length=8)
+    assert len(take(lanes)) == 1024
 
 
 def test_a_batch_that_leaves_units_for_their_padding_is_told_from_one_that_has_all() -> None:

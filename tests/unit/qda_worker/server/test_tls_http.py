@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -81,3 +82,33 @@ async def test_renewed_files_are_used_by_the_next_connection(tmp_path: Path) -> 
         assert "after" in await answer(port, new.file, after)
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await answer(port, new.file, before)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_no_session_of_a_removed_client_ca_is_resumed(tmp_path: Path, version: ssl.TLSVersion) -> None:
+    kept, removed = Authority(tmp_path), Authority(tmp_path, "removed")
+    own, client = kept.issue("own"), removed.issue("client")
+    ca = tmp_path / "ca.crt"
+    ca.write_bytes(kept.file.read_bytes() + removed.file.read_bytes())
+    context = ssl.create_default_context(cafile=kept.file)
+    context.load_cert_chain(client.certificate, client.key)
+    context.maximum_version = version
+
+    def call(port: int, session: ssl.SSLSession | None) -> tuple[bytes, ssl.SSLSession | None]:
+        """Return the answer, and the session of a connection that both sides have closed in order."""
+        with (
+            socket.create_connection(("127.0.0.1", port), 30) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as connection,
+        ):
+            connection.sendall(request("/", b"", "Connection: close"))
+            answered = b"".join(iter(lambda: connection.recv(4096), b""))
+            last = connection.session
+            connection.unwrap()
+            return answered, last
+
+    async with serving(TlsFiles(own.certificate, own.key, ca)) as port:
+        answered, session = await asyncio.to_thread(call, port, None)
+        assert b"client" in answered
+        shutil.copy(kept.file, ca)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await asyncio.to_thread(call, port, session)

@@ -112,7 +112,7 @@ async def test_batches_are_as_full_as_those_of_one_call(model: LoadedModel, sele
     model.batches.clear()
     await answers(selected, split_parts(texts))
     of_parts = [list(map(len, batch)) for batch in model.batches]
-    assert len(of_parts) <= 1.05 * len(of_call)
+    assert len(of_parts) <= 1.2 * len(of_call)
     assert padded(of_parts) <= 1.05 * padded(of_call)
 
 

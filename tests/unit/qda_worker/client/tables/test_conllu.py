@@ -102,6 +102,30 @@ def test_words_features_and_spaces_are_written_as_the_format_says() -> None:
     assert second == [["1", "Ja", "_", "_", "_", "_", "0", "root", "_", "SpaceAfter=No|TokenRange=23:25"]]
 
 
+def test_white_space_before_the_first_word_is_kept_also_as_a_sentence() -> None:
+    tokens = [token("\n\n", 0, space=False, head=0), token("Ja", 2, head=1), token("Gut", 5, head=2)]
+    first, second = check(list(ConlluWriter().blocks(record(tokens, (0, 1), (1, 1), (2, 1)))))
+    assert "SpacesBefore=\\n\\n" in first[0][9].split("|")
+    assert "SpacesBefore" not in second[0][9]
+
+
+def test_an_analysis_gives_the_blocks_of_its_syntax() -> None:
+    alone = record([token("Ja", 0, head=0)], (0, 1))
+    analysis = {
+        "id": "a",
+        "text": "Ja",
+        "syntax": {"tokens": alone["tokens"], "sentences": alone["sentences"]},
+        "provenance": {
+            "sentiment": {"source": "other", "revision": "2"},
+            "embeddings": [],
+            "syntax": alone["provenance"],
+        },
+        "options": {"command": "analyze", "tasks": ["sentiment", "syntax=de"]},
+    }
+    assert list(ConlluWriter().blocks(analysis)) == list(ConlluWriter().blocks(alone))
+    assert not list(ConlluWriter().blocks({**analysis, "syntax": None}))
+
+
 def test_a_text_without_sentences_is_one_block_without_heads() -> None:
     (rows,) = check(list(ConlluWriter().blocks(record([token("Na", 0, head=0), token("ja", 3, head=1)]))))
     assert [row[6:8] for row in rows] == [["_", "_"], ["_", "_"]]
@@ -126,6 +150,16 @@ def test_ids_are_unique_and_have_no_space_or_slash() -> None:
         "# sent_id = text-1",
         "# sent_id = text.2-1",
     ]
+
+
+@pytest.mark.parametrize(
+    "names", [("a", "a", "a.2"), ("b c", "b-c", "b-c.2"), ("a.2", "a", "a", "a", "a.2.2")]
+)
+def test_ids_that_look_like_numbered_ones_are_unique_too(names: tuple[str, ...]) -> None:
+    writer = ConlluWriter()
+    blocks = [block for name in names for block in writer.blocks(record([token("x", 0)], (0, 1), name=name))]
+    check(blocks)
+    assert len({block.splitlines()[0] for block in blocks}) == len(names)
 
 
 @given(st.data())

@@ -32,6 +32,17 @@ async def test_the_document_is_json_with_the_version() -> None:
     assert document["info"]["version"] == "1.2.3"
 
 
+async def test_head_is_answered_as_get() -> None:
+    assert (await answer("/docs", "HEAD")).status == 200
+
+
+async def test_no_header_comes_twice() -> None:
+    for path in ("/docs", "/openapi.json"):
+        names = [name for name, _ in (await answer(path)).headers]
+        assert "x-content-type-options" not in names  # every response of a connection has it
+        assert len(names) == len(set(names))
+
+
 async def test_other_methods_than_get_are_refused() -> None:
     response = await answer("/docs", "POST")
     assert response.status == 405

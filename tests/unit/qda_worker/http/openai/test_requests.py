@@ -94,12 +94,21 @@ def test_a_body_that_is_no_object_is_refused(value: object) -> None:
     assert refused(value).message.startswith("the body is ")
 
 
-def test_an_unknown_field_is_refused_and_named_without_control_characters() -> None:
+def test_an_unknown_field_is_refused_and_quoted_only_if_it_looks_like_a_name() -> None:
     error = refused(body(promt_name="query"))
     assert isinstance(error, UnknownField)
     assert "prompt_name" in error.remedy
     assert [each.field for each in error.violations] == ["promt_name"]
-    assert "\n" not in str(refused(body(**{"a\nb" * 100: 1})))
+    for sentence in ("Frau Maier sagte, sie sei krank", "a\nb" * 100, "Straße", ""):
+        error = refused(body(**{sentence: 1}))
+        assert error.message == "unknown field"
+        assert [each.field for each in error.violations] == [""]
+
+
+@pytest.mark.parametrize("name", ["encoding_format", "long_text_policy"])
+def test_a_value_is_quoted_only_if_it_is_one_word(name: str) -> None:
+    assert '"flaot"' in refused(body(**{name: "flaot"})).message
+    assert "Maier" not in str(refused(body(**{name: "Frau Maier sagte, sie sei krank"})))
 
 
 def test_more_texts_than_the_limit_are_refused() -> None:

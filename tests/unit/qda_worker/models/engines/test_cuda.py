@@ -162,6 +162,31 @@ def test_a_device_that_fails_is_told_in_one_line_and_the_network_stays_on_the_cp
     assert torch.isfinite(last_states(kept)).all()
 
 
+def test_a_device_that_gives_nothing_back_leaves_the_network_on_the_cpu(tmp_path: Path) -> None:
+    """Tensors on `meta` have no content: as with a device that has failed, they cannot be moved to the CPU."""
+    kept = network()
+    expected = last_states(kept)
+    for form in (None, (tmp_path, bf16_form(tmp_path, kept))):
+        with pytest.raises(EngineUnavailable, match=r"the card A30 failed|on the sample"):
+            install_cuda(kept, AMPERE, form=form, device="meta")
+        assert {tensor.device.type for tensor in (*kept.parameters(), *kept.buffers())} == {"cpu"}
+        assert torch.equal(last_states(kept), expected)
+
+
+def test_a_card_that_computes_only_long_texts_differently_is_not_used() -> None:
+    moved = network()
+    move = moved.to
+
+    def to(device: str) -> Any:
+        with torch.no_grad():
+            moved.embeddings.position_embeddings.weight[40:].mul_(3.0)
+        return move(device)
+
+    moved.to = to
+    with pytest.raises(EngineUnavailable, match="with 64 tokens"):
+        install_cuda(moved, AMPERE, device="cpu")
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from model_cache.errors import UsageError
-from qda_worker.reloaded_files import ReloadedFiles
+from qda_worker.file_reload import FileReload
 
 
 @pytest.fixture
@@ -13,14 +13,14 @@ def paths(tmp_path: Path) -> list[Path]:
     return [tmp_path / "first", tmp_path / "second"]
 
 
-def watch(paths: list[Path], errors: list[str]) -> ReloadedFiles[str]:
+def watch(paths: list[Path], errors: list[str]) -> FileReload[str]:
     def read() -> str:
         text = "".join(path.read_text() for path in paths)
         if "bad" in text:
             raise UsageError("bad", "write another text")
         return text
 
-    return ReloadedFiles(paths, read, lambda error: errors.append(error.message))
+    return FileReload(paths, read, lambda error: errors.append(error.message))
 
 
 def test_files_that_change_one_after_the_other_are_used_when_they_fit(paths: list[Path]) -> None:

