@@ -19,7 +19,7 @@ from typing import Final
 
 from cache_warmer.adopt.layouts import Layout
 from cache_warmer.adopt.match import FileMatch, FileMiss, Matcher, models_of, wheels_of
-from cache_warmer.adopt.placement import Method, expected_method, readers_of, stage, staging_path
+from cache_warmer.adopt.placement import Method, expected_method, is_own, readers_of, stage, staging_path
 from cache_warmer.adopt.report import AdoptedFile, MissingFile, ModelAdoption
 from cache_warmer.adopt.scan import Findings
 from cache_warmer.artifacts.artifact import Artifact, CacheState, Resolution
@@ -291,8 +291,7 @@ class _ModelRun:
             is_linked = os.path.samefile(first.source, written)
         else:  # a plan
             state = first.source.stat()
-            is_own = not hasattr(os, "geteuid") or state.st_uid == os.geteuid()
-            is_linked = is_own and state.st_dev == nearest_folder(place).stat().st_dev
+            is_linked = is_own(state) and state.st_dev == nearest_folder(place).stat().st_dev
         return AdoptedFile(
             installed.dist_info.removesuffix(".dist-info"),
             installed.bytes,

@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 
 from cache_warmer.adopt.match import FileMatch
 from cache_warmer.disk import atomic
-from cache_warmer.disk.volume import nearest_folder, volume_of
+from cache_warmer.disk.volume import mount_of, nearest_folder
 from cache_warmer.errors import ContentMismatch, NoPermission
 from cache_warmer.transfer.hashing import CHUNK_BYTES, ContentHash
 from cache_warmer.transfer.journal import STAGING_SUFFIX
@@ -73,13 +73,9 @@ def expected_method(match: FileMatch, folder: Path, readers: int = _ALL_READ) ->
     target = nearest_folder(folder)
     if match.state.st_dev == target.stat().st_dev and _is_linkable(match.state, readers):
         return Method.LINK
-    volume = volume_of(target)
-    kind = volume.rpartition(", ")[2].partition(" ")[0]
-    return (
-        Method.REFLINK
-        if kind in _WITH_REFLINKS and volume == volume_of(match.candidate.path)
-        else Method.COPY
-    )
+    mount = mount_of(target)
+    has_reflinks = mount is not None and mount.kind in _WITH_REFLINKS
+    return Method.REFLINK if has_reflinks and mount == mount_of(match.candidate.path) else Method.COPY
 
 
 def stage(match: FileMatch, staging: Path, readers: int = _ALL_READ) -> Method:
@@ -113,9 +109,13 @@ def staging_path(resting: Path) -> Path:
     return resting.with_name(f"{stem}{_MARK}{os.urandom(_RANDOM_BYTES).hex()}{STAGING_SUFFIX}")
 
 
+def is_own(state: os.stat_result) -> bool:
+    """Return whether a file belongs to this user; True on Windows, which has no such owners."""
+    return not hasattr(os, "geteuid") or state.st_uid == os.geteuid()
+
+
 def _is_linkable(state: os.stat_result, readers: int) -> bool:
-    is_own = not hasattr(os, "geteuid") or state.st_uid == os.geteuid()
-    return is_own and state.st_mode & readers == readers and not state.st_mode & _OTHERS_WRITE
+    return is_own(state) and state.st_mode & readers == readers and not state.st_mode & _OTHERS_WRITE
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -28,7 +28,6 @@ from model_cache.reasons import Reason
 # Smaller files are not compared: they cost little, and many models have the same.
 MIN_BYTES: Final = 256 << 10
 _SHA256: Final = re.compile("[0-9a-f]{64}")
-_CHUNK: Final = 1 << 20
 _LINKED: Final = (
     "move {folder} away, run `cache-warmer warm`, which puts a link to the hub cache there for an embedding model of "
     "the catalog, and delete it"
@@ -176,14 +175,11 @@ def _digest(path: Path) -> str | None:
     """Return the sha256 of a file; that in its name, if it is a blob. None if it cannot be read."""
     if _SHA256.fullmatch(path.name) and path.parent.name == "blobs":
         return path.name
-    digest = hashlib.sha256()
     try:
         with open_regular_file(path) as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-    return digest.hexdigest()
 
 
 def _files(number: int) -> str:

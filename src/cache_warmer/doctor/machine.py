@@ -124,7 +124,7 @@ def _check_umask(places: Places | None, mask: int | None) -> Iterator[Finding]:
             "umask",
             Reason.NO_PERMISSION,
             f"the umask {mask:04o} takes permissions from the owner of new files",
-            "run `umask 022`, or `umask 077` for files that nobody else may read",
+            "run `umask 022`, or `umask 077` for files that no other user may read",
         )
     elif not mask & 0o002:
         yield Finding(

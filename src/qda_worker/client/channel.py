@@ -85,7 +85,7 @@ class Settings:
         caller: the name of this caller in the worker's log and for its fair scheduling (metadata `x-qda-caller`);
             empty: the worker uses the client's address.
         token: bearer token, for workers that require one; it is in no message and no `repr`.
-        token_file: file with the token instead, read anew for each call, so that it can be replaced.
+        token_file: file with the token instead, read again for each call, so that it can be replaced.
         plaintext_token: send the token without TLS to another machine, where everybody on the way can read it. Without
             this, such settings are refused.
         timeout: deadline of one request in seconds, including retries. A long list is sent as several requests.

@@ -53,6 +53,11 @@ def build_status(error: BaseException) -> status_pb2.Status:
     return _status(grpc.StatusCode[error.status], str(error), _error_info(error.reason, metadata), *details)
 
 
+def status_code(status: status_pb2.Status) -> grpc.StatusCode:
+    """Return the status code, which a status has as a number."""
+    return next(code for code in grpc.StatusCode if code.value[0] == status.code)
+
+
 def retry_delay(error: BaseException) -> float | None:
     """Return after how many seconds the same request may succeed.
 

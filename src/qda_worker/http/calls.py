@@ -194,7 +194,7 @@ class _LateMessage(Deferred):
         """Return no message.
 
         Raises:
-            TimeoutError: always, in a thread whose result nobody awaits.
+            TimeoutError: always, in a thread whose result is not awaited.
         """
         raise TimeoutError
 

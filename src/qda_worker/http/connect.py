@@ -39,6 +39,7 @@ MIN_COMPRESSED_BYTES: Final = 1024
 _MAX_TIMEOUT_DIGITS: Final = 10
 
 _CodecType = TypeVar("_CodecType")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,13 +150,8 @@ class ConnectRoute:
         write = await exchange.stream(200, [("content-type", codec.content_type)])
 
         async def send(response: bytes) -> None:
-            quick = len(response) <= MAX_JSON_BYTES_ON_LOOP
-            message = (
-                codec.write(response, method.output_type)
-                if quick
-                else await asyncio.to_thread(codec.write, response, method.output_type)
-            )
-            await write(pack(message))
+            is_quick = len(response) <= MAX_JSON_BYTES_ON_LOOP
+            await write(pack(await compute(is_quick, codec.write, response, method.output_type)))
 
         outcome = await call.run(received.request, received.seconds, send)
         if outcome.response:
@@ -226,6 +222,11 @@ def _stream_decompressor(exchange: Exchange) -> Callable[[bytes], Awaitable[byte
     return lambda data: gunzip(data, exchange.transport.memory)
 
 
+async def compute(is_quick: bool, function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Return what a function returns, called on the event loop if it is quick, else in a thread."""
+    return function(*arguments) if is_quick else await asyncio.to_thread(function, *arguments)
+
+
 async def read_body(exchange: Exchange) -> bytes:
     """Return the whole body of a request, decompressed, and count its bytes.
 
@@ -266,5 +267,5 @@ async def _answer(outcome: Outcome, codec: _Codec, method: MethodDescriptor, exc
     if compress:
         headers.append(("content-encoding", "gzip"))
     headers.append(("vary", "accept-encoding"))
-    quick = len(outcome.response) <= MAX_JSON_BYTES_ON_LOOP
-    return Response(HTTP_STATUS[outcome.code], build() if quick else await asyncio.to_thread(build), headers)
+    is_quick = len(outcome.response) <= MAX_JSON_BYTES_ON_LOOP
+    return Response(HTTP_STATUS[outcome.code], await compute(is_quick, build), headers)

@@ -11,16 +11,15 @@ handler runs, and are checked then; TLS has verified the certificate before.
 import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2
 
 from qda_worker.access.policy import AUTHORIZATION_HEADER, AccessPolicy
-from qda_worker.conversion.rpc_status import build_status, retry_pushback
 from qda_worker.errors import WorkerError
 from qda_worker.interceptors.base import Context, Continuation, Handler, handler_function, replace_handler
-from qda_worker.interceptors.errors import build_trailers
+from qda_worker.interceptors.errors import abort_call
 from qda_worker.observability.call_record import current_call
 
 # Keys of gRPC's `auth_context` with the names of a verified client certificate.
@@ -92,7 +91,8 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         try:
             certificate_name = self._policy.check_certificate(certificate_names(context))
         except WorkerError as error:
-            await _abort(error, context)
+            record.reason = error.reason
+            await abort_call(error, context)
         record.principal = record.principal or certificate_name
         record.budget = self._policy.budget(record.charged_to)
 
@@ -104,16 +104,8 @@ def certificate_names(context: Context) -> list[str]:
 
 
 async def _refuse(_requests: AsyncIterator[bytes], context: Context) -> None:
-    refusal = current_call().refusal
-    if refusal is None:
+    record = current_call()
+    if record.refusal is None:
         raise AssertionError("only calls with a refusal have this handler")
-    await _abort(refusal, context)
-
-
-async def _abort(error: WorkerError, context: Context) -> NoReturn:
-    current_call().reason = error.reason
-    status = build_status(error)
-    await context.abort(
-        grpc.StatusCode[error.status], status.message, build_trailers(status, retry_pushback(error))
-    )
-    raise AssertionError("abort always raises")
+    record.reason = record.refusal.reason
+    await abort_call(record.refusal, context)

@@ -30,7 +30,7 @@ import structlog
 from google.rpc import status_pb2
 
 from qda_worker.conversion.parse_errors import Deferred, deferring_parser
-from qda_worker.conversion.rpc_status import INTERNAL, build_status, retry_pushback
+from qda_worker.conversion.rpc_status import INTERNAL, build_status, retry_pushback, status_code
 from qda_worker.errors import ArgumentInvalid, StreamIdle, WorkerError
 from qda_worker.interceptors.base import (
     Context,
@@ -155,7 +155,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return message
 
     async def _abort(self, error: Exception, context: Context, method: str) -> NoReturn:
-        status = build_status(error)
         if not isinstance(error, WorkerError):
             # Only the type and the traceback: the message of an unknown error may contain text of the request.
             self._log.error(
@@ -164,10 +163,19 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 error=type(error).__name__,
                 trace="".join(traceback.format_tb(error.__traceback__)),
             )
-        code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
         current_call().reason = error.reason if isinstance(error, WorkerError) else INTERNAL
-        await context.abort(code, status.message, build_trailers(status, retry_pushback(error)))
-        raise AssertionError("abort always raises")
+        await abort_call(error, context)
+
+
+async def abort_call(error: Exception, context: Context) -> NoReturn:
+    """End a call with the status of an error, its details, and what gRPC's own retries should do.
+
+    Raises:
+        AbortError: always.
+    """
+    status = build_status(error)
+    await context.abort(status_code(status), status.message, build_trailers(status, retry_pushback(error)))
+    raise AssertionError("abort always raises")
 
 
 async def parsed_input(request: Any, idle_limits: IdleLimits | None = None) -> Any:

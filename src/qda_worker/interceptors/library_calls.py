@@ -7,12 +7,11 @@ any client that reaches the port could fill the log. Here such a request is INVA
 
 import inspect
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
 
 from qda_worker.conversion.parse_errors import deferring_parser
-from qda_worker.conversion.rpc_status import build_status
 from qda_worker.errors import WorkerError
 from qda_worker.interceptors.base import (
     Context,
@@ -23,7 +22,7 @@ from qda_worker.interceptors.base import (
     is_qda_method,
     replace_handler,
 )
-from qda_worker.interceptors.errors import build_trailers, parsed_input
+from qda_worker.interceptors.errors import abort_call, parsed_input
 
 
 class LibraryCallInterceptor(grpc.aio.ServerInterceptor):
@@ -61,7 +60,7 @@ def _wrap_coroutine(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             parsed = await parsed_input(request)
         except WorkerError as error:
-            await _abort(error, context)
+            await abort_call(error, context)
         return await function(parsed, context)
 
     return run
@@ -73,12 +72,6 @@ def _wrap_generator(function: Callable[..., Any]) -> Callable[..., Any]:
             async for response in function(await parsed_input(request), context):
                 yield response
         except WorkerError as error:
-            await _abort(error, context)
+            await abort_call(error, context)
 
     return run
-
-
-async def _abort(error: WorkerError, context: Context) -> NoReturn:
-    status = build_status(error)
-    await context.abort(grpc.StatusCode[error.status], status.message, build_trailers(status, None))
-    raise AssertionError("abort always raises")

@@ -2,7 +2,7 @@
 
 A long text is read in windows (`entity_windows.split_windows`), each with context before and after its core. What
 spaCy finds at a place depends on a few words around it (`MARGIN`), and a parser also depends on what it did before:
-at a border of sentences it usually begins anew, but it may set the border only after it has read on, and its state
+at a border of sentences it usually begins again, but it may set the border only after it has read on, and its state
 there may differ between two windows. So two neighbouring windows are joined at the border nearest to the end of the
 core where both of them have found the same: the border, all of the sentence behind it and the border after that,
 outside of entities and away from their own ends. The joined tokens are then those of the whole text. Without a

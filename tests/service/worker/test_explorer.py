@@ -37,7 +37,7 @@ def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 
 @pytest.fixture
 def page(tab: Page, http_url: str) -> Page:
-    """Open the page anew and wait until it knows the methods."""
+    """Open the page again and wait until it knows the methods."""
     tab.requests.clear()
     tab.problems.clear()
     tab.open(f"{http_url}/docs")

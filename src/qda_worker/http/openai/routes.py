@@ -9,11 +9,10 @@ metrics, limits, queue, fairness and access are the same, and so is everything c
 becomes an error of its call as well. `user` is the caller's name where the header X-QDA-Caller names none.
 """
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Final
 from urllib.parse import unquote
 
 import grpc
@@ -22,9 +21,10 @@ from google.protobuf.message import Message
 from model_cache.catalog.catalog import Catalog
 from qda.v1 import embedding_pb2, model_pb2
 from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP, decode_json
+from qda_worker.conversion.rpc_status import status_code
 from qda_worker.errors import MethodUnknown, ModelUnknown
 from qda_worker.http.calls import CallRunner, Outcome, receive
-from qda_worker.http.connect import find_codec, read_body, read_deadline
+from qda_worker.http.connect import compute, find_codec, read_body, read_deadline
 from qda_worker.http.exchange import JSON_TYPE, Exchange, HeaderList, RequestRefused, Response, require_get
 from qda_worker.http.openai.errors import build_error, locate
 from qda_worker.http.openai.model_names import find_model, split_model
@@ -45,8 +45,6 @@ _LIST_MODELS: Final = "/qda.v1.ModelService/ListModels"
 
 # Bytes of vectors that are written on the event loop: those of some ten texts.
 _MAX_BYTES_ON_LOOP: Final = 64 * 2**10
-
-_Result = TypeVar("_Result")
 
 
 class OpenAiRoute:
@@ -83,7 +81,7 @@ class OpenAiRoute:
             find_codec({JSON_TYPE: JSON_TYPE}, exchange)
             body = await read_body(exchange)
             is_quick = len(body) <= MAX_JSON_BYTES_ON_LOOP
-            request, message = await _run(is_quick, self._parse, body)
+            request, message = await compute(is_quick, self._parse, body)
             if request.user:
                 current_call().metadata += ((CALLER_HEADER, request.user),)
             parsed = request
@@ -93,7 +91,7 @@ class OpenAiRoute:
         if outcome.code is not grpc.StatusCode.OK or parsed is None:
             return _failed_call(outcome, refused)
         is_quick = len(outcome.response) <= _MAX_BYTES_ON_LOOP
-        return await _run(is_quick, _embeddings_response, outcome.response, parsed)
+        return await compute(is_quick, _embeddings_response, outcome.response, parsed)
 
     def _parse(self, body: bytes) -> tuple[EmbeddingsRequest, Message]:
         parsed = parse_embeddings(decode_json(body))
@@ -143,7 +141,7 @@ def _embeddings_response(message: bytes, request: EmbeddingsRequest) -> Response
     failure = first_failure(response)
     if failure is not None:
         status = locate(failure[1], failure[0])
-        return build_error(status, _http_status(status.code))
+        return build_error(status, HTTP_STATUS[status_code(status)])
     return _json(build_embeddings(response, request.encoding_format), truncation_headers(response))
 
 
@@ -171,14 +169,5 @@ def _failed(outcome: Outcome, http_status: int | None = None, headers: HeaderLis
     return build_error(status, http_status or HTTP_STATUS[outcome.code], [*headers, *challenge(outcome)])
 
 
-def _http_status(code: int) -> int:
-    return next(status for each, status in HTTP_STATUS.items() if each.value[0] == code)
-
-
 def _json(body: bytes, headers: HeaderList = ()) -> Response:
     return Response(HTTPStatus.OK, body, [("content-type", JSON_TYPE), *headers])
-
-
-async def _run(is_quick: bool, function: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Return what a function returns, called in a thread unless it is quick."""
-    return function(*arguments) if is_quick else await asyncio.to_thread(function, *arguments)

@@ -1,4 +1,4 @@
-"""Libraries are imported without what a worker never uses, and whoever needs it gets the real package."""
+"""Libraries are imported without what a worker never uses, and code that needs it gets the real package."""
 
 import json
 import subprocess
