@@ -79,11 +79,7 @@ def _parse_threads(text: str) -> int | None:
     return int(text)
 
 
-def _parse_health_address(text: str) -> Address | None:
-    return parse_address(text)
-
-
-def _parse_http_address(text: str) -> Address | None:
+def _parse_optional_address(text: str) -> Address | None:
     return parse_address(text)
 
 
@@ -102,7 +98,7 @@ LISTEN: Final = Option(
 HEALTH_LISTEN: Final = Option(
     "--health-listen",
     "QDA_HEALTH_LISTEN",
-    _parse_health_address,
+    _parse_optional_address,
     None,
     "ADDRESS",
     "address of a plain-text port with the health service only, for probes",
@@ -120,13 +116,14 @@ METRICS_LISTEN: Final = Option(
 HTTP_LISTEN: Final = Option(
     "--http-listen",
     "QDA_HTTP_LISTEN",
-    _parse_http_address,
+    _parse_optional_address,
     None,
     "ADDRESS",
     "address of the HTTP port, which serves the same calls as JSON",
     "off",
 )
-# Variable of --http-cors-origin, which may be repeated and is therefore no `Option`.
+# It may be repeated and is therefore no `Option`.
+HTTP_CORS_ORIGIN: Final = "--http-cors-origin"
 HTTP_CORS_ORIGINS: Final = "QDA_HTTP_CORS_ORIGINS"
 TLS_CERT: Final = Option(
     "--tls-cert",

@@ -15,6 +15,7 @@ from typing import Final
 from model_cache.cli.options import (
     SharedOptions,
     add_shared_options,
+    list_variable,
     offline_variables,
     read_shared_options,
 )
@@ -34,6 +35,7 @@ from qda_worker.serve_options import (
     ENGINE,
     HANG_TIMEOUT,
     HEALTH_LISTEN,
+    HTTP_CORS_ORIGIN,
     HTTP_CORS_ORIGINS,
     HTTP_LISTEN,
     HUB,
@@ -195,7 +197,7 @@ def add_serve_options(parser: OptionParser) -> None:
         help=f"serve gRPC server reflection (default: yes; variable: {REFLECTION})",
     )
     parser.add_argument(
-        "--http-cors-origin",
+        HTTP_CORS_ORIGIN,
         action="append",
         metavar="ORIGIN",
         help="origin whose pages may call the HTTP port from a browser, as https://qda.example.org, or * for any; may "
@@ -282,8 +284,8 @@ def _read_tls_files(arguments: argparse.Namespace, environ: Mapping[str, str]) -
 
 
 def _read_origins(given: list[str] | None, environ: Mapping[str, str]) -> tuple[str, ...]:
-    where = HTTP_CORS_ORIGINS if given is None else "--http-cors-origin"
-    texts = environ.get(HTTP_CORS_ORIGINS, "").split(",") if given is None else given
+    where = HTTP_CORS_ORIGINS if given is None else HTTP_CORS_ORIGIN
+    texts = list_variable(environ, HTTP_CORS_ORIGINS) if given is None else given
     origins = tuple(text.strip() for text in texts if text.strip())
     for origin in origins:
         if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#\s@]+", origin):
@@ -297,7 +299,7 @@ def _read_origins(given: list[str] | None, environ: Mapping[str, str]) -> tuple[
 def _read_access(
     arguments: argparse.Namespace, environ: Mapping[str, str], tls: TlsFiles | None
 ) -> AccessSettings:
-    given: list[str] = arguments.allow_client or environ.get(ALLOW_CLIENTS, "").split(",")
+    given: list[str] = arguments.allow_client or list_variable(environ, ALLOW_CLIENTS)
     allowed = tuple(dict.fromkeys(filter(None, map(str.strip, given))))
     if allowed and (tls is None or tls.client_ca is None):
         raise UsageError(

@@ -249,8 +249,12 @@ def _models(arguments: argparse.Namespace, environ: Mapping[str, str]) -> tuple[
     given = getattr(arguments, "model", None)
     if given is not None:
         return tuple(given)
-    keys = (key.strip() for key in environ.get("QDA_MODELS", "").split(","))
-    return tuple(key for key in keys if key)
+    return tuple(list_variable(environ, "QDA_MODELS"))
+
+
+def list_variable(environ: Mapping[str, str], name: str) -> list[str]:
+    """Return the values of a variable that holds several, separated by commas."""
+    return [part for each in environ.get(name, "").split(",") if (part := each.strip())]
 
 
 def _log_level(arguments: argparse.Namespace, environ: Mapping[str, str]) -> LogLevel:

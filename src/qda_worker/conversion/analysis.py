@@ -12,7 +12,7 @@ from typing import Any, Final
 from model_cache.catalog.catalog import Task
 from qda.v1 import analysis_pb2 as pb
 from qda_worker.conversion.document_tasks import AnalysisRequest, SyntaxTaskRequest, TaskRequest
-from qda_worker.conversion.metadata import build_timings
+from qda_worker.conversion.metadata import build_provenance, build_timings
 from qda_worker.conversion.request_fields import (
     field_prefix,
     is_id_too_long,
@@ -155,7 +155,7 @@ def build_header(
     """Build the first message of the response: the models of all tasks."""
     header = pb.AnalyzeDocumentsHeader(offset_encoding=request.settings.offset_encoding)
     for task, selected in tasks:
-        provenance = task.provenance(selected)
+        provenance = build_provenance(selected, task.options)
         if task.task is Task.SENTIMENT:
             header.sentiment_provenance.CopyFrom(provenance)
         elif task.task is Task.ENTITIES:

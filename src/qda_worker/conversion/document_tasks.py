@@ -11,10 +11,9 @@ from typing import Any, ClassVar, Final, Protocol
 
 from model_cache.catalog.catalog import Task
 from qda.v1 import analysis_pb2 as pb
-from qda.v1 import embedding_pb2, processing_pb2, syntax_pb2
+from qda.v1 import embedding_pb2, syntax_pb2
 from qda_worker.conversion.embedding import VectorSpec, check_supported, fill_vectors, parse_vector_spec
 from qda_worker.conversion.entities import LabelSelection, check_labels, fill_entities, parse_labels
-from qda_worker.conversion.metadata import build_provenance
 from qda_worker.conversion.request_fields import field_prefix
 from qda_worker.conversion.results import fill_result
 from qda_worker.conversion.sentiment import fill_sentiment, sentiment_options
@@ -24,7 +23,6 @@ from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import LongText, ModelInfo, Options
 from qda_worker.models.offsets import OffsetEncoding
 from qda_worker.models.syntax import SyntaxOptions
-from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
 
 # Bytes of a response beside the results of its tasks: timings, field headers, the status of a syntax that does not fit.
@@ -72,9 +70,6 @@ class TaskRequest(Protocol):
             ArgumentInvalid: when the model does not support the task's options.
         """
 
-    def provenance(self, selected: SelectedModel) -> processing_pb2.Provenance:
-        """Build the message that identifies what computes the task."""
-
     def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
         """Fill this task's part of a document's result. The id of the document is set already."""
 
@@ -92,9 +87,6 @@ class SentimentTaskRequest:
 
     def check(self, info: ModelInfo) -> None:
         """Every sentiment model supports every option."""
-
-    def provenance(self, selected: SelectedModel) -> processing_pb2.Provenance:
-        return build_provenance(selected)
 
     def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
         fill_answer = partial(fill_sentiment, info=info, span_encoding=self.span_encoding)
@@ -116,9 +108,6 @@ class EntityTaskRequest:
     def check(self, info: ModelInfo) -> None:
         check_labels(self.labels, info.labels)
 
-    def provenance(self, selected: SelectedModel) -> processing_pb2.Provenance:
-        return build_provenance(selected)
-
     def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
         fill_answer = partial(fill_entities, labels=self.labels, span_encoding=self.span_encoding)
         fill_result(result.entities, result.id, content, outcome, info, fill_answer)
@@ -137,11 +126,6 @@ class SyntaxTaskRequest:
 
     def check(self, info: ModelInfo) -> None:
         check_layers(self.options, info)
-
-    def provenance(self, selected: SelectedModel) -> processing_pb2.Provenance:
-        info = selected.engine.info
-        components = info.components_for(self.options.returned_layers(info))
-        return build_provenance(selected, components=components)
 
     def layers(self, info: ModelInfo) -> list[syntax_pb2.SyntaxLayer.ValueType]:
         """Return the layers of the results."""
@@ -171,9 +155,6 @@ class EmbeddingTaskRequest:
 
     def check(self, info: ModelInfo) -> None:
         check_supported(self.vectors, info)
-
-    def provenance(self, selected: SelectedModel) -> processing_pb2.Provenance:
-        return build_provenance(selected, prompt_name=self.vectors.options.prompt_name)
 
     def fill(self, result: pb.DocumentResult, content: str, outcome: Outcome[Any], info: ModelInfo) -> None:
         fill_answer = partial(fill_vectors, element_type=self.vectors.element_type)

@@ -19,6 +19,7 @@ from qda_worker.conversion.request_fields import (
     TextBatch,
     check_prompt,
     parse_enum,
+    parse_enums,
     parse_long_text_policy,
     parse_priority,
     parse_texts,
@@ -167,18 +168,8 @@ def parse_vector_spec(options: pb.EmbeddingOptions, long_text: LongText, prompt_
 
 
 def _parse_kinds(numbers: Iterable[int]) -> frozenset[VectorKind]:
-    kinds = set()
-    for index, number in enumerate(numbers):
-        kind = _VECTOR_KINDS.get(number)
-        if kind is None:
-            field = f"options.kinds[{index}]"
-            raise ArgumentInvalid(
-                f"{field} is {number}, which is not a kind of vector",
-                "use EMBEDDING_KIND_DENSE, _SPARSE or _MULTI_VECTOR, or leave the list empty",
-                violations=[Violation(field, "is not a kind of vector")],
-            )
-        kinds.add(kind)
-    return frozenset(kinds) or DENSE_ONLY
+    remedy = "use EMBEDDING_KIND_DENSE, _SPARSE or _MULTI_VECTOR, or leave the list empty"
+    return parse_enums(_VECTOR_KINDS, numbers, "options.kinds", "a kind of vector", remedy) or DENSE_ONLY
 
 
 def check_supported(spec: VectorSpec, info: ModelInfo) -> None:
@@ -252,8 +243,7 @@ def build_embed(
     request: EmbeddingRequest, outcomes: Sequence[Outcome[Any]], selected: SelectedModel, started: float
 ) -> pb.EmbedResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
-    prompt_name = request.vectors.options.prompt_name
-    response = pb.EmbedResponse(provenance=build_provenance(selected, prompt_name=prompt_name))
+    response = pb.EmbedResponse(provenance=build_provenance(selected, request.vectors.options))
     fill_answer = partial(fill_vectors, element_type=request.vectors.element_type)
     fill_results(response.results.add, request.texts, outcomes, selected.engine.info, fill_answer)
     response.timings.CopyFrom(build_timings((outcome.timings for outcome in outcomes), started))
@@ -305,7 +295,7 @@ def _build_sparse_vector(weights: SparseWeights) -> pb.SparseVector:
 
 def build_embed_stream_header(request: EmbeddingRequest, selected: SelectedModel) -> pb.EmbedStreamResponse:
     """Build the first message of the stream."""
-    provenance = build_provenance(selected, prompt_name=request.vectors.options.prompt_name)
+    provenance = build_provenance(selected, request.vectors.options)
     return pb.EmbedStreamResponse(header=pb.EmbedStreamHeader(provenance=provenance))
 
 

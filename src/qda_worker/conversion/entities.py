@@ -157,7 +157,7 @@ def build_recognize_entities(
 ) -> pb.RecognizeEntitiesResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
     response = pb.RecognizeEntitiesResponse(
-        provenance=build_provenance(selected), offset_encoding=request.offset_encoding
+        provenance=build_provenance(selected, request.options), offset_encoding=request.offset_encoding
     )
     info = selected.engine.info
     fill_answer = partial(fill_entities, labels=request.labels, span_encoding=request.span_encoding)

@@ -10,7 +10,9 @@ from typing import Final
 from model_cache.catalog.catalog import Task
 from qda.v1 import model_pb2, processing_pb2, text_pb2
 from qda_worker.conversion.rpc_status import build_duration
-from qda_worker.models.base import LengthUnit, ModelInfo, Usage
+from qda_worker.models.base import LengthUnit, ModelInfo, Options, Usage
+from qda_worker.models.syntax import SyntaxOptions
+from qda_worker.models.vectors import VectorOptions
 from qda_worker.registry.registry import ModelState, SelectedModel
 from qda_worker.scheduling.jobs import Timings
 from qda_worker.version import worker_version
@@ -47,18 +49,17 @@ def build_usage(usage: Usage, info: ModelInfo, content: str) -> text_pb2.TextUsa
     )
 
 
-def build_provenance(
-    selected: SelectedModel, *, prompt_name: str = "", components: Iterable[str] = ()
-) -> processing_pb2.Provenance:
+def build_provenance(selected: SelectedModel, options: Options) -> processing_pb2.Provenance:
     """Build the message that identifies the model, its files and the worker's version.
 
     Args:
         selected: the model.
-        prompt_name: the prompt that the request names; empty for the model's default.
-        components: those of a spaCy pipeline that were run for syntax.
+        options: those of the request: the prompt of vectors, and the layers of syntax, which decide what spaCy runs.
     """
     info = selected.engine.info
-    used = prompt_name or info.default_prompt or ""
+    named = options.prompt_name if isinstance(options, VectorOptions) else ""
+    used = named or info.default_prompt or ""
+    layers = options.returned_layers(info) if isinstance(options, SyntaxOptions) else ()
     return processing_pb2.Provenance(
         model=info.key,
         source=info.source,
@@ -70,7 +71,7 @@ def build_provenance(
         engines=info.engines.names if info.engines else (),
         prompt_name=used,
         prompt=info.prompts.get(used, ""),
-        components=components,
+        components=info.components_for(layers),
     )
 
 

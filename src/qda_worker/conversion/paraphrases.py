@@ -227,7 +227,7 @@ def build_score_pairs(
     A pair whose texts were both computed has the cosine of their vectors. Another has the status of its first text that
     failed.
     """
-    provenance = build_provenance(selected, prompt_name=request.options.prompt_name)
+    provenance = build_provenance(selected, request.options)
     response = pb.ScorePairsResponse(provenance=provenance)
     info = selected.engine.info
     left, right, scored = [], [], []
@@ -262,7 +262,7 @@ def build_search_header(
     search: ParaphraseSearchRequest, selected: SelectedModel
 ) -> pb.FindParaphrasesResponse:
     """Build the first message of a FindParaphrases response."""
-    provenance = build_provenance(selected, prompt_name=search.options.prompt_name)
+    provenance = build_provenance(selected, search.options)
     return pb.FindParaphrasesResponse(header=pb.FindParaphrasesHeader(provenance=provenance))
 
 

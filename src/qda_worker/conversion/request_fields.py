@@ -5,7 +5,7 @@ meaning the worker would compute something else than was requested. Every error 
 relative to the message that is parsed; `field_prefix` completes the path where that message is part of another.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
@@ -174,6 +174,33 @@ def parse_enum(values: Mapping[int, _Value], number: int, field: str) -> _Value:
             violations=[Violation(field, f"has no value {number}")],
         )
     return values[number]
+
+
+def parse_enums(
+    values: Mapping[int, _Value], numbers: Iterable[int], field: str, noun: str, remedy: str
+) -> frozenset[_Value]:
+    """Return the worker's values for the enum numbers of a list.
+
+    Args:
+        values: by number.
+        numbers: those of the request.
+        field: the path of the list.
+        noun: what each number is, as "a layer".
+        remedy: what to send instead.
+
+    Raises:
+        ArgumentInvalid: when `values` lacks one of the numbers.
+    """
+    parsed = set()
+    for index, number in enumerate(numbers):
+        if number not in values:
+            raise ArgumentInvalid(
+                f"{field}[{index}] is {number}, which is not {noun}",
+                remedy,
+                violations=[Violation(f"{field}[{index}]", f"is not {noun}")],
+            )
+        parsed.add(values[number])
+    return frozenset(parsed)
 
 
 def check_prompt(name: str, info: ModelInfo) -> None:

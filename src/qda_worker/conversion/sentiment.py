@@ -107,7 +107,7 @@ def build_analyze_sentiment(
 ) -> pb.AnalyzeSentimentResponse:
     """Build the response from the outcome of each text; `started` as in `build_timings`."""
     response = pb.AnalyzeSentimentResponse(
-        provenance=build_provenance(selected), offset_encoding=request.offset_encoding
+        provenance=build_provenance(selected, request.options), offset_encoding=request.offset_encoding
     )
     info = selected.engine.info
     fill_answer = partial(fill_sentiment, info=info, span_encoding=request.span_encoding)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from qda.v1 import text_pb2
 from qda_worker.conversion.metadata import build_provenance, build_timings
 from qda_worker.conversion.request_fields import (
     TextBatch,
+    parse_enums,
     parse_long_text_policy,
     parse_offset_encoding,
     parse_priority,
@@ -23,13 +24,10 @@ from qda_worker.limits import MAX_RESPONSE_BYTES
 from qda_worker.models.base import ModelInfo
 from qda_worker.models.offsets import OffsetEncoding, convert_positions
 from qda_worker.models.spacy_components import SyntaxLayer
-from qda_worker.models.syntax import SyntaxOptions
+from qda_worker.models.syntax import SyntaxOptions, TokenTable
 from qda_worker.models.token_columns import STRING_COLUMNS, Column, Flag
 from qda_worker.registry.registry import SelectedModel
 from qda_worker.scheduling.jobs import Lane, Outcome
-
-if TYPE_CHECKING:
-    from qda_worker.models.syntax import TokenTable
 
 SYNTAX_LAYERS: Final[Mapping[SyntaxLayer, pb.SyntaxLayer.ValueType]] = {
     SyntaxLayer.SENTENCES: pb.SYNTAX_LAYER_SENTENCES,
@@ -96,19 +94,9 @@ def parse_layers(numbers: Iterable[int]) -> frozenset[SyntaxLayer]:
     Raises:
         ArgumentInvalid: when a number is not a layer.
     """
-    layers = set()
-    for index, number in enumerate(numbers):
-        layer = _LAYERS.get(number)
-        if layer is None:
-            field = f"layers[{index}]"
-            names = ", ".join(pb.SyntaxLayer.Name(each) for each in SYNTAX_LAYERS.values())
-            raise ArgumentInvalid(
-                f"{field} is {number}, which is not a layer",
-                f"use {names}, or leave the list empty for all layers of the model",
-                violations=[Violation(field, "is not a layer")],
-            )
-        layers.add(layer)
-    return frozenset(layers)
+    names = ", ".join(pb.SyntaxLayer.Name(each) for each in SYNTAX_LAYERS.values())
+    remedy = f"use {names}, or leave the list empty for all layers of the model"
+    return parse_enums(_LAYERS, numbers, "layers", "a layer", remedy)
 
 
 def check_layers(options: SyntaxOptions, info: ModelInfo) -> None:
@@ -139,7 +127,7 @@ def build_analyze_syntax(
     info = selected.engine.info
     layers = request.options.returned_layers(info)
     response = pb.AnalyzeSyntaxResponse(
-        provenance=build_provenance(selected, components=info.components_for(layers)),
+        provenance=build_provenance(selected, request.options),
         offset_encoding=request.offset_encoding,
         layers=[SYNTAX_LAYERS[layer] for layer in layers],
     )
@@ -187,7 +175,7 @@ class ByteBudget:
 def fill_syntax(
     result: pb.SyntaxResult,
     content: str,
-    answer: "TokenTable",
+    answer: TokenTable,
     *,
     span_encoding: OffsetEncoding,
     budget: ByteBudget,
@@ -237,9 +225,15 @@ def fill_syntax(
     budget.take(result.ByteSize())
 
 
-def _least_size(answer: "TokenTable") -> int:
+def _least_size(answer: TokenTable) -> int:
     """Return a number of bytes that the tokens take at least."""
-    sizes = np.array([len(text.encode()) + _FIELD_BYTES * bool(text) for text in answer.strings], np.int64)
-    labels = sizes[answer.table[list(STRING_COLUMNS)]].sum()
+    counts = np.bincount(answer.table[list(STRING_COLUMNS)].ravel())
+    used = np.flatnonzero(counts)  # the texts of a batch share their strings, and most do not occur here
+    labels = sum(
+        (len(text.encode()) + _FIELD_BYTES * bool(text)) * count
+        for text, count in zip(
+            map(answer.strings.__getitem__, used.tolist()), counts[used].tolist(), strict=True
+        )
+    )
     words = answer.table[Column.LENGTH].sum(dtype=np.int64)  # code points, each of a byte or more
     return int(labels + words + answer.table.shape[1] * _TOKEN_BYTES)

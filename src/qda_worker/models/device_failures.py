@@ -37,6 +37,11 @@ class DeviceState:
 DEVICE_STATE: Final = DeviceState()
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message: the rest is advice for developers, or a stack of C++."""
+    return next(iter(str(error).splitlines()), "")
+
+
 @contextmanager
 def device_failures(state: DeviceState = DEVICE_STATE) -> Iterator[None]:
     """Raise ModelDied for an error of the device, so that the model is loaded again or counts as failed.
@@ -47,7 +52,7 @@ def device_failures(state: DeviceState = DEVICE_STATE) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        first = next(iter(str(error).splitlines()), "")  # the rest is advice for developers
+        first = first_line(error)
         fatal = isinstance(error, _ACCELERATOR_ERROR) or first.startswith(_BEGINNING)
         if not fatal or any(words in first for words in _SURVIVED):
             raise

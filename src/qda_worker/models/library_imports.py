@@ -6,8 +6,8 @@ DEFERRED packages are replaced by lazy modules. What is taken out of one (`LazyN
 is called, so that nothing is lost. Only what happens during the import itself is different: a decorator returns its
 function unchanged, which matters to the compiler only, and an object that is made has no content.
 
-Afterwards the lazy modules are gone: a module that imports such a package gets the real one. What another thread took out of
-one meanwhile has the attributes of the real package from then on.
+Afterwards the lazy modules are gone: a module that imports such a package gets the real one. What another thread took
+out of one meanwhile has the attributes of the real package from then on.
 
 Some functions of torch and transformers would import a deferred package later. They are replaced, which saves memory
 only: where a version of a library lacks one, or has it in another form, it is left as it is.

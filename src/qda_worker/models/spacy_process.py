@@ -45,6 +45,7 @@ from qda_worker.models.spacy_protocol import (
     write_frame,
 )
 from qda_worker.models.spacy_tokenizer import limit_affix_searches, make_doc
+from qda_worker.models.token_columns import read_tables
 
 # New words of a memory zone after which the next request gets another one: about 45 MB (measured).
 MAX_NEW_WORDS: Final = 50_000
@@ -84,8 +85,6 @@ class Analyzer:
             for passage, doc in zip(passages, docs, strict=True)
         ]
         if numbers:
-            from qda_worker.models.token_columns import read_tables  # numpy, which spaCy has loaded
-
             wanted = [passages[number].layers for number in numbers]
             tables, strings = read_tables([docs[number] for number in numbers], wanted)
             for number, table in zip(numbers, tables, strict=True):

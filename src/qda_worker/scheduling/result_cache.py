@@ -30,7 +30,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from hashlib import sha256
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -73,14 +73,6 @@ class CacheUse:
 
     hits: int = 0
     misses: int = 0
-
-
-@runtime_checkable
-class Compactable(Protocol):
-    """A result that shares memory with others, as the tokens of a text share their strings."""
-
-    def compact(self) -> Any:
-        """Return a result of the same kind with what it needs only."""
 
 
 class ResultCache:
@@ -224,9 +216,9 @@ def own_copy(value: Any) -> tuple[Any, int]:
         return copied, sys.getsizeof(copied)
     if value is None or isinstance(value, Enum | bool):
         return value, 0
-    if isinstance(value, Compactable):
-        value = value.compact()
     if is_dataclass(value) and not isinstance(value, type):
+        if (compact := getattr(value, "compact", None)) is not None:
+            value = compact()  # it shares memory with others, as the tokens of a text share their strings
         parts = {each.name: own_copy(getattr(value, each.name)) for each in fields(value)}
         size = sys.getsizeof(value) + sum(part[1] for part in parts.values())
         return type(value)(**{name: part[0] for name, part in parts.items()}), size

@@ -30,6 +30,7 @@ from transformers import PreTrainedModel
 from model_cache.catalog.catalog import Precision
 from model_cache.prepared_form import PreparedForm
 from qda_worker.models.base import InstalledEngines
+from qda_worker.models.device_failures import first_line
 from qda_worker.models.engines.base import TOLERANCE, EngineEncoder, EngineName, EngineUnavailable
 from qda_worker.models.engines.measurement import relative_difference
 from qda_worker.models.engines.prepared import load_bf16_on
@@ -100,7 +101,7 @@ def find_card() -> Card:
     try:
         properties = torch.cuda.get_device_properties(0)
     except RuntimeError as error:
-        raise EngineUnavailable(f"the card does not answer: {_first_line(error)}") from error
+        raise EngineUnavailable(f"the card does not answer: {first_line(error)}") from error
     return Card(properties.name, (properties.major, properties.minor), tuple(torch.cuda.get_arch_list()))
 
 
@@ -186,7 +187,7 @@ def install_cuda(
         kept.restore()
         if isinstance(error, EngineUnavailable):
             raise
-        reason = f"{type(error).__name__}: {_first_line(error)}"  # libraries raise anything
+        reason = f"{type(error).__name__}: {first_line(error)}"  # libraries raise anything
         raise EngineUnavailable(f"the card {card.name} failed: {reason}") from error
     return InstalledEngines((str(name),), batch_tokens=CUDA_BATCH_TOKENS, device=device)
 
@@ -208,10 +209,6 @@ class _CpuTensors:
         for module, parameters, buffers in self._modules:
             module._parameters.update(parameters)  # noqa: SLF001
             module._buffers.update(buffers)  # noqa: SLF001
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), "")  # the rest is a stack of C++
 
 
 def _move_and_compare(network: PreTrainedModel, card: Card, device: str, tolerance: float) -> None:
