@@ -89,11 +89,10 @@ class DocumentBuilder:
             ends: when it ends.
             is_note: whether it is a footnote.
         """
-        kept = text.strip()
+        kept, bold = trimmed(text, bold)
         if not kept:
             return
         index = len(self._blocks) + 1
-        bold = max(0, bold - (len(text) - len(text.lstrip())))
         self._blocks.append(
             Block(
                 kept,
@@ -114,6 +113,17 @@ class DocumentBuilder:
     def build(self, *, spoken: bool = False) -> Document:
         """Return the document."""
         return Document("\n".join(self._parts), tuple(self._blocks), self._unit, spoken=spoken)
+
+
+def trimmed(text: str, bold: int) -> tuple[str, int]:
+    """Return the text without surrounding blanks, and the length of what is bold at its beginning.
+
+    Args:
+        text: of a paragraph.
+        bold: length of the bold text at the beginning, blanks among it.
+    """
+    kept = text.strip()
+    return kept, min(len(kept), max(0, bold - (len(text) - len(text.lstrip()))))
 
 
 def count_bold(parts: Sequence[tuple[str, bool]]) -> int:
