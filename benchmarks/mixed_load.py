@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from benchmarks.documents_soak import target
 from benchmarks.real_size import SENTIMENT, create_real_size_cache, make_texts
 from benchmarks.session import FOLDER
+from benchmarks.sides import WorkerSide
 from benchmarks.tables.memory import process_memory
 from qda_worker.client import Client, EmbeddingTask, EntityTask, SentimentTask, Settings, Text
-from tests.service.worker.fixtures import CacheFixture, create_cache
-from tests.service.worker.process import serving
 
 _MIB: Final = 2**20
 # Number of texts of a call, and tokens of the longest ones.
@@ -98,26 +98,13 @@ def main() -> int:
         parser.error("--settled must be between 0 and --minutes")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        (folder / "tiny").mkdir()
-        caches = {
-            "tiny models": (create_cache(folder / "tiny"), ()),
-            "sentiment of real size": (create_real_size_cache(FOLDER / "models"), ("--model", SENTIMENT)),
-        }
-        workers = {name: _start(stack, folder, *each) for name, each in caches.items()}
-        clients = [
-            stack.enter_context(Client(Settings(each.address, timeout=600))) for each in workers.values()
-        ]
-        loads = [*small_loads(clients[0]), Load("sentiment of real size", clients[1].sentiment)]
-        pids = {name: worker.process.pid for name, worker in workers.items()}
+        address, processes = stack.enter_context(target(None))
+        client = stack.enter_context(Client(Settings(address, timeout=600)))
+        large = WorkerSide(stack, folder, create_real_size_cache(FOLDER / "models"), SENTIMENT)
+        loads = [*small_loads(client), Load("sentiment of real size", large.client.sentiment)]
+        pids = {"tiny models": processes[0], "sentiment of real size": large.process.process.pid}
         rows = run_loads(loads, pids, 60 * options.minutes, 60 * options.settled)
     return report(loads, rows, options.growth)
-
-
-def _start(stack: ExitStack, folder: Path, cache: CacheFixture, options: Sequence[str]) -> Any:
-    arguments = ["--catalog", str(cache.catalog_file), "--cache", str(cache.cache), "--no-fetch", *options]
-    worker = stack.enter_context(serving(folder, *arguments))
-    worker.wait_until_ready()
-    return worker
 
 
 def run_loads(

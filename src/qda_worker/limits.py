@@ -1,9 +1,10 @@
-"""Limits of requests and responses.
+"""Limits of requests and responses, and the form of a bearer token.
 
-`ListModels` returns them, and the comments of the proto document them. Only constants are here, so that the client can
-check a request before it sends it.
+`ListModels` returns the limits, and the comments of the proto document them. Only constants are here, so that the
+client can check a request before it sends it.
 """
 
+import re
 from typing import Final
 
 # Texts in a unary request, or in a chunk of a stream.
@@ -44,3 +45,6 @@ FIRST_PART_SECONDS: Final = 10.0
 
 # Seconds that a stream of requests may send nothing while no answer to it is being computed.
 NEXT_PART_SECONDS: Final = 600.0
+
+# A bearer token by RFC 6750, section 2.1 (`b64token`).
+BEARER_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)

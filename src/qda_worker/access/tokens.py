@@ -23,6 +23,7 @@ from typing import Final
 
 from model_cache.errors import UsageError
 from model_cache.file_io import read_small_file
+from qda_worker.limits import BEARER_TOKEN
 
 # Length of a token in characters. With 16 letters and digits it cannot be guessed.
 MIN_TOKEN_LENGTH: Final = 16
@@ -31,8 +32,6 @@ MAX_TOKEN_LENGTH: Final = 1024
 # Limit of the file, in bytes: some ten thousand tokens.
 _MAX_FILE_BYTES: Final = 2**20
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@/-]{0,63}", re.ASCII)
-# A bearer token by RFC 6750, section 2.1 (`b64token`).
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
 _DIGEST: Final = re.compile(r"sha256:([0-9a-fA-F]{64})", re.ASCII)
 
 _FORMAT_REMEDY: Final = (
@@ -140,7 +139,7 @@ def _parse_line(words: list[str], where: str) -> tuple[str, bytes, bool]:
             f"{where}: the token has {len(token)} characters",
             f"use a random token of {MIN_TOKEN_LENGTH} to {MAX_TOKEN_LENGTH}; `openssl rand -hex 32` makes one",
         )
-    if not _TOKEN.fullmatch(token):
+    if not BEARER_TOKEN.fullmatch(token):
         raise UsageError(
             f"{where}: the token has characters that a header cannot carry",
             "use ASCII letters, digits and . _ ~ + / -; `openssl rand -hex 32` makes a token",

@@ -18,7 +18,7 @@ import grpc
 from model_cache.urls import without_passwords
 from qda_worker.client.errors import InvalidSettings
 from qda_worker.client.proxy import is_local
-from qda_worker.limits import MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_TEXTS
+from qda_worker.limits import BEARER_TOKEN, MAX_REQUEST_BYTES, MAX_RESPONSE_BYTES, MAX_TEXTS
 
 # The address at which `qda-worker serve` listens by default.
 DEFAULT_TARGET: Final = "127.0.0.1:50051"
@@ -41,8 +41,7 @@ _SCHEME: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!\d+$)")
 # `host:1/`, as a URL without its scheme.
 _WITH_PATH: Final = re.compile(r"([^/:]+|\[[^/\]]*\]):\d+[/?#].*", re.DOTALL)
 
-# A bearer token by RFC 6750, section 2.1 (`b64token`).
-_TOKEN: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)
+# The remedy of a token that does not match `BEARER_TOKEN`.
 _BEARER_FORM: Final = "give the token alone: ASCII letters, digits and . _ ~ + / -, without name and quotes"
 
 # Services whose calls gRPC may retry. AnalysisService is not one of them: gRPC could only repeat a stream from its
@@ -164,7 +163,7 @@ class Settings:
             return
         if self.token and self.token_file is not None:
             raise InvalidSettings("both a token and a file with a token are given", remedy="give one of them")
-        if self.token and not _TOKEN.fullmatch(self.token):
+        if self.token and not BEARER_TOKEN.fullmatch(self.token):
             raise InvalidSettings("the token has characters that metadata cannot carry", remedy=_BEARER_FORM)
         if self.tls is None and not self.plaintext_token and not is_local(self.uri):
             raise InvalidSettings(
@@ -276,7 +275,7 @@ def _read_token(path: Path) -> str:
         raise InvalidSettings(
             f"the token {path} cannot be read: {cause}", remedy="give a readable file with the token alone"
         ) from error
-    if not _TOKEN.fullmatch(token):
+    if not BEARER_TOKEN.fullmatch(token):
         raise InvalidSettings(f"{path} does not hold one token", remedy=_BEARER_FORM)
     return token
 

@@ -129,8 +129,8 @@ class AnalysisReader:
             case "header":
                 self._provenance = from_proto.analysis_provenance(response.header)
                 self._offsets = from_proto.offset_unit(response.header.offset_encoding)
-                # Older workers do not send them.
-                self._layers = from_proto.syntax_layers(response.header.syntax_layers) or None
+                layers = proto_enums.to_enums(proto_enums.SYNTAX_LAYERS, response.header.syntax_layers)
+                self._layers = layers or None  # older workers do not send them
             case "result":
                 position = self._first + response.result.index
                 self._documents.remove(position)

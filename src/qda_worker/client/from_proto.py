@@ -4,8 +4,6 @@ One function for each message. Enum numbers that this client does not know becom
 may send them; only an unknown sentiment is an error, because the result would have no label.
 """
 
-from collections.abc import Iterable
-
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import status_pb2
 
@@ -153,12 +151,6 @@ def syntax(
         offsets=offsets,
         layers=layers,
     )
-
-
-def syntax_layers(numbers: Iterable[int]) -> tuple[SyntaxLayer, ...]:
-    """Return the layers that this client knows."""
-    layers = (proto_enums.to_enum(proto_enums.SYNTAX_LAYERS, number) for number in numbers)
-    return tuple(layer for layer in layers if layer is not None)
 
 
 def embedding(message: embedding_pb2.EmbedResult) -> results.Embedding:

@@ -115,6 +115,12 @@ def to_enum(numbers: Mapping[E, N], number: int) -> E | None:
     return next((member for member, value in numbers.items() if value == number), None)
 
 
+def to_enums(numbers: Mapping[E, N], values: Iterable[int]) -> tuple[E, ...]:
+    """Return the members with several numbers, without the numbers that are not in the table."""
+    members = (to_enum(numbers, value) for value in values)
+    return tuple(member for member in members if member is not None)
+
+
 def to_enum_or(numbers: Mapping[E, N], number: int, default: E) -> E:
     """Return the member with a number; `default` for a number that is not in the table."""
     return to_enum(numbers, number) or default

@@ -257,7 +257,7 @@ def syntax_request(
 
     def read(response: syntax_pb2.AnalyzeSyntaxResponse) -> list[Syntax]:
         unit = from_proto.offset_unit(response.offset_encoding)
-        found = from_proto.syntax_layers(response.layers)
+        found = proto_enums.to_enums(proto_enums.SYNTAX_LAYERS, response.layers)
         return [from_proto.syntax(each, unit, found) for each in response.results]
 
     chunks = _text_chunks(base, messages, chunk_texts, _SYNTAX_BYTES)

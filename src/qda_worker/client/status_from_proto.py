@@ -6,7 +6,7 @@ Enum numbers that this client does not know become `UNSPECIFIED`, because a newe
 from datetime import UTC
 
 from qda.v1 import model_pb2
-from qda_worker.client import from_proto, proto_enums
+from qda_worker.client import proto_enums
 from qda_worker.client.enums import LimitUnit, ModelState, Task
 from qda_worker.client.status import CacheProblem, CacheStatus, DeepCheck, Limits, Model, ModelCache, Models
 
@@ -48,7 +48,6 @@ def cache_status(message: model_pb2.GetCacheStatusResponse) -> CacheStatus:
 
 
 def _model(message: model_pb2.ModelInfo) -> Model:
-    kinds = (proto_enums.to_enum(proto_enums.EMBEDDING_KINDS, kind) for kind in message.embedding_kinds)
     return Model(
         key=message.key,
         task=proto_enums.to_enum_or(proto_enums.TASKS, message.task, Task.UNSPECIFIED),
@@ -60,7 +59,7 @@ def _model(message: model_pb2.ModelInfo) -> Model:
         limit=message.limit_count,
         limit_unit=proto_enums.to_enum_or(proto_enums.LIMIT_UNITS, message.limit_unit, LimitUnit.UNSPECIFIED),
         dimensions=message.dimension_count,
-        embedding_kinds=tuple(kind for kind in kinds if kind is not None),
+        embedding_kinds=proto_enums.to_enums(proto_enums.EMBEDDING_KINDS, message.embedding_kinds),
         shortened_dimensions=tuple(message.shortened_dimension_counts),
         labels=tuple(message.labels),
         state=_state(message.state),
@@ -68,7 +67,7 @@ def _model(message: model_pb2.ModelInfo) -> Model:
         detail=message.detail,
         model_digest=message.model_digest,
         engines=tuple(message.engines),
-        syntax_layers=from_proto.syntax_layers(message.syntax_layers),
+        syntax_layers=proto_enums.to_enums(proto_enums.SYNTAX_LAYERS, message.syntax_layers),
         components=tuple(message.components),
         prompts=dict(message.prompts),
         default_prompt_name=message.default_prompt_name,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
 from model_cache.formatting import printable
-from qda_worker.client.enums import LongTextOutcome, Offsets
+from qda_worker.client.enums import LongTextOutcome
 from qda_worker.client.results import (
     DocumentAnalysis,
     Embedding,
@@ -16,13 +16,13 @@ from qda_worker.client.results import (
     ItemError,
     Paraphrases,
     Provenance,
-    Sentence,
     Sentiment,
     Syntax,
     Usage,
     Vector,
 )
 from qda_worker.client.status import CacheStatus, Models
+from qda_worker.client.tables.layout import Cutter
 from qda_worker.client.texts import Text
 
 Row: TypeAlias = Sequence[str]
@@ -92,13 +92,14 @@ def sentiment_rows(result: Sentiment, text: Text) -> Iterator[Row]:
         *(f"{score:.3f}" for score in (scores.positive, scores.negative, scores.neutral)),
         shorten(text.content) + _length_note(result.usage),
     )
+    cutter = Cutter(text.content, result.offsets)
     for sentence in result.sentences:
         scores = sentence.probabilities
         yield (
             f"{text.id}[{sentence.start}:{sentence.end}]",
             str(sentence.label),
             *(f"{score:.3f}" for score in (scores.positive, scores.negative, scores.neutral)),
-            shorten(_sentence_text(text.content, sentence, result.offsets)) + _length_note(sentence.usage),
+            shorten(cutter.cut(sentence.start, sentence.end)) + _length_note(sentence.usage),
         )
 
 
@@ -253,16 +254,6 @@ def shorten(text: str, width: int = 60) -> str:
     """Return the beginning of a text on one line, without characters that would move the cursor."""
     line = "".join(char if char.isprintable() else " " for char in " ".join(text[: 4 * width].split()))
     return line if len(line) <= width and len(text) <= 4 * width else line[: width - 1].rstrip() + "…"
-
-
-def _sentence_text(text: str, sentence: Sentence, offsets: Offsets | None) -> str:
-    """Return the text of a sentence, whose position is in the unit `offsets`."""
-    if offsets is Offsets.UTF8_BYTES:
-        return text.encode()[sentence.start : sentence.end].decode(errors="replace")
-    if offsets is Offsets.UTF16_UNITS:
-        units = text.encode("utf-16-le")[2 * sentence.start : 2 * sentence.end]
-        return units.decode("utf-16-le", errors="replace")
-    return text[sentence.start : sentence.end]
 
 
 def _entities_cell(entities: Entities) -> str:

@@ -2,13 +2,13 @@
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from model_cache.errors import UsageError
 from qda_worker.client.cli.options import read_reading
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.readers.corpus import read_corpus
+from qda_worker.client.readers.files import is_same_file
 from qda_worker.client.readers.segment import Segment
 
 
@@ -25,9 +25,9 @@ def refuse_output_as_input(files: Sequence[str], outputs: Sequence[Path]) -> Non
     """
     for file in map(Path, files):
         for output in outputs:
-            with suppress(OSError):  # one of them does not exist
-                if file.is_file() and file.samefile(output):
-                    raise UsageError(f"{output} is the input, too", "give another --output")
+            # A device as /dev/stdout may be both.
+            if is_same_file(file, output) and file.is_file():
+                raise UsageError(f"{output} is the input, too", "give another --output")
 
 
 def read_segments(

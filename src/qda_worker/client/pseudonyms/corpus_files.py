@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError, UsageError
 from model_cache.reasons import Reason
-from qda_worker.client.readers.files import STDIN, find_files
+from qda_worker.client.readers.files import STDIN, find_files, is_same_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def corpus_files(
     """
     if STDIN in given or not given:
         raise UsageError("the files must have names", "give files and folders instead of stdin")
-    if review is not None and any(_is_same(Path(each), review) for each in given):
+    if review is not None and any(is_same_file(Path(each), review) for each in given):
         raise UsageError(f"{review} is the review list", "leave it out of the files, or name another list")
     files, unknown = find_files(given, [] if review is None else [review])
     if unknown and warn is not None:
@@ -58,13 +58,6 @@ def corpus_files(
             )
         found[name.casefold()] = CorpusFile(path, name)
     return list(found.values())
-
-
-def _is_same(path: Path, other: Path) -> bool:
-    try:
-        return path.samefile(other)
-    except OSError:  # one of them does not exist
-        return False
 
 
 def write_error(path: Path, error: OSError) -> ModelCacheError | OSError:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from qda_worker.client.readers.segment import PlaceUnit
 
@@ -89,11 +90,10 @@ class DocumentBuilder:
             ends: when it ends.
             is_note: whether it is a footnote.
         """
-        kept = text.strip()
+        kept, bold = trimmed(text, bold)
         if not kept:
             return
         index = len(self._blocks) + 1
-        bold = max(0, bold - (len(text) - len(text.lstrip())))
         self._blocks.append(
             Block(
                 kept,
@@ -116,17 +116,26 @@ class DocumentBuilder:
         return Document("\n".join(self._parts), tuple(self._blocks), self._unit, spoken=spoken)
 
 
-def count_bold(parts: Sequence[tuple[str, bool]]) -> int:
-    """Return how many parts at the beginning of a paragraph are bold, blank ones among them; 0 if all are blank.
+def trimmed(text: str, bold: int) -> tuple[str, int]:
+    """Return the text without surrounding blanks, and the length of what is bold at its beginning.
+
+    Args:
+        text: of a paragraph.
+        bold: length of the bold text at the beginning, blanks among it.
+    """
+    kept = text.strip()
+    return kept, min(len(kept), max(0, bold - (len(text) - len(text.lstrip()))))
+
+
+def bold_length(parts: Sequence[tuple[str, bool]]) -> int:
+    """Return the length of the bold text at the beginning of a paragraph, blanks among it; 0 if all of it is blank.
 
     Args:
         parts: the texts of the paragraph, each with whether it is bold.
     """
     if not any(bold and text.strip() for text, bold in parts):
         return 0
-    return next(
-        (number for number, (text, bold) in enumerate(parts) if not bold and text.strip()), len(parts)
-    )
+    return sum(len(text) for text, _ in takewhile(lambda part: part[1] or not part[0].strip(), parts))
 
 
 def join_cells(cells: Sequence[Sequence[tuple[str, int]]]) -> Iterator[tuple[str, int]]:

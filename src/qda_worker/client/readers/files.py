@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +39,7 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
     """
     found: list[str] = []
     unknown: list[str] = []
-    excluded = _identities(leave_out)
+    excluded = tuple(leave_out)
     for name in given:
         if name == STDIN:
             found.append(name)
@@ -48,7 +47,7 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
         path = Path(name)
         if path.is_dir():
             for file in _walk(path):
-                if excluded and not excluded.isdisjoint(_identities([file])):
+                if any(is_same_file(file, each) for each in excluded):
                     continue
                 (found if file.suffix.lower() in KNOWN_ENDINGS else unknown).append(str(file))
         else:
@@ -61,6 +60,14 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
             f"give files with one of the endings {' '.join(sorted(KNOWN_ENDINGS))}",
         )
     return files, message
+
+
+def is_same_file(path: Path | int, other: Path | int) -> bool:
+    """Return whether two paths or file descriptors lead to one file, which may have several names."""
+    try:
+        return os.path.samefile(path, other)
+    except OSError:  # one of them does not exist
+        return False
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:
@@ -85,16 +92,6 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield from _walk(entry)
         elif entry.is_file():
             yield entry
-
-
-def _identities(files: Iterable[Path | int]) -> set[tuple[int, int]]:
-    """Return device and inode of the files that exist: a file may have several names."""
-    found = set()
-    for file in files:
-        with suppress(OSError):
-            status = os.stat(file)
-            found.add((status.st_dev, status.st_ino))
-    return found
 
 
 def _unknown_message(unknown: Sequence[str]) -> str:

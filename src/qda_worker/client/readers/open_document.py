@@ -11,7 +11,7 @@ from typing import IO, Final
 from xml.etree.ElementTree import Element
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold, join_cells
+from qda_worker.client.readers.document import Document, DocumentBuilder, bold_length, join_cells
 from qda_worker.client.readers.office_package import OfficePackage
 
 _REMOVED: Final = frozenset({
@@ -48,7 +48,7 @@ class _Paragraph:
     @property
     def bold(self) -> int:
         """Length of the bold text at the beginning."""
-        return sum(len(text) for text, _ in self.parts[: count_bold(self.parts)])
+        return bold_length(self.parts)
 
 
 def read_open_document(stream: IO[bytes], source: str) -> Document:

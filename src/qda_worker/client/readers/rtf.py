@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold, join_cells
+from qda_worker.client.readers.document import Document, DocumentBuilder, bold_length, join_cells, trimmed
 
 _TOKEN: Final = re.compile(
     rb"\\([A-Za-z]{1,32})(-?\d{1,10})? ?|\\'([0-9A-Fa-f]{2})|\\([^A-Za-z])|([{}])|[\r\n]+|([^\\{}\r\n]+)",
@@ -284,13 +284,13 @@ class _Reader:
         if state.note:
             self._note_parts.append("\n")
             return
-        bold = sum(len(text) for text, _ in self._parts[: count_bold(self._parts)])
+        bold = bold_length(self._parts)
         text = "".join(text for text, _ in self._parts)
         self._parts.clear()
         if self._cells is None:
             self._builder.add(text, bold=bold)
         elif text.strip():
-            self._cell.append((text.strip(), max(0, bold - (len(text) - len(text.lstrip())))))
+            self._cell.append(trimmed(text, bold))
 
 
 def _font_encodings(content: bytes) -> dict[int, str]:

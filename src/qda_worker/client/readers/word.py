@@ -12,7 +12,7 @@ from typing import IO, Final
 from xml.etree.ElementTree import Element
 
 from model_cache.errors import UsageError
-from qda_worker.client.readers.document import Document, DocumentBuilder, count_bold, join_cells
+from qda_worker.client.readers.document import Document, DocumentBuilder, bold_length, join_cells
 from qda_worker.client.readers.office_package import OfficePackage
 
 _REMOVED: Final = frozenset(
@@ -37,12 +37,15 @@ class _Paragraph:
 
     @property
     def text(self) -> str:
-        return "".join(text for text, _ in self.parts).replace(_SOFT_HYPHEN, "")
+        return self._text_to(None)
 
     @property
     def bold(self) -> int:
         """Length of the bold text at the beginning."""
-        return sum(len(text.replace(_SOFT_HYPHEN, "")) for text, _ in self.parts[: count_bold(self.parts)])
+        return len(self._text_to(bold_length(self.parts)))
+
+    def _text_to(self, end: int | None) -> str:
+        return "".join(text for text, _ in self.parts)[:end].replace(_SOFT_HYPHEN, "")
 
 
 def read_word(stream: IO[bytes], source: str) -> Document:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from model_cache.errors import UsageError
+from qda_worker.client.tables.layout import tasks_of
 from qda_worker.client.tables.records import Record
 from qda_worker.client.tables.refi_qda.codes import CodeKey, Group
 
@@ -45,7 +46,7 @@ def require_codings(options: Mapping[str, Any]) -> None:
         UsageError: when they do not.
     """
     command = options.get("command")
-    tasks = [str(task).partition("=")[0] for task in options.get("tasks", ())]
+    tasks = tasks_of(options)
     if command not in _COMMANDS or (command == "analyze" and not {"sentiment", "entities"} & set(tasks)):
         raise UsageError(
             "a REFI-QDA file has codes, and vectors are none, nor are tokens",

@@ -52,6 +52,14 @@ def test_rows_of_a_table_are_turns_and_bold_names_labels(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+def test_a_bold_name_with_a_blank_behind_it_is_the_label_of_its_row(tmp_path: Path) -> None:
+    anna, ben = rb"\trowd{\b Anna  : }\cell ", rb"\trowd{\b  Ben  : }\cell "
+    rows = rb"%bWie?\cell\row%bGut.\cell\row%bUnd?\cell\row%bJa.\cell\row" % (anna, ben, anna, ben)
+    assert turns(read(rb"{\rtf1\ansi " + rows + rb"}", "a.rtf", tmp_path)) == [
+        ("Anna", "Wie?"), ("Ben", "Gut."), ("Anna", "Und?"), ("Ben", "Ja."),
+    ]  # fmt: skip
+
+
 def test_cells_with_paragraphs_and_notes_that_are_marked_as_unknown_are_read(tmp_path: Path) -> None:
     """Pandoc ends the text of each cell as a paragraph; it and LibreOffice write footnotes with a star."""
     row = rb"{\trowd \trgaph120 \cellx2880\cellx5760 " + b"".join(
