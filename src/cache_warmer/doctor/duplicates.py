@@ -8,6 +8,7 @@ are read, but only if a file of another cache has the same size. A copy that sha
 """
 
 import hashlib
+import os
 import re
 import stat
 from collections import defaultdict
@@ -84,7 +85,7 @@ def known_caches(
         Cache("former cache of sentence-transformers", (torch / "sentence_transformers",), _LINKED),
         Cache("torch cache", (torch / "hub",)),
         *(
-            Cache(name, (Path(environ[name]).expanduser(),))
+            Cache(name, (Path(os.path.expanduser(environ[name])),))
             for name in _FORMER_VARIABLES
             if environ.get(name)
         ),

@@ -4,6 +4,7 @@ Online, two requests are sent: one for a commit of the catalog, which shows name
 for the owner of the token, whose response also tells the time. Neither token nor owner is shown.
 """
 
+import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -38,12 +39,17 @@ Connect = Callable[..., HubConnection]
 def token_file(environ: Mapping[str, str], home: Path | None) -> Path | None:
     """Return where the hub client keeps its token; None if there is no home folder."""
     if environ.get("HF_TOKEN_PATH"):
-        return Path(environ["HF_TOKEN_PATH"]).expanduser()
+        return _expand(environ["HF_TOKEN_PATH"])
     if environ.get("HF_HOME"):
-        return Path(environ["HF_HOME"]).expanduser() / "token"
+        return _expand(environ["HF_HOME"]) / "token"
     if environ.get("XDG_CACHE_HOME"):
-        return Path(environ["XDG_CACHE_HOME"]).expanduser() / "huggingface" / "token"
+        return _expand(environ["XDG_CACHE_HOME"]) / "huggingface" / "token"
     return home / ".cache" / "huggingface" / "token" if home is not None else None
+
+
+def _expand(value: str) -> Path:
+    """Return the path of a value like the hub client: the home of an unknown user stays as it is written."""
+    return Path(os.path.expanduser(value))
 
 
 def check_settings(
