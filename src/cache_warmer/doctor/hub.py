@@ -17,7 +17,13 @@ from cache_warmer.doctor.diagnosis import Finding, Severity, from_error
 from cache_warmer.doctor.machine import CLOCK_SECONDS, clock_finding
 from cache_warmer.errors import HubError
 from cache_warmer.hub.client import HubConnection, connect
-from cache_warmer.hub.environment import clean_token_file, clean_tokens
+from cache_warmer.hub.environment import (
+    PROXY_SCHEMES,
+    PROXY_VARIABLES,
+    TOKEN_VARIABLES,
+    clean_token_file,
+    clean_tokens,
+)
 from cache_warmer.hub.retry import Retry
 from model_cache.catalog.catalog import HuggingFaceSource
 from model_cache.cli.options import offline_variables
@@ -26,9 +32,6 @@ from model_cache.reasons import Reason
 from model_cache.urls import redacted
 
 _DEFAULT_ENDPOINT: Final = "https://huggingface.co"
-_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
-_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # A person waits for the result.
 _RETRY: Final = Retry(attempts=2, first=0.2, max_delay=1.0, max_retry_after=5.0)
 _STALL_SECONDS: Final = 15.0
@@ -160,7 +163,7 @@ def _check_date(date: str, now: float, address: str) -> Iterator[Finding]:
 
 
 def _check_proxies(environ: Mapping[str, str]) -> Iterator[Finding]:
-    for name in _PROXIES:
+    for name in PROXY_VARIABLES:
         upper, lower = environ.get(name, ""), environ.get(name.lower(), "")
         if upper and lower and upper != lower:
             yield Finding(
@@ -184,7 +187,7 @@ def _check_proxies(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _is_proxy(value: str) -> bool:
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
-        return parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
@@ -211,7 +214,7 @@ def _check_token(environ: Mapping[str, str], token: Path | None) -> Iterator[Fin
             clean_token_file(token, copy)
     except UsageError as error:
         yield from_error(error, "token")
-    values = {copy[name] for name in _TOKENS if copy.get(name)}
+    values = {copy[name] for name in TOKEN_VARIABLES if copy.get(name)}
     if len(values) > 1:
         yield Finding(
             Severity.WARNING,
