@@ -10,13 +10,13 @@ stay for the next run.
 
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.artifact import WriteRight
+from cache_warmer.artifacts.artifact import UnderLease, WriteRight
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.warm_report import RunStats
@@ -103,7 +103,7 @@ def fetch_models(
             counter.resume,
             partial(stats.received, claims[0].key),
             partial(counter.track_file, claims[0].downloads[0].label),
-            partial(_accept, claims, _FetchRight(stop, check_lease)),
+            partial(_accept, claims, UnderLease(stop, check_lease)),
         )
         for claims in bodies_with_claims
     ]
@@ -121,21 +121,6 @@ def fetch_models(
     finally:
         for body in bodies:
             body.close()
-
-
-@dataclass(frozen=True, slots=True)
-class _FetchRight:
-    """The right to publish of the threads of the pool: a `WriteRight`."""
-
-    stop: Stop
-    check_lease: Callable[[], None]
-
-    def check(self) -> None:
-        self.stop.check()
-
-    def publishing(self) -> AbstractContextManager[None]:
-        self.check_lease()
-        return self.stop.publishing()
 
 
 def _accept(claims: Sequence[Claim], right: WriteRight, staged: StagedBody) -> AcceptedFiles:

@@ -23,19 +23,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from cache_warmer.artifacts.recording import record_model
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.disk import volume
 from cache_warmer.disk.preflight import preflight
 from cache_warmer.disk.probe import write_probe
 from cache_warmer.fetch import fetch_models
 from cache_warmer.lease.base import Lease
-from cache_warmer.records import (
-    make_record,
-    read_records,
-    write_manifest,
-    write_record,
-    write_repository_bytes,
-)
+from cache_warmer.records import read_records, write_manifest, write_record
 from cache_warmer.reference import ReferenceWriter
 from cache_warmer.reports.deep_check_file import DeepCheckFile
 from cache_warmer.reports.progress import ProgressCounter
@@ -259,17 +254,14 @@ class WarmRun:
             one.resolution is None or one.cache_state is None
         ):  # the check found it complete: it has its record
             return
-        model = one.artifact.model
-        files = [record for _, records in one.cache_state.present for record in records] + list(fetched)
-        record = make_record(model, files, [*one.cache_state.installed, *fetched], self.places)
-        one.artifact.update_file_list(record.files, one.resolution)
-        self.lease.check()
-        write_repository_bytes(model, one.repository_bytes, self.places)
-        write_record(record, self.places)
-        self.reports.stats.verified(model.key, files, one.resolution.compared_with)
+        key = one.artifact.model.key
+        files = record_model(
+            one.artifact, one.resolution, one.cache_state, fetched, self.places, self.lease.check
+        )
+        self.reports.stats.verified(key, files, one.resolution.compared_with)
         _LOG.info(
             "%s: %d files verified, %d fetched, compared with the %s",
-            model.key,
+            key,
             len(files),
             len(one.missing),
             one.resolution.compared_with,

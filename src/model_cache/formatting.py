@@ -52,6 +52,11 @@ def human_bytes(count: int) -> str:
     return f"{size:.1f} {unit}"
 
 
+def count_of(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: `1 file`, `2 files`; `plural` where that is not the noun with an s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def align_columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
     """Return rows as text with aligned columns; control characters of a cell are shown as their escapes.
 

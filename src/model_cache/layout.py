@@ -11,6 +11,8 @@ from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource
 from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName, Places
 
+# Inside the hub place: the beginning of the name of each folder with a model.
+REPOSITORY_PREFIX: Final = "models--"
 # Inside the spaCy place: the folder of our unpacked wheels.
 PACKAGES: Final = ".packages"
 # Inside PACKAGES: an empty file for each copy of ours beside PACKAGES, on a volume without links. A copy without one
@@ -22,7 +24,12 @@ PREPARED: Final = "prepared"
 
 def repository_folder(repository: str) -> PurePosixPath:
     """Return the folder that the hub client uses for a repository: `models--ORG--NAME`."""
-    return PurePosixPath("models--" + repository.replace("/", "--"))
+    return PurePosixPath(REPOSITORY_PREFIX + repository.replace("/", "--"))
+
+
+def repository_name(folder_name: str) -> str:
+    """Return the repository that the hub client keeps in a folder `models--ORG--NAME`: `ORG/NAME`."""
+    return folder_name.removeprefix(REPOSITORY_PREFIX).replace("--", "/", 1)
 
 
 def snapshot_folder(source: HuggingFaceSource) -> PurePosixPath:

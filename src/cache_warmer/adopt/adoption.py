@@ -12,7 +12,7 @@ volume ends the run; models that were complete by then keep their records, and o
 import logging
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -22,9 +22,10 @@ from cache_warmer.adopt.match import FileMatch, FileMiss, Matcher, models_of, wh
 from cache_warmer.adopt.placement import Method, expected_method, is_own, readers_of, stage, staging_path
 from cache_warmer.adopt.report import AdoptedFile, MissingFile, ModelAdoption
 from cache_warmer.adopt.scan import Findings
-from cache_warmer.artifacts.artifact import Artifact, CacheState, Resolution
+from cache_warmer.artifacts.artifact import Artifact, CacheState, Resolution, UnderLease
 from cache_warmer.artifacts.hf_snapshot import HuggingFaceSnapshot
 from cache_warmer.artifacts.installed_package import InstalledPackage
+from cache_warmer.artifacts.recording import record_model
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.artifacts.spacy_package import SpacyPackage
 from cache_warmer.disk import atomic
@@ -33,7 +34,7 @@ from cache_warmer.disk.probe import write_probe
 from cache_warmer.disk.volume import explain_os_errors, nearest_folder
 from cache_warmer.errors import ContentMismatch, HubError
 from cache_warmer.lease.base import Lease
-from cache_warmer.records import make_record, read_records, write_record, write_repository_bytes
+from cache_warmer.records import read_records
 from cache_warmer.reference import ReferenceWriter
 from cache_warmer.survey import bad_files
 from cache_warmer.transfer.download import Download, StagedBody
@@ -147,7 +148,7 @@ class _ModelRun:
             self._prepare(matches)
             if installed is not None:
                 assert isinstance(self.artifact, SpacyPackage)
-                placed = self.artifact.take_over(installed, self)
+                placed = self.artifact.take_over(installed, self._right)
             adopted, records = self._place(matches)
             placed += records
         else:
@@ -155,7 +156,8 @@ class _ModelRun:
         if installed is not None:
             adopted += (self._adopted_package(installed, placed),)
         if self.is_applied and not misses:
-            self._record(offer, state, placed)
+            run = self.run_of
+            record_model(self.artifact, offer, state, placed, run.places, run.lease.check)
         missing = tuple(
             MissingFile(one.download.name, one.download.expected.bytes, one.detail) for one in misses
         )
@@ -174,20 +176,22 @@ class _ModelRun:
     def _name(self) -> str:
         return self.artifact.model.source_name
 
-    def check(self) -> None:
-        """Raise if the run was stopped: with `publishing`, this run is the `WriteRight` of `Artifact.install`."""
-        self.run_of.stop.check()
+    @property
+    def _right(self) -> UnderLease:
+        return UnderLease(self.run_of.stop, self.run_of.lease.check)
 
-    def publishing(self) -> AbstractContextManager[None]:
-        """Raise if another process has the lease."""
-        self.run_of.lease.check()
-        return nullcontext()
-
-    def _expected_method(self, match: FileMatch) -> Method:
+    @property
+    def _fixed_method(self) -> Method | None:
+        """How every file gets into the cache; None if that depends on the file."""
         if isinstance(self.artifact, SpacyPackage):
             return Method.UNPACK
         if isinstance(self.artifact, HuggingFaceSnapshot) and not self.artifact.links:
             return Method.COPY
+        return None
+
+    def _expected_method(self, match: FileMatch) -> Method:
+        if self._fixed_method is not None:
+            return self._fixed_method
         folder = match.download.staging.parent
         return expected_method(match, folder, self._readers(folder))
 
@@ -240,7 +244,7 @@ class _ModelRun:
         adopted: list[AdoptedFile] = []
         records: list[FileRecord] = []
         for same in bodies.values():
-            self.check()
+            self.run_of.stop.check()
             method, files = self._place_body(same[0], tuple(match.download for match in same))
             records += files
             adopted += [self._adopted(match, method) for match in same]
@@ -254,25 +258,15 @@ class _ModelRun:
         try:
             method = stage(match, staging, self._readers(staging.parent))
             records = self.artifact.install(
-                same, StagedBody(staging, match.candidate.bytes, match.sha256), self
+                same, StagedBody(staging, match.candidate.bytes, match.sha256), self._right
             )
         finally:
             # there still after a failure, and where it was another name of the very file that it replaced
             with suppress(OSError):
                 os.unlink(staging)
-        if isinstance(self.artifact, SpacyPackage) or not getattr(self.artifact, "links", True):
-            method = self._expected_method(match)
+        method = self._fixed_method or method
         _LOG.debug("%s: %s from %s", match.download.label, method, match.candidate.label)
         return method, records
-
-    def _record(self, offer: Resolution, state: CacheState, placed: tuple[FileRecord, ...]) -> None:
-        run, model = self.run_of, self.artifact.model
-        files = [record for _, records in state.present for record in records] + list(placed)
-        record = make_record(model, files, [*state.installed, *placed], run.places)
-        self.artifact.update_file_list(record.files, offer)
-        run.lease.check()
-        write_repository_bytes(model, offer.whole_repository_bytes, run.places)
-        write_record(record, run.places)
 
     def _adopted(self, match: FileMatch, method: Method) -> AdoptedFile:
         return AdoptedFile(

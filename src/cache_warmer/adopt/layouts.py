@@ -25,6 +25,7 @@ from typing import Final
 
 from model_cache.file_io import read_small_file
 from model_cache.json_values import parse_json_object
+from model_cache.layout import REPOSITORY_PREFIX, repository_name
 
 TAR_SUFFIXES: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 WHEEL_SUFFIX: Final = ".whl"
@@ -32,7 +33,6 @@ WHEEL_SUFFIX: Final = ".whl"
 INCOMPLETE_SUFFIX: Final = ".incomplete"
 # The folders of the hub library beside the files of a `local_dir` download, newest first.
 _LOCAL_DIR_FOLDERS: Final = (".cache/huggingface", ".huggingface")
-_REPOSITORY_PREFIX: Final = "models--"
 _SENTENCE_TRANSFORMERS_FILES: Final = frozenset({"modules.json", "config_sentence_transformers.json"})
 # The hash of the ETag is missing where the server sent none; TensorFlow's files keep their suffix.
 _TRANSFORMERS_NAME: Final = re.compile(r"[0-9a-f]{64}(\.[0-9a-f]{64})?(\.h5)?")
@@ -111,12 +111,11 @@ def recognize(folder: Path, names: Collection[str]) -> FoundModel | None:
         folder: the folder.
         names: the names of its entries.
     """
-    if folder.name.startswith(_REPOSITORY_PREFIX) and not {"blobs", "snapshots"}.isdisjoint(names):
-        repository = folder.name.removeprefix(_REPOSITORY_PREFIX).replace("--", "/", 1)
-        return FoundModel(Layout.HUB_CACHE, folder, repository)
+    if folder.name.startswith(REPOSITORY_PREFIX) and not {"blobs", "snapshots"}.isdisjoint(names):
+        return FoundModel(Layout.HUB_CACHE, folder, repository_name(folder.name))
     if any(_is_transformers_note(name, names) for name in names):
         return FoundModel(Layout.TRANSFORMERS, folder, "")
-    if any(_is_folder(folder / marker) for marker in _LOCAL_DIR_FOLDERS):
+    if any(os.path.isdir(folder / marker) for marker in _LOCAL_DIR_FOLDERS):
         return FoundModel(Layout.LOCAL_DIR, folder, folder.name)
     if not _SENTENCE_TRANSFORMERS_FILES.isdisjoint(names) and "_" in folder.name:
         return FoundModel(Layout.SENTENCE_TRANSFORMERS, folder, folder.name)
@@ -187,13 +186,6 @@ def _local_dir_commit(folder: Path, relative: PurePosixPath) -> str:
             continue
         return note.decode("utf-8", "replace").partition("\n")[0].strip()
     return ""
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _entries(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Final
 from cache_warmer.adopt.layouts import DESCRIPTIONS, Layout
 from cache_warmer.adopt.placement import Method
 from cache_warmer.adopt.scan import Findings
-from model_cache.formatting import human_bytes, printable
+from model_cache.formatting import count_of, human_bytes, printable
 from model_cache.reasons import Reason
 
 # Files of a model that the text names one by one.
@@ -191,7 +191,9 @@ def to_lines(report: AdoptReport, next_command: str) -> list[str]:
         report: the report.
         next_command: what completes the cache: `adopt --apply`, or `warm`; empty: nothing is to be done.
     """
-    lines = [f"{report.folder}: {_count(len(report.found), 'model or archive', 'models and archives')} found"]
+    lines = [
+        f"{report.folder}: {count_of(len(report.found), 'model or archive', 'models and archives')} found"
+    ]
     lines += [
         f"  {DESCRIPTIONS[one.layout]}: {one.name or 'several models'} ({one.path})" for one in report.found
     ]
@@ -215,7 +217,7 @@ def _model_lines(model: ModelAdoption, *, applied: bool) -> Iterator[str]:
     done = "adopted" if applied else "can be adopted"
     size = human_bytes(sum(file.bytes for file in model.adopted))
     yield (
-        f"{name}: {_count(len(model.adopted), 'file', 'files')} {done}, {size}, compared with the "
+        f"{name}: {count_of(len(model.adopted), 'file')} {done}, {size}, compared with the "
         f"{model.compared_with}; {len(model.missing)} missing"
     )
     for file in model.adopted[:_MAX_LISTED]:
@@ -234,7 +236,3 @@ def _total(report: AdoptReport) -> str:
     parts.append(f"{human_bytes(report.bytes_missing)} to fetch")
     state = f"generation {report.generation[:12]}{' is published' if report.published else ''}"
     return f"{report.reason}: {state}: {', '.join(parts)}"
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

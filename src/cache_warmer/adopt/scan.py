@@ -34,6 +34,7 @@ from cache_warmer.adopt.layouts import (
 )
 from model_cache.errors import UsageError
 from model_cache.file_io import open_regular_file
+from model_cache.layout import PACKAGES, REPOSITORY_PREFIX, repository_name
 from model_cache.places import Places
 
 # The first member of an export (`archive.format`).
@@ -142,7 +143,7 @@ class _Scanner:
     """One scan."""
 
     def __init__(self, places: Places) -> None:
-        own = (places.hub.path, places.spacy.path / ".packages", places.own.path)
+        own = (places.hub.path, places.spacy.path / PACKAGES, places.own.path)
         self._own = [Path(os.path.realpath(path)) for path in own]
         self._seen: set[tuple[int, int]] = set()
         self.findings = Findings()
@@ -180,7 +181,7 @@ class _Scanner:
         inner = None if found is not None and found.layout is Layout.TRANSFORMERS else found
         for entry in listed:
             path = folder / entry.name
-            if not _is_folder(path):
+            if not os.path.isdir(path):
                 self.scan_file(path, found, is_given=False, is_top=is_given)
             elif entry.name not in _IGNORED_FOLDERS and not entry.name.startswith(_IGNORED_PREFIXES):
                 self.scan_folder(path, packages.get(path, inner), is_given=False)
@@ -238,13 +239,9 @@ def member_hint(name: str) -> FileHint:
     """Return what the path of an archive's member says of it: repository, name and commit of a hub cache's file."""
     parts = PurePosixPath(name).parts
     for index, part in enumerate(parts):
-        if part.startswith("models--"):
-            repository = part.removeprefix("models--").replace("--", "/", 1)
-            return (
-                snapshot_hint(PurePosixPath(*parts[index + 1 :], ""), repository)
-                if parts[index + 1 :]
-                else FileHint()
-            )
+        if part.startswith(REPOSITORY_PREFIX):
+            inside = parts[index + 1 :]
+            return snapshot_hint(PurePosixPath(*inside), repository_name(part)) if inside else FileHint()
     return FileHint(name)
 
 
@@ -257,13 +254,6 @@ def _hints_of_links(members: list[tarfile.TarInfo]) -> dict[str, FileHint]:
         for member in members
         if member.issym()
     }
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:
-        return False
 
 
 def _no_file() -> BinaryIO:

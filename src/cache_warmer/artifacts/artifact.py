@@ -21,6 +21,7 @@ from typing import Protocol
 
 from cache_warmer.disk.preflight import SpaceNeeded
 from cache_warmer.transfer.download import Download, StagedBody
+from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model
 from model_cache.manifest import FileRecord, ModelRecord
 
@@ -73,6 +74,28 @@ class WriteRight(Protocol):
             LeaseLost: another process has the lease.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnderLease:
+    """The right of a run that can be stopped, as that of the threads of the pool, while its lease holds.
+
+    Attributes:
+        stop: stops the run.
+        check_lease: raises `LeaseLost` if another process has the lease.
+    """
+
+    stop: Stop
+    check_lease: Callable[[], None]
+
+    def check(self) -> None:
+        """Raise `Interrupted` if the run was stopped."""
+        self.stop.check()
+
+    def publishing(self) -> AbstractContextManager[None]:
+        """Require the lease; `Stop.drained` waits for the end of the block."""
+        self.check_lease()
+        return self.stop.publishing()
 
 
 class MainThread:

@@ -7,10 +7,8 @@ volume makes and removes a folder, unless `--no-probe` is given. Only `--online`
 The exit code is that of the worst error; warnings and notes do not change it.
 """
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +25,7 @@ from cache_warmer.doctor.diagnosis import (
     without_secrets,
 )
 from cache_warmer.doctor.report import Diagnosis, to_json, to_text
+from cache_warmer.hub.environment import read_token_file
 from cache_warmer.options import CA_BUNDLE, HUB
 from model_cache.catalog.catalog import Catalog, HuggingFaceSource
 from model_cache.catalog.lock import load_lock
@@ -40,17 +39,16 @@ from model_cache.cli.options import (
     OutputFormat,
     SharedOptions,
     find_places,
+    home_folder,
     warmer_command,
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.file_io import read_small_file
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
 DOCTOR_OPTIONS: Final[tuple[Option[Any], ...]] = (CATALOG, CACHE, FORMAT, HUB, CA_BUNDLE)
-_MAX_TOKEN_BYTES: Final = 64 << 10
 
 
 def add_doctor_arguments(parser: OptionParser) -> None:
@@ -105,7 +103,7 @@ class _Examination:
     def run(self) -> Diagnosis:
         """Run all checks."""
         environ, arguments = self._environ, self._invocation.arguments
-        now, home = self._now(), _home(environ)
+        now, home = self._now(), home_folder(environ)
         path, cache = self.value(CATALOG), self.value(CACHE)
         endpoint, ca_bundle = self.value(HUB), self.value(CA_BUNDLE)
         places = self._places(cache)
@@ -126,8 +124,8 @@ class _Examination:
             self._add(libraries.check_spacy_packages(packages, versions["spacy"]), "library-version")
             self._add(volumes.check_volumes(places, None if arguments.no_probe else write_probe), "volume")
             self._add(repositories.check_repositories(places, now, warm), "repositories")
-            caches = partial(duplicates.known_caches, places, environ, home, sites)
-            self._add(_lazily(lambda: duplicates.check_duplicates(caches())), "stored-twice")
+            caches = duplicates.known_caches(places, environ, home, sites)
+            self._add(duplicates.check_duplicates(caches), "stored-twice")
         secrets = secrets_of(environ) | _token_in(token)
         if arguments.online:
             self._add(hub.check_hub(environ, endpoint, _first_source(catalog), ca_bundle), "hub")
@@ -174,16 +172,6 @@ class _Examination:
         return catalog
 
 
-def _lazily(check: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
-    """Return the findings of a check that is first called when they are asked for."""
-    yield from check()
-
-
-def _home(environ: Any) -> Path | None:
-    home = environ.get("USERPROFILE" if os.name == "nt" else "HOME") or os.path.expanduser("~")
-    return Path(home) if home != "~" else None
-
-
 def _first_source(catalog: Catalog | None) -> HuggingFaceSource | None:
     sources = (model.source for model in catalog.models) if catalog is not None else ()
     return next((source for source in sources if isinstance(source, HuggingFaceSource)), None)
@@ -191,12 +179,5 @@ def _first_source(catalog: Catalog | None) -> HuggingFaceSource | None:
 
 def _token_in(path: Path | None) -> frozenset[str]:
     """Return the token of the hub client's file, so that it can be left out of every text."""
-    try:
-        text = (
-            read_small_file(path, _MAX_TOKEN_BYTES).decode("utf-8", "replace").strip()
-            if path is not None
-            else ""
-        )
-    except (OSError, ValueError):
-        return frozenset()
+    text = read_token_file(path) if path is not None else ""
     return frozenset({text} if text else ())

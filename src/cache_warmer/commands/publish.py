@@ -22,7 +22,7 @@ from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.formatting import human_bytes, printable
+from model_cache.formatting import count_of, human_bytes, printable
 from model_cache.json_values import to_json_text
 from model_cache.prepared_failure import FAILURE_SUFFIX, FormFailure, error_of, read_failures
 from model_cache.reasons import Reason
@@ -119,7 +119,7 @@ def _failures(invocation: Invocation) -> list[FormFailure]:
 def to_table(forms: Sequence[PublishedForm]) -> str:
     """Return a line for each form, and the result."""
     lines = [_line(form) for form in forms]
-    return "\n".join([*lines, f"OK: {len(forms)} {'form' if len(forms) == 1 else 'forms'}"])
+    return "\n".join([*lines, f"OK: {count_of(len(forms), 'form')}"])
 
 
 def _line(form: PublishedForm) -> str:

@@ -8,6 +8,7 @@ are read, but only if a file of another cache has the same size. A copy that sha
 """
 
 import hashlib
+import os
 import re
 import stat
 from collections import defaultdict
@@ -19,8 +20,9 @@ from typing import Final
 from cache_warmer.doctor.diagnosis import Finding, Severity
 from cache_warmer.doctor.libraries import spacy_packages
 from cache_warmer.doctor.repositories import files_below
+from model_cache.check.notes import FORMER_VARIABLES
 from model_cache.file_io import open_regular_file
-from model_cache.formatting import human_bytes
+from model_cache.formatting import count_of, human_bytes
 from model_cache.layout import PACKAGES
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -35,10 +37,6 @@ _LINKED: Final = (
 _INSTALLED: Final = (
     "keep {folder} if projects of this Python import it; otherwise remove it with `pip uninstall`, and let them find "
     "ours by `cache-warmer env`"
-)
-_FORMER_VARIABLES: Final = (
-    *("TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE", "PYTORCH_PRETRAINED_BERT_CACHE"),
-    "SENTENCE_TRANSFORMERS_HOME",
 )
 
 
@@ -84,8 +82,8 @@ def known_caches(
         Cache("former cache of sentence-transformers", (torch / "sentence_transformers",), _LINKED),
         Cache("torch cache", (torch / "hub",)),
         *(
-            Cache(name, (Path(environ[name]).expanduser(),))
-            for name in _FORMER_VARIABLES
+            Cache(name, (Path(os.path.expanduser(environ[name])),))
+            for name in (*FORMER_VARIABLES, "SENTENCE_TRANSFORMERS_HOME")
             if environ.get(name)
         ),
     ]
@@ -120,7 +118,7 @@ def check_duplicates(caches: Sequence[Cache]) -> Iterator[Finding]:
             Severity.WARNING,
             "stored-twice",
             Reason.OK,
-            f"{kept} and {second} ({former.name}) hold {_files(len(pairs))} with the same content: "
+            f"{kept} and {second} ({former.name}) hold {count_of(len(pairs), 'file')} with the same content: "
             f"{human_bytes(cost)} are stored twice",
             former.removal.format(folder=second),
             tuple(str(other.path) for _, other in pairs),
@@ -180,7 +178,3 @@ def _digest(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
-
-
-def _files(number: int) -> str:
-    return f"{number} file{'' if number == 1 else 's'}"

@@ -4,6 +4,7 @@ Online, two requests are sent: one for a commit of the catalog, which shows name
 for the owner of the token, whose response also tells the time. Neither token nor owner is shown.
 """
 
+import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -16,7 +17,13 @@ from cache_warmer.doctor.diagnosis import Finding, Severity, from_error
 from cache_warmer.doctor.machine import CLOCK_SECONDS, clock_finding
 from cache_warmer.errors import HubError
 from cache_warmer.hub.client import HubConnection, connect
-from cache_warmer.hub.environment import clean_token_file, clean_tokens
+from cache_warmer.hub.environment import (
+    PROXY_SCHEMES,
+    PROXY_VARIABLES,
+    TOKEN_VARIABLES,
+    clean_token_file,
+    clean_tokens,
+)
 from cache_warmer.hub.retry import Retry
 from model_cache.catalog.catalog import HuggingFaceSource
 from model_cache.cli.options import offline_variables
@@ -25,9 +32,6 @@ from model_cache.reasons import Reason
 from model_cache.urls import redacted
 
 _DEFAULT_ENDPOINT: Final = "https://huggingface.co"
-_PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
-_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 # A person waits for the result.
 _RETRY: Final = Retry(attempts=2, first=0.2, max_delay=1.0, max_retry_after=5.0)
 _STALL_SECONDS: Final = 15.0
@@ -38,12 +42,17 @@ Connect = Callable[..., HubConnection]
 def token_file(environ: Mapping[str, str], home: Path | None) -> Path | None:
     """Return where the hub client keeps its token; None if there is no home folder."""
     if environ.get("HF_TOKEN_PATH"):
-        return Path(environ["HF_TOKEN_PATH"]).expanduser()
+        return _expand(environ["HF_TOKEN_PATH"])
     if environ.get("HF_HOME"):
-        return Path(environ["HF_HOME"]).expanduser() / "token"
+        return _expand(environ["HF_HOME"]) / "token"
     if environ.get("XDG_CACHE_HOME"):
-        return Path(environ["XDG_CACHE_HOME"]).expanduser() / "huggingface" / "token"
+        return _expand(environ["XDG_CACHE_HOME"]) / "huggingface" / "token"
     return home / ".cache" / "huggingface" / "token" if home is not None else None
+
+
+def _expand(value: str) -> Path:
+    """Return the path of a value like the hub client: the home of an unknown user stays as it is written."""
+    return Path(os.path.expanduser(value))
 
 
 def check_settings(
@@ -154,7 +163,7 @@ def _check_date(date: str, now: float, address: str) -> Iterator[Finding]:
 
 
 def _check_proxies(environ: Mapping[str, str]) -> Iterator[Finding]:
-    for name in _PROXIES:
+    for name in PROXY_VARIABLES:
         upper, lower = environ.get(name, ""), environ.get(name.lower(), "")
         if upper and lower and upper != lower:
             yield Finding(
@@ -178,7 +187,7 @@ def _check_proxies(environ: Mapping[str, str]) -> Iterator[Finding]:
 def _is_proxy(value: str) -> bool:
     try:
         parts = urlsplit(value if "://" in value else f"http://{value}")
-        return parts.scheme in _PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in PROXY_SCHEMES and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
 
@@ -205,7 +214,7 @@ def _check_token(environ: Mapping[str, str], token: Path | None) -> Iterator[Fin
             clean_token_file(token, copy)
     except UsageError as error:
         yield from_error(error, "token")
-    values = {copy[name] for name in _TOKENS if copy.get(name)}
+    values = {copy[name] for name in TOKEN_VARIABLES if copy.get(name)}
     if len(values) > 1:
         yield Finding(
             Severity.WARNING,

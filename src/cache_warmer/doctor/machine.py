@@ -12,6 +12,7 @@ from typing import Final
 
 from cache_warmer.doctor.diagnosis import Finding, Severity
 from model_cache.check.permissions import current_user
+from model_cache.cli.options import HOME_VARIABLE
 from model_cache.file_io import read_small_file
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -29,7 +30,7 @@ def machine_facts(environ: Mapping[str, str], now: float) -> dict[str, str]:
     """Return facts about the machine for the report."""
     user = current_user()
     mask = current_umask()
-    home = environ.get("USERPROFILE" if os.name == "nt" else "HOME", "")
+    home = environ.get(HOME_VARIABLE, "")
     return {
         "python": f"{platform.python_version()} ({sys.executable})",
         "system": platform.platform(terse=True),
@@ -86,16 +87,15 @@ def clock_finding(now: float, other: float, whose: str) -> Finding:
 
 
 def _check_home(environ: Mapping[str, str]) -> Iterator[Finding]:
-    variable = "USERPROFILE" if os.name == "nt" else "HOME"
-    home = environ.get(variable, "")
+    home = environ.get(HOME_VARIABLE, "")
     if not home:
         system = os.path.expanduser("~")
         yield Finding(
             Severity.WARNING,
             "home",
             Reason.USAGE,
-            f"{variable} is not set: libraries use {system if system != '~' else 'the working folder'}",
-            f"set {variable}, or choose the folders with HF_HOME, TORCH_HOME, SPACY_DATA and QDA_RECORDS",
+            f"{HOME_VARIABLE} is not set: libraries use {system if system != '~' else 'the working folder'}",
+            f"set {HOME_VARIABLE}, or choose the folders with HF_HOME, TORCH_HOME, SPACY_DATA and QDA_RECORDS",
         )
     elif not os.path.isdir(home):
         yield Finding(
@@ -103,7 +103,7 @@ def _check_home(environ: Mapping[str, str]) -> Iterator[Finding]:
             "home",
             Reason.NO_PERMISSION,
             f"the home folder {home} does not exist, or is closed to this user",
-            f"create it, or set {variable} to another folder",
+            f"create it, or set {HOME_VARIABLE} to another folder",
         )
     elif home == "/":
         yield Finding(
@@ -111,7 +111,7 @@ def _check_home(environ: Mapping[str, str]) -> Iterator[Finding]:
             "home",
             Reason.USAGE,
             "the home folder is /, as of a container's user without an entry in its list of users",
-            f"set {variable} to a folder that this user may write to, or give --cache DIR",
+            f"set {HOME_VARIABLE} to a folder that this user may write to, or give --cache DIR",
         )
 
 

@@ -14,7 +14,8 @@ from cache_warmer.doctor.diagnosis import Finding, Severity
 from cache_warmer.transfer.journal import STAGING_SUFFIX
 from model_cache.check.permissions import current_user, permission_remedy
 from model_cache.file_io import read_small_file
-from model_cache.formatting import human_bytes
+from model_cache.formatting import count_of, human_bytes
+from model_cache.layout import PACKAGES, REPOSITORY_PREFIX, repository_name
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
@@ -22,7 +23,6 @@ from model_cache.reasons import Reason
 RECENT_SECONDS: Final = 3600.0
 # In bytes. A ref has 40.
 _MAX_REF_BYTES: Final = 4096
-_REPOSITORY: Final = "models--"
 
 
 def check_repositories(places: Places, now: float, warm: str) -> Iterator[Finding]:
@@ -34,25 +34,21 @@ def check_repositories(places: Places, now: float, warm: str) -> Iterator[Findin
         warm: the command that fills this cache, for remedies.
     """
     closed: list[str] = []
-    for folder in repository_folders(places.hub.path, closed):
+    repositories = [
+        path
+        for path in _list(places.hub.path, closed)
+        if path.name.startswith(REPOSITORY_PREFIX) and os.path.isdir(path)
+    ]
+    for folder in repositories:
         yield from _check_refs(folder, warm, closed)
         yield from _check_links(folder, warm, closed)
-    yield from _check_staging(places, now, warm, closed)
+    blobs = [folder / "blobs" for folder in (*repositories, places.hub.path)]
+    yield from _check_staging([*blobs, places.spacy.path / PACKAGES], now, warm, closed)
     yield from _check_plain_links(places.spacy.path, "spaCy packages", warm, closed)
     yield from _check_plain_links(
         places.torch.path / "sentence_transformers", "sentence-transformers", warm, closed
     )
     yield from _closed_findings(closed)
-
-
-def repository_folders(hub: Path, closed: list[str]) -> list[Path]:
-    """Return the folders of the models in a hub cache.
-
-    Args:
-        hub: the hub cache; may be absent.
-        closed: folders that cannot be read are appended.
-    """
-    return [path for path in _list(hub, closed) if path.name.startswith(_REPOSITORY) and os.path.isdir(path)]
 
 
 def files_below(folder: Path, closed: list[str]) -> Iterator[Path]:
@@ -65,11 +61,6 @@ def files_below(folder: Path, closed: list[str]) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder, onerror=note):
         yield from (Path(parent, name) for name in names)
         yield from (path for name in folders if os.path.islink(path := Path(parent, name)))
-
-
-def model_name(folder: Path) -> str:
-    """Return the name of the repository in a folder: `org/name`."""
-    return folder.name.removeprefix(_REPOSITORY).replace("--", "/", 1)
 
 
 def _list(folder: Path, closed: list[str]) -> list[Path]:
@@ -109,7 +100,7 @@ def _check_refs(folder: Path, warm: str, closed: list[str]) -> Iterator[Finding]
             Severity.ERROR if is_main and present else Severity.WARNING,
             "ref",
             Reason.CACHE_INCOMPLETE,
-            f'{path} {problem}{there}: offline calls of "{model_name(folder)}" {calls} fail',
+            f'{path} {problem}{there}: offline calls of "{repository_name(folder.name)}" {calls} fail',
             _ref_remedy(folder, path, warm, is_main=is_main),
         )
 
@@ -123,7 +114,9 @@ def _ref_remedy(folder: Path, path: Path, warm: str, *, is_main: bool) -> str:
 def _download(folder: Path, commit: str = "") -> str:
     """Return the command of the hub client that fetches a repository into the cache that holds its folder."""
     revision = ["--revision", commit] if commit else []
-    return shlex.join(["hf", "download", model_name(folder), *revision, "--cache-dir", str(folder.parent)])
+    return shlex.join(
+        ["hf", "download", repository_name(folder.name), *revision, "--cache-dir", str(folder.parent)]
+    )
 
 
 def _check_links(folder: Path, warm: str, closed: list[str]) -> Iterator[Finding]:
@@ -136,7 +129,7 @@ def _check_links(folder: Path, warm: str, closed: list[str]) -> Iterator[Finding
             "broken-snapshot",
             Reason.CACHE_INCOMPLETE,
             f"{len(broken)} of {len(links)} links below {folder / 'snapshots'} lead to files that are not there: "
-            f'"{model_name(folder)}" does not load offline',
+            f'"{repository_name(folder.name)}" does not load offline',
             f"fetch it again: `{_download(folder, broken[0].relative_to(folder / 'snapshots').parts[0])}`, or `{warm}` "
             "if it is a model of the catalog, or delete the folder",
             tuple(map(str, broken)),
@@ -150,7 +143,7 @@ def _check_plain_links(folder: Path, owner: str, warm: str, closed: list[str]) -
             Severity.WARNING,
             "broken-link",
             Reason.CACHE_INCOMPLETE,
-            f"{folder} has {_count(len(broken), 'link')} to nothing ({owner})",
+            f"{folder} has {count_of(len(broken), 'link')} to nothing ({owner})",
             f"run `{warm}` if they are models of the catalog, or delete the links",
             tuple(map(str, broken)),
         )
@@ -167,10 +160,8 @@ def _is_there(link: Path, closed: list[str]) -> bool:
     return True
 
 
-def _check_staging(places: Places, now: float, warm: str, closed: list[str]) -> Iterator[Finding]:
+def _check_staging(folders: list[Path], now: float, warm: str, closed: list[str]) -> Iterator[Finding]:
     """Yield the findings about downloads that did not end: old ones, and ones that may be running."""
-    folders = [folder / "blobs" for folder in repository_folders(places.hub.path, closed)]
-    folders += [places.hub.path / "blobs", places.spacy.path / ".packages"]
     found: list[tuple[Path, int, float]] = []
     for folder in folders:
         for path in files_below(folder, closed):
@@ -195,7 +186,7 @@ def _check_staging(places: Places, now: float, warm: str, closed: list[str]) -> 
             Severity.WARNING,
             "unfinished-download",
             Reason.CACHE_INCOMPLETE,
-            f"{_count(len(old), 'download')} did not end, {human_bytes(_bytes(old))} in all: the last was written to "
+            f"{count_of(len(old), 'download')} did not end, {human_bytes(_bytes(old))} in all: the last was written to "
             f"{_age(min(one[2] for one in old))} ago, the first {_age(max(one[2] for one in old))} ago",
             f"run `{warm}`, which continues its own, then delete the others",
             tuple(str(one[0]) for one in old),
@@ -206,8 +197,8 @@ def _check_staging(places: Places, now: float, warm: str, closed: list[str]) -> 
             Severity.NOTE,
             "unfinished-download",
             Reason.OK,
-            f"{_count(len(recent), 'download')} written in the last hour ({human_bytes(_bytes(recent))}): running, or "
-            "interrupted",
+            f"{count_of(len(recent), 'download')} written in the last hour ({human_bytes(_bytes(recent))}): running, "
+            "or interrupted",
             "",
             tuple(str(one[0]) for one in recent),
         )
@@ -220,7 +211,7 @@ def _closed_findings(closed: list[str]) -> Iterator[Finding]:
             Severity.WARNING,
             "closed",
             Reason.NO_PERMISSION,
-            f"this user cannot read {_count(len(paths), 'path')} of the caches, which were not examined",
+            f"this user cannot read {count_of(len(paths), 'path')} of the caches, which were not examined",
             permission_remedy(Path(paths[0]), current_user(), write=False),
             paths,
         )
@@ -235,10 +226,6 @@ def _split(found: list[_Staged], is_old: Callable[[_Staged], bool]) -> tuple[lis
 
 def _bytes(found: list[_Staged]) -> int:
     return sum(one[1] for one in found)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _age(seconds: float) -> str:

@@ -11,8 +11,10 @@ from typing import Final
 
 from cache_warmer.doctor.diagnosis import Finding, Severity
 from cache_warmer.doctor.libraries import major_version
-from model_cache.check.notes import ignored_variables
+from cache_warmer.hub.environment import PROXY_VARIABLES, TOKEN_VARIABLES
+from model_cache.check.notes import FORMER_VARIABLES, ignored_variables
 from model_cache.cli.options import OFFLINE_VARIABLES, TRUE_WORDS, offline_variables, symlinks_disabled
+from model_cache.layout import REPOSITORY_PREFIX
 from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
 from model_cache.urls import shown_value
@@ -27,32 +29,26 @@ _SWITCHES: Final = (
     "HF_HUB_DISABLE_IMPLICIT_TOKEN",
 )
 _FALSE: Final = frozenset({"0", "OFF", "NO", "FALSE"})
+_PROXIES: Final = (*PROXY_VARIABLES, "NO_PROXY")
 # Variables that the report lists if they are set; of tokens, only that they are.
 _SHOWN: Final = (
     *_FOLDERS,
-    *("TRANSFORMERS_CACHE", "PYTORCH_TRANSFORMERS_CACHE", "PYTORCH_PRETRAINED_BERT_CACHE"),
+    *FORMER_VARIABLES,
     *("SENTENCE_TRANSFORMERS_HOME", "SPACY_DATA", "HF_XET_CACHE", "HF_TOKEN_PATH"),
     *_SWITCHES,
     *("HF_ENDPOINT", "QDA_CACHE", "QDA_CATALOG", "QDA_RECORDS", "QDA_WHEEL_BASE", "QDA_CA_BUNDLE"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-    *(
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "NO_PROXY",
-        "http_proxy",
-        "https_proxy",
-        "all_proxy",
-        "no_proxy",
-    ),
+    *_PROXIES,
+    *map(str.lower, _PROXIES),
 )
-_TOKENS: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
 def shown_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that matter and are set, with values that can be shown."""
     shown = {name: shown_value(environ[name]) or "(empty)" for name in _SHOWN if name in environ}
-    return shown | {name: "(set)" if environ[name] else "(empty)" for name in _TOKENS if name in environ}
+    return shown | {
+        name: "(set)" if environ[name] else "(empty)" for name in TOKEN_VARIABLES if name in environ
+    }
 
 
 def check_variables(
@@ -200,7 +196,7 @@ def _check_hub_folders(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _has_models(folder: Path) -> bool:
     try:
-        return any(path.name.startswith("models--") for path in folder.expanduser().iterdir())
+        return any(path.name.startswith(REPOSITORY_PREFIX) for path in folder.expanduser().iterdir())
     except (OSError, RuntimeError, ValueError):  # absent or closed; no home; a NUL
         return False
 

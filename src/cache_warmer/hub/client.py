@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from cache_warmer.errors import HubError, HubUnreachable
-from cache_warmer.hub.environment import clean_token_file, clean_tokens
+from cache_warmer.hub.environment import PROXY_SCHEMES, PROXY_VARIABLES, clean_token_file, clean_tokens
 from cache_warmer.hub.retry import Retry
 from model_cache.cli.options import offline_variables
 from model_cache.errors import UsageError
@@ -32,8 +32,6 @@ _LIBRARY_NAME: Final = "qda-cache-warmer"
 # hub for a list of agents and write it into HF_HOME.
 _SWITCHES: Final = ("HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_SHARED_BLOBS", "HF_HUB_DISABLE_TELEMETRY")
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
-_PROXY_VARIABLES: Final = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"})
-_PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 # Characters of a reference, and of a commit, that messages show.
 _SHOWN_REFERENCE, _SHOWN_COMMIT = 80, 12
 
@@ -167,7 +165,7 @@ def _proxies(environ: Mapping[str, str]) -> str:
     """Return the names of the variables that set proxies and cannot be parsed; if all can, of all that are set."""
     from httpx2 import URL, InvalidURL
 
-    variables = [name for name in environ if name.upper() in _PROXY_VARIABLES and environ[name]]
+    variables = [name for name in environ if name.upper() in PROXY_VARIABLES and environ[name]]
     wrong = []
     for name in variables:
         value = environ[name]
@@ -175,7 +173,7 @@ def _proxies(environ: Mapping[str, str]) -> str:
             scheme = URL(value if "://" in value else f"http://{value}").scheme
         except (InvalidURL, ValueError):
             scheme = ""
-        if scheme not in _PROXY_SCHEMES:
+        if scheme not in PROXY_SCHEMES:
             wrong.append(name)
     return ", ".join(sorted(wrong or variables)) or "the proxy of this system"
 

@@ -15,7 +15,10 @@ from model_cache.errors import UsageError
 from model_cache.file_io import read_small_file
 
 # In the order in which the hub library looks at them.
-_TOKEN_VARIABLES: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+TOKEN_VARIABLES: Final = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
+# Programs read them in upper and in lower case.
+PROXY_VARIABLES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+PROXY_SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
 _QUOTES: Final = frozenset({'""', "''", "``", "“”", "„“", "‘’", "«»"})
 _TOKEN: Final = re.compile("[!-~]+")
 _MAX_TOKEN_BYTES: Final = 64 << 10
@@ -35,7 +38,7 @@ def clean_tokens(environ: MutableMapping[str, str]) -> None:
     Raises:
         UsageError: one holds what cannot be a token.
     """
-    for variable in _TOKEN_VARIABLES:
+    for variable in TOKEN_VARIABLES:
         if variable in environ:
             token = _token(environ[variable], variable)
             if token:
@@ -44,21 +47,26 @@ def clean_tokens(environ: MutableMapping[str, str]) -> None:
                 del environ[variable]
 
 
+def read_token_file(path: Path) -> str:
+    """Return what the hub library's token file holds; empty if it cannot be read."""
+    try:
+        return read_small_file(path, _MAX_TOKEN_BYTES).decode("utf-8", "replace").strip()
+    except (OSError, ValueError):  # none, or a NUL in its path
+        return ""
+
+
 def clean_token_file(path: Path, environ: MutableMapping[str, str]) -> None:
     """Set `HF_TOKEN` to the token of the hub library's file if that is in quotes and no variable gives a token.
 
     Raises:
         UsageError: the file holds what cannot be a token.
     """
-    if any(variable in environ for variable in _TOKEN_VARIABLES):
+    if any(variable in environ for variable in TOKEN_VARIABLES):
         return
-    try:
-        text = read_small_file(path, _MAX_TOKEN_BYTES).decode("utf-8", "replace").strip()
-    except OSError:  # none; the library decides
-        return
+    text = read_token_file(path)
     token = _token(text, f"the token file {path}")
     if token and token != text:
-        environ[_TOKEN_VARIABLES[0]] = token
+        environ[TOKEN_VARIABLES[0]] = token
 
 
 def _token(text: str, origin: str) -> str:

@@ -23,7 +23,7 @@ from model_cache.check.files import CheckedFile, Remedies, problem_from_error
 from model_cache.check.types import Problem, ProgressCallback
 from model_cache.errors import ManifestInvalid, ModelCacheError
 from model_cache.file_io import open_regular_file, read_small_file
-from model_cache.layout import COPY_MARKERS, PACKAGES, prepared_folder
+from model_cache.layout import COPY_MARKERS, PACKAGES, REPOSITORY_PREFIX, prepared_folder
 from model_cache.manifest import ModelRecord, parse_manifest, parse_model_record
 from model_cache.places import HOST, PlaceName, Places
 from model_cache.prepared_form import RECORD_NAME
@@ -36,7 +36,7 @@ BUFFER_BYTES: Final = 2**20
 # Python imports these at every start from wherever they are on its path.
 _STARTUP_MODULES: Final = ("sitecustomize.py", "usercustomize.py", "sitecustomize", "usercustomize")
 _BYTECODE_FOLDER: Final = "__pycache__"
-_REPOSITORY_PREFIXES: Final = ("models--", "datasets--", "spaces--")
+_REPOSITORY_PREFIXES: Final = (REPOSITORY_PREFIX, "datasets--", "spaces--")
 
 
 def verify_hashes(

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 
 from model_cache.check.types import CheckReport, Problem, worst_reason
 from model_cache.file_io import read_small_file
-from model_cache.formatting import printable
+from model_cache.formatting import count_of, printable
 from model_cache.json_values import parse_json_object, to_json_text
 from model_cache.layout import deep_check_path
 from model_cache.places import PlaceName, Places
@@ -153,17 +153,15 @@ def describe_deep_check(deep_check: DeepCheck, places: Places) -> str:
         path = places.of(first.place).path / first.path
         more = f" (and {deep_check.bad_files - 1} more)" if deep_check.bad_files > 1 else ""
         return printable(
-            f"{beginning} found {_count(deep_check.bad_files)} bad: {path}: {first.detail}{more}"
+            f"{beginning} found {count_of(deep_check.bad_files, 'file')} bad: {path}: {first.detail}{more}"
         )
     if record.mended_files:
-        return f"{beginning} found {_count(record.mended_files)} bad; all of them were fetched again"
+        return (
+            f"{beginning} found {count_of(record.mended_files, 'file')} bad; all of them were fetched again"
+        )
     if record.bad_files:
-        return f"{beginning} found {_count(record.bad_files)} bad; all of them were replaced since"
-    return f"{beginning} found every file intact ({_count(record.files)})"
-
-
-def _count(files: int) -> str:
-    return f"{files} file" if files == 1 else f"{files} files"
+        return f"{beginning} found {count_of(record.bad_files, 'file')} bad; all of them were replaced since"
+    return f"{beginning} found every file intact ({count_of(record.files, 'file')})"
 
 
 def _finding(model: str, problem: Problem, places: Places) -> Finding:

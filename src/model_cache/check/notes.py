@@ -23,7 +23,7 @@ _SENTENCE_TRANSFORMERS_TASKS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE
 _COMMIT_CHARACTERS: Final = 40
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 # Variables that chose the folder of models until transformers 4, in the order in which that read them.
-_FORMER_VARIABLES: Final = (
+FORMER_VARIABLES: Final = (
     "TRANSFORMERS_CACHE",
     "PYTORCH_TRANSFORMERS_CACHE",
     "PYTORCH_PRETRAINED_BERT_CACHE",
@@ -43,7 +43,7 @@ def ignored_variables(environ: Mapping[str, str], places: Places) -> tuple[str, 
     """Return the names of set variables that transformers 5 ignores and that name another folder than the hub place."""
     return tuple(
         name
-        for name in _FORMER_VARIABLES
+        for name in FORMER_VARIABLES
         if environ.get(name) and os.path.normpath(environ[name]) != os.path.normpath(places.hub.path)
     )
 

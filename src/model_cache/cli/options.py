@@ -27,6 +27,7 @@ COMMAND_VARIABLES: Final = {
 IMPORT_COMMAND: Final = "QDA_IMPORT_COMMAND"
 # Folder of the run record (`model_cache.run_record`); without it no record is written.
 RUN_DIRECTORY: Final = "QDA_RUN_DIR"
+HOME_VARIABLE: Final = "USERPROFILE" if os.name == "nt" else "HOME"
 
 _UNIT_SECONDS: Final = {"": 1.0, "s": 1.0, "ms": 0.001, "m": 60.0, "h": 3600.0}
 _UNIT_BYTES: Final = {
@@ -265,17 +266,22 @@ def _log_level(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Log
     return LOG_LEVEL.value(argparse.Namespace(log_level=None), environ)
 
 
+def home_folder(environ: Mapping[str, str]) -> Path | None:
+    """Return the user's home by the environment, else by the system; None if there is none."""
+    home = environ.get(HOME_VARIABLE) or os.path.expanduser("~")
+    return Path(home) if home != "~" else None
+
+
 def find_places(cache: str, environ: Mapping[str, str]) -> Places:
     """Return the places of the cache that `--cache` names.
 
     Raises:
         UsageError: the places are below the user's home, and this user has none.
     """
-    variable = "USERPROFILE" if os.name == "nt" else "HOME"
-    home = environ.get(variable) or os.path.expanduser("~")
-    if home == "~" and (cache == HOST or cache.startswith("~")):
-        raise UsageError("this user has no home folder", f"set {variable}, or give --cache DIR")
-    return resolve_places(cache, environ, Path(home))
+    home = home_folder(environ)
+    if home is None and (cache == HOST or cache.startswith("~")):
+        raise UsageError("this user has no home folder", f"set {HOME_VARIABLE}, or give --cache DIR")
+    return resolve_places(cache, environ, home or Path("~"))
 
 
 def offline_variables(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_cache.formatting import align_columns, printable, printable_lines
+from model_cache.formatting import align_columns, count_of, printable, printable_lines
 from model_cache.json_values import parse_json, to_json_line, to_json_text
 
 HOSTILE: Final = "\x1b]0;title\x07\x9b31m\u202eevil\u2028\r\n\ud800\x7f"
@@ -40,3 +40,12 @@ def test_json_documents_have_no_raw_control_character_and_the_same_value(dump: o
     text = dump({"name": HOSTILE.replace("\ud800", "")})
     assert printable_lines(text) == text
     assert parse_json(text.encode()) == {"name": HOSTILE.replace("\ud800", "")}
+
+
+def test_a_count_has_its_noun_in_the_right_number() -> None:
+    counts = [
+        count_of(0, "file"),
+        count_of(1, "file"),
+        count_of(2, "model or archive", "models and archives"),
+    ]
+    assert counts == ["0 files", "1 file", "2 models and archives"]

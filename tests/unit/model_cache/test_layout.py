@@ -24,6 +24,11 @@ def test_two_builds_of_one_package_version_have_different_folders() -> None:
     assert layout.spacy_package_folder(other) != layout.spacy_package_folder(PACKAGE)
 
 
+def test_a_folder_of_the_hub_client_tells_the_repository() -> None:
+    for name in ("gpt2", "BAAI/bge-m3", "org/a--b"):
+        assert layout.repository_name(str(layout.repository_folder(name))) == name
+
+
 def test_the_folder_of_a_model_is_the_one_its_library_accepts() -> None:
     entities, embedding = Model("a", Task.ENTITIES, PACKAGE), Model("b", Task.EMBEDDING, HUB)
     inner = ".packages/de_core_news_lg-3.8.0-36fda650/de_core_news_lg/de_core_news_lg-3.8.0"

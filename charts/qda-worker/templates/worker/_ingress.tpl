@@ -44,3 +44,66 @@ traefik.ingress.kubernetes.io/router.tls: "true"
 {{- end }}
 {{- merge (dict) .Values.worker.http.serviceAnnotations $made .Values.worker.service.annotations | toYaml }}
 {{- end }}
+
+{{- /* An Ingress of whole hosts. Of the dict: root, ingress (its values), name (of itself and its service), port (its name), and
+       annotations (what the controller needs). */}}
+{{- define "qda-worker.ingress" -}}
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: {{ .name }}
+  labels:
+    {{- include "qda-worker.labels" (dict "root" .root "component" "worker") | nindent 4 }}
+  {{- with merge (dict) .ingress.annotations .annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  {{- with .ingress.className }}
+  ingressClassName: {{ . }}
+  {{- end }}
+  {{- with .ingress.tlsSecretName }}
+  tls:
+    - secretName: {{ . }}
+      hosts:
+        {{- toYaml $.ingress.hosts | nindent 8 }}
+  {{- end }}
+  rules:
+    {{- range .ingress.hosts }}
+    - host: {{ . | quote }}
+      http:
+        paths:
+          - path: /
+            pathType: Prefix
+            backend:
+              service:
+                name: {{ $.name }}
+                port:
+                  name: {{ $.port }}
+    {{- end }}
+{{- end }}
+
+{{- /* A route of the Gateway API. Of the dict: root, kind, route (its values), service (name), port (number). */}}
+{{- define "qda-worker.route" -}}
+apiVersion: gateway.networking.k8s.io/v1
+kind: {{ .kind }}
+metadata:
+  name: {{ include "qda-worker.fullname" .root }}
+  labels:
+    {{- include "qda-worker.labels" (dict "root" .root "component" "worker") | nindent 4 }}
+  {{- with .route.annotations }}
+  annotations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  parentRefs:
+    {{- toYaml .route.parentRefs | nindent 4 }}
+  {{- with .route.hostnames }}
+  hostnames:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  rules:
+    - backendRefs:
+        - name: {{ .service }}
+          port: {{ .port }}
+{{- end }}

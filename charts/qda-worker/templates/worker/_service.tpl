@@ -27,22 +27,15 @@ selector:
   {{- include "qda-worker.selectorLabels" (dict "root" . "component" "worker") | nindent 2 }}
 {{- end }}
 
-{{- define "qda-worker.httpAppProtocol" -}}
-{{- $own := .Values.worker.http.appProtocol }}
-{{- with kindIs "invalid" $own | ternary (ternary "https" "http" (ne (include "qda-worker.tlsSecret" .) "")) $own }}
-appProtocol: {{ . }}
-{{- end }}
-{{- end }}
-
 {{- /* A number without an exponent, which the worker does not read. */}}
 {{- define "qda-worker.plainNumber" -}}
 {{- if eq (float64 .) (float64 (int64 .)) }}{{ int64 . }}{{ else }}{{ regexReplaceAll "[.]?0+$" (printf "%.6f" (float64 .)) "" }}{{ end }}
 {{- end }}
 
-{{- /* Gateways and meshes take the protocol of the workers from it. */}}
+{{- /* Gateways and meshes take the protocol of the workers from it. Of the dict: root, own (the value; null: by TLS), plain (the
+       protocol without TLS). */}}
 {{- define "qda-worker.appProtocol" -}}
-{{- $own := .Values.worker.service.appProtocol }}
-{{- with kindIs "invalid" $own | ternary (ternary "https" "kubernetes.io/h2c" (ne (include "qda-worker.tlsSecret" .) "")) $own }}
+{{- with kindIs "invalid" .own | ternary (ternary "https" .plain (ne (include "qda-worker.tlsSecret" .root) "")) .own }}
 appProtocol: {{ . }}
 {{- end }}
 {{- end }}

@@ -70,6 +70,18 @@ def test_without_a_home_the_machine_is_examined_all_the_same() -> None:
     assert (code, "home" in checks(document, "warning")) == (0, True)
 
 
+@pytest.mark.parametrize(
+    "variable",
+    ["HF_TOKEN_PATH", "HF_HOME", "XDG_CACHE_HOME", "TRANSFORMERS_CACHE", "SENTENCE_TRANSFORMERS_HOME"],
+)
+def test_a_folder_in_the_home_of_an_unknown_user_does_not_end_the_examination(
+    tmp_path: Path, variable: str
+) -> None:
+    code, document = run({"HOME": str(tmp_path), variable: "~nosuchuser/x"}, "--no-probe")
+    assert (code, document["variables"][variable]) == (0, "~nosuchuser/x")
+    assert not [one for one in document["findings"] if "not examined to the end" in one["message"]]
+
+
 def test_a_place_with_a_name_that_no_file_can_have_is_a_finding(tmp_path: Path) -> None:
     _, document = run({"HOME": str(tmp_path), "HF_HOME": "/a\x00b"}, "--no-probe")
     assert document["findings"]
