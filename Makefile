@@ -56,10 +56,14 @@ demo: .venv/.installed ## warm a cache from a hub, serve it, and analyze a Germa
 demo-worker: .venv/.installed ## serve the small models of the demo at 127.0.0.1:50051 and, by HTTP, 127.0.0.1:8080, until Ctrl-C
 	@.venv/bin/python -m demo.serve --http-listen 127.0.0.1:8080
 
+# Tests write thousands of small files, and the programs sync each of them: in memory that takes half the time. The /dev/shm
+# of a container is often too small for it.
+IN_MEMORY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "TMPDIR=/dev/shm"}')
+
 # What is in files does not depend on the versions of packages, so its tests run once.
 test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the client also from its wheel with the oldest packages
-	.venv/bin/python -m pytest $(TEST_PROCESSES)
-	.venv-floor/bin/python -m pytest $(TEST_PROCESSES) --ignore=tests/client/cli/test_output.py tests/client tests/base
+	$(IN_MEMORY) .venv/bin/python -m pytest $(TEST_PROCESSES)
+	$(IN_MEMORY) .venv-floor/bin/python -m pytest $(TEST_PROCESSES) --ignore=tests/client/cli/test_output.py tests/client tests/base
 
 # R takes 72 MB and half a minute to install, so CI does without it, and without PHP.
 test-examples: .venv/.installed .venv-floor/.installed | examples/node/node_modules ## run the examples and the commands of the pages against a worker with small models; HEAVY=1 adds R and PHP

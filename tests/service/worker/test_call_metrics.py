@@ -118,17 +118,19 @@ def test_a_stream_that_its_caller_cancels_is_counted_as_cancelled(
     worker: ServeProcess, channel: grpc.Channel
 ) -> None:
     change = MetricsDelta(worker)
+    ended = Event()
 
     def requests() -> Iterator[Any]:
         yield paraphrase_pb2.FindParaphrasesRequest(
             settings=paraphrase_pb2.FindParaphrasesSettings(threshold=0.5)
         )
-        worker.wait_for("the end of the test", call.done)
+        ended.wait(TIMEOUT)  # gRPC's thread may run this before the call has a name
 
     call: Any = paraphrase_pb2_grpc.ParaphraseServiceStub(channel).FindParaphrases(requests())
     next(call)
     assert change.now()["qda_calls_under_way", FIND] == 1
     call.cancel()
+    ended.set()
     found = wait_for_end(change, FIND, "CANCELLED")
     reason = ("qda_calls_without_answer_total", FIND, "CANCELLED", "CANCELLED_BY_CALLER")
     assert found == counted(FIND, "CANCELLED") | {reason: 1}

@@ -17,7 +17,8 @@ from cache_warmer.errors import ContentMismatch
 from cache_warmer.transfer.staging import private_files
 from tests.unit.cache_warmer.adopt.test_match import CONTENT, candidate, download, find
 
-OTHER_DISK: Final = Path("/dev/shm")
+# One of them is on another file system than the folder of the test.
+DISKS: Final = (Path("/dev/shm"), Path("/var/tmp"), Path(__file__).parent)
 
 
 @pytest.fixture
@@ -65,15 +66,22 @@ def test_in_a_host_cache_of_this_user_a_private_file_is_linked(theirs: Path, tar
     assert readers_of(target.parent, on_host=True) == readers_of(target.parent, on_host=False) == 0o444
 
 
-@pytest.mark.skipif(not OTHER_DISK.is_dir(), reason="no second file system")
-def test_a_file_of_another_disk_is_copied(theirs: Path) -> None:
-    match, target = matched(theirs), OTHER_DISK / f"adopt-{os.getpid()}.incomplete"
+@pytest.fixture
+def other_disk(tmp_path: Path) -> Path:
+    for folder in DISKS:
+        if folder.is_dir() and folder.stat().st_dev != tmp_path.stat().st_dev and os.access(folder, os.W_OK):
+            return folder
+    pytest.skip("no second file system")
+
+
+def test_a_file_of_another_disk_is_copied(theirs: Path, other_disk: Path) -> None:
+    match, target = matched(theirs), other_disk / f"adopt-{os.getpid()}.incomplete"
     try:
-        assert expected_method(match, OTHER_DISK) is Method.COPY
+        assert expected_method(match, other_disk) is Method.COPY
         assert stage(match, target) is Method.COPY
         assert target.read_bytes() == CONTENT
     finally:
-        target.unlink()
+        target.unlink(missing_ok=True)
 
 
 def test_a_member_of_an_archive_is_copied(theirs: Path, target: Path) -> None:

@@ -184,7 +184,7 @@ def test_a_release_waits_for_an_api_server_that_is_away(api: FakeLeases, clock: 
 def test_a_release_is_given_up_after_the_duration_of_the_lease(
     api: FakeLeases, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with cluster_lease(api, clock).held():
+    with caplog.at_level("WARNING", "cache_warmer"), cluster_lease(api, clock).held():
         clock.sleep(50)
         api.failure = ApiUnavailableError("connection refused")
 
@@ -198,7 +198,7 @@ def test_a_run_that_is_to_stop_tries_the_release_once(
     def stop() -> None:
         raise Interrupted
 
-    with cluster_lease(api, clock).held():
+    with caplog.at_level("WARNING", "cache_warmer"), cluster_lease(api, clock).held():
         api.failure = ApiUnavailableError("connection refused")
         clock.meanwhile = stop
 
