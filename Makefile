@@ -29,6 +29,10 @@ WARMER_IMAGE = $(IMAGE_PREFIX)qda-cache-warmer:$(IMAGE_TAG)
 # Two processes share the tests, file by file: more would hold more copies of the models than a laptop's memory does.
 TEST_PROCESSES ?= --numprocesses=2 --dist=loadfile
 
+# Tests write thousands of small files, and the programs sync each of them: in memory that takes half the time. The /dev/shm
+# of a container is often too small for it.
+IN_MEMORY = $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "TMPDIR=/dev/shm"}')
+
 # The tests on a cluster wait most of the time, so two processes share them. Each has a namespace, a hub and a
 # release of its own. A test that cordons a node would keep the others' pods from starting: it runs after them.
 CLUSTER_PROCESSES ?= --numprocesses=2 --dist=loadfile
@@ -55,10 +59,6 @@ demo: .venv/.installed ## warm a cache from a hub, serve it, and analyze a Germa
 
 demo-worker: .venv/.installed ## serve the small models of the demo at 127.0.0.1:50051 and, by HTTP, 127.0.0.1:8080, until Ctrl-C
 	@.venv/bin/python -m demo.serve --http-listen 127.0.0.1:8080
-
-# Tests write thousands of small files, and the programs sync each of them: in memory that takes half the time. The /dev/shm
-# of a container is often too small for it.
-IN_MEMORY := $(shell [ -w /dev/shm ] && df -Pk /dev/shm | awk 'NR == 2 && $$4 > 4000000 {print "TMPDIR=/dev/shm"}')
 
 # What is in files does not depend on the versions of packages, so its tests run once.
 test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the client also from its wheel with the oldest packages

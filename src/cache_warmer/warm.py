@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from cache_warmer.artifacts.recording import record_model
+from cache_warmer.artifacts.artifact import record_model
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.disk import volume
 from cache_warmer.disk.preflight import preflight

@@ -22,10 +22,9 @@ from cache_warmer.adopt.match import FileMatch, FileMiss, Matcher, models_of, wh
 from cache_warmer.adopt.placement import Method, expected_method, is_own, readers_of, stage, staging_path
 from cache_warmer.adopt.report import AdoptedFile, MissingFile, ModelAdoption
 from cache_warmer.adopt.scan import Findings
-from cache_warmer.artifacts.artifact import Artifact, CacheState, Resolution, UnderLease
+from cache_warmer.artifacts.artifact import Artifact, CacheState, Resolution, UnderLease, record_model
 from cache_warmer.artifacts.hf_snapshot import HuggingFaceSnapshot
 from cache_warmer.artifacts.installed_package import InstalledPackage
-from cache_warmer.artifacts.recording import record_model
 from cache_warmer.artifacts.sources import Sources
 from cache_warmer.artifacts.spacy_package import SpacyPackage
 from cache_warmer.disk import atomic

@@ -8,22 +8,25 @@ transfer and records are written once. A warm run calls the methods in this orde
 3. `space_needed`, `target_folders`, `name_folders`: what the missing ones need, for the preflight.
 4. `locate`: where to fetch a missing one from; makes no request.
    `install`: once per downloaded body, in a thread of the pool; bodies of one model may arrive in parallel.
-5. `update_file_list`, `update_refs`: what libraries expect beside the files.
+5. `record_model`, once all files are there: `update_file_list`, which libraries expect beside them, and the record.
+6. `update_refs`: the mutable names.
 
 Only `resolve` talks to the network. Every step can be repeated after a crash.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from cache_warmer.disk.preflight import SpaceNeeded
+from cache_warmer.records import make_record, write_record, write_repository_bytes
 from cache_warmer.transfer.download import Download, StagedBody
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model
 from model_cache.manifest import FileRecord, ModelRecord
+from model_cache.places import Places
 
 # Reads a file: (path, size in bytes) to (sha256, git's sha1).
 HashFile = Callable[[Path, int], tuple[str, str]]
@@ -197,3 +200,34 @@ class Artifact(Protocol):
     def update_refs(self) -> None:
         """Point the mutable names (`refs/main`, links to the current package) at this model, where they are ours."""
         ...
+
+
+def record_model(
+    artifact: Artifact,
+    offer: Resolution,
+    state: CacheState,
+    placed: Sequence[FileRecord],
+    places: Places,
+    check_lease: Callable[[], None],
+) -> list[FileRecord]:
+    """Write the record of a model, and what libraries expect beside its files; return the files.
+
+    Args:
+        artifact: the model as it is stored.
+        offer: what its source offers.
+        state: what the cache had.
+        placed: what this run put into the cache: all that `state` misses.
+        places: of the cache.
+        check_lease: raises `LeaseLost` if another process has the lease.
+
+    Raises:
+        LeaseLost: another process has the lease.
+        OSError: the volume cannot be written.
+    """
+    files = [record for _, records in state.present for record in records] + list(placed)
+    record = make_record(artifact.model, files, [*state.installed, *placed], places)
+    artifact.update_file_list(record.files, offer)
+    check_lease()
+    write_repository_bytes(artifact.model, offer.whole_repository_bytes, places)
+    write_record(record, places)
+    return files

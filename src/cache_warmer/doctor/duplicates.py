@@ -8,7 +8,6 @@ are read, but only if a file of another cache has the same size. A copy that sha
 """
 
 import hashlib
-import os
 import re
 import stat
 from collections import defaultdict
@@ -20,6 +19,7 @@ from typing import Final
 from cache_warmer.doctor.diagnosis import Finding, Severity
 from cache_warmer.doctor.libraries import spacy_packages
 from cache_warmer.doctor.repositories import files_below
+from cache_warmer.doctor.variables import expand_home
 from model_cache.check.notes import FORMER_VARIABLES
 from model_cache.file_io import open_regular_file
 from model_cache.formatting import count_of, human_bytes
@@ -82,7 +82,7 @@ def known_caches(
         Cache("former cache of sentence-transformers", (torch / "sentence_transformers",), _LINKED),
         Cache("torch cache", (torch / "hub",)),
         *(
-            Cache(name, (Path(os.path.expanduser(environ[name])),))
+            Cache(name, (expand_home(environ[name]),))
             for name in (*FORMER_VARIABLES, "SENTENCE_TRANSFORMERS_HOME")
             if environ.get(name)
         ),

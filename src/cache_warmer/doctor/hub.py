@@ -4,7 +4,6 @@ Online, two requests are sent: one for a commit of the catalog, which shows name
 for the owner of the token, whose response also tells the time. Neither token nor owner is shown.
 """
 
-import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from cache_warmer.doctor.diagnosis import Finding, Severity, from_error
 from cache_warmer.doctor.machine import CLOCK_SECONDS, clock_finding
+from cache_warmer.doctor.variables import expand_home
 from cache_warmer.errors import HubError
 from cache_warmer.hub.client import HubConnection, connect
 from cache_warmer.hub.environment import (
@@ -42,17 +42,12 @@ Connect = Callable[..., HubConnection]
 def token_file(environ: Mapping[str, str], home: Path | None) -> Path | None:
     """Return where the hub client keeps its token; None if there is no home folder."""
     if environ.get("HF_TOKEN_PATH"):
-        return _expand(environ["HF_TOKEN_PATH"])
+        return expand_home(environ["HF_TOKEN_PATH"])
     if environ.get("HF_HOME"):
-        return _expand(environ["HF_HOME"]) / "token"
+        return expand_home(environ["HF_HOME"]) / "token"
     if environ.get("XDG_CACHE_HOME"):
-        return _expand(environ["XDG_CACHE_HOME"]) / "huggingface" / "token"
+        return expand_home(environ["XDG_CACHE_HOME"]) / "huggingface" / "token"
     return home / ".cache" / "huggingface" / "token" if home is not None else None
-
-
-def _expand(value: str) -> Path:
-    """Return the path of a value like the hub client: the home of an unknown user stays as it is written."""
-    return Path(os.path.expanduser(value))
 
 
 def check_settings(

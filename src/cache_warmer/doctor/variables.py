@@ -5,6 +5,7 @@ library reads was looked up in its source (huggingface_hub 2.4, transformers 4 a
 Only the value of variables that hold paths, addresses and switches is shown.
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,11 @@ def shown_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return shown | {
         name: "(set)" if environ[name] else "(empty)" for name in TOKEN_VARIABLES if name in environ
     }
+
+
+def expand_home(value: str) -> Path:
+    """Return the path of a value like the libraries: the home of an unknown user stays as it is written."""
+    return Path(os.path.expanduser(value))
 
 
 def check_variables(
@@ -180,13 +186,13 @@ def _check_hub_folders(environ: Mapping[str, str]) -> Iterator[Finding]:
             "other caches in the former",
             f"unset {name} if models should be in {shown_value(home)}/hub",
         )
-    if chosen and _has_models(Path(chosen) / "hub") and not _has_models(Path(chosen)):
+    if chosen and _has_models(expand_home(chosen) / "hub") and not _has_models(expand_home(chosen)):
         yield _warning(
             "wrong-folder",
             f"{name} is {shown_value(chosen)}, which has no models; {shown_value(chosen)}/hub has",
             f"set {name} to {shown_value(chosen)}/hub, or HF_HOME to {shown_value(chosen)} instead of it",
         )
-    if home and not chosen and _has_models(Path(home)) and not _has_models(Path(home) / "hub"):
+    if home and not chosen and _has_models(expand_home(home)) and not _has_models(expand_home(home) / "hub"):
         yield _warning(
             "wrong-folder",
             f"HF_HOME is {shown_value(home)}, which has models itself, but libraries look in {shown_value(home)}/hub",
@@ -196,8 +202,8 @@ def _check_hub_folders(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _has_models(folder: Path) -> bool:
     try:
-        return any(path.name.startswith(REPOSITORY_PREFIX) for path in folder.expanduser().iterdir())
-    except (OSError, RuntimeError, ValueError):  # absent or closed; no home; a NUL
+        return any(path.name.startswith(REPOSITORY_PREFIX) for path in folder.iterdir())
+    except (OSError, ValueError):  # absent or closed; a NUL
         return False
 
 

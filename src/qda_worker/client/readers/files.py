@@ -39,7 +39,7 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
     """
     found: list[str] = []
     unknown: list[str] = []
-    excluded = tuple(leave_out)
+    excluded = {_identity(each) for each in leave_out} - {None}
     for name in given:
         if name == STDIN:
             found.append(name)
@@ -47,7 +47,7 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
         path = Path(name)
         if path.is_dir():
             for file in _walk(path):
-                if any(is_same_file(file, each) for each in excluded):
+                if excluded and _identity(file) in excluded:
                     continue
                 (found if file.suffix.lower() in KNOWN_ENDINGS else unknown).append(str(file))
         else:
@@ -64,10 +64,17 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
 
 def is_same_file(path: Path | int, other: Path | int) -> bool:
     """Return whether two paths or file descriptors lead to one file, which may have several names."""
+    identity = _identity(path)
+    return identity is not None and identity == _identity(other)
+
+
+def _identity(path: Path | int) -> tuple[int, int] | None:
+    """Return device and inode; None if there is no such file."""
     try:
-        return os.path.samefile(path, other)
-    except OSError:  # one of them does not exist
-        return False
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def natural_key(text: str) -> list[tuple[int, int, str]]:
