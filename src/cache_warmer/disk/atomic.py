@@ -44,6 +44,8 @@ _PRIVATE_MODE: Final = 0o600
 # Mode of a user's new file, before the umask.
 _USER_FILE_MODE: Final = 0o666
 _COPY_CHUNK_BYTES: Final = 1 << 20
+# How often a folder is created again that another writer moved or removed before it was complete.
+_TRIES: Final = 3
 # Characters of a name that are kept when it is moved aside: the suffixes must fit into 255 bytes.
 _MAX_KEPT_NAME: Final = 200
 # Failures of `symlink` that do not mean that the file system has no links.
@@ -253,12 +255,18 @@ def make_folders(path: Path, boundary: CacheBoundary) -> None:
         OSError: a folder cannot be created.
     """
     require_usable(path, boundary)
-    if _obstacle(path, boundary) is not None:
-        # looked up again, because another thread may have created the folder by now
-        with _moving_aside, contextlib.suppress(FileNotFoundError):
-            if (obstacle := _obstacle(path, boundary)) is not None:
-                _move_aside(obstacle)
-    _make_missing(path)
+    for remaining in reversed(range(_TRIES)):
+        if _obstacle(path, boundary) is not None:
+            # looked up again, because another thread may have created the folder by now
+            with _moving_aside:
+                if (obstacle := _obstacle(path, boundary)) is not None:
+                    _move_aside(obstacle)
+        try:
+            _make_missing(path)
+            break
+        except (FileNotFoundError, NotADirectoryError):
+            if not remaining:
+                raise
 
 
 def _obstacle(path: Path, boundary: CacheBoundary) -> Path | None:
@@ -296,18 +304,20 @@ def remove_obstruction(path: Path, below: Path, boundary: CacheBoundary) -> None
         OSError: it cannot be renamed.
     """
     require_inside(path.parent, boundary)
-    for folder in reversed(path.parents):
-        is_below = folder != below and folder.is_relative_to(below)
-        if is_below and os.path.lexists(folder) and not folder.is_dir():
-            _move_aside(folder)
-    if path.is_dir() and not path.is_symlink():
-        _move_aside(path)
+    with _moving_aside:
+        for folder in reversed(path.parents):
+            if folder != below and folder.is_relative_to(below) and is_obstacle(folder):
+                _move_aside(folder)
+        if path.is_dir() and not path.is_symlink():
+            _move_aside(path)
 
 
 def _move_aside(path: Path) -> None:
+    """Rename what prevents a folder or a file, unless another process has done so; the caller holds `_moving_aside`."""
     aside = path.with_name(f"{path.name[:_MAX_KEPT_NAME]}.{os.urandom(6).hex()}.set-aside.incomplete")
-    _LOG.warning("%s is in the way: moved to %s", path, aside)
-    path.rename(aside)
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(aside)
+        _LOG.warning("%s was in the way: moved to %s", path, aside)
 
 
 def _make_own_folder(path: Path) -> None:

@@ -86,20 +86,27 @@ def best_effort(stream: TextIO) -> TextIO:
     return stream if isinstance(stream, BestEffortStream) else cast(TextIO, BestEffortStream(stream))
 
 
-def run(main: Main, argv: Sequence[str] | None = None, *, name: str) -> NoReturn:
+def run(
+    main: Main, argv: Sequence[str] | None = None, *, name: str, finalize_interpreter: bool = True
+) -> NoReturn:
     """Run a program and exit the process with its code.
 
     Args:
         main: takes the arguments, returns the exit code, raises `ModelCacheError`.
         argv: the arguments without the program's name; None: those of this process.
         name: the program's name, which begins each message.
+        finalize_interpreter: False for a program whose libraries have threads that may hold a lock at the end: Python
+            stops these threads wherever they are, and its finalization would wait for such a lock for ever.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _prepare_streams()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _raise_terminated)
-    code = run_main(main, arguments, name=name, environ=os.environ)
-    sys.exit(_flush_stdout(code, name))
+    code = _flush_stdout(run_main(main, arguments, name=name, environ=os.environ), name)
+    if finalize_interpreter:
+        sys.exit(code)
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def run_main(main: Main, argv: Sequence[str], *, name: str, environ: Mapping[str, str]) -> int:

@@ -237,9 +237,7 @@ class SyncTransport:
         budget = RetryBudget(self._availability, seconds, min(seconds, self._settings.timeout))
         while True:
             collector = ParaphraseCollector(search)
-            call = method(
-                iter(search.messages), timeout=budget.start_attempt(), metadata=self._settings.metadata()
-            )
+            call = self._start(method, iter(search.messages), budget.start_attempt())
             try:
                 for response in call:
                     self._availability.record_success()
@@ -279,8 +277,7 @@ class SyncTransport:
         """Provide the calls of this thread; they are woken when the client is closed."""
 
         def send(request: Q, timeout: float) -> Any:
-            self._open_channel()
-            return method.future(request, timeout=timeout, metadata=self._settings.metadata())
+            return self._start(method.future, request, timeout)
 
         calls: PendingCalls[Q, S] = PendingCalls(send, self._failure)
         with self._waiting_lock:
@@ -301,7 +298,7 @@ class SyncTransport:
         seconds = self._settings.stream_timeout if timeout is None else timeout
         retry = StreamRetry(self._availability, min(seconds, self._settings.timeout))
         while (request := streams.next_request()) is not None:
-            call = method(request, timeout=seconds, metadata=self._settings.metadata())
+            call = self._start(method, request, seconds)
             try:
                 for response in call:
                     self._availability.record_success()
@@ -333,7 +330,7 @@ class SyncTransport:
         ended = False
         while not ended:
             reader = AnalysisReader(pending)
-            call = method(source.requests(settings), timeout=seconds, metadata=self._settings.metadata())
+            call = self._start(method, source.requests(settings), seconds)
             try:
                 for response in call:
                     self._availability.record_success()
@@ -352,6 +349,15 @@ class SyncTransport:
                 call.cancel()
         if source.failure is not None:
             raise source.failure
+
+    def _start(self, method: Callable[..., Any], request: object, timeout: float) -> Any:
+        """Start a call, or raise CallCancelled if the client is closed, also if another thread closes it just now."""
+        self._open_channel()
+        try:
+            return method(request, timeout=timeout, metadata=self._settings.metadata())
+        except ValueError:
+            self._open_channel()  # gRPC's error about a closed channel
+            raise
 
     def _open_channel(self) -> grpc.Channel:
         if self._closed.is_set():

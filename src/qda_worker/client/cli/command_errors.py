@@ -1,10 +1,5 @@
 """The failures that end a command (errors of client or input, Ctrl-C, SIGTERM), and how they are reported. No gRPC."""
 
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
 from typing import Final, TypeAlias
 
 from model_cache.cli.program import Terminated
@@ -33,35 +28,6 @@ class Interrupted(ClientError):
         message = f"stopped by {'SIGTERM' if terminated else 'SIGINT'}"
         super().__init__(f"{message}; {progress}" if progress else message, remedy=remedy)
         self.code = EXIT_TERMINATED if terminated else Reason.INTERRUPTED.exit_code
-
-
-@contextmanager
-def hold_signals() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM wait until the context ends, so that they tear no line and no document.
-
-    A second signal is handled at once, because the output may be blocked by a reader that has stopped.
-    """
-    held: list[int] = []
-    handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
-
-    def hold(number: int, frame: FrameType | None) -> None:
-        if held:
-            handlers[number](number, frame)
-        held.append(number)
-
-    if threading.current_thread() is threading.main_thread():  # the only one that handles signals
-        for number in (signal.SIGINT, signal.SIGTERM):
-            handler = signal.getsignal(number)
-            if callable(handler):
-                handlers[number] = handler
-                signal.signal(number, hold)
-    try:
-        yield
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-    if held:
-        handlers[held[0]](held[0], None)
 
 
 def as_error(

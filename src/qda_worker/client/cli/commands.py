@@ -13,11 +13,11 @@ from model_cache.json_values import to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
-from qda_worker.client.cli.command_errors import hold_signals
 from qda_worker.client.cli.connection import Connection, Format
 from qda_worker.client.cli.options import DEFAULT_THRESHOLD
 from qda_worker.client.cli.pseudonymize_command import run_pseudonymize
 from qda_worker.client.cli.report_command import run_report
+from qda_worker.client.cli.signals import close_on_signal, hold_signals
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_commands import run_text_command
 from qda_worker.client.cli.text_input import input_files, read_segments
@@ -75,15 +75,16 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
     threshold = arguments.threshold
     if threshold is None and arguments.best is None:
         threshold = DEFAULT_THRESHOLD
-    result = client.find_paraphrases(
-        texts,
-        others,
-        threshold=threshold,
-        best=arguments.best,
-        model=arguments.model,
-        long_texts=LongTexts(arguments.long_texts),
-        prompt_name=arguments.prompt,
-    )
+    with close_on_signal(client.close):
+        result = client.find_paraphrases(
+            texts,
+            others,
+            threshold=threshold,
+            best=arguments.best,
+            model=arguments.model,
+            long_texts=LongTexts(arguments.long_texts),
+            prompt_name=arguments.prompt,
+        )
     _write_paraphrases(result, texts, texts if others is None else others, form, terminal)
     if result.cut_texts:
         # Of a search, this number is all that is known: there is no usage of single texts.
@@ -95,7 +96,8 @@ def _paraphrases(client: Client, arguments: argparse.Namespace, form: Format, te
 
 
 def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    models = client.models()
+    with close_on_signal(client.close):
+        models = client.models()
     if form is Format.JSONL:
         for model in models.models:
             terminal.write(to_json_line(model))
@@ -106,7 +108,8 @@ def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Termi
 
 def _cache(client: Client, _: argparse.Namespace, form: Format, terminal: Terminal) -> int:
     """Return the exit code that cache-check would have."""
-    status = client.cache_status()
+    with close_on_signal(client.close):
+        status = client.cache_status()
     if form is Format.JSONL:
         terminal.write(to_json_line(status))
     else:
@@ -115,9 +118,11 @@ def _cache(client: Client, _: argparse.Namespace, form: Format, terminal: Termin
 
 
 def _health(client: Client, arguments: argparse.Namespace, form: Format, terminal: Terminal) -> int:
-    if arguments.wait is not None:
-        client.wait_ready(_parse_wait(arguments.wait), service=arguments.service)
-    health = client.health(arguments.service)
+    wait = None if arguments.wait is None else _parse_wait(arguments.wait)
+    with close_on_signal(client.close):
+        if wait is not None:
+            client.wait_ready(wait, service=arguments.service)
+        health = client.health(arguments.service)
     document = {"service": arguments.service, "health": health}
     terminal.write(str(health) if form is Format.TABLE else to_json_line(document))
     return 0 if health is Health.SERVING else NotReady.exit_code

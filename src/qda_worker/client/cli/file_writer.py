@@ -10,8 +10,8 @@ from qda_worker.client.cli.command_errors import (
     Interrupted,
     as_error,
     exit_code,
-    hold_signals,
 )
+from qda_worker.client.cli.signals import hold_signals
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_calls import Models
 from qda_worker.client.cli.writer import SOME_FAILED, R

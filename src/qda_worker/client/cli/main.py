@@ -23,7 +23,8 @@ from qda_worker.client.errors import ClientError
 def main() -> NoReturn:
     """Run `qda-client` with this process's arguments and exit."""
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # this program reports each failure itself, once
-    run(qda_client, name=PROGRAM)
+    # a thread of gRPC's that reads requests holds the lock of its call now and then, and the call's destructor needs it
+    run(qda_client, name=PROGRAM, finalize_interpreter=False)
 
 
 def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:

@@ -16,6 +16,7 @@ from qda_worker.client.analysis_tasks import EntityTask
 from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.options import PROGRAM
 from qda_worker.client.cli.progress_line import ProgressLine
+from qda_worker.client.cli.signals import close_on_signal
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.writer import SOME_FAILED
 from qda_worker.client.enums import LabelScheme, LongTexts
@@ -156,13 +157,14 @@ def _recognize(
     progress = ProgressLine(terminal, total=lambda: None)
     task = EntityTask(model, LabelScheme.COMMON)
     failed = 0
-    for index, result in enumerate(client.analyze(texts(), [task], long_texts=LongTexts.WINDOW)):
-        segment = sent.popleft()
-        if segment.speaker:
-            finder.add_speaker(segment.speaker)
-        finder.add_text(segment.text, _finds(result.entities.entities if result.entities else ()))
-        failed += not result.ok
-        progress.show(index + 1)
+    with close_on_signal(client.close):
+        for index, result in enumerate(client.analyze(texts(), [task], long_texts=LongTexts.WINDOW)):
+            segment = sent.popleft()
+            if segment.speaker:
+                finder.add_speaker(segment.speaker)
+            finder.add_text(segment.text, _finds(result.entities.entities if result.entities else ()))
+            failed += not result.ok
+            progress.show(index + 1)
     progress.end()
     return failed
 

@@ -13,6 +13,7 @@ from model_cache.file_io import replacement
 from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.options import DEFAULT_THRESHOLD
 from qda_worker.client.cli.progress_line import ProgressLine
+from qda_worker.client.cli.signals import close_on_signal
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_input import input_files, read_segments, refuse_output_as_input
 from qda_worker.client.cli.writer import SOME_FAILED
@@ -47,14 +48,15 @@ def run_report(client: Client, arguments: argparse.Namespace, _: Format, termina
     progress = ProgressLine(terminal, total=lambda: len(segments))
     threshold = DEFAULT_THRESHOLD if arguments.threshold is None else arguments.threshold
     try:
-        report = collect_report(
-            client,
-            segments,
-            title=arguments.title or _title(files),
-            threshold=threshold,
-            created=datetime.now(UTC),
-            on_progress=progress.show,
-        )
+        with close_on_signal(client.close):
+            report = collect_report(
+                client,
+                segments,
+                title=arguments.title or _title(files),
+                threshold=threshold,
+                created=datetime.now(UTC),
+                on_progress=progress.show,
+            )
     finally:
         progress.end()
     page = write_page(report, Language(arguments.lang), version(_PACKAGE))

@@ -62,6 +62,7 @@ class TextCall(Generic[R]):
         rows: returns the rows of that table.
         as_list: sends a list of texts; None if the command always streams.
         as_stream: sends any number of texts and yields the result of each.
+        close: closes the client, which ends these calls; for another thread.
     """
 
     options: dict[str, object]
@@ -69,6 +70,7 @@ class TextCall(Generic[R]):
     rows: Callable[[R, Text], Iterator[render.Row]]
     as_list: ListCall | None
     as_stream: StreamCall[R]
+    close: Callable[[], None]
 
 
 def text_call(
@@ -106,7 +108,9 @@ def _sentiment(client: Client, arguments: argparse.Namespace) -> TextCall[Sentim
             yield result, each.provenance.sentiment
 
     options = _options(arguments, sentences=arguments.sentences, offsets=str(offsets))
-    return TextCall(options, render.SENTIMENT_COLUMNS, render.sentiment_rows, as_list, as_stream)
+    return TextCall(
+        options, render.SENTIMENT_COLUMNS, render.sentiment_rows, as_list, as_stream, client.close
+    )
 
 
 def _entities(client: Client, arguments: argparse.Namespace) -> TextCall[Entities]:
@@ -136,7 +140,7 @@ def _entities(client: Client, arguments: argparse.Namespace) -> TextCall[Entitie
     options = _options(
         arguments, labels=arguments.label, common_labels=arguments.common_labels, offsets=str(offsets)
     )
-    return TextCall(options, render.ENTITY_COLUMNS, render.entity_rows, as_list, as_stream)
+    return TextCall(options, render.ENTITY_COLUMNS, render.entity_rows, as_list, as_stream, client.close)
 
 
 def _syntax(client: Client, arguments: argparse.Namespace) -> TextCall[Syntax]:
@@ -161,7 +165,7 @@ def _syntax(client: Client, arguments: argparse.Namespace) -> TextCall[Syntax]:
             yield each.syntax or Syntax(each.id, each.error, (), (), None, None), each.provenance.syntax
 
     options = _options(arguments, layers=[str(layer) for layer in layers], offsets=str(offsets))
-    return TextCall(options, render.SYNTAX_COLUMNS, render.syntax_rows, as_list, as_stream)
+    return TextCall(options, render.SYNTAX_COLUMNS, render.syntax_rows, as_list, as_stream, client.close)
 
 
 def _embed(client: Client, arguments: argparse.Namespace) -> TextCall[Embedding]:
@@ -209,7 +213,9 @@ def _embed(client: Client, arguments: argparse.Namespace) -> TextCall[Embedding]
         numbers=str(arguments.numbers),
         prompt=arguments.prompt,
     )
-    return TextCall(options, render.EMBEDDING_COLUMNS, render.embedding_rows, as_list, as_stream)
+    return TextCall(
+        options, render.EMBEDDING_COLUMNS, render.embedding_rows, as_list, as_stream, client.close
+    )
 
 
 def _analyze(client: Client, arguments: argparse.Namespace) -> TextCall[DocumentAnalysis]:
@@ -225,7 +231,7 @@ def _analyze(client: Client, arguments: argparse.Namespace) -> TextCall[Document
         yield render.analysis_row(result)
 
     options = _options(arguments, tasks=list(names), offsets=str(offsets))
-    return TextCall(options, None, rows, None, as_stream)
+    return TextCall(options, None, rows, None, as_stream, client.close)
 
 
 _CALLS: Final[dict[str, Callable[[Client, argparse.Namespace], TextCall[Any]]]] = {

@@ -22,6 +22,7 @@ from qda_worker.client.cli.connection import Format
 from qda_worker.client.cli.file_writer import FileWriter
 from qda_worker.client.cli.output_options import file_format
 from qda_worker.client.cli.progress_line import InputCounter, ProgressLine
+from qda_worker.client.cli.signals import close_on_signal
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_calls import TextCall, text_call
 from qda_worker.client.cli.text_input import input_files, read_segments, refuse_output_as_input
@@ -164,7 +165,9 @@ def _run_lists(
     try:
         for batch in batches:
             add, show = _receivers(batch, writer, progress if shown else None, done)
-            call.as_list([segment.to_text() for segment in batch], add, show)
+            texts = [segment.to_text() for segment in batch]
+            with close_on_signal(call.close):
+                call.as_list(texts, add, show)
             done += len(batch)
         progress.end()
         return writer.end()
@@ -215,10 +218,11 @@ def _run_stream(
     counter = _count_input(arguments, terminal) if shown else None
     progress = ProgressLine(terminal, total=lambda: counter.total if counter else None, before=before)
     try:
-        for done, (result, models) in enumerate(call.as_stream(sent.texts()), start=1):
-            writer.add([sent.oldest()], [result], models)
-            if shown:
-                progress.show(done)
+        with close_on_signal(call.close):
+            for done, (result, models) in enumerate(call.as_stream(sent.texts()), start=1):
+                writer.add([sent.oldest()], [result], models)
+                if shown:
+                    progress.show(done)
         progress.end()
         return writer.end()
     except COMMAND_FAILURES as failure:

@@ -15,9 +15,9 @@ from qda_worker.client.cli.command_errors import (
     as_error,
     error_fields,
     exit_code,
-    hold_signals,
 )
 from qda_worker.client.cli.connection import Format
+from qda_worker.client.cli.signals import hold_signals
 from qda_worker.client.cli.terminal import Terminal
 from qda_worker.client.cli.text_calls import Models, TextCall
 from qda_worker.client.readers.segment import Segment
