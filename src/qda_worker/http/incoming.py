@@ -1,8 +1,9 @@
 """The bytes that a client sends: read with a time limit, and read ahead while its request is answered.
 
 Reading ahead detects that the client has gone, and holds what it sends ahead (pipelining) until its turn. When
-`MAX_AHEAD_BYTES` are held no more are read, and only the close of the socket is looked for, every second. A read is
-never cancelled, so that no byte is lost.
+`MAX_AHEAD_BYTES` are held no more are read, and only the close of the socket is looked for, every second; behind more
+bytes than the system's buffer takes it does not arrive before the response is sent. A read is never cancelled, so that
+no byte is lost.
 """
 
 import asyncio

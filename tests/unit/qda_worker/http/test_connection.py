@@ -320,7 +320,9 @@ async def test_others_have_their_turn_while_a_body_in_short_chunks_is_read() -> 
     assert turns >= 4000 // 64
 
 
-@pytest.mark.parametrize("ahead", [b"G", b"G" * 1_000_000])
+# More than is read ahead, and no more than the buffers below take: a close behind bytes that the system cannot deliver
+# is not delivered either.
+@pytest.mark.parametrize("ahead", [b"G", b"G" * 250_000])
 async def test_a_client_that_sent_more_and_disconnects_cancels_the_route(ahead: bytes) -> None:
     entered, cancelled = asyncio.Event(), asyncio.Event()
 
