@@ -112,7 +112,7 @@ def test_a_silent_connection_is_a_stall(workspace: Workspace) -> None:
 def test_a_stalled_body_is_resumed_where_it_stopped(workspace: Workspace) -> None:
     workspace.hub.faults.add(Fault(FaultKind.STALL, WEIGHTS, after=2_000_000, times=1))
 
-    outcome = workspace.warm("one", stall_timeout=0.3)
+    outcome = workspace.warm("one", stall_timeout=1.5)
 
     assert outcome.reason == "OK"
     assert [request.range for request in workspace.hub.log.requests(f"*{WEIGHTS}", host="storage")] == [

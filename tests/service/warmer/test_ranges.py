@@ -152,8 +152,10 @@ def test_a_server_without_ranges_is_read_in_one_stream(workspace: Workspace, tim
 )
 def test_a_fault_of_some_ranges_is_retried(workspace: Workspace, fault: Fault) -> None:
     workspace.hub.faults.add(fault)
+    # on a busy machine the hub of the test may be silent for a second
+    seconds = 2.0 if fault.kind is FaultKind.STALL else 30.0
 
-    assert workspace.warm("one", stall_timeout=0.5).reason == "OK"
+    assert workspace.warm("one", stall_timeout=seconds).reason == "OK"
 
     assert not workspace.hub.faults.waiting(), "the fault did happen"
 
