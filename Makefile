@@ -47,7 +47,7 @@ HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo demo-worker test test-examples check fix proto sync-client pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
+.PHONY: help demo demo-worker test test-examples check fix proto sync-client reference docs pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -69,12 +69,13 @@ test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the
 test-examples: .venv/.installed .venv-floor/.installed | examples/node/node_modules ## run the examples and the commands of the pages against a worker with small models; HEAVY=1 adds R and PHP
 	.venv/bin/python -m pytest tests/examples $(if $(HEAVY),,--ignore=tests/examples/heavy)
 
-check: .venv/.installed .venv-proto/.installed ## check format, lint, types, import rules, the generated sync client and the proto; changes nothing
+check: .venv/.installed .venv-proto/.installed docs ## check format, lint, types, import rules, the site and what is generated; changes no source
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/python scripts/generate-sync-client --check
+	.venv/bin/python scripts/generate-reference --check
 	scripts/check-proto
 
 fix: .venv/.installed ## apply the automatic fixes of ruff
@@ -87,6 +88,12 @@ proto: .venv-proto/.installed ## generate src/qda and the OpenAPI document from 
 
 sync-client: .venv/.installed ## write the client's sync_client.py from its async_client.py
 	.venv/bin/python scripts/generate-sync-client
+
+reference: .venv/.installed .venv-proto/.installed ## write docs/reference from the programs' help and the proto
+	.venv/bin/python scripts/generate-reference
+
+docs: .venv-docs/.installed ## build the site of the documentation into build/site; any warning and any broken link is an error
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --clean
 
 pins: ## resolve all dependencies and write constraints/pinned.txt
 	scripts/pin '$(PYTHON)'
@@ -142,7 +149,7 @@ verify-real: .venv/.installed ## compare the four real models in the cache (QDA_
 	.venv/bin/cache-check --load
 
 clean: ## remove everything that make created: environments, builds, caches and demo models
-	rm -rf .venv .venv-floor .venv-openai .venv-proto examples/node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-floor .venv-openai .venv-proto examples/node/node_modules build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A target whose files are missing ends with a one-line error and make's exit code 2.
@@ -175,6 +182,11 @@ absent = $(error make $@: $(1) does not exist yet)
 	@.venv-proto/bin/python $(PIP_INSTALL) --requirement constraints/proto.txt
 	@touch $@
 
+.venv-docs/.installed: constraints/docs.txt | .venv-docs/bin/python
+	@echo 'Installing MkDocs into .venv-docs'
+	@.venv-docs/bin/python $(PIP_INSTALL) --requirement constraints/docs.txt
+	@touch $@
+
 .venv-openai/.installed: constraints/openai-clients.txt | .venv-openai/bin/python
 	@echo 'Installing LangChain and Haystack into .venv-openai'
 	@.venv-openai/bin/python $(PIP_INSTALL) --requirement constraints/openai-clients.txt
@@ -184,7 +196,7 @@ absent = $(error make $@: $(1) does not exist yet)
 examples/node/node_modules:
 	@if command -v npm >/dev/null; then npm ci --prefix examples/node --ignore-scripts --no-audit --no-fund --loglevel error; fi
 
-.venv/bin/python .venv-floor/bin/python .venv-openai/bin/python .venv-proto/bin/python:
+.venv/bin/python .venv-docs/bin/python .venv-floor/bin/python .venv-openai/bin/python .venv-proto/bin/python:
 	@test -n '$(PYTHON)' || { echo 'No Python 3.11 or newer was found. Install one, or set its path: make PYTHON=/path/to/python3.11' >&2; exit 2; }
 	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is required, but $(PYTHON) is older. Set another one: make PYTHON=/path/to/python3.11" >&2; exit 2; }

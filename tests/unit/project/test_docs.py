@@ -108,9 +108,18 @@ def test_each_relative_link_leads_to_a_file_and_a_heading(page: Path) -> None:
     assert broken == []
 
 
-def test_the_readme_leads_to_each_page() -> None:
+def test_the_overview_leads_to_each_page() -> None:
+    overview = (ROOT / "docs/index.md").read_text("utf-8")
+    pages = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")]
+    assert [str(page) for page in pages if f"]({page}" not in overview and page.name != "index.md"] == []
+
+
+def test_the_readme_is_short_and_leads_to_the_overview() -> None:
+    """What a newcomer wants to see fits on two screens: what it is, a picture, two commands, links."""
     readme = (ROOT / "README.md").read_text("utf-8")
-    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"](docs/{page.name}" not in readme] == []
+    assert len(readme.splitlines()) <= 110
+    assert "](docs/index.md)" in readme
+    assert readme.index("report.webp") < readme.index("make demo") < readme.index("](docs/index.md)")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
