@@ -68,6 +68,11 @@ def recorded_file_path(places: Places, file: FileRecord) -> str:
     return f"{places.of(file.place).path}/{file.path}"
 
 
+def former_cache(places: Places) -> Path:
+    """Return the folder that sentence-transformers used as its cache before it shared that of the hub."""
+    return places.torch.path / "sentence_transformers"
+
+
 def manifest_path(places: Places, generation: str) -> Path:
     """Return the path of a generation's manifest."""
     return places.own.path / "manifests" / f"{generation}.json"

@@ -1,8 +1,8 @@
 """Names and lists in the hub client's cache layout beside the files themselves.
 
-* Mutable references: `refs/main`, and the folder of older sentence-transformers below `TORCH_HOME`. In a cache of our
-  own both follow the last generation that was warmed. On a host they are ours only if they did not exist or we wrote
-  them, which a note beside our manifests (`refs/<folder>.json`) records: another project's are never moved.
+* Mutable references: `refs/main`. In a cache of our own it follows the last generation that was warmed. On a host it
+  is ours only if it did not exist or we wrote it, which a note beside our manifests (`refs/<folder>.json`) records:
+  another project's is never moved. (`former_folders` has the names for older sentence-transformers.)
 * Blob names: the name under which a hub cache stores the content of a file. An export carries them along.
 * Tree lists: `trees/<commit>.json`, format 1, read and written by `huggingface_hub._tree_cache` since 1.22. Ours has
   the files that are there: with the full list the client's offline calls would fail on a filtered snapshot, with
@@ -27,7 +27,6 @@ from typing import Any, Final
 from cache_warmer.disk import atomic
 from cache_warmer.records import read_all_records
 from cache_warmer.transfer.hashing import hash_file
-from model_cache.catalog.catalog import Model, Task
 from model_cache.file_io import read_small_file
 from model_cache.json_values import parse_json, parse_json_object
 from model_cache.manifest import FileRecord
@@ -43,8 +42,6 @@ _SHA1_DIGITS, _SHA256_DIGITS = 40, 64
 _TREE_FORMAT: Final = 1
 # Bytes: a reference is a commit of 40 bytes, and a note lists some hundred of them at most.
 _MAX_REFERENCE_BYTES, _MAX_NOTE_BYTES = 4096, 1 << 20
-# Tasks whose models sentence-transformers loads.
-_SENTENCE_TRANSFORMERS: Final = frozenset({Task.EMBEDDING, Task.PARAPHRASE})
 
 
 def update_main_ref(folder: Path, commit: str, places: Places) -> None:
@@ -73,26 +70,6 @@ def update_main_ref(folder: Path, commit: str, places: Places) -> None:
         # so that the same commit, written by another project later, is not ours
         _write_note(note, own_commits, places)
         raise
-
-
-def update_torch_link(model: Model, folder: Path, places: Places) -> None:
-    """Link a sentence-transformers model's hub folder below `TORCH_HOME`, where older versions look for it.
-
-    Without symbolic links nothing is written: a copy would take the space of the model again.
-
-    Raises:
-        OSError: the link cannot be written.
-    """
-    for parent in torch_link_folders(model, places):
-        link = parent / folder.name
-        if _is_own_torch_link(link) or not os.path.lexists(link):
-            atomic.replace_link(link, folder, places.boundary_of(link))
-
-
-def torch_link_folders(model: Model, places: Places) -> frozenset[Path]:
-    """Return the folder of the link that `update_torch_link` writes; none for models that need no such link."""
-    is_used = model.task in _SENTENCE_TRANSFORMERS
-    return frozenset({places.torch.path / "sentence_transformers"} if is_used else ())
 
 
 def read_own_commits(places: Places, folder_name: str) -> frozenset[str]:
@@ -205,15 +182,6 @@ def update_tree_list(
     content = _dump_tree_list(entries)
     if not atomic.has_content(path, content):
         atomic.write_file(path, content, places.boundary_of(path))
-
-
-def _is_own_torch_link(link: Path) -> bool:
-    """Return whether this is a relative link to a folder of the same name, as only we write them."""
-    try:
-        target = os.readlink(link)
-    except OSError:
-        return False
-    return not os.path.isabs(target) and os.path.basename(target) == link.name
 
 
 def _note_path(places: Places, folder_name: str) -> Path:

@@ -23,10 +23,9 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from cache_warmer.artifacts.artifact import CacheState, HashFile, Resolution, WriteRight
+from cache_warmer.artifacts.former_folders import former_folders, update_former_folders
 from cache_warmer.artifacts.hf_layout import (
-    torch_link_folders,
     update_main_ref,
-    update_torch_link,
     update_tree_list,
 )
 from cache_warmer.artifacts.locked_files import list_locked_files
@@ -207,11 +206,12 @@ class HuggingFaceSnapshot:
         return CacheState(tuple(present), tuple(missing))
 
     def space_needed(self, missing: tuple[Download, ...]) -> SpaceNeeded:
-        """Return the bytes that are not staged yet, and the inodes: a blob and a link per file, and their folders."""
+        """Return the bytes that are not staged yet, and the inodes: blobs, one or two links each, folders."""
         sizes = {one.staging: one.expected.bytes or 0 for one in missing}  # several names may share a content
         rest = sum(size - staged_bytes(staging, size, lock=try_lock) for staging, size in sizes.items())
         folders = {parent for one in missing for parent in PurePosixPath(one.name).parents}
-        inodes = 2 * len(missing) + len(folders) + _FIXED_INODES if missing else 0
+        names = 3 if former_folders(self.model, self.places) else 2  # of each file
+        inodes = names * len(missing) + 2 * len(folders) + _FIXED_INODES if missing else 0
         linked = self._folder if self._folder.is_symlink() else None
         return SpaceNeeded(PlaceName.HUB, rest if self.links else 2 * rest, inodes, linked)
 
@@ -221,9 +221,9 @@ class HuggingFaceSnapshot:
         return frozenset(links | {one.staging.parent for one in missing})
 
     def name_folders(self) -> frozenset[Path]:
-        """Return the folders of references, of the tree list, and of the link for older sentence-transformers."""
+        """Return the folders of references, of the tree list, and of the links for older sentence-transformers."""
         folders = {self._folder / "refs"} | ({self._tree_list.parent} if self.places.label != HOST else set())
-        return frozenset(folders | torch_link_folders(self.model, self.places))
+        return frozenset(folders | former_folders(self.model, self.places))
 
     def install(
         self, same: tuple[Download, ...], staged: StagedBody, right: WriteRight, *, shared: bool = False
@@ -243,10 +243,12 @@ class HuggingFaceSnapshot:
         update_tree_list(self.places, snapshot_folder(self.source), files, blob_names)
 
     def update_refs(self) -> None:
-        """Point `refs/main` and the older sentence-transformers folder at this commit, where they are ours."""
+        """Point `refs/main` and the folders for older sentence-transformers at this commit, where they are ours."""
         update_main_ref(self._folder, self.source.revision, self.places)
         if self.links:
-            update_torch_link(self.model, self._folder, self.places)
+            update_former_folders(
+                self.model, self.source.repository, self._folder, self._snapshot, self.places
+            )
 
     def _list_files(self, label: str) -> tuple[tuple[RemoteFile, ...], int | None]:
         """Return the files to select from, and the size of the whole repository (None: not known)."""

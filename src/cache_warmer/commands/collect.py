@@ -41,7 +41,7 @@ from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.formatting import printable
 from model_cache.json_values import to_json_text
-from model_cache.layout import record_folders
+from model_cache.layout import former_cache, record_folders
 from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.references import read_references
@@ -133,7 +133,7 @@ def _require_contained(places: Places) -> None:
     for folder in (
         *record_folders(places),
         retired_folder(places),
-        places.torch.path / "sentence_transformers",
+        former_cache(places),
     ):
         require_inside(folder, places.boundary_of(folder))
 

@@ -23,7 +23,7 @@ from cache_warmer.doctor.variables import expand_home
 from model_cache.check.notes import FORMER_VARIABLES
 from model_cache.file_io import open_regular_file
 from model_cache.formatting import count_of, human_bytes
-from model_cache.layout import PACKAGES
+from model_cache.layout import PACKAGES, former_cache
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
@@ -79,7 +79,7 @@ def known_caches(
     caches = [
         Cache("hub cache", (hub,)),
         Cache("spaCy packages", (places.spacy.path,)),
-        Cache("former cache of sentence-transformers", (torch / "sentence_transformers",), _LINKED),
+        Cache("former cache of sentence-transformers", (former_cache(places),), _LINKED),
         Cache("torch cache", (torch / "hub",)),
         *(
             Cache(name, (expand_home(environ[name]),))

@@ -6,7 +6,7 @@ their own.
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from cache_warmer.transfer.journal import STAGING_SUFFIX
 from model_cache.check.permissions import current_user, permission_remedy
 from model_cache.file_io import read_small_file
 from model_cache.formatting import count_of, human_bytes
-from model_cache.layout import PACKAGES, REPOSITORY_PREFIX, repository_name
+from model_cache.layout import PACKAGES, REPOSITORY_PREFIX, former_cache, repository_name
 from model_cache.places import Places
 from model_cache.reasons import Reason
 
@@ -44,10 +44,9 @@ def check_repositories(places: Places, now: float, warm: str) -> Iterator[Findin
         yield from _check_links(folder, warm, closed)
     blobs = [folder / "blobs" for folder in (*repositories, places.hub.path)]
     yield from _check_staging([*blobs, places.spacy.path / PACKAGES], now, warm, closed)
-    yield from _check_plain_links(places.spacy.path, "spaCy packages", warm, closed)
-    yield from _check_plain_links(
-        places.torch.path / "sentence_transformers", "sentence-transformers", warm, closed
-    )
+    spacy, former = places.spacy.path, former_cache(places)
+    yield from _check_plain_links(spacy, _list(spacy, closed), "spaCy packages", warm, closed)
+    yield from _check_plain_links(former, files_below(former, closed), "sentence-transformers", warm, closed)
     yield from _closed_findings(closed)
 
 
@@ -136,8 +135,10 @@ def _check_links(folder: Path, warm: str, closed: list[str]) -> Iterator[Finding
         )
 
 
-def _check_plain_links(folder: Path, owner: str, warm: str, closed: list[str]) -> Iterator[Finding]:
-    broken = [path for path in _list(folder, closed) if os.path.islink(path) and not _is_there(path, closed)]
+def _check_plain_links(
+    folder: Path, paths: Iterable[Path], owner: str, warm: str, closed: list[str]
+) -> Iterator[Finding]:
+    broken = [path for path in paths if os.path.islink(path) and not _is_there(path, closed)]
     if broken:
         yield Finding(
             Severity.WARNING,

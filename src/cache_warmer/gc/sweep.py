@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cache_warmer.artifacts.former_folders import remove_dangling_links
 from cache_warmer.artifacts.hf_layout import update_main_ref, update_tree_list
 from cache_warmer.artifacts.package_links import copy_marker, update_package_links
 from cache_warmer.disk import atomic
@@ -129,15 +130,9 @@ class Sweeper:
 
     def _remove_dangling_links(self) -> None:
         """Remove links of ours whose target is gone."""
-        torch = self.places.torch.path / "sentence_transformers"
-        links = [link for link in torch.glob("models--*") if Path(_relative_target(link)).name == link.name]
-        links += [
-            link
-            for link in self.places.spacy.path.glob("*")
-            if Path(_relative_target(link)).parts[:1] == (PACKAGES,)
-        ]
-        for link in links:
-            if not link.exists():
+        remove_dangling_links(self.places)
+        for link in self.places.spacy.path.glob("*"):
+            if Path(_relative_target(link)).parts[:1] == (PACKAGES,) and not link.exists():
                 link.unlink()
 
 
