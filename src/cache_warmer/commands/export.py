@@ -34,6 +34,7 @@ from model_cache.file_io import replacement
 from model_cache.formatting import human_bytes, printable_lines
 from model_cache.json_values import to_json_text
 from model_cache.reasons import EXIT_TERMINATED, Reason
+from model_cache.urls import shown_value
 
 STDOUT: Final = "-"
 OCI_IMAGE: Final = "oci-image"
@@ -96,11 +97,20 @@ class FormatAction(argparse.Action):
         values: Any,
         option_string: str | None = None,
     ) -> None:
-        """Record the value: the kind of the output, or the format of the report."""
+        """Record the value: the kind of the output, or the format of the report.
+
+        Raises:
+            UsageError: it is neither.
+        """
         if values == OCI_IMAGE:
             namespace.oci_image = True
-        else:
+        elif values in list(OutputFormat):
             setattr(namespace, self.dest, values)
+        else:
+            raise UsageError(
+                f'{option_string}: found "{shown_value(values)[:200]}"',
+                f"give one of {', '.join([*OutputFormat, OCI_IMAGE])}",
+            )
 
 
 def add_export_arguments(parser: OptionParser) -> None:

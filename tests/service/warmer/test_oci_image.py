@@ -145,3 +145,9 @@ def test_the_line_of_the_report_names_the_digest(warmed: Workspace, tmp_path: Pa
     [descriptor] = json.loads((tmp_path / "image" / "index.json").read_bytes())["manifests"]
     assert code == 0
     assert out.getvalue().splitlines()[1].startswith(f"image {descriptor['digest']}, ")
+
+
+def test_a_wrong_format_is_refused_with_all_that_there_are(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="oci-imge") as failed:
+        export(workspace, tmp_path / "image", "--format", "oci-imge")
+    assert failed.value.remedy == "give one of table, json, oci-image"
