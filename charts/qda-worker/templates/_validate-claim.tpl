@@ -48,8 +48,8 @@
 {{- end }}
 {{- end }}
 
-{{- /* Older clusters drop the volume's source without a word, or refuse the pod. `helm template` compares with the version that
-       Helm was built for. */}}
+{{- /* Image volumes are not on by default in older clusters. `helm template` compares with the version that Helm was built
+       for. */}}
 {{- define "qda-worker.validateImageVolume" -}}
 {{- if .Values.cache.inImage }}
 {{- fail "cache.image.reference and cache.inImage are set, but the models are either in an image of their own or in that of the worker: unset one of them." }}
