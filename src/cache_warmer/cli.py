@@ -15,7 +15,7 @@ from cache_warmer.commands.collect import add_collect_arguments, run_collect
 from cache_warmer.commands.command import SOURCE_OPTIONS, Command, Invocation
 from cache_warmer.commands.doctor import DOCTOR_OPTIONS, add_doctor_arguments, run_doctor
 from cache_warmer.commands.env import ENV_FORMAT, run_env
-from cache_warmer.commands.export import add_export_arguments, run_export
+from cache_warmer.commands.export import FormatAction, add_export_arguments, run_export
 from cache_warmer.commands.import_ import add_import_arguments, run_import
 from cache_warmer.commands.lock import add_lock_arguments, run_lock
 from cache_warmer.commands.plan import add_plan_arguments, run_plan
@@ -84,9 +84,10 @@ COMMANDS: Final = (
     ),
     Command(
         "export",
-        "write the catalog's generation to a tar archive, for a cache without access to a hub",
+        "write the catalog's generation to a tar archive, for a cache without access to a hub, or to a container image",
         run_export,
         add_arguments=add_export_arguments,
+        format_action=FormatAction,
     ),
     Command(
         "import",

@@ -22,6 +22,8 @@ OPERATORS: Final = tuple(
         "gateway.networking.k8s.io/v1",
     )
 )
+# The oldest version of Kubernetes that takes `cache.image`.
+IMAGE_VOLUMES: Final = "--kube-version=1.35.0"
 Object = dict[str, Any]
 # The parser in C, where PyYAML has it, takes a tenth of the time.
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -91,6 +91,8 @@ def test_valid_values_are_accepted(render: Render, values: Object) -> None:
         ({"worker": {"serviceAccount": {"craete": True}}}, "craete"),
         ({"worker": {"replicas": "2"}}, "replicas"),
         ({"cache": {"size": "16 GB"}}, "size"),
+        ({"cache": {"image": {"reference": "docker://models:one"}}}, "reference"),
+        ({"cache": {"image": {"pullPolicy": "Sometimes"}}}, "pullPolicy"),
         ({"cache": {"accessModes": ["RWX"]}}, "accessModes"),
         ({"hub": {"endpoint": "hub.example.org"}}, "endpoint"),
         ({"cacheWarmer": {"wait": "soon"}}, "wait"),
@@ -116,6 +118,7 @@ def test_a_typo_or_a_wrong_kind_of_value_is_refused_by_name(
     ("values", "named"),
     [
         ({"worker": {"keda": None}}, "keda"),
+        ({"cache": {"image": None}}, "image"),
         ({"worker": {"service": {"port": None}}}, "port"),
         ({"cacheWarmer": {"networkPolicy": None}}, "networkPolicy"),
     ],

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.chart.conftest import OPERATORS, ROOT, Object, Render, Rendered
+from tests.chart.conftest import IMAGE_VOLUMES, OPERATORS, ROOT, Object, Render, Rendered
 from tests.chart.value_samples import Change, changes
 
 # Their content is in the pod template of the Job.
@@ -78,7 +78,9 @@ RENAMES: Final = {
     "cacheWarmer.serviceAccount.name",
 }
 # Without a Job.
-REMOVES: Final = {"cache.inImage", "cacheWarmer.enabled"}
+REMOVES: Final = {"cache.inImage", "cache.image.reference", "cacheWarmer.enabled"}
+# Values of a release that never has a Job.
+WITHOUT: Final = {"cache.image.pullPolicy"}
 # Fields of a Job that Kubernetes lets change.
 CHANGES: Final = {
     "commonLabels",
@@ -130,7 +132,7 @@ def pairs(render: Render) -> list[Pair]:
         if change.before not in values:  # most values share one
             values.append(change.before)
     with ThreadPoolExecutor() as pool:
-        rendered = list(pool.map(lambda one: render(one, *OPERATORS), values))
+        rendered = list(pool.map(lambda one: render(one, *OPERATORS, IMAGE_VOLUMES), values))
     return [
         (change, rendered[values.index(change.before)], after)
         for change, after in zip(wanted, rendered, strict=False)
@@ -155,7 +157,10 @@ def _effect(before: Rendered, after: Rendered) -> str:
 def test_the_job_is_renamed_by_the_declared_values_alone(pairs: list[Pair]) -> None:
     found: dict[str, set[str]] = {"renames": set(), "removes": set(), "changes": set(), "keeps": set()}
     for change, before, after in pairs:
-        found[_effect(before, after)].add(change.path)
+        if change.path in WITHOUT:
+            assert _job(before) is _job(after) is None
+        else:
+            found[_effect(before, after)].add(change.path)
     assert found["renames"] == RENAMES
     assert found["removes"] == REMOVES
     assert found["changes"] == CHANGES
@@ -245,7 +250,9 @@ def test_an_upgrade_and_a_new_version_of_the_chart_do_not_run_the_warmer_again(r
 
 def test_two_renderings_are_equal(render: Render) -> None:
     for change in changes()[:1]:
-        assert render(change.before, *OPERATORS) == render(change.before, *OPERATORS)
+        assert render(change.before, *OPERATORS, IMAGE_VOLUMES) == render(
+            change.before, *OPERATORS, IMAGE_VOLUMES
+        )
 
 
 def test_names_stay_within_the_limits_of_kubernetes(render: Render) -> None:

@@ -174,6 +174,7 @@ OWN_TEST: Final = {
     "catalogLock": "test_the_catalog_is_in_the_annotations_of_both_pods",
     "cache.keep": "test_the_claim_is_kept_by_default",
     "cache.inImage": "tests/chart/test_claim.py",
+    **_section("cache.image", "tests/chart/test_image_volume.py"),
     "cache.sameNode": "tests/chart/test_bad_input.py",
     "cache.validateStorageClass": "tests/cluster/test_bad_input.py: it asks the cluster",
     "lookupPods": "tests/cluster/test_release_life.py: it asks the cluster",

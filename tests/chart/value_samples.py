@@ -45,6 +45,7 @@ _EVERYTHING: Final[Object] = {
 }
 # With a client CA an Ingress needs annotations of its controller.
 _NO_INGRESS: Final[Object] = {"ingress": {"enabled": False}, "http": {"ingress": {"enabled": False}}}
+_NO_CLAIM: Final[Object] = {"cacheWarmer": {"shell": False, "periodicCheck": {"enabled": False}}}
 # What some values need instead; by the beginning of their path, the last one that fits counts.
 _NEEDS: Final[dict[str, Object]] = {
     "cache.accessModes": {
@@ -80,9 +81,13 @@ _NEEDS: Final[dict[str, Object]] = {
     "worker.tls.clientCaSecretName": {"worker": _NO_INGRESS},
     "worker.access.allowedClients": {"worker": {"tls": {"clientCaSecretName": "clients"}, **_NO_INGRESS}},
     "worker.test.tokenSecretKey": {"worker": {"test": {"tokenSecretName": "token"}}},
-    "cache.inImage": {"cacheWarmer": {"shell": False, "periodicCheck": {"enabled": False}}},
+    "cache.inImage": _NO_CLAIM,
+    "cache.image.reference": _NO_CLAIM,
+    "cache.image.pullPolicy": {"cache": {"image": {"reference": "models:one"}}, **_NO_CLAIM},
 }
 _SAMPLES: Final[Object] = {
+    "cache.image.reference": "models:two",
+    "cache.image.pullPolicy": "Always",
     "catalog": f"{_CATALOG}# another text\n",
     "catalogLock": "",
     "hub.tokenSecretKey": "hf",

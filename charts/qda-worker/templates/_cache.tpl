@@ -44,7 +44,11 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- $warm := printf "%s --set cacheWarmer.enabled=true,cacheWarmer.rerun=$$(date +%%s)" $upgrade }}
 {{- $import := printf "%s -i deploy/%s -- cache-warmer import - < ARCHIVE" $shellFirst $shell }}
 {{- $repair := printf "%s deploy/%s -- cache-warmer repair" $shellFirst $shell }}
-{{- if .Values.cache.inImage }}
+{{- if .Values.cache.image.reference }}
+{{- $warm = printf "%s --set cache.image.reference=IMAGE_OF_A_COMPLETE_CACHE" $upgrade }}
+{{- $repair = $warm }}
+{{- $import = "" }}
+{{- else if .Values.cache.inImage }}
 {{- $warm = "make images BUILD_ARGS='--build-arg BAKE_MODELS=KEYS'" }}
 {{- $repair = $warm }}
 {{- $import = "" }}
@@ -57,7 +61,7 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
   value: {{ $warm | quote }}
 - name: QDA_REPAIR_COMMAND
   value: {{ $repair | quote }}
-{{- if and (include "qda-worker.catalogForms" . | fromJsonArray) (not .Values.cache.inImage) }}
+{{- if and (include "qda-worker.catalogForms" . | fromJsonArray) (not (include "qda-worker.isClaimless" .)) }}
 {{- /* Only with such a catalog, so that no other release's workers restart for it. */}}
 - name: QDA_PREPARE_COMMAND
   value: {{ printf "%s --set cacheWarmer.enabled=true,cacheWarmer.prepare.enabled=true,cacheWarmer.rerun=$$(date +%%s)" $upgrade | quote }}
@@ -88,10 +92,24 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- end }}
 {{- end }}
 
+{{- /* An image volume is always read-only. The pull secrets of the pod apply to it. */}}
 {{- define "qda-worker.cacheVolume" -}}
 - name: cache
+  {{- with .Values.cache.image }}
+  {{- if .reference }}
+  image:
+    reference: {{ .reference }}
+    pullPolicy: {{ .pullPolicy }}
+  {{- else }}
   persistentVolumeClaim:
-    claimName: {{ include "qda-worker.claimName" . }}
+    claimName: {{ include "qda-worker.claimName" $ }}
+  {{- end }}
+  {{- end }}
+{{- end }}
+
+{{- /* Whether the models are in an image: that of the worker, or one that is mounted. */}}
+{{- define "qda-worker.isClaimless" -}}
+{{- if or .Values.cache.inImage .Values.cache.image.reference }}true{{ end }}
 {{- end }}
 
 {{- /* One Lease for each claim, so that releases that share a claim exclude each other. The name of a Lease has at most 253
@@ -102,9 +120,9 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- printf "%s-writer" $claim }}
 {{- end }}
 
-{{- /* Whether a Job fills the cache. Models in the image need none. */}}
+{{- /* Whether a Job fills the cache. Models in an image need none. */}}
 {{- define "qda-worker.hasJob" -}}
-{{- if and .Values.cacheWarmer.enabled (not .Values.cache.inImage) }}true{{ end }}
+{{- if and .Values.cacheWarmer.enabled (not (include "qda-worker.isClaimless" .)) }}true{{ end }}
 {{- end }}
 
 {{- /* Whether there is a periodic deep check. */}}
@@ -132,11 +150,11 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
 {{- printf "%s-check" (include "qda-worker.fullname" . | trunc 46 | trimSuffix "-") }}
 {{- end }}
 
-{{- /* Whether pods on several nodes can use the cache: the models are in the image, or the claim is ReadWriteMany, or it is
+{{- /* Whether pods on several nodes can use the cache: the models are in an image, or the claim is ReadWriteMany, or it is
        ReadOnlyMany and nothing here writes to it. */}}
 {{- define "qda-worker.isOnAnyNode" -}}
 {{- $modes := .Values.cache.accessModes }}
-{{- if or .Values.cache.inImage (has "ReadWriteMany" $modes) (and (has "ReadOnlyMany" $modes) (not (include "qda-worker.hasWriter" .))) }}true{{ end }}
+{{- if or (include "qda-worker.isClaimless" .) (has "ReadWriteMany" $modes) (and (has "ReadOnlyMany" $modes) (not (include "qda-worker.hasWriter" .))) }}true{{ end }}
 {{- end }}
 
 {{- /* A claim that only one node can mount: its pods have a required affinity to each other's label. The first pod matches

@@ -43,7 +43,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 {{- define "qda-worker.podLabels" -}}
 {{ include "qda-worker.selectorLabels" . }}
 app.kubernetes.io/part-of: {{ include "qda-worker.name" .root }}
-{{- if not .root.Values.cache.inImage }}
+{{- if not (include "qda-worker.isClaimless" .root) }}
 qda-worker/claim: {{ include "qda-worker.claimLabel" .root }}
 {{- end }}
 {{- with merge (dict) (.own | default dict) (.common | default dict) }}

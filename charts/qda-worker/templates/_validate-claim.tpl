@@ -2,15 +2,22 @@
        and volume cannot be changed, so an upgrade that changes them would fail half applied. `helm template` finds no claim. */}}
 {{- define "qda-worker.validateClaim" -}}
 {{- $modes := .Values.cache.accessModes }}
-{{- if .Values.cache.inImage }}
+{{- if include "qda-worker.isClaimless" . }}
+{{- $state := "cache.inImage is true" }}
+{{- $unset := "cache.inImage=false" }}
+{{- if .Values.cache.image.reference }}
+{{- $state = "cache.image.reference is set" }}
+{{- $unset = "cache.image.reference=" }}
+{{- include "qda-worker.validateImageVolume" . }}
+{{- end }}
 {{- if .Values.cacheWarmer.shell }}
-{{- fail "cache.inImage is true, so there is no claim that the shell could write to: set cacheWarmer.shell=false, or cache.inImage=false to use a claim." }}
+{{- fail (printf "%s, so there is no claim that the shell could write to: set cacheWarmer.shell=false, or %s to use a claim." $state $unset) }}
 {{- end }}
 {{- if include "qda-worker.hasCheck" . }}
-{{- fail "cache.inImage is true, so there is no claim that could be checked: set cacheWarmer.periodicCheck.enabled=false. The digest of an image covers the models in it." }}
+{{- fail (printf "%s, so there is no claim that could be checked: set cacheWarmer.periodicCheck.enabled=false. The digest of an image covers the models in it." $state) }}
 {{- end }}
 {{- if .Values.cache.existingClaim }}
-{{- fail "cache.inImage is true, but cache.existingClaim is set: the models are either in the image or on the claim, so unset one of them." }}
+{{- fail (printf "%s, but cache.existingClaim is set: the models are either in the image or on the claim, so unset one of them." $state) }}
 {{- end }}
 {{- else }}
 {{- if has "ReadWriteOncePod" $modes }}
@@ -38,6 +45,17 @@
 {{- with $claim }}
 {{- include "qda-worker.validateLiveClaim" (dict "root" $ "claim" .) }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Image volumes are not on by default in older clusters. `helm template` compares with the version that Helm was built
+       for. */}}
+{{- define "qda-worker.validateImageVolume" -}}
+{{- if .Values.cache.inImage }}
+{{- fail "cache.image.reference and cache.inImage are set, but the models are either in an image of their own or in that of the worker: unset one of them." }}
+{{- end }}
+{{- if semverCompare "<1.35.0-0" .Capabilities.KubeVersion.Version }}
+{{- fail (printf "cache.image.reference is set, but image volumes need Kubernetes 1.35 or newer, and the cluster has %s: build a worker image with the models and set cache.inImage=true (docs/oci.md), or use a claim; with `helm template` add --kube-version 1.35.0." .Capabilities.KubeVersion.Version) }}
 {{- end }}
 {{- end }}
 

@@ -1,4 +1,4 @@
-"""Export one generation of a cache as a tar stream.
+"""Export one generation of a cache as a tar stream, and read its files for an image (`oci_image`).
 
 The cache is only read, so no lease is needed. Everything is hashed while it is written, and the last chunk of each
 file is written only after its hash was verified. If a file is wrong or cannot be read, the stream ends there:
@@ -100,12 +100,31 @@ class Exporter:
             (manifest_name(contents.manifest.generation), dump_manifest_member(contents)),
         ):
             write(tar.header(name, len(content)) + content + tar.padding(len(content)))
+        self.expect(contents)
+        for file in (*contents.files(), *contents.form_files()):
+            write(tar.header(member_name(file), file.bytes))
+            self.copy_content(file, contents.git_sha1(file), write)
+            write(tar.padding(file.bytes))
+        write(tar.END)
+
+    def expect(self, contents: ArchiveContents) -> None:
+        """Tell the counter how much will be written."""
         files = [*contents.files(), *contents.form_files()]
         self.counter.expect(contents.bytes, len(files))
-        for file in files:
-            with self.counter.track_file(file.path):
-                self._write_file(file, contents.git_sha1(file), write)
-        write(tar.END)
+
+    def copy_content(self, file: FileRecord, git_sha1: str, write: Callable[[bytes], object]) -> None:
+        """Write the content of a file; its last chunk is written only after the whole content was verified.
+
+        Args:
+            file: its record.
+            git_sha1: git's sha1 of the content; empty if the blob is not named by that.
+            write: takes the next bytes.
+
+        Raises:
+            ModelCacheError: the file cannot be read, or its content is wrong.
+        """
+        with self.counter.track_file(file.path):
+            self._copy_content(file, git_sha1, write)
 
     def _records(self) -> tuple[ModelRecord, ...]:
         if self.whole_catalog:
@@ -114,8 +133,7 @@ class Exporter:
         records = [read_record(model, self.places, self.lock) for model in self.models]
         return tuple(record for record in records if record is not None)  # the check found each of them
 
-    def _write_file(self, file: FileRecord, git_sha1: str, write: Callable[[bytes], object]) -> None:
-        write(tar.header(member_name(file), file.bytes))
+    def _copy_content(self, file: FileRecord, git_sha1: str, write: Callable[[bytes], object]) -> None:
         content = ContentHash(file.bytes if git_sha1 else None)
         held_back, size = b"", 0
         with self._open(file) as stream:
@@ -133,7 +151,7 @@ class Exporter:
             raise self._corrupt(file, f"has the sha256 {content.sha256()} where {file.sha256} should be")
         if git_sha1 and content.git_sha1() != git_sha1:
             raise self._corrupt(file, f"is linked to the blob {git_sha1}, which has another content")
-        write(held_back + tar.padding(size))
+        write(held_back)
 
     def _open(self, file: FileRecord) -> FileIO:
         found, problems = inspect([file], self.places, self.remedies)

@@ -34,6 +34,20 @@ def header(name: str, size: int) -> bytes:
     return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
 
 
+def folder_header(name: str) -> bytes:
+    """Return the header of a folder."""
+    info = tarfile.TarInfo(name)
+    info.type, info.mode = tarfile.DIRTYPE, 0o755
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
+def link_header(name: str, target: str) -> bytes:
+    """Return the header of a symbolic link."""
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.linkname = tarfile.SYMTYPE, 0o777, target
+    return info.tobuf(tarfile.PAX_FORMAT, "utf-8", "strict")
+
+
 def padding(size: int) -> bytes:
     """Return the zeros that follow the content of a file with that size in bytes."""
     return bytes(-size % BLOCK)

@@ -16,13 +16,13 @@ the space of the model again.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from cache_warmer.disk import atomic
-from model_cache.catalog.catalog import Model, Task
-from model_cache.layout import former_cache
+from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
+from model_cache.layout import former_cache, repository_folder, snapshot_folder
 from model_cache.places import Places
 
 # Tasks whose models sentence-transformers loads.
@@ -40,28 +40,57 @@ def former_folders(model: Model, places: Places) -> frozenset[Path]:
     return frozenset({former_cache(places)} if model.task in _SENTENCE_TRANSFORMERS else ())
 
 
-def update_former_folders(
-    model: Model, repository: str, folder: Path, snapshot: Path, places: Places
-) -> None:
+def former_links(
+    model: Model, source: HuggingFaceSource, names: Iterable[str], places: Places
+) -> dict[Path, Path]:
+    """Return the links of a model in both layouts, with the paths that they lead to.
+
+    Args:
+        model: the entry of the catalog.
+        source: repository and commit.
+        names: the files of the snapshot.
+        places: where the parts of the cache lie.
+    """
+    present = sorted(names)
+    links: dict[Path, Path] = {}
+    for parent in former_folders(model, places):
+        repository, snapshot = (
+            places.hub.path / folder
+            for folder in (repository_folder(source.repository), snapshot_folder(source))
+        )
+        links[parent / repository.name] = repository
+        if _MODULES in present:  # else older versions ask the hub in any case
+            former = parent / former_folder_name(source.repository)
+            links |= {former / name: snapshot / name for name in present}
+    return links
+
+
+def update_former_folders(model: Model, source: HuggingFaceSource, places: Places) -> None:
     """Link a sentence-transformers model in both layouts, as far as the names are free or ours.
 
     Args:
         model: the entry of the catalog.
-        repository: `ORG/NAME`.
-        folder: the repository in the hub cache.
-        snapshot: the commit in it; its files must be there.
+        source: repository and commit, whose files must be there.
         places: where the parts of the cache lie.
 
     Raises:
         OSError: a link cannot be written.
     """
+    snapshot = places.hub.path / snapshot_folder(source)
+    names = (path.relative_to(snapshot).as_posix() for path in _files(snapshot))
+    links = former_links(model, source, names, places)
     for parent in former_folders(model, places):
-        link = parent / folder.name
-        if _is_repository_link(link) or not os.path.lexists(link):
-            atomic.replace_link(link, folder, places.boundary_of(link))
-        former = parent / former_folder_name(repository)
-        if not _is_foreign(former):
-            _update_file_links(former, snapshot, places)
+        former = parent / former_folder_name(source.repository)
+        if _is_foreign(former):
+            links = {link: target for link, target in links.items() if not link.is_relative_to(former)}
+        else:
+            for link in _file_links(former):
+                if link not in links:
+                    link.unlink()
+                    _remove_empty(link.parent, former)
+    for link, target in links.items():
+        if not os.path.lexists(link) or _is_file_link(link) or _is_repository_link(link):
+            atomic.replace_link(link, target, places.boundary_of(link))
 
 
 def remove_dangling_links(places: Places) -> None:
@@ -80,20 +109,6 @@ def remove_dangling_links(places: Places) -> None:
                 if not link.exists():
                     link.unlink()
                     _remove_empty(link.parent, cache)
-
-
-def _update_file_links(former: Path, snapshot: Path, places: Places) -> None:
-    names = [path.relative_to(snapshot) for path in _files(snapshot)]
-    if _MODULES not in map(str, names):  # older versions then ask the hub in any case
-        return
-    for name in names:
-        link = former / name
-        if _is_file_link(link) or not os.path.lexists(link):
-            atomic.replace_link(link, snapshot / name, places.boundary_of(former))
-    for link in _file_links(former):
-        if link.relative_to(former) not in names:
-            link.unlink()
-            _remove_empty(link.parent, former)
 
 
 def _is_foreign(former: Path) -> bool:

@@ -192,8 +192,13 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str)
 
 
+def dump_note(commits: Collection[str]) -> bytes:
+    """Return the content of our note of the commits that we let `refs/main` name."""
+    return json.dumps(sorted(commits)).encode() + b"\n"
+
+
 def _write_note(note: Path, commits: Collection[str], places: Places) -> None:
-    atomic.write_file(note, json.dumps(sorted(commits)).encode() + b"\n", places.boundary_of(note))
+    atomic.write_file(note, dump_note(commits), places.boundary_of(note))
 
 
 def _read_if_present(path: Path, limit: int) -> bytes | None:
@@ -206,6 +211,13 @@ def _read_if_present(path: Path, limit: int) -> bytes | None:
         if error.errno not in (errno.EFBIG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR):
             raise
         return b""
+
+
+def dump_tree_list(files: Mapping[str, tuple[FileRecord, str]]) -> bytes:
+    """Return the tree list of a commit from its files by name, each with the name of its blob."""
+    return _dump_tree_list(
+        {name: _tree_entry(file.bytes, git_blob(file, blob), blob) for name, (file, blob) in files.items()}
+    )
 
 
 def _dump_tree_list(files: dict[str, Any]) -> bytes:

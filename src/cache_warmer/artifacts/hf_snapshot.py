@@ -246,9 +246,7 @@ class HuggingFaceSnapshot:
         """Point `refs/main` and the folders for older sentence-transformers at this commit, where they are ours."""
         update_main_ref(self._folder, self.source.revision, self.places)
         if self.links:
-            update_former_folders(
-                self.model, self.source.repository, self._folder, self._snapshot, self.places
-            )
+            update_former_folders(self.model, self.source, self.places)
 
     def _list_files(self, label: str) -> tuple[tuple[RemoteFile, ...], int | None]:
         """Return the files to select from, and the size of the whole repository (None: not known)."""

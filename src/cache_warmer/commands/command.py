@@ -72,6 +72,7 @@ class Command:
         options: its own options, beside the shared ones.
         shared: whether it takes the options that all programs share.
         add_arguments: Adds switches and arguments that are not an `Option`.
+        format_action: of the shared --format, for a command that takes other formats too.
     """
 
     name: str
@@ -80,11 +81,12 @@ class Command:
     options: tuple[Option[Any], ...] = ()
     shared: bool = True
     add_arguments: Callable[[OptionParser], None] = lambda _: None
+    format_action: type[argparse.Action] | str = "store"
 
     def add_to(self, parser: OptionParser) -> None:
         """Add all its arguments and options to a parser."""
         self.add_arguments(parser)
         if self.shared:
-            add_shared_options(parser)
+            add_shared_options(parser, format_action=self.format_action)
         for option in self.options:
             option.add_to(parser)

@@ -79,11 +79,12 @@ class Option(NamedTuple, Generic[_Value]):
     help: str
     shown_default: str = ""
 
-    def add_to(self, parser: argparse.ArgumentParser) -> None:
+    def add_to(self, parser: argparse.ArgumentParser, action: type[argparse.Action] | str = "store") -> None:
         """Add the option to a parser. Its value stays text until `value` parses it."""
         default = self.shown_default or str(self.default)
         parser.add_argument(
             self.flag,
+            action=action,
             metavar=self.metavar,
             help=f"{self.help} (default: {default}; variable: {self.variable})",
         )
@@ -209,8 +210,19 @@ class SharedOptions(NamedTuple):
     log_level: LogLevel
 
 
-def add_shared_options(parser: OptionParser, *, with_models: bool = True) -> None:
-    """Add --catalog, --cache, --model, --format, --quiet and --verbose to a parser."""
+def add_shared_options(
+    parser: OptionParser,
+    *,
+    with_models: bool = True,
+    format_action: type[argparse.Action] | str = "store",
+) -> None:
+    """Add --catalog, --cache, --model, --format, --quiet and --verbose to a parser.
+
+    Args:
+        parser: the parser.
+        with_models: whether to add --model.
+        format_action: the action of --format, for a command that takes other formats too.
+    """
     CATALOG.add_to(parser)
     CACHE.add_to(parser)
     if with_models:
@@ -221,7 +233,7 @@ def add_shared_options(parser: OptionParser, *, with_models: bool = True) -> Non
             help="use only this model of the catalog; may be repeated (default: all models; variable: QDA_MODELS, "
             "keys separated by commas)",
         )
-    FORMAT.add_to(parser)
+    FORMAT.add_to(parser, format_action)
     level = parser.add_mutually_exclusive_group()
     level.add_argument("--quiet", action="store_true", help="log warnings and errors only")
     level.add_argument(

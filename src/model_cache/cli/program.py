@@ -33,6 +33,8 @@ Main = Callable[[Sequence[str]], int]
 # 128 + SIGPIPE, as a shell reports it: the reader of our output has closed it.
 EXIT_BROKEN_PIPE: Final = 141
 
+# Values of --format that are about another output than stdout; a command takes them beside the format of its result.
+_FILE_FORMATS: Final = frozenset({"oci-image"})
 _NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 
 
@@ -132,10 +134,12 @@ def run_main(main: Main, argv: Sequence[str], *, name: str, environ: Mapping[str
 def wants_json(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
     """Return whether the output format is JSON, even if the arguments cannot be parsed."""
     for index, argument in enumerate(argv):
-        if argument == "--format":
-            return argv[index + 1 : index + 2] == ["json"]
-        if argument.startswith("--format="):
-            return argument == "--format=json"
+        flag, has_value, value = argument.partition("=")
+        if flag != "--format":
+            continue
+        given = value if has_value else "".join(argv[index + 1 : index + 2])
+        if given not in _FILE_FORMATS:
+            return given == "json"
     return environ.get("QDA_FORMAT", "") == "json"
 
 

@@ -26,6 +26,7 @@ from model_cache.prepared_form import Gate
 from model_cache.reasons import Reason
 from tests.service.warmer.archives import Members, cache_of, change_members, export, import_
 from tests.service.warmer.fixtures import Workspace
+from tests.service.warmer.images import IMAGE, layers_of, unpack
 from tests.support.fake_cluster import FakeCluster
 from tests.support.prepared_forms import FILES, PASSED, form_of, write_form
 
@@ -129,6 +130,19 @@ def test_an_archive_carries_the_forms(workspace: Workspace, form: Path, tmp_path
     assert import_(workspace, tmp_path / "one.tar", other).reason == "OK"
     assert {path: path.stat().st_ino for path in other.rglob("prepared/*/*/*")} == before
     assert publish(workspace, form, cache=other)["forms"][0]["outcome"] == "unchanged"
+
+
+def test_an_image_has_a_layer_for_each_form(workspace: Workspace, form: Path, tmp_path: Path) -> None:
+    export(workspace, tmp_path / "without", *IMAGE)
+    publish(workspace, form)
+    export(workspace, tmp_path / "image", *IMAGE)
+
+    without, layers = layers_of(tmp_path / "without"), layers_of(tmp_path / "image")
+    assert layers[:-2] == without[:-1], "the layers of the models are the same"
+    assert layers[-1] == without[-1], "and the records too"
+    unpacked = unpack(tmp_path / "image", tmp_path / "unpacked")
+    assert published_below(unpacked) == published_below(workspace.cache)
+    assert publish(workspace, form, cache=unpacked)["forms"][0]["outcome"] == "unchanged"
 
 
 def test_a_damaged_form_is_left_out_of_an_archive(workspace: Workspace, form: Path, tmp_path: Path) -> None:

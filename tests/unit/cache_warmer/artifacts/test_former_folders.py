@@ -38,7 +38,7 @@ def snapshot(places: Places, commit: str = "a", files: tuple[str, ...] = FILES) 
 
 def update(places: Places, written: Path, task: Task = Task.PARAPHRASE) -> Path:
     """Update the links and return the former folder."""
-    update_former_folders(model(task), REPOSITORY, written.parents[1], written, places)
+    update_former_folders(model(task), HuggingFaceSource(REPOSITORY, written.name, ()), places)
     return places.torch.path / "sentence_transformers" / "sentence-transformers_paraphrase"
 
 

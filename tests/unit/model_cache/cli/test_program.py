@@ -59,6 +59,13 @@ def test_a_format_flag_without_a_value_is_not_json() -> None:
     assert not wants_json(["--format"], {"QDA_FORMAT": "json"})
 
 
+def test_the_format_of_an_output_file_says_nothing_about_that_of_the_result() -> None:
+    assert wants_json(["--format", "oci-image", "--format", "json"], {})
+    assert wants_json(["--format=json", "--format=oci-image"], {})
+    assert wants_json(["--format", "oci-image"], {"QDA_FORMAT": "json"})
+    assert not wants_json(["--format", "oci-image"], {})
+
+
 @pytest.mark.parametrize(
     ("number", "reason"),
     [
