@@ -1,12 +1,15 @@
 """Run `cache-warmer` commands in a Python that lacks what Windows lacks: calls of `os`, flags, modules.
 
-    python -m tests.support.without_posix COMMANDS
+    python -m tests.support.without_posix COMMANDS [no-links]
 
 COMMANDS is a JSON list of command lines. They run one after the other in this process; the exit codes are printed as
-a JSON list. The standard library is imported first, because it chooses its own fallbacks by the name of the system.
+a JSON list. With `no-links` nobody may create symbolic links, as on Windows without Developer Mode.
+
+The standard library is imported first, because it chooses its own fallbacks by the name of the system.
 """
 
 import asyncio
+import errno
 import functools
 import json
 import os
@@ -18,7 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple, TextIO
+from typing import Final, NamedTuple, NoReturn, TextIO
 
 CALLS: Final = (
     "chown", "fchmod", "fchown", "fdatasync", "fork", "getegid", "geteuid", "getgid", "getgroups", "getuid",
@@ -40,6 +43,12 @@ class DiskUsage(NamedTuple):
 
 def main() -> None:
     """Take the calls away, run the commands, and print their exit codes."""
+    take_away(links=sys.argv[2:] == ["no-links"])
+    print(json.dumps([_run_command(argv) for argv in json.loads(sys.argv[1])]))
+
+
+def take_away(*, links: bool = False) -> None:
+    """Remove what Windows lacks from this process, and with `links` the right to create symbolic links."""
     assert all((asyncio, shutil, ssl, subprocess, tempfile, Path))  # imported with their calls in place
     shutil.disk_usage = functools.partial(_disk_usage, os.statvfs)  # type: ignore[assignment]  # the library has one for each system
     for name in (*CALLS, *FLAGS):
@@ -50,25 +59,25 @@ def main() -> None:
             delattr(signal, name)
     for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]  # import then raises ImportError
+    if links:
+        os.symlink = _refuse_link
+
+
+def _refuse_link(source: str, link: str, target_is_directory: bool = False, **_: object) -> NoReturn:
+    """Fail as Windows does without Developer Mode: its error 1314, which Python turns into EINVAL."""
+    raise OSError(errno.EINVAL, "A required privilege is not held by the client", os.fspath(link))
+
+
+def _run_command(argv: Sequence[str]) -> int:
     from cache_warmer.cli import cache_warmer
     from model_cache.check.cli import cache_check
     from model_cache.cli.program import run_main
 
-    codes = []
-    for argv in json.loads(sys.argv[1]):
-        program = cache_check if argv[0] == "cache-check" else cache_warmer
-        arguments = argv[1:] if argv[0] == "cache-check" else argv
-        with open(os.devnull, "w", encoding="utf-8") as nowhere:  # results are of no interest here
-            main_program = functools.partial(_run_program, program, nowhere)
-            codes.append(
-                run_main(
-                    main_program,
-                    arguments,
-                    name=argv[0],
-                    environ=os.environ,
-                )
-            )
-    print(json.dumps(codes))
+    program = cache_check if argv[0] == "cache-check" else cache_warmer
+    arguments = argv[1:] if argv[0] == "cache-check" else argv
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:  # results are of no interest here
+        main_program = functools.partial(_run_program, program, nowhere)
+        return run_main(main_program, arguments, name=argv[0], environ=os.environ)
 
 
 def _run_program(program: Callable[..., int], out: TextIO, argv: Sequence[str]) -> int:
