@@ -22,6 +22,8 @@ _DEVICE: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FORBIDDEN: Final = re.compile(r'[<>:"|?*]')
+# Characters that mean something to `cmd` or PowerShell.
+_SPECIAL: Final = re.compile(r"[\s\"'`$&|<>^();,@{}%!#]")
 _VARIABLE: Final = re.compile(r"\$(\w+)|\$\{(\w+)\}|%([^%]+)%")
 # Prefixes of a path that Windows passes on unchanged: neither slashes nor `..` are understood behind them.
 _EXTENDED: Final = "\\\\?\\"
@@ -38,6 +40,14 @@ def unusable_part(parts: Iterable[str]) -> str:
         if _DEVICE.fullmatch(part):
             return f'has "{part}" in it, a name that Windows reserves'
     return ""
+
+
+def quoted(argument: str) -> str:
+    """Return an argument of a command line for `cmd` and PowerShell, which share the double quotes alone."""
+    if argument and not _SPECIAL.search(argument):
+        return argument
+    backslashes = len(argument) - len(argument.rstrip("\\"))  # doubled, or they would escape the quote
+    return '"' + argument.replace('"', '\\"') + "\\" * backslashes + '"'
 
 
 def join(folder: str, path: str) -> str:

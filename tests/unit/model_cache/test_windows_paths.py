@@ -14,6 +14,7 @@ from model_cache.windows_paths import (
     expand_variables,
     is_below,
     join,
+    quoted,
     unusable_part,
     without_extended_prefix,
 )
@@ -125,3 +126,19 @@ def test_an_absolute_path_is_below_its_own_drive(parts: list[str]) -> None:
     path = absolute("C:\\" + "\\".join(part for part in parts if part != "C:"))
     assert ntpath.isabs(path)
     assert is_below(path, "C:\\")
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        (r"D:\models", r"D:\models"),
+        ("--cache", "--cache"),
+        (r"C:\Users\Ann Example\c.yaml", r'"C:\Users\Ann Example\c.yaml"'),
+        ("C:\\my models\\", '"C:\\my models\\\\"'),
+        ("", '""'),
+        ("it's", '"it\'s"'),
+        ("a&b", '"a&b"'),
+    ],
+)
+def test_arguments_are_quoted_as_both_shells_of_windows_read_them(argument: str, text: str) -> None:
+    assert quoted(argument) == text

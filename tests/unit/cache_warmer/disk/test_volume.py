@@ -142,11 +142,17 @@ def test_the_remedy_names_the_folder_in_which_the_call_failed(
         assert f"let {tmp_path / folder} be" in raised.value.remedy
 
 
+class DeniedByWindowsError(PermissionError):
+    """An error with the code of Windows."""
+
+    winerror: int
+
+
 @pytest.mark.parametrize(("code", "renamed"), [(32, False), (1224, False), (5, True)])
 def test_a_file_that_windows_will_not_touch_while_it_is_open_is_told(
     tmp_path: Path, code: int, renamed: bool
 ) -> None:
-    error = PermissionError(errno.EACCES, "Sharing violation", str(tmp_path / "blob"))
+    error = DeniedByWindowsError(errno.EACCES, "Sharing violation", str(tmp_path / "blob"))
     error.winerror = code
     error.filename2 = str(tmp_path / "x") if renamed else None
 
@@ -158,6 +164,6 @@ def test_a_file_that_windows_will_not_touch_while_it_is_open_is_told(
 
 
 def test_a_denied_access_of_windows_that_is_no_rename_is_about_permissions(tmp_path: Path) -> None:
-    error = PermissionError(errno.EACCES, "Access denied", str(tmp_path))
+    error = DeniedByWindowsError(errno.EACCES, "Access denied", str(tmp_path))
     error.winerror = 5
     assert volume_error(error, tmp_path).reason is Reason.NO_PERMISSION
