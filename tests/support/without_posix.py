@@ -60,7 +60,7 @@ def take_away(*, links: bool = False) -> None:
     for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]  # import then raises ImportError
     if links:
-        os.symlink = _refuse_link
+        os.symlink = _refuse_link  # type: ignore[assignment]  # it returns never
 
 
 def _refuse_link(source: str, link: str, target_is_directory: bool = False, **_: object) -> NoReturn:
