@@ -4,6 +4,7 @@
 
 COMMANDS is a JSON list of command lines. They run one after the other in this process; the exit codes are printed as
 a JSON list. With `no-links` nobody may create symbolic links, as on Windows without Developer Mode.
+In any case an open file is neither deleted nor renamed, as on Windows.
 
 The standard library is imported first, because it chooses its own fallbacks by the name of the system.
 """
@@ -33,6 +34,12 @@ SIGNALS: Final = ("SIGALRM", "SIGCHLD", "SIGHUP", "SIGKILL", "SIGPIPE", "SIGQUIT
 MODULES: Final = ("fcntl", "grp", "pwd", "resource", "termios")
 
 
+class OpenFileError(PermissionError):
+    """A refusal of Windows, with its number."""
+
+    winerror: int
+
+
 class DiskUsage(NamedTuple):
     """The result of `shutil.disk_usage`."""
 
@@ -59,8 +66,30 @@ def take_away(*, links: bool = False) -> None:
             delattr(signal, name)
     for name in MODULES:
         sys.modules[name] = None  # type: ignore[assignment]  # import then raises ImportError
+    for name in ("unlink", "remove", "rename", "replace"):
+        setattr(os, name, functools.partial(_unless_open, getattr(os, name)))
     if links:
         os.symlink = _refuse_link  # type: ignore[assignment]  # it returns never
+
+
+def _unless_open(call: Callable[..., None], *paths: str, **options: object) -> None:
+    """Delete or rename a file, unless this process has it open: Windows refuses that as a sharing violation."""
+    for path in () if "dir_fd" in options else paths:
+        if not os.path.islink(path) and os.path.isfile(path) and _is_open(os.stat(path)):
+            error = OpenFileError(errno.EACCES, "Sharing violation", os.fspath(path))
+            error.winerror = 32
+            raise error
+    call(*paths, **options)
+
+
+def _is_open(state: os.stat_result) -> bool:
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            if os.path.samestat(os.fstat(int(number)), state):
+                return True
+        except OSError:  # closed meanwhile, as the descriptor of the listing itself
+            continue
+    return False
 
 
 def _refuse_link(source: str, link: str, target_is_directory: bool = False, **_: object) -> NoReturn:
