@@ -91,6 +91,6 @@ def is_below(path: str, folder: str) -> bool:
 
 def excess_characters(folder: str, path: str) -> int:
     """Return by how many characters a path below a folder, or its temporary name, exceeds the limit; 0 if it fits."""
-    # Windows counts UTF-16 units
-    units = len(join(folder, path).encode("utf-16-le", "surrogatepass")) // 2
+    full = join(folder, path)
+    units = len(full) + sum(character > "\uffff" for character in full)  # Windows counts UTF-16 units
     return max(0, units + TEMPORARY_CHARACTERS - MAX_PATH_CHARACTERS)

@@ -106,8 +106,10 @@ def _require_case(folder: Path, paths: Iterable[str], folds_case: Callable[[Path
 
 
 def _require_length(folder: Path, paths: Iterable[str], has_long_paths: Callable[[], bool]) -> None:
+    if has_long_paths():
+        return
     too_long = [path for path in paths if excess_characters(str(folder), path)]
-    if too_long and not has_long_paths():
+    if too_long:
         longest = max(too_long, key=len)
         excess = excess_characters(str(folder), longest)
         raise VolumeUnsuitable(
