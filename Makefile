@@ -39,6 +39,12 @@ CLUSTER_PROCESSES ?= --numprocesses=2 --dist=loadfile
 CLUSTER_OPTIONS ?=
 ALONE := tests/cluster/test_drain.py
 
+# They pretend to be on Windows; tests/not_on.toml says which of all tests do not run there.
+WINDOWS_TESTS := tests/unit/model_cache/test_windows_paths.py tests/unit/model_cache/test_places_windows.py \
+	tests/unit/model_cache/test_file_io_rename.py tests/unit/cache_warmer/disk/test_name_limits.py \
+	tests/unit/cache_warmer/gc/test_scan_case.py tests/unit/project/test_portability.py \
+	tests/service/warmer/test_without_posix.py tests/service/warmer/test_link_free.py
+
 TABLES ?=
 
 ENGINE ?= podman
@@ -47,7 +53,7 @@ HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo demo-worker test test-examples check fix proto sync-client reference docs pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
+.PHONY: help demo demo-worker test test-examples check fix proto sync-client reference docs pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-windows test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -68,6 +74,9 @@ test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the
 # R takes 72 MB and half a minute to install, so CI does without it, and without PHP.
 test-examples: .venv/.installed .venv-floor/.installed | examples/node/node_modules ## run the examples and the commands of the pages against a worker with small models; HEAVY=1 adds R and PHP
 	.venv/bin/python -m pytest tests/examples $(if $(HEAVY),,--ignore=tests/examples/heavy)
+
+test-windows: .venv/.installed ## run, on any system, the tests of what is different on Windows: paths, names, no POSIX calls, no links
+	.venv/bin/python -m pytest $(TEST_PROCESSES) $(WINDOWS_TESTS)
 
 check: .venv/.installed .venv-proto/.installed docs ## check format, lint, types, import rules, the site and what is generated; changes no source
 	.venv/bin/ruff check

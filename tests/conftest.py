@@ -1,4 +1,4 @@
-"""Rules for every test: an environment of its own, no access to other machines, and no silent skip in CI."""
+"""Rules for every test: an environment of its own, no access to other machines, no silent skip in CI, other systems."""
 
 import logging
 import os
@@ -11,6 +11,8 @@ from typing import Final, TypeVar
 
 import pytest
 
+from tests.support.not_on import excluded
+
 # Skips that CI accepts, by the beginning of the test's id, each with its reason. Empty: CI has all that the tests need.
 ALLOWED_SKIPS: Final[dict[str, str]] = {}
 
@@ -20,6 +22,10 @@ FOREIGN_PREFIXES: Final = (
     "TORCH_", "TRANSFORMERS_", "XDG_",
 )  # fmt: skip
 FOREIGN_SUFFIXES: Final = ("_CA_BUNDLE", "_PROXY")
+
+# Tests that do not run on this system.
+_EXCLUDED: Final = excluded()
+_ROOT: Final = Path(__file__).parents[1]
 
 _in_ci = os.environ.get("CI", "").lower() not in {"", "0", "false"}
 _home = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
@@ -41,6 +47,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[_home].cleanup()
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out files and folders of tests that do not run on this system."""
+    if not collection_path.is_relative_to(_ROOT):
+        return None
+    return True if _EXCLUDED.has_path(collection_path.relative_to(_ROOT).as_posix()) else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect single tests that do not run on this system."""
+    left_out = [item for item in items if _EXCLUDED.has_test(item.nodeid)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(autouse=True)

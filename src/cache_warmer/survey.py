@@ -17,12 +17,12 @@ from cache_warmer.records import read_records, read_repository_bytes
 from cache_warmer.transfer.claim import staged_bytes
 from cache_warmer.transfer.download import Download
 from cache_warmer.transfer.pool import Stop, run_all
-from model_cache.catalog.catalog import Model
+from model_cache.catalog.catalog import HuggingFaceSource, Model
 from model_cache.catalog.lock import Lock
 from model_cache.check.types import CheckReport
-from model_cache.layout import record_folders
+from model_cache.layout import record_folders, snapshot_folder
 from model_cache.manifest import ModelRecord
-from model_cache.places import Places
+from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
 
 # Number of concurrent hub queries: a catalog may hold hundreds of models, and a hub limits the requests of a client.
@@ -83,6 +83,17 @@ def written_folders(surveys: Sequence[ModelSurvey], places: Places) -> frozenset
     incomplete = [one for one in surveys if one.missing]
     folders = [one.artifact.target_folders(one.missing) | one.artifact.name_folders() for one in incomplete]
     return frozenset(record_folders(places)).union(*folders) if incomplete else frozenset()
+
+
+def written_files(surveys: Sequence[ModelSurvey]) -> frozenset[tuple[PlaceName, str]]:
+    """Return the files of the hub that incomplete models consist of, by place and path, for the preflight."""
+    return frozenset(
+        (PlaceName.HUB, f"{snapshot_folder(source)}/{one.name}")
+        for survey in surveys
+        if survey.missing and survey.resolution is not None
+        for one in survey.resolution.downloads
+        if isinstance(source := survey.artifact.model.source, HuggingFaceSource)
+    )
 
 
 def bad_files(*reports: CheckReport) -> BadFiles:

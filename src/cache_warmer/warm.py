@@ -36,7 +36,14 @@ from cache_warmer.reports.deep_check_file import DeepCheckFile
 from cache_warmer.reports.progress import ProgressCounter
 from cache_warmer.reports.status_file import StatusFile
 from cache_warmer.reports.warm_report import RunStats
-from cache_warmer.survey import BadFiles, ModelSurvey, bad_files, survey_models, written_folders
+from cache_warmer.survey import (
+    BadFiles,
+    ModelSurvey,
+    bad_files,
+    survey_models,
+    written_files,
+    written_folders,
+)
 from cache_warmer.transfer.hashing import hash_file
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Catalog, Model, generation
@@ -222,7 +229,13 @@ class WarmRun:
         # On a host the survey decides which places are written to.
         probe = write_probe if on_host or not surveys else None
         written = written_folders(surveys, self.places)
-        verdict = preflight([one.space_needed for one in surveys], self.places, probe=probe, folders=written)
+        verdict = preflight(
+            [one.space_needed for one in surveys],
+            self.places,
+            probe=probe,
+            folders=written,
+            files=written_files(surveys),
+        )
         if verdict.error is not None:
             raise verdict.error
 

@@ -9,6 +9,7 @@ this process or the owner of the cache. What lies below it must stay inside the 
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +28,9 @@ class CacheBoundary(NamedTuple):
     def escape_of(self, path: Path) -> Path | None:
         """Return where a path leads if that is outside; None if it stays inside. The path need not exist."""
         real = os.path.realpath(path)
-        if _is_below(real, os.path.realpath(self.root)):
+        if is_below(real, os.path.realpath(self.root)):
             return None
-        if self.on_host and (target := linked_folder(str(self.root), str(path))) and _is_below(real, target):
+        if self.on_host and (target := linked_folder(str(self.root), str(path))) and is_below(real, target):
             return None
         return Path(real)
 
@@ -49,5 +50,10 @@ def linked_folder(root: str, path: str) -> str:
     return os.path.realpath(link) if is_same_user and os.path.isdir(link) else ""
 
 
-def _is_below(real: str, root: str) -> bool:
+def is_below(real: str, root: str, platform: str = sys.platform) -> bool:
+    """Return whether a path without links is a folder, which has none either, or lies below it."""
+    if platform == "win32":
+        from model_cache import windows_paths
+
+        return windows_paths.is_below(real, root)
     return real == root or real.startswith(os.path.join(root, ""))

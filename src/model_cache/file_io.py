@@ -6,6 +6,7 @@ memory. It opens the file first and inspects the open file, so that the file can
 
 A write never changes a published file. The content is written to a temporary file beside it, synced, and renamed.
 Readers see the former content or the new one. A failure removes the temporary file and leaves the former content.
+Windows renames neither an open file nor over one: `rename` waits there until a reader or a virus scanner has closed it.
 
 Both raise `OSError`. The callers know the purpose of the file, and turn it into an error with a remedy.
 """
@@ -14,6 +15,7 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
@@ -34,6 +36,14 @@ _WRITE_FLAGS: Final = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+
+
+# Errors of Windows while another program has a file open (sharing violation, lock violation) or mapped into memory.
+WINDOWS_IN_USE: Final = frozenset({32, 33, 1224})
+# The error for a rename over such a file, but also for one that is not permitted.
+WINDOWS_DENIED: Final = 5
+# Seconds between tries to rename such a file: 1.6 in all, longer than a virus scanner takes for a new file.
+_RENAME_SECONDS: Final = (0.02, 0.08, 0.2, 0.5, 0.8)
 
 
 def open_regular_file(path: str | os.PathLike[str]) -> FileIO:
@@ -99,13 +109,41 @@ def replacement(
             file.flush()
             if sync:
                 os.fsync(descriptor)
-        os.replace(temporary, path)
+        rename(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     if sync:
         sync_folder(path.parent)
+
+
+def rename(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    *,
+    replace: Callable[[str | os.PathLike[str], str | os.PathLike[str]], None] = os.replace,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Rename a file or a folder, and replace a file of that name; on Windows, try again while one of them is open.
+
+    Args:
+        source: what to rename.
+        target: its new name.
+        replace: renames once.
+        sleep: waits so many seconds.
+
+    Raises:
+        OSError: of the last try.
+    """
+    for seconds in _RENAME_SECONDS:
+        try:
+            return replace(source, target)
+        except OSError as error:
+            if getattr(error, "winerror", None) not in WINDOWS_IN_USE | {WINDOWS_DENIED}:
+                raise
+            sleep(seconds)
+    return replace(source, target)
 
 
 def temporary_name(path: Path) -> Path:

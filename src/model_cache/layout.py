@@ -4,6 +4,7 @@ Models lie in the libraries' own layouts, so that other projects can use them; m
 our own. Paths inside a place are relative POSIX paths; `model_cache.places` has the path of each place on this machine.
 """
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -65,7 +66,12 @@ def model_path(places: Places, model: Model) -> Path:
 
 def recorded_file_path(places: Places, file: FileRecord) -> str:
     """Return the full path of a file that a record lists."""
-    return f"{places.of(file.place).path}/{file.path}"
+    return path_below(str(places.of(file.place).path), file.path)
+
+
+def path_below(folder: str, path: str) -> str:
+    """Return the full path of a relative POSIX path: faster than `Path`, because a check asks for thousands."""
+    return f"{folder}/{path}" if os.sep == "/" else os.path.join(folder, path.replace("/", os.sep))
 
 
 def former_cache(places: Places) -> Path:

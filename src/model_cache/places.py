@@ -3,7 +3,8 @@
 On a host each library has its own global cache, which other projects use too. Their paths follow the libraries' own
 rules (huggingface_hub `constants.py`, `torch.hub`), with one difference: an empty variable counts as unset, where the
 libraries would use the working folder. Each place records which variable chose it, because that is the first question
-when a model is not found. The environment and the home are arguments, so that nothing here depends on the process.
+when a model is not found. The environment, the home and the system are arguments, so that nothing here depends on the
+process: on any system the places on Windows are those that Windows computes (`model_cache.windows_paths`).
 """
 
 import os
@@ -99,21 +100,22 @@ def resolve_places(
         platform: as `sys.platform`.
     """
     if cache == HOST:
-        return _host_places(_Environment(environ, home), platform)
-    return _places_below(_Environment({}, home).path(cache), cache)
+        return _host_places(_Environment(environ, home, platform))
+    env = _Environment({}, home, platform)
+    return _places_below(env, env.path(cache), cache)
 
 
-def _places_below(root: Path, label: str) -> Places:
+def _places_below(env: "_Environment", root: str, label: str) -> Places:
     return Places(
-        hub=Place(PlaceName.HUB, root / "huggingface" / "hub", "--cache"),
-        spacy=Place(PlaceName.SPACY, root / "spacy", "--cache"),
-        torch=Place(PlaceName.TORCH, root / "torch", "--cache"),
-        own=Place(PlaceName.OWN, root / ".model-cache", "--cache"),
+        hub=Place(PlaceName.HUB, env.below(root, "huggingface/hub"), "--cache"),
+        spacy=Place(PlaceName.SPACY, env.below(root, "spacy"), "--cache"),
+        torch=Place(PlaceName.TORCH, env.below(root, "torch"), "--cache"),
+        own=Place(PlaceName.OWN, env.below(root, ".model-cache"), "--cache"),
         label=label,
     )
 
 
-def _host_places(env: "_Environment", platform: str) -> Places:
+def _host_places(env: "_Environment") -> Places:
     return Places(
         hub=env.first(
             PlaceName.HUB,
@@ -123,7 +125,7 @@ def _host_places(env: "_Environment", platform: str) -> Places:
             ("XDG_CACHE_HOME", "huggingface/hub"),
             default=".cache/huggingface/hub",
         ),
-        spacy=_spacy_place(env, platform),
+        spacy=_spacy_place(env),
         torch=env.first(
             PlaceName.TORCH,
             ("TORCH_HOME", ""),
@@ -141,9 +143,9 @@ def _host_places(env: "_Environment", platform: str) -> Places:
     )
 
 
-def _spacy_place(env: "_Environment", platform: str) -> Place:
+def _spacy_place(env: "_Environment") -> Place:
     """Return the place of spaCy packages. spaCy 3 defines neither folder nor variable; SPACY_DATA is ours."""
-    if platform == "win32":
+    if env.is_windows:
         return env.first(
             PlaceName.SPACY, ("SPACY_DATA", ""), ("APPDATA", "spacy"), default="AppData/Roaming/spacy"
         )
@@ -151,10 +153,16 @@ def _spacy_place(env: "_Environment", platform: str) -> Place:
 
 
 class _Environment(NamedTuple):
-    """The variables and the home folder from which places are resolved."""
+    """The variables, the home folder and the system from which places are resolved."""
 
     variables: Mapping[str, str]
     home: Path
+    platform: str
+
+    @property
+    def is_windows(self) -> bool:
+        """Whether paths are those of Windows."""
+        return self.platform == "win32"
 
     def first(
         self, name: PlaceName, *candidates: tuple[str, str], default: str, with_variables: bool = True
@@ -165,24 +173,37 @@ class _Environment(NamedTuple):
             name: the name of the place.
             candidates: variables, each with a path below its value.
             default: path below the home if no variable is set.
-            with_variables: expand `$NAME` in the variable's value.
+            with_variables: expand `$NAME`, on Windows also `%NAME%`, in the variable's value.
         """
         for variable, below in candidates:
             value = self.variables.get(variable)
             if value:
-                return Place(name, self.path(value, with_variables=with_variables) / below, variable)
-        return Place(name, self.home / default, _BY_DEFAULT)
+                folder = self.path(value, with_variables=with_variables)
+                return Place(name, self.below(folder, below), variable)
+        return Place(name, self.below(str(self.home), default), _BY_DEFAULT)
 
-    def path(self, value: str, *, with_variables: bool = True) -> Path:
+    def below(self, folder: str, path: str) -> Path:
+        """Return a path below a folder; `path` has slashes and may be empty."""
+        if self.is_windows:
+            from model_cache.windows_paths import join
+
+            return Path(join(folder, path))
+        return Path(folder, path)
+
+    def path(self, value: str, *, with_variables: bool = True) -> str:
         """Return the absolute path of a value, with `~` and `$NAME` expanded as the libraries do."""
-        if value == "~" or value.startswith(("~/", "~\\")):
+        if value == "~" or value.startswith(("~/", "~\\") if self.is_windows else "~/"):
             value = str(self.home) + value[1:]
         elif value.startswith("~"):
             # The home of another user: the environment does not have it, the system does.
             value = os.path.expanduser(value)
+        if self.is_windows:
+            from model_cache.windows_paths import absolute, expand_variables
+
+            return absolute(expand_variables(value, self.variables) if with_variables else value)
         if with_variables:
             value = re.sub(r"\$(\w+)|\$\{(\w+)\}", self._variable, value)
-        return Path(value).absolute()
+        return str(Path(value).absolute())
 
     def _variable(self, match: re.Match[str]) -> str:
         return self.variables.get(match[1] or match[2], match[0])

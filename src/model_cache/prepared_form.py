@@ -33,7 +33,7 @@ from model_cache.formatting import printable
 from model_cache.json_values import json_list, json_object, json_text, parse_json_object, to_json_value
 from model_cache.manifest import MAX_FILE_BYTES
 from model_cache.reasons import Reason
-from model_cache.safe_names import unsafe_reason
+from model_cache.safe_names import unwritable_reason
 
 VERSION: Final = 1
 # Name of the record in the folder of a form.
@@ -279,7 +279,7 @@ def _files(value: object) -> tuple[FormFile, ...]:
     for one in json_list(value):
         entry = json_object(one)
         path, size, sha256 = json_text(entry["path"]), entry["size"], json_text(entry["sha256"])
-        if reason := unsafe_reason(path):
+        if reason := unwritable_reason(path):
             raise ValueError(f"it lists the path {path!r:.200}, which {reason}")
         if path in files:
             raise ValueError(f"it lists {path} twice")

@@ -71,7 +71,7 @@ def expected_method(match: FileMatch, folder: Path, readers: int = _ALL_READ) ->
     if match.state is None:
         return Method.COPY
     target = nearest_folder(folder)
-    if match.state.st_dev == target.stat().st_dev and _is_linkable(match.state, readers):
+    if match.state.st_dev == target.stat().st_dev and is_linkable(match.state, readers):
         return Method.LINK
     mount = mount_of(target)
     has_reflinks = mount is not None and mount.kind in _WITH_REFLINKS
@@ -91,8 +91,8 @@ def stage(match: FileMatch, staging: Path, readers: int = _ALL_READ) -> Method:
         OSError: it cannot be read, or the cache not be written. Nothing is left.
     """
     try:
-        is_linkable = match.state is not None and _is_linkable(match.state, readers)
-        if is_linkable and _link(match.candidate.path, staging):
+        may_link = match.state is not None and is_linkable(match.state, readers)
+        if may_link and _link(match.candidate.path, staging):
             _require_unchanged(match, staging.stat())
             sync_folder(staging.parent)
             return Method.LINK
@@ -114,7 +114,10 @@ def is_own(state: os.stat_result) -> bool:
     return not hasattr(os, "geteuid") or state.st_uid == os.geteuid()
 
 
-def _is_linkable(state: os.stat_result, readers: int) -> bool:
+def is_linkable(state: os.stat_result, readers: int, system: str = os.name) -> bool:
+    """Return whether a file may become a part of the cache as it is, by its owner and mode; on Windows any may."""
+    if system != "posix":  # the modes there are invented: all may read and write
+        return True
     return is_own(state) and state.st_mode & readers == readers and not state.st_mode & _OTHERS_WRITE
 
 

@@ -32,7 +32,7 @@ from model_cache.check.files import Remedies, inspect
 from model_cache.check.types import Problem
 from model_cache.errors import ModelCacheError
 from model_cache.file_io import open_regular_file, read_small_file
-from model_cache.layout import manifest_path
+from model_cache.layout import manifest_path, recorded_file_path
 from model_cache.manifest import FileRecord, ModelRecord, parse_manifest
 from model_cache.places import PlaceName, Places
 from model_cache.reasons import Reason
@@ -163,7 +163,7 @@ class Exporter:
             raise _unreadable(found[0].path, error) from error
 
     def _corrupt(self, file: FileRecord, detail: str) -> ModelCacheError:
-        path = f"{self.places.of(file.place).path}/{file.path}"
+        path = recorded_file_path(self.places, file)
         return _error_of(Problem(path, Reason.CACHE_CORRUPT, detail, self.remedies.for_corrupt()))
 
 

@@ -96,6 +96,7 @@ class Importer:
         counter: counts the bytes that are read.
         show_progress: shows the counter while the block runs; None: nothing is shown.
         lock: what it knows of the archive's models is compared with them.
+        links: whether files of the hub may be links (see `hf_snapshot`).
     """
 
     reader: TarReader
@@ -110,6 +111,7 @@ class Importer:
     counter: ProgressCounter = field(default_factory=ProgressCounter)
     show_progress: Callable[[ProgressCounter], AbstractContextManager[None]] | None = None
     lock: Lock | None = None
+    links: bool = True
 
     def run(self) -> ImportResult:
         """Import the archive.
@@ -141,7 +143,7 @@ class Importer:
         with self.lease.held(), status.maintain(), self._volume_errors():
             self._preflight(contents)  # again: others may have written while the lease was waited for
             status.enter_phase(Phase.IMPORTING)
-            placer = FilePlacer(self.places, contents)
+            placer = FilePlacer(self.places, contents, links=self.links)
             files = list(contents.files())
             self.counter.expect(contents.bytes, len(files) + len(contents.form_files()))
             with ExitStack() as staged:
@@ -172,7 +174,11 @@ class Importer:
 
     def _preflight(self, contents: ArchiveContents) -> None:
         verdict = preflight(
-            self._space_needed(contents), self.places, probe=self.probe, free_space=self.free_space
+            self._space_needed(contents),
+            self.places,
+            probe=self.probe,
+            free_space=self.free_space,
+            files=[(file.place, file.path) for file in contents.files()],
         )
         if verdict.error is not None:
             raise verdict.error
@@ -263,8 +269,8 @@ class FilePlacer:
         written: their places and paths.
     """
 
-    def __init__(self, places: Places, contents: ArchiveContents) -> None:
-        self._places, self._contents = places, contents
+    def __init__(self, places: Places, contents: ArchiveContents, *, links: bool = True) -> None:
+        self._places, self._contents, self._links = places, contents, links
         self.bytes_written = self.files_written = 0
         self.written: set[tuple[PlaceName, str]] = set()
 
@@ -365,7 +371,7 @@ class FilePlacer:
         """Link a name to its blob, or copy the blob where there are no links. Returns whether it is a link."""
         self._prepare_target(target, self._places.hub.path)
         boundary = self._places.boundary_of(target)
-        if atomic.replace_link(target, blob, boundary):
+        if self._links and atomic.replace_link(target, blob, boundary):
             return True
         atomic.copy_file(blob, target, boundary)
         return False

@@ -15,7 +15,6 @@ Names and hashes that the hub lists become paths in the cache, so both are check
 
 import errno
 import logging
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -44,11 +43,11 @@ from model_cache.catalog.catalog import HuggingFaceSource, Model, matching_names
 from model_cache.catalog.lock import LockedFile, LockedModel
 from model_cache.containment import CacheBoundary
 from model_cache.errors import UsageError
-from model_cache.file_io import sync_folder
+from model_cache.file_io import rename, sync_folder
 from model_cache.layout import recorded_file_path, repository_folder, snapshot_folder
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
-from model_cache.safe_names import unsafe_reason
+from model_cache.safe_names import unwritable_reason
 
 _LOG: Final = logging.getLogger(__name__)
 _GIT_SHA1: Final = re.compile("[0-9a-f]{40}")
@@ -87,7 +86,7 @@ def select_files(files: Sequence[RemoteFile], patterns: Sequence[str], label: st
         selected.update((name, by_path[name]) for name in names)
     folders = {str(folder) for path in selected for folder in PurePosixPath(path).parents}
     for file in selected.values():
-        unsafe = unsafe_reason(file.path)
+        unsafe = unwritable_reason(file.path)
         if not unsafe and file.path in folders:
             unsafe = "is a folder of other files, too"
         if unsafe:
@@ -275,7 +274,7 @@ class HuggingFaceSnapshot:
     def _publish_blob(self, staged: StagedBody, blob: Path) -> None:
         atomic.remove_obstruction(blob, self._folder, self._boundary)
         try:
-            os.replace(staged.path, blob)
+            rename(staged.path, blob)
         except FileNotFoundError:
             # moved by another commit's snapshot of this run: its content proves it
             if not _has_content(blob, staged):

@@ -28,7 +28,7 @@ from model_cache.containment import CacheBoundary
 from model_cache.file_io import open_regular_file, read_small_file, sync_folder
 from model_cache.json_values import parse_json_object
 from model_cache.record_rules import contents_sha256
-from model_cache.safe_names import unsafe_reason
+from model_cache.safe_names import unwritable_reason
 
 _LOG: Final = logging.getLogger(__name__)
 _DIRECT_URL: Final = "direct_url.json"
@@ -204,7 +204,7 @@ def _wheel_rows(record: str, dist_info: str) -> list[tuple[str, str]]:
         pure = PurePosixPath(path)
         if pure.suffix == _COMPILED_SUFFIX:
             continue
-        if unsafe := unsafe_reason(path):
+        if unsafe := unwritable_reason(path):
             raise ValueError(f"RECORD lists {path!r}, which {unsafe}")
         if pure.parts[0] == dist_info and pure.name in _WRITTEN_BY_PIP:
             continue

@@ -14,7 +14,7 @@ from typing import Final
 
 from cache_warmer.disk import atomic
 from model_cache.containment import CacheBoundary
-from model_cache.file_io import read_small_file, sync_folder, temporary_name
+from model_cache.file_io import read_small_file, rename, sync_folder, temporary_name
 from model_cache.layout import COPY_MARKERS, PACKAGES
 
 _LOG: Final = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ def _link_or_copy(link: Path, target: Path, boundary: CacheBoundary) -> None:
             shutil.copytree(target, copy)
             # the marker first: after a crash our own copy must not look like the user's
             atomic.write_file(copy_marker(link), b"", boundary)
-            copy.rename(link)
+            rename(copy, link)
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         sync_folder(link.parent)

@@ -46,7 +46,7 @@ from model_cache.catalog.catalog import Model, SpacySource
 from model_cache.catalog.lock import LockedModel
 from model_cache.check.files import Remedies, inspect
 from model_cache.containment import CacheBoundary
-from model_cache.file_io import sync_folder
+from model_cache.file_io import rename, sync_folder
 from model_cache.layout import recorded_file_path, spacy_package_folder
 from model_cache.manifest import FileRecord, ModelRecord
 from model_cache.places import HOST, PlaceName, Places
@@ -309,7 +309,7 @@ class SpacyPackage:
         if os.path.lexists(self._tree) and (self._tree.is_symlink() or not self._tree.is_dir()):
             self._tree.unlink()
         if not (self._rename_tree(staged_tree) or self._tree.is_dir()):
-            os.replace(staged_tree, self._tree)
+            rename(staged_tree, self._tree)
         elif staged_tree.is_dir():
             for path, (size, sha256) in sorted(written.items()):
                 check_cancelled()
@@ -321,7 +321,7 @@ class SpacyPackage:
         if os.path.lexists(self._tree):
             return False
         try:
-            retry_temporary(lambda: os.replace(staged_tree, self._tree))
+            retry_temporary(lambda: rename(staged_tree, self._tree))
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
@@ -333,7 +333,7 @@ class SpacyPackage:
         if _has_content(target, size, sha256):
             return
         atomic.make_folders(target.parent, CacheBoundary(self._tree))
-        os.replace(staged_file, target)
+        rename(staged_file, target)
         sync_folder(target.parent)
 
 

@@ -28,7 +28,7 @@ from cache_warmer.transfer.hashing import CHUNK_BYTES
 from model_cache.containment import CacheBoundary
 from model_cache.file_io import sync_folder
 from model_cache.record_rules import contents_sha256
-from model_cache.safe_names import unsafe_reason
+from model_cache.safe_names import unwritable_reason
 
 # Upper limits of a wheel's content; the largest spaCy packages have 100 files and 1 GB.
 MAX_FILES: Final = 20_000
@@ -187,7 +187,7 @@ class _RecordReader:
         return WheelContent(tuple(files[path] for path in sorted(files)), dist_info)
 
     def _check_member(self, info: zipfile.ZipInfo) -> None:
-        unsafe = unsafe_reason(info.filename)
+        unsafe = unwritable_reason(info.filename)
         if unsafe:
             raise _mismatch(self.wheel, f"holds the file name {info.filename!r}, which {unsafe}")
         if info.compress_type not in _COMPRESSIONS:

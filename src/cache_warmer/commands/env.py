@@ -34,6 +34,7 @@ class EnvFormat(StrEnum):
     COMPOSE = "compose"
     DOTENV = "dotenv"
     JSON = "json"
+    POWERSHELL = "powershell"
 
 
 ENV_FORMAT: Final = Option(
@@ -41,7 +42,7 @@ ENV_FORMAT: Final = Option(
     "QDA_ENV_FORMAT",
     one_of(EnvFormat),
     EnvFormat.SHELL,
-    "shell|compose|dotenv|json",
+    "shell|compose|dotenv|json|powershell",
     "format of the output",
 )
 
@@ -55,7 +56,8 @@ def run_env(invocation: Invocation) -> int:
     places = find_places(invocation.value(CACHE), invocation.environ)
     form: EnvFormat = invocation.value(ENV_FORMAT)
     found = variables(places)
-    text = shell_lines(found, places) if form is EnvFormat.SHELL else format_variables(found, form)
+    is_shell = form in (EnvFormat.SHELL, EnvFormat.POWERSHELL)
+    text = shell_lines(found, places, form) if is_shell else format_variables(found, form)
     print(text, file=invocation.out)
     return 0
 
@@ -77,16 +79,16 @@ def variables(places: Places) -> dict[str, str]:
     return found
 
 
-def shell_lines(named: Mapping[str, str], places: Places) -> str:
+def shell_lines(named: Mapping[str, str], places: Places, form: EnvFormat = EnvFormat.SHELL) -> str:
     """Return lines for a shell: the variables, and on a host the command for spaCy instead of `PYTHONPATH`."""
     if places.label != HOST:
-        return format_variables(named, EnvFormat.SHELL)
+        return format_variables(named, form)
     exported = {name: value for name, value in named.items() if name != "PYTHONPATH"}
     comment = "# spaCy finds installed packages only; run this once with the Python of each environment that has spaCy:"
-    return "\n".join([format_variables(exported, EnvFormat.SHELL), comment, pth_command(places.spacy.path)])
+    return "\n".join([format_variables(exported, form), comment, pth_command(places.spacy.path, form)])
 
 
-def pth_command(spacy: Path) -> str:
+def pth_command(spacy: Path, form: EnvFormat = EnvFormat.SHELL) -> str:
     """Return the shell command after which one Python imports the packages of that folder.
 
     In a virtual environment it writes into that environment only, elsewhere into the packages of the user, never into
@@ -101,6 +103,11 @@ def pth_command(spacy: Path) -> str:
         "os.makedirs(folder, exist_ok=True); "
         f'open(os.path.join(folder, "{PTH_FILE}"), "w").write({where} + chr(10))'
     )
+    if form is EnvFormat.POWERSHELL:
+        # Windows PowerShell drops double quotes inside an argument; no path of Windows has one.
+        name = str(spacy).replace("\\", "\\\\").replace("'", "\\'")
+        program = program.replace(where, f"'{name}'").replace('"', "'").replace("`", "``").replace("$", "`$")
+        return f'python -c "{program}"'
     return f"python -c {shlex.quote(program)}"
 
 
@@ -114,6 +121,11 @@ def format_variables(named: Mapping[str, str], form: EnvFormat) -> str:
         return "\n".join(["environment:", *lines])
     if form is EnvFormat.DOTENV:
         return "\n".join(f"{name}={_dotenv(value)}" for name, value in named.items())
+    if form is EnvFormat.POWERSHELL:
+        lines = [_assignment(name, value) for name, value in named.items()]
+        return "\n".join(
+            [*lines, r"Remove-Item Env:\SENTENCE_TRANSFORMERS_HOME -ErrorAction SilentlyContinue"]
+        )
     # sentence-transformers would look into the folder of this variable before the hub's cache.
     return "\n".join(
         [*(_export(name, value) for name, value in named.items()), "unset SENTENCE_TRANSFORMERS_HOME"]
@@ -124,6 +136,14 @@ def _export(name: str, value: str) -> str:
     if name == "PYTHONPATH":  # keep what the user has
         return f"export PYTHONPATH={shlex.quote(value)}${{PYTHONPATH:+{os.pathsep}$PYTHONPATH}}"
     return f"export {name}={shlex.quote(value)}"
+
+
+def _assignment(name: str, value: str) -> str:
+    """Return an assignment of PowerShell, in whose single quotes nothing but the quote itself has a meaning."""
+    text = "'" + value.replace("'", "''") + "'"
+    if name == "PYTHONPATH":  # keep what the user has
+        return f"$env:PYTHONPATH = {text} + $(if ($env:PYTHONPATH) {{ '{os.pathsep}' + $env:PYTHONPATH }})"
+    return f"$env:{name} = {text}"
 
 
 def _dotenv(value: str) -> str:

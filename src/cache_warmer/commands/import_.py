@@ -32,7 +32,7 @@ from cache_warmer.settings import Settings
 from cache_warmer.transfer.pool import Stop
 from model_cache.catalog.catalog import Model, generation
 from model_cache.catalog.lock import load_lock
-from model_cache.cli.options import LogLevel, OutputFormat
+from model_cache.cli.options import LogLevel, OutputFormat, symlinks_disabled
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort
 from model_cache.errors import ModelCacheError, UsageError
@@ -224,6 +224,7 @@ class _ImportRun:
             counter=counter,
             show_progress=partial(show_progress, out=self._invocation.err) if is_shown else None,
             lock=self._lock,
+            links=not symlinks_disabled(environ),
         )
 
     def _set_contents(self, contents: ArchiveContents) -> None:

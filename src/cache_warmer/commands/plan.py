@@ -15,7 +15,7 @@ from cache_warmer.commands.form_notes import read_form_reports
 from cache_warmer.disk.preflight import Verdict, preflight
 from cache_warmer.disk.probe import write_probe
 from cache_warmer.disk.volume import explain_os_errors
-from cache_warmer.survey import ModelSurvey, bad_files, survey_models, written_folders
+from cache_warmer.survey import ModelSurvey, bad_files, survey_models, written_files, written_folders
 from model_cache.catalog.catalog import Model, SpacySource, generation
 from model_cache.check.check import check
 from model_cache.check.prepared_forms import FormReport
@@ -122,6 +122,7 @@ def run_plan(invocation: Invocation) -> int:
             places,
             probe=write_probe if settings.probe else None,
             folders=written_folders(surveys, places),
+            files=written_files(surveys),
         )
     plan = make_plan(generation(catalog.models), surveys, verdict)
     plan = dataclasses.replace(plan, prepared=read_form_reports(settings, environ, Tier.FAST))

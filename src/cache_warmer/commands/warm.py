@@ -10,6 +10,7 @@ waits for that end of file. This works on every system; the parent-death signal 
 the parent's thread instead of its process.
 """
 
+import _thread
 import dataclasses
 import logging
 import os
@@ -246,6 +247,9 @@ def _wait_for_parent(stdin: int) -> None:
     # Unbuffered: a thread that holds the lock of a buffered reader would abort the exit of the interpreter.
     while os.read(stdin, 4096):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    if os.name == "posix":
+        os.kill(os.getpid(), signal.SIGTERM)
+    else:  # there `os.kill` ends the process at once
+        _thread.interrupt_main(signal.SIGTERM)
     threading.Event().wait(PARENT_EXIT_GRACE_SECONDS)
     os._exit(128 + signal.SIGTERM)

@@ -26,6 +26,7 @@ import logging
 import os
 import shutil
 import stat
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,14 @@ from typing import Final
 from cache_warmer.disk.volume import is_temporary, retry_temporary
 from cache_warmer.errors import NoPermission, VolumeUnsuitable
 from model_cache.containment import CacheBoundary
-from model_cache.file_io import open_regular_file, replacement, sync_folder, take_over_mode, temporary_name
+from model_cache.file_io import (
+    open_regular_file,
+    rename,
+    replacement,
+    sync_folder,
+    take_over_mode,
+    temporary_name,
+)
 
 _LOG: Final = logging.getLogger(__name__)
 _FILE_MODE, _FOLDER_MODE = 0o644, 0o755
@@ -173,13 +181,24 @@ def _replace_link(link: Path, target: Path, boundary: CacheBoundary) -> bool:
             raise
         return False
     try:
-        os.replace(temporary, link)
+        remove_folder_link(link)
+        rename(temporary, link)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(link.parent)
     return True
+
+
+def remove_folder_link(link: Path, platform: str = sys.platform) -> None:
+    """Remove a link to a folder where a rename does not replace it, which is on Windows.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if platform == "win32" and link.is_symlink() and link.is_dir():
+        link.unlink()
 
 
 def points_at(link: Path, target: Path) -> bool:

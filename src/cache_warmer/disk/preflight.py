@@ -3,8 +3,8 @@
 The parts of a cache may lie on several file systems, so the needed space is added up per file system. The verdict names
 the place, the cause and the remedy in one line; `plan` prints it, `warm` and `import` stop at it.
 
-Order: the folders exist or can be created, each place that is written to passes the probe (`probe`), then the space.
-The first failure is the verdict.
+Order: the folders exist or can be created, the names can be stored (`name_limits`), each place that is written to
+passes the probe (`probe`), then the space. The first failure is the verdict.
 """
 
 from collections import defaultdict
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cache_warmer.disk.atomic import is_obstacle, obstacle_error, require_inside, require_usable
+from cache_warmer.disk.name_limits import require_storable
 from cache_warmer.disk.probe import Probe, VolumeFeatures
 from cache_warmer.disk.volume import (
     FreeSpace,
@@ -71,6 +72,7 @@ def preflight(
     probe: Probe | None,
     free_space: MeasureFreeSpace = measure_free_space,
     folders: Iterable[Path] = (),
+    files: Iterable[tuple[PlaceName, str]] = (),
 ) -> Verdict:
     """Return the verdict.
 
@@ -82,6 +84,7 @@ def preflight(
         probe: probes a folder; None to check the space alone.
         free_space: measures the free space of a folder.
         folders: folders of the cache that will be written to; none may lead out of it, or be something else.
+        files: files that will be written, by place and path there.
     """
     features: dict[PlaceName, VolumeFeatures] = {}
     on_host = places.label == HOST
@@ -89,6 +92,7 @@ def preflight(
         _require_folders(places)
         for folder in sorted(folders):
             require_usable(folder, places.boundary_of(folder))
+        require_storable(files, places)
         if probe is not None:
             for place in _written_places(needs, places):
                 features[place.name] = _probe(place.path, probe, on_host=on_host)

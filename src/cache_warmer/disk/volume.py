@@ -24,7 +24,7 @@ from model_cache.check.permissions import (
     owner_and_mode,
     permission_remedy,
 )
-from model_cache.file_io import read_small_file
+from model_cache.file_io import WINDOWS_DENIED, WINDOWS_IN_USE, read_small_file
 from model_cache.places import HOST, Places
 
 _Result = TypeVar("_Result")
@@ -82,6 +82,10 @@ _UNAVAILABLE: Final = (
         "raise the limit of open files (`ulimit -n`), or end other programs, then run the same command again",
     ),
     (frozenset({errno.ENOMEM}), "give the warmer more memory, then run the same command again: it resumes"),
+)
+_CLOSE_FILE: Final = (
+    "end the programs that use this model, such as a worker or a notebook, and run the same command again; a virus "
+    "scanner may have it open as well"
 )
 _FREE_SPACE: Final = (
     "free some space, enlarge the volume (cache.size in a cluster), or choose another with --cache"
@@ -183,6 +187,8 @@ def volume_error(error: OSError, place: Path, *, on_host: bool = False) -> Volum
     """
     path = error.filename if isinstance(error.filename, str) else str(place)
     message = error.strerror or str(error)
+    if _is_open_elsewhere(error):
+        return VolumeUnavailable(f"{path}: another program has this file open ({message})", _CLOSE_FILE)
     if error.errno in _FULL:
         return no_space_error(f"{path}: {message} (bytes or inodes of the volume that holds {place} ran out)")
     if error.errno in _DENIED:
@@ -202,6 +208,12 @@ def volume_error(error: OSError, place: Path, *, on_host: bool = False) -> Volum
         f"{path}: {message}{_on_volume(place)}",
         "run the same command again; if it fails in the same way, look for the cause in the system's log",
     )
+
+
+def _is_open_elsewhere(error: OSError) -> bool:
+    """Return whether Windows refuses because a file is open; of a rename that it denies that is the usual cause."""
+    code = getattr(error, "winerror", None)
+    return code in WINDOWS_IN_USE or (code == WINDOWS_DENIED and bool(getattr(error, "filename2", None)))
 
 
 def is_temporary(error: OSError) -> bool:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from cache_warmer.disk.name_limits import LONG_PATHS_REMEDY, long_paths_enabled
 from cache_warmer.doctor.diagnosis import Finding, Severity
 from model_cache.check.permissions import current_user
 from model_cache.cli.options import HOME_VARIABLE
@@ -71,6 +72,7 @@ def check_machine(
     yield from _check_umask(places, mask)
     yield from _check_clock(places, now)
     yield from _check_open_files()
+    yield from check_long_paths(long_paths_enabled())
 
 
 def clock_finding(now: float, other: float, whose: str) -> Finding:
@@ -179,6 +181,18 @@ def _check_open_files() -> Iterator[Finding]:
             Reason.VOLUME_UNAVAILABLE,
             f"this process may open {limit} files at once, a warm needs up to {_OPEN_FILES}",
             f"run `ulimit -n {_OPEN_FILES * 4}` before it",
+        )
+
+
+def check_long_paths(enabled: bool) -> Iterator[Finding]:
+    """Yield a finding if this system, which is then Windows, stores no paths of 260 characters."""
+    if not enabled:
+        yield Finding(
+            Severity.WARNING,
+            "long-paths",
+            Reason.VOLUME_UNSUITABLE,
+            "Windows refuses paths of 260 characters and more, which models in a deep folder have",
+            LONG_PATHS_REMEDY,
         )
 
 

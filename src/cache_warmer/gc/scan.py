@@ -5,12 +5,16 @@ may have changed the cache in between.
 
 On a host, a place that other users warm into is left out: their records are in their own home folders, so the files
 that they need are not known here.
+
+Where the file system ignores case, repositories whose names differ in case alone have one folder. They count as one, so
+that what one of them needs is not deleted for the other.
 """
 
+import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeAlias
 
 from cache_warmer.artifacts.hf_layout import read_own_commits
@@ -33,6 +37,13 @@ from model_cache.reasons import Reason
 _PathsByRepository: TypeAlias = dict[str, dict[str, None]]
 
 
+def _is_same_folder(first: Path, second: Path) -> bool:
+    try:
+        return os.path.samefile(first, second)
+    except OSError:  # one of them does not exist
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Scanner:
     """Makes the plan of a garbage collection.
@@ -43,6 +54,7 @@ class Scanner:
         now: seconds since the epoch.
         uid: the id of this user; None where the system has no users.
         lock: of the current catalog.
+        is_same_folder: returns whether two paths lead to one folder.
     """
 
     models: Sequence[Model]
@@ -50,6 +62,7 @@ class Scanner:
     now: float
     uid: int | None
     lock: Lock | None = None
+    is_same_folder: Callable[[Path, Path], bool] = _is_same_folder
 
     def scan(self, rules: RetentionRules) -> GcPlan:
         """Return the plan.
@@ -61,9 +74,14 @@ class Scanner:
         roots = read_roots(self.places, self.models, self.lock)
         retention = decide_retention(roots, rules)
         newest_first = _retained_files(retention, roots)
-        known = {} if self._is_shared(self.places.hub) else _by_repository(sorted(retention.known_files))
+        names = self._folder_names(retention)
+        known = (
+            {} if self._is_shared(self.places.hub) else _by_repository(sorted(retention.known_files), names)
+        )
         sections = [
-            *self._repositories(known, retention, newest_first, self._found(roots, retention.known_files)),
+            *self._repositories(
+                known, retention, newest_first, self._found(roots, retention.known_files), names
+            ),
             self._packages(retention, newest_first, self._found(roots, retention.known_files)),
             plan_forms(
                 self.places,
@@ -88,17 +106,19 @@ class Scanner:
         retention: RetentionDecision,
         newest_first: Sequence[FileKey],
         found: frozenset[FileKey],
+        names: Mapping[str, str],
     ) -> Iterable[PlanSection]:
-        retained, ordered = _by_repository(retention.retained_files), _by_repository(newest_first)
-        found_paths = _by_repository(found)
-        pending = {folder.partition("/")[0] for _, folder in retention.pending_folders}
+        retained = _by_repository(retention.retained_files, names)
+        ordered, found_paths = _by_repository(newest_first, names), _by_repository(found, names)
+        pending_names = [folder.partition("/")[0] for _, folder in retention.pending_folders]
+        pending = {names.get(name, name) for name in pending_names}
         for name, paths in known.items():
             yield plan_repository(
                 scan_repository(self.places.hub.path / name),
                 RepositoryRetention(
                     known=frozenset(paths) - frozenset(found_paths.get(name, ())),
                     retained=frozenset(retained.get(name, ())),
-                    main=self._main_commit(name, ordered.get(name, {})),
+                    main=self._main_commit(name, ordered.get(name, {}), names),
                     own_main_commits=read_own_commits(self.places, name) if self._on_host else None,
                     unlinked_before=None if name in pending else self._unreferenced_before,
                     found=frozenset(found_paths.get(name, ())),
@@ -119,14 +139,32 @@ class Scanner:
             and mtime not in roots.fetched.get((place, path), frozenset())
         )
 
-    def _main_commit(self, name: str, newest_first: Iterable[str]) -> str | None:
+    def _folder_names(self, retention: RetentionDecision) -> Mapping[str, str]:
+        """Return, for each further name of one folder of a repository, its first name."""
+        sources = [model.source for model in self.models if isinstance(model.source, HuggingFaceSource)]
+        found = {
+            *_by_repository(retention.known_files),
+            *(folder.partition("/")[0] for _, folder in retention.pending_folders),
+            *(str(repository_folder(source.repository)) for source in sources),
+        }
+        first: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for name in sorted(found):
+            other = first.setdefault(name.casefold(), name)
+            hub = self.places.hub.path
+            if other != name and self.is_same_folder(hub / other, hub / name):
+                names[name] = other
+        return names
+
+    def _main_commit(self, name: str, newest_first: Iterable[str], names: Mapping[str, str]) -> str | None:
         """Return the new commit of `refs/main`: the catalog's, else that of the newest retained generation."""
         retained = list(dict.fromkeys(path.partition("/")[0] for path in newest_first))
         current = [
             model.source.revision
             for model in self.models
             if isinstance(model.source, HuggingFaceSource)
-            and str(repository_folder(model.source.repository)) == name
+            and (folder := str(repository_folder(model.source.repository)))
+            and names.get(folder, folder) == name
         ]
         candidates = [*(commit for commit in current if commit in retained), *retained]
         snapshots = self.places.hub.path / name / "snapshots"
@@ -194,10 +232,11 @@ def _retained_files(retention: RetentionDecision, roots: GcRoots) -> list[FileKe
     return [*ordered, *sorted(retention.retained_files - set(ordered))]
 
 
-def _by_repository(files: Iterable[FileKey]) -> _PathsByRepository:
+def _by_repository(files: Iterable[FileKey], names: Mapping[str, str] | None = None) -> _PathsByRepository:
     found: _PathsByRepository = {}
     for place, path in files:
         name, _, rest = path.partition("/")
+        name = (names or {}).get(name, name)
         if place is PlaceName.HUB and rest.startswith("snapshots/"):
             found.setdefault(name, {})[rest.removeprefix("snapshots/")] = None
     return found

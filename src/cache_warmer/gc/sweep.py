@@ -30,7 +30,7 @@ from cache_warmer.gc.packages import package_of
 from cache_warmer.gc.plan import Deletion, GcPlan, ItemKind, NameUpdate
 from cache_warmer.gc.retention import RetentionDecision
 from cache_warmer.gc.roots import retired_folder
-from model_cache.file_io import sync_folder
+from model_cache.file_io import rename, sync_folder
 from model_cache.layout import PACKAGES, deep_check_path
 from model_cache.places import Places
 
@@ -85,7 +85,7 @@ class Sweeper:
             atomic.make_folders(folder, self.places.boundary_of(folder))
         for path in expired:
             self.check_lease()
-            os.replace(path, folder / path.name)
+            rename(path, folder / path.name)
         for parent in {path.parent for path in expired}:
             sync_folder(parent)
         if expired:
@@ -124,7 +124,7 @@ class Sweeper:
             staging = folder / f"{'.' if is_form else ''}{path.name}{SWEPT_SUFFIX}"
             atomic.make_folders(folder, self.places.boundary_of(staging))
             _remove(staging)
-            os.replace(path, staging)
+            rename(path, staging)
             path = staging
         _remove(path)
 

@@ -94,7 +94,9 @@ class FileLease:
             OSError: the file cannot be opened or emptied.
         """
         atomic.make_folders(self.path.parent, CacheBoundary(self.path.parent))
-        flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_RDWR | os.O_CREAT
+        for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY"):
+            flags |= getattr(os, name, 0)
         descriptor = os.open(self.path, flags, 0o644)
         is_holder = False
         try:

@@ -27,7 +27,7 @@ from cache_warmer.transfer.hashing import ContentHash
 from cache_warmer.transfer.staging import staging_name
 from model_cache.check.prepared_forms import check_form
 from model_cache.check.types import Tier
-from model_cache.file_io import replacement, sync_folder
+from model_cache.file_io import rename, replacement, sync_folder
 from model_cache.places import PlaceName, Places
 from model_cache.prepared_form import RECORD_NAME, FormFile, FormInvalid, PreparedForm, digest_of
 from model_cache.prepared_store import FormFolder, form_folder, list_folders, read_stored_form
@@ -157,8 +157,8 @@ class FormWriter:
             aside = self.folder.with_name(staging_name(f".{self.folder.name}.aside", self.places))
             with contextlib.suppress(FileNotFoundError):
                 remove_tree(aside)
-            os.rename(self.folder, aside)
-        os.rename(staging, self.folder)
+            rename(self.folder, aside)
+        rename(staging, self.folder)
         sync_folder(self.folder.parent)
         if aside is not None:
             remove_tree(aside)

@@ -119,8 +119,11 @@ def remove_abandoned(resting: Path, *, lock: TryLock = try_lock) -> None:
     with contextlib.suppress(OSError):
         for path in private_files(resting):
             with open_leftover(path, lock) as leftover:
-                if leftover is not None and leftover.abandoned:
-                    remove_staged(leftover.path)
+                is_dead = leftover is not None and leftover.abandoned
+                if is_dead and os.name == "posix":  # while its lock is held
+                    remove_staged(path)
+            if is_dead and os.name != "posix":  # Windows has no such locks, and deletes no open file
+                remove_staged(path)
         for journal in (journal_path(resting), *private_files(resting, JOURNAL_SUFFIX)):
             file = journal.with_name(f"{journal.name.removesuffix(JOURNAL_SUFFIX)}{STAGING_SUFFIX}")
             if not os.path.lexists(file) and is_old(journal):  # a new one may be about to get its file

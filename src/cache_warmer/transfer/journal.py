@@ -124,6 +124,7 @@ class Journal:
         # a new file, so that a suspended process which still has the former one open cannot write into this
         self.path.unlink(missing_ok=True)
         self._descriptor = os.open(self.path, OPEN_FLAGS | os.O_EXCL, mode)
+        self._state = os.fstat(self._descriptor)
 
     def record_written(self, extents: Sequence[Extent]) -> None:
         """Record what was passed to the operating system.
@@ -148,9 +149,12 @@ class Journal:
         os.close(self._descriptor)
 
     def remove(self) -> None:
-        """Delete the journal, unless another writer replaced it: the staging file is complete, or empty."""
+        """Delete the closed journal, unless another writer replaced it: the staging file is complete, or empty.
+
+        Closed, because Windows deletes no open file.
+        """
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
+            if os.path.samestat(self._state, self.path.lstat()):
                 self.path.unlink()
 
     def _write(self, slot: int, extents: Sequence[Extent]) -> None:

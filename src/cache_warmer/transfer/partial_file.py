@@ -214,10 +214,10 @@ class PartialFile:
             Interrupted: the run was cancelled while a thread waited for a slow disk.
         """
         os.fsync(self._descriptor)
-        if self._journal is not None:
-            self._journal.remove()
         while not self.close():
             self._check_cancelled()
+        if self._journal is not None:
+            self._journal.remove()
 
     def close(self) -> bool:
         """End the epoch and the helper threads, and record the last state. Idempotent.

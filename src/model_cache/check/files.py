@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from model_cache.check.types import Problem
-from model_cache.containment import linked_folder
+from model_cache.containment import is_below, linked_folder
+from model_cache.layout import path_below
 from model_cache.manifest import FileRecord
 from model_cache.places import HOST, Places
 from model_cache.reasons import Reason
@@ -107,7 +108,7 @@ def inspect(
     }
     for record in records:
         resolver = resolvers[record.place]
-        path = f"{resolver.root}/{record.path}"
+        path = path_below(resolver.root, record.path)
         try:
             checked.append(CheckedFile(record, path, _check_file(path, record, resolver, may_read)))
         except _FileError as error:
@@ -189,7 +190,7 @@ class _PathResolver:
 
     def __init__(self, root: str, *, follows_own_links: bool) -> None:
         self.root, self._follows_own_links = root, follows_own_links
-        self._prefix = os.path.join(os.path.realpath(root), "")
+        self._real_root = os.path.realpath(root)
         self._real_folders: dict[str, str] = {}
 
     def resolve(self, path: str) -> str:
@@ -210,12 +211,12 @@ class _PathResolver:
 
     def contains(self, real: str) -> bool:
         """Return whether a resolved path lies below the root."""
-        return real.startswith(self._prefix)
+        return is_below(real, self._real_root)
 
     def is_below_own_link(self, path: str, real: str) -> bool:
         """Return whether a resolved path lies in the folder to which the same user linked the one of `path`."""
         linked = linked_folder(self.root, path) if self._follows_own_links else ""
-        return bool(linked) and real.startswith(os.path.join(linked, ""))
+        return bool(linked) and is_below(real, linked)
 
     def _real_folder(self, folder: str) -> str:
         real = self._real_folders.get(folder)

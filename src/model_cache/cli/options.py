@@ -7,7 +7,8 @@ parsed by the same function, so a wrong value is one USAGE error that names the 
 import argparse
 import os
 import re
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -321,8 +322,6 @@ def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: st
     """
     if command_elsewhere := environ.get(COMMAND_VARIABLES.get(verb, "")):
         return command_elsewhere
-    import shlex  # here, because the import would delay each start
-
     unset = (
         [part for name in offline_variables(environ) for part in ("-u", name)] if os.name == "posix" else []
     )
@@ -333,7 +332,7 @@ def warmer_command(options: SharedOptions, environ: Mapping[str, str], *more: st
         command += ["--cache", options.cache]
     for key in options.models:
         command += ["--model", key]
-    return shlex.join([*command, *more])
+    return shell_command([*command, *more])
 
 
 def prepare_command(options: SharedOptions, environ: Mapping[str, str], key: str, precision: str) -> str:
@@ -344,10 +343,19 @@ def prepare_command(options: SharedOptions, environ: Mapping[str, str], key: str
     """
     if command_elsewhere := environ.get(COMMAND_VARIABLES["prepare"]):
         return command_elsewhere
-    import shlex  # here, because the import would delay each start
-
     catalog = ["--catalog", str(options.catalog)] if options.catalog is not None else []
     shared = [*catalog, *(["--cache", options.cache] if options.cache != HOST else [])]
     folder = f"{key}-{precision}"
     make = ["qda-worker", "prepare", "--model", key, "--precision", precision, "--out", folder, *shared]
-    return f"{shlex.join(make)} && {shlex.join(['cache-warmer', 'publish', folder, *shared])}"
+    return f"{shell_command(make)} && {shell_command(['cache-warmer', 'publish', folder, *shared])}"
+
+
+def shell_command(arguments: Sequence[str], platform: str = sys.platform) -> str:
+    """Return a command line for a POSIX shell, or on Windows for both of its shells."""
+    if platform == "win32":
+        from model_cache.windows_paths import quoted
+
+        return " ".join(map(quoted, arguments))
+    import shlex  # here, because the import would delay each start
+
+    return shlex.join(arguments)

@@ -87,7 +87,10 @@ class Listener:
         if self._accepting is None:
             self._socket.close()
             return
-        asyncio.get_running_loop().remove_reader(self._socket)  # before the number of the file is used again
+        with suppress(NotImplementedError):  # the loop of Windows has no readers
+            asyncio.get_running_loop().remove_reader(
+                self._socket
+            )  # before the number of the file is used again
         self._socket.close()
         self._accepting.cancel()
         self._accepting = None

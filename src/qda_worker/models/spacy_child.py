@@ -7,7 +7,6 @@ of its pipe.
 
 import logging
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -21,6 +20,8 @@ from qda_worker.models.spacy_protocol import PipelineInfo, read_frame, write_fra
 
 # How long the process may take to exit after its input has ended, in seconds. Then it is killed.
 _EXIT_SECONDS: Final = 5.0
+# Exit status of a process that was ended by SIGKILL, whose name Windows does not know.
+_KILLED: Final = -9
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class SpacyChild:
     @property
     def killed_from_outside(self) -> bool:
         """Whether another program or the kernel has killed it."""
-        return self._process.returncode == -signal.SIGKILL and self.killed_because is None
+        return self._process.returncode == _KILLED and self.killed_because is None
 
     @property
     def pid(self) -> int:
@@ -115,7 +116,7 @@ class SpacyChild:
         if self.killed_because is not None:
             return f"the spaCy process {self.pid} {self.killed_because}"
         how = f"by signal {-code}" if code < 0 else f"with status {code}"
-        hint = ", perhaps for lack of memory" if code == -signal.SIGKILL else ""
+        hint = ", perhaps for lack of memory" if code == _KILLED else ""
         return f"the spaCy process {self.pid} ended {how}{hint}"
 
     def end(self) -> str:

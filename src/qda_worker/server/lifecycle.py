@@ -19,7 +19,7 @@ CANCELLED at a handover under load, none of which was begun; `qda_worker.client`
 says so for other clients.
 
 A second signal ends the process at once with the exit code of that signal. All of this runs on the event loop; the
-signal handlers are those of the loop (`add_signal_handler`).
+signal handlers are those of the loop (`add_signal_handler`), on Windows Python's own.
 
 Model loading and computing run native code in daemon threads that cannot be cancelled. An interpreter that finalizes
 under such code crashes, so `exit_if_busy` skips finalization while one of them runs.
@@ -79,7 +79,13 @@ class StopSignals:
         """Replace Python's signal handlers. Call this in the main thread while the loop runs."""
         loop = asyncio.get_running_loop()
         for number in EXIT_CODES:
-            loop.add_signal_handler(number, self.on_signal, number)
+            try:
+                loop.add_signal_handler(number, self.on_signal, number)
+            except NotImplementedError:  # the loop of Windows: Python's own handler wakes it up
+                signal.signal(number, lambda found, _: self._from_python(loop, found))
+
+    def _from_python(self, loop: asyncio.AbstractEventLoop, number: int) -> None:
+        loop.call_soon_threadsafe(self.on_signal, signal.Signals(number))
 
     def on_signal(self, number: signal.Signals) -> None:
         """Handle one signal."""

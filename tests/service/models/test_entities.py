@@ -234,7 +234,7 @@ def test_the_process_ends_when_its_parent_is_killed(package: Path) -> None:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_the_process_loads_no_torch(shared: SpacyModel) -> None:
-    assert "libtorch" not in Path(f"/proc/{pid_of(shared)}/maps").read_text()
+    assert "libtorch" not in Path(f"/proc/{pid_of(shared)}/maps").read_text(encoding="utf-8")
 
 
 def damaged(package: Path, folder: Path, name: str, content: bytes) -> Path:

@@ -180,7 +180,7 @@ def test_weights_are_mapped_from_their_file(tmp_path: Path, as_pickle: bool) -> 
     model = load_model(hub_model(Task.EMBEDDING), folder, device="cpu", threads=1)
     name = "pytorch_model.bin" if as_pickle else "model.safetensors"
     pattern = rf"(?m)^([0-9a-f]+)-([0-9a-f]+) .*{re.escape(str(folder / name))}"
-    found = re.findall(pattern, Path("/proc/self/maps").read_text())
+    found = re.findall(pattern, Path("/proc/self/maps").read_text(encoding="utf-8"))
     mapped = [(int(low, 16), int(high, 16)) for low, high in found]
     parameters = model._network.parameters()  # type: ignore[attr-defined]  # the network is private
     for parameter in parameters:

@@ -97,7 +97,7 @@ def test_a_killed_run_loses_little_of_each_range(workspace: Workspace) -> None:
 def test_on_another_machine_only_synced_bytes_count(workspace: Workspace) -> None:
     killed_at(workspace, 0.3)
     note = journal_path(staging(workspace))
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip().encode()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip().encode()
     content = note.read_bytes()
     assert boot in content
     note.write_bytes(content.replace(boot, b"another".ljust(len(boot), b"-")))

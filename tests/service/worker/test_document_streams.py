@@ -263,7 +263,9 @@ def serving_worker(pair: tuple[ServeProcess, ServeProcess]) -> ServeProcess:
     """Return the worker whose CPU time the stream uses."""
 
     def used(worker: ServeProcess) -> int:
-        fields = Path(f"/proc/{worker.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        fields = (
+            Path(f"/proc/{worker.process.pid}/stat").read_text(encoding="utf-8").rsplit(") ", 1)[1].split()
+        )
         return int(fields[11]) + int(fields[12])
 
     before = [used(worker) for worker in pair]

@@ -30,7 +30,9 @@ def hub(cache_fixture: CacheFixture) -> Iterator[tuple[FakeHub, Repository]]:
 def write_catalog(file: Path, repository: Repository, name: str = "qda-test/sentiment") -> None:
     source = {"repository": name, "revision": repository.commit, "files": ["*"]}
     model = {"key": "fetched", "task": "sentiment", "huggingface": source}
-    file.write_text(yaml.safe_dump({"apiVersion": "qda/v1", "kind": "Catalog", "models": [model]}))
+    file.write_text(
+        yaml.safe_dump({"apiVersion": "qda/v1", "kind": "Catalog", "models": [model]}), encoding="utf-8"
+    )
 
 
 def test_an_empty_cache_is_filled_and_its_models_are_loaded(
@@ -104,7 +106,7 @@ def wait_until_ended(pid: int) -> None:
     until = time.monotonic() + TIMEOUT
     while time.monotonic() < until:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
         except FileNotFoundError:
             return
         if state == "Z":

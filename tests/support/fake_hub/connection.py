@@ -1,11 +1,9 @@
 """One HTTP/1.1 connection: reads requests, sends deliveries, and ends as a fault requires."""
 
-import fcntl
 import os
 import socket
 import ssl
 import struct
-import termios
 import time
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, Final
@@ -13,11 +11,19 @@ from typing import TYPE_CHECKING, Any, Final
 from .answer import Answer, Body, body_length, chunks, take
 from .delivery import Delivery, Ending
 
+try:
+    import fcntl
+    import termios
+except ImportError:  # Windows
+    fcntl = termios = None  # type: ignore[assignment]  # modules or None
+
 if TYPE_CHECKING:
     from .listener import Listener
 
 _CHUNK: Final = 256 * 1024
 _DRAIN_SECONDS: Final = 5.0
+# Two numbers, on Windows short ones: switch lingering on, for 0 seconds.
+_LINGER: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 class Connection(BaseHTTPRequestHandler):
@@ -103,9 +109,9 @@ class Connection(BaseHTTPRequestHandler):
         deadline = time.monotonic() + _DRAIN_SECONDS
         while _unsent(self.connection) and time.monotonic() < deadline:
             time.sleep(0.002)
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER)
         self.server.forget(self.connection)
-        os.close(self.connection.detach())
+        socket.close(self.connection.detach())
 
     def version_string(self) -> str:
         return "fake-hub"
@@ -116,5 +122,7 @@ class Connection(BaseHTTPRequestHandler):
 
 def _unsent(connection: socket.socket) -> int:
     """Bytes in the send queue that the peer has not acknowledged (Linux: SIOCOUTQ, which is TIOCOUTQ)."""
+    if fcntl is None:
+        return 0
     count = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0" * 4)
     return int.from_bytes(count, "little")

@@ -167,6 +167,6 @@ def _train(recipe: Recipe, folder: Path, progress: Progress) -> tuple[str, dict[
 
 @contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model_cache.containment import CacheBoundary
+from model_cache.containment import CacheBoundary, is_below
 from model_cache.places import resolve_places
 
 
@@ -51,7 +51,7 @@ def test_on_a_host_an_inner_link_must_stay_inside_the_target(root: Path, tmp_pat
     assert boundary.escape_of(root / "models--o--n/snapshots/x") == tmp_path / "elsewhere/x"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize(("link_owner", "target_owner"), [(4711, 0), (0, 4711), (4711, 4711)])
 def test_on_a_host_a_link_of_another_user_leads_out(
     root: Path, tmp_path: Path, link_owner: int, target_owner: int
@@ -70,3 +70,8 @@ def test_a_cache_of_one_folder_has_one_boundary_and_a_host_one_for_each_place(tm
         assert host.boundary_of(place.path / "x") == CacheBoundary(place.path, on_host=True)
     with pytest.raises(ValueError, match="none of the places"):
         host.boundary_of(tmp_path)
+
+
+@pytest.mark.parametrize(("platform", "below"), [("win32", True), ("linux", False)])
+def test_case_and_separators_count_as_the_system_counts_them(platform: str, below: bool) -> None:
+    assert is_below(r"C:\Cache\hub", r"c:\cache", platform) is below

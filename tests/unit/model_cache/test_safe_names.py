@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_cache.safe_names import unsafe_reason
+from model_cache.safe_names import case_collision, unsafe_reason, unwritable_reason
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,29 @@ def test_every_accepted_name_stays_below_its_folder(name: str) -> None:
         assert path.parts[:3] == ("/", "root", "folder")
         assert len(path.parts) > 3
         assert ".." not in path.parts
+
+
+@pytest.mark.parametrize("name", ["sub/aux.json", "config.json:x", "a./b", "what?.txt"])
+def test_a_name_that_windows_does_not_store_is_refused_there_alone(name: str) -> None:
+    assert unwritable_reason(name, "linux") == unsafe_reason(name) == ""
+    assert "Windows" in unwritable_reason(name, "win32")
+
+
+def test_what_is_unsafe_anywhere_is_not_written() -> None:
+    assert unwritable_reason("../a", "linux") == unsafe_reason("../a")
+
+
+@pytest.mark.parametrize(
+    ("paths", "collision"),
+    [
+        (["a/b", "A/b"], ("a", "A")),
+        (["a/b", "A/c"], ("a", "A")),
+        (["x/README.md", "x/readme.md"], ("x/README.md", "x/readme.md")),
+        (["straße", "STRASSE"], ("straße", "STRASSE")),
+        (["a/b", "a/b", "a/c"], None),
+    ],
+)
+def test_names_that_differ_in_case_alone_are_found(
+    paths: list[str], collision: tuple[str, str] | None
+) -> None:
+    assert case_collision(paths) == collision

@@ -24,6 +24,7 @@ LEAN: Final = (
 def run_in_ci(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Return a folder of tests under our conftest, with CI set."""
     pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # it imports tests.support
     monkeypatch.setenv("CI", "true")
     return pytester
 
@@ -93,6 +94,7 @@ def test_variables_that_select_cache_folders_are_not_inherited(
 ) -> None:
     for name in ("HF_HOME", "QDA_CACHE", "XDG_CACHE_HOME", "https_proxy", "HTTP_PROXY"):
         monkeypatch.setenv(name, "/somewhere")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     pytester.makeconftest((ROOT / "tests" / "conftest.py").read_text())
     pytester.makepyfile(
         """

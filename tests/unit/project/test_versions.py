@@ -56,14 +56,14 @@ def test_the_changelog_has_an_entry_for_this_version() -> None:
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.name)
 def test_the_protobuf_floor_is_the_generator_of_the_stubs(stub: Path) -> None:
-    found = re.search(r"^# Protobuf Python Version: (\S+)$", stub.read_text(), re.MULTILINE)
+    found = re.search(r"^# Protobuf Python Version: (\S+)$", stub.read_text(encoding="utf-8"), re.MULTILINE)
     assert found
     assert found[1] == floor("protobuf")
 
 
 @pytest.mark.parametrize("stub", SERVICE_STUBS, ids=lambda path: path.name)
 def test_the_grpc_floor_is_the_generator_of_the_stubs(stub: Path) -> None:
-    found = re.search(r"^GRPC_GENERATED_VERSION = '(\S+)'$", stub.read_text(), re.MULTILINE)
+    found = re.search(r"^GRPC_GENERATED_VERSION = '(\S+)'$", stub.read_text(encoding="utf-8"), re.MULTILINE)
     assert found
     assert found[1] == floor("grpcio")
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from qda_worker.client.enums import SentimentLabel
 from qda_worker.client.readers.segment import Segment
@@ -95,7 +95,7 @@ class Report:
 
     @property
     def source_names(self) -> dict[str, str]:
-        """The name on the page of each source: its path below the folder that all have in common.
+        """The name on the page of each source: its path below the folder that all have in common, with slashes.
 
         The page may be given to others, who need not know the folders of this machine.
         """
@@ -104,4 +104,4 @@ class Report:
             common = os.path.commonpath(folders)
         except ValueError:  # absolute and relative paths
             return {source: source for source in self.sources}
-        return {source: os.path.relpath(source, common) for source in self.sources}
+        return {source: Path(os.path.relpath(source, common)).as_posix() for source in self.sources}

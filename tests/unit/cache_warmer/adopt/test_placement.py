@@ -11,7 +11,7 @@ import pytest
 
 from cache_warmer.adopt.layouts import FileHint
 from cache_warmer.adopt.match import FileMatch
-from cache_warmer.adopt.placement import Method, expected_method, readers_of, stage, staging_path
+from cache_warmer.adopt.placement import Method, expected_method, is_linkable, readers_of, stage, staging_path
 from cache_warmer.adopt.scan import Candidate
 from cache_warmer.errors import ContentMismatch
 from cache_warmer.transfer.staging import private_files
@@ -122,3 +122,9 @@ def test_no_download_continues_a_staged_file(theirs: Path, target: Path) -> None
     stage(matched(theirs), target)
     assert target.name.endswith(".incomplete")
     assert private_files(target.with_name("abc.incomplete")) == []
+
+
+def test_on_windows_where_every_mode_looks_open_a_file_is_linked(theirs: Path) -> None:
+    state = matched(theirs, 0o666).candidate.path.stat()
+    assert not is_linkable(state, 0o444, "posix")
+    assert is_linkable(state, 0o444, "nt")

@@ -2,9 +2,10 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
-from cache_warmer.commands.env import EnvFormat, format_variables, variables
+from cache_warmer.commands.env import EnvFormat, format_variables, pth_command, variables
 from model_cache.places import resolve_places
 
 
@@ -53,3 +54,28 @@ def test_compose_json_and_dotenv_have_the_same_variables(tmp_path: Path) -> None
     assert yaml.safe_load(format_variables(named, EnvFormat.COMPOSE)) == {"environment": named}
     assert json.loads(format_variables(named, EnvFormat.JSON)) == named
     assert f"PYTHONPATH='{tmp_path}/a b/spacy'" in format_variables(named, EnvFormat.DOTENV)
+
+
+def test_powershell_gets_assignments_whose_quotes_are_doubled() -> None:
+    places = resolve_places(r"C:\it's $HOME", {}, Path(r"C:\Users\me"), "win32")
+    lines = format_variables(variables(places), EnvFormat.POWERSHELL).splitlines()
+
+    assert r"$env:HF_HUB_CACHE = 'C:\it''s $HOME\huggingface\hub'" in lines
+    assert r"$env:HF_HUB_OFFLINE = '1'" in lines
+    (path,) = (line for line in lines if line.startswith("$env:PYTHONPATH"))
+    assert path.startswith(r"$env:PYTHONPATH = 'C:\it''s $HOME\spacy' + $(if ($env:PYTHONPATH)")
+    assert lines[-1].startswith(r"Remove-Item Env:\SENTENCE_TRANSFORMERS_HOME")
+
+
+def test_powershell_gets_the_command_for_spacy_without_double_quotes_inside(tmp_path: Path) -> None:
+    spacy = r"C:\Users\O'Neil\$data`x\spacy"
+    command = pth_command(Path(spacy), EnvFormat.POWERSHELL)
+
+    prefix, program, rest = command.split('"')
+    assert (prefix, rest) == ("python -c ", "")
+    plain = program.replace("`$", "$").replace("``", "`")  # as PowerShell reads double quotes
+    script = (
+        f"import site, sys\nsys.prefix = '/env'\nsite.getsitepackages = lambda: [{str(tmp_path)!r}]\n{plain}"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    assert (tmp_path / "qda-spacy-models.pth").read_text("utf-8") == f"{spacy}\n"

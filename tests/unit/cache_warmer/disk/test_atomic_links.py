@@ -47,3 +47,18 @@ def test_a_file_system_without_links_is_a_result_not_an_error(
     monkeypatch.setattr(os, "symlink", refuse)
 
     assert not atomic.replace_link(tmp_path / "link", tmp_path / "target", CacheBoundary(tmp_path))
+
+
+def test_on_windows_a_link_to_a_folder_is_removed_before_the_new_one(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    for name in ("folder", "file"):
+        (tmp_path / f"to-{name}").symlink_to(name)
+        atomic.remove_folder_link(tmp_path / f"to-{name}", "linux")
+        assert (tmp_path / f"to-{name}").is_symlink()
+        atomic.remove_folder_link(tmp_path / f"to-{name}", "win32")
+
+    assert not (tmp_path / "to-folder").is_symlink()
+    assert (tmp_path / "to-file").is_symlink()
+    atomic.remove_folder_link(tmp_path / "folder", "win32")
+    assert (tmp_path / "folder").is_dir()

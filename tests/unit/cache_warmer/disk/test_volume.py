@@ -140,3 +140,30 @@ def test_the_remedy_names_the_folder_in_which_the_call_failed(
         with pytest.raises(VolumeError) as raised, explain_os_errors(places):
             raise error
         assert f"let {tmp_path / folder} be" in raised.value.remedy
+
+
+class DeniedByWindowsError(PermissionError):
+    """An error with the code of Windows."""
+
+    winerror: int
+
+
+@pytest.mark.parametrize(("code", "renamed"), [(32, False), (1224, False), (5, True)])
+def test_a_file_that_windows_will_not_touch_while_it_is_open_is_told(
+    tmp_path: Path, code: int, renamed: bool
+) -> None:
+    error = DeniedByWindowsError(errno.EACCES, "Sharing violation", str(tmp_path / "blob"))
+    error.winerror = code
+    error.filename2 = str(tmp_path / "x") if renamed else None
+
+    found = volume_error(error, tmp_path, on_host=True)
+
+    assert found.reason is Reason.VOLUME_UNAVAILABLE
+    assert f"{tmp_path / 'blob'}: another program has this file open" in found.message
+    assert "worker" in found.remedy
+
+
+def test_a_denied_access_of_windows_that_is_no_rename_is_about_permissions(tmp_path: Path) -> None:
+    error = DeniedByWindowsError(errno.EACCES, "Access denied", str(tmp_path))
+    error.winerror = 5
+    assert volume_error(error, tmp_path).reason is Reason.NO_PERMISSION

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cache_warmer.doctor.diagnosis import Severity
-from cache_warmer.doctor.machine import check_machine, current_umask, machine_facts
+from cache_warmer.doctor.machine import check_long_paths, check_machine, current_umask, machine_facts
 from model_cache.places import Places, resolve_places
 
 
@@ -71,3 +71,10 @@ def test_the_umask_is_read_without_changing_it(tmp_path: Path) -> None:
 def test_the_facts_say_what_is_not_set() -> None:
     facts = machine_facts({}, 0.0)
     assert (facts["home"], facts["clock"]) == ("(not set)", "1970-01-01T00:00:00+00:00")
+
+
+def test_a_windows_without_long_paths_is_told_how_to_switch_them_on() -> None:
+    assert list(check_long_paths(enabled=True)) == []
+    (finding,) = check_long_paths(enabled=False)
+    assert (finding.check, finding.severity) == ("long-paths", Severity.WARNING)
+    assert "LongPathsEnabled" in finding.remedy

@@ -28,7 +28,7 @@ def lease(path: Path, **changes: Any) -> FileLease:
 @contextmanager
 def locked_by_another(path: Path, document: object) -> Iterator[None]:
     """Have the file locked by a process that leaves what stands in it."""
-    path.write_text(json.dumps(document) if not isinstance(document, str) else document)
+    path.write_text(json.dumps(document) if not isinstance(document, str) else document, encoding="utf-8")
     with path.open("r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

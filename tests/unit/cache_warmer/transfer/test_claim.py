@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from cache_warmer.disk.file_lock import LockResult, try_lock
+from cache_warmer.disk.positioned_io import read_at, write_at
 from cache_warmer.transfer.claim import (
     claim_staging_file,
     hold_lock,
@@ -57,14 +58,14 @@ def write(file: ClaimedFile, *extents: tuple[int, int]) -> None:
     """Write these ranges of the content, with a journal."""
     journal = Journal(file.path, SIZE, boot_id(), 0o644)
     for start, end in extents:
-        os.pwrite(file.descriptor, CONTENT[start:end], start)
+        write_at(file.descriptor, CONTENT[start:end], start)
     journal.record_written(extents)
     journal.close()
 
 
 def content_of(file: ClaimedFile) -> dict[tuple[int, int], bytes]:
     extents = staged_extents(file.path, SIZE).pairs()
-    return {(start, end): os.pread(file.descriptor, end - start, start) for start, end in extents}
+    return {(start, end): read_at(file.descriptor, end - start, start) for start, end in extents}
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -92,7 +93,7 @@ def test_two_writers_never_have_one_file(claim: Callable[..., ClaimedFile], lock
 
     second = claim(lock)
     os.ftruncate(first.descriptor, 0)
-    os.pwrite(first.descriptor, b"late", 10)
+    write_at(first.descriptor, b"late", 10)
 
     assert second.path.stat().st_ino != os.fstat(first.descriptor).st_ino
     assert content_of(second) == {(0, 100): CONTENT[:100]}
@@ -175,7 +176,7 @@ def test_what_a_killed_run_left_is_moved_into_a_new_file(
     if journaled:
         write(killed, (1000, 39_000_000))
     else:
-        os.pwrite(killed.descriptor, CONTENT[:20_000_000], 0)
+        write_at(killed.descriptor, CONTENT[:20_000_000], 0)
     inode = killed.path.stat().st_ino
     killed.close()
 
@@ -277,7 +278,7 @@ def test_what_is_no_file_is_not_followed_and_not_waited_for(
         path.symlink_to(outside if kind == "link" else tmp_path / "nothing")
 
     file = claim()
-    os.pwrite(file.descriptor, CONTENT[:10], 0)
+    write_at(file.descriptor, CONTENT[:10], 0)
 
     assert outside.read_bytes() == b"mine"
     assert not (tmp_path / "nothing").exists()

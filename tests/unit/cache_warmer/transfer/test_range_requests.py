@@ -8,6 +8,7 @@ from typing import Final
 import httpx2
 import pytest
 
+from cache_warmer.disk.positioned_io import read_at
 from cache_warmer.errors import HubBusy, HubStalled, HubUnauthorized, HubUnreachable
 from cache_warmer.hub.http_client import RetryingClient
 from cache_warmer.hub.retry import Retry
@@ -84,7 +85,7 @@ def fetch(tmp_path: Path) -> Callable[..., bytes]:
                 requests = RangeRequests(http, retry, download, lambda _: None)
                 for start in range(0, len(CONTENT) // 2, 100):
                     requests.fetch(ByteRange(0, start, start + 100), file)
-            return os.pread(descriptor, len(CONTENT), 0)
+            return read_at(descriptor, len(CONTENT), 0)
         finally:
             file.close()
             os.close(descriptor)

@@ -8,6 +8,7 @@ from typing import Final
 import httpx2
 import pytest
 
+from cache_warmer.disk.positioned_io import read_at
 from cache_warmer.hub.http_client import RetryingClient
 from cache_warmer.hub.retry import Retry
 from cache_warmer.transfer.download import Download, ExpectedContent
@@ -38,7 +39,7 @@ def fetch(folder: Path, server: CompressingServer, start: int = 0) -> bytes:
         with RetryingClient(HUB, retry, 5.0, transport=httpx2.MockTransport(server)) as http:
             requests = RangeRequests(http, retry, download, lambda _: None)
             requests.fetch(ByteRange(0, start, len(CONTENT)), file)
-        return os.pread(descriptor, 2 * len(CONTENT), 0)
+        return read_at(descriptor, 2 * len(CONTENT), 0)
     finally:
         file.close()
         os.close(descriptor)

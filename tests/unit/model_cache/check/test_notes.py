@@ -88,7 +88,9 @@ def test_a_reference_that_names_no_commit_has_a_note(places: Places, content: st
     assert "offline calls" in note
 
 
-@pytest.mark.parametrize("kind", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("nowhere")])
+@pytest.mark.parametrize(
+    "kind", [getattr(os, "mkfifo", Path.mkdir), Path.mkdir, lambda path: path.symlink_to("nowhere")]
+)
 def test_a_reference_that_is_no_file_has_a_note(places: Places, kind: Callable[[Path], None]) -> None:
     kind(reference(places))
     (note,) = collect_notes(MODELS, places, {})

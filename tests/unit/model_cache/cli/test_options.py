@@ -15,6 +15,7 @@ from model_cache.cli.options import (
     find_places,
     prepare_command,
     read_shared_options,
+    shell_command,
     warmer_command,
 )
 from model_cache.cli.parser import OptionParser
@@ -155,3 +156,9 @@ def test_where_it_cannot_run_another_command_makes_a_form() -> None:
     options = SharedOptions(None, "host", (), OutputFormat.TABLE, LogLevel.INFO)
     environ = {"QDA_PREPARE_COMMAND": "helm upgrade x"}
     assert prepare_command(options, environ, "mood", "bf16") == "helm upgrade x"
+
+
+def test_commands_in_remedies_have_the_quotes_of_the_system() -> None:
+    arguments = ["cache-warmer", "warm", "--cache", r"D:\my models"]
+    assert shell_command(arguments, "linux") == r"cache-warmer warm --cache 'D:\my models'"
+    assert shell_command(arguments, "win32") == r'cache-warmer warm --cache "D:\my models"'

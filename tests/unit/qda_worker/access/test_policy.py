@@ -39,7 +39,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def write(path: Path, content: str) -> Path:
-    path.write_text(content)
+    path.write_text(content, encoding="utf-8")
     path.chmod(0o600)
     return path
 

@@ -122,7 +122,7 @@ async def test_calls_that_run_go_on_while_their_token_is_replaced(tokens: Path) 
         echo.model.gate.clear()
         running = asyncio.create_task(analyze(channel, ALICE))
         await until(lambda: echo.policy.calls._in_progress["alice"] == 1)
-        tokens.write_text(f"alice new-{ALICE}\n")  # noqa: ASYNC240  # a small file
+        tokens.write_text(f"alice new-{ALICE}\n", encoding="utf-8")  # noqa: ASYNC240  # a small file
         echo.policy.reload_if_changed()
         assert await analyze(channel, ALICE) == "UNAUTHENTICATED TOKEN_UNKNOWN"
         echo.model.gate.set()

@@ -1,6 +1,7 @@
 """The phases of a shutdown, and the end of a process whose threads may still run native code."""
 
 import asyncio
+import signal
 import threading
 from pathlib import Path
 from typing import Any, cast
@@ -10,7 +11,7 @@ import structlog
 
 from qda_worker.addresses import Address
 from qda_worker.server.health import Health
-from qda_worker.server.lifecycle import drain, exit_if_busy, goaway_delay, write_port_file
+from qda_worker.server.lifecycle import StopSignals, drain, exit_if_busy, goaway_delay, write_port_file
 
 
 class StoppedServer:
@@ -90,3 +91,41 @@ def test_a_unix_socket_has_no_port_file(tmp_path: Path) -> None:
     file = tmp_path / "port"
     write_port_file(file, Address("unix:/run/qda.sock", None))
     assert not file.exists()
+
+
+class LoopOfWindows(asyncio.SelectorEventLoop):
+    """A loop that handles no signals, as the one of Windows."""
+
+    def add_signal_handler(self, *_: Any) -> None:  # type: ignore[override]  # it never looks at them
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("loop", [asyncio.SelectorEventLoop, LoopOfWindows])
+def test_the_first_signal_requests_a_shutdown_and_the_second_ends_the_process(
+    loop: type[asyncio.AbstractEventLoop],
+) -> None:
+    exits: list[int] = []
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    async def run() -> None:
+        ended = asyncio.Event()
+
+        def exit_now(code: int) -> None:
+            exits.append(code)
+            ended.set()
+
+        signals = StopSignals(structlog.wrap_logger(structlog.ReturnLogger()), exit_now)
+        signals.install()
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(signals.requested.wait(), 30)
+        assert exits == []
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.wait_for(ended.wait(), 30)
+
+    try:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(run())
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    assert exits == [143]

@@ -20,7 +20,7 @@ SECRET: Final = "Das hilft. Und dies ist geheim."
 
 def record(source: Path) -> Record:
     """Return the record of a text that is at the beginning of this file."""
-    source.write_text(SECRET)
+    source.write_text(SECRET, encoding="utf-8")
     return sentiment_record("1", place=Place(PlaceUnit.PARAGRAPH, 1, 0, 10)) | {"source": str(source)}
 
 
