@@ -8,10 +8,14 @@ to another disk (`models--ORG--NAME -> /data/…`), if link and target belong to
 this process or the owner of the cache. What lies below it must stay inside the target.
 """
 
+import errno
 import os
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+# How often a path is resolved while other writers replace its links.
+_TRIES: Final = 10
 
 
 class CacheBoundary(NamedTuple):
@@ -27,8 +31,8 @@ class CacheBoundary(NamedTuple):
 
     def escape_of(self, path: Path) -> Path | None:
         """Return where a path leads if that is outside; None if it stays inside. The path need not exist."""
-        real = os.path.realpath(path)
-        if is_below(real, os.path.realpath(self.root)):
+        real = _real_path(path)
+        if is_below(real, _real_path(self.root)):
             return None
         if self.on_host and (target := linked_folder(str(self.root), str(path))) and is_below(real, target):
             return None
@@ -48,6 +52,17 @@ def linked_folder(root: str, path: str) -> str:
         return ""
     is_same_user = owner == target.st_uid and owner in trusted
     return os.path.realpath(link) if is_same_user and os.path.isdir(link) else ""
+
+
+def _real_path(path: Path) -> str:
+    """Return `os.path.realpath`, which fails if a link is replaced between the look at it and the reading of it."""
+    for _ in range(_TRIES):
+        try:
+            return os.path.realpath(path)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EINVAL):
+                raise
+    return os.path.realpath(path)
 
 
 def is_below(real: str, root: str, platform: str = sys.platform) -> bool:

@@ -124,3 +124,24 @@ def test_two_users_of_a_group_can_create_the_same_folders_at_once(
     assert len(list(shared.rglob("of-*"))) == 120
     assert not list(shared.rglob(".*.tmp"))
     assert {mode(folder) for folder in shared.rglob("*") if folder.is_dir()} == {0o2775}
+
+
+@pytest.mark.parametrize("target", ["nowhere", "repository", ""], ids=["to nothing", "circle", "file"])
+def test_threads_that_meet_what_has_the_name_of_a_folder_all_get_their_folder(
+    tmp_path: Path, target: str
+) -> None:
+    """`os.path.realpath` fails if a link goes while it is read, so this failed in one of twenty rounds."""
+    boundary = CacheBoundary(tmp_path)
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(100):
+            blocked = tmp_path / str(number) / "repository"
+            blocked.parent.mkdir()
+            blocked.symlink_to(target) if target else blocked.write_text("of somebody")
+            writes = [
+                pool.submit(atomic.write_file, blocked / "blobs" / str(name), b"x", boundary)
+                for name in range(6)
+            ]
+            for write in writes:
+                write.result()
+            assert len(list(blocked.rglob("*"))) == 7
+            assert len(list(blocked.parent.glob("repository.*.set-aside.incomplete"))) == 1
