@@ -15,6 +15,7 @@ from cache_warmer.commands.collect import add_collect_arguments, run_collect
 from cache_warmer.commands.command import SOURCE_OPTIONS, Command, Invocation
 from cache_warmer.commands.doctor import DOCTOR_OPTIONS, add_doctor_arguments, run_doctor
 from cache_warmer.commands.env import ENV_FORMAT, run_env
+from cache_warmer.commands.explain import add_explain_arguments, run_explain
 from cache_warmer.commands.export import FormatAction, add_export_arguments, run_export
 from cache_warmer.commands.import_ import add_import_arguments, run_import
 from cache_warmer.commands.lock import add_lock_arguments, run_lock
@@ -23,7 +24,7 @@ from cache_warmer.commands.publish import add_publish_arguments, run_publish
 from cache_warmer.commands.verify import add_verify_arguments, run_verify
 from cache_warmer.commands.warm import add_warm_arguments, run_repair, run_warm
 from cache_warmer.options import KEEP, REFERENCE, WAIT
-from model_cache.cli.options import CACHE
+from model_cache.cli.options import CACHE, FORMAT
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort, run, set_up_logging
 from model_cache.errors import UsageError
@@ -124,6 +125,14 @@ COMMANDS: Final = (
         DOCTOR_OPTIONS,
         shared=False,  # wrong variables of the shared options are findings
         add_arguments=add_doctor_arguments,
+    ),
+    Command(
+        "explain",
+        "explain a reason, such as NO_SPACE: what it means, its causes and remedies",
+        run_explain,
+        (FORMAT,),
+        shared=False,
+        add_arguments=add_explain_arguments,
     ),
     Command(
         "env",

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn, TextIO, cast
 
 from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError
+from model_cache.explanations import explanation_hint, hint_line
 from model_cache.formatting import printable, printable_lines
 from model_cache.json_values import to_json_line
 from model_cache.reasons import EXIT_TERMINATED, Reason
@@ -162,9 +163,10 @@ def set_up_logging(level: str) -> None:
 
 
 def _report(error: ModelCacheError, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    print(f"{name}: {printable_lines(str(error))}", file=sys.stderr)
+    sys.stderr.write(f"{name}: {printable_lines(str(error))}\n{hint_line(error.reason)}")
     if wants_json(argv, environ):
         document = {"reason": error.reason, "message": error.message, "remedy": error.remedy}
+        document |= {"help": explanation_hint(error.reason)}
         try:
             print(to_json_line(document), flush=True)
         except OSError:  # the reader has gone, or the disk is full, which may be the error itself

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 import qda_worker
+from model_cache.explanations import explanation_hint, hint_line
 from qda_worker.client import (
     EmbeddingKind,
 )
@@ -222,15 +223,22 @@ def test_each_error_has_its_exit_code(
     worker.faults = [refuse(code, reason, "so it is")]
     answer = run_client(worker, "sentiment", "--format", "json", stdin=b"gut")
     assert answer.returncode == exit_code
-    assert answer.stderr.decode() == f"qda-client: {reason}: so it is. Remedy: correct it\n"
-    assert json.loads(answer.stdout) == {"reason": reason, "message": "so it is", "remedy": "correct it"}
+    line = f"qda-client: {reason}: so it is. Remedy: correct it\n"
+    assert (
+        answer.stderr.decode()
+        == line + f"more: cache-warmer explain {reason} (docs/reasons.md#{reason.lower()})\n"
+    )
+    help_ = explanation_hint(reason)
+    document = {"reason": reason, "message": "so it is", "remedy": "correct it", "help": help_}
+    assert json.loads(answer.stdout) == document
 
 
-def test_an_unreachable_target_is_one_line_and_exit_code_60() -> None:
+def test_an_unreachable_target_is_one_line_with_a_hint_and_exit_code_60() -> None:
     answer = run_program(["models"], environment={"QDA_TARGET": "127.0.0.1:1"})
     assert answer.returncode == 60
-    assert answer.stderr.decode().startswith("qda-client: NOT_REACHABLE: no worker answers at 127.0.0.1:1")
-    assert answer.stderr.count(b"\n") == 1
+    message, hint = answer.stderr.decode().splitlines(keepends=True)
+    assert message.startswith("qda-client: NOT_REACHABLE: no worker answers at 127.0.0.1:1")
+    assert hint == hint_line("NOT_REACHABLE")
 
 
 @pytest.mark.parametrize(
@@ -300,7 +308,7 @@ def test_the_program_reports_what_it_waits_for_until_the_deadline(worker: FakeWo
     more = ["--quiet"] if quiet else []
     answer = run_client(worker, "sentiment", "--timeout", "3", *more, stdin=b"gut")
     assert answer.returncode == 61
-    lines = answer.stderr.decode().splitlines()
+    lines = answer.stderr.decode().removesuffix(hint_line("NOT_READY")).splitlines()
     assert lines[-1].startswith("qda-client: NOT_READY: german-ner waits for its cache. Remedy:")
     assert len(lines[:-1]) == (0 if quiet else 1)
     for note in lines[:-1]:

@@ -50,7 +50,19 @@ PROGRAMS: Final[dict[str, tuple[Callable[..., int], tuple[str, ...]]]] = {
     "cache-check": (cache_check, ("",)),
     "cache-warmer": (
         cache_warmer,
-        ("plan", "warm", "env", "lock", "repair", "verify", "collect", "export", "import", "doctor"),
+        (
+            "plan",
+            "warm",
+            "env",
+            "lock",
+            "repair",
+            "verify",
+            "collect",
+            "export",
+            "import",
+            "doctor",
+            "explain",
+        ),
     ),
     "qda-worker": (qda_worker, ("serve",)),
     "qda-client": (

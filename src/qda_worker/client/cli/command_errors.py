@@ -4,6 +4,7 @@ from typing import Final, TypeAlias
 
 from model_cache.cli.program import Terminated
 from model_cache.errors import ModelCacheError
+from model_cache.explanations import explanation_hint
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from qda_worker.client.errors import ClientError
 
@@ -48,4 +49,6 @@ def exit_code(error: ClientError | ModelCacheError) -> int:
 
 def error_fields(error: ClientError | ModelCacheError) -> dict[str, str]:
     """Return an error as it is in the JSON output."""
-    return {"reason": str(error.reason), "message": error.message, "remedy": error.remedy}
+    fields = {"reason": str(error.reason), "message": error.message, "remedy": error.remedy}
+    hint = explanation_hint(error.reason)
+    return fields | {"help": hint} if hint else fields

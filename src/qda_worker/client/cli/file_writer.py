@@ -88,7 +88,7 @@ class FileWriter(Generic[R]):
         error = as_error(failure, progress, some_written=True)
         if isinstance(error, Interrupted):
             error.remedy = f"run the same command with --resume {path} instead of --output, to continue"
-            self._terminal.report(str(error))
+            self._terminal.report_error(error)
         else:
             self._terminal.report(f"{error} {progress}; --resume {path} continues.")
         return exit_code(error)

@@ -49,7 +49,7 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         return run_command(arguments, connection, terminal)
     except (ClientError, KeyboardInterrupt, Terminated) as failure:
         error = as_error(failure, "")
-        terminal.report(str(error))
+        terminal.report_error(error)
         if connection.format is Format.JSONL or (
             connection.format is Format.JSON and not terminal.has_output
         ):

@@ -10,8 +10,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
+from model_cache.errors import ModelCacheError
+from model_cache.explanations import hint_line
 from model_cache.formatting import printable, printable_lines
 from qda_worker.client.cli.options import PROGRAM
+from qda_worker.client.errors import ClientError
 from qda_worker.client.retry import LOG
 
 # Moves the cursor to the start of the line and erases the line (ECMA-48 EL).
@@ -49,8 +52,14 @@ class Terminal:
 
     def report(self, message: str) -> None:
         """Write a message to stderr, over the progress."""
-        clear = _CLEAR_LINE if self.progress else ""
-        self.stderr.write(f"{clear}{PROGRAM}: {printable_lines(message)}\n")
+        self._report(f"{PROGRAM}: {printable_lines(message)}\n")
+
+    def report_error(self, error: ClientError | ModelCacheError) -> None:
+        """Write an error to stderr, and where its reason is explained."""
+        self._report(f"{PROGRAM}: {printable_lines(str(error))}\n{hint_line(error.reason)}")
+
+    def _report(self, lines: str) -> None:
+        self.stderr.write(f"{_CLEAR_LINE if self.progress else ''}{lines}")
         self.stderr.flush()
 
     def descriptors(self) -> list[int]:

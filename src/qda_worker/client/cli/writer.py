@@ -158,7 +158,7 @@ class StdoutWriter(Generic[R]):
             self._terminal.write(f",{to_json_line(error_fields(error))}\n]")
         elif self._form is Format.TABLE and self._table is not None:
             self._terminal.write(self._summary(of_total))
-        self._terminal.report(str(error))
+        self._terminal.report_error(error)
         if self._form is Format.JSONL:
             self._terminal.write(to_json_line(error_fields(error)))
         return exit_code(error)

@@ -14,6 +14,7 @@ import pytest
 
 from model_cache.cli.program import run_main, wants_json
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.explanations import explanation_hint, hint_line
 from model_cache.reasons import Reason
 
 
@@ -35,7 +36,7 @@ def test_an_error_is_printed_with_reason_message_and_remedy(
     error = ModelCacheError("it broke", "mend it", reason=reason)
     assert run_main(raising(error), [], name="p", environ={}) == reason.exit_code
     out, err = capsys.readouterr()
-    assert (out, err) == ("", f"p: {reason}: it broke. Remedy: mend it\n")
+    assert (out, err) == ("", f"p: {reason}: it broke. Remedy: mend it\n{hint_line(reason)}")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,8 @@ def test_with_json_the_error_is_a_document_on_stdout_too(
 ) -> None:
     run_main(raising(UsageError("no", "yes")), argv, name="p", environ=environ)
     out, err = capsys.readouterr()
-    assert json.loads(out) == {"reason": "USAGE", "message": "no", "remedy": "yes"}
+    help_ = explanation_hint("USAGE")
+    assert json.loads(out) == {"reason": "USAGE", "message": "no", "remedy": "yes", "help": help_}
     assert err == "p: USAGE: no. Remedy: yes\n"
 
 
@@ -180,5 +182,5 @@ def test_an_error_is_reported_although_its_document_cannot_be_written() -> None:
             check=False,
         )
     assert ended.returncode == 30
-    assert ended.stderr.count("\n") == 1
-    assert "No space left" in ended.stderr
+    assert "No space left" in ended.stderr.removesuffix(hint_line("NO_SPACE"))
+    assert ended.stderr.removesuffix(hint_line("NO_SPACE")).count("\n") == 1

@@ -9,6 +9,7 @@ import pytest
 
 from model_cache.cli.program import best_effort, run_main, set_up_logging
 from model_cache.errors import ModelCacheError
+from model_cache.explanations import hint_line
 
 
 class BrokenStream(io.StringIO):
@@ -63,6 +64,7 @@ def test_an_error_is_printed_without_control_characters_and_passwords(
     assert run_main(main, [], name="p", environ={}) == 50
     assert capsys.readouterr().err == (
         "p: INTERNAL: \\x1b[2J/cache/\\x9b1m: https://hub.test. Remedy: mend\\u202e it\n"
+        + hint_line("INTERNAL")
     )
 
 
