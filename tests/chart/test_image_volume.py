@@ -44,6 +44,13 @@ def test_the_pull_policy_is_set(render: Render) -> None:
     assert "'pullPolicy': 'Always'" in str(render(values, IMAGE_VOLUMES).worker["spec"]["volumes"])
 
 
+@pytest.mark.parametrize("reference", ["123", "null", "true"])
+def test_a_reference_stays_a_text(render: Render, reference: str) -> None:
+    worker = render({"cache": {"image": {"reference": reference}}}, IMAGE_VOLUMES).worker
+    (image,) = [one["image"] for one in worker["spec"]["volumes"] if one["name"] == "cache"]
+    assert image["reference"] == reference
+
+
 @pytest.mark.parametrize("version", ["1.27.0", "1.34.3"])
 def test_an_older_cluster_is_refused_with_what_to_do_instead(render: Render, version: str) -> None:
     with pytest.raises(Refused) as refused:

@@ -98,7 +98,7 @@ qda-worker/catalog-lock: {{ .Values.catalogLock | quote }}
   {{- with .Values.cache.image }}
   {{- if .reference }}
   image:
-    reference: {{ .reference }}
+    reference: {{ .reference | quote }}
     pullPolicy: {{ .pullPolicy }}
   {{- else }}
   persistentVolumeClaim:
