@@ -13,6 +13,7 @@ from model_cache.check.types import (
     Problem,
     all_problems,
 )
+from model_cache.explanations import hint_line
 from model_cache.formatting import align_columns, human_bytes, printable
 from model_cache.json_values import Json, to_json_value
 from model_cache.places import Place
@@ -60,7 +61,7 @@ def report_to_table(report: CheckReport, deep_check: str = "") -> str:
     blocks.append(align_columns(_place_rows(report), right={3, 4}))
     if deep_check:
         blocks.append(deep_check)
-    blocks.append(summary_line(report))
+    blocks.append(f"{summary_line(report)}\n{hint_line(report.reason)}".rstrip())
     return "\n\n".join(blocks)
 
 

@@ -132,6 +132,7 @@ def test_a_server_without_ranges_is_read_in_one_stream(workspace: Workspace, tim
     assert workspace.warm("one").reason == "OK"
 
 
+# Those without progress happen twice: three times in one range would be as often as it is tried.
 @pytest.mark.parametrize(
     "fault",
     [
@@ -140,12 +141,12 @@ def test_a_server_without_ranges_is_read_in_one_stream(workspace: Workspace, tim
         Fault(FaultKind.SHORT, WEIGHTS, count=5000, times=2),
         Fault(FaultKind.LONG, WEIGHTS, count=5000, times=2),
         Fault(FaultKind.WRONG_BYTES, WEIGHTS, after=40_000_000, times=1, host="storage"),
-        Fault(FaultKind.STATUS, WEIGHTS, status=416, times=3, host="storage"),
+        Fault(FaultKind.STATUS, WEIGHTS, status=416, times=2, host="storage"),
         Fault(FaultKind.STATUS, WEIGHTS, status=503, times=2, host="storage"),
         Fault(FaultKind.STATUS, WEIGHTS, status=429, retry_after=1, times=2, host="storage"),
         Fault(FaultKind.HEADERS, WEIGHTS, headers={"Content-Range": "bytes 7-9/10"}, times=2, host="storage"),
         Fault(FaultKind.HEADERS, WEIGHTS, headers={"Content-Range": None}, times=2, host="storage"),
-        Fault(FaultKind.HEADERS, WEIGHTS, headers={"Content-Length": None}, times=3, host="storage"),
+        Fault(FaultKind.HEADERS, WEIGHTS, headers={"Content-Length": None}, times=2, host="storage"),
         Fault(FaultKind.STALL, WEIGHTS, after=3_000_000, times=2, host="storage"),
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{len(fault.headers)}-{fault.count}",

@@ -89,7 +89,8 @@ def test_the_table_ends_with_the_summary(tree: CacheTree) -> None:
 def test_the_table_names_the_file_the_places_and_the_remedy(tree: CacheTree) -> None:
     tree.spacy_file("meta.json").write_bytes(b"longer")
     code, out, _ = cache_check_in(tree)
-    verdict = out.splitlines()[-1]
+    verdict, more = out.splitlines()[-2:]
+    assert more == "more: cache-warmer explain CACHE_CORRUPT (docs/reasons.md#cache_corrupt)"
     assert code == 11
     assert f"CACHE_CORRUPT: names: {tree.spacy_file('meta.json')}: has 6 bytes where 2 should be" in out
     assert f"spacy        {tree.root}/spacy" in out
