@@ -47,13 +47,15 @@ WINDOWS_TESTS := tests/unit/model_cache/test_windows_paths.py tests/unit/model_c
 
 TABLES ?=
 
+ENVIRONMENTS ?=
+
 ENGINE ?= podman
 COMPOSE ?= podman-compose
 HUB_HOST ?= host.containers.internal
 
 DASHBOARD ?=
 
-.PHONY: help demo demo-worker test test-examples check fix proto sync-client reference docs pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients test-windows test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
+.PHONY: help demo demo-worker test test-examples check fix proto sync-client reference docs pins images test-compose test-cluster test-cluster-faults test-alerts test-openai-clients library-matrix test-windows test-faults test-rollouts soak bench bench-full bench-environments verify-real clean
 
 help: ## list the targets
 	@printf 'make TARGET  [PYTHON=python3.11]\n\n'
@@ -74,6 +76,9 @@ test: .venv/.installed .venv-floor/.installed ## run unit and service tests; the
 # R takes 72 MB and half a minute to install, so CI does without it, and without PHP.
 test-examples: .venv/.installed .venv-floor/.installed | examples/node/node_modules ## run the examples and the commands of the pages against a worker with small models; HEAVY=1 adds R and PHP
 	.venv/bin/python -m pytest tests/examples $(if $(HEAVY),,--ignore=tests/examples/heavy)
+
+library-matrix: .venv/.installed ## measure which versions of the libraries find the models, and write docs/libraries.md (half an hour); ENVIRONMENTS selects
+	.venv/bin/python -m tests.library_matrix $(ENVIRONMENTS)
 
 test-windows: .venv/.installed ## run, on any system, the tests of what is different on Windows: paths, names, no POSIX calls, no links
 	.venv/bin/python -m pytest $(TEST_PROCESSES) $(WINDOWS_TESTS)

@@ -25,6 +25,7 @@ from cache_warmer.archive.forms import ArchivedForm
 from cache_warmer.artifacts.former_folders import former_links
 from cache_warmer.artifacts.hf_layout import dump_note, dump_tree_list
 from model_cache.catalog.catalog import HuggingFaceSource, Model, SpacySource, model_digest
+from model_cache.errors import UsageError
 from model_cache.layout import (
     model_record_path,
     repository_folder,
@@ -52,6 +53,8 @@ Entry = FileRecord | bytes | Link
 
 # The image seen as a cache whose root is the root of the image.
 _IMAGE: Final = "/"
+# Beginning of the names by which a layer deletes files of lower ones.
+_WHITEOUT: Final = ".wh."
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,19 @@ class Layer:
     title: str
     entries: Mapping[str, Entry]
     repeated: tuple[FileRecord, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse names that container runtimes take for deletions (OCI image spec, layer.md, "Whiteouts").
+
+        Raises:
+            UsageError: there is such a name.
+        """
+        for name in self.entries:
+            if any(part.startswith(_WHITEOUT) for part in PurePosixPath(name).parts):
+                raise UsageError(
+                    f"{name} cannot be in an image, where names that begin with {_WHITEOUT} delete a file",
+                    "export a plain archive instead (without --format oci-image)",
+                )
 
     def size(self) -> int:
         """Return the bytes of the tar stream."""

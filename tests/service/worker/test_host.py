@@ -43,8 +43,8 @@ def sent_bodies(hub: FakeHub) -> list[str]:
 
 
 def remedy_of(worker: ServeProcess) -> list[str]:
-    """Return the command in the remedy of the last log line, split as a shell splits it."""
-    command = worker.log.strip().splitlines()[-1].split("Remedy: run `")[1].partition("`")[0]
+    """Return the command in the remedy of the error, the last line of the log but one, split as a shell splits it."""
+    command = worker.log.strip().splitlines()[-2].split("Remedy: run `")[1].partition("`")[0]
     return shlex.split(command)
 
 
