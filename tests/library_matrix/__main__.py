@@ -33,6 +33,8 @@ NAMES: Final = {
     "spacy": "de_demo_news_sm",
 }
 _TORCH: Final = "torch==2.13.0"
+# Seconds for one library to load a small model, with its imports.
+_TIMEOUT: Final = 600
 # Requirements by library and environment: the oldest that installs, the last of each former major version, the newest.
 ENVIRONMENTS: Final[dict[str, tuple[str, list[str]]]] = {
     "hub-0.10": ("huggingface_hub", ["huggingface_hub==0.10.1"]),
@@ -63,7 +65,7 @@ ENVIRONMENTS: Final[dict[str, tuple[str, list[str]]]] = {
     "st-4": ("sentence-transformers", ["sentence-transformers==4.1.0", "transformers<5", _TORCH]),
     "st-5": ("sentence-transformers", ["sentence-transformers==5.7.0", _TORCH]),
     "st-6": ("sentence-transformers", ["sentence-transformers==6.2.0", _TORCH]),
-    "spacy-2": ("spacy", ["spacy==2.3.9"]),
+    "spacy-2": ("spacy", ["spacy==2.3.9", "numpy<2"]),
     "spacy-3.7": ("spacy", ["spacy==3.7.5", "numpy<2"]),
     "spacy-3.8": ("spacy", ["spacy==3.8.18"]),
 }
@@ -163,9 +165,12 @@ def probe(environment: Path, home: Path, library: str, environ: dict[str, str]) 
     command = [str(environment / "bin/python"), "-W", "ignore", str(PROBE), library, NAMES[library]]
     endpoint = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_DISABLE_TELEMETRY": "1"}
     own = {"HOME": str(home), "PATH": os.environ["PATH"], **endpoint, **environ}
-    done = subprocess.run(
-        command, env=own, capture_output=True, text=True, cwd=home, timeout=600, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, env=own, capture_output=True, text=True, cwd=home, timeout=_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"result": f"did not end within {_TIMEOUT} s"}
     if done.returncode != 0:
         return {"result": (done.stderr.strip().splitlines() or ["ended without a message"])[-1][:150]}
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
