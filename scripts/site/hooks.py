@@ -27,7 +27,7 @@ EXTRA_PAGES = {
     "examples/README.md": "examples.md",
 }
 # Folders that pages link to, and the page that has their content.
-FOLDER_PAGES = {"proto/qda/v1": "reference/proto.md", "proto/qda/v1/": "reference/proto.md"}
+FOLDER_PAGES = {"proto/qda/v1": "reference/proto.md"}
 _SOURCES = {site: source for source, site in EXTRA_PAGES.items()}
 _LINK = re.compile(r"(\]\()([^)\s#]+)((?:#[^)\s]*)?\))")
 _FENCED = re.compile(r"(^[ ]*```.*?^[ ]*```[^\n]*$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)

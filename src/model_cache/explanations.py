@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from model_cache.formatting import printable_lines
 from model_cache.reasons import Reason
 
 _PAGE: Final = Path(__file__).with_name("data") / "reasons.md"
@@ -42,3 +43,8 @@ def hint_line(reason: str) -> str:
     """
     hint = explanation_hint(reason)
     return f"more: {hint}\n" if hint and reason not in _SELF_EXPLANATORY else ""
+
+
+def error_lines(program: str, message: str, reason: str) -> str:
+    """Return an error as a program prints it to stderr: the message, and the line of `hint_line`."""
+    return f"{program}: {printable_lines(message)}\n{hint_line(reason)}"

@@ -35,7 +35,7 @@ NAMES: Final = {
 _TORCH: Final = "torch==2.13.0"
 # Seconds for one library to load a small model, with its imports.
 _TIMEOUT: Final = 600
-# Requirements by library and environment: the oldest that installs, the last of each former major version, the newest.
+# Requirements by library and environment: old versions, the last of each former major version, the newest.
 ENVIRONMENTS: Final[dict[str, tuple[str, list[str]]]] = {
     "hub-0.10": ("huggingface_hub", ["huggingface_hub==0.10.1"]),
     "hub-0.36": ("huggingface_hub", ["huggingface_hub==0.36.2"]),
@@ -45,8 +45,8 @@ ENVIRONMENTS: Final[dict[str, tuple[str, list[str]]]] = {
     "transformers-3": ("transformers", ["transformers==3.5.1"]),
     "transformers-4.46": ("transformers", ["transformers==4.46.3", _TORCH, "numpy<2"]),
     "transformers-4": ("transformers", ["transformers==4.57.6", _TORCH]),
-    "transformers-5.24": ("transformers", ["transformers==5.24.0", _TORCH]),
     "transformers-5": ("transformers", ["transformers==5.23.0", _TORCH]),
+    "transformers-5.24": ("transformers", ["transformers==5.24.0", _TORCH]),
     "st-2.2": (
         "sentence-transformers",
         [

@@ -3,7 +3,7 @@
     python -m tests.support.without_posix COMMANDS [no-links]
 
 COMMANDS is a JSON list of command lines. They run one after the other in this process; the exit codes are printed as
-a JSON list. With `no-links` nobody may create symbolic links, as on Windows without Developer Mode.
+a JSON list. With `no-links` no symbolic link can be created, as on Windows without Developer Mode.
 In any case an open file is neither deleted nor renamed, as on Windows.
 
 The standard library is imported first, because it chooses its own fallbacks by the name of the system.

@@ -182,27 +182,32 @@ def _hub_names(
         _name_of(folder / "refs" / "main"): source.revision.encode(),
         _name_of(places.own.path / "refs" / f"{folder.name}.json"): dump_note({source.revision}),
     }
-    prefix = f"{snapshot_folder(source)}/"
-    present = (file.path.removeprefix(prefix) for file in files if file.path.startswith(prefix))
-    links = former_links(model, source, present, places)
+    links = former_links(model, source, _of_snapshot(source, files), places)
     return names | {_name_of(link): Link(_name_of(target)) for link, target in links.items()}
 
 
 def _tree_lists(contents: ArchiveContents, places: Places) -> dict[str, Entry]:
-    files = [file for file in contents.files() if file.place is PlaceName.HUB]
     lists: dict[str, Entry] = {}
     for model in contents.models:
         if isinstance(model.source, HuggingFaceSource):
             snapshot = snapshot_folder(model.source)
-            prefix = f"{snapshot}/"
             of_commit = {
-                file.path.removeprefix(prefix): (file, contents.blobs[file.path])
-                for file in files
-                if file.path.startswith(prefix)
+                name: (file, contents.blobs[file.path])
+                for name, file in _of_snapshot(model.source, contents.files()).items()
             }
             path = places.hub.path / snapshot.parents[1] / "trees" / f"{snapshot.name}.json"
             lists[_name_of(path)] = dump_tree_list(of_commit)
     return lists
+
+
+def _of_snapshot(source: HuggingFaceSource, files: Iterable[FileRecord]) -> dict[str, FileRecord]:
+    """Return the files of a commit by their names in the repository."""
+    prefix = f"{snapshot_folder(source)}/"
+    return {
+        file.path.removeprefix(prefix): file
+        for file in files
+        if file.place is PlaceName.HUB and file.path.startswith(prefix)
+    }
 
 
 def _package_links(source: SpacySource, files: Iterable[FileRecord], places: Places) -> dict[str, Entry]:

@@ -89,8 +89,9 @@ def update_former_folders(model: Model, source: HuggingFaceSource, places: Place
                     link.unlink()
                     _remove_empty(link.parent, former)
     for link, target in links.items():
-        if not os.path.lexists(link) or _is_file_link(link) or _is_repository_link(link):
-            atomic.replace_link(link, target, places.boundary_of(link))
+        may_write = not os.path.lexists(link) or _is_file_link(link) or _is_repository_link(link)
+        if may_write and not atomic.replace_link(link, target, places.boundary_of(link)):
+            return  # this file system has no links; the first one is not in a folder of its own
 
 
 def remove_dangling_links(places: Places) -> None:
@@ -120,22 +121,13 @@ def _is_foreign(former: Path) -> bool:
 
 def _is_repository_link(link: Path) -> bool:
     """Return whether this is a relative link to a folder of the same name."""
-    return os.path.basename(_relative_target(link)) == link.name
+    return os.path.basename(atomic.read_relative_link(link)) == link.name
 
 
 def _is_file_link(link: Path) -> bool:
     """Return whether this is a relative link into a snapshot of a repository."""
-    parts = Path(_relative_target(link)).parts
+    parts = Path(atomic.read_relative_link(link)).parts
     return "snapshots" in parts and any(part.startswith("models--") for part in parts)
-
-
-def _relative_target(link: Path) -> str:
-    """Return the target of a relative link; empty for anything else."""
-    try:
-        target = os.readlink(link)
-    except OSError:
-        return ""
-    return "" if os.path.isabs(target) else target
 
 
 def _file_links(folder: Path) -> list[Path]:

@@ -29,8 +29,7 @@ from model_cache.cli.options import OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort
 from model_cache.errors import UsageError, with_remedy
-from model_cache.explanations import hint_line
-from model_cache.formatting import printable_lines
+from model_cache.explanations import error_lines
 from model_cache.json_values import to_json_text
 from model_cache.layout import manifest_path
 from model_cache.reasons import Reason
@@ -126,7 +125,7 @@ def _print_report(
     shown.flush()
     if report.reason is not Reason.OK:
         error = f"{report.reason}: {with_remedy(report.message, report.remedy)}"
-        invocation.err.write(f"cache-warmer: {printable_lines(error)}\n{hint_line(report.reason)}")
+        invocation.err.write(error_lines("cache-warmer", error, report.reason))
 
 
 def _next_command(

@@ -30,9 +30,9 @@ from model_cache.cli.options import LogLevel, OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import EXIT_BROKEN_PIPE, Terminated
 from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError, UsageError
-from model_cache.explanations import hint_line
+from model_cache.explanations import error_lines
 from model_cache.file_io import replacement
-from model_cache.formatting import human_bytes, printable_lines
+from model_cache.formatting import human_bytes
 from model_cache.json_values import to_json_text
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from model_cache.urls import shown_value
@@ -142,7 +142,7 @@ def run_export(invocation: Invocation) -> int:
     try:
         return _export(invocation, output)
     except ModelCacheError as error:
-        invocation.err.write(f"cache-warmer: {printable_lines(str(error))}\n{hint_line(error.reason)}")
+        invocation.err.write(error_lines("cache-warmer", str(error), error.reason))
         return error.reason.exit_code
     except BrokenPipeError:
         invocation.err.write("cache-warmer: the reader of the archive closed the pipe\n")

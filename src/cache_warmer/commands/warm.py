@@ -44,8 +44,7 @@ from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import Terminated, best_effort
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.explanations import hint_line
-from model_cache.formatting import printable_lines
+from model_cache.explanations import error_lines
 from model_cache.json_values import to_json_text
 from model_cache.places import HOST, Places
 from model_cache.reasons import EXIT_TERMINATED, Reason
@@ -236,7 +235,7 @@ def print_report(
     shown.writelines(f"{line}\n" for line in lines)
     shown.flush()
     if error is not None:
-        err.write(f"cache-warmer: {printable_lines(str(error))}\n{hint_line(error.reason)}")
+        err.write(error_lines("cache-warmer", str(error), error.reason))
 
 
 def terminate_with_parent(stdin: int) -> None:

@@ -52,8 +52,6 @@ _PRIVATE_MODE: Final = 0o600
 # Mode of a user's new file, before the umask.
 _USER_FILE_MODE: Final = 0o666
 _COPY_CHUNK_BYTES: Final = 1 << 20
-# How often a folder is created again that another writer moved or removed before it was complete.
-_TRIES: Final = 3
 # Characters of a name that are kept when it is moved aside: the suffixes must fit into 255 bytes.
 _MAX_KEPT_NAME: Final = 200
 # Failures of `symlink` that do not mean that the file system has no links.
@@ -209,6 +207,15 @@ def points_at(link: Path, target: Path) -> bool:
         return False
 
 
+def read_relative_link(link: Path) -> str:
+    """Return the target of a relative link; empty for anything else, which is not ours."""
+    try:
+        target = os.readlink(link)
+    except OSError:
+        return ""
+    return "" if os.path.isabs(target) else target
+
+
 def relative_target(link: Path, target: Path) -> str:
     """Return `target` as the relative link `link` must name it."""
     return os.path.relpath(target, link.parent)
@@ -274,18 +281,12 @@ def make_folders(path: Path, boundary: CacheBoundary) -> None:
         OSError: a folder cannot be created.
     """
     require_usable(path, boundary)
-    for remaining in reversed(range(_TRIES)):
-        if _obstacle(path, boundary) is not None:
-            # looked up again, because another thread may have created the folder by now
-            with _moving_aside:
-                if (obstacle := _obstacle(path, boundary)) is not None:
-                    _move_aside(obstacle)
-        try:
-            _make_missing(path)
-            break
-        except (FileNotFoundError, NotADirectoryError):
-            if not remaining:
-                raise
+    if _obstacle(path, boundary) is not None:
+        # looked up again, because another thread may have created the folder by now
+        with _moving_aside:
+            if (obstacle := _obstacle(path, boundary)) is not None:
+                _move_aside(obstacle)
+    _make_missing(path)
 
 
 def _obstacle(path: Path, boundary: CacheBoundary) -> Path | None:

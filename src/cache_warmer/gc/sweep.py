@@ -132,14 +132,8 @@ class Sweeper:
         """Remove links of ours whose target is gone."""
         remove_dangling_links(self.places)
         for link in self.places.spacy.path.glob("*"):
-            if Path(_relative_target(link)).parts[:1] == (PACKAGES,) and not link.exists():
+            if Path(atomic.read_relative_link(link)).parts[:1] == (PACKAGES,) and not link.exists():
                 link.unlink()
-
-
-def _relative_target(link: Path) -> str:
-    """Return the target of a relative link; empty for anything else, which is not ours."""
-    target = os.readlink(link) if link.is_symlink() else ""
-    return "" if os.path.isabs(target) else target
 
 
 def _remove(path: Path) -> None:

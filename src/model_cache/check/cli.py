@@ -37,7 +37,7 @@ from model_cache.cli.options import (
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort, run
-from model_cache.explanations import hint_line
+from model_cache.explanations import error_lines
 from model_cache.json_values import to_json_text
 from model_cache.layout import has_forms
 from model_cache.places import Places
@@ -96,8 +96,7 @@ def cache_check(
     elif arguments.paths:
         print(paths_table(report), file=out)
         if report.reason is not Reason.OK:
-            print(f"{PROGRAM}: {summary_line(report)}", file=err)
-            err.write(hint_line(report.reason))
+            err.write(error_lines(PROGRAM, summary_line(report), report.reason))
     else:
         print(
             report_to_table(report, describe_deep_check(deep_check, report.places) if deep_check else ""),

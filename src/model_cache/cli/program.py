@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Any, Final, NoReturn, TextIO, cast
 
 from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError
-from model_cache.explanations import explanation_hint, hint_line
+from model_cache.explanations import error_lines, explanation_hint
 from model_cache.formatting import printable, printable_lines
 from model_cache.json_values import to_json_line
 from model_cache.reasons import EXIT_TERMINATED, Reason
@@ -163,7 +163,7 @@ def set_up_logging(level: str) -> None:
 
 
 def _report(error: ModelCacheError, name: str, argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    sys.stderr.write(f"{name}: {printable_lines(str(error))}\n{hint_line(error.reason)}")
+    sys.stderr.write(error_lines(name, str(error), error.reason))
     if wants_json(argv, environ):
         document = {"reason": error.reason, "message": error.message, "remedy": error.remedy}
         document |= {"help": explanation_hint(error.reason)}

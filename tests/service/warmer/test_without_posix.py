@@ -38,16 +38,23 @@ def options(workspace: Workspace, cache: Path) -> list[str]:
     return ["--catalog", str(workspace.catalog), "--cache", str(cache)]
 
 
-def test_plan_warm_repair_export_import_and_collect(workspace: Workspace, tmp_path: Path) -> None:
-    archive, other = tmp_path / "generation.tar", tmp_path / "other"
-    commands = [
-        workspace.arguments("plan"),
-        workspace.arguments("warm"),
+def check_and_transfer(workspace: Workspace, archive: Path, other: Path) -> list[list[str]]:
+    """Return commands that read every byte of the cache, write it to an archive, and fill another cache from that."""
+    return [
         ["cache-check", "--deep", *options(workspace, workspace.cache)],
         workspace.arguments("repair"),
         ["export", "-o", str(archive), *options(workspace, workspace.cache)],
         ["import", str(archive), *options(workspace, other)],
         ["cache-check", "--deep", *options(workspace, other)],
+    ]
+
+
+def test_plan_warm_repair_export_import_and_collect(workspace: Workspace, tmp_path: Path) -> None:
+    archive, other = tmp_path / "generation.tar", tmp_path / "other"
+    commands = [
+        workspace.arguments("plan"),
+        workspace.arguments("warm"),
+        *check_and_transfer(workspace, archive, other),
         ["collect", "--apply", *options(workspace, workspace.cache)],
     ]
     assert run(*commands) == [0] * len(commands)
@@ -91,17 +98,13 @@ def test_a_host_cache(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.
 
 def test_without_the_right_to_links_all_commands_work_on_copies(workspace: Workspace, tmp_path: Path) -> None:
     archive, other, adopted = tmp_path / "generation.tar", tmp_path / "other", tmp_path / "adopted"
-    models = ["--model", "one", "--model", "two"]  # nobody can tell that the package came from its wheel
+    models = ["--model", "one", "--model", "two"]  # the package cannot be verified without its wheel
     adopt = ["--hub", workspace.endpoint, "--apply", *models]
     commands = [
         workspace.arguments("doctor")[:5],
         workspace.arguments("warm"),
         workspace.arguments("warm"),
-        ["cache-check", "--deep", *options(workspace, workspace.cache)],
-        workspace.arguments("repair"),
-        ["export", "-o", str(archive), *options(workspace, workspace.cache)],
-        ["import", str(archive), *options(workspace, other)],
-        ["cache-check", "--deep", *options(workspace, other)],
+        *check_and_transfer(workspace, archive, other),
         ["adopt", str(workspace.cache), *options(workspace, adopted), *adopt],
         ["cache-check", "--deep", *options(workspace, adopted), *models],
         ["collect", "--apply", *options(workspace, workspace.cache)],

@@ -34,9 +34,8 @@ def hold_signals() -> Iterator[None]:
     def hold(number: int, frame: FrameType | None) -> None:
         if held:
             former[held[0]](held[0], frame)
-            former[number](
-                number, frame
-            )  # reached within `close_on_signal`, which raises for a second signal
+            # reached within `close_on_signal`, which raises for a second signal
+            former[number](number, frame)
         held.append(number)
 
     former = _replace_handlers(hold)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, TextIO
 
 from model_cache.errors import ModelCacheError
-from model_cache.explanations import hint_line
+from model_cache.explanations import error_lines
 from model_cache.formatting import printable, printable_lines
 from qda_worker.client.cli.options import PROGRAM
 from qda_worker.client.errors import ClientError
@@ -56,7 +56,7 @@ class Terminal:
 
     def report_error(self, error: ClientError | ModelCacheError) -> None:
         """Write an error to stderr, and where its reason is explained."""
-        self._report(f"{PROGRAM}: {printable_lines(str(error))}\n{hint_line(error.reason)}")
+        self._report(error_lines(PROGRAM, str(error), error.reason))
 
     def _report(self, lines: str) -> None:
         self.stderr.write(f"{_CLEAR_LINE if self.progress else ''}{lines}")

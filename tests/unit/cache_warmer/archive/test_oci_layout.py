@@ -78,7 +78,7 @@ def test_an_archive_has_the_digest_of_each_blob_and_equal_blobs_once(tmp_path: P
 
 @pytest.mark.parametrize("size", [8 * 2**30, 20 * 2**30])
 def test_a_blob_above_eight_gigabytes_has_a_header_that_fits(size: int, tmp_path: Path) -> None:
-    # the size in the header is what counts: nobody writes so much in a test
+    # the size in the header is what counts; a test does not write so much
     path = tmp_path / "image.tar"
     with layout_archive(path) as layout:
         layout.add_blob(size, lambda write: write(b"x"))

@@ -1,5 +1,6 @@
 """The folders for older sentence-transformers: links of ours follow the commit, and those of others stay."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Final
@@ -126,3 +127,14 @@ def test_links_are_removed_when_their_snapshot_is_gone_and_files_of_others_stay(
     assert not (former / "1_Pooling").exists()
     assert os.path.lexists(foreign / "modules.json")
     assert not os.path.lexists(former.parent / "models--sentence-transformers--paraphrase")
+
+
+def test_without_links_no_empty_folder_is_left(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sentence-transformers 2.0 would take one for the model."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    former = update(places, snapshot(places))
+    assert list(former.parent.iterdir()) == []
