@@ -4,8 +4,8 @@ Needs a cluster (KUBECONFIG or --kubeconfig), helm and kubectl, and both images 
 """
 
 import os
+import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -109,10 +109,12 @@ def large_bytes() -> int:
 @pytest.fixture(scope="session")
 def kubectl(pytestconfig: pytest.Config, worker_image: str, large_bytes: int) -> Iterator[Kubectl]:
     """Yield a new namespace with the fake hub in it; it is deleted afterwards."""
-    name = f"qda-test-{time.time_ns() // 1_000_000 % 10**9}"
+    # Random, because the processes of a parallel run come here in the same millisecond.
+    name = f"qda-test-{secrets.token_hex(6)}"
     kubectl = Kubectl(name, _option(pytestconfig, "--kubeconfig"))
-    levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
-    kubectl.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": levels}})
+    kubectl("create", "namespace", name)
+    levels = [f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn")]
+    kubectl("label", "namespace", name, *levels)
     try:
         models = small_models()
         demo_hub.write_catalogs(models)

@@ -8,9 +8,9 @@ anyway; its files are sent to it by `kubectl exec`.
 import argparse
 import io
 import json
-import shutil
 import sys
 import tarfile
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -89,11 +89,12 @@ def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
     """Write `catalog.yaml` with its lock, and three later catalogs without one.
 
     `second.yaml` has a newer revision of the sentiment model, `third.yaml` a newer version of the spaCy package,
-    `large.yaml` a revision of the sentiment model with a large file.
+    `large.yaml` a revision of the sentiment model with a large file. A file is replaced at once, because the other
+    processes of a parallel run may be reading it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(models.catalog, folder / "catalog.yaml")
-    shutil.copy(models.catalog.with_name("catalog.lock.json"), folder / "catalog.lock.json")
+    for source in (models.catalog, models.catalog.with_name("catalog.lock.json")):
+        _replace(folder / source.name, source.read_text("utf-8"))
     for name, revision, added in (("second", SECOND_REVISION, []), ("large", LARGE_REVISION, [LARGE_FILE])):
         revised = yaml.safe_load(models.catalog.read_text("utf-8"))
         for model in revised["models"]:
@@ -102,9 +103,15 @@ def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
                     "revision": revision,
                     "files": [*model["huggingface"]["files"], *added],
                 }
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(revised, sort_keys=False), "utf-8")
+        _replace(folder / f"{name}.yaml", yaml.safe_dump(revised, sort_keys=False))
     third = with_newer(yaml.safe_load(models.catalog.read_text("utf-8")), *newer(_wheel(models)))
-    (folder / "third.yaml").write_text(yaml.safe_dump(third, sort_keys=False), "utf-8")
+    _replace(folder / "third.yaml", yaml.safe_dump(third, sort_keys=False))
+
+
+def _replace(path: Path, text: str) -> None:
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+        file.write(text)
+    Path(file.name).replace(path)
 
 
 def _files(models: SmallModels, has_large: bool) -> bytes:
