@@ -36,7 +36,13 @@ def main() -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="measure tables")
-    run.add_argument("--table", nargs="+", choices=list(TABLES), default=list(TABLES), help="default: all")
+    run.add_argument(
+        "--table",
+        nargs="+",
+        choices=list(TABLES),
+        default=[name for name, table in TABLES.items() if table.by_default],
+        help="default: all but cuda, which needs a CUDA device",
+    )
     run.add_argument("--quick", action="store_true", help="a part of each table, in a short time")
     run.add_argument("--out", type=Path, help="file of the results; tables are added or replaced")
     run.add_argument("--resume", action="store_true", help="leave out the tables that the file has already")

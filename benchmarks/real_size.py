@@ -10,10 +10,12 @@ import random
 import zipfile
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+import yaml
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     BertConfig,
@@ -91,16 +93,23 @@ _TEXT_WORDS: Final = 5_000
 
 
 def create_real_size_cache(folder: Path) -> CacheFixture:
-    """Return the cache in a folder, which is written (4 GB, a minute) unless it is there and complete."""
+    """Return the cache in a folder, which is written (4 GB, a minute) unless it is there and complete.
+
+    Where spaCy is not installed it has no entity model.
+    """
     fixture = CacheFixture(folder)
     done = folder / "complete"
     if done.exists():
         return fixture
     folder.mkdir(parents=True, exist_ok=True)
-    fixture.catalog_file.write_text(_CATALOG, encoding="utf-8")
+    catalog = yaml.safe_load(_CATALOG)
+    if find_spec("spacy") is None:
+        catalog["models"] = [model for model in catalog["models"] if "spacy" not in model]
+    fixture.catalog_file.write_text(yaml.safe_dump(catalog, sort_keys=False), encoding="utf-8")
     torch.manual_seed(1)
     _write_sentiment(_empty(fixture.path(SENTIMENT)))
-    _write_entities(fixture)
+    if any(model.key == ENTITIES for model in fixture.catalog.models):
+        _write_entities(fixture)
     _write_paraphrase(_empty(fixture.path(PARAPHRASE)))
     _write_embedding(_empty(fixture.path(EMBEDDING)))
     fixture.publish()

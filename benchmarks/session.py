@@ -313,7 +313,7 @@ def _prepare(cache: CacheFixture, key: str, precision: str, folder: Path, thread
         ("benchmarks.ungated_forms", [sys.executable, "-m", "benchmarks.ungated_forms", *common, *wanted]),
         (
             "cache-warmer publish",
-            [str(Path(sys.executable).with_name("cache-warmer")), "publish", str(form), *common],
+            [sys.executable, "-m", "cache_warmer", "publish", str(form), *common],
         ),
     ):
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)

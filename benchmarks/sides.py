@@ -90,6 +90,7 @@ class WorkerSide:
         key: str,
         *options: str,
         name: str = "worker",
+        request: tuple[int, int] = (REQUEST_TEXTS, CALLERS),
     ) -> None:
         """Start it and wait until it is ready.
 
@@ -100,11 +101,13 @@ class WorkerSide:
             key: of the model.
             options: further options of `qda-worker serve`.
             name: for the tables.
+            request: texts in a request, and number of concurrent requests.
 
         Raises:
             NotMeasured: it does not become ready.
         """
         self.name = name
+        self._request_texts, self._callers = request
         self._key = key
         began = time.monotonic()
         arguments = ["--catalog", str(cache.catalog_file), "--cache", str(cache.cache), "--no-fetch"]
@@ -122,7 +125,9 @@ class WorkerSide:
     def new_client(self) -> Client:
         """Return a client with a connection of its own."""
         return Client(
-            Settings(self.process.address, chunk_texts=REQUEST_TEXTS, in_flight=CALLERS, timeout=600)
+            Settings(
+                self.process.address, chunk_texts=self._request_texts, in_flight=self._callers, timeout=600
+            )
         )
 
     def _engines(self) -> str:
@@ -132,7 +137,7 @@ class WorkerSide:
         return f"engine {', '.join(map(str, engines))}" if engines else ""
 
     def compute(self, texts: Sequence[str], priority: Priority) -> None:
-        """Compute texts in requests of `REQUEST_TEXTS`.
+        """Compute texts in several requests at a time.
 
         Raises:
             AssertionError: a text has no result.

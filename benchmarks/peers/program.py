@@ -1,6 +1,6 @@
 """One library, run in its own environment as its users run it: requests and answers are lines of JSON.
 
-    python program.py KIND FOLDER --task sentiment|embedding|entities --threads N --prepared DIR
+    python program.py KIND FOLDER --task sentiment|embedding|entities --threads N --prepared DIR [--device cuda]
 
 After one answer it prints `{"ready": ...}`. Then each line on stdin is `{"method": "bulk" | "single", "texts": [...]}`,
 and the answer has the seconds of the whole list, or those of each text alone. It imports nothing of this project.
@@ -21,7 +21,7 @@ from typing import Any, Final, TextIO
 # Batch size of all libraries: the default of sentence-transformers and Infinity.
 _BATCH: Final = 32
 # Padded tokens of a batch of the bare forward pass, as in the worker.
-_BATCH_TOKENS: Final = 1024
+_BATCH_TOKENS: Final = {"cpu": 1024, "cuda": 16384}
 _SAMPLE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
 
 # Computes a list of texts and returns nothing of interest.
@@ -36,8 +36,9 @@ class Options:
         folder: of the model.
         task: of the model.
         threads: number of threads to compute with.
-        precision: fp32, bf16 or int8; a library without it computes in fp32.
+        precision: fp32, tf32, bf16 or int8; a library without it computes in fp32.
         prepared: folder for what a library exports once.
+        device: cpu or cuda.
     """
 
     folder: str
@@ -45,6 +46,7 @@ class Options:
     threads: int
     precision: str
     prepared: Path
+    device: str = "cpu"
 
     @property
     def openvino(self) -> dict[str, str]:
@@ -56,18 +58,20 @@ class Options:
 class Bare:
     """The forward pass alone: texts are tokenized before the time is taken, and sorted by length."""
 
-    def __init__(self, network: Any, folder: str) -> None:
+    def __init__(self, network: Any, folder: str, device: str = "cpu") -> None:
         """Load the tokenizer.
 
         Args:
-            network: takes tokenized texts by name.
+            network: takes tokenized texts by name, on the device.
             folder: of the model.
+            device: cpu or cuda.
         """
         import torch
         from transformers import AutoTokenizer
 
         self._torch = torch
         self._network = network
+        self._device = device
         self._tokenizer: Any = AutoTokenizer.from_pretrained(folder)
 
     def batches(self, texts: Sequence[str]) -> list[Any]:
@@ -75,15 +79,19 @@ class Bare:
         lengths = [len(ids) for ids in self._tokenizer(list(texts))["input_ids"]]
         batches: list[list[str]] = [[]]
         for length, text in sorted(zip(lengths, texts, strict=True)):
-            if batches[-1] and (len(batches[-1]) + 1) * length > _BATCH_TOKENS:
+            if batches[-1] and (len(batches[-1]) + 1) * length > _BATCH_TOKENS[self._device]:
                 batches.append([])
             batches[-1].append(text)
-        return [self._tokenizer(batch, padding=True, return_tensors="pt") for batch in batches]
+        return [
+            self._tokenizer(batch, padding=True, return_tensors="pt").to(self._device) for batch in batches
+        ]
 
     def run(self, batch: Any) -> None:
         """Compute one batch."""
         with self._torch.inference_mode():
             self._network(**batch)
+        if self._device == "cuda":  # which computes behind the back of this process
+            self._torch.cuda.synchronize()
 
 
 def timed(computation: Callable[[], Any]) -> float:
@@ -104,7 +112,8 @@ def bare_torch(options: Options) -> Bare:
     if options.precision == "int8":
         quantize: Any = torch.ao.quantization.quantize_dynamic
         network = quantize(network, {torch.nn.Linear}, dtype=torch.qint8)
-    return Bare(network, options.folder)
+    torch.backends.cuda.matmul.allow_tf32 = options.precision == "tf32"
+    return Bare(network.to(options.device), options.folder, options.device)
 
 
 def bare_openvino(options: Options) -> Bare:
@@ -126,7 +135,7 @@ def transformers(options: Options) -> Compute:
     from transformers import pipeline
 
     kind: Any = "text-classification" if options.task == "sentiment" else "feature-extraction"
-    classify = pipeline(kind, model=options.folder, device=-1)
+    classify = pipeline(kind, model=options.folder, device=options.device)
     truncation: dict[str, Any] = (
         {"truncation": True} if options.task == "sentiment" else {"tokenize_kwargs": {"truncation": True}}
     )
@@ -139,7 +148,7 @@ def sentence_transformers(backend: str) -> Callable[[Options], Compute]:
     def load(options: Options) -> Compute:
         from sentence_transformers import SentenceTransformer
 
-        choice: dict[str, Any] = {"device": "cpu"}
+        choice: dict[str, Any] = {"device": options.device}
         folder = options.folder
         if backend != "torch":
             choice["backend"] = backend
@@ -234,7 +243,8 @@ def main() -> None:
     parser.add_argument("folder")
     parser.add_argument("--task", default="embedding", choices=["sentiment", "embedding", "entities"])
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "int8"])
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16", "int8"])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument(
         "--prepared", type=Path, required=True, help="folder for what the library exports once"
     )
@@ -245,7 +255,14 @@ def main() -> None:
 
         torch.set_num_threads(arguments.threads)
     compute = LIBRARIES[arguments.kind](
-        Options(arguments.folder, arguments.task, arguments.threads, arguments.precision, arguments.prepared)
+        Options(
+            arguments.folder,
+            arguments.task,
+            arguments.threads,
+            arguments.precision,
+            arguments.prepared,
+            arguments.device,
+        )
     )
     answer_requests(compute, answers)
 

@@ -17,11 +17,13 @@ class TableInfo:
         title: heading of its section.
         description: what is measured and how.
         function: `MODULE:FUNCTION` below this package, which takes a session and returns rows.
+        by_default: whether a run without `--table` measures it.
     """
 
     title: str
     description: str
     function: str
+    by_default: bool = True
 
     def load(self) -> Callable[[Any], Any]:
         """Import the module and return the function that measures."""
@@ -108,5 +110,14 @@ TABLES: Final = {
         "Seconds in which every file is hashed, against `sha256sum` of the same files on all cores, the "
         "largest first.",
         "cache:deep_rows",
+    ),
+    "cuda": TableInfo(
+        "CUDA",
+        "Texts per second of a list of texts of 40 to 70 tokens, and milliseconds for one text of 16 to 31 "
+        "tokens. The worker gets 8 requests of 512 texts at a time; the library, in the worker's "
+        "environment, gets the whole list in batches of 32. Bare is the forward pass alone, of texts that "
+        "are on the device already, sorted by length into batches of at most 16,384 padded tokens.",
+        "cuda:rows",
+        by_default=False,
     ),
 }

@@ -5,8 +5,9 @@
 
 Each environment is a virtual environment of its own below build/library-matrix, which is deleted after its measurement.
 The cache is a home that `cache-warmer warm` filled with the small models; every environment gets a copy. Offline, the
-libraries may not reach a hub, and none answers; online, the hub is that of the test, which counts the bytes of files
-that it sends. Results of environments that are not measured again stay as they are in results.json.
+libraries may not reach a hub, and none answers; online, the hub is that of the test, which counts the requests and the
+bytes of files that it sends. sentence-transformers also loads a model by its name without the organization, offline.
+Results of environments that are not measured again stay as they are in results.json.
 """
 
 import argparse
@@ -20,21 +21,28 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.library_matrix.table import PAGE, RESULTS, read_results, to_page
-from tests.support.fake_hub import FakeHub, repositories_below
+from tests.support.fake_hub import FakeHub, repositories_below, repository_from_folder
 from tests.support.small_models import small_models
 
 ROOT: Final = Path(__file__).parents[2]
 PROBE: Final = Path(__file__).with_name("probe.py")
 BUILD: Final = ROOT / "build/library-matrix"
+# The organization that sentence-transformers adds to names that have none.
+SHORT_NAMES: Final = "sentence-transformers"
+_PARAPHRASE: Final = "qda-demo/multilingual-paraphrase"
+# The model to load, by library.
 NAMES: Final = {
     "huggingface_hub": "qda-demo/german-sentiment-bert",
     "transformers": "qda-demo/german-sentiment-bert",
-    "sentence-transformers": "qda-demo/multilingual-paraphrase",
+    "sentence-transformers": f"{SHORT_NAMES}/multilingual-paraphrase",
     "spacy": "de_demo_news_sm",
 }
+_OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 _TORCH: Final = "torch==2.13.0"
 # Seconds for one library to load a small model, with its imports.
 _TIMEOUT: Final = 600
+# Seconds for pip: torch is 200 MB, and old packages may be built.
+_INSTALL_TIMEOUT: Final = 1200
 # Requirements by library and environment: old versions, the last of each former major version, the newest.
 ENVIRONMENTS: Final[dict[str, tuple[str, list[str]]]] = {
     "hub-0.10": ("huggingface_hub", ["huggingface_hub==0.10.1"]),
@@ -66,7 +74,8 @@ ENVIRONMENTS: Final[dict[str, tuple[str, list[str]]]] = {
     "st-5": ("sentence-transformers", ["sentence-transformers==5.7.0", _TORCH]),
     "st-6": ("sentence-transformers", ["sentence-transformers==6.2.0", _TORCH]),
     "spacy-2": ("spacy", ["spacy==2.3.9", "numpy<2"]),
-    "spacy-3.7": ("spacy", ["spacy==3.7.5", "numpy<2"]),
+    # its typer has no click any more, which it imports
+    "spacy-3.7": ("spacy", ["spacy==3.7.5", "numpy<2", "click"]),
     "spacy-3.8": ("spacy", ["spacy==3.8.18"]),
 }
 
@@ -84,13 +93,15 @@ def main() -> int:
         parser.error(f"no environment {', '.join(unknown)}; --list shows them")
     models = small_models()
     wheels = list((models.hub / "wheels").glob("*.whl"))
+    renamed = repository_from_folder(models.hub / "models" / _PARAPHRASE, NAMES["sentence-transformers"])
     with (
-        FakeHub(list(repositories_below(models.hub)), wheels) as hub,
+        FakeHub([*repositories_below(models.hub), renamed], wheels) as hub,
         tempfile.TemporaryDirectory() as folder,
     ):
-        home = Path(folder) / "home"
+        home, catalog = Path(folder) / "home", Path(folder) / "catalog.yaml"
         home.mkdir()
-        warm(home, models.catalog, hub)
+        catalog.write_text(models.catalog.read_text("utf-8").replace(_PARAPHRASE, renamed.id), "utf-8")
+        warm(home, catalog, hub)
         for name in arguments.names or ENVIRONMENTS:
             print(f"{name} …", flush=True)
             row = measure(name, home, hub)
@@ -127,26 +138,46 @@ def measure(name: str, home: Path, hub: FakeHub) -> dict[str, Any]:
             "--quiet",
             "--disable-pip-version-check",
         ]
-        done = subprocess.run([*pip, *requirements], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            errors = [line for line in done.stderr.splitlines() if line.lower().startswith("error")]
-            return row | {"install": (errors or ["pip failed"])[-1][:150]}
+        if failure := install(pip, requirements):
+            return row | {"install": failure}
         # not needed, and the one of PyPI does not fit a CPU build of torch
         subprocess.run(
             [*pip[:3], "uninstall", "--quiet", "--yes", "torchvision"], capture_output=True, check=False
         )
         if library == "spacy":
             add_packages(environment, own_home)
-        row["offline"] = probe(
-            environment, own_home, library, {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
-        )
+        row["offline"] = probe(environment, own_home, library, _OFFLINE)
         hub.log.clear()
         row["online"] = probe(environment, own_home, library, {"HF_ENDPOINT": hub.url})
-        row["bytes_fetched"] = hub.log.bytes_sent("*/resolve/*")
+        found = [record for record in hub.log.requests("*/resolve/*") if record.status in (200, 206)]
+        row["bytes_fetched"] = sum(record.bytes_sent for record in found)
+        row["requests"] = len(hub.log.requests())
+        if library == "sentence-transformers":
+            short = NAMES[library].removeprefix(f"{SHORT_NAMES}/")
+            row["short_name"] = probe(environment, own_home, library, _OFFLINE, short)
         return row
     finally:
         for folder in (environment, own_home):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def install(pip: list[str], requirements: list[str]) -> str:
+    """Install packages; return why that failed, empty if it did not.
+
+    The cause is the last line that a failed build printed, where there was one.
+    """
+    try:
+        done = subprocess.run(
+            [*pip, *requirements], capture_output=True, text=True, timeout=_INSTALL_TIMEOUT, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"pip did not end within {_INSTALL_TIMEOUT} s"
+    if done.returncode == 0:
+        return ""
+    lines = [line.strip(" │") for line in done.stderr.splitlines()]
+    if "[end of output]" in lines:
+        return lines[lines.index("[end of output]") - 1][:150]
+    return next((line for line in lines if line.startswith("ERROR: ")), "pip failed")[:150]
 
 
 def add_packages(environment: Path, home: Path) -> None:
@@ -161,8 +192,11 @@ def add_packages(environment: Path, home: Path) -> None:
     subprocess.run(["sh", "-c", line], env={"HOME": str(home), "PATH": path}, check=True)
 
 
-def probe(environment: Path, home: Path, library: str, environ: dict[str, str]) -> dict[str, Any]:
-    command = [str(environment / "bin/python"), "-W", "ignore", str(PROBE), library, NAMES[library]]
+def probe(
+    environment: Path, home: Path, library: str, environ: dict[str, str], name: str = ""
+) -> dict[str, Any]:
+    """Load a model, `NAMES[library]` if no name is given, in a process of the environment."""
+    command = [str(environment / "bin/python"), "-W", "ignore", str(PROBE), library, name or NAMES[library]]
     endpoint = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_DISABLE_TELEMETRY": "1"}
     own = {"HOME": str(home), "PATH": os.environ["PATH"], **endpoint, **environ}
     try:

@@ -13,13 +13,15 @@ _HEAD: Final = """\
 # Which versions of the libraries find the models
 
 Measured on Linux with Python 3.11: each row is a virtual environment of its own, with a home that `cache-warmer warm`
-filled with small models. *Offline* is `HF_HUB_OFFLINE=1` and no hub; *online* a hub that counts the bytes of files that
-it sends again. `ok` means that the library loaded the model by its name and computed with it (huggingface_hub: found a
-file, and the snapshot).
+filled with small models. *Offline* is `HF_HUB_OFFLINE=1` and no hub; *online* a hub that counts the requests and the
+bytes of files that it sends again. `ok` means that the library loaded the model by its name and computed with it
+(huggingface_hub: found a file, and the snapshot). *Short name* is a name without the organization, offline:
+sentence-transformers completes it by its own.
+
 `make library-matrix` measures again, `ENVIRONMENTS="st-2.2 hub-1"` some of them.
 
-| library | version | with | offline | online | fetched again |
-| --- | --- | --- | --- | --- | --- |
+| library | version | with | offline | online | fetched again | requests | short name |
+| --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -40,13 +42,14 @@ def _row(result: Mapping[str, Any]) -> str:
     library = result["library"]
     if "install" in result:
         wanted = result["requirements"][0].partition("==")[2]
-        return f"| {library} | {wanted} | | does not install: {_cell(result['install'])} | | |\n"
+        return f"| {library} | {wanted} | | does not install: {_cell(result['install'])} | | | | |\n"
     versions = result["offline"].get("versions", {})
     others = ", ".join(f"{name} {found}" for name, found in versions.items() if name != library)
     found = versions.get(library, result["requirements"][0].partition("==")[2])
     fetched = f"{result['bytes_fetched']:,} bytes"
     offline, online = (_cell(result[way]["result"]) for way in ("offline", "online"))
-    return f"| {library} | {found} | {others} | {offline} | {online} | {fetched} |\n"
+    short = _cell(result["short_name"]["result"]) if "short_name" in result else ""
+    return f"| {library} | {found} | {others} | {offline} | {online} | {fetched} | {result['requests']} | {short} |\n"
 
 
 def _cell(text: str) -> str:

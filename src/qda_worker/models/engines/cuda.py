@@ -147,6 +147,15 @@ def allow_tf32(*, allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
+def avoid_plans_by_shape() -> None:
+    """Let torch choose among kernels of attention that serve every shape.
+
+    For bf16 on Hopper it prefers cuDNN, which compiles a plan for each new number of texts and tokens: tens of
+    milliseconds, more than a batch takes, and the batches of a worker have ever new shapes.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 def install_cuda(
     network: PreTrainedModel,
     card: Card,
@@ -171,6 +180,7 @@ def install_cuda(
     if reason := missing_features(card, precision, tf32=tf32):
         raise EngineUnavailable(f"the card {card.name} {reason}")
     allow_tf32(allowed=tf32)
+    avoid_plans_by_shape()
     name = EngineName.CUDA_TF32 if tf32 else EngineName.CUDA
     base: Any = network.base_model
     encoder, kept = getattr(base, "encoder", None), _CpuTensors(network)
