@@ -308,7 +308,7 @@ def tiny_models(folder: Path) -> Served:
         [config] = Path(unpacked).rglob("config.cfg")
         shutil.copytree(config.parent, pipeline)
     cache.publish()
-    return Served(cache, "tiny-sentiment", "tiny-embedding", "tiny-ner")
+    return Served(cache, "tiny-sentiment", "tiny-paraphrase", "tiny-ner")
 
 
 def main() -> int:
