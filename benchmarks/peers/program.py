@@ -22,6 +22,9 @@ from typing import Any, Final, TextIO
 _BATCH: Final = 32
 # Padded tokens of a batch of the bare forward pass, as in the worker.
 _BATCH_TOKENS: Final = {"cpu": 1024, "cuda": 16384}
+# Components of a German spaCy pipeline that the worker runs for entities. The parser is one of them: no entity crosses
+# a border of sentences, so without it the entities would differ from those of the whole pipeline, and take less time.
+ENTITY_COMPONENTS: Final = ("tok2vec", "parser", "ner")
 _SAMPLE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
 
 # Computes a list of texts and returns nothing of interest.
@@ -39,6 +42,7 @@ class Options:
         precision: fp32, tf32, bf16 or int8; a library without it computes in fp32.
         prepared: folder for what a library exports once.
         device: cpu or cuda.
+        components: of a spaCy pipeline that run.
     """
 
     folder: str
@@ -47,6 +51,7 @@ class Options:
     precision: str
     prepared: Path
     device: str = "cpu"
+    components: Sequence[str] = ENTITY_COMPONENTS
 
     @property
     def openvino(self) -> dict[str, str]:
@@ -188,11 +193,11 @@ def flag_embedding(options: Options) -> Compute:
 
 
 def spacy(options: Options) -> Compute:
-    """Return spaCy's pipe, without the components that entities do not need."""
+    """Return spaCy's pipe with some of its components."""
     import spacy as library
 
     nlp = library.load(options.folder)
-    needed = {"tok2vec", "ner"} if "ner" in nlp.pipe_names else set(nlp.pipe_names)
+    needed = options.components if "ner" in nlp.pipe_names else nlp.pipe_names
     unneeded = [name for name in nlp.pipe_names if name not in needed]
 
     def compute(texts: list[str]) -> Any:
@@ -248,6 +253,12 @@ def main() -> None:
     parser.add_argument(
         "--prepared", type=Path, required=True, help="folder for what the library exports once"
     )
+    parser.add_argument(
+        "--components",
+        nargs="+",
+        default=ENTITY_COMPONENTS,
+        help="of a spaCy pipeline; default: for entities",
+    )
     arguments = parser.parse_args()
     answers = private_stdout()
     if arguments.kind != "spacy":
@@ -262,6 +273,7 @@ def main() -> None:
             arguments.precision,
             arguments.prepared,
             arguments.device,
+            arguments.components,
         )
     )
     answer_requests(compute, answers)

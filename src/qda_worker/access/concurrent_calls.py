@@ -44,7 +44,7 @@ class ConcurrentCalls:
             TooManyCalls: the limit of all calls, or the caller's share of it, is reached.
             CallerLimited: the limit of one caller is reached.
         """
-        self._check(caller)
+        self.check(caller)
         self._in_progress[caller] += 1
         try:
             yield
@@ -53,7 +53,8 @@ class ConcurrentCalls:
             if not self._in_progress[caller]:
                 del self._in_progress[caller]
 
-    def _check(self, caller: str) -> None:
+    def check(self, caller: str) -> None:
+        """Refuse a further call of a caller if `count` would, without counting it. See `count` for what it raises."""
         total, own = self._in_progress.total(), self._in_progress[caller]
         if self._max_caller_calls is not None and own >= self._max_caller_calls:
             raise CallerLimited(

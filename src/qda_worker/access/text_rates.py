@@ -69,13 +69,21 @@ class TextRates:
         Raises:
             CallerLimited: the caller has sent too many.
         """
+        self.check(caller)
+        self._current(caller).texts -= texts
+
+    def check(self, caller: str) -> None:
+        """Refuse the texts of a unary call if `take` would, without charging any.
+
+        Raises:
+            CallerLimited: the caller has sent too many.
+        """
         delay = self._delay(caller, RESERVE_SECONDS)
         if delay > 0:
             raise CallerLimited(
-                f"{texts} more texts exceed the {self._rate:g} a second that one caller may send",
+                f"further texts exceed the {self._rate:g} a second that one caller may send",
                 retry_after=delay,
             )
-        self._current(caller).texts -= texts
 
     async def wait(self, caller: str, texts: int) -> None:
         """Wait until a stream may send texts, and charge them. The streams of one caller take turns."""
@@ -122,6 +130,10 @@ class TextBudget:
 
     rates: TextRates
     caller: str
+
+    def check(self) -> None:
+        """Charge nothing. Raises CallerLimited if the caller has sent too many texts for a further unary call."""
+        self.rates.check(self.caller)
 
     def take(self, texts: int) -> None:
         """Charge the texts of a unary call. Raises CallerLimited if the caller has sent too many."""

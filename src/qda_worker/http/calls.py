@@ -3,7 +3,8 @@
 `collect_handlers` takes the handlers of all services where a gRPC server would. `CallRunner` asks the interceptors of
 the gRPC port for the handler of a method, as `grpc.aio` does, and runs it with an `HttpContext`, which is the part of
 gRPC's `ServicerContext` that interceptors and services use. So observation, errors, limits, fairness and access are
-those of gRPC, without a line for a single method.
+those of gRPC, without a line for a single method. What they can refuse before the request is there, `Call.admit_early`
+refuses before the body is read.
 
 A call runs in the asyncio task of its request: `CallObserver` takes the end of this task for the end of the call.
 """
@@ -20,10 +21,15 @@ import grpc
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from qda_worker.conversion.parse_errors import Deferred, FailedMessage
-from qda_worker.errors import WorkerError
-from qda_worker.http.exchange import Exchange, RequestRefused
-from qda_worker.interceptors.base import Context, Continuation, Handler, find_method, handler_function
+from qda_worker.http.exchange import Exchange
+from qda_worker.interceptors.base import (
+    Context,
+    Continuation,
+    EarlyInterceptor,
+    Handler,
+    find_method,
+    handler_function,
+)
 from qda_worker.observability.call_record import current_call
 
 # Headers of HTTP and of the Connect protocol, which are no metadata of the call.
@@ -185,69 +191,6 @@ class Outcome:
     trailers: tuple[tuple[str, str | bytes], ...] = ()
 
 
-class _LateMessage(Deferred):
-    """In place of a request that did not arrive before its deadline: the call ends while this is parsed."""
-
-    __slots__ = ()
-
-    def parse(self) -> Message:
-        """Return no message.
-
-        Raises:
-            TimeoutError: always, in a thread whose result is not awaited.
-        """
-        raise TimeoutError
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A request as far as it arrived, for `Call.run`.
-
-    Attributes:
-        request: the request, or what stands in its place.
-        deadline: on the monotonic clock; None without one.
-        refused: why HTTP itself refuses it, if it does.
-    """
-
-    request: Any
-    deadline: float | None = None
-    refused: RequestRefused | None = None
-
-    @property
-    def seconds(self) -> float | None:
-        """Seconds until the deadline; None without one."""
-        return None if self.deadline is None else self.deadline - time.monotonic()
-
-
-async def receive(
-    read_deadline: Callable[[Exchange], float | None],
-    exchange: Exchange,
-    read: Callable[[], Awaitable[Any]],
-) -> Received:
-    """Read the request of a call until its deadline. What is wrong with it becomes an error of the call.
-
-    Args:
-        read_deadline: returns the deadline of a request on the monotonic clock.
-        exchange: the request.
-        read: returns what `Call.run` is given.
-    """
-    deadline: float | None = None
-    try:
-        deadline = read_deadline(exchange)
-        timeout = asyncio.timeout(None if deadline is None else deadline - time.monotonic())
-        try:
-            async with timeout:
-                return Received(await read(), deadline)
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            return Received(_LateMessage(), deadline)
-    except RequestRefused as refused:
-        return Received(FailedMessage(refused.error), deadline, refused)
-    except WorkerError as error:
-        return Received(FailedMessage(error), deadline)
-
-
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call whose method exists, inside the interceptors.
@@ -257,12 +200,14 @@ class Call:
         handler: the handler, wrapped by the interceptors. If access is refused, it is another one, which ends the call.
         exchange: the request.
         metadata: its headers.
+        early: the interceptors that can refuse it before its request is read.
     """
 
     method: MethodDescriptor
     handler: Handler
     exchange: Exchange
     metadata: tuple[tuple[str, str], ...] = field(default=())
+    early: Sequence[EarlyInterceptor] = ()
 
     @property
     def is_unary(self) -> bool:
@@ -273,6 +218,18 @@ class Call:
     def is_refused(self) -> bool:
         """Whether the call ends without a look at its request."""
         return current_call().refusal is not None
+
+    def admit_early(self) -> None:
+        """Refuse the call before its body is read, if it would be refused whatever that is.
+
+        Raises:
+            WorkerError: it is refused.
+        """
+        context = cast("Context", HttpContext(self.exchange, self.metadata, None))
+        for interceptor in self.early:
+            interceptor.admit_early(
+                f"/{self.method.containing_service.full_name}/{self.method.name}", context
+            )
 
     async def run(
         self,
@@ -326,6 +283,7 @@ class CallRunner:
         self, handlers: Mapping[str, Handler], interceptors: Sequence[grpc.aio.ServerInterceptor]
     ) -> None:
         self.handlers = dict(handlers)
+        self._early = [each for each in interceptors if isinstance(each, EarlyInterceptor)]
         self._find: Continuation = self._look_up
         for interceptor in reversed(interceptors):
             self._find = functools.partial(interceptor.intercept_service, self._find)
@@ -339,7 +297,9 @@ class CallRunner:
         """
         metadata = tuple((name, value) for name, value in exchange.headers if name not in _NO_METADATA)
         handler = await self._find(_CallDetails(method, metadata))
-        return None if handler is None else Call(find_method(method), handler, exchange, metadata)
+        if handler is None:
+            return None
+        return Call(find_method(method), handler, exchange, metadata, self._early)
 
     async def call(
         self, method: str, request: Message, exchange: Exchange, seconds: float | None = None

@@ -3,7 +3,7 @@
 See https://connectrpc.com/docs/protocol. Of a unary call, the body is the message itself, and an error is a JSON object
 with an HTTP status. Of a stream, each message has a prefix (`http.envelopes`), the HTTP status is 200, and the last
 message holds the error. Whatever is wrong with a request becomes an error of its call (`FailedMessage`), so that it is
-logged and counted like one of gRPC.
+logged and counted like one of gRPC. What the head of a request shows to be wrong is refused before its body is read.
 """
 
 import asyncio
@@ -23,9 +23,10 @@ from qda_worker.conversion.json_responses import build_json
 from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP
 from qda_worker.conversion.parse_errors import deferring_parser
 from qda_worker.errors import ArgumentInvalid, MethodUnknown
-from qda_worker.http.calls import Call, CallRunner, Outcome, receive
+from qda_worker.http.call_requests import receive
+from qda_worker.http.calls import Call, CallRunner, Outcome
 from qda_worker.http.compression import accepts_gzip, gunzip, gzip
-from qda_worker.http.envelopes import END_STREAM, EnvelopeReader, pack
+from qda_worker.http.envelopes import END_STREAM, MAX_ENVELOPE_BYTES, EnvelopeReader, pack
 from qda_worker.http.exchange import JSON_TYPE, Exchange, RequestRefused, Response
 from qda_worker.http.statuses import HTTP_STATUS, connect_error, error_response, failed_outcome
 from qda_worker.limits import MAX_REQUEST_BYTES
@@ -113,6 +114,7 @@ class ConnectRoute:
 
         async def read() -> Any:
             nonlocal codec
+            call.admit_early()
             codec = find_codec(_UNARY_CODECS, exchange)
             return codec.read(await read_body(exchange), method)
 
@@ -138,6 +140,9 @@ class ConnectRoute:
             nonlocal codec
             codec = find_codec(_STREAM_CODECS, exchange)
             decompress = _stream_decompressor(exchange)
+            call.admit_early()
+            if not method.client_streaming:
+                exchange.check_length(MAX_ENVELOPE_BYTES)
             messages = EnvelopeReader(
                 exchange, read_message, decompress, is_single=not method.client_streaming
             )
@@ -214,11 +219,8 @@ def read_deadline(exchange: Exchange) -> float | None:
 
 def _stream_decompressor(exchange: Exchange) -> Callable[[bytes], Awaitable[bytes]] | None:
     """Return what decompresses the messages of a stream; None where none are compressed."""
-    encoding = exchange.header("connect-content-encoding").strip().lower()
-    if encoding in ("", "identity"):
+    if not _is_gzip(exchange.header("connect-content-encoding"), "connect-accept-encoding"):
         return None
-    if encoding != "gzip":
-        raise _unknown_encoding("connect-accept-encoding")
     return lambda data: gunzip(data, exchange.transport.memory)
 
 
@@ -233,26 +235,31 @@ async def read_body(exchange: Exchange) -> bytes:
     Raises:
         RequestRefused: when it is too large, or cannot be decompressed.
     """
-    data = await _decompress(await exchange.read(MAX_REQUEST_BYTES), exchange)
+    is_compressed = _is_gzip(exchange.header("content-encoding"), "accept-encoding")
+    data = await exchange.read(MAX_REQUEST_BYTES)
+    if is_compressed:
+        memory, body = exchange.transport.memory, data
+        data = await gunzip(body, memory)
+        memory.give_back(len(body))
     current_call().received_bytes += len(data)
     return data
 
 
-async def _decompress(body: bytes, exchange: Exchange) -> bytes:
-    encoding = exchange.header("content-encoding").strip().lower()
-    if encoding in ("", "identity"):
-        return body
-    if encoding != "gzip":
-        raise _unknown_encoding("accept-encoding")
-    memory = exchange.transport.memory
-    data = await gunzip(body, memory)
-    memory.give_back(len(body))
-    return data
+def _is_gzip(encoding: str, known: str) -> bool:
+    """Return whether a content encoding is gzip, and not none.
 
+    Args:
+        encoding: the value of a header.
+        known: the header of a refusal that names the encodings that are known.
 
-def _unknown_encoding(header: str) -> RequestRefused:
-    error = ArgumentInvalid("the body has an unknown encoding", "compress it with gzip, or not at all")
-    return RequestRefused(415, error, [(header, "gzip")])
+    Raises:
+        RequestRefused: when it is another one.
+    """
+    encoding = encoding.strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        error = ArgumentInvalid("the body has an unknown encoding", "compress it with gzip, or not at all")
+        raise RequestRefused(415, error, [(known, "gzip")])
+    return encoding == "gzip"
 
 
 async def _answer(outcome: Outcome, codec: _Codec, method: MethodDescriptor, exchange: Exchange) -> Response:

@@ -11,6 +11,9 @@ asyncio's streams, and bounds how long a client may take. The bodies of all clie
 
 Each request is answered in a task of its own, which is cancelled when the client disconnects (`http.incoming`).
 
+A client that waits with its body for permission (`Expect: 100-continue`) gets it when the route begins to read, and not
+if the head of the request suffices for the response.
+
 A response that is sent before the request has been read whole ends the connection, and says so. It is then read on for
 a moment (`_LINGER_SECONDS`), because closing a socket with unread bytes makes the system discard the response.
 """
@@ -231,9 +234,13 @@ class Connection:
         self._is_streamed = streamed
         return self._parts()
 
-    async def _parts(self) -> AsyncIterator[bytes]:
+    async def _permit_body(self) -> None:
+        """Let a client send its body that waits for it."""
         if self._http.they_are_waiting_for_100_continue:
             await self._send(h11.InformationalResponse(status_code=100, headers=[]))
+
+    async def _parts(self) -> AsyncIterator[bytes]:
+        await self._permit_body()
         patience, size, chunks, parts = Patience(self._limits), 0, 0, 0
         while True:
             began = time.monotonic()
@@ -276,6 +283,8 @@ class Connection:
     async def start(self, status: int, headers: HeaderList) -> None:
         """Send the head of a response. Without a length the parts are sent in chunks."""
         self._outgoing.begin()
+        if self._is_streamed:  # its body is read after the head of the response
+            await self._permit_body()
         await self._send(self._head(status, headers))
 
     def _head(self, status: int, headers: HeaderList, *, is_last: bool = False) -> h11.Response:

@@ -17,6 +17,8 @@ COMPRESSED: Final = 0b01
 END_STREAM: Final = 0b10
 
 _PREFIX: Final = struct.Struct(">BI")
+# Bytes of the longest message with its prefix.
+MAX_ENVELOPE_BYTES: Final = _PREFIX.size + MAX_REQUEST_BYTES
 
 
 def pack(message: bytes, flags: int = 0) -> bytes:

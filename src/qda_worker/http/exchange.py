@@ -130,6 +130,16 @@ class Exchange:
         """Return the value of a header; values of a header that is repeated are joined; empty without it."""
         return ", ".join(value for key, value in self.headers if key == name)
 
+    def check_length(self, limit: int) -> None:
+        """Refuse a body by the length in the head of the request, before any of it is read.
+
+        Raises:
+            RequestRefused: when it is longer than `limit` bytes.
+        """
+        length = self.header("content-length")
+        if length.isdigit() and int(length) > limit:
+            raise _too_large(limit)
+
     async def read(self, limit: int) -> bytes:
         """Return the whole body of the request.
 
@@ -140,9 +150,7 @@ class Exchange:
             RequestRefused: when it is longer, or arrives too slowly.
             ClientDisconnected: when the client closed the connection before its end.
         """
-        length = self.header("content-length")
-        if length.isdigit() and int(length) > limit:
-            raise _too_large(limit)
+        self.check_length(limit)
         parts, size = [], 0
         async for part in self.transport.body():
             size += len(part)

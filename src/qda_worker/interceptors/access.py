@@ -5,7 +5,8 @@ Reflection does, since it answers everybody else at length: grpcurl sends the he
 
 A call whose token is missing or unknown gets a handler that takes a stream of requests, of which it reads none: gRPC
 reads the request of other handlers before it calls them, up to 16 MiB. The names of the certificate are known when the
-handler runs, and are checked then; TLS has verified the certificate before.
+handler runs, and are checked then; TLS has verified the certificate before. The HTTP port has them checked before it
+reads the request, and so the limit of texts, for callers that have used it up.
 """
 
 import inspect
@@ -17,8 +18,16 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from qda_worker.access.policy import AUTHORIZATION_HEADER, AccessPolicy
+from qda_worker.conversion.parse_errors import is_repeated
 from qda_worker.errors import WorkerError
-from qda_worker.interceptors.base import Context, Continuation, Handler, handler_function, replace_handler
+from qda_worker.interceptors.base import (
+    Context,
+    Continuation,
+    Handler,
+    find_method,
+    handler_function,
+    replace_handler,
+)
 from qda_worker.interceptors.errors import abort_call
 from qda_worker.observability.call_record import current_call
 
@@ -59,6 +68,15 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
             self._handlers[method] = self._wrap(handler)
         return self._handlers[method]
 
+    def admit_early(self, method: str, context: Context) -> None:
+        """Check the certificate, and the limit of texts for a unary call; see `EarlyInterceptor`."""
+        if method.startswith(_HEALTH_PREFIX):
+            return
+        record = current_call()
+        self._identify(context)
+        if record.budget is not None and _is_unary_with_texts(method):
+            record.budget.check()
+
     def _wrap(self, handler: Handler) -> Handler:
         function = handler_function(handler)
         wrap = self._wrap_generator if inspect.isasyncgenfunction(function) else self._wrap_coroutine
@@ -86,15 +104,30 @@ class AccessInterceptor(grpc.aio.ServerInterceptor):
         return run
 
     async def _admit(self, context: Context) -> None:
-        """Check the certificate, and record whom the call is charged to."""
-        record = current_call()
         try:
-            certificate_name = self._policy.check_certificate(certificate_names(context))
+            self._identify(context)
         except WorkerError as error:
-            record.reason = error.reason
+            current_call().reason = error.reason
             await abort_call(error, context)
+
+    def _identify(self, context: Context) -> None:
+        """Check the certificate, and record whom the call is charged to.
+
+        Raises:
+            ClientNotAllowed: the certificate has none of the allowed names.
+        """
+        record = current_call()
+        certificate_name = self._policy.check_certificate(certificate_names(context))
         record.principal = record.principal or certificate_name
         record.budget = self._policy.budget(record.charged_to)
+
+
+def _is_unary_with_texts(method: str) -> bool:
+    """Return whether a call of a method is refused beyond the limit of texts: it has a list of them, or of pairs."""
+    descriptor = find_method(method)
+    if descriptor.client_streaming or descriptor.server_streaming:
+        return False
+    return any(is_repeated(field) and field.message_type for field in descriptor.input_type.fields)
 
 
 def certificate_names(context: Context) -> list[str]:

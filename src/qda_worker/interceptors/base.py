@@ -6,7 +6,7 @@ gRPC runs coroutines and asynchronous generators differently, so a wrapped handl
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, aclosing
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -21,6 +21,25 @@ Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["Handler
 CallScope: TypeAlias = Callable[[Context], AbstractContextManager[None]]
 # Parses a request or serializes a response; None passes bytes through.
 Codec: TypeAlias = Callable[[Any], Any] | None
+
+
+@runtime_checkable
+class EarlyInterceptor(Protocol):
+    """An interceptor that can refuse a call before its request is read. The HTTP port uses it; gRPC reads first."""
+
+    def admit_early(self, method: str, context: Context) -> None:
+        """Record what is known of the call, and refuse it if it would be refused now, whatever its request is.
+
+        The handler makes the same decision when the request has arrived: nothing is counted or charged here.
+
+        Args:
+            method: as `/package.Service/Method`, which exists.
+            context: of the call, which is the current one.
+
+        Raises:
+            WorkerError: the call is refused.
+        """
+
 
 # The method name of a call to a method that this server does not have. Callers can invent any number of names, which
 # must not become values of a metric (gRPC proposal A66).

@@ -32,5 +32,10 @@ class CallLimit(grpc.aio.ServerInterceptor):
             self._handlers[method] = wrap_handler(handler, self._count)
         return self._handlers[method]
 
+    def admit_early(self, method: str, _context: Context) -> None:
+        """Refuse a call beyond the limits; see `EarlyInterceptor`."""
+        if is_qda_method(method):
+            self._calls.check(current_call().charged_to)
+
     def _count(self, _context: Context) -> AbstractContextManager[None]:
         return self._calls.count(current_call().charged_to)

@@ -91,12 +91,15 @@ class CallObserver(grpc.aio.ServerInterceptor):
             )
         return self._handlers[handler]
 
+    def admit_early(self, _method: str, context: Context) -> None:
+        """Record the peer, by which other interceptors decide; see `EarlyInterceptor`."""
+        _record_peer(current_call(), context)
+
     @contextmanager
     def _observe(self, context: Context) -> Iterator[None]:
         record = current_call()
-        record.peer = str(context.peer())
+        _record_peer(record, context)
         record.caller = _caller(record)
-        record.peer_name = _peer_name(context)
         remaining = cast("float | None", context.time_remaining())  # None without a deadline
         record.deadline = None if remaining is None else self._clock() + remaining
         try:
@@ -131,6 +134,11 @@ class CallObserver(grpc.aio.ServerInterceptor):
 def _status_name(context: Context) -> str:
     code = cast("grpc.StatusCode | None", context.code())  # None until it is set
     return grpc.StatusCode.OK.name if code is None else code.name
+
+
+def _record_peer(record: CallRecord, context: Context) -> None:
+    record.peer = str(context.peer())
+    record.peer_name = _peer_name(context)
 
 
 def _caller(record: CallRecord) -> str:

@@ -66,7 +66,7 @@ class CallRecord:
         began: when the call started, on the server's monotonic clock.
         metadata: the metadata of the request, without credentials. It is never logged.
         caller: the caller's name (metadata `x-qda-caller`), else its address; empty until the request has arrived.
-        peer: the caller's address, as gRPC writes it; empty until the request has arrived.
+        peer: the caller's address, as gRPC writes it; empty until the request has arrived, or its head by HTTP.
         peer_name: the common name of the client certificate (mutual TLS).
         principal: the name that the access policy accepted the call by, of its token or certificate; empty without one.
         refusal: why the access policy refuses the call; None if it does not.

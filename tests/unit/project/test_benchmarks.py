@@ -23,6 +23,7 @@ from benchmarks.page import (
     plots_of,
     shown_digest,
 )
+from benchmarks.peers.program import ENTITY_COMPONENTS
 from benchmarks.results import Better, Bound, Goal, Results, Role, Row, Side, Table, percentile, ratios
 from benchmarks.session import Turn, attempt, compare, measured
 from benchmarks.sides import Contestant
@@ -32,6 +33,7 @@ from benchmarks.ungated_forms import make_ungated_form
 from model_cache.catalog.catalog import Task
 from model_cache.prepared_form import gate_failure
 from model_cache.prepared_store import read_form
+from qda_worker.models.spacy_components import SyntaxLayer, describe_components, required_components
 from tests.support.precisions import AVAILABLE
 from tests.support.tiny_models import hub_model, write_embedding
 
@@ -249,3 +251,14 @@ def test_the_plots_show_the_committed_results() -> None:
     expected = {plot.file: plot.digest for plot in all_plots(load_results(RESULTS))}
     shown = {path.name: shown_digest(path) for path in IMAGES.glob("benchmarks-*.svg")}
     assert shown == expected, "run: python -m benchmarks page"
+
+
+def test_the_spacy_peer_runs_what_the_worker_runs_for_entities() -> None:
+    names = ("tok2vec", "tagger", "morphologizer", "parser", "lemmatizer", "attribute_ruler", "ner")
+    listener = {"@architectures": "spacy.Tok2VecListener.v1", "upstream": "tok2vec"}
+    pipeline = {
+        "nlp": {"pipeline": list(names)},
+        "components": {name: {"factory": name, "model": {"tok2vec": listener}} for name in names},
+    }
+    worker = required_components(describe_components(pipeline), [SyntaxLayer.ENTITIES])
+    assert worker == ENTITY_COMPONENTS

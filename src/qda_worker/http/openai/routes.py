@@ -23,7 +23,8 @@ from qda.v1 import embedding_pb2, model_pb2
 from qda_worker.conversion.json_text import MAX_JSON_BYTES_ON_LOOP, decode_json
 from qda_worker.conversion.rpc_status import status_code
 from qda_worker.errors import MethodUnknown, ModelUnknown
-from qda_worker.http.calls import CallRunner, Outcome, receive
+from qda_worker.http.call_requests import receive
+from qda_worker.http.calls import Call, CallRunner, Outcome
 from qda_worker.http.connect import compute, find_codec, read_body, read_deadline
 from qda_worker.http.exchange import JSON_TYPE, Exchange, HeaderList, RequestRefused, Response, require_get
 from qda_worker.http.openai.errors import build_error, locate
@@ -76,8 +77,9 @@ class OpenAiRoute:
     async def _embed(self, exchange: Exchange) -> Response:
         parsed: EmbeddingsRequest | None = None
 
-        async def read() -> Message:
+        async def read(call: Call) -> Message:
             nonlocal parsed
+            call.admit_early()
             find_codec({JSON_TYPE: JSON_TYPE}, exchange)
             body = await read_body(exchange)
             is_quick = len(body) <= MAX_JSON_BYTES_ON_LOOP
@@ -100,7 +102,7 @@ class OpenAiRoute:
         return parsed, build_embed_request(parsed, key, prompt_name)
 
     async def _list_models(self, exchange: Exchange) -> Response:
-        outcome, refused = await self._call(_LIST_MODELS, exchange, lambda: _read_get(exchange))
+        outcome, refused = await self._call(_LIST_MODELS, exchange, lambda _: _read_get(exchange))
         if outcome.code is not grpc.StatusCode.OK:
             return _failed_call(outcome, refused)
         return _json(build_model_list(_models(outcome), self._created))
@@ -109,7 +111,7 @@ class OpenAiRoute:
         name, _ = split_model(unquote(exchange.path.removeprefix(f"{MODELS_PATH}/")), "")
         key = ""
 
-        async def read() -> Message:
+        async def read(_: Call) -> Message:
             nonlocal key
             message = await _read_get(exchange)
             key = find_model(self._catalog, name).key
@@ -125,14 +127,14 @@ class OpenAiRoute:
         return _json(build_model(found[0], self._created))
 
     async def _call(
-        self, method: str, exchange: Exchange, read: Callable[[], Awaitable[Message]]
+        self, method: str, exchange: Exchange, read: Callable[[Call], Awaitable[Message]]
     ) -> tuple[Outcome, RequestRefused | None]:
         """Run a method with what `read` returns; what it raises becomes the error of the call."""
         call = await self._calls.begin(method, exchange)
         assert call is not None, method
         if call.is_refused:
             return await call.run(None, None), None
-        received = await receive(read_deadline, exchange, read)
+        received = await receive(read_deadline, exchange, lambda: read(call))
         return await call.run(received.request, received.seconds), received.refused
 
 

@@ -39,7 +39,7 @@ def test_a_saved_up_allowance_is_used_first_and_then_calls_are_refused(
     rates.take("alice", 100)  # ten seconds of the rate
     rates.take("alice", 10)  # the reserve
     rates.take("alice", 25)
-    with pytest.raises(CallerLimited, match="1 more texts exceed the 10 a second") as caught:
+    with pytest.raises(CallerLimited, match="further texts exceed the 10 a second") as caught:
         rates.take("alice", 1)
     assert caught.value.retry_after == pytest.approx(2.5)
     rates.take("bob", 100)

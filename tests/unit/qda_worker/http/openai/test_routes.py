@@ -29,6 +29,9 @@ class FakeCall:
         self.is_refused = is_refused
         self.requests: list[Any] = []
 
+    def admit_early(self) -> None:
+        pass
+
     async def run(self, request: Any, seconds: float | None) -> Outcome:
         self.requests.append(request)
         outcome = failed_outcome(self.error)
