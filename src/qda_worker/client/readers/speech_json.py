@@ -30,6 +30,8 @@ _HALF_CHARACTER_REMEDY: Final = (
 # What whisper.cpp writes where it cannot tell the speakers apart.
 _UNKNOWN_SPEAKER: Final = "?"
 
+# Segments that are all wrong, at the beginning, from which on a file is refused.
+_MOST_WRONG: Final = 1_000
 # Characters of a value that are shown in a message.
 _SHOWN_CHARACTERS: Final = 40
 
@@ -91,16 +93,20 @@ def read_speech(fields: Mapping[str, Any], source: str, warn: Callable[[str], No
     times = _TimeReader()
     builder = DocumentBuilder(PlaceUnit.SEGMENT)
     problems = []
+    any_right = False
     for number, segment in enumerate(segments, start=1):
         try:
             text = _text(segment, number)
         except _WrongSegment as wrong:
             place = Place(PlaceUnit.SEGMENT, number)
             problems.append(InvalidSegment("", str(number), source, place=place, error=wrong.error))
+            if not any_right and number == _MOST_WRONG:
+                break
             continue
+        any_right = True
         begins, ends = times.read(segment, number)
         builder.add(text, number=number, speaker=_speaker(segment, names), begins=begins, ends=ends)
-    if problems and len(problems) == len(segments):
+    if problems and not any_right:
         raise UsageError(f"{source}, {problems[0].error.message}", problems[0].error.remedy)
     times.report(source, warn)
     document = builder.build(spoken=True)
@@ -190,8 +196,8 @@ class _TimeReader:
     def report(self, source: str, warn: Callable[[str], None]) -> None:
         """Say which times were left out, if any."""
         if self._unusable:
-            count = f"{self._unusable:,} times are" if self._unusable > 1 else "1 time is"
-            warn(f"{source}: {count} left out; first {self._first}")
+            more = f", and {self._unusable - 1:,} more" if self._unusable > 1 else ""
+            warn(f"{source}, {self._first}, which is no time; it is left out{more}")
 
     def _seconds(self, time: _Time, number: int) -> float | None:
         if time.value is None:

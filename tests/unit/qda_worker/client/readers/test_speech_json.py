@@ -168,7 +168,8 @@ def test_a_wrong_time_is_left_out_with_a_message(value: object, shown: str, tmp_
     found = read(content, "a.json", tmp_path, warnings=warnings)
     assert (texts(found), times(found)) == (["a", "b"], [(None, 2), (3, None)])
     [message] = warnings
-    assert f"2 times are left out; first segment 1: start is {shown}" in message
+    assert f"a.json, segment 1: start is {shown}" in message
+    assert message.endswith("which is no time; it is left out, and 1 more")
 
 
 def test_missing_times_are_unknown(tmp_path: Path) -> None:
@@ -186,6 +187,7 @@ def test_missing_times_are_unknown(tmp_path: Path) -> None:
         ('{"segments": {"text": "a"}}', '"segments" is no list'),
         ('{"transcription": "a"}', '"transcription" is no list'),
         ('{"segments": [{"txt": "a"}, 5]}', 'segment 1: found an object without "text"'),
+        (segments(*[5] * 1_000, {"text": "a"}), "segment 1: found no object"),
     ],
 )
 def test_a_file_without_any_right_segment_is_refused(content: str, message: str, tmp_path: Path) -> None:
@@ -196,3 +198,8 @@ def test_a_file_without_any_right_segment_is_refused(content: str, message: str,
 
 def test_silence_has_no_texts(tmp_path: Path) -> None:
     assert read('{"text": "", "segments": [], "language": "de"}', "a.json", tmp_path) == []
+
+
+def test_a_thousand_wrong_segments_behind_a_right_one_are_errors_of_their_own(tmp_path: Path) -> None:
+    found = read(segments({"text": "a"}, *[5] * 1_000, {"text": "b"}), "a.json", tmp_path)
+    assert (len(found), len(errors(found)), texts(found)[-1]) == (1_002, 1_000, "b")
