@@ -13,10 +13,11 @@ from typing import Final
 
 # A tag ends with the first `>`: programs do not write it within an attribute.
 _MARKUP: Final = re.compile(
-    r"<!--[^<>]{0,4000}-->|<[!?][^<>]{0,4000}>"
+    r"<!--|<[!?][^<>]{0,4000}>"
     r"|<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]{0,20})(?P<rest>(?:[\s/][^<>]{0,4000})?)>"
 )
 _ATTRIBUTE: Final = re.compile(r"""([^\s"'=/<>]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""")
+_COMMENT: Final = "<!--"
 _UNSEEN: Final = frozenset({"head", "script", "style"})
 
 
@@ -45,11 +46,18 @@ class Tag:
 def html_tokens(content: str) -> Iterator[Tag | str]:
     """Yield the tags and the texts of a page, in order; character references are replaced."""
     unseen: set[str] = set()
-    done = 0
-    for match in _MARKUP.finditer(content):
+    last_end = content.rfind("-->")
+    done = position = 0
+    while match := _MARKUP.search(content, position):
+        position = match.end()
+        if match[0] == _COMMENT:
+            end = content.find("-->", position) if position <= last_end else -1
+            if end < 0:
+                continue  # it is text
+            position = end + len("-->")
         if match.start() > done and not unseen:
             yield html.unescape(content[done : match.start()])
-        done = match.end()
+        done = position
         if match["name"] is None:
             continue
         tag = Tag(match["name"].lower(), match["end"] == "/", match["rest"])

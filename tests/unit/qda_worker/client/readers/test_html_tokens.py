@@ -18,7 +18,8 @@ def shown(content: str) -> list[str]:
     [
         ("<P class=x>a &amp; b<br/>c</p >", ["<p>", "a & b", "<br>", "c", "</p>"]),
         ("a < b > c <3", ["a < b > c <3"]),
-        ("<!DOCTYPE html>\n<!-- <p> -->a<?xml?>", ["\n", "<!-- ", "<p>", " -->a"]),
+        ("<!DOCTYPE html>\n<!-- <p> -->a<?xml?>", ["\n", "a"]),
+        ("<!--[if gte mso 9]><xml>x</xml><![endif]--><p>a<!-- b", ["<p>", "a<!-- b"]),
         ("<head><title>x</title></head><style>p</style>a<script>if (a<b) {}</script>b", ["a", "b"]),
         ("<script>a", []),
         ("a<p", ["a<p"]),
