@@ -102,9 +102,12 @@ def read_json(
 def _segments(
     value: object, source: str, segment: Segmentation | None, warn: Callable[[str], None]
 ) -> Iterator[Segment]:
-    if isinstance(value, list | str):
-        items = value if isinstance(value, list) else [value]
-        yield from _rows(read_json_items(items, source), source, segment)
+    alone = None if segment is Segmentation.FILE else segment  # one text is the whole file already
+    if isinstance(value, list):
+        yield from _rows(read_json_items(value, source), source, segment)
+        return
+    if isinstance(value, str):
+        yield from _rows(read_json_items([value], source), source, alone)
         return
     if not isinstance(value, dict):
         raise UsageError(f"{source}: found {_TYPE_NAMES[type(value)]}, no texts", _EXPECTED)
@@ -114,7 +117,7 @@ def _segments(
     elif is_otranscribe(value, named_so=source.lower().endswith(".otr")):
         yield from divide(read_otranscribe(value["text"], source), segment, source)
     elif "text" in value:
-        yield from _rows(read_json_items([value], source), source, None)
+        yield from _rows(read_json_items([value], source), source, alone)
     else:
         raise UsageError(f"{source}: found an object without texts{_names(value)}", _EXPECTED)
 

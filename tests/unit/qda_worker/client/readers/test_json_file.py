@@ -46,6 +46,12 @@ def test_one_text(content: str, tmp_path: Path) -> None:
     assert texts(read(content, "a.json", tmp_path)) == ["gut"]
 
 
+@pytest.mark.parametrize("content", ['"Gut. Ja."', '{"text": "Gut. Ja."}'])
+def test_one_text_is_the_whole_file_or_has_sentences(content: str, tmp_path: Path) -> None:
+    assert texts(read(content, "a.json", tmp_path, segment=Segmentation.FILE)) == ["Gut. Ja."]
+    assert texts(read(content, "a.json", tmp_path, segment=Segmentation.SENTENCE)) == ["Gut.", "Ja."]
+
+
 def test_sentences_of_a_list(tmp_path: Path) -> None:
     found = read('[{"id": "x", "text": "Gut. Ja."}, 5]', "a.json", tmp_path, segment=Segmentation.SENTENCE)
     assert [(each.id, each.text) for each in found] == [("x.1", "Gut."), ("x.2", "Ja."), ("2", "")]
