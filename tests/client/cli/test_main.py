@@ -99,6 +99,31 @@ def test_files_and_folders_are_read_together(worker: FakeWorker, tmp_path: Path)
     assert "10.csv, row 3: the text is missing" in told[2]
 
 
+def test_transcripts_of_programs_are_read_with_what_is_wrong_in_them(
+    worker: FakeWorker, tmp_path: Path
+) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"segments": [{"start": 0.5, "end": 1, "text": " Guten Tag.", "speaker": "SPEAKER_01"}, {"text": 5},'
+        ' {"start": -1, "end": 2, "text": " Ja.", "speaker": "SPEAKER_01"}]}'
+    )
+    (tmp_path / "b.otr").write_text(
+        '{"text": "<p>I: Gut?</p><p>B: Sehr.</p><p>I: Aha.</p>", "media": "b.mp3"}'
+    )
+    (tmp_path / "settings.json").write_text('{"font": 12}')
+    answer = run_client(worker, "sentiment", str(tmp_path), "--format", "jsonl")
+    assert answer.returncode == 1, answer.stderr
+    said = answer.stderr.decode()
+    assert "1 file of an unknown type is left out" in said
+    assert "settings.json" in said
+    assert 'a.json, segment 2: "text" is no string' in said
+    assert "segment 3: start is -1, which is no time; it is left out" in said
+    texts = [text.content for call in worker.calls for text in call.request.texts]
+    assert texts == ["Guten Tag. Ja.", "", "Gut?", "Sehr.", "Aha."]
+    found = [json.loads(line) for line in answer.stdout.decode().splitlines()]
+    assert [each["id"].rpartition("#")[2] for each in found] == ["1", "2", "1", "2", "3"]
+    assert "error" in found[1]
+
+
 def test_segments_and_columns_are_chosen(worker: FakeWorker, tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text("Nr,Antwort\n7,Gut. Schön.\n", encoding="utf-8")

@@ -19,8 +19,9 @@ from qda_worker.client.readers.options import InputFormat, ReadingOptions, Segme
 PROGRAM: Final = "qda-client"
 
 _FILE_HELP: Final = (
-    "{} with the texts: plain text, docx, odt, rtf, pdf, csv, tsv, xlsx, jsonl, srt, vtt, HTML of noScribe; pdf and "
-    "xlsx need qda-worker[files] (default: -, stdin)"
+    "{} with the texts: plain text, docx, odt, rtf, pdf, csv, tsv, xlsx, jsonl, srt, vtt, json of Whisper, WhisperX, "
+    "whisper.cpp, aTrain and Amberscript, otr, HTML of noScribe; pdf and xlsx need qda-worker[files] (default: -, "
+    "stdin)"
 )
 
 # Cosine; the threshold of `paraphrases` if neither --threshold nor --best is given.
@@ -291,16 +292,17 @@ def _add_input(
         default=InputFormat.AUTO,
         metavar="|".join(InputFormat),
         help="format of FILE; auto: by its content and name; lines: plain text, one text on each line, blank lines are "
-        'skipped; jsonl: on each line a JSON string or {"id": …, "text": …, "language": …}; csv: a table, with any '
-        "delimiter; a line with an error does not affect the others (default: auto)",
+        'skipped; jsonl: on each line a JSON string or {"id": …, "text": …, "language": …}; json: a transcript, or a '
+        "list of what jsonl has on its lines; csv: a table, with any delimiter; a line with an error does not affect "
+        "the others (default: auto)",
     )
     parser.add_argument(
         "--segment",
         choices=list(Segmentation),
         metavar="|".join(Segmentation),
         help="what is one text; turn: what a speaker says until the next one begins, without label and time marks "
-        "(default: turn for transcripts and subtitles, paragraph for other documents, line for plain text; tables and "
-        "jsonl have a text in each row)",
+        "(default: turn for transcripts and subtitles, paragraph for other documents, line for plain text; tables, "
+        "jsonl and lists in json have a text in each row)",
     )
     parser.add_argument(
         "--column",

@@ -19,7 +19,7 @@ def add_pseudonymize(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="FILE",
         help="files and folders of the corpus; with --restore those that have placeholders. txt, csv, jsonl, srt and "
-        "vtt keep their structure and bytes; docx, odt, rtf, pdf and HTML of noScribe become text files",
+        "vtt keep their structure and bytes; docx, odt, rtf, pdf, json, otr and HTML of noScribe become text files",
     )
     steps = parser.add_mutually_exclusive_group(required=True)
     steps.add_argument(

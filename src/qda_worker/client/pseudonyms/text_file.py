@@ -2,7 +2,8 @@
 
 What is replaced are parts of the text. In JSON Lines they are the strings, of which each character may be an escape; in
 other files they are the whole text. A document (docx, odt, rtf, pdf) has no text of its own that could be changed; its
-extracted text is used, with LF as line end, and written as a new text file. Of a transcript these are its turns.
+extracted text is used, with LF as line end, and written as a new text file. Of a transcript these are its turns; a
+transcript in JSON is one of these, because it has each name in pieces, too: in its words, and in its tokens.
 """
 
 import json
@@ -46,6 +47,7 @@ _LAYOUTS: Final = {
     ".csv": Layout.TABLE, ".tsv": Layout.TABLE, ".tab": Layout.TABLE, ".jsonl": Layout.JSON, ".ndjson": Layout.JSON,
     ".srt": Layout.SUBTITLES, ".vtt": Layout.SUBTITLES,
 }  # fmt: skip
+_EXTRACTED_ENDINGS: Final = frozenset({".json", ".otr"})
 _MARKUPS: Final = {Layout.TABLE: Markup.TABLE, Layout.SUBTITLES: Markup.ENTITIES}
 
 
@@ -136,6 +138,8 @@ def read_text_file(path: Path, encoding: str, kind: InputFormat = InputFormat.AU
             raise UsageError(f"{path} is {file_type.name}, whose text cannot be replaced", remedy)
         read = _turns if file_type.reader is Reader.HTML else whole_text
         return TextFile(read(str(path), encoding), is_extracted=True)
+    if kind is InputFormat.JSON or (kind is InputFormat.AUTO and path.suffix.lower() in _EXTRACTED_ENDINGS):
+        return TextFile(_turns(str(path), encoding, kind), is_extracted=True)
     layout = {
         InputFormat.CSV: Layout.TABLE,
         InputFormat.JSONL: Layout.JSON,
@@ -149,10 +153,10 @@ def digest(content: bytes) -> str:
     return sha256(content).hexdigest()
 
 
-def _turns(path: str, encoding: str) -> str:
+def _turns(path: str, encoding: str, kind: InputFormat = InputFormat.AUTO) -> str:
     """Return the text of a transcript that is a document: a line for each turn, with its speaker as in plain text."""
     lines: list[str] = []
-    for each in read_corpus([path], ReadingOptions(segment=Segmentation.TURN, encoding=encoding)):
+    for each in read_corpus([path], ReadingOptions(kind, Segmentation.TURN, encoding)):
         if isinstance(each, InvalidSegment):
             raise UsageError(f"{path}: {each.error.message}", each.error.remedy)
         lines.append(f"{each.speaker}: {each.text}" if each.speaker else each.text)

@@ -1,7 +1,8 @@
 """Read one file into segments, by the reader that its format has.
 
-The content decides about the format (`file_types`), the name only where contents look alike (CSV, JSON Lines, plain
-text). Text files, tables and JSON Lines are read line by line in constant memory; a document is read as a whole.
+The content decides about the format (`file_types`), the name only where contents look alike (CSV, JSON, JSON Lines,
+plain text). Text files, tables and JSON Lines are read line by line in constant memory; a document and a JSON file are
+read as a whole.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from qda_worker.client.readers.delimited import read_delimited
 from qda_worker.client.readers.document import Document, text_document
 from qda_worker.client.readers.file_types import FileType, Reader, is_container, recognize
 from qda_worker.client.readers.files import STDIN
+from qda_worker.client.readers.json_file import JSON_TOO_LONG_REMEDY, MAX_JSON_BYTES, read_json
 from qda_worker.client.readers.json_lines import read_json_lines
 from qda_worker.client.readers.noscribe import is_noscribe, read_noscribe
 from qda_worker.client.readers.open_document import read_open_document
@@ -44,6 +46,8 @@ _KIND_BY_ENDING: Final = {
     ".tab": InputFormat.CSV,
     ".jsonl": InputFormat.JSONL,
     ".ndjson": InputFormat.JSONL,
+    ".json": InputFormat.JSON,
+    ".otr": InputFormat.JSON,
 }
 
 
@@ -88,7 +92,12 @@ class FileReader:
     def _open(self, stdin: BinaryIO) -> AbstractContextManager[IO[bytes]]:
         return nullcontext(stdin) if self.path == STDIN else Path(self.path).open("rb")
 
-    def _content(self, source: ByteSource) -> bytes:
+    def _content(
+        self,
+        source: ByteSource,
+        most: int = _MAX_DOCUMENT_BYTES,
+        remedy: str = "split it, or give its text",
+    ) -> bytes:
         """Return all bytes of a document.
 
         Raises:
@@ -98,11 +107,8 @@ class FileReader:
         for chunk in source.chunks():
             parts.append(chunk)
             size += len(chunk)
-            if size > _MAX_DOCUMENT_BYTES:
-                raise UsageError(
-                    f"{self.source} has more than {_MAX_DOCUMENT_BYTES // 2**20} MiB",
-                    "split it, or give its text",
-                )
+            if size > most:
+                raise UsageError(f"{self.source} has more than {most // 2**20} MiB", remedy)
         return b"".join(parts)
 
     def _container(self, stream: IO[bytes], source: ByteSource) -> Iterator[Segment]:
@@ -162,6 +168,15 @@ class FileReader:
         if kind is InputFormat.CSV:
             rows = read_delimited(source, self.options.encoding, self.warn)
             yield from self._rows(read_rows(rows, self.options, self.source))
+        elif kind is InputFormat.JSON:
+            content = self._content(source, MAX_JSON_BYTES, JSON_TOO_LONG_REMEDY)
+            yield from read_json(
+                content,
+                self.source,
+                encoding=self.options.encoding,
+                segment=self.options.segment,
+                warn=self.warn,
+            )
         elif kind is InputFormat.JSONL and self.options.segment is not Segmentation.FILE:
             lines = TextSource(source, self.options.encoding).lines(each_alone=True)
             yield from self._rows(read_json_lines(lines, self.source))

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Final
 
 from model_cache.errors import UsageError
+from qda_worker.client.readers.json_file import may_have_texts
 
 STDIN: Final = "-"
 
 # Endings of the files that a folder is searched for. A file that is given by its name is read whatever its ending is.
 KNOWN_ENDINGS: Final = frozenset({
     ".txt", ".text", ".md", ".docx", ".docm", ".odt", ".rtf", ".pdf", ".csv", ".tsv", ".tab", ".xlsx", ".xlsm",
-    ".jsonl", ".ndjson", ".srt", ".vtt", ".html", ".htm",
+    ".jsonl", ".ndjson", ".json", ".otr", ".srt", ".vtt", ".html", ".htm",
 })  # fmt: skip
 # Files that programs and systems write beside those of people.
 _TEMPORARY: Final = re.compile(
@@ -49,7 +50,7 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
             for file in _walk(path):
                 if excluded and _identity(file) in excluded:
                     continue
-                (found if file.suffix.lower() in KNOWN_ENDINGS else unknown).append(str(file))
+                (found if _is_known(file) else unknown).append(str(file))
         else:
             found.append(name)
     files = list(dict.fromkeys(found))
@@ -60,6 +61,12 @@ def find_files(given: Sequence[str], leave_out: Iterable[Path | int] = ()) -> tu
             f"give files with one of the endings {' '.join(sorted(KNOWN_ENDINGS))}",
         )
     return files, message
+
+
+def _is_known(file: Path) -> bool:
+    """Return whether a file in a folder may have texts; a JSON file may be anything, so its beginning decides."""
+    ending = file.suffix.lower()
+    return ending in KNOWN_ENDINGS and (ending != ".json" or may_have_texts(file))
 
 
 def is_same_file(path: Path | int, other: Path | int) -> bool:

@@ -1,4 +1,7 @@
-"""Read JSON Lines: on each line a string, or an object with a text and what is known of it."""
+"""Read JSON Lines: on each line a string, or an object with a text and what is known of it.
+
+A list in a JSON file has the same values; its items are read by the same rules.
+"""
 
 import json
 import math
@@ -10,10 +13,13 @@ from qda_worker.client.readers.segment import InvalidSegment, Place, PlaceUnit, 
 from qda_worker.client.readers.text_source import SourceLine
 from qda_worker.client.results import ItemError
 
-_LINE_FORMAT: Final = 'give {"id": "…", "text": "…"} on each line'
+_FORMATS: Final = {
+    PlaceUnit.LINE: 'give {"id": "…", "text": "…"} on each line',
+    PlaceUnit.ITEM: 'give a list of texts, or of {"id": "…", "text": "…"}',
+}
 
-# Lines in a wrong format that are held back until one is right. A file without any is refused as a whole.
-_HELD_BACK_LINES: Final = 1_000
+# Values in a wrong format that are held back until one is right. A file without any is refused as a whole.
+_HELD_BACK: Final = 1_000
 
 
 def read_json_lines(lines: Iterable[SourceLine], source: str) -> Iterator[Segment]:
@@ -22,12 +28,44 @@ def read_json_lines(lines: Iterable[SourceLine], source: str) -> Iterator[Segmen
     Raises:
         UsageError: when no line is in the right format.
     """
+    return _refused_without_any((_read_line(line, source) for line in lines), source)
+
+
+def read_json_items(values: Iterable[object], source: str) -> Iterator[Segment]:
+    """Yield the text of each item of a list.
+
+    Raises:
+        UsageError: when no item is in the right format.
+    """
+    found = (
+        _read_value(value, Place(PlaceUnit.ITEM, number), source)
+        for number, value in enumerate(values, start=1)
+    )
+    return _refused_without_any(found, source)
+
+
+def to_seconds(value: object) -> float | None:
+    """Return a time of a JSON document; None if it is no number, or not finite."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        seconds = float(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    return seconds if math.isfinite(seconds) else None
+
+
+def _refused_without_any(found: Iterable[tuple[Segment, bool]], source: str) -> Iterator[Segment]:
+    """Yield the segments if one of them is in the right format.
+
+    Raises:
+        UsageError: when none is.
+    """
     wrong: list[InvalidSegment] = []
     any_right = False
-    for line in lines:
-        segment, in_format = _read_line(line, source)
+    for segment, in_format in found:
         any_right |= in_format
-        if isinstance(segment, InvalidSegment) and not any_right and len(wrong) < _HELD_BACK_LINES:
+        if isinstance(segment, InvalidSegment) and not any_right and len(wrong) < _HELD_BACK:
             wrong.append(segment)
             continue
         yield from wrong
@@ -38,41 +76,47 @@ def read_json_lines(lines: Iterable[SourceLine], source: str) -> Iterator[Segmen
     if any_right:
         yield from wrong
         return
-    raise UsageError(f"{source}, {wrong[0].error.message}", wrong[0].error.remedy or _LINE_FORMAT)
+    raise UsageError(f"{source}, {wrong[0].error.message}", wrong[0].error.remedy)
 
 
 def _read_line(line: SourceLine, source: str) -> tuple[Segment, bool]:
     """Return the text of a line, and whether the line is in the right format."""
-    number, place = str(line.number), Place(PlaceUnit.LINE, line.number)
-
-    def invalid(error: ItemError, text_id: str = number) -> InvalidSegment:
-        return InvalidSegment("", text_id, source, place=place, error=error)
-
-    def wrong(found: str, text_id: str = number) -> InvalidSegment:
-        message = f"line {number}: found {found}"
-        return invalid(ItemError("ARGUMENT_INVALID", message, _LINE_FORMAT), text_id)
-
+    place = Place(PlaceUnit.LINE, line.number)
     if line.error is not None:
-        return invalid(line.error), False
+        return InvalidSegment("", str(line.number), source, place=place, error=line.error), False
     try:
-        value: Any = json.loads(line.text.removeprefix("\ufeff"))  # files with a mark that were joined
+        value: object = json.loads(line.text.removeprefix("\ufeff"))  # files with a mark that were joined
     except (ValueError, RecursionError) as error:
-        return wrong(f"no JSON ({error})"), False
-    fields = value if isinstance(value, dict) else {"text": value}
+        return _wrong(f"no JSON ({error})", str(line.number), place, source), False
+    return _read_value(value, place, source)
+
+
+def _wrong(found: str, text_id: str, place: Place, source: str) -> InvalidSegment:
+    message = f"{place.unit} {place.number}: found {found}"
+    error = ItemError("ARGUMENT_INVALID", message, _FORMATS[place.unit])
+    return InvalidSegment("", text_id, source, place=place, error=error)
+
+
+def _read_value(value: object, place: Place, source: str) -> tuple[Segment, bool]:
+    """Return the text of a JSON value, and whether the value is in the right format."""
+    number = str(place.number)
+    fields: dict[str, Any] = value if isinstance(value, dict) else {"text": value}
     identifier, language = fields.get("id"), fields.get("language")
     known_id = isinstance(identifier, str | int | float) and not isinstance(identifier, bool)
     # As in a table, an empty id is none.
     text_id = (str(identifier) if known_id and not _is_missing(identifier) else "") or number
     if "text" not in fields:
-        return wrong('an object without "text"', text_id), False
+        return _wrong('an object without "text"', text_id, place, source), False
     content = fields["text"]
     if _is_missing(content):
-        missing = ItemError("TEXT_EMPTY", f"line {number}: the text is missing (null)", "leave the line out")
-        return invalid(missing, text_id), True
+        message = f"{place.unit} {number}: the text is missing (null)"
+        missing = ItemError("TEXT_EMPTY", message, f"leave the {place.unit} out")
+        return InvalidSegment("", text_id, source, place=place, error=missing), True
     if not isinstance(content, str):
-        return wrong('neither a string nor an object with a string "text"', text_id), False
+        found = 'neither a string nor an object with a string "text"'
+        return _wrong(found, text_id, place, source), False
     if not (known_id or _is_missing(identifier)) or not (isinstance(language, str) or _is_missing(language)):
-        return wrong('an object whose "id" or "language" is no string', text_id), False
+        return _wrong('an object whose "id" or "language" is no string', text_id, place, source), False
     speaker = fields.get("speaker")
     return (
         Segment(
@@ -80,8 +124,8 @@ def _read_line(line: SourceLine, source: str) -> tuple[Segment, bool]:
             text_id,
             source,
             speaker=speaker if isinstance(speaker, str) and speaker else None,
-            start=_seconds(fields.get("start")),
-            end=_seconds(fields.get("end")),
+            start=to_seconds(fields.get("start")),
+            end=to_seconds(fields.get("end")),
             place=place,
             language=language or "",
         ),
@@ -92,9 +136,3 @@ def _read_line(line: SourceLine, source: str) -> tuple[Segment, bool]:
 def _is_missing(value: object) -> bool:
     """Return whether a value is null, or the NaN that pandas writes for a missing one."""
     return value is None or value != value  # noqa: PLR0124 - only NaN differs from itself
-
-
-def _seconds(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -7,10 +7,10 @@ as are visible times, which the anchors say more exactly.
 
 import re
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from typing import Final
 
 from qda_worker.client.readers.document import Document, DocumentBuilder
+from qda_worker.client.readers.html_tokens import Tag, html_tokens
 
 _ANCHOR: Final = re.compile(r"ts_(\d{1,12})_(\d{1,12})(?:_(.*))?\Z", re.DOTALL)
 _MARKS: Final = re.compile(
@@ -38,16 +38,16 @@ class _Paragraph:
 
 def read_noscribe(text: str) -> Document | None:
     """Return the turns of a transcript; None if the page has no anchors with times."""
-    parser = _Parser()
-    parser.feed(text)
-    parser.close()
-    parser.end_paragraph()
-    if not parser.turns:
+    page = _Page()
+    for token in html_tokens(text):
+        page.add(token)
+    page.end_paragraph()
+    if not page.turns:
         return None
     builder = DocumentBuilder()
     speaker: str | None = None
     code = ""
-    for turn in parser.turns:
+    for turn in page.turns:
         content = _SPACES.sub(" ", _VISIBLE_TIME.sub("", "".join(turn.parts)).strip())
         label = _LABEL.match(content)
         if label and turn.code:
@@ -59,40 +59,29 @@ def read_noscribe(text: str) -> Document | None:
     return builder.build(spoken=True)
 
 
-class _Parser(HTMLParser):
+class _Page:
     """Collects the paragraphs with anchors."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.turns: list[_Paragraph] = []
         self._paragraph = _Paragraph()
-        self._is_in_body = True
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in {"head", "style", "script"}:
-            self._is_in_body = False
-        elif tag in {"p", "div", "li"}:
+    def add(self, token: Tag | str) -> None:
+        """Add the next tag or text."""
+        if isinstance(token, str):
+            self._paragraph.parts.append(token)
+        elif token.name in {"p", "div", "li"}:
             self.end_paragraph()
-        elif tag == "br":
+        elif token.name == "br":
             self._paragraph.parts.append(" ")
-        elif tag == "a":
-            anchor = _ANCHOR.match(dict(attrs).get("name") or "")
+        elif token.name == "a" and not token.is_end:
+            anchor = _ANCHOR.match(token.attributes().get("name", ""))
             if anchor:
                 paragraph = self._paragraph
                 if paragraph.begins is None:
                     paragraph.begins = int(anchor[1]) / 1000
                 paragraph.ends = int(anchor[2]) / 1000
                 paragraph.code = paragraph.code or (anchor[3] or "").strip()
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in {"head", "style", "script"}:
-            self._is_in_body = True
-        elif tag in {"p", "div", "li"}:
-            self.end_paragraph()
-
-    def handle_data(self, data: str) -> None:
-        if self._is_in_body:
-            self._paragraph.parts.append(data)
 
     def end_paragraph(self) -> None:
         """End the paragraph; keep it if it has a time."""

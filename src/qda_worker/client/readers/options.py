@@ -10,6 +10,7 @@ class InputFormat(StrEnum):
     AUTO = "auto"  # by its content and its name
     LINES = "lines"
     JSONL = "jsonl"
+    JSON = "json"
     CSV = "csv"
 
 

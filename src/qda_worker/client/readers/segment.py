@@ -15,6 +15,8 @@ class PlaceUnit(StrEnum):
     PARAGRAPH = "paragraph"  # of a document
     PAGE = "page"  # of a PDF
     CUE = "cue"  # of subtitles
+    SEGMENT = "segment"  # of a transcript in JSON
+    ITEM = "item"  # of a list in JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +24,13 @@ class Place:
     """Where a segment begins in its source.
 
     `start` and `end` are code points. They count in the text of the source: that of a text file after decoding, without
-    a byte order mark and with LF as line end, or the text of a document as it was extracted. They are None for tables
-    and JSON Lines, whose rows have a text each. Marks that are left out of a segment (its label, its time) may lie
-    between them, so the text between them may be longer than the segment's.
+    a byte order mark and with LF as line end, or the text of a document as it was extracted. They are None for tables,
+    JSON Lines and lists in JSON, whose rows have a text each. Marks that are left out of a segment (its label, its
+    time) may lie between them, so the text between them may be longer than the segment's.
 
     Attributes:
         unit: what `number` counts.
-        number: of the line, row, paragraph, page or cue in which the segment begins, from 1.
+        number: of the line, row, paragraph, page, cue, segment or item in which the segment begins, from 1.
         start: where the segment begins in the text of the source.
         end: where it ends.
     """

@@ -137,6 +137,25 @@ def find_utterances(blocks: Sequence[Block]) -> list[Utterance] | None:
     ]
 
 
+def with_labelled_speakers(blocks: Sequence[Block]) -> list[Block]:
+    """Return pieces of speech with the speakers that labels at their beginning say; one without a label goes on.
+
+    Pieces in which labels name fewer than two speakers are returned as they are.
+    """
+    utterances = find_utterances(blocks)
+    if utterances is None or not any(each.speaker for each in utterances):
+        return list(blocks)
+    labelled = []
+    speaker: str | None = None
+    for each in utterances:
+        speaker = each.speaker or speaker
+        text = each.block.text[each.start : each.end]
+        if text:
+            labelled.append(replace(each.block, text=text, speaker=speaker))
+    counts = Counter(each.speaker for each in labelled)
+    return labelled if len(counts) > 1 else list(blocks)
+
+
 def parse_seconds(mark: str) -> tuple[float | None, float | None]:
     """Return the seconds of a time mark, and of its end if it has one: `[00:01:20 - 00:02:00]`."""
     if span := _RANGE.fullmatch(mark.strip()):

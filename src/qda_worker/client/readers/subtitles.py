@@ -6,14 +6,13 @@ none. Cues without a blank line between them, without a number, or with a damage
 
 import html
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
 from qda_worker.client.readers.document import Block, Document
 from qda_worker.client.readers.segment import PlaceUnit
-from qda_worker.client.readers.speakers import find_utterances
+from qda_worker.client.readers.speakers import with_labelled_speakers
 
 _TIME: Final = r"(?:(\d{1,3}):)?(\d{1,2}):(\d{1,2})(?:[.,](\d{1,6}))?"
 _TIMING: Final = re.compile(rf"[ \t]*{_TIME}[ \t]*-->[ \t]*{_TIME}(?:[ \t][^\n]*)?\Z")
@@ -35,7 +34,7 @@ def read_subtitles(text: str) -> Document:
     blocks = [block for cue in _cues(text) for block in _voices(cue)]
     blocks = [replace(block, index=number) for number, block in enumerate(blocks, start=1)]
     if not any(block.speaker for block in blocks):
-        blocks = _with_labels(blocks)
+        blocks = with_labelled_speakers(blocks)
     return Document(text, tuple(blocks), PlaceUnit.CUE, spoken=True)
 
 
@@ -75,22 +74,6 @@ def _voices(cue: Block) -> Iterator[Block]:
         speech = " ".join(line.strip() for line in lines if line.strip())
         if speech:
             yield replace(cue, text=speech, speaker=speaker)
-
-
-def _with_labels(blocks: list[Block]) -> list[Block]:
-    """Return the cues with the speakers that labels at their beginning say; a cue without one goes on."""
-    utterances = find_utterances(blocks)
-    if utterances is None or not any(each.speaker for each in utterances):
-        return blocks
-    labelled = []
-    speaker: str | None = None
-    for each in utterances:
-        speaker = each.speaker or speaker
-        text = each.block.text[each.start : each.end]
-        if text:
-            labelled.append(replace(each.block, text=text, speaker=speaker))
-    counts = Counter(each.speaker for each in labelled)
-    return labelled if len(counts) > 1 else blocks
 
 
 def _seconds(parts: tuple[str | None, ...]) -> float:

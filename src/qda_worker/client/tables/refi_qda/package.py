@@ -239,7 +239,8 @@ def _select(record: Record, placement: Placement, selections: dict[tuple[int, in
 
 def _part(record: Record) -> SourcePart:
     place = record.get("place") or {}
-    in_text = place.get("unit") != "cue"  # subtitles are easier to read without their numbers
+    # Subtitles, and transcripts in JSON, are easier to read without their numbers.
+    in_text = place.get("unit") not in {"cue", "segment"}
     return SourcePart(
         text=record["text"],
         speaker=str(record.get("speaker") or ""),

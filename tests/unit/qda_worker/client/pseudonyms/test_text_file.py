@@ -79,6 +79,21 @@ def test_a_transcript_of_noscribe_keeps_its_turns_and_speakers(tmp_path: Path) -
     assert (file.text, file.is_extracted) == ("S00: Wo wohnst du?\nAnna Müller: In Köln.\nOhne Namen.", True)
 
 
+def test_a_transcript_in_json_becomes_a_text_because_its_words_have_parts_of_names(tmp_path: Path) -> None:
+    content = (
+        '{"text": "Anna Müller", "segments": [{"text": " Wo?", "speaker": "Anna Müller"}, '
+        '{"text": " Hier.", "words": [{"word": " Mül"}, {"word": "ler"}]}]}'
+    )
+    for name, kind in {"a.json": InputFormat.AUTO, "a.txt": InputFormat.JSON}.items():
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        file = read_text_file(path, "", kind)
+        assert (file.text, file.is_extracted) == ("Anna Müller: Wo?\nHier.", True)
+    (tmp_path / "b.json").write_text('{"segments": [{"text": "a"}, {"text": 5}]}')
+    with pytest.raises(UsageError, match="segment 2"):
+        read_text_file(tmp_path / "b.json", "")
+
+
 def test_the_user_may_say_encoding_and_format(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_bytes('"K\xf6ln"'.encode("latin-1"))

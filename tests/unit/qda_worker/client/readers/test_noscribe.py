@@ -47,3 +47,10 @@ def test_names_that_were_given_in_the_editor_are_the_speakers(tmp_path: Path) ->
 def test_another_page_is_refused_with_what_to_do(content: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is an HTML page, and no transcript of noScribe"):
         read(content, "a.html", tmp_path)
+
+
+@pytest.mark.parametrize("part", ["<a ", "<!--", "<![", "&#", "<a name='", "</"])
+def test_damaged_markup_is_text(part: str, tmp_path: Path) -> None:
+    """Python's parser raises AssertionError for some of it, and takes quadratic time for others."""
+    damaged = PROGRAM.replace("Um 10:30: ja.", part * 50_000)
+    assert [each.speaker for each in read(damaged, "a.html", tmp_path)] == ["S01", "S00"]

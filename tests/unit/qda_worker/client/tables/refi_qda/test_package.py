@@ -96,6 +96,20 @@ def test_a_source_is_shown_as_it_is_if_it_can_be_read() -> None:
     assert {words for _, words, _ in selected(changed)} == {"Guten Tag", "Hallo"}
 
 
+def test_a_transcript_in_json_is_shown_with_its_speakers() -> None:
+    text = "Guten Tag\nHallo"
+    rows = [
+        analysis("Guten Tag", speaker="I", place={"unit": "segment", "number": 1, "start": 0, "end": 9}),
+        analysis("Hallo", speaker="B", place={"unit": "segment", "number": 2, "start": 10, "end": 15}),
+    ]
+    content = project(rows, lambda _: text)
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    shown = [archive.read(name) for name in archive.namelist() if name.startswith("sources/")]
+    assert text.encode() not in shown
+    assert any(b"I: Guten Tag" in each for each in shown)
+    assert {words for _, words, _ in selected(content)} == {"Guten Tag", "Hallo"}
+
+
 def test_the_same_results_give_the_same_file() -> None:
     assert project(records()) == project(records())
     identifiers = etree.fromstring(zipfile.ZipFile(io.BytesIO(project(records()))).read("project.qde")).xpath(
