@@ -52,9 +52,16 @@ SHAPE: Final[dict[str, Any]] = {
 
 
 @pytest.fixture(autouse=True)
-def _tf32_as_before() -> Iterator[None]:
+def _settings_as_before() -> Iterator[None]:
     yield
     allow_tf32(allowed=False)
+    torch.backends.cuda.enable_cudnn_sdp(True)
+
+
+def test_attention_has_no_kernels_that_are_compiled_for_each_shape() -> None:
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    install_cuda(network(), AMPERE, device="cpu")
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
 
 
 def network(make: Callable[[], Any] = lambda: BertModel(BertConfig(**SHAPE))) -> Any:
