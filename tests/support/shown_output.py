@@ -25,12 +25,13 @@ def missing_line(shown: Sequence[str], printed: str) -> str | None:
         if line.strip() == ANYTHING:
             reached = set(range(min(reached), len(lines) + 1))
             continue
-        reached = {count + 1 for count in reached if count < len(lines) and _is_line(line, lines[count])}
+        reached = {count + 1 for count in reached if count < len(lines) and is_line(line, lines[count])}
         if not reached:
             return line
     return None if len(lines) in reached else ""
 
 
-def _is_line(shown: str, printed: str) -> bool:
+def is_line(shown: str, printed: str) -> bool:
+    """Return whether a line of a page is a printed line; `…` in it stands for any characters."""
     words = map(re.escape, shown.rstrip().split(ANYTHING))
     return re.fullmatch(".*".join(words), printed.rstrip(), re.DOTALL) is not None

@@ -24,7 +24,7 @@ from tests.service.warmer.fixtures import write_wheel
 from tests.service.worker.process import serving
 from tests.support.fake_hub import FakeHub, Fault, FaultKind
 from tests.support.fake_hub.certificate import self_signed_certificate
-from tests.support.page_blocks import Block, read_blocks
+from tests.support.page_blocks import Block, read_blocks, read_console
 from tests.support.shown_output import ANYTHING, missing_line
 
 PAGE: Final = Path(__file__).parents[3] / "docs/troubleshooting.md"
@@ -245,21 +245,10 @@ def check_section(home: Home, heading: str, setup: Setup) -> None:
     """Run the commands of a section in its situation, and compare what they print with the page."""
     (block,) = [block for block in console_blocks() if block.heading == heading]
     with setup(home) or nullcontext():
-        for command, shown in commands_of(block):
+        for command, shown in read_console(block):
             printed = run(command, home)
             missing = missing_line(shown, printed)
             assert missing is None, f"{missing or 'more than the page shows'!r} in:\n{printed}"
-
-
-def commands_of(block: Block) -> list[tuple[str, list[str]]]:
-    """Return the commands of a block, each with the lines that the page shows of its output."""
-    commands: list[tuple[str, list[str]]] = []
-    for line in block.lines:
-        if line.startswith("$ "):
-            commands.append((line.removeprefix("$ "), []))
-        else:
-            commands[-1][1].append(line)
-    return commands
 
 
 def test_each_heading_has_a_scenario_or_says_why_not() -> None:
@@ -270,7 +259,7 @@ def test_each_heading_has_a_scenario_or_says_why_not() -> None:
 def test_each_command_shows_words_of_its_output() -> None:
     """A page of `…` alone would be true of every output."""
     for block in console_blocks():
-        for command, shown in commands_of(block):
+        for command, shown in read_console(block):
             words = [line.replace(ANYTHING, "").strip() for line in shown]
             assert any(len(line) > 10 for line in words), command
             assert all(
