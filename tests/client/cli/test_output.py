@@ -104,7 +104,9 @@ def test_a_failed_call_tells_how_to_continue(worker: FakeWorker, texts: Path, tm
     assert answer.returncode not in (0, 1)
     message, hint = answer.stderr.decode().splitlines(keepends=True)
     assert message.startswith("qda-client: INTERNAL: ")
-    assert re.search(rf"\. Remedy: .* {output} has [\d,]+ results; --resume {output} continues\.\n$", message)
+    assert re.search(
+        rf"\. Remedy: .*[^.]\. {output} has [\d,]+ results; --resume {output} continues\.\n$", message
+    )
     assert hint == hint_line("INTERNAL")
     worker.on_request = None
     assert run_client(worker, "sentiment", str(texts), "--resume", str(output)).returncode == 0

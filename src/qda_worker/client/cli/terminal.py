@@ -56,7 +56,7 @@ class Terminal:
 
     def report_error(self, error: ClientError | ModelCacheError, progress: str = "") -> None:
         """Write an error to stderr, and where its reason is explained; `progress` is a sentence about the results."""
-        message = f"{error} {progress}" if progress else str(error)
+        message = f"{str(error).removesuffix('.')}. {progress}" if progress else str(error)
         self._report(error_lines(PROGRAM, message, error.reason))
 
     def _report(self, lines: str) -> None:
