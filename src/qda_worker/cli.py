@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import run
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.explanations import error_lines
 from model_cache.prepared_failure import FormFailure, write_failure
 from qda_worker.cpu import configure_math_libraries
 from qda_worker.offline import OFFLINE
@@ -73,7 +74,7 @@ def _prepare(settings: PrepareSettings, environ: Mapping[str, str]) -> int:
             raise
         failure = FormFailure(settings.key, settings.precision, error.reason, error.message, error.remedy)
         write_failure(settings.failure, failure)
-        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        sys.stderr.write(error_lines(PROGRAM, str(error), error.reason))
         return 0
 
 

@@ -122,6 +122,20 @@ def test_the_default_catalog_and_its_lock_are_in_the_wheel(tmp_path: Path) -> No
     assert len(report["models"]) == 4
 
 
+def test_the_explanations_of_reasons_are_in_the_wheel(tmp_path: Path) -> None:
+    explained = run("cache-warmer", "explain", "CACHE_INCOMPLETE")
+    assert explained.returncode == 0, explained.stderr
+    assert "The manifest, or a file that it lists, is missing" in explained.stdout
+    answer = run("cache-check", "--cache", str(tmp_path))
+    assert answer.stdout.endswith(
+        "\nmore: cache-warmer explain CACHE_INCOMPLETE (docs/reasons.md#cache_incomplete)\n"
+    )
+    unreachable = run("qda-client", "health", "--target", "127.0.0.1:1")
+    assert unreachable.stderr.endswith(
+        "\nmore: cache-warmer explain NOT_REACHABLE (docs/reasons.md#not_reachable)\n"
+    )
+
+
 @pytest.mark.parametrize("package", ["cache_warmer", "model_cache", "qda", "qda_worker"])
 def test_each_package_is_typed_in_the_wheel(package: str) -> None:
     spec = importlib.util.find_spec(package)

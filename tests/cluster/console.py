@@ -1,9 +1,9 @@
 """Console blocks of a page in docs, and a shell that runs their commands.
 
-A block is fenced as `console`. A line that starts with `$ ` is a command. It goes on while its lines end with a
-backslash, or up to the end of its here-document. The lines after it are output. `…` in them stands for any text with
-the blanks around it, and a line of `…` alone for any lines. Each other line must be in the output of the command, in
-this order; blanks count as one. A command must succeed unless the page shows that it fails.
+A block is fenced as `console` (`page_blocks.read_console`). `…` in the output that it shows stands for any text with
+the blanks around it. Each line but one of `…` alone must be in the output of the command, in this order; blanks count
+as one. This is less than `shown_output.missing_line` asks, because kubectl and helm choose the widths of columns and
+what else they print by version. A command must succeed unless the page shows that it fails.
 """
 
 import os
@@ -22,11 +22,11 @@ import yaml
 from tests.cluster.demo_hub import CATALOGS, ROOT, URL
 from tests.cluster.kubectl import Kubectl
 from tests.cluster.release import VALUES
-from tests.support.page_blocks import read_blocks
+from tests.support.page_blocks import read_blocks, read_console
+from tests.support.shown_output import ANYTHING, is_line
 
 COMMAND_SECONDS: Final = 240.0
 PATIENCE_SECONDS: Final = 180.0
-_HERE_DOCUMENT: Final = re.compile(r"<<-?\s*'?(\w+)'?")
 # Commands that only show something: repeated until they show what the page does, as a reader would.
 _READS: Final = re.compile(
     r"kubectl (get|describe|events|logs|top) |kubectl exec [^|]*-- (cache-check|qda-client|python|sh -c 'cat)"
@@ -56,37 +56,18 @@ def read_sections(page: Path) -> dict[str, list[Command]]:
     found: dict[str, list[Command]] = {}
     for block in read_blocks(page):
         if block.language == "console":
-            found.setdefault(block.heading, []).extend(_commands(block.lines))
+            found.setdefault(block.heading, []).extend(Command(*each) for each in read_console(block))
     return found
 
 
-def _commands(block: Sequence[str]) -> list[Command]:
-    found: list[Command] = []
-    lines = iter(block)
-    for line in lines:
-        if not line.startswith("$ "):
-            last = found.pop()
-            found.append(Command(last.text, (*last.shown, line)))
-            continue
-        text = [line.removeprefix("$ ")]
-        while text[-1].endswith("\\"):
-            text.append(next(lines))
-        if end := _HERE_DOCUMENT.search(text[-1]):
-            while text[-1] != end[1]:
-                text.append(next(lines))
-        found.append(Command("\n".join(text), ()))
-    return found
-
-
-def missing_line(shown: Sequence[str], output: str) -> str | None:
+def absent_line(shown: Sequence[str], output: str) -> str | None:
     """Return the first line of the page that is not in the output, after those before it; None if all are."""
     rest = iter([" ".join(line.split()) for line in output.splitlines()])
     for line in shown:
-        wanted = " ".join(line.split())
-        if wanted == "…":
+        wanted = ANYTHING.join(part.strip() for part in " ".join(line.split()).split(ANYTHING))
+        if wanted == ANYTHING:
             continue
-        pattern = re.compile(".*".join(re.escape(part.strip()) for part in wanted.split("…")))
-        if not any(pattern.fullmatch(each) for each in rest):
+        if not any(is_line(wanted, each) for each in rest):
             return line
     return None
 
@@ -117,7 +98,7 @@ class Shell:
         deadline = time.monotonic() + (PATIENCE_SECONDS if command.only_reads else 0)
         while True:
             code, output = self.run(command.text)
-            missing = missing_line(command.shown, output)
+            missing = absent_line(command.shown, output)
             if missing is None and (code == 0 or command.may_fail):
                 return
             if time.monotonic() >= deadline:

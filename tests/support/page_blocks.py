@@ -1,10 +1,12 @@
 """The code blocks of a page in Markdown: fenced ones with their language, and indented ones, which hold commands."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 _INDENT: Final = "    "
+_HERE_DOCUMENT: Final = re.compile(r"<<-?\s*'?(\w+)'?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +67,26 @@ def read_commands(block: Block) -> list[str]:
         else:
             commands.append(line)
     return commands
+
+
+def read_console(block: Block) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the commands of a `console` block, each with the lines of its output that the page shows.
+
+    A line that starts with `$ ` is a command. It goes on while its lines end with a backslash, or up to the end of its
+    here-document. The lines after it are output.
+    """
+    found: list[tuple[str, tuple[str, ...]]] = []
+    lines = iter(block.lines)
+    for line in lines:
+        if not line.startswith("$ "):
+            command, shown = found.pop()
+            found.append((command, (*shown, line)))
+            continue
+        text = [line.removeprefix("$ ")]
+        while text[-1].endswith("\\"):
+            text.append(next(lines))
+        if end := _HERE_DOCUMENT.search(text[-1]):
+            while text[-1] != end[1]:
+                text.append(next(lines))
+        found.append(("\n".join(text), ()))
+    return found

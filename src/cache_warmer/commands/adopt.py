@@ -29,7 +29,7 @@ from model_cache.cli.options import OutputFormat, warmer_command
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort
 from model_cache.errors import UsageError, with_remedy
-from model_cache.explanations import error_lines
+from model_cache.explanations import error_lines, with_help
 from model_cache.json_values import to_json_text
 from model_cache.layout import manifest_path
 from model_cache.reasons import Reason
@@ -117,7 +117,7 @@ def _print_report(
     invocation: Invocation, settings: Settings, report: AdoptReport, *, is_complete: bool
 ) -> None:
     if settings.options.format is OutputFormat.JSON:
-        lines = [to_json_text(report)]
+        lines = [to_json_text(with_help(report))]
     else:
         lines = to_lines(report, _next_command(invocation, settings, report, is_complete=is_complete))
     shown = best_effort(invocation.out)  # the exit code states the result

@@ -44,6 +44,7 @@ from model_cache.cli.options import (
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.explanations import with_help
 from model_cache.json_values import to_json_text
 from model_cache.places import Places
 from model_cache.reasons import Reason
@@ -74,7 +75,8 @@ def run_doctor(invocation: Invocation, now: Callable[[], float] = time.time) -> 
     examination = _Examination(invocation, now)
     form = examination.value(FORMAT)
     diagnosis = examination.run()
-    text = to_json_text(to_json(diagnosis)) if form is OutputFormat.JSON else to_text(diagnosis)
+    is_json = form is OutputFormat.JSON
+    text = to_json_text(with_help(to_json(diagnosis))) if is_json else to_text(diagnosis)
     print(text, file=invocation.out)
     return diagnosis.reason.exit_code
 

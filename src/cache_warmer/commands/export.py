@@ -148,7 +148,8 @@ def run_export(invocation: Invocation) -> int:
         invocation.err.write("cache-warmer: the reader of the archive closed the pipe\n")
         return EXIT_BROKEN_PIPE
     except (KeyboardInterrupt, Terminated) as signalled:
-        invocation.err.write(f"cache-warmer: {Interrupted()}\n")
+        stopped = Interrupted()
+        invocation.err.write(error_lines("cache-warmer", str(stopped), stopped.reason))
         return EXIT_TERMINATED if isinstance(signalled, Terminated) else Reason.INTERRUPTED.exit_code
 
 

@@ -17,6 +17,7 @@ from model_cache.catalog.parse import BUILT_IN_CATALOG, BUILT_IN_ORIGIN, read_ca
 from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.errors import UsageError
+from model_cache.explanations import with_help
 from model_cache.file_io import read_small_file
 from model_cache.json_values import parse_json_object, to_json_text
 from model_cache.reasons import Reason
@@ -63,7 +64,7 @@ def _check(invocation: Invocation) -> int:
     models = catalog.select(keys) if keys else catalog.models
     drifts = find_drift(models, lock, UpstreamMetadata(sources, settings.wheel_base))
     if settings.options.format is OutputFormat.JSON:
-        text = to_json_text(drift_json(catalog.origin, drifts))
+        text = to_json_text(with_help(drift_json(catalog.origin, drifts)))
     else:
         text = drift_table(catalog.origin, drifts)
     print(text, file=invocation.out)

@@ -23,6 +23,7 @@ from model_cache.check.report import form_lines
 from model_cache.check.types import Tier
 from model_cache.cli.options import OutputFormat
 from model_cache.cli.parser import OptionParser
+from model_cache.explanations import hint_line, with_help
 from model_cache.formatting import human_bytes, printable
 from model_cache.json_values import to_json_text
 from model_cache.layout import model_folder, spacy_package_folder
@@ -127,7 +128,7 @@ def run_plan(invocation: Invocation) -> int:
     plan = make_plan(generation(catalog.models), surveys, verdict)
     plan = dataclasses.replace(plan, prepared=read_form_reports(settings, environ, Tier.FAST))
     as_json = settings.options.format is OutputFormat.JSON
-    print(to_json_text(plan) if as_json else to_table(plan), file=invocation.out)
+    print(to_json_text(with_help(plan)) if as_json else to_table(plan), file=invocation.out)
     return verdict.reason.exit_code
 
 
@@ -195,7 +196,8 @@ def to_table(plan: Plan) -> str:
         f"(whole repositories: {_size(plan.bytes_of_whole_repositories)})"
     )
     forms = [printable(line) for form in plan.prepared for line in form_lines(form)]
-    return "\n".join([*map(_block, plan.models), *forms, total, f"preflight: {plan.preflight.detail}"])
+    lines = [*map(_block, plan.models), *forms, total, f"preflight: {plan.preflight.detail}"]
+    return "\n".join([*lines, hint_line(plan.preflight.reason)]).rstrip()
 
 
 def _block(model: PlannedModel) -> str:

@@ -44,7 +44,7 @@ from model_cache.cli.options import LogLevel, OutputFormat
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import Terminated, best_effort
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.explanations import error_lines
+from model_cache.explanations import error_lines, with_help
 from model_cache.json_values import to_json_text
 from model_cache.places import HOST, Places
 from model_cache.reasons import EXIT_TERMINATED, Reason
@@ -231,7 +231,7 @@ def print_report(
 ) -> None:
     """Print the report and the error. A closed stdout is ignored: the exit code states the result."""
     shown = best_effort(out)
-    lines = [to_json_text(to_json(report))] if form is OutputFormat.JSON else to_lines(report)
+    lines = [to_json_text(with_help(to_json(report)))] if form is OutputFormat.JSON else to_lines(report)
     shown.writelines(f"{line}\n" for line in lines)
     shown.flush()
     if error is not None:

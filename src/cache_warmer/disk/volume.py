@@ -194,9 +194,7 @@ def volume_error(error: OSError, place: Path, *, on_host: bool = False) -> Volum
     if error.errno in _DENIED:
         if on_host and error.errno in _NOT_PERMITTED:
             return permission_error(Path(path))
-        return NoPermission(
-            f"{path} cannot be written: {message}{_on_volume(place)}", write_remedy(place, error)
-        )
+        return _not_writable(path, place, error)
     if error.errno in _UNSUITABLE:
         return VolumeUnsuitable(
             f"{path}: {message}", f"let {place} be a folder on a volume with POSIX semantics"
@@ -274,13 +272,32 @@ def unwritable_folders(folders: Iterable[Path]) -> list[Path]:
 
 
 def permission_error(*paths: Path) -> NoPermission:
-    """Return the error about paths of a host that this user may not write, or files that it may not read."""
+    """Return the error about paths of a host that this user may not write, or files that it may not read.
+
+    On a volume that is mounted read-only, owners and modes are not the cause: the error names the volume instead.
+    """
     blocked = [_blocking_path(path) for path in paths]
+    for path, verb in blocked:
+        if verb == "written" and _is_read_only(path):
+            return _not_writable(str(path), path, OSError(errno.EROFS, os.strerror(errno.EROFS)))
     parts = [f"{path} cannot be {verb} ({owner_and_mode(path)})" for path, verb in blocked]
     user = current_user()
     remedies = [permission_remedy(path, user, write=verb == "written") for path, verb in blocked]
     uid = user.uid if user is not None else "this user"
     return NoPermission(f"uid {uid} may not: {'; '.join(parts)}", "; ".join(remedies))
+
+
+def _is_read_only(path: Path) -> bool:
+    """Return whether a path is on a volume that is mounted read-only; False if the system does not tell."""
+    try:
+        return hasattr(os, "statvfs") and bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _not_writable(path: str, place: Path, error: OSError) -> NoPermission:
+    message = error.strerror or str(error)
+    return NoPermission(f"{path} cannot be written: {message}{_on_volume(place)}", write_remedy(place, error))
 
 
 def write_remedy(place: Path, error: OSError) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from cache_warmer.doctor.diagnosis import Finding, Severity, worst_error
 from model_cache.errors import with_remedy
+from model_cache.explanations import hint_line
 from model_cache.formatting import align_columns, human_bytes, printable
 from model_cache.json_values import Json, to_json_value
 from model_cache.reasons import Reason
@@ -91,7 +92,7 @@ def to_text(diagnosis: Diagnosis) -> str:
         blocks.append(align_columns([("VARIABLE", "VALUE"), *diagnosis.variables.items()]))
     if diagnosis.places:
         blocks.append(_place_table(diagnosis.places))
-    blocks.append(summary_line(diagnosis))
+    blocks.append(f"{summary_line(diagnosis)}\n{hint_line(diagnosis.reason)}".rstrip())
     return "\n\n".join(blocks)
 
 

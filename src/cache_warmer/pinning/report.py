@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cache_warmer.pinning.pins import Drift, PinnedCatalog, overall_reason
 from model_cache.catalog.lock import LockedModel
+from model_cache.explanations import hint_line
 from model_cache.formatting import align_columns, human_bytes
 from model_cache.json_values import to_json_value
 from model_cache.reasons import Reason
@@ -108,7 +109,8 @@ def drift_table(catalog: str, drifts: Sequence[Drift]) -> str:
     ]
     if details:
         blocks.append("\n".join(details))
-    return "\n\n".join([*blocks, _verdict(catalog, drifts)])
+    verdict = f"{_verdict(catalog, drifts)}\n{hint_line(overall_reason(drifts))}".rstrip()
+    return "\n\n".join([*blocks, verdict])
 
 
 def _verdict(catalog: str, drifts: Sequence[Drift]) -> str:

@@ -18,6 +18,7 @@ from typing import Final
 from model_cache.catalog.catalog import Model
 from model_cache.check.types import Problem
 from model_cache.errors import ModelCacheError
+from model_cache.explanations import explanation_hint
 from model_cache.formatting import human_bytes, printable
 from model_cache.json_values import to_json_value
 from model_cache.manifest import FileRecord
@@ -194,6 +195,8 @@ def _model_line(model: WarmedModel) -> str:
 def termination_message(report: WarmReport, limit: int = TERMINATION_BYTES) -> bytes:
     """Return the document as JSON of less than `limit` bytes."""
     document = to_json(report)
+    if hint := explanation_hint(report.reason) if report.error is not None else "":
+        document["help"] = hint
     document.pop("mended", None)  # the report on stdout names these files
     incomplete = [model for model in report.models if model.reason is not Reason.OK]
     without_models = {**document, "models": [], "models_left_out": True}

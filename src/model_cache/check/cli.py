@@ -37,7 +37,7 @@ from model_cache.cli.options import (
 )
 from model_cache.cli.parser import OptionParser
 from model_cache.cli.program import best_effort, run
-from model_cache.explanations import error_lines
+from model_cache.explanations import error_lines, with_help
 from model_cache.json_values import to_json_text
 from model_cache.layout import has_forms
 from model_cache.places import Places
@@ -92,7 +92,7 @@ def cache_check(
         report = _with_required_forms(report)
     deep_check = read_deep_check(report.places, selection.generation)
     if options.format is OutputFormat.JSON:
-        print(to_json_text(report_to_json(report) | {"deep_check": deep_check}), file=out)
+        print(to_json_text(with_help(report_to_json(report) | {"deep_check": deep_check})), file=out)
     elif arguments.paths:
         print(paths_table(report), file=out)
         if report.reason is not Reason.OK:

@@ -24,9 +24,9 @@ from types import FrameType
 from typing import Any, Final, NoReturn, TextIO, cast
 
 from model_cache.errors import NO_SPACE_ERRNOS, ModelCacheError
-from model_cache.explanations import error_lines, explanation_hint
+from model_cache.explanations import error_lines, with_help
 from model_cache.formatting import printable, printable_lines
-from model_cache.json_values import to_json_line
+from model_cache.json_values import dump_json_line
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from model_cache.urls import without_passwords
 
@@ -36,6 +36,8 @@ EXIT_BROKEN_PIPE: Final = 141
 
 # Values of --format that are about another output than stdout; a command takes them beside the format of its result.
 _FILE_FORMATS: Final = frozenset({"oci-image"})
+# Remedy for a disk that is full.
+_FREE_SPACE: Final = "free some space there, or give another folder"
 _NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 
 
@@ -166,9 +168,8 @@ def _report(error: ModelCacheError, name: str, argv: Sequence[str], environ: Map
     sys.stderr.write(error_lines(name, str(error), error.reason))
     if wants_json(argv, environ):
         document = {"reason": error.reason, "message": error.message, "remedy": error.remedy}
-        document |= {"help": explanation_hint(error.reason)}
         try:
-            print(to_json_line(document), flush=True)
+            print(dump_json_line(with_help(document)), flush=True)
         except OSError:  # the reader has gone, or the disk is full, which may be the error itself
             _discard(sys.stdout)
     return error.reason.exit_code
@@ -180,8 +181,7 @@ def _known_error(error: Exception) -> ModelCacheError | None:
         return None
     message = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
     if error.errno in NO_SPACE_ERRNOS:
-        remedy = "free some space there, or give another folder"
-        return ModelCacheError(message, remedy, reason=Reason.NO_SPACE)
+        return ModelCacheError(message, _FREE_SPACE, reason=Reason.NO_SPACE)
     if error.errno in _NO_PERMISSION:
         remedy = "give this user access to it, or repair the disk below it"
         return ModelCacheError(message, remedy, reason=Reason.NO_PERMISSION)
@@ -250,7 +250,10 @@ def _flush_stdout(code: int, name: str) -> int:
     except OSError as error:
         _discard(sys.stdout)
         if code != Reason.NO_SPACE.exit_code:  # else it was reported when the first part could not be written
-            print(f"{name}: cannot write the output: {error.strerror}", file=sys.stderr)
+            failure = ModelCacheError(
+                f"cannot write the output: {error.strerror}", _FREE_SPACE, reason=Reason.NO_SPACE
+            )
+            sys.stderr.write(error_lines(name, str(failure), failure.reason))
         return code or Reason.NO_SPACE.exit_code
     return code
 

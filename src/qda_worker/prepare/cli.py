@@ -18,6 +18,7 @@ from model_cache.catalog.parse import load_catalog
 from model_cache.cli.options import LogLevel, find_places, warmer_command
 from model_cache.cli.program import set_up_logging
 from model_cache.errors import ModelCacheError, UsageError
+from model_cache.explanations import error_lines, with_help
 from model_cache.json_values import to_json_text
 from model_cache.layout import model_path
 from model_cache.places import Places
@@ -61,9 +62,9 @@ def prepare(settings: PrepareSettings, environ: Mapping[str, str]) -> int:
             )  # fmt: skip
     except GateFailed as error:
         if settings.as_json:
-            print(to_json_text(_failed_document(error)))
+            print(to_json_text(with_help(_failed_document(error))))
             if settings.failure is None:
-                report(str(error))
+                sys.stderr.write(error_lines(_PREFIX, str(error), error.reason))
                 return error.reason.exit_code
         raise
     print(to_json_text(_document(result, settings.out)) if settings.as_json else _table(result, settings.out))

@@ -15,6 +15,7 @@ from model_cache.explanations import explanation_hint, hint_line
 from qda_worker.client import (
     EmbeddingKind,
 )
+from tests.support.explained import explained
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse
 
@@ -161,6 +162,7 @@ def test_json_lines_as_input_and_output(worker: FakeWorker) -> None:
     assert (first["id"], first["label"], first["error"]) == ("a", "positive", None)
     assert second["id"] == "2"
     assert third["error"]["reason"] == "TEXT_EMPTY"
+    assert explained([first, second, third])
     assert worker.calls[0].request.texts[0].language_code == "de"
 
 
@@ -230,6 +232,10 @@ def test_an_incomplete_cache_has_the_exit_code_of_cache_check(worker: FakeWorker
     assert answer.returncode == 10
     assert "german-ner: config.json: CACHE_INCOMPLETE: is not there" in answer.stdout.decode()
     assert "and 1 problems more" in answer.stdout.decode()
+    assert hint_line("CACHE_INCOMPLETE") in answer.stdout.decode()
+    for form in ("json", "jsonl"):
+        document = explained(json.loads(run_client(worker, "cache", "--format", form).stdout))
+        assert document["help"] == explanation_hint("CACHE_INCOMPLETE")
     assert run_client(worker, "health").returncode == 61
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 import pytest
 
+from model_cache.explanations import hint_line
 from tests.client.cli.test_main import SOURCES, run_client, run_program
 from tests.client.cli.test_writer import LINES, running
 from tests.support.fake_worker import FakeWorker
@@ -100,7 +102,12 @@ def test_a_failed_call_tells_how_to_continue(worker: FakeWorker, texts: Path, tm
     worker.on_request = fail_third
     answer = run_client(worker, "sentiment", str(texts), "-o", str(output), "--timeout", "2s")
     assert answer.returncode not in (0, 1)
-    assert f"--resume {output} continues" in answer.stderr.decode()
+    message, hint = answer.stderr.decode().splitlines(keepends=True)
+    assert message.startswith("qda-client: INTERNAL: ")
+    assert re.search(
+        rf"\. Remedy: .*[^.]\. {output} has [\d,]+ results; --resume {output} continues\.\n$", message
+    )
+    assert hint == hint_line("INTERNAL")
     worker.on_request = None
     assert run_client(worker, "sentiment", str(texts), "--resume", str(output)).returncode == 0
     assert sorted(map(int, ids(output))) == list(range(1, COUNT + 1))

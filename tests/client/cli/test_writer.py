@@ -17,6 +17,7 @@ import pytest
 
 from model_cache.explanations import hint_line
 from tests.client.cli.test_main import SOURCES, run_client
+from tests.support.explained import explained
 from tests.support.fake_worker import FakeWorker
 from tests.support.grpc_faults import refuse
 
@@ -60,6 +61,7 @@ def answered(form: str, output: bytes) -> tuple[int, dict[str, Any] | None]:
     else:
         document = json.loads(output)
         rows = document if isinstance(document, list) else [*document["results"], document["error"]]
+    explained(rows)
     return len(rows) - 1, rows[-1]
 
 
@@ -220,7 +222,7 @@ def test_lines_with_an_error_are_rows_of_the_output(
     ):
         assert words in output
     for line in output.splitlines() if form == "jsonl" else [output] if form == "json" else []:
-        json.loads(line)
+        explained(json.loads(line))
 
 
 def test_a_table_is_aligned_over_several_requests(worker: FakeWorker) -> None:

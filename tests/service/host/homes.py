@@ -16,6 +16,7 @@ from model_cache.check.cli import cache_check
 from model_cache.layout import model_path
 from model_cache.places import Places, resolve_places
 from tests.service.warmer.fixtures import Outcome, Workspace
+from tests.support.explained import explained
 
 
 class Entry(NamedTuple):
@@ -99,7 +100,7 @@ class Home:
         out = io.StringIO()
         options = [*self.catalog_options, "--cache", "host", "--format", "json", *argv]
         code = cache_check(options, self.workspace.environ, out, io.StringIO())
-        return code, json.loads(out.getvalue())
+        return code, explained(json.loads(out.getvalue()))
 
     def plain(self, program: str, *arguments: str, python: str = "", **environ: str) -> str:
         """Run another project's script in this home, with the fake hub as its hub."""

@@ -42,16 +42,19 @@ class User:
     groups: tuple[int, ...] = ()
     umask: str = "022"
 
+    def command(self, program: str) -> list[str]:
+        """Return what runs `cache-warmer` or `cache-check` as this user; its arguments follow."""
+        groups = ",".join(str(group) for group in self.groups)
+        return [sys.executable, "-c", _PROGRAM, str(self.uid), str(self.uid), groups, self.umask, program]
+
     def start(
         self, program: str, arguments: Sequence[str], environ: Mapping[str, str]
     ) -> subprocess.Popen[str]:
         """Start `cache-warmer` or `cache-check` as this user."""
-        groups = ",".join(str(group) for group in self.groups)
-        command = [sys.executable, "-c", _PROGRAM, str(self.uid), str(self.uid), groups, self.umask, program]
         path = str(Path(__file__).parents[3] / "src")
         switches = {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": path}
         return subprocess.Popen(
-            [*command, *arguments],
+            [*self.command(program), *arguments],
             env={**os.environ, **switches, **environ, "HOME": str(self.home)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

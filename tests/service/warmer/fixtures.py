@@ -18,6 +18,7 @@ from cache_warmer.hub.retry import Retry
 from cache_warmer.settings import Settings
 from model_cache.check.types import Tier
 from model_cache.cli.options import LogLevel, OutputFormat, SharedOptions
+from tests.support.explained import explained
 from tests.support.fake_hub import FakeHub, Repository
 
 QUICK: Final = Retry(attempts=3, first=0.01, max_delay=0.02, max_retry_after=2.0)
@@ -85,7 +86,7 @@ class Workspace:
         settings = Settings(**{**usual, **changes})
         out, err = io.StringIO(), io.StringIO()
         code = warm_cache(settings, self.environ, out, err, tier=tier)
-        return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+        return Outcome(code, explained(json.loads(out.getvalue())), err.getvalue())
 
     def repair(self, *keys: str, **changes: Any) -> Outcome:
         """Run `repair` in this process with quick retries."""
@@ -106,7 +107,7 @@ class Workspace:
         """Run `plan` in this process."""
         out, err = io.StringIO(), io.StringIO()
         code = cache_warmer(self.arguments("plan", *more), self.environ, out, err)
-        return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+        return Outcome(code, explained(json.loads(out.getvalue())), err.getvalue())
 
 
 def build_workspace(folder: Path, hub_folder: Path, big: int = BIG) -> Workspace:

@@ -19,6 +19,7 @@ from cache_warmer.cli import cache_warmer
 from model_cache.errors import ModelCacheError
 from tests.service.warmer.archives import export
 from tests.service.warmer.fixtures import Outcome, Workspace
+from tests.support.explained import explained
 
 SOURCE: Final = str(Path(__file__).parents[3] / "src")
 FIRST: Final = ("config.json", "sub/deep/vocab.txt", "model.safetensors")
@@ -33,7 +34,7 @@ def adopt(workspace: Workspace, folder: Path, *more: str) -> Outcome:
         code = cache_warmer(arguments, workspace.environ, out, err)
     except ModelCacheError as error:
         return Outcome(error.reason.exit_code, {"reason": error.reason}, str(error))
-    return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+    return Outcome(code, explained(json.loads(out.getvalue())), err.getvalue())
 
 
 def files_of(workspace: Workspace, number: int) -> dict[str, bytes]:

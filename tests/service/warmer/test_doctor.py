@@ -11,6 +11,7 @@ import pytest
 
 from tests.service.host.users import new_user
 from tests.service.warmer.fixtures import Workspace, write_files
+from tests.support.explained import explained
 from tests.support.fake_hub import FakeHub, Repository, self_signed_certificate
 
 TOKEN: Final = "hf_not_to_be_seen"
@@ -24,7 +25,7 @@ def doctor(workspace: Workspace, endpoint: str, *more: str, **environ: str) -> t
     )
     assert "Traceback" not in ended.stderr
     assert TOKEN not in ended.stdout + ended.stderr
-    return ended.returncode, json.loads(ended.stdout)
+    return ended.returncode, explained(json.loads(ended.stdout))
 
 
 def errors(document: dict[str, Any]) -> list[str]:

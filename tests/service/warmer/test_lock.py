@@ -12,7 +12,9 @@ from cache_warmer.cli import cache_warmer
 from model_cache.catalog.lock import load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.errors import CatalogInvalid, ModelCacheError, UsageError
+from model_cache.explanations import hint_line
 from tests.service.warmer.fixtures import Workspace, write_files
+from tests.support.explained import explained
 from tests.support.fake_hub import Fault, FaultKind, Repository
 
 
@@ -22,7 +24,7 @@ def lock(workspace: Workspace, *more: str, catalog: Path | None = None) -> tuple
     if catalog is not None:
         arguments[arguments.index("--catalog") + 1] = str(catalog)
     code = cache_warmer(arguments, workspace.environ, out, io.StringIO())
-    return code, json.loads(out.getvalue())
+    return code, explained(json.loads(out.getvalue()))
 
 
 @pytest.fixture
@@ -173,6 +175,11 @@ def test_check_names_changed_models_and_files(branches: Workspace) -> None:
     assert (one["pinned"], one["now"]) == (branches.repositories[0].commit, newer.commit)
     assert one["files_changed"] == [{"path": "config.json", "change": "changed"}]
     assert {model["reason"] for model in document["models"] if model["key"] != "one"} == {"OK"}
+    out = io.StringIO()
+    cache_warmer(
+        [*branches.arguments("lock", "--check"), "--format", "table"], branches.environ, out, io.StringIO()
+    )
+    assert out.getvalue().endswith(hint_line("CATALOG_DRIFTED"))
 
 
 def test_check_of_a_pin_without_a_lock_compares_with_the_default_branch(workspace: Workspace) -> None:

@@ -20,6 +20,7 @@ from model_cache.reasons import Reason
 from model_cache.warm_status import Phase, WarmStatus, dump_status, status_path
 from tests.service.warmer.fixtures import BIG, Outcome, Workspace
 from tests.service.warmer.test_repair import blob, flip, inodes
+from tests.support.explained import explained
 
 WEIGHTS: Final = "model.safetensors"
 
@@ -27,7 +28,7 @@ WEIGHTS: Final = "model.safetensors"
 def verify(workspace: Workspace, *more: str) -> Outcome:
     out, err = io.StringIO(), io.StringIO()
     code = cache_warmer(workspace.arguments("verify", *more), workspace.environ, out, err)
-    return Outcome(code, json.loads(out.getvalue()), err.getvalue())
+    return Outcome(code, explained(json.loads(out.getvalue())), err.getvalue())
 
 
 def recorded(workspace: Workspace) -> DeepCheck | None:

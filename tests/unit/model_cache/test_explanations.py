@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from model_cache.explanations import explanation_hint, hint_line, read_explanations
+from model_cache.check.types import Problem
+from model_cache.explanations import explanation_hint, hint_line, read_explanations, with_help
 from model_cache.reasons import Reason
 from qda_worker.client.errors import ClientError
 from qda_worker.errors import WorkerError
@@ -90,3 +91,23 @@ def test_a_reason_of_another_program_has_no_hint() -> None:
 def test_messages_that_say_all_have_no_second_line(reason: str) -> None:
     assert explanation_hint(reason)
     assert hint_line(reason) == ""
+
+
+def test_help_follows_the_remedy_or_the_reason_at_every_depth() -> None:
+    problem = Problem("/a", Reason.NO_SPACE, "is full", "make space")
+    document = with_help({"models": [{"reason": Reason.CACHE_CORRUPT, "problems": (problem,)}], "ok": True})
+    assert isinstance(document, dict)
+    assert isinstance(document["models"], list)
+    (model,) = document["models"]
+    assert isinstance(model, dict)
+    assert list(model.items()) == [
+        ("reason", "CACHE_CORRUPT"),
+        ("help", explanation_hint("CACHE_CORRUPT")),
+        ("problems", [{**problem._asdict(), "help": explanation_hint("NO_SPACE")}]),
+    ]
+    assert document["ok"] is True
+
+
+@pytest.mark.parametrize("reason", [Reason.OK, "FLUX_CAPACITOR", "", None, 7, ["NO_SPACE"]])
+def test_what_is_no_reason_of_a_failure_has_no_help(reason: object) -> None:
+    assert with_help({"reason": reason}) == {"reason": reason}

@@ -4,7 +4,8 @@ from typing import Final, TypeAlias
 
 from model_cache.cli.program import Terminated
 from model_cache.errors import ModelCacheError
-from model_cache.explanations import explanation_hint
+from model_cache.explanations import with_help
+from model_cache.json_values import Json
 from model_cache.reasons import EXIT_TERMINATED, Reason
 from qda_worker.client.errors import ClientError
 
@@ -47,8 +48,6 @@ def exit_code(error: ClientError | ModelCacheError) -> int:
     return error.exit_code if isinstance(error, ClientError) else error.reason.exit_code
 
 
-def error_fields(error: ClientError | ModelCacheError) -> dict[str, str]:
+def error_fields(error: ClientError | ModelCacheError) -> Json:
     """Return an error as it is in the JSON output."""
-    fields = {"reason": str(error.reason), "message": error.message, "remedy": error.remedy}
-    hint = explanation_hint(error.reason)
-    return fields | {"help": hint} if hint else fields
+    return with_help({"reason": error.reason, "message": error.message, "remedy": error.remedy})

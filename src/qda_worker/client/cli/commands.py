@@ -9,7 +9,8 @@ from typing import Any, Final
 
 from model_cache.cli.options import duration
 from model_cache.errors import UsageError
-from model_cache.json_values import to_json_line, to_json_text
+from model_cache.explanations import with_help
+from model_cache.json_values import dump_json_line, to_json_line, to_json_text
 from model_cache.reasons import Reason
 from qda_worker.client.channel import Settings, Tls
 from qda_worker.client.cli import render
@@ -100,9 +101,11 @@ def _models(client: Client, _: argparse.Namespace, form: Format, terminal: Termi
         models = client.models()
     if form is Format.JSONL:
         for model in models.models:
-            terminal.write(to_json_line(model))
+            terminal.write(dump_json_line(with_help(model)))
     else:
-        terminal.write(render.models_table(models) if form is Format.TABLE else to_json_text(models))
+        terminal.write(
+            render.models_table(models) if form is Format.TABLE else to_json_text(with_help(models))
+        )
     return 0
 
 
@@ -111,9 +114,11 @@ def _cache(client: Client, _: argparse.Namespace, form: Format, terminal: Termin
     with close_on_signal(client.close):
         status = client.cache_status()
     if form is Format.JSONL:
-        terminal.write(to_json_line(status))
+        terminal.write(dump_json_line(with_help(status)))
     else:
-        terminal.write(render.cache_table(status) if form is Format.TABLE else to_json_text(status))
+        terminal.write(
+            render.cache_table(status) if form is Format.TABLE else to_json_text(with_help(status))
+        )
     return Reason(status.reason).exit_code if status.reason in set(Reason) else NotReady.exit_code
 
 
@@ -179,12 +184,12 @@ def _write_paraphrases(
         lines = row_lines((row for pair in pairs for row in layout.rows(pair)), style)
         terminal.write((header_lines(layout, style) + lines).removesuffix("\n"))
     elif form is Format.JSONL:
-        for line in [*pairs, *result.problems]:
+        for line in [*pairs, *(with_help(problem) for problem in result.problems)]:
             terminal.write(to_json_line(line))
     else:
         document = {
             "pairs": pairs,
-            "problems": result.problems,
+            "problems": with_help(result.problems),
             "encoded_texts": result.encoded_texts,
             "cut_texts": result.cut_texts,
             "windowed_texts": result.windowed_texts,

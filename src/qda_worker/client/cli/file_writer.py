@@ -90,5 +90,5 @@ class FileWriter(Generic[R]):
             error.remedy = f"run the same command with --resume {path} instead of --output, to continue"
             self._terminal.report_error(error)
         else:
-            self._terminal.report(f"{error} {progress}; --resume {path} continues.")
+            self._terminal.report_error(error, f"{progress}; --resume {path} continues.")
         return exit_code(error)

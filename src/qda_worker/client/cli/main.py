@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import BinaryIO, NoReturn
 
 from model_cache.cli.program import Terminated, run
-from model_cache.json_values import to_json_line
+from model_cache.json_values import dump_json_line
 from qda_worker.client.cli.command_errors import as_error, error_fields, exit_code
 from qda_worker.client.cli.connection import Format, read_connection
 from qda_worker.client.cli.options import PROGRAM, parser
@@ -53,7 +53,7 @@ def qda_client(argv: Sequence[str], environ: Mapping[str, str] = os.environ) -> 
         if connection.format is Format.JSONL or (
             connection.format is Format.JSON and not terminal.has_output
         ):
-            print(to_json_line(error_fields(error)))
+            print(dump_json_line(error_fields(error)))
         return exit_code(error)
 
 

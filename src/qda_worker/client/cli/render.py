@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Final, TypeAlias
 
+from model_cache.explanations import hint_line
 from model_cache.formatting import printable
 from qda_worker.client.enums import LongTextOutcome
 from qda_worker.client.results import (
@@ -239,7 +240,8 @@ def cache_table(status: CacheStatus) -> str:
     if damaged:
         lines.append(f"\nLoaded from damaged files: {damaged}")
     lines.append(f"\n{summary} (cache {printable(status.cache)}{checked}){remedy}{restart}")
-    return "\n".join(lines)
+    lines.append(hint_line(status.reason))
+    return "\n".join(lines).rstrip()
 
 
 def provenance_line(provenances: Sequence[Provenance]) -> str:

@@ -54,9 +54,10 @@ class Terminal:
         """Write a message to stderr, over the progress."""
         self._report(f"{PROGRAM}: {printable_lines(message)}\n")
 
-    def report_error(self, error: ClientError | ModelCacheError) -> None:
-        """Write an error to stderr, and where its reason is explained."""
-        self._report(error_lines(PROGRAM, str(error), error.reason))
+    def report_error(self, error: ClientError | ModelCacheError, progress: str = "") -> None:
+        """Write an error to stderr, and where its reason is explained; `progress` is a sentence about the results."""
+        message = f"{str(error).removesuffix('.')}. {progress}" if progress else str(error)
+        self._report(error_lines(PROGRAM, message, error.reason))
 
     def _report(self, lines: str) -> None:
         self.stderr.write(f"{_CLEAR_LINE if self.progress else ''}{lines}")

@@ -8,7 +8,8 @@ The program reports a failure itself (`main`) if nothing was written before. A s
 from collections.abc import Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-from model_cache.json_values import to_json_line, to_json_text
+from model_cache.explanations import with_help
+from model_cache.json_values import dump_json_line, to_json_line, to_json_text
 from qda_worker.client.cli import render
 from qda_worker.client.cli.command_errors import (
     CommandFailure,
@@ -155,12 +156,12 @@ class StdoutWriter(Generic[R]):
         elif self._form is Format.JSON and self._total is not None:
             self._terminal.write(to_json_text({**self._document(), "error": error_fields(error)}))
         elif self._form is Format.JSON:
-            self._terminal.write(f",{to_json_line(error_fields(error))}\n]")
+            self._terminal.write(f",{dump_json_line(error_fields(error))}\n]")
         elif self._form is Format.TABLE and self._table is not None:
             self._terminal.write(self._summary(of_total))
         self._terminal.report_error(error)
         if self._form is Format.JSONL:
-            self._terminal.write(to_json_line(error_fields(error)))
+            self._terminal.write(dump_json_line(error_fields(error)))
         return exit_code(error)
 
     def _write(self, segments: Sequence[Segment], results: Sequence[R], models: Models) -> None:
@@ -182,9 +183,9 @@ class StdoutWriter(Generic[R]):
                     self._terminal.write(block.removesuffix("\n"), flush=True)
             return
         if self._form is Format.JSONL:
-            text = "\n".join(map(to_json_line, results))
+            text = "\n".join(map(_to_line, results))
         elif self._form is Format.JSON:
-            text = ("," if self._written else "[") + ",".join(map(to_json_line, results))
+            text = ("," if self._written else "[") + ",".join(map(_to_line, results))
         else:
             rows_of_table = [
                 row
@@ -199,8 +200,14 @@ class StdoutWriter(Generic[R]):
         self._terminal.write(text, flush=True)
 
     def _document(self) -> dict[str, object]:
-        return {"results": self._results, "provenances": self._provenances, "timings": self._timings}
+        results = [result if result.ok else with_help(result) for result in self._results]
+        return {"results": results, "provenances": self._provenances, "timings": self._timings}
 
     def _summary(self, of_total: str) -> str:
         errors = f", {self._failed:,} with an error" if self._failed else ""
         return f"\n{self._written:,}{of_total} texts{errors}. {render.provenance_line(self._provenances)}"
+
+
+def _to_line(result: Sentiment | Entities | Syntax | Embedding | DocumentAnalysis) -> str:
+    """Return a result as a line of JSON. Only one with an error is searched for reasons: vectors are long."""
+    return to_json_line(result) if result.ok else dump_json_line(with_help(result))

@@ -11,12 +11,13 @@ import pytest
 from cache_warmer.cli import cache_warmer
 from model_cache.errors import UsageError
 from tests.support.cache_trees import build_cache
+from tests.support.explained import explained
 
 
 def run(environ: dict[str, str], *arguments: str) -> tuple[int, dict[str, Any]]:
     out = io.StringIO()
     code = cache_warmer(["doctor", "--format", "json", *arguments], environ, out, io.StringIO())
-    return code, json.loads(out.getvalue())
+    return code, explained(json.loads(out.getvalue()))
 
 
 def checks(document: dict[str, Any], severity: str) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Final
 
 from cache_warmer.doctor.diagnosis import Finding, Severity
 from cache_warmer.doctor.report import MAX_PATHS, Diagnosis, PlaceState, summary_line, to_json, to_text
+from model_cache.explanations import hint_line
 from model_cache.reasons import Reason
 
 ERROR: Final = Finding(Severity.ERROR, "place", Reason.NO_SPACE, "full", "make space", tuple("abcdefg"))
@@ -24,7 +25,8 @@ def test_the_text_begins_with_the_worst_finding_and_its_remedy_and_ends_with_the
         *(f"  {name}" for name in "abcde"),
         "  2 more (all with --format json)",
     ]
-    assert lines[-1] == "NO_SPACE: 1 error, no warnings, 1 note; the hub was not asked (--online does)"
+    assert lines[-2] == "NO_SPACE: 1 error, no warnings, 1 note; the hub was not asked (--online does)"
+    assert lines[-1] == hint_line("NO_SPACE").rstrip()
     assert "not installed  torch" in lines
 
 

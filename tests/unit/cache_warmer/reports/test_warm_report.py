@@ -14,6 +14,7 @@ from cache_warmer.reports.warm_report import (
     to_json,
 )
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
+from model_cache.explanations import explanation_hint
 from model_cache.manifest import FileRecord
 from model_cache.places import PlaceName
 from model_cache.reasons import Reason
@@ -43,10 +44,10 @@ def test_complete_models_are_left_out_first() -> None:
     assert document["message"] == "short"
 
 
-def test_a_short_report_is_not_changed() -> None:
+def test_a_short_report_is_whole_and_says_where_its_reason_is_explained() -> None:
     whole = report(3, "short")
 
-    assert json.loads(termination_message(whole)) == to_json(whole)
+    assert json.loads(termination_message(whole)) == {**to_json(whole), "help": explanation_hint("HUB_BUSY")}
 
 
 def test_a_failed_run_reports_what_it_did_until_then() -> None:

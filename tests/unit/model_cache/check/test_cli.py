@@ -13,7 +13,9 @@ from model_cache.catalog.catalog import generation
 from model_cache.catalog.parse import load_catalog
 from model_cache.check.cli import cache_check
 from model_cache.errors import CatalogInvalid, UsageError
+from model_cache.explanations import explanation_hint
 from tests.support.cache_trees import MODELS, CacheTree, build_cache
+from tests.support.explained import explained
 
 CATALOG: Final = """\
 apiVersion: qda/v1
@@ -48,7 +50,7 @@ def cache_check_in(tree: CacheTree, *argv: str, **environ: str) -> tuple[int, st
 
 def document(tree: CacheTree, *argv: str) -> tuple[int, dict[str, Any]]:
     code, out, _ = cache_check_in(tree, "--format", "json", *argv)
-    return code, json.loads(out)
+    return code, explained(json.loads(out))
 
 
 def test_json_has_the_keys_of_the_contract_in_their_order(tree: CacheTree) -> None:
@@ -71,7 +73,8 @@ def test_json_has_each_problem_with_its_remedy(tree: CacheTree) -> None:
     assert code == 10
     assert report["reason"] == "CACHE_INCOMPLETE"
     (problem,) = report["models"][0]["problems"]
-    assert list(problem) == ["file", "reason", "detail", "remedy"]
+    assert list(problem) == ["file", "reason", "detail", "remedy", "help"]
+    assert report["help"] == problem["help"] == explanation_hint("CACHE_INCOMPLETE")
     assert problem["file"] == str(tree.snapshot_file("config.json"))
     assert f"--cache {tree.root}" in problem["remedy"]
     assert report["tier"] == "deep"

@@ -167,7 +167,9 @@ def test_without_a_buffer_a_long_text_that_does_not_fit_is_an_error(tmp_path: Pa
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         )  # fmt: skip
     assert ended.returncode == 30
-    assert "NO_SPACE" in ended.stderr or "cannot write the output" in ended.stderr
+    message, hint = ended.stderr.splitlines(keepends=True)
+    assert message.startswith("p: NO_SPACE: ")
+    assert hint == hint_line("NO_SPACE")
 
 
 def test_an_error_is_reported_although_its_document_cannot_be_written() -> None:
