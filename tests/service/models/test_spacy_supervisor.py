@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -51,6 +52,22 @@ def kill(process: SpacyProcess, number: signal.Signals = signal.SIGKILL) -> int:
 
 def labels(process: SpacyProcess) -> list[str]:
     return [label for _, _, label in process.analyze([KOELN])[0].entities]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; the variables are glibc's")
+@pytest.mark.parametrize("given", [{}, {"MALLOC_TRIM_THRESHOLD_": "1000000"}])
+def test_the_memory_of_a_batch_stays_in_the_process_unless_the_user_decided_otherwise(
+    folder: Path, given: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    process = SpacyProcess(folder, 1)
+    try:
+        variables = Path(f"/proc/{process.pid}/environ").read_text("utf-8").split("\0")
+    finally:
+        process.close()
+    wanted = {"MALLOC_TRIM_THRESHOLD_": str(64 << 20), "MALLOC_MMAP_THRESHOLD_": str(32 << 20)} | given
+    assert {f"{name}={value}" for name, value in wanted.items()} <= set(variables)
 
 
 def test_a_process_that_is_killed_while_idle_is_replaced(process: SpacyProcess) -> None:
