@@ -51,6 +51,8 @@ ENVIRONMENTS: Final[dict[str, tuple[str, list[str]]]] = {
     "hub-2": ("huggingface_hub", ["huggingface_hub==2.4.0"]),
     "transformers-2": ("transformers", ["transformers==2.11.0"]),
     "transformers-3": ("transformers", ["transformers==3.5.1"]),
+    # the first that always has safetensors, the format of the model
+    "transformers-4.30": ("transformers", ["transformers==4.30.2", _TORCH, "numpy<2"]),
     "transformers-4.46": ("transformers", ["transformers==4.46.3", _TORCH, "numpy<2"]),
     "transformers-4": ("transformers", ["transformers==4.57.6", _TORCH]),
     "transformers-5": ("transformers", ["transformers==5.23.0", _TORCH]),
