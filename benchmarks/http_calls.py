@@ -18,6 +18,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -53,6 +54,8 @@ from tests.support.small_models import small_models
 
 # Tokens of a text, special ones included.
 TOKENS: Final = (40, 40)
+# Seconds without a request after which a connection is opened anew; the worker closes idle ones.
+_REOPEN_SECONDS: Final = 30.0
 # spaCy's pipeline is some ten times as fast as a transformer, so it gets more texts.
 SYNTAX_FACTOR: Final = 8
 # Layers of AnalyzeSyntax by the name of a comparison; none: all that the model has.
@@ -146,9 +149,12 @@ class HttpCalls:
         connection: http.client.HTTPConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = http.client.HTTPConnection("127.0.0.1", self._port)
+        elif time.monotonic() - self._local.used > _REOPEN_SECONDS:
+            connection.close()  # the next request opens it again
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
         data = response.read()
+        self._local.used = time.monotonic()
         if response.status != http.HTTPStatus.OK:
             raise RuntimeError(f"{path} answers {response.status}: {data[:300]!r}")
         return json.loads(data)

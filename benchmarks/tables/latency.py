@@ -30,7 +30,7 @@ from qda_worker.client import CallCancelled, Priority, SentimentTask
 
 _SHARES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 # Calls of each caller in a repetition, by the number of callers: in the quick run, and in the full run.
-_CALLS: Final = {1: (10, 200), 8: (3, 50), 64: (1, 10)}
+_CALLS: Final = {1: (20, 200), 8: (3, 50), 64: (1, 10)}
 # With more callers, the quick run has one repetition: a round of 64 takes 4 s.
 _FEW_CALLERS: Final = 8
 _BULK_TEXTS: Final = 100_000
@@ -114,6 +114,8 @@ def _rows_of(session: Session, key: str, precision: str, callers: int, sides: Se
         assert isinstance(side, WorkerSide | InfinitySide)
         return _concurrent(side.call, [texts[start::callers] for start in range(callers)])
 
+    if callers == 1:
+        compare(sides, 1, lambda side, _: side.single_seconds(_text_of_each_length()))
     repetitions = 1 if session.quick and callers > _FEW_CALLERS else session.repetitions
     values = compare(sides, repetitions, durations)
     for name, found in values.items():
@@ -128,6 +130,12 @@ def _rows_of(session: Session, key: str, precision: str, callers: int, sides: Se
         labels = {"model": key, "precision": precision, "callers": str(callers)}
         rows_found.append(Row(labels, f"{name}, ms", Better.LOWER, row_sides, goals))
     return rows_found
+
+
+def _text_of_each_length() -> list[str]:
+    """Return texts that make a side prepare what it keeps for each length: some engines compile kernels for a shape."""
+    low, high = SHORT_TEXT
+    return [text for tokens in range(low, high + 1) for text in texts_of(1, (tokens, tokens), tokens)]
 
 
 def _concurrent(call: Callable[[Sequence[str]], None], lists: Sequence[Sequence[str]]) -> list[float]:

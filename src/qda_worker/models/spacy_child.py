@@ -22,9 +22,9 @@ from qda_worker.models.spacy_protocol import PipelineInfo, read_frame, write_fra
 _EXIT_SECONDS: Final = 5.0
 # Exit status of a process that was ended by SIGKILL, whose name Windows does not know.
 _KILLED: Final = -9
-# Each batch takes some MB and frees them at its end. By default glibc gives them back to the kernel at once, which zeroes
-# them again for the next batch: a tenth of the time of a text (measured). These are its greatest size of a block on the
-# heap, and the free bytes at the end of the heap above which it gives back.
+# Each batch takes some MB and frees them at its end. By default glibc gives them back to the kernel at once, which
+# zeroes them again for the next batch: a tenth of the time of a text (measured). These are its greatest size of a block
+# on the heap, and the free bytes at the end of the heap above which it gives back.
 _HEAP_VARIABLES: Final = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(64 << 20)}
 
 _LOG: Final = logging.getLogger(__name__)

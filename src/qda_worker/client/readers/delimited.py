@@ -3,8 +3,8 @@
 The delimiter is that of a first line `sep=;`, else the one by which the first rows have the same number of cells.
 Without a byte order mark the encoding is decided at the first line that is not ASCII: UTF-8 if the line is, else
 Windows-1252, in which Excel saves "CSV". A row whose quotation marks do not match is an error of this row; the next
-line is read as the next row, so that one quotation mark does not swallow the rest of the file. Rows are read one by
-one, in constant memory.
+line is read as the next row, so that one quotation mark does not swallow the rest of the file. So is a row with more
+cells than the first one: a delimiter in its text has cut it. Rows are read one by one, in constant memory.
 """
 
 import csv
@@ -31,6 +31,10 @@ _QUOTE_REMEDY: Final = (
     'write each quotation mark within a cell twice ("") and put the cell in quotation marks'
 )
 
+_LONGER_REMEDY: Final = (
+    "put a cell that contains the delimiter in quotation marks; name every column in the first row"
+)
+
 
 def read_delimited(source: ByteSource, encoding: str, warn: Callable[[str], None]) -> Iterator[Row]:
     """Yield the rows of a file, the header included.
@@ -51,7 +55,7 @@ def read_delimited(source: ByteSource, encoding: str, warn: Callable[[str], None
     if sample and (first := sample[0] or "").lower().startswith("sep=") and len(first) <= 5:
         delimiter = first[4:] or "\t"
         del sample[0]  # Excel does not count it as a row
-    yield from _rows(chain(sample, lines), delimiter or _find_delimiter(sample))
+    yield from _refuse_longer(_rows(chain(sample, lines), delimiter or _find_delimiter(sample)))
 
 
 def _lines(source: ByteSource, encoding: str, warn: Callable[[str], None]) -> Iterator[str | None]:
@@ -137,6 +141,20 @@ class _Feed:
         """Give up the first line of the row, and give its other lines again."""
         self._again.extendleft(reversed(self.taken[1:]))
         self.begin_row()
+
+
+def _refuse_longer(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield the rows; one that has text in more columns than the first one gets an error."""
+    width: int | None = None
+    for row in rows:
+        if width is None and row.error is None:
+            width = len(row.cells)
+        surplus = row.cells[width:] if width is not None else ()
+        if row.error is None and any(map(str.strip, surplus)):
+            message = f"row {row.number} has {len(row.cells)} cells, and the first row has {width}"
+            yield Row(row.number, row.cells, ItemError("ARGUMENT_INVALID", message, _LONGER_REMEDY))
+        else:
+            yield row
 
 
 def _rows(lines: Iterable[str | None], delimiter: str) -> Iterator[Row]:

@@ -113,6 +113,23 @@ def test_missing_and_bad_rows_spoil_nothing(tmp_path: Path) -> None:
     assert all("row" in warning and "a.csv" in warning for warning in warnings)
 
 
+def test_a_row_that_a_delimiter_in_its_text_has_cut_is_an_error_and_not_half_a_text(tmp_path: Path) -> None:
+    rows = [
+        "id;text;Alter",
+        "a;Gut; sagte sie;5",
+        "b;Gut;5;",
+        "c;Gut;5;;",
+        'd;"Gut; sagte sie";5',
+        "e;Gut",
+        "f;;;x",
+    ]
+    warnings: list[str] = []
+    found = read("\n".join(rows), "a.csv", tmp_path, warnings=warnings)
+    assert errors(found) == {"a": "ARGUMENT_INVALID", "f": "ARGUMENT_INVALID"}
+    assert [each.text for each in found if each.text] == ["Gut", "Gut", "Gut; sagte sie", "Gut"]
+    assert "row 2 has 4 cells, and the first row has 3" in warnings[0]
+
+
 def test_a_quotation_mark_that_never_closes_spoils_one_row(tmp_path: Path) -> None:
     rows = [f"{number};Text {number}" for number in range(25_000)]
     rows[3] = '3;"offen'
