@@ -18,8 +18,8 @@ Measured on Linux with Python 3.11: each row is a virtual environment of its own
 filled with small models. *Offline* is `HF_HUB_OFFLINE=1` and no hub; *online* a hub that counts the requests and the
 bytes of files that it sends again. `ok` means that the library loaded the model by its name and computed with it
 (huggingface_hub: found a file, and the snapshot). *Short name* is a name without the organization, offline:
-sentence-transformers completes it by its own. Online it also asks for the repository's `README.md`, which a catalog need
-not list: 115 bytes here. spaCy 2 reads no packages of spaCy 3.
+sentence-transformers completes it by its own. Online it also asks for the repository's `README.md`, which a catalog
+need not list: 115 bytes here. spaCy 2 reads no packages of spaCy 3.
 
 `make library-matrix` measures again, `ENVIRONMENTS="st-2.2 hub-1"` some of them.
 
