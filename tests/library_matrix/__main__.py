@@ -140,7 +140,8 @@ def measure(name: str, home: Path, hub: FakeHub) -> dict[str, Any]:
             "--quiet",
             "--disable-pip-version-check",
         ]
-        if failure := install(pip, requirements):
+        failure = install(pip, requirements) or missing_package(environment, library)
+        if failure:
             return row | {"install": failure}
         # not needed, and the one of PyPI does not fit a CPU build of torch
         subprocess.run(
@@ -166,7 +167,7 @@ def measure(name: str, home: Path, hub: FakeHub) -> dict[str, Any]:
 def install(pip: list[str], requirements: list[str]) -> str:
     """Install packages; return why that failed, empty if it did not.
 
-    The cause is the last line that a failed build printed, where there was one.
+    The cause is the last error that a failed build printed, or its last line, where there was one.
     """
     try:
         done = subprocess.run(
@@ -178,8 +179,22 @@ def install(pip: list[str], requirements: list[str]) -> str:
         return ""
     lines = [line.strip(" │") for line in done.stderr.splitlines()]
     if "[end of output]" in lines:
-        return lines[lines.index("[end of output]") - 1][:150]
+        printed = [line for line in lines[: lines.index("[end of output]")] if line]
+        errors = [line for line in printed if line.lower().startswith("error: ")]
+        # the first is pip's own, which says that the build failed
+        return (errors[1:] or printed)[-1][:150]
     return next((line for line in lines if line.startswith("ERROR: ")), "pip failed")[:150]
+
+
+def missing_package(environment: Path, package: str) -> str:
+    """Return a message if an environment lacks a package, whatever pip said; else an empty string."""
+    command = [
+        str(environment / "bin/python"),
+        "-c",
+        "import sys, importlib.metadata as m; m.version(sys.argv[1])",
+    ]
+    done = subprocess.run([*command, package], capture_output=True, check=False)
+    return "" if done.returncode == 0 else f"pip did not install {package}"
 
 
 def add_packages(environment: Path, home: Path) -> None:

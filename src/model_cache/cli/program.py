@@ -249,12 +249,12 @@ def _flush_stdout(code: int, name: str) -> int:
         _discard(sys.stdout)
     except OSError as error:
         _discard(sys.stdout)
-        if code != Reason.NO_SPACE.exit_code:  # else it was reported when the first part could not be written
-            failure = ModelCacheError(
-                f"cannot write the output: {error.strerror}", _FREE_SPACE, reason=Reason.NO_SPACE
-            )
+        known = _known_error(error)
+        reason, remedy = (known.reason, known.remedy) if known else (Reason.NO_SPACE, _FREE_SPACE)
+        if code != reason.exit_code:  # else it was reported when the first part could not be written
+            failure = ModelCacheError(f"cannot write the output: {error.strerror}", remedy, reason=reason)
             sys.stderr.write(error_lines(name, str(failure), failure.reason))
-        return code or Reason.NO_SPACE.exit_code
+        return code or reason.exit_code
     return code
 
 

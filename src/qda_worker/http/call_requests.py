@@ -1,7 +1,8 @@
 """The request of a call by HTTP, read until the deadline of the call.
 
 What a route reads with `receive` is refused from the head of the request where it can be, and then the body is not
-read: the limits and the access policy first (`Call.admit_early`), then method, content type, encoding and length. The
+read: for its deadline, by the limits and the access policy (`Call.admit_early`), for method, content type, encoding and
+length. (A stream has its content type looked at before its limits, because its errors are sent in that type.) The
 connection then closes, see `http.connection`. Whatever is wrong becomes an error of the call, so that it is logged and
 counted.
 """

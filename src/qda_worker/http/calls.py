@@ -19,7 +19,6 @@ from urllib.parse import quote
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.message import Message
 
 from qda_worker.http.exchange import Exchange
 from qda_worker.interceptors.base import (
@@ -300,25 +299,6 @@ class CallRunner:
         if handler is None:
             return None
         return Call(find_method(method), handler, exchange, metadata, self._early)
-
-    async def call(
-        self, method: str, request: Message, exchange: Exchange, seconds: float | None = None
-    ) -> Outcome:
-        """Run a unary method for a route that is not of the Connect protocol, and return how it ended.
-
-        Args:
-            method: as `/package.Service/Method`, which exists.
-            request: its request.
-            exchange: the HTTP request; the current task is its own.
-            seconds: until the deadline; None without one.
-
-        Raises:
-            LookupError: there is no such method.
-        """
-        call = await self.begin(method, exchange)
-        if call is None:
-            raise LookupError(method)
-        return await call.run(request, seconds)
 
     async def _look_up(self, details: grpc.HandlerCallDetails) -> "Handler | None":
         return self.handlers.get(details.method)

@@ -121,9 +121,7 @@ class ConnectRoute:
         received = await receive(read_deadline, exchange, read)
         outcome = await call.run(received.request, received.seconds)
         if outcome.code is not grpc.StatusCode.OK:
-            if received.refused is not None:
-                return error_response(outcome, received.refused.status, received.refused.headers)
-            return error_response(outcome)
+            return _failed(outcome, received.refused)
         return await _answer(outcome, codec, method, exchange)
 
     async def _stream(self, call: Call, exchange: Exchange) -> Response | None:
@@ -151,7 +149,7 @@ class ConnectRoute:
         received = await receive(read_deadline, exchange, read)
         if received.refused is not None:
             outcome = await call.run(received.request, received.seconds, _discard)
-            return error_response(outcome, received.refused.status, received.refused.headers)
+            return _failed(outcome, received.refused)
         write = await exchange.stream(200, [("content-type", codec.content_type)])
 
         async def send(response: bytes) -> None:
@@ -164,6 +162,13 @@ class ConnectRoute:
         end = {} if outcome.code is grpc.StatusCode.OK else {"error": connect_error(outcome)}
         await write(pack(json.dumps(end, ensure_ascii=False).encode(), END_STREAM))
         return None
+
+
+def _failed(outcome: Outcome, refused: RequestRefused | None) -> Response:
+    # The call may have failed for another reason first, such as a certificate that is not allowed.
+    if refused is not None and outcome.message == str(refused.error):
+        return error_response(outcome, refused.status, refused.headers)
+    return error_response(outcome)
 
 
 async def _discard(_: bytes) -> None:

@@ -56,7 +56,7 @@ def labels(process: SpacyProcess) -> list[str]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; the variables are glibc's")
 @pytest.mark.parametrize("given", [{}, {"MALLOC_TRIM_THRESHOLD_": "1000000"}])
-def test_the_memory_of_a_batch_stays_in_the_process_unless_the_user_decided_otherwise(
+def test_the_process_gets_the_variables_of_its_heap_unless_the_user_has_set_them(
     folder: Path, given: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in given.items():

@@ -3,14 +3,15 @@
 The delimiter is that of a first line `sep=;`, else the one by which the first rows have the same number of cells.
 Without a byte order mark the encoding is decided at the first line that is not ASCII: UTF-8 if the line is, else
 Windows-1252, in which Excel saves "CSV". A row whose quotation marks do not match is an error of this row; the next
-line is read as the next row, so that one quotation mark does not swallow the rest of the file. So is a row with more
-cells than the first one: a delimiter in its text has cut it. Rows are read one by one, in constant memory.
+line is read as the next row, so that one quotation mark does not swallow the rest of the file. A row with more cells
+than there are names of columns is an error too: a delimiter in its text has cut it. Rows are read one by one, in
+constant memory.
 """
 
 import csv
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, dropwhile, islice
 from typing import Final
 
 from model_cache.errors import UsageError
@@ -32,17 +33,21 @@ _QUOTE_REMEDY: Final = (
 )
 
 _LONGER_REMEDY: Final = (
-    "put a cell that contains the delimiter in quotation marks; name every column in the first row"
+    "put a cell that contains the delimiter in quotation marks; "
+    "name every column in the first row (R: col.names = NA)"
 )
 
 
-def read_delimited(source: ByteSource, encoding: str, warn: Callable[[str], None]) -> Iterator[Row]:
-    """Yield the rows of a file, the header included.
+def read_delimited(
+    source: ByteSource, encoding: str, warn: Callable[[str], None], *, header: bool = True
+) -> Iterator[Row]:
+    """Yield the rows of a file, the header included, without blank ones at its beginning.
 
     Args:
         source: the file.
         encoding: what the user says; empty: nothing.
         warn: called with a message when the encoding was assumed.
+        header: whether the first row has the names of the columns.
 
     Raises:
         UsageError: when the file is in another encoding.
@@ -55,7 +60,8 @@ def read_delimited(source: ByteSource, encoding: str, warn: Callable[[str], None
     if sample and (first := sample[0] or "").lower().startswith("sep=") and len(first) <= 5:
         delimiter = first[4:] or "\t"
         del sample[0]  # Excel does not count it as a row
-    yield from _refuse_longer(_rows(chain(sample, lines), delimiter or _find_delimiter(sample)))
+    rows = dropwhile(_is_blank, _rows(chain(sample, lines), delimiter or _find_delimiter(sample)))
+    yield from _refuse_longer(rows) if header else rows
 
 
 def _lines(source: ByteSource, encoding: str, warn: Callable[[str], None]) -> Iterator[str | None]:
@@ -144,17 +150,20 @@ class _Feed:
 
 
 def _refuse_longer(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield the rows; one that has text in more columns than the first one gets an error."""
+    """Yield the rows; one that has text in more columns than the first one names gets an error."""
     width: int | None = None
     for row in rows:
-        if width is None and row.error is None:
+        if width is None:
             width = len(row.cells)
-        surplus = row.cells[width:] if width is not None else ()
-        if row.error is None and any(map(str.strip, surplus)):
+        if row.error is None and any(map(str.strip, row.cells[width:])):
             message = f"row {row.number} has {len(row.cells)} cells, and the first row has {width}"
             yield Row(row.number, row.cells, ItemError("ARGUMENT_INVALID", message, _LONGER_REMEDY))
         else:
             yield row
+
+
+def _is_blank(row: Row) -> bool:
+    return row.error is None and not any(map(str.strip, row.cells))
 
 
 def _rows(lines: Iterable[str | None], delimiter: str) -> Iterator[Row]:

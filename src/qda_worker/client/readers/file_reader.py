@@ -166,7 +166,8 @@ class FileReader:
             if self.path == STDIN and (self.options.column or self.options.id_column):
                 kind = InputFormat.CSV
         if kind is InputFormat.CSV:
-            rows = read_delimited(source, self.options.encoding, self.warn)
+            options = self.options
+            rows = read_delimited(source, options.encoding, self.warn, header=options.header)
             yield from self._rows(read_rows(rows, self.options, self.source))
         elif kind is InputFormat.JSON:
             content = self._content(source, MAX_JSON_BYTES, JSON_TOO_LONG_REMEDY)

@@ -2,7 +2,7 @@
 
 Python's own `html.parser` is not used: it raises errors on some markup, and takes quadratic time for tags that are not
 closed, which a damaged file may have by the thousands. What is no tag here is text. Comments and declarations are left
-out, and so is the content of `head`, `script` and `style`.
+out, and so is the content of `head`, `script` and `style`, up to their end; without one, nothing is left out.
 """
 
 import html
@@ -16,9 +16,11 @@ _MARKUP: Final = re.compile(
     r"<!--|<[!?][^<>]{0,4000}>"
     r"|<(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9]{0,20})(?P<rest>(?:[\s/][^<>]{0,4000})?)>"
 )
-_ATTRIBUTE: Final = re.compile(r"""([^\s"'=/<>]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""")
+# A name begins behind another character: else each part of a long word without a value would be tried.
+_ATTRIBUTE: Final = re.compile(r"""(?<![^\s"'=/<>])([^\s"'=/<>]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"']+))""")
 _COMMENT: Final = "<!--"
 _UNSEEN: Final = frozenset({"head", "script", "style"})
+_UNSEEN_END: Final = re.compile(rf"</({'|'.join(sorted(_UNSEEN))})\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def html_tokens(content: str) -> Iterator[Tag | str]:
     """Yield the tags and the texts of a page, in order; character references are replaced."""
     unseen: set[str] = set()
     last_end = content.rfind("-->")
+    last_ends = {match[1].lower(): match.start() for match in _UNSEEN_END.finditer(content)}
     done = position = 0
     while match := _MARKUP.search(content, position):
         position = match.end()
@@ -62,7 +65,8 @@ def html_tokens(content: str) -> Iterator[Tag | str]:
             continue
         tag = Tag(match["name"].lower(), match["end"] == "/", match["rest"])
         if tag.name in _UNSEEN:
-            (unseen.discard if tag.is_end else unseen.add)(tag.name)
+            begins = not tag.is_end and last_ends.get(tag.name, 0) >= position
+            unseen = unseen | {tag.name} if begins else unseen - {tag.name}
         elif not unseen:
             yield tag
     if done < len(content) and not unseen:

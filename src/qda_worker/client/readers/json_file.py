@@ -9,7 +9,7 @@ twice is refused, because programs disagree about which one counts.
 
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -165,8 +165,8 @@ def _parse(text: str, source: str) -> Any:  # Any: JSON has no types
 def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counts.items() if count > 1)
         raise _RepeatedName(f"an object has the name {json.dumps(twice[:40])} twice")
     return fields
 

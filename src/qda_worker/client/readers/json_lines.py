@@ -127,7 +127,7 @@ def _read_value(value: object, place: Place, source: str) -> tuple[Segment, bool
             start=to_seconds(fields.get("start")),
             end=to_seconds(fields.get("end")),
             place=place,
-            language=language or "",
+            language=language if isinstance(language, str) else "",
         ),
         True,
     )

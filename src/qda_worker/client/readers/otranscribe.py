@@ -116,6 +116,9 @@ class _Page:
         parts = _without_double_spaces(reversed(parts))
         self.builder.add("".join(text for text, _ in parts), bold=bold_length(parts))
         self._parts.clear()
+        # A span that is not closed must not hide the paragraphs behind it.
+        self._spans.clear()
+        self._left_out = 0
 
 
 def _without_double_spaces(parts: Iterable[tuple[str, bool]]) -> list[tuple[str, bool]]:

@@ -152,7 +152,7 @@ def with_labelled_speakers(blocks: Sequence[Block]) -> list[Block]:
         text = each.block.text[each.start : each.end]
         if text:
             labelled.append(replace(each.block, text=text, speaker=speaker))
-    counts = Counter(each.speaker for each in labelled)
+    counts = Counter(each.speaker for each in labelled if each.speaker)
     return labelled if len(counts) > 1 else list(blocks)
 
 

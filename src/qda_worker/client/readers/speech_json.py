@@ -73,7 +73,7 @@ class _WrongSegment(Exception):
 
 
 def read_speech(fields: Mapping[str, Any], source: str, warn: Callable[[str], None]) -> Transcript | None:
-    """Return the segments of a transcript; None if the object is none.
+    """Return the segments of a transcript; None if the object is none, or has its text only as a whole.
 
     Args:
         fields: the object in the file.
@@ -83,8 +83,8 @@ def read_speech(fields: Mapping[str, Any], source: str, warn: Callable[[str], No
     Raises:
         UsageError: when there is no list, or no segment can be used.
     """
-    key = next((key for key in ("segments", "transcription") if key in fields), None)
-    if key is None:
+    key = next((key for key in ("segments", "transcription") if fields.get(key) is not None), None)
+    if key is None or (fields[key] == [] and fields.get("text")):
         return None
     segments = fields[key]
     if not isinstance(segments, list):

@@ -78,6 +78,12 @@ async def test_a_head_without_the_right_token_is_refused(tmp_path: Path, authori
 async def test_a_head_without_the_right_certificate_is_refused() -> None:
     async with echo_server(access=AccessSettings(allowed_clients=("notebook",))) as server:
         answer = await answer_to(server, head(SENTIMENT, EXPECT, content_type="text/plain"))
+        for path, content_type, *lines in (
+            (SENTIMENT, "application/json", "Connect-Timeout-Ms: soon"),
+            (DOCUMENTS, "text/plain"),
+        ):
+            other = await answer_to(server, head(path, EXPECT, *lines, content_type=content_type))
+            assert (other.status, other.reason) == (403, "CLIENT_NOT_ALLOWED")
     assert (answer.status, answer.reason) == (403, "CLIENT_NOT_ALLOWED")
     assert server.lines[-1]["reason"] == "CLIENT_NOT_ALLOWED"
 

@@ -130,6 +130,17 @@ def test_a_row_that_a_delimiter_in_its_text_has_cut_is_an_error_and_not_half_a_t
     assert "row 2 has 4 cells, and the first row has 3" in warnings[0]
 
 
+def test_without_names_of_columns_rows_may_have_any_length(tmp_path: Path) -> None:
+    content = "Hallo;\nWelt;gut;Anmerkung\nTag;schlecht;x\n"
+    found = read(content, "a.csv", tmp_path, header=False, column="1")
+    assert [each.text for each in found] == ["Hallo", "Welt", "Tag"]
+
+
+def test_blank_rows_before_the_names_of_columns_are_skipped_and_counted(tmp_path: Path) -> None:
+    found = read("\n;\nid;text\n;Hallo\n", "a.csv", tmp_path)
+    assert [(each.id, each.text) for each in found] == [("4", "Hallo")]
+
+
 def test_a_quotation_mark_that_never_closes_spoils_one_row(tmp_path: Path) -> None:
     rows = [f"{number};Text {number}" for number in range(25_000)]
     rows[3] = '3;"offen'

@@ -52,6 +52,11 @@ def test_one_text_is_the_whole_file_or_has_sentences(content: str, tmp_path: Pat
     assert texts(read(content, "a.json", tmp_path, segment=Segmentation.SENTENCE)) == ["Gut.", "Ja."]
 
 
+def test_values_that_pandas_writes_as_missing_are_none(tmp_path: Path) -> None:
+    (found,) = read('[{"text": "Gut", "id": NaN, "language": NaN, "start": NaN}]', "a.json", tmp_path)
+    assert (found.id, found.text, found.language, found.start) == ("1", "Gut", "", None)
+
+
 def test_sentences_of_a_list(tmp_path: Path) -> None:
     found = read('[{"id": "x", "text": "Gut. Ja."}, 5]', "a.json", tmp_path, segment=Segmentation.SENTENCE)
     assert [(each.id, each.text) for each in found] == [("x.1", "Gut."), ("x.2", "Ja."), ("2", "")]
@@ -85,6 +90,7 @@ def test_byte_order_marks_are_read(encoding: str, tmp_path: Path) -> None:
         ("[" * 100_000, "nested too deeply"),
         ('{"segments": ' * 100_000, "nested too deeply"),
         ('[{"text": "a", "id": 1, "text": "b"}]', 'has the name "text" twice'),
+        (json.dumps(dict.fromkeys(map(str, range(100_000))))[:-1] + ', "7": 0}', 'has the name "7" twice'),
         ('["schön", "größer"]'.encode("latin-1"), "is not UTF-8"),
         (b"[" + b"0," * 5_000_000 + b"0]", "more than 5,000,000 values"),
     ],

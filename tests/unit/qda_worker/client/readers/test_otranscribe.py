@@ -79,7 +79,15 @@ def test_html_that_the_editor_does_not_write_is_read(tmp_path: Path) -> None:
     assert texts(read(json.dumps({"text": "<p>gut"}), "a.otr", tmp_path)) == ["gut"]
 
 
-@pytest.mark.parametrize("part", ["<a ", "<!--", "<", "&#", "<span>a", "<p>", "</p", "<![", '<b x="'])
+def test_a_time_that_is_not_closed_hides_no_other_paragraph() -> None:
+    html = f"<p>A: hallo</p><p>{time('1', '0:01').removesuffix('</span>')} weg</p><p>mehr Text</p>"
+    assert read_otranscribe(html, "a.otr").text.split("\n")[-1] == "mehr Text"
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["<a ", "<!--", "<", "&#", "<span>a", "<p>", "</p", "<![", '<b x="', f"<span {'a' * 3_990}>", "<style>"],
+)
 def test_damaged_markup_takes_linear_time(part: str) -> None:
     read_otranscribe(part * 100_000, "a.otr")
 

@@ -196,6 +196,16 @@ def test_a_file_without_any_right_segment_is_refused(content: str, message: str,
     assert '"text": "…"' in caught.value.remedy
 
 
+@pytest.mark.parametrize("content", ['{"text": "gut", "segments": null}', '{"text": "gut", "segments": []}'])
+def test_a_text_without_segments_is_one_text(content: str, tmp_path: Path) -> None:
+    assert texts(read(content, "a.json", tmp_path)) == ["gut"]
+
+
+def test_one_labelled_speaker_is_no_conversation(tmp_path: Path) -> None:
+    content = segments(*({"text": line} for line in ["Hallo.", "I: ja", "I: nein"]))
+    assert "I: ja" in " ".join(texts(read(content, "a.json", tmp_path)))
+
+
 def test_silence_has_no_texts(tmp_path: Path) -> None:
     assert read('{"text": "", "segments": [], "language": "de"}', "a.json", tmp_path) == []
 

@@ -53,9 +53,10 @@ SHAPE: Final[dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def _settings_as_before() -> Iterator[None]:
+    enabled = torch.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     yield
     allow_tf32(allowed=False)
-    torch.backends.cuda.enable_cudnn_sdp(True)
+    torch.backends.cuda.enable_cudnn_sdp(enabled)
 
 
 def test_attention_has_no_kernels_that_are_compiled_for_each_shape() -> None:
