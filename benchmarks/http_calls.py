@@ -32,12 +32,11 @@ from typing import Any, Final
 import grpc
 import numpy as np
 
-from benchmarks.conditions import ROOT
 from benchmarks.real_load import spread
 from benchmarks.real_size import ENTITIES, PARAPHRASE, SENTIMENT, create_real_size_cache, make_texts
 from benchmarks.results import Role
 from benchmarks.session import FOLDER
-from benchmarks.sides import CALLERS, REQUEST_TEXTS, LibrarySide, timed
+from benchmarks.sides import CALLERS, REQUEST_TEXTS, LibrarySide, library_command, timed
 from qda.v1 import (
     embedding_pb2,
     embedding_pb2_grpc,
@@ -54,7 +53,7 @@ from tests.support.small_models import small_models
 
 # Tokens of a text, special ones included.
 TOKENS: Final = (40, 40)
-# Seconds without a request after which a connection is opened anew; the worker closes idle ones.
+# Seconds without a request after which a connection is opened again; the worker closes idle ones.
 _REOPEN_SECONDS: Final = 30.0
 # spaCy's pipeline is some ten times as fast as a transformer, so it gets more texts.
 SYNTAX_FACTOR: Final = 8
@@ -238,29 +237,35 @@ def bulk(call: Call) -> Callable[[Sequence[str]], float]:
 
 def show_rates(title: str, rates: dict[str, list[float]], goal: float) -> None:
     """Print texts per second, and those of each side divided by those of the first one."""
-    print(f"{title}: texts per second")
     first, *_ = rates
-    for name, values in rates.items():
-        line = f"  {name:24} {spread(values):>26}"
-        if name != first:
-            share = median(values) / median(rates[first])
-            by_round = spread([own / other for own, other in zip(values, rates[first], strict=True)], 2)
-            line += f"   {share:.2f} of {first} ({by_round} by repetition); goal {goal:g}"
-        print(line, flush=True)
+
+    def compare(values: list[float]) -> str:
+        share = median(values) / median(rates[first])
+        by_round = spread([own / other for own, other in zip(values, rates[first], strict=True)], 2)
+        return f"{share:.2f} of {first} ({by_round} by repetition); goal {goal:g}"
+
+    show(f"{title}: texts per second", rates, 1, compare)
 
 
 def show_medians(title: str, medians: dict[str, list[float]], goal: float) -> None:
     """Print the milliseconds for one text, and the difference of each side to the first one."""
-    print(f"{title}: p50 in ms")
     first, *_ = medians
-    for name, values in medians.items():
-        line = f"  {name:24} {spread(values, 2):>26}"
-        if name != first:
-            differences = [own - other for own, other in zip(values, medians[first], strict=True)]
-            line += (
-                f"   {median(differences):+.2f} ms against {first} ({spread(differences, 2)}); goal {goal:g}"
-            )
-        print(line, flush=True)
+
+    def compare(values: list[float]) -> str:
+        differences = [own - other for own, other in zip(values, medians[first], strict=True)]
+        return f"{median(differences):+.2f} ms against {first} ({spread(differences, 2)}); goal {goal:g}"
+
+    show(f"{title}: p50 in ms", medians, 2, compare)
+
+
+def show(
+    title: str, sides: dict[str, list[float]], digits: int, compare: Callable[[list[float]], str]
+) -> None:
+    """Print the values of each side, and how those of all but the first one compare with it."""
+    print(title)
+    for number, (name, values) in enumerate(sides.items()):
+        compared = f"   {compare(values)}" if number else ""
+        print(f"  {name:24} {spread(values, digits):>26}{compared}", flush=True)
 
 
 def compare_ports(turns: Turns, task: str, sides: dict[str, Call], texts: int, singles: int) -> None:
@@ -290,12 +295,9 @@ def compare_syntax(turns: Turns, served: Served, by_grpc: GrpcCalls, by_http: Ht
 
 def plain_command(served: Served, components: Sequence[str], folder: Path) -> list[str]:
     """Return the command of `nlp.pipe` with some components, with the spaCy of the worker."""
-    program = ROOT / "benchmarks" / "peers" / "program.py"
     model, threads = served.cache.path(served.syntax), cpu_budget(os.environ).threads
-    return [
-        sys.executable, str(program), "spacy", str(model), "--task", "entities", "--threads", str(threads),
-        "--prepared", str(folder), "--components", *components,
-    ]  # fmt: skip
+    command = library_command("spacy", model, ENTITIES, threads=threads, prepared=folder, own=True)
+    return [*command, "--components", *components]
 
 
 def real_models() -> Served:

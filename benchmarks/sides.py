@@ -232,7 +232,14 @@ class LibrarySide:
 
 
 def library_command(
-    kind: str, model: Path, key: str, *, threads: int, prepared: Path, precision: str
+    kind: str,
+    model: Path,
+    key: str,
+    *,
+    threads: int,
+    prepared: Path,
+    precision: str = "fp32",
+    own: bool = False,
 ) -> list[str]:
     """Return the command of a library in its environment.
 
@@ -242,12 +249,13 @@ def library_command(
         key: of the model.
         threads: number of threads to compute with.
         prepared: folder for what it exports once.
-        precision: fp32, bf16 or int8.
+        precision: fp32, tf32, bf16 or int8.
+        own: whether it runs in this environment, which the bare forward pass always does.
 
     Raises:
         NotMeasured: its environment cannot be made.
     """
-    python = sys.executable if kind == "bare" else str(python_of(ENVIRONMENT_OF[kind]))
+    python = sys.executable if kind == "bare" or own else str(python_of(ENVIRONMENT_OF[kind]))
     return [
         python, str(_PROGRAM), kind, str(model), "--task", task_of(key), "--threads", str(threads),
         "--precision", precision, "--prepared", str(prepared),

@@ -1,6 +1,5 @@
 """The worker on a CUDA device against the bare forward pass there, and against the libraries."""
 
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from statistics import median
@@ -9,7 +8,7 @@ from typing import Final
 from benchmarks.real_load import BULK_TEXT, SHORT_TEXT
 from benchmarks.real_size import EMBEDDING, PARAPHRASE, SENTIMENT
 from benchmarks.results import Better, Role, Row
-from benchmarks.session import FOLDER, Session, Turn, attempt, compare, measured, texts_of
+from benchmarks.session import FOLDER, LABELS, Session, Turn, attempt, compare, measured, texts_of
 from benchmarks.sides import Contestant, LibrarySide, WorkerSide, library_command, task_of
 
 # Texts in a request of the worker's client, and requests at a time.
@@ -44,11 +43,11 @@ def _rows(session: Session, key: str, precision: str, labels: dict[str, str]) ->
     with ExitStack() as stack:
         starts: list[tuple[str, Role, Callable[[], Contestant]]] = [
             ("worker", Role.OURS, lambda: _worker(session, stack, key, precision)),
-            ("bare torch", Role.BASELINE, lambda: _library(session, stack, "bare", key, precision)),
+            (LABELS["bare"], Role.BASELINE, lambda: _library(session, stack, "bare", key, precision)),
         ]
         if precision == "fp32":
             kind = "transformers" if task_of(key) == "sentiment" else "sentence-transformers"
-            starts.append((kind, Role.PEER, lambda: _library(session, stack, kind, key, precision)))
+            starts.append((LABELS[kind], Role.PEER, lambda: _library(session, stack, kind, key, precision)))
         sides: list[Turn] = [attempt(*start) for start in starts]
         count = _TEXTS[key][not session.quick]
 
@@ -78,11 +77,16 @@ def _worker(session: Session, stack: ExitStack, key: str, precision: str) -> Wor
 
 def _library(session: Session, stack: ExitStack, kind: str, key: str, precision: str) -> LibrarySide:
     prepared = FOLDER / "prepared" / f"cuda-{kind}-{key}"
-    command = library_command(
-        "bare", session.cache.path(key), key, threads=session.threads, prepared=prepared, precision=precision
-    )
     # In this environment, which has the build of torch for the device.
-    command = [sys.executable, command[1], kind, *command[3:], "--device", "cuda"]
+    command = library_command(
+        kind,
+        session.cache.path(key),
+        key,
+        threads=session.threads,
+        prepared=prepared,
+        precision=precision,
+        own=True,
+    )
+    command += ["--device", "cuda"]
     role = Role.BASELINE if kind == "bare" else Role.PEER
-    label = "bare torch" if kind == "bare" else kind
-    return LibrarySide(stack, command, prepared.with_suffix(".log"), role=role, label=label)
+    return LibrarySide(stack, command, prepared.with_suffix(".log"), role=role, label=LABELS[kind])

@@ -10,13 +10,13 @@ import io
 import json
 import sys
 import tarfile
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
+from model_cache.file_io import replacement
 from tests.cluster.kubectl import CommandFailed, Kubectl, run
 from tests.cluster.newer_wheel import newer, with_newer
 from tests.support.small_models import SmallModels, small_models
@@ -109,9 +109,8 @@ def write_catalogs(models: SmallModels, folder: Path = CATALOGS) -> None:
 
 
 def _replace(path: Path, text: str) -> None:
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-        file.write(text)
-    Path(file.name).replace(path)
+    with replacement(path, sync=False) as file:
+        file.write(text.encode())
 
 
 def _files(models: SmallModels, has_large: bool) -> bytes:

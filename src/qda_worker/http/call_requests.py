@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from qda_worker.conversion.parse_errors import Deferred, FailedMessage
 from qda_worker.errors import WorkerError
+from qda_worker.http.calls import Outcome
 from qda_worker.http.exchange import Exchange, RequestRefused
 
 
@@ -52,6 +53,11 @@ class Received:
     def seconds(self) -> float | None:
         """Seconds until the deadline; None without one."""
         return None if self.deadline is None else self.deadline - time.monotonic()
+
+    def refusal(self, outcome: Outcome) -> RequestRefused | None:
+        """Return why HTTP refused the call, if that is how it ended: it may have failed for another reason first."""
+        refused = self.refused
+        return refused if refused is not None and outcome.message == str(refused.error) else None
 
 
 async def receive(

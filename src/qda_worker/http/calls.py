@@ -225,10 +225,9 @@ class Call:
             WorkerError: it is refused.
         """
         context = cast("Context", HttpContext(self.exchange, self.metadata, None))
+        name = f"/{self.method.containing_service.full_name}/{self.method.name}"
         for interceptor in self.early:
-            interceptor.admit_early(
-                f"/{self.method.containing_service.full_name}/{self.method.name}", context
-            )
+            interceptor.admit_early(name, context)
 
     async def run(
         self,

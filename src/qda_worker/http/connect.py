@@ -121,7 +121,7 @@ class ConnectRoute:
         received = await receive(read_deadline, exchange, read)
         outcome = await call.run(received.request, received.seconds)
         if outcome.code is not grpc.StatusCode.OK:
-            return _failed(outcome, received.refused)
+            return _failed(outcome, received.refusal(outcome))
         return await _answer(outcome, codec, method, exchange)
 
     async def _stream(self, call: Call, exchange: Exchange) -> Response | None:
@@ -149,7 +149,7 @@ class ConnectRoute:
         received = await receive(read_deadline, exchange, read)
         if received.refused is not None:
             outcome = await call.run(received.request, received.seconds, _discard)
-            return _failed(outcome, received.refused)
+            return _failed(outcome, received.refusal(outcome))
         write = await exchange.stream(200, [("content-type", codec.content_type)])
 
         async def send(response: bytes) -> None:
@@ -165,10 +165,9 @@ class ConnectRoute:
 
 
 def _failed(outcome: Outcome, refused: RequestRefused | None) -> Response:
-    # The call may have failed for another reason first, such as a certificate that is not allowed.
-    if refused is not None and outcome.message == str(refused.error):
-        return error_response(outcome, refused.status, refused.headers)
-    return error_response(outcome)
+    if refused is None:
+        return error_response(outcome)
+    return error_response(outcome, refused.status, refused.headers)
 
 
 async def _discard(_: bytes) -> None:

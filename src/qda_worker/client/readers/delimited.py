@@ -60,7 +60,9 @@ def read_delimited(
     if sample and (first := sample[0] or "").lower().startswith("sep=") and len(first) <= 5:
         delimiter = first[4:] or "\t"
         del sample[0]  # Excel does not count it as a row
-    rows = dropwhile(_is_blank, _rows(chain(sample, lines), delimiter or _find_delimiter(sample)))
+    rows = dropwhile(
+        lambda row: row.is_blank, _rows(chain(sample, lines), delimiter or _find_delimiter(sample))
+    )
     yield from _refuse_longer(rows) if header else rows
 
 
@@ -160,10 +162,6 @@ def _refuse_longer(rows: Iterable[Row]) -> Iterator[Row]:
             yield Row(row.number, row.cells, ItemError("ARGUMENT_INVALID", message, _LONGER_REMEDY))
         else:
             yield row
-
-
-def _is_blank(row: Row) -> bool:
-    return row.error is None and not any(map(str.strip, row.cells))
 
 
 def _rows(lines: Iterable[str | None], delimiter: str) -> Iterator[Row]:

@@ -42,6 +42,11 @@ class Row:
     cells: Cells
     error: ItemError | None = None
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether it was read and has no text."""
+        return self.error is None and not any(map(str.strip, self.cells))
+
 
 @dataclass(frozen=True, slots=True)
 class Columns:
@@ -135,7 +140,7 @@ def _row_segment(row: Row, columns: Columns, source: str) -> Iterator[Segment]:
     if row.error is not None:
         yield InvalidSegment("", text_id, source, place=place, error=row.error)
         return
-    if not any(map(str.strip, row.cells)):
+    if row.is_blank:
         return
     text = cell(columns.text)
     error = _text_error(text, row, columns)

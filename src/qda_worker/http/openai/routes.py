@@ -135,7 +135,8 @@ class OpenAiRoute:
         if call.is_refused:
             return await call.run(None, None), None
         received = await receive(read_deadline, exchange, lambda: read(call))
-        return await call.run(received.request, received.seconds), received.refused
+        outcome = await call.run(received.request, received.seconds)
+        return outcome, received.refusal(outcome)
 
 
 def _embeddings_response(message: bytes, request: EmbeddingsRequest) -> Response:
@@ -157,10 +158,7 @@ async def _read_get(exchange: Exchange) -> Message:
 
 
 def _failed_call(outcome: Outcome, refused: RequestRefused | None) -> Response:
-    # The call may have failed for another reason first, such as a missing token.
-    if refused is not None and outcome.message == str(refused.error):
-        return _failed(outcome, refused.status, refused.headers)
-    return _failed(outcome)
+    return _failed(outcome) if refused is None else _failed(outcome, refused.status, refused.headers)
 
 
 def _failed(outcome: Outcome, http_status: int | None = None, headers: HeaderList = ()) -> Response:

@@ -59,6 +59,12 @@ def validate(content: bytes, schema: str) -> etree._ElementTree:
     return tree
 
 
+def sources(content: bytes) -> list[bytes]:
+    """Return the texts of the sources of a project."""
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    return [archive.read(name) for name in archive.namelist() if name.startswith("sources/")]
+
+
 def selected(content: bytes) -> Iterator[tuple[str, str, str]]:
     """Yield the source, the words and the code of each coding, as another program reads them."""
     archive = zipfile.ZipFile(io.BytesIO(content))
@@ -89,8 +95,7 @@ def test_a_source_is_shown_as_it_is_if_it_can_be_read() -> None:
         analysis("Hallo", speaker="B", place={"unit": "line", "number": 4, "start": 15, "end": 31}),
     ]
     content = project(rows, lambda _: text)
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    assert text.encode() in [archive.read(name) for name in archive.namelist()]
+    assert text.encode() in sources(content)
     assert {words for _, words, _ in selected(content)} == {"Guten Tag", "Hallo"}
     changed = project(rows, lambda _: "another text")
     assert {words for _, words, _ in selected(changed)} == {"Guten Tag", "Hallo"}
@@ -103,10 +108,8 @@ def test_a_transcript_in_json_is_shown_with_its_speakers() -> None:
         analysis("Hallo", speaker="B", place={"unit": "segment", "number": 2, "start": 10, "end": 15}),
     ]
     content = project(rows, lambda _: text)
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    shown = [archive.read(name) for name in archive.namelist() if name.startswith("sources/")]
-    assert text.encode() not in shown
-    assert any(b"I: Guten Tag" in each for each in shown)
+    assert text.encode() not in sources(content)
+    assert any(b"I: Guten Tag" in each for each in sources(content))
     assert {words for _, words, _ in selected(content)} == {"Guten Tag", "Hallo"}
 
 
