@@ -311,6 +311,7 @@ def load_embedding(
     network.eval()
     encoder: Any = network[0].auto_model
     require_encoder_weights(encoder, path)
+    _leave_out_pooler(network)
     add_pause_points(encoder)
     limit = token_limit(network.max_seq_length, position_limit(encoder), model.serving.max_tokens)
     tokenizer = TextTokenizer(network.tokenizer, limit)
@@ -378,6 +379,14 @@ def require_encoder_weights(encoder: Any, folder: Path) -> None:
         f"its weights lack {count} of the encoder, which would be random numbers: {names}",
         "take config.json and the weights from one commit of the repository of an embedding model",
     )
+
+
+def _leave_out_pooler(network: SentenceTransformer) -> None:
+    """Remove the unused layer, which takes half a millisecond of each batch, from an encoder of BERT's family."""
+    first: Any = network[0]
+    outputs = {str(one["method_output_name"]) for one in first.modality_config.values()}
+    if outputs == {"last_hidden_state"} and getattr(first.auto_model, "pooler", None) is not None:
+        first.auto_model.pooler = None
 
 
 def _encoder_folder(folder: Path) -> Path:

@@ -34,8 +34,8 @@ _NO_LIMIT: Final = 10**9
 # Text that is encoded to learn which special tokens the tokenizer adds.
 _SAMPLE: Final = "a"
 
-# The backends of all fast tokenizers, by a digest of vocabulary and settings. That of XLM-R takes 0.6 GB, and two
-# models of the default catalog have it.
+# A fast tokenizer with each vocabulary, by a digest of the vocabulary. That of XLM-R takes 0.6 GB, and two models of
+# the default catalog have it, with other settings around it.
 _BACKENDS: Final[WeakValueDictionary[bytes, Any]] = WeakValueDictionary()
 _BACKENDS_LOCK: Final = threading.Lock()
 
@@ -351,7 +351,8 @@ class _FastEncoder:
         backend = tokenizer.backend_tokenizer
         backend.no_truncation()
         backend.no_padding()
-        self._backend = _share_backend(tokenizer, backend)
+        _share_vocabulary(backend)
+        self._backend = backend
 
     def __call__(self, text: str, special: bool) -> list[int]:
         # Only the library's batch functions release the global interpreter lock: with `encode` a text of 2 MB stops
@@ -362,19 +363,13 @@ class _FastEncoder:
         return ids
 
 
-def _share_backend(tokenizer: Any, backend: Any) -> Any:
-    """Return a backend equal to that of a tokenizer, which then uses it too: an earlier one, or its own."""
-    if not _is_its_own(tokenizer, backend):
-        return backend  # transformers stores it elsewhere
-    digest = hashlib.sha256(backend.to_str().encode()).digest()
+def _share_vocabulary(backend: Any) -> None:
+    """Let a backend use the vocabulary of an earlier one if both are equal. All other settings stay its own."""
+    digest = hashlib.sha256(backend.model.__getstate__()).digest()
     with _BACKENDS_LOCK:
-        shared = _BACKENDS.setdefault(digest, backend)
-    tokenizer._tokenizer = shared  # noqa: SLF001  # the library has no other way to change it
-    return shared
-
-
-def _is_its_own(tokenizer: Any, backend: object) -> bool:
-    return getattr(tokenizer, "_tokenizer", None) is backend
+        earlier = _BACKENDS.setdefault(digest, backend)
+    if earlier is not backend:
+        backend.model = earlier.model
 
 
 def _encoder(tokenizer: Any) -> _FastEncoder | _LockedEncoder:

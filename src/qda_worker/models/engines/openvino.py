@@ -4,12 +4,13 @@
 converter of OpenVINO traces the network for 8 to 16 processor seconds; writing the graph takes a fraction of one.) The
 result is compared with torch before it is used, see `selection`.
 
-OpenVINO cannot pause within a graph, so for batches the layers are divided into SEGMENTS graphs with a pause point
-between them. An engine that computes short texts only has one graph: a graph prepares its kernels for each new shape,
-and six do so six times. Measured with the shape of XLM-R base on two cores, for one text of 16 to 31 tokens: the first
-one of a length takes 41 ms with one graph and 61 ms with six, later ones 38.6 and 40.6 ms.
-It stores the weights again, in the order that its kernels read: the memory of an engine is that of the layers' weights,
-private to this process.
+OpenVINO cannot pause within a graph, so the layers are divided into graphs of LAYERS_PER_GRAPH, with a pause point
+between two graphs. Each graph costs time (one text of 16 to 31 tokens by the 12 layers of XLM-R base on two cores: 25.9
+ms with one graph, 26.7 with three, 28.0 with six), buffers of its own, and kernels of its own for each new number of
+texts and tokens: the first text of a length takes 26, 29 and 33 ms.
+
+Memory: an engine stores the weights again, in the order that its kernels read, private to this process. The kernels of
+a shape need about a megabyte, and OpenVINO would keep those of 5,000; see _KERNEL_LIMIT.
 
 Threads: the compute thread of the model calls `forward`, OpenVINO uses threads of its own, at most as many as were
 given. A batch that is computed at a pause point of another one needs buffers of its own, so each nesting depth has its
@@ -29,8 +30,13 @@ from qda_worker.models.pauses import pause_point
 
 # Model types of transformers whose layers have the structure that `_layer` writes down.
 MODEL_TYPES: Final = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
-# Number of graphs of a network: at 1,024 tokens one of bge-m3's takes about half a second on two cores.
-SEGMENTS: Final = 6
+# Layers in one graph: at 1,024 tokens four of bge-m3's take about half a second on two cores.
+LAYERS_PER_GRAPH: Final = 4
+# Kernels of one kind that a graph keeps. A shape needs three of the most frequent kind, matrix products, so these are
+# the lengths of 85 single texts. Without its kernels a short text takes 10 to 15 ms more; a full batch hardly does.
+_KERNEL_LIMIT: Final = 256
+# OpenVINO's name for that, which it does not document.
+_KERNEL_LIMIT_PROPERTY: Final = "CPU_RUNTIME_CACHE_CAPACITY"
 
 
 class GraphEngine:
@@ -38,7 +44,14 @@ class GraphEngine:
 
     name: Final = EngineName.OPENVINO
 
-    def __init__(self, graphs: Sequence[Any], threads: int, precision: str = "f32") -> None:
+    def __init__(
+        self,
+        graphs: Sequence[Any],
+        threads: int,
+        precision: str = "f32",
+        *,
+        kernel_limit_property: str = _KERNEL_LIMIT_PROPERTY,
+    ) -> None:
         """Compile graphs.
 
         Args:
@@ -46,18 +59,18 @@ class GraphEngine:
                 bool [batch, 1, 1, tokens]; its output is states.
             threads: maximum number of threads.
             precision: f32 or bf16, of what is not int8. OpenVINO's default on CPUs with bf16 is bf16.
+            kernel_limit_property: of OpenVINO, for `_KERNEL_LIMIT`; a version that does not know it has its own limit.
         """
-        import openvino
-
         options = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # two pods that are pinned to the same cores would wait for each other
         }
-        core = openvino.Core()
         with ThreadPoolExecutor(threads) as pool:  # each graph is compiled in one thread
-            self._models = list(pool.map(lambda graph: core.compile_model(graph, "CPU", options), graphs))
+            self._models = list(
+                pool.map(lambda graph: _compile(graph, options, kernel_limit_property), graphs)
+            )
         self._requests: list[list[Any]] = []
         self._depth = 0
 
@@ -73,18 +86,24 @@ class GraphEngine:
             self._depth -= 1
 
     def _run(self, requests: list[Any], states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        import openvino
+
         texts, tokens, _ = states.shape
         # Padding is the same for every token that reads, so one row is enough.
-        readable = np.ones((texts, 1, 1, tokens), np.bool_) if mask is None else mask[:, :, :1, :].numpy()
-        current = states.detach().contiguous().numpy()
+        row = torch.ones(texts, 1, 1, tokens, dtype=torch.bool) if mask is None else mask[:, :, :1, :]
+        readable = row.contiguous().numpy()
+        embeddings = states.detach().contiguous().numpy()
+        current = openvino.Tensor(embeddings, shared_memory=True)
+        mask_tensor = openvino.Tensor(readable, shared_memory=True)
         for number, request in enumerate(requests):
             if number:
                 pause_point()
-            outputs = request.infer([current, readable], share_inputs=True, share_outputs=True)
-            current = outputs[0]
-        return torch.from_numpy(
-            current.copy()
-        )  # the buffer belongs to the request, and the next batch reuses it
+            request.set_input_tensor(0, current)
+            request.set_input_tensor(1, mask_tensor)
+            request.infer()
+            current = request.get_output_tensor(0)
+        # The buffer belongs to the request, and the next batch reuses it.
+        return torch.from_numpy(current.data.copy())
 
     def close(self) -> None:
         """Release the compiled layers."""
@@ -95,27 +114,40 @@ class GraphEngine:
 class OpenVinoEngine(GraphEngine):
     """The encoder layers of one network in fp32."""
 
-    def __init__(self, config: Any, layers: Sequence[Any], threads: int, segments: int = SEGMENTS) -> None:
+    def __init__(
+        self, config: Any, layers: Sequence[Any], threads: int, layers_per_graph: int = LAYERS_PER_GRAPH
+    ) -> None:
         """Write the layers down and compile them.
 
         Args:
             config: configuration of the network.
             layers: its encoder layers, in fp32, on the CPU. They must stay unchanged.
             threads: maximum number of threads.
-            segments: maximum number of graphs; 1 for short texts only.
+            layers_per_graph: number of layers between two pause points.
 
         Raises:
             EngineUnavailable: when OpenVINO is not installed or does not know such a network.
         """
         _require_known_network(config)
         self._layers = list(layers)  # the graphs read their weights in place
-        layers_per_graph = -(-len(self._layers) // segments)
         super().__init__(layer_graphs(self._layers, config.hidden_size, layers_per_graph), threads)
 
     def close(self) -> None:
         """Release the compiled layers."""
         super().close()
         self._layers.clear()
+
+
+def _compile(graph: Any, options: dict[str, Any], kernel_limit_property: str) -> Any:
+    import openvino
+
+    core = openvino.Core()
+    try:
+        return core.compile_model(graph, "CPU", {**options, kernel_limit_property: _KERNEL_LIMIT})
+    except RuntimeError as error:
+        if kernel_limit_property not in str(error):
+            raise
+        return core.compile_model(graph, "CPU", options)
 
 
 def _require_known_network(config: Any) -> None:
@@ -145,7 +177,7 @@ def _block_telemetry() -> None:
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: the import raises ImportError
 
 
-def layer_graphs(layers: Sequence[Any], width: int, layers_per_graph: int) -> list[Any]:
+def layer_graphs(layers: Sequence[Any], width: int, layers_per_graph: int = LAYERS_PER_GRAPH) -> list[Any]:
     """Return graphs of fp32 layers in order.
 
     Args:

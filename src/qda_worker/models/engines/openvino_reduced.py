@@ -15,20 +15,13 @@ from typing import Any, Final
 from qda_worker.models.engines.base import EngineUnavailable
 from qda_worker.models.engines.openvino import GraphEngine, layer_graphs, require_openvino
 
-# Layers in one graph: at 8,192 tokens two of bge-m3's take some seconds, and each graph costs some microseconds.
-LAYERS_PER_GRAPH: Final = 2
 # Name of the file of the graph with a number, from 0 on.
 GRAPH_NAME: Final = "layers-{number}.xml"
 
 
-def fp32_graphs(layers: Sequence[Any], width: int) -> list[Any]:
-    """Return graphs of fp32 layers, LAYERS_PER_GRAPH in each; see `layer_graphs`."""
-    return layer_graphs(layers, width, LAYERS_PER_GRAPH)
-
-
 def bf16_engine(layers: Sequence[Any], width: int, threads: int) -> GraphEngine:
     """Compile fp32 layers to be computed in bfloat16."""
-    return GraphEngine(fp32_graphs(layers, width), threads, "bf16")
+    return GraphEngine(layer_graphs(layers, width), threads, "bf16")
 
 
 def int8_engine(folder: Path, threads: int) -> GraphEngine:

@@ -2,9 +2,7 @@
 
 OpenVINO computes one short text up to twice as fast as torch on some CPUs, and a full batch more slowly on others. So
 both are measured with the network itself, for one text and for a batch, and so is the batch size (`measurement`, at
-most two seconds in all, in a turn of its own). The choice lives in memory only. OpenVINO is measured as one graph,
-which it stays for short texts; if it is chosen for batches too, it is compiled again in parts, which then compute short
-texts too. So for batches it must be clearly faster than torch (`_MIN_BATCH_GAIN`).
+most two seconds in all, in a turn of its own). The choice lives in memory only.
 
 An engine is used only if its numbers agree with torch's, on a padded batch and on the measured ones. One that raises,
 or disagrees, is left out, and the log says why.
@@ -13,7 +11,6 @@ or disagrees, is left out, and the log says why.
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from transformers import PreTrainedModel
@@ -29,13 +26,13 @@ from qda_worker.models.engines.base import (
     TorchEngine,
 )
 from qda_worker.models.engines.measurement import Measurement, tolerance_failure
-from qda_worker.models.engines.openvino import SEGMENTS, OpenVinoEngine
+from qda_worker.models.engines.openvino import OpenVinoEngine
 from qda_worker.models.pauses import TakeTurn, only_turn
 
 # How much faster than torch another engine must be: it costs memory.
 _MIN_GAIN: Final = 1.05
-# The same for batches. Each part prepares kernels of its own for each new number of texts and tokens, which the
-# measurement does not see: six parts take 33 processor milliseconds more than one graph for 9 texts, and 17 for one.
+# The same for batches. OpenVINO prepares kernels for each new number of texts and tokens, which the measurement, of
+# one shape, does not see.
 _MIN_BATCH_GAIN: Final = 1.1
 
 _LOG: Final = logging.getLogger(__name__)
@@ -67,19 +64,15 @@ def install_engine(
         return InstalledEngines()
     plain, width = TorchEngine(encoder), network.config.hidden_size
     if wanted is EngineName.OPENVINO:
-        only = _build_openvino(network, layers, plain, threads, SEGMENTS)
+        only = _build_openvino(network, layers, plain, threads)
         base.encoder = EngineEncoder(EngineChoice(single=only, batch=only, long=plain).engine_for)
         return InstalledEngines((str(only.name),))
-    other, reason = _try_openvino(network, layers, plain, threads, 1)
+    other, reason = _try_openvino(network, layers, plain, threads)
     with take_turn() as turn:
         measurement = Measurement(width, give_way=turn.give_way)
         engines: list[EncoderEngine] = [plain] if other is None else [plain, other]
         choice = choose(engines, plain, measurement)
         batch_tokens = measurement.batch_tokens(choice.batch)
-        if other is not None and choice.batch is other:
-            other.close()  # before the next one is compiled: each stores the weights
-            other, reason = _try_openvino(network, layers, plain, threads, SEGMENTS)
-            choice = _exchange(choice, other or plain, plain)
     names = tuple(map(str, choice.names))
     if other is None:
         _LOG.debug("the engine openvino is not used: %s", reason)
@@ -91,20 +84,15 @@ def install_engine(
     return InstalledEngines(names, measurement.timings, batch_tokens)
 
 
-def _exchange(choice: EngineChoice, other: EncoderEngine, plain: EncoderEngine) -> EngineChoice:
-    """Return a choice in which another engine takes the place of the one that is not `plain`."""
-    return replace(choice, batch=other, single=plain if choice.single is plain else other)
-
-
 def _build_openvino(
-    network: PreTrainedModel, layers: Any, plain: EncoderEngine, threads: int, segments: int
+    network: PreTrainedModel, layers: Any, plain: EncoderEngine, threads: int
 ) -> OpenVinoEngine:
     """Compile the layers, and compare the numbers with torch's.
 
     Raises:
         EngineUnavailable: when OpenVINO cannot compute them here.
     """
-    engine = OpenVinoEngine(network.config, layers, threads, segments)
+    engine = OpenVinoEngine(network.config, layers, threads)
     if reason := tolerance_failure(plain, engine, network.config.hidden_size):
         engine.close()
         raise EngineUnavailable(reason)
@@ -112,11 +100,11 @@ def _build_openvino(
 
 
 def _try_openvino(
-    network: PreTrainedModel, layers: Any, plain: EncoderEngine, threads: int, segments: int
+    network: PreTrainedModel, layers: Any, plain: EncoderEngine, threads: int
 ) -> tuple[OpenVinoEngine | None, str]:
     """Return the engine of `_build_openvino`, or None and why there is none."""
     try:
-        return _build_openvino(network, layers, plain, threads, segments), ""
+        return _build_openvino(network, layers, plain, threads), ""
     except EngineUnavailable as error:
         return None, str(error)
     except Exception as error:  # noqa: BLE001  # libraries raise anything

@@ -1,5 +1,6 @@
 """OpenVINO computes the layers of BERT and its family as torch does, also at a pause point of another batch."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from transformers import (
 from qda_worker.models.base import InstalledEngines
 from qda_worker.models.engines.base import TOLERANCE, EngineName, EngineUnavailable
 from qda_worker.models.engines.measurement import BATCH_TOKENS
-from qda_worker.models.engines.openvino import SEGMENTS, OpenVinoEngine
+from qda_worker.models.engines.openvino import LAYERS_PER_GRAPH, GraphEngine, OpenVinoEngine, layer_graphs
 from qda_worker.models.engines.selection import install_engine
 from qda_worker.models.pauses import BatchAbandoned, pausing
 
@@ -40,7 +41,9 @@ SHAPE: Final[dict[str, Any]] = {
 }
 NETWORKS: Final[list[Callable[[], Any]]] = [
     lambda: BertModel(BertConfig(**SHAPE)),
-    lambda: BertModel(BertConfig(**{**SHAPE, "num_hidden_layers": SEGMENTS + 1, "layer_norm_eps": 1e-5})),
+    lambda: BertModel(
+        BertConfig(**{**SHAPE, "num_hidden_layers": 2 * LAYERS_PER_GRAPH + 1, "layer_norm_eps": 1e-5})
+    ),
     lambda: CamembertModel(CamembertConfig(**SHAPE)),
     lambda: ElectraModel(ElectraConfig(**SHAPE, embedding_size=16)),
     lambda: RobertaModel(RobertaConfig(**SHAPE)),
@@ -104,7 +107,7 @@ def output_without_pauses(served: Any, inputs: dict[str, torch.Tensor]) -> torch
 
 
 def test_an_abandoned_batch_leaves_the_engine_usable() -> None:
-    served, inputs = network(NETWORKS[0]), batch(6, 4)
+    served, inputs = network(NETWORKS[1]), batch(6, 4)
     install_engine(served, EngineName.OPENVINO, 1)
     expected = output(served, inputs)
 
@@ -151,10 +154,38 @@ def test_openvino_reports_its_use_to_nobody() -> None:
 def test_one_graph_gives_the_numbers_of_several() -> None:
     one = network(NETWORKS[0])
     states = torch.randn(2, 7, one.config.hidden_size, generator=torch.Generator().manual_seed(3))
-    whole, parts = (OpenVinoEngine(one.config, one.encoder.layer, 1, segments) for segments in (1, SEGMENTS))
+    whole, parts = (
+        OpenVinoEngine(one.config, one.encoder.layer, 1, count) for count in (len(one.encoder.layer), 1)
+    )
 
     with torch.inference_mode():
         assert torch.allclose(whole.forward(states, None), parts.forward(states, None), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("layers_per_graph", [1, 2, 3, 20])
+def test_there_is_a_pause_point_between_two_graphs(layers_per_graph: int) -> None:
+    one = network(NETWORKS[1])
+    layers = one.encoder.layer
+    engine = OpenVinoEngine(one.config, layers, 1, layers_per_graph)
+    pauses: list[None] = []
+
+    with torch.inference_mode(), pausing(lambda: pauses.append(None)):
+        engine.forward(torch.randn(2, 7, one.config.hidden_size), None)
+
+    assert len(pauses) == math.ceil(len(layers) / layers_per_graph) - 1
+
+
+def test_a_version_without_the_limit_of_kernels_computes_all_the_same() -> None:
+    """The limit has no documented name."""
+    one = network(NETWORKS[0])
+    states = torch.randn(2, 7, one.config.hidden_size)
+    known = OpenVinoEngine(one.config, one.encoder.layer, 1)
+    unknown = GraphEngine(
+        layer_graphs(one.encoder.layer, one.config.hidden_size), 1, kernel_limit_property="NO_SUCH_PROPERTY"
+    )
+
+    with torch.inference_mode():
+        assert torch.equal(known.forward(states, None), unknown.forward(states, None))
 
 
 def test_an_engine_is_closed_twice() -> None:
