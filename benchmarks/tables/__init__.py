@@ -71,9 +71,9 @@ TABLES: Final = {
     "cold-start": TableInfo(
         "Cold start",
         "Seconds from the start of a process until it is ready: for the worker until health says so, "
-        "which includes a self-test and the measurement of the engines; for a library until a bare script "
-        "has imported it, loaded the model and computed one text; for Infinity until its first answer. "
-        "The files are in the page cache.",
+        "which includes a self-test and up to two seconds in which the engines are measured; for a library "
+        "until a bare script has imported it, loaded the model and computed one text; for Infinity until "
+        "its first answer. The goal is a bare script and these two seconds. The files are in the page cache.",
         "cold_start:rows",
     ),
     "memory": TableInfo(

@@ -8,6 +8,7 @@ from benchmarks.real_size import EMBEDDING, PARAPHRASE, SENTIMENT
 from benchmarks.results import Better, Bound, Goal, Role, Row, Side
 from benchmarks.session import LABELS, Session, Turn, attempt
 from benchmarks.sides import Contestant
+from qda_worker.models.engines.measurement import MEASUREMENT_SECONDS
 
 _PEERS: Final = {
     SENTIMENT: ("transformers",),
@@ -36,7 +37,7 @@ def rows(session: Session) -> list[Row]:
                 sides[kind] = replace(known, values=(*known.values, started.ready_seconds))
         session.close_sides()
         print(f"  {key}: { ({side.name: side.values for side in sides.values()}) }", flush=True)
-        goal = Goal(Role.BASELINE, Bound.RATIO_AT_MOST, 1.05)
+        goal = Goal(Role.BASELINE, Bound.DIFFERENCE_AT_MOST, MEASUREMENT_SECONDS)
         row = Row({"model": key}, "seconds until ready", Better.LOWER, tuple(sides.values()), (goal,))
         found.append(row)
     return found

@@ -18,7 +18,7 @@ from tests.service.worker.fixtures import create_cache
 from tests.service.worker.process import serving
 
 # Items of the small corpus, in the quick and in the full run.
-_TEXTS: Final = (200, 5_000)
+_TEXTS: Final = (400, 5_000)
 _VECTORS: Final = (1_000, 5_000)
 _DIMENSIONS: Final = 768
 _GOAL: Final = (Goal(Role.BASELINE, Bound.RATIO_AT_MOST, 1.1),)

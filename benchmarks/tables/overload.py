@@ -47,7 +47,7 @@ def rows(session: Session) -> list[Row]:
     """Measure capacity and overload in turns."""
     worker = session.worker(PARAPHRASE)
     address = worker.process.address
-    seconds = 5.0 if session.quick else 30.0
+    seconds = 10.0 if session.quick else 30.0
     capacity: list[float] = []
     goodput: list[float] = []
     refused: list[float] = []

@@ -7,21 +7,19 @@ with bge-m3's heads (`embedding_heads`) give sparse weights and multi-vectors fr
 Loading is stricter than the library in two places, because it would continue silently with meaningless vectors:
 
 - Without modules.json, sentence-transformers builds a default mean pooling.
-- If the files lack tensors of the encoder, transformers fills them with random numbers and only logs it. So the report
-  of missing keys is checked here.
+- If the files lack tensors of the encoder, transformers fills them with random numbers and only logs it. So its report
+  of missing keys is checked (`embedding_encoder`).
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
-from transformers import PreTrainedModel
 
 from model_cache.catalog.catalog import Model
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
@@ -41,6 +39,7 @@ from qda_worker.models.base import (
     usage_in_tokens,
 )
 from qda_worker.models.device_failures import device_failures
+from qda_worker.models.embedding_encoder import leave_out_pooler, require_encoder_weights
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
 from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
@@ -63,11 +62,6 @@ from qda_worker.models.vectors import (
     join_window_rows,
     max_weights,
 )
-
-# Maximum number of missing tensors named in an error message.
-_MAX_NAMED_TENSORS: Final = 3
-# Prefix of the layer after the encoder that only BERT's pre-training uses: many sentence models leave it out.
-_UNUSED_LAYER: Final = "pooler."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -311,7 +305,7 @@ def load_embedding(
     network.eval()
     encoder: Any = network[0].auto_model
     require_encoder_weights(encoder, path)
-    _leave_out_pooler(network)
+    leave_out_pooler(network)
     add_pause_points(encoder)
     limit = token_limit(network.max_seq_length, position_limit(encoder), model.serving.max_tokens)
     tokenizer = TextTokenizer(network.tokenizer, limit)
@@ -345,54 +339,6 @@ def load_embedding(
     )
     budget = budget.for_engines(engines)
     return EmbeddingModel(info, budget, network, tokenizer, heads.to(engines.device), prompts)
-
-
-def require_encoder_weights(encoder: Any, folder: Path) -> None:
-    """Refuse a model whose files lack tensors of its encoder.
-
-    The weights are read a second time, only for the report. The files are mapped, so this takes a tenth of a second.
-
-    Args:
-        encoder: the loaded encoder; one that is not a transformers model is not checked.
-        folder: the sentence-transformers folder.
-
-    Raises:
-        ModelUnusable: when tensors are missing.
-    """
-    if not isinstance(encoder, PreTrainedModel):
-        return
-    load: Any = type(encoder).from_pretrained  # typed as if it always returned the model alone
-    _, report = load(
-        str(_encoder_folder(folder)),
-        config=encoder.config,
-        local_files_only=True,
-        trust_remote_code=False,
-        weights_only=True,
-        output_loading_info=True,
-    )
-    missing = sorted(key for key in report["missing_keys"] if f".{_UNUSED_LAYER}" not in f".{key}")
-    if not missing:
-        return
-    names = ", ".join(missing[:_MAX_NAMED_TENSORS]) + (", …" if len(missing) > _MAX_NAMED_TENSORS else "")
-    count = "1 tensor" if len(missing) == 1 else f"{len(missing)} tensors"
-    raise ModelUnusable(
-        f"its weights lack {count} of the encoder, which would be random numbers: {names}",
-        "take config.json and the weights from one commit of the repository of an embedding model",
-    )
-
-
-def _leave_out_pooler(network: SentenceTransformer) -> None:
-    """Remove the unused layer, which takes half a millisecond of each batch, from an encoder of BERT's family."""
-    first: Any = network[0]
-    outputs = {str(one["method_output_name"]) for one in first.modality_config.values()}
-    if outputs == {"last_hidden_state"} and getattr(first.auto_model, "pooler", None) is not None:
-        first.auto_model.pooler = None
-
-
-def _encoder_folder(folder: Path) -> Path:
-    """Return the folder of the encoder by modules.json; usually `folder` itself."""
-    modules = json.loads((folder / "modules.json").read_text(encoding="utf-8"))
-    return folder / str(modules[0].get("path", ""))
 
 
 def _unweighted_ids(tokenizer: Any) -> frozenset[int]:

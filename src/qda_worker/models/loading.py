@@ -5,12 +5,10 @@ names the model, the cause and a remedy; the traceback goes to the log at debug 
 the first model needs them: a worker that serves only entities loads no torch.
 """
 
-import ctypes
 import dataclasses
 import functools
 import logging
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -18,6 +16,7 @@ from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import UsageError
 from model_cache.prepared_store import StoredForm
 from qda_worker.errors import BatchLost, DeviceLost, LoadInterrupted, ModelDied, ModelUnusable, WorkerError
+from qda_worker.heap import return_free_memory
 from qda_worker.models.base import BatchBudget, InstalledEngines, Options, TextModel
 from qda_worker.models.load_errors import explain_load_error
 from qda_worker.models.pauses import TakeTurn, only_turn
@@ -83,14 +82,8 @@ def load_model(
     except ModelUnusable as error:
         loaded.close()
         raise type(error)(f"model {model.key}: {error.message}", error.remedy) from error
-    _return_free_memory()
+    return_free_memory()
     return loaded
-
-
-def _return_free_memory() -> None:
-    """Return what loading has left free in glibc's heaps to the kernel; other systems do so themselves, or cannot."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def self_test(model: AnyTextModel) -> None:

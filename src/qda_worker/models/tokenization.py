@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from weakref import WeakValueDictionary
+from weakref import WeakSet
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,9 @@ _NO_LIMIT: Final = 10**9
 # Text that is encoded to learn which special tokens the tokenizer adds.
 _SAMPLE: Final = "a"
 
-# A fast tokenizer with each vocabulary, by a digest of the vocabulary. That of XLM-R takes 0.6 GB, and two models of
-# the default catalog have it, with other settings around it.
-_BACKENDS: Final[WeakValueDictionary[bytes, Any]] = WeakValueDictionary()
+# The fast tokenizers that use a vocabulary, by its digest. That of XLM-R takes 0.6 GB, and two models of the default
+# catalog have it.
+_BACKENDS: Final[dict[bytes, WeakSet[Any]]] = {}
 _BACKENDS_LOCK: Final = threading.Lock()
 
 # Token ids of one window, special tokens included, int32 [length].
@@ -367,9 +367,11 @@ def _share_vocabulary(backend: Any) -> None:
     """Let a backend use the vocabulary of an earlier one if both are equal. All other settings stay its own."""
     digest = hashlib.sha256(backend.model.__getstate__()).digest()
     with _BACKENDS_LOCK:
-        earlier = _BACKENDS.setdefault(digest, backend)
-    if earlier is not backend:
-        backend.model = earlier.model
+        users = _BACKENDS.setdefault(digest, WeakSet())
+        earlier = next(iter(users), None)
+        if earlier is not None:
+            backend.model = earlier.model
+        users.add(backend)
 
 
 def _encoder(tokenizer: Any) -> _FastEncoder | _LockedEncoder:

@@ -25,8 +25,8 @@ from model_cache.catalog.catalog import Precision
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.models.engines.base import EncoderEngine, EngineEncoder, TorchEngine
-from qda_worker.models.engines.openvino import GraphEngine, layer_graphs, require_openvino
-from qda_worker.models.engines.openvino_reduced import GRAPH_NAME
+from qda_worker.models.engines.openvino import GraphEngine, require_openvino
+from qda_worker.models.engines.openvino_reduced import GRAPH_NAME, reduced_graphs
 from qda_worker.models.engines.prepared import SAMPLE_NAME, WEIGHTS_NAME, Variant
 from qda_worker.models.engines.torch_reduced import bf16_tensors, int8_tensors
 
@@ -146,7 +146,7 @@ def write_variant(
     elif variant is Variant.TORCH_DYNAMIC:
         _write(folder / variant / WEIGHTS_NAME, save(int8_tensors(encoder)))
     else:
-        _write_static(encoder.layer, network.config.hidden_size, inputs, folder / variant, threads)
+        _write_static(encoder.layer, network.config, inputs, folder / variant, threads)
 
 
 def recipe_of(variant: Variant) -> Mapping[str, object]:
@@ -164,7 +164,7 @@ def recipe_of(variant: Variant) -> Mapping[str, object]:
 
 
 def _write_static(
-    layers: Sequence[Any], width: int, inputs: Sequence[LayerInput], folder: Path, threads: int
+    layers: Sequence[Any], config: Any, inputs: Sequence[LayerInput], folder: Path, threads: int
 ) -> None:
     require_openvino()
     import nncf
@@ -174,7 +174,7 @@ def _write_static(
     nncf.set_log_level(logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
     batches = [(one.states.numpy(), one.mask.numpy()) for one in inputs]
-    for number, graph in enumerate(layer_graphs(layers, width)):
+    for number, graph in enumerate(reduced_graphs(layers, config)):
         after = _run_graph(graph, batches, threads)  # before nncf changes the graph
         quantized = nncf.quantize(
             graph,

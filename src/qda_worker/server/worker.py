@@ -45,6 +45,7 @@ from model_cache.places import Places
 from model_cache.reasons import Reason
 from model_cache.warm_status import WarmAdvice, advise_on_missing
 from qda_worker.access.policy import AccessPolicy
+from qda_worker.heap import return_free_memory_regularly
 from qda_worker.models.form_lookup import find_form, form_folders
 from qda_worker.observability.cache_metrics import WarmMetrics
 from qda_worker.observability.call_record import CallListener
@@ -198,6 +199,7 @@ class Worker:
         watch = asyncio.create_task(self._watch_cache())
         stop = asyncio.create_task(signals.requested.wait())
         watchdog = asyncio.create_task(self._watch_models())
+        heap = asyncio.create_task(return_free_memory_regularly())
         files = [asyncio.create_task(each.watch()) for each in (self._identity, self._access) if each]
         await asyncio.wait([watch, stop], return_when=asyncio.FIRST_COMPLETED)
         self._recorder.stopping()
@@ -213,7 +215,7 @@ class Worker:
             grace=settings.shutdown_grace,
             log=self._log,
         )
-        for task in (watch, stop, watchdog, *files):
+        for task in (watch, stop, watchdog, heap, *files):
             task.cancel()
             with suppress(asyncio.CancelledError, ModelCacheError):
                 await task

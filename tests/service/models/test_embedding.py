@@ -12,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from model_cache.catalog.catalog import Serving, Task
 from qda_worker.errors import ModelUnusable, TextTooLong
 from qda_worker.models.base import LongText, Options
+from qda_worker.models.embedding_encoder import leave_out_pooler
 from qda_worker.models.loading import load_model
 from tests.support.tiny_models import GERMAN, hub_model, write_bert_embedding, write_embedding, write_json
 
@@ -54,6 +55,38 @@ def test_models_with_token_types_equal_the_plain_library(tmp_path: Path) -> None
     model = load_model(hub_model(Task.PARAPHRASE), folder, device="cpu", threads=1)
     plain = SentenceTransformer(str(folder), device="cpu").encode([*GERMAN, LONG])
     np.testing.assert_allclose([vector(model, text) for text in [*GERMAN, LONG]], plain, atol=1e-5)
+
+
+def test_a_layer_whose_output_nobody_reads_is_not_computed(tmp_path: Path) -> None:
+    library = SentenceTransformer(str(write_bert_embedding(tmp_path)), device="cpu")
+    encoder: Any = library[0].auto_model
+    expected = library.encode(GERMAN)
+    assert encoder.pooler is not None
+
+    leave_out_pooler(library)
+
+    assert encoder.pooler is None
+    np.testing.assert_array_equal(library.encode(GERMAN), expected)
+
+
+def test_a_layer_whose_output_is_the_vector_is_computed(tmp_path: Path) -> None:
+    library = SentenceTransformer(str(write_bert_embedding(tmp_path)), device="cpu")
+    first: Any = library[0]
+    first.modality_config = {"text": {"method": "forward", "method_output_name": "pooler_output"}}
+
+    leave_out_pooler(library)
+
+    assert first.auto_model.pooler is not None
+
+
+def test_a_network_that_may_need_the_layer_keeps_it(tmp_path: Path) -> None:
+    library = SentenceTransformer(str(write_bert_embedding(tmp_path)), device="cpu")
+    encoder: Any = library[0].auto_model
+    encoder.config.model_type = "squeezebert"  # it calls its pooler without a look
+
+    leave_out_pooler(library)
+
+    assert encoder.pooler is not None
 
 
 def test_the_limit_is_the_models_own_max_seq_length(tmp_path: Path) -> None:

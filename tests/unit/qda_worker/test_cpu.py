@@ -11,6 +11,7 @@ import pytest
 from model_cache.errors import UsageError
 from qda_worker.cpu import (
     CPU_REQUEST_VARIABLE,
+    KERNEL_VARIABLES,
     MATH_THREAD_VARIABLES,
     WAIT_VARIABLES,
     CpuBudget,
@@ -170,10 +171,14 @@ def test_this_machine_has_at_least_one_cpu() -> None:
 
 
 def test_the_libraries_follow_the_number_unless_the_user_says_otherwise() -> None:
-    environ = {"OMP_NUM_THREADS": "7", "GOMP_SPINCOUNT": "0"}
+    environ = {"OMP_NUM_THREADS": "7", "GOMP_SPINCOUNT": "0", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "9"}
     configure_math_libraries(environ, 2)
     assert (environ["OMP_NUM_THREADS"], environ["GOMP_SPINCOUNT"]) == ("7", "0")
+    assert environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "9"
     assert environ["OPENBLAS_NUM_THREADS"] == environ["MKL_NUM_THREADS"] == "2"
+    plain: dict[str, str] = {}
+    configure_math_libraries(plain, 2)
+    assert KERNEL_VARIABLES.items() <= plain.items()
 
 
 @pytest.mark.parametrize("image", [{}, WAIT_VARIABLES], ids=["host", "image"])

@@ -1,9 +1,9 @@
 """How long engines take for the shapes that a worker serves, measured in a limited time.
 
 A `Measurement` belongs to one network. It ends after MEASUREMENT_SECONDS, whatever is measured: a pass that is still
-running then is abandoned at its next pause point, between two layers. An engine may have no pause points, so its first
-pass is not begun if there is less time left than the reference took. So a slow CPU, or a quota of less than one CPU,
-makes the measurement coarser and not longer: its batches have fewer texts.
+running then is abandoned at its next pause point, between two layers of torch or two graphs of OpenVINO. An engine may
+have no pause points, so its first pass is not begun if there is less time left than the reference took. So a slow CPU,
+or a quota of less than one CPU, makes the measurement coarser and not longer: its batches have fewer texts.
 
 The passes of several engines are interleaved, and the least time counts, because the machine may have other work. The
 first pass of OpenVINO with a new size takes up to a quarter longer (measured), so it computes twice at first. Work

@@ -5,18 +5,20 @@ converter of OpenVINO traces the network for 8 to 16 processor seconds; writing 
 result is compared with torch before it is used, see `selection`.
 
 OpenVINO cannot pause within a graph, so the layers are divided into graphs of LAYERS_PER_GRAPH, with a pause point
-between two graphs. Each graph costs time (one text of 16 to 31 tokens by the 12 layers of XLM-R base on two cores: 25.9
-ms with one graph, 26.7 with three, 28.0 with six), buffers of its own, and kernels of its own for each new number of
-texts and tokens: the first text of a length takes 26, 29 and 33 ms.
+between two graphs. Each graph costs time: one text of 16 to 31 tokens takes the 12 layers of XLM-R base 25.9 ms with
+one graph, 26.7 with three and 28.0 with six, and 3 ms more for each graph when its length is new (two cores, measured).
 
-Memory: an engine stores the weights again, in the order that its kernels read, private to this process. The kernels of
-a shape need about a megabyte, and OpenVINO would keep those of 5,000; see _KERNEL_LIMIT.
+Memory: an engine stores the weights again, in the order that its kernels read, private to this process. Each graph has
+buffers of its own, and keeps kernels for each number of texts and tokens, about a third of a megabyte a shape. Without
+a limit that grows as long as shapes are new; see _KERNEL_LIMIT and `cpu.KERNEL_VARIABLES`.
 
 Threads: the compute thread of the model calls `forward`, OpenVINO uses threads of its own, at most as many as were
 given. A batch that is computed at a pause point of another one needs buffers of its own, so each nesting depth has its
 own inference requests.
 """
 
+import logging
+import platform
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,11 +34,14 @@ from qda_worker.models.pauses import pause_point
 MODEL_TYPES: Final = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
 # Layers in one graph: at 1,024 tokens four of bge-m3's take about half a second on two cores.
 LAYERS_PER_GRAPH: Final = 4
-# Kernels of one kind that a graph keeps. A shape needs three of the most frequent kind, matrix products, so these are
-# the lengths of 85 single texts. Without its kernels a short text takes 10 to 15 ms more; a full batch hardly does.
-_KERNEL_LIMIT: Final = 256
-# OpenVINO's name for that, which it does not document.
-_KERNEL_LIMIT_PROPERTY: Final = "CPU_RUNTIME_CACHE_CAPACITY"
+# Kernels of one kind that a graph keeps. A shape needs three of the most frequent kind, matrix products.
+_KERNEL_LIMIT: Final = 128
+# OpenVINO's name for that, which it does not document. On Arm it keeps none, because kept ones may compute wrong
+# numbers there (`rtCacheCapacity` in its source).
+KERNEL_LIMIT_PROPERTY: Final = "CPU_RUNTIME_CACHE_CAPACITY"
+_X86: Final = frozenset({"x86_64", "AMD64"})
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 class GraphEngine:
@@ -44,14 +49,7 @@ class GraphEngine:
 
     name: Final = EngineName.OPENVINO
 
-    def __init__(
-        self,
-        graphs: Sequence[Any],
-        threads: int,
-        precision: str = "f32",
-        *,
-        kernel_limit_property: str = _KERNEL_LIMIT_PROPERTY,
-    ) -> None:
+    def __init__(self, graphs: Sequence[Any], threads: int, precision: str = "f32") -> None:
         """Compile graphs.
 
         Args:
@@ -59,18 +57,18 @@ class GraphEngine:
                 bool [batch, 1, 1, tokens]; its output is states.
             threads: maximum number of threads.
             precision: f32 or bf16, of what is not int8. OpenVINO's default on CPUs with bf16 is bf16.
-            kernel_limit_property: of OpenVINO, for `_KERNEL_LIMIT`; a version that does not know it has its own limit.
         """
+        import openvino
+
         options = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": False,  # two pods that are pinned to the same cores would wait for each other
         }
+        core, optional = openvino.Core(), kernel_limit(platform.machine())
         with ThreadPoolExecutor(threads) as pool:  # each graph is compiled in one thread
-            self._models = list(
-                pool.map(lambda graph: _compile(graph, options, kernel_limit_property), graphs)
-            )
+            self._models = list(pool.map(lambda graph: compile_graph(core, graph, options, optional), graphs))
         self._requests: list[list[Any]] = []
         self._depth = 0
 
@@ -92,7 +90,9 @@ class GraphEngine:
         # Padding is the same for every token that reads, so one row is enough.
         row = torch.ones(texts, 1, 1, tokens, dtype=torch.bool) if mask is None else mask[:, :, :1, :]
         readable = row.contiguous().numpy()
-        embeddings = states.detach().contiguous().numpy()
+        embeddings = (
+            states.detach().contiguous().numpy()
+        )  # like `readable`, it must live until the last graph
         current = openvino.Tensor(embeddings, shared_memory=True)
         mask_tensor = openvino.Tensor(readable, shared_memory=True)
         for number, request in enumerate(requests):
@@ -100,7 +100,7 @@ class GraphEngine:
                 pause_point()
             request.set_input_tensor(0, current)
             request.set_input_tensor(1, mask_tensor)
-            request.infer()
+            request.infer(share_outputs=True)  # without a copy of them
             current = request.get_output_tensor(0)
         # The buffer belongs to the request, and the next batch reuses it.
         return torch.from_numpy(current.data.copy())
@@ -138,15 +138,26 @@ class OpenVinoEngine(GraphEngine):
         self._layers.clear()
 
 
-def _compile(graph: Any, options: dict[str, Any], kernel_limit_property: str) -> Any:
-    import openvino
+def kernel_limit(architecture: str) -> dict[str, int]:
+    """Return the property that limits the kernels of a graph on an architecture, as `platform.machine` names it."""
+    return {KERNEL_LIMIT_PROPERTY: _KERNEL_LIMIT} if architecture in _X86 else {}
 
-    core = openvino.Core()
+
+def compile_graph(core: Any, graph: Any, options: dict[str, Any], optional: dict[str, Any]) -> Any:
+    """Compile a graph for the CPU.
+
+    Args:
+        core: OpenVINO's `Core`.
+        graph: the graph.
+        options: properties of the compiled graph.
+        optional: more of them, which are left out if this version does not know one.
+    """
     try:
-        return core.compile_model(graph, "CPU", {**options, kernel_limit_property: _KERNEL_LIMIT})
+        return core.compile_model(graph, "CPU", {**options, **optional})
     except RuntimeError as error:
-        if kernel_limit_property not in str(error):
+        if not any(name in str(error) for name in optional):
             raise
+        _LOG.debug("OpenVINO does not know %s", ", ".join(optional), exc_info=True)
         return core.compile_model(graph, "CPU", options)
 
 

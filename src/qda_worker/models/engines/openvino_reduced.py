@@ -5,7 +5,8 @@ bf16: the graphs are written down as for fp32, and OpenVINO computes them in bfl
 int8: the graphs are read from files that nncf made, with the scales of weights and states as constants. So a text has
 the same numbers in every batch.
 
-Each graph has a few layers, with a pause point between two graphs.
+Each graph has a few layers (`layers_per_graph`), with a pause point between two graphs. int8 graphs have as many as
+when they were made.
 """
 
 from collections.abc import Sequence
@@ -13,15 +14,30 @@ from pathlib import Path
 from typing import Any, Final
 
 from qda_worker.models.engines.base import EngineUnavailable
-from qda_worker.models.engines.openvino import GraphEngine, layer_graphs, require_openvino
+from qda_worker.models.engines.openvino import LAYERS_PER_GRAPH, GraphEngine, layer_graphs, require_openvino
 
+# Layers in one graph of a network that reads long texts: at 8,192 tokens two of bge-m3's take some seconds, and in a
+# reduced precision no other engine computes long texts.
+_LAYERS_OF_LONG_TEXTS: Final = 2
+# Positions of a network beyond which it does.
+_SHORT_POSITIONS: Final = 1024
 # Name of the file of the graph with a number, from 0 on.
 GRAPH_NAME: Final = "layers-{number}.xml"
 
 
-def bf16_engine(layers: Sequence[Any], width: int, threads: int) -> GraphEngine:
-    """Compile fp32 layers to be computed in bfloat16."""
-    return GraphEngine(layer_graphs(layers, width), threads, "bf16")
+def layers_per_graph(config: Any) -> int:
+    """Return how many layers a graph of a network has, by its configuration."""
+    return LAYERS_PER_GRAPH if config.max_position_embeddings <= _SHORT_POSITIONS else _LAYERS_OF_LONG_TEXTS
+
+
+def reduced_graphs(layers: Sequence[Any], config: Any) -> list[Any]:
+    """Return graphs of fp32 layers of a network, with `layers_per_graph` in each; see `layer_graphs`."""
+    return layer_graphs(layers, config.hidden_size, layers_per_graph(config))
+
+
+def bf16_engine(layers: Sequence[Any], config: Any, threads: int) -> GraphEngine:
+    """Compile fp32 layers of a network to be computed in bfloat16."""
+    return GraphEngine(reduced_graphs(layers, config), threads, "bf16")
 
 
 def int8_engine(folder: Path, threads: int) -> GraphEngine:

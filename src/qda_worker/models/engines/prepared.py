@@ -136,7 +136,7 @@ def build_engine(variant: Variant, folder: Path, network: PreTrainedModel, threa
 
         if variant is Variant.OPENVINO_BF16:
             layers: Any = bf16_encoder(encoder, load_file(folder / WEIGHTS_NAME)).float()
-            return bf16_engine(layers.layer, network.config.hidden_size, threads)
+            return bf16_engine(layers.layer, network.config, threads)
         return int8_engine(folder / variant, threads)
     except EngineUnavailable:
         raise

@@ -97,8 +97,14 @@ def test_equal_vocabularies_are_one_in_memory_under_different_settings() -> None
 def test_a_vocabulary_outlives_the_tokenizer_that_came_with_it() -> None:
     first = TextTokenizer(fast_tokenizer("nur kurz da"), 10)
     backend = weakref.ref(first._encode._backend)  # type: ignore[union-attr]
-    second = TextTokenizer(fast_tokenizer("nur kurz da"), 10)
+    second = fast_tokenizer("nur kurz da")
+    encoded = TextTokenizer(second, 10).prepare("kurz da", LongText.ERROR).units[0].payload.tolist()
     del first
     gc.collect()
     assert backend() is None, "the second one needs its vocabulary only"
-    assert second.prepare("kurz da", LongText.ERROR).units[0].payload.tolist() == [2, 3]
+    third = fast_tokenizer("nur kurz da")
+    TextTokenizer(third, 10)
+
+    second.backend_tokenizer.model.unk_token = "changed"
+    assert third.backend_tokenizer.model.unk_token == "changed"
+    assert encoded == [2, 3]

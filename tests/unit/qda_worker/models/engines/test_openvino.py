@@ -4,8 +4,10 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Never
 
+import openvino
 import pytest
 import torch
 from transformers import (
@@ -26,7 +28,15 @@ from transformers import (
 from qda_worker.models.base import InstalledEngines
 from qda_worker.models.engines.base import TOLERANCE, EngineName, EngineUnavailable
 from qda_worker.models.engines.measurement import BATCH_TOKENS
-from qda_worker.models.engines.openvino import LAYERS_PER_GRAPH, GraphEngine, OpenVinoEngine, layer_graphs
+from qda_worker.models.engines.openvino import (
+    KERNEL_LIMIT_PROPERTY,
+    LAYERS_PER_GRAPH,
+    OpenVinoEngine,
+    compile_graph,
+    kernel_limit,
+    layer_graphs,
+)
+from qda_worker.models.engines.openvino_reduced import GRAPH_NAME, int8_engine, layers_per_graph
 from qda_worker.models.engines.selection import install_engine
 from qda_worker.models.pauses import BatchAbandoned, pausing
 
@@ -175,17 +185,45 @@ def test_there_is_a_pause_point_between_two_graphs(layers_per_graph: int) -> Non
     assert len(pauses) == math.ceil(len(layers) / layers_per_graph) - 1
 
 
-def test_a_version_without_the_limit_of_kernels_computes_all_the_same() -> None:
-    """The limit has no documented name."""
+def test_a_version_without_an_optional_property_computes_all_the_same() -> None:
     one = network(NETWORKS[0])
+    (graph,) = layer_graphs(one.encoder.layer, one.config.hidden_size)
+    core = openvino.Core()
+
+    assert compile_graph(core, graph, {}, {"NO_SUCH_PROPERTY": 1}).inputs
+    with pytest.raises(RuntimeError, match="NO_SUCH_PROPERTY"):
+        compile_graph(core, graph, {"NO_SUCH_PROPERTY": 1}, {})
+    with pytest.raises(RuntimeError, match="INFERENCE_NUM_THREADS"):
+        compile_graph(core, graph, {"INFERENCE_NUM_THREADS": "many"}, {"NO_SUCH_PROPERTY": 1})
+
+
+def test_the_installed_version_limits_kernels_by_an_undocumented_property() -> None:
+    one = network(NETWORKS[0])
+    (graph,) = layer_graphs(one.encoder.layer, one.config.hidden_size)
+
+    assert openvino.Core().compile_model(graph, "CPU", kernel_limit("x86_64")).inputs
+    assert list(kernel_limit("x86_64")) == list(kernel_limit("AMD64")) == [KERNEL_LIMIT_PROPERTY]
+    assert kernel_limit("aarch64") == {}  # it keeps none there
+
+
+@pytest.mark.parametrize("layers_per_graph", [1, 4])
+def test_stored_graphs_of_any_number_of_layers_are_read(tmp_path: Path, layers_per_graph: int) -> None:
+    one = network(NETWORKS[1])
     states = torch.randn(2, 7, one.config.hidden_size)
-    known = OpenVinoEngine(one.config, one.encoder.layer, 1)
-    unknown = GraphEngine(
-        layer_graphs(one.encoder.layer, one.config.hidden_size), 1, kernel_limit_property="NO_SUCH_PROPERTY"
-    )
+    for number, graph in enumerate(layer_graphs(one.encoder.layer, one.config.hidden_size, layers_per_graph)):
+        openvino.save_model(graph, tmp_path / GRAPH_NAME.format(number=number), compress_to_fp16=False)
+    expected = OpenVinoEngine(one.config, one.encoder.layer, 1)
 
     with torch.inference_mode():
-        assert torch.equal(known.forward(states, None), unknown.forward(states, None))
+        found = int8_engine(tmp_path, 1).forward(states, None)
+        assert torch.allclose(found, expected.forward(states, None), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("positions", "expected"), [(512, LAYERS_PER_GRAPH), (514, LAYERS_PER_GRAPH), (8194, 2)]
+)
+def test_reduced_graphs_of_networks_for_long_texts_are_short(positions: int, expected: int) -> None:
+    assert layers_per_graph(BertConfig(max_position_embeddings=positions)) == expected
 
 
 def test_an_engine_is_closed_twice() -> None:
