@@ -39,6 +39,7 @@ _KERNEL_LIMIT: Final = 128
 # OpenVINO's name for that, which it does not document. On Arm it keeps none, because kept ones may compute wrong
 # numbers there (`rtCacheCapacity` in its source).
 KERNEL_LIMIT_PROPERTY: Final = "CPU_RUNTIME_CACHE_CAPACITY"
+# As `platform.machine` names it on Linux, macOS and Windows.
 _X86: Final = frozenset({"x86_64", "AMD64"})
 
 _LOG: Final = logging.getLogger(__name__)
