@@ -4,7 +4,8 @@ A program's `main` returns its exit code and raises `ModelCacheError`. `run` cal
 with `--format json`, as one document to stdout too. Failed system calls that have an obvious meaning (no space, no
 permission) become such errors; every other exception is reported as INTERNAL, with the trace in the log.
 
-SIGTERM raises `Terminated` in the main thread, so that `finally` blocks run as they do for Ctrl-C. A closed stdout ends
+SIGTERM raises `Terminated` in the main thread, so that `finally` blocks run as they do for Ctrl-C. C code of a library
+may turn that into an error of its own; what goes on after any error calls `raise_if_terminated`. A closed stdout ends
 the program with 141, and one that cannot be written with NO_SPACE. A stderr that cannot be written (its reader has
 gone, its disk is full) changes nothing: `BestEffortStream` drops what is written to it.
 
@@ -36,6 +37,8 @@ EXIT_BROKEN_PIPE: Final = 141
 
 # Values of --format that are about another output than stdout; a command takes them beside the format of its result.
 _FILE_FORMATS: Final = frozenset({"oci-image"})
+# Set by SIGTERM.
+_TERMINATED: Final = threading.Event()
 # Remedy for a disk that is full.
 _FREE_SPACE: Final = "free some space there, or give another folder"
 _NO_PERMISSION: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
@@ -213,7 +216,14 @@ def _report_bug(error: Exception, name: str, argv: Sequence[str], environ: Mappi
 
 
 def _raise_terminated(_signal: int, _frame: FrameType | None) -> None:
+    _TERMINATED.set()
     raise Terminated
+
+
+def raise_if_terminated() -> None:
+    """Raise `Terminated` if SIGTERM was received, because a library may have handled it as an error of its own."""
+    if _TERMINATED.is_set():
+        raise Terminated
 
 
 def _prepare_streams() -> None:

@@ -16,7 +16,7 @@ from model_cache.catalog.catalog import Model
 from model_cache.catalog.lock import load_lock
 from model_cache.catalog.parse import load_catalog
 from model_cache.cli.options import LogLevel, find_places, warmer_command
-from model_cache.cli.program import set_up_logging
+from model_cache.cli.program import raise_if_terminated, set_up_logging
 from model_cache.errors import ModelCacheError, UsageError
 from model_cache.explanations import error_lines, with_help
 from model_cache.json_values import to_json_text
@@ -41,6 +41,7 @@ def prepare(settings: PrepareSettings, environ: Mapping[str, str]) -> int:
     quiet = settings.shared.log_level in (LogLevel.WARNING, LogLevel.ERROR)
 
     def report(line: str) -> None:
+        raise_if_terminated()  # a variant that failed is left out, whatever the error was
         if not quiet:
             print(f"{_PREFIX}: {line}", file=sys.stderr, flush=True)
 

@@ -4,13 +4,14 @@ import asyncio
 import subprocess
 import sys
 import threading
+from typing import Final
 
 import pytest
 
 from qda_worker.heap import return_free_memory_regularly
 
 # Between the freed blocks every hundredth stays, so that the heap cannot shrink at its end.
-PROGRAM = """
+PROGRAM: Final = """
 import re
 from pathlib import Path
 from qda_worker.heap import return_free_memory

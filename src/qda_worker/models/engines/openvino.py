@@ -90,10 +90,9 @@ class GraphEngine:
         texts, tokens, _ = states.shape
         # Padding is the same for every token that reads, so one row is enough.
         row = torch.ones(texts, 1, 1, tokens, dtype=torch.bool) if mask is None else mask[:, :, :1, :]
+        # Requests keep only an address, so both arrays must live until the last graph has computed.
         readable = row.contiguous().numpy()
-        embeddings = (
-            states.detach().contiguous().numpy()
-        )  # like `readable`, it must live until the last graph
+        embeddings = states.detach().contiguous().numpy()
         current = openvino.Tensor(embeddings, shared_memory=True)
         mask_tensor = openvino.Tensor(readable, shared_memory=True)
         for number, request in enumerate(requests):

@@ -123,6 +123,20 @@ def test_sigterm_ends_a_program_with_143_and_a_message() -> None:
     assert "Traceback" not in message
 
 
+def test_a_sigterm_that_a_library_has_handled_as_an_error_counts_all_the_same() -> None:
+    body = (
+        "import os, signal; from model_cache.cli.program import raise_if_terminated\n"
+        "    raise_if_terminated()\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)\n"
+        "    except BaseException: print('left out', flush=True)\n"
+        "    raise_if_terminated()"
+    )
+    done = subprocess.run(program(body), capture_output=True, text=True, check=False, timeout=60)
+
+    assert (done.returncode, done.stdout) == (143, "left out\n")
+    assert done.stderr.startswith("p: INTERRUPTED: stopped by SIGTERM. Remedy: ")
+
+
 def test_a_closed_pipe_on_stdout_is_not_an_error() -> None:
     body = "[print('x' * 1000) for _ in range(10000)]; return 0"
     with subprocess.Popen(program(body), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
