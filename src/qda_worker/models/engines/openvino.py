@@ -114,23 +114,20 @@ class GraphEngine:
 class OpenVinoEngine(GraphEngine):
     """The encoder layers of one network in fp32."""
 
-    def __init__(
-        self, config: Any, layers: Sequence[Any], threads: int, layers_per_graph: int = LAYERS_PER_GRAPH
-    ) -> None:
+    def __init__(self, config: Any, layers: Sequence[Any], threads: int) -> None:
         """Write the layers down and compile them.
 
         Args:
             config: configuration of the network.
             layers: its encoder layers, in fp32, on the CPU. They must stay unchanged.
             threads: maximum number of threads.
-            layers_per_graph: number of layers between two pause points.
 
         Raises:
             EngineUnavailable: when OpenVINO is not installed or does not know such a network.
         """
         _require_known_network(config)
         self._layers = list(layers)  # the graphs read their weights in place
-        super().__init__(layer_graphs(self._layers, config.hidden_size, layers_per_graph), threads)
+        super().__init__(layer_graphs(self._layers, config.hidden_size), threads)
 
     def close(self) -> None:
         """Release the compiled layers."""

@@ -31,6 +31,7 @@ from qda_worker.models.engines.measurement import BATCH_TOKENS
 from qda_worker.models.engines.openvino import (
     KERNEL_LIMIT_PROPERTY,
     LAYERS_PER_GRAPH,
+    GraphEngine,
     OpenVinoEngine,
     compile_graph,
     kernel_limit,
@@ -164,9 +165,8 @@ def test_openvino_reports_its_use_to_nobody() -> None:
 def test_one_graph_gives_the_numbers_of_several() -> None:
     one = network(NETWORKS[0])
     states = torch.randn(2, 7, one.config.hidden_size, generator=torch.Generator().manual_seed(3))
-    whole, parts = (
-        OpenVinoEngine(one.config, one.encoder.layer, 1, count) for count in (len(one.encoder.layer), 1)
-    )
+    layers, width = one.encoder.layer, one.config.hidden_size
+    whole, parts = (GraphEngine(layer_graphs(layers, width, count), 1) for count in (len(layers), 1))
 
     with torch.inference_mode():
         assert torch.allclose(whole.forward(states, None), parts.forward(states, None), rtol=0, atol=1e-5)
@@ -176,7 +176,7 @@ def test_one_graph_gives_the_numbers_of_several() -> None:
 def test_there_is_a_pause_point_between_two_graphs(layers_per_graph: int) -> None:
     one = network(NETWORKS[1])
     layers = one.encoder.layer
-    engine = OpenVinoEngine(one.config, layers, 1, layers_per_graph)
+    engine = GraphEngine(layer_graphs(layers, one.config.hidden_size, layers_per_graph), 1)
     pauses: list[None] = []
 
     with torch.inference_mode(), pausing(lambda: pauses.append(None)):
