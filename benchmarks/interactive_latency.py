@@ -17,7 +17,6 @@ from transformers import XLMRobertaConfig, XLMRobertaModel
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
 from qda_worker.cpu import cpu_budget
 from qda_worker.models.base import (
-    BatchBudget,
     ModelInfo,
     Options,
     PreparedText,
@@ -26,6 +25,7 @@ from qda_worker.models.base import (
     model_info,
     usage_in_tokens,
 )
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
 from qda_worker.scheduling.jobs import Lane, Success

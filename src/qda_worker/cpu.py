@@ -14,7 +14,7 @@ each other. Sleeping too soon makes a worker that is alone slower: the regions o
 poll for about 100 microseconds, which is longer than these gaps and short beside the milliseconds for which the kernel
 takes a CPU away (`benchmarks.neighbours`). It is set for this process and all that it starts.
 
-oneDNN, in torch and in OpenVINO, compiles kernels for each new number of texts and tokens, and keeps 1,024 of them. A
+oneDNN, in torch and in OpenVINO, compiles kernels for each new size of a matrix, and keeps 1,024 of them. A
 process with one layer of BERT base grows by 100 MB over 450 shapes, and by 55 MB if it keeps 64 (measured).
 """
 

@@ -7,7 +7,6 @@ from typing import Final
 from model_cache.catalog.catalog import HuggingFaceSource, Model, Task
 from qda_worker.errors import ModelDied
 from qda_worker.models.base import (
-    BatchBudget,
     LongText,
     ModelInfo,
     Options,
@@ -18,6 +17,7 @@ from qda_worker.models.base import (
     require_non_empty,
     usage_in_tokens,
 )
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.models.tokenization import choose_spans
 
 # Characters that the model reads at once.

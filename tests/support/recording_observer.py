@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 class RecordingObserver:
     """The events of a queue, one list for each kind."""
 
-    batches: list[tuple[int, int, int, float]] = field(default_factory=list)
+    batches: list[tuple[int, int, float, float]] = field(default_factory=list)
     queue_seconds: list[float] = field(default_factory=list)
     outcomes: list[tuple[str, bool]] = field(default_factory=list)
     refused: list[tuple[str, int]] = field(default_factory=list)
     cancelled: list[tuple[str, int]] = field(default_factory=list)
 
-    def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
-        self.batches.append((units, tokens, padded_tokens, seconds))
+    def on_batch(self, units: int, tokens: int, cost: float, seconds: float) -> None:
+        self.batches.append((units, tokens, cost, seconds))
 
     def on_queue_seconds(self, seconds: float) -> None:
         self.queue_seconds.append(seconds)

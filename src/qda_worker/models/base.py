@@ -21,6 +21,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from qda_worker.errors import TextEmpty
+from qda_worker.models.batch_budget import LONG_TOKENS, PADDING_IN_ATTENTION, BatchBudget
 from qda_worker.models.spacy_components import SyntaxLayer
 from qda_worker.sentences.span import Span
 
@@ -90,7 +91,7 @@ class InstalledEngines:
     Attributes:
         names: for one short text and for batches, if they differ; else one name.
         timings: of the engines that were compared, the chosen ones included; empty if nothing was measured.
-        batch_tokens: padded tokens of a batch, at which they are fastest; None if this was not measured.
+        batch_tokens: tokens of a batch, at which they are fastest; None if this was not measured.
         unavailable: why an engine was left out; empty if none was.
         device: torch's name of the device that has the network.
     """
@@ -100,6 +101,16 @@ class InstalledEngines:
     batch_tokens: int | None = None
     unavailable: str = ""
     device: str = "cpu"
+
+    def budget(self, default: BatchBudget) -> BatchBudget:
+        """Return the budget of a network that they compute; `default` is that of torch on a CPU."""
+        budget = default.with_length(self.batch_tokens)
+        if self.device != "cpu":
+            # Nothing is measured on devices, which need large batches to be busy.
+            return replace(budget, overhead=default.overhead * budget.length // default.length)
+        if self.names[-1] == "openvino":
+            budget = replace(budget, padding=PADDING_IN_ATTENTION, padded_beyond=LONG_TOKENS)
+        return replace(budget, coarse_pauses="openvino" in self.names)  # it pauses between its graphs only
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,41 +197,6 @@ def model_info(
         prompts=prompts,
         default_prompt=default_prompt,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class BatchBudget:
-    """Upper limits of one batch. A single unit beyond them forms a batch of its own.
-
-    Attributes:
-        length: limit of the summed unit lengths; if `padded`, of the longest length times the number of units.
-        units: maximum number of units, however short they are.
-        padded: whether the model pads every unit of a batch to the longest one.
-        overhead: what a batch costs beside its cells, in tokens. Each batch reads all weights from memory, about 20
-            tokens with the shape of XLM-R base on two cores, and OpenVINO prepares kernels for each new number of texts
-            and tokens, up to 25.
-        coarse_pauses: whether a batch has few pause points, so that interactive texts wait for long parts of it.
-    """
-
-    length: int
-    units: int
-    padded: bool = True
-    overhead: int = 45
-    coarse_pauses: bool = False
-
-    def with_length(self, length: int | None) -> "BatchBudget":
-        """Return a budget of another length, with the units in proportion; None: this one."""
-        if length is None or length == self.length:
-            return self
-        return replace(self, length=length, units=max(1, self.units * length // self.length))
-
-    def for_engines(self, engines: InstalledEngines) -> "BatchBudget":
-        """Return the budget of a network that engines compute: OpenVINO pauses between its parts only."""
-        budget = replace(self.with_length(engines.batch_tokens), coarse_pauses="openvino" in engines.names)
-        if engines.device == "cpu":
-            return budget
-        # Nothing is measured on devices, which need large batches to be busy.
-        return replace(budget, overhead=self.overhead * budget.length // self.length)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,6 @@ from sentence_transformers import SentenceTransformer
 from model_cache.catalog.catalog import Model
 from qda_worker.errors import ModelFailed, ModelUnusable, TextTooLong
 from qda_worker.models.base import (
-    BatchBudget,
     InstallEngine,
     ModelInfo,
     Options,
@@ -38,6 +37,7 @@ from qda_worker.models.base import (
     run_steps,
     usage_in_tokens,
 )
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.models.device_failures import device_failures
 from qda_worker.models.embedding_encoder import leave_out_pooler, require_encoder_weights
 from qda_worker.models.embedding_heads import Heads, load_heads, multi_vectors, sparse_weights
@@ -337,7 +337,7 @@ def load_embedding(
         prompts=prompts.texts,
         default_prompt=prompts.default,
     )
-    budget = budget.for_engines(engines)
+    budget = engines.budget(budget)
     return EmbeddingModel(info, budget, network, tokenizer, heads.to(engines.device), prompts)
 
 

@@ -17,7 +17,8 @@ from model_cache.errors import UsageError
 from model_cache.prepared_store import StoredForm
 from qda_worker.errors import BatchLost, DeviceLost, LoadInterrupted, ModelDied, ModelUnusable, WorkerError
 from qda_worker.heap import return_free_memory
-from qda_worker.models.base import BatchBudget, InstalledEngines, Options, TextModel
+from qda_worker.models.base import InstalledEngines, Options, TextModel
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.models.load_errors import explain_load_error
 from qda_worker.models.pauses import TakeTurn, only_turn
 
@@ -26,10 +27,10 @@ AnyTextModel: TypeAlias = TextModel[Any, Any, Any]
 # Text of the self-test.
 _SAMPLE: Final = "Das Gespräch mit Frau Müller in Köln war sehr angenehm."
 
-# Tokens per padded batch. Measured on two cores with the shapes of XLM-R large: 1,024 is 1.4 times as fast as 4,096.
+# Tokens per batch. Measured on two cores with the shapes of XLM-R large: 1,024 is 1.4 times as fast as 4,096.
 _CPU_BUDGET: Final = BatchBudget(length=1024, units=64)
 # Characters per batch: about 2,000 words, which take de_core_news_lg a quarter of a second.
-_SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padded=False, coarse_pauses=True)
+_SPACY_BUDGET: Final = BatchBudget(length=12_000, units=64, padding=0.0, coarse_pauses=True)
 
 # How long the self-test may take before a process that computes it is killed, in seconds.
 _SELF_TEST_SECONDS: Final = 120.0

@@ -26,7 +26,6 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from model_cache.catalog.catalog import Cleaning, Model
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.base import (
-    BatchBudget,
     InstallEngine,
     LongText,
     ModelInfo,
@@ -41,6 +40,7 @@ from qda_worker.models.base import (
     run_steps,
     usage_in_tokens,
 )
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.models.device_failures import device_failures
 from qda_worker.models.in_process import InProcessModel
 from qda_worker.models.layer_pauses import add_pause_points
@@ -274,7 +274,7 @@ def load_sentiment(
     info = model_info(model, max_length=limit, labels=sorted(set(sentiments)), engines=engines)
     return SentimentModel(
         info,
-        budget.for_engines(engines),
+        engines.budget(budget),
         network,
         TextTokenizer(tokenizer, limit),
         model.serving.cleaning,

@@ -13,7 +13,6 @@ from typing import Any, Final
 from model_cache.catalog.catalog import Model, Task
 from qda_worker.errors import ModelUnusable, TextTooLong
 from qda_worker.models.base import (
-    BatchBudget,
     LengthUnit,
     LongText,
     ModelInfo,
@@ -26,6 +25,7 @@ from qda_worker.models.base import (
     require_non_empty,
     run_steps,
 )
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.models.entity_windows import Entity, Window, merge_entities, split_windows, truncated_length
 from qda_worker.models.spacy_components import SyntaxLayer
 from qda_worker.models.spacy_protocol import Passage, PassageResult

@@ -175,7 +175,10 @@ class CacheMetrics(Collector):
             "Least time of a pass through the encoder layers when the engine was measured at start.",
             labels=["model", "engine", "texts", "tokens"],
         )
-        batch = _model_gauge("qda_batch_tokens_limit", "Padded tokens to which batches are filled.")
+        batch = _model_gauge(
+            "qda_batch_tokens_limit",
+            "Tokens to which batches are filled, with what padding costs.",
+        )
         for key, served in self._registry.models.items():
             if served.engine is None or served.engine.info.engines is None:
                 continue

@@ -218,7 +218,9 @@ class QueueMetrics:
             _TOKENS,
         )
         self._padding = histogram(
-            "qda_batch_padding_ratio", "Share of padding in the computed tokens of a batch.", _RATIOS
+            "qda_batch_padding_ratio",
+            "Share of padding in the cost of a batch. Padding in attention alone costs a tenth of a token.",
+            _RATIOS,
         )
         self._texts = Counter(
             "qda_texts",
@@ -286,13 +288,13 @@ class _QueueObserver:
         self._refused = refused
         self._model = model
 
-    def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+    def on_batch(self, units: int, tokens: int, cost: float, seconds: float) -> None:
         """Count a computed batch."""
         self._histograms["compute"].observe(seconds)
         self._histograms["items"].observe(units)
         self._histograms["tokens"].observe(tokens)
-        if padded_tokens:
-            self._histograms["padding"].observe(1 - tokens / padded_tokens)
+        if cost:
+            self._histograms["padding"].observe(1 - tokens / cost)
 
     def on_queue_seconds(self, seconds: float) -> None:
         """Observe the queue time of a text."""

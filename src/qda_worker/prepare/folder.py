@@ -52,9 +52,23 @@ def verify_source(path: Path, hashes: Mapping[str, str]) -> tuple[FormFile, ...]
 
 
 def find_finished(
-    out: Path, model: Model, hashes: Mapping[str, str], precision: Precision, texts: Texts
+    out: Path,
+    model: Model,
+    hashes: Mapping[str, str],
+    precision: Precision,
+    texts: Texts,
+    recipes: Mapping[str, Mapping[str, object]],
 ) -> tuple[PreparedForm, str] | None:
-    """Return the wanted form, if the folder holds it with intact files and nothing else."""
+    """Return the wanted form, if the folder holds it with intact files and nothing else.
+
+    Args:
+        out: the folder.
+        model: the model.
+        hashes: sha256 of the model's files by path.
+        precision: of the form.
+        texts: of the accuracy gate.
+        recipes: how each variant is made.
+    """
     try:
         form, content = read_form(out)
     except FormInvalid:
@@ -65,6 +79,7 @@ def find_finished(
     if (
         found != wanted
         or gate_failure(form)
+        or any(recipes.get(name) != recipe for name, recipe in form.recipe.get("variants", {}).items())
         or {file.path: file.sha256 for file in form.source_files} != hashes
     ):
         return None

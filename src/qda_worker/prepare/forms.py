@@ -1,7 +1,7 @@
 """Make the files of a form: the variants of a loaded fp32 network.
 
 The states before each layer are captured from the network itself while it computes the calibration texts; so they are
-those of real texts, with their padding. Static int8 is made graph by graph. Each graph is calibrated with the fp32
+those of real texts. Static int8 is made graph by graph. Each graph is calibrated with the fp32
 states before it.
 """
 
@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors.torch import save
 from transformers import PreTrainedModel
 
@@ -25,10 +23,11 @@ from model_cache.catalog.catalog import Precision
 from model_cache.errors import ModelCacheError
 from model_cache.reasons import Reason
 from qda_worker.models.engines.base import EncoderEngine, EngineEncoder, TorchEngine
-from qda_worker.models.engines.openvino import GraphEngine, require_openvino
+from qda_worker.models.engines.openvino import GRAPH_INPUTS, GraphEngine, require_openvino
 from qda_worker.models.engines.openvino_reduced import GRAPH_NAME, reduced_graphs
 from qda_worker.models.engines.prepared import SAMPLE_NAME, WEIGHTS_NAME, Variant
 from qda_worker.models.engines.torch_reduced import bf16_tensors, int8_tensors
+from qda_worker.models.engines.unpadding import unpad
 
 # Number of texts whose states are stored as the sample.
 _SAMPLE_TEXTS: Final = 3
@@ -151,7 +150,7 @@ def write_variant(
 
 def recipe_of(variant: Variant) -> Mapping[str, object]:
     """Return how a variant is made, for the record."""
-    return {
+    recipes: dict[Variant, dict[str, object]] = {
         Variant.TORCH_BF16: {"method": "weights rounded to bfloat16"},
         Variant.OPENVINO_BF16: {"method": "weights rounded to bfloat16"},
         Variant.TORCH_DYNAMIC: {
@@ -159,8 +158,10 @@ def recipe_of(variant: Variant) -> Mapping[str, object]:
         },
         Variant.OPENVINO_STATIC: {
             "method": "nncf.quantize", "model_type": "transformer", "preset": "mixed", "overflow_fix": "enable",
+            "inputs": list(GRAPH_INPUTS),
         },
-    }[variant]  # fmt: skip
+    }  # fmt: skip
+    return recipes[variant]
 
 
 def _write_static(
@@ -173,12 +174,12 @@ def _write_static(
 
     nncf.set_log_level(logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
-    batches = [(one.states.numpy(), one.mask.numpy()) for one in inputs]
+    batches = [(one.states, one.mask) for one in inputs]
     for number, graph in enumerate(reduced_graphs(layers, config)):
         after = _run_graph(graph, batches, threads)  # before nncf changes the graph
         quantized = nncf.quantize(
             graph,
-            nncf.Dataset(batches),
+            nncf.Dataset([unpad(*batch).arrays for batch in batches]),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
@@ -193,15 +194,11 @@ def _write_static(
 
 
 def _run_graph(
-    graph: Any, batches: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]], threads: int
-) -> list[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
-    """Return the batches after the layers of a graph, computed in fp32."""
+    graph: Any, batches: Sequence[tuple[torch.Tensor, torch.Tensor]], threads: int
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the states and masks of the batches after the layers of a graph, computed in fp32."""
     engine = GraphEngine([graph], threads)
-    after = []
-    for states, mask in batches:
-        tokens = states.shape[1]
-        square = torch.from_numpy(mask).expand(-1, 1, tokens, tokens)
-        after.append((engine.forward(torch.from_numpy(states), square).numpy(), mask))
+    after = [(engine.forward(states, mask), mask) for states, mask in batches]
     engine.close()
     return after
 

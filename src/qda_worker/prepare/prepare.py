@@ -135,7 +135,8 @@ def make_form(
         ModelCacheError: the folder or the files of the model are not as they should be.
     """
     began = time.monotonic()
-    if (finished := find_finished(out, model, hashes, precision, texts)) is not None:
+    recipes = {str(variant): recipe_of(variant) for variant in VARIANTS[precision]}
+    if (finished := find_finished(out, model, hashes, precision, texts, recipes)) is not None:
         report(f"{out} has this form already")
         return PreparedResult(*finished, {}, {}, time.monotonic() - began)
     if reason := missing_instructions(precision):

@@ -4,10 +4,11 @@ Padding a batch in arrival order wastes most of a CPU: with mixed lengths only 3
 Sorted by length under a token budget it is 80 %, and 2.3 times as fast (measured). So a batch consists of the unit that
 is due next and its neighbours in the order of length.
 
-How many neighbours follows from a cost: the computed cells, and for the batch itself `BatchBudget.overhead`. Of all
-such batches, the one is taken that costs least for each token that is not padding. Simulated with four calls of 32
-texts and a cost of 45 tokens a batch, this is cheaper than batches that are always filled: by 1.0 % at 40 to 70 tokens
-(uniform), 2.5 % at 8 to 128 (uniform), and 6.9 % at 8 to 128 (log-normal).
+How many neighbours follows from a cost: that of `BatchBudget.cost`, which may contain padding, and for the batch itself
+`BatchBudget.overhead`. Of all such batches, the one is taken that costs least for each token that is not padding. If
+padding costs as much as tokens, simulated with four calls of 32 texts and a cost of 45 tokens a batch, this is cheaper
+than batches that are always filled: by 1.0 % at 40 to 70 tokens (uniform), 2.5 % at 8 to 128 (uniform), and 6.9 % at 8
+to 128 (log-normal). If padding costs little, batches are mostly full.
 
 The promise is one-sided: what is added to a batch lowers its cost for each token. A short unit that is due may still be
 padded, if long ones that wait make up for it: one of 8 tokens is computed with seven of 128 in a budget of 1,024.
@@ -16,15 +17,10 @@ Without it, those would be eight, so that its padding is the price of being due.
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
-from qda_worker.models.base import BatchBudget
-
-
-def batch_cost(lengths: Sequence[int], budget: BatchBudget) -> int:
-    """Return the cost of one batch of units of these lengths: its padded cells, or the sum if nothing is padded."""
-    return max(lengths, default=0) * len(lengths) if budget.padded else sum(lengths)
+from qda_worker.models.batch_budget import BatchBudget
 
 
 def select_batch(lengths: Sequence[int], budget: BatchBudget) -> list[int]:
@@ -48,45 +44,45 @@ def select_batch(lengths: Sequence[int], budget: BatchBudget) -> list[int]:
     ordered = [lengths[position] for position in order]
     sums = list(accumulate(ordered, initial=0))
 
-    def cells(first: int, last: int) -> int:
-        """Return the cells of the batch order[first : last + 1]."""
-        return ordered[last] * (last + 1 - first) if budget.padded else sums[last + 1] - sums[first]
+    def batch_cost(first: int, last: int) -> float:
+        """Return the cost of the batch order[first : last + 1]."""
+        return budget.cost_of(sums[last + 1] - sums[first], ordered[last], last + 1 - first)
 
-    def cost(first: int, last: int) -> float:
-        return (cells(first, last) + budget.overhead) / max(sums[last + 1] - sums[first], 1)
+    def cost_per_token(first: int, last: int) -> float:
+        return (batch_cost(first, last) + budget.overhead) / max(sums[last + 1] - sums[first], 1)
 
     low, high, least = due, due, math.inf
-    for last in _last_positions(ordered, sums, due, budget):
+    for last in _last_positions(ordered, due, budget, batch_cost):
 
         def fits_and_saves(first: int, last: int = last) -> bool:
-            return cells(first, last) <= budget.length and cost(first, last) < cost(first + 1, last)
+            fits = batch_cost(first, last) <= budget.length
+            return fits and cost_per_token(first, last) < cost_per_token(first + 1, last)
 
         # Shorter units are added while that lowers the cost. Once it does not, it never does again: they get shorter.
         lowest = max(0, last + 1 - budget.units)
         first = lowest + bisect_left(range(lowest, due), True, key=fits_and_saves)
-        if cost(first, last) < least:
-            low, high, least = first, last, cost(first, last)
+        if cost_per_token(first, last) < least:
+            low, high, least = first, last, cost_per_token(first, last)
     return order[low : high + 1]
 
 
 def _last_positions(
-    ordered: Sequence[int], sums: Sequence[int], due: int, budget: BatchBudget
+    ordered: Sequence[int], due: int, budget: BatchBudget, batch_cost: Callable[[int, int], float]
 ) -> Iterator[int]:
     """Yield the positions at which a batch may end, by ascending length.
 
-    If units are padded, only the last one of equal length that fits can be best: each of them adds no padding.
+    If a place of padding costs as much as a token, of units of equal length only the last one that fits can be best:
+    shorter ones in its place would cost as much. Otherwise they may make better use of the budget.
     """
     last, end = due, min(len(ordered), due + budget.units)
     while last < end:
-        if not budget.padded:
-            if last > due and sums[last + 1] - sums[due] > budget.length:
-                return  # a longer unit does not fit either
-            yield last
-            last += 1
-            continue
-        fitting = max(1, budget.length // max(ordered[last], 1))
         after = bisect_right(ordered, ordered[last], last, end)
-        if min(after, due + fitting) <= last:
-            return
-        yield min(after, due + fitting) - 1
+        fitting = bisect_right(
+            range(last, after), False, key=lambda position: batch_cost(due, position) > budget.length
+        )
+        if last == due:
+            fitting = max(1, fitting)  # a unit beyond the budget is a batch of its own
+        if not fitting:
+            return  # a longer unit does not fit either
+        yield from range(last + (fitting - 1 if budget.padding >= 1 else 0), last + fitting)
         last = after

@@ -15,13 +15,13 @@ class Observer(Protocol):
     quickly and must not raise.
     """
 
-    def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+    def on_batch(self, units: int, tokens: int, cost: float, seconds: float) -> None:
         """Handle a computed batch.
 
         Args:
             units: number of units in the batch.
             tokens: sum of their lengths, in the model's length unit.
-            padded_tokens: what was computed for them, padding included.
+            cost: of the batch, see `BatchBudget.cost`: `tokens` and what their padding costs.
             seconds: duration, by the queue's clock.
         """
 
@@ -58,7 +58,7 @@ class NullObserver:
 
     __slots__ = ()
 
-    def on_batch(self, units: int, tokens: int, padded_tokens: int, seconds: float) -> None:
+    def on_batch(self, units: int, tokens: int, cost: float, seconds: float) -> None:
         """Do nothing."""
 
     def on_queue_seconds(self, seconds: float) -> None:

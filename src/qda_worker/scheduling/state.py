@@ -15,7 +15,8 @@ from dataclasses import replace
 from typing import Generic
 
 from qda_worker.errors import ModelDied, WorkerError
-from qda_worker.models.base import BatchBudget, Output, Payload
+from qda_worker.models.base import Output, Payload
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.scheduling.caller_load import Backlog, Estimate
 from qda_worker.scheduling.jobs import Failure, Job, Outcome, Result, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes

@@ -28,7 +28,6 @@ from typing import Final, Generic
 from qda_worker.errors import BatchLost, DeadlineTooShort, ModelDied, ModelFailed
 from qda_worker.models.base import Output, Payload, TextModel
 from qda_worker.models.pauses import BatchAbandoned, pausing
-from qda_worker.scheduling.batching import batch_cost
 from qda_worker.scheduling.jobs import Failure, Lane, QueuedUnit, Result, group_equal
 from qda_worker.scheduling.observer import Observer
 from qda_worker.scheduling.outcomes import finish_text, log_traceback, to_worker_error
@@ -47,8 +46,8 @@ _MAX_LOSSES: Final = 2
 # The same if the process was killed from outside, which may have had another cause than the text: once more alone.
 _MAX_LOSSES_FROM_OUTSIDE: Final = 3
 
-# A batch of a half of the budget tells the estimator how long batches take; a fourth does if units that waited would
-# only have been padding in it.
+# A batch of a half of the budget tells the estimator how long batches take; a fourth does if other units waited and
+# were left out, to save padding or because batches of interactive work have half of the budget.
 _FULL: Final = 2
 _FULL_IF_UNITS_ARE_LEFT: Final = 4
 
@@ -293,11 +292,11 @@ class ComputeThread(Generic[Payload, Output, Result]):
         """Report the computed units of a batch to the observer and the estimator. Return their summed length."""
         batch, budget = running.computed, self._model.budget
         lengths = [queued.unit.length for queued in batch]
-        total, padded = sum(lengths), batch_cost(lengths, budget)
+        total, cost = sum(lengths), budget.cost(lengths)
         parts = _FULL_IF_UNITS_ARE_LEFT if running.leaves_units else _FULL
-        full = len(batch) * parts >= budget.units or padded * parts >= budget.length
+        full = len(batch) * parts >= budget.units or cost * parts >= budget.length
         self._throughput.record_batch([queued.cost for queued in batch], seconds, full=full)
-        self._observer.on_batch(len(batch), total, padded, seconds)
+        self._observer.on_batch(len(batch), total, cost, seconds)
         return total
 
     def _compute_failed(

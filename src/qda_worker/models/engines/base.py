@@ -16,6 +16,8 @@ from typing import Any, Final, Protocol
 import torch
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
+from qda_worker.models.batch_budget import LONG_TOKENS
+
 # Maximum difference of an engine's hidden states from those of fp32 torch, relative to their root mean square. Seen
 # with 12 layers: 6e-6.
 TOLERANCE: Final = 5e-5
@@ -91,7 +93,7 @@ class EngineChoice:
     batch: EncoderEngine
     long: EncoderEngine
     single_tokens: int = 128
-    long_tokens: int = 1024
+    long_tokens: int = LONG_TOKENS
 
     @property
     def names(self) -> tuple[EngineName, ...]:

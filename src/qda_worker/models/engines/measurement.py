@@ -33,7 +33,7 @@ _BATCH_SHARE: Final = 0.85
 _BATCHES: Final = (32, 16, 8, 4, 2)
 # A text of a batch takes at most about this share of the time of one text alone.
 _TEXT_IN_BATCH: Final = 0.6
-# Padded tokens of the batches among which the batch size is chosen. The first one needs no measurement. 4,096 take
+# Tokens of the batches among which the batch size is chosen. The first one needs no measurement. 4,096 take
 # OpenVINO another gigabyte of buffers with the shape of XLM-R base (measured: 1,024 0.8, 2,048 1.1, 4,096 1.8 GB).
 BATCH_TOKENS: Final = (1024, 2048)
 # How much faster per token a larger batch must be: results of smaller ones are there sooner.
@@ -141,7 +141,7 @@ class Measurement:
         return best
 
     def batch_tokens(self, engine: EncoderEngine) -> int:
-        """Return at how many padded tokens in a batch the engine is fastest, of BATCH_TOKENS.
+        """Return at how many tokens in a batch the engine is fastest, of BATCH_TOKENS.
 
         A larger batch is tried while the time allows, and while it takes less than _MAX_BATCH_SECONDS.
         """

@@ -2,15 +2,16 @@
 
 `OpenVinoEngine` writes the layers down as an OpenVINO graph, with the weights of the loaded network. (The general
 converter of OpenVINO traces the network for 8 to 16 processor seconds; writing the graph takes a fraction of one.) The
-result is compared with torch before it is used, see `selection`.
+result is compared with torch before it is used, see `selection`. Only attention computes padding (`unpadding`).
 
 OpenVINO cannot pause within a graph, so the layers are divided into graphs of LAYERS_PER_GRAPH, with a pause point
-between two graphs. Each graph costs time: one text of 16 to 31 tokens takes the 12 layers of XLM-R base 25.9 ms with
-one graph, 26.7 with three and 28.0 with six, and 3 ms more for each graph when its length is new (two cores, measured).
+between two graphs. Each graph costs time: one text of 16 to 31 tokens took the 12 layers of XLM-R base 25.9 ms with one
+graph, 26.7 with three and 28.0 with six, and 3 ms more for each graph when its length was new (two cores, measured
+before padding was left out, which costs one short text 0.4 ms).
 
 Memory: an engine stores the weights again, in the order that its kernels read, private to this process. Each graph has
-buffers of its own, and keeps kernels for each number of texts and tokens, about a third of a megabyte a shape. Without
-a limit that grows as long as shapes are new; see _KERNEL_LIMIT and `cpu.KERNEL_VARIABLES`.
+buffers of its own. It keeps kernels of matrix products for each number of rows, of which there are few (`unpadding`),
+and of attention for each number of texts and tokens. Both are limited, see _KERNEL_LIMIT and `cpu.KERNEL_VARIABLES`.
 
 Threads: the compute thread of the model calls `forward`, OpenVINO uses threads of its own, at most as many as were
 given. A batch that is computed at a pause point of another one needs buffers of its own, so each nesting depth has its
@@ -28,17 +29,20 @@ import numpy as np
 import torch
 
 from qda_worker.models.engines.base import EngineName, EngineUnavailable
+from qda_worker.models.engines.unpadding import unpad
 from qda_worker.models.pauses import pause_point
 
 # Model types of transformers whose layers have the structure that `_layer` writes down.
 MODEL_TYPES: Final = frozenset({"bert", "camembert", "electra", "roberta", "xlm-roberta"})
 # Layers in one graph: at 1,024 tokens four of bge-m3's take about half a second on two cores.
 LAYERS_PER_GRAPH: Final = 4
-# Kernels of one kind that a graph keeps. A shape needs three of the most frequent kind, matrix products.
+# Kernels of one kind that a graph keeps. A number of rows needs up to three of the most frequent kind, matrix products.
 _KERNEL_LIMIT: Final = 128
 # OpenVINO's name for that, which it does not document. On Arm it keeps none, because kept ones may compute wrong
 # numbers there (`rtCacheCapacity` in its source).
 KERNEL_LIMIT_PROPERTY: Final = "CPU_RUNTIME_CACHE_CAPACITY"
+# Inputs of a graph, in this order: the arrays of `UnpaddedBatch`.
+GRAPH_INPUTS: Final = ("states", "readable", "row_of_place", "place_of_row")
 # As `platform.machine` names it on Linux, macOS and Windows.
 _X86: Final = frozenset({"x86_64", "AMD64"})
 
@@ -54,8 +58,8 @@ class GraphEngine:
         """Compile graphs.
 
         Args:
-            graphs: of all layers in order. The inputs of each are states, float32 [batch, tokens, width], and a mask,
-                bool [batch, 1, 1, tokens]; its output is states.
+            graphs: of all layers in order. The inputs of each are those of `UnpaddedBatch`; its output is its states
+                after these layers.
             threads: maximum number of threads.
             precision: f32 or bf16, of what is not int8. OpenVINO's default on CPUs with bf16 is bf16.
         """
@@ -87,23 +91,19 @@ class GraphEngine:
     def _run(self, requests: list[Any], states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         import openvino
 
-        texts, tokens, _ = states.shape
-        # Padding is the same for every token that reads, so one row is enough.
-        row = torch.ones(texts, 1, 1, tokens, dtype=torch.bool) if mask is None else mask[:, :, :1, :]
-        # Requests keep only an address, so both arrays must live until the last graph has computed.
-        readable = row.contiguous().numpy()
-        embeddings = states.detach().contiguous().numpy()
-        current = openvino.Tensor(embeddings, shared_memory=True)
-        mask_tensor = openvino.Tensor(readable, shared_memory=True)
+        batch = unpad(
+            states, mask
+        )  # requests keep only addresses, so it must live until the last graph has computed
+        current, *layout = (openvino.Tensor(array, shared_memory=True) for array in batch.arrays)
         for number, request in enumerate(requests):
             if number:
                 pause_point()
-            request.set_input_tensor(0, current)
-            request.set_input_tensor(1, mask_tensor)
+            for index, tensor in enumerate((current, *layout)):
+                request.set_input_tensor(index, tensor)
             request.infer(share_outputs=True)  # without a copy of them
             current = request.get_output_tensor(0)
-        # The buffer belongs to the request, and the next batch reuses it.
-        return torch.from_numpy(current.data.copy())
+        # The buffer belongs to the request, and the next batch reuses it: this copies.
+        return torch.from_numpy(current.data[0, batch.row_of_place])
 
     def close(self) -> None:
         """Release the compiled layers."""
@@ -202,44 +202,51 @@ def layer_graphs(layers: Sequence[Any], width: int, layers_per_graph: int = LAYE
 
 
 def _graph(layers: Sequence[Any], width: int) -> Any:
-    """Return the graph of consecutive layers.
-
-    Its inputs are states, float32 [batch, tokens, width], and a mask, bool [batch, 1, 1, tokens]; its output is states.
-    """
+    """Return the graph of consecutive layers, with the inputs of `UnpaddedBatch` and its states as output."""
     from openvino import Model, opset13
 
-    states = opset13.parameter([-1, -1, width], np.float32, "states")
-    readable = opset13.parameter([-1, 1, 1, -1], np.bool_, "readable")
+    shapes = ((1, -1, width), (-1, 1, 1, -1), (-1, -1), (-1,))
+    types = (np.float32, np.bool_, np.int32, np.int32)
+    inputs = [opset13.parameter(list(shape), kind) for shape, kind in zip(shapes, types, strict=True)]
+    for name, one in zip(GRAPH_INPUTS, inputs, strict=True):
+        one.set_friendly_name(name)
+    states, *layout = inputs
     output = states
     for layer in layers:
-        output = _layer(output, readable, layer)
-    return Model([output], [states, readable], "layers")
+        output = _layer(output, layout, layer)
+    return Model([output], inputs, "layers")
 
 
-def _layer(states: Any, readable: Any, layer: Any) -> Any:
+def _layer(states: Any, layout: Sequence[Any], layer: Any) -> Any:
     """Write down one layer: attention and feed-forward, each followed by a residual connection and normalization."""
     from openvino import opset13
 
     attention, feed_forward = layer.attention, layer.output
-    mixed = _attention(states, readable, attention.self)
+    mixed = _attention(states, layout, attention.self)
     mixed = _add_and_normalize(_linear(mixed, attention.output.dense), states, attention.output.LayerNorm)
     inner = opset13.gelu(_linear(mixed, layer.intermediate.dense), "erf")
     return _add_and_normalize(_linear(inner, feed_forward.dense), mixed, feed_forward.LayerNorm)
 
 
-def _attention(states: Any, readable: Any, attention: Any) -> Any:
+def _attention(states: Any, layout: Sequence[Any], attention: Any) -> Any:
+    """Write down attention among the tokens of each text; `layout` are the inputs of the graph behind the states."""
     from openvino import opset13
 
+    readable, row_of_place, place_of_row = layout
     heads, width = attention.num_attention_heads, attention.attention_head_size
+    first, second = opset13.constant(np.array(0)), opset13.constant(np.array(1))  # axes
     split = opset13.constant(np.array([0, 0, heads, width]))  # 0: as the input
     by_head = opset13.constant(np.array([0, 2, 1, 3]))
-    query, key, value = (
-        opset13.transpose(opset13.reshape(_linear(states, part), split, special_zero=True), by_head)
+    of_texts = (
+        opset13.squeeze(opset13.gather(_linear(states, part), row_of_place, second), first)
         for part in (attention.query, attention.key, attention.value)
     )
+    query, key, value = (
+        opset13.transpose(opset13.reshape(part, split, special_zero=True), by_head) for part in of_texts
+    )
     mixed = opset13.transpose(opset13.scaled_dot_product_attention(query, key, value, readable), by_head)
-    joined = opset13.constant(np.array([0, 0, heads * width]))
-    return opset13.reshape(mixed, joined, special_zero=True)
+    joined = opset13.reshape(mixed, opset13.constant(np.array([1, -1, heads * width])), special_zero=False)
+    return opset13.gather(joined, place_of_row, second)
 
 
 def _linear(states: Any, module: Any) -> Any:

@@ -14,7 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from qda_worker.models.engines.base import EngineUnavailable
-from qda_worker.models.engines.openvino import LAYERS_PER_GRAPH, GraphEngine, layer_graphs, require_openvino
+from qda_worker.models.engines.openvino import (
+    GRAPH_INPUTS,
+    LAYERS_PER_GRAPH,
+    GraphEngine,
+    layer_graphs,
+    require_openvino,
+)
 
 # Layers in one graph of a network that reads long texts: at 8,192 tokens two of bge-m3's take some seconds, and in a
 # reduced precision no other engine computes long texts.
@@ -55,4 +61,9 @@ def int8_engine(folder: Path, threads: int) -> GraphEngine:
         graphs.append(core.read_model(file))
     if not graphs:
         raise EngineUnavailable("its folder has no graph")
+    if any(tuple(one.friendly_name for one in graph.get_parameters()) != GRAPH_INPUTS for graph in graphs):
+        raise EngineUnavailable(
+            "another version of qda-worker made its graphs: make the form again in another folder with "
+            "`qda-worker prepare`, and publish it"
+        )
     return GraphEngine(graphs, threads)

@@ -10,7 +10,8 @@ import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from model_cache.catalog.catalog import Serving, Task
-from qda_worker.models.base import BatchBudget, LongText, Options, TextModel, Unit
+from qda_worker.models.base import LongText, Options, TextModel, Unit
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.models.embedding import load_embedding
 from qda_worker.models.layer_pauses import attention_by_heads
 from qda_worker.models.pauses import BatchAbandoned, pausing

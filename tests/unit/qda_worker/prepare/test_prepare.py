@@ -11,7 +11,7 @@ import pytest
 
 from model_cache.catalog.catalog import Model, Precision, Task
 from model_cache.errors import ModelCacheError, UsageError
-from model_cache.prepared_form import gate_failure, parse_form, source_mismatch
+from model_cache.prepared_form import dump_form, gate_failure, parse_form, source_mismatch
 from model_cache.reasons import Reason
 from qda_worker.errors import ModelUnusable
 from qda_worker.models.engines.prepared import Variant
@@ -125,6 +125,20 @@ def test_the_wanted_form_is_not_made_again(embedding: Source, tmp_path: Path) ->
     second = embedding.make(out, report=lines.append)
     assert (second.digest, second.form) == (first.digest, parse_form((out / "form.json").read_bytes()))
     assert lines == [f"{out} has this form already"]
+
+
+def test_a_form_that_was_made_in_another_way_is_not_the_wanted_one(embedding: Source, tmp_path: Path) -> None:
+    out, lines = tmp_path / "form", list[str]()
+    embedding.make(out, Precision.INT8)
+    embedding.make(out, Precision.INT8, report=lines.append)
+    assert lines == [f"{out} has this form already"]
+    form = parse_form((out / "form.json").read_bytes())
+    earlier = {name: {"method": "another"} for name in form.variants}
+    content = dump_form(form._replace(recipe={**form.recipe, "variants": earlier}))
+    (out / "form.json").write_bytes(content)
+
+    with pytest.raises(UsageError, match="not empty"):
+        embedding.make(out, Precision.INT8)
 
 
 def test_another_form_is_not_overwritten(embedding: Source, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry, generate_latest
 
 from model_cache.catalog.catalog import Catalog, HuggingFaceSource, Model, Task
-from qda_worker.models.base import BatchBudget, EngineTiming, InstalledEngines
+from qda_worker.models.base import EngineTiming, InstalledEngines
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.observability.cache_metrics import CacheMetrics
 from qda_worker.registry.engine import Engine
 from qda_worker.registry.registry import ModelRegistry

@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 
 from qda_worker.errors import DeadlineTooShort, QueueFull
-from qda_worker.models.base import BatchBudget, Unit
-from qda_worker.scheduling.batching import batch_cost
+from qda_worker.models.base import Unit
+from qda_worker.models.batch_budget import BatchBudget
 from tests.support.echo_model import EchoModel
 from tests.support.queue_harness import WAIT, QueueHarness
 
@@ -47,7 +47,7 @@ class OverloadedModel(EchoModel):
 
     def compute(self, units: Sequence[Unit[str]]) -> list[str]:
         """Let time pass, and calls arrive in it."""
-        padded = batch_cost([unit.length for unit in units], self.budget)
+        padded = self.budget.cost([unit.length for unit in units])
         end = self.harness.now + self.slower * (0.05 + 0.95 * padded / self.budget.length)
         self._next = max(self._next, self.harness.now)
         while self._next <= end and self._next < self.until:

@@ -5,15 +5,16 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda_worker.models.base import BatchBudget
-from qda_worker.scheduling.batching import batch_cost, select_batch
+from qda_worker.models.batch_budget import BatchBudget
+from qda_worker.scheduling.batching import select_batch
 
 LENGTHS: Final = st.lists(st.integers(1, 600), max_size=60)
 BUDGETS: Final = st.builds(
     BatchBudget,
     length=st.integers(1, 2000),
     units=st.integers(1, 32),
-    padded=st.booleans(),
+    padding=st.sampled_from([0.0, 0.1, 1.0]),
+    padded_beyond=st.sampled_from([None, 300]),
     overhead=st.integers(0, 90),
 )
 
@@ -24,7 +25,7 @@ def test_a_batch_stays_within_its_budget_unless_it_is_a_single_unit(
 ) -> None:
     batch = [lengths[position] for position in select_batch(lengths, budget)]
     assert len(batch) <= budget.units
-    assert len(batch) <= 1 or batch_cost(batch, budget) <= budget.length
+    assert len(batch) <= 1 or budget.cost(batch) <= budget.length
 
 
 @given(LENGTHS.filter(bool), BUDGETS)
@@ -57,7 +58,7 @@ def test_no_other_batch_with_the_due_unit_costs_less_for_each_token(
     lengths: list[int], budget: BatchBudget
 ) -> None:
     def cost(batch: list[int]) -> float:
-        return (batch_cost(batch, budget) + budget.overhead) / sum(batch)
+        return (budget.cost(batch) + budget.overhead) / sum(batch)
 
     taken = cost([lengths[position] for position in select_batch(lengths, budget)])
     order = sorted(range(len(lengths)), key=lambda position: (lengths[position], position))
@@ -65,7 +66,7 @@ def test_no_other_batch_with_the_due_unit_costs_less_for_each_token(
     for first in range(due + 1):
         for end in range(due + 1, min(len(order), first + budget.units) + 1):
             batch = [lengths[position] for position in order[first:end]]
-            if len(batch) == 1 or batch_cost(batch, budget) <= budget.length:
+            if len(batch) == 1 or budget.cost(batch) <= budget.length:
                 assert taken <= cost(batch)
 
 
@@ -94,8 +95,26 @@ def test_the_overhead_of_a_batch_does_not_shrink_with_its_budget() -> None:
 
 
 def test_units_that_need_no_padding_fill_a_batch() -> None:
-    assert select_batch([100, 8, 8, 9, 8], BatchBudget(1024, 64, padded=False)) == [1, 2, 4, 3, 0]
+    assert select_batch([100, 8, 8, 9, 8], BatchBudget(1024, 64, padding=0.0)) == [1, 2, 4, 3, 0]
+
+
+def test_padding_that_costs_little_keeps_few_units_out() -> None:
+    assert len(select_batch([8] * 20 + [60] * 10, BatchBudget(1024, 64, padding=0.1))) == 30
+    assert len(select_batch([8] * 20 + [60] * 10, BatchBudget(1024, 64))) == 20
+    assert len(select_batch([8] + [30] * 16 + [500], BatchBudget(2048, 64, padding=0.1))) == 17
 
 
 def test_an_empty_queue_gives_an_empty_batch() -> None:
     assert select_batch([], BatchBudget(1024, 64)) == []
+
+
+def test_shorter_units_may_use_the_room_of_a_batch_better_than_one_more_long_one() -> None:
+    budget = BatchBudget(100, 64, padding=0.0)
+    assert select_batch([30, 30, 30, 20, 15], budget) == [4, 3, 0, 1]  # 95 tokens, not 90
+
+
+def test_long_units_of_another_engine_get_no_short_ones_to_pad() -> None:
+    budget = BatchBudget(2048, 128, padding=0.1, padded_beyond=1024)
+    assert select_batch([8, 20, 20, 1100], budget) == [0, 1, 2]
+    assert select_batch([1100, 8, 20], budget) == [0]
+    assert select_batch([1000, 900], budget) == [1, 0]

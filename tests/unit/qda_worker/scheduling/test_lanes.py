@@ -4,16 +4,20 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qda_worker.models.base import BatchBudget, Options, PreparedText, Unit
+from qda_worker.models.base import Options, PreparedText, Unit
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.scheduling.jobs import Job, Lane, TextItem, Timings
 from qda_worker.scheduling.lanes import Lanes
 from qda_worker.scheduling.throughput import sum_by_class
 from qda_worker.sentences.span import Span
 
 BUDGET: Final = BatchBudget(length=40, units=4)
+# With it, a batch of several interactive calls holds four texts of 10.
+DOUBLED: Final = BatchBudget(length=80, units=4)
 Waiting = Lanes[str, str, str]
 
 
@@ -46,7 +50,7 @@ def take(lanes: Waiting, now: float = 0.0) -> list[str]:
 
 
 def test_a_caller_with_ten_texts_passes_one_with_ten_thousand() -> None:
-    lanes = Waiting(BUDGET)
+    lanes = Waiting(DOUBLED)
     add(lanes, "greedy", 10_000)
     assert take(lanes) == [f"greedy{number}" for number in range(4)]
     add(lanes, "modest", 10)
@@ -180,7 +184,7 @@ def seconds(costs: Mapping[int, int]) -> float:
 
 
 def test_a_call_that_its_batch_would_make_late_is_left_out() -> None:
-    lanes = Waiting(BUDGET, seconds)
+    lanes = Waiting(DOUBLED, seconds)
     late = add(lanes, "late", 2, deadline=1.5)  # 2 seconds
     add(lanes, "other", 4, deadline=20.0)
     batch, expired = lanes.take(0.0)
@@ -189,7 +193,7 @@ def test_a_call_that_its_batch_would_make_late_is_left_out() -> None:
 
 
 def test_a_small_call_that_is_due_is_computed_in_a_batch_that_ends_in_time() -> None:
-    lanes = Waiting(BUDGET, seconds)
+    lanes = Waiting(DOUBLED, seconds)
     add(lanes, "due", 2, deadline=3.5)
     add(lanes, "other", 40, deadline=100.0)
     batch, expired = lanes.take(0.0)
@@ -207,7 +211,7 @@ def test_a_unit_beyond_the_budget_is_taken_alone_although_its_deadline_is_close(
 
 def test_windows_that_are_computed_do_not_count_as_work_that_is_left() -> None:
     """Batches go by length, so a text may have all windows but a short one, which comes last."""
-    lanes = Waiting(BUDGET, seconds)
+    lanes = Waiting(DOUBLED, seconds)
     costs = [38] * 4
     job: Job[str] = Job(
         ["text"] * 4, Options(), Lane.INTERACTIVE, 17.0, 0.0,
@@ -297,9 +301,51 @@ def test_short_texts_fill_a_batch_of_a_large_budget() -> None:
 
 def test_a_batch_that_leaves_units_for_their_padding_is_told_from_one_that_has_all() -> None:
     lanes = Waiting(BatchBudget(length=400, units=40))
-    add(lanes, "long", 2, length=100)
-    add(lanes, "short", 3, length=10)
+    add(lanes, "long", 2, lane=Lane.BULK, length=100)
+    add(lanes, "short", 3, lane=Lane.BULK, length=10)
     assert sorted(take(lanes)) == ["long0", "long1"]
     assert lanes.leaves_units
     assert len(take(lanes)) == 3
     assert not lanes.leaves_units
+
+
+def test_interactive_batches_of_several_calls_are_half_as_large_so_that_the_first_are_answered_soon() -> None:
+    lanes = Waiting(BatchBudget(length=1024, units=64))
+    for number in range(60):
+        add(lanes, f"caller{number}-", 1, length=25)
+    assert [len(take(lanes)) for _ in range(3)] == [20, 20, 20]
+
+
+def test_the_texts_of_one_call_that_is_alone_are_not_divided() -> None:
+    lanes = Waiting(BatchBudget(length=1024, units=64, padding=0.1))
+    add(lanes, "one", 40, length=25)
+    assert len(take(lanes)) == 40
+
+
+@pytest.mark.parametrize("padding", [0.0, 0.1])
+def test_interactive_texts_are_computed_in_order_if_padding_costs_little(padding: float) -> None:
+    lanes = Waiting(BatchBudget(length=200, units=64, padding=padding))
+    waiting = {f"{number}-0": length for number, length in enumerate([20, 30, 45, 10] * 10)}
+    for name, length in waiting.items():
+        add(lanes, name.removesuffix("0"), 1, length=length)
+    while batch := take(lanes):
+        names = list(waiting)
+        before_last = names[: max(map(names.index, batch))]
+        assert sum(waiting[name] for name in before_last) < 100
+        for name in batch:
+            del waiting[name]
+        assert lanes.leaves_units == bool(waiting)
+
+
+def test_interactive_texts_are_sorted_by_length_if_padding_is_computed() -> None:
+    lanes = Waiting(BatchBudget(length=200, units=64))
+    for number, length in enumerate([10, 50, 10, 50, 10, 50]):
+        add(lanes, f"caller{number}-", 1, length=length)
+    assert sorted(take(lanes)) == ["caller0-0", "caller2-0", "caller4-0"]
+
+
+def test_bulk_batches_are_full_however_many_calls_wait() -> None:
+    lanes = Waiting(BatchBudget(length=1024, units=64))
+    for number in range(60):
+        add(lanes, f"caller{number}-", 1, lane=Lane.BULK, length=25)
+    assert len(take(lanes)) == 40

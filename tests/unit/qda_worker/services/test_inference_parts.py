@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from qda_worker.models.base import BatchBudget, Options, Unit
+from qda_worker.models.base import Options, Unit
+from qda_worker.models.batch_budget import BatchBudget
 from qda_worker.observability.call_record import begin_call, current_call
 from qda_worker.registry.engine import Engine
 from qda_worker.registry.registry import SelectedModel

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, Never
 
+import numpy as np
 import openvino
 import pytest
 import torch
+from openvino import opset13
 from transformers import (
     BertConfig,
     BertModel,
@@ -88,7 +90,7 @@ def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("make", NETWORKS)
-@pytest.mark.parametrize("lengths", [(1,), (7,), (40,), (9, 2, 31, 1), (5, 5)])
+@pytest.mark.parametrize("lengths", [(1,), (7,), (40,), (9, 2, 31, 1), (5, 5), (40, 30, 17)])
 def test_numbers_agree_with_those_of_torch(make: Callable[[], Any], lengths: tuple[int, ...]) -> None:
     plain, served, inputs = network(make), network(make), batch(*lengths)
 
@@ -217,6 +219,16 @@ def test_stored_graphs_of_any_number_of_layers_are_read(tmp_path: Path, layers_p
     with torch.inference_mode():
         found = int8_engine(tmp_path, 1).forward(states, None)
         assert torch.allclose(found, expected.forward(states, None), rtol=0, atol=1e-5)
+
+
+def test_stored_graphs_with_other_inputs_are_of_another_version(tmp_path: Path) -> None:
+    states = opset13.parameter([-1, -1, 48], np.float32)
+    readable = opset13.parameter([-1, 1, 1, -1], np.bool_)
+    graph = openvino.Model([opset13.relu(states)], [states, readable], "layers")
+    openvino.save_model(graph, tmp_path / GRAPH_NAME.format(number=0), compress_to_fp16=False)
+
+    with pytest.raises(EngineUnavailable, match="another version of qda-worker made its graphs"):
+        int8_engine(tmp_path, 1)
 
 
 @pytest.mark.parametrize(
