@@ -146,7 +146,7 @@ test-rollouts: .venv/.installed ## make 50,000 calls on the cluster of KUBECONFI
 soak: .venv/.installed ## send a million documents through one worker and check order and memory (half an hour)
 	.venv/bin/python -m benchmarks.documents_soak --documents 1000000
 
-bench: .venv/.installed ## compare the performance with peers in about 6 minutes, once their environments are there; TABLES selects tables
+bench: .venv/.installed ## compare the performance with peers in about 5 minutes, once their environments are there; TABLES selects tables
 	.venv/bin/python -m benchmarks prepare
 	.venv/bin/python -m benchmarks run --quick $(if $(TABLES),--table $(TABLES))
 	.venv/bin/python -m benchmarks page

@@ -1,6 +1,6 @@
 """Measures tables, and writes the page with all results.
 
-    python -m benchmarks run --quick                              # every table, about 6 minutes on two cores
+    python -m benchmarks run --quick                              # every table, about 5 minutes on two cores
     python -m benchmarks run --resume                             # every table in full, unless the file has it
     python -m benchmarks run --table latency --quick --out FILE   # one table, into that file
     python -m benchmarks prepare                                  # environments of the peers, models of real size

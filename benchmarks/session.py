@@ -45,6 +45,8 @@ _DEFAULT_BYTES: Final = 1 << 29
 _RESERVE_BYTES: Final = 1 << 30
 # Precisions that need a prepared form.
 REDUCED: Final = ("bf16", "int8")
+# Engines of the bare forward pass in the quick run, one for each model; the full run has both.
+QUICK_BARE: Final[Mapping[str, tuple[str, ...]]] = {SENTIMENT: ("bare",), PARAPHRASE: ("bare-openvino",)}
 # Names of the peers in the tables.
 LABELS: Final = {
     "transformers": "transformers",

@@ -15,6 +15,7 @@ from benchmarks.real_size import EMBEDDING, PARAPHRASE, SENTIMENT
 from benchmarks.results import Better, Bound, Goal, Role, Row, Side, percentile
 from benchmarks.session import (
     LABELS,
+    QUICK_BARE,
     REDUCED,
     Session,
     Start,
@@ -47,10 +48,11 @@ def rows(session: Session) -> list[Row]:
     found = []
     for key in (PARAPHRASE,) if session.quick else (SENTIMENT, PARAPHRASE, EMBEDDING):
         library = "transformers" if task_of(key) == "sentiment" else "sentence-transformers"
+        kinds = QUICK_BARE[key] if session.quick else BARE
         starts: list[Start] = [
             ("worker", Role.OURS, partial(session.worker, key)),
             *([] if session.quick else workers_by_engine(session, key, "fp32")),
-            *((LABELS[kind], Role.BASELINE, partial(session.library, kind, key)) for kind in BARE),
+            *((LABELS[kind], Role.BASELINE, partial(session.library, kind, key)) for kind in kinds),
             *((LABELS[kind], Role.PEER, partial(session.peer, kind, key)) for kind in (library, "infinity")),
         ]
         sides = attempt_all(starts)

@@ -10,6 +10,7 @@ from benchmarks.real_size import EMBEDDING, ENTITIES, PARAPHRASE, SENTIMENT
 from benchmarks.results import Better, Bound, Goal, Role, Row
 from benchmarks.session import (
     LABELS,
+    QUICK_BARE,
     REDUCED,
     Session,
     Start,
@@ -41,10 +42,10 @@ _QUICK_PEERS: Final = {
 }
 # The peers that compute in a reduced precision without files of the hub: OpenVINO's static int8 needs a data set of it.
 _REDUCED_PEERS: Final = {"bf16": ("openvino",), "int8": ("onnx",)}
-# Texts of a repetition, in the quick and in the full run; in the full run twice as many in bf16 and int8. They are six
-# batches or more: with fewer, the first and the last batch of the worker decide. spaCy is up to a fifth slower per text
-# for 1,000 texts than for 300 (measured), and its users have more.
-_TEXTS: Final = {SENTIMENT: (96, 256), PARAPHRASE: (96, 256), EMBEDDING: (96, 128), ENTITIES: (1000, 4000)}
+# Texts of a repetition, in the quick and in the full run; in the full run twice as many in bf16 and int8. They are four
+# to six batches or more: with fewer, the first and the last batch of the worker decide. spaCy is up to a fifth slower
+# per text for 1,000 texts than for 300 (measured), and its users have more.
+_TEXTS: Final = {SENTIMENT: (64, 256), PARAPHRASE: (96, 256), EMBEDDING: (96, 128), ENTITIES: (800, 4000)}
 # In the quick run two repetitions of so many texts tell more than three of a few.
 _QUICK_REPETITIONS: Final = 2
 _GOALS: Final = (
@@ -80,7 +81,7 @@ def _fp32_rows(session: Session, key: str, peers: tuple[str, ...]) -> list[Row]:
     starts: list[Start] = []
     if key != ENTITIES:
         starts += [] if session.quick else workers_by_engine(session, key, "fp32")
-        kinds = ("bare",) if session.quick and key == SENTIMENT else BARE
+        kinds = QUICK_BARE[key] if session.quick else BARE
         starts += [(LABELS[kind], Role.BASELINE, partial(session.library, kind, key)) for kind in kinds]
     starts += [(LABELS[peer], Role.PEER, partial(session.peer, peer, key)) for peer in peers]
     return _rows_of(session, key, "fp32", starts)
