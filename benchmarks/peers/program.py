@@ -20,7 +20,7 @@ from typing import Any, Final, TextIO
 
 # Batch size of all libraries: the default of sentence-transformers and Infinity.
 _BATCH: Final = 32
-# Padded tokens of a batch of the bare forward pass, as in the worker.
+# Padded tokens of a batch of the bare forward pass: the smallest budget of the worker.
 _BATCH_TOKENS: Final = {"cpu": 1024, "cuda": 16384}
 # Components of a German spaCy pipeline that the worker runs for entities. The parser is one of them: no entity crosses
 # a border of sentences, so without it the entities would differ from those of the whole pipeline, and take less time.

@@ -2,8 +2,8 @@
 
 The unit of cost is a token: the time that a model takes for one more token in a large batch (a character for models
 that count characters). Padding costs as much if it is computed like tokens. OpenVINO computes it in attention only,
-where a place of a batch with the length L costs L / (6 * width) of a token: four products of L numbers per dimension,
-against 24 of the width in the layers. That is 0.01 at 55 tokens with the shape of XLM-R base, and 0.11 at 512.
+where a place of a batch with the length L costs L / (6 * width) of a token: 4 * L * width operations, against 24 *
+width**2 in the products of a layer. That is 0.01 at 55 tokens with the shape of XLM-R base, and 0.11 at 512.
 """
 
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ class BatchBudget:
         units: maximum number of units, however short they are.
         padding: what one place of padding costs, in tokens: 1 if the model pads every unit of a batch to the longest
             one and computes it like a token, 0 if it pads none.
-        padded_beyond: length beyond which padding costs as much as tokens all the same, because another engine computes
-            such units; None: there is none.
+        padded_beyond: length beyond which padding costs as much as tokens all the same, because in fp32 another engine
+            computes such units; None: there is none.
         overhead: what a batch costs beside that, in tokens. Of XLM-R base on two cores, reading the weights from memory
             takes as long as 6 to 20 tokens (25 with torch), and OpenVINO prepares kernels for numbers of tokens that
             are new to it, in the time of 9 to 70.

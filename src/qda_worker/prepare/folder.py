@@ -79,7 +79,7 @@ def find_finished(
     if (
         found != wanted
         or gate_failure(form)
-        or any(recipes.get(name) != recipe for name, recipe in form.recipe.get("variants", {}).items())
+        or form.recipe.get("variants") != {name: recipes.get(name) for name in form.variants}
         or {file.path: file.sha256 for file in form.source_files} != hashes
     ):
         return None

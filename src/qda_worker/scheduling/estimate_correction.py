@@ -1,7 +1,7 @@
 """Corrects the expected time of admitted work by the time that it took.
 
 The expected time of a call is the backlog divided by the measured throughput. It leaves out what is hard to predict:
-that batches are chosen by length and not in the order of arrival, the padding of a batch, other models on the same
+that many batches are chosen by length and not in the order of arrival, the padding of a batch, other models on the same
 CPUs, callers that arrive later and get their share, and the time of the answer itself. All of that together is measured
 as one factor, from the calls for which it matters: those that had little more time than they were expected to need.
 

@@ -7,9 +7,10 @@ Steps of a text:
 2. Tokenize. Threads of two shared pools (`TokenizerPool`) take the steps of `model.prepare_steps` for each text. Jobs
    take turns, bounded in texts and characters. A text becomes a `TextItem` with one unit per window.
 3. Wait. The units wait in one of two `Lanes`, interactive or bulk, shared fairly between callers.
-4. Batch. When the compute thread is free, it takes the unit that is due next and as many neighbours in length as pay
-   (`batching.select_batch`), up to the model's `BatchBudget`. There is no batching delay. Of equal texts of a call one
-   is tokenized and computed; of equal units of several calls that a batch is chosen from, one is computed.
+4. Batch. When the compute thread is free, it takes the unit that is due next and others: as many neighbours in length
+   as pay (`batching.select_batch`), or what is due after it (`Lanes`), up to the model's `BatchBudget`. There is no
+   batching delay. Of equal texts of a call one is tokenized and computed; of equal units of several calls that a batch
+   is chosen from, one is computed.
 5. Compute. The compute thread (`ComputeThread`, one per model) runs `model.compute` on the batch.
 6. Finish. When all units of a text are computed, the same thread runs `model.finish` and records the `Outcome`. The
    last outcome of a job sets the result of the future, in the order of the texts.

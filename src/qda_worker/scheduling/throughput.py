@@ -102,14 +102,18 @@ class ThroughputEstimator:
         """Update the average with one computed batch.
 
         Args:
-            costs: cost of each unit; all of about the same size, as `select_batch` makes them.
+            costs: cost of each unit.
             seconds: duration of the batch.
             full: whether it tells how fast full batches are.
         """
         total = sum(costs)
         if total <= 0:
             return
-        key, sample, now = length_class(total / len(costs)), seconds / total, self._clock()
+        sample, now = seconds / total, self._clock()
+        for key in {length_class(cost) for cost in costs}:
+            self._update(key, sample, now, full=full)
+
+    def _update(self, key: int, sample: float, now: float, *, full: bool) -> None:
         mean = self._means.get(key)
         if mean is None:
             if full:

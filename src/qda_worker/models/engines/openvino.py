@@ -7,7 +7,7 @@ result is compared with torch before it is used, see `selection`. Only attention
 OpenVINO cannot pause within a graph, so the layers are divided into graphs of LAYERS_PER_GRAPH, with a pause point
 between two graphs. Each graph costs time: one text of 16 to 31 tokens took the 12 layers of XLM-R base 25.9 ms with one
 graph, 26.7 with three and 28.0 with six, and 3 ms more for each graph when its length was new (two cores, measured
-before padding was left out, which costs one short text 0.4 ms).
+before padding was left out; gathering for attention takes one short text 0.4 ms).
 
 Memory: an engine stores the weights again, in the order that its kernels read, private to this process. Each graph has
 buffers of its own. It keeps kernels of matrix products for each number of rows, of which there are few (`unpadding`),
@@ -91,9 +91,8 @@ class GraphEngine:
     def _run(self, requests: list[Any], states: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         import openvino
 
-        batch = unpad(
-            states, mask
-        )  # requests keep only addresses, so it must live until the last graph has computed
+        # Requests keep only addresses, so the batch must live until the last graph has computed.
+        batch = unpad(states, mask)
         current, *layout = (openvino.Tensor(array, shared_memory=True) for array in batch.arrays)
         for number, request in enumerate(requests):
             if number:

@@ -50,7 +50,7 @@ def int8_engine(folder: Path, threads: int) -> GraphEngine:
     """Compile the graphs in a folder.
 
     Raises:
-        EngineUnavailable: when OpenVINO is not installed, or the folder has no graph.
+        EngineUnavailable: when OpenVINO is not installed, or the folder has no graph or graphs with other inputs.
     """
     require_openvino()
     import openvino

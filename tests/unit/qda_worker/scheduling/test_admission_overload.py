@@ -47,8 +47,8 @@ class OverloadedModel(EchoModel):
 
     def compute(self, units: Sequence[Unit[str]]) -> list[str]:
         """Let time pass, and calls arrive in it."""
-        padded = self.budget.cost([unit.length for unit in units])
-        end = self.harness.now + self.slower * (0.05 + 0.95 * padded / self.budget.length)
+        cost = self.budget.cost([unit.length for unit in units])
+        end = self.harness.now + self.slower * (0.05 + 0.95 * cost / self.budget.length)
         self._next = max(self._next, self.harness.now)
         while self._next <= end and self._next < self.until:
             self.harness.now = self._next

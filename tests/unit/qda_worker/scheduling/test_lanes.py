@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -30,15 +31,16 @@ def add(
     length: int = 10,
     now: float = 0.0,
     deadline: float | None = None,
+    text: str = "",
 ) -> Job[str]:
-    """Put `count` texts of one caller into a lane."""
-    texts, costs = [f"{caller}{number}" for number in range(count)], [length] * count
+    """Put `count` texts of one caller into a lane, which are all `text` or different."""
+    texts, costs = [text or f"{caller}{number}" for number in range(count)], [length] * count
     job: Job[str] = Job(
         texts, Options(), lane, deadline, now,
         caller=caller, costs=costs, open_costs=sum_by_class(costs),
     )  # fmt: skip
-    for number, text in enumerate(job.texts):
-        prepared = PreparedText((Unit(text, length),), (Span(0, length),), length, length)
+    for number, content in enumerate(job.texts):
+        prepared = PreparedText((Unit(content, length),), (Span(0, length),), length, length)
         lanes.add(TextItem(job, number, prepared, Timings()))
     return job
 
@@ -183,8 +185,9 @@ def seconds(costs: Mapping[int, int]) -> float:
     return sum(costs.values()) / 10
 
 
-def test_a_call_that_its_batch_would_make_late_is_left_out() -> None:
-    lanes = Waiting(DOUBLED, seconds)
+@pytest.mark.parametrize("padding", [0.1, 1.0])
+def test_a_call_that_its_batch_would_make_late_is_left_out(padding: float) -> None:
+    lanes = Waiting(replace(DOUBLED, padding=padding), seconds)
     late = add(lanes, "late", 2, deadline=1.5)  # 2 seconds
     add(lanes, "other", 4, deadline=20.0)
     batch, expired = lanes.take(0.0)
@@ -192,8 +195,9 @@ def test_a_call_that_its_batch_would_make_late_is_left_out() -> None:
     assert [queued.unit.payload for queued in batch] == [f"other{number}" for number in range(4)]
 
 
-def test_a_small_call_that_is_due_is_computed_in_a_batch_that_ends_in_time() -> None:
-    lanes = Waiting(DOUBLED, seconds)
+@pytest.mark.parametrize("padding", [0.1, 1.0])
+def test_a_small_call_that_is_due_is_computed_in_a_batch_that_ends_in_time(padding: float) -> None:
+    lanes = Waiting(replace(DOUBLED, padding=padding), seconds)
     add(lanes, "due", 2, deadline=3.5)
     add(lanes, "other", 40, deadline=100.0)
     batch, expired = lanes.take(0.0)
@@ -330,11 +334,28 @@ def test_interactive_texts_are_computed_in_order_if_padding_costs_little(padding
         add(lanes, name.removesuffix("0"), 1, length=length)
     while batch := take(lanes):
         names = list(waiting)
-        before_last = names[: max(map(names.index, batch))]
-        assert sum(waiting[name] for name in before_last) < 100
+        assert names[0] in batch
+        assert max(map(names.index, batch)) < 12  # by length it would be up to 39
         for name in batch:
             del waiting[name]
         assert lanes.leaves_units == bool(waiting)
+
+
+def test_a_text_that_does_not_fit_leaves_room_for_those_behind_it() -> None:
+    lanes = Waiting(BatchBudget(length=1024, units=64, padding=0.1))
+    for number in range(20):
+        add(lanes, f"short{number}-", 1, length=8)
+        add(lanes, f"long{number}-", 1, length=600)
+    assert sorted(take(lanes)) == sorted(f"short{number}-0" for number in range(20))
+    assert take(lanes) == ["long0-0"]
+
+
+@pytest.mark.parametrize("padding", [0.0, 0.1, 1.0])
+def test_equal_texts_of_many_calls_are_one_batch(padding: float) -> None:
+    lanes = Waiting(BatchBudget(length=1024, units=64, padding=padding))
+    for number in range(200):
+        add(lanes, f"caller{number}-", 1, length=25, text="the same")
+    assert take(lanes) == ["the same"] * 200
 
 
 def test_interactive_texts_are_sorted_by_length_if_padding_is_computed() -> None:

@@ -1,4 +1,4 @@
-"""Batches lose their padding and get it back, whatever the lengths of their texts."""
+"""The tokens of a batch become rows and the rows places again, whatever the lengths of the texts."""
 
 import numpy as np
 import torch
