@@ -174,31 +174,28 @@ def _write_static(
 
     nncf.set_log_level(logging.ERROR)
     folder.mkdir(parents=True, exist_ok=True)
-    batches = [(one.states, one.mask) for one in inputs]
     for number, graph in enumerate(reduced_graphs(layers, config)):
-        after = _run_graph(graph, batches, threads)  # before nncf changes the graph
+        after = _run_graph(graph, inputs, threads)  # before nncf changes the graph
         quantized = nncf.quantize(
             graph,
-            nncf.Dataset([unpad(*batch).arrays for batch in batches]),
+            nncf.Dataset([unpad(one.states, one.mask).arrays for one in inputs]),
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
-            subset_size=len(batches),
+            subset_size=len(inputs),
             # Weights in seven bits: with eight, sums of products saturate on CPUs without VNNI.
             advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
         )
         path = folder / GRAPH_NAME.format(number=number)
         with _as_os_errors(path):
             openvino.save_model(quantized, path, compress_to_fp16=False)
-        batches = after
+        inputs = after
 
 
-def _run_graph(
-    graph: Any, batches: Sequence[tuple[torch.Tensor, torch.Tensor]], threads: int
-) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Return the states and masks of the batches after the layers of a graph, computed in fp32."""
+def _run_graph(graph: Any, inputs: Sequence[LayerInput], threads: int) -> list[LayerInput]:
+    """Return what the layers after a graph read, computed in fp32."""
     engine = GraphEngine([graph], threads)
-    after = [(engine.forward(states, mask), mask) for states, mask in batches]
+    after = [LayerInput(engine.forward(one.states, one.mask), one.mask) for one in inputs]
     engine.close()
     return after
 

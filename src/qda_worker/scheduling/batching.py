@@ -61,8 +61,8 @@ def select_batch(lengths: Sequence[int], budget: BatchBudget) -> list[int]:
         # Shorter units are added while that lowers the cost. Once it does not, it never does again: they get shorter.
         lowest = max(0, last + 1 - budget.units)
         first = lowest + bisect_left(range(lowest, due), True, key=fits_and_saves)
-        if cost_per_token(first, last) < least:
-            low, high, least = first, last, cost_per_token(first, last)
+        if (cost := cost_per_token(first, last)) < least:
+            low, high, least = first, last, cost
     return order[low : high + 1]
 
 

@@ -89,8 +89,8 @@ class Measurement:
 
     def compare_batch(
         self, engines: Sequence[EncoderEngine], single: Sequence[float], tolerance: float | None
-    ) -> list[float]:
-        """Return the least seconds of each engine for a batch, as `compare`; those of one text if there is no time.
+    ) -> list[float] | None:
+        """Return the least seconds of each engine for a batch, as `compare`; None if there is no time for one.
 
         Args:
             engines: the engines.
@@ -101,9 +101,9 @@ class Measurement:
         passes = sum(seconds * _first_passes(engine) for engine, seconds in zip(engines, single, strict=True))
         texts = [count for count in _BATCHES if count * passes * _TEXT_IN_BATCH <= left]
         if not texts:
-            return list(single)
+            return None
         found = self.compare(engines, texts[0], _BATCH_SHARE, tolerance)
-        return found if any(map(math.isfinite, found)) else list(single)
+        return found if any(map(math.isfinite, found)) else None
 
     def compare(
         self, engines: Sequence[EncoderEngine], texts: int, share: float = 1.0, tolerance: float | None = None

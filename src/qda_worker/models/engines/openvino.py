@@ -204,11 +204,12 @@ def _graph(layers: Sequence[Any], width: int) -> Any:
     """Return the graph of consecutive layers, with the inputs of `UnpaddedBatch` and its states as output."""
     from openvino import Model, opset13
 
-    shapes = ((1, -1, width), (-1, 1, 1, -1), (-1, -1), (-1,))
+    shapes = ([1, -1, width], [-1, 1, 1, -1], [-1, -1], [-1])
     types = (np.float32, np.bool_, np.int32, np.int32)
-    inputs = [opset13.parameter(list(shape), kind) for shape, kind in zip(shapes, types, strict=True)]
-    for name, one in zip(GRAPH_INPUTS, inputs, strict=True):
-        one.set_friendly_name(name)
+    inputs = [
+        opset13.parameter(shape, kind, name=name)
+        for name, shape, kind in zip(GRAPH_INPUTS, shapes, types, strict=True)
+    ]
     states, *layout = inputs
     output = states
     for layer in layers:

@@ -244,7 +244,7 @@ def choose_engine(engines: Sequence[EncoderEngine], measurement: Measurement) ->
     relative = [
         sum(
             seconds[number] / max(min(seconds), 1e-9)
-            for seconds in (single, batch)
+            for seconds in (single, batch or single)
             if min(seconds) < math.inf
         )
         for number in range(len(engines))

@@ -126,10 +126,11 @@ def choose(engines: Sequence[EncoderEngine], plain: EncoderEngine, measurement: 
     remaining = [engines[number] for number in usable]
     single_of_remaining = [single[number] for number in usable]
     batch = measurement.compare_batch(remaining, single_of_remaining, TOLERANCE)
-    is_measured = batch != single_of_remaining
     return EngineChoice(
         single=_fastest(engines, single, _MIN_GAIN),
-        batch=_fastest(remaining, batch, _MIN_BATCH_GAIN if is_measured else _MIN_GAIN),
+        batch=_fastest(
+            remaining, batch or single_of_remaining, _MIN_GAIN if batch is None else _MIN_BATCH_GAIN
+        ),
         long=plain,
     )
 

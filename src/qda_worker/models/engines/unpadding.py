@@ -11,7 +11,7 @@ numbers of rows are rounded up to _BITS significant bits.
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 # 32 numbers between two powers of two, and on average one percent more rows. Up to 64 rows their number is exact: each
 # more takes a short text 3 to 4 % longer.
 _BITS: Final = 6
+
+# The arrays of `UnpaddedBatch` behind the states.
+_Layout: TypeAlias = tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.int32]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,10 +67,8 @@ def unpad(states: torch.Tensor, mask: torch.Tensor | None) -> UnpaddedBatch:
     return UnpaddedBatch(packed[np.newaxis], readable, rows, places)
 
 
-def _places(
-    readable: NDArray[np.bool_],
-) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.int32]]:
-    """Return the arrays of `UnpaddedBatch` behind the states; `readable` is bool [batch, tokens]."""
+def _places(readable: NDArray[np.bool_]) -> _Layout:
+    """Return the layout of a batch; `readable` is bool [batch, tokens]."""
     places = np.flatnonzero(readable).astype(np.int32)
     rows = np.zeros(readable.size, np.int32)
     rows[places] = np.arange(len(places), dtype=np.int32)
@@ -80,7 +81,5 @@ def _places(
 # Kept for the lengths of single texts: behind a batch, which has displaced all else from the processor's caches, making
 # these arrays takes a quarter of a millisecond.
 @lru_cache(maxsize=128)
-def _places_without_padding(
-    texts: int, tokens: int
-) -> tuple[NDArray[np.bool_], NDArray[np.int32], NDArray[np.int32]]:
+def _places_without_padding(texts: int, tokens: int) -> _Layout:
     return _places(np.ones((texts, tokens), np.bool_))
